@@ -1,0 +1,178 @@
+"""Effects that AMI carries out, and the resync that reads Asterisk's picture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.translate import translate
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.effects import (
+    AddMember,
+    AmiEffect,
+    BridgePair,
+    HangUp,
+    PauseMember,
+    Redirect,
+    RemoveMember,
+    SetVariables,
+)
+from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, AvpError
+from asterisk_avp.core.events import Kind, SessionEvent
+
+log = structlog.get_logger(__name__)
+
+Report = Callable[[SessionEvent], None]
+
+
+class AmiPerformer:
+    """``name_of`` gives a channel's name for its id (see `Calls.name_of`)."""
+
+    def __init__(self, client: AmiClient, name_of: Callable[[str], str]) -> None:
+        self._client = client
+        self._name_of = name_of
+
+    async def perform(self, effect: AmiEffect, report: Report) -> None:
+        """Carry out one effect; outcomes that the session waits for go to ``report``."""
+        match effect:
+            case SetVariables():
+                await self._set_variables(effect)
+            case Redirect():
+                await self._reported(
+                    "Redirect", self._redirect(effect), report, Kind.REDIRECTED, Kind.REDIRECT_FAILED
+                )
+            case BridgePair():
+                await self._reported(
+                    "Bridge",
+                    {
+                        "Channel1": self._name_of(effect.first),
+                        "Channel2": self._name_of(effect.second),
+                        "Tone": "no",
+                    },
+                    report,
+                    Kind.BRIDGED,
+                    Kind.BRIDGE_FAILED,
+                )
+            case HangUp():
+                await self._try("Hangup", {"Channel": self._name_of(effect.channel)})
+            case AddMember() | RemoveMember() | PauseMember():
+                await self._membership(effect)
+            case _:
+                raise TypeError(f"not an AMI effect: {effect!r}")
+
+    async def variables(self, channel: str, names: Sequence[str]) -> dict[str, str]:
+        """The channel's variables; empty where unset or the channel is gone.
+
+        Raises `AsteriskUnavailable`.
+        """
+        name = self._name_of(channel)
+        answers = await asyncio.gather(
+            *(
+                self._client.action("Getvar", {"Channel": name, "Variable": variable})
+                for variable in names
+            ),
+            return_exceptions=True,
+        )
+        found = {}
+        for variable, answer in zip(names, answers, strict=True):
+            if isinstance(answer, AmiError):
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            found[variable] = answer.get("Value", "")
+        return found
+
+    async def snapshot(self, now: Callable[[], float]) -> list[ev.Fact]:
+        """Channels, bridges, members and waiting callers as they are; raises `AvpError`."""
+        facts: list[ev.Fact] = []
+        for action in ("CoreShowChannels", "QueueStatus"):
+            for item in await self._client.list_action(action):
+                fact = translate(item, now())
+                if fact is not None:
+                    facts.append(fact)
+        return facts
+
+    async def _set_variables(self, effect: SetVariables) -> None:
+        # Sent in one go: AMI answers the actions of one connection in order.
+        name = self._name_of(effect.channel)
+        answers = await asyncio.gather(
+            *(
+                self._client.action(
+                    "Setvar", {"Channel": name, "Variable": variable, "Value": value}
+                )
+                for variable, value in effect.variables.items()
+            ),
+            return_exceptions=True,
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                log.debug("setvar_failed", channel=name, error=str(answer))
+                if not isinstance(answer, AvpError):
+                    raise answer
+
+    def _redirect(self, effect: Redirect) -> dict[str, str]:
+        headers = {
+            "Channel": self._name_of(effect.channel),
+            "Context": effect.destination.context,
+            "Exten": effect.destination.extension,
+            "Priority": str(effect.destination.priority),
+        }
+        if effect.extra_channel is not None and effect.extra_destination is not None:
+            headers |= {
+                "ExtraChannel": self._name_of(effect.extra_channel),
+                "ExtraContext": effect.extra_destination.context,
+                "ExtraExten": effect.extra_destination.extension,
+                "ExtraPriority": str(effect.extra_destination.priority),
+            }
+        return headers
+
+    async def _reported(
+        self, action: str, headers: Mapping[str, str], report: Report, good: Kind, bad: Kind
+    ) -> None:
+        try:
+            await self._client.action(action, headers)
+        except AsteriskUnavailable as error:
+            log.warning("ami_unavailable", action=action, error=str(error))
+            report(SessionEvent(bad, "asterisk_unavailable"))
+        except AmiError as error:
+            log.info("ami_refused", action=action, error=str(error))
+            report(SessionEvent(bad))
+        else:
+            report(SessionEvent(good))
+
+    async def _try(self, action: str, headers: Mapping[str, str]) -> None:
+        try:
+            await self._client.action(action, headers)
+        except AvpError as error:
+            # The channel is gone already, or its own event will tell.
+            log.debug("ami_skipped", action=action, error=str(error))
+
+    async def _membership(self, effect: AddMember | RemoveMember | PauseMember) -> None:
+        headers = {"Queue": effect.queue, "Interface": effect.interface}
+        if isinstance(effect, AddMember):
+            action = "QueueAdd"
+            headers |= {
+                "StateInterface": effect.state_interface or effect.interface,
+                "MemberName": effect.member_name,
+                "Paused": "true" if effect.paused else "false",
+                "Penalty": "0",
+            }
+        elif isinstance(effect, RemoveMember):
+            action = "QueueRemove"
+        else:
+            action = "QueuePause"
+            headers["Paused"] = "true" if effect.paused else "false"
+        try:
+            await self._client.action(action, headers)
+        except AvpError as error:
+            log.error(
+                "personal_queue_not_followed",
+                queue=effect.queue,
+                interface=effect.interface,
+                action=action,
+                error=str(error),
+                hint="does the queue exist? write it with: asterisk-avp render queues",
+            )

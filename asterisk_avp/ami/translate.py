@@ -1,0 +1,155 @@
+"""AMI events in the project's own words. Anything that is not about us becomes nothing.
+
+Header names are Asterisk's (main/manager_channels.c, manager_bridges.c, apps/app_queue.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from asterisk_avp.core import events as ev
+
+Event = Mapping[str, str]
+
+QUEUE_ENDED = "AVPQueueEnded"
+"""Name of the UserEvent that our dialplan sends when Queue() gave a call back unanswered."""
+
+
+def translate(event: Event, now: float) -> ev.Fact | None:
+    """One AMI event as a fact. ``now``: Unix seconds by our clock."""
+    translator = _TRANSLATORS.get(event.get("Event", ""))
+    return translator(event, now) if translator is not None else None
+
+
+def _channel(event: Event, now: float) -> ev.Fact | None:
+    return ev.ChannelSeen(
+        id=event["Uniqueid"],
+        name=event["Channel"],
+        caller_number=_known(event.get("CallerIDNum")),
+        caller_name=_known(event.get("CallerIDName")),
+        connected_number=_known(event.get("ConnectedLineNum")),
+    )
+
+
+def _listed_channel(event: Event, now: float) -> ev.Fact | None:
+    """One of CoreShowChannels: also tells the bridge, and the queue it waits or talks in."""
+    queue = None
+    if event.get("Application") == "Queue":
+        queue = event.get("ApplicationData", "").split(",", 1)[0] or None
+    return ev.ChannelSeen(
+        id=event["Uniqueid"],
+        name=event["Channel"],
+        caller_number=_known(event.get("CallerIDNum")),
+        caller_name=_known(event.get("CallerIDName")),
+        connected_number=_known(event.get("ConnectedLineNum")),
+        queue=queue,
+        bridge=event.get("BridgeId") or None,
+    )
+
+
+def _renamed(event: Event, now: float) -> ev.Fact | None:
+    return ev.ChannelRenamed(event["Uniqueid"], event["Newname"])
+
+
+def _hangup(event: Event, now: float) -> ev.Fact | None:
+    return ev.ChannelGone(event["Uniqueid"])
+
+
+def _bridge_enter(event: Event, now: float) -> ev.Fact | None:
+    return ev.BridgeEntered(event["Uniqueid"], event["BridgeUniqueid"])
+
+
+def _bridge_leave(event: Event, now: float) -> ev.Fact | None:
+    return ev.BridgeLeft(event["Uniqueid"], event["BridgeUniqueid"])
+
+
+def _hold(event: Event, now: float) -> ev.Fact | None:
+    return ev.HoldChanged(event["Uniqueid"], on_hold=event["Event"] == "Hold")
+
+
+def _member(event: Event, now: float) -> ev.Fact | None:
+    # The events say Interface and MemberName; the list of QueueStatus says Location and Name.
+    interface = event.get("Interface") or event.get("Location", "")
+    return ev.MemberSeen(
+        queue=event["Queue"],
+        interface=interface,
+        state_interface=event.get("StateInterface", ""),
+        name=event.get("MemberName") or event.get("Name", ""),
+        status=_integer(event.get("Status")),
+        paused=event.get("Paused") == "1",
+        in_call=event.get("InCall") == "1",
+        last_call=float(_integer(event.get("LastCall"))),
+        wrapup_seconds=_integer(event.get("Wrapuptime")),
+        now=now,
+    )
+
+
+def _member_removed(event: Event, now: float) -> ev.Fact | None:
+    return ev.MemberRemoved(event["Queue"], event["Interface"], now)
+
+
+def _joined(event: Event, now: float) -> ev.Fact | None:
+    return ev.QueueJoined(event["Queue"], event["Uniqueid"])
+
+
+def _left(event: Event, now: float) -> ev.Fact | None:
+    return ev.QueueLeft(event["Queue"], event["Uniqueid"])
+
+
+def _agent_called(event: Event, now: float) -> ev.Fact | None:
+    return ev.AgentRung(event["Queue"], event["Uniqueid"], event["Interface"])
+
+
+def _agent_no_answer(event: Event, now: float) -> ev.Fact | None:
+    ring_seconds = _integer(event.get("RingTime")) / 1000
+    return ev.AgentUnanswered(event["Queue"], event["Uniqueid"], event["Interface"], ring_seconds)
+
+
+def _agent_connect(event: Event, now: float) -> ev.Fact | None:
+    return ev.AgentConnected(event["Queue"], event["Uniqueid"], event["Interface"])
+
+
+def _user_event(event: Event, now: float) -> ev.Fact | None:
+    if event.get("UserEvent") != QUEUE_ENDED:
+        return None
+    return ev.QueueEnded(event["Uniqueid"], event.get("Status", ""))
+
+
+_TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
+    "Newchannel": _channel,
+    "NewCallerid": _channel,
+    "NewConnectedLine": _channel,
+    "CoreShowChannel": _listed_channel,
+    "Rename": _renamed,
+    "Hangup": _hangup,
+    "BridgeEnter": _bridge_enter,
+    "BridgeLeave": _bridge_leave,
+    "Hold": _hold,
+    "Unhold": _hold,
+    "QueueMember": _member,
+    "QueueMemberStatus": _member,
+    "QueueMemberAdded": _member,
+    "QueueMemberPause": _member,
+    "QueueMemberRemoved": _member_removed,
+    "QueueCallerJoin": _joined,
+    "QueueCallerLeave": _left,
+    "QueueEntry": _joined,
+    "AgentCalled": _agent_called,
+    "AgentRingNoAnswer": _agent_no_answer,
+    "AgentConnect": _agent_connect,
+    "UserEvent": _user_event,
+}
+
+EVENTS = frozenset(_TRANSLATORS)
+"""Names of the AMI events that mean anything to us."""
+
+
+def _known(value: str | None) -> str:
+    return "" if value is None or value == "<unknown>" else value
+
+
+def _integer(value: str | None) -> int:
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0

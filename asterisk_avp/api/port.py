@@ -1,0 +1,60 @@
+"""What the API needs of the daemon: the one seam between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from asterisk_avp.core.model import (
+    AgentView,
+    Readiness,
+    TargetsView,
+    TransferRequest,
+    TransferView,
+)
+
+
+class Switchboard(Protocol):
+    """The daemon as seen by the API. Reads are immediate; requests wait for the decision only."""
+
+    def readiness(self) -> Readiness: ...
+
+    def agents(self) -> Sequence[AgentView]: ...
+
+    def agent(self, agent_id: str) -> AgentView:
+        """Raises `UnknownAgent`."""
+        ...
+
+    def targets(self, agent_id: str) -> TargetsView:
+        """Raises `UnknownAgent`."""
+        ...
+
+    def transfers(self) -> Sequence[TransferView]: ...
+
+    def transfer(self, transfer_id: str) -> TransferView:
+        """Raises `UnknownTransfer`."""
+        ...
+
+    async def request(self, request: TransferRequest) -> TransferView:
+        """Raises `UnknownAgent`, `Refused`, `AsteriskUnavailable`."""
+        ...
+
+    async def complete(self, transfer_id: str) -> TransferView:
+        """Raises `UnknownTransfer`, `WrongState`, `Refused`, `AsteriskUnavailable`."""
+        ...
+
+    async def cancel(self, transfer_id: str) -> TransferView:
+        """Raises `UnknownTransfer`, `WrongState`, `AsteriskUnavailable`."""
+        ...
+
+    def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
+        """A queue of events for one WebSocket; each is a JSON-ready mapping with ``type``.
+
+        ``{"type": "agent", "agent": {...}}``, ``{"type": "transfer", "transfer": {...}}``,
+        ``{"type": "readiness", ...}``. The queue is bounded: a reader that does not keep up is
+        cut off with a final ``{"type": "overflow"}``, since an old state must never look live.
+        """
+        ...
+
+    def unsubscribe(self, queue: asyncio.Queue[Mapping[str, Any]]) -> None: ...

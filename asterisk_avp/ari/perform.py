@@ -1,0 +1,120 @@
+"""Effects that ARI carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from asterisk_avp.ari.client import AriClient
+from asterisk_avp.core.effects import (
+    AddToBridge,
+    AriEffect,
+    CreateBridge,
+    DestroyBridge,
+    DialLeg,
+    StartMusic,
+    StartRingback,
+    StopMusic,
+    StopRingback,
+)
+from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
+from asterisk_avp.core.events import Kind, SessionEvent
+
+log = structlog.get_logger(__name__)
+
+_OURS = "avp-"
+"""What the ids of our bridges and legs begin with."""
+
+Report = Callable[[SessionEvent], None]
+
+
+class AriPerformer:
+    def __init__(self, client: AriClient, app: str) -> None:
+        self._client = client
+        self._app = app
+
+    async def perform(self, effect: AriEffect, report: Report) -> None:
+        """Carry out one effect; a leg that cannot be dialled goes to ``report``."""
+        channels, bridges = self._client.channels, self._client.bridges
+        match effect:
+            case DialLeg():
+                await self._dial(effect, report)
+            case CreateBridge(bridge, name):
+                await self._try(effect, bridges.create(bridge, name=name))
+            case DestroyBridge(bridge):
+                await self._try(effect, bridges.destroy(bridge))
+            case AddToBridge(bridge, channel):
+                await self._try(effect, bridges.add_channel(bridge, channel))
+            case StartMusic(channel):
+                await self._try(effect, channels.start_moh(channel))
+            case StopMusic(channel):
+                await self._try(effect, channels.stop_moh(channel))
+            case StartRingback(channel):
+                await self._try(effect, channels.ring(channel))
+            case StopRingback(channel):
+                await self._try(effect, channels.ring_stop(channel))
+            case _:
+                raise TypeError(f"not an ARI effect: {effect!r}")
+
+    async def channels_in_stasis(self) -> set[str]:
+        """Ids of the channels that are in (or were bridged away from) our Stasis application.
+
+        Raises `AsteriskUnavailable` or `AriError`.
+        """
+        return {
+            channel["id"]
+            for channel in await self._client.channels.list()
+            if channel.get("dialplan", {}).get("app_name") == "Stasis"
+            and str(channel["dialplan"].get("app_data", "")).split(",")[0] == self._app
+        }
+
+    async def reap(self, wanted: Callable[[str], bool]) -> None:
+        """Send what a former daemon left in our bridges back to the dialplan.
+
+        ``wanted`` says whether a channel belongs to a running transfer. The dialplan's net takes
+        the caller to the head of their group; the bridges are destroyed.
+        """
+        try:
+            for bridge in await self._client.bridges.list():
+                if not _ours(bridge["id"]) or any(map(wanted, bridge["channels"])):
+                    continue
+                for channel in bridge["channels"]:
+                    log.warning("orphan_sent_back", channel=channel, bridge=bridge["id"])
+                    if channel.startswith(_OURS):
+                        await self._client.channels.hangup(channel)
+                    else:
+                        await self._client.channels.continue_in_dialplan(channel)
+                await self._client.bridges.destroy(bridge["id"])
+        except (AriError, AsteriskUnavailable) as error:
+            log.warning("reap_failed", error=str(error))
+
+    async def _dial(self, effect: DialLeg, report: Report) -> None:
+        try:
+            await self._client.channels.originate(
+                effect.endpoint,
+                app=self._app,
+                channel_id=effect.channel,
+                other_channel_id=effect.other_channel,
+                originator=effect.originator,
+                caller_id=effect.caller_id,
+                variables=effect.variables,
+            )
+        except AriError as error:
+            log.warning("dial_failed", endpoint=effect.endpoint, error=str(error))
+            report(SessionEvent(Kind.LEG_FAILED, "target_unreachable"))
+        except AsteriskUnavailable as error:
+            log.warning("dial_failed", endpoint=effect.endpoint, error=str(error))
+            report(SessionEvent(Kind.LEG_FAILED, "asterisk_unavailable"))
+
+    async def _try(self, effect: AriEffect, request: Awaitable[object]) -> None:
+        try:
+            await request
+        except AriGone as error:
+            log.debug("ari_gone", effect=repr(effect), error=str(error))
+        except (AriError, AsteriskUnavailable) as error:
+            log.warning("ari_failed", effect=repr(effect), error=str(error))
+
+
+def _ours(bridge_id: str) -> bool:
+    return bridge_id.startswith(_OURS) and bridge_id.endswith(("-hold", "-consult"))

@@ -1,0 +1,28 @@
+"""ARI events in the project's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asterisk_avp.core import events as ev
+
+EVENT_TYPES = ("StasisStart", "StasisEnd", "ChannelDestroyed", "ApplicationReplaced")
+"""What we ask Asterisk to send; everything else is filtered out over there."""
+
+
+def translate(event: Mapping[str, Any]) -> ev.Fact | None:
+    """One ARI event as a fact, None where it is none of ours."""
+    channel = event.get("channel")
+    identifier = channel.get("id") if isinstance(channel, Mapping) else None
+    if not isinstance(identifier, str):
+        return None
+    match event.get("type"):
+        case "StasisStart":
+            return ev.StasisEntered(identifier)
+        case "StasisEnd":
+            return ev.StasisLeft(identifier)
+        case "ChannelDestroyed":
+            return ev.ChannelGone(identifier)
+        case _:
+            return None

@@ -1,0 +1,1 @@
+"""The pure part: no socket, clock, sleep or logging. Imports nothing from the adapters."""

@@ -1,0 +1,205 @@
+"""What the rows of the state table do, as functions from a session to its effects.
+
+Every channel variable that the dialplan reads is written here and nowhere else; their meaning is
+explained on top of ``dialplan/asterisk_avp.conf``.
+"""
+
+from __future__ import annotations
+
+from asterisk_avp.core.effects import (
+    AddToBridge,
+    BridgePair,
+    CreateBridge,
+    Destination,
+    DestroyBridge,
+    DialLeg,
+    Effect,
+    HangUp,
+    Redirect,
+    SetVariables,
+    StartMusic,
+    StartRingback,
+    StopMusic,
+    StopRingback,
+)
+from asterisk_avp.core.model import TargetKind
+from asterisk_avp.core.session import Presence, Session
+
+Effects = tuple[Effect, ...]
+
+STASIS_CONTEXT = "avp-stasis"
+
+CALLER = Destination(STASIS_CONTEXT, "caller")
+TRANSFEROR = Destination(STASIS_CONTEXT, "transferor")
+PARK = Destination(STASIS_CONTEXT, "park")
+
+LIVE, DONE = "live", "done"
+
+
+def _mark_caller(session: Session, state: str) -> SetVariables:
+    own = session.target.kind is TargetKind.AGENT
+    return SetVariables(
+        session.caller.channel,
+        {
+            **session.variables,
+            "AVP_STATE": state,
+            "AVP_TRANSFER": session.id,
+            "AVP_GROUP": session.group_after,
+            "AVP_RETURN_GROUP": session.group,
+            "AVP_RETURN_QUEUE": session.queue_of_group,
+            "AVP_TRANSFEROR": session.agent,
+            "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
+            # Inherited by the channels that app_queue creates, where the dialplan decides
+            # whether this member may be rung; empty where the agent may have the call again.
+            "__AVP_EXCLUDE": "" if own else session.transferor_location,
+        },
+    )
+
+
+def _mark_transferor(session: Session, state: str) -> SetVariables:
+    return SetVariables(
+        session.transferor.channel, {"AVP_STATE": state, "AVP_TRANSFER": session.id}
+    )
+
+
+def start_supervised(session: Session) -> Effects:
+    # The marks come first: whatever happens after the Redirect, the dialplan knows whose the
+    # channels are. The bridges are made while the channels are on their way into Stasis.
+    return (
+        _mark_caller(session, LIVE),
+        _mark_transferor(session, LIVE),
+        Redirect(session.caller.channel, CALLER, session.transferor.channel, TRANSFEROR),
+        CreateBridge(session.hold_bridge, "hold"),
+        CreateBridge(session.consult_bridge, "consult"),
+    )
+
+
+def start_unsupervised(session: Session) -> Effects:
+    # Agent 1 is moved along and hung up afterwards: Redirect of the caller alone leaves
+    # app_queue without a hang-up for agent 1, and the next agent's talk in agent 1's books.
+    return (
+        _mark_caller(session, LIVE),
+        _mark_transferor(session, LIVE),
+        Redirect(
+            session.caller.channel,
+            session.target_destination,
+            session.transferor.channel,
+            PARK,
+        ),
+    )
+
+
+def hold_caller(session: Session) -> Effects:
+    # In a bridge of ours, not merely on music: AMI Bridge moves a bridged channel but
+    # masquerades any other, and app_queue loses track of a masqueraded caller.
+    return (
+        AddToBridge(session.hold_bridge, session.caller.channel),
+        StartMusic(session.caller.channel),
+    )
+
+
+def seat_transferor(session: Session) -> Effects:
+    return (AddToBridge(session.consult_bridge, session.transferor.channel),)
+
+
+def dial_target(session: Session) -> Effects:
+    caller_id = session.variables.get("AVP_TRANSFEROR_NAME", session.agent)
+    return (
+        StartMusic(session.transferor.channel),
+        DialLeg(
+            channel=session.leg.channel,
+            other_channel=session.leg_other,
+            endpoint=f"Local/{session.target.value}@avp-agent-queue",
+            originator=session.transferor.channel,
+            caller_id=f'"{caller_id}" <{session.agent}>',
+            variables={
+                "AVP_LEG": "consult",
+                "AVP_TRANSFER": session.id,
+                "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
+                "AVP_GROUP": session.group,
+            },
+        ),
+    )
+
+
+def ringback(session: Session) -> Effects:
+    return (StopMusic(session.transferor.channel), StartRingback(session.transferor.channel))
+
+
+def _quiet(session: Session) -> Effects:
+    """Agent 1 hears neither music nor ringback from now on; harmless where neither plays."""
+    if session.transferor.presence is not Presence.PRESENT:
+        return ()
+    return (StopRingback(session.transferor.channel), StopMusic(session.transferor.channel))
+
+
+def seat_target(session: Session) -> Effects:
+    return (AddToBridge(session.consult_bridge, session.leg.channel), *_quiet(session))
+
+
+def drop_leg(session: Session) -> Effects:
+    if session.leg.presence is Presence.GONE:
+        return ()
+    return (HangUp(session.leg.channel),)
+
+
+def drop_transferor(session: Session) -> Effects:
+    if session.transferor.presence is Presence.GONE:
+        return ()
+    return (HangUp(session.transferor.channel),)
+
+
+def complete(session: Session) -> Effects:
+    # The caller comes second: AMI Bridge moves the first channel first, and a caller whose
+    # counterpart could not be moved stays where they are.
+    return (
+        _mark_caller(session, DONE),
+        SetVariables(session.leg.channel, {"AVP_STATE": DONE}),
+        BridgePair(session.leg.channel, session.caller.channel),
+    )
+
+
+def return_to_transferor(session: Session) -> Effects:
+    return (
+        *_quiet(session),
+        _mark_caller(session, DONE),
+        _mark_transferor(session, DONE),
+        BridgePair(session.transferor.channel, session.caller.channel),
+    )
+
+
+def queue_caller(session: Session) -> Effects:
+    return (
+        _mark_caller(session, LIVE),
+        Redirect(session.caller.channel, session.target_destination),
+    )
+
+
+def recall(session: Session) -> Effects:
+    """The caller goes to the head of the call's group, to wait there like any caller of it."""
+    return (
+        SetVariables(
+            session.caller.channel,
+            {
+                "AVP_STATE": LIVE,
+                "AVP_TRANSFER": session.id,
+                "AVP_RETURN_GROUP": session.group,
+                "AVP_RETURN_QUEUE": session.queue_of_group,
+                "AVP_TRANSFEROR": session.agent,
+                "__AVP_EXCLUDE": session.transferor_location,
+            },
+        ),
+        Redirect(session.caller.channel, Destination("avp-recall", "group")),
+    )
+
+
+def unmark(session: Session) -> Effects:
+    """The call was not touched; it must not look as if it had been."""
+    return (
+        SetVariables(session.caller.channel, {"AVP_STATE": ""}),
+        SetVariables(session.transferor.channel, {"AVP_STATE": ""}),
+    )
+
+
+def clear_away(session: Session) -> Effects:
+    return (DestroyBridge(session.hold_bridge), DestroyBridge(session.consult_bridge))

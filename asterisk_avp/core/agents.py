@@ -1,0 +1,292 @@
+"""Who is free: agent states, and the personal queues' membership that follows them.
+
+States come from app_queue's members. One agent has one membership a group, so the agent's state
+is taken from all of them: logged in if in any, on a break if paused in all.
+
+After-call work. app_queue refuses a member until ``lastcall + wrapuptime`` in whole seconds of
+its own clock, where the wrap-up is that of the queue of the *last* call (app_queue.c,
+``can_ring_entry``), so that is when ACW ends here too. It follows that our clock and Asterisk's
+must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from asterisk_avp.core.calls import resource_of, resource_of_interface
+from asterisk_avp.core.effects import AddMember, Effect, PauseMember, RemoveMember
+from asterisk_avp.core.events import MemberSeen
+from asterisk_avp.core.model import (
+    AgentState,
+    World,
+    agent_id_of_interface,
+    agent_of_personal_queue,
+    personal_queue,
+)
+
+# enum ast_device_state (include/asterisk/devicestate.h)
+_IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
+_RINGING = 6
+_NOT_THERE = frozenset({4, 5})  # invalid, unavailable
+
+
+@dataclass(slots=True)
+class Agent:
+    id: str
+    memberships: dict[str, MemberSeen] = field(default_factory=dict)
+    """By queue: the group queues only."""
+    personal: MemberSeen | None = None
+    """Membership in the agent's own personal queue."""
+    waiting: set[str] = field(default_factory=set)
+    """Channels that wait in the personal queue."""
+    acw_until: float = 0.0
+    last_call: float = 0.0
+    state: AgentState = AgentState.OFFLINE
+    since: float = 0.0
+    _mirror_pending: frozenset[Effect] = frozenset()
+
+    @property
+    def paused(self) -> bool:
+        return bool(self.memberships) and all(m.paused for m in self.memberships.values())
+
+    @property
+    def interfaces(self) -> set[str]:
+        found = set()
+        for member in self.memberships.values():
+            found |= {member.interface, member.state_interface or member.interface}
+        return found
+
+    def state_at(self, now: float) -> AgentState:
+        members = list(self.memberships.values())
+        if self.personal is not None:
+            members_and_personal = [*members, self.personal]
+        else:
+            members_and_personal = members
+        if not members or all(m.status in _NOT_THERE for m in members):
+            return AgentState.OFFLINE
+        if any(m.status in _IN_USE or m.in_call for m in members_and_personal):
+            return AgentState.TALKING
+        if any(m.status == _RINGING for m in members_and_personal):
+            return AgentState.RINGING
+        if now < self.acw_until:
+            return AgentState.ACW
+        if self.paused:
+            return AgentState.NOT_READY
+        return AgentState.AVAILABLE
+
+
+@dataclass(slots=True)
+class Agents:
+    """All agents that are configured or are members of a configured group's queue."""
+
+    world: World
+    by_id: dict[str, Agent] = field(default_factory=dict)
+    _queue_group: dict[str, str] = field(default_factory=dict)
+    _by_interface: dict[str, str] = field(default_factory=dict)
+
+    _by_resource: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_interface = {
+            agent.interface: agent.id for agent in self.world.agents.values() if agent.interface
+        }
+        self._queue_group = {group.queue: group.id for group in self.world.groups.values()}
+        for configured in self.world.agents.values():
+            self.by_id.setdefault(configured.id, Agent(configured.id))
+            if configured.interface:
+                self._by_resource[resource_of_interface(configured.interface)] = configured.id
+
+    # --- facts -------------------------------------------------------------------------------
+
+    def member_seen(self, seen: MemberSeen) -> Agent | None:
+        """Take in one membership; the agent concerned, or None if it is not ours to know."""
+        owner = agent_of_personal_queue(seen.queue)
+        if owner is None and seen.queue not in self._queue_group:
+            return None
+        agent = self._agent(seen.interface, owner)
+        if agent is None:
+            return None
+        if owner is None:
+            agent.memberships[seen.queue] = seen
+            for interface in {seen.interface, seen.state_interface} - {""}:
+                self._by_resource[resource_of_interface(interface)] = agent.id
+        elif owner == agent.id:
+            agent.personal = seen
+        self._note_last_call(agent, seen)
+        return agent
+
+    def member_removed(self, queue: str, interface: str) -> Agent | None:
+        owner = agent_of_personal_queue(queue)
+        agent = self._agent(interface, owner)
+        if agent is None:
+            return None
+        if owner is None:
+            agent.memberships.pop(queue, None)
+        elif agent.personal is not None and agent.personal.interface == interface:
+            agent.personal = None
+        return agent
+
+    def waiting_joined(self, queue: str, channel: str) -> Agent | None:
+        agent = self.by_id.get(agent_of_personal_queue(queue) or "")
+        if agent is not None:
+            agent.waiting.add(channel)
+        return agent
+
+    def waiting_left(self, queue: str, channel: str) -> Agent | None:
+        agent = self.by_id.get(agent_of_personal_queue(queue) or "")
+        if agent is not None:
+            agent.waiting.discard(channel)
+        return agent
+
+    def clear(self) -> None:
+        """Forget what Asterisk said, before a resync; the configuration stays."""
+        for agent in self.by_id.values():
+            agent.memberships.clear()
+            agent.personal = None
+            agent.waiting.clear()
+
+    # --- answers -----------------------------------------------------------------------------
+
+    def of_interface(self, interface: str) -> Agent | None:
+        return self._agent(interface, None)
+
+    def of_channel(self, name: str) -> Agent | None:
+        """Whose phone a channel is, by its name."""
+        return self.by_id.get(self._by_resource.get(resource_of(name), ""))
+
+    def groups_of(self, agent_id: str) -> tuple[str, ...]:
+        """The agent's groups in the order of the configuration: by membership, else configured.
+
+        A logged-out agent still belongs to the groups the configuration names, so that what
+        they may do and who may transfer to them does not change with a log-out.
+        """
+        agent = self.by_id.get(agent_id)
+        member_of = set()
+        if agent is not None:
+            member_of = {self._queue_group[queue] for queue in agent.memberships}
+        configured = self.world.agents.get(agent_id)
+        if configured is not None:
+            member_of |= set(configured.groups)
+        return tuple(group for group in self.world.groups if group in member_of)
+
+    def in_group(self, group_id: str) -> Iterator[Agent]:
+        for agent in self.by_id.values():
+            if group_id in self.groups_of(agent.id):
+                yield agent
+
+    def name_of(self, agent_id: str) -> str:
+        configured = self.world.agents.get(agent_id)
+        if configured is not None and configured.name:
+            return configured.name
+        agent = self.by_id.get(agent_id)
+        for member in agent.memberships.values() if agent is not None else ():
+            if member.name and member.name != member.interface:
+                return member.name
+        return agent_id
+
+    def location_of(self, agent_id: str) -> str:
+        """The agent's member interface without its technology; empty where not a member."""
+        agent = self.by_id.get(agent_id)
+        wanted = self._wanted_personal(agent) if agent is not None else None
+        return wanted.interface.partition("/")[2] if wanted is not None else ""
+
+    def refresh(self, agent: Agent, now: float) -> bool:
+        """Recompute the state; whether it changed."""
+        state = agent.state_at(now)
+        if state is agent.state:
+            return False
+        agent.state, agent.since = state, now
+        return True
+
+    def next_acw_end(self) -> float | None:
+        """When the first ACW ends, in Unix seconds; None if nobody is in ACW."""
+        ends = [a.acw_until for a in self.by_id.values() if a.state is AgentState.ACW]
+        return min(ends, default=None)
+
+    # --- membership of the personal queues -----------------------------------------------------
+
+    def mirror(self, agent: Agent) -> tuple[Effect, ...]:
+        """What makes the personal queue's membership follow the agent's.
+
+        Asterisk's own events confirm each change; until then the same change is not asked for
+        again.
+        """
+        wanted = self._wanted_personal(agent)
+        effects = tuple(_difference(agent.personal, wanted, personal_queue(agent.id)))
+        fresh = frozenset(effects)
+        if fresh == agent._mirror_pending:
+            return ()
+        agent._mirror_pending = fresh
+        return effects
+
+    def mirror_all(self) -> tuple[Effect, ...]:
+        """The same for everyone, after a resync."""
+        effects: list[Effect] = []
+        for agent in self.by_id.values():
+            agent._mirror_pending = frozenset()
+            effects.extend(self.mirror(agent))
+        return tuple(effects)
+
+    def _wanted_personal(self, agent: Agent) -> MemberSeen | None:
+        if not agent.memberships:
+            return None
+        first = next(
+            agent.memberships[group.queue]
+            for group in self.world.groups.values()
+            if group.queue in agent.memberships
+        )
+        return replace(first, queue=personal_queue(agent.id), paused=agent.paused)
+
+    def _agent(self, interface: str, owner: str | None) -> Agent | None:
+        agent_id = owner or self._by_interface.get(interface)
+        agent_id = agent_id or agent_id_of_interface(interface)
+        if agent_id is None:
+            return None
+        agent = self.by_id.get(agent_id)
+        if agent is None:
+            agent = self.by_id[agent_id] = Agent(agent_id)
+        return agent
+
+    def _note_last_call(self, agent: Agent, seen: MemberSeen) -> None:
+        if seen.last_call <= agent.last_call:
+            return
+        agent.last_call = seen.last_call
+        agent.acw_until = seen.last_call + self._wrapup_seconds(agent, seen)
+
+    def _wrapup_seconds(self, agent: Agent, seen: MemberSeen) -> int:
+        if seen.wrapup_seconds:
+            return seen.wrapup_seconds
+        group = self._queue_group.get(seen.queue)
+        if group is not None:
+            return self.world.groups[group].acw_seconds
+        return longest_acw(self.world, self.groups_of(agent.id))
+
+
+def longest_acw(world: World, groups: tuple[str, ...]) -> int:
+    """The wrap-up of a personal queue: nobody's ACW may be cut short by a transferred call."""
+    return max((world.groups[group].acw_seconds for group in groups), default=0)
+
+
+def _difference(
+    actual: MemberSeen | None, wanted: MemberSeen | None, queue: str
+) -> Iterator[Effect]:
+    if actual is not None and (wanted is None or actual.interface != wanted.interface):
+        yield RemoveMember(queue, actual.interface)
+        actual = None
+    if wanted is None:
+        return
+    if actual is None:
+        yield AddMember(
+            queue, wanted.interface, wanted.state_interface, wanted.name, wanted.paused
+        )
+    elif actual.paused != wanted.paused:
+        yield PauseMember(queue, wanted.interface, wanted.paused)
+
+
+def by_group(agents: Agents, world: World) -> Mapping[str, tuple[Agent, ...]]:
+    """Every group's agents, by id of the group, sorted by agent id."""
+    return {
+        group: tuple(sorted(agents.in_group(group), key=lambda agent: agent.id))
+        for group in world.groups
+    }

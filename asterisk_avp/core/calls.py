@@ -1,0 +1,201 @@
+"""The picture of channels and bridges, as far as finding "the agent's call" needs it.
+
+An agent's call is a bridge of exactly two channels, one of which is the agent's. With members
+of the form ``Local/1001@agents/n`` two channels are the agent's: the half of the Local channel
+that app_queue bridged with the caller, and the phone behind the other half. The former is the
+one to transfer, since it is the one in a bridge with the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from asterisk_avp.core.events import ChannelSeen
+
+# What chan_pjsip, chan_local and others append to the dialled resource: "-" and eight hex
+# digits, and ";1" or ";2" for the halves of a Local channel (core_unreal.c).
+_SUFFIX = re.compile(r"-[0-9a-f]{8}(;[12])?$")
+
+
+@dataclass(slots=True)
+class Channel:
+    id: str
+    name: str
+    caller_number: str = ""
+    caller_name: str = ""
+    connected_number: str = ""
+    queue: str | None = None
+    """The last queue it entered as a caller."""
+    bridge: str | None = None
+    on_hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Two channels in one bridge, seen from one of them."""
+
+    agent_channel: str
+    caller_channel: str
+    caller_number: str
+    caller_name: str
+    queue: str | None
+    on_hold: bool
+
+
+def resource_of(name: str) -> str:
+    """``PJSIP/1001-0000002a`` → ``PJSIP/1001``; ``Local/1001@agents-00000003;1`` likewise."""
+    return _SUFFIX.sub("", name)
+
+
+def resource_of_interface(interface: str) -> str:
+    """The part of a member's interface that its channels' names begin with."""
+    return re.sub(r"(?<=.)/[a-zA-Z]+$", "", interface) if "@" in interface else interface
+
+
+def other_half(name: str) -> str | None:
+    """The name of the other half of a Local channel."""
+    if name.endswith(";1"):
+        return name[:-1] + "2"
+    if name.endswith(";2"):
+        return name[:-1] + "1"
+    return None
+
+
+@dataclass(slots=True)
+class Calls:
+    channels: dict[str, Channel] = field(default_factory=dict)
+    _by_name: dict[str, str] = field(default_factory=dict)
+    _by_resource: dict[str, set[str]] = field(default_factory=dict)
+    _bridges: dict[str, set[str]] = field(default_factory=dict)
+
+    def see(self, seen: ChannelSeen) -> None:
+        channel = self.channels.get(seen.id)
+        if channel is None:
+            channel = self.channels[seen.id] = Channel(seen.id, seen.name)
+            self._index(channel)
+        elif channel.name != seen.name:
+            self.rename(seen.id, seen.name)
+        channel.caller_number = seen.caller_number or channel.caller_number
+        channel.caller_name = seen.caller_name or channel.caller_name
+        channel.connected_number = seen.connected_number or channel.connected_number
+        channel.queue = seen.queue or channel.queue
+        if seen.bridge:
+            self.enter(seen.id, seen.bridge)
+
+    def rename(self, channel_id: str, name: str) -> None:
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return
+        self._unindex(channel)
+        channel.name = name
+        self._index(channel)
+
+    def gone(self, channel_id: str) -> None:
+        channel = self.channels.pop(channel_id, None)
+        if channel is None:
+            return
+        self._unindex(channel)
+        if channel.bridge is not None:
+            self._leave(channel, channel.bridge)
+
+    def enter(self, channel_id: str, bridge: str) -> None:
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return
+        if channel.bridge is not None:
+            self._leave(channel, channel.bridge)
+        channel.bridge = bridge
+        channel.on_hold = False  # a phone that held the call has been moved off that call
+        self._bridges.setdefault(bridge, set()).add(channel_id)
+
+    def leave(self, channel_id: str, bridge: str) -> None:
+        channel = self.channels.get(channel_id)
+        if channel is not None and channel.bridge == bridge:
+            self._leave(channel, bridge)
+
+    def hold(self, channel_id: str, on_hold: bool) -> None:
+        channel = self.channels.get(channel_id)
+        if channel is not None:
+            channel.on_hold = on_hold
+
+    def queued(self, channel_id: str, queue: str) -> None:
+        channel = self.channels.get(channel_id)
+        if channel is not None:
+            channel.queue = queue
+
+    def clear(self) -> None:
+        self.channels.clear()
+        self._by_name.clear()
+        self._by_resource.clear()
+        self._bridges.clear()
+
+    def name_of(self, channel_id: str) -> str:
+        """The channel's name for AMI actions; the id where the name is not known.
+
+        Most AMI actions find a channel by either, but Bridge finds it by name only
+        (features.c, ``action_bridge``: ``ast_channel_get_by_name_prefix``).
+        """
+        channel = self.channels.get(channel_id)
+        return channel.name if channel is not None else channel_id
+
+    def of_agent(self, interfaces: set[str]) -> list[Call]:
+        """The agent's calls, those not on hold first, given the member's interfaces."""
+        resources = {resource_of_interface(interface) for interface in interfaces}
+        found = [
+            self._call(channel, peer)
+            for channel in self._channels_of(resources)
+            if (peer := self._peer(channel)) is not None
+            and not self._is_agents_own(peer, resources)
+        ]
+        return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
+
+    def _channels_of(self, resources: set[str]) -> Iterator[Channel]:
+        for resource in resources:
+            for channel_id in self._by_resource.get(resource, ()):
+                yield self.channels[channel_id]
+
+    def _peer(self, channel: Channel) -> Channel | None:
+        if channel.bridge is None:
+            return None
+        members = self._bridges.get(channel.bridge, set())
+        if len(members) != 2:
+            return None
+        (peer_id,) = members - {channel.id}
+        return self.channels[peer_id]
+
+    def _is_agents_own(self, peer: Channel, resources: set[str]) -> bool:
+        return other_half(peer.name) is not None and resource_of(peer.name) in resources
+
+    def _call(self, channel: Channel, peer: Channel) -> Call:
+        return Call(
+            agent_channel=channel.id,
+            caller_channel=peer.id,
+            caller_number=peer.caller_number or channel.connected_number,
+            caller_name=peer.caller_name,
+            queue=peer.queue,
+            on_hold=channel.on_hold,
+        )
+
+    def _index(self, channel: Channel) -> None:
+        self._by_name[channel.name] = channel.id
+        self._by_resource.setdefault(resource_of(channel.name), set()).add(channel.id)
+
+    def _unindex(self, channel: Channel) -> None:
+        if self._by_name.get(channel.name) == channel.id:
+            del self._by_name[channel.name]
+        _discard(self._by_resource, resource_of(channel.name), channel.id)
+
+    def _leave(self, channel: Channel, bridge: str) -> None:
+        channel.bridge = None
+        _discard(self._bridges, bridge, channel.id)
+
+
+def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
+    members = index.get(key)
+    if members is None:
+        return
+    members.discard(value)
+    if not members:
+        del index[key]

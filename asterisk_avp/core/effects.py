@@ -1,0 +1,178 @@
+"""What a session wants done: plain data, performed by the adapters in the order given.
+
+Effects of one session are performed one after the other; sessions do not wait for each other.
+Each class belongs to exactly one adapter (`AriEffect` or `AmiEffect`) or to the daemon
+(`TimerEffect`). An effect that names a ``report`` comes back to the session as an event of that
+outcome; the others are best effort, because their failure can only mean that the channel or
+bridge is already gone, which is reported by its own event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Base of all effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class AriEffect(Effect):
+    """Performed by ``ari/perform.py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmiEffect(Effect):
+    """Performed by ``ami/perform.py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerEffect(Effect):
+    """Performed by the daemon's clock."""
+
+
+# --- ARI -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBridge(AriEffect):
+    bridge: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyBridge(AriEffect):
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddToBridge(AriEffect):
+    bridge: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartMusic(AriEffect):
+    """Music on the channel, never on the bridge (asterisk issue 1926)."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopMusic(AriEffect):
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRingback(AriEffect):
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRingback(AriEffect):
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialLeg(AriEffect):
+    """Originate the consult leg into the Stasis app. Failure is reported as `LEG_FAILED`."""
+
+    channel: str
+    other_channel: str
+    endpoint: str
+    originator: str
+    caller_id: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+# --- AMI -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp(AmiEffect):
+    """AMI Hangup, by channel id.
+
+    It raises a hang-up *request*, which is what app_queue listens for to close its books
+    (app_queue.c, ``handle_hangup``); ending the channel from the dialplan would not.
+    """
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariables(AmiEffect):
+    """Variables on one channel, written before the step they describe."""
+
+    channel: str
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    context: str
+    extension: str
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect(AmiEffect):
+    """AMI Redirect of one or two channels; reported as `REDIRECTED` or `REDIRECT_FAILED`."""
+
+    channel: str
+    destination: Destination
+    extra_channel: str | None = None
+    extra_destination: Destination | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BridgePair(AmiEffect):
+    """AMI Bridge: out of Stasis, into a plain bridge; reported as `BRIDGED` or `BRIDGE_FAILED`.
+
+    Both channels must be in a bridge: a channel outside one is masqueraded, and app_queue then
+    closes the call in its books while both still talk.
+    """
+
+    first: str
+    second: str
+
+
+# --- queue membership, not tied to a session -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddMember(AmiEffect):
+    queue: str
+    interface: str
+    state_interface: str
+    member_name: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember(AmiEffect):
+    queue: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMember(AmiEffect):
+    queue: str
+    interface: str
+    paused: bool
+
+
+# --- timers ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer(TimerEffect):
+    """(Re)start the session's one timer; its expiry comes back as `TIMED_OUT`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTimer(TimerEffect):
+    """Stop the session's timer."""

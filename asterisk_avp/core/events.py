@@ -1,0 +1,190 @@
+"""What happens: Asterisk's events in the project's own words.
+
+Two layers. *Facts* (this module's dataclasses below `Fact`) are what the adapters translate
+from AMI and ARI; they update the picture of channels, queues and agents. Those that concern a
+transfer become a `SessionEvent`, the only thing the state table in `transfer` ever sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Columns of the state table in `asterisk_avp.core.transfer`."""
+
+    CALLER_ENTERED = "caller_entered"
+    AGENT_ENTERED = "agent_entered"
+    CALLER_GONE = "caller_gone"
+    AGENT_GONE = "agent_gone"
+    LEG_RINGING = "leg_ringing"
+    LEG_UNANSWERED = "leg_unanswered"
+    LEG_LEFT_QUEUE = "leg_left_queue"
+    LEG_FAILED = "leg_failed"
+    LEG_ANSWERED = "leg_answered"
+    LEG_GONE = "leg_gone"
+    COMPLETE = "complete"
+    CANCEL = "cancel"
+    BRIDGED = "bridged"
+    BRIDGE_FAILED = "bridge_failed"
+    REDIRECTED = "redirected"
+    REDIRECT_FAILED = "redirect_failed"
+    OFFERED = "offered"
+    UNANSWERED = "unanswered"
+    DELIVERED = "delivered"
+    LEFT_QUEUE = "left_queue"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    kind: Kind
+    reason: str = ""
+    """Why, for the kinds that have one: a reason code of `transfer.REASONS`."""
+    agent: str = ""
+    """For `DELIVERED`: the agent who took the call."""
+
+
+# --- facts -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Base of what the adapters report."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSeen(Fact):
+    """A channel exists, with what is known of it now (Newchannel, NewCallerid, a resync…)."""
+
+    id: str
+    name: str
+    caller_number: str = ""
+    caller_name: str = ""
+    connected_number: str = ""
+    queue: str | None = None
+    bridge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRenamed(Fact):
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGone(Fact):
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeEntered(Fact):
+    channel: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeLeft(Fact):
+    channel: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChanged(Fact):
+    channel: str
+    on_hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StasisEntered(Fact):
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StasisLeft(Fact):
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSeen(Fact):
+    """A member of a queue with its present status (QueueMember, QueueMemberStatus, Added…)."""
+
+    queue: str
+    interface: str
+    state_interface: str
+    name: str
+    status: int
+    """``enum ast_device_state``."""
+    paused: bool
+    in_call: bool
+    last_call: float
+    """Unix seconds by Asterisk's clock at which the member's last call ended; 0: none."""
+    wrapup_seconds: int
+    """The member's own wrap-up; 0: the queue's applies."""
+    now: float
+    """Unix seconds by our clock when this was received."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoved(Fact):
+    queue: str
+    interface: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueJoined(Fact):
+    queue: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLeft(Fact):
+    """The channel no longer waits in the queue (answered, abandoned or timed out)."""
+
+    queue: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRung(Fact):
+    """app_queue rings a member for the call of ``channel`` (AgentCalled)."""
+
+    queue: str
+    channel: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUnanswered(Fact):
+    """The member's phone stopped ringing without an answer (AgentRingNoAnswer)."""
+
+    queue: str
+    channel: str
+    interface: str
+    ring_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConnected(Fact):
+    """app_queue connected ``channel`` with a member (AgentConnect)."""
+
+    queue: str
+    channel: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEnded(Fact):
+    """Our dialplan says that Queue() gave up, and with which QUEUESTATUS."""
+
+    channel: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTick(Fact):
+    """Time has reached something an agent's state was waiting for (the end of ACW)."""
+
+    now: float

@@ -1,0 +1,374 @@
+"""Where everything meets: facts and requests in, effects and changes out. Still pure.
+
+The hub keeps the picture of channels (`Calls`), of agents (`Agents`) and of sessions
+(`Register`), and decides which session a fact concerns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import policy, transfer
+from asterisk_avp.core.agents import Agent, Agents
+from asterisk_avp.core.calls import Call, Calls
+from asterisk_avp.core.errors import UnknownAgent, UnknownTransfer, WrongState
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.model import (
+    AgentState,
+    Group,
+    Mode,
+    TransferRequest,
+    World,
+    agent_of_personal_queue,
+)
+from asterisk_avp.core.register import Outcome, Record, Register, party_of
+from asterisk_avp.core.session import REPORTED, Party, Presence, Session, State
+
+QUEUE_REASONS: Mapping[str, str] = {
+    "TIMEOUT": "max_hold",
+    "FULL": "target_queue_full",
+    "JOINEMPTY": "target_offline",
+    "JOINUNAVAIL": "target_offline",
+    "LEAVEEMPTY": "target_left",
+    "LEAVEUNAVAIL": "target_left",
+    "WITHDRAWN": "withdrawn",
+}
+"""QUEUESTATUS (app_queue.c, ``queue_results``) as ended_reason."""
+
+REJECT_SECONDS = 1.0
+"""A ring that ends sooner than this before the ring time is over was turned down."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """Channel variables of the caller, read before the decision."""
+
+    group: str | None = None
+    """``AVP_GROUP``"""
+    max_hold_seconds: int | None = None
+    """``AVP_MAX_HOLD``"""
+
+
+class Hub:
+    """See the module's docstring. Times are Unix seconds, given by the caller."""
+
+    def __init__(self, world: World, new_id: Callable[[], str], ring_seconds: float = 15.0) -> None:
+        self.world = world
+        self.calls = Calls()
+        self.agents = Agents(world)
+        self.register = Register()
+        self._new_id = new_id
+        self._ring_seconds = ring_seconds
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def call_of(self, agent_id: str, wanted: str | None = None) -> Call | None:
+        """The call a request of this agent is about: the one named, else the one not on hold.
+
+        Raises `UnknownAgent`.
+        """
+        agent = self.agents.by_id.get(agent_id)
+        if agent is None:
+            raise UnknownAgent(agent_id)
+        for call in self.calls_of(agent):
+            if wanted is None or call.caller_channel == wanted:
+                return call
+        return None
+
+    def calls_of(self, agent: Agent) -> list[Call]:
+        interfaces = set(agent.interfaces)
+        configured = self.world.agents.get(agent.id)
+        if configured is not None and configured.interface:
+            interfaces.add(configured.interface)
+        return self.calls.of_agent(interfaces)
+
+    def request(
+        self, request: TransferRequest, facts: CallFacts, now: float
+    ) -> tuple[Session, Outcome]:
+        """Decide and begin. Raises `UnknownAgent` or `Refused`; then nothing was done."""
+        call = self.call_of(request.agent, request.call)
+        in_transfer = self._in_transfer(request, call)
+        allow = policy.decide(
+            request,
+            policy.Facts(
+                call_found=call is not None or in_transfer,
+                call_in_transfer=in_transfer,
+                group=self._group_of(request.agent, call, facts),
+                slot_taken=self.slot_taken(request.target.value),
+            ),
+            self.agents,
+            self.world,
+        )
+        assert call is not None  # decide() refuses otherwise
+        outcome = Outcome()
+        session = self._new_session(request, allow, call, facts)
+        return self.register.begin(session, now, outcome), outcome
+
+    def command(self, transfer_id: str, kind: Kind, now: float) -> Outcome:
+        """`COMPLETE` or `CANCEL`. Raises `UnknownTransfer` or `WrongState`."""
+        record = self.record(transfer_id)
+        if not transfer.legal(record.session, kind):
+            state = REPORTED[record.session.state]
+            raise WrongState(f"A transfer that is {state} cannot be {_PARTICIPLE[kind]}.")
+        outcome = Outcome()
+        self.register.apply(transfer_id, SessionEvent(kind), now, outcome)
+        return outcome
+
+    def record(self, transfer_id: str) -> Record:
+        """Raises `UnknownTransfer`."""
+        record = self.register.records.get(transfer_id)
+        if record is None:
+            raise UnknownTransfer(transfer_id)
+        return record
+
+    def slot_taken(self, agent_id: str) -> bool:
+        """Whether a transferred call waits for this agent, or is on its way to them."""
+        agent = self.agents.by_id.get(agent_id)
+        return bool(agent and agent.waiting) or self.register.heading_for(agent_id)
+
+    # --- facts -------------------------------------------------------------------------------
+
+    def fact(self, fact: ev.Fact, now: float) -> Outcome:
+        """Take in what an adapter reported."""
+        outcome = Outcome()
+        match fact:
+            case ev.ChannelSeen():
+                self.calls.see(fact)
+            case ev.ChannelRenamed():
+                self.calls.rename(fact.id, fact.name)
+            case ev.ChannelGone():
+                self._gone(fact.id, now, outcome)
+                self._call_changed(fact.id, outcome)
+                self.calls.gone(fact.id)
+            case ev.BridgeEntered():
+                self.calls.enter(fact.channel, fact.bridge)
+                self._call_changed(fact.channel, outcome)
+            case ev.BridgeLeft():
+                self._call_changed(fact.channel, outcome)
+                self.calls.leave(fact.channel, fact.bridge)
+            case ev.HoldChanged():
+                self.calls.hold(fact.channel, fact.on_hold)
+                self._call_changed(fact.channel, outcome)
+            case ev.StasisEntered():
+                self._stasis_entered(fact.channel, now, outcome)
+            case ev.StasisLeft():
+                self._stasis_left(fact.channel, now, outcome)
+            case ev.MemberSeen():
+                self._member_changed(self.agents.member_seen(fact), now, outcome)
+            case ev.MemberRemoved():
+                agent = self.agents.member_removed(fact.queue, fact.interface)
+                self._member_changed(agent, now, outcome)
+            case ev.ClockTick():
+                for agent in self.agents.by_id.values():
+                    if agent.state is AgentState.ACW:
+                        self._refresh(agent, now, outcome)
+            case _:
+                self._queue_fact(fact, now, outcome)
+        return outcome
+
+    def _queue_fact(self, fact: ev.Fact, now: float, outcome: Outcome) -> None:
+        match fact:
+            case ev.QueueJoined():
+                if agent_of_personal_queue(fact.queue) is None:
+                    self.calls.queued(fact.channel, fact.queue)
+                _changed(self.agents.waiting_joined(fact.queue, fact.channel), outcome)
+            case ev.QueueLeft():
+                _changed(self.agents.waiting_left(fact.queue, fact.channel), outcome)
+            case ev.AgentRung():
+                self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
+            case ev.AgentUnanswered():
+                rejected = fact.ring_seconds + REJECT_SECONDS < self._ring_seconds
+                reason = "rejected" if rejected else "no_answer"
+                self._tell(
+                    fact.channel, Kind.LEG_UNANSWERED, Kind.UNANSWERED, now, outcome, reason=reason
+                )
+            case ev.AgentConnected():
+                agent = self.agents.of_interface(fact.interface)
+                taker = agent.id if agent is not None else ""
+                self._tell(fact.channel, None, Kind.DELIVERED, now, outcome, agent=taker)
+            case ev.QueueEnded():
+                reason = QUEUE_REASONS.get(fact.status, "")
+                if not reason:
+                    return  # answered, or hung up: told by other events
+                if reason == "target_left":
+                    reason = self._why_left(fact.channel)
+                self._tell(
+                    fact.channel, Kind.LEG_LEFT_QUEUE, Kind.LEFT_QUEUE, now, outcome, reason=reason
+                )
+
+    def report(self, session_id: str, event: SessionEvent, now: float) -> Outcome:
+        """The outcome of an effect, or the expiry of a timer."""
+        outcome = Outcome()
+        self.register.apply(session_id, event, now, outcome)
+        return outcome
+
+    # --- resync ------------------------------------------------------------------------------
+
+    def sync_started(self) -> None:
+        """Everything is about to be reported anew."""
+        self.calls.clear()
+        self.agents.clear()
+
+    def sync_finished(self, now: float) -> Outcome:
+        """Everything has been reported: what is missing is gone."""
+        outcome = Outcome()
+        for agent in self.agents.by_id.values():
+            self._refresh(agent, now, outcome)
+        outcome.effects.extend((None, effect) for effect in self.agents.mirror_all())
+        for channel, session, role in self.register.roles():
+            known = role in ("transferor", "caller") or session.leg.presence is Presence.PRESENT
+            if known and channel not in self.calls.channels:
+                self._gone(channel, now, outcome)
+        return outcome
+
+    def awaited_in_stasis(self) -> set[str]:
+        """Channels that a session expects in Stasis and has not seen there yet."""
+        return {
+            channel
+            for channel, session, role in self.register.roles()
+            if (party := party_of(session, role)) is not None
+            and party.presence is Presence.EXPECTED
+        }
+
+    # --- which session, and what it means for it -------------------------------------------------
+
+    def _stasis_entered(self, channel: str, now: float, outcome: Outcome) -> None:
+        found = self.register.role_of(channel)
+        kind = _ENTERED.get(found[1]) if found is not None else None
+        if found is not None and kind is not None:
+            self.register.apply(found[0].id, SessionEvent(kind), now, outcome)
+
+    def _stasis_left(self, channel: str, now: float, outcome: Outcome) -> None:
+        """A party that was with us has left Stasis: it hung up, or somebody took it away.
+
+        Only while we hold it. A channel that we bridged away or queued leaves Stasis too, and
+        one that a former transfer bridged away leaves when this one's Redirect takes it over.
+        """
+        found = self.register.role_of(channel)
+        if found is None:
+            return
+        session, role = found
+        party = party_of(session, role)
+        if party is None or party.presence is not Presence.PRESENT:
+            return
+        if session.state in (State.COMPLETING, State.RETURNING):
+            return  # the outcome of AMI Bridge tells
+        if session.state in (State.QUEUEING, State.RECALLING) and role == "caller":
+            return  # our own Redirect
+        self._gone(channel, now, outcome)
+
+    def _gone(self, channel: str, now: float, outcome: Outcome) -> None:
+        found = self.register.role_of(channel)
+        kind = _GONE.get(found[1]) if found is not None else None
+        if found is not None and kind is not None:
+            self.register.apply(found[0].id, SessionEvent(kind), now, outcome)
+
+    def _tell(
+        self,
+        channel: str,
+        for_leg: Kind | None,
+        for_caller: Kind,
+        now: float,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        agent: str = "",
+    ) -> None:
+        """What app_queue did for a channel, told to the session whose leg or caller it is."""
+        found = self.register.role_of(channel)
+        if found is None:
+            return
+        kind = {"leg_other": for_leg, "caller": for_caller}.get(found[1])
+        if kind is not None:
+            self.register.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
+
+    def _why_left(self, channel: str) -> str:
+        """The personal queue emptied: the target went on a break, or logged out."""
+        found = self.register.role_of(channel)
+        target = self.agents.by_id.get(found[0].target.value) if found is not None else None
+        if target is not None and target.memberships and target.paused:
+            return "target_not_ready"
+        return "target_offline"
+
+    def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
+        if agent is None:
+            return
+        outcome.effects.extend((None, effect) for effect in self.agents.mirror(agent))
+        self._refresh(agent, now, outcome)
+
+    def _refresh(self, agent: Agent, now: float, outcome: Outcome) -> None:
+        if self.agents.refresh(agent, now):
+            outcome.agents.add(agent.id)
+
+    def _call_changed(self, channel_id: str, outcome: Outcome) -> None:
+        channel = self.calls.channels.get(channel_id)
+        if channel is not None:
+            _changed(self.agents.of_channel(channel.name), outcome)
+
+    # --- a new session -----------------------------------------------------------------------
+
+    def _in_transfer(self, request: TransferRequest, call: Call | None) -> bool:
+        """Whether the call, or the agent who asks, is part of a running transfer."""
+        if call is None:
+            return self.register.transferring(request.agent) is not None
+        return any(
+            self.register.role_of(channel) is not None
+            for channel in (call.caller_channel, call.agent_channel)
+        )
+
+    def _group_of(
+        self, agent_id: str, call: Call | None, facts: CallFacts
+    ) -> Group | None:
+        """The call's group: as it travels with the call, else its queue's, else the agent's."""
+        groups = self.world.groups
+        if facts.group is not None and facts.group.lower() in groups:
+            return groups[facts.group.lower()]
+        if call is not None and call.queue is not None:
+            group = self.world.group_of_queue(call.queue)
+            if group is not None:
+                return group
+        return next((groups[group] for group in self.agents.groups_of(agent_id)), None)
+
+    def _new_session(
+        self, request: TransferRequest, allow: policy.Allow, call: Call, facts: CallFacts
+    ) -> Session:
+        identifier = self._new_id()
+        return Session(
+            id=identifier,
+            agent=request.agent,
+            group=allow.group.id,
+            mode=request.mode,
+            target=request.target,
+            transferor=Party(call.agent_channel, name=self.agents.name_of(request.agent)),
+            caller=Party(call.caller_channel, call.caller_number, call.caller_name),
+            leg=Party(f"avp-{identifier}-leg"),
+            leg_other=f"avp-{identifier}-leg-queue",
+            queue_of_target=allow.queue,
+            queue_of_group=allow.group.queue,
+            transferor_location=self.agents.location_of(request.agent),
+            max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
+            may_detach=allow.may_detach,
+            variables={"AVP_HOLD_ACTION": allow.group.max_hold_action.value},
+            notes=request.notes,
+            state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
+        )
+
+
+def _changed(agent: Agent | None, outcome: Outcome) -> None:
+    if agent is not None:
+        outcome.agents.add(agent.id)
+
+
+_ENTERED = {
+    "transferor": Kind.AGENT_ENTERED,
+    "caller": Kind.CALLER_ENTERED,
+    "leg": Kind.LEG_ANSWERED,
+}
+_GONE = {
+    "transferor": Kind.AGENT_GONE,
+    "caller": Kind.CALLER_GONE,
+    "leg": Kind.LEG_GONE,
+}
+_PARTICIPLE = {Kind.COMPLETE: "completed", Kind.CANCEL: "cancelled"}

@@ -1,0 +1,164 @@
+"""The sessions there are, and the ways that lead to them: from a channel, an agent, a target.
+
+Nothing here looks at all sessions to find one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asterisk_avp.core import transfer
+from asterisk_avp.core.effects import Effect
+from asterisk_avp.core.events import SessionEvent
+from asterisk_avp.core.model import TargetKind
+from asterisk_avp.core.session import Party, Presence, Session, State
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one input led to."""
+
+    effects: list[tuple[str | None, Effect]] = field(default_factory=list)
+    """In order; the session each belongs to, or None for those that belong to no session."""
+    agents: set[str] = field(default_factory=set)
+    """Agents whose view changed."""
+    transfers: list[str] = field(default_factory=list)
+    """Transfers whose view changed."""
+
+
+@dataclass(slots=True)
+class Record:
+    """A session with the times its views need (Unix seconds)."""
+
+    session: Session
+    started: float
+    since: float
+
+
+class Register:
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self._roles: dict[str, tuple[str, str]] = {}
+        """Channel id to (session id, role) of the sessions that are not over."""
+        self._heading_for: dict[str, set[str]] = {}
+        """Agent id to the sessions on their way to that agent."""
+        self._begun_by: dict[str, set[str]] = {}
+        """Agent id to the sessions they began that are not over."""
+
+    def begin(self, session: Session, now: float, outcome: Outcome) -> Session:
+        """Enter a session that policy has allowed and take its first effects."""
+        self.records[session.id] = Record(session, now, now)
+        session, effects = transfer.begin(session)
+        self._store(session, effects, outcome)
+        return session
+
+    def apply(self, session_id: str, event: SessionEvent, now: float, outcome: Outcome) -> None:
+        """Feed one event to one session; an unknown or ended one takes no notice."""
+        record = self.records.get(session_id)
+        if record is None:
+            return
+        before = record.session
+        session, effects = transfer.step(before, event)
+        if session is before:
+            return
+        if session.state is not before.state:
+            record.since = now
+        self._store(session, effects, outcome)
+
+    def role_of(self, channel: str) -> tuple[Session, str] | None:
+        """The running session a channel belongs to and its role in it."""
+        found = self._roles.get(channel)
+        return (self.records[found[0]].session, found[1]) if found is not None else None
+
+    def roles(self) -> list[tuple[str, Session, str]]:
+        """Every channel of every running session, with its role."""
+        return [
+            (channel, self.records[session_id].session, role)
+            for channel, (session_id, role) in self._roles.items()
+        ]
+
+    def heading_for(self, agent_id: str) -> bool:
+        """Whether a transfer takes, or is about to take, this agent's waiting slot."""
+        return agent_id in self._heading_for
+
+    def transferring(self, agent_id: str) -> Record | None:
+        """The running transfer in which this agent, as agent 1, still takes part."""
+        for session_id in self._begun_by.get(agent_id, ()):
+            record = self.records[session_id]
+            if record.session.transferor.presence is not Presence.GONE:
+                return record
+        return None
+
+    def running(self) -> int:
+        return len({session_id for session_id, _ in self._roles.values()})
+
+    def forget_ended(self, before: float) -> None:
+        """Drop the records of transfers that ended before that time (Unix seconds)."""
+        for session_id, record in list(self.records.items()):
+            if record.session.state.final and record.since < before:
+                del self.records[session_id]
+
+    def _store(self, session: Session, effects: tuple[Effect, ...], outcome: Outcome) -> None:
+        self.records[session.id].session = session
+        outcome.effects.extend((session.id, effect) for effect in effects)
+        outcome.transfers.append(session.id)
+        outcome.agents.add(session.agent)
+        over = session.state.final
+        for channel, role in _channels(session):
+            if not over:
+                self._roles[channel] = (session.id, role)
+            elif self._roles.get(channel, ("",))[0] == session.id:
+                del self._roles[channel]
+        _keep(self._begun_by, session.agent, session.id, present=not over)
+        if session.target.kind is TargetKind.AGENT:
+            outcome.agents.add(session.target.value)
+            on_the_way = session.state not in _OFF_THE_SLOT
+            _keep(self._heading_for, session.target.value, session.id, present=on_the_way)
+
+
+def party_of(session: Session, role: str) -> Party | None:
+    """The party in Stasis that a role names; None for the leg's other half."""
+    match role:
+        case "transferor":
+            return session.transferor
+        case "caller":
+            return session.caller
+        case "leg":
+            return session.leg
+        case _:
+            return None
+
+
+def _channels(session: Session) -> tuple[tuple[str, str], ...]:
+    return (
+        (session.transferor.channel, "transferor"),
+        (session.caller.channel, "caller"),
+        (session.leg.channel, "leg"),
+        (session.leg_other, "leg_other"),
+    )
+
+
+def _keep(index: dict[str, set[str]], key: str, value: str, *, present: bool) -> None:
+    """Put ``value`` under ``key`` or take it away; no empty sets are left behind."""
+    values = index.setdefault(key, set())
+    if present:
+        values.add(value)
+    else:
+        values.discard(value)
+    if not values:
+        del index[key]
+
+
+_OFF_THE_SLOT = frozenset(
+    {
+        State.CONSULTING,
+        State.COMPLETING,
+        State.RETURNING,
+        State.RECALLING,
+        State.COMPLETED,
+        State.CANCELLED,
+        State.FAILED,
+        State.ABANDONED,
+    }
+)
+"""States in which the transfer neither occupies nor is about to take the target's slot."""

@@ -1,0 +1,148 @@
+"""One transfer: the parties, what is known of them, and the decision made when it was asked for.
+
+A `Session` is immutable; `transfer.step` gives the next one. Ids of channels and bridges are
+chosen by us before anything is created, so that an event can never arrive for an id we do not
+know yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from asterisk_avp.core.effects import Destination
+from asterisk_avp.core.model import Mode, Target, TargetKind, TransferState
+
+
+class State(StrEnum):
+    """Rows of the state table. `REPORTED` maps them to what the API shows."""
+
+    STARTING = "starting"
+    WAITING = "waiting"
+    RINGING = "ringing"
+    CONSULTING = "consulting"
+    COMPLETING = "completing"
+    RETURNING = "returning"
+    DETACHING = "detaching"
+    QUEUEING = "queueing"
+    QUEUED = "queued"
+    OFFERED = "offered"
+    RECALLING = "recalling"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+    @property
+    def final(self) -> bool:
+        return REPORTED[self].final
+
+
+REPORTED: Mapping[State, TransferState] = {
+    State.STARTING: TransferState.STARTING,
+    State.WAITING: TransferState.WAITING,
+    State.RINGING: TransferState.RINGING,
+    State.CONSULTING: TransferState.CONSULTING,
+    State.COMPLETING: TransferState.COMPLETING,
+    State.RETURNING: TransferState.COMPLETING,
+    State.DETACHING: TransferState.COMPLETING,
+    State.QUEUEING: TransferState.STARTING,
+    State.QUEUED: TransferState.WAITING,
+    State.OFFERED: TransferState.RINGING,
+    State.RECALLING: TransferState.COMPLETING,
+    State.COMPLETED: TransferState.COMPLETED,
+    State.CANCELLED: TransferState.CANCELLED,
+    State.FAILED: TransferState.FAILED,
+    State.ABANDONED: TransferState.ABANDONED,
+}
+
+
+class Presence(StrEnum):
+    """Where a party's channel is, as far as this session knows."""
+
+    EXPECTED = "expected"
+    """Exists, but is not in our Stasis app (yet)."""
+    PRESENT = "present"
+    """In our Stasis app and in one of our bridges."""
+    GONE = "gone"
+
+
+class Intent(StrEnum):
+    """What agent 1 asked for while the parties were still on their way into Stasis."""
+
+    NONE = "none"
+    COMPLETE = "complete"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A channel of the call: id (AMI Uniqueid = ARI channel id), caller id number and name."""
+
+    channel: str
+    number: str = ""
+    name: str = ""
+    presence: Presence = Presence.EXPECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    id: str
+    agent: str
+    group: str
+    mode: Mode
+    target: Target
+    transferor: Party
+    caller: Party
+    leg: Party
+    """The consult leg: the half of the Local channel that is in Stasis (``;1``)."""
+    leg_other: str
+    """The id of its other half (``;2``), which waits in the target's queue."""
+    queue_of_target: str
+    """Where the target's calls wait: a personal queue, or a group's queue."""
+    queue_of_group: str
+    """The queue of the call's group, where a call goes that can go nowhere else."""
+    transferor_location: str
+    """Agent 1's member interface without its technology, as app_queue names a dialled member."""
+    max_hold_seconds: int
+    may_detach: bool
+    """Policy's word, at the time of asking, on going on without agent 1 (unsupervised)."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the dialplan needs to know of this transfer, set on the caller's channel."""
+    notes: str = ""
+    state: State = State.STARTING
+    intent: Intent = Intent.NONE
+    outcome: State = State.CANCELLED
+    """The final state that `RETURNING` and `RECALLING` lead to."""
+    reason: str = ""
+    """Why it ends as it does; reported as ``ended_reason`` once the state is final."""
+    delivered_to: str | None = None
+
+    @property
+    def hold_bridge(self) -> str:
+        """Where the caller sits alone with music."""
+        return f"avp-{self.id}-hold"
+
+    @property
+    def consult_bridge(self) -> str:
+        return f"avp-{self.id}-consult"
+
+    @property
+    def group_after(self) -> str:
+        """The group whose call it is once the target has it: the target group, if it is one."""
+        return self.target.value if self.target.kind is TargetKind.GROUP else self.group
+
+    @property
+    def target_destination(self) -> Destination:
+        if self.target.kind is TargetKind.AGENT:
+            return Destination("avp-agent-queue", self.target.value)
+        return Destination("avp-group-queue", self.queue_of_target)
+
+    def with_presence(self, party: str, presence: Presence) -> Session:
+        """The same session with one party ("transferor", "caller", "leg") seen elsewhere."""
+        if party == "transferor":
+            return replace(self, transferor=replace(self.transferor, presence=presence))
+        if party == "caller":
+            return replace(self, caller=replace(self.caller, presence=presence))
+        return replace(self, leg=replace(self.leg, presence=presence))

@@ -1,0 +1,404 @@
+"""The composition root: the only module that knows all the others.
+
+Facts come in from AMI and ARI, requests from the API; each goes through the hub one at a time
+and comes out as effects. Effects of one session are performed in order by a worker of that
+session, so a slow step of one transfer holds up no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from asterisk_avp import log as logging_setup
+from asterisk_avp.ami import translate as from_ami
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.api.app import create_app
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.schemas import agent_event, readiness_event, transfer_event
+from asterisk_avp.api.server import serve
+from asterisk_avp.ari import translate as from_ari
+from asterisk_avp.ari.client import AriClient
+from asterisk_avp.ari.perform import AriPerformer
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import views
+from asterisk_avp.core.effects import AmiEffect, AriEffect, Effect, SetTimer
+from asterisk_avp.core.errors import (
+    AsteriskUnavailable,
+    AvpError,
+    UnknownAgent,
+)
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.model import (
+    AgentView,
+    Readiness,
+    TargetsView,
+    TransferRequest,
+    TransferView,
+)
+from asterisk_avp.core.register import Outcome
+from asterisk_avp.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_SUBSCRIBER_BACKLOG = 1000
+_RESYNC_RETRY_SECONDS = 1.0
+_HOUSEKEEPING_SECONDS = 60.0
+_DRAIN_POLL_SECONDS = 0.1
+
+
+class Daemon:
+    """Implements `asterisk_avp.api.port.Switchboard`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._hub = Hub(
+            settings.world(),
+            new_id=lambda: secrets.token_hex(6),
+            ring_seconds=settings.session.ring_seconds,
+        )
+        self._ami = AmiClient(
+            settings.ami.host,
+            settings.ami.port,
+            settings.ami.username,
+            settings.ami.secret.get_secret_value(),
+            action_timeout_seconds=settings.ami.action_timeout_seconds,
+        )
+        self._ari = AriClient(
+            settings.ari.url,
+            settings.ari.username,
+            settings.ari.password.get_secret_value(),
+            settings.ari.app,
+            request_timeout_seconds=settings.ari.request_timeout_seconds,
+            event_types=from_ari.EVENT_TYPES,
+        )
+        self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
+        self._ari_performer = AriPerformer(self._ari, settings.ari.app)
+        self._workers: dict[str | None, asyncio.Queue[Effect]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._acw_timer: asyncio.TimerHandle | None = None
+        self._subscribers: set[asyncio.Queue[Mapping[str, Any]]] = set()
+        self._synced = False
+        self._buffer: list[ev.Fact] | None = None
+        self._resync: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    # --- running -----------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; then no new transfers, and those running get time to end."""
+        auth = Authenticator(
+            tokens=[token.get_secret_value() for token in self._settings.api.tokens],
+            pins={
+                agent_id: agent.pin.get_secret_value()
+                for agent_id, agent in self._settings.agents.items()
+                if agent.pin is not None
+            },
+            token_lifetime_seconds=self._settings.api.token_lifetime_seconds,
+        )
+        server = await serve(
+            create_app(self, auth), self._settings.api.host, self._settings.api.port
+        )
+        log.info("api_listening", url=server.url)
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(self._ami.run(self._on_ami, self._on_connection), name="ami"),
+                group.create_task(self._ari.run(self._on_ari, self._on_connection), name="ari"),
+                group.create_task(self._housekeeping(), name="housekeeping"),
+            ]
+            await stop.wait()
+            await self._drain()
+            await server.stop()
+            for task in running:
+                task.cancel()
+        for worker in tuple(self._tasks):
+            worker.cancel()
+        if self._resync is not None:
+            self._resync.cancel()
+        await self._ari.close()
+        log.info("stopped")
+
+    async def _drain(self) -> None:
+        self._stopping = True
+        self._publish_readiness()
+        deadline = time.monotonic() + self._settings.session.drain_seconds
+        while self._hub.register.running() and time.monotonic() < deadline:
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        log.info("drained", transfers_left=self._hub.register.running())
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+            self._hub.register.forget_ended(time.time() - self._settings.session.keep_ended_seconds)
+
+    # --- what comes in -------------------------------------------------------------------------
+
+    def _on_ami(self, event: Mapping[str, str]) -> None:
+        fact = from_ami.translate(event, time.time())
+        if fact is None:
+            return
+        if self._buffer is not None:
+            # The picture is being read anew: what happens meanwhile is told afterwards.
+            self._buffer.append(fact)
+        else:
+            self._feed(fact)
+
+    def _on_ari(self, event: Mapping[str, Any]) -> None:
+        if event.get("type") == "ApplicationReplaced":
+            log.error(
+                "stasis_app_taken_over",
+                app=self._settings.ari.app,
+                hint="another daemon has connected with the same application; stop one of them",
+            )
+        fact = from_ari.translate(event)
+        if fact is not None:
+            self._feed(fact)
+
+    def _feed(self, fact: ev.Fact) -> None:
+        self._carry_out(self._hub.fact(fact, time.time()))
+
+    def _on_connection(self, connected: bool) -> None:
+        del connected  # which of the two it was, and its state, is asked of the clients
+        self._synced = False
+        self._publish_readiness()
+        if self._resync is not None:
+            self._resync.cancel()
+            self._resync = None
+        if self._ami.connected and self._ari.connected:
+            self._resync = asyncio.create_task(self._synchronise(), name="resync")
+
+    async def _synchronise(self) -> None:
+        """Read everything from Asterisk; facts that arrive meanwhile are taken in after it."""
+        while True:
+            self._buffer = []
+            try:
+                facts = await self._ami_performer.snapshot(time.time)
+                in_stasis = await self._ari_performer.channels_in_stasis()
+            except AvpError as error:
+                log.warning("resync_failed", error=str(error))
+                await asyncio.sleep(_RESYNC_RETRY_SECONDS)
+                continue
+            finally:
+                buffered, self._buffer = self._buffer or [], None
+            break
+        self._hub.sync_started()
+        for fact in (*facts, *buffered):
+            self._feed(fact)
+        self._carry_out(self._hub.sync_finished(time.time()))
+        for channel in in_stasis & self._hub.awaited_in_stasis():
+            self._feed(ev.StasisEntered(channel))
+        await self._ari_performer.reap(lambda channel: self._hub.register.role_of(channel) is not None)
+        self._synced = True
+        log.info("synchronised", channels=len(self._hub.calls.channels))
+        self._publish_readiness()
+
+    # --- what goes out -------------------------------------------------------------------------
+
+    def _carry_out(self, outcome: Outcome) -> None:
+        for session_id, effect in outcome.effects:
+            self._perform(session_id, effect)
+        if outcome.agents:
+            self._schedule_acw()
+        for session_id in dict.fromkeys(outcome.transfers):
+            self._log_transfer(session_id)
+        self._publish(outcome)
+
+    def _perform(self, session_id: str | None, effect: Effect) -> None:
+        if isinstance(effect, AmiEffect | AriEffect):
+            queue = self._workers.get(session_id)
+            if queue is None:
+                queue = self._workers[session_id] = asyncio.Queue()
+                task = asyncio.create_task(self._work(session_id, queue))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            queue.put_nowait(effect)
+        elif session_id is not None:
+            handle = self._timers.pop(session_id, None)
+            if handle is not None:
+                handle.cancel()
+            if isinstance(effect, SetTimer):
+                self._timers[session_id] = asyncio.get_running_loop().call_later(
+                    effect.seconds, self._report, session_id, SessionEvent(Kind.TIMED_OUT)
+                )
+
+    async def _work(self, session_id: str | None, queue: asyncio.Queue[Effect]) -> None:
+        """Perform the effects of one session; the worker leaves when there are none left."""
+
+        def report(event: SessionEvent) -> None:
+            if session_id is not None:
+                self._report(session_id, event)
+
+        try:
+            while not queue.empty():
+                effect = queue.get_nowait()
+                try:
+                    if isinstance(effect, AmiEffect):
+                        await self._ami_performer.perform(effect, report)
+                    elif isinstance(effect, AriEffect):
+                        await self._ari_performer.perform(effect, report)
+                except Exception:
+                    # One effect that breaks in an unforeseen way must not stop those after it,
+                    # which may be what brings the caller back.
+                    log.exception("effect_failed", effect=repr(effect), transfer=session_id)
+        finally:
+            self._workers.pop(session_id, None)
+
+    def _report(self, session_id: str, event: SessionEvent) -> None:
+        self._carry_out(self._hub.report(session_id, event, time.time()))
+
+    def _schedule_acw(self) -> None:
+        if self._acw_timer is not None:
+            self._acw_timer.cancel()
+            self._acw_timer = None
+        end = self._hub.agents.next_acw_end()
+        if end is not None:
+            delay = max(0.0, end - time.time())
+            self._acw_timer = asyncio.get_running_loop().call_later(delay, self._acw_ended)
+
+    def _acw_ended(self) -> None:
+        self._acw_timer = None
+        self._feed(ev.ClockTick(time.time()))
+        self._schedule_acw()
+
+    def _log_transfer(self, session_id: str) -> None:
+        session = self._hub.register.records[session_id].session
+        log.info(
+            "transfer",
+            transfer=session.id,
+            state=session.state.value,
+            agent=session.agent,
+            mode=session.mode.value,
+            target=f"{session.target.kind.value}:{session.target.value}",
+            reason=session.reason or None,
+        )
+
+    # --- events for the API's WebSockets -------------------------------------------------------
+
+    def _publish(self, outcome: Outcome) -> None:
+        if not self._subscribers:
+            return
+        for agent_id in outcome.agents:
+            agent = self._hub.agents.by_id.get(agent_id)
+            if agent is not None:
+                self._send(agent_event(views.agent_view(self._hub, agent)))
+        for session_id in dict.fromkeys(outcome.transfers):
+            self._send(transfer_event(views.transfer_view(self._hub.register.records[session_id])))
+
+    def _publish_readiness(self) -> None:
+        self._send(readiness_event(self.readiness()))
+
+    def _send(self, event: Mapping[str, Any]) -> None:
+        for queue in tuple(self._subscribers):
+            if queue.qsize() >= _SUBSCRIBER_BACKLOG - 1:
+                self._subscribers.discard(queue)
+                queue.put_nowait({"type": "overflow"})
+            else:
+                queue.put_nowait(event)
+
+    def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
+        queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_SUBSCRIBER_BACKLOG)
+        self._subscribers.add(queue)
+        return queue
+
+    def unsubscribe(self, queue: asyncio.Queue[Mapping[str, Any]]) -> None:
+        self._subscribers.discard(queue)
+
+    # --- the switchboard -------------------------------------------------------------------------
+
+    def readiness(self) -> Readiness:
+        ari, ami = self._ari.connected, self._ami.connected
+        if self._stopping:
+            detail = "The daemon is stopping and takes no new transfers."
+        elif not (ari and ami):
+            missing = [name for name, up in (("ARI", ari), ("AMI", ami)) if not up]
+            detail = f"Not connected to Asterisk: {' and '.join(missing)}."
+        elif not self._synced:
+            detail = "Reading the state of Asterisk."
+        else:
+            detail = ""
+        return Readiness(ready=not detail, ari=ari, ami=ami, synced=self._synced, detail=detail)
+
+    def agents(self) -> Sequence[AgentView]:
+        agents = sorted(self._hub.agents.by_id.values(), key=lambda agent: agent.id)
+        return [views.agent_view(self._hub, agent) for agent in agents]
+
+    def agent(self, agent_id: str) -> AgentView:
+        agent = self._hub.agents.by_id.get(agent_id)
+        if agent is None:
+            raise UnknownAgent(agent_id)
+        return views.agent_view(self._hub, agent)
+
+    def targets(self, agent_id: str) -> TargetsView:
+        if agent_id not in self._hub.agents.by_id:
+            raise UnknownAgent(agent_id)
+        return views.targets_view(self._hub, agent_id)
+
+    def transfers(self) -> Sequence[TransferView]:
+        return [views.transfer_view(record) for record in self._hub.register.records.values()]
+
+    def transfer(self, transfer_id: str) -> TransferView:
+        return views.transfer_view(self._hub.record(transfer_id))
+
+    async def request(self, request: TransferRequest) -> TransferView:
+        self._check_ready()
+        call = self._hub.call_of(request.agent, request.call)
+        facts = CallFacts()
+        if call is not None:
+            facts = _call_facts(
+                await self._ami_performer.variables(
+                    call.caller_channel, ("AVP_GROUP", "AVP_MAX_HOLD")
+                )
+            )
+            self._check_ready()
+        # From here to the end of the decision nothing awaits: of two requests for the same call
+        # or the same target, the second finds what the first has done.
+        session, outcome = self._hub.request(request, facts, time.time())
+        self._carry_out(outcome)
+        return self.transfer(session.id)
+
+    async def complete(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, Kind.COMPLETE)
+
+    async def cancel(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, Kind.CANCEL)
+
+    def _command(self, transfer_id: str, kind: Kind) -> TransferView:
+        self._hub.record(transfer_id)
+        if not (self._ari.connected and self._ami.connected):
+            raise AsteriskUnavailable(self.readiness().detail)
+        self._carry_out(self._hub.command(transfer_id, kind, time.time()))
+        return self.transfer(transfer_id)
+
+    def _check_ready(self) -> None:
+        readiness = self.readiness()
+        if not readiness.ready:
+            raise AsteriskUnavailable(readiness.detail)
+
+
+def _call_facts(variables: Mapping[str, str]) -> CallFacts:
+    max_hold = variables.get("AVP_MAX_HOLD", "")
+    return CallFacts(
+        group=variables.get("AVP_GROUP") or None,
+        max_hold_seconds=int(max_hold) if max_hold.isdecimal() and int(max_hold) > 0 else None,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    logging_setup.configure(settings.log.level, settings.log.format)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await Daemon(settings).run(stop)
