@@ -46,6 +46,7 @@ from asterisk_avp.core.model import (
     TransferView,
 )
 from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import State
 from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -88,6 +89,7 @@ class Daemon:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._acw_timer: asyncio.TimerHandle | None = None
         self._subscribers: set[asyncio.Queue[Mapping[str, Any]]] = set()
+        self._logged: dict[str, State] = {}
         self._synced = False
         self._buffer: list[ev.Fact] | None = None
         self._resync: asyncio.Task[None] | None = None
@@ -272,6 +274,11 @@ class Daemon:
 
     def _log_transfer(self, session_id: str) -> None:
         session = self._hub.register.records[session_id].session
+        if self._logged.get(session_id) is session.state:
+            return
+        self._logged[session_id] = session.state
+        if session.state.final:
+            del self._logged[session_id]
         log.info(
             "transfer",
             transfer=session.id,

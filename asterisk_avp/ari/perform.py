@@ -13,6 +13,7 @@ from asterisk_avp.core.effects import (
     CreateBridge,
     DestroyBridge,
     DialLeg,
+    LeaveStasis,
     StartMusic,
     StartRingback,
     StopMusic,
@@ -54,6 +55,8 @@ class AriPerformer:
                 await self._try(effect, channels.ring(channel))
             case StopRingback(channel):
                 await self._try(effect, channels.ring_stop(channel))
+            case LeaveStasis(channel):
+                await self._try(effect, channels.continue_in_dialplan(channel))
             case _:
                 raise TypeError(f"not an ARI effect: {effect!r}")
 

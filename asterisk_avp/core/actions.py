@@ -15,6 +15,7 @@ from asterisk_avp.core.effects import (
     DialLeg,
     Effect,
     HangUp,
+    LeaveStasis,
     Redirect,
     SetVariables,
     StartMusic,
@@ -191,6 +192,13 @@ def recall(session: Session) -> Effects:
         ),
         Redirect(session.caller.channel, Destination("avp-recall", "group")),
     )
+
+
+def release(session: Session) -> Effects:
+    """Out of Stasis: the line after it in the dialplan sends the caller to the group's head."""
+    if session.caller.presence is not Presence.PRESENT:
+        return ()
+    return (LeaveStasis(session.caller.channel),)
 
 
 def unmark(session: Session) -> Effects:

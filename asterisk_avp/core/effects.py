@@ -76,6 +76,13 @@ class StopRingback(AriEffect):
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveStasis(AriEffect):
+    """Back to the dialplan, at the line after Stasis()."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class DialLeg(AriEffect):
     """Originate the consult leg into the Stasis app. Failure is reported as `LEG_FAILED`."""
 

@@ -61,6 +61,7 @@ class Hub:
         self.register = Register()
         self._new_id = new_id
         self._ring_seconds = ring_seconds
+        self._syncing = False
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -208,11 +209,13 @@ class Hub:
 
     def sync_started(self) -> None:
         """Everything is about to be reported anew."""
+        self._syncing = True
         self.calls.clear()
         self.agents.clear()
 
     def sync_finished(self, now: float) -> Outcome:
         """Everything has been reported: what is missing is gone."""
+        self._syncing = False
         outcome = Outcome()
         for agent in self.agents.by_id.values():
             self._refresh(agent, now, outcome)
@@ -293,8 +296,8 @@ class Hub:
         return "target_offline"
 
     def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
-        if agent is None:
-            return
+        if agent is None or self._syncing:
+            return  # half a picture would make us take members out of queues
         outcome.effects.extend((None, effect) for effect in self.agents.mirror(agent))
         self._refresh(agent, now, outcome)
 

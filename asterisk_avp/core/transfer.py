@@ -13,7 +13,8 @@ There are then three ways out, and every path through the table takes one of the
   the dialplan do the work and go on doing it without us.
 
 RECALLING is the net below all of them: whatever fails while the caller is still there, the
-caller goes to the head of the call's group.
+caller goes to the head of the call's group; by AMI Redirect, and if that fails too, by leaving
+Stasis, where the dialplan has a net of its own.
 
 Rules. `ROWS` holds the rows; for a state and event the first row whose guard holds is taken. A
 pair without such a row is illegal and changes nothing. What an event says about a party's
@@ -186,6 +187,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.QUEUEING, K.LEG_GONE, S.QUEUEING),
     Row(S.QUEUEING, K.AGENT_GONE, S.QUEUEING),
     Row(S.QUEUEING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.QUEUEING, K.TIMED_OUT, S.RECALLING, (do.recall,), caller_in, S.FAILED, "asterisk_timeout"),
     Row(S.QUEUEING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.clear_away), reason="asterisk_timeout"),
     # QUEUED, OFFERED: app_queue has the call; max hold is Queue()'s own timer.
     Row(S.QUEUED, K.OFFERED, S.OFFERED),
@@ -205,12 +207,12 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.OFFERED, K.TIMED_OUT, S.FAILED, reason="max_hold"),
     # RECALLING: the Redirect of the caller to the head of the call's group is under way.
     Row(S.RECALLING, K.REDIRECTED, S.FAILED, (do.drop_transferor, do.clear_away)),
-    Row(S.RECALLING, K.REDIRECT_FAILED, S.FAILED, (do.drop_transferor, do.clear_away)),
+    Row(S.RECALLING, K.REDIRECT_FAILED, S.FAILED, (do.drop_transferor, do.release, do.clear_away)),
     Row(S.RECALLING, K.LEG_ANSWERED, S.RECALLING, (do.drop_leg,)),
     Row(S.RECALLING, K.LEG_GONE, S.RECALLING),
     Row(S.RECALLING, K.AGENT_GONE, S.RECALLING),
     Row(S.RECALLING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
-    Row(S.RECALLING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.clear_away)),
+    Row(S.RECALLING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.release, do.clear_away)),
 )
 
 ASTERISK_SECONDS: Final = 5.0

@@ -126,6 +126,8 @@ _CALLER_STATES = {
     State.QUEUEING: "waiting",
 }
 _TARGET_STATES = {
+    State.STARTING: "waiting",
+    State.QUEUEING: "waiting",
     State.WAITING: "waiting",
     State.RINGING: "ringing",
     State.QUEUED: "waiting",

@@ -1,0 +1,61 @@
+"""Sessions for the core tests: one of each state, with the parties where they are then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asterisk_avp.core.model import Mode, Target, TargetKind
+from asterisk_avp.core.session import Party, Presence, Session, State
+
+IN, OUT, GONE = Presence.PRESENT, Presence.EXPECTED, Presence.GONE
+
+WHERE = {
+    # transferor, caller, leg
+    State.STARTING: (OUT, OUT, OUT),
+    State.WAITING: (IN, IN, OUT),
+    State.RINGING: (IN, IN, OUT),
+    State.CONSULTING: (IN, IN, IN),
+    State.COMPLETING: (IN, IN, IN),
+    State.RETURNING: (IN, IN, OUT),
+    State.DETACHING: (IN, IN, OUT),
+    State.QUEUEING: (OUT, OUT, OUT),
+    State.QUEUED: (OUT, OUT, OUT),
+    State.OFFERED: (OUT, OUT, OUT),
+    State.RECALLING: (OUT, IN, GONE),
+    State.COMPLETED: (OUT, IN, IN),
+    State.CANCELLED: (IN, IN, GONE),
+    State.FAILED: (IN, IN, GONE),
+    State.ABANDONED: (IN, GONE, GONE),
+}
+
+
+def session(
+    state: State = State.STARTING,
+    *,
+    transferor: Presence | None = None,
+    caller: Presence | None = None,
+    leg: Presence | None = None,
+    target: Target | None = None,
+    **changes: object,
+) -> Session:
+    """A supervised session to agent 1002 in ``state``; the parties can be put elsewhere."""
+    where = WHERE[state]
+    made = Session(
+        id="t1",
+        agent="1001",
+        group="sales",
+        mode=Mode.SUPERVISED,
+        target=target or Target(TargetKind.AGENT, "1002"),
+        transferor=Party("chan-agent", name="Alice", presence=transferor or where[0]),
+        caller=Party("chan-caller", "5550100", presence=caller or where[1]),
+        leg=Party("avp-t1-leg", presence=leg or where[2]),
+        leg_other="avp-t1-leg-queue",
+        queue_of_target="avp-agent-1002",
+        queue_of_group="sales",
+        transferor_location="1001",
+        max_hold_seconds=8,
+        may_detach=True,
+        variables={"AVP_HOLD_ACTION": "hangup"},
+        state=state,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # the tests know the fields

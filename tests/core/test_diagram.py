@@ -1,0 +1,13 @@
+"""The picture in the repository is the one the table gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asterisk_avp.core import diagram
+
+PAGE = Path(diagram.__file__).with_name("README.md")
+
+
+def test_diagram_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == diagram.page()

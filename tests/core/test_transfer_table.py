@@ -1,0 +1,305 @@
+"""Every state with every event: what happens, written down a second time and by hand.
+
+`LEGAL` lists every pair that does anything, with the next state and the effects in short. All
+other pairs must give back the very same session and no effects.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import transfer
+from asterisk_avp.core.events import Kind as K
+from asterisk_avp.core.events import SessionEvent
+from asterisk_avp.core.session import Intent, Session
+from asterisk_avp.core.session import State as S
+from tests.core.sessions import GONE, IN, session
+
+NAMES = {
+    "chan-agent": "agent",
+    "chan-caller": "caller",
+    "avp-t1-leg": "leg",
+    "avp-t1-hold": "hold",
+    "avp-t1-consult": "consult",
+}
+
+
+def short(effect: fx.Effect) -> str:
+    """``HangUp("avp-t1-leg")`` as ``hangup leg``: what matters, readable in a table."""
+    match effect:
+        case fx.HangUp(channel):
+            return f"hangup {NAMES[channel]}"
+        case fx.SetVariables(channel, variables):
+            return f"mark {NAMES[channel]} {variables['AVP_STATE'] or 'none'}"
+        case fx.Redirect(channel, destination, extra, extra_destination):
+            text = f"redirect {NAMES[channel]} {destination.context}/{destination.extension}"
+            if extra is not None and extra_destination is not None:
+                text += f" + {NAMES[extra]} {extra_destination.extension}"
+            return text
+        case fx.BridgePair(first, second):
+            return f"bridge {NAMES[first]} {NAMES[second]}"
+        case fx.AddToBridge(bridge, channel):
+            return f"add {NAMES[channel]} to {NAMES[bridge]}"
+        case fx.CreateBridge(bridge, _):
+            return f"create {NAMES[bridge]}"
+        case fx.DestroyBridge(bridge):
+            return f"destroy {NAMES[bridge]}"
+        case fx.StartMusic(channel):
+            return f"music {NAMES[channel]}"
+        case fx.StopMusic(channel):
+            return f"no music {NAMES[channel]}"
+        case fx.StartRingback(channel):
+            return f"ringback {NAMES[channel]}"
+        case fx.StopRingback(channel):
+            return f"no ringback {NAMES[channel]}"
+        case fx.LeaveStasis(channel):
+            return f"release {NAMES[channel]}"
+        case fx.DialLeg(channel, _, endpoint):
+            return f"dial {NAMES[channel]} {endpoint}"
+        case fx.SetTimer(seconds):
+            return f"timer {seconds:g}"
+        case fx.ClearTimer():
+            return "no timer"
+        case _:
+            raise AssertionError(effect)
+
+
+CLEAR = ["destroy hold", "destroy consult"]
+HOLD = ["add caller to hold", "music caller"]
+SEAT = ["add agent to consult"]
+DIAL = ["music agent", "dial leg Local/1002@avp-agent-queue"]
+QUIET = ["no ringback agent", "no music agent"]
+RETURN = [*QUIET, "mark caller done", "mark agent done", "bridge agent caller"]
+COMPLETE = ["mark caller done", "mark leg done", "bridge leg caller"]
+QUEUE = ["mark caller live", "redirect caller avp-agent-queue/1002"]
+RECALL = ["mark caller live", "redirect caller avp-recall/group"]
+NO_TIMER = ["no timer"]
+QUICK = ["timer 5"]
+HOLDING = ["timer 38"]
+
+# (state, event, how the session differs from the usual one): next state, effects
+Case = tuple[S, K, dict[str, object]]
+LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
+    enumerate(
+        [
+            # --- starting
+            ((S.STARTING, K.CALLER_ENTERED, {}), S.STARTING, HOLD),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN}), S.WAITING, [*HOLD, *DIAL, *HOLDING]),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "intent": Intent.CANCEL}), S.RETURNING, [*HOLD, *RETURN, *QUICK]),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "intent": Intent.COMPLETE}), S.QUEUEING, [*HOLD, *QUEUE, *QUICK]),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": GONE}), S.QUEUEING, [*HOLD, *QUEUE, *QUICK]),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": GONE, "may_detach": False}), S.RECALLING, [*HOLD, *RECALL, *QUICK]),
+            ((S.STARTING, K.AGENT_ENTERED, {}), S.STARTING, SEAT),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN}), S.WAITING, [*SEAT, *DIAL, *HOLDING]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "intent": Intent.CANCEL}), S.RETURNING, [*SEAT, *RETURN, *QUICK]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "intent": Intent.COMPLETE}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.STARTING, K.AGENT_GONE, {}), S.STARTING, []),
+            ((S.STARTING, K.AGENT_GONE, {"caller": IN}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.STARTING, K.AGENT_GONE, {"caller": IN, "may_detach": False}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.STARTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.STARTING, K.CALLER_GONE, {"transferor": GONE}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
+            ((S.STARTING, K.COMPLETE, {}), S.STARTING, []),
+            ((S.STARTING, K.CANCEL, {}), S.STARTING, []),
+            ((S.STARTING, K.REDIRECTED, {}), S.STARTING, []),
+            ((S.STARTING, K.REDIRECT_FAILED, {}), S.FAILED, ["mark caller none", "mark agent none", *CLEAR, *NO_TIMER]),
+            ((S.STARTING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
+            # --- waiting and ringing: the same, except that only a waiting leg starts to ring
+            ((S.WAITING, K.LEG_RINGING, {}), S.RINGING, ["no music agent", "ringback agent"]),
+            ((S.RINGING, K.LEG_RINGING, {}), S.RINGING, []),
+            *(
+                case
+                for state in (S.WAITING, S.RINGING)
+                for case in [
+                    ((state, K.LEG_ANSWERED, {}), S.CONSULTING, ["add leg to consult", *QUIET, *NO_TIMER]),
+                    ((state, K.LEG_UNANSWERED, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.LEG_LEFT_QUEUE, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.LEG_FAILED, {}), S.RETURNING, [*RETURN, *QUICK]),
+                    ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
+                    ((state, K.AGENT_GONE, {}), S.DETACHING, ["hangup leg", *QUICK]),
+                    ((state, K.AGENT_GONE, {"may_detach": False}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
+                    ((state, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
+                    ((state, K.COMPLETE, {}), S.DETACHING, ["hangup leg", *QUICK]),
+                    ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.TIMED_OUT, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                ]
+            ),
+            # --- consulting
+            ((S.CONSULTING, K.COMPLETE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
+            ((S.CONSULTING, K.AGENT_GONE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
+            ((S.CONSULTING, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+            ((S.CONSULTING, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
+            ((S.CONSULTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
+            # --- completing
+            ((S.COMPLETING, K.BRIDGED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.COMPLETING, K.BRIDGED, {"transferor": GONE}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
+            ((S.COMPLETING, K.BRIDGE_FAILED, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+            ((S.COMPLETING, K.BRIDGE_FAILED, {"leg": GONE}), S.RETURNING, [*RETURN, *QUICK]),
+            ((S.COMPLETING, K.BRIDGE_FAILED, {"transferor": GONE}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
+            ((S.COMPLETING, K.LEG_GONE, {}), S.COMPLETING, []),
+            ((S.COMPLETING, K.AGENT_GONE, {}), S.COMPLETING, []),
+            ((S.COMPLETING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.COMPLETING, K.TIMED_OUT, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+            ((S.COMPLETING, K.TIMED_OUT, {"transferor": GONE}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
+            # --- returning
+            ((S.RETURNING, K.BRIDGED, {"outcome": S.CANCELLED}), S.CANCELLED, [*CLEAR, *NO_TIMER]),
+            ((S.RETURNING, K.BRIDGED, {"outcome": S.FAILED}), S.FAILED, [*CLEAR, *NO_TIMER]),
+            ((S.RETURNING, K.BRIDGE_FAILED, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
+            ((S.RETURNING, K.LEG_ANSWERED, {}), S.RETURNING, ["hangup leg"]),
+            ((S.RETURNING, K.LEG_FAILED, {}), S.RETURNING, []),
+            ((S.RETURNING, K.LEG_GONE, {}), S.RETURNING, []),
+            ((S.RETURNING, K.AGENT_GONE, {}), S.RETURNING, []),
+            ((S.RETURNING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.RETURNING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
+            # --- detaching
+            ((S.DETACHING, K.LEG_GONE, {}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.DETACHING, K.LEG_FAILED, {}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.DETACHING, K.LEG_ANSWERED, {}), S.DETACHING, ["hangup leg"]),
+            ((S.DETACHING, K.AGENT_GONE, {}), S.DETACHING, []),
+            ((S.DETACHING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.DETACHING, K.TIMED_OUT, {}), S.QUEUEING, [*QUEUE, *QUICK]),
+            # --- queueing
+            ((S.QUEUEING, K.REDIRECTED, {}), S.QUEUED, ["hangup agent", *CLEAR, *HOLDING]),
+            ((S.QUEUEING, K.REDIRECTED, {"transferor": GONE}), S.QUEUED, [*CLEAR, *HOLDING]),
+            ((S.QUEUEING, K.REDIRECT_FAILED, {}), S.FAILED, ["mark caller none", "mark agent none", *CLEAR, *NO_TIMER]),
+            ((S.QUEUEING, K.REDIRECT_FAILED, {"caller": IN}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.QUEUEING, K.OFFERED, {}), S.OFFERED, ["hangup agent", *CLEAR, *HOLDING]),
+            ((S.QUEUEING, K.DELIVERED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.QUEUEING, K.LEFT_QUEUE, {}), S.FAILED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.QUEUEING, K.LEG_GONE, {}), S.QUEUEING, []),
+            ((S.QUEUEING, K.AGENT_GONE, {}), S.QUEUEING, []),
+            ((S.QUEUEING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.QUEUEING, K.TIMED_OUT, {"caller": IN}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.QUEUEING, K.TIMED_OUT, {}), S.FAILED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            # --- queued and offered: app_queue works, we watch
+            ((S.QUEUED, K.OFFERED, {}), S.OFFERED, []),
+            ((S.OFFERED, K.OFFERED, {}), S.OFFERED, []),
+            ((S.OFFERED, K.UNANSWERED, {}), S.QUEUED, []),
+            *(
+                case
+                for state in (S.QUEUED, S.OFFERED)
+                for case in [
+                    ((state, K.DELIVERED, {}), S.COMPLETED, NO_TIMER),
+                    ((state, K.LEFT_QUEUE, {}), S.FAILED, NO_TIMER),
+                    ((state, K.CALLER_GONE, {}), S.ABANDONED, NO_TIMER),
+                    ((state, K.AGENT_GONE, {}), state, []),
+                    ((state, K.REDIRECTED, {}), state, []),
+                    ((state, K.TIMED_OUT, {}), S.FAILED, NO_TIMER),
+                ]
+            ),
+            # --- recalling
+            ((S.RECALLING, K.REDIRECTED, {}), S.FAILED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.RECALLING, K.REDIRECTED, {"transferor": GONE}), S.FAILED, [*CLEAR, *NO_TIMER]),
+            ((S.RECALLING, K.REDIRECT_FAILED, {}), S.FAILED, ["hangup agent", "release caller", *CLEAR, *NO_TIMER]),
+            ((S.RECALLING, K.LEG_ANSWERED, {}), S.RECALLING, ["hangup leg"]),
+            ((S.RECALLING, K.LEG_GONE, {}), S.RECALLING, []),
+            ((S.RECALLING, K.AGENT_GONE, {}), S.RECALLING, []),
+            ((S.RECALLING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.RECALLING, K.TIMED_OUT, {}), S.FAILED, ["hangup agent", "release caller", *CLEAR, *NO_TIMER]),
+        ]
+    )
+)
+
+ILLEGAL = sorted(
+    set(itertools.product(S, K)) - {(case[0], case[1]) for case, _, _ in LEGAL.values()}
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "following", "expected"),
+    LEGAL.values(),
+    ids=[
+        f"{case[0]}-{case[1]}-{'-'.join(map(str, case[2])) or 'usual'}"
+        for case, _, _ in LEGAL.values()
+    ],
+)
+def test_legal_pair(case: Case, following: S, expected: list[str]) -> None:
+    state, kind, changes = case
+    before = session(state, **changes)  # type: ignore[arg-type]  # the table knows the fields
+    after, effects = transfer.step(before, SessionEvent(kind))
+    assert after.state is following
+    assert [short(effect) for effect in effects] == expected
+
+
+@pytest.mark.parametrize(("state", "kind"), ILLEGAL, ids=[f"{s}-{k}" for s, k in ILLEGAL])
+def test_illegal_pair_changes_nothing(state: S, kind: K) -> None:
+    before = session(state)
+    after, effects = transfer.step(before, SessionEvent(kind))
+    assert after is before
+    assert effects == ()
+
+
+def test_complete_needs_permission_to_detach() -> None:
+    for state in (S.STARTING, S.WAITING, S.RINGING):
+        before = session(state, may_detach=False)
+        assert not transfer.legal(before, K.COMPLETE)
+        assert transfer.step(before, SessionEvent(K.COMPLETE)) == (before, ())
+
+
+def test_every_row_of_the_table_is_covered() -> None:
+    """A row that no case above takes would be a row nobody asserted."""
+    taken = set()
+    for (state, kind, changes), _, _ in LEGAL.values():
+        noted = transfer._note(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
+        taken.add(id(transfer._choose(noted, kind)))
+    assert [row for row in transfer.ROWS if id(row) not in taken] == []
+
+
+def run(before: Session, *events: SessionEvent) -> Session:
+    for event in events:
+        before, _ = transfer.step(before, event)
+    return before
+
+
+@pytest.mark.parametrize(
+    ("events", "final", "reason"),
+    [
+        ((K.COMPLETE, K.BRIDGED), S.COMPLETED, "completed"),
+        ((K.AGENT_GONE, K.BRIDGED), S.COMPLETED, "completed"),
+        ((K.CANCEL, K.BRIDGED), S.CANCELLED, "cancelled"),
+        ((K.LEG_GONE, K.BRIDGED), S.FAILED, "target_hangup"),
+        ((K.CALLER_GONE,), S.ABANDONED, "caller_hangup"),
+        ((K.AGENT_GONE, K.BRIDGE_FAILED, K.REDIRECTED), S.FAILED, "target_hangup"),
+        ((K.CANCEL, K.BRIDGE_FAILED, K.REDIRECTED), S.FAILED, "transferor_hangup"),
+    ],
+)
+def test_how_a_consult_ends(events: tuple[K, ...], final: S, reason: str) -> None:
+    after = run(session(S.CONSULTING), *map(SessionEvent, events))
+    assert (after.state, after.reason) == (final, reason)
+
+
+@pytest.mark.parametrize("reason", ["rejected", "no_answer", "max_hold", "target_not_ready"])
+def test_why_a_leg_ended_is_reported(reason: str) -> None:
+    kind = K.LEG_UNANSWERED if reason in ("rejected", "no_answer") else K.LEG_LEFT_QUEUE
+    after = run(session(S.RINGING), SessionEvent(kind, reason), SessionEvent(K.BRIDGED))
+    assert (after.state, after.reason) == (S.FAILED, reason)
+
+
+def test_agent_hanging_up_while_it_rings_makes_it_unsupervised() -> None:
+    after = run(
+        session(S.RINGING),
+        *map(SessionEvent, (K.AGENT_GONE, K.LEG_GONE, K.REDIRECTED, K.OFFERED)),
+        SessionEvent(K.DELIVERED, agent="1002"),
+    )
+    assert (after.state, after.reason, after.delivered_to) == (S.COMPLETED, "completed", "1002")
+
+
+def test_beginning_marks_before_it_moves() -> None:
+    _, effects = transfer.begin(session(S.STARTING))
+    assert [short(effect) for effect in effects] == [
+        "timer 5",
+        "mark caller live",
+        "mark agent live",
+        "redirect caller avp-stasis/caller + agent transferor",
+        "create hold",
+        "create consult",
+    ]
+    _, effects = transfer.begin(session(S.QUEUEING))
+    assert [short(effect) for effect in effects] == [
+        "timer 5",
+        "mark caller live",
+        "mark agent live",
+        "redirect caller avp-agent-queue/1002 + agent park",
+    ]
