@@ -1,0 +1,1 @@
+"""The adapter for Asterisk's manager interface (AMI)."""

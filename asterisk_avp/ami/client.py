@@ -1,0 +1,161 @@
+"""The AMI client: one logged-in connection that comes back by itself.
+
+    client = AmiClient("127.0.0.1", 5038, "avp", secret)
+    task = asyncio.create_task(client.run(on_event, on_connected))
+    await client.action("Redirect", {"Channel": …, "ExtraChannel": …})
+    members = await client.list_action("QueueStatus", {"Queue": "sales"})
+
+An action is sent once or not at all. It fails with `AsteriskUnavailable` when there is no
+connection, when the connection drops before the answer, and when the answer does not come in time;
+in the last two cases Asterisk may or may not have carried it out. It is never sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from asterisk_avp.ami.link import AmiLink, OnEvent
+from asterisk_avp.ami.wire import Headers, check_headers
+from asterisk_avp.core.errors import AmiError, AsteriskUnavailable
+
+log = structlog.get_logger(__name__)
+
+OnConnected = Callable[[bool], None]
+
+#: Classes of events: `system` has FullyBooted and Shutdown; `agent` the queue's; `call` channels,
+#: bridges and device states; `user` the dialplan's UserEvent. Not `dialplan`: an event for every
+#: line of it and every variable.
+DEFAULT_EVENTS = "system,call,agent,user"
+
+
+class AmiClient:
+    """AMI as the daemon uses it.
+
+    All times are in seconds. `ping_interval_seconds` and `action_timeout_seconds` together are the
+    longest time for which a dead connection goes unnoticed. `list_timeout_seconds` is the deadline
+    of `list_action`, whose answer may be thousands of messages long.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        username: str,
+        secret: str,
+        *,
+        action_timeout_seconds: float = 3.0,
+        list_timeout_seconds: float = 10.0,
+        ping_interval_seconds: float = 5.0,
+        backoff_initial_seconds: float = 0.2,
+        backoff_max_seconds: float = 5.0,
+        events: str = DEFAULT_EVENTS,
+    ) -> None:
+        check_headers({"Username": username, "Secret": secret, "Events": events})
+        self._host = host
+        self._port = port
+        self._username = username
+        self._secret = secret
+        self._events = events
+        self._action_seconds = action_timeout_seconds
+        self._list_seconds = list_timeout_seconds
+        self._ping_seconds = ping_interval_seconds
+        self._backoff_initial_seconds = backoff_initial_seconds
+        self._backoff_max_seconds = backoff_max_seconds
+        self._link: AmiLink | None = None
+
+    def __repr__(self) -> str:
+        state = "connected" if self.connected else "not connected"
+        return f"<AmiClient {self._username} at {self._host}:{self._port}, {state}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether we are logged in."""
+        return self._link is not None and not self._link.lost_reason
+
+    async def run(self, on_event: OnEvent, on_connected: OnConnected) -> None:
+        """Keep a connection until cancelled.
+
+        `on_event` gets every event as a plain dict: header names exactly as Asterisk sends them,
+        repeated headers joined by a line feed. `on_connected` hears True after each login, before
+        the first event of that connection, and False when the connection is lost. Neither may
+        block; what they raise is logged and otherwise ignored.
+        """
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            opened_at: float | None = None
+            link = AmiLink(
+                self._host, self._port, on_event=on_event, action_seconds=self._action_seconds
+            )
+            try:
+                version = await link.open(self._username, self._secret, self._events)
+                opened_at = loop.time()
+                log.info("ami_connected", address=self._address, version=version)
+                self._link = link
+                _tell(on_connected, connected=True)
+                link.start_events()
+                await link.watch(self._ping_seconds)
+                log.warning("ami_lost", address=self._address, reason=link.lost_reason)
+            except AmiError as error:
+                log.error(  # noqa: TRY400 - a traceback says nothing more, and may say too much
+                    "ami_login_refused",
+                    address=self._address,
+                    username=self._username,
+                    reason=error.message,
+                )
+            except AsteriskUnavailable as error:
+                log.warning("ami_unavailable", address=self._address, reason=str(error))
+            finally:
+                was_connected, self._link = self._link is not None, None
+                if was_connected:
+                    _tell(on_connected, connected=False)
+                await link.close()
+            # A connection that ends at once counts as a failure as well, so that Asterisk is not
+            # asked for a new one several times a second.
+            if opened_at is not None and loop.time() - opened_at > self._backoff_max_seconds:
+                failures = 0
+            await asyncio.sleep(self._pause_seconds(failures))
+            failures += 1
+
+    async def action(self, name: str, headers: Headers | None = None) -> Mapping[str, str]:
+        """Send an action and return the headers of its answer.
+
+        Raises `AmiError` (Asterisk refuses), `AsteriskUnavailable` (no connection or no answer) and
+        `AmiHeaderError` (nothing was sent). A header may have several values: one line each.
+        """
+        return await self._connection(name).request(name, headers)
+
+    async def list_action(
+        self, name: str, headers: Headers | None = None
+    ) -> list[Mapping[str, str]]:
+        """Send an action that Asterisk answers with a list, such as `QueueStatus`.
+
+        Returns its items, without the answer that announces them and the event that ends them.
+        Raises what `action` raises.
+        """
+        return await self._connection(name).request_list(name, headers, seconds=self._list_seconds)
+
+    def _connection(self, name: str) -> AmiLink:
+        if self._link is None:
+            raise AsteriskUnavailable(f"AMI {name}: not connected to {self._address}")
+        return self._link
+
+    @property
+    def _address(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    def _pause_seconds(self, failures: int) -> float:
+        """Exponential back-off with jitter, so that many clients do not return in step."""
+        ceiling = self._backoff_initial_seconds * 2.0 ** min(failures, 16)
+        return min(ceiling, self._backoff_max_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _tell(on_connected: OnConnected, *, connected: bool) -> None:
+    try:
+        on_connected(connected)
+    except Exception:
+        log.exception("ami_connection_handler_failed", connected=connected)

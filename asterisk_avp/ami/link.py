@@ -1,0 +1,315 @@
+"""One AMI connection, from connect to loss, on panoramisk with the guards it lacks.
+
+panoramisk connects, keeps the table of actions, gives them their ids and matches the answers. What
+this module takes away from it, and why (panoramisk 1.4):
+
+- Its reconnection, which sends the actions of the old connection again on the new one: a late
+  `Redirect` would move a call that nobody asks for any more. Every connection has its own `Manager`
+  here, so nothing can outlive it.
+- Futures that stay pending for ever when the connection drops: every action has a deadline, and a
+  drop fails all of them at once.
+- Its decoding and its dispatch of events (see `asterisk_avp.ami.wire`): each event would be matched
+  with the regular expression of every registered pattern.
+- Its log, which writes whole actions, with the secret of `Login` among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from panoramisk import Manager
+from panoramisk.actions import Action
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.message import Message
+
+from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, check_headers
+from asterisk_avp.core.errors import AmiError, AsteriskUnavailable
+
+log = structlog.get_logger(__name__)
+
+OnEvent = Callable[[Mapping[str, str]], None]
+
+#: Asterisk waits a second before it refuses a login (main/manager.c, action_login).
+_LOGIN_PENALTY_SECONDS = 1.0
+#: How long a deliberate close waits for Asterisk's goodbye.
+_GOODBYE_SECONDS = 0.5
+#: Unanswered pings in a row after which a connection is given up although events still arrive.
+#: Asterisk runs the actions of a connection one after the other, so a slow one delays the pong.
+_MAX_UNANSWERED_PINGS = 3
+_SUCCESS = frozenset({"Success", "Follows", "Goodbye"})
+#: Events that carry the ActionID of an action that has long been answered. Any other event with an
+#: ActionID that nobody waits for is a list item that came after its deadline, not news.
+_ANNOUNCED_LATER = ("OriginateResponse", "AsyncAGI")
+
+
+class AmiLink:
+    """A connection that is used once: `open`, `start_events`, `watch`, `close`."""
+
+    def __init__(self, host: str, port: int, *, on_event: OnEvent, action_seconds: float) -> None:
+        self._address = f"{host}:{port}"
+        self._on_event = on_event
+        self._action_seconds = action_seconds
+        self._held_events: list[Mapping[str, str]] | None = []
+        self._protocol: _Protocol | None = None
+        self._lost = asyncio.Event()
+        self._lost_reason = ""
+        self._manager = _Manager(
+            host=host,
+            port=port,
+            protocol_factory=lambda: _Protocol(self),
+            reconnect_timeout=0,
+            log=_Silent(),
+        )
+
+    @property
+    def lost_reason(self) -> str:
+        """Why the connection ended, empty while it stands."""
+        return self._lost_reason
+
+    async def open(self, username: str, secret: str, events: str) -> str:
+        """Connect, wait for the greeting, log in; return the protocol version of the greeting.
+
+        Raises `AmiError` when Asterisk refuses the login, `AsteriskUnavailable` for the rest.
+        """
+        try:
+            async with asyncio.timeout(self._action_seconds):
+                await self._manager.connect()
+                protocol = self._manager.protocol
+                # The secret goes out only to something that has greeted us as AMI.
+                if not self._lost.is_set():
+                    await protocol.greeted.wait()
+        except TimeoutError:
+            raise AsteriskUnavailable(
+                f"AMI at {self._address} did not greet us within {self._action_seconds} s"
+            ) from None
+        except OSError as error:
+            raise AsteriskUnavailable(f"AMI at {self._address}: {error}") from None
+        if not self._lost.is_set():
+            self._protocol = protocol
+            credentials = {"Username": username, "Secret": secret, "Events": events}
+            await self.request(
+                "Login", credentials, seconds=self._action_seconds + _LOGIN_PENALTY_SECONDS
+            )
+        if self._lost.is_set():
+            raise AsteriskUnavailable(f"AMI at {self._address}: {self._lost_reason}")
+        return str(protocol.frames.version)
+
+    def start_events(self) -> None:
+        """Deliver the events held back since the login, and from now on each as it arrives.
+
+        The first events follow the answer to the login in the same segment; without this they
+        would come before the owner has said that we are connected.
+        """
+        held, self._held_events = self._held_events, None
+        for message in held or ():
+            self.deliver(message)
+
+    async def watch(self, ping_seconds: float) -> None:
+        """Return once the connection is lost; ping Asterisk so that silence is noticed as well."""
+        unanswered = 0
+        while not await self._lost_within(ping_seconds):
+            heard_before = self._protocol.messages if self._protocol else 0
+            try:
+                await self.request("Ping")
+                unanswered = 0
+            except AmiError:
+                unanswered = 0  # An answer all the same.
+            except AsteriskUnavailable:
+                unanswered += 1
+                heard = self._protocol.messages if self._protocol else 0
+                if heard == heard_before or unanswered >= _MAX_UNANSWERED_PINGS:
+                    self.drop(f"no answer to a ping within {self._action_seconds} s")
+
+    async def request(
+        self, name: str, headers: Headers | None = None, *, seconds: float | None = None
+    ) -> Mapping[str, str]:
+        """Send one action and return its answer."""
+        replies = await self._send(_Request(name, check_headers(headers or {}), self), seconds)
+        return replies[0]
+
+    async def request_list(
+        self, name: str, headers: Headers | None = None, *, seconds: float
+    ) -> list[Mapping[str, str]]:
+        """Send an action that Asterisk answers with a list of events; return the items."""
+        request = _Request(name, check_headers(headers or {}), self, as_list=True)
+        return await self._send(request, seconds)
+
+    async def _send(
+        self, request: _Request, seconds: float | None = None
+    ) -> list[Mapping[str, str]]:
+        seconds = self._action_seconds if seconds is None else seconds
+        protocol = self._protocol
+        if protocol is None or self._lost.is_set() or protocol.transport.is_closing():
+            raise AsteriskUnavailable(f"AMI {request.name}: not connected to {self._address}")
+        self._manager.send_action(request, as_list=request.as_list)
+        try:
+            async with asyncio.timeout(seconds):
+                return await request.replies
+        except TimeoutError:
+            raise AsteriskUnavailable(f"AMI {request.name}: no answer within {seconds} s") from None
+        finally:
+            # Whether answered, late or cancelled: the table of actions must not grow.
+            protocol.responses.pop(request.id, None)
+
+    def deliver(self, message: Mapping[str, str]) -> None:
+        """Hand one event to the owner, whose failures are not ours."""
+        if self._held_events is not None:
+            self._held_events.append(message)
+            return
+        try:
+            self._on_event(message)
+        except Exception:
+            log.exception("ami_event_handler_failed", ami_event=message.get("Event"))
+        if message.get("Event") == "Shutdown":
+            # Asterisk closes the socket only when it is gone; actions would wait for nothing.
+            self.drop("Asterisk is shutting down")
+
+    def drop(self, reason: str) -> None:
+        """End the connection now; every action that waits for an answer fails at once."""
+        if not self._lost.is_set():
+            self._lost_reason = reason
+            self._lost.set()
+        protocol = self._protocol or self._manager.protocol
+        if protocol is None:
+            return
+        protocol.greeted.set()
+        unanswered = list(protocol.responses.values())
+        protocol.responses.clear()
+        for request in unanswered:
+            request.fail(AsteriskUnavailable(f"AMI {request.name}: {self._lost_reason}"))
+        # abort, not close: on a half-open connection a close waits for its write buffer for ever.
+        protocol.transport.abort()
+
+    async def close(self) -> None:
+        """Log off if still possible, then leave nothing behind."""
+        if self._protocol is not None and not self._lost.is_set():
+            self._protocol.transport.write(b"Action: Logoff\r\n\r\n")
+            await self._lost_within(_GOODBYE_SECONDS)
+        self.drop("closed by us")
+        self._manager.close()
+
+    async def _lost_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._lost.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Protocol(AMIProtocol):  # type: ignore[misc]
+    """panoramisk's protocol with our reader in front of its table of actions."""
+
+    def __init__(self, link: AmiLink) -> None:
+        self._link = link
+        self.frames = FrameReader()
+        self.greeted = asyncio.Event()
+        #: Messages received so far: a sign of life.
+        self.messages = 0
+        self.responses: dict[str, _Request]
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            messages = self.frames.feed(data)
+        except NotAmi as error:
+            self._link.drop(str(error))
+            return
+        if self.frames.version is not None:
+            self.greeted.set()
+        self.messages += len(messages)
+        for message in messages:
+            self._take(message)
+
+    def _take(self, message: dict[str, str]) -> None:
+        action_id = message.get("ActionID")
+        if action_id is not None and action_id in self.responses:
+            self.handle_message(Message(message))
+        elif "Event" in message:
+            if action_id is None or message["Event"].startswith(_ANNOUNCED_LATER):
+                self._link.deliver(message)
+        elif action_id is None and message.get("Response") == "Error":
+            # Asterisk could not even read the action, so it does not say which one it was.
+            log.warning("ami_error_without_action", message=message.get("Message", ""))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._link.drop(str(exc) if exc else "Asterisk closed the connection")
+
+
+class _Manager(Manager):  # type: ignore[misc]
+    """panoramisk's manager for one connection: no reconnection, no pinger, no dispatch."""
+
+    def connection_made(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            super().connection_made(task)
+            if self.pinger is not None:
+                self.pinger.cancel()
+
+    def ping(self) -> None:
+        """Pings have a deadline, which panoramisk's have not: see `AmiLink.watch`."""
+
+
+class _Request(Action):  # type: ignore[misc]
+    """An action that decides itself when it is answered.
+
+    panoramisk takes an error in answer to a list action for the beginning of a list, and the first
+    event with the action's id for the answer to an action that is none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        headers: Mapping[str, str | list[str]],
+        link: AmiLink,
+        *,
+        as_list: bool = False,
+    ) -> None:
+        super().__init__({"Action": name, **headers}, as_list=as_list)
+        self.name = name
+        self.replies: asyncio.Future[list[Mapping[str, str]]]
+        self.replies = asyncio.get_running_loop().create_future()
+        self._link = link
+        self._items: list[Mapping[str, str]] = []
+
+    def add_message(self, message: Message) -> bool:
+        """Take a message with this action's id; True once nothing more will come."""
+        # `content` is panoramisk's own addition to every message.
+        fields: dict[str, str] = {k: v for k, v in message.items() if k != "content"}
+        # OriginateResponse is an event, although it has a Response header as well.
+        if "Event" not in fields:
+            if fields["Response"] not in _SUCCESS:
+                self.fail(AmiError(self.name, fields.get("Message") or fields["Response"]))
+            elif not self.as_list:
+                self._finish([fields])
+        elif not self.as_list:
+            self._link.deliver(fields)
+        elif _ends_list(fields):
+            self._finish(self._items)
+        else:
+            self._items.append(fields)
+        return bool(self.replies.done())
+
+    def fail(self, error: Exception) -> None:
+        """Give up; whoever waits for the answer gets the error."""
+        if not self.replies.done():
+            self.replies.set_exception(error)
+
+    def _finish(self, replies: list[Mapping[str, str]]) -> None:
+        if not self.replies.done():
+            self.replies.set_result(replies)
+
+
+def _ends_list(event: Mapping[str, str]) -> bool:
+    """True for the event that closes a list; older actions close theirs without EventList."""
+    return event.get("EventList", "").lower() == "complete" or event["Event"].endswith("Complete")
+
+
+class _Silent:
+    """In place of panoramisk's log; `AmiLink` and `AmiClient` report what matters."""
+
+    def _ignore(self, *_args: object, **_kwargs: object) -> None: ...
+
+    debug = info = warning = error = exception = _ignore

@@ -1,0 +1,161 @@
+"""AMI on the wire: bytes in, messages out, and the one place where headers are checked.
+
+panoramisk decodes every TCP segment on its own and drops what does not decode, so a character of
+several bytes that is split over two segments disappears. It also strips the last header of a
+message when its value is empty. `FrameReader` collects bytes up to the blank line that ends a
+message and decodes only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from asterisk_avp.core.errors import AmiHeaderError, AsteriskUnavailable
+
+Headers = Mapping[str, str | Sequence[str]]
+
+BANNER = "Asterisk Call Manager/"
+
+#: Asterisk reads a line into `char inbuf[1025]`, line end included. It discards a message with a
+#: longer line and takes the rest of it for another message (main/manager.c, get_input).
+MAX_LINE_BYTES = 1022
+#: AST_MAX_MANHEADERS of include/asterisk/manager.h; Asterisk refuses a message with more.
+MAX_HEADER_LINES = 128
+#: A message that grows past this many bytes without an end is not AMI; bounds our memory.
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_MAX_BANNER_BYTES = 256
+
+_END_OF_MESSAGE = b"\r\n\r\n"
+# Asterisk ends a line at a bare LF as well as at CR LF. A bare CR it keeps, and other software
+# in the path may not.
+_FORBIDDEN = frozenset("\r\n\0")
+
+
+class NotAmi(AsteriskUnavailable):
+    """What answers at this address does not speak AMI."""
+
+
+def check_headers(headers: Headers) -> dict[str, str | list[str]]:
+    """Return a copy of the headers that is safe to write to AMI, or raise `AmiHeaderError`.
+
+    The error names the header but never repeats the value, which may be a secret.
+    """
+    checked: dict[str, str | list[str]] = {}
+    lines = 0
+    for name, value in headers.items():
+        _check_name(name)
+        if isinstance(value, str):
+            _check_value(name, value)
+            checked[name] = value
+            lines += 1
+        else:
+            values = list(value)
+            for item in values:
+                _check_value(name, item)
+            checked[name] = values
+            lines += len(values)
+    # Two lines are ours: Action and ActionID.
+    if lines + 2 > MAX_HEADER_LINES:
+        raise AmiHeaderError(f"{lines} AMI header lines; Asterisk takes {MAX_HEADER_LINES - 2}")
+    return checked
+
+
+def _check_name(name: str) -> None:
+    if not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
+        raise AmiHeaderError(f"not an AMI header name: {name!r}")
+    if name.lower() in {"action", "actionid"}:
+        raise AmiHeaderError(f"{name} is set by the client and cannot be passed as a header")
+
+
+def _check_value(name: str, value: str) -> None:
+    # Values come from JSON and from channel variables, so the type is worth a check at run time:
+    # None or a dict would be written as text.
+    if not isinstance(value, str):
+        raise AmiHeaderError(f"the value of AMI header {name} is a {type(value).__name__}")
+    if not _FORBIDDEN.isdisjoint(value):
+        raise AmiHeaderError(f"the value of AMI header {name} contains CR, LF or NUL")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise AmiHeaderError(f"the value of AMI header {name} is not valid Unicode") from None
+    if len(name) + 2 + size > MAX_LINE_BYTES:
+        raise AmiHeaderError(
+            f"AMI header {name} makes a line of {len(name) + 2 + size} bytes; "
+            f"Asterisk discards lines over {MAX_LINE_BYTES}"
+        )
+
+
+def parse_message(block: str) -> dict[str, str]:
+    r"""One message as a plain dict, header names exactly as Asterisk wrote them.
+
+    A header that occurs several times (`ChanVariable`, `Output`) becomes one value with its
+    occurrences joined by a line feed, in their order. `FrameReader` leaves no other line feed in a
+    value, so `value.split("\n")` gives back exactly the occurrences. Lines without a colon are
+    left out.
+    """
+    message: dict[str, str] = {}
+    for line in block.split("\r\n"):
+        name, colon, value = line.partition(":")
+        if not colon:
+            continue
+        # Asterisk writes "Name: value", but UserEvent passes on what the dialplan wrote, which
+        # is often "Name:value".
+        value = value.removeprefix(" ")
+        if name in message:
+            message[name] += "\n" + value
+        else:
+            message[name] = value
+    return message
+
+
+class FrameReader:
+    """Cuts the byte stream of one connection into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        #: Protocol version from the banner, None until it has arrived.
+        self.version: str | None = None
+
+    def feed(self, data: bytes) -> list[dict[str, str]]:
+        """Take bytes as they came; return the messages that are complete now.
+
+        Raises `NotAmi` when the stream cannot be AMI.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        if self.version is None:
+            buffer = self._take_banner(buffer)
+        end = buffer.rfind(_END_OF_MESSAGE)
+        if end < 0:
+            self._buffer = buffer
+            if len(buffer) > MAX_MESSAGE_BYTES:
+                raise NotAmi(f"{len(buffer)} bytes without the end of an AMI message")
+            return []
+        self._buffer = buffer[end + len(_END_OF_MESSAGE) :]
+        text = buffer[:end].decode("utf-8", "replace")
+        if text.count("\n") != text.count("\r\n") or text.count("\r") != text.count("\r\n"):
+            text = _without_bare_line_ends(text)
+        return [
+            message
+            for block in text.split("\r\n\r\n")
+            if (message := parse_message(block)) and ("Event" in message or "Response" in message)
+        ]
+
+    def _take_banner(self, buffer: bytes) -> bytes:
+        """Read the greeting, the only line that no blank line follows."""
+        line, line_end, rest = buffer.partition(b"\r\n")
+        if not line_end and len(line) <= _MAX_BANNER_BYTES:
+            return buffer
+        greeting = line.decode("latin-1")
+        if not greeting.startswith(BANNER):
+            raise NotAmi(f"not an AMI greeting: {greeting[:40]!r}")
+        self.version = greeting.removeprefix(BANNER).strip()
+        return rest
+
+
+def _without_bare_line_ends(text: str) -> str:
+    """Replace every CR and LF that is not part of CR LF by a space.
+
+    A channel variable may contain one. Asterisk writes it as it is, and it would look like another
+    occurrence of the header (see `parse_message`).
+    """
+    return "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in text.split("\r\n"))

@@ -1,0 +1,1 @@
+"""The adapter for the Asterisk REST Interface (ARI)."""

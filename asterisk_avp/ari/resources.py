@@ -1,0 +1,244 @@
+"""ARI's nouns, under the names that ari-py has: `client.channels`, `client.bridges`, …
+
+Only what the project uses. Ids of new channels, bridges and playbacks are always chosen by us, so
+that an answer that got lost leaves nothing behind whose name we do not know.
+
+Every method raises `AriGone` when the party hung up meanwhile, `AriError` when Asterisk refuses,
+and `AsteriskUnavailable` when it does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asterisk_avp.ari.rest import AriRest
+from asterisk_avp.core.errors import AriGone
+
+Json = dict[str, Any]
+
+_NOT_FOUND = 404
+
+
+class Channels:
+    """`/channels`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def originate(
+        self,
+        endpoint: str,
+        *,
+        app: str,
+        channel_id: str,
+        app_args: str = "",
+        other_channel_id: str | None = None,
+        caller_id: str | None = None,
+        originator: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        timeout_seconds: int | None = None,
+        formats: str | None = None,
+    ) -> Json:
+        """Call `endpoint`; whoever answers enters `app` with `app_args`.
+
+        `other_channel_id` is the id of the second half of a Local channel; `originator` the id of
+        the channel on whose behalf we call (its account code and its format; not with `formats`);
+        `timeout_seconds` how long it may ring, Asterisk's default being 30. An `app` that is not
+        registered is no error for Asterisk.
+        """
+        query = {
+            "endpoint": endpoint,
+            "app": app,
+            "appArgs": app_args or None,
+            "channelId": channel_id,
+            "otherChannelId": other_channel_id,
+            "callerId": caller_id,
+            "originator": originator,
+            "timeout": timeout_seconds,
+            "formats": formats,
+        }
+        body = {"variables": dict(variables)} if variables else None
+        return _object(await self._rest.request("POST", ["channels"], query, body))
+
+    async def list(self) -> list[Json]:
+        return _objects(await self._rest.request("GET", ["channels"]))
+
+    async def get(self, channel_id: str) -> Json:
+        return _object(await self._rest.request("GET", ["channels", channel_id]))
+
+    async def hangup(self, channel_id: str, reason_code: int | None = None) -> None:
+        """End a channel; `reason_code` is a Q.850 cause, 16 (normal clearing) if not given."""
+        await self._rest.request("DELETE", ["channels", channel_id], {"reason_code": reason_code})
+
+    async def continue_in_dialplan(
+        self,
+        channel_id: str,
+        *,
+        context: str | None = None,
+        extension: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Leave Stasis; without a place, at the line after the one that entered it."""
+        query = {"context": context, "extension": extension, "priority": priority}
+        await self._rest.request("POST", ["channels", channel_id, "continue"], query)
+
+    async def move(self, channel_id: str, app: str, app_args: str = "") -> None:
+        """Hand the channel over to another Stasis app, or to the same one with other arguments."""
+        query = {"app": app, "appArgs": app_args or None}
+        await self._rest.request("POST", ["channels", channel_id, "move"], query)
+
+    async def answer(self, channel_id: str) -> None:
+        await self._rest.request("POST", ["channels", channel_id, "answer"])
+
+    async def ring(self, channel_id: str) -> None:
+        """Let the channel hear ringing."""
+        await self._rest.request("POST", ["channels", channel_id, "ring"])
+
+    async def ring_stop(self, channel_id: str) -> None:
+        await self._rest.request("DELETE", ["channels", channel_id, "ring"])
+
+    async def start_moh(self, channel_id: str, moh_class: str = "") -> None:
+        """Music on hold; the channel's own class, or the default, if none is given."""
+        query = {"mohClass": moh_class or None}
+        await self._rest.request("POST", ["channels", channel_id, "moh"], query)
+
+    async def stop_moh(self, channel_id: str) -> None:
+        await self._rest.request("DELETE", ["channels", channel_id, "moh"])
+
+    async def play(
+        self, channel_id: str, media: str | Sequence[str], playback_id: str | None = None
+    ) -> Json:
+        """Play one or several media, such as `sound:tt-monkeys`, one after the other."""
+        query = {"media": media if isinstance(media, str) else ",".join(media)}
+        segments = ["channels", channel_id, "play"]
+        if playback_id is not None:
+            segments.append(playback_id)
+        return _object(await self._rest.request("POST", segments, query))
+
+    async def set_variable(self, channel_id: str, name: str, value: str) -> None:
+        """Set a channel variable, or a function's value such as `CALLERID(num)`."""
+        query = {"variable": name, "value": value}
+        await self._rest.request("POST", ["channels", channel_id, "variable"], query)
+
+    async def get_variable(self, channel_id: str, name: str) -> str | None:
+        """A variable's value, None if it is not set. `AriGone` only if the channel is gone."""
+        segments = ["channels", channel_id, "variable"]
+        try:
+            answer = _object(await self._rest.request("GET", segments, {"variable": name}))
+        except AriGone as error:
+            # Both are a 404; only the sentence tells a missing variable from a missing channel
+            # (res/ari/resource_channels.c, ast_ari_channels_get_channel_var).
+            if error.status == _NOT_FOUND and "variable was not found" in error.message:
+                return None
+            raise
+        return str(answer.get("value", ""))
+
+    async def transfer_progress(self, channel_id: str, states: str) -> None:
+        """Tell a phone that sent a REFER how the transfer goes.
+
+        `states` is one of `channel_progress`, `channel_answered`, `channel_unavailable` and
+        `channel_declined`. The channel must be in Stasis. Needs Asterisk 22.3.
+        """
+        segments = ["channels", channel_id, "transfer_progress"]
+        await self._rest.request("POST", segments, {"states": states})
+
+
+class Bridges:
+    """`/bridges`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def create(self, bridge_id: str, *, type: str = "mixing", name: str = "") -> Json:  # noqa: A002 - ARI's name
+        query = {"type": type, "name": name or None}
+        return _object(await self._rest.request("POST", ["bridges", bridge_id], query))
+
+    async def list(self) -> list[Json]:
+        return _objects(await self._rest.request("GET", ["bridges"]))
+
+    async def get(self, bridge_id: str) -> Json:
+        return _object(await self._rest.request("GET", ["bridges", bridge_id]))
+
+    async def add_channel(self, bridge_id: str, *channel_ids: str) -> None:
+        """Put channels that are in Stasis into the bridge; all of them or none."""
+        query = {"channel": _ids(channel_ids)}
+        await self._rest.request("POST", ["bridges", bridge_id, "addChannel"], query)
+
+    async def remove_channel(self, bridge_id: str, *channel_ids: str) -> None:
+        """Take channels out of the bridge; they stay in Stasis."""
+        query = {"channel": _ids(channel_ids)}
+        await self._rest.request("POST", ["bridges", bridge_id, "removeChannel"], query)
+
+    async def destroy(self, bridge_id: str) -> None:
+        """End the bridge; its channels stay in Stasis."""
+        await self._rest.request("DELETE", ["bridges", bridge_id])
+
+
+class Applications:
+    """`/applications`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def list(self) -> list[Json]:
+        return _objects(await self._rest.request("GET", ["applications"]))
+
+    async def get(self, app: str) -> Json:
+        return _object(await self._rest.request("GET", ["applications", app]))
+
+    async def subscribe(self, app: str, sources: Sequence[str]) -> Json:
+        """Subscribe to event sources: `channel:` is all channels, `channel:<id>` one."""
+        query = {"eventSource": ",".join(sources)}
+        segments = ["applications", app, "subscription"]
+        return _object(await self._rest.request("POST", segments, query))
+
+    async def set_event_filter(self, app: str, allowed: Sequence[str]) -> Json:
+        """Let only these types of event through; all of them if there are none.
+
+        The filter belongs to the app and outlives the WebSocket.
+        """
+        body = {"allowed": [{"type": name} for name in allowed]} if allowed else {}
+        segments = ["applications", app, "eventFilter"]
+        return _object(await self._rest.request("PUT", segments, body=body))
+
+
+class AsteriskInfo:
+    """`/asterisk`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def info(self) -> Json:
+        """Build, system (with the version), configuration and status."""
+        return _object(await self._rest.request("GET", ["asterisk", "info"]))
+
+    async def ping(self) -> Json:
+        return _object(await self._rest.request("GET", ["asterisk", "ping"]))
+
+
+class Playbacks:
+    """`/playbacks`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def get(self, playback_id: str) -> Json:
+        return _object(await self._rest.request("GET", ["playbacks", playback_id]))
+
+    async def stop(self, playback_id: str) -> None:
+        await self._rest.request("DELETE", ["playbacks", playback_id])
+
+
+def _ids(channel_ids: Sequence[str]) -> str:
+    if not channel_ids or not all(channel_ids):
+        raise ValueError("no channel id")
+    return ",".join(channel_ids)
+
+
+def _object(answer: Any) -> Json:
+    return answer if isinstance(answer, dict) else {}
+
+
+def _objects(answer: Any) -> list[Json]:
+    return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []

@@ -1,0 +1,146 @@
+"""ARI's requests: one place that builds them, sends them and says what an error means."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import aiohttp
+from yarl import URL
+
+from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
+
+Query = Mapping[str, str | int | None]
+
+#: 404: no longer there. 409: not in Stasis, or not in a state for it. 422: not in this bridge.
+#: After a hang-up that overtook the request Asterisk answers with any of the three.
+_GONE = frozenset({404, 409, 422})
+
+#: Asterisk closes an idle HTTP connection after `session_keep_alive`, 15 s by default, which is
+#: also aiohttp's default: a request sent just then would fail for no reason. We close first.
+_KEEP_ALIVE_SECONDS = 5.0
+#: Asterisk's http.conf allows 100 sessions by default, for everyone.
+_MAX_CONNECTIONS = 20
+
+
+class AriRest:
+    """Requests to one Asterisk.
+
+    The password is in the `Authorization` header of each request and nowhere else; URLs end up in
+    logs, so they never carry it.
+    """
+
+    def __init__(self, url: str, username: str, password: str, *, timeout_seconds: float) -> None:
+        self.base = _base_url(url)
+        self.username = username
+        if ":" in username:
+            raise ValueError("an ARI user name cannot contain a colon")
+        # By hand: aiohttp's BasicAuth is going away, and its successor is too new to rely on.
+        credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+        self._authorization = f"Basic {credentials}"
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP session, made on first use because it belongs to the running loop."""
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_SECONDS
+                ),
+                headers={"Authorization": self._authorization},
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the HTTP session; requests that still run fail."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(
+        self,
+        method: str,
+        segments: Sequence[str],
+        query: Query | None = None,
+        body: Any = None,
+    ) -> Any:
+        """Send one request and return the JSON of its answer, None where there is none.
+
+        `segments` are the parts of the path below `/ari`, not yet quoted. Entries of `query` that
+        are None are left out. Raises `AriGone`, `AriError` or `AsteriskUnavailable`.
+        """
+        path = _path(segments)
+        what = f"ARI {method} {path}"
+        try:
+            async with self.session().request(
+                method, self.url(path, query), json=body, allow_redirects=False
+            ) as response:
+                text = await response.text(errors="replace")
+                status = response.status
+        except TimeoutError:
+            raise AsteriskUnavailable(
+                f"{what}: no answer within {self._timeout_seconds} s"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise AsteriskUnavailable(f"{what}: {str(error) or type(error).__name__}") from None
+        if not 200 <= status < 300:  # noqa: PLR2004 - the class of success
+            raise _error(what, status, text)
+        if not text:
+            return None
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise AsteriskUnavailable(f"{what}: the answer is not JSON") from None
+
+    def url(self, path: str, query: Query | None = None) -> URL:
+        """The URL of a quoted path, exactly as it goes over the wire."""
+        pairs = {name: value for name, value in (query or {}).items() if value is not None}
+        # %20, not +: Asterisk reads both as a space, other things in between may not.
+        tail = "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
+        return URL(self.base + path + tail, encoded=True)
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the ARI URL must not contain a user name or password")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("the ARI URL must look like http://127.0.0.1:8088/ari")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/ari", "", ""))
+
+
+def _path(segments: Sequence[str]) -> str:
+    """A path from parts such as channel ids, which may contain `/`, `?`, `%` or `+`."""
+    # Asterisk stops at an empty segment: DELETE /bridges//… would be about all bridges.
+    if not all(segments):
+        raise ValueError("an ARI id is empty")
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _error(what: str, status: int, text: str) -> AriError | AsteriskUnavailable:
+    reason = _reason(text)
+    if status in _GONE:
+        return AriGone(status, f"{what}: {reason}")
+    # Asterisk answers 500 both for trouble of its own and for a request that it could not carry
+    # out, such as an originate to an endpoint that does not exist. Only the latter has a reason.
+    if status > 500 or (status == 500 and not reason):  # noqa: PLR2004
+        return AsteriskUnavailable(f"{what}: Asterisk answered {status} {reason}".rstrip())
+    if status in {401, 403}:
+        reason = f"{reason or 'refused'} (see the user's entry in ari.conf)"
+    return AriError(status, f"{what}: {reason or 'no reason given'}")
+
+
+def _reason(text: str) -> str:
+    """The sentence in an error's body: `message`, or `error` after a failed originate."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    return str(body.get("message") or body.get("error") or "")

@@ -1,0 +1,166 @@
+"""An ARI server: authorization, REST and the WebSocket of a Stasis application.
+
+It keeps what it was asked, in order, and answers 200 with `{}` (204 for DELETE), unless a test has
+put something else into `answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import WSMsgType, web
+
+
+@dataclass
+class Asked:
+    """One request: `path` as it was on the wire, still quoted, without /ari and the query."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    raw: str
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any = None
+    #: Sent in place of the JSON of `body`.
+    text: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    #: Answer only once this is set.
+    hold: asyncio.Event | None = None
+
+
+@dataclass
+class Socket:
+    """One WebSocket of a client."""
+
+    websocket: web.WebSocketResponse
+    request: web.Request
+    pings: int = 0
+    closed: bool = False
+
+    async def event(self, kind: str, **fields: Any) -> None:
+        await self.websocket.send_str(json.dumps({"type": kind, **fields}))
+
+    def drop(self) -> None:
+        """End the connection without a closing handshake, as a crash does."""
+        assert self.request.transport is not None
+        self.request.transport.abort()
+
+
+@dataclass
+class AriServer:
+    username: str = "avp"
+    password: str = "s3cret"
+    answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    #: The order of everything that happened: "websocket" and "METHOD path".
+    journal: list[str] = field(default_factory=list)
+    sockets: list[Socket] = field(default_factory=list)
+    #: Status with which the next WebSockets are refused.
+    refuse: list[int] = field(default_factory=list)
+    #: Answer no pings any more: what a half-open connection looks like.
+    deaf: bool = False
+    #: Events sent as soon as the WebSocket is up.
+    greet_with: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/ari"
+
+    @property
+    def last(self) -> Socket:
+        return self.sockets[-1]
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def listen(self) -> None:
+        """Listen, on the same port as before if there was one."""
+        app = web.Application()
+        app.router.add_get("/ari/events", self._events)
+        app.router.add_route("*", "/{path:.*}", self._rest)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening and drop everybody."""
+        for socket in self.sockets:
+            if socket.request.transport is not None:
+                socket.drop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _authorized(self, request: web.Request) -> bool:
+        expected = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return request.headers.get("Authorization") == f"Basic {expected}"
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse:
+            return web.json_response({"message": "no"}, status=self.refuse.pop(0))
+        if not self._authorized(request):
+            return web.json_response({"message": "Authentication required"}, status=401)
+        self.journal.append("websocket")
+        websocket = web.WebSocketResponse(autoping=False)
+        await websocket.prepare(request)
+        socket = Socket(websocket, request)
+        self.sockets.append(socket)
+        for event in self.greet_with:
+            await websocket.send_str(json.dumps(event))
+        with contextlib.suppress(ConnectionError):
+            async for message in websocket:
+                if message.type is WSMsgType.PING:
+                    socket.pings += 1
+                    if not self.deaf:
+                        await websocket.pong(message.data)
+        socket.closed = True
+        return websocket
+
+    async def _rest(self, request: web.Request) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0].removeprefix("/ari")
+        text = await request.text()
+        asked = Asked(
+            request.method,
+            path,
+            dict(request.query),
+            json.loads(text) if text else None,
+            request.raw_path,
+        )
+        self.asked.append(asked)
+        self.journal.append(f"{asked.method} {path}")
+        if not self._authorized(request):
+            return web.json_response({"message": "Authentication required"}, status=401)
+        answer = self.answers.get((asked.method, path))
+        if answer is None:
+            answer = Answer(204) if asked.method == "DELETE" else Answer(200, {})
+        if answer.hold is not None:
+            await answer.hold.wait()
+        if answer.text is not None:
+            return web.Response(status=answer.status, text=answer.text, headers=answer.headers)
+        if answer.body is None:
+            return web.Response(status=answer.status, headers=answer.headers)
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
