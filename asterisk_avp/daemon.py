@@ -199,7 +199,9 @@ class Daemon:
         self._carry_out(self._hub.sync_finished(time.time()))
         for channel in in_stasis & self._hub.awaited_in_stasis():
             self._feed(ev.StasisEntered(channel))
-        await self._ari_performer.reap(lambda channel: self._hub.register.role_of(channel) is not None)
+        await self._ari_performer.reap(
+            lambda channel: self._hub.register.role_of(channel) is not None
+        )
         self._synced = True
         log.info("synchronised", channels=len(self._hub.calls.channels))
         self._publish_readiness()

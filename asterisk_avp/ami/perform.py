@@ -42,7 +42,11 @@ class AmiPerformer:
                 await self._set_variables(effect)
             case Redirect():
                 await self._reported(
-                    "Redirect", self._redirect(effect), report, Kind.REDIRECTED, Kind.REDIRECT_FAILED
+                    "Redirect",
+                    self._redirect(effect),
+                    report,
+                    Kind.REDIRECTED,
+                    Kind.REDIRECT_FAILED,
                 )
             case BridgePair():
                 await self._reported(

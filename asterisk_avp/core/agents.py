@@ -277,9 +277,7 @@ def _difference(
     if wanted is None:
         return
     if actual is None:
-        yield AddMember(
-            queue, wanted.interface, wanted.state_interface, wanted.name, wanted.paused
-        )
+        yield AddMember(queue, wanted.interface, wanted.state_interface, wanted.name, wanted.paused)
     elif actual.paused != wanted.paused:
         yield PauseMember(queue, wanted.interface, wanted.paused)
 

@@ -256,11 +256,8 @@ class Hub:
         party = party_of(session, role)
         if party is None or party.presence is not Presence.PRESENT:
             return
-        if session.state in (State.COMPLETING, State.RETURNING):
-            return  # the outcome of AMI Bridge tells
-        if session.state in (State.QUEUEING, State.RECALLING) and role == "caller":
-            return  # our own Redirect
-        self._gone(channel, now, outcome)
+        if session.state in _HELD_IN_STASIS:
+            self._gone(channel, now, outcome)
 
     def _gone(self, channel: str, now: float, outcome: Outcome) -> None:
         found = self.register.role_of(channel)
@@ -321,9 +318,7 @@ class Hub:
             for channel in (call.caller_channel, call.agent_channel)
         )
 
-    def _group_of(
-        self, agent_id: str, call: Call | None, facts: CallFacts
-    ) -> Group | None:
+    def _group_of(self, agent_id: str, call: Call | None, facts: CallFacts) -> Group | None:
         """The call's group: as it travels with the call, else its queue's, else the agent's."""
         groups = self.world.groups
         if facts.group is not None and facts.group.lower() in groups:
@@ -363,6 +358,11 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
     if agent is not None:
         outcome.agents.add(agent.id)
 
+
+_HELD_IN_STASIS = frozenset(
+    {State.STARTING, State.WAITING, State.RINGING, State.CONSULTING, State.DETACHING}
+)
+"""In the other states our own Bridge or Redirect may be what takes a party out of Stasis."""
 
 _ENTERED = {
     "transferor": Kind.AGENT_ENTERED,

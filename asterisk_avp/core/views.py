@@ -66,9 +66,7 @@ def targets_view(hub: Hub, agent_id: str) -> TargetsView:
     )
 
 
-def _target_group(
-    hub: Hub, group_id: str, asking: str, *, with_agents: bool = True
-) -> TargetGroup:
+def _target_group(hub: Hub, group_id: str, asking: str, *, with_agents: bool = True) -> TargetGroup:
     group = hub.world.groups[group_id]
     colleagues = sorted(
         (agent for agent in hub.agents.in_group(group_id) if agent.id != asking),
@@ -146,11 +144,14 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
     if state is State.COMPLETED or session.mode == "unsupervised":
         transferor = "gone"
     return (
-        PartyView("transferor", "transferor", session.transferor.name, transferor or "talking"),
+        PartyView(session.agent, "transferor", session.transferor.name, transferor or "talking"),
         PartyView(
-            "caller", "caller", session.caller.number, caller or _CALLER_STATES.get(state, "holding")
+            "caller",
+            "caller",
+            session.caller.number,
+            caller or _CALLER_STATES.get(state, "holding"),
         ),
         PartyView(
-            "target", "target", session.target.value, _TARGET_STATES.get(state, "gone")
+            session.target.value, "target", session.target.value, _TARGET_STATES.get(state, "gone")
         ),
     )

@@ -1,0 +1,1 @@
+"""HTTP and WebSocket API. Imports the core, never another adapter."""

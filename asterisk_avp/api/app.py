@@ -1,0 +1,224 @@
+"""The HTTP API (`/v1`, described by itself at `/openapi.json`).
+
+Two kinds of tokens: an integration's may do everything; an agent's may see every agent's state
+in the list, but only their own calls, targets and the transfers that concern them, and may act
+only for themselves. Whether a transfer is allowed is decided behind the `Switchboard`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Path, Request
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+
+from asterisk_avp import __version__
+from asterisk_avp.api import schemas
+from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.events_ws import add_events_route
+from asterisk_avp.api.http import (
+    BodyLimit,
+    Forbidden,
+    Gate,
+    add_error_handlers,
+    caller_of,
+    error,
+    json_response,
+)
+from asterisk_avp.api.port import Switchboard
+from asterisk_avp.api.visibility import concerns
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    described: dict[int, tuple[str, type]] = {
+        401: ("No valid token", schemas.ErrorOut),
+        403: ("Refused, or another agent's token", schemas.RefusalOut),
+        404: ("No such agent or transfer", schemas.ErrorOut),
+        409: ("Not possible in the transfer's present state", schemas.ErrorOut),
+        413: ("The body is too large", schemas.ErrorOut),
+        422: ("Malformed", schemas.MalformedOut),
+        429: ("Too many failed log-ins", schemas.ErrorOut),
+        503: ("Asterisk cannot be reached", schemas.ErrorOut),
+    }
+    return {
+        status: {"description": described[status][0], "model": described[status][1]}
+        for status in statuses
+    }
+
+
+AgentPath = Annotated[str, Path(max_length=80)]
+TransferPath = Annotated[str, Path(max_length=80)]
+WhoAsks = Annotated[Caller, Depends(caller_of)]
+
+
+def create_app(
+    switchboard: Switchboard, auth: Authenticator, *, max_body_bytes: int = MAX_BODY_BYTES
+) -> FastAPI:
+    """The ASGI application over ``switchboard``."""
+    app = FastAPI(
+        title="asterisk_avp",
+        summary="Session transfer for the agents of an Asterisk call centre",
+        version=__version__,
+        # Their pages load scripts from elsewhere, which an agent's network may not reach.
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_error_handlers(app)
+    _add_open_routes(app, switchboard, auth)
+    _add_agent_routes(app, switchboard)
+    _add_transfer_routes(app, switchboard)
+    add_events_route(app, switchboard, auth)
+    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(Gate, auth=auth)
+    return app
+
+
+# Only describes the token in /openapi.json; `Gate` has checked it before any route is reached.
+_TOKEN = Depends(
+    HTTPBearer(auto_error=False, description="from POST /v1/login, or AVP_API__TOKENS")
+)
+
+
+def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
+    @app.post(
+        "/v1/login", response_model=schemas.TokenOut, responses=_responses(401, 413, 422, 429)
+    )
+    async def login(body: schemas.LoginIn, request: Request) -> Response | schemas.TokenOut:
+        """An agent's token for their PIN."""
+        address = request.client.host if request.client else ""
+        try:
+            return schemas.TokenOut(token=await auth.login(body.agent, body.pin, address))
+        except LoginFailed:
+            return error(401, "unauthorized", "There is no such agent with this PIN.")
+        except LoginLimited as limited:
+            wait = limited.retry_after_seconds
+            return error(
+                429,
+                "too_many_attempts",
+                f"Too many log-ins failed; try again in {wait} s.",
+                {"Retry-After": str(wait)},
+            )
+
+    @app.get("/healthz", response_model=schemas.HealthOut)
+    async def healthz() -> schemas.HealthOut:
+        """The process is alive."""
+        return schemas.HealthOut(status="ok")
+
+    @app.get(
+        "/readyz",
+        response_model=schemas.ReadyOut,
+        responses={503: {"description": "Not ready", "model": schemas.ReadyOut}},
+    )
+    async def readyz() -> Response:
+        """Whether new transfers can be taken, and what is missing if not."""
+        ready = schemas.ready_out(switchboard.readiness())
+        return json_response(200 if ready.ready else 503, ready.model_dump())
+
+
+def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
+    @app.get(
+        "/v1/agents",
+        response_model=list[schemas.AgentOut],
+        responses=_responses(401),
+        dependencies=[_TOKEN],
+    )
+    async def agents() -> list[schemas.AgentOut]:
+        """All agents and their states."""
+        return [schemas.agent_out(view) for view in switchboard.agents()]
+
+    @app.get(
+        "/v1/agents/{agent_id}",
+        response_model=schemas.AgentDetailOut,
+        responses=_responses(401, 403, 404, 422),
+        dependencies=[_TOKEN],
+    )
+    async def agent(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
+        """One agent with their call."""
+        _only_for(caller, agent_id)
+        return schemas.agent_detail_out(switchboard.agent(agent_id))
+
+    @app.get(
+        "/v1/agents/{agent_id}/targets",
+        response_model=schemas.TargetsOut,
+        responses=_responses(401, 403, 404, 422),
+        dependencies=[_TOKEN],
+    )
+    async def targets(agent_id: AgentPath, caller: WhoAsks) -> schemas.TargetsOut:
+        """Where this agent could transfer to now."""
+        _only_for(caller, agent_id)
+        return schemas.targets_out(switchboard.targets(agent_id))
+
+    @app.post(
+        "/v1/agents/{agent_id}/transfers",
+        status_code=201,
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 413, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def transfer(
+        agent_id: AgentPath, body: schemas.TransferIn, caller: WhoAsks, response: Response
+    ) -> schemas.TransferOut:
+        """Transfer the agent's call."""
+        _only_for(caller, agent_id)
+        view = await switchboard.request(body.request(agent_id))
+        response.headers["Location"] = f"/v1/transfers/{view.id}"
+        return schemas.transfer_out(view)
+
+
+def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
+    @app.get(
+        "/v1/transfers",
+        response_model=list[schemas.TransferOut],
+        responses=_responses(401),
+        dependencies=[_TOKEN],
+    )
+    async def transfers(caller: WhoAsks) -> list[schemas.TransferOut]:
+        """The transfers under way and those that ended lately."""
+        return [
+            schemas.transfer_out(view)
+            for view in switchboard.transfers()
+            if caller.agent is None or concerns(view, caller.agent)
+        ]
+
+    @app.get(
+        "/v1/transfers/{transfer_id}",
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 422),
+        dependencies=[_TOKEN],
+    )
+    async def transfer(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
+        """One transfer."""
+        view = switchboard.transfer(transfer_id)
+        if caller.agent is not None and not concerns(view, caller.agent):
+            raise Forbidden
+        return schemas.transfer_out(view)
+
+    @app.post(
+        "/v1/transfers/{transfer_id}/complete",
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 409, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def complete(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
+        """Connect caller and target; the transferor is done."""
+        _only_for(caller, switchboard.transfer(transfer_id).agent)
+        return schemas.transfer_out(await switchboard.complete(transfer_id))
+
+    @app.post(
+        "/v1/transfers/{transfer_id}/cancel",
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 409, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def cancel(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
+        """Return the transferor to the caller."""
+        _only_for(caller, switchboard.transfer(transfer_id).agent)
+        return schemas.transfer_out(await switchboard.cancel(transfer_id))
+
+
+def _only_for(caller: Caller, agent_id: str) -> None:
+    if not caller.may_act_for(agent_id):
+        raise Forbidden

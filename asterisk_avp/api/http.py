@@ -1,0 +1,190 @@
+"""What every request goes through: the token, the size of the body, and the shape of errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from asterisk_avp.api.auth import Authenticator, Caller
+from asterisk_avp.core.errors import (
+    AmiError,
+    AriError,
+    AsteriskUnavailable,
+    Refused,
+    UnknownAgent,
+    UnknownTransfer,
+    WrongState,
+)
+
+log = structlog.get_logger(__name__)
+
+_CALLER = "avp_caller"
+_OPEN_PATHS = frozenset({"/v1/login"})
+
+
+class Forbidden(Exception):
+    """The token is valid, but for another agent."""
+
+
+def json_response(
+    status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
+    body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(body, status, dict(headers or {}), media_type="application/json")
+
+
+def error(
+    status: int,
+    code: str,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Response:
+    return json_response(status, {"error": code, "message": message, **more}, headers)
+
+
+def unauthorized() -> Response:
+    return error(
+        401,
+        "unauthorized",
+        "A valid token is needed: 'Authorization: Bearer …'.",
+        {"WWW-Authenticate": "Bearer"},
+    )
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks. The gate below lets nobody past it without a token."""
+    return cast("Caller", request.scope[_CALLER])
+
+
+class Gate:
+    """Refuses requests to /v1 without a valid token before anything of them is read."""
+
+    def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
+        self._app = app
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if scope["type"] == "http" and path.startswith("/v1/") and path not in _OPEN_PATHS:
+            header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            caller = self._auth.identify(bearer_token(header))
+            if caller is None:
+                await unauthorized()(scope, receive, send)
+                return
+            scope[_CALLER] = caller
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 to a body of more than ``limit`` bytes, announced or not."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._limit:
+            await self._refuse(scope, receive, send)
+            return
+        # Read here and handed on whole, since the limit is small and the refusal clean.
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                await self._refuse(scope, receive, send)
+                return
+            if not message.get("more_body", False):
+                break
+        handed_on = False
+
+        async def whole() -> Message:
+            nonlocal handed_on
+            if handed_on:
+                return await receive()
+            handed_on = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, whole, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = error(413, "too_large", f"A body may have {self._limit} bytes.")
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Every error as ``{"error": code, "message": …}`` with its status."""
+
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, exc: Refused) -> Response:
+        return error(403, "refused", exc.message, reason=exc.reason)
+
+    @app.exception_handler(Forbidden)
+    async def forbidden(_request: Request, _exc: Forbidden) -> Response:
+        return error(403, "forbidden", "This token is another agent's.")
+
+    @app.exception_handler(UnknownAgent)
+    async def unknown_agent(_request: Request, _exc: UnknownAgent) -> Response:
+        return error(404, "not_found", "There is no such agent.")
+
+    @app.exception_handler(UnknownTransfer)
+    async def unknown_transfer(_request: Request, _exc: UnknownTransfer) -> Response:
+        return error(404, "not_found", "There is no such transfer.")
+
+    @app.exception_handler(WrongState)
+    async def wrong_state(_request: Request, exc: WrongState) -> Response:
+        return error(409, "wrong_state", str(exc) or "The transfer is not in a state for that.")
+
+    async def unavailable(_request: Request, exc: Exception) -> Response:
+        log.warning("asterisk_failed", error=str(exc))
+        return error(
+            503, "asterisk_unavailable", "Asterisk cannot be reached or did not do as asked."
+        )
+
+    for kind in (AsteriskUnavailable, AriError, AmiError):
+        app.add_exception_handler(kind, unavailable)
+
+    def malformed(details: list[dict[str, Any]]) -> Response:
+        return error(
+            422, "malformed", "The request is not as described in /openapi.json.", details=details
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, exc: RequestValidationError) -> Response:
+        # Without the input itself, which may be a PIN.
+        return malformed(
+            [{"where": list(detail["loc"]), "message": detail["msg"]} for detail in exc.errors()]
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_request: Request, exc: HTTPException) -> Response:
+        if exc.status_code == 400:  # noqa: PLR2004 - FastAPI's answer to a body of no encoding
+            return malformed([{"where": ["body"], "message": str(exc.detail)}])
+        code = {404: "not_found", 405: "method_not_allowed"}.get(exc.status_code, "bad_request")
+        return error(exc.status_code, code, str(exc.detail), exc.headers)
+
+    @app.exception_handler(Exception)
+    async def internal(_request: Request, _exc: Exception) -> Response:
+        # The server logs it with its traceback.
+        return error(500, "internal", "Something is wrong in the daemon; its log says more.")

@@ -1,0 +1,332 @@
+"""The JSON of the API: requests, answers, and how the core's views become answers.
+
+Times are ISO 8601 in UTC with milliseconds, e.g. ``2026-01-31T09:05:07.250Z``. Requests accept
+no field that is not described here. The same functions make the objects in events.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from asterisk_avp.core.model import (
+    AgentState,
+    AgentView,
+    CallView,
+    Mode,
+    PartyView,
+    Readiness,
+    Target,
+    TargetGroup,
+    TargetKind,
+    TargetsView,
+    TransferRequest,
+    TransferState,
+    TransferView,
+)
+
+Time = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-01-31T09:05:07.250Z"]}
+    ),
+]
+
+
+def iso_time(unix_seconds: float) -> str:
+    """``1769850307.25`` is ``2026-01-31T09:05:07.250Z``."""
+    moment = datetime.fromtimestamp(unix_seconds, tz=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+# --- requests --------------------------------------------------------------------------------
+
+
+class LoginIn(_In):
+    agent: Annotated[str, Field(min_length=1, max_length=80)]
+    pin: Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class IdTarget(_In):
+    """An agent, a group or a preset. An id that does not exist is refused, not malformed."""
+
+    kind: Literal["agent", "group", "preset"]
+    id: Annotated[str, Field(max_length=80)]
+
+
+class NumberTarget(_In):
+    """A number as the agent typed it."""
+
+    kind: Literal["number"]
+    number: Annotated[str, Field(max_length=80)]
+
+
+AnyTarget = Annotated[IdTarget | NumberTarget, Field(discriminator="kind")]
+
+
+class TransferIn(_In):
+    mode: Mode
+    target: AnyTarget
+    notes: Annotated[str, Field(max_length=2000)] = ""
+    call: Annotated[str, Field(min_length=1, max_length=150)] | None = None
+    """The id of one of the agent's calls; without it the call that is not on hold."""
+
+    def request(self, agent: str) -> TransferRequest:
+        value = self.target.id if isinstance(self.target, IdTarget) else self.target.number
+        return TransferRequest(
+            agent=agent,
+            mode=self.mode,
+            target=Target(kind=TargetKind(self.target.kind), value=value),
+            notes=self.notes,
+            call=self.call,
+        )
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+
+class TokenOut(_Out):
+    token: str
+
+
+class PartyOut(_Out):
+    id: str
+    role: str
+    name: str
+    state: str
+
+
+class IdTargetOut(_Out):
+    kind: Literal["agent", "group", "preset"]
+    id: str
+
+
+class NumberTargetOut(_Out):
+    kind: Literal["number"]
+    number: str
+
+
+class TransferOut(_Out):
+    id: str
+    agent: str
+    group: str
+    mode: Mode
+    target: IdTargetOut | NumberTargetOut
+    state: TransferState
+    ended_reason: str | None
+    caller: str
+    parties: list[PartyOut]
+    since: Time
+    started: Time
+    notes: str
+
+
+class CallOut(_Out):
+    id: str
+    caller: str
+    group: str | None
+    on_hold: bool
+    pop: dict[str, Any]
+    transfer: TransferOut | None
+
+
+class AgentOut(_Out):
+    id: str
+    name: str
+    state: AgentState
+    since: Time
+    groups: list[str]
+    waiting_transfer: bool
+
+
+class AgentDetailOut(AgentOut):
+    call: CallOut | None
+    calls: list[CallOut]
+
+
+class TargetAgentOut(_Out):
+    id: str
+    name: str
+    state: AgentState
+    since: Time
+    waiting_transfer: bool
+
+
+class TargetGroupOut(_Out):
+    id: str
+    name: str
+    available: int
+    agents: list[TargetAgentOut]
+
+
+class TargetsOut(_Out):
+    permissions: list[str]
+    my_agent_groups: list[TargetGroupOut]
+    agent_groups: list[TargetGroupOut]
+    external_presets: list[dict[str, str]]
+
+
+class HealthOut(_Out):
+    status: Literal["ok"]
+
+
+class ReadyOut(_Out):
+    """``missing`` lists what new transfers have to wait for: ari, ami, sync."""
+
+    ready: bool
+    ari: bool
+    ami: bool
+    synced: bool
+    missing: list[str]
+    detail: str
+
+
+class ErrorOut(_Out):
+    error: str
+    message: str
+
+
+class RefusalOut(_Out):
+    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token."""
+
+    error: Literal["refused", "forbidden"]
+    message: str
+    reason: str | None = None
+
+
+class MalformedDetail(_Out):
+    where: list[str | int]
+    message: str
+
+
+class MalformedOut(_Out):
+    error: Literal["malformed"]
+    message: str
+    details: list[MalformedDetail]
+
+
+# --- from the core's views -------------------------------------------------------------------
+
+
+def party_out(view: PartyView) -> PartyOut:
+    return PartyOut(id=view.id, role=view.role, name=view.name, state=view.state)
+
+
+def target_out(target: Target) -> IdTargetOut | NumberTargetOut:
+    if target.kind is TargetKind.NUMBER:
+        return NumberTargetOut(kind="number", number=target.value)
+    return IdTargetOut(kind=target.kind.value, id=target.value)
+
+
+def transfer_out(view: TransferView) -> TransferOut:
+    return TransferOut(
+        id=view.id,
+        agent=view.agent,
+        group=view.group,
+        mode=view.mode,
+        target=target_out(view.target),
+        state=view.state,
+        ended_reason=view.ended_reason,
+        caller=view.caller,
+        parties=[party_out(party) for party in view.parties],
+        since=iso_time(view.since),
+        started=iso_time(view.started),
+        notes=view.notes,
+    )
+
+
+def call_out(view: CallView) -> CallOut:
+    return CallOut(
+        id=view.id,
+        caller=view.caller,
+        group=view.group,
+        on_hold=view.on_hold,
+        pop=dict(view.pop),
+        transfer=None if view.transfer is None else transfer_out(view.transfer),
+    )
+
+
+def agent_out(view: AgentView) -> AgentOut:
+    return AgentOut(
+        id=view.id,
+        name=view.name,
+        state=view.state,
+        since=iso_time(view.since),
+        groups=list(view.groups),
+        waiting_transfer=view.waiting_transfer,
+    )
+
+
+def agent_detail_out(view: AgentView) -> AgentDetailOut:
+    return AgentDetailOut(
+        **agent_out(view).model_dump(),
+        call=None if view.call is None else call_out(view.call),
+        calls=[call_out(call) for call in view.calls],
+    )
+
+
+def _group_out(group: TargetGroup) -> TargetGroupOut:
+    return TargetGroupOut(
+        id=group.id,
+        name=group.name,
+        available=group.available,
+        agents=[
+            TargetAgentOut(
+                id=agent.id,
+                name=agent.name,
+                state=agent.state,
+                since=iso_time(agent.since),
+                waiting_transfer=agent.waiting_transfer,
+            )
+            for agent in group.agents
+        ],
+    )
+
+
+def targets_out(view: TargetsView) -> TargetsOut:
+    return TargetsOut(
+        permissions=list(view.permissions),
+        my_agent_groups=[_group_out(group) for group in view.my_agent_groups],
+        agent_groups=[_group_out(group) for group in view.agent_groups],
+        external_presets=[dict(preset) for preset in view.external_presets],
+    )
+
+
+def ready_out(view: Readiness) -> ReadyOut:
+    there = {"ari": view.ari, "ami": view.ami, "sync": view.synced}
+    return ReadyOut(
+        ready=view.ready,
+        ari=view.ari,
+        ami=view.ami,
+        synced=view.synced,
+        missing=[name for name, is_there in there.items() if not is_there],
+        detail=view.detail,
+    )
+
+
+# --- events ----------------------------------------------------------------------------------
+
+
+def agent_event(view: AgentView) -> dict[str, Any]:
+    """The event of an agent whose state or call changed."""
+    return {"type": "agent", "agent": agent_detail_out(view).model_dump(mode="json")}
+
+
+def transfer_event(view: TransferView) -> dict[str, Any]:
+    """The event of a transfer that began or changed."""
+    return {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
+
+
+def readiness_event(view: Readiness) -> dict[str, Any]:
+    """The event of Asterisk's connections coming or going."""
+    return {"type": "readiness", "readiness": ready_out(view).model_dump(mode="json")}

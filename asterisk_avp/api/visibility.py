@@ -1,0 +1,58 @@
+"""What an agent's token may see. An integration's sees everything.
+
+An agent sees every agent's state, but calls (and with them callers and screen pops) only of
+their own, and only the transfers that concern them: those they make, those made to them, and
+those in which they are the target that took the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asterisk_avp.api.auth import Caller
+from asterisk_avp.core.model import TargetKind, TransferView
+
+_PRIVATE = frozenset({"call", "calls"})
+
+
+def concerns(transfer: TransferView, agent: str) -> bool:
+    """Whether ``agent`` gives, is to take, or has taken the call of ``transfer``."""
+    if transfer.agent == agent:
+        return True
+    if transfer.target.kind is TargetKind.AGENT and transfer.target.value == agent:
+        return True
+    return any(party.role == "target" and party.id == agent for party in transfer.parties)
+
+
+def _event_concerns(transfer: Mapping[str, Any], agent: str) -> bool:
+    """The same of a transfer as it is in an event."""
+    target = transfer.get("target") or {}
+    if transfer.get("agent") == agent:
+        return True
+    if target.get("kind") == "agent" and target.get("id") == agent:
+        return True
+    parties = transfer.get("parties") or ()
+    return any(party.get("role") == "target" and party.get("id") == agent for party in parties)
+
+
+def visible_to(caller: Caller, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The event as ``caller`` may see it; None where it is none of their business.
+
+    An event of a kind not known here shows an agent only what is marked as theirs.
+    """
+    if caller.agent is None:
+        return event
+    match event:
+        case {"type": "agent", "agent": {"id": str(agent_id)} as agent}:
+            if agent_id == caller.agent:
+                return event
+            return {**event, "agent": {k: v for k, v in agent.items() if k not in _PRIVATE}}
+        case {"type": "transfer", "transfer": {} as transfer}:
+            return event if _event_concerns(transfer, caller.agent) else None
+        case {"type": "readiness" | "overflow"}:
+            return event
+        case {"agent": str(agent_id)}:
+            return event if agent_id == caller.agent else None
+        case _:
+            return None

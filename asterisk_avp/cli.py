@@ -1,0 +1,154 @@
+"""The command line. Exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asterisk_avp import __version__
+from asterisk_avp.cli_calls import add_call_commands
+from asterisk_avp.cli_client import CommandFailed
+from asterisk_avp.core.errors import ConfigError
+from asterisk_avp.core.model import AGENT_ID
+
+PROGRAM = "asterisk-avp"
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Session transfer for the agents of an Asterisk call centre.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+render_app = typer.Typer(
+    help="Write Asterisk configuration.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(render_app, name="render")
+add_call_commands(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit. Never shows a traceback for an error that was foreseen."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=given, prog_name=PROGRAM)
+    except CommandFailed as failed:
+        if failed.answer is not None and "--json" in given:
+            print(json.dumps(failed.answer, indent=2, ensure_ascii=False))  # noqa: T201
+        _fail(failed.message)
+    except (ConfigError, OSError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(1)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run() -> None:
+    """Run the daemon, with the settings of the environment, .env and AVP_CONFIG."""
+    # Imported only here: the other commands need neither the daemon nor the settings.
+    from asterisk_avp import daemon  # noqa: PLC0415
+    from asterisk_avp.settings import Settings  # noqa: PLC0415
+
+    asyncio.run(daemon.run(Settings.load()))
+
+
+@render_app.command("queues")
+def queues(
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; default: standard output.")
+    ] = None,
+    agent: Annotated[
+        list[str] | None, typer.Option(help="An agent who is in no setting (repeatable).")
+    ] = None,
+    from_queues: Annotated[
+        Path | None,
+        typer.Option(help="A queues.conf whose members of the groups' queues are agents."),
+    ] = None,
+) -> None:
+    """Write the agents' personal queues, to be included in queues.conf."""
+    from asterisk_avp.queues_conf import read_members  # noqa: PLC0415
+    from asterisk_avp.render import agents_to_render, render_queues  # noqa: PLC0415
+    from asterisk_avp.settings import Settings  # noqa: PLC0415
+
+    by_hand = agent or []
+    for identifier in by_hand:
+        if AGENT_ID.fullmatch(identifier) is None:
+            raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
+    settings = Settings.load(connect=False)
+    world = settings.world()
+    members = None
+    if from_queues is not None:
+        try:
+            members = read_members(from_queues.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise CommandFailed(f"{from_queues}: {error}") from None
+        for file in members.includes:
+            typer.echo(f"{from_queues}: #include {file} was not looked into", err=True)
+    agents = agents_to_render(world, by_hand, members)
+    if not agents:
+        raise CommandFailed(
+            "no agent is known: set AVP_AGENTS__<ID>__GROUPS, or give --agent or --from-queues"
+        )
+    words = [PROGRAM, "render", "queues"]
+    words += [word for identifier in by_hand for word in ("--agent", identifier)]
+    words += ["--from-queues", str(from_queues)] if from_queues is not None else []
+    text = render_queues(
+        agents,
+        world.groups,
+        ring_seconds=settings.session.ring_seconds,
+        command=shlex.join(words),
+    )
+    _write(text, output)
+
+
+@render_app.command("dialplan")
+def dialplan(
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; default: standard output.")
+    ] = None,
+    path: Annotated[bool, typer.Option("--path", help="Only say where the files are.")] = False,
+) -> None:
+    """Print the dialplan that an administrator includes in extensions.conf."""
+    from asterisk_avp.dialplan_files import dialplan_dir, dialplan_files  # noqa: PLC0415
+
+    if path:
+        typer.echo(str(dialplan_dir()))
+        return
+    files = dialplan_files()
+    if not files:
+        raise CommandFailed(f"there are no dialplan files in {dialplan_dir()}")
+    _write("\n".join(file.read_text(encoding="utf-8") for file in files), output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")

@@ -1,0 +1,135 @@
+"""The command line's side of the HTTP API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import requests
+import websockets.sync.client
+from requests.auth import AuthBase
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+DEFAULT_URL = "http://127.0.0.1:8766"
+
+# Longer than the daemon itself waits for Asterisk.
+_TIMEOUT_SECONDS = 30.0
+_UNAUTHORIZED_CLOSE = 4401
+
+
+class CommandFailed(Exception):
+    """What was asked was not done. ``answer`` is the API's error object, where there is one."""
+
+    def __init__(self, message: str, answer: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.answer = answer
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Client:
+    """Every method raises `CommandFailed` with a sentence for the person at the terminal."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._session = requests.Session()
+        # Neither a proxy nor ~/.netrc of this shell may see or replace the token.
+        self._session.trust_env = False
+        self._session.auth = _Bearer(token)
+
+    def agents(self) -> Any:
+        return self._ask("GET", "/v1/agents")
+
+    def targets(self, agent: str) -> Any:
+        return self._ask("GET", f"/v1/agents/{quote(agent, safe='')}/targets")
+
+    def transfer(self, agent: str, body: Mapping[str, Any]) -> Any:
+        return self._ask("POST", f"/v1/agents/{quote(agent, safe='')}/transfers", body)
+
+    def complete(self, transfer: str) -> Any:
+        return self._ask("POST", f"/v1/transfers/{quote(transfer, safe='')}/complete")
+
+    def cancel(self, transfer: str) -> Any:
+        return self._ask("POST", f"/v1/transfers/{quote(transfer, safe='')}/cancel")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What happens, from now on; ends only by `CommandFailed` or by the reader."""
+        parts = urlsplit(self._url)
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        address = urlunsplit((scheme, parts.netloc, parts.path + "/v1/events", "", ""))
+        try:
+            with websockets.sync.client.connect(address, proxy=None, max_size=None) as socket:
+                socket.send(json.dumps({"token": self._token}))
+                for message in socket:
+                    yield json.loads(message)
+        except ConnectionClosed as closed:
+            if closed.rcvd is not None and closed.rcvd.code == _UNAUTHORIZED_CLOSE:
+                raise _bad_token() from None
+            raise CommandFailed("the daemon has closed the connection") from None
+        except (OSError, InvalidHandshake, InvalidURI) as error:
+            raise self._unreachable(error) from None
+        raise CommandFailed("the daemon has closed the connection")
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        try:
+            answer = self._session.request(
+                method,
+                self._url + path,
+                json=body,
+                timeout=_TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+        except (requests.RequestException, ValueError) as error:
+            raise self._unreachable(error) from None
+        try:
+            content = answer.json()
+        except requests.JSONDecodeError:
+            raise CommandFailed(
+                f"{self._url} does not answer as asterisk-avp does (status {answer.status_code})"
+            ) from None
+        if answer.ok:
+            return content
+        if answer.status_code == requests.codes.unauthorized:
+            raise _bad_token(content)
+        raise CommandFailed(_sentence(content, answer.status_code), content)
+
+    def _unreachable(self, error: Exception) -> CommandFailed:
+        if isinstance(error, requests.Timeout):
+            why = f"no answer within {_TIMEOUT_SECONDS:g} s"
+        elif isinstance(error, requests.exceptions.InvalidSchema | InvalidURI | ValueError):
+            why = "this is no http:// address"
+        else:
+            why = "is `asterisk-avp run` running there?"
+        return CommandFailed(f"cannot reach the daemon at {self._url}: {why}")
+
+
+def _bad_token(answer: Mapping[str, Any] | None = None) -> CommandFailed:
+    return CommandFailed("the daemon does not accept this token; set AVP_TOKEN", answer)
+
+
+def _sentence(content: Any, status: int) -> str:
+    if not isinstance(content, dict):
+        return f"the daemon answered with status {status}"
+    message = content.get("message", f"status {status}")
+    if content.get("error") == "refused":
+        return f"refused ({content.get('reason')}): {message}"
+    details = content.get("details")
+    if isinstance(details, list):
+        said = "; ".join(
+            f"{'.'.join(str(part) for part in detail.get('where', []))}: {detail.get('message')}"
+            for detail in details
+        )
+        return f"{message} ({said})"
+    return str(message)

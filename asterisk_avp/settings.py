@@ -1,0 +1,269 @@
+"""The settings: what an administrator writes, checked and frozen.
+
+`Settings.load` reads the environment, `.env` and the TOML file (see `settings_sources`), and
+either returns settings that can be used or raises one `ConfigError` that names every variable
+at fault. Secrets are `SecretStr` throughout and appear in no message.
+
+Units are in the names. A policy setting is None where it was not set at that level; which level
+wins is for `asterisk_avp.core`, except for the maximum hold, which `world` resolves here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from asterisk_avp.core.model import ConfiguredAgent, Group, MaxHoldAction, World
+from asterisk_avp.settings_sources import Inputs, read_inputs
+from asterisk_avp.settings_types import (
+    AgentId,
+    AriUrl,
+    CommaList,
+    Country,
+    Extension,
+    Host,
+    Interface,
+    Name,
+    Port,
+    QueueName,
+    Seconds,
+    SectionId,
+    SectionIdList,
+)
+
+DEFAULT_API_PORT = 8766
+DEFAULT_MAX_HOLD_SECONDS = 120
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- connections -----------------------------------------------------------------------------
+
+
+class AriSettings(_Section):
+    """Asterisk's REST interface. ``url`` ends in ``/ari``, whether or not it was written so."""
+
+    url: AriUrl = "http://127.0.0.1:8088/ari"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    app: Literal["asterisk_avp"] = "asterisk_avp"
+    request_timeout_seconds: Seconds = 5.0
+    reconnect_max_seconds: Seconds = 30.0
+
+
+class AmiSettings(_Section):
+    """Asterisk's manager interface."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 5038
+    username: str = ""
+    secret: SecretStr = SecretStr("")
+    action_timeout_seconds: Seconds = 5.0
+    reconnect_max_seconds: Seconds = 30.0
+
+
+class ApiSettings(_Section):
+    """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
+
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_API_PORT
+    tokens: Annotated[tuple[SecretStr, ...], CommaList] = ()
+    token_lifetime_seconds: Seconds = 12 * 3600.0
+    """How long the token of an agent's log-in is good for."""
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class SessionSettings(_Section):
+    """Timings of transfers."""
+
+    ring_seconds: Annotated[int, Field(ge=1, le=600)] = 15
+    """How long a personal queue rings its agent before it tries again."""
+    drain_seconds: Seconds = 10.0
+    """How long a stopping daemon waits for transfers that are under way."""
+    keep_ended_seconds: Seconds = 600.0
+    """How long a transfer that has ended can still be seen."""
+
+
+# --- policy, at three levels -----------------------------------------------------------------
+
+
+class PolicySettings(_Section):
+    """What can be set for the enterprise, an account and a group alike."""
+
+    session_transfer: bool | None = None
+    internal_transfer: bool | None = None
+    external_transfer: bool | None = None
+    manual_dial: bool | None = None
+    presets: bool | None = None
+    unsupervised_transfer: bool | None = None
+    conference: bool | None = None
+    toll_free_service: bool | None = None
+    toll_service: bool | None = None
+    strict_landline: bool | None = None
+    max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    max_hold_action: MaxHoldAction | None = None
+
+
+class EnterpriseSettings(PolicySettings):
+    pass
+
+
+class AccountSettings(PolicySettings):
+    name: Name | None = None
+    contracted: bool | None = None
+    country: Country | None = None
+
+
+class GroupSettings(PolicySettings):
+    """An agent group. ``queue`` is its queue in app_queue; None: the queue named as the group."""
+
+    account: SectionId | None = None
+    queue: QueueName | None = None
+    name: Name | None = None
+    acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    extension: Extension | None = None
+
+
+class PresetSettings(_Section):
+    """A number that agents may pick, associated with the group whose work it is."""
+
+    number: Annotated[str, Field(min_length=1, max_length=64)]
+    group: SectionId
+    name: Name | None = None
+
+
+class AgentSettings(_Section):
+    """What is known of an agent beforehand. Without ``pin`` the agent cannot log in here."""
+
+    name: Name | None = None
+    pin: SecretStr | None = None
+    interface: Interface | None = None
+    country: Country | None = None
+    groups: SectionIdList = ()
+
+
+# --- all of it -------------------------------------------------------------------------------
+
+_inputs: ContextVar[Inputs | None] = ContextVar("_inputs", default=None)
+
+
+class _TreeSource(PydanticBaseSettingsSource):
+    """Hands over the tree that was read from all sources."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        inputs = _inputs.get() or read_inputs(os.environ, Path.cwd())
+        return inputs.tree
+
+
+class Settings(BaseSettings):
+    """Everything an administrator can set. Use `load`; the constructor checks less."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    ari: AriSettings = AriSettings()
+    ami: AmiSettings = AmiSettings()
+    api: ApiSettings = ApiSettings()
+    log: LogSettings = LogSettings()
+    session: SessionSettings = SessionSettings()
+    enterprise: EnterpriseSettings = EnterpriseSettings()
+    accounts: Mapping[SectionId, AccountSettings] = Field(default_factory=dict)
+    groups: Mapping[SectionId, GroupSettings] = Field(default_factory=dict)
+    presets: Mapping[SectionId, PresetSettings] = Field(default_factory=dict)
+    agents: Mapping[AgentId, AgentSettings] = Field(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The stock sources lose the case of ids and overlook unknown names.
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _TreeSource(settings_cls)
+
+    @classmethod
+    def load(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        *,
+        connect: bool = True,
+    ) -> Self:
+        """Read, check and freeze the settings of this process.
+
+        ``connect``: whether Asterisk's credentials and at least one group are needed, as they
+        are for the daemon; `render` does without. Raises `ConfigError` with one line for each
+        variable at fault.
+        """
+        # Imported here, since the checks need these classes.
+        from asterisk_avp.settings_checks import checked  # noqa: PLC0415
+
+        inputs = read_inputs(
+            os.environ if environ is None else environ,
+            Path.cwd() if directory is None else directory,
+        )
+        return checked(cls, inputs, connect=connect)
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> Self:
+        """Settings of ``inputs`` and nothing else. Raises pydantic's `ValidationError`."""
+        token = _inputs.set(inputs)
+        try:
+            return cls()
+        finally:
+            _inputs.reset(token)
+
+    def world(self) -> World:
+        """The configuration as the core sees it, without connections and secrets."""
+        return World(
+            groups={identifier: self._group(identifier) for identifier in sorted(self.groups)},
+            agents={
+                identifier: ConfiguredAgent(
+                    id=identifier,
+                    name=agent.name,
+                    interface=agent.interface,
+                    country=agent.country,
+                    groups=agent.groups,
+                )
+                for identifier, agent in sorted(self.agents.items())
+            },
+        )
+
+    def _group(self, identifier: str) -> Group:
+        group = self.groups[identifier]
+        levels: list[PolicySettings] = [group]
+        if group.account is not None and group.account in self.accounts:
+            levels.append(self.accounts[group.account])
+        levels.append(self.enterprise)
+        seconds = [x.max_hold_seconds for x in levels if x.max_hold_seconds is not None]
+        actions = [x.max_hold_action for x in levels if x.max_hold_action is not None]
+        return Group(
+            id=identifier,
+            queue=group.queue or identifier,
+            name=group.name or identifier,
+            account=group.account,
+            acw_seconds=group.acw_seconds,
+            max_hold_seconds=(*seconds, DEFAULT_MAX_HOLD_SECONDS)[0],
+            max_hold_action=(*actions, MaxHoldAction.HANGUP)[0],
+            extension=group.extension,
+        )

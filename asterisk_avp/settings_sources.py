@@ -1,0 +1,181 @@
+"""Where settings come from: the environment, `.env`, and one TOML file.
+
+All three say the same things in the same tree: ``AVP_GROUPS__SALES__QUEUE=sales`` is the leaf
+``("groups", "sales", "queue")``, and so is ``queue`` in the TOML table ``[groups.sales]``. The
+environment wins over `.env`, and `.env` over TOML, leaf by leaf. An empty variable counts as not
+set, since compose files pass empty strings for what is not there.
+
+Sections, ids and fields are matched without regard to case and kept in lower case, except the ids
+of agents: they are names in Asterisk, where case counts.
+
+Nothing here judges values; it only remembers which name each leaf came from, so that whoever
+judges them can name the variable.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+PREFIX = "AVP_"
+DELIMITER = "__"
+CONFIG_VARIABLE = "AVP_CONFIG"
+
+# Variables of ours that are no settings of the daemon: those of the command line client, and
+# those that the test bed prints, which people export in the same shell. `AVP_ARI` and
+# `AVP_AMI` are addresses there; as settings they would be whole sections, which no plain
+# variable can hold.
+NOT_SETTINGS = frozenset(
+    {
+        CONFIG_VARIABLE,
+        "AVP_URL",
+        "AVP_TOKEN",
+        "AVP_CACHE",
+        "AVP_SIP",
+        "AVP_ARI",
+        "AVP_ARI_USER",
+        "AVP_ARI_USERNAME",
+        "AVP_ARI_PASSWORD",
+        "AVP_AMI",
+        "AVP_AMI_USER",
+        "AVP_AMI_USERNAME",
+        "AVP_AMI_PASSWORD",
+        "AVP_AMI_SECRET",
+    }
+)
+_NOT_SETTINGS_PREFIX = "AVP_BED_"
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What was read: the merged tree, the origin of each leaf, and what could not be read."""
+
+    tree: dict[str, Any]
+    origins: Mapping[Path_, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def name(self, path: Path_) -> str:
+        """The variable for ``path``, with the file where it was written in one."""
+        origin = self.origins.get(path)
+        if origin is not None:
+            return origin
+        below = sorted({name for leaf, name in self.origins.items() if leaf[: len(path)] == path})
+        return ", ".join(below) if below and path else variable(path)
+
+
+def variable(path: Path_) -> str:
+    """``("groups", "sales", "queue")`` is ``AVP_GROUPS__SALES__QUEUE``."""
+    if path[:1] == ("agents",):
+        parts = ["AGENTS", *path[1:2], *(part.upper() for part in path[2:])]
+    else:
+        parts = [part.upper() for part in path]
+    return PREFIX + DELIMITER.join(parts)
+
+
+def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
+    """Read all sources. ``directory`` holds `.env` and is where a relative AVP_CONFIG starts."""
+    problems: list[str] = []
+    dotenv_file = directory / ".env"
+    dotenv = _read_dotenv(dotenv_file, problems)
+    toml: dict[str, Any] = {}
+    config = environ.get(CONFIG_VARIABLE) or dotenv.get(CONFIG_VARIABLE)
+    if config:
+        toml = _read_toml(directory / config, problems)
+
+    leaves: dict[Path_, tuple[Any, str]] = {}
+    for layer in (
+        _toml_leaves(toml, config or ""),
+        _variable_leaves(dotenv, f" (in {dotenv_file.name})"),
+        _variable_leaves(environ, ""),
+    ):
+        here: dict[Path_, tuple[Any, str]] = {}
+        for path, value, name in layer:
+            if path in here:
+                problems.append(f"{name}: also set as {here[path][1]}")
+            here[path] = (value, name)
+        leaves.update(here)
+
+    tree: dict[str, Any] = {}
+    origins: dict[Path_, str] = {}
+    for path in sorted(leaves):
+        value, name = leaves[path]
+        if _plant(tree, path, value):
+            origins[path] = name
+        else:
+            above = next(origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
+            problems.append(f"{name}: contradicts {above}, which gives one value for all of it")
+    return Inputs(tree=tree, origins=origins, problems=tuple(problems))
+
+
+def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    try:
+        values = dotenv_values(file, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: cannot be read: {error}")
+        return {}
+    return {name: value for name, value in values.items() if value}
+
+
+def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            return tomllib.load(handle)
+    except OSError as error:
+        problems.append(f"{CONFIG_VARIABLE}: {file} cannot be read: {error.strerror or error}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{CONFIG_VARIABLE}: {file} is not valid TOML: {error}")
+    return {}
+
+
+def _variable_leaves(variables: Mapping[str, str], where: str) -> Iterator[tuple[Path_, str, str]]:
+    for name in sorted(variables):
+        value = variables[name]
+        if (
+            not value
+            or not name.startswith(PREFIX)
+            or name in NOT_SETTINGS
+            or name.startswith(_NOT_SETTINGS_PREFIX)
+        ):
+            continue
+        yield _normal(tuple(name[len(PREFIX) :].split(DELIMITER))), value, name + where
+
+
+def _toml_leaves(
+    table: Mapping[str, Any], file: str, above: Path_ = ()
+) -> Iterator[tuple[Path_, Any, str]]:
+    for key, value in table.items():
+        path = (*above, key)
+        # An empty table is a leaf as well: `[groups.sales]` alone declares the group.
+        if isinstance(value, dict) and value:
+            yield from _toml_leaves(value, file, path)
+        else:
+            normal = _normal(path)
+            yield normal, value, f"{variable(normal)} ({'.'.join(path)} in {file})"
+
+
+def _normal(path: Path_) -> Path_:
+    """Everything in lower case but the ids of agents."""
+    lower = tuple(part.lower() for part in path)
+    return (*lower[:1], *path[1:2], *lower[2:]) if lower[0] == "agents" else lower
+
+
+def _plant(tree: dict[str, Any], path: Path_, value: Any) -> bool:
+    """Put ``value`` at ``path``; False where a leaf is in the way (paths come shortest first)."""
+    node = tree
+    for part in path[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            return False
+    if isinstance(value, dict):
+        return isinstance(node.setdefault(path[-1], {}), dict)
+    node[path[-1]] = value
+    return True

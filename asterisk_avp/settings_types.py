@@ -1,0 +1,105 @@
+"""The types of single settings: what a value may look like, and why.
+
+Most of these end in a dial string, a queue name, a manager header or a URL, so what has a
+meaning there is not accepted here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from asterisk_avp.core.model import AGENT_ID, PERSONAL_QUEUE_PREFIX
+
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
+_SECTION_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9][A-Za-z0-9._@/+-]{0,99}")
+_EXTENSION = re.compile(r"[A-Za-z0-9*#+._-]{1,40}")
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_%-]{1,253}")
+
+
+def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if pattern.fullmatch(value) is None:
+            raise ValueError(f"must be {meaning}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _queue_name(value: str) -> str:
+    if value.startswith(PERSONAL_QUEUE_PREFIX):
+        raise ValueError(f"queues named {PERSONAL_QUEUE_PREFIX}… are the agents' personal ones")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def _ari_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address, e.g. http://127.0.0.1:8088")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain credentials; use AVP_ARI__USERNAME and __PASSWORD")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with the path")
+    bare = value.rstrip("/")
+    return bare if bare.endswith("/ari") else bare + "/ari"
+
+
+def _split(value: Any) -> Any:
+    """``a, b`` is a list, and so is the JSON ``["a", "b"]``; TOML has lists of its own."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("starts like a JSON list, but is not one") from None
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+CommaList = BeforeValidator(_split)
+
+SectionId = Annotated[
+    str,
+    _matching(_SECTION_ID, "an id of a-z, 0-9, _ and - (at most 40, a letter or digit first)"),
+    BeforeValidator(_lower),
+]
+AgentId = Annotated[
+    str, _matching(AGENT_ID, "an agent id of letters, digits, '.', '_' and '-' (at most 40)")
+]
+QueueName = Annotated[
+    str,
+    _matching(_QUEUE, "a queue name of letters, digits, '.', '_' and '-'"),
+    AfterValidator(_queue_name),
+]
+Interface = Annotated[str, _matching(_INTERFACE, "an interface such as PJSIP/1001")]
+Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan")]
+Host = Annotated[str, _matching(_HOST, "a host name or an address")]
+Country = Annotated[
+    str,
+    _matching(re.compile(r"[A-Z]{2}"), "a country of two letters, e.g. US"),
+    BeforeValidator(_upper),
+]
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
+AriUrl = Annotated[str, AfterValidator(_ari_url)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+SectionIdList = Annotated[tuple[SectionId, ...], CommaList]

@@ -1,0 +1,62 @@
+"""The API on a real port in the test's own event loop, and a client for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
+
+from asterisk_avp.api.app import create_app
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.server import ApiServer, serve
+
+TO_BOB = {"mode": "supervised", "target": {"kind": "agent", "id": "1002"}}
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Api:
+    server: ApiServer
+    board: ScriptedSwitchboard
+    http: aiohttp.ClientSession
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, token: str | None = INTEGRATION, **more: Any
+    ) -> tuple[int, Any]:
+        headers = bearer(token) if token else {}
+        async with self.http.request(
+            method, self.server.url + path, json=body, headers=headers, **more
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def login(self, agent: str) -> str:
+        status, answer = await self.ask(
+            "POST", "/v1/login", {"agent": agent, "pin": PINS[agent]}, token=None
+        )
+        assert status == 200
+        return str(answer["token"])
+
+    def events(self, **more: Any) -> Any:
+        return self.http.ws_connect(self.server.url + "/v1/events", **more)
+
+
+@asynccontextmanager
+async def api_here() -> AsyncIterator[Api]:
+    board = ScriptedSwitchboard()
+    server = await serve(
+        create_app(board, Authenticator(tokens=[INTEGRATION], pins=PINS)), "127.0.0.1", 0
+    )
+    assert server.started.is_set()
+    async with aiohttp.ClientSession() as http:
+        yield Api(server, board, http)
+    await server.stop()

@@ -1,0 +1,272 @@
+"""The API over a real uvicorn on a loopback port, asked by a real HTTP client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import schemathesis
+from api_client import TO_BOB, Api, api_here
+from hypothesis import given, settings
+from schemathesis.specs.openapi.checks import (
+    ignored_auth,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from scripted_switchboard import (
+    SINCE_TEXT,
+    RunningApi,
+    api_in_thread,
+    bearer,
+    transfer_view,
+)
+
+from asterisk_avp.core.errors import AmiError
+from asterisk_avp.core.model import Mode, Target, TargetKind, TransferRequest
+
+CHECKS = [
+    status_code_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    ignored_auth,
+]
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def api() -> AsyncIterator[Api]:
+    async with api_here() as running:
+        yield running
+
+
+# --- what is shown ---------------------------------------------------------------------------
+
+
+async def test_agents_list_has_exactly_the_described_fields(api: Api) -> None:
+    status, agents = await api.ask("GET", "/v1/agents")
+    assert status == 200
+    assert agents[0] == {
+        "id": "1001",
+        "name": "Alice",
+        "state": "talking",
+        "since": SINCE_TEXT,
+        "groups": ["sales"],
+        "waiting_transfer": False,
+    }
+    assert [agent["name"] for agent in agents] == ["Alice", "Bøb", "Carol"]
+
+
+async def test_agent_detail_shows_the_call_and_its_transfer(api: Api) -> None:
+    _, alice = await api.ask("GET", "/v1/agents/1001")
+    assert alice["call"] == {
+        "id": "chan-1",
+        "caller": "Zoë <+12025550123>",
+        "group": "sales",
+        "on_hold": False,
+        "pop": {"case": "4711", "name": "Zoë"},
+        "transfer": None,
+    }
+    assert alice["calls"] == [alice["call"]]
+    _, bob = await api.ask("GET", "/v1/agents/1002")
+    assert bob["call"] is None
+    assert bob["calls"] == []
+
+
+async def test_targets(api: Api) -> None:
+    status, targets = await api.ask("GET", "/v1/agents/1001/targets")
+    assert status == 200
+    bob = {"id": "1002", "name": "Bøb", "state": "available"}
+    assert targets == {
+        "permissions": ["internal_transfer", "unsupervised_transfer"],
+        "my_agent_groups": [
+            {
+                "id": "sales",
+                "name": "Sales",
+                "available": 1,
+                "agents": [bob | {"since": SINCE_TEXT, "waiting_transfer": False}],
+            }
+        ],
+        "agent_groups": [{"id": "support", "name": "Support", "available": 0, "agents": []}],
+        "external_presets": [],
+    }
+
+
+# --- transfers -------------------------------------------------------------------------------
+
+
+async def test_transfer_from_request_to_completion(api: Api) -> None:
+    body = TO_BOB | {"notes": "déjà vu ☎", "call": "chan-1"}
+    status, made = await api.ask("POST", "/v1/agents/1001/transfers", body)
+    assert status == 201
+    assert made == {
+        "id": "t1",
+        "agent": "1001",
+        "group": "sales",
+        "mode": "supervised",
+        "target": {"kind": "agent", "id": "1002"},
+        "state": "ringing",
+        "ended_reason": None,
+        "caller": "Zoë <+12025550123>",
+        "parties": [{"id": "1001", "role": "transferor", "name": "Alice", "state": "talking"}],
+        "since": SINCE_TEXT,
+        "started": "2026-01-31T09:05:06.250Z",
+        "notes": "déjà vu ☎",
+    }
+    assert api.board.requests == [
+        TransferRequest(
+            "1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"), "déjà vu ☎", "chan-1"
+        )
+    ]
+    assert await api.ask("GET", "/v1/transfers/t1") == (200, made)
+    assert await api.ask("GET", "/v1/transfers") == (200, [made])
+    status, done = await api.ask("POST", "/v1/transfers/t1/complete")
+    assert (status, done["state"]) == (200, "completed")
+    status, late = await api.ask("POST", "/v1/transfers/t1/cancel")
+    assert (status, late["error"]) == (409, "wrong_state")
+
+
+async def test_a_number_is_echoed_as_it_was_typed(api: Api) -> None:
+    body = {"mode": "supervised", "target": {"kind": "number", "number": "(202) 555-0100"}}
+    status, answer = await api.ask("POST", "/v1/agents/1001/transfers", body)
+    assert (status, answer["reason"]) == (403, "unknown_target")  # this board has no numbers
+    assert api.board.requests[0].target == Target(TargetKind.NUMBER, "(202) 555-0100")
+    view = api.board.changed(transfer_view("t9", "1001", "+12025550100"))
+    object.__setattr__(view, "target", Target(TargetKind.NUMBER, "+12025550100"))
+    _, shown = await api.ask("GET", "/v1/transfers/t9")
+    assert shown["target"] == {"kind": "number", "number": "+12025550100"}
+
+
+async def test_cancel(api: Api) -> None:
+    await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB)
+    status, answer = await api.ask("POST", "/v1/transfers/t1/cancel")
+    assert (status, answer["state"]) == (200, "cancelled")
+
+
+async def test_refusal_has_reason_and_message(api: Api) -> None:
+    status, answer = await api.ask("POST", "/v1/agents/1002/transfers", TO_BOB)
+    assert status == 403
+    assert answer == {
+        "error": "refused",
+        "reason": "no_active_call",
+        "message": "You have no call to transfer.",
+    }
+
+
+async def test_unknown_target_is_a_refusal_but_unknown_path_is_not_found(api: Api) -> None:
+    nobody = {"mode": "unsupervised", "target": {"kind": "agent", "id": "nobody"}}
+    status, answer = await api.ask("POST", "/v1/agents/1001/transfers", nobody)
+    assert (status, answer["reason"]) == (403, "unknown_target")
+    for method, path in (
+        ("GET", "/v1/agents/9"),
+        ("GET", "/v1/agents/9/targets"),
+        ("GET", "/v1/transfers/t9"),
+        ("POST", "/v1/transfers/t9/complete"),
+        ("POST", "/v1/transfers/t9/cancel"),
+        ("GET", "/v1/nothing"),
+    ):
+        status, answer = await api.ask(method, path)
+        assert (status, answer["error"]) == (404, "not_found"), path
+    status, answer = await api.ask("POST", "/v1/agents/9/transfers", TO_BOB)
+    assert (status, answer["error"]) == (404, "not_found")
+
+
+async def test_asterisk_unavailable(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.board.connected = False
+    status, answer = await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB)
+    assert (status, answer["error"]) == (503, "asterisk_unavailable")
+
+    async def fails(_request: TransferRequest) -> None:
+        raise AmiError("Redirect", "Channel does not exist")
+
+    monkeypatch.setattr(api.board, "request", fails)
+    status, answer = await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB)
+    assert (status, answer["error"]) == (503, "asterisk_unavailable")
+
+
+MALFORMED: list[Any] = [
+    None,
+    [],
+    {},
+    {"mode": "supervised"},
+    {"mode": "loud", "target": {"kind": "agent", "id": "1002"}},
+    {"mode": "supervised", "target": {"kind": "planet", "id": "1002"}},
+    {"mode": "supervised", "target": {"kind": "agent", "number": "1002"}},
+    {"mode": "supervised", "target": {"kind": "number", "id": "1002"}},
+    {"mode": "supervised", "target": {"kind": "agent", "id": 1002}},
+    TO_BOB | {"extra": 1},
+    TO_BOB | {"notes": 7},
+    TO_BOB | {"notes": "x" * 2001},
+    TO_BOB | {"notes": "\ud800"},
+    TO_BOB | {"target": {"kind": "agent", "id": "1002", "number": "1"}},
+]
+
+
+async def test_malformed(api: Api) -> None:
+    for body in MALFORMED:
+        status, answer = await api.ask("POST", "/v1/agents/1001/transfers", body)
+        assert (status, answer["error"]) == (422, "malformed"), body
+        assert answer["details"]
+    assert api.board.requests == []
+
+
+async def test_malformed_json_and_wrong_method(api: Api) -> None:
+    url = api.server.url + "/v1/agents/1001/transfers"
+    headers = bearer() | {"Content-Type": "application/json"}
+    for data in (b"{", b"\xff\xfe", b"[" * 5000):
+        async with api.http.post(url, data=data, headers=headers) as answer:
+            assert answer.status == 422
+            assert (await answer.json())["error"] == "malformed"
+    status, answer = await api.ask("DELETE", "/v1/agents")
+    assert (status, answer["error"]) == (405, "method_not_allowed")
+
+
+async def test_a_large_body_is_refused_announced_or_not(api: Api) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(80):
+            yield b" " * 1024
+
+    url = api.server.url + "/v1/agents/1001/transfers"
+    for data in (b" " * 80 * 1024, chunks()):
+        async with api.http.post(url, data=data, headers=bearer()) as answer:
+            assert answer.status == 413
+            assert (await answer.json())["error"] == "too_large"
+
+
+# --- health ----------------------------------------------------------------------------------
+
+
+async def test_health_and_readiness_need_no_token(api: Api) -> None:
+    assert await api.ask("GET", "/healthz", token=None) == (200, {"status": "ok"})
+    status, answer = await api.ask("GET", "/readyz", token=None)
+    assert (status, answer["ready"], answer["missing"]) == (200, True, [])
+    api.board.connected = False
+    status, answer = await api.ask("GET", "/readyz", token=None)
+    assert (status, answer["missing"]) == (503, ["ari", "sync"])
+    assert answer["detail"] == "ARI: refused"
+
+
+# --- the description is true -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningApi]:
+    with api_in_thread() as api:
+        yield api
+
+
+def test_answers_are_as_described(running: RunningApi) -> None:
+    schema = schemathesis.openapi.from_url(running.url + "/openapi.json")
+    tried = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        tried += 1
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=25, deadline=None, derandomize=True, database=None)
+        def conforms(case: Any) -> None:
+            case.call_and_validate(base_url=running.url, headers=bearer(), checks=CHECKS)
+
+        conforms()
+    assert tried == 11

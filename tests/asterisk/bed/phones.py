@@ -1,0 +1,375 @@
+"""Real SIP phones: one baresip process each, controlled over TCP and heard by its recordings."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .audio import SILENCE, Ear, Labels, Tones, describe, write_tone
+from .ports import PhonePorts
+from .procs import ProcessId, end, spawn
+
+if TYPE_CHECKING:
+    from .backend import Backend
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "docker" / "phone"
+
+
+class PhoneError(AssertionError):
+    """A phone could not do what it was told."""
+
+
+@dataclass
+class Call:
+    """One call of a phone. `state`: incoming, outgoing, ringing, established, closed."""
+
+    id: str
+    peer: str
+    incoming: bool
+    state: str
+    began: float
+    answered: float | None = None
+    ended: float | None = None
+    reason: str = ""
+
+    @property
+    def live(self) -> bool:
+        return self.state != "closed"
+
+
+@dataclass
+class Phone:
+    """One phone. `answer`: manual or auto."""
+
+    name: str
+    backend: Backend
+    instance: str
+    ports: PhonePorts
+    proxy: int
+    tone: int
+    tones: Tones
+    display: str = ""
+    answer_mode: str = "manual"
+    outlive: bool = False
+    calls: list[Call] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ear = Ear(
+            self.directory / "recordings",
+            range(self.ports.rtp[0], self.ports.rtp[1] + 1),
+            self.tones,
+        )
+        self.process: ProcessId | None = None
+        self._tokens = itertools.count(1)
+        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._changed = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def directory(self) -> Path:
+        return self.backend.directory(self.instance) / "phones" / self.name
+
+    # Life ----------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        inside = f"{self.backend.inside(self.instance)}/phones/{self.name}"
+        values = {
+            "SIP_PORT": self.ports.sip,
+            "CONTROL_PORT": self.ports.control,
+            "PROXY_PORT": self.proxy,
+            "RTP_START": self.ports.rtp[0],
+            "RTP_END": self.ports.rtp[1],
+            "DIR": inside,
+            "NAME": self.name,
+            "DISPLAY": self.display or self.name,
+            "PASSWORD": f"pw-{self.name}",
+            "ANSWER": self.answer_mode,
+        }
+        (self.directory / "recordings").mkdir(parents=True, exist_ok=True)
+        for file in ("config", "accounts"):
+            text = (TEMPLATES / file).read_text()
+            for key, value in values.items():
+                text = text.replace(f"@{key}@", str(value))
+            (self.directory / file).write_text(text)
+        (self.directory / "contacts").touch()
+        write_tone(self.directory / "tone.wav", self.tone)
+        self.backend.give(self.directory)
+
+    async def start(self, within: float = 10.0) -> None:
+        """Start the phone and wait until it is registered."""
+        self.configure()
+        inside = f"{self.backend.inside(self.instance)}/phones/{self.name}"
+        command = self.backend.command(
+            self.instance, self.name, ["/usr/bin/baresip", "-f", inside], outlive=self.outlive
+        )
+        self.process = spawn(command, log=self.directory / "log")
+        await self.attach(within)
+
+    async def attach(self, within: float = 10.0) -> None:
+        """Take control of a phone that runs already, and wait until it is registered."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_connection(
+                    "127.0.0.1", self.ports.control
+                )
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise PhoneError(f"phone {self.name} does not start: {self._tail()}") from None
+                await asyncio.sleep(0.02)
+        self._reader = asyncio.create_task(self._read(reader), name=f"phone {self.name}")
+        while "OK" not in await self.command("reginfo"):
+            if time.monotonic() > deadline:
+                raise PhoneError(f"phone {self.name} does not register: {self._tail()}")
+            await asyncio.sleep(0.02)
+
+    def _tail(self) -> str:
+        log = self.directory / "log"
+        return log.read_text(errors="replace")[-600:] if log.exists() else "no log"
+
+    async def detach(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
+
+    async def stop(self) -> None:
+        await self.detach()
+        if self.process is not None:
+            await asyncio.to_thread(end, self.process)
+        self.ear.close()
+
+    # Control -------------------------------------------------------------------------------
+
+    async def command(self, name: str, parameters: str = "", within: float = 5.0) -> str:
+        """Run one of baresip's commands; its output."""
+        if self._writer is None:
+            raise PhoneError(f"phone {self.name} is not started")
+        token = str(next(self._tokens))
+        message: dict[str, str] = {"command": name, "token": token}
+        if parameters:
+            message["params"] = parameters
+        payload = json.dumps(message).encode()
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answers[token] = future
+        self._writer.write(b"%d:%s," % (len(payload), payload))
+        try:
+            answer = await asyncio.wait_for(future, within)
+        finally:
+            del self._answers[token]
+        if not answer["ok"]:
+            raise PhoneError(f"phone {self.name}: {name} {parameters}: {answer['data']}")
+        return str(answer["data"])
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            size = await reader.readuntil(b":")
+            payload = await reader.readexactly(int(size[:-1]) + 1)
+            message = json.loads(payload[:-1])
+            if message.get("response"):
+                future = self._answers.get(message.get("token", ""))
+                if future is not None and not future.done():
+                    future.set_result(message)
+            elif message.get("event"):
+                message["at"] = time.time()
+                self.events.append(message)
+                self._take(message)
+                changed, self._changed = self._changed, asyncio.Event()
+                changed.set()
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind, call_id, now = event["type"], event.get("id"), event["at"]
+        if event.get("class") != "call" or call_id is None:
+            return
+        call = next((c for c in self.calls if c.id == call_id), None)
+        if call is None:
+            incoming = event["direction"] == "incoming"
+            state = "incoming" if incoming else "outgoing"
+            call = Call(call_id, event.get("peeruri", ""), incoming, state, now)
+            self.calls.append(call)
+        if kind == "CALL_RINGING":
+            call.state = "ringing"
+        elif kind == "CALL_ESTABLISHED":
+            call.state, call.answered = "established", now
+        elif kind == "CALL_CLOSED":
+            call.state, call.ended, call.reason = "closed", now, event.get("param", "")
+
+    async def _until(self, test: Callable[[], Any], within: float, what: str) -> Any:
+        deadline = time.monotonic() + within
+        while True:
+            changed = self._changed
+            if found := test():
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0:
+                states = [f"{c.peer} {c.state} {c.reason}".strip() for c in self.calls[-3:]]
+                raise PhoneError(
+                    f"phone {self.name}: {what} not within {within} s; calls: {states}"
+                )
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                continue
+
+    @property
+    def live(self) -> list[Call]:
+        """Calls that have not ended, oldest first."""
+        return [c for c in self.calls if c.live]
+
+    @property
+    def call(self) -> Call:
+        """The one call there is."""
+        if len(self.live) != 1:
+            raise PhoneError(f"phone {self.name} has {len(self.live)} calls, not one")
+        return self.live[0]
+
+    async def dial(self, number: str) -> Call:
+        """Call a number; returns at once."""
+        text = await self.command("dial", f"sip:{number}@127.0.0.1:{self.proxy}")
+        call_id = text.split("call id:")[1].split()[0]
+        call = next((c for c in self.calls if c.id == call_id), None)
+        if call is None:
+            call = Call(call_id, number, False, "outgoing", time.time())
+            self.calls.append(call)
+        return call
+
+    async def ringing(self, within: float = 5.0) -> Call:
+        """Wait for an incoming call that rings."""
+
+        def look() -> Call | None:
+            return next((c for c in self.calls if c.incoming and c.state == "incoming"), None)
+
+        call: Call = await self._until(look, within, "incoming call")
+        return call
+
+    async def established(self, call: Call | None = None, within: float = 5.0) -> Call:
+        """Wait until a call (default: any) is up."""
+
+        def look() -> Call | None:
+            mine = self.calls if call is None else [call]
+            return next((c for c in mine if c.state == "established"), None)
+
+        found: Call = await self._until(look, within, "established call")
+        return found
+
+    async def closed(self, call: Call | None = None, within: float = 5.0) -> None:
+        """Wait until a call (default: every call) has ended."""
+        await self._until(
+            lambda: not (self.live if call is None else call.live), within, "end of call"
+        )
+
+    async def answer(self, within: float = 5.0) -> Call:
+        """Wait for an incoming call, answer it, wait until it is up."""
+        call = await self.ringing(within)
+        await self.command("accept", call.id)
+        return await self.established(call)
+
+    async def auto_answer(self, on: bool = True) -> None:
+        """Answer incoming calls at once, or no longer."""
+        await self.command("answermode", "auto" if on else "manual")
+
+    async def hangup(self, call: Call | None = None) -> None:
+        """End a call (or refuse it with 486) and wait until it has ended."""
+        call = call or self.call
+        await self.command("hangup", call.id)
+        # baresip reports no event for the end of a call it ends itself before an answer.
+        if call.live and call.id not in await self.command("listcalls"):
+            call.state, call.ended, call.reason = "closed", time.time(), "hung up"
+        await self.closed(call)
+
+    async def reject(self, within: float = 5.0) -> Call:
+        """Refuse the incoming call with 486 Busy Here."""
+        call = await self.ringing(within)
+        await self.hangup(call)
+        return call
+
+    async def do_not_disturb(self, on: bool = True) -> None:
+        """Refuse all incoming calls with 480 Temporarily Unavailable."""
+        await self.command("dnd", "true" if on else "false")
+
+    async def hold(self, call: Call | None = None) -> None:
+        await self.command("hold", (call or self.call).id)
+
+    async def resume(self, call: Call | None = None) -> None:
+        try:
+            await self.command("resume", (call or self.call).id)
+        except PhoneError as error:
+            # baresip also holds the active call; without one it resumes and reports this.
+            if "Invalid argument" not in str(error):
+                raise
+
+    async def select(self, call: Call) -> None:
+        """Choose the call that `transfer` and `dtmf` act on, where there are several."""
+        await self.command("callfind", call.id)
+
+    async def transfer(self, number: str, call: Call | None = None) -> None:
+        """Press Transfer: send a REFER for the call."""
+        if call is not None:
+            await self.select(call)
+        uri = number if number.startswith("sip:") else f"sip:{number}@127.0.0.1:{self.proxy}"
+        await self.command("transfer", uri)
+
+    async def dtmf(self, digits: str, call: Call | None = None) -> None:
+        """Press keys, one after the other."""
+        if call is not None:
+            await self.select(call)
+        for digit in digits:
+            await self.command("sndcode", digit)
+            await asyncio.sleep(0.12)  # a key is held for a while; the phone queues nothing
+
+    async def idle(self) -> None:
+        """End whatever calls there are; for the end of a test."""
+        if self.live:
+            await self.command("hangupall")
+            await self.closed()
+
+    # Hearing -------------------------------------------------------------------------------
+
+    def heard(self, since: float, until: float | None = None, least: float = 0.12) -> set[str]:
+        """What sounded for at least `least` seconds in all between two wall-clock times:
+        names of phones, music, ringback, busy, dialtone, speech, silence."""
+        return self.ear.heard(since, time.time() - Ear.SETTLE if until is None else until, least)
+
+    def timeline(self, since: float, until: float | None = None) -> str:
+        """What sounded in turn, for people."""
+        until = time.time() - Ear.SETTLE if until is None else until
+        return describe(self.ear.spans(since, until), since)
+
+    async def hears(self, what: set[str], within: float = 3.0, steady: float = 0.4) -> float:
+        """Wait until exactly `what` was heard for `steady` seconds; since when (wall clock).
+
+        An empty set means silence. The time is that of the first frame of the steady stretch,
+        which may lie before the call of this method.
+        """
+        wanted: Labels = frozenset(what) or SILENCE
+        begin = time.time()
+        deadline = begin + within + Ear.SETTLE
+        while True:
+            now = time.time()
+            until = now - Ear.SETTLE
+            frames = self.ear.frames(until - steady, until)
+            wrong = sum(f != wanted for f in frames)
+            if frames and frames[0] == wanted == frames[-1] and wrong <= len(frames) // 10:
+                return self._since(wanted, until)
+            if now > deadline:
+                raise PhoneError(
+                    f"phone {self.name} does not hear {sorted(wanted)} within {within} s, "
+                    f"but {self.timeline(begin - 1)}"
+                )
+            await asyncio.sleep(0.04)
+
+    def _since(self, wanted: Labels, until: float) -> float:
+        for start, _, labels in reversed(self.ear.spans(until - 10, until)):
+            if labels == wanted:
+                return start
+        return until

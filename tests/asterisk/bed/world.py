@@ -1,0 +1,218 @@
+"""What a test's call centre looks like, and its rendering as Asterisk configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+TEMPLATES = CHECKOUT / "docker" / "asterisk"
+DIALPLAN = CHECKOUT / "dialplan"
+
+#: The personal queues' weight: above any group queue a test may set up.
+PERSONAL_WEIGHT = 1000
+
+Members = Literal["static", "dynamic"]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A person with a phone of the same name."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group queue. `options` are further lines of queues.conf and win over ours."""
+
+    queue: str
+    agents: tuple[str, ...]
+    number: str | None = None
+    strategy: str = "rrmemory"
+    timeout: int = 15
+    retry: int = 1
+    weight: int = 0
+    wrapuptime: int | None = None  # None: the world's
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class World:
+    """A call centre: who is there, which queues, and how Asterisk is set up.
+
+    The default is the demo world. Variants: `replace(World(), wrapuptime=10, members="dynamic")`.
+    """
+
+    agents: tuple[Agent, ...] = (
+        Agent("1001", "Alice"),
+        Agent("1002", "Bob"),
+        Agent("1003", "Carol"),
+        Agent("1004", "Dave"),
+    )
+    groups: tuple[Group, ...] = (
+        Group("sales", ("1001", "1002"), number="800"),
+        Group("support", ("1003", "1004"), number="801"),
+    )
+    callers: tuple[str, ...] = ("caller1", "caller2", "caller3", "caller4")
+    outside: tuple[str, ...] = ("pstn",)
+    #: "dynamic": queues start empty; members are added by AMI QueueAdd (see `member_action`).
+    members: Members = "static"
+    #: Members are Local/<agent>@agents/n with the phone as state interface.
+    local_members: bool = False
+    wrapuptime: int = 2
+    max_hold_seconds: int = 8
+    ringinuse: bool = False
+    direct_media: bool = False
+    #: Further text for extensions.conf (after ours), pjsip.conf, queues.conf, [globals], features.
+    extensions: str = ""
+    pjsip: str = ""
+    queues: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    features: str = ""
+    #: Further environment of the daemon (AVP_…); wins over ours.
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def with_group(self, queue: str, **changes: object) -> World:
+        """The same world with one group changed."""
+        groups = tuple(replace(g, **changes) if g.queue == queue else g for g in self.groups)  # type: ignore[arg-type]
+        return replace(self, groups=groups)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return (*(a.id for a in self.agents), *self.callers, *self.outside)
+
+    def agent(self, agent_id: str) -> Agent:
+        return next(a for a in self.agents if a.id == agent_id)
+
+    def groups_of(self, agent_id: str) -> tuple[Group, ...]:
+        return tuple(g for g in self.groups if agent_id in g.agents)
+
+    def interface(self, agent_id: str) -> str:
+        return f"Local/{agent_id}@agents/n" if self.local_members else f"PJSIP/{agent_id}"
+
+    def member_action(self, agent_id: str, queue: str) -> dict[str, str]:
+        """The AMI action that logs an agent in to a queue."""
+        action = {
+            "Action": "QueueAdd",
+            "Queue": queue,
+            "Interface": self.interface(agent_id),
+            "MemberName": self.agent(agent_id).name,
+        }
+        if self.local_members:
+            action["StateInterface"] = f"PJSIP/{agent_id}"
+        return action
+
+    # Rendering -----------------------------------------------------------------------------
+
+    def _member_line(self, agent_id: str) -> str:
+        line = f"member => {self.interface(agent_id)},0,{self.agent(agent_id).name}"
+        return f"{line},PJSIP/{agent_id}" if self.local_members else line
+
+    def _queue(self, name: str, options: dict[str, str], agents: tuple[str, ...]) -> str:
+        lines = [f"[{name}]", *(f"{key} = {value}" for key, value in options.items())]
+        if self.members == "static":
+            lines += [self._member_line(agent) for agent in agents]
+        return "\n".join(lines) + "\n"
+
+    def _wrapuptime(self, group: Group) -> int:
+        return self.wrapuptime if group.wrapuptime is None else group.wrapuptime
+
+    def render_queues(self) -> str:
+        """The group queues."""
+        parts = []
+        for group in self.groups:
+            options = {
+                "musicclass": "default",
+                "strategy": group.strategy,
+                "timeout": str(group.timeout),
+                "retry": str(group.retry),
+                "wrapuptime": str(self._wrapuptime(group)),
+                "weight": str(group.weight),
+                "ringinuse": "yes" if self.ringinuse else "no",
+                "joinempty": "yes",
+                "leavewhenempty": "no",
+            }
+            options.update(group.options)
+            parts.append(self._queue(group.queue, options, group.agents))
+        return "\n".join([*parts, self.queues])
+
+    def render_personal_queues(self) -> str:
+        """The agents' personal queues, as the product renders them."""
+        parts = ["; One queue per agent for transferred calls."]
+        for agent in self.agents:
+            longest = max((self._wrapuptime(g) for g in self.groups_of(agent.id)), default=0)
+            options = {
+                "musicclass": "default",
+                "strategy": "linear",
+                "timeout": "15",
+                "retry": "1",
+                "wrapuptime": str(longest),
+                "weight": str(PERSONAL_WEIGHT),
+                "ringinuse": "no",
+                "maxlen": "1",
+                "joinempty": "yes",
+                "leavewhenempty": "no",
+            }
+            parts.append(self._queue(f"avp-agent-{agent.id}", options, (agent.id,)))
+        return "\n".join(parts)
+
+    def render_accounts(self) -> str:
+        parts = []
+        for name in self.accounts:
+            kind = "agent" if any(a.id == name for a in self.agents) else "outside"
+            shown = next((a.name for a in self.agents if a.id == name), name)
+            parts.append(
+                f"[{name}]({kind})\naors = {name}\nauth = {name}\ncallerid = {shown} <{name}>\n"
+                f"[{name}](password)\nusername = {name}\npassword = pw-{name}\n"
+                f"[{name}](registration)\n"
+            )
+        return "\n".join([*parts, self.pjsip])
+
+    def render_numbers(self) -> str:
+        lines = []
+        for group in self.groups:
+            if group.number is None:
+                continue
+            lines.append(f"exten => {group.number},1,Answer()")
+            if group is self.groups[0]:  # one way to give the screen pop: a JSON object …
+                pop = '{"case":"4711","customer":"Ms Sample","called":"${EXTEN}"}'
+                lines.append(f" same => n,Set(AVP_POP={pop})")
+            else:  # … and the other: one variable per key
+                lines.append(" same => n,Set(AVP_POP_CASE=4712)")
+                lines.append(" same => n,Set(AVP_POP_CUSTOMER=Mr Example)")
+            lines.append(f" same => n,Queue({group.queue})")
+            lines.append(" same => n,Hangup()")
+        return "\n".join(lines)
+
+    def render_agents(self) -> str:
+        return "\n".join(f"exten => {a.id},1,Dial(PJSIP/${{EXTEN}},60)" for a in self.agents)
+
+    def daemon_settings(self) -> dict[str, str]:
+        """The daemon's environment, as far as it follows from the world."""
+        env = {"AVP_ACCOUNTS__ACME__COUNTRY": "US"}
+        env["AVP_ENTERPRISE__MAX_HOLD_SECONDS"] = str(self.max_hold_seconds)
+        for group in self.groups:
+            prefix = f"AVP_GROUPS__{group.queue.upper()}__"
+            env[f"{prefix}ACCOUNT"] = "acme"
+            env[f"{prefix}QUEUE"] = group.queue
+            env[f"{prefix}ACW_SECONDS"] = str(self._wrapuptime(group))
+        for agent in self.agents:
+            env[f"AVP_AGENTS__{agent.id}__NAME"] = agent.name
+            env[f"AVP_AGENTS__{agent.id}__PIN"] = f"pin-{agent.id}"
+        return {**env, **self.settings}
+
+    def placeholders(self) -> dict[str, str]:
+        """The values of the templates' placeholders that follow from the world."""
+        return {
+            "ACCOUNTS": self.render_accounts(),
+            "QUEUES": self.render_queues(),
+            "NUMBERS": self.render_numbers(),
+            "AGENTS": self.render_agents(),
+            "EXTENSIONS": self.extensions,
+            "FEATURES": self.features,
+            "DIRECT_MEDIA": "yes" if self.direct_media else "no",
+            "GLOBALS": "\n".join(f"{key} = {value}" for key, value in self.variables.items()),
+        }

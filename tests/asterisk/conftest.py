@@ -1,0 +1,96 @@
+"""Fixtures for tests against a real Asterisk: one call centre for all, a clean floor for each.
+
+Every test ends with the same three questions: is a channel or bridge left, did the daemon log
+something it should not, did Asterisk warn about our dialplan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from bed import Bed, World, backend_named
+
+from tests.asterisk.scene import Scene
+
+# Lines of the daemon's log that mean a fault of ours, whatever the test was about.
+_DAEMON_FAULTS = re.compile(
+    r"Traceback|effect_failed|personal_queue_not_followed|orphan_sent_back|\[(error|critical)"
+)
+# Warnings of Asterisk that our dialplan and our actions must not cause.
+_ASTERISK_FAULTS = re.compile(
+    r"(ERROR|WARNING)\[.*(pbx|app_queue|app_stasis|app_playback|func_|stasis|bridge|manager|features)"
+)
+_ASTERISK_EXPECTED = re.compile(
+    r"Unable to join queue"  # a full or empty queue, which is what some tests are about
+    r"|Exceptionally long voice queue length"  # a machine that was busy for a moment
+)
+
+
+def world() -> World:
+    """The demo world, with a fixed order of members and a ring time shorter than max hold."""
+    demo = World(settings={"AVP_SESSION__RING_SECONDS": "4"})
+    return demo.with_group("sales", strategy="linear").with_group("support", strategy="linear")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bed() -> AsyncIterator[Bed]:
+    """A call centre for the whole run, with the daemon up."""
+    async with Bed(world(), backend=backend_named(None)) as started:
+        await started.start_daemon()
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(bed: Bed) -> AsyncIterator[Scene]:
+    """The floor before a call: everybody free, nothing left over from before."""
+    async with open_scene(bed) as opened:
+        yield opened
+
+
+class open_scene:  # noqa: N801 - a context manager, used like a function
+    """What `scene` does, for tests with a call centre of their own."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+        self._logs = (
+            Path(bed.directory, "log", "daemon.log"),
+            Path(bed.directory, "log", "messages.log"),
+        )
+
+    async def __aenter__(self) -> Scene:
+        self._marks = [log.stat().st_size if log.exists() else 0 for log in self._logs]
+        scene = Scene(self._bed)
+        await scene.everybody_free()
+        scene.begin()
+        self._scene = scene
+        return scene
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            print(self._tail())
+            await self._bed.idle()
+            return
+        await self._scene.over()
+        daemon, asterisk = (self._since(i) for i in range(2))
+        assert not _DAEMON_FAULTS.search(daemon), daemon
+        faults = [
+            line
+            for line in asterisk.splitlines()
+            if _ASTERISK_FAULTS.search(line) and not _ASTERISK_EXPECTED.search(line)
+        ]
+        assert not faults, "\n".join(faults)
+
+    def _since(self, index: int) -> str:
+        log = self._logs[index]
+        if not log.exists():
+            return ""
+        return log.read_bytes()[self._marks[index] :].decode(errors="replace")
+
+    def _tail(self) -> str:
+        rows = "\n".join(map(str, self._bed.queue_log.rows(self._scene.books_mark)))
+        return (
+            f"--- daemon\n{self._since(0)}\n--- asterisk\n{self._since(1)}\n--- queue_log\n{rows}"
+        )

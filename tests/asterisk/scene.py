@@ -1,0 +1,235 @@
+"""What tests say in words: who calls whom, what is asked of the API, who ends up with whom."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import requests
+from bed import Bed, Phone, Row, match
+
+NUMBERS = {"sales": "800", "support": "801"}
+
+
+class Answer:
+    """An HTTP answer: its status and JSON body."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self.status = response.status_code
+        self.body: Any = response.json() if response.content else None
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body}"
+
+
+class Scene:
+    """One test's view of the call centre."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.ami = bed.ami
+        self.books_mark = 0
+        self.since = time.time()
+
+    def begin(self) -> None:
+        self.books_mark = self.bed.queue_log.mark()
+        self.since = time.time()
+
+    def phone(self, name: str) -> Phone:
+        return self.bed.phones[name]
+
+    # --- the API -----------------------------------------------------------------------------
+
+    async def api(self, method: str, path: str, body: object = None) -> Answer:
+        def send() -> Answer:
+            return Answer(
+                requests.request(
+                    method,
+                    self.bed.url + path,
+                    json=body,
+                    headers={"Authorization": f"Bearer {self.bed.secrets.token}"},
+                    timeout=10,
+                )
+            )
+
+        return await asyncio.to_thread(send)
+
+    async def ask(self, agent: str, mode: str, kind: str, target: str, **more: object) -> Answer:
+        """Request a transfer, whatever the answer."""
+        body = {"mode": mode, "target": {"kind": kind, "id": target}, **more}
+        return await self.api("POST", f"/v1/agents/{agent}/transfers", body)
+
+    async def transfer(
+        self, agent: str, mode: str, target: str, kind: str = "agent", **more: object
+    ) -> str:
+        """Request a transfer that must be taken; its id."""
+        answer = await self.ask(agent, mode, kind, target, **more)
+        assert answer.status == 201, answer
+        return str(answer.body["id"])
+
+    async def refused(self, agent: str, mode: str, kind: str, target: str) -> str:
+        """Request a transfer that must be refused; the reason."""
+        answer = await self.ask(agent, mode, kind, target)
+        assert answer.status == 403, answer
+        assert answer.body["error"] == "refused"
+        assert answer.body["message"]
+        return str(answer.body["reason"])
+
+    async def complete(self, transfer: str) -> None:
+        answer = await self.api("POST", f"/v1/transfers/{transfer}/complete")
+        assert answer.status == 200, answer
+
+    async def cancel(self, transfer: str) -> None:
+        answer = await self.api("POST", f"/v1/transfers/{transfer}/cancel")
+        assert answer.status == 200, answer
+
+    async def state(self, transfer: str) -> str:
+        answer = await self.api("GET", f"/v1/transfers/{transfer}")
+        return str(answer.body["state"])
+
+    async def reaches(self, transfer: str, state: str, within: float = 5.0) -> dict[str, Any]:
+        """Wait until the transfer is in a state; the transfer."""
+
+        async def look() -> dict[str, Any] | None:
+            body = (await self.api("GET", f"/v1/transfers/{transfer}")).body
+            return body if body["state"] == state else None
+
+        found = await self.ami.until(look, within)
+        assert found is not None, (
+            f"not {state} but {await self.api('GET', f'/v1/transfers/{transfer}')}"
+        )
+        return found
+
+    async def ends(self, transfer: str, state: str, reason: str, within: float = 5.0) -> None:
+        """Wait until the transfer is over, in this way and for this reason."""
+        body = await self.reaches(transfer, state, within)
+        assert body["ended_reason"] == reason, body
+
+    async def agent(self, agent: str) -> dict[str, Any]:
+        return (await self.api("GET", f"/v1/agents/{agent}")).body  # type: ignore[no-any-return]
+
+    async def agent_is(self, agent: str, state: str, within: float = 5.0) -> dict[str, Any]:
+        """Wait until the daemon shows the agent in a state."""
+
+        async def look() -> dict[str, Any] | None:
+            found = await self.agent(agent)
+            return found if found["state"] == state else None
+
+        found = await self.ami.until(look, within)
+        assert found is not None, f"{agent} is not {state} but {(await self.agent(agent))['state']}"
+        return found
+
+    # --- calls -------------------------------------------------------------------------------
+
+    async def call(self, caller: str, agent: str, group: str = "sales") -> None:
+        """``caller`` dials the group's number, ``agent`` answers, both hear each other."""
+        await self.phone(caller).dial(NUMBERS[group])
+        await self.phone(agent).answer()
+        await self.talking(caller, agent)
+
+    async def direct_call(self, caller: str, agent: str) -> None:
+        """By no queue: the caller dials the agent's own number."""
+        await self.phone(caller).dial(agent)
+        await self.phone(agent).answer()
+        await self.talking(caller, agent)
+
+    async def talking(self, *names: str, within: float = 5.0) -> None:
+        """These hear one another and nothing else, and are the parties of one bridge."""
+        for name in names:
+            await self.phone(name).hears({other for other in names if other != name}, within)
+        await self.ami.bridged(*names, within=within)
+
+    async def on_music(self, *names: str, within: float = 4.0) -> None:
+        for name in names:
+            await self.phone(name).hears({"music"}, within)
+
+    async def consult(self, caller: str, agent: str, target: str) -> str:
+        """A call, a supervised transfer and the target's answer; the transfer."""
+        await self.call(caller, agent)
+        transfer = await self.transfer(agent, "supervised", target)
+        await self.phone(target).answer()
+        await self.consulting(transfer, caller, agent, target)
+        return transfer
+
+    async def consulting(self, transfer: str, caller: str, agent: str, target: str) -> None:
+        """The consult is private and two-way; the caller hears music only."""
+        await self.reaches(transfer, "consulting")
+        await self.phone(agent).hears({target})
+        await self.phone(target).hears({agent})
+        await self.phone(caller).hears({"music"})
+
+    async def plain(self, *names: str) -> None:
+        """A basic bridge of exactly these, nothing of ours in it, and no Local channel left."""
+
+        async def look() -> bool | None:
+            bridges = [b for b in await self.ami.bridges() if b.holds(*names)]
+            channels = [c["Channel"] for c in await self.ami.channels()]
+            done = (
+                len(bridges) == 1
+                and bridges[0].kind == "basic"
+                and not any(channel.startswith("Local/") for channel in channels)
+            )
+            return done or None
+
+        assert await self.ami.until(look, 3.0), await self.ami.bridges()
+
+    async def hang_up(self, *names: str) -> None:
+        for name in names:
+            await self.phone(name).hangup()
+
+    async def gone(self, *names: str, within: float = 5.0) -> None:
+        """These phones have no call (any more)."""
+        for name in names:
+            phone = self.phone(name)
+            if phone.live:
+                await phone.closed(within=within)
+
+    async def pause(self, agent: str, *, paused: bool = True) -> None:
+        await self.ami.action(
+            "QueuePause",
+            Interface=self.bed.world.interface(agent),
+            Paused="true" if paused else "false",
+        )
+
+    # --- books -------------------------------------------------------------------------------
+
+    def completions(self) -> dict[str, list[Row]]:
+        """Completed calls in app_queue's books since the test began, by agent."""
+        return self.bed.queue_log.completions(self.books_mark)
+
+    async def booked(self, **calls: int) -> dict[str, list[Row]]:
+        """Wait until each agent (by name) has exactly this many completed calls."""
+
+        async def look() -> dict[str, list[Row]] | None:
+            found = self.completions()
+            return found if {name: len(rows) for name, rows in found.items()} == calls else None
+
+        found = await self.ami.until(look, 3.0)
+        assert found is not None, self.bed.queue_log.rows(self.books_mark)
+        events = self.ami.seen(match("AgentComplete"), self.since)
+        for name, count in calls.items():
+            told = [event for event in events if event["MemberName"] == name]
+            assert len(told) == count, f"{name}: {told}"
+        return found
+
+    def entered(self) -> list[Row]:
+        """Calls that entered a queue since the test began."""
+        rows = self.bed.queue_log.rows(self.books_mark)
+        return [row for row in rows if row.event == "ENTERQUEUE"]
+
+    # --- before and after ----------------------------------------------------------------------
+
+    async def everybody_free(self) -> None:
+        await self.bed.idle()
+        for agent in self.bed.world.agents:
+            await self.agent_is(agent.id, "available", within=15.0)
+
+    async def over(self) -> None:
+        """All hang up; then nothing of anything is left."""
+        for phone in self.bed.phones.values():
+            await phone.idle()
+        await self.ami.assert_clean()
+        transfers = (await self.api("GET", "/v1/transfers")).body
+        final = ("completed", "cancelled", "failed", "abandoned")
+        assert [t for t in transfers if t["state"] not in final] == []

@@ -1,0 +1,218 @@
+"""The test bed itself: what other tests rely on when they say who heard whom and when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, PhoneError, World, match
+from bed.audio import FRAME, Ear
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+#: Test numbers: digits are read and reported, music stops and starts at known times.
+NUMBERS = """
+[callers](+)
+exten => 810,1,Answer()
+ same => n,Read(DIGITS,,5,,1,5)
+ same => n,UserEvent(Digits,Digits: ${DIGITS})
+ same => n,Hangup()
+exten => 811,1,Answer()
+ same => n,Playback(demo-congrats)
+ same => n,Hangup()
+exten => 812,1,Answer()
+ same => n,Wait(0.5)
+ same => n,UserEvent(Music,At: on)
+ same => n,MusicOnHold(default,1)
+ same => n,UserEvent(Music,At: off)
+ same => n,Wait(5)
+exten => 814,1,Answer()
+ same => n,Set(CONFBRIDGE(user,quiet)=yes)
+ same => n,ConfBridge(room)
+exten => 813,1,Answer()
+ same => n,Dial(PJSIP/1004)
+"""
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared() -> AsyncIterator[Bed]:
+    async with Bed(World(extensions=NUMBERS)) as bed:
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bed(shared: Bed) -> AsyncIterator[Bed]:
+    yield shared
+    await shared.idle()
+
+
+async def connected(bed: Bed, caller: str = "caller1", agent: str = "1001") -> None:
+    """Bring a caller of sales to an agent."""
+    await bed.available("1001", "1002")
+    for other in bed.world.groups[0].agents:
+        await bed.phones[other].do_not_disturb(other != agent)
+    await bed.phones[caller].dial("800")
+    await bed.phones[agent].answer(within=10)
+    await bed.ami.bridged(caller, agent)
+
+
+async def test_a_queue_call_from_music_to_the_books(bed: Bed) -> None:
+    caller, alice, bob = bed.phones["caller1"], bed.phones["1001"], bed.phones["1002"]
+    start, row = time.time(), bed.queue_log.mark()
+    await bob.do_not_disturb()
+
+    await caller.dial("800")
+    await caller.hears({"music"})
+    await alice.answer()
+    await caller.hears({"1001"})
+    await alice.hears({"caller1"})
+    bridge = await bed.ami.bridged("caller1", "1001")
+    assert bridge.kind == "basic"
+
+    # Nothing but music, then nothing but each other.
+    assert caller.heard(start) - {"silence"} == {"music", "1001"}
+    assert alice.heard(start) - {"silence"} == {"caller1"}
+    assert bob.heard(start) == {"silence"}
+
+    await alice.hangup()
+    await caller.closed()
+    await bed.ami.assert_clean()
+    assert [r.event for r in bed.queue_log.endings(row)] == ["COMPLETEAGENT"]
+    done = bed.queue_log.completions(row)
+    assert list(done) == ["Alice"]
+    assert len(done["Alice"]) == 1
+
+
+async def test_hold_and_resume(bed: Bed) -> None:
+    await connected(bed)
+    caller, alice = bed.phones["caller1"], bed.phones["1001"]
+    await alice.hold()
+    await caller.hears({"music"})
+    await alice.hears(set())
+    await alice.resume()
+    await caller.hears({"1001"})
+    await alice.hears({"caller1"})
+
+
+async def test_what_the_wire_carries_is_what_the_phone_recorded(bed: Bed) -> None:
+    """The ear listens to RTP packets; baresip's own recording says the same."""
+    caller = bed.phones["caller1"]
+    if not caller.ear.tapped:
+        pytest.skip("the ear uses the recordings themselves here")
+    await connected(bed)
+    start = await caller.hears({"1001"}, steady=0.8)
+    frames = caller.ear.frames(start, start + 0.8)
+    recorded = caller.ear.recorded(start, start + 0.8)
+    differ = sum(a != b for a, b in zip(frames, recorded, strict=True))
+    assert differ <= 3, (frames, recorded)  # the file's times are only as good as its polling
+
+
+async def test_times_are_within_150_ms(bed: Bed) -> None:
+    """Music is heard when Asterisk says that it starts and stops."""
+    caller = bed.phones["caller1"]
+    since = time.time()
+    await caller.dial("812")
+    on = await bed.ami.wait(match("UserEvent", At="on"), within=5, since=since)
+    off = await bed.ami.wait(match("UserEvent", At="off"), within=5, since=since)
+    await caller.hears(set(), within=2)
+    spans = [s for s in caller.ear.spans(since, time.time() - Ear.SETTLE) if "music" in s[2]]
+    assert spans[0][0] == pytest.approx(float(on["Timestamp"]), abs=0.15)
+    assert spans[-1][1] == pytest.approx(float(off["Timestamp"]), abs=0.15)
+
+
+async def test_tones_of_the_network_and_speech(bed: Bed) -> None:
+    caller, dave = bed.phones["caller1"], bed.phones["1004"]
+    call = await caller.dial("811")
+    await caller.hears({"speech"}, steady=0.2)
+    await caller.hangup(call)
+
+    await caller.dial("813")  # answered before it rings: ringback is sound
+    await caller.hears({"ringback"})
+    await dave.answer()
+    await caller.hears({"1004"})
+
+
+async def test_parties_of_a_conference_are_told_apart(bed: Bed) -> None:
+    """A mix of three at full level, as in a four-party conference, where levels clip."""
+    phones = [bed.phones[name] for name in ("caller1", "caller2", "caller3", "caller4")]
+    for phone in phones:
+        await phone.dial("814")
+    for phone in phones:
+        await phone.hears({p.name for p in phones} - {phone.name}, within=5)
+
+
+async def test_keys(bed: Bed) -> None:
+    caller = bed.phones["caller1"]
+    since = time.time()
+    await caller.dial("810")
+    await caller.established()
+    await caller.dtmf("19*05")
+    event = await bed.ami.wait(match("UserEvent", UserEvent="Digits"), within=5, since=since)
+    assert event["Digits"] == "19*05"
+
+
+async def test_a_phone_refuses(bed: Bed) -> None:
+    caller, dave = bed.phones["caller1"], bed.phones["1004"]
+    call = await caller.dial("1004")
+    await dave.reject()
+    await caller.closed(call)
+    assert "486" in call.reason
+    await dave.do_not_disturb()
+    call = await caller.dial("1004")
+    await caller.closed(call)
+    assert "480" in call.reason
+
+
+async def test_an_unmet_condition_says_what_was_heard(bed: Bed) -> None:
+    caller = bed.phones["caller1"]
+    await bed.phones["1001"].do_not_disturb()
+    await bed.phones["1002"].do_not_disturb()
+    await caller.dial("800")
+    with pytest.raises(PhoneError, match=r"\+\d\.\d\ds music"):
+        await caller.hears({"1001"}, within=0.6)
+
+
+async def test_the_phones_own_transfer_button_moves_nothing_by_itself(bed: Bed) -> None:
+    await connected(bed)
+    await bed.phones["1001"].transfer("1003")
+    await bed.ami.bridged("caller1", "1001")
+    assert not bed.phones["1003"].live
+
+
+async def test_two_instances_in_parallel(bed: Bed) -> None:
+    """Other members, other ports, and nothing of one is heard in the other."""
+    world = World(members="dynamic", local_members=True)
+    world = replace(world, groups=(world.groups[0],)).with_group("sales", weight=50)
+    async with Bed(world, backend=bed.backend) as second:
+        assert second.ports != bed.ports
+        assert await second.ami.members("sales") == {}
+        await second.ami.action("QueueAdd", **world.member_action("1002", "sales"))
+        since = time.time()
+        await asyncio.gather(connected(bed), second.phones["caller1"].dial("800"))
+        await second.phones["1002"].answer()
+        await second.phones["caller1"].hears({"1002"})
+        await second.phones["1002"].hears({"caller1"})
+        await bed.phones["caller1"].hears({"1001"})
+        assert second.phones["1001"].heard(since) == {"silence"}
+        assert "1002" not in bed.phones["caller1"].heard(since)
+        await second.idle()
+    # The first one is still there.
+    await bed.phones["caller1"].hears({"1001"})
+
+
+async def test_frames_cost_little(bed: Bed) -> None:
+    """Analysis keeps well ahead of real time, so that tests may ask often."""
+    await connected(bed)
+    caller = bed.phones["caller1"]
+    start = await caller.hears({"1001"}, steady=1.0)
+    tracks = list(caller.ear._streams.values()) or list(caller.ear.recordings.values())
+    begin = time.perf_counter()
+    for i in range(20):
+        samples = tracks[-1].frame(start + i * FRAME)
+        assert samples is not None
+        caller.tones.labels(samples)
+    assert (time.perf_counter() - begin) / 20 < FRAME / 4

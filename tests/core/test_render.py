@@ -1,0 +1,118 @@
+"""The personal queues as written for Asterisk."""
+
+from __future__ import annotations
+
+import configparser
+
+from asterisk_avp.core.model import ConfiguredAgent, Group, World
+from asterisk_avp.queues_conf import read_members
+from asterisk_avp.render import PERSONAL_QUEUE_WEIGHT, agents_to_render, render_queues
+
+GROUPS = {
+    "sales": Group(id="sales", queue="sales", name="Sales", acw_seconds=2),
+    "support": Group(id="support", queue="Support-Queue", name="Support", acw_seconds=10),
+}
+WORLD = World(groups=GROUPS)
+
+QUEUES_CONF = r"""
+[general]
+persistentmembers = yes
+;--
+member => PJSIP/commented
+--;
+[usual](!)
+strategy = rrmemory
+[staff](!)
+member => PJSIP/1007
+[sales](usual,staff)
+member => PJSIP/1001,0,Alice ; the first
+member=Local/1002@agents/n,0,Bob,PJSIP/1002
+MEMBER => "PJSIP/1001"
+; member => PJSIP/1099
+member => SIP
+#include other.conf
+#tryinclude "more.conf"
+[support-queue]
+member => PJSIP/desk-4
+[elsewhere]
+member => PJSIP/2001
+"""
+
+
+def read(text: str) -> configparser.ConfigParser:
+    """Parsed as Asterisk would: sections, inheritance, ``;`` comments."""
+    parser = configparser.ConfigParser(comment_prefixes=(";",), interpolation=None, strict=True)
+    parser.read_string(text.replace("](!)", "]").replace("](avp-personal)", "]"))
+    return parser
+
+
+def render(agents: dict[str, frozenset[str] | None]) -> str:
+    return render_queues(agents, GROUPS, ring_seconds=15, command="asterisk-avp render queues")
+
+
+def test_members_are_read_from_queues_conf() -> None:
+    members = read_members(QUEUES_CONF)
+    assert members.interfaces["sales"] == ("PJSIP/1007", "PJSIP/1001", "Local/1002@agents/n", "SIP")
+    assert members.interfaces["support-queue"] == ("PJSIP/desk-4",)
+    assert members.includes == ("other.conf", "more.conf")
+
+
+def test_agents_come_from_settings_options_and_queues() -> None:
+    world = World(
+        groups=GROUPS,
+        agents={
+            "dora": ConfiguredAgent(id="dora", interface="PJSIP/desk-4"),
+            "1001": ConfiguredAgent(id="1001", groups=("support",)),
+            "1008": ConfiguredAgent(id="1008"),
+        },
+    )
+    assert agents_to_render(world, ["1009", "1001"], read_members(QUEUES_CONF)) == {
+        "dora": frozenset({"support"}),
+        "1001": frozenset({"sales", "support"}),
+        "1002": frozenset({"sales"}),
+        "1007": frozenset({"sales"}),
+        "1008": None,
+        "1009": None,
+    }
+    assert agents_to_render(WORLD) == {}
+
+
+def test_each_agent_has_a_queue_with_the_longest_wrap_up_of_their_groups() -> None:
+    parsed = read(
+        render({"b": frozenset({"sales"}), "a": frozenset({"sales", "support"}), "c": None})
+    )
+    assert parsed.sections() == ["avp-personal", "avp-agent-a", "avp-agent-b", "avp-agent-c"]
+    waits = [parsed[f"avp-agent-{agent}"]["wrapuptime"] for agent in "abc"]
+    assert waits == ["10", "2", "10"]
+
+
+def test_what_all_personal_queues_have_in_common() -> None:
+    text = render({"1001": None})
+    common = dict(read(text)["avp-personal"])
+    for key, value in {
+        "strategy": "ringall",
+        "maxlen": "1",
+        "weight": str(PERSONAL_QUEUE_WEIGHT),
+        "ringinuse": "no",
+        "retry": "1",
+        "timeout": "15",
+        "joinempty": "paused,invalid,unavailable",
+        "leavewhenempty": "paused,invalid,unavailable",
+        "musicclass": "default",
+        "setinterfacevar": "no",
+    }.items():
+        assert common[key] == value
+    # The daemon adds the members, who could not be removed if they were written here.
+    assert "member" not in common
+    assert "member =" not in text
+    for needed in ("shared_lastcall = yes", "persistentmembers = yes"):
+        assert needed in text
+
+
+def test_the_same_agents_give_the_same_text() -> None:
+    one = render({"1": frozenset({"support", "sales"}), "2": None})
+    two = render({"2": None, "1": frozenset({"sales", "support"})})
+    assert one == two
+    assert one.endswith("\n")
+    assert "Written by: asterisk-avp render queues\n" in one
+    assert all(line.isascii() and len(line) <= 120 for line in one.splitlines())
