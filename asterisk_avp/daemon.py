@@ -134,7 +134,7 @@ class Daemon:
         self._stopping = True
         self._publish_readiness()
         deadline = time.monotonic() + self._settings.session.drain_seconds
-        while self._hub.register.running() and time.monotonic() < deadline:
+        while self._hub.register.running() and time.monotonic() < deadline:  # noqa: ASYNC110 - once
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         log.info("drained", transfers_left=self._hub.register.running())
 
@@ -169,8 +169,8 @@ class Daemon:
     def _feed(self, fact: ev.Fact) -> None:
         self._carry_out(self._hub.fact(fact, time.time()))
 
-    def _on_connection(self, connected: bool) -> None:
-        del connected  # which of the two it was, and its state, is asked of the clients
+    def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
+        # Which of the two it was, and its state, is asked of the clients.
         self._synced = False
         self._publish_readiness()
         if self._resync is not None:

@@ -172,7 +172,7 @@ class AmiPerformer:
         try:
             await self._client.action(action, headers)
         except AvpError as error:
-            log.error(
+            log.error(  # noqa: TRY400 - the message says it all; a traceback would hide the hint
                 "personal_queue_not_followed",
                 queue=effect.queue,
                 interface=effect.interface,

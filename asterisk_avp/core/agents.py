@@ -44,7 +44,8 @@ class Agent:
     last_call: float = 0.0
     state: AgentState = AgentState.OFFLINE
     since: float = 0.0
-    _mirror_pending: frozenset[Effect] = frozenset()
+    mirror_pending: frozenset[Effect] = frozenset()
+    """Changes of the personal membership that were asked for and not confirmed yet."""
 
     @property
     def paused(self) -> bool:
@@ -59,15 +60,12 @@ class Agent:
 
     def state_at(self, now: float) -> AgentState:
         members = list(self.memberships.values())
-        if self.personal is not None:
-            members_and_personal = [*members, self.personal]
-        else:
-            members_and_personal = members
+        everywhere = [*members, self.personal] if self.personal is not None else members
         if not members or all(m.status in _NOT_THERE for m in members):
             return AgentState.OFFLINE
-        if any(m.status in _IN_USE or m.in_call for m in members_and_personal):
+        if any(m.status in _IN_USE or m.in_call for m in everywhere):
             return AgentState.TALKING
-        if any(m.status == _RINGING for m in members_and_personal):
+        if any(m.status == _RINGING for m in everywhere):
             return AgentState.RINGING
         if now < self.acw_until:
             return AgentState.ACW
@@ -215,16 +213,16 @@ class Agents:
         wanted = self._wanted_personal(agent)
         effects = tuple(_difference(agent.personal, wanted, personal_queue(agent.id)))
         fresh = frozenset(effects)
-        if fresh == agent._mirror_pending:
+        if fresh == agent.mirror_pending:
             return ()
-        agent._mirror_pending = fresh
+        agent.mirror_pending = fresh
         return effects
 
     def mirror_all(self) -> tuple[Effect, ...]:
         """The same for everyone, after a resync."""
         effects: list[Effect] = []
         for agent in self.by_id.values():
-            agent._mirror_pending = frozenset()
+            agent.mirror_pending = frozenset()
             effects.extend(self.mirror(agent))
         return tuple(effects)
 

@@ -115,7 +115,7 @@ class Calls:
         if channel is not None and channel.bridge == bridge:
             self._leave(channel, bridge)
 
-    def hold(self, channel_id: str, on_hold: bool) -> None:
+    def hold(self, channel_id: str, *, on_hold: bool) -> None:
         channel = self.channels.get(channel_id)
         if channel is not None:
             channel.on_hold = on_hold
@@ -159,11 +159,8 @@ class Calls:
     def _peer(self, channel: Channel) -> Channel | None:
         if channel.bridge is None:
             return None
-        members = self._bridges.get(channel.bridge, set())
-        if len(members) != 2:
-            return None
-        (peer_id,) = members - {channel.id}
-        return self.channels[peer_id]
+        others = self._bridges.get(channel.bridge, set()) - {channel.id}
+        return self.channels[others.pop()] if len(others) == 1 else None
 
     def _is_agents_own(self, peer: Channel, resources: set[str]) -> bool:
         return other_half(peer.name) is not None and resource_of(peer.name) in resources

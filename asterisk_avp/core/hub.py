@@ -102,7 +102,8 @@ class Hub:
             self.agents,
             self.world,
         )
-        assert call is not None  # decide() refuses otherwise
+        if call is None:  # decide() has refused this already; for the type checker
+            raise policy.refused("no_active_call")
         outcome = Outcome()
         session = self._new_session(request, allow, call, facts)
         return self.register.begin(session, now, outcome), outcome
@@ -150,7 +151,7 @@ class Hub:
                 self._call_changed(fact.channel, outcome)
                 self.calls.leave(fact.channel, fact.bridge)
             case ev.HoldChanged():
-                self.calls.hold(fact.channel, fact.on_hold)
+                self.calls.hold(fact.channel, on_hold=fact.on_hold)
                 self._call_changed(fact.channel, outcome)
             case ev.StasisEntered():
                 self._stasis_entered(fact.channel, now, outcome)

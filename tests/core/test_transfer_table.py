@@ -80,6 +80,7 @@ NO_TIMER = ["no timer"]
 QUICK = ["timer 5"]
 HOLDING = ["timer 38"]
 
+# fmt: off
 # (state, event, how the session differs from the usual one): next state, effects
 Case = tuple[S, K, dict[str, object]]
 LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
@@ -201,6 +202,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
         ]
     )
 )
+# fmt: on
 
 ILLEGAL = sorted(
     set(itertools.product(S, K)) - {(case[0], case[1]) for case, _, _ in LEGAL.values()}
