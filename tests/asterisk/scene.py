@@ -140,6 +140,13 @@ class Scene:
             await self.phone(name).hears({other for other in names if other != name}, within)
         await self.ami.bridged(*names, within=within)
 
+    async def rung_again(self, name: str) -> None:
+        """The phone stops ringing for the one call and rings for, and answers, the next."""
+        phone = self.phone(name)
+        for call in tuple(phone.live):
+            await phone.closed(call)
+        await phone.answer(within=6)
+
     async def on_music(self, *names: str, within: float = 4.0) -> None:
         for name in names:
             await self.phone(name).hears({"music"}, within)

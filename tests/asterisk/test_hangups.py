@@ -1,0 +1,188 @@
+"""Each party hanging up, in every state of a transfer: DESIGN section 1, last paragraph."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.asterisk.scene import Scene
+from tests.asterisk.test_supervised import busy_target
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+
+# --- while the target rings ----------------------------------------------------------------------
+
+
+async def ringing(scene: Scene) -> str:
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").ringing()
+    await scene.on_music("caller1")
+    return transfer
+
+
+async def test_agent_hangs_up_while_it_rings(scene: Scene) -> None:
+    """It becomes unsupervised: the caller waits for the target and gets them."""
+    transfer = await ringing(scene)
+    await scene.hang_up("1001")
+    await scene.on_music("caller1")
+    await scene.rung_again("1002")
+    await scene.talking("caller1", "1002")
+    await scene.ends(transfer, "completed", "completed")
+    await scene.hang_up("caller1")
+    await scene.gone("1002")
+    await scene.booked(Alice=1, Bob=1)
+
+
+async def test_caller_hangs_up_while_it_rings(scene: Scene) -> None:
+    transfer = await ringing(scene)
+    await scene.hang_up("caller1")
+    await scene.gone("1001", "1002")
+    await scene.ends(transfer, "abandoned", "caller_hangup")
+    await scene.booked(Alice=1)
+
+
+# --- while the target is busy --------------------------------------------------------------------
+
+
+async def test_agent_hangs_up_while_it_waits(scene: Scene) -> None:
+    transfer = await busy_target(scene)
+    await scene.hang_up("1001")
+    await scene.on_music("caller1")
+    await scene.reaches(transfer, "waiting")
+    await scene.talking("caller2", "1002")
+    await scene.hang_up("caller2")
+    await scene.phone("1002").answer(within=6)
+    await scene.talking("caller1", "1002")
+    await scene.ends(transfer, "completed", "completed")
+
+
+async def test_caller_hangs_up_while_it_waits(scene: Scene) -> None:
+    transfer = await busy_target(scene)
+    await scene.hang_up("caller1")
+    await scene.gone("1001")
+    await scene.ends(transfer, "abandoned", "caller_hangup")
+    await scene.talking("caller2", "1002")
+    assert (await scene.agent("1002"))["waiting_transfer"] is False
+
+
+# --- during the consult --------------------------------------------------------------------------
+
+
+async def test_agent_hangs_up_in_the_consult(scene: Scene) -> None:
+    """It completes the transfer."""
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.hang_up("1001")
+    await scene.talking("caller1", "1002")
+    await scene.plain("caller1", "1002")
+    await scene.ends(transfer, "completed", "completed")
+    await scene.hang_up("1002")
+    await scene.gone("caller1")
+    await scene.booked(Alice=1, Bob=1)
+    assert len(scene.entered()) == 2
+
+
+async def test_caller_hangs_up_in_the_consult(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.hang_up("caller1")
+    await scene.gone("1001", "1002")
+    await scene.ends(transfer, "abandoned", "caller_hangup")
+    await scene.booked(Alice=1, Bob=1)
+
+
+async def test_target_hangs_up_in_the_consult(scene: Scene) -> None:
+    """Agent 1 is back with the caller, and can try again."""
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.hang_up("1002")
+    await scene.talking("caller1", "1001")
+    await scene.plain("caller1", "1001")
+    await scene.ends(transfer, "failed", "target_hangup")
+    await scene.hang_up("caller1")
+    await scene.gone("1001")
+    await scene.booked(Alice=1, Bob=1)
+
+
+# --- at the very moment of a step ----------------------------------------------------------------
+
+
+async def test_agent_hangs_up_as_it_starts(scene: Scene) -> None:
+    """The request is taken and the phone hangs up at once: the target still gets the caller."""
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.hang_up("1001")
+    await scene.phone("1002").answer(within=6)
+    body = await scene.reaches(transfer, "completed")
+    assert body["ended_reason"] == "completed"
+    await scene.talking("caller1", "1002")
+
+
+async def test_caller_hangs_up_as_it_starts(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.hang_up("caller1")
+    await scene.gone("1001", "1002")
+    await scene.ends(transfer, "abandoned", "caller_hangup")
+
+
+@pytest.mark.parametrize("who", ["1001", "1002"])
+async def test_hang_up_as_it_completes(scene: Scene, who: str) -> None:
+    """Whoever hangs up just then, the caller is with somebody, or the call has ended plainly."""
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.complete(transfer)
+    await scene.hang_up(who)
+    if who == "1001":
+        await scene.talking("caller1", "1002")
+        await scene.ends(transfer, "completed", "completed")
+        return
+    # The target left. Either just after the transfer, and then the call is over, or just before
+    # it, and then agent 1 has the caller back.
+    await scene.gone("1002")
+    state = (await scene.api("GET", f"/v1/transfers/{transfer}")).body["state"]
+    if state == "completed":
+        await scene.gone("caller1", "1001")
+    else:
+        await scene.talking("caller1", "1001")
+
+
+async def test_agent_hangs_up_as_it_is_cancelled(scene: Scene) -> None:
+    """Agent 1 wants the caller back and hangs up in the same breath: an ordinary end of a call,
+    or, where the bridge came too late, the caller is back in the group's queue."""
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.cancel(transfer)
+    await scene.hang_up("1001")
+    await scene.gone("1002")
+
+    async def look() -> str | None:
+        state = await scene.state(transfer)
+        return state if state in ("cancelled", "failed") else None
+
+    assert await scene.ami.until(look, 5.0)
+    if scene.phone("caller1").live:
+        await scene.on_music("caller1")
+        await scene.phone("1002").answer(within=6)
+        await scene.talking("caller1", "1002")
+
+
+# --- after an unsupervised transfer --------------------------------------------------------------
+
+
+async def test_caller_hangs_up_in_the_personal_queue(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.gone("1001")
+    await scene.on_music("caller1")
+    await scene.hang_up("caller1")
+    await scene.ends(transfer, "abandoned", "caller_hangup")
+    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.talking("caller2", "1002")
+
+
+async def test_agent_hangs_up_with_no_permission_to_go_on(scene: Scene) -> None:
+    """A call on its way to nobody who may have it goes back to the group, at the head."""
+    transfer = await ringing(scene)
+    await scene.pause("1002")  # the target may not be queued for any more
+    await scene.hang_up("1001")
+    await scene.reaches(transfer, "failed", within=6)
+    # What the group does with it is max hold's business; the caller hears speech or music.
+    await scene.gone("1001")
