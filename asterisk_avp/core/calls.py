@@ -54,15 +54,6 @@ def resource_of_interface(interface: str) -> str:
     return re.sub(r"(?<=.)/[a-zA-Z]+$", "", interface) if "@" in interface else interface
 
 
-def other_half(name: str) -> str | None:
-    """The name of the other half of a Local channel."""
-    if name.endswith(";1"):
-        return name[:-1] + "2"
-    if name.endswith(";2"):
-        return name[:-1] + "1"
-    return None
-
-
 @dataclass(slots=True)
 class Calls:
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -147,7 +138,7 @@ class Calls:
             self._call(channel, peer)
             for channel in self._channels_of(resources)
             if (peer := self._peer(channel)) is not None
-            and not self._is_agents_own(peer, resources)
+            and resource_of(peer.name) not in resources
         ]
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
 
@@ -161,9 +152,6 @@ class Calls:
             return None
         others = self._bridges.get(channel.bridge, set()) - {channel.id}
         return self.channels[others.pop()] if len(others) == 1 else None
-
-    def _is_agents_own(self, peer: Channel, resources: set[str]) -> bool:
-        return other_half(peer.name) is not None and resource_of(peer.name) in resources
 
     def _call(self, channel: Channel, peer: Channel) -> Call:
         return Call(

@@ -1,0 +1,25 @@
+"""Get what the Asterisk tests run on, or say what is missing; the first step of ``tests/run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bed import Unavailable, backend_named
+
+
+def main() -> int:
+    try:
+        backend = backend_named(os.environ.get("AVP_BED"))
+    except Unavailable as error:
+        print(f"tests: no Asterisk to test with: {error}", file=sys.stderr)
+        return 1
+    print(f"tests: Asterisk runs by {type(backend).__name__}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

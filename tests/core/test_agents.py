@@ -1,0 +1,160 @@
+"""Agent states, after-call work, and the personal queues' membership."""
+
+from __future__ import annotations
+
+import pytest
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.agents import Agents, longest_acw
+from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
+from asterisk_avp.core.model import AgentState, agent_id_of_interface
+from tests.core.world import NOW, WORLD, hub, member
+
+
+@pytest.mark.parametrize(
+    ("interface", "agent"),
+    [
+        ("PJSIP/1001", "1001"),
+        ("Local/1001@agents/n", "1001"),
+        ("PJSIP/alice.b", "alice.b"),
+        ("nothing", None),
+        ("PJSIP/a b", None),
+        ("PJSIP/" + "x" * 41, None),
+    ],
+)
+def test_agent_id_of_an_interface(interface: str, agent: str | None) -> None:
+    assert agent_id_of_interface(interface) == agent
+
+
+@pytest.mark.parametrize(
+    ("status", "paused", "in_call", "state"),
+    [
+        (1, False, False, AgentState.AVAILABLE),
+        (0, False, False, AgentState.AVAILABLE),
+        (2, False, False, AgentState.TALKING),
+        (3, False, False, AgentState.TALKING),
+        (7, False, False, AgentState.TALKING),
+        (8, False, False, AgentState.TALKING),
+        (1, False, True, AgentState.TALKING),
+        (6, False, False, AgentState.RINGING),
+        (4, False, False, AgentState.OFFLINE),
+        (5, False, False, AgentState.OFFLINE),
+        (5, True, False, AgentState.OFFLINE),
+        (1, True, False, AgentState.NOT_READY),
+        (2, True, False, AgentState.TALKING),
+    ],
+)
+def test_state_of_one_membership(
+    status: int, paused: bool, in_call: bool, state: AgentState
+) -> None:
+    made = hub()
+    made.fact(member("1002", status=status, paused=paused, in_call=in_call), NOW)
+    assert made.agents.by_id["1002"].state is state
+
+
+def test_acw_lasts_as_long_as_app_queue_says() -> None:
+    made = hub()
+    made.fact(member("1002", status=2, in_call=True), NOW)
+    outcome = made.fact(member("1002", last_call=NOW), NOW + 0.4)
+    assert outcome.agents == {"1002"}
+    bob = made.agents.by_id["1002"]
+    assert (bob.state, bob.since) == (AgentState.ACW, NOW + 0.4)
+    assert made.agents.next_acw_end() == NOW + 10
+    made.fact(ev.ClockTick(NOW + 9.9), NOW + 9.9)
+    assert bob.state is AgentState.ACW
+    made.fact(ev.ClockTick(NOW + 10), NOW + 10)
+    assert (bob.state, bob.since) == (AgentState.AVAILABLE, NOW + 10)
+    assert made.agents.next_acw_end() is None
+
+
+@pytest.mark.parametrize(
+    ("queue", "own", "seconds"),
+    [("sales", 0, 10), ("sales", 4, 4), ("avp-agent-1002", 0, 10), ("q-support", 0, 2)],
+)
+def test_acw_is_that_of_the_queue_of_the_last_call(queue: str, own: int, seconds: int) -> None:
+    made = hub()
+    made.fact(member("1002", "q-support"), NOW)
+    made.fact(member("1002", queue, last_call=NOW, wrapup_seconds=own), NOW)
+    assert made.agents.by_id["1002"].acw_until == NOW + seconds
+
+
+def test_longest_acw() -> None:
+    assert longest_acw(WORLD, ("support", "sales")) == 10
+    assert longest_acw(WORLD, ()) == 0
+
+
+def test_a_break_is_a_break_in_every_group() -> None:
+    made = hub()
+    made.fact(member("1002", "q-support", paused=True), NOW)
+    assert made.agents.by_id["1002"].state is AgentState.AVAILABLE
+    made.fact(member("1002", "sales", paused=True), NOW)
+    assert made.agents.by_id["1002"].state is AgentState.NOT_READY
+
+
+def test_groups_survive_a_log_out_where_they_are_configured() -> None:
+    made = hub()
+    made.fact(ev.MemberRemoved("sales", "PJSIP/1001", NOW), NOW)
+    made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
+    assert made.agents.groups_of("1001") == ("sales",)
+    assert made.agents.groups_of("1002") == ()
+    assert made.agents.by_id["1001"].state is AgentState.OFFLINE
+
+
+def test_a_configured_interface_names_the_agent() -> None:
+    made = hub()
+    made.fact(member("?", interface="Local/ivy@agents/n"), NOW)
+    assert made.agents.by_id["1009"].state is AgentState.AVAILABLE
+    assert "ivy" not in made.agents.by_id
+
+
+def test_other_queues_are_not_ours() -> None:
+    agents = Agents(WORLD)
+    assert agents.member_seen(member("1002", "somebody-elses")) is None
+    assert "1002" not in agents.by_id
+
+
+# --- membership of the personal queue ----------------------------------------------------------
+
+
+def effects_of(outcome: object) -> list[object]:
+    return [effect for _, effect in outcome.effects]  # type: ignore[attr-defined]
+
+
+def test_log_in_pause_and_log_out_are_followed() -> None:
+    made = hub()
+    queue, interface = "avp-agent-1005", "PJSIP/1005"
+    assert effects_of(made.fact(member("1005"), NOW)) == [
+        AddMember(queue, interface, "", "name of 1005", paused=False)
+    ]
+    assert effects_of(made.fact(member("1005"), NOW)) == [], "asked for once"
+    assert effects_of(made.fact(member("1005", queue), NOW)) == [], "and confirmed"
+    assert effects_of(made.fact(member("1005", paused=True), NOW)) == [
+        PauseMember(queue, interface, paused=True)
+    ]
+    made.fact(member("1005", queue, paused=True), NOW)
+    assert effects_of(made.fact(ev.MemberRemoved("sales", interface, NOW), NOW)) == [
+        RemoveMember(queue, interface)
+    ]
+    assert effects_of(made.fact(ev.MemberRemoved(queue, interface, NOW), NOW)) == []
+
+
+def test_another_interface_replaces_the_first() -> None:
+    made = hub()
+    made.fact(member("1002", "avp-agent-1002"), NOW)
+    made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
+    outcome = made.fact(member("1002", interface="Local/1002@agents/n"), NOW)
+    assert effects_of(outcome) == [
+        RemoveMember("avp-agent-1002", "PJSIP/1002"),
+        AddMember("avp-agent-1002", "Local/1002@agents/n", "", "name of 1002", paused=False),
+    ]
+
+
+def test_nothing_is_touched_while_the_picture_is_incomplete() -> None:
+    made = hub()
+    made.sync_started()
+    assert effects_of(made.fact(member("1002", "avp-agent-1002"), NOW)) == []
+    assert effects_of(made.fact(member("1002"), NOW)) == []
+    assert effects_of(made.sync_finished(NOW)) == []
+    made.sync_started()
+    made.fact(member("1002", "avp-agent-1002"), NOW)
+    assert effects_of(made.sync_finished(NOW)) == [RemoveMember("avp-agent-1002", "PJSIP/1002")]

@@ -1,0 +1,111 @@
+"""Finding the agent's call in the picture of channels and bridges."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asterisk_avp.core.calls import Calls, resource_of, resource_of_interface
+from asterisk_avp.core.events import ChannelSeen
+
+
+def picture(*bridges: tuple[str, ...]) -> Calls:
+    """Channels by name (their id is the name), two or more to a bridge."""
+    calls = Calls()
+    for index, names in enumerate(bridges):
+        for name in names:
+            calls.see(ChannelSeen(name, name, caller_number=name.partition("/")[2][:7]))
+            calls.enter(name, f"b{index}")
+    return calls
+
+
+AGENT, CALLER = "PJSIP/1001-00000001", "PJSIP/caller1-00000002"
+LOCAL1, LOCAL2 = "Local/1001@agents-00000001;1", "Local/1001@agents-00000001;2"
+
+
+@pytest.mark.parametrize(
+    ("name", "resource"),
+    [
+        (AGENT, "PJSIP/1001"),
+        (LOCAL1, "Local/1001@agents"),
+        ("PJSIP/a-b-0000002a", "PJSIP/a-b"),
+        ("PJSIP/odd", "PJSIP/odd"),
+    ],
+)
+def test_resource_of_a_channel(name: str, resource: str) -> None:
+    assert resource_of(name) == resource
+
+
+@pytest.mark.parametrize(
+    ("interface", "resource"),
+    [
+        ("PJSIP/1001", "PJSIP/1001"),
+        ("Local/1001@agents/n", "Local/1001@agents"),
+        ("Local/1001@agents", "Local/1001@agents"),
+    ],
+)
+def test_resource_of_an_interface(interface: str, resource: str) -> None:
+    assert resource_of_interface(interface) == resource
+
+
+def test_the_call_of_an_agent() -> None:
+    (call,) = picture((AGENT, CALLER)).of_agent({"PJSIP/1001"})
+    assert (call.agent_channel, call.caller_channel) == (AGENT, CALLER)
+    assert call.caller_number == "caller1"
+
+
+def test_a_local_member_is_found_where_the_caller_is() -> None:
+    """Both the phone and the Local half are the agent's; the caller is bridged with the latter."""
+    calls = picture((LOCAL1, CALLER), (LOCAL2, AGENT))
+    (call,) = calls.of_agent({"Local/1001@agents/n", "PJSIP/1001"})
+    assert (call.agent_channel, call.caller_channel) == (LOCAL1, CALLER)
+
+
+@pytest.mark.parametrize("others", [(), (CALLER, "PJSIP/third-00000003")])
+def test_only_a_bridge_of_two_is_a_call(others: tuple[str, ...]) -> None:
+    assert picture((AGENT, *others)).of_agent({"PJSIP/1001"}) == []
+
+
+def test_the_call_not_on_hold_comes_first() -> None:
+    second, other = "PJSIP/1001-00000009", "PJSIP/caller2-00000008"
+    calls = picture((AGENT, CALLER), (second, other))
+    calls.hold(AGENT, on_hold=True)
+    assert [call.caller_channel for call in calls.of_agent({"PJSIP/1001"})] == [other, CALLER]
+    calls.hold(AGENT, on_hold=False)
+    assert calls.of_agent({"PJSIP/1001"})[0].caller_channel == CALLER
+
+
+def test_hang_up_and_rename() -> None:
+    calls = picture((AGENT, CALLER))
+    calls.rename(CALLER, "PJSIP/caller1-000000ff")
+    assert calls.name_of(CALLER) == "PJSIP/caller1-000000ff"
+    calls.gone(CALLER)
+    assert calls.of_agent({"PJSIP/1001"}) == []
+    assert calls.name_of("nobody") == "nobody"
+
+
+@given(st.lists(st.tuples(st.sampled_from("seirlg"), st.integers(0, 4), st.integers(0, 2))))
+def test_any_order_of_events_leaves_a_consistent_picture(steps: list[tuple[str, int, int]]) -> None:
+    """However events come (twice, late, for unknown channels): when all are gone, all is empty."""
+    calls = Calls()
+    for what, number, bridge in steps:
+        channel = f"PJSIP/{number}-0000000{number}"
+        match what:
+            case "s":
+                calls.see(ChannelSeen(channel, channel))
+            case "e" | "i":
+                calls.enter(channel, f"b{bridge}")
+            case "r":
+                calls.rename(channel, f"PJSIP/{bridge}-000000a{number}")
+            case "l":
+                calls.leave(channel, f"b{bridge}")
+            case "g":
+                calls.gone(channel)
+        for agent in range(5):
+            for call in calls.of_agent({f"PJSIP/{agent}"}):
+                assert call.agent_channel in calls.channels
+                assert call.caller_channel in calls.channels
+    for channel in list(calls.channels):
+        calls.gone(channel)
+    assert (calls._by_resource, calls._bridges, calls._by_name) == ({}, {}, {})

@@ -1,0 +1,319 @@
+"""Requests and facts together: who is refused, which session an event reaches, what is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import views
+from asterisk_avp.core.effects import DialLeg, Redirect, SetVariables
+from asterisk_avp.core.errors import Refused, UnknownAgent, UnknownTransfer, WrongState
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.model import Mode, TargetKind, TransferRequest
+from asterisk_avp.core.session import State
+from tests.core.world import NOW, call, hub, member, request
+
+NO_FACTS = CallFacts()
+ALONE = Mode.UNSUPERVISED
+
+
+def reason(made: Hub, asked: TransferRequest, facts: CallFacts = NO_FACTS) -> str:
+    with pytest.raises(Refused) as refusal:
+        made.request(asked, facts, NOW)
+    assert refusal.value.message
+    return refusal.value.reason
+
+
+# --- refusals and their order --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (request(target="nobody"), "unknown_target"),
+        (request(target="nothing", kind=TargetKind.GROUP, mode=ALONE), "unknown_target"),
+        (request(target="sales", kind=TargetKind.GROUP), "supervised_group"),
+        (request(target="+1202", kind=TargetKind.NUMBER, mode=ALONE), "unsupervised_external"),
+        (request(target="billing", kind=TargetKind.PRESET, mode=ALONE), "unsupervised_external"),
+        (request(target="+1202", kind=TargetKind.NUMBER), "external_disabled"),
+        (request(target="billing", kind=TargetKind.PRESET), "external_disabled"),
+        (request(target="1003"), "not_in_group"),
+        (request(target="1001"), "self_transfer"),
+        (request(call="u-somebody-else"), "no_active_call"),
+    ],
+)  # fmt: skip
+def test_refusals(asked: TransferRequest, expected: str) -> None:
+    made = hub()
+    call(made)
+    assert reason(made, asked) == expected
+
+
+def test_a_refusal_does_nothing() -> None:
+    made = hub()
+    call(made)
+    reason(made, request(target="nobody"))
+    assert made.register.records == {}
+    assert made.register.roles() == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (member("1002", paused=True), "target_not_ready"),
+        (member("1002", status=2, paused=True), "target_not_ready"),
+        (member("1002", status=5), "target_offline"),
+        (ev.MemberRemoved("sales", "PJSIP/1002", NOW), "not_in_group"),
+        (ev.QueueJoined("avp-agent-1002", "u-other"), "target_queue_full"),
+    ],
+)
+def test_state_of_the_target(seen: ev.Fact, expected: str) -> None:
+    made = hub()
+    call(made)
+    made.fact(seen, NOW)
+    assert reason(made, request()) == expected
+
+
+def test_the_call_is_looked_at_before_the_target() -> None:
+    made = hub()
+    assert reason(made, request(target="nobody")) == "no_active_call"
+    call(made)
+    made.request(request(), NO_FACTS, NOW)
+    assert reason(made, request(target="nobody")) == "already_transferring"
+
+
+def test_unknown_agent() -> None:
+    with pytest.raises(UnknownAgent):
+        hub().request(request(agent="9999"), NO_FACTS, NOW)
+
+
+def test_one_of_two_requests_for_one_target_wins() -> None:
+    made = hub()
+    made.fact(member("1004"), NOW)
+    call(made)
+    call(made, "1004", "caller2")
+    made.request(request(), NO_FACTS, NOW)
+    assert reason(made, request(agent="1004")) == "target_queue_full"
+    assert made.slot_taken("1002")
+
+
+def test_the_target_of_a_consult_cannot_transfer_it() -> None:
+    made, session_id = consulting()
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
+    leg = made.register.records[session_id].session
+    made.fact(ev.ChannelSeen(leg.leg_other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    made.fact(ev.BridgeEntered("u-1002", "b9"), NOW)
+    made.fact(ev.BridgeEntered(leg.leg_other, "b9"), NOW)
+    assert reason(made, request(agent="1002", target="1001")) == "already_transferring"
+
+
+# --- from facts to sessions ----------------------------------------------------------------------
+
+
+def consulting() -> tuple[Hub, str]:
+    made = hub()
+    call(made)
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    made.fact(ev.StasisEntered("u-caller1"), NOW)
+    made.fact(ev.StasisEntered("u-1001"), NOW)
+    made.fact(ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"), NOW)
+    assert made.register.records[session.id].session.state is State.RINGING
+    made.fact(ev.StasisEntered(session.leg.channel), NOW)
+    return made, session.id
+
+
+def state(made: Hub, session_id: str) -> State:
+    return made.register.records[session_id].session.state
+
+
+def test_a_supervised_transfer() -> None:
+    made, session_id = consulting()
+    assert state(made, session_id) is State.CONSULTING
+    assert not made.slot_taken("1002"), "the target has the call, so another may wait"
+    made.command(session_id, Kind.COMPLETE, NOW)
+    made.report(session_id, SessionEvent(Kind.BRIDGED), NOW + 1)
+    record = made.register.records[session_id]
+    assert (record.session.state, record.since) == (State.COMPLETED, NOW + 1)
+    assert made.register.roles() == []
+    assert made.register.transferring("1001") is None
+
+
+def test_leaving_stasis_counts_only_while_we_hold_the_party() -> None:
+    made, session_id = consulting()
+    made.command(session_id, Kind.CANCEL, NOW)
+    made.fact(ev.StasisLeft("u-caller1"), NOW)
+    assert state(made, session_id) is State.RETURNING
+    made, session_id = consulting()
+    made.fact(ev.StasisLeft("u-caller1"), NOW)
+    assert state(made, session_id) is State.ABANDONED
+
+
+def test_a_former_stay_in_stasis_ends_as_the_next_transfer_begins() -> None:
+    made = hub()
+    call(made)
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    made.fact(ev.StasisLeft("u-caller1"), NOW)
+    assert state(made, session.id) is State.STARTING
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("TIMEOUT", "max_hold"), ("FULL", "target_queue_full"), ("JOINEMPTY", "target_offline")],
+)
+def test_why_the_queue_gave_up(status: str, expected: str) -> None:
+    made = hub()
+    call(made)
+    session, _ = made.request(request(mode=Mode.UNSUPERVISED), NO_FACTS, NOW)
+    made.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
+    made.fact(ev.QueueEnded("u-caller1", status), NOW)
+    ended = made.register.records[session.id].session
+    assert (ended.state, ended.reason) == (State.FAILED, expected)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_an_emptied_queue_is_told_apart(paused: bool) -> None:
+    made = hub()
+    call(made)
+    session, _ = made.request(request(mode=Mode.UNSUPERVISED), NO_FACTS, NOW)
+    made.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
+    change = member("1002", paused=True) if paused else ev.MemberRemoved("sales", "PJSIP/1002", NOW)
+    made.fact(change, NOW)
+    made.fact(ev.QueueEnded("u-caller1", "LEAVEEMPTY"), NOW)
+    expected = "target_not_ready" if paused else "target_offline"
+    assert made.register.records[session.id].session.reason == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.2, "rejected"), (15.0, "no_answer")])
+def test_rejected_or_not_answered(seconds: float, expected: str) -> None:
+    made = hub()
+    call(made)
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    for channel in ("u-caller1", "u-1001"):
+        made.fact(ev.StasisEntered(channel), NOW)
+    rung = ("avp-agent-1002", session.leg_other, "PJSIP/1002")
+    made.fact(ev.AgentRung(*rung), NOW)
+    made.fact(ev.AgentUnanswered(*rung, seconds), NOW)
+    assert made.register.records[session.id].session.reason == expected
+
+
+def test_who_took_the_call_is_known() -> None:
+    made = hub()
+    call(made)
+    asked = request(target="support", kind=TargetKind.GROUP, mode=Mode.UNSUPERVISED)
+    session, _ = made.request(asked, NO_FACTS, NOW)
+    made.fact(ev.AgentConnected("q-support", "u-caller1", "PJSIP/1003"), NOW)
+    ended = made.register.records[session.id].session
+    assert (ended.state, ended.delivered_to) == (State.COMPLETED, "1003")
+
+
+def test_parties_missing_after_a_resync_are_gone() -> None:
+    made, session_id = consulting()
+    made.sync_started()
+    call(made)
+    made.calls.gone("u-caller1")
+    made.sync_finished(NOW)
+    assert state(made, session_id) is State.ABANDONED
+
+
+# --- the call's group ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queue", "facts", "group"),
+    [
+        ("sales", NO_FACTS, "sales"),
+        ("q-support", NO_FACTS, "support"),
+        ("somebody-elses", NO_FACTS, "sales"),
+        ("q-support", CallFacts(group="SALES"), "sales"),
+        ("q-support", CallFacts(group="unknown"), "support"),
+    ],
+)
+def test_the_group_travels_with_the_call(queue: str, facts: CallFacts, group: str) -> None:
+    made = hub()
+    call(made, queue=queue)
+    session, _ = made.request(request(), facts, NOW)
+    assert session.group == group
+
+
+def test_a_personal_queue_does_not_change_the_group() -> None:
+    made = hub()
+    call(made, queue="q-support")
+    made.fact(ev.QueueJoined("avp-agent-1001", "u-caller1"), NOW)
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    assert session.group == "support"
+
+
+def test_max_hold_of_the_script_wins() -> None:
+    made = hub()
+    call(made)
+    session, outcome = made.request(request(), CallFacts(max_hold_seconds=3), NOW)
+    assert session.max_hold_seconds == 3
+    marks = [e for _, e in outcome.effects if isinstance(e, SetVariables)]
+    assert marks[0].variables["AVP_HOLD_SECONDS"] == "3"
+
+
+def test_what_a_group_transfer_tells_the_dialplan() -> None:
+    made = hub()
+    call(made)
+    asked = request(target="support", kind=TargetKind.GROUP, mode=Mode.UNSUPERVISED)
+    _, outcome = made.request(asked, NO_FACTS, NOW)
+    effects = [effect for _, effect in outcome.effects]
+    variables = next(e for e in effects if isinstance(e, SetVariables)).variables
+    assert variables["AVP_GROUP"] == "support"
+    assert (variables["AVP_RETURN_GROUP"], variables["AVP_RETURN_QUEUE"]) == ("sales", "sales")
+    assert variables["__AVP_EXCLUDE"] == "1001"
+    moved = next(e for e in effects if isinstance(e, Redirect))
+    assert (moved.destination.context, moved.destination.extension) == (
+        "avp-group-queue",
+        "q-support",
+    )
+
+
+# --- commands and views --------------------------------------------------------------------------
+
+
+def test_commands_that_cannot_be() -> None:
+    made, session_id = consulting()
+    with pytest.raises(UnknownTransfer):
+        made.command("nope", Kind.CANCEL, NOW)
+    made.command(session_id, Kind.COMPLETE, NOW)
+    with pytest.raises(WrongState, match="completing"):
+        made.command(session_id, Kind.CANCEL, NOW)
+
+
+def test_views() -> None:
+    made, session_id = consulting()
+    shown = views.transfer_view(made.record(session_id))
+    assert (shown.state, shown.ended_reason, shown.caller) == ("consulting", None, "caller1")
+    assert [(p.role, p.id, p.state) for p in shown.parties] == [
+        ("transferor", "1001", "talking"),
+        ("caller", "caller", "holding"),
+        ("target", "1002", "talking"),
+    ]
+    agent = views.agent_view(made, made.agents.by_id["1001"])
+    assert agent.call is not None
+    assert agent.call.transfer == shown
+    targets = views.targets_view(made, "1001")
+    assert [group.id for group in targets.my_agent_groups] == ["sales"]
+    assert [a.id for a in targets.my_agent_groups[0].agents] == ["1002"]
+    assert [group.id for group in targets.agent_groups] == ["sales", "support"]
+
+
+def test_ended_transfers_are_forgotten_in_time() -> None:
+    made, session_id = consulting()
+    made.fact(ev.ChannelGone("u-caller1"), NOW + 5)
+    made.register.forget_ended(NOW + 5)
+    assert session_id in made.register.records
+    made.register.forget_ended(NOW + 6)
+    assert made.register.records == {}
+
+
+def test_the_leg_is_dialled_on_behalf_of_agent_1() -> None:
+    made = hub()
+    call(made)
+    made.request(request(), NO_FACTS, NOW)
+    made.fact(ev.StasisEntered("u-caller1"), NOW)
+    outcome = made.fact(ev.StasisEntered("u-1001"), NOW)
+    leg = next(effect for _, effect in outcome.effects if isinstance(effect, DialLeg))
+    assert leg.endpoint == "Local/1002@avp-agent-queue"
+    assert leg.originator == "u-1001"
