@@ -1,0 +1,305 @@
+"""Effects on the wire: what AMI and ARI are asked for, and what comes back to the session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from servers.ami_server import AmiServer, error, message, success
+from servers.ari_server import Answer, AriServer
+from servers.waiting import eventually
+
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ari.client import AriClient
+from asterisk_avp.ari.perform import AriPerformer
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.errors import AsteriskUnavailable
+from asterisk_avp.core.events import Kind, SessionEvent
+
+NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}
+
+
+class Reports(list[SessionEvent]):
+    """What a session was told."""
+
+    def kinds(self) -> list[Kind]:
+        return [event.kind for event in self]
+
+
+@contextlib.asynccontextmanager
+async def running_ami(server: AmiServer) -> AsyncIterator[AmiPerformer]:
+    client = AmiClient("127.0.0.1", server.port, "avp", "s3cret", action_timeout_seconds=1)
+    task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
+    await eventually(lambda: client.connected)
+    try:
+        yield AmiPerformer(client, lambda channel: NAMES.get(channel, channel))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def done(effect: fx.AmiEffect) -> tuple[list[dict[str, str]], Reports]:
+    """The actions an effect sends (without their ids) and what it reports."""
+    reports = Reports()
+    async with AmiServer() as server, running_ami(server) as performer:
+        await performer.perform(effect, reports.append)
+        actions = server.last.actions[1:]
+    return [{k: v for k, v in a.items() if k != "ActionID"} for a in actions], reports
+
+
+async def test_variables_are_set_in_order() -> None:
+    actions, reports = await done(fx.SetVariables("u2", {"AVP_STATE": "live", "AVP_X": "1"}))
+    assert actions == [
+        {"Action": "Setvar", "Channel": NAMES["u2"], "Variable": "AVP_STATE", "Value": "live"},
+        {"Action": "Setvar", "Channel": NAMES["u2"], "Variable": "AVP_X", "Value": "1"},
+    ]
+    assert reports == []
+
+
+async def test_redirect_of_two() -> None:
+    effect = fx.Redirect("u2", fx.Destination("a", "b"), "u1", fx.Destination("c", "d", 7))
+    actions, reports = await done(effect)
+    assert actions == [
+        {
+            "Action": "Redirect",
+            "Channel": NAMES["u2"],
+            "Context": "a",
+            "Exten": "b",
+            "Priority": "1",
+            "ExtraChannel": NAMES["u1"],
+            "ExtraContext": "c",
+            "ExtraExten": "d",
+            "ExtraPriority": "7",
+        }
+    ]
+    assert reports.kinds() == [Kind.REDIRECTED]
+
+
+async def test_bridge_is_by_name_and_in_order() -> None:
+    actions, reports = await done(fx.BridgePair("u1", "u2"))
+    assert (actions[0]["Channel1"], actions[0]["Channel2"]) == (NAMES["u1"], NAMES["u2"])
+    assert reports.kinds() == [Kind.BRIDGED]
+
+
+@pytest.mark.parametrize(
+    ("effect", "action"),
+    [
+        (
+            fx.AddMember("avp-agent-1", "PJSIP/1", "", "Ann", paused=True),
+            {
+                "Action": "QueueAdd",
+                "Queue": "avp-agent-1",
+                "Interface": "PJSIP/1",
+                "StateInterface": "PJSIP/1",
+                "MemberName": "Ann",
+                "Paused": "true",
+                "Penalty": "0",
+            },
+        ),
+        (
+            fx.RemoveMember("avp-agent-1", "PJSIP/1"),
+            {"Action": "QueueRemove", "Queue": "avp-agent-1", "Interface": "PJSIP/1"},
+        ),
+        (
+            fx.PauseMember("avp-agent-1", "PJSIP/1", paused=False),
+            {
+                "Action": "QueuePause",
+                "Queue": "avp-agent-1",
+                "Interface": "PJSIP/1",
+                "Paused": "false",
+            },
+        ),
+        (fx.HangUp("u1"), {"Action": "Hangup", "Channel": NAMES["u1"]}),
+    ],
+)
+async def test_other_actions(effect: fx.AmiEffect, action: dict[str, str]) -> None:
+    assert (await done(effect))[0] == [action]
+
+
+@pytest.mark.parametrize(
+    ("effect", "kind"),
+    [
+        (fx.Redirect("u1", fx.Destination("a", "b")), Kind.REDIRECT_FAILED),
+        (fx.BridgePair("u1", "u2"), Kind.BRIDGE_FAILED),
+    ],
+)
+async def test_what_fails_is_reported(effect: fx.AmiEffect, kind: Kind) -> None:
+    reports = Reports()
+    async with AmiServer() as server, running_ami(server) as performer:
+        server.answers = dict.fromkeys(
+            ("Redirect", "Bridge"), lambda a: error(a, "No such channel")
+        )
+        await performer.perform(effect, reports.append)
+        server.silent = True
+        await performer.perform(effect, reports.append)
+    assert reports.kinds() == [kind, kind]
+    assert [event.reason for event in reports] == ["", "asterisk_unavailable"]
+
+
+async def test_a_hang_up_of_somebody_who_is_gone_is_nothing() -> None:
+    reports = Reports()
+    async with AmiServer() as server, running_ami(server) as performer:
+        server.answers["Hangup"] = lambda a: error(a, "No such channel")
+        await performer.perform(fx.HangUp("u1"), reports.append)
+    assert reports == []
+
+
+async def test_reading_variables() -> None:
+    async with AmiServer() as server, running_ami(server) as performer:
+        server.answers["Getvar"] = lambda a: (
+            success(a, Variable=a["Variable"], Value="sales")
+            if a["Variable"] == "AVP_GROUP"
+            else error(a, "No such channel")
+        )
+        assert await performer.variables("u2", ("AVP_GROUP", "AVP_MAX_HOLD")) == {
+            "AVP_GROUP": "sales"
+        }
+        server.silent = True
+        with pytest.raises(AsteriskUnavailable):
+            await performer.variables("u2", ("AVP_GROUP",))
+
+
+async def test_a_snapshot_reads_channels_and_queues() -> None:
+    def channels(action: dict[str, str]) -> bytes:
+        identity = ("ActionID", action["ActionID"])
+        return (
+            message(("Response", "Success"), identity, EventList="start", Message="follows")
+            + message(
+                ("Event", "CoreShowChannel"),
+                identity,
+                Uniqueid="u1",
+                Channel="PJSIP/1-1",
+                BridgeId="b",
+            )
+            + message(("Event", "CoreShowChannelsComplete"), identity, EventList="Complete")
+        )
+
+    def queues(action: dict[str, str]) -> bytes:
+        identity = ("ActionID", action["ActionID"])
+        return (
+            message(("Response", "Success"), identity, EventList="start", Message="follows")
+            + message(("Event", "QueueParams"), identity, Queue="q")
+            + message(("Event", "QueueEntry"), identity, Queue="q", Uniqueid="u1")
+            + message(("Event", "QueueStatusComplete"), identity, EventList="Complete")
+        )
+
+    async with AmiServer() as server, running_ami(server) as performer:
+        server.answers = {"CoreShowChannels": channels, "QueueStatus": queues}
+        facts = await performer.snapshot(lambda: 1.0)
+    assert facts == [ev.ChannelSeen("u1", "PJSIP/1-1", bridge="b"), ev.QueueJoined("q", "u1")]
+
+
+# --- ARI -----------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def running_ari(server: AriServer) -> AsyncIterator[AriPerformer]:
+    client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=1)
+    try:
+        yield AriPerformer(client, "asterisk_avp")
+    finally:
+        await client.close()
+
+
+LEG = fx.DialLeg("leg", "leg-queue", "Local/1@x", "u1", '"Alice" <1001>', {"AVP_LEG": "consult"})
+
+
+@pytest.mark.parametrize(
+    ("effect", "asked"),
+    [
+        (fx.CreateBridge("b", "hold"), "POST /bridges/b"),
+        (fx.DestroyBridge("b"), "DELETE /bridges/b"),
+        (fx.AddToBridge("b", "c"), "POST /bridges/b/addChannel"),
+        (fx.StartMusic("c"), "POST /channels/c/moh"),
+        (fx.StopMusic("c"), "DELETE /channels/c/moh"),
+        (fx.StartRingback("c"), "POST /channels/c/ring"),
+        (fx.StopRingback("c"), "DELETE /channels/c/ring"),
+        (fx.LeaveStasis("c"), "POST /channels/c/continue"),
+    ],
+)
+@pytest.mark.parametrize("status", [204, 404, 409, 422, 500])
+async def test_ari_requests(effect: fx.AriEffect, asked: str, status: int) -> None:
+    """Asked for once, and no failure of theirs stops what comes after."""
+    reports = Reports()
+    method, _, path = asked.partition(" ")
+    async with AriServer() as server, running_ari(server) as performer:
+        server.answers[method, path] = Answer(status, None if status == 204 else {"message": "no"})
+        await performer.perform(effect, reports.append)
+        assert server.journal == [asked]
+    assert reports == []
+
+
+async def test_the_leg_is_dialled_with_ids_of_ours() -> None:
+    reports = Reports()
+    async with AriServer() as server, running_ari(server) as performer:
+        await performer.perform(LEG, reports.append)
+        (asked,) = server.asked
+    sent = {**asked.query, **(asked.body or {})}
+    assert asked.path.startswith("/channels")
+    assert sent["endpoint"] == "Local/1@x"
+    assert sent["app"] == "asterisk_avp"
+    assert sent["originator"] == "u1"
+    assert sent["otherChannelId"] == "leg-queue"
+    assert sent["variables"] == {"AVP_LEG": "consult"}
+    assert reports == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(400, {"message": "bad endpoint"}), "target_unreachable"),
+        (Answer(500, {"error": "Allocation failed"}), "target_unreachable"),
+        (Answer(503), "asterisk_unavailable"),
+    ],
+)
+async def test_a_leg_that_cannot_be_dialled_is_reported(answer: Answer, reason: str) -> None:
+    reports = Reports()
+    async with AriServer() as server, running_ari(server) as performer:
+        for path in ("/channels", "/channels/leg"):
+            server.answers["POST", path] = answer
+        await performer.perform(LEG, reports.append)
+    assert reports == [SessionEvent(Kind.LEG_FAILED, reason)]
+
+
+async def test_reaping_sends_orphans_back_and_leaves_the_rest_alone() -> None:
+    async with AriServer() as server, running_ari(server) as performer:
+        server.answers["GET", "/bridges"] = Answer(
+            200,
+            [
+                {"id": "avp-old-hold", "channels": ["caller"]},
+                {"id": "avp-old-consult", "channels": ["agent", "avp-old-leg"]},
+                {"id": "avp-live-hold", "channels": ["wanted"]},
+                {"id": "somebody-elses", "channels": ["other"]},
+            ],
+        )
+        await performer.reap(lambda channel: channel == "wanted")
+        journal = server.journal
+    assert journal == [
+        "GET /bridges",
+        "POST /channels/caller/continue",
+        "DELETE /bridges/avp-old-hold",
+        "POST /channels/agent/continue",
+        "DELETE /channels/avp-old-leg",
+        "DELETE /bridges/avp-old-consult",
+    ]
+
+
+async def test_channels_in_our_application() -> None:
+    async with AriServer() as server, running_ari(server) as performer:
+        server.answers["GET", "/channels"] = Answer(
+            200,
+            [
+                {
+                    "id": "a",
+                    "dialplan": {"app_name": "Stasis", "app_data": "asterisk_avp,caller,t"},
+                },
+                {"id": "b", "dialplan": {"app_name": "Stasis", "app_data": "other"}},
+                {"id": "c", "dialplan": {"app_name": "Queue", "app_data": "sales"}},
+                {"id": "d"},
+            ],
+        )
+        assert await performer.channels_in_stasis() == {"a"}
