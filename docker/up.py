@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Start the demo call centre: Asterisk, the daemon and SIP phones. Returns when it is ready.
+
+Prints KEY=value lines that say where everything is; docker/down ends it.
+
+Environment: AVP_BED (docker or rootfs, as --backend), AVP_CACHE (root file systems), AVP_STATE
+(instances of the docker backend).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "asterisk"))
+
+from bed import Bed, Docker, PhoneError, Unavailable, World, backend_named  # noqa: E402
+from bed.procs import forget_children  # noqa: E402
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--backend",
+        choices=("docker", "rootfs"),
+        help="default: docker where an engine answers and the images can be made, else rootfs",
+    )
+    parser.add_argument("--instance", default="demo", help="name of this call centre")
+    parser.add_argument("--no-phones", action="store_true", help="start no phones")
+    parser.add_argument("--no-daemon", action="store_true", help="start Asterisk and phones only")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="only write the configuration for docker/compose.yaml",
+    )
+    return parser.parse_args()
+
+
+def answering(world: World) -> frozenset[str]:
+    """The demo's phones that pick up by themselves: agents' and the outside world's."""
+    return frozenset((*(agent.id for agent in world.agents), *world.outside))
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Write an instance's configuration and what Compose has to know of it."""
+    bed = Bed(World(), name=options.instance, backend=Docker.get(), outlive=True)
+    bed.render()
+    for name in bed.world.accounts:
+        bed.configure_phone(name, "auto" if name in answering(bed.world) else "manual")
+    asked = [str(ROOT / "docker" / "rootfs"), "--acquire"]
+    acquire = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
+    values = {
+        "INSTANCE": bed.name,
+        "BED_DIR": bed.directory,
+        "BED_USER": f"{os.geteuid()}:{os.getegid()}",
+        "APT_ACQUIRE": " ".join(acquire.splitlines()),
+    }
+    write(bed.directory / "compose.env", values)
+    write(bed.directory / "daemon.env", bed.daemon_env())
+    bed.save()
+    show(describe(bed))
+    show({"COMPOSE_ENV": bed.directory / "compose.env"})
+
+
+def write(file: Path, values: Mapping[str, object]) -> None:
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+
+
+def show(values: Mapping[str, object]) -> None:
+    for key, value in values.items():
+        print(f"{key}={shlex.quote(str(value))}")
+
+
+def describe(bed: Bed) -> dict[str, object]:
+    """What a user of the bed needs to know."""
+    ports, log = bed.ports, bed.directory / "log"
+    values: dict[str, object] = {
+        "AVP_BED_INSTANCE": bed.name,
+        "AVP_BED_BACKEND": bed.backend.name,
+        "AVP_URL": bed.url,
+        "AVP_TOKEN": bed.secrets.token,
+        "AVP_SIP": f"127.0.0.1:{ports.sip}",
+        "AVP_ARI": f"http://127.0.0.1:{ports.http}/ari",
+        "AVP_ARI_USER": "avp",
+        "AVP_ARI_PASSWORD": bed.secrets.ari,
+        "AVP_AMI": f"127.0.0.1:{ports.ami}",
+        "AVP_AMI_USER": "avp",
+        "AVP_AMI_SECRET": bed.secrets.ami,
+        "AVP_BED_PROBE_SECRET": bed.secrets.probe,
+        "AVP_BED_DIR": bed.directory,
+        "AVP_BED_LOG": log / "full.log",
+        "AVP_BED_QUEUE_LOG": log / "queue_log",
+        "AVP_BED_DAEMON_LOG": log / "daemon.log",
+        "AVP_BED_PHONES": ",".join(bed.phones),
+    }
+    for name, phone in bed.phones.items():
+        values[f"AVP_BED_PHONE_{name.upper()}"] = f"127.0.0.1:{phone.ports.control}"
+    return values
+
+
+async def start(options: argparse.Namespace) -> None:
+    program = Path(sys.executable).with_name("asterisk-avp")
+    backend = backend_named(options.backend)
+    world = World()
+    note = backend.directory(options.instance) / "instance.json"
+    if note.exists():
+        there = Bed.saved(options.instance, backend, world)
+        if there.asterisk is not None and there.asterisk.alive():
+            raise Unavailable(
+                f"instance {options.instance} is running already; end it with "
+                f"docker/down --instance {options.instance}"
+            )
+    bed = Bed(world, name=options.instance, backend=backend, outlive=True, program=program)
+    try:
+        await bed.start(phones=())
+        if not options.no_phones:
+            auto = answering(world)
+            await asyncio.gather(
+                *(bed.start_phone(n, "auto" if n in auto else "manual") for n in world.accounts)
+            )
+            bed.save()
+        if not options.no_daemon:
+            await bed.start_daemon()
+    except BaseException:
+        await bed.stop()
+        raise
+    await bed.detach()
+    forget_children()
+    show(describe(bed))
+
+
+def main() -> int:
+    options = parse()
+    try:
+        if options.prepare:
+            prepare(options)
+        else:
+            asyncio.run(start(options))
+    except (Unavailable, PhoneError, RuntimeError) as error:
+        print(f"up: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
