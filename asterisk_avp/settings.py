@@ -16,12 +16,13 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from asterisk_avp.core.model import ConfiguredAgent, Group, MaxHoldAction, World
-from asterisk_avp.settings_sources import Inputs, read_inputs
+from asterisk_avp.core.features import Features, Level, MaxHoldAction, resolve
+from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
+from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
 from asterisk_avp.settings_types import (
     AgentId,
     AriUrl,
@@ -39,7 +40,6 @@ from asterisk_avp.settings_types import (
 )
 
 DEFAULT_API_PORT = 8766
-DEFAULT_MAX_HOLD_SECONDS = 120
 
 
 class _Section(BaseModel):
@@ -188,6 +188,9 @@ class Settings(BaseSettings):
     presets: Mapping[SectionId, PresetSettings] = Field(default_factory=dict)
     agents: Mapping[AgentId, AgentSettings] = Field(default_factory=dict)
 
+    _names: Mapping[Path_, str] = PrivateAttr(default_factory=dict)
+    """The variable, or the place in a file, that each value came from."""
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -229,9 +232,11 @@ class Settings(BaseSettings):
         """Settings of ``inputs`` and nothing else. Raises pydantic's `ValidationError`."""
         token = _inputs.set(inputs)
         try:
-            return cls()
+            settings = cls()
         finally:
             _inputs.reset(token)
+        settings._names = inputs.origins
+        return settings
 
     def world(self) -> World:
         """The configuration as the core sees it, without connections and secrets."""
@@ -247,23 +252,50 @@ class Settings(BaseSettings):
                 )
                 for identifier, agent in sorted(self.agents.items())
             },
+            presets={
+                identifier: Preset(
+                    identifier, preset.name or identifier, preset.number, preset.group
+                )
+                for identifier, preset in sorted(self.presets.items())
+            },
         )
+
+    def features(self, group_id: str) -> Features:
+        """The effective settings of a group, and the variable that each came from."""
+        return resolve(self.levels(group_id))
+
+    def levels(self, group_id: str) -> tuple[Level, ...]:
+        """What the group, its account and the enterprise say explicitly, nearest first."""
+        group = self.groups[group_id]
+        found = [self._level(group, "groups", group_id)]
+        if group.account is not None and group.account in self.accounts:
+            account = self.accounts[group.account]
+            found.append(self._level(account, "accounts", group.account))
+        found.append(self._level(self.enterprise, "enterprise"))
+        return tuple(found)
+
+    def _level(self, said: PolicySettings, *section: str) -> Level:
+        names = [*PolicySettings.model_fields]
+        if isinstance(said, AccountSettings):
+            names += ["contracted", "country"]
+        values = {name: getattr(said, name) for name in names}
+        explicit = {name: value for name, value in values.items() if value is not None}
+        return Level(explicit, {name: self._name((*section, name)) for name in explicit})
+
+    def _name(self, path: Path_) -> str:
+        return self._names.get(path, variable(path))
 
     def _group(self, identifier: str) -> Group:
         group = self.groups[identifier]
-        levels: list[PolicySettings] = [group]
-        if group.account is not None and group.account in self.accounts:
-            levels.append(self.accounts[group.account])
-        levels.append(self.enterprise)
-        seconds = [x.max_hold_seconds for x in levels if x.max_hold_seconds is not None]
-        actions = [x.max_hold_action for x in levels if x.max_hold_action is not None]
+        features = self.features(identifier)
         return Group(
             id=identifier,
             queue=group.queue or identifier,
             name=group.name or identifier,
             account=group.account,
             acw_seconds=group.acw_seconds,
-            max_hold_seconds=(*seconds, DEFAULT_MAX_HOLD_SECONDS)[0],
-            max_hold_action=(*actions, MaxHoldAction.HANGUP)[0],
+            max_hold_seconds=features.max_hold_seconds,
+            max_hold_action=features.max_hold_action,
             extension=group.extension,
+            features=features,
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from asterisk_avp.core.errors import ConfigError
+from asterisk_avp.core.features import contradictions
 from asterisk_avp.settings_sources import Inputs, Path_, variable
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def _contradictions(settings: Settings, inputs: Inputs) -> Iterator[str]:
         if preset.group not in settings.groups:
             name = inputs.name(("presets", identifier, "group"))
             yield f"{name}: there is no group {preset.group!r}{_choice(settings.groups)}"
+    yield from _policy_contradictions(settings)
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():
         other = alike.setdefault(identifier.lower(), identifier)
@@ -166,6 +168,28 @@ def _contradictions(settings: Settings, inputs: Inputs) -> Iterator[str]:
         for group_id in agent.groups:
             if group_id not in settings.groups:
                 yield f"{name}: there is no group {group_id!r}{_choice(settings.groups)}"
+
+
+def _policy_contradictions(settings: Settings) -> Iterator[str]:
+    """Manual dial without external transfer, at whichever level it was asked for explicitly."""
+    seen = set()
+    for identifier in settings.groups:
+        levels = settings.levels(identifier)
+        for depth in range(len(levels)):
+            for dial, external in contradictions(levels[depth:], _EXTERNAL_MISSING):
+                line = f"{dial}: manual dial needs external transfer, which is off by {external}"
+                if line not in seen:
+                    seen.add(line)
+                    yield line
+        features = settings.features(identifier)
+        if features.contracted and features.external_transfer and features.country is None:
+            account = settings.groups[identifier].account
+            name = variable(("accounts", account or "<ID>", "country"))
+            by = features.origins["external_transfer"]
+            yield f"{name}: is required, since {by} enables external transfer"
+
+
+_EXTERNAL_MISSING = "default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"
 
 
 def _choice(ids: Mapping[str, object]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from asterisk_avp.core.features import Features, MaxHoldAction
+
 
 class Mode(StrEnum):
     SUPERVISED = "supervised"
@@ -22,14 +24,6 @@ class TargetKind(StrEnum):
     GROUP = "group"
     PRESET = "preset"
     NUMBER = "number"
-
-
-class MaxHoldAction(StrEnum):
-    """What happens to a queued internal transfer when its maximum hold timer expires."""
-
-    HANGUP = "hangup"
-    RETURN = "return"
-    GROUP = "group"
 
 
 class AgentState(StrEnum):
@@ -86,6 +80,18 @@ class Group:
     max_hold_seconds: int = 120
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
     extension: str | None = None
+    features: Features = field(default_factory=Features)
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """An external number that agents may pick, associated with the group whose work it is."""
+
+    id: str
+    name: str
+    number: str
+    """As configured; the policy puts it into E.164."""
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,7 @@ class World:
 
     groups: Mapping[str, Group]
     agents: Mapping[str, ConfiguredAgent] = field(default_factory=dict)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
 
     def group_of_queue(self, queue: str) -> Group | None:
         for group in self.groups.values():

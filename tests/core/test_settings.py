@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.core.model import ConfiguredAgent, Group, MaxHoldAction
+from asterisk_avp.core.features import Features, MaxHoldAction
+from asterisk_avp.core.model import ConfiguredAgent, Group
 from asterisk_avp.settings import Settings
 from asterisk_avp.settings_sources import read_inputs, variable
 
@@ -97,7 +98,13 @@ def test_ids_of_groups_lose_their_case_and_ids_of_agents_keep_it() -> None:
     )
     world = settings.world()
     assert world.groups == {
-        "sales": Group(id="sales", queue="Sales-Queue", name="Sales & Co", account="acme")
+        "sales": Group(
+            id="sales",
+            queue="Sales-Queue",
+            name="Sales & Co",
+            account="acme",
+            features=Features(country="US"),
+        )
     }
     assert world.agents == {
         "1001": ConfiguredAgent("1001", "Zoë", "Local/1001@agents/n", "CA", ()),
@@ -162,11 +169,14 @@ def test_the_nearest_explicit_maximum_hold_wins(
     ],
 )
 def test_every_feature_can_be_set_at_every_level(prefix: str, name: str) -> None:
+    acme = {"AVP_GROUPS__SALES__ACCOUNT": "acme", "AVP_ACCOUNTS__ACME__COUNTRY": "US"}
+    external = {} if name == "external_transfer" else {prefix + "EXTERNAL_TRANSFER": "yes"}
     for text, value in (("true", True), ("false", False), ("on", True), ("0", False)):
-        settings = load(NEEDED | {prefix + name.upper(): text})
+        settings = load(NEEDED | acme | external | {prefix + name.upper(): text})
         levels = [settings.enterprise, settings.accounts.get("acme"), settings.groups["sales"]]
         found = [getattr(level, name) for level in levels if level is not None]
         assert [x for x in found if x is not None] == [value]
+        assert settings.features("sales").origins[name] == prefix + name.upper()
 
 
 def test_presets() -> None:
@@ -179,6 +189,60 @@ def test_presets() -> None:
         }
     ).presets["billing"]
     assert (preset.number, preset.group, preset.name) == ("+442079460000", "sales", "Billing")
+
+
+@pytest.mark.parametrize(
+    ("environ", "lines"),
+    [
+        (
+            {"AVP_ENTERPRISE__MANUAL_DIAL": "yes"},
+            [
+                (
+                    "AVP_ENTERPRISE__MANUAL_DIAL: manual dial needs external transfer, which is off by"
+                    " default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"
+                )
+            ],
+        ),
+        (
+            {
+                "AVP_GROUPS__SALES__MANUAL_DIAL": "yes",
+                "AVP_ENTERPRISE__EXTERNAL_TRANSFER": "no",
+            },
+            [
+                (
+                    "AVP_GROUPS__SALES__MANUAL_DIAL: manual dial needs external transfer, which is off"
+                    " by AVP_ENTERPRISE__EXTERNAL_TRANSFER"
+                )
+            ],
+        ),
+        (
+            {"AVP_GROUPS__SALES__ACCOUNT": "acme", "AVP_ENTERPRISE__EXTERNAL_TRANSFER": "yes"},
+            [
+                (
+                    "AVP_ACCOUNTS__ACME__COUNTRY: is required, since"
+                    " AVP_ENTERPRISE__EXTERNAL_TRANSFER enables external transfer"
+                )
+            ],
+        ),
+    ],
+)
+def test_policy_that_contradicts_itself(environ: dict[str, str], lines: list[str]) -> None:
+    assert problems(NEEDED | environ) == lines
+
+
+def test_inherited_manual_dial_under_a_disabled_external_transfer_is_off() -> None:
+    features = load(
+        NEEDED
+        | {
+            "AVP_GROUPS__SALES__ACCOUNT": "acme",
+            "AVP_ACCOUNTS__ACME__COUNTRY": "US",
+            "AVP_ENTERPRISE__EXTERNAL_TRANSFER": "yes",
+            "AVP_ENTERPRISE__MANUAL_DIAL": "yes",
+            "AVP_GROUPS__SALES__EXTERNAL_TRANSFER": "no",
+        }
+    ).features("sales")
+    assert features.manual_dial is False
+    assert features.origins["manual_dial"] == "AVP_GROUPS__SALES__EXTERNAL_TRANSFER"
 
 
 # --- where it comes from ---------------------------------------------------------------------
