@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -84,18 +85,20 @@ class AriPerformer:
                     continue
                 for channel in bridge["channels"]:
                     log.warning("orphan_sent_back", channel=channel, bridge=bridge["id"])
-                    if channel.startswith(_OURS):
-                        await self._client.channels.hangup(channel)
-                    else:
-                        await self._client.channels.continue_in_dialplan(channel)
-                await self._client.bridges.destroy(bridge["id"])
+                    with contextlib.suppress(AriGone):
+                        if channel.startswith(_OURS):
+                            await self._client.channels.hangup(channel)
+                        else:
+                            await self._client.channels.continue_in_dialplan(channel)
+                with contextlib.suppress(AriGone):
+                    await self._client.bridges.destroy(bridge["id"])
         except (AriError, AsteriskUnavailable) as error:
             log.warning("reap_failed", error=str(error))
 
     async def _dial(self, effect: DialLeg, report: Report) -> None:
         try:
             await self._client.channels.originate(
-                effect.endpoint,
+                effect.allow.endpoint,
                 app=self._app,
                 channel_id=effect.channel,
                 other_channel_id=effect.other_channel,
@@ -104,10 +107,10 @@ class AriPerformer:
                 variables=effect.variables,
             )
         except AriError as error:
-            log.warning("dial_failed", endpoint=effect.endpoint, error=str(error))
+            log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
             report(SessionEvent(Kind.LEG_FAILED, "target_unreachable"))
         except AsteriskUnavailable as error:
-            log.warning("dial_failed", endpoint=effect.endpoint, error=str(error))
+            log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
             report(SessionEvent(Kind.LEG_FAILED, "asterisk_unavailable"))
 
     async def _try(self, effect: AriEffect, request: Awaitable[object]) -> None:

@@ -23,7 +23,7 @@ from asterisk_avp.core.effects import (
     StopMusic,
     StopRingback,
 )
-from asterisk_avp.core.model import TargetKind
+from asterisk_avp.core.model import Mode, TargetKind
 from asterisk_avp.core.session import Presence, Session
 
 Effects = tuple[Effect, ...]
@@ -47,7 +47,7 @@ def _mark_caller(session: Session, state: str) -> SetVariables:
             "AVP_TRANSFER": session.id,
             "AVP_GROUP": session.group_after,
             "AVP_RETURN_GROUP": session.group,
-            "AVP_RETURN_QUEUE": session.queue_of_group,
+            "AVP_RETURN_QUEUE": session.allow.group.queue,
             "AVP_TRANSFEROR": session.agent,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             # Inherited by the channels that app_queue creates, where the dialplan decides
@@ -76,7 +76,7 @@ def start_supervised(session: Session) -> Effects:
 
 
 def start_unsupervised(session: Session) -> Effects:
-    # Agent 1 is moved along and hung up afterwards: Redirect of the caller alone leaves
+    # Agent 1 is moved along, to be hung up by the dialplan: Redirect of the caller alone leaves
     # app_queue without a hang-up for agent 1, and the next agent's talk in agent 1's books.
     return (
         _mark_caller(session, LIVE),
@@ -110,7 +110,7 @@ def dial_target(session: Session) -> Effects:
         DialLeg(
             channel=session.leg.channel,
             other_channel=session.leg_other,
-            endpoint=f"Local/{session.target.value}@avp-agent-queue",
+            allow=session.allow,
             originator=session.transferor.channel,
             caller_id=f'"{caller_id}" <{session.agent}>',
             variables={
@@ -145,7 +145,10 @@ def drop_leg(session: Session) -> Effects:
 
 
 def drop_transferor(session: Session) -> Effects:
-    if session.transferor.presence is Presence.GONE:
+    # Parked by start_unsupervised, agent 1 is hung up by the dialplan and must not be by us: AMI
+    # Hangup would end a channel whose PBX has not started yet, and only a PBX that ends raises
+    # the hang-up request by which app_queue closes its books (see `HangUp`).
+    if session.transferor.presence is Presence.GONE or session.mode is Mode.UNSUPERVISED:
         return ()
     return (HangUp(session.transferor.channel),)
 
@@ -185,7 +188,7 @@ def recall(session: Session) -> Effects:
                 "AVP_STATE": LIVE,
                 "AVP_TRANSFER": session.id,
                 "AVP_RETURN_GROUP": session.group,
-                "AVP_RETURN_QUEUE": session.queue_of_group,
+                "AVP_RETURN_QUEUE": session.allow.group.queue,
                 "AVP_TRANSFEROR": session.agent,
                 "__AVP_EXCLUDE": session.transferor_location,
             },

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from asterisk_avp.core.allow import Allow
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -88,7 +90,8 @@ class DialLeg(AriEffect):
 
     channel: str
     other_channel: str
-    endpoint: str
+    allow: Allow
+    """What may be dialled comes from policy's permission and from nowhere else."""
     originator: str
     caller_id: str
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -101,8 +104,9 @@ class DialLeg(AriEffect):
 class HangUp(AmiEffect):
     """AMI Hangup, by channel id.
 
-    It raises a hang-up *request*, which is what app_queue listens for to close its books
-    (app_queue.c, ``handle_hangup``); ending the channel from the dialplan would not.
+    app_queue closes its books on a hang-up *request* (app_queue.c, ``handle_hangup``), which is
+    raised when the channel's PBX ends (pbx.c, ``__ast_pbx_run``) and not by this action itself:
+    only for channels that are in our Stasis application, which the dialplan runs.
     """
 
     channel: str
@@ -155,6 +159,8 @@ class AddMember(AmiEffect):
     state_interface: str
     member_name: str
     paused: bool
+    wrapup_seconds: int = 0
+    """The member's own; 0: the queue's."""
 
 
 @dataclass(frozen=True, slots=True)

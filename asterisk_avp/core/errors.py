@@ -65,10 +65,12 @@ class WrongState(AvpError):
 class Refused(AvpError):
     """A request is refused: nothing was done and the call is as it was.
 
-    ``reason`` is one of `asterisk_avp.core.policy.REASONS`; ``message`` is for a person.
+    ``reason`` is one of `asterisk_avp.core.policy.REASONS`; ``message`` is for a person;
+    ``setting`` names the variable (or ``default``) that decided, for the audit.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, setting: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.setting = setting

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import policy, transfer
 from asterisk_avp.core.agents import Agent, Agents
+from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.calls import Call, Calls
 from asterisk_avp.core.errors import UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
@@ -29,8 +30,8 @@ from asterisk_avp.core.session import REPORTED, Party, Presence, Session, State
 QUEUE_REASONS: Mapping[str, str] = {
     "TIMEOUT": "max_hold",
     "FULL": "target_queue_full",
-    "JOINEMPTY": "target_offline",
-    "JOINUNAVAIL": "target_offline",
+    "JOINEMPTY": "target_left",
+    "JOINUNAVAIL": "target_left",
     "LEAVEEMPTY": "target_left",
     "LEAVEUNAVAIL": "target_left",
     "WITHDRAWN": "withdrawn",
@@ -96,7 +97,7 @@ class Hub:
             policy.Facts(
                 call_found=call is not None or in_transfer,
                 call_in_transfer=in_transfer,
-                group=self._group_of(request.agent, call, facts),
+                group=self.group_of_call(request.agent, call, facts),
                 slot_taken=self.slot_taken(request.target.value),
             ),
             self.agents,
@@ -187,7 +188,7 @@ class Hub:
                     fact.channel, Kind.LEG_UNANSWERED, Kind.UNANSWERED, now, outcome, reason=reason
                 )
             case ev.AgentConnected():
-                agent = self.agents.of_interface(fact.interface)
+                agent = self.agents.connected(fact.queue, fact.interface)
                 taker = agent.id if agent is not None else ""
                 self._tell(fact.channel, None, Kind.DELIVERED, now, outcome, agent=taker)
             case ev.QueueEnded():
@@ -286,7 +287,7 @@ class Hub:
             self.register.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
 
     def _why_left(self, channel: str) -> str:
-        """The personal queue emptied: the target went on a break, or logged out."""
+        """Nobody to answer in the target's queue: they went on a break, or logged out."""
         found = self.register.role_of(channel)
         target = self.agents.by_id.get(found[0].target.value) if found is not None else None
         if target is not None and target.memberships and target.paused:
@@ -319,7 +320,7 @@ class Hub:
             for channel in (call.caller_channel, call.agent_channel)
         )
 
-    def _group_of(self, agent_id: str, call: Call | None, facts: CallFacts) -> Group | None:
+    def group_of_call(self, agent_id: str, call: Call | None, facts: CallFacts) -> Group | None:
         """The call's group: as it travels with the call, else its queue's, else the agent's."""
         groups = self.world.groups
         if facts.group is not None and facts.group.lower() in groups:
@@ -331,7 +332,7 @@ class Hub:
         return next((groups[group] for group in self.agents.groups_of(agent_id)), None)
 
     def _new_session(
-        self, request: TransferRequest, allow: policy.Allow, call: Call, facts: CallFacts
+        self, request: TransferRequest, allow: Allow, call: Call, facts: CallFacts
     ) -> Session:
         identifier = self._new_id()
         return Session(
@@ -344,11 +345,9 @@ class Hub:
             caller=Party(call.caller_channel, call.caller_number, call.caller_name),
             leg=Party(f"avp-{identifier}-leg"),
             leg_other=f"avp-{identifier}-leg-queue",
-            queue_of_target=allow.queue,
-            queue_of_group=allow.group.queue,
+            allow=allow,
             transferor_location=self.agents.location_of(request.agent),
             max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
-            may_detach=allow.may_detach,
             variables={"AVP_HOLD_ACTION": allow.group.max_hold_action.value},
             notes=request.notes,
             state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,

@@ -1,10 +1,8 @@
 """The one gate: every request for a transfer passes `decide`, whatever path it came by.
 
 The order of the checks is a contract (DESIGN section 4): contract, call, mode x target, feature,
-target exists, group, number, target's state. The first that fails is the reason given.
-
-What may be dialled comes out of here as `Allow` and nowhere else: the session is built from the
-`Allow`, never from the request.
+target exists, group, number, target's state. The first that fails is the reason given. The
+settings are those of the call's group.
 """
 
 from __future__ import annotations
@@ -12,25 +10,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from asterisk_avp.core import numbers
 from asterisk_avp.core.agents import Agent, Agents
+from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.errors import Refused
+from asterisk_avp.core.features import Features
 from asterisk_avp.core.model import (
     AgentState,
     Group,
     Mode,
+    Target,
     TargetKind,
     TransferRequest,
     World,
     personal_queue,
 )
 
-REASONS: Final = {
-    "unsupervised_external": "An external number can only be called with a consultation first.",
-    "supervised_group": "A consultation needs one agent; a group takes unsupervised transfers.",
-    "external_disabled": "External transfer is not enabled for this call's group.",
-    "presets_disabled": "Preset numbers are not enabled for this call's group.",
+REASONS: Final[dict[str, str]] = {
+    "not_contracted": "Session transfer is not part of this account's contract.",
     "no_active_call": "There is no call that could be transferred.",
     "already_transferring": "This call is already being transferred.",
+    "unsupervised_external": "An external number can only be called with a consultation first.",
+    "supervised_group": "A consultation needs one agent; a group takes unsupervised transfers.",
+    "transfer_disabled": "Session transfer is not enabled for this call's group.",
+    "internal_disabled": "Transfer to agents and groups is not enabled for this call's group.",
+    "external_disabled": "External transfer is not enabled for this call's group.",
+    "manual_dial_disabled": "Typing a number is not enabled for this call's group.",
+    "presets_disabled": "Preset numbers are not enabled for this call's group.",
+    "unsupervised_disabled": "Unsupervised transfer is not enabled for this call's group.",
+    "conference_disabled": "Conferences are not enabled for this call's group.",
     "unknown_target": "There is no such target.",
     "not_in_group": "The target is not in any of your groups.",
     "self_transfer": "A call cannot be transferred to yourself.",
@@ -38,10 +46,35 @@ REASONS: Final = {
     "target_offline": "The target is not logged in or their phone cannot be reached.",
     "target_queue_full": "A transferred call is already waiting for this target.",
 }
+REASONS.update({code: text for code, text in numbers.MESSAGES.items() if code != "ok"})
+"""Every reason code there is, with its sentence."""
+
+RULES: Final[dict[tuple[Mode, TargetKind], tuple[str, ...] | str]] = {
+    # mode, kind of target: the features it needs, in the order they are looked at; or why never
+    (Mode.SUPERVISED, TargetKind.AGENT): ("internal_transfer",),
+    (Mode.SUPERVISED, TargetKind.GROUP): "supervised_group",
+    (Mode.SUPERVISED, TargetKind.NUMBER): ("external_transfer", "manual_dial"),
+    (Mode.SUPERVISED, TargetKind.PRESET): ("external_transfer", "presets"),
+    (Mode.UNSUPERVISED, TargetKind.AGENT): ("internal_transfer", "unsupervised_transfer"),
+    (Mode.UNSUPERVISED, TargetKind.GROUP): ("internal_transfer", "unsupervised_transfer"),
+    (Mode.UNSUPERVISED, TargetKind.NUMBER): "unsupervised_external",
+    (Mode.UNSUPERVISED, TargetKind.PRESET): "unsupervised_external",
+}
+
+_DISABLED: Final = {
+    "session_transfer": "transfer_disabled",
+    "internal_transfer": "internal_disabled",
+    "external_transfer": "external_disabled",
+    "manual_dial": "manual_dial_disabled",
+    "presets": "presets_disabled",
+    "unsupervised_transfer": "unsupervised_disabled",
+    "conference": "conference_disabled",
+}
 
 
-def refused(reason: str, message: str = "") -> Refused:
-    return Refused(reason, message or REASONS[reason])
+def refused(reason: str, message: str = "", setting: str = "") -> Refused:
+    """A refusal with the sentence that belongs to its reason, unless a better one is given."""
+    return Refused(reason, message or REASONS[reason], setting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,62 +84,112 @@ class Facts:
     call_found: bool
     call_in_transfer: bool
     group: Group | None
-    """The call's group, whose settings apply."""
+    """The call's group; without a call, the agent's first."""
     slot_taken: bool
     """A transferred call waits for the target, or is on its way to them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
-    """A transfer that may happen: the queue to enter, and what may follow from it."""
-
-    group: Group
-    queue: str
-    may_detach: bool
-    """It may go on without agent 1, as an unsupervised transfer to the same target."""
-
-
 def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World) -> Allow:
     """Allow the request or raise `Refused` with the first reason that speaks against it."""
-    if not facts.call_found or facts.group is None:
+    group = facts.group
+    if group is not None and not group.features.contracted:
+        raise refused("not_contracted", setting=group.features.origins.get("contracted", ""))
+    if not facts.call_found or group is None:
         raise refused("no_active_call")
     if facts.call_in_transfer:
         raise refused("already_transferring")
-    _check_mode(request)
-    if request.target.kind is TargetKind.GROUP:
-        group = world.groups.get(request.target.value)
-        if group is None:
-            raise refused("unknown_target", f"There is no agent group {request.target.value!r}.")
-        return Allow(facts.group, group.queue, may_detach=True)
-    target = _target_agent(request, agents)
-    if facts.slot_taken:
-        raise refused("target_queue_full")
-    return Allow(facts.group, personal_queue(target.id), may_detach=True)
+    setting = _check_rules(request.mode, request.target.kind, group.features)
+    match request.target.kind:
+        case TargetKind.AGENT:
+            target = _target_agent(request, agents)
+            if facts.slot_taken:
+                raise refused("target_queue_full")
+            may_detach = group.features.allows("unsupervised_transfer")
+            return Allow(
+                group,
+                queue=personal_queue(target.id),
+                agent=target.id,
+                may_detach=may_detach,
+                setting=setting,
+            )
+        case TargetKind.GROUP:
+            wanted = world.groups.get(request.target.value)
+            if wanted is None:
+                message = f"There is no agent group {request.target.value!r}."
+                raise refused("unknown_target", message)
+            return Allow(group, queue=wanted.queue, may_detach=True, setting=setting)
+        case TargetKind.PRESET:
+            typed = _preset_number(request, agents, world)
+        case TargetKind.NUMBER:
+            typed = request.target.value
+    checked = check_number(typed, request.agent, group.features, world)
+    if not checked.allowed or checked.e164 is None:
+        raise refused(checked.reason)
+    return Allow(group, number=checked.e164, setting=setting)
 
 
-def _check_mode(request: TransferRequest) -> None:
-    external = request.target.kind in (TargetKind.NUMBER, TargetKind.PRESET)
-    if external and request.mode is Mode.UNSUPERVISED:
-        raise refused("unsupervised_external")
-    if request.target.kind is TargetKind.GROUP and request.mode is Mode.SUPERVISED:
-        raise refused("supervised_group")
-    if request.target.kind is TargetKind.NUMBER:
-        raise refused("external_disabled")
-    if request.target.kind is TargetKind.PRESET:
-        raise refused("external_disabled")
+def check_number(
+    typed: str, agent_id: str, features: Features, world: World
+) -> numbers.NumberCheck:
+    """The number rules with the settings of a group, as seen from an agent's country."""
+    configured = world.agents.get(agent_id)
+    country = configured.country if configured is not None else None
+    if country is None and features.country is None:
+        # Without a country nothing is "the same country"; start-up insists on one where
+        # external transfer is on, so this is a group that cannot dial out anyway.
+        return numbers.NumberCheck(allowed=False, reason="country_mismatch")
+    return numbers.check(
+        typed,
+        agent_country=country,
+        client_country=features.country,
+        toll_free_service=features.allows("toll_free_service"),
+        toll_service=features.allows("toll_service"),
+        strict_landline=features.strict_landline,
+    )
+
+
+def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:
+    """Whether an agent may do this at all: what is not permitted is not shown to them."""
+    try:
+        _check_rules(mode, kind, features)
+    except Refused:
+        return False
+    return features.contracted
+
+
+def _check_rules(mode: Mode, kind: TargetKind, features: Features) -> str:
+    """Raise what speaks against it; where the last setting that mattered came from."""
+    rule = RULES[mode, kind]
+    if isinstance(rule, str):
+        raise refused(rule)
+    for name in ("session_transfer", *rule):
+        if not getattr(features, name):
+            raise refused(_DISABLED[name], setting=features.origins.get(name, ""))
+    return features.origins.get(rule[-1], "")
+
+
+def _preset_number(request: TransferRequest, agents: Agents, world: World) -> str:
+    """The preset's number; an agent is offered those of groups other than their own."""
+    preset = world.presets.get(request.target.value)
+    if preset is None or preset.group in agents.groups_of(request.agent):
+        raise refused("unknown_target", f"There is no preset {request.target.value!r} for you.")
+    return preset.number
 
 
 def _target_agent(request: TransferRequest, agents: Agents) -> Agent:
     target = agents.by_id.get(request.target.value)
     if target is None:
         raise refused("unknown_target", f"There is no agent {request.target.value!r}.")
-    shared = set(agents.groups_of(target.id)) & set(agents.groups_of(request.agent))
     if target.id == request.agent:
         raise refused("self_transfer")
-    if not shared:
+    if not set(agents.groups_of(target.id)) & set(agents.groups_of(request.agent)):
         raise refused("not_in_group")
     if target.state is AgentState.OFFLINE:
         raise refused("target_offline")
     if target.paused:
         raise refused("target_not_ready")
     return target
+
+
+def is_external(target: Target) -> bool:
+    return target.kind in (TargetKind.NUMBER, TargetKind.PRESET)

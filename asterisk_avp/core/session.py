@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.effects import Destination
 from asterisk_avp.core.model import Mode, Target, TargetKind, TransferState
 
@@ -99,15 +100,11 @@ class Session:
     """The consult leg: the half of the Local channel that is in Stasis (``;1``)."""
     leg_other: str
     """The id of its other half (``;2``), which waits in the target's queue."""
-    queue_of_target: str
-    """Where the target's calls wait: a personal queue, or a group's queue."""
-    queue_of_group: str
-    """The queue of the call's group, where a call goes that can go nowhere else."""
+    allow: Allow
+    """Policy's word at the time of asking: where to, and whether without agent 1."""
     transferor_location: str
     """Agent 1's member interface without its technology, as app_queue names a dialled member."""
     max_hold_seconds: int
-    may_detach: bool
-    """Policy's word, at the time of asking, on going on without agent 1 (unsupervised)."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the dialplan needs to know of this transfer, set on the caller's channel."""
     notes: str = ""
@@ -129,15 +126,23 @@ class Session:
         return f"avp-{self.id}-consult"
 
     @property
+    def may_detach(self) -> bool:
+        """Whether it may go on without agent 1 (unsupervised)."""
+        return self.allow.may_detach
+
+    @property
     def group_after(self) -> str:
         """The group whose call it is once the target has it: the target group, if it is one."""
         return self.target.value if self.target.kind is TargetKind.GROUP else self.group
 
     @property
     def target_destination(self) -> Destination:
-        if self.target.kind is TargetKind.AGENT:
-            return Destination("avp-agent-queue", self.target.value)
-        return Destination("avp-group-queue", self.queue_of_target)
+        """Where the dialplan takes a caller who goes on alone; never outside."""
+        if self.allow.agent is not None:
+            return Destination("avp-agent-queue", self.allow.agent)
+        if self.allow.queue is None:
+            raise ValueError("an external number cannot be a queue")
+        return Destination("avp-group-queue", self.allow.queue)
 
     def with_presence(self, party: str, presence: Presence) -> Session:
         """The same session with one party ("transferor", "caller", "leg") seen elsewhere."""

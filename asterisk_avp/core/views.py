@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from asterisk_avp.core import policy
 from asterisk_avp.core.agents import Agent
 from asterisk_avp.core.calls import Call
-from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.features import SWITCHES, Features
+from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
     AgentState,
     AgentView,
     CallView,
+    Mode,
     PartyView,
     TargetAgent,
     TargetGroup,
+    TargetKind,
     TargetsView,
     TransferView,
 )
 from asterisk_avp.core.register import Record
 from asterisk_avp.core.session import REPORTED, Presence, Session, State
-
-PERMISSIONS = ("session_transfer", "internal_transfer", "unsupervised_transfer")
-"""What every agent may do until policy settings say otherwise."""
 
 
 def agent_view(hub: Hub, agent: Agent) -> AgentView:
@@ -55,13 +56,35 @@ def transfer_view(record: Record) -> TransferView:
 
 
 def targets_view(hub: Hub, agent_id: str) -> TargetsView:
-    """My Agent Groups with colleagues, and Agent Groups, which take unsupervised transfers."""
+    """The three lists, with what the settings of the call's group permit and nothing else.
+
+    My Agent Groups has the colleagues; Agent Groups takes unsupervised transfers; External
+    Presets are those of groups other than the agent's own.
+    """
     mine = hub.agents.groups_of(agent_id)
+    group = hub.group_of_call(agent_id, hub.call_of(agent_id), CallFacts())
+    features = group.features if group is not None else Features(contracted=False)
+
+    def may(kind: TargetKind, *modes: Mode) -> bool:
+        return any(policy.permitted(features, mode, kind) for mode in modes)
+
+    agents = may(TargetKind.AGENT, Mode.SUPERVISED, Mode.UNSUPERVISED)
+    groups = may(TargetKind.GROUP, Mode.UNSUPERVISED)
+    presets = may(TargetKind.PRESET, Mode.SUPERVISED)
     return TargetsView(
-        permissions=PERMISSIONS,
-        my_agent_groups=tuple(_target_group(hub, group, agent_id) for group in mine),
+        permissions=tuple(name for name in SWITCHES if features.allows(name)),
+        my_agent_groups=tuple(
+            _target_group(hub, name, agent_id) for name in mine if agents or groups
+        ),
         agent_groups=tuple(
-            _target_group(hub, group, agent_id, with_agents=False) for group in hub.world.groups
+            _target_group(hub, name, agent_id, with_agents=False)
+            for name in hub.world.groups
+            if groups
+        ),
+        external_presets=tuple(
+            {"id": preset.id, "name": preset.name, "group": preset.group}
+            for preset in hub.world.presets.values()
+            if presets and preset.group not in mine
         ),
     )
 

@@ -17,8 +17,10 @@ from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core import effects as fx
 from asterisk_avp.core import events as ev
+from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.errors import AsteriskUnavailable
 from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.model import Group
 
 NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}
 
@@ -98,6 +100,7 @@ async def test_bridge_is_by_name_and_in_order() -> None:
                 "MemberName": "Ann",
                 "Paused": "true",
                 "Penalty": "0",
+                "Wrapuptime": "0",
             },
         ),
         (
@@ -205,7 +208,8 @@ async def running_ari(server: AriServer) -> AsyncIterator[AriPerformer]:
         await client.close()
 
 
-LEG = fx.DialLeg("leg", "leg-queue", "Local/1@x", "u1", '"Alice" <1001>', {"AVP_LEG": "consult"})
+ALLOW = Allow(Group("sales", "sales", "Sales"), queue="avp-agent-1002", agent="1002")
+LEG = fx.DialLeg("leg", "leg-queue", ALLOW, "u1", '"Alice" <1001>', {"AVP_LEG": "consult"})
 
 
 @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ async def test_the_leg_is_dialled_with_ids_of_ours() -> None:
         (asked,) = server.asked
     sent = {**asked.query, **(asked.body or {})}
     assert asked.path.startswith("/channels")
-    assert sent["endpoint"] == "Local/1@x"
+    assert sent["endpoint"] == "Local/1002@avp-agent-queue"
     assert sent["app"] == "asterisk_avp"
     assert sent["originator"] == "u1"
     assert sent["otherChannelId"] == "leg-queue"

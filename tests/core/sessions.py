@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from asterisk_avp.core.model import Mode, Target, TargetKind
+from asterisk_avp.core.allow import Allow
+from asterisk_avp.core.model import Group, Mode, Target, TargetKind
 from asterisk_avp.core.session import Party, Presence, Session, State
+
+SALES = Group("sales", "sales", "Sales")
 
 IN, OUT, GONE = Presence.PRESENT, Presence.EXPECTED, Presence.GONE
 
@@ -36,6 +39,7 @@ def session(
     caller: Presence | None = None,
     leg: Presence | None = None,
     target: Target | None = None,
+    may_detach: bool = True,
     **changes: object,
 ) -> Session:
     """A supervised session to agent 1002 in ``state``; the parties can be put elsewhere."""
@@ -50,11 +54,9 @@ def session(
         caller=Party("chan-caller", "5550100", presence=caller or where[1]),
         leg=Party("avp-t1-leg", presence=leg or where[2]),
         leg_other="avp-t1-leg-queue",
-        queue_of_target="avp-agent-1002",
-        queue_of_group="sales",
+        allow=Allow(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
         transferor_location="1001",
         max_hold_seconds=8,
-        may_detach=True,
         variables={"AVP_HOLD_ACTION": "hangup"},
         state=state,
     )

@@ -63,7 +63,7 @@ def test_a_refusal_does_nothing() -> None:
         (member("1002", paused=True), "target_not_ready"),
         (member("1002", status=2, paused=True), "target_not_ready"),
         (member("1002", status=5), "target_offline"),
-        (ev.MemberRemoved("sales", "PJSIP/1002", NOW), "not_in_group"),
+        (ev.MemberRemoved("sales", "PJSIP/1002", NOW), "target_offline"),
         (ev.QueueJoined("avp-agent-1002", "u-other"), "target_queue_full"),
     ],
 )
@@ -170,15 +170,16 @@ def test_why_the_queue_gave_up(status: str, expected: str) -> None:
     assert (ended.state, ended.reason) == (State.FAILED, expected)
 
 
+@pytest.mark.parametrize("status", ["LEAVEEMPTY", "JOINEMPTY"])
 @pytest.mark.parametrize("paused", [True, False])
-def test_an_emptied_queue_is_told_apart(paused: bool) -> None:
+def test_an_emptied_queue_is_told_apart(paused: bool, status: str) -> None:
     made = hub()
     call(made)
     session, _ = made.request(request(mode=Mode.UNSUPERVISED), NO_FACTS, NOW)
     made.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
     change = member("1002", paused=True) if paused else ev.MemberRemoved("sales", "PJSIP/1002", NOW)
     made.fact(change, NOW)
-    made.fact(ev.QueueEnded("u-caller1", "LEAVEEMPTY"), NOW)
+    made.fact(ev.QueueEnded("u-caller1", status), NOW)
     expected = "target_not_ready" if paused else "target_offline"
     assert made.register.records[session.id].session.reason == expected
 
@@ -315,5 +316,5 @@ def test_the_leg_is_dialled_on_behalf_of_agent_1() -> None:
     made.fact(ev.StasisEntered("u-caller1"), NOW)
     outcome = made.fact(ev.StasisEntered("u-1001"), NOW)
     leg = next(effect for _, effect in outcome.effects if isinstance(effect, DialLeg))
-    assert leg.endpoint == "Local/1002@avp-agent-queue"
+    assert leg.allow.endpoint == "Local/1002@avp-agent-queue"
     assert leg.originator == "u-1001"

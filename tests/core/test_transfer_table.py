@@ -14,6 +14,7 @@ from asterisk_avp.core import effects as fx
 from asterisk_avp.core import transfer
 from asterisk_avp.core.events import Kind as K
 from asterisk_avp.core.events import SessionEvent
+from asterisk_avp.core.model import Mode
 from asterisk_avp.core.session import Intent, Session
 from asterisk_avp.core.session import State as S
 from tests.core.sessions import GONE, IN, session
@@ -57,8 +58,8 @@ def short(effect: fx.Effect) -> str:
             return f"no ringback {NAMES[channel]}"
         case fx.LeaveStasis(channel):
             return f"release {NAMES[channel]}"
-        case fx.DialLeg(channel, _, endpoint):
-            return f"dial {NAMES[channel]} {endpoint}"
+        case fx.DialLeg(channel, _, allow):
+            return f"dial {NAMES[channel]} {allow.endpoint}"
         case fx.SetTimer(seconds):
             return f"timer {seconds:g}"
         case fx.ClearTimer():
@@ -277,6 +278,15 @@ def test_why_a_leg_ended_is_reported(reason: str) -> None:
     kind = K.LEG_UNANSWERED if reason in ("rejected", "no_answer") else K.LEG_LEFT_QUEUE
     after = run(session(S.RINGING), SessionEvent(kind, reason), SessionEvent(K.BRIDGED))
     assert (after.state, after.reason) == (S.FAILED, reason)
+
+
+@pytest.mark.parametrize("kind", [K.REDIRECTED, K.OFFERED, K.DELIVERED, K.LEFT_QUEUE, K.CALLER_GONE])
+def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) -> None:
+    """AMI Hangup may reach a channel whose PBX has not started; app_queue would not notice."""
+    _, effects = transfer.step(
+        session(S.QUEUEING, mode=Mode.UNSUPERVISED), SessionEvent(kind, agent="1002")
+    )
+    assert not [effect for effect in effects if isinstance(effect, fx.HangUp)]
 
 
 def test_agent_hanging_up_while_it_rings_makes_it_unsupervised() -> None:

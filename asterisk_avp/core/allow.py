@@ -1,0 +1,35 @@
+"""The policy's permission, and the only thing a leg can be dialled from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asterisk_avp.core.model import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A transfer that may happen. Made by `policy.decide` and nowhere else.
+
+    Exactly one of ``queue`` and ``number`` is set.
+    """
+
+    group: Group
+    """The call's group, whose settings decided."""
+    queue: str | None = None
+    """The queue that the call, or the consult leg, enters: a personal one or a group's."""
+    agent: str | None = None
+    """The agent whose personal queue that is."""
+    number: str | None = None
+    """The external number, in E.164; canonical, never the text that was typed."""
+    may_detach: bool = False
+    """It may go on without agent 1, as an unsupervised transfer to the same target."""
+    setting: str = ""
+    """Where the setting that decided came from."""
+
+    @property
+    def endpoint(self) -> str:
+        """What ARI dials for a consult."""
+        if self.number is not None:
+            return f"Local/{self.number}@avp-external-leg"
+        return f"Local/{self.agent}@avp-agent-queue"

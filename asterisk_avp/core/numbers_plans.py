@@ -1,0 +1,286 @@
+"""Numbering plans: how digits can be read in a country, and what kind of line they are.
+
+The data is libphonenumber's; it is asked once a country and kept. `Plan` is the plan of one region
+(ISO 3166-1 code): several regions can share a calling code. `read` finds the one number that digits
+stand for when dialled in a region.
+
+*All readings.* Digits without ``+`` can mean a national number without or with its trunk prefix, a
+number after the region's international prefix, or one that starts with the country's own calling
+code. Every one of these is tried, and digits that give two different valid numbers give none:
+nobody but the person who typed them could tell. What libphonenumber's parser makes of the digits
+has to agree as well. It knows more than we want to, e.g. it drops carrier selection codes
+(``0 15 11...`` in Brazil), text relay (``18002`` in Britain) and the mark of a collect call (``90``
+in Brazil). With those, less would be dialled than was typed, so such digits have no reading here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import phonenumbers
+from phonenumbers import (
+    COUNTRY_CODE_TO_REGION_CODE,
+    NumberParseException,
+    PhoneMetadata,
+)
+from phonenumbers.phonemetadata import PhoneNumberDesc
+
+COUNTRIES: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""The regions that have a numbering plan, by ISO 3166-1 code (and XK, Kosovo)."""
+
+MIN_E164, MAX_E164 = 7, 15
+"""Digits of a number, with its calling code (ITU-T E.164 has no minimum; this is ours)."""
+
+# As libphonenumber asks: the dearest first. The last two are asked together, see line_type().
+_KINDS: Final = (
+    "premium_rate",
+    "toll_free",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
+_EMERGENCY_ANYWHERE: Final = frozenset({"112", "911"})
+_LONGEST_EMERGENCY: Final = 6
+
+
+class _Desc:
+    """One pattern of a plan with the lengths that it can have."""
+
+    __slots__ = ("lengths", "matches")
+
+    def __init__(self, desc: PhoneNumberDesc) -> None:
+        self.lengths = frozenset(desc.possible_length)
+        self.matches = re.compile(desc.national_number_pattern or r"(?!)").fullmatch
+
+    def __contains__(self, number: str) -> bool:
+        return (not self.lengths or len(number) in self.lengths) and bool(self.matches(number))
+
+
+class Plan:
+    """The numbering plan of a region, from libphonenumber's metadata."""
+
+    def __init__(self, region: str, metadata: PhoneMetadata) -> None:
+        self.region = region
+        self.calling_code = str(metadata.country_code)
+        self._any = _desc(metadata.general_desc)
+        kinds = ((name, _desc(getattr(metadata, name))) for name in _KINDS)
+        self._kinds = [(name, desc) for name, desc in kinds if desc is not None]
+        self._fixed = _desc(metadata.fixed_line)
+        self._mobile = _desc(metadata.mobile)
+        self._same = metadata.same_mobile_and_fixed_line_pattern
+        self.lengths = self._any.lengths if self._any else frozenset()
+        leading = metadata.leading_digits
+        self.leads = re.compile(leading).match if leading else None
+        idd = metadata.international_prefix
+        self._idd = re.compile(idd) if idd else None
+        parsing = metadata.national_prefix_for_parsing
+        self._parsing = re.compile(parsing) if parsing else None
+        self._rule = metadata.national_prefix_transform_rule
+        self.trunk = tuple(self._trunk_prefixes(metadata.national_prefix))
+        short = PhoneMetadata.short_metadata_for_region(region)
+        emergency = short.emergency.national_number_pattern if short and short.emergency else None
+        self.begins_emergency = re.compile(emergency or r"(?!)").match
+        self._emergency = re.compile(emergency or r"(?!)").fullmatch
+
+    def _trunk_prefixes(self, prefix: str | None) -> Iterator[str]:
+        """Trunk prefixes alone: no carrier's code in them, nor another service."""
+        if prefix:
+            yield prefix
+        if self._parsing:
+            for other in ("0", "8", "80"):
+                found = self._parsing.fullmatch(other)
+                if found and not any(found.groups()) and other != prefix:
+                    yield other
+
+    def line_type(self, number: str) -> str | None:
+        """The type of a national significant number, by libphonenumber's name; None: not valid."""
+        if self._any is None or number not in self._any:
+            return None
+        for name, desc in self._kinds:
+            if number in desc:
+                return name
+        mobile = self._mobile is not None and not self._same and number in self._mobile
+        if self._fixed is not None and number in self._fixed:
+            return "fixed_line_or_mobile" if mobile or self._same else "fixed_line"
+        return "mobile" if mobile else None
+
+    def national(self, digits: str) -> Iterator[str]:
+        """The national significant numbers that these digits can mean within the region."""
+        yield digits
+        for prefix in self.trunk:
+            if digits.startswith(prefix):
+                yield digits[len(prefix) :]
+        # A territory's own area code added to local digits, or Argentina's 15 of mobiles.
+        # Rules with two groups are about carriers.
+        if self._rule and self._parsing and self._parsing.groups == 1:
+            found = self._parsing.match(digits)
+            if found and found[1] is not None:
+                yield found.expand(self._rule) + digits[found.end() :]
+
+    def international(self, digits: str) -> Iterator[str]:
+        """What follows an international prefix; some regions have several that overlap."""
+        if self._idd and self._idd.match(digits):
+            for end in range(1, len(digits)):
+                if self._idd.fullmatch(digits, 0, end):
+                    yield digits[end:]
+
+    def is_emergency(self, digits: str) -> bool:
+        return digits in _EMERGENCY_ANYWHERE or bool(self._emergency(digits))
+
+
+def _desc(desc: PhoneNumberDesc | None) -> _Desc | None:
+    return _Desc(desc) if desc is not None and desc.national_number_pattern else None
+
+
+@cache
+def plan_of(region: str) -> Plan:
+    """Raises `ValueError` for what is not a region with a numbering plan."""
+    metadata = PhoneMetadata.metadata_for_region(region) if region in COUNTRIES else None
+    if metadata is None:
+        raise ValueError(f"{region!r} is not a country with a numbering plan (ISO 3166-1, e.g. GB)")
+    return Plan(region, metadata)
+
+
+@cache
+def _plans_of(calling_code: str) -> tuple[Plan, ...]:
+    """All that share a calling code, the main one first."""
+    regions = COUNTRY_CODE_TO_REGION_CODE.get(int(calling_code), ())
+    metadata = PhoneMetadata.metadata_for_nongeo_region(int(calling_code))
+    if metadata is not None:
+        return tuple(Plan(region, metadata) for region in regions)
+    return tuple(plan_of(region) for region in regions)
+
+
+@cache
+def _lengths_of(calling_code: str) -> frozenset[int]:
+    return frozenset().union(*(plan.lengths for plan in _plans_of(calling_code)))
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    e164: str
+    region: str
+    line_type: str
+
+
+def read(digits: str, agent: Plan) -> Number | None:
+    """The only valid number that these digits can mean, dialled in a region; else None."""
+    found: dict[str, Number] = {}
+    for code, national in _readings(digits, agent):
+        number = identify(code, national, agent)
+        if number is not None:
+            found[number.e164] = number
+    if len(found) != 1:
+        return None
+    (number,) = found.values()
+    return number if number.e164 == _parsed(digits, agent.region) else None
+
+
+def identify(code: str, national: str, agent: Plan) -> Number | None:
+    """A valid number as seen from a region: its own if it is valid there, else whose it is."""
+    size = len(national)
+    if size not in _lengths_of(code) or not MIN_E164 <= size + len(code) <= MAX_E164:
+        return None
+    if code == agent.calling_code:
+        line_type = agent.line_type(national)
+        if line_type is not None:
+            return Number(f"+{code}{national}", agent.region, line_type)
+    for plan in _plans_of(code):
+        if plan.leads and not plan.leads(national) and len(_plans_of(code)) > 1:
+            continue
+        line_type = plan.line_type(national)
+        if line_type is not None:
+            return Number(f"+{code}{national}", plan.region, line_type)
+        if plan.leads:
+            return None
+    return None
+
+
+def _readings(digits: str, agent: Plan) -> Iterator[tuple[str, str]]:
+    """Every (calling code, national significant number) that digits can mean, valid or not."""
+    if digits[0] == "+":
+        yield from _after_plus(digits[1:])
+        return
+    for national in agent.national(digits):
+        yield agent.calling_code, national
+    # Without trunk prefixes, what is a whole national number as it stands is just that.
+    if digits.startswith(agent.calling_code) and (agent.trunk or not agent.line_type(digits)):
+        yield from _after_plus(digits)
+    for rest in agent.international(digits):
+        yield from _after_plus(rest)
+
+
+def _after_plus(digits: str) -> Iterator[tuple[str, str]]:
+    """A calling code, perhaps the (0) of "+44 (0)20", and the rest."""
+    code = calling_code(digits)
+    if code is None:
+        return
+    national = digits[len(code) :]
+    yield code, national
+    if national[:1] == "0" and "0" in _plans_of(code)[0].trunk:
+        yield code, national[1:]
+
+
+def calling_code(digits: str) -> str | None:
+    """The calling code that digits begin with: one to three of them, none begins another."""
+    for size in (1, 2, 3):
+        if digits[:size].isdecimal() and int(digits[:size]) in COUNTRY_CODE_TO_REGION_CODE:
+            return digits[:size] if digits[0] != "0" else None
+    return None
+
+
+def _parsed(digits: str, region: str) -> str | None:
+    """How libphonenumber's parser reads digits."""
+    try:
+        number = phonenumbers.parse(digits, region)
+    except NumberParseException:
+        return None
+    return f"+{number.country_code}{phonenumbers.national_significant_number(number)}"
+
+
+def rings_emergency(digits: str, agent: Plan) -> bool:
+    """Whether digits that are no number could reach an emergency service.
+
+    That is: they begin with one of the region's, as a phone would dial it (in most countries more
+    digits change nothing), or they are one of the region's or of the country that they name, or
+    112 or 911, behind any prefix.
+    """
+    plain = digits.removeprefix("+")
+    if digits[0] != "+" and phonenumbers.connects_to_emergency_number(plain, agent.region):
+        return True
+    rests = {plain, plain.lstrip("0"), *agent.national(plain), *agent.international(plain)}
+    if any(agent.is_emergency(rest) for rest in rests):
+        return True
+    for rest in rests:
+        code = calling_code(rest)
+        if code is None:
+            continue
+        national = rest[len(code) :]
+        for plan in _plans_of(code):
+            if plan.is_emergency(national) or plan.is_emergency(national.lstrip("0")):
+                return True
+    return False
+
+
+def dials_emergency(digits: str, number: Number, agent: Plan) -> bool:
+    """Whether digits that are a number are an emergency number too.
+
+    Where numbers have a trunk prefix and none was typed, 112345678 can be the number 0112345678
+    or the 112 and a slip of the finger.
+    """
+    code = calling_code(number.e164[1:]) or ""
+    national = number.e164[1 + len(code) :]
+    if len(national) <= _LONGEST_EMERGENCY:
+        return any(plan.is_emergency(national) for plan in (agent, *_plans_of(code)))
+    typed_bare = bool(agent.trunk) and digits in (national, code + national)
+    if not typed_bare or not agent.begins_emergency(digits):
+        return False
+    # In a few countries (Brazil) more digits do change it.
+    return phonenumbers.connects_to_emergency_number(digits, agent.region)
