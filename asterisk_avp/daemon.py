@@ -53,6 +53,7 @@ log = structlog.get_logger(__name__)
 
 _SUBSCRIBER_BACKLOG = 1000
 _RESYNC_RETRY_SECONDS = 1.0
+_SETTLE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 60.0
 _DRAIN_POLL_SECONDS = 0.1
 
@@ -66,6 +67,7 @@ class Daemon:
             settings.world(),
             new_id=lambda: secrets.token_hex(6),
             ring_seconds=settings.session.ring_seconds,
+            ring_outside_seconds=settings.session.ring_outside_seconds,
         )
         self._ami = AmiClient(
             settings.ami.host,
@@ -199,6 +201,10 @@ class Daemon:
         self._carry_out(self._hub.sync_finished(time.time()))
         for channel in in_stasis & self._hub.awaited_in_stasis():
             self._feed(ev.StasisEntered(channel))
+        # What the new picture led to comes first: ending sessions clear away after themselves, and
+        # the personal queues follow the agents before new transfers are taken.
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=_SETTLE_SECONDS)
         await self._ari_performer.reap(
             lambda channel: self._hub.register.role_of(channel) is not None
         )

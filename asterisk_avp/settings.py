@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from asterisk_avp.core.features import Features, Level, MaxHoldAction, resolve
+from asterisk_avp.core.features import Features, Level, MaxHoldAction, ShownNumber, resolve
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
 from asterisk_avp.settings_types import (
@@ -32,6 +32,7 @@ from asterisk_avp.settings_types import (
     Host,
     Interface,
     Name,
+    PhoneNumber,
     Port,
     QueueName,
     Seconds,
@@ -91,6 +92,8 @@ class SessionSettings(_Section):
 
     ring_seconds: Annotated[int, Field(ge=1, le=600)] = 15
     """How long a personal queue rings its agent before it tries again."""
+    ring_outside_seconds: Annotated[int, Field(ge=1, le=600)] = 45
+    """How long an external number may ring."""
     drain_seconds: Seconds = 10.0
     """How long a stopping daemon waits for transfers that are under way."""
     keep_ended_seconds: Seconds = 600.0
@@ -125,6 +128,8 @@ class AccountSettings(PolicySettings):
     name: Name | None = None
     contracted: bool | None = None
     country: Country | None = None
+    caller_id: PhoneNumber | None = None
+    external_caller_id: ShownNumber | None = None
 
 
 class GroupSettings(PolicySettings):
@@ -277,7 +282,7 @@ class Settings(BaseSettings):
     def _level(self, said: PolicySettings, *section: str) -> Level:
         names = [*PolicySettings.model_fields]
         if isinstance(said, AccountSettings):
-            names += ["contracted", "country"]
+            names += ["contracted", "country", "caller_id", "external_caller_id"]
         values = {name: getattr(said, name) for name in names}
         explicit = {name: value for name, value in values.items() if value is not None}
         return Level(explicit, {name: self._name((*section, name)) for name in explicit})

@@ -19,6 +19,7 @@ _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _SECTION_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9][A-Za-z0-9._@/+-]{0,99}")
 _EXTENSION = re.compile(r"[A-Za-z0-9*#+._-]{1,40}")
+_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_%-]{1,253}")
 
 
@@ -103,3 +104,5 @@ AriUrl = Annotated[str, AfterValidator(_ari_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 SectionIdList = Annotated[tuple[SectionId, ...], CommaList]
+
+PhoneNumber = Annotated[str, _matching(_PHONE_NUMBER, "a number in E.164, such as +12025550100")]

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 Report = Callable[[SessionEvent], None]
 
+_DONE_ALREADY = ("Already there", "Not there", "Interface not found")
+"""Answers to a change of membership that another change in quick succession has overtaken."""
+
 
 class AmiPerformer:
     """``name_of`` gives a channel's name for its id (see `Calls.name_of`)."""
@@ -163,6 +166,7 @@ class AmiPerformer:
                 "MemberName": effect.member_name,
                 "Paused": "true" if effect.paused else "false",
                 "Penalty": "0",
+                "Wrapuptime": str(effect.wrapup_seconds),
             }
         elif isinstance(effect, RemoveMember):
             action = "QueueRemove"
@@ -171,7 +175,13 @@ class AmiPerformer:
             headers["Paused"] = "true" if effect.paused else "false"
         try:
             await self._client.action(action, headers)
-        except AvpError as error:
+        except AsteriskUnavailable as error:
+            # The resync on the next connection follows up.
+            log.warning("ami_unavailable", action=action, error=str(error))
+        except AmiError as error:
+            if error.message.endswith(_DONE_ALREADY):
+                log.debug("ami_skipped", action=action, error=str(error))
+                return
             log.error(  # noqa: TRY400 - the message says it all; a traceback would hide the hint
                 "personal_queue_not_followed",
                 queue=effect.queue,

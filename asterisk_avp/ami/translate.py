@@ -109,6 +109,12 @@ def _agent_connect(event: Event, now: float) -> ev.Fact | None:
     return ev.AgentConnected(event["Queue"], event["Uniqueid"], event["Interface"])
 
 
+def _dial(event: Event, now: float) -> ev.Fact | None:
+    # Without a dialling channel it is an originate, which ARI reports on.
+    channel = event.get("Uniqueid")
+    return ev.DialProgress(channel, event.get("DialStatus", "")) if channel else None
+
+
 def _user_event(event: Event, now: float) -> ev.Fact | None:
     if event.get("UserEvent") != QUEUE_ENDED:
         return None
@@ -137,6 +143,8 @@ _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
     "AgentCalled": _agent_called,
     "AgentRingNoAnswer": _agent_no_answer,
     "AgentConnect": _agent_connect,
+    "DialState": _dial,
+    "DialEnd": _dial,
     "UserEvent": _user_event,
 }
 

@@ -25,6 +25,8 @@ from asterisk_avp.core.events import Kind, SessionEvent
 
 log = structlog.get_logger(__name__)
 
+_NO_TIMEOUT = -1
+
 _OURS = "avp-"
 """What the ids of our bridges and legs begin with."""
 
@@ -105,6 +107,8 @@ class AriPerformer:
                 originator=effect.originator,
                 caller_id=effect.caller_id,
                 variables=effect.variables,
+                # Without one ARI gives up after 30 s, which a queue's wait may well exceed.
+                timeout_seconds=effect.timeout_seconds or _NO_TIMEOUT,
             )
         except AriError as error:
             log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))

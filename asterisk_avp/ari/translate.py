@@ -7,8 +7,12 @@ from typing import Any
 
 from asterisk_avp.core import events as ev
 
-EVENT_TYPES = ("StasisStart", "StasisEnd", "ChannelDestroyed", "ApplicationReplaced")
-"""What we ask Asterisk to send; everything else is filtered out over there."""
+EVENT_TYPES = ("StasisStart", "StasisEnd", "ApplicationReplaced")
+"""What we ask Asterisk to send; everything else is filtered out over there.
+
+Not ChannelDestroyed: the ends of channels come by AMI, in order with what app_queue and our
+dialplan said of them before. From here they would overtake it.
+"""
 
 
 def translate(event: Mapping[str, Any]) -> ev.Fact | None:
@@ -22,7 +26,5 @@ def translate(event: Mapping[str, Any]) -> ev.Fact | None:
             return ev.StasisEntered(identifier)
         case "StasisEnd":
             return ev.StasisLeft(identifier)
-        case "ChannelDestroyed":
-            return ev.ChannelGone(identifier)
         case _:
             return None

@@ -23,6 +23,7 @@ from asterisk_avp.core.effects import (
     StopMusic,
     StopRingback,
 )
+from asterisk_avp.core.features import ShownNumber
 from asterisk_avp.core.model import Mode, TargetKind
 from asterisk_avp.core.session import Presence, Session
 
@@ -104,7 +105,6 @@ def seat_transferor(session: Session) -> Effects:
 
 
 def dial_target(session: Session) -> Effects:
-    caller_id = session.variables.get("AVP_TRANSFEROR_NAME", session.agent)
     return (
         StartMusic(session.transferor.channel),
         DialLeg(
@@ -112,15 +112,29 @@ def dial_target(session: Session) -> Effects:
             other_channel=session.leg_other,
             allow=session.allow,
             originator=session.transferor.channel,
-            caller_id=f'"{caller_id}" <{session.agent}>',
+            caller_id=f'"{session.transferor.name}" <{session.agent}>',
             variables={
                 "AVP_LEG": "consult",
                 "AVP_TRANSFER": session.id,
                 "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
                 "AVP_GROUP": session.group,
+                **_shown_outside(session),
             },
+            timeout_seconds=session.ring_outside_seconds if session.external else None,
         ),
     )
+
+
+def _shown_outside(session: Session) -> dict[str, str]:
+    """What an external target's display shows, and who passed the call on (SIP Diversion)."""
+    if not session.external:
+        return {}
+    features = session.allow.group.features
+    account = features.caller_id or ""
+    shown = account
+    if features.external_caller_id is ShownNumber.CALLER:
+        shown = session.caller.number or account
+    return {"AVP_CALLER_ID": shown, "AVP_DIVERTED_BY": account}
 
 
 def ringback(session: Session) -> Effects:

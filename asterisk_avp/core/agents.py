@@ -5,8 +5,11 @@ is taken from all of them: logged in if in any, on a break if paused in all.
 
 After-call work. app_queue refuses a member until ``lastcall + wrapuptime`` in whole seconds of
 its own clock, where the wrap-up is that of the queue of the *last* call (app_queue.c,
-``can_ring_entry``), so that is when ACW ends here too. It follows that our clock and Asterisk's
-must agree.
+``can_ring_entry``), so that is when ACW ends here too. Which queue that was AgentConnect tells,
+and ``InCall`` while the call lasts; the end of the call is told for every queue of the agent, in
+no useful order. A queue with a longer wrap-up of its own waits that long as well before it offers
+a call (``is_member_available``); the agent counts as available meanwhile, as the others may ring.
+It follows that our clock and Asterisk's must agree.
 """
 
 from __future__ import annotations
@@ -40,8 +43,14 @@ class Agent:
     """Membership in the agent's own personal queue."""
     waiting: set[str] = field(default_factory=set)
     """Channels that wait in the personal queue."""
+    left: set[str] = field(default_factory=set)
+    """Group queues the agent was a member of when last a member of any."""
     acw_until: float = 0.0
     last_call: float = 0.0
+    last_queue: str = ""
+    """The queue that delivered the call that ended at ``last_call``; empty: not known."""
+    call_queue: str = ""
+    """The queue that delivered the call that goes on."""
     state: AgentState = AgentState.OFFLINE
     since: float = 0.0
     mirror_pending: frozenset[Effect] = frozenset()
@@ -57,6 +66,11 @@ class Agent:
         for member in self.memberships.values():
             found |= {member.interface, member.state_interface or member.interface}
         return found
+
+    def membership(self, queue: str) -> MemberSeen | None:
+        if self.personal is not None and self.personal.queue == queue:
+            return self.personal
+        return self.memberships.get(queue)
 
     def state_at(self, now: float) -> AgentState:
         members = list(self.memberships.values())
@@ -106,6 +120,8 @@ class Agents:
         if agent is None:
             return None
         if owner is None:
+            if not agent.memberships:
+                agent.left.clear()
             agent.memberships[seen.queue] = seen
             for interface in {seen.interface, seen.state_interface} - {""}:
                 self._by_resource[resource_of_interface(interface)] = agent.id
@@ -116,11 +132,14 @@ class Agents:
 
     def member_removed(self, queue: str, interface: str) -> Agent | None:
         owner = agent_of_personal_queue(queue)
+        if owner is None and queue not in self._queue_group:
+            return None
         agent = self._agent(interface, owner)
         if agent is None:
             return None
         if owner is None:
-            agent.memberships.pop(queue, None)
+            if agent.memberships.pop(queue, None) is not None:
+                agent.left.add(queue)
         elif agent.personal is not None and agent.personal.interface == interface:
             agent.personal = None
         return agent
@@ -137,17 +156,27 @@ class Agents:
             agent.waiting.discard(channel)
         return agent
 
+    def connected(self, queue: str, interface: str) -> Agent | None:
+        """app_queue gave the agent a call."""
+        agent = self.by_id.get(
+            agent_of_personal_queue(queue)
+            or self._by_interface.get(interface)
+            or agent_id_of_interface(interface)
+            or ""
+        )
+        if agent is not None:
+            agent.call_queue = queue
+        return agent
+
     def clear(self) -> None:
         """Forget what Asterisk said, before a resync; the configuration stays."""
         for agent in self.by_id.values():
+            agent.left |= agent.memberships.keys()
             agent.memberships.clear()
             agent.personal = None
             agent.waiting.clear()
 
     # --- answers -----------------------------------------------------------------------------
-
-    def of_interface(self, interface: str) -> Agent | None:
-        return self._agent(interface, None)
 
     def of_channel(self, name: str) -> Agent | None:
         """Whose phone a channel is, by its name."""
@@ -156,13 +185,14 @@ class Agents:
     def groups_of(self, agent_id: str) -> tuple[str, ...]:
         """The agent's groups in the order of the configuration: by membership, else configured.
 
-        A logged-out agent still belongs to the groups the configuration names, so that what
-        they may do and who may transfer to them does not change with a log-out.
+        A logged-out agent still belongs to the groups the configuration names and to those they
+        logged out of, so that what they may do and who may transfer to them does not change with
+        a log-out.
         """
         agent = self.by_id.get(agent_id)
         member_of = set()
         if agent is not None:
-            member_of = {self._queue_group[queue] for queue in agent.memberships}
+            member_of = {self._queue_group[queue] for queue in agent.memberships or agent.left}
         configured = self.world.agents.get(agent_id)
         if configured is not None:
             member_of |= set(configured.groups)
@@ -211,7 +241,7 @@ class Agents:
         again.
         """
         wanted = self._wanted_personal(agent)
-        effects = tuple(_difference(agent.personal, wanted, personal_queue(agent.id)))
+        effects = tuple(_difference(agent, wanted))
         fresh = frozenset(effects)
         if fresh == agent.mirror_pending:
             return ()
@@ -234,7 +264,19 @@ class Agents:
             for group in self.world.groups.values()
             if group.queue in agent.memberships
         )
-        return replace(first, queue=personal_queue(agent.id), paused=agent.paused)
+        return replace(
+            first,
+            queue=personal_queue(agent.id),
+            paused=agent.paused,
+            wrapup_seconds=self._wanted_wrapup(agent),
+        )
+
+    def _wanted_wrapup(self, agent: Agent) -> int:
+        """A member's own wrap-up wins over the queue's, so the personal one must not be shorter."""
+        members = agent.memberships.values()
+        if not any(member.wrapup_seconds for member in members):
+            return 0
+        return max(self._wrapup_seconds(agent, member) for member in members)
 
     def _agent(self, interface: str, owner: str | None) -> Agent | None:
         agent_id = owner or self._by_interface.get(interface)
@@ -247,10 +289,17 @@ class Agents:
         return agent
 
     def _note_last_call(self, agent: Agent, seen: MemberSeen) -> None:
-        if seen.last_call <= agent.last_call:
+        if seen.in_call:
+            agent.call_queue = seen.queue
+        if not seen.last_call or seen.last_call < agent.last_call:
             return
-        agent.last_call = seen.last_call
-        agent.acw_until = seen.last_call + self._wrapup_seconds(agent, seen)
+        if seen.last_call > agent.last_call:
+            agent.last_call = seen.last_call
+            agent.last_queue, agent.call_queue = agent.call_queue, ""
+            agent.acw_until = 0.0
+        counts = agent.membership(agent.last_queue) or seen  # not known: the longest
+        acw_until = seen.last_call + self._wrapup_seconds(agent, counts)
+        agent.acw_until = max(agent.acw_until, acw_until)
 
     def _wrapup_seconds(self, agent: Agent, seen: MemberSeen) -> int:
         if seen.wrapup_seconds:
@@ -266,18 +315,32 @@ def longest_acw(world: World, groups: tuple[str, ...]) -> int:
     return max((world.groups[group].acw_seconds for group in groups), default=0)
 
 
-def _difference(
-    actual: MemberSeen | None, wanted: MemberSeen | None, queue: str
-) -> Iterator[Effect]:
-    if actual is not None and (wanted is None or actual.interface != wanted.interface):
+def _difference(agent: Agent, wanted: MemberSeen | None) -> Iterator[Effect]:
+    queue, actual = personal_queue(agent.id), agent.personal
+    if actual is not None and (wanted is None or _another(actual, wanted, agent)):
         yield RemoveMember(queue, actual.interface)
         actual = None
     if wanted is None:
         return
     if actual is None:
-        yield AddMember(queue, wanted.interface, wanted.state_interface, wanted.name, wanted.paused)
+        yield AddMember(
+            queue,
+            wanted.interface,
+            wanted.state_interface,
+            wanted.name,
+            wanted.paused,
+            wanted.wrapup_seconds,
+        )
     elif actual.paused != wanted.paused:
         yield PauseMember(queue, wanted.interface, wanted.paused)
+
+
+def _another(actual: MemberSeen, wanted: MemberSeen, agent: Agent) -> bool:
+    """Whether the member must be taken out and put in again to become the one that is wanted."""
+    if actual.interface != wanted.interface:
+        return True
+    # AMI cannot change a member's wrap-up; a call that waits would be thrown out of the queue.
+    return actual.wrapup_seconds != wanted.wrapup_seconds and not agent.waiting
 
 
 def by_group(agents: Agents, world: World) -> Mapping[str, tuple[Agent, ...]]:

@@ -137,8 +137,7 @@ class Calls:
         found = [
             self._call(channel, peer)
             for channel in self._channels_of(resources)
-            if (peer := self._peer(channel)) is not None
-            and resource_of(peer.name) not in resources
+            if (peer := self._peer(channel)) is not None and resource_of(peer.name) not in resources
         ]
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
 

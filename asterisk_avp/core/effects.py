@@ -95,6 +95,8 @@ class DialLeg(AriEffect):
     originator: str
     caller_id: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: int | None = None
+    """How long it may ring; None: the queue it enters decides."""
 
 
 # --- AMI -------------------------------------------------------------------------------------

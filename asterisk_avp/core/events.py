@@ -176,6 +176,18 @@ class AgentConnected(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class DialProgress(Fact):
+    """Dial() on ``channel`` got on (DialState) or ended (DialEnd), with its DIALSTATUS.
+
+    An administrator's context may try one trunk after the other, so an end of one attempt is
+    not the end of the leg.
+    """
+
+    channel: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueEnded(Fact):
     """Our dialplan says that Queue() gave up, and with which QUEUESTATUS."""
 

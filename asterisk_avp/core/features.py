@@ -24,6 +24,13 @@ class MaxHoldAction(StrEnum):
     GROUP = "group"
 
 
+class ShownNumber(StrEnum):
+    """Whose number an external target sees; trunks often carry no number but the account's."""
+
+    ACCOUNT = "account"
+    CALLER = "caller"
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """The effective settings of one agent group."""
@@ -43,6 +50,9 @@ class Features:
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
     country: str | None = None
     """The client's country (ISO 3166-1 alpha-2): that of the account."""
+    caller_id: str | None = None
+    """The account's own number, shown to external targets and named as who diverts the call."""
+    external_caller_id: ShownNumber = ShownNumber.ACCOUNT
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Where each value came from: the variable (or file) that set it, or ``default``."""
 

@@ -38,6 +38,15 @@ QUEUE_REASONS: Mapping[str, str] = {
 }
 """QUEUESTATUS (app_queue.c, ``queue_results``) as ended_reason."""
 
+DIAL_REASONS: Mapping[str, str] = {
+    "BUSY": "target_busy",
+    "CONGESTION": "target_congested",
+    "CHANUNAVAIL": "target_unreachable",
+    "NOANSWER": "no_answer",
+    "CANCEL": "no_answer",
+}
+"""DIALSTATUS of the last attempt to reach an external number, as ended_reason."""
+
 REJECT_SECONDS = 1.0
 """A ring that ends sooner than this before the ring time is over was turned down."""
 
@@ -55,14 +64,23 @@ class CallFacts:
 class Hub:
     """See the module's docstring. Times are Unix seconds, given by the caller."""
 
-    def __init__(self, world: World, new_id: Callable[[], str], ring_seconds: float = 15.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        new_id: Callable[[], str],
+        ring_seconds: float = 15.0,
+        ring_outside_seconds: int = 45,
+    ) -> None:
         self.world = world
         self.calls = Calls()
         self.agents = Agents(world)
         self.register = Register()
         self._new_id = new_id
         self._ring_seconds = ring_seconds
+        self._ring_outside_seconds = ring_outside_seconds
         self._syncing = False
+        self._dial_status: dict[str, str] = {}
+        """By channel: how the last Dial() of an external leg stands."""
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -191,6 +209,8 @@ class Hub:
                 agent = self.agents.connected(fact.queue, fact.interface)
                 taker = agent.id if agent is not None else ""
                 self._tell(fact.channel, None, Kind.DELIVERED, now, outcome, agent=taker)
+            case ev.DialProgress():
+                self._dial_progress(fact, now, outcome)
             case ev.QueueEnded():
                 reason = QUEUE_REASONS.get(fact.status, "")
                 if not reason:
@@ -265,7 +285,19 @@ class Hub:
         found = self.register.role_of(channel)
         kind = _GONE.get(found[1]) if found is not None else None
         if found is not None and kind is not None:
-            self.register.apply(found[0].id, SessionEvent(kind), now, outcome)
+            reason = ""
+            if kind is Kind.LEG_GONE:
+                status = self._dial_status.pop(found[0].leg_other, "")
+                reason = DIAL_REASONS.get(status, "target_unreachable")
+            self.register.apply(found[0].id, SessionEvent(kind, reason), now, outcome)
+
+    def _dial_progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
+        found = self.register.role_of(fact.channel)
+        if found is None or found[1] != "leg_other" or found[0].allow.number is None:
+            return
+        self._dial_status[fact.channel] = fact.status
+        if fact.status == "RINGING":
+            self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
 
     def _tell(
         self,
@@ -347,6 +379,7 @@ class Hub:
             leg_other=f"avp-{identifier}-leg-queue",
             allow=allow,
             transferor_location=self.agents.location_of(request.agent),
+            ring_outside_seconds=self._ring_outside_seconds,
             max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
             variables={"AVP_HOLD_ACTION": allow.group.max_hold_action.value},
             notes=request.notes,

@@ -255,7 +255,9 @@ def rings_emergency(digits: str, agent: Plan) -> bool:
     plain = digits.removeprefix("+")
     if digits[0] != "+" and phonenumbers.connects_to_emergency_number(plain, agent.region):
         return True
-    rests = {plain, plain.lstrip("0"), *agent.national(plain), *agent.international(plain)}
+    zeros = len(plain) - len(plain.lstrip("0"))
+    rests = {plain[start:] for start in range(zeros + 1)}
+    rests.update(agent.national(plain), agent.international(plain))
     if any(agent.is_emergency(rest) for rest in rests):
         return True
     for rest in rests:

@@ -105,6 +105,8 @@ class Session:
     transferor_location: str
     """Agent 1's member interface without its technology, as app_queue names a dialled member."""
     max_hold_seconds: int
+    ring_outside_seconds: int
+    """How long an external number may ring."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the dialplan needs to know of this transfer, set on the caller's channel."""
     notes: str = ""
@@ -124,6 +126,10 @@ class Session:
     @property
     def consult_bridge(self) -> str:
         return f"avp-{self.id}-consult"
+
+    @property
+    def external(self) -> bool:
+        return self.allow.number is not None
 
     @property
     def may_detach(self) -> bool:

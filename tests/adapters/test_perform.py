@@ -248,6 +248,7 @@ async def test_the_leg_is_dialled_with_ids_of_ours() -> None:
     assert sent["app"] == "asterisk_avp"
     assert sent["originator"] == "u1"
     assert sent["otherChannelId"] == "leg-queue"
+    assert sent["timeout"] == "-1", "ARI's default of 30 s would cut a longer wait short"
     assert sent["variables"] == {"AVP_LEG": "consult"}
     assert reports == []
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import requests
-from bed import Bed, Phone, Row, match
+from bed import Bed, Phone, Row, match, party
+from bed.procs import end, exited
 
-NUMBERS = {"sales": "800", "support": "801"}
+NUMBERS = {"sales": "800", "support": "801", "desk": "802"}
 
 
 class Answer:
@@ -122,9 +125,11 @@ class Scene:
 
     # --- calls -------------------------------------------------------------------------------
 
-    async def call(self, caller: str, agent: str, group: str = "sales") -> None:
+    async def call(
+        self, caller: str, agent: str, group: str = "sales", number: str | None = None
+    ) -> None:
         """``caller`` dials the group's number, ``agent`` answers, both hear each other."""
-        await self.phone(caller).dial(NUMBERS[group])
+        await self.phone(caller).dial(number or NUMBERS[group])
         await self.phone(agent).answer()
         await self.talking(caller, agent)
 
@@ -138,7 +143,7 @@ class Scene:
         """These hear one another and nothing else, and are the parties of one bridge."""
         for name in names:
             await self.phone(name).hears({other for other in names if other != name}, within)
-        await self.ami.bridged(*names, within=within)
+        await self.ami.bridged(*map(self.seat, names), within=within)
 
     async def rung_again(self, name: str) -> None:
         """The phone stops ringing for the one call and rings for, and answers, the next."""
@@ -146,6 +151,12 @@ class Scene:
         for call in tuple(phone.live):
             await phone.closed(call)
         await phone.answer(within=6)
+
+    def seat(self, name: str) -> str:
+        """Who sits in a bridge for this phone: with members Local/…/n, half of that channel."""
+        if self.bed.world.local_members and any(a.id == name for a in self.bed.world.agents):
+            return f"{name}@agents"
+        return name
 
     async def on_music(self, *names: str, within: float = 4.0) -> None:
         for name in names:
@@ -167,16 +178,14 @@ class Scene:
         await self.phone(caller).hears({"music"})
 
     async def plain(self, *names: str) -> None:
-        """A basic bridge of exactly these, nothing of ours in it, and no Local channel left."""
+        """A basic bridge of exactly these, nothing of ours in it, and no Local channel of ours."""
+        seats = [self.seat(name) for name in names]
 
         async def look() -> bool | None:
-            bridges = [b for b in await self.ami.bridges() if b.holds(*names)]
+            bridges = [b for b in await self.ami.bridges() if b.holds(*seats)]
             channels = [c["Channel"] for c in await self.ami.channels()]
-            done = (
-                len(bridges) == 1
-                and bridges[0].kind == "basic"
-                and not any(channel.startswith("Local/") for channel in channels)
-            )
+            local = [c for c in channels if c.startswith("Local/") and party(c) not in seats]
+            done = len(bridges) == 1 and bridges[0].kind == "basic" and not local
             return done or None
 
         assert await self.ami.until(look, 3.0), await self.ami.bridges()
@@ -199,6 +208,40 @@ class Scene:
             Paused="true" if paused else "false",
         )
 
+    @asynccontextmanager
+    async def without_phone(self, agent: str) -> AsyncIterator[None]:
+        """The agent's phone is off meanwhile."""
+        phone = self.phone(agent)
+        assert phone.process is not None
+        await phone.detach()
+        await asyncio.to_thread(end, phone.process)
+        try:
+            await self.agent_is(agent, "offline")
+            yield
+        finally:
+            await self._start_again(phone)
+
+    async def _start_again(self, phone: Phone) -> None:
+        """Start a phone that has ended; its ears stay open."""
+        await phone.detach()
+        for call in phone.live:
+            call.state = "closed"
+        await phone.start()
+
+    async def log_in(self, agent: str, *queues: str, **more: str) -> None:
+        """Make the agent a member (default: of their groups' queues)."""
+        world = self.bed.world
+        for queue in queues or tuple(group.queue for group in world.groups_of(agent)):
+            action = world.member_action(agent, queue) | more
+            await self.ami.action(action.pop("Action"), **action)
+
+    async def log_out(self, agent: str, *queues: str, interface: str = "") -> None:
+        world = self.bed.world
+        for queue in queues or tuple(group.queue for group in world.groups_of(agent)):
+            await self.ami.action(
+                "QueueRemove", Queue=queue, Interface=interface or world.interface(agent)
+            )
+
     # --- books -------------------------------------------------------------------------------
 
     def completions(self) -> dict[str, list[Row]]:
@@ -220,6 +263,32 @@ class Scene:
             assert len(told) == count, f"{name}: {told}"
         return found
 
+    def offers(self, agent: str, since: float | None = None) -> list[str]:
+        """For whom app_queue rang an agent (a caller, or our consult leg); each ring counts."""
+        rung = match("AgentCalled", Interface=self.bed.world.interface(agent))
+        return [
+            "consult" if event["Channel"].startswith("Local/") else party(event["Channel"])
+            for event in self.ami.seen(rung, self.since if since is None else since)
+        ]
+
+    async def waits(self, queue: str, *callers: str, within: float = 3.0) -> None:
+        """Wait until exactly these wait in the queue, in this order."""
+
+        async def look() -> bool | None:
+            found = [party(entry["Channel"]) for entry in await self.ami.waiting(queue)]
+            return found == list(callers) or None
+
+        assert await self.ami.until(look, within), await self.ami.waiting(queue)
+
+    async def variable(self, name: str, variable: str) -> str:
+        """A channel variable of the one channel of a phone."""
+        channel = await self.ami.channel_of(name)
+        return await self.ami.variable(channel["Channel"], variable)
+
+    def endings(self) -> list[str]:
+        """How calls left queues since the test began."""
+        return [row.event for row in self.bed.queue_log.endings(self.books_mark)]
+
     def entered(self) -> list[Row]:
         """Calls that entered a queue since the test began."""
         rows = self.bed.queue_log.rows(self.books_mark)
@@ -228,7 +297,13 @@ class Scene:
     # --- before and after ----------------------------------------------------------------------
 
     async def everybody_free(self) -> None:
+        for phone in self.bed.phones.values():
+            if phone.process is not None and exited(phone.process) is not None:
+                await self._start_again(phone)  # baresip crashes now and then
         await self.bed.idle()
+        if self.bed.world.members == "dynamic":
+            for agent in self.bed.world.agents:
+                await self.log_in(agent.id)
         for agent in self.bed.world.agents:
             await self.agent_is(agent.id, "available", within=15.0)
 

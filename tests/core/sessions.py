@@ -57,6 +57,7 @@ def session(
         allow=Allow(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
         transferor_location="1001",
         max_hold_seconds=8,
+        ring_outside_seconds=45,
         variables={"AVP_HOLD_ACTION": "hangup"},
         state=state,
     )

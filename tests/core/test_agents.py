@@ -78,6 +78,31 @@ def test_acw_is_that_of_the_queue_of_the_last_call(queue: str, own: int, seconds
     assert made.agents.by_id["1002"].acw_until == NOW + seconds
 
 
+@pytest.mark.parametrize(("queue", "seconds"), [("sales", 10), ("q-support", 2), ("", 10)])
+def test_acw_goes_by_the_queue_that_delivered_the_call(queue: str, seconds: int) -> None:
+    """Asterisk tells the end of a call for all queues of the agent, in any order."""
+    made = hub()
+    made.fact(member("1002", "q-support"), NOW)
+    if queue:
+        made.fact(ev.AgentConnected(queue, "u-caller1", "PJSIP/1002"), NOW - 5)
+    made.fact(member("1002", "q-support", last_call=NOW), NOW)
+    made.fact(member("1002", "sales", last_call=NOW), NOW)
+    assert made.agents.by_id["1002"].acw_until == NOW + seconds
+
+
+def test_acw_after_a_call_that_was_known_by_its_status_only() -> None:
+    made = hub()
+    made.fact(member("1002", "q-support", status=2, in_call=True), NOW - 5)
+    made.fact(member("1002", "sales", last_call=NOW), NOW)
+    assert made.agents.by_id["1002"].acw_until == NOW + 2
+    # The next call is another queue's; what is said of the last one again changes nothing.
+    made.fact(ev.AgentConnected("sales", "u-caller2", "PJSIP/1002"), NOW + 5)
+    made.fact(member("1002", "q-support", last_call=NOW), NOW + 5)
+    assert made.agents.by_id["1002"].acw_until == NOW + 2
+    made.fact(member("1002", "q-support", last_call=NOW + 6), NOW + 6)
+    assert made.agents.by_id["1002"].acw_until == NOW + 16
+
+
 def test_longest_acw() -> None:
     assert longest_acw(WORLD, ("support", "sales")) == 10
     assert longest_acw(WORLD, ()) == 0
@@ -91,13 +116,28 @@ def test_a_break_is_a_break_in_every_group() -> None:
     assert made.agents.by_id["1002"].state is AgentState.NOT_READY
 
 
-def test_groups_survive_a_log_out_where_they_are_configured() -> None:
+def test_groups_survive_a_log_out() -> None:
     made = hub()
-    made.fact(ev.MemberRemoved("sales", "PJSIP/1001", NOW), NOW)
-    made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
-    assert made.agents.groups_of("1001") == ("sales",)
-    assert made.agents.groups_of("1002") == ()
-    assert made.agents.by_id["1001"].state is AgentState.OFFLINE
+    made.fact(member("1002", "q-support"), NOW)
+    for queue, interface in (
+        ("sales", "PJSIP/1001"),
+        ("sales", "PJSIP/1002"),
+        ("q-support", "PJSIP/1002"),
+    ):
+        made.fact(ev.MemberRemoved(queue, interface, NOW), NOW)
+    assert made.agents.groups_of("1001") == ("sales",), "it is configured"
+    assert made.agents.groups_of("1002") == ("sales", "support"), "it was there"
+    assert made.agents.by_id["1002"].state is AgentState.OFFLINE
+    made.fact(member("1002", "q-support"), NOW)
+    assert made.agents.groups_of("1002") == ("support",)
+
+
+def test_groups_survive_a_log_out_during_a_resync() -> None:
+    made = hub()
+    made.sync_started()
+    made.sync_finished(NOW)
+    assert made.agents.groups_of("1002") == ("sales",)
+    assert made.agents.by_id["1002"].state is AgentState.OFFLINE
 
 
 def test_a_configured_interface_names_the_agent() -> None:
@@ -147,6 +187,30 @@ def test_another_interface_replaces_the_first() -> None:
         RemoveMember("avp-agent-1002", "PJSIP/1002"),
         AddMember("avp-agent-1002", "Local/1002@agents/n", "", "name of 1002", paused=False),
     ]
+
+
+def test_the_members_own_wrap_up_is_followed() -> None:
+    """It would win over that of the personal queue, so it must not be shorter than any other."""
+    made = hub()
+    queue, interface = "avp-agent-1005", "PJSIP/1005"
+    added = AddMember(queue, interface, "", "name of 1005", paused=False, wrapup_seconds=4)
+    assert effects_of(made.fact(member("1005", "q-support", wrapup_seconds=4), NOW)) == [added]
+    made.fact(member("1005", queue, wrapup_seconds=4), NOW)
+    made.fact(ev.QueueJoined(queue, "u-caller1"), NOW)
+    assert effects_of(made.fact(member("1005", "sales"), NOW)) == [], "a call waits there"
+    made.fact(ev.QueueLeft(queue, "u-caller1"), NOW)
+    outcome = made.fact(member("1005", "sales"), NOW)
+    assert effects_of(outcome) == [
+        RemoveMember(queue, interface),
+        AddMember(queue, interface, "", "name of 1005", paused=False, wrapup_seconds=10),
+    ]
+
+
+def test_members_of_other_queues_are_no_agents() -> None:
+    made = hub()
+    made.fact(ev.AgentConnected("theirs", "u-caller1", "PJSIP/2001"), NOW)
+    made.fact(ev.MemberRemoved("theirs", "PJSIP/2001", NOW), NOW)
+    assert "2001" not in made.agents.by_id
 
 
 def test_nothing_is_touched_while_the_picture_is_incomplete() -> None:

@@ -83,7 +83,10 @@ class RootFs(Backend):
         if done.returncode:
             raise Unavailable("no root file system to run Asterisk in; see the message above")
         if os.geteuid() != 0:
-            raise Unavailable("running Asterisk in a root file system needs root (chroot)")
+            raise Unavailable(
+                "running Asterisk in a root file system needs root (chroot); run this as root, "
+                "or use a Docker engine that you may talk to"
+            )
         return cls(Path(done.stdout.strip()))
 
     def directory(self, instance: str) -> Path:

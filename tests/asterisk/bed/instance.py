@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from . import ports as port_blocks
-from .ami import ActionFailed, Probe
+from .ami import ActionFailed, Probe, party
 from .audio import PHONE_TONES, Listener, Tones, write_music
 from .backend import Backend, Docker, RootFs, Unavailable
-from .phones import Phone
+from .phones import Call, Phone
 from .ports import Ports
 from .procs import ProcessId, end, exited, spawn
 from .queuelog import QueueLog
@@ -158,9 +159,6 @@ class Bed:
     def render_personal_queues(self) -> None:
         """The agents' personal queues, written by the product as for an administrator."""
         target = self.directory / "etc" / "avp_queues.conf"
-        if not self.program.exists():
-            target.write_text(self.world.render_personal_queues())
-            return
         env = {**self._inherited(), **self.world.daemon_settings()}
         for agent in self.world.agents:
             groups = ",".join(g.queue for g in self.world.groups_of(agent.id))
@@ -233,9 +231,15 @@ class Bed:
         self.listener.add(phone.ear)
         return phone
 
-    async def start_phone(self, name: str, answer: str = "manual") -> Phone:
+    def configure_phone(self, name: str, answer: str = "manual") -> Phone:
+        """Write a phone's configuration. `answer`: manual or auto."""
         phone = self._phone(name)
         phone.answer_mode = answer
+        phone.configure()
+        return phone
+
+    async def start_phone(self, name: str, answer: str = "manual") -> Phone:
+        phone = self.configure_phone(name, answer)
         await phone.start()
         return phone
 
@@ -318,6 +322,25 @@ class Bed:
                         "QueueRemove", Queue=group.queue, Interface=member["Location"]
                     )
 
+    async def attended_transfer(self, phone: Phone, original: Call, consult: Call) -> None:
+        """Press Transfer to join the other ends of two calls: a REFER with Replaces.
+
+        baresip cannot do it by itself, so Asterisk is asked for the second call's dialog.
+        """
+        for row in await self.ami.channels():
+            name = row["Channel"]
+            if party(name) != phone.name:
+                continue
+            if await self.ami.variable(name, "CHANNEL(pjsip,call-id)") != consult.id:
+                continue
+            ours = await self.ami.variable(name, "CHANNEL(pjsip,local_tag)")
+            theirs = await self.ami.variable(name, "CHANNEL(pjsip,remote_tag)")
+            replaces = quote(f"{consult.id};to-tag={ours};from-tag={theirs}", safe="")
+            target = f"sip:{consult.number}@127.0.0.1:{self.ports.sip}?Replaces={replaces}"
+            await phone.transfer(target, original)
+            return
+        raise AssertionError(f"{phone.name} has no channel for {consult}")
+
     async def available(self, *agents: str, within: float = 15.0) -> None:
         """Wait until these agents are idle and their wrap-up is over in all their queues."""
 
@@ -374,7 +397,7 @@ class Bed:
         file.touch(mode=0o600)
         file.write_text(json.dumps(note, indent=2))
         if self.outlive:
-            port_blocks.hand_over(self.ports, owners)
+            port_blocks.hand_over(self.ports, owners, self.directory)
 
     @classmethod
     def saved(cls, name: str, backend: Backend, world: World | None = None) -> Bed:

@@ -39,6 +39,11 @@ class Call:
     reason: str = ""
 
     @property
+    def number(self) -> str:
+        """The user part of the peer's address."""
+        return self.peer.removeprefix("sip:").partition("@")[0]
+
+    @property
     def live(self) -> bool:
         return self.state != "closed"
 
@@ -104,8 +109,7 @@ class Phone:
         self.backend.give(self.directory)
 
     async def start(self, within: float = 10.0) -> None:
-        """Start the phone and wait until it is registered."""
-        self.configure()
+        """Start the phone (see `configure`) and wait until it is registered."""
         inside = f"{self.backend.inside(self.instance)}/phones/{self.name}"
         command = self.backend.command(
             self.instance, self.name, ["/usr/bin/baresip", "-f", inside], outlive=self.outlive

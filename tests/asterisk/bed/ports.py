@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .procs import ProcessId
@@ -85,10 +85,11 @@ def _registry() -> Iterator[Path]:
 
 def _taken(path: Path) -> bool:
     try:
-        owners = [ProcessId(**owner) for owner in json.loads(path.read_text())]
-    except (OSError, ValueError, TypeError):
+        claim = json.loads(path.read_text())
+        owners = [ProcessId(**owner) for owner in claim["owners"]]
+    except (OSError, ValueError, TypeError, KeyError):
         return False
-    return any(owner.alive() for owner in owners)
+    return any(o.alive() for o in owners) or Path(claim.get("directory", "/nowhere")).exists()
 
 
 def _usable(ports: Ports) -> bool:
@@ -115,15 +116,19 @@ def claim() -> Ports:
             path = registry / f"{base}.json"
             ports = Ports(base)
             if not _taken(path) and _usable(ports):
-                path.write_text(json.dumps([ProcessId.mine().__dict__]))
+                path.write_text(json.dumps({"owners": [asdict(ProcessId.mine())]}))
                 return ports
     raise RuntimeError(f"no free block of {SIZE} ports between {FIRST} and {LAST}")
 
 
-def hand_over(ports: Ports, owners: list[ProcessId]) -> None:
-    """The block stays taken as long as one of `owners` lives."""
+def hand_over(ports: Ports, owners: list[ProcessId], directory: Path) -> None:
+    """The block stays taken as long as one of `owners` lives; without any, as long as the
+    instance's directory is there (it is prepared, and somebody else starts it)."""
+    claim: dict[str, object] = {"owners": [asdict(owner) for owner in owners]}
+    if not owners:
+        claim["directory"] = str(directory)
     with _registry() as registry:
-        (registry / f"{ports.base}.json").write_text(json.dumps([o.__dict__ for o in owners]))
+        (registry / f"{ports.base}.json").write_text(json.dumps(claim))
 
 
 def release(ports: Ports) -> None:

@@ -10,9 +10,6 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 TEMPLATES = CHECKOUT / "docker" / "asterisk"
 DIALPLAN = CHECKOUT / "dialplan"
 
-#: The personal queues' weight: above any group queue a test may set up.
-PERSONAL_WEIGHT = 1000
-
 Members = Literal["static", "dynamic"]
 
 
@@ -138,26 +135,6 @@ class World:
             options.update(group.options)
             parts.append(self._queue(group.queue, options, group.agents))
         return "\n".join([*parts, self.queues])
-
-    def render_personal_queues(self) -> str:
-        """The agents' personal queues, as the product renders them."""
-        parts = ["; One queue per agent for transferred calls."]
-        for agent in self.agents:
-            longest = max((self._wrapuptime(g) for g in self.groups_of(agent.id)), default=0)
-            options = {
-                "musicclass": "default",
-                "strategy": "linear",
-                "timeout": "15",
-                "retry": "1",
-                "wrapuptime": str(longest),
-                "weight": str(PERSONAL_WEIGHT),
-                "ringinuse": "no",
-                "maxlen": "1",
-                "joinempty": "yes",
-                "leavewhenempty": "no",
-            }
-            parts.append(self._queue(f"avp-agent-{agent.id}", options, (agent.id,)))
-        return "\n".join(parts)
 
     def render_accounts(self) -> str:
         parts = []

@@ -1,0 +1,227 @@
+"""The personal queues' members follow the agents': log-in, log-out, break, another phone.
+
+1002 is in both groups. What is rendered has no members at all: the daemon puts them there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, Event, World, backend_named
+
+from tests.asterisk.conftest import open_scene, world
+from tests.asterisk.scene import Scene
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+WORLD: World = replace(
+    world().with_group("support", agents=("1003", "1004", "1002")), members="dynamic"
+)
+LOCAL = {"Interface": "Local/1002@agents/n", "StateInterface": "PJSIP/1002"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def centre() -> AsyncIterator[Bed]:
+    async with Bed(WORLD, backend=backend_named(None)) as started:
+        await started.start_daemon()
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(centre: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(centre) as opened:
+        yield opened
+
+
+async def personal(scene: Scene, agent: str, interface: str, *, paused: bool = False) -> Event:
+    """Wait until the agent's queue has this member and no other; the member."""
+
+    async def look() -> Event | None:
+        found = list((await scene.ami.members(f"avp-agent-{agent}")).values())
+        fits = len(found) == 1 and found[0]["Location"] == interface
+        return found[0] if fits and found[0]["Paused"] == str(int(paused)) else None
+
+    found = await scene.ami.until(look, 2.0)
+    assert found is not None, await scene.ami.members(f"avp-agent-{agent}")
+    return found
+
+
+async def nobody(scene: Scene, agent: str) -> None:
+    """Wait until the agent's queue has no member."""
+
+    async def look() -> bool | None:
+        return None if await scene.ami.members(f"avp-agent-{agent}") else True
+
+    assert await scene.ami.until(look, 2.0), await scene.ami.members(f"avp-agent-{agent}")
+
+
+async def pause_in(scene: Scene, agent: str, queue: str, *, paused: bool) -> None:
+    await scene.ami.action(
+        "QueuePause",
+        Queue=queue,
+        Interface=scene.bed.world.interface(agent),
+        Paused="true" if paused else "false",
+    )
+
+
+async def test_log_in_break_and_log_out(scene: Scene) -> None:
+    member = await personal(scene, "1001", "PJSIP/1001")
+    assert member["Membership"] == "dynamic"
+    assert member["Name"] == "Alice"
+    await scene.pause("1001")
+    await personal(scene, "1001", "PJSIP/1001", paused=True)
+    await scene.agent_is("1001", "not_ready")
+    await scene.pause("1001", paused=False)
+    await personal(scene, "1001", "PJSIP/1001")
+    await scene.agent_is("1001", "available")
+    await scene.log_out("1001")
+    await nobody(scene, "1001")
+    await scene.agent_is("1001", "offline")
+    await scene.log_in("1001", Paused="true")
+    await personal(scene, "1001", "PJSIP/1001", paused=True)
+    await scene.agent_is("1001", "not_ready")
+
+
+async def test_a_break_in_one_group_and_in_both(scene: Scene) -> None:
+    """An agent on a break in one group still serves the other, and is a target."""
+    await scene.log_out("1002", "support")
+    await scene.log_in("1002", "support")  # behind the others of the group
+    await pause_in(scene, "1002", "sales", paused=True)
+    await scene.call("caller1", "1003", "support")
+    transfer = await scene.transfer("1003", "supervised", "1002")
+    await personal(scene, "1002", "PJSIP/1002")
+    await scene.phone("1002").answer()
+    await scene.consulting(transfer, "caller1", "1003", "1002")
+    await scene.cancel(transfer)
+    await scene.talking("caller1", "1003")
+    await pause_in(scene, "1002", "support", paused=True)
+    await personal(scene, "1002", "PJSIP/1002", paused=True)
+    assert await scene.refused("1003", "supervised", "agent", "1002") == "target_not_ready"
+    await pause_in(scene, "1002", "sales", paused=False)
+    await personal(scene, "1002", "PJSIP/1002")
+    await scene.agent_is("1002", "available", within=5)
+
+
+async def test_log_out_of_one_group_and_of_both(scene: Scene) -> None:
+    await scene.log_out("1002", "sales")
+    await scene.call("caller1", "1001")
+    await personal(scene, "1002", "PJSIP/1002")
+    assert await scene.refused("1001", "supervised", "agent", "1002") == "not_in_group"
+    await scene.log_out("1002", "support")
+    await nobody(scene, "1002")
+    assert await scene.refused("1001", "supervised", "agent", "1002") == "target_offline"
+    await scene.log_in("1002", "support")
+    await personal(scene, "1002", "PJSIP/1002")
+
+
+async def test_another_interface(scene: Scene) -> None:
+    """The same agent comes back as a Local member, and is reached there."""
+    await scene.log_out("1002")
+    await scene.log_in("1002", "sales", **LOCAL)
+    member = await personal(scene, "1002", "Local/1002@agents/n")
+    assert member["StateInterface"] == "PJSIP/1002"
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").answer()
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await scene.cancel(transfer)
+    await scene.talking("caller1", "1001")
+    await scene.gone("1002")
+    await scene.log_out("1002", "sales", interface="Local/1002@agents/n")
+    await nobody(scene, "1002")
+
+
+async def test_changes_in_quick_succession(scene: Scene) -> None:
+    """However they overtake one another, the last one counts, and nothing is complained about."""
+    for _ in range(5):
+        await scene.log_out("1002")
+        await scene.log_in("1002")
+        await scene.pause("1002")
+        await scene.pause("1002", paused=False)
+    await scene.pause("1002")
+    await personal(scene, "1002", "PJSIP/1002", paused=True)
+    await scene.pause("1002", paused=False)
+    await scene.log_out("1002")
+    await scene.log_in("1002", "sales", **LOCAL)
+    await scene.agent_is("1002", "available")
+    await personal(scene, "1002", "Local/1002@agents/n")
+    await scene.log_out("1002", "sales", interface="Local/1002@agents/n")
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> None:
+    await scene.log_out("1004")
+    await nobody(scene, "1004")
+    await scene.bed.stop_daemon(kill=kill)
+    await scene.log_out("1001")
+    await scene.log_out("1002")
+    await scene.log_in("1002", "support", **LOCAL)
+    await scene.ami.action("QueuePause", Queue="support", Interface="PJSIP/1003", Paused="true")
+    await scene.log_in("1004")
+    await scene.bed.start_daemon()
+    await nobody(scene, "1001")
+    await personal(scene, "1002", "Local/1002@agents/n")
+    await personal(scene, "1003", "PJSIP/1003", paused=True)
+    await personal(scene, "1004", "PJSIP/1004")
+    await scene.agent_is("1001", "offline")
+    await scene.agent_is("1002", "available")
+    await scene.agent_is("1003", "not_ready")
+    await scene.agent_is("1004", "available")
+    await scene.log_out("1002", "support", interface="Local/1002@agents/n")
+
+
+async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:
+    """Supervised: agent 1 gets the caller back, and is told why."""
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.reaches(transfer, "waiting")
+    await scene.log_out("1002")
+    await scene.ends(transfer, "failed", "target_offline")
+    await scene.talking("caller1", "1001")
+    await scene.talking("caller2", "1002")
+    assert await scene.refused("1001", "supervised", "agent", "1002") == "target_offline"
+
+
+async def test_target_logs_out_while_a_caller_waits(scene: Scene) -> None:
+    """Unsupervised: the max-hold action at once, here the hang-up with its announcement."""
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.reaches(transfer, "waiting")
+    await scene.on_music("caller1")
+    since = time.time()
+    await scene.log_out("1002")
+    await scene.ends(transfer, "failed", "target_offline")
+    await scene.gone("caller1", within=7)
+    assert "speech" in scene.phone("caller1").heard(since)
+    await scene.talking("caller2", "1002")
+
+
+async def test_target_takes_a_break_while_a_call_waits(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.reaches(transfer, "waiting")
+    await scene.pause("1002")
+    await scene.ends(transfer, "failed", "target_not_ready")
+    await scene.talking("caller1", "1001")
+    await scene.talking("caller2", "1002")
+    assert await scene.refused("1001", "supervised", "agent", "1002") == "target_not_ready"
+
+
+async def test_target_takes_a_break_while_a_caller_waits(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.reaches(transfer, "waiting")
+    since = time.time()
+    await scene.pause("1002")
+    await scene.ends(transfer, "failed", "target_not_ready")
+    await scene.gone("caller1", within=7)
+    assert "speech" in scene.phone("caller1").heard(since)
+    await scene.talking("caller2", "1002")
