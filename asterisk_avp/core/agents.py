@@ -14,7 +14,7 @@ It follows that our clock and Asterisk's must agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from asterisk_avp.core.calls import resource_of, resource_of_interface
@@ -341,11 +341,3 @@ def _another(actual: MemberSeen, wanted: MemberSeen, agent: Agent) -> bool:
         return True
     # AMI cannot change a member's wrap-up; a call that waits would be thrown out of the queue.
     return actual.wrapup_seconds != wanted.wrapup_seconds and not agent.waiting
-
-
-def by_group(agents: Agents, world: World) -> Mapping[str, tuple[Agent, ...]]:
-    """Every group's agents, by id of the group, sorted by agent id."""
-    return {
-        group: tuple(sorted(agents.in_group(group), key=lambda agent: agent.id))
-        for group in world.groups
-    }

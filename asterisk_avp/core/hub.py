@@ -44,6 +44,10 @@ DIAL_REASONS: Mapping[str, str] = {
     "CHANUNAVAIL": "target_unreachable",
     "NOANSWER": "no_answer",
     "CANCEL": "no_answer",
+    # The leg's end overtakes the end of the Dial() that it cuts short.
+    "RINGING": "no_answer",
+    "PROCEEDING": "no_answer",
+    "PROGRESS": "no_answer",
 }
 """DIALSTATUS of the last attempt to reach an external number, as ended_reason."""
 

@@ -3,35 +3,35 @@
 `check` turns a text into an E.164 number or a reason against it. What it allows is the whole of
 what was typed, in one form, and nothing else may be dialled: the text itself is never used again.
 
-**The theory.** ITU-T E.164 numbers are a country calling code and a national significant number,
-15 digits at most. E.123 and national habit decide how they are written: in national format with a
-trunk prefix (``0``, ``1``, ``8``...; some countries have none, and in Italy the ``0`` belongs to the
-number), or in international format after ``+`` or the caller's own international prefix (``00``,
-``011``, ``0011``, ``8 10``...). Letters are the keypad's (E.161), ``tel:`` URIs are RFC 3966. The plans
-themselves are libphonenumber's, which Google compiles from ITU-T operational bulletins and the
-national regulators (github.com/google/libphonenumber, FALSEHOODS.md and FAQ.md there are worth
+**The theory.** An ITU-T E.164 number is a country calling code and a national significant number,
+15 digits at most. E.123 and national habit decide how it is written: in national format with a
+trunk prefix (``0``, ``1``, ``8``...; some countries have none, and in Italy the ``0`` belongs to
+the number), or in international format after ``+`` or the caller's own international prefix
+(``00``, ``011``, ``0011``, ``8 10``...). Letters are the keypad's (E.161), ``tel:`` URIs are RFC
+3966. The plans themselves are libphonenumber's, compiled from ITU-T's operational bulletins and
+from national regulators (github.com/google/libphonenumber; its FALSEHOODS.md and FAQ.md are worth
 reading). "Valid" means valid by that data: in a range that is in use, not necessarily connected.
 
 **The order of the checks** is a contract:
 
-1. *Format*: `numbers_text` takes the text apart, `numbers_plans` finds the one number that the digits
-   mean in the agent's country. None or more than one is ``invalid_format``: short and service codes,
-   extensions, several numbers, local numbers without their area code, carrier selection codes,
-   numbers that no plan knows, numbers of less than 7 or more than 15 digits.
+1. *Format*: `numbers_text` takes the text apart, `numbers_plans` finds the one number that the
+   digits mean in the agent's country. None or more than one is ``invalid_format``: short and
+   service codes, extensions, several numbers, local numbers without their area code, carrier
+   selection codes, numbers that no plan knows, numbers of less than 7 or more than 15 digits.
    *Emergency* numbers of the agent's country are ``emergency``, also with digits behind; those, the
    ones of a country that is named, 112 and 911 anywhere, also behind ``+``, a calling code, an
    international or a trunk prefix. So is a number without its trunk prefix that begins with an
    emergency number (in Delhi ``11 2...`` has to be typed as ``011 2...``).
-2. *Country*: the number is valid for the agent's country, or both are in {US, CA}. Sharing a calling
-   code is not enough: Jersey is not the United Kingdom, Kazakhstan not Russia, Jamaica not the US.
-   Where a plan's service numbers are common to all its countries, they are domestic in each, as
-   libphonenumber has it: toll-free +1 800 is domestic in all of the NANP, +44 800 in Guernsey, and
+2. *Country*: the number is valid for the agent's country, or both are in {US, CA}. Sharing a
+   calling code is not enough: Jersey is not the United Kingdom, Kazakhstan not Russia, Jamaica not
+   the US. Where a plan's service numbers are common to all its countries, they are domestic in
+   each, as libphonenumber has it: toll-free +1 800 in all of the NANP, +44 800 in Guernsey, and
    Italian mobiles in the Vatican. +800, +883, +979 and the like belong to no country.
 3. *Service*: toll-free needs ``toll_free_service``; premium rate, shared cost and personal numbers
    need ``toll_service``. The land-line rule is not for them.
-4. *Land line*, for clients outside the US: a fixed line, or one of the many numbers (all of the
-   NANP's) that do not tell fixed from mobile, unless ``strict_landline``. VoIP, pager, UAN and voicemail
-   numbers are none.
+4. *Land line*, for clients outside the US: a fixed line, or one of the many numbers (nearly all of
+   the US and Canada) that do not tell fixed from mobile, unless ``strict_landline``. Mobile, VoIP,
+   pager, UAN and voicemail numbers are none.
 
 Letters are taken where vanity numbers exist: in the NANP, and elsewhere in service numbers
 (toll-free, premium rate, shared cost, personal, UAN). Digits that begin with the country's own
@@ -138,6 +138,5 @@ def check(
     elif client is None or client.region != "US":
         landline = kind == "fixed_line" or (kind == "fixed_line_or_mobile" and not strict_landline)
         reason = "ok" if landline else "not_landline"
-    if reason != "ok":
-        return NumberCheck(False, reason, None, region, kind)
-    return NumberCheck(True, reason, number.e164, region, kind)
+    e164 = number.e164 if reason == "ok" else None
+    return NumberCheck(e164 is not None, reason, e164, region, kind)

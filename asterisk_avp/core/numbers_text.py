@@ -18,10 +18,10 @@ Taken:
 - a ``tel:`` URI (RFC 3966) without parameters, or with a ``phone-context`` of leading digits
   (``+44``) as the only one. A context that is a domain says nothing about the number.
 
-Refused, among all others: controls (CR, LF, NUL, tab), whatever means something in a dial string, a
-header or a variable (``& @ , ; : | / \\ $ { } < > " ' ~``), ``*`` and ``#`` of service codes, pauses
-(``p``, ``w``), extensions, a second number with its ``+``, and texts of more than `MAX_TEXT`
-characters, before they are looked at.
+Refused, among all others: controls (CR, LF, NUL, tab), whatever means something in a dial string,
+a header or a variable (``& @ , ; : | / $ { } < >``, quotes, backslash), ``*`` and ``#`` of service
+codes, pauses (``p``, ``w``), extensions, a second number with its ``+``, and texts of more than
+`MAX_TEXT` characters, before they are looked at.
 """
 
 from __future__ import annotations

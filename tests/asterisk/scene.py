@@ -301,11 +301,27 @@ class Scene:
             if phone.process is not None and exited(phone.process) is not None:
                 await self._start_again(phone)  # baresip crashes now and then
         await self.bed.idle()
+        await self.wrapped_up()
         if self.bed.world.members == "dynamic":
             for agent in self.bed.world.agents:
                 await self.log_in(agent.id)
         for agent in self.bed.world.agents:
             await self.agent_is(agent.id, "available", within=15.0)
+
+    async def wrapped_up(self) -> None:
+        """app_queue itself would offer every member a call: the daemon hears of the end of a call
+        a moment later, and a test that begins in that moment has another agent rung."""
+
+        async def look() -> bool | None:
+            now = time.time()
+            for group in self.bed.world.groups:
+                for member in (await self.ami.members(group.queue)).values():
+                    wrap = int(member.get("Wrapuptime") or 0) or self.bed.wrapuptime(group.queue)
+                    if member["InCall"] == "1" or now < int(member["LastCall"]) + wrap:
+                        return None
+            return True
+
+        assert await self.ami.until(look, 15.0)
 
     async def over(self) -> None:
         """All hang up; then nothing of anything is left."""

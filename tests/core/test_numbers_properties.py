@@ -20,8 +20,14 @@ REASONS = {
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 SOME = ["US", "CA", "GB", "DE", "IT", "AR", "BR", "JM", "RU", "BY", "JE", "HK", "CL", "IN", "AU"]
 KEYS = {
-    **{"2": "ABC", "3": "DEF", "4": "GHI", "5": "JKL"},
-    **{"6": "MNO", "7": "PQRS", "8": "TUV", "9": "WXYZ"},
+    "2": "ABC",
+    "3": "DEF",
+    "4": "GHI",
+    "5": "JKL",
+    "6": "MNO",
+    "7": "PQRS",
+    "8": "TUV",
+    "9": "WXYZ",
 }
 KEYPAD = {letter: digit for digit, letters in KEYS.items() for letter in letters}
 
@@ -33,7 +39,7 @@ quick = settings(
 regions = st.sampled_from(SOME) | st.sampled_from(REGIONS)
 clients = st.sampled_from(["US", "GB", None])
 separators = st.sampled_from([" ", "-", ".", "", "", "\u00a0", "\u2013", "\u3000", "\uff0d"])
-meaningful = "&@,(){}$;:|/\\\"'<>%!=*#~^`_?[]+xXpPwW\r\n\t\x00 \u202e\u200e٠९1"
+meaningful = "&@,(){}$;:|/\\\"'<>%!=*#~^`_?[]+xXpPwW\r\n\t\x00 \u202e\u200e\u0660\u096f1"
 
 
 def decide(text: str, agent: str, client: str | None = "US") -> NumberCheck:
@@ -170,7 +176,11 @@ def test_any_text(text, agent, client):
 
 
 @quick
-@given(st.text(alphabet="0123456789+ -().٣９abcxXFLtel:;=#*&@,$", max_size=30), regions, clients)
+@given(
+    st.text(alphabet="0123456789+ -().\u0663\uff19abcxXFLtel:;=#*&@,$", max_size=30),
+    regions,
+    clients,
+)
 def test_any_text_that_looks_like_a_number(text, agent, client):
     examine(text, agent, client)
 
@@ -179,7 +189,7 @@ def test_any_text_that_looks_like_a_number(text, agent, client):
 @given(st.data(), regions)
 def test_what_is_written_correctly(data, region):
     text, e164 = data.draw(correct_texts(region))
-    assume(7 <= len(e164) - 1)
+    assume(len(e164) > 7)
     result = examine(text, region)
     assert (result.reason, result.e164, result.region) == ("ok", e164, region)
 

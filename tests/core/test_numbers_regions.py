@@ -160,8 +160,8 @@ def test_numbers_of_others(region):
 
 
 #: Land lines that cross a border within one calling code: none but these. By libphonenumber's
-#: data, Morocco's plan has Western Sahara's numbers, and Saint Martin's has Saint Barthelemy's.
-MAY_CALL = {("US", "CA"), ("CA", "US"), ("MA", "EH"), ("MF", "BL")}
+#: data Morocco's plan has Western Sahara's numbers, and two plans of the Antilles overlap.
+MAY_CALL = {("US", "CA"), ("CA", "US"), ("MA", "EH"), ("MF", "BL"), ("BL", "MF")}
 
 
 def test_no_land_line_belongs_to_two_countries():
@@ -223,6 +223,9 @@ def test_italian_zeros_are_kept_in_every_country_that_has_them():
     assert kept > 10
 
 
+SHORT = [f"{n:0{size}}" for size in (2, 3, 4) for n in range(10**size)]
+
+
 @cache
 def emergency_numbers(region: str) -> list[str]:
     """Those of two to four digits, from libphonenumber's pattern."""
@@ -230,8 +233,7 @@ def emergency_numbers(region: str) -> list[str]:
     if short is None or short.emergency is None or not short.emergency.national_number_pattern:
         return []
     pattern = re.compile(short.emergency.national_number_pattern)
-    digits = (f"{n:0{size}}" for size in (2, 3, 4) for n in range(10**size))
-    found = [number for number in digits if pattern.fullmatch(number)]
+    found = [number for number in SHORT if pattern.fullmatch(number)]
     assert all(phonenumbers.is_emergency_number(number, region) for number in found)
     return found
 

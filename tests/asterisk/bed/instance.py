@@ -350,7 +350,7 @@ class Bed:
                 for member in (await self.ami.members(queue)).values():
                     mine = any(self.world.agent(a).name == member["Name"] for a in agents)
                     last, wrap = int(member["LastCall"]), int(member.get("Wrapuptime") or 0)
-                    wrap = wrap or self._wrapuptime(queue)
+                    wrap = wrap or self.wrapuptime(queue)
                     if mine and (member["Status"] != "1" or (last and now < last + wrap + 1)):
                         return None
             return True
@@ -358,7 +358,7 @@ class Bed:
         if await self.ami.until(look, within) is None:
             raise AssertionError(f"{agents} not available within {within} s")
 
-    def _wrapuptime(self, queue: str) -> int:
+    def wrapuptime(self, queue: str) -> int:
         group = next(g for g in self.world.groups if g.queue == queue)
         return self.world.wrapuptime if group.wrapuptime is None else group.wrapuptime
 
