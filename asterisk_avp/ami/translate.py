@@ -110,8 +110,8 @@ def _agent_connect(event: Event, now: float) -> ev.Fact | None:
 
 
 def _dial(event: Event, now: float) -> ev.Fact | None:
-    # Without a dialling channel it is an originate, which ARI reports on.
-    channel = event.get("Uniqueid")
+    # Without a dialling channel it is an originate, known by the channel it makes.
+    channel = event.get("Uniqueid") or event.get("DestUniqueid")
     return ev.DialProgress(channel, event.get("DialStatus", "")) if channel else None
 
 

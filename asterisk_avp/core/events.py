@@ -179,6 +179,7 @@ class AgentConnected(Fact):
 class DialProgress(Fact):
     """Dial() on ``channel`` got on (DialState) or ended (DialEnd), with its DIALSTATUS.
 
+    For the leg itself, which is originated, ``channel`` is the leg.
     An administrator's context may try one trunk after the other, so an end of one attempt is
     not the end of the leg.
     """

@@ -84,7 +84,7 @@ class Hub:
         self._ring_outside_seconds = ring_outside_seconds
         self._syncing = False
         self._dial_status: dict[str, str] = {}
-        """By channel: how the last Dial() of an external leg stands."""
+        """By session: how the last attempt to reach an external number stands."""
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -291,17 +291,23 @@ class Hub:
         if found is not None and kind is not None:
             reason = ""
             if kind is Kind.LEG_GONE:
-                status = self._dial_status.pop(found[0].leg_other, "")
+                status = self._dial_status.pop(found[0].id, "")
                 reason = DIAL_REASONS.get(status, "target_unreachable")
             self.register.apply(found[0].id, SessionEvent(kind, reason), now, outcome)
 
     def _dial_progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
         found = self.register.role_of(fact.channel)
-        if found is None or found[1] != "leg_other" or found[0].allow.number is None:
+        if found is None or found[0].allow.number is None:
             return
-        self._dial_status[fact.channel] = fact.status
-        if fact.status == "RINGING":
-            self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
+        session, role = found
+        if role == "leg_other":
+            self._dial_status[session.id] = fact.status
+            if fact.status == "RINGING":
+                self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
+        elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):
+            # What the administrator's dialplan answered by itself. Any other end without an
+            # answer is NOANSWER here, also that of a number that does not exist.
+            self._dial_status.setdefault(session.id, fact.status)
 
     def _tell(
         self,

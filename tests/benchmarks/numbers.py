@@ -46,7 +46,11 @@ CASES: Final = (
     Case("with 00, France", "00 33 1 42 68 53 00", "FR"),
     Case("vanity, US", "1-800-FLOWERS", "US"),
     Case("tel: URI, Australia", "tel:+61-2-9374-4000", "AU"),
-    Case("Arabic digits, Egypt", "\u0660\u0662 \u0662\u0663\u0664\u0665\u0666\u0667\u0668", "EG"),
+    Case(
+        "Arabic digits, Egypt",
+        "\u0660\u0662 \u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669",
+        "EG",
+    ),
     Case("another country", "+44 20 7946 0000", "US", "country_mismatch"),
     Case("emergency", "+1 911", "US", "emergency"),
     Case("two numbers", "415 555 2671 & 415 555 2672", "US", "invalid_format"),
