@@ -198,8 +198,8 @@ def test_presets() -> None:
             {"AVP_ENTERPRISE__MANUAL_DIAL": "yes"},
             [
                 (
-                    "AVP_ENTERPRISE__MANUAL_DIAL: manual dial needs external transfer, which is off by"
-                    " default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"
+                    "AVP_ENTERPRISE__MANUAL_DIAL: manual dial needs external transfer, which is"
+                    " off by default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"
                 )
             ],
         ),
@@ -210,8 +210,8 @@ def test_presets() -> None:
             },
             [
                 (
-                    "AVP_GROUPS__SALES__MANUAL_DIAL: manual dial needs external transfer, which is off"
-                    " by AVP_ENTERPRISE__EXTERNAL_TRANSFER"
+                    "AVP_GROUPS__SALES__MANUAL_DIAL: manual dial needs external transfer, which"
+                    " is off by AVP_ENTERPRISE__EXTERNAL_TRANSFER"
                 )
             ],
         ),

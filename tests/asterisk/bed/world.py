@@ -10,6 +10,16 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 TEMPLATES = CHECKOUT / "docker" / "asterisk"
 DIALPLAN = CHECKOUT / "dialplan"
 
+#: What the demo world switches on; the rest is on by default.
+FEATURES = (
+    "EXTERNAL_TRANSFER",
+    "MANUAL_DIAL",
+    "PRESETS",
+    "CONFERENCE",
+    "TOLL_FREE_SERVICE",
+    "TOLL_SERVICE",
+)
+
 Members = Literal["static", "dynamic"]
 
 
@@ -169,7 +179,12 @@ class World:
 
     def daemon_settings(self) -> dict[str, str]:
         """The daemon's environment, as far as it follows from the world."""
-        env = {"AVP_ACCOUNTS__ACME__COUNTRY": "US"}
+        env = {
+            "AVP_ACCOUNTS__ACME__COUNTRY": "US",
+            "AVP_PRESETS__BILLING__NUMBER": "+12025550101",
+            "AVP_PRESETS__BILLING__GROUP": "support",
+            **{f"AVP_ENTERPRISE__{name}": "true" for name in FEATURES},
+        }
         env["AVP_ENTERPRISE__MAX_HOLD_SECONDS"] = str(self.max_hold_seconds)
         for group in self.groups:
             prefix = f"AVP_GROUPS__{group.queue.upper()}__"
