@@ -280,7 +280,9 @@ def test_why_a_leg_ended_is_reported(reason: str) -> None:
     assert (after.state, after.reason) == (S.FAILED, reason)
 
 
-@pytest.mark.parametrize("kind", [K.REDIRECTED, K.OFFERED, K.DELIVERED, K.LEFT_QUEUE, K.CALLER_GONE])
+@pytest.mark.parametrize(
+    "kind", [K.REDIRECTED, K.OFFERED, K.DELIVERED, K.LEFT_QUEUE, K.CALLER_GONE]
+)
 def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) -> None:
     """AMI Hangup may reach a channel whose PBX has not started; app_queue would not notice."""
     _, effects = transfer.step(
