@@ -18,6 +18,8 @@ from typing import Any
 import structlog
 
 from asterisk_avp import log as logging_setup
+from asterisk_avp.agi.gate import gate
+from asterisk_avp.agi.server import AgiServer
 from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
@@ -37,6 +39,7 @@ from asterisk_avp.core.errors import (
     UnknownAgent,
 )
 from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.gate import check_dial
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
     AgentView,
@@ -45,6 +48,7 @@ from asterisk_avp.core.model import (
     TransferRequest,
     TransferView,
 )
+from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import State
 from asterisk_avp.settings import Settings
@@ -90,6 +94,8 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._acw_timer: asyncio.TimerHandle | None = None
+        self._moved: dict[str, asyncio.Future[None]] = {}
+        """Requests that wait for their Redirect, by session."""
         self._subscribers: set[asyncio.Queue[Mapping[str, Any]]] = set()
         self._logged: dict[str, State] = {}
         self._synced = False
@@ -110,6 +116,13 @@ class Daemon:
             },
             token_lifetime_seconds=self._settings.api.token_lifetime_seconds,
         )
+        agi = AgiServer(
+            self._settings.agi.host,
+            self._settings.agi.port,
+            gate(lambda *dialled: check_dial(*dialled, self._hub.agents, self._hub.world)),
+            timeout_seconds=self._settings.agi.timeout_seconds,
+        )
+        await agi.start()
         server = await serve(
             create_app(self, auth), self._settings.api.host, self._settings.api.port
         )
@@ -123,6 +136,7 @@ class Daemon:
             await stop.wait()
             await self._drain()
             await server.stop()
+            await agi.stop()
             for task in running:
                 task.cancel()
         for worker in tuple(self._tasks):
@@ -264,6 +278,9 @@ class Daemon:
             self._workers.pop(session_id, None)
 
     def _report(self, session_id: str, event: SessionEvent) -> None:
+        moved = self._moved.get(session_id)
+        if moved is not None and not moved.done():
+            moved.set_result(None)
         self._carry_out(self._hub.report(session_id, event, time.time()))
 
     def _schedule_acw(self) -> None:
@@ -358,6 +375,9 @@ class Daemon:
             raise UnknownAgent(agent_id)
         return views.targets_view(self._hub, agent_id)
 
+    def check_number(self, agent_id: str, number: str) -> NumberCheck:
+        return views.number_check(self._hub, agent_id, number)
+
     def transfers(self) -> Sequence[TransferView]:
         return [views.transfer_view(record) for record in self._hub.register.records.values()]
 
@@ -378,7 +398,17 @@ class Daemon:
         # From here to the end of the decision nothing awaits: of two requests for the same call
         # or the same target, the second finds what the first has done.
         session, outcome = self._hub.request(request, facts, time.time())
+        moved = self._moved[session.id] = asyncio.get_running_loop().create_future()
         self._carry_out(outcome)
+        # Answered once Asterisk has moved the call: an agent who hangs up on seeing the answer
+        # then hangs up on a transfer, not on the caller.
+        try:
+            async with asyncio.timeout(self._settings.ami.action_timeout_seconds):
+                await moved
+        except TimeoutError:
+            log.warning("slow_redirect", transfer=session.id)
+        finally:
+            del self._moved[session.id]
         return self.transfer(session.id)
 
     async def complete(self, transfer_id: str) -> TransferView:
