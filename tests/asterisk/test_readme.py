@@ -1,0 +1,123 @@
+"""The README's commands, run as they stand there, with this call centre's addresses put in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from bed import Bed
+
+from tests.asterisk.scene import Scene
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+PROGRAMS = ("asterisk-avp", "curl", "docker/", "tests/", "python3", "/opt/", "export")
+
+ELSEWHERE = {
+    "docker/demo": "test_demo.py",
+    "tests/run": "CI runs it",
+    "python3 -m venv /opt/asterisk-avp": "every test runs in an environment made so (docker/venv)",
+    "/opt/asterisk-avp/bin/pip install .": "test_render.py builds and looks into the wheel",
+    "asterisk-avp run": "the fixture `bed` has it running",
+    "export AVP_TOKEN=A-LONG-RANDOM-TOKEN": "in the environment of the commands below",
+}
+HERE = {
+    "asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf",
+    (
+        "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"
+        " --output /etc/asterisk/avp_queues.conf"
+    ),
+    "asterisk-avp transfer 1001 --supervised --to-agent 1002",
+    "asterisk-avp watch",
+    "curl http://127.0.0.1:8766/readyz",
+}
+
+
+def commands() -> list[str]:
+    """The lines of code that are commands; a backslash joins two."""
+    joined = README.replace("\\\n", "")
+    blocks = re.findall(r"^ {4}(\S.*)$", joined, re.MULTILINE)
+    inline = re.findall(r"`((?:curl|asterisk-avp) [^`]+)`", joined)
+    found = [re.sub(r"\s+", " ", line).strip() for line in (*blocks, *inline)]
+    return [line for line in found if line.startswith(PROGRAMS)]
+
+
+async def test_every_command_is_run_by_some_test() -> None:
+    post = {line for line in commands() if "-d '{" in line}
+    assert len(post) == 1
+    unknown = set(commands()) - set(ELSEWHERE) - HERE - post
+    assert {line for line in unknown if not line.startswith("asterisk-avp run")} == set()
+
+
+async def run(bed: Bed, command: str, **more: str) -> tuple[int, str]:
+    """A command of the README, with its addresses and paths replaced by the test's."""
+    bin_directory = Path(sys.executable).parent
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AVP_")}
+    environment |= bed.daemon_env() | {"AVP_URL": bed.url, "AVP_TOKEN": bed.secrets.token}
+    environment["PATH"] = f"{bin_directory}:{environment['PATH']}"
+    command = command.replace("http://127.0.0.1:8766", bed.url)
+    for there, here in more.items():
+        command = command.replace(there, here)
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", command),
+        env=environment,
+        cwd=bed.directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode or 0, output.decode()
+
+
+async def test_rendering(bed: Bed, tmp_path: Path) -> None:
+    queues = tmp_path / "queues.conf"
+    queues.write_text("[sales]\nmember => PJSIP/1001\nmember => PJSIP/1007\n", encoding="utf-8")
+    for command in sorted(HERE):
+        if "render" in command:
+            code, output = await run(bed, command, **{"/etc/asterisk": shlex.quote(str(tmp_path))})
+            assert code == 0, output
+    dialplan = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")
+    assert (tmp_path / "asterisk_avp.conf").read_text(encoding="utf-8") == dialplan
+    assert "[avp-agent-1007]" in (tmp_path / "avp_queues.conf").read_text(encoding="utf-8")
+
+
+async def test_ready(bed: Bed) -> None:
+    code, output = await run(bed, "curl -s http://127.0.0.1:8766/readyz")
+    assert code == 0
+    assert json.loads(output)["ready"] is True
+
+
+async def test_first_transfer(bed: Bed, scene: Scene) -> None:
+    watching = asyncio.create_task(run(bed, "timeout 3 asterisk-avp watch"))
+    await scene.call("caller1", "1001")
+    code, output = await run(bed, "asterisk-avp transfer 1001 --supervised --to-agent 1002")
+    assert code == 0, output
+    await scene.phone("1002").answer()
+    await scene.phone("caller1").hears({"music"})
+    transfer = (await scene.agent("1001"))["call"]["transfer"]["id"]
+    code, output = await run(bed, f"asterisk-avp complete {transfer}")
+    assert code == 0, output
+    await scene.talking("caller1", "1002")
+    _, seen = await watching
+    assert transfer in seen
+
+
+async def test_first_transfer_by_http(bed: Bed, scene: Scene) -> None:
+    (command,) = (line for line in commands() if "-d '{" in line)
+    await scene.call("caller1", "1001")
+    code, output = await run(bed, command.replace("curl ", "curl -s ", 1))
+    assert code == 0
+    transfer = json.loads(output)["id"]
+    await scene.phone("1002").answer()
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await scene.cancel(transfer)
+    await scene.talking("caller1", "1001")
