@@ -222,9 +222,16 @@ class Ear:
         self._streams: dict[tuple[int, int], Track] = {}
         self._cache: dict[int, Labels] = {}
         self.tapped = False
+        self._lock = threading.Lock()
+        self._closed = False
 
     def poll(self) -> None:
-        """Read the phone's own recordings."""
+        """Read the phone's own recordings. Called by the listener's thread."""
+        with self._lock:
+            if not self._closed:
+                self._poll()
+
+    def _poll(self) -> None:
         for path in self.directory.glob("*-dec.wav"):
             recording = self.recordings.get(path)
             if recording is None:
@@ -242,6 +249,9 @@ class Ear:
         track.add(samples, at)
 
     def close(self) -> None:
+        """Stop listening; the other phones' ears are not disturbed."""
+        with self._lock:
+            self._closed = True
         for recording in self.recordings.values():
             recording.close()
 
