@@ -15,6 +15,8 @@ import typer
 from asterisk_avp import __version__
 from asterisk_avp.cli_calls import add_call_commands
 from asterisk_avp.cli_client import CommandFailed
+from asterisk_avp.cli_numbers import number
+from asterisk_avp.cli_settings import show_settings
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.model import AGENT_ID
 
@@ -33,6 +35,8 @@ render_app = typer.Typer(
 )
 app.add_typer(render_app, name="render")
 add_call_commands(app)
+app.command("number")(number)
+app.command("settings")(show_settings)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

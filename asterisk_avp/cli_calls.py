@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from asterisk_avp.cli_client import DEFAULT_URL, Client
+from asterisk_avp.cli_output import Json, print_json, print_table
 from asterisk_avp.core.model import Mode
 
 Url = Annotated[str, typer.Option("--url", envvar="AVP_URL", help="Where the daemon's API is.")]
@@ -19,7 +20,6 @@ Token = Annotated[
         help="An integration's or an agent's token. AVP_TOKEN keeps it out of the process list.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the API answers it.")]
 
 
 def add_call_commands(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def agents(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> 
     """List the agents and their states."""
     found = Client(url, token).agents()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [["ID", "NAME", "STATE", "SINCE", "GROUPS", "WAITING"]]
     rows += [
@@ -49,7 +49,7 @@ def agents(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> 
         ]
         for agent in found
     ]
-    _print_table(rows)
+    print_table(rows)
 
 
 def targets(
@@ -61,7 +61,7 @@ def targets(
     """List where an agent could transfer a call to."""
     found = Client(url, token).targets(agent)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for title, groups in (
         ("My agent groups", found["my_agent_groups"]),
@@ -209,17 +209,6 @@ def _readiness_line(readiness: dict[str, Any]) -> str:
 
 def _print_transfer(transfer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print_json(transfer)
+        print_json(transfer)
     else:
         typer.echo(_transfer_line(transfer))
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print_table(rows: list[list[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())

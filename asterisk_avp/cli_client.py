@@ -64,6 +64,9 @@ class Client:
     def cancel(self, transfer: str) -> Any:
         return self._ask("POST", f"/v1/transfers/{quote(transfer, safe='')}/cancel")
 
+    def check_number(self, agent: str, number: str) -> Any:
+        return self._ask("POST", "/v1/numbers/check", {"agent": agent, "number": number})
+
     def events(self) -> Iterator[dict[str, Any]]:
         """What happens, from now on; ends only by `CommandFailed` or by the reader."""
         parts = urlsplit(self._url)

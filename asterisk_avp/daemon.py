@@ -30,6 +30,7 @@ from asterisk_avp.api.server import serve
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
+from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import views
 from asterisk_avp.core.effects import AmiEffect, AriEffect, Effect, SetTimer
@@ -50,7 +51,7 @@ from asterisk_avp.core.model import (
 )
 from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import State
+from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -97,7 +98,16 @@ class Daemon:
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
         self._subscribers: set[asyncio.Queue[Mapping[str, Any]]] = set()
-        self._logged: dict[str, State] = {}
+        self._audit = Audit(numbers=settings.log.numbers)
+        self._auth = Authenticator(**credentials(settings))
+        self._reloader = Reloader(
+            self._hub,
+            self._auth,
+            self._audit,
+            self._carry_out,
+            resync=lambda: self._on_connection(_connected=True),
+        )
+        self._reloads = asyncio.Lock()
         self._synced = False
         self._buffer: list[ev.Fact] | None = None
         self._resync: asyncio.Task[None] | None = None
@@ -107,24 +117,15 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then no new transfers, and those running get time to end."""
-        auth = Authenticator(
-            tokens=[token.get_secret_value() for token in self._settings.api.tokens],
-            pins={
-                agent_id: agent.pin.get_secret_value()
-                for agent_id, agent in self._settings.agents.items()
-                if agent.pin is not None
-            },
-            token_lifetime_seconds=self._settings.api.token_lifetime_seconds,
-        )
         agi = AgiServer(
             self._settings.agi.host,
             self._settings.agi.port,
-            gate(lambda *dialled: check_dial(*dialled, self._hub.agents, self._hub.world)),
+            gate(lambda ch, typed: check_dial(ch, typed, self._hub.agents, self._hub.world)),
             timeout_seconds=self._settings.agi.timeout_seconds,
         )
         await agi.start()
         server = await serve(
-            create_app(self, auth), self._settings.api.host, self._settings.api.port
+            create_app(self, self._auth), self._settings.api.host, self._settings.api.port
         )
         log.info("api_listening", url=server.url)
         async with asyncio.TaskGroup() as group:
@@ -145,6 +146,11 @@ class Daemon:
             self._resync.cancel()
         await self._ari.close()
         log.info("stopped")
+
+    async def reload(self) -> None:
+        """Read the settings again, without touching calls or running transfers."""
+        async with self._reloads:
+            self._settings = await self._reloader.reload(self._settings)
 
     async def _drain(self) -> None:
         self._stopping = True
@@ -234,7 +240,7 @@ class Daemon:
         if outcome.agents:
             self._schedule_acw()
         for session_id in dict.fromkeys(outcome.transfers):
-            self._log_transfer(session_id)
+            self._audit.transfer(self._hub.register.records[session_id].session)
         self._publish(outcome)
 
     def _perform(self, session_id: str | None, effect: Effect) -> None:
@@ -296,23 +302,6 @@ class Daemon:
         self._acw_timer = None
         self._feed(ev.ClockTick(time.time()))
         self._schedule_acw()
-
-    def _log_transfer(self, session_id: str) -> None:
-        session = self._hub.register.records[session_id].session
-        if self._logged.get(session_id) is session.state:
-            return
-        self._logged[session_id] = session.state
-        if session.state.final:
-            del self._logged[session_id]
-        log.info(
-            "transfer",
-            transfer=session.id,
-            state=session.state.value,
-            agent=session.agent,
-            mode=session.mode.value,
-            target=f"{session.target.kind.value}:{session.target.value}",
-            reason=session.reason or None,
-        )
 
     # --- events for the API's WebSockets -------------------------------------------------------
 
@@ -397,7 +386,9 @@ class Daemon:
             self._check_ready()
         # From here to the end of the decision nothing awaits: of two requests for the same call
         # or the same target, the second finds what the first has done.
-        session, outcome = self._hub.request(request, facts, time.time())
+        session, outcome = self._audit.decide(
+            request, call, lambda: self._hub.request(request, facts, time.time())
+        )
         moved = self._moved[session.id] = asyncio.get_running_loop().create_future()
         self._carry_out(outcome)
         # Answered once Asterisk has moved the call: an agent who hangs up on seeing the answer
@@ -439,11 +430,21 @@ def _call_facts(variables: Mapping[str, str]) -> CallFacts:
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
-    logging_setup.configure(settings.log.level, settings.log.format)
+    """Run until SIGTERM or SIGINT; SIGHUP reads the settings again."""
+    logging_setup.configure(settings.log.level, settings.log.format, numbers=settings.log.numbers)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
-    await Daemon(settings).run(stop)
+    daemon = Daemon(settings)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(daemon.reload(), name="reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    await daemon.run(stop)

@@ -1,14 +1,18 @@
 """Logging: structlog for our own lines, and the same format for the libraries' lines.
 
 Each event has a short fixed name and its facts as fields, e.g. ``log.info("ari_connected",
-url=...)``, so that lines can be searched. Fields named like a secret are blanked in any case.
+url=...)``, so that lines can be searched. Fields named like a secret are blanked in any case, and
+telephone numbers keep only their last three digits unless the settings say otherwise. Whatever a
+value contains, a record is one line (in the text format, a traceback follows in lines of its own).
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -23,8 +27,13 @@ def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
     format: Literal["text", "json"] = "text",  # noqa: A002 - named as the setting is
     stream: TextIO | None = None,
+    *,
+    numbers: bool = False,
 ) -> None:
-    """Send all logging of this process to ``stream`` (default: standard error)."""
+    """Send all logging of this process to ``stream`` (default: standard error).
+
+    ``numbers``: whether telephone numbers are shown in full.
+    """
     out = sys.stderr if stream is None else stream
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -34,14 +43,18 @@ def configure(
         structlog.processors.StackInfoRenderer(),
         blank_secrets,
     ]
-    renderer: list[structlog.typing.Processor]
+    renderer: list[structlog.typing.Processor] = [structlog.processors.format_exc_info]
+    if not numbers:
+        renderer.append(mask_numbers)
     if format == "json":
-        renderer = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
+        renderer.append(_JsonLine())
     else:
-        renderer = [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        # Not the formatter that shows local variables, which may hold secrets.
+        plain = structlog.dev.plain_traceback
+        renderer.append(escape_controls)
+        renderer.append(
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
+        )
 
     handler = logging.StreamHandler(out)
     handler.setFormatter(
@@ -67,6 +80,56 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def masked(typed: str) -> str:
+    """What was typed as a number, without all but its last three digits."""
+    return "***" + "".join(re.findall(r"\d", typed)[-3:])
+
+
+# Not a part of a channel's or a bridge's id, such as 1769850307.25, nor of a word.
+_NUMBER = re.compile(r"(?<![\w.-])\+?\d{4,12}(\d{3})(?![\w.-])")
+_NO_NUMBERS_IN = frozenset(
+    {"agent", "call", "channel", "interface", "queue", "target", "timestamp", "transfer", "url"}
+)
+
+
+def mask_numbers(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Leave the last three digits of what looks like a telephone number, in errors and effects."""
+    for key, value in event.items():
+        if isinstance(value, str) and key not in _NO_NUMBERS_IN:
+            event[key] = _NUMBER.sub(r"***\1", value)
+    return event
+
+
+def escape_controls(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Line ends and terminal commands inside of values become backslash escapes."""
+    for key, value in event.items():
+        if isinstance(value, str) and key not in {"exception", "stack"}:
+            event[key] = _printable(value, lambda c: c.encode("unicode_escape").decode("ascii"))
+    return event
+
+
+class _JsonLine:
+    """As JSONRenderer, and what only some readers take for a line end is escaped as well."""
+
+    def __init__(self) -> None:
+        self._render = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        line = self._render(logger, method, event)
+        text = line if isinstance(line, str) else line.decode("utf-8")
+        return _printable(text, lambda c: json.dumps(c)[1:-1])
+
+
+def _printable(text: str, escape: Callable[[str], str]) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else escape(c) for c in text)
 
 
 def blank_secrets(

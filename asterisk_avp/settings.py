@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from asterisk_avp.core.features import Features, Level, MaxHoldAction, ShownNumber, resolve
+from asterisk_avp.core.features import DEFAULT, Features, Level, MaxHoldAction, ShownNumber, resolve
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
 from asterisk_avp.settings_types import (
@@ -72,6 +72,15 @@ class AmiSettings(_Section):
     reconnect_max_seconds: Seconds = 30.0
 
 
+class AgiSettings(_Section):
+    """Where our FastAGI server listens, which Asterisk asks about numbers dialled on phones."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 4573
+    timeout_seconds: Seconds = 2.0
+    """How long one connection may take; below the dialplan's own 5 seconds."""
+
+
 class ApiSettings(_Section):
     """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
 
@@ -85,6 +94,8 @@ class ApiSettings(_Section):
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    numbers: bool = False
+    """Whether telephone numbers are logged in full. ``AVP_LOG_NUMBERS`` is another name."""
 
 
 class SessionSettings(_Section):
@@ -184,6 +195,7 @@ class Settings(BaseSettings):
 
     ari: AriSettings = AriSettings()
     ami: AmiSettings = AmiSettings()
+    agi: AgiSettings = AgiSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     session: SessionSettings = SessionSettings()
@@ -278,6 +290,10 @@ class Settings(BaseSettings):
             found.append(self._level(account, "accounts", group.account))
         found.append(self._level(self.enterprise, "enterprise"))
         return tuple(found)
+
+    def origin(self, path: Path_) -> str:
+        """The variable or the file that a value came from, or ``default``."""
+        return self._names.get(path, DEFAULT)
 
     def _level(self, said: PolicySettings, *section: str) -> Level:
         names = [*PolicySettings.model_fields]

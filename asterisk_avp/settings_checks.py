@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from asterisk_avp.core import numbers
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.features import contradictions
 from asterisk_avp.settings_sources import Inputs, Path_, variable
@@ -53,7 +54,7 @@ def checked(cls: type[S], inputs: Inputs, *, connect: bool) -> S:
         except ValidationError:
             settings = None  # the faults hang together; their lines say enough
     if settings is not None:
-        problems += _contradictions(settings, rest)
+        problems += _contradictions(settings, rest, at_fault)
         if connect:
             problems += _missing(settings, inputs, at_fault)
     if problems or settings is None:
@@ -138,7 +139,7 @@ def _without(inputs: Inputs, paths: set[Path_]) -> Inputs:
 # --- contradictions --------------------------------------------------------------------------
 
 
-def _contradictions(settings: Settings, inputs: Inputs) -> Iterator[str]:
+def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) -> Iterator[str]:
     queues: dict[str, str] = {}
     for identifier, group in settings.groups.items():
         path = ("groups", identifier, "queue")
@@ -157,7 +158,11 @@ def _contradictions(settings: Settings, inputs: Inputs) -> Iterator[str]:
         if preset.group not in settings.groups:
             name = inputs.name(("presets", identifier, "group"))
             yield f"{name}: there is no group {preset.group!r}{_choice(settings.groups)}"
-    yield from _policy_contradictions(settings)
+            continue
+        fault = _preset_fault(preset.number, settings.features(preset.group).country)
+        if fault:
+            yield f"{inputs.name(('presets', identifier, 'number'))}: {fault}"
+    yield from _policy_contradictions(settings, at_fault)
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():
         other = alike.setdefault(identifier.lower(), identifier)
@@ -170,7 +175,7 @@ def _contradictions(settings: Settings, inputs: Inputs) -> Iterator[str]:
                 yield f"{name}: there is no group {group_id!r}{_choice(settings.groups)}"
 
 
-def _policy_contradictions(settings: Settings) -> Iterator[str]:
+def _policy_contradictions(settings: Settings, at_fault: set[Path_]) -> Iterator[str]:
     """Manual dial without external transfer, at whichever level it was asked for explicitly."""
     seen = set()
     for identifier in settings.groups:
@@ -184,12 +189,30 @@ def _policy_contradictions(settings: Settings) -> Iterator[str]:
         features = settings.features(identifier)
         if features.contracted and features.external_transfer and features.country is None:
             account = settings.groups[identifier].account
-            name = variable(("accounts", account or "<ID>", "country"))
+            path = ("accounts", account or "<ID>", "country")
+            if path in at_fault:
+                continue  # it is there, and its own line says what is wrong with it
+            name = variable(path)
             by = features.origins["external_transfer"]
             yield f"{name}: is required, since {by} enables external transfer"
 
 
 _EXTERNAL_MISSING = "default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"
+
+
+def _preset_fault(number: str, country: str | None) -> str:
+    """What can never be dialled; what depends on the agent or the call is decided then.
+
+    A preset is read in the country of its group's account. Where that has none, only a number
+    with its calling code can be judged, and it is the same number in every country.
+    """
+    if country is None and not number.startswith("+"):
+        return ""
+    checked = numbers.check(number, agent_country=country or "US", client_country=country)
+    if checked.reason not in {"invalid_format", "emergency"}:
+        return ""
+    where = f" in {country}" if country else ""
+    return f"{checked.reason}{where}: {numbers.MESSAGES[checked.reason]}"
 
 
 def _choice(ids: Mapping[str, object]) -> str:

@@ -54,6 +54,9 @@ NOT_SETTINGS = frozenset(
 )
 _NOT_SETTINGS_PREFIX = "AVP_BED_"
 
+# Settings that have a second, shorter name.
+_ALIASES = {"AVP_LOG_NUMBERS": "AVP_LOG__NUMBERS"}
+
 Path_ = tuple[str, ...]
 
 
@@ -150,7 +153,8 @@ def _variable_leaves(variables: Mapping[str, str], where: str) -> Iterator[tuple
             or name.startswith(_NOT_SETTINGS_PREFIX)
         ):
             continue
-        yield _normal(tuple(name[len(PREFIX) :].split(DELIMITER))), value, name + where
+        full = _ALIASES.get(name, name)
+        yield _normal(tuple(full[len(PREFIX) :].split(DELIMITER))), value, name + where
 
 
 def _toml_leaves(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from asterisk_avp.core.model import AGENT_ID, PERSONAL_QUEUE_PREFIX
+from asterisk_avp.core.numbers import COUNTRIES
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _SECTION_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -41,6 +42,12 @@ def _queue_name(value: str) -> str:
 def _printable(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must not contain control characters")
+    return value
+
+
+def _country(value: str) -> str:
+    if value not in COUNTRIES:
+        raise ValueError("must be a country of two letters with a numbering plan, e.g. US or GB")
     return value
 
 
@@ -96,7 +103,7 @@ Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan")
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
 Country = Annotated[
     str,
-    _matching(re.compile(r"[A-Z]{2}"), "a country of two letters, e.g. US"),
+    AfterValidator(_country),
     BeforeValidator(_upper),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]

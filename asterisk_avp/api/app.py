@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from asterisk_avp import __version__
 from asterisk_avp.api import schemas
+from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.events_ws import add_events_route
 from asterisk_avp.api.http import (
@@ -70,6 +71,7 @@ def create_app(
     _add_open_routes(app, switchboard, auth)
     _add_agent_routes(app, switchboard)
     _add_transfer_routes(app, switchboard)
+    _add_number_routes(app, switchboard)
     add_events_route(app, switchboard, auth)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(Gate, auth=auth)
@@ -217,6 +219,19 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
         """Return the transferor to the caller."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
         return schemas.transfer_out(await switchboard.cancel(transfer_id))
+
+
+def _add_number_routes(app: FastAPI, switchboard: Switchboard) -> None:
+    @app.post(
+        "/v1/numbers/check",
+        response_model=numbers.NumberCheckOut,
+        responses=_responses(401, 403, 404, 413, 422),
+        dependencies=[_TOKEN],
+    )
+    async def check_number(body: numbers.NumberCheckIn, caller: WhoAsks) -> numbers.NumberCheckOut:
+        """Whether the rules for numbers let this agent call a number, and as what."""
+        _only_for(caller, body.agent)
+        return numbers.number_check_out(switchboard.check_number(body.agent, body.number))
 
 
 def _only_for(caller: Caller, agent_id: str) -> None:

@@ -64,7 +64,7 @@ class Authenticator:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._integrations = frozenset(_digest(token) for token in tokens if token)
+        self._integrations = _digests(tokens)
         self._pins = {agent: _hash_pin(pin) for agent, pin in (pins or {}).items() if pin}
         # Compared with when the agent is unknown, so that the answer takes as long.
         self._nobody = _hash_pin(secrets.token_urlsafe())
@@ -88,7 +88,8 @@ class Authenticator:
 
         salt, expected = self._pins.get(agent, self._nobody)
         given = await asyncio.to_thread(_scrypt, pin, salt)
-        if not hmac.compare_digest(given, expected) or agent not in self._pins:
+        # Still the agent's PIN: it may have been changed meanwhile.
+        if not hmac.compare_digest(given, expected) or self._pins.get(agent) != (salt, expected):
             raise LoginFailed(agent)
         for key, _ in counters:
             attempts = self._recent(key, self._clock())
@@ -97,6 +98,17 @@ class Authenticator:
             elif attempts:
                 attempts.pop()
         return self._issue(agent)
+
+    async def reconfigure(
+        self, *, tokens: Iterable[str], pins: Mapping[str, str], token_lifetime_seconds: float
+    ) -> None:
+        """Go by other tokens and PINs. Whose PIN has changed or gone has to log in anew."""
+        hashed = await asyncio.to_thread(_hash_changed, pins, self._pins)
+        for digest, (agent, _) in list(self._sessions.items()):
+            if hashed.get(agent) != self._pins.get(agent):
+                del self._sessions[digest]
+        self._integrations, self._pins = _digests(tokens), hashed
+        self._lifetime = token_lifetime_seconds
 
     def identify(self, token: str | None) -> Caller | None:
         """Who holds ``token``; None where it is not valid or not valid any more."""
@@ -142,6 +154,24 @@ class Authenticator:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _digests(tokens: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(_digest(token) for token in tokens if token)
+
+
+def _hash_changed(
+    pins: Mapping[str, str], known: Mapping[str, tuple[bytes, bytes]]
+) -> dict[str, tuple[bytes, bytes]]:
+    """The hashes of ``pins``; a PIN that is the same keeps the hash it has."""
+    hashed = {}
+    for agent, pin in pins.items():
+        old = known.get(agent)
+        if old is not None and hmac.compare_digest(_scrypt(pin, old[0]), old[1]):
+            hashed[agent] = old
+        elif pin:
+            hashed[agent] = _hash_pin(pin)
+    return hashed
 
 
 def _hash_pin(pin: str) -> tuple[bytes, bytes]:

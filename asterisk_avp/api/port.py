@@ -13,6 +13,7 @@ from asterisk_avp.core.model import (
     TransferRequest,
     TransferView,
 )
+from asterisk_avp.core.numbers import NumberCheck
 
 
 class Switchboard(Protocol):
@@ -28,6 +29,10 @@ class Switchboard(Protocol):
 
     def targets(self, agent_id: str) -> TargetsView:
         """Raises `UnknownAgent`."""
+        ...
+
+    def check_number(self, agent_id: str, number: str) -> NumberCheck:
+        """The number rules as they are for this agent now. Raises `UnknownAgent`."""
         ...
 
     def transfers(self) -> Sequence[TransferView]: ...

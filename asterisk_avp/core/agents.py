@@ -96,18 +96,26 @@ class Agents:
     by_id: dict[str, Agent] = field(default_factory=dict)
     _queue_group: dict[str, str] = field(default_factory=dict)
     _by_interface: dict[str, str] = field(default_factory=dict)
-
     _by_resource: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._by_interface = {
-            agent.interface: agent.id for agent in self.world.agents.values() if agent.interface
-        }
-        self._queue_group = {group.queue: group.id for group in self.world.groups.values()}
-        for configured in self.world.agents.values():
+        self.reconfigure(self.world)
+
+    def reconfigure(self, world: World) -> None:
+        """Go by another configuration. What Asterisk said of queues that stay is kept."""
+        self.world = world
+        self._by_interface = {a.interface: a.id for a in world.agents.values() if a.interface}
+        self._queue_group = {group.queue: group.id for group in world.groups.values()}
+        for configured in world.agents.values():
             self.by_id.setdefault(configured.id, Agent(configured.id))
             if configured.interface:
                 self._by_resource[resource_of_interface(configured.interface)] = configured.id
+        for agent in list(self.by_id.values()):
+            agent.left &= self._queue_group.keys()
+            for queue in agent.memberships.keys() - self._queue_group.keys():
+                del agent.memberships[queue]
+            if not (agent.id in world.agents or agent.memberships or agent.left or agent.personal):
+                del self.by_id[agent.id]
 
     # --- facts -------------------------------------------------------------------------------
 
@@ -237,8 +245,7 @@ class Agents:
     def mirror(self, agent: Agent) -> tuple[Effect, ...]:
         """What makes the personal queue's membership follow the agent's.
 
-        Asterisk's own events confirm each change; until then the same change is not asked for
-        again.
+        Asterisk confirms each change; until then the same is not asked for again.
         """
         wanted = self._wanted_personal(agent)
         effects = tuple(_difference(agent, wanted))

@@ -231,6 +231,20 @@ class Hub:
         self.register.apply(session_id, event, now, outcome)
         return outcome
 
+    # --- another configuration ---------------------------------------------------------------
+
+    def reconfigure(self, world: World, now: float) -> Outcome:
+        """Decide by ``world`` from now on. Calls and running sessions go on as they were allowed.
+
+        Members of queues that are new to us have to be read by a resync.
+        """
+        self.world = world
+        self.agents.reconfigure(world)
+        outcome = Outcome(agents=set(self.agents.by_id))  # names and groups may be others
+        for agent in self.agents.by_id.values():
+            self._member_changed(agent, now, outcome)
+        return outcome
+
     # --- resync ------------------------------------------------------------------------------
 
     def sync_started(self) -> None:

@@ -19,6 +19,7 @@ from asterisk_avp.core.model import (
     TargetsView,
     TransferView,
 )
+from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.register import Record
 from asterisk_avp.core.session import REPORTED, Presence, Session, State
 
@@ -53,6 +54,13 @@ def transfer_view(record: Record) -> TransferView:
         started=record.started,
         notes=session.notes,
     )
+
+
+def number_check(hub: Hub, agent_id: str, typed: str) -> NumberCheck:
+    """The number rules with the settings of the call's group. Raises `UnknownAgent`."""
+    group = hub.group_of_call(agent_id, hub.call_of(agent_id), CallFacts())
+    features = group.features if group is not None else Features(contracted=False)
+    return policy.check_number(typed, agent_id, features, hub.world)
 
 
 def targets_view(hub: Hub, agent_id: str) -> TargetsView:

@@ -36,6 +36,7 @@ from asterisk_avp.core.model import (
     TransferState,
     TransferView,
 )
+from asterisk_avp.core.numbers import NumberCheck, check
 
 SINCE = 1_769_850_307.25
 SINCE_TEXT = "2026-01-31T09:05:07.250Z"
@@ -96,6 +97,10 @@ class ScriptedSwitchboard:
             my_agent_groups=(TargetGroup("sales", "Sales", (member,), available=1),),
             agent_groups=(TargetGroup("support", "Support", (), available=0),),
         )
+
+    def check_number(self, agent_id: str, number: str) -> NumberCheck:
+        self.agent(agent_id)
+        return check(number, agent_country="US", client_country="US")
 
     def transfers(self) -> Sequence[TransferView]:
         return list(self.known.values())

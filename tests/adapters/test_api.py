@@ -234,6 +234,53 @@ async def test_a_large_body_is_refused_announced_or_not(api: Api) -> None:
             assert (await answer.json())["error"] == "too_large"
 
 
+# --- numbers ---------------------------------------------------------------------------------
+
+
+async def test_a_number_that_may_be_called(api: Api) -> None:
+    body = {"agent": "1001", "number": "(202) 555-0100"}
+    assert await api.ask("POST", "/v1/numbers/check", body) == (
+        200,
+        {
+            "allowed": True,
+            "reason": "ok",
+            "message": "This number can be called.",
+            "e164": "+12025550100",
+            "region": "US",
+            "line_type": "fixed_line_or_mobile",
+        },
+    )
+
+
+async def test_a_number_that_may_not_is_an_answer_and_no_error(api: Api) -> None:
+    for number, reason, region in (
+        ("+44 20 7946 0000", "country_mismatch", "GB"),
+        ("800 234 5678", "toll_free_not_enabled", "US"),
+        ("911", "emergency", None),
+        ("sip:bob@example.org", "invalid_format", None),
+        ("", "invalid_format", None),
+    ):
+        body = {"agent": "1001", "number": number}
+        status, answer = await api.ask("POST", "/v1/numbers/check", body)
+        assert (status, answer["allowed"], answer["reason"]) == (200, False, reason), number
+        assert (answer["e164"], answer["region"]) == (None, region)
+        assert answer["message"]
+
+
+async def test_who_may_check_numbers_for_whom(api: Api) -> None:
+    token = await api.login("1002")
+    own, another, nobody = ({"agent": x, "number": "911"} for x in ("1002", "1001", "9"))
+    assert (await api.ask("POST", "/v1/numbers/check", own, token=token))[0] == 200
+    for body in (another, nobody):
+        status, answer = await api.ask("POST", "/v1/numbers/check", body, token=token)
+        assert (status, answer["error"]) == (403, "forbidden")
+    status, answer = await api.ask("POST", "/v1/numbers/check", nobody)
+    assert (status, answer["error"]) == (404, "not_found")
+    for body in ({"agent": "1001"}, {"number": "1"}, own | {"number": 911}, own | {"more": 1}):
+        assert (await api.ask("POST", "/v1/numbers/check", body))[0] == 422
+    assert (await api.ask("POST", "/v1/numbers/check", own, token=None))[0] == 401
+
+
 # --- health ----------------------------------------------------------------------------------
 
 
@@ -269,4 +316,4 @@ def test_answers_are_as_described(running: RunningApi) -> None:
             case.call_and_validate(base_url=running.url, headers=bearer(), checks=CHECKS)
 
         conforms()
-    assert tried == 11
+    assert tried == 12

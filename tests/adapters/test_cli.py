@@ -161,6 +161,7 @@ def test_version_and_help(avp) -> None:
     assert avp("--version").out == "asterisk-avp 0.1.0\n"
     shown = avp("--help").out
     commands = ("run", "agents", "targets", "transfer", "complete", "cancel", "watch", "render")
+    commands += ("number", "settings")
     assert all(command in shown for command in commands)
 
 

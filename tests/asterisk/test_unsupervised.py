@@ -400,7 +400,7 @@ async def test_by_no_queue(scene: Scene, way: str, mode: str) -> None:
         await scene.direct_call(other, "1001")
     else:
         other = "pstn"
-        await scene.phone("1001").dial("5551234")
+        await scene.phone("1001").dial("2025550100")
         await scene.phone(other).answer()
         await scene.talking(other, "1001")
     assert (await scene.agent("1001"))["call"]["group"] == "sales"

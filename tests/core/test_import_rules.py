@@ -29,6 +29,7 @@ IMPURE_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__impor
 OTHERS = {
     "__init__": (),
     "log": (),
+    "audit": ("core", "log"),
     "dialplan_files": (),
     "queues_conf": ("core",),
     "render": ("core", "queues_conf"),

@@ -230,6 +230,48 @@ def test_policy_that_contradicts_itself(environ: dict[str, str], lines: list[str
     assert problems(NEEDED | environ) == lines
 
 
+def test_a_wrong_country_is_not_also_a_missing_one() -> None:
+    acme = {
+        "AVP_GROUPS__SALES__ACCOUNT": "acme",
+        "AVP_ACCOUNTS__ACME__COUNTRY": "UK",
+        "AVP_ENTERPRISE__EXTERNAL_TRANSFER": "yes",
+    }
+    (line,) = problems(NEEDED | acme)
+    assert line.startswith("AVP_ACCOUNTS__ACME__COUNTRY: must be a country")
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "fault"),
+    [
+        ("GB", "020 7946 0000", ""),
+        ("GB", "+1 202 555 0100", ""),  # another country's: decided for each call
+        ("GB", "+44 7911 123456", ""),  # a mobile: likewise
+        ("GB", "020 7946", "invalid_format in GB"),
+        ("US", "020 7946 0000", "invalid_format in US"),
+        ("GB", "999", "emergency in GB"),
+        ("GB", "PJSIP/1001", "invalid_format in GB"),
+        ("", "+44 20 7946 0000", ""),
+        ("", "+44 20 7946", "invalid_format: "),
+        ("", "020 7946 0000", ""),  # no country to read it in
+    ],
+)
+def test_the_number_of_a_preset_is_one_in_its_groups_country(
+    country: str, number: str, fault: str
+) -> None:
+    environ = NEEDED | {
+        "AVP_GROUPS__SALES__ACCOUNT": "acme",
+        "AVP_ACCOUNTS__ACME__CONTRACTED": "yes",
+        "AVP_ACCOUNTS__ACME__COUNTRY": country,
+        "AVP_PRESETS__BILLING__NUMBER": number,
+        "AVP_PRESETS__BILLING__GROUP": "sales",
+    }
+    if not fault:
+        assert load(environ).presets["billing"].number == number
+        return
+    (line,) = problems(environ)
+    assert line.startswith(f"AVP_PRESETS__BILLING__NUMBER: {fault}")
+
+
 def test_inherited_manual_dial_under_a_disabled_external_transfer_is_off() -> None:
     features = load(
         NEEDED
@@ -335,6 +377,19 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
     assert load(NEEDED | others) == load(NEEDED)
 
 
+@pytest.mark.parametrize("name", ["AVP_LOG_NUMBERS", "AVP_LOG__NUMBERS"])
+def test_numbers_in_the_log_have_two_names(name: str, tmp_path: Path) -> None:
+    assert load(NEEDED).log.numbers is False
+    assert load(NEEDED | {name: "true"}).log.numbers is True
+    assert problems(NEEDED | {name: "x"})[0].startswith(f"{name}: ")
+    (tmp_path / ".env").write_text("AVP_LOG__NUMBERS=no\n")
+    assert load(NEEDED | {name: "true"}, tmp_path).log.numbers is True
+    both = NEEDED | {"AVP_LOG_NUMBERS": "yes", "AVP_LOG__NUMBERS": "no"}
+    assert problems(both) == ["AVP_LOG__NUMBERS: also set as AVP_LOG_NUMBERS"] or problems(
+        both
+    ) == ["AVP_LOG_NUMBERS: also set as AVP_LOG__NUMBERS"]
+
+
 # --- what is wrong ---------------------------------------------------------------------------
 
 
@@ -394,6 +449,8 @@ def test_all_problems_are_told_at_once() -> None:
         ("AVP_AGENTS__1__COUNTRY", "USA", "two letters"),
         ("AVP_AGENTS__1__GROUPS", "['sales'", "JSON list"),
         ("AVP_ACCOUNTS__ACME__COUNTRY", "1", "two letters"),
+        ("AVP_ACCOUNTS__ACME__COUNTRY", "UK", "numbering plan"),
+        ("AVP_AGENTS__1__COUNTRY", "ZZ", "numbering plan"),
         ("AVP_ACCOUNTS__ACME__CONTRACTED", "perhaps", "boolean"),
         ("AVP_ENTERPRISE__CONTRACTED", "true", "no such setting"),
         ("AVP_ARI__URL", "127.0.0.1:8088", "http://"),

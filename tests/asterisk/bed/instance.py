@@ -260,6 +260,7 @@ class Bed:
             "AVP_AMI__PORT": str(self.ports.ami),
             "AVP_AMI__USERNAME": "avp",
             "AVP_AMI__SECRET": self.secrets.ami,
+            "AVP_AGI__PORT": str(self.ports.agi),
             "AVP_API__PORT": str(self.ports.api),
             "AVP_API__TOKENS": self.secrets.token,
         }

@@ -181,10 +181,11 @@ class World:
         """The daemon's environment, as far as it follows from the world."""
         env = {
             "AVP_ACCOUNTS__ACME__COUNTRY": "US",
-            "AVP_PRESETS__BILLING__NUMBER": "+12025550101",
-            "AVP_PRESETS__BILLING__GROUP": "support",
             **{f"AVP_ENTERPRISE__{name}": "true" for name in FEATURES},
         }
+        if any(group.queue == "support" for group in self.groups):
+            env["AVP_PRESETS__BILLING__NUMBER"] = "+12025550101"
+            env["AVP_PRESETS__BILLING__GROUP"] = "support"
         env["AVP_ENTERPRISE__MAX_HOLD_SECONDS"] = str(self.max_hold_seconds)
         for group in self.groups:
             prefix = f"AVP_GROUPS__{group.queue.upper()}__"

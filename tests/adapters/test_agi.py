@@ -1,0 +1,377 @@
+"""The FastAGI server and the gate over real sockets, against peers of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from asterisk_avp.agi import server as agi
+from asterisk_avp.agi.gate import MAX_TYPED, gate
+from asterisk_avp.agi.server import AgiServer, BadRequest, parse_header
+from asterisk_avp.core.errors import ConfigError
+from asterisk_avp.core.gate import Dial
+
+TIMEOUT = 0.4
+LIMIT = 64
+NUMBER = "+12025550100"
+
+Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def header(extension: str = NUMBER, script: str = "avp/dial", **more: str) -> bytes:
+    """As res_agi.c writes it."""
+    fields = {
+        "agi_network": "yes",
+        "agi_network_script": script,
+        "agi_request": f"agi://127.0.0.1:4573/{script}",
+        "agi_channel": "PJSIP/1001-0000002a",
+        "agi_language": "en",
+        "agi_calleridname": "Alice: née Müller",
+        "agi_context": "avp-gate",
+        "agi_extension": extension,
+        "agi_accountcode": "",
+        **more,
+    }
+    return "".join(f"{k}: {v}\n" for k, v in fields.items()).encode() + b"\n"
+
+
+def check(channel: str, typed: str) -> Dial:
+    if channel == "PJSIP/1001-0000002a" and typed == NUMBER:
+        return Dial(allowed=True, reason="ok", number=NUMBER, agent="1001")
+    return Dial(allowed=False, reason="invalid_format", agent="1001")
+
+
+class Served:
+    """A server, and peers that are closed in the end."""
+
+    def __init__(self, server: AgiServer) -> None:
+        self.server = server
+        self.peers: list[Peer] = []
+
+    async def peer(self, data: bytes = b"") -> Peer:
+        peer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        self.peers.append(peer)
+        if data:
+            peer[1].write(data)
+        return peer
+
+    async def answer(self, data: bytes) -> dict[str, str]:
+        """The variables that are set in the end, with Asterisk's part of the exchange."""
+        reader, writer = await self.peer(data)
+        found = {}
+        while line := await asyncio.wait_for(reader.readline(), 3):
+            command, word, name, value = line.decode().rstrip("\n").split(" ", 3)
+            assert (command, word) == ("SET", "VARIABLE")
+            found[name] = value.strip('"')
+            writer.write(b"200 result=1\n")
+        return found
+
+    async def allowed(self) -> None:
+        assert await self.answer(header()) == {
+            "AVP_GATE": "allow",
+            "AVP_GATE_NUMBER": NUMBER,
+            "AVP_GATE_REASON": "ok",
+        }
+
+    async def closed(self, peer: Peer, within: float = TIMEOUT + 1) -> None:
+        """Without a word, or at least without an answer that allows anything."""
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(peer[0].read(), within) == b""
+
+    async def empty(self) -> None:
+        """Nothing is kept of connections that are over."""
+        deadline = time.monotonic() + 3
+        while self.server._silent or self.server._served:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+
+
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[Served]:
+    server = AgiServer("127.0.0.1", 0, gate(check), timeout_seconds=TIMEOUT, max_connections=LIMIT)
+    await server.start()
+    found = Served(server)
+    yield found
+    for _, writer in found.peers:
+        writer.close()
+    await server.stop()
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+
+async def test_allowed(served: Served) -> None:
+    await served.allowed()
+    await served.empty()
+
+
+async def test_denied(served: Served) -> None:
+    assert await served.answer(header("12")) == {
+        "AVP_GATE": "deny",
+        "AVP_GATE_NUMBER": "",
+        "AVP_GATE_REASON": "invalid_format",
+    }
+
+
+async def test_the_answer_comes_last(served: Served) -> None:
+    found = await served.answer(header())
+    assert list(found)[-1] == "AVP_GATE"
+
+
+async def test_argument_before_extension(served: Served) -> None:
+    """A dialplan that takes a prefix off passes the rest as an argument."""
+    found = await served.answer(header("9" + NUMBER, agi_arg_1=NUMBER))
+    assert found["AVP_GATE"] == "allow"
+
+
+async def test_query(served: Served) -> None:
+    found = await served.answer(header(script="avp/dial?site=1"))
+    assert found["AVP_GATE"] == "allow"
+
+
+async def test_header_in_pieces(served: Served) -> None:
+    reader, writer = await served.peer()
+    for byte in header():
+        writer.write(bytes([byte]))
+        await writer.drain()
+    assert (await reader.readline()).startswith(b"SET VARIABLE AVP_GATE_NUMBER")
+
+
+async def test_much_too_long_a_number(served: Served) -> None:
+    found = await served.answer(header("2" * (MAX_TYPED + 1)))
+    assert (found["AVP_GATE"], found["AVP_GATE_REASON"]) == ("deny", "invalid_format")
+
+
+# --- peers that are not Asterisk ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\n\n",
+        b"\n\n",
+        b"\x00\xff\xfe" * 50 + b"\n\n",
+        b"agi_network_script avp/dial\n\n",
+        header(script="other"),
+        header(script="http://[x"),
+        header("1\nagi_channel: PJSIP/1001-0000002a"),  # a line that brings another along
+        header("1\nnonsense"),
+        header(""),
+        header(agi_channel=""),
+        header(agi_arg_2="x" * agi.MAX_HEADER_BYTES),
+        b"x" * (agi.MAX_HEADER_BYTES * 8),
+    ],
+)
+async def test_garbage(served: Served, data: bytes) -> None:
+    """Closed at once, not only at the deadline."""
+    peer = await served.peer(data)
+    await served.closed(peer, within=TIMEOUT / 2)
+    await served.allowed()
+    await served.empty()
+
+
+async def test_closed_before_the_blank_line(served: Served) -> None:
+    for data in (b"", b"agi_network: yes\n", header()[:-1]):
+        _, writer = await served.peer(data)
+        writer.close()
+    await served.empty()
+    began = time.process_time()
+    await asyncio.sleep(0.3)
+    assert time.process_time() - began < 0.1, "the loop spins"
+    await served.allowed()
+
+
+async def test_half_a_header(served: Served) -> None:
+    began = time.monotonic()
+    peer = await served.peer(header()[:60])
+    await served.closed(peer)
+    assert TIMEOUT * 0.8 < time.monotonic() - began < TIMEOUT + 0.5
+    await served.allowed()
+
+
+async def test_slow_header(served: Served) -> None:
+    """A byte now and then does not move the deadline."""
+    reader, writer = await served.peer()
+    began = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        for byte in header():
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            if reader.at_eof():
+                break
+    assert time.monotonic() - began < TIMEOUT + 0.5
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+
+
+async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+    for _ in range(10_000):
+        writer.write(b"100 result=0 Trying...\n")
+        await writer.drain()
+        await asyncio.sleep(0.001)
+
+
+async def _gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+    writer.transport.abort()
+
+
+def _says(text: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(text)
+
+    return say
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        _silent,
+        _endless,
+        _gone,
+        _says(b"HANGUP\n"),
+        _says(b"510 Invalid or unknown command\n"),
+        _says(b"520-Invalid command syntax.\nmore\n"),
+        _says(b"\n"),
+        _says(b"\xff\xff\n"),
+        _says(b"x" * (agi.MAX_HEADER_BYTES * 8)),
+        _says(b"9" * 5000 + b"\n"),  # more digits than Python makes a number of
+    ],
+)
+async def test_odd_answers(
+    served: Served,
+    behave: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    """Whatever a peer answers, the gate says no more to it, and others are served."""
+    reader, writer = await served.peer(header())
+    with contextlib.suppress(ConnectionError):
+        await behave(reader, writer)
+    await served.allowed()
+    await served.empty()
+    with contextlib.suppress(ConnectionError):
+        assert b"allow" not in await reader.read()
+
+
+# --- many ------------------------------------------------------------------------------------
+
+
+async def test_silent_connections(served: Served) -> None:
+    """Three times as many as there may be; each request in between is answered at once."""
+    for count in range(200):
+        await served.peer()
+        if count % 20 == 0:
+            began = time.monotonic()
+            await served.allowed()
+            assert time.monotonic() - began < TIMEOUT / 2
+    assert len(served.server._silent) + len(served.server._served) <= LIMIT
+    await served.empty()
+    for peer in served.peers[:200]:
+        await served.closed(peer)
+
+
+async def test_requests_do_not_make_room(served: Served) -> None:
+    """Peers that have sent their header are not thrown out for those who have not."""
+    busy = [await served.peer(header()) for _ in range(LIMIT)]
+    for reader, _ in busy:
+        assert (await reader.readline()).startswith(b"SET VARIABLE")
+    late = await served.peer(header())
+    await served.closed(late, within=TIMEOUT / 2)
+    reader, writer = busy[0]
+    writer.write(b"200 result=1\n")
+    assert (await reader.readline()).startswith(b"SET VARIABLE AVP_GATE_REASON")
+
+
+async def test_many_at_once(served: Served) -> None:
+    await asyncio.gather(*(served.allowed() for _ in range(LIMIT // 2)))
+
+
+async def test_memory_stays_flat(served: Served) -> None:
+    """Thousands of bad peers leave nothing behind."""
+
+    async def flood(rounds: int) -> None:
+        for turn in range(rounds):
+            data = (b"", header()[:100], b"x" * 30_000, header(), b"\xff\n\n")[turn % 5]
+            _, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+            writer.write(data)
+            writer.close()
+        await served.empty()
+        gc.collect()
+
+    await flood(300)
+    tracemalloc.start()
+    try:
+        await flood(100)
+        before, _ = tracemalloc.get_traced_memory()
+        await flood(1500)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 200_000
+    assert peak - before < LIMIT * 6 * agi.MAX_HEADER_BYTES
+
+
+# --- beginning and end -------------------------------------------------------------------------
+
+
+async def test_stop_closes_everything() -> None:
+    server = AgiServer("127.0.0.1", 0, gate(check), timeout_seconds=60)
+    await server.start()
+    served = Served(server)
+    silent, busy = await served.peer(), await served.peer(header())
+    await busy[0].readline()
+    await asyncio.wait_for(server.stop(), 2)
+    await served.closed(silent)
+    await served.closed(busy)
+    with pytest.raises(OSError, match=r"."):
+        await served.peer()
+    for _, writer in served.peers:
+        writer.close()
+
+
+async def test_address_in_use(served: Served) -> None:
+    second = AgiServer("127.0.0.1", served.server.port, {}, timeout_seconds=1)
+    with pytest.raises(ConfigError, match="AVP_AGI__PORT"):
+        await second.start()
+
+
+async def test_check_that_breaks() -> None:
+    """A fault of ours is no answer, which is a refusal."""
+
+    def broken(channel: str, typed: str) -> Dial:
+        raise RuntimeError(channel)
+
+    server = AgiServer("127.0.0.1", 0, gate(broken), timeout_seconds=TIMEOUT)
+    await server.start()
+    served = Served(server)
+    try:
+        assert await served.answer(header()) == {}
+    finally:
+        for _, writer in served.peers:
+            writer.close()
+        await server.stop()
+
+
+def test_header() -> None:
+    parsed = parse_header(b"agi_a: x: y\nagi_b: \nagi_c:\n\n")
+    assert parsed == {"agi_a": "x: y", "agi_b": "", "agi_c": ""}
+    with pytest.raises(BadRequest):
+        parse_header(b"agi_a: 1\nagi_a: 2\n\n")
+
+
+@pytest.mark.parametrize("value", ['"', "a\nb", "\\", "\x00"])
+async def test_values_that_would_end_the_command(served: Served, value: str) -> None:
+    exchange = agi.Exchange({}, agi.Request(None, {}, None, None))
+    with pytest.raises(BadRequest):
+        await exchange.set_variable("AVP_GATE", value)

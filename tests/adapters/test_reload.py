@@ -1,0 +1,182 @@
+"""SIGHUP to a real daemon; there is no Asterisk, which a reload does not need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from asterisk_avp.api.auth import Authenticator, LoginFailed
+
+GOOD = """
+AVP_ARI__URL=http://127.0.0.1:9
+AVP_ARI__USERNAME=avp
+AVP_ARI__PASSWORD=ari-hush
+AVP_AMI__PORT=9
+AVP_AMI__USERNAME=avp
+AVP_AMI__SECRET=ami-hush
+AVP_LOG__FORMAT=json
+AVP_API__TOKENS=first-token
+AVP_GROUPS__SALES__ACCOUNT=acme
+AVP_ACCOUNTS__ACME__COUNTRY=US
+AVP_AGENTS__1001__NAME=Alice
+AVP_AGENTS__1001__PIN=1111
+AVP_AGENTS__1001__GROUPS=sales
+AVP_AGENTS__1002__PIN=2222
+AVP_AGENTS__1002__GROUPS=sales
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Running:
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.ports = f"AVP_API__PORT={free_port()}\nAVP_AGI__PORT={free_port()}\n"
+        self.url = "http://127.0.0.1:" + self.ports.split("\n")[0].partition("=")[2]
+        self.write(GOOD)
+        self.log_file = place / "log"
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("AVP_")}
+        with self.log_file.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "asterisk_avp", "run"], cwd=place, env=environ, stderr=log
+            )
+
+    def write(self, text: str) -> None:
+        (self.place / ".env").write_text(text + self.ports)
+
+    def log(self) -> list[dict[str, Any]]:
+        text = self.log_file.read_text()
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
+        """The ``times``-th record of that name."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.log() if line["event"] == event]
+
+        wait_until(lambda: len(found()) >= times)
+        return found()[times - 1]
+
+    def reload(self, text: str) -> None:
+        self.write(text)
+        self.process.send_signal(signal.SIGHUP)
+
+    def ask(self, method: str, path: str, token: str = "", **body: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.request(method, self.url + path, headers=headers, json=body, timeout=10)
+
+    def login(self, agent: str, pin: str) -> str:
+        answer = self.ask("POST", "/v1/login", agent=agent, pin=pin)
+        return str(answer.json()["token"]) if answer.ok else ""
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    try:
+        running.wait_for("api_listening")
+        yield running
+    finally:
+        running.process.terminate()
+        assert running.process.wait(20) == 0
+    assert "hush" not in running.log_file.read_text()
+
+
+def test_valid_settings_are_in_force_and_log_ins_follow(daemon: Running) -> None:
+    alice, bob = daemon.login("1001", "1111"), daemon.login("1002", "2222")
+    number = {"agent": "1001", "number": "+442079460000"}
+    check = ("POST", "/v1/numbers/check", "first-token")
+    assert daemon.ask(*check, **number).json()["reason"] == "country_mismatch"
+    daemon.reload(
+        GOOD.replace("COUNTRY=US", "COUNTRY=GB")
+        .replace("=Alice", "=Alicia")
+        .replace("first-token", "first-token,second-token")
+        .replace("1111", "9999")
+    )
+    daemon.wait_for("reloaded")
+    assert daemon.ask("POST", "/v1/numbers/check", "second-token", **number).json()["allowed"]
+    assert daemon.ask("GET", "/v1/agents/1001", "first-token").json()["name"] == "Alicia"
+    assert daemon.ask("GET", "/v1/agents", alice).status_code == 401  # the PIN is another
+    assert daemon.ask("GET", "/v1/agents", bob).status_code == 200
+    assert daemon.login("1001", "1111") == ""
+    assert daemon.login("1001", "9999")
+    daemon.reload(GOOD.replace("first-token", "third-token"))
+    daemon.wait_for("reloaded", 2)
+    assert daemon.ask("GET", "/v1/agents", "first-token").status_code == 401
+    assert daemon.ask("GET", "/v1/agents", "third-token").status_code == 200
+    assert not [line for line in daemon.log() if line["event"] == "restart_needed"]
+
+
+def test_invalid_settings_change_nothing_and_are_named(daemon: Running) -> None:
+    daemon.reload(
+        GOOD.replace("first-token", "second-token").replace("COUNTRY=US", "COUNTRY=UK")
+        + "AVP_FOO=1\n"
+    )
+    problems = daemon.wait_for("reload_refused")["problems"]
+    assert [line.split(":")[0].split(" ")[0] for line in problems] == [
+        "AVP_ACCOUNTS__ACME__COUNTRY",
+        "AVP_FOO",
+    ]
+    assert daemon.ask("GET", "/v1/agents", "first-token").status_code == 200
+    assert daemon.ask("GET", "/v1/agents", "second-token").status_code == 401
+    daemon.reload(GOOD.replace("first-token", "second-token"))
+    daemon.wait_for("reloaded")
+    assert daemon.ask("GET", "/v1/agents", "second-token").status_code == 200
+
+
+def test_what_needs_a_restart_is_said_and_stays(daemon: Running) -> None:
+    changed = GOOD.replace("ami-hush", "new-hush") + "AVP_SESSION__RING_SECONDS=20\n"
+    for times in (1, 2):  # and is said again for as long as it is so
+        daemon.reload(changed.replace("first-token", f"token-{times}"))
+        assert daemon.wait_for("restart_needed", times)["settings"] == [
+            "AVP_AMI__SECRET",
+            "AVP_SESSION__RING_SECONDS",
+        ]
+        assert daemon.ask("GET", "/v1/agents", f"token-{times}").status_code == 200
+
+
+def test_several_at_once(daemon: Running) -> None:
+    for _ in range(20):
+        daemon.process.send_signal(signal.SIGHUP)
+        time.sleep(0.01)
+    daemon.wait_for("reloaded")
+    daemon.reload(GOOD.replace("first-token", "last-token"))
+    wait_until(lambda: daemon.ask("GET", "/v1/agents", "last-token").status_code == 200)
+
+
+# --- log-ins ---------------------------------------------------------------------------------
+
+
+async def test_a_pin_that_stays_keeps_its_log_ins_and_one_that_is_gone_ends_them() -> None:
+    auth = Authenticator(pins={"1": "old"})
+    salt_and_hash = auth._pins["1"]
+    token = await auth.login("1", "old", "")
+    await auth.reconfigure(tokens=["x"], pins={"1": "old"}, token_lifetime_seconds=60)
+    assert auth._pins["1"] == salt_and_hash
+    assert auth.identify(token) is not None
+    await auth.reconfigure(tokens=[], pins={}, token_lifetime_seconds=60)
+    assert auth.identify(token) is None
+    assert auth.identify("x") is None
+    with pytest.raises(LoginFailed):
+        await auth.login("1", "old", "")

@@ -1,0 +1,264 @@
+"""Numbers dialled on agents' phones, which the daemon's gate has to allow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+from bed import Bed, World, backend_named, match
+
+from tests.asterisk.conftest import open_scene
+from tests.asterisk.scene import Scene
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+NUMBER = "+12025550100"
+
+# What an administrator adds. 700 is an extension of theirs, 999 an emergency number.
+ADMINISTRATOR = """
+[avp-internal](+)
+exten => 700,1,Dial(PJSIP/caller4,30)
+[avp-emergency](+)
+exten => 999,1,Dial(PJSIP/caller3,30)
+"""
+
+SETTINGS = {
+    "AVP_ENTERPRISE__TOLL_FREE_SERVICE": "false",
+    "AVP_GROUPS__SUPPORT__MANUAL_DIAL": "false",  # Carol and Dave
+    "AVP_AGENTS__1002__COUNTRY": "GB",  # Bob
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def office() -> AsyncIterator[Bed]:
+    async with Bed(
+        replace(World(), settings=SETTINGS, extensions=ADMINISTRATOR), backend=backend_named(None)
+    ) as bed:
+        await bed.start_daemon()
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(office: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(office) as opened:
+        yield opened
+
+
+async def dial(scene: Scene, text: str, phone: str = "1001") -> float:
+    """Dial a text as it is, whatever is in it."""
+    mark = scene.ami.mark()
+    await scene.phone(phone).dial(quote(text, safe="+"))
+    return mark
+
+
+async def rings(scene: Scene, phone: str, mark: float, dialled: str) -> None:
+    """The phone rings, by this one Dial() and with this extension."""
+    await scene.phone(phone).ringing()
+    await scene.ami.wait(match("DialBegin"), 2.0, since=mark)
+    begun = scene.ami.seen(match("DialBegin"), mark)
+    assert [event["DestChannel"].partition("-")[0] for event in begun] == [f"PJSIP/{phone}"]
+    assert begun[0]["Exten"] == dialled
+
+
+async def refused(scene: Scene, mark: float, phone: str = "1001", *, within: float = 5.0) -> None:
+    """A voice explains, then the call ends; no channel but the phone's own ever was."""
+    mine = scene.phone(phone)
+    await mine.established(within=within)
+    await mine.hears({"speech"}, within=3.0, steady=0.2)
+    await mine.closed(within=12.0)
+    created = {event["Channel"] for event in scene.ami.seen(match("Newchannel"), mark)}
+    assert len(created) == 1, created
+    assert scene.ami.seen(match("DialBegin"), mark) == []
+
+
+@contextmanager
+def frozen(bed: Bed) -> Iterator[None]:
+    """The daemon takes connections (the kernel does) and answers nothing."""
+    assert bed.daemon is not None
+    os.kill(bed.daemon.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(bed.daemon.pid, signal.SIGCONT)
+
+
+# --- allowed ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [NUMBER, "2025550100", "12025550100", "(202) 555-0100", "011 1 202 555 0100"],
+)
+async def test_allowed_number(scene: Scene, typed: str) -> None:
+    """However it was typed, it is the canonical number that goes out."""
+    mark = await dial(scene, typed)
+    await rings(scene, "pstn", mark, NUMBER)
+    await scene.phone("pstn").answer()
+    await scene.talking("1001", "pstn")
+    await scene.hang_up("1001")
+    await scene.gone("pstn")
+
+
+async def test_the_agents_own_prefix(scene: Scene) -> None:
+    """Bob is in Britain: 00 is his international prefix."""
+    mark = await dial(scene, "0044 20 7946 0000", "1002")
+    await rings(scene, "pstn", mark, "+442079460000")
+
+
+async def test_round_trip(scene: Scene) -> None:
+    """What the gate adds to a call, as Asterisk sees it."""
+    took = []
+    for _ in range(20):
+        mark = await dial(scene, NUMBER)
+        await scene.phone("pstn").ringing()
+        await scene.hang_up("1001")
+        await scene.gone("pstn")
+        starts = scene.ami.seen(match("AGIExecStart"), mark)
+        ends = scene.ami.seen(match("AGIExecEnd"), mark)
+        assert len(starts) == len(ends) == 3
+        state = [
+            event
+            for event in scene.ami.seen(match("VarSet"), mark)
+            if event["Variable"] in ("AVP_GATE", "AGISTATUS")
+        ]
+        assert state[-1]["Value"] == "SUCCESS"
+        took.append((state[-1].at - state[0].at) * 1000)
+    print(f"gate: median {statistics.median(took):.1f} ms, longest {max(took):.1f} ms")
+    assert statistics.median(took) < 250
+
+
+# --- refused ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "12",
+        "5551234",
+        "18003569377",  # toll-free, which the client does not have
+        "+442079460000",
+        "011442079460000",
+        "00442079460000",
+        "pstn",
+        "caller1",
+        "PJSIP/1004",
+        "Local/1004@agents",
+        "1002&PJSIP/1004",
+        "2025550100&PJSIP/1004",
+        "2025550100@avp-external",
+        "+12025550100@avp-external",
+        "2025550100,60,g",
+        "+12025550100/PJSIP/1004",
+        '2025550100" = "2025550100',
+        '1"+SHELL(touch /tmp/avp-was-here)+"1',
+        "${SHELL(touch /tmp/avp-was-here)}",
+        "1$[1+1]",
+        "1)}1",
+        "2025550100\nagi_channel: PJSIP/1001-00000000",
+        "2" * 70,
+    ],
+)
+async def test_refused_number(scene: Scene, typed: str) -> None:
+    mark = await dial(scene, typed)
+    if typed.startswith("$"):  # no line of the dialplan begins like that
+        await scene.phone("1001").closed()
+        assert scene.ami.seen(match("DialBegin"), mark) == []
+    else:
+        await refused(scene, mark)
+    assert not (
+        scene.bed.backend.directory(scene.bed.name).parents[1] / "tmp/avp-was-here"
+    ).exists()
+
+
+async def test_number_of_another_country(scene: Scene) -> None:
+    await refused(scene, await dial(scene, NUMBER, "1002"), "1002")
+
+
+async def test_manual_dial_is_off(scene: Scene) -> None:
+    mark = await dial(scene, NUMBER, "1003")
+    await refused(scene, mark, "1003")
+    reasons = [
+        event["Value"]
+        for event in scene.ami.seen(match("VarSet", Variable="AVP_GATE_REASON"), mark)
+    ]
+    assert reasons[-1] == "manual_dial_disabled"
+
+
+# --- what needs no gate ----------------------------------------------------------------------
+
+
+async def everything_inside(scene: Scene) -> None:
+    """A colleague, an extension of the administrator's, emergency numbers."""
+    for typed, phone, dialled in (
+        ("1002", "1002", "1002"),
+        ("700", "caller4", "700"),
+        ("999", "caller3", "999"),
+        ("911", "pstn", "911"),
+        ("112", "pstn", "112"),
+    ):
+        mark = await dial(scene, typed)
+        await rings(scene, phone, mark, dialled)
+        assert scene.ami.seen(match("AGIExecStart"), mark) == []
+        await scene.phone(phone).answer()
+        await scene.talking("1001", phone)
+        await scene.hang_up("1001")
+        await scene.gone(phone)
+
+
+async def test_inside(scene: Scene) -> None:
+    await everything_inside(scene)
+
+
+async def test_emergency_number_where_manual_dial_is_off(scene: Scene) -> None:
+    """As the administrator's dialplan says, in whatever way it was written."""
+    mark = await dial(scene, "9.1.1", "1003")
+    await rings(scene, "pstn", mark, "911")
+
+
+async def test_emergency_number_of_the_agents_country(scene: Scene) -> None:
+    mark = await dial(scene, "9.9.9", "1002")
+    await rings(scene, "caller3", mark, "999")
+
+
+async def test_more_digits_after_an_emergency_number(scene: Scene) -> None:
+    await refused(scene, await dial(scene, "9112025550100"))
+
+
+# --- the daemon ------------------------------------------------------------------------------
+
+
+async def test_daemon_down(scene: Scene, office: Bed) -> None:
+    await office.stop_daemon(kill=True)
+    try:
+        await refused(scene, await dial(scene, NUMBER))
+        await everything_inside(scene)
+    finally:
+        await office.start_daemon()
+
+
+async def test_daemon_frozen(scene: Scene, office: Bed) -> None:
+    """It takes the connection and says nothing: the dialplan waits 5 seconds."""
+    with frozen(office):
+        await refused(scene, await dial(scene, NUMBER), within=7.0)
+        await everything_inside(scene)
+
+
+async def test_silent_connections(scene: Scene, office: Bed) -> None:
+    """200 peers that say nothing hold up nobody's call."""
+    peers = [await asyncio.open_connection("127.0.0.1", office.ports.agi) for _ in range(200)]
+    try:
+        mark = await dial(scene, NUMBER)
+        await rings(scene, "pstn", mark, NUMBER)
+        await scene.phone("pstn").answer()
+        await scene.talking("1001", "pstn")
+    finally:
+        for _, writer in peers:
+            writer.close()
