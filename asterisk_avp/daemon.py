@@ -33,7 +33,6 @@ from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import views
-from asterisk_avp.core.effects import AmiEffect, AriEffect, Effect, SetTimer
 from asterisk_avp.core.errors import (
     AsteriskUnavailable,
     AvpError,
@@ -51,12 +50,13 @@ from asterisk_avp.core.model import (
 )
 from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.register import Outcome
+from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_reload import Reloader, credentials
+from asterisk_avp.daemon_work import Workers
 from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_SUBSCRIBER_BACKLOG = 1000
 _RESYNC_RETRY_SECONDS = 1.0
 _SETTLE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 60.0
@@ -91,13 +91,11 @@ class Daemon:
         )
         self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
         self._ari_performer = AriPerformer(self._ari, settings.ari.app)
-        self._workers: dict[str | None, asyncio.Queue[Effect]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._workers = Workers(self._ami_performer, self._ari_performer, self._report)
+        self._changes = Feed()
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
-        self._subscribers: set[asyncio.Queue[Mapping[str, Any]]] = set()
         self._audit = Audit(numbers=settings.log.numbers)
         self._auth = Authenticator(**credentials(settings))
         self._reloader = Reloader(
@@ -140,8 +138,7 @@ class Daemon:
             await agi.stop()
             for task in running:
                 task.cancel()
-        for worker in tuple(self._tasks):
-            worker.cancel()
+        self._workers.stop()
         if self._resync is not None:
             self._resync.cancel()
         await self._ari.close()
@@ -223,8 +220,7 @@ class Daemon:
             self._feed(ev.StasisEntered(channel))
         # What the new picture led to comes first: ending sessions clear away after themselves, and
         # the personal queues follow the agents before new transfers are taken.
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=_SETTLE_SECONDS)
+        await self._workers.settle(_SETTLE_SECONDS)
         await self._ari_performer.reap(
             lambda channel: self._hub.register.role_of(channel) is not None
         )
@@ -236,52 +232,12 @@ class Daemon:
 
     def _carry_out(self, outcome: Outcome) -> None:
         for session_id, effect in outcome.effects:
-            self._perform(session_id, effect)
+            self._workers.perform(session_id, effect)
         if outcome.agents:
             self._schedule_acw()
         for session_id in dict.fromkeys(outcome.transfers):
             self._audit.transfer(self._hub.register.records[session_id].session)
         self._publish(outcome)
-
-    def _perform(self, session_id: str | None, effect: Effect) -> None:
-        if isinstance(effect, AmiEffect | AriEffect):
-            queue = self._workers.get(session_id)
-            if queue is None:
-                queue = self._workers[session_id] = asyncio.Queue()
-                task = asyncio.create_task(self._work(session_id, queue))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            queue.put_nowait(effect)
-        elif session_id is not None:
-            handle = self._timers.pop(session_id, None)
-            if handle is not None:
-                handle.cancel()
-            if isinstance(effect, SetTimer):
-                self._timers[session_id] = asyncio.get_running_loop().call_later(
-                    effect.seconds, self._report, session_id, SessionEvent(Kind.TIMED_OUT)
-                )
-
-    async def _work(self, session_id: str | None, queue: asyncio.Queue[Effect]) -> None:
-        """Perform the effects of one session; the worker leaves when there are none left."""
-
-        def report(event: SessionEvent) -> None:
-            if session_id is not None:
-                self._report(session_id, event)
-
-        try:
-            while not queue.empty():
-                effect = queue.get_nowait()
-                try:
-                    if isinstance(effect, AmiEffect):
-                        await self._ami_performer.perform(effect, report)
-                    elif isinstance(effect, AriEffect):
-                        await self._ari_performer.perform(effect, report)
-                except Exception:
-                    # One effect that breaks in an unforeseen way must not stop those after it,
-                    # which may be what brings the caller back.
-                    log.exception("effect_failed", effect=repr(effect), transfer=session_id)
-        finally:
-            self._workers.pop(session_id, None)
 
     def _report(self, session_id: str, event: SessionEvent) -> None:
         moved = self._moved.get(session_id)
@@ -306,33 +262,25 @@ class Daemon:
     # --- events for the API's WebSockets -------------------------------------------------------
 
     def _publish(self, outcome: Outcome) -> None:
-        if not self._subscribers:
+        if not self._changes:
             return
         for agent_id in outcome.agents:
             agent = self._hub.agents.by_id.get(agent_id)
             if agent is not None:
-                self._send(agent_event(views.agent_view(self._hub, agent)))
+                self._changes.send(agent_event(views.agent_view(self._hub, agent)))
         for session_id in dict.fromkeys(outcome.transfers):
-            self._send(transfer_event(views.transfer_view(self._hub.register.records[session_id])))
+            self._changes.send(
+                transfer_event(views.transfer_view(self._hub.register.records[session_id]))
+            )
 
     def _publish_readiness(self) -> None:
-        self._send(readiness_event(self.readiness()))
-
-    def _send(self, event: Mapping[str, Any]) -> None:
-        for queue in tuple(self._subscribers):
-            if queue.qsize() >= _SUBSCRIBER_BACKLOG - 1:
-                self._subscribers.discard(queue)
-                queue.put_nowait({"type": "overflow"})
-            else:
-                queue.put_nowait(event)
+        self._changes.send(readiness_event(self.readiness()))
 
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
-        queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_SUBSCRIBER_BACKLOG)
-        self._subscribers.add(queue)
-        return queue
+        return self._changes.subscribe()
 
     def unsubscribe(self, queue: asyncio.Queue[Mapping[str, Any]]) -> None:
-        self._subscribers.discard(queue)
+        self._changes.unsubscribe(queue)
 
     # --- the switchboard -------------------------------------------------------------------------
 

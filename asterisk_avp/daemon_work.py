@@ -1,0 +1,98 @@
+"""Effects at work: one worker a session, in order, and one timer a session.
+
+A slow step of one transfer holds up no other. Effects that belong to no session (the membership
+of the personal queues) share one worker of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from asterisk_avp.core.effects import AmiEffect, AriEffect, Effect, SetTimer
+from asterisk_avp.core.events import Kind, SessionEvent
+
+log = structlog.get_logger(__name__)
+
+Report = Callable[[SessionEvent], None]
+
+
+class _AmiPerformer(Protocol):
+    async def perform(self, effect: AmiEffect, report: Report) -> None: ...
+
+
+class _AriPerformer(Protocol):
+    async def perform(self, effect: AriEffect, report: Report) -> None: ...
+
+
+class Workers:
+    """``report`` is told the outcomes of a session's effects and the expiry of its timer."""
+
+    def __init__(
+        self,
+        ami: _AmiPerformer,
+        ari: _AriPerformer,
+        report: Callable[[str, SessionEvent], None],
+    ) -> None:
+        self._ami = ami
+        self._ari = ari
+        self._report = report
+        self._queues: dict[str | None, asyncio.Queue[Effect]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def perform(self, session_id: str | None, effect: Effect) -> None:
+        """Have an effect done, after those of the same session that came before it."""
+        if isinstance(effect, AmiEffect | AriEffect):
+            queue = self._queues.get(session_id)
+            if queue is None:
+                queue = self._queues[session_id] = asyncio.Queue()
+                task = asyncio.create_task(self._work(session_id, queue))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            queue.put_nowait(effect)
+        elif session_id is not None:
+            handle = self._timers.pop(session_id, None)
+            if handle is not None:
+                handle.cancel()
+            if isinstance(effect, SetTimer):
+                self._timers[session_id] = asyncio.get_running_loop().call_later(
+                    effect.seconds, self._report, session_id, SessionEvent(Kind.TIMED_OUT)
+                )
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what is being done is done, but no longer than that."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
+    def stop(self) -> None:
+        """Leave everything as it is."""
+        for handle in self._timers.values():
+            handle.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    async def _work(self, session_id: str | None, queue: asyncio.Queue[Effect]) -> None:
+        """Perform the effects of one session; the worker leaves when there are none left."""
+
+        def report(event: SessionEvent) -> None:
+            if session_id is not None:
+                self._report(session_id, event)
+
+        try:
+            while not queue.empty():
+                effect = queue.get_nowait()
+                try:
+                    if isinstance(effect, AmiEffect):
+                        await self._ami.perform(effect, report)
+                    elif isinstance(effect, AriEffect):
+                        await self._ari.perform(effect, report)
+                except Exception:
+                    # One effect that breaks in an unforeseen way must not stop those after it,
+                    # which may be what brings the caller back.
+                    log.exception("effect_failed", effect=repr(effect), transfer=session_id)
+        finally:
+            self._queues.pop(session_id, None)
