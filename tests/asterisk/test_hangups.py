@@ -137,8 +137,12 @@ async def test_hang_up_as_it_completes(scene: Scene, who: str) -> None:
     # The target left. Either just after the transfer, and then the call is over, or just before
     # it, and then agent 1 has the caller back.
     await scene.gone("1002")
-    state = (await scene.api("GET", f"/v1/transfers/{transfer}")).body["state"]
-    if state == "completed":
+
+    async def look() -> str | None:
+        state = await scene.state(transfer)
+        return state if state in ("completed", "failed") else None
+
+    if await scene.ami.until(look, 5.0) == "completed":
         await scene.gone("caller1", "1001")
     else:
         await scene.talking("caller1", "1001")
