@@ -38,6 +38,9 @@ HERE = {
     ),
     "asterisk-avp transfer 1001 --supervised --to-agent 1002",
     "asterisk-avp watch",
+    "asterisk-avp settings",
+    'asterisk-avp number "(202) 555-0100" --agent 1001',
+    'asterisk-avp number "020 7946 0000" --country GB --json',
     "curl http://127.0.0.1:8766/readyz",
 }
 
@@ -94,6 +97,15 @@ async def test_ready(bed: Bed) -> None:
     code, output = await run(bed, "curl -s http://127.0.0.1:8766/readyz")
     assert code == 0
     assert json.loads(output)["ready"] is True
+
+
+async def test_settings_and_numbers(bed: Bed) -> None:
+    code, output = await run(bed, "asterisk-avp settings")
+    assert code == 0, output
+    assert "AVP_ENTERPRISE__EXTERNAL_TRANSFER" in output
+    for command in sorted(line for line in HERE if " number " in line):
+        code, output = await run(bed, command)
+        assert code == 0, output
 
 
 async def test_first_transfer(bed: Bed, scene: Scene) -> None:
