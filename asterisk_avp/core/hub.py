@@ -14,6 +14,7 @@ from asterisk_avp.core import policy, transfer
 from asterisk_avp.core.agents import Agent, Agents
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.calls import Call, Calls
+from asterisk_avp.core.effects import HangUp, LeaveStasis
 from asterisk_avp.core.errors import UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.model import (
@@ -25,7 +26,15 @@ from asterisk_avp.core.model import (
     agent_of_personal_queue,
 )
 from asterisk_avp.core.register import Outcome, Record, Register, party_of
-from asterisk_avp.core.session import REPORTED, Party, Presence, Session, State
+from asterisk_avp.core.session import (
+    REPORTED,
+    Party,
+    Presence,
+    Session,
+    State,
+    is_leg,
+    leg_id,
+)
 
 QUEUE_REASONS: Mapping[str, str] = {
     "TIMEOUT": "max_hold",
@@ -279,8 +288,15 @@ class Hub:
 
     def _stasis_entered(self, channel: str, now: float, outcome: Outcome) -> None:
         found = self.register.role_of(channel)
-        kind = _ENTERED.get(found[1]) if found is not None else None
-        if found is not None and kind is not None:
+        if found is None:
+            # Of a transfer that is over: its Redirect was given up on and came through after
+            # all. Nobody here would ever look after it; the dialplan's net does. A leg that
+            # answers too late must not go on in the dialplan, which would dial once more.
+            late = HangUp(channel) if is_leg(channel) else LeaveStasis(channel)
+            outcome.effects.append((None, late))
+            return
+        kind = _ENTERED.get(found[1])
+        if kind is not None:
             self.register.apply(found[0].id, SessionEvent(kind), now, outcome)
 
     def _stasis_left(self, channel: str, now: float, outcome: Outcome) -> None:
@@ -399,8 +415,8 @@ class Hub:
             target=request.target,
             transferor=Party(call.agent_channel, name=self.agents.name_of(request.agent)),
             caller=Party(call.caller_channel, call.caller_number, call.caller_name),
-            leg=Party(f"avp-{identifier}-leg"),
-            leg_other=f"avp-{identifier}-leg-queue",
+            leg=Party(leg_id(identifier)),
+            leg_other=leg_id(identifier) + "-queue",
             allow=allow,
             transferor_location=self.agents.location_of(request.agent),
             ring_outside_seconds=self._ring_outside_seconds,

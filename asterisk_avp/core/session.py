@@ -157,3 +157,13 @@ class Session:
         if party == "caller":
             return replace(self, caller=replace(self.caller, presence=presence))
         return replace(self, leg=replace(self.leg, presence=presence))
+
+
+def leg_id(transfer: str) -> str:
+    """The channel id of a transfer's consult leg."""
+    return f"avp-{transfer}-leg"
+
+
+def is_leg(channel: str) -> bool:
+    """Whether a channel id is that of a consult leg, of whichever transfer."""
+    return channel.startswith("avp-") and channel.endswith("-leg")

@@ -6,7 +6,7 @@ import pytest
 
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import views
-from asterisk_avp.core.effects import DialLeg, Redirect, SetVariables
+from asterisk_avp.core.effects import DialLeg, HangUp, LeaveStasis, Redirect, SetVariables
 from asterisk_avp.core.errors import Refused, UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.hub import CallFacts, Hub
@@ -154,6 +154,18 @@ def test_a_former_stay_in_stasis_ends_as_the_next_transfer_begins() -> None:
     session, _ = made.request(request(), NO_FACTS, NOW)
     made.fact(ev.StasisLeft("u-caller1"), NOW)
     assert state(made, session.id) is State.STARTING
+
+
+def test_a_caller_who_enters_stasis_too_late_is_sent_back() -> None:
+    """The Redirect timed out, the transfer is over, and then Asterisk carries it out."""
+    made = hub()
+    call(made)
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    made.report(session.id, SessionEvent(Kind.REDIRECT_FAILED, "asterisk_unavailable"), NOW)
+    outcome = made.fact(ev.StasisEntered("u-caller1"), NOW)
+    assert outcome.effects == [(None, LeaveStasis("u-caller1"))]
+    leg = session.leg.channel
+    assert made.fact(ev.StasisEntered(leg), NOW).effects == [(None, HangUp(leg))]
 
 
 @pytest.mark.parametrize(
