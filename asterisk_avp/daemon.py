@@ -356,12 +356,31 @@ class Daemon:
     async def cancel(self, transfer_id: str) -> TransferView:
         return self._command(transfer_id, Kind.CANCEL)
 
+    async def swap(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, Kind.SWAP)
+
+    async def conference(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, Kind.CONFERENCE)
+
+    async def add_party(self, transfer_id: str, number: str) -> TransferView:
+        self._check_reachable(transfer_id)
+        self._carry_out(self._hub.add_party(transfer_id, number, time.time()))
+        return self.transfer(transfer_id)
+
+    async def drop_party(self, transfer_id: str, party: str) -> TransferView:
+        self._check_reachable(transfer_id)
+        self._carry_out(self._hub.drop_party(transfer_id, party, time.time()))
+        return self.transfer(transfer_id)
+
     def _command(self, transfer_id: str, kind: Kind) -> TransferView:
+        self._check_reachable(transfer_id)
+        self._carry_out(self._hub.command(transfer_id, kind, time.time()))
+        return self.transfer(transfer_id)
+
+    def _check_reachable(self, transfer_id: str) -> None:
         self._hub.record(transfer_id)
         if not (self._ari.connected and self._ami.connected):
             raise AsteriskUnavailable(self.readiness().detail)
-        self._carry_out(self._hub.command(transfer_id, kind, time.time()))
-        return self.transfer(transfer_id)
 
     def _check_ready(self) -> None:
         readiness = self.readiness()

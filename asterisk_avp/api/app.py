@@ -52,6 +52,7 @@ def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 AgentPath = Annotated[str, Path(max_length=80)]
 TransferPath = Annotated[str, Path(max_length=80)]
+PartyPath = Annotated[str, Path(max_length=80)]
 WhoAsks = Annotated[Caller, Depends(caller_of)]
 
 
@@ -71,6 +72,7 @@ def create_app(
     _add_open_routes(app, switchboard, auth)
     _add_agent_routes(app, switchboard)
     _add_transfer_routes(app, switchboard)
+    _add_party_routes(app, switchboard)
     _add_number_routes(app, switchboard)
     add_events_route(app, switchboard, auth)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
@@ -219,6 +221,57 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
         """Return the transferor to the caller."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
         return schemas.transfer_out(await switchboard.cancel(transfer_id))
+
+    @app.post(
+        "/v1/transfers/{transfer_id}/swap",
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 409, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def swap(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
+        """From the target to the caller, or back; the other one hears music."""
+        _only_for(caller, switchboard.transfer(transfer_id).agent)
+        return schemas.transfer_out(await switchboard.swap(transfer_id))
+
+    @app.post(
+        "/v1/transfers/{transfer_id}/conference",
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 409, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def conference(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
+        """All together: the transferor, the caller and the target."""
+        _only_for(caller, switchboard.transfer(transfer_id).agent)
+        return schemas.transfer_out(await switchboard.conference(transfer_id))
+
+
+def _add_party_routes(app: FastAPI, switchboard: Switchboard) -> None:
+    @app.post(
+        "/v1/transfers/{transfer_id}/parties",
+        status_code=201,
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 409, 413, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def add_party(
+        transfer_id: TransferPath, body: schemas.PartyIn, caller: WhoAsks
+    ) -> schemas.TransferOut:
+        """Call a fourth party into the consult or the conference."""
+        _only_for(caller, switchboard.transfer(transfer_id).agent)
+        return schemas.transfer_out(await switchboard.add_party(transfer_id, body.number))
+
+    @app.delete(
+        "/v1/transfers/{transfer_id}/parties/{party_id}",
+        response_model=schemas.TransferOut,
+        responses=_responses(401, 403, 404, 409, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def drop_party(
+        transfer_id: TransferPath, party_id: PartyPath, caller: WhoAsks
+    ) -> schemas.TransferOut:
+        """Hang up on the fourth party, or on the target; the id is that in ``parties``."""
+        _only_for(caller, switchboard.transfer(transfer_id).agent)
+        return schemas.transfer_out(await switchboard.drop_party(transfer_id, party_id))
 
 
 def _add_number_routes(app: FastAPI, switchboard: Switchboard) -> None:

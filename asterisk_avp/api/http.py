@@ -20,6 +20,7 @@ from asterisk_avp.core.errors import (
     AsteriskUnavailable,
     Refused,
     UnknownAgent,
+    UnknownParty,
     UnknownTransfer,
     WrongState,
 )
@@ -147,6 +148,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(UnknownAgent)
     async def unknown_agent(_request: Request, _exc: UnknownAgent) -> Response:
         return error(404, "not_found", "There is no such agent.")
+
+    @app.exception_handler(UnknownParty)
+    async def unknown_party(_request: Request, _exc: UnknownParty) -> Response:
+        return error(404, "not_found", "The transfer has no such party.")
 
     @app.exception_handler(UnknownTransfer)
     async def unknown_transfer(_request: Request, _exc: UnknownTransfer) -> Response:

@@ -53,6 +53,22 @@ class Switchboard(Protocol):
         """Raises `UnknownTransfer`, `WrongState`, `AsteriskUnavailable`."""
         ...
 
+    async def swap(self, transfer_id: str) -> TransferView:
+        """Raises `UnknownTransfer`, `WrongState`, `AsteriskUnavailable`."""
+        ...
+
+    async def conference(self, transfer_id: str) -> TransferView:
+        """Raises `UnknownTransfer`, `WrongState`, `Refused`, `AsteriskUnavailable`."""
+        ...
+
+    async def add_party(self, transfer_id: str, number: str) -> TransferView:
+        """Raises `UnknownTransfer`, `WrongState`, `Refused`, `AsteriskUnavailable`."""
+        ...
+
+    async def drop_party(self, transfer_id: str, party: str) -> TransferView:
+        """Raises `UnknownTransfer`, `UnknownParty`, `WrongState`, `AsteriskUnavailable`."""
+        ...
+
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
         """A queue of events for one WebSocket; each is a JSON-ready mapping with ``type``.
 

@@ -92,6 +92,12 @@ class TransferIn(_In):
         )
 
 
+class PartyIn(_In):
+    """A fourth party: an external number as the agent types it."""
+
+    number: Annotated[str, Field(max_length=80)]
+
+
 # --- answers ---------------------------------------------------------------------------------
 
 

@@ -48,8 +48,10 @@ class AriPerformer:
                 await self._try(effect, bridges.create(bridge, name=name))
             case DestroyBridge(bridge):
                 await self._try(effect, bridges.destroy(bridge))
-            case AddToBridge(bridge, channel):
-                await self._try(effect, bridges.add_channel(bridge, channel))
+            case AddToBridge(bridge, channel, absorb_dtmf):
+                await self._try(
+                    effect, bridges.add_channel(bridge, channel, absorb_dtmf=absorb_dtmf)
+                )
             case StartMusic(channel):
                 await self._try(effect, channels.start_moh(channel))
             case StopMusic(channel):
@@ -98,6 +100,7 @@ class AriPerformer:
             log.warning("reap_failed", error=str(error))
 
     async def _dial(self, effect: DialLeg, report: Report) -> None:
+        failed = Kind.FOURTH_FAILED if effect.fourth else Kind.LEG_FAILED
         try:
             await self._client.channels.originate(
                 effect.allow.endpoint,
@@ -112,10 +115,10 @@ class AriPerformer:
             )
         except AriError as error:
             log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
-            report(SessionEvent(Kind.LEG_FAILED, "target_unreachable"))
+            report(SessionEvent(failed, "target_unreachable"))
         except AsteriskUnavailable as error:
             log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
-            report(SessionEvent(Kind.LEG_FAILED, "asterisk_unavailable"))
+            report(SessionEvent(failed, "asterisk_unavailable"))
 
     async def _try(self, effect: AriEffect, request: Awaitable[object]) -> None:
         try:

@@ -160,9 +160,14 @@ class Bridges:
     async def get(self, bridge_id: str) -> Json:
         return _object(await self._rest.request("GET", ["bridges", bridge_id]))
 
-    async def add_channel(self, bridge_id: str, *channel_ids: str) -> None:
-        """Put channels that are in Stasis into the bridge; all of them or none."""
-        query = {"channel": _ids(channel_ids)}
+    async def add_channel(
+        self, bridge_id: str, *channel_ids: str, absorb_dtmf: bool = False
+    ) -> None:
+        """Put channels that are in Stasis into the bridge; all of them or none.
+
+        With ``absorb_dtmf`` the keys they press are not passed on to the others.
+        """
+        query = {"channel": _ids(channel_ids), "absorbDTMF": "true" if absorb_dtmf else None}
         await self._rest.request("POST", ["bridges", bridge_id, "addChannel"], query)
 
     async def remove_channel(self, bridge_id: str, *channel_ids: str) -> None:

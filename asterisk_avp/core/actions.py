@@ -6,6 +6,7 @@ explained on top of ``dialplan/asterisk_avp.conf``.
 
 from __future__ import annotations
 
+from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.effects import (
     AddToBridge,
     BridgePair,
@@ -101,34 +102,48 @@ def hold_caller(session: Session) -> Effects:
 
 
 def seat_transferor(session: Session) -> Effects:
-    return (AddToBridge(session.consult_bridge, session.transferor.channel),)
+    return (_seat(session, session.consult_bridge),)
+
+
+def _seat(session: Session, bridge: str) -> AddToBridge:
+    """Agent 1 into a bridge. Their keys are commands, which the others need not hear."""
+    return AddToBridge(bridge, session.transferor.channel, absorb_dtmf=True)
 
 
 def dial_target(session: Session) -> Effects:
-    return (
-        StartMusic(session.transferor.channel),
-        DialLeg(
-            channel=session.leg.channel,
-            other_channel=session.leg_other,
-            allow=session.allow,
-            originator=session.transferor.channel,
-            caller_id=f'"{session.transferor.name}" <{session.agent}>',
-            variables={
-                "AVP_LEG": "consult",
-                "AVP_TRANSFER": session.id,
-                "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
-                "AVP_GROUP": session.group,
-                **_shown_outside(session),
-            },
-            timeout_seconds=session.ring_outside_seconds if session.external else None,
-        ),
+    leg = _dial(session, session.leg.channel, session.leg_other, session.allow, fourth=False)
+    return (StartMusic(session.transferor.channel), leg)
+
+
+def dial_fourth(session: Session) -> Effects:
+    fourth = session.fourth
+    if fourth is None:
+        return ()
+    return (_dial(session, fourth.party.channel, fourth.other, fourth.allow, fourth=True),)
+
+
+def _dial(session: Session, leg: str, other: str, allow: Allow, *, fourth: bool) -> DialLeg:
+    external = allow.number is not None
+    return DialLeg(
+        channel=leg,
+        other_channel=other,
+        allow=allow,
+        originator=session.transferor.channel,
+        caller_id=f'"{session.transferor.name}" <{session.agent}>',
+        variables={
+            "AVP_LEG": "consult",
+            "AVP_TRANSFER": session.id,
+            "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
+            "AVP_GROUP": session.group,
+            **(_shown_outside(session) if external else {}),
+        },
+        timeout_seconds=session.ring_outside_seconds if external else None,
+        fourth=fourth,
     )
 
 
 def _shown_outside(session: Session) -> dict[str, str]:
-    """What an external target's display shows, and who passed the call on (SIP Diversion)."""
-    if not session.external:
-        return {}
+    """What an external party's display shows, and who passed the call on (SIP Diversion)."""
     features = session.allow.group.features
     account = features.caller_id or ""
     shown = account
@@ -158,12 +173,97 @@ def drop_leg(session: Session) -> Effects:
     return (HangUp(session.leg.channel),)
 
 
+def drop_fourth(session: Session) -> Effects:
+    if session.fourth is None:
+        return ()
+    return (HangUp(session.fourth.party.channel),)
+
+
+def swap_to_caller(session: Session) -> Effects:
+    """Agent 1 to the caller; the target hears music, or the fourth party."""
+    return (
+        StopMusic(session.caller.channel),
+        _seat(session, session.hold_bridge),
+        *alone(session),
+    )
+
+
+def alone(session: Session) -> Effects:
+    """Music for a target who waits while agent 1 is with the caller, and has no fourth party."""
+    if session.fourth_is is Presence.PRESENT:
+        return ()
+    return (StartMusic(session.leg.channel),)
+
+
+def swap_to_target(session: Session) -> Effects:
+    return (
+        StopMusic(session.leg.channel),
+        _seat(session, session.consult_bridge),
+        StartMusic(session.caller.channel),
+    )
+
+
+def join_caller(session: Session) -> Effects:
+    """The caller to those who consult."""
+    return (
+        StopMusic(session.caller.channel),
+        AddToBridge(session.consult_bridge, session.caller.channel),
+    )
+
+
+def join_both(session: Session) -> Effects:
+    """Agent 1 and the caller, who talk, to the target."""
+    return (
+        StopMusic(session.leg.channel),
+        _seat(session, session.consult_bridge),
+        AddToBridge(session.consult_bridge, session.caller.channel),
+    )
+
+
+def seat_fourth(session: Session) -> Effects:
+    if session.fourth is None:
+        return ()
+    return (AddToBridge(session.consult_bridge, session.fourth.party.channel),)
+
+
+def seat_fourth_with_target(session: Session) -> Effects:
+    return (StopMusic(session.leg.channel), *seat_fourth(session))
+
+
+def bridge_rest(session: Session) -> Effects:
+    """Two are left of those who talked in our bridge: into a plain one with them."""
+    first, second = (party.channel for party in session.present)
+    return (
+        *(_mark_done(session, channel) for channel in (first, second)),
+        BridgePair(first, second),
+    )
+
+
+def _mark_done(session: Session, channel: str) -> SetVariables:
+    if channel == session.caller.channel:
+        return _mark_caller(session, DONE)
+    return SetVariables(channel, {"AVP_STATE": DONE})
+
+
+def let_go(session: Session) -> Effects:
+    """One of the last two has gone: the other's call is over, as at the end of any call."""
+    return tuple(
+        LeaveStasis(party.channel) if party is session.caller else HangUp(party.channel)
+        for party in session.present
+    )
+
+
 def drop_transferor(session: Session) -> Effects:
     # Parked by start_unsupervised, agent 1 is hung up by the dialplan and must not be by us: AMI
     # Hangup would end a channel whose PBX has not started yet, and only a PBX that ends raises
     # the hang-up request by which app_queue closes its books (see `HangUp`).
     if session.transferor.presence is Presence.GONE or session.mode is Mode.UNSUPERVISED:
         return ()
+    return (HangUp(session.transferor.channel),)
+
+
+def hang_up_transferor(session: Session) -> Effects:
+    """Agent 1 is in a bridge with those who stay."""
     return (HangUp(session.transferor.channel),)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asterisk_avp.core.session import REPORTED, State
-from asterisk_avp.core.transfer import ROWS
+from asterisk_avp.core.table import ROWS
 
 
 def mermaid() -> str:
@@ -41,7 +41,7 @@ def page() -> str:
     """The whole of ``asterisk_avp/core/README.md``."""
     return (
         "# The states of a transfer\n\n"
-        "Generated from the table in `transfer.py` by "
+        "Generated from the table in `table.py` by "
         "`python -c 'from asterisk_avp.core import diagram; print(diagram.page(), end=str())'`.\n"
         "What the states mean is told on top of that module.\n\n"
         f"```mermaid\n{mermaid()}```\n\n{table()}"

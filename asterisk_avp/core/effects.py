@@ -51,8 +51,12 @@ class DestroyBridge(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class AddToBridge(AriEffect):
+    """Into a bridge; a channel that is in another one is moved."""
+
     bridge: str
     channel: str
+    absorb_dtmf: bool = False
+    """What this channel's keys send is reported to us and not heard in the bridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class LeaveStasis(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class DialLeg(AriEffect):
-    """Originate the consult leg into the Stasis app. Failure is reported as `LEG_FAILED`."""
+    """Originate a leg into the Stasis app. Failure is reported as `LEG_FAILED`."""
 
     channel: str
     other_channel: str
@@ -97,6 +101,8 @@ class DialLeg(AriEffect):
     variables: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: int | None = None
     """How long it may ring; None: the queue it enters decides."""
+    fourth: bool = False
+    """It is the leg of a fourth party; failure is reported as `FOURTH_FAILED`."""
 
 
 # --- AMI -------------------------------------------------------------------------------------

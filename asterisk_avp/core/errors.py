@@ -58,6 +58,10 @@ class UnknownTransfer(AvpError):
     """No transfer has this id."""
 
 
+class UnknownParty(AvpError):
+    """The transfer has no party of this id."""
+
+
 class WrongState(AvpError):
     """The transfer exists, but what was asked is not possible in its present state."""
 

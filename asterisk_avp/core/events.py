@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from asterisk_avp.core.session import Fourth
+
 
 class Kind(StrEnum):
     """Columns of the state table in `asterisk_avp.core.transfer`."""
@@ -24,8 +26,16 @@ class Kind(StrEnum):
     LEG_FAILED = "leg_failed"
     LEG_ANSWERED = "leg_answered"
     LEG_GONE = "leg_gone"
+    FOURTH_ANSWERED = "fourth_answered"
+    FOURTH_FAILED = "fourth_failed"
+    FOURTH_GONE = "fourth_gone"
     COMPLETE = "complete"
     CANCEL = "cancel"
+    SWAP = "swap"
+    CONFERENCE = "conference"
+    ADD_PARTY = "add_party"
+    DROP_TARGET = "drop_target"
+    DROP_FOURTH = "drop_fourth"
     BRIDGED = "bridged"
     BRIDGE_FAILED = "bridge_failed"
     REDIRECTED = "redirected"
@@ -44,6 +54,8 @@ class SessionEvent:
     """Why, for the kinds that have one: a reason code of `transfer.REASONS`."""
     agent: str = ""
     """For `DELIVERED`: the agent who took the call."""
+    fourth: Fourth | None = None
+    """For `ADD_PARTY`: whom policy has allowed to be called."""
 
 
 # --- facts -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from asterisk_avp.core import events as ev
-from asterisk_avp.core import policy, transfer
+from asterisk_avp.core import parties, policy, transfer
 from asterisk_avp.core.agents import Agent, Agents
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.calls import Call, Calls
@@ -34,6 +34,7 @@ from asterisk_avp.core.session import (
     State,
     is_leg,
     leg_id,
+    other_half,
 )
 
 QUEUE_REASONS: Mapping[str, str] = {
@@ -141,11 +142,16 @@ class Hub:
         return self.register.begin(session, now, outcome), outcome
 
     def command(self, transfer_id: str, kind: Kind, now: float) -> Outcome:
-        """`COMPLETE` or `CANCEL`. Raises `UnknownTransfer` or `WrongState`."""
+        """What agent 1 wants done: see `COMMANDS`.
+
+        Raises `UnknownTransfer`, `Refused` or `WrongState`.
+        """
         record = self.record(transfer_id)
+        if kind is Kind.CONFERENCE:
+            policy.check_features(policy.CONFERENCE, record.session.allow.group.features)
         if not transfer.legal(record.session, kind):
             state = REPORTED[record.session.state]
-            raise WrongState(f"A transfer that is {state} cannot be {_PARTICIPLE[kind]}.")
+            raise WrongState(f"A transfer that is {state} cannot be {COMMANDS[kind]}.")
         outcome = Outcome()
         self.register.apply(transfer_id, SessionEvent(kind), now, outcome)
         return outcome
@@ -161,6 +167,16 @@ class Hub:
         """Whether a transferred call waits for this agent, or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
         return bool(agent and agent.waiting) or self.register.heading_for(agent_id)
+
+    def add_party(self, transfer_id: str, typed: str, now: float) -> Outcome:
+        """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
+        session = self.record(transfer_id).session
+        allow = parties.may_call(session, typed, self.world)
+        return parties.add(self.register, session, allow, now)
+
+    def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
+        """Raises `UnknownTransfer`, `UnknownParty` or `WrongState`."""
+        return parties.drop(self.register, self.record(transfer_id).session, party, now)
 
     # --- facts -------------------------------------------------------------------------------
 
@@ -416,7 +432,7 @@ class Hub:
             transferor=Party(call.agent_channel, name=self.agents.name_of(request.agent)),
             caller=Party(call.caller_channel, call.caller_number, call.caller_name),
             leg=Party(leg_id(identifier)),
-            leg_other=leg_id(identifier) + "-queue",
+            leg_other=other_half(leg_id(identifier)),
             allow=allow,
             transferor_location=self.agents.location_of(request.agent),
             ring_outside_seconds=self._ring_outside_seconds,
@@ -433,7 +449,16 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
 
 
 _HELD_IN_STASIS = frozenset(
-    {State.STARTING, State.WAITING, State.RINGING, State.CONSULTING, State.DETACHING}
+    {
+        State.STARTING,
+        State.WAITING,
+        State.RINGING,
+        State.CONSULTING,
+        State.SWAPPED,
+        State.CONFERENCE,
+        State.SHARED,
+        State.DETACHING,
+    }
 )
 """In the other states our own Bridge or Redirect may be what takes a party out of Stasis."""
 
@@ -441,10 +466,18 @@ _ENTERED = {
     "transferor": Kind.AGENT_ENTERED,
     "caller": Kind.CALLER_ENTERED,
     "leg": Kind.LEG_ANSWERED,
+    "fourth": Kind.FOURTH_ANSWERED,
 }
 _GONE = {
     "transferor": Kind.AGENT_GONE,
     "caller": Kind.CALLER_GONE,
     "leg": Kind.LEG_GONE,
+    "fourth": Kind.FOURTH_GONE,
 }
-_PARTICIPLE = {Kind.COMPLETE: "completed", Kind.CANCEL: "cancelled"}
+COMMANDS = {
+    Kind.COMPLETE: "completed",
+    Kind.CANCEL: "cancelled",
+    Kind.SWAP: "swapped",
+    Kind.CONFERENCE: "made a conference",
+}
+"""What agent 1 may ask of a running transfer, with the word for it."""

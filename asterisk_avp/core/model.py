@@ -173,7 +173,7 @@ class TransferRequest:
 @dataclass(frozen=True, slots=True)
 class PartyView:
     id: str
-    role: str  # transferor, caller, target
+    role: str  # transferor, caller, target, fourth
     name: str
     state: str  # talking, holding, ringing, waiting, gone
 

@@ -61,6 +61,12 @@ RULES: Final[dict[tuple[Mode, TargetKind], tuple[str, ...] | str]] = {
     (Mode.UNSUPERVISED, TargetKind.PRESET): "unsupervised_external",
 }
 
+CONFERENCE: Final = ("conference",)
+"""What bringing all three together needs."""
+
+PARTY: Final = ("conference", "external_transfer", "manual_dial")
+"""What calling a fourth party needs: it is an external number, typed in."""
+
 _DISABLED: Final = {
     "session_transfer": "transfer_disabled",
     "internal_transfer": "internal_disabled",
@@ -128,6 +134,22 @@ def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World)
     return Allow(group, number=checked.e164, setting=setting)
 
 
+def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Allow:
+    """Allow a number to be called into a consult, or raise `Refused` with the first reason."""
+    setting = check_features(PARTY, group.features)
+    checked = check_number(typed, agent_id, group.features, world)
+    if not checked.allowed or checked.e164 is None:
+        raise refused(checked.reason)
+    return Allow(group, number=checked.e164, setting=setting)
+
+
+def check_features(names: tuple[str, ...], features: Features) -> str:
+    """Raise `Refused` for the first that is off; where the last of them came from."""
+    if not features.contracted:
+        raise refused("not_contracted", setting=features.origins.get("contracted", ""))
+    return _check_switches(("session_transfer", *names), features)
+
+
 def check_number(
     typed: str, agent_id: str, features: Features, world: World
 ) -> numbers.NumberCheck:
@@ -162,10 +184,14 @@ def _check_rules(mode: Mode, kind: TargetKind, features: Features) -> str:
     rule = RULES[mode, kind]
     if isinstance(rule, str):
         raise refused(rule)
-    for name in ("session_transfer", *rule):
+    return _check_switches(("session_transfer", *rule), features)
+
+
+def _check_switches(names: tuple[str, ...], features: Features) -> str:
+    for name in names:
         if not getattr(features, name):
             raise refused(_DISABLED[name], setting=features.origins.get(name, ""))
-    return features.origins.get(rule[-1], "")
+    return features.origins.get(names[-1], "")
 
 
 def _preset_number(request: TransferRequest, agents: Agents, world: World) -> str:

@@ -40,6 +40,8 @@ class Register:
         self.records: dict[str, Record] = {}
         self._roles: dict[str, tuple[str, str]] = {}
         """Channel id to (session id, role) of the sessions that are not over."""
+        self._channels: dict[str, set[str]] = {}
+        """The other way round: session id to channel ids."""
         self._heading_for: dict[str, set[str]] = {}
         """Agent id to the sessions on their way to that agent."""
         self._begun_by: dict[str, set[str]] = {}
@@ -90,7 +92,7 @@ class Register:
         return None
 
     def running(self) -> int:
-        return len({session_id for session_id, _ in self._roles.values()})
+        return len(self._channels)
 
     def forget_ended(self, before: float) -> None:
         """Drop the records of transfers that ended before that time (Unix seconds)."""
@@ -104,11 +106,14 @@ class Register:
         outcome.transfers.append(session.id)
         outcome.agents.add(session.agent)
         over = session.state.final
-        for channel, role in _channels(session):
-            if not over:
-                self._roles[channel] = (session.id, role)
-            elif self._roles.get(channel, ("",))[0] == session.id:
+        roles = {} if over else _roles(session)
+        # A channel may also leave a session that goes on: a target whom the fourth party replaced.
+        for channel in self._channels.pop(session.id, set()) - roles.keys():
+            if self._roles.get(channel, ("",))[0] == session.id:
                 del self._roles[channel]
+        if roles:
+            self._channels[session.id] = set(roles)
+        self._roles.update({channel: (session.id, role) for channel, role in roles.items()})
         _keep(self._begun_by, session.agent, session.id, present=not over)
         if session.target.kind is TargetKind.AGENT:
             outcome.agents.add(session.target.value)
@@ -117,7 +122,7 @@ class Register:
 
 
 def party_of(session: Session, role: str) -> Party | None:
-    """The party in Stasis that a role names; None for the leg's other half."""
+    """The party in Stasis that a role names; None for the other half of a leg."""
     match role:
         case "transferor":
             return session.transferor
@@ -125,17 +130,24 @@ def party_of(session: Session, role: str) -> Party | None:
             return session.caller
         case "leg":
             return session.leg
+        case "fourth":
+            return session.fourth.party if session.fourth is not None else None
         case _:
             return None
 
 
-def _channels(session: Session) -> tuple[tuple[str, str], ...]:
-    return (
-        (session.transferor.channel, "transferor"),
-        (session.caller.channel, "caller"),
-        (session.leg.channel, "leg"),
-        (session.leg_other, "leg_other"),
-    )
+def _roles(session: Session) -> dict[str, str]:
+    """The channels of a session and what each is to it."""
+    roles = {
+        session.transferor.channel: "transferor",
+        session.caller.channel: "caller",
+        session.leg.channel: "leg",
+        session.leg_other: "leg_other",
+    }
+    if session.fourth is not None:
+        roles[session.fourth.party.channel] = "fourth"
+        roles[session.fourth.other] = "fourth_other"
+    return roles
 
 
 def _keep(index: dict[str, set[str]], key: str, value: str, *, present: bool) -> None:
@@ -152,6 +164,10 @@ def _keep(index: dict[str, set[str]], key: str, value: str, *, present: bool) ->
 _OFF_THE_SLOT = frozenset(
     {
         State.CONSULTING,
+        State.SWAPPED,
+        State.CONFERENCE,
+        State.SHARED,
+        State.PARTING,
         State.COMPLETING,
         State.RETURNING,
         State.RECALLING,

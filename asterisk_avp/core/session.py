@@ -23,6 +23,10 @@ class State(StrEnum):
     WAITING = "waiting"
     RINGING = "ringing"
     CONSULTING = "consulting"
+    SWAPPED = "swapped"
+    CONFERENCE = "conference"
+    SHARED = "shared"
+    PARTING = "parting"
     COMPLETING = "completing"
     RETURNING = "returning"
     DETACHING = "detaching"
@@ -45,6 +49,10 @@ REPORTED: Mapping[State, TransferState] = {
     State.WAITING: TransferState.WAITING,
     State.RINGING: TransferState.RINGING,
     State.CONSULTING: TransferState.CONSULTING,
+    State.SWAPPED: TransferState.SWAPPED,
+    State.CONFERENCE: TransferState.CONFERENCE,
+    State.SHARED: TransferState.CONFERENCE,
+    State.PARTING: TransferState.COMPLETING,
     State.COMPLETING: TransferState.COMPLETING,
     State.RETURNING: TransferState.COMPLETING,
     State.DETACHING: TransferState.COMPLETING,
@@ -88,6 +96,18 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
+class Fourth:
+    """A fourth party that agent 1 called into the consult: an external number."""
+
+    id: str
+    """Its id among the parties of the transfer: ``party-4``, ``party-5``…"""
+    party: Party
+    other: str
+    """The id of the other half of its Local channel."""
+    allow: Allow
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     id: str
     agent: str
@@ -117,6 +137,11 @@ class Session:
     reason: str = ""
     """Why it ends as it does; reported as ``ended_reason`` once the state is final."""
     delivered_to: str | None = None
+    fourth: Fourth | None = None
+    """From the moment it is dialled until it has gone, or has taken the target's place."""
+    fourths_called: int = 0
+    target_id: str = ""
+    """The id, among the parties, of a fourth party that has taken the target's place."""
 
     @property
     def hold_bridge(self) -> str:
@@ -128,8 +153,16 @@ class Session:
         return f"avp-{self.id}-consult"
 
     @property
-    def external(self) -> bool:
-        return self.allow.number is not None
+    def present(self) -> tuple[Party, ...]:
+        """Who is in our Stasis app, agent 1 first and the caller last."""
+        fourth = (self.fourth.party,) if self.fourth is not None else ()
+        parties = (self.transferor, self.leg, *fourth, self.caller)
+        return tuple(party for party in parties if party.presence is Presence.PRESENT)
+
+    @property
+    def fourth_is(self) -> Presence:
+        """Where the fourth party is; gone where there is none."""
+        return self.fourth.party.presence if self.fourth is not None else Presence.GONE
 
     @property
     def may_detach(self) -> bool:
@@ -151,7 +184,18 @@ class Session:
         return Destination("avp-group-queue", self.allow.queue)
 
     def with_presence(self, party: str, presence: Presence) -> Session:
-        """The same session with one party ("transferor", "caller", "leg") seen elsewhere."""
+        """The same session with one party seen elsewhere.
+
+        ``party`` is "transferor", "caller", "leg" or "fourth"; a fourth party that has gone is
+        forgotten.
+        """
+        if party == "fourth":
+            if self.fourth is None:
+                return self
+            if presence is Presence.GONE:
+                return replace(self, fourth=None)
+            there = replace(self.fourth.party, presence=presence)
+            return replace(self, fourth=replace(self.fourth, party=there))
         if party == "transferor":
             return replace(self, transferor=replace(self.transferor, presence=presence))
         if party == "caller":
@@ -159,11 +203,36 @@ class Session:
         return replace(self, leg=replace(self.leg, presence=presence))
 
 
+def promoted(session: Session) -> Session:
+    """The target has gone and the fourth party is there: it takes the target's place."""
+    fourth = session.fourth
+    if fourth is None:
+        return session
+    return replace(
+        session,
+        leg=fourth.party,
+        leg_other=fourth.other,
+        allow=fourth.allow,
+        target_id=fourth.id,
+        fourth=None,
+    )
+
+
 def leg_id(transfer: str) -> str:
     """The channel id of a transfer's consult leg."""
     return f"avp-{transfer}-leg"
 
 
+def fourth_id(transfer: str, count: int) -> str:
+    """The channel id of the ``count``-th fourth party called into a transfer."""
+    return f"avp-{transfer}-{count}-leg"
+
+
+def other_half(leg: str) -> str:
+    """The id of the half of a leg's Local channel that goes to the queue or the trunk."""
+    return leg + "-queue"
+
+
 def is_leg(channel: str) -> bool:
-    """Whether a channel id is that of a consult leg, of whichever transfer."""
+    """Whether a channel id is that of a leg of ours, of whichever transfer."""
     return channel.startswith("avp-") and channel.endswith("-leg")

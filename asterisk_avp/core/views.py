@@ -20,6 +20,7 @@ from asterisk_avp.core.model import (
     TransferView,
 )
 from asterisk_avp.core.numbers import NumberCheck
+from asterisk_avp.core.parties import target_id
 from asterisk_avp.core.register import Record
 from asterisk_avp.core.session import REPORTED, Presence, Session, State
 
@@ -148,12 +149,17 @@ def _transferring(hub: Hub, agent: Agent) -> CallView | None:
 
 _CALLER_STATES = {
     State.CONSULTING: "holding",
+    State.SWAPPED: "talking",
+    State.CONFERENCE: "talking",
+    State.SHARED: "talking",
+    State.PARTING: "talking",
     State.COMPLETED: "talking",
     State.CANCELLED: "talking",
     State.QUEUED: "waiting",
     State.OFFERED: "waiting",
     State.QUEUEING: "waiting",
 }
+_IN_TALKS = frozenset({State.SHARED, State.PARTING})
 _TARGET_STATES = {
     State.STARTING: "waiting",
     State.QUEUEING: "waiting",
@@ -162,6 +168,10 @@ _TARGET_STATES = {
     State.QUEUED: "waiting",
     State.OFFERED: "ringing",
     State.CONSULTING: "talking",
+    State.SWAPPED: "holding",
+    State.CONFERENCE: "talking",
+    State.SHARED: "talking",
+    State.PARTING: "talking",
     State.COMPLETING: "talking",
     State.COMPLETED: "talking",
 }
@@ -174,6 +184,9 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
     transferor = "gone" if session.transferor.presence is Presence.GONE else None
     if state is State.COMPLETED or session.mode == "unsupervised":
         transferor = "gone"
+    target = _TARGET_STATES.get(state, "gone")
+    if state in _IN_TALKS and session.leg.presence is Presence.GONE:
+        target = "gone"
     return (
         PartyView(session.agent, "transferor", session.transferor.name, transferor or "talking"),
         PartyView(
@@ -183,6 +196,17 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
             caller or _CALLER_STATES.get(state, "holding"),
         ),
         PartyView(
-            session.target.value, "target", session.target.value, _TARGET_STATES.get(state, "gone")
+            target_id(session),
+            "target",
+            session.leg.number if session.target_id else session.target.value,
+            target,
         ),
+        *_fourth(session),
     )
+
+
+def _fourth(session: Session) -> tuple[PartyView, ...]:
+    if session.fourth is None or session.state.final:
+        return ()
+    state = "talking" if session.fourth_is is Presence.PRESENT else "ringing"
+    return (PartyView(session.fourth.id, "fourth", session.fourth.party.number, state),)

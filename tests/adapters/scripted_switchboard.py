@@ -17,6 +17,7 @@ from asterisk_avp.core.errors import (
     AsteriskUnavailable,
     Refused,
     UnknownAgent,
+    UnknownParty,
     UnknownTransfer,
     WrongState,
 )
@@ -133,6 +134,36 @@ class ScriptedSwitchboard:
 
     async def cancel(self, transfer_id: str) -> TransferView:
         return self._end(transfer_id, TransferState.CANCELLED, "cancelled by the agent")
+
+    async def swap(self, transfer_id: str) -> TransferView:
+        return self._change(transfer_id, TransferState.SWAPPED)
+
+    async def conference(self, transfer_id: str) -> TransferView:
+        return self._change(transfer_id, TransferState.CONFERENCE)
+
+    async def add_party(self, transfer_id: str, number: str) -> TransferView:
+        if not number.startswith("+1"):
+            raise Refused("country_mismatch", "The number is in another country.")
+        view = self._change(transfer_id, TransferState.CONSULTING)
+        return self.changed(
+            replace(
+                view, parties=(*view.parties, PartyView("party-4", "fourth", number, "ringing"))
+            )
+        )
+
+    async def drop_party(self, transfer_id: str, party: str) -> TransferView:
+        view = self._change(transfer_id, TransferState.CONSULTING)
+        if party not in {known.id for known in view.parties}:
+            raise UnknownParty(party)
+        return self.changed(
+            replace(view, parties=tuple(known for known in view.parties if known.id != party))
+        )
+
+    def _change(self, transfer_id: str, state: TransferState) -> TransferView:
+        view = self.transfer(transfer_id)
+        if view.state.final:
+            raise WrongState(f"The transfer is {view.state} already.")
+        return self.changed(replace(view, state=state))
 
     def _end(self, transfer_id: str, state: TransferState, reason: str) -> TransferView:
         view = self.transfer(transfer_id)

@@ -144,6 +144,30 @@ async def test_cancel(api: Api) -> None:
     assert (status, answer["state"]) == (200, "cancelled")
 
 
+async def test_swap_and_conference(api: Api) -> None:
+    await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB)
+    for action, state in (("swap", "swapped"), ("conference", "conference")):
+        status, answer = await api.ask("POST", f"/v1/transfers/t1/{action}")
+        assert (status, answer["state"]) == (200, state)
+
+
+async def test_a_fourth_party_comes_and_goes(api: Api) -> None:
+    await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB)
+    path = "/v1/transfers/t1/parties"
+    status, answer = await api.ask("POST", path, {"number": "+12025550100"})
+    assert status == 201
+    fourth = {"id": "party-4", "role": "fourth", "name": "+12025550100", "state": "ringing"}
+    assert answer["parties"][-1] == fourth
+    status, answer = await api.ask("DELETE", f"{path}/party-4")
+    assert (status, [party["id"] for party in answer["parties"]]) == (200, ["1001"])
+    status, answer = await api.ask("DELETE", f"{path}/party-4")
+    assert (status, answer["error"]) == (404, "not_found")
+    status, answer = await api.ask("POST", path, {"number": "+442079460000"})
+    assert (status, answer["reason"]) == (403, "country_mismatch")
+    status, answer = await api.ask("POST", path, {"num": "+12025550100"})
+    assert (status, answer["error"]) == (422, "malformed")
+
+
 async def test_refusal_has_reason_and_message(api: Api) -> None:
     status, answer = await api.ask("POST", "/v1/agents/1002/transfers", TO_BOB)
     assert status == 403
@@ -164,6 +188,9 @@ async def test_unknown_target_is_a_refusal_but_unknown_path_is_not_found(api: Ap
         ("GET", "/v1/transfers/t9"),
         ("POST", "/v1/transfers/t9/complete"),
         ("POST", "/v1/transfers/t9/cancel"),
+        ("POST", "/v1/transfers/t9/swap"),
+        ("POST", "/v1/transfers/t9/conference"),
+        ("DELETE", "/v1/transfers/t9/parties/party-4"),
         ("GET", "/v1/nothing"),
     ):
         status, answer = await api.ask(method, path)
@@ -316,4 +343,4 @@ def test_answers_are_as_described(running: RunningApi) -> None:
             case.call_and_validate(base_url=running.url, headers=bearer(), checks=CHECKS)
 
         conforms()
-    assert tried == 12
+    assert tried == 16

@@ -69,7 +69,7 @@ async def test_an_agent_sees_only_transfers_that_concern_them(api: Api) -> None:
     assert (await api.ask("GET", "/v1/transfers/to-me", token=token))[0] == 200
     assert (await api.ask("GET", "/v1/transfers/others", token=token))[0] == 403
     # Who is to receive a call does not decide about it.
-    for action in ("complete", "cancel"):
+    for action in ("complete", "cancel", "swap", "conference"):
         status, answer = await api.ask("POST", f"/v1/transfers/to-me/{action}", token=token)
         assert (status, answer["error"]) == (403, "forbidden")
     assert (await api.ask("POST", "/v1/transfers/mine/cancel", token=token))[0] == 200

@@ -87,6 +87,22 @@ class Scene:
         answer = await self.api("POST", f"/v1/transfers/{transfer}/cancel")
         assert answer.status == 200, answer
 
+    async def act(self, transfer: str, action: str, expected: int = 200) -> Answer:
+        """``complete``, ``cancel``, ``swap`` or ``conference``; the answer, of this status."""
+        answer = await self.api("POST", f"/v1/transfers/{transfer}/{action}")
+        assert answer.status == expected, answer
+        return answer
+
+    async def parties(self, transfer: str, *wanted: str, within: float = 5.0) -> None:
+        """Wait until exactly these are the parties of the transfer (by id)."""
+
+        async def look() -> bool | None:
+            body = (await self.api("GET", f"/v1/transfers/{transfer}")).body
+            return [party["id"] for party in body["parties"]] == list(wanted) or None
+
+        found = await self.ami.until(look, within)
+        assert found, await self.api("GET", f"/v1/transfers/{transfer}")
+
     async def state(self, transfer: str) -> str:
         answer = await self.api("GET", f"/v1/transfers/{transfer}")
         return str(answer.body["state"])
@@ -141,8 +157,7 @@ class Scene:
 
     async def talking(self, *names: str, within: float = 5.0) -> None:
         """These hear one another and nothing else, and are the parties of one bridge."""
-        for name in names:
-            await self.phone(name).hears({other for other in names if other != name}, within)
+        await self.hear_one_another(*names, within=within)
         await self.ami.bridged(*map(self.seat, names), within=within)
 
     async def rung_again(self, name: str) -> None:
@@ -151,6 +166,11 @@ class Scene:
         for call in tuple(phone.live):
             await phone.closed(call)
         await phone.answer(within=6)
+
+    async def hear_one_another(self, *names: str, within: float = 5.0) -> None:
+        """These hear one another and nothing else, in whatever bridge."""
+        for name in names:
+            await self.phone(name).hears({other for other in names if other != name}, within)
 
     def seat(self, name: str) -> str:
         """Who sits in a bridge for this phone: with members Local/…/n, half of that channel."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.model import Group, Mode, Target, TargetKind
-from asterisk_avp.core.session import Party, Presence, Session, State
+from asterisk_avp.core.session import Fourth, Party, Presence, Session, State
 
 SALES = Group("sales", "sales", "Sales")
 
@@ -18,6 +18,10 @@ WHERE = {
     State.WAITING: (IN, IN, OUT),
     State.RINGING: (IN, IN, OUT),
     State.CONSULTING: (IN, IN, IN),
+    State.SWAPPED: (IN, IN, IN),
+    State.CONFERENCE: (IN, IN, IN),
+    State.SHARED: (GONE, IN, IN),
+    State.PARTING: (GONE, IN, IN),
     State.COMPLETING: (IN, IN, IN),
     State.RETURNING: (IN, IN, OUT),
     State.DETACHING: (IN, IN, OUT),
@@ -32,6 +36,12 @@ WHERE = {
 }
 
 
+def fourth_party(presence: Presence) -> Fourth:
+    leg = "avp-t1-1-leg"
+    party = Party(leg, number="+12015550123", presence=presence)
+    return Fourth("party-4", party, leg + "-queue", Allow(SALES, number="+12015550123"))
+
+
 def session(
     state: State = State.STARTING,
     *,
@@ -40,6 +50,7 @@ def session(
     leg: Presence | None = None,
     target: Target | None = None,
     may_detach: bool = True,
+    fourth: Presence | None = None,
     **changes: object,
 ) -> Session:
     """A supervised session to agent 1002 in ``state``; the parties can be put elsewhere."""
@@ -60,5 +71,6 @@ def session(
         ring_outside_seconds=45,
         variables={"AVP_HOLD_ACTION": "hangup"},
         state=state,
+        fourth=fourth_party(fourth) if fourth is not None else None,
     )
     return replace(made, **changes)  # type: ignore[arg-type]  # the tests know the fields

@@ -17,7 +17,8 @@ from asterisk_avp.core.events import SessionEvent
 from asterisk_avp.core.model import Mode
 from asterisk_avp.core.session import Intent, Session
 from asterisk_avp.core.session import State as S
-from tests.core.sessions import GONE, IN, session
+from asterisk_avp.core.table import ROWS
+from tests.core.sessions import GONE, IN, OUT, fourth_party, session
 
 NAMES = {
     "chan-agent": "agent",
@@ -25,6 +26,7 @@ NAMES = {
     "avp-t1-leg": "leg",
     "avp-t1-hold": "hold",
     "avp-t1-consult": "consult",
+    "avp-t1-1-leg": "fourth",
 }
 
 
@@ -68,6 +70,7 @@ def short(effect: fx.Effect) -> str:
             raise AssertionError(effect)
 
 
+DROP_ALL = ["hangup leg", "hangup fourth", "hangup agent"]
 CLEAR = ["destroy hold", "destroy consult"]
 HOLD = ["add caller to hold", "music caller"]
 SEAT = ["add agent to consult"]
@@ -75,6 +78,9 @@ DIAL = ["music agent", "dial leg Local/1002@avp-agent-queue"]
 QUIET = ["no ringback agent", "no music agent"]
 RETURN = [*QUIET, "mark caller done", "mark agent done", "bridge agent caller"]
 COMPLETE = ["mark caller done", "mark leg done", "bridge leg caller"]
+COMPLETE_BOTH = ["mark leg done", "mark caller done", "bridge leg caller"]
+JOIN_CALLER = ["no music caller", "add caller to consult"]
+TO_CALLER = ["no music caller", "add agent to hold", "music leg"]
 QUEUE = ["mark caller live", "redirect caller avp-agent-queue/1002"]
 RECALL = ["mark caller live", "redirect caller avp-recall/group"]
 NO_TIMER = ["no timer"]
@@ -134,6 +140,84 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.CONSULTING, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
             ((S.CONSULTING, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.CONSULTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.CONSULTING, K.SWAP, {}), S.SWAPPED, TO_CALLER),
+            ((S.CONSULTING, K.CONFERENCE, {}), S.CONFERENCE, JOIN_CALLER),
+            ((S.CONSULTING, K.COMPLETE, {"fourth": IN}), S.SHARED, [*JOIN_CALLER, "hangup agent"]),
+            ((S.CONSULTING, K.AGENT_GONE, {"fourth": IN}), S.SHARED, JOIN_CALLER),
+            ((S.CONSULTING, K.LEG_GONE, {"fourth": IN}), S.CONSULTING, []),
+            # --- swapped
+            ((S.SWAPPED, K.SWAP, {}), S.CONSULTING, ["no music leg", "add agent to consult", "music caller"]),
+            ((S.SWAPPED, K.CONFERENCE, {}), S.CONFERENCE, ["no music leg", "add agent to consult", "add caller to consult"]),
+            ((S.SWAPPED, K.COMPLETE, {"fourth": IN}), S.SHARED, [*JOIN_CALLER, "hangup agent"]),
+            ((S.SWAPPED, K.AGENT_GONE, {"fourth": IN}), S.SHARED, JOIN_CALLER),
+            ((S.SWAPPED, K.LEG_GONE, {"fourth": IN}), S.SWAPPED, ["music fourth"]),
+            ((S.SWAPPED, K.FOURTH_ANSWERED, {"fourth": OUT}), S.SWAPPED, ["no music leg", "add fourth to consult"]),
+            ((S.SWAPPED, K.FOURTH_FAILED, {"fourth": OUT}), S.SWAPPED, []),
+            ((S.SWAPPED, K.FOURTH_GONE, {"fourth": IN}), S.SWAPPED, ["music leg"]),
+            # --- conference
+            ((S.CONFERENCE, K.COMPLETE, {"fourth": IN}), S.SHARED, ["hangup agent"]),
+            ((S.CONFERENCE, K.AGENT_GONE, {"fourth": IN}), S.SHARED, []),
+            ((S.CONFERENCE, K.LEG_GONE, {"fourth": IN}), S.CONFERENCE, []),
+            ((S.CONFERENCE, K.CALLER_GONE, {}), S.PARTING, ["mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.PARTING, ["hangup fourth", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": IN}), S.SHARED, []),
+            # --- what is the same wherever agent 1 has a target who talks
+            *(
+                case
+                for state in (S.CONSULTING, S.SWAPPED, S.CONFERENCE)
+                for case in [
+                    ((state, K.COMPLETE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *COMPLETE, *QUICK]),
+                    ((state, K.AGENT_GONE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *COMPLETE, *QUICK]),
+                    ((state, K.CANCEL, {"fourth": IN}), S.RETURNING, ["hangup leg", "hangup fourth", *RETURN, *QUICK]),
+                    ((state, K.LEG_GONE, {"fourth": OUT}), S.RETURNING, ["hangup fourth", *RETURN, *QUICK]),
+                    ((state, K.DROP_TARGET, {"fourth": IN}), state, ["hangup leg"]),
+                    ((state, K.DROP_TARGET, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.DROP_FOURTH, {"fourth": IN}), state, ["hangup fourth"]),
+                ]
+            ),
+            *(
+                case
+                for state in (S.CONSULTING, S.CONFERENCE)
+                for case in [
+                    ((state, K.ADD_PARTY, {}), state, []),  # the event brings the party: below
+                    ((state, K.FOURTH_ANSWERED, {"fourth": OUT}), state, ["add fourth to consult"]),
+                    ((state, K.FOURTH_FAILED, {"fourth": OUT}), state, []),
+                    ((state, K.FOURTH_GONE, {"fourth": IN}), state, []),
+                ]
+            ),
+            *(
+                case
+                for state in (S.SWAPPED, S.CONFERENCE)
+                for case in [
+                    ((state, K.COMPLETE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
+                    ((state, K.AGENT_GONE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
+                    ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
+                ]
+            ),
+            *(
+                ((state, K.CALLER_GONE, {"fourth": IN}), S.ABANDONED, [*DROP_ALL, *CLEAR, *NO_TIMER])
+                for state in (S.CONSULTING, S.SWAPPED)
+            ),
+            # --- shared: without agent 1 (as in `sessions`), or without the caller
+            ((S.SHARED, K.LEG_GONE, {"fourth": IN}), S.PARTING, ["mark fourth done", "mark caller done", "bridge fourth caller", *QUICK]),
+            ((S.SHARED, K.FOURTH_GONE, {"fourth": IN}), S.PARTING, [*COMPLETE_BOTH, *QUICK]),
+            ((S.SHARED, K.AGENT_GONE, {"fourth": IN}), S.SHARED, []),
+            ((S.SHARED, K.CALLER_GONE, {"fourth": IN}), S.COMPLETED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
+            ((S.SHARED, K.AGENT_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
+            ((S.SHARED, K.FOURTH_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.PARTING, ["mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            # --- parting
+            ((S.PARTING, K.BRIDGED, {"outcome": S.COMPLETED}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
+            ((S.PARTING, K.BRIDGED, {"outcome": S.ABANDONED}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
+            *(
+                case
+                for kind in (K.BRIDGE_FAILED, K.TIMED_OUT)
+                for case in [
+                    ((S.PARTING, kind, {"outcome": S.COMPLETED, "leg": GONE}), S.COMPLETED, ["release caller", *CLEAR, *NO_TIMER]),
+                    ((S.PARTING, kind, {"outcome": S.ABANDONED, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup agent", "hangup leg", *CLEAR, *NO_TIMER]),
+                ]
+            ),
+            *(((S.PARTING, kind, {}), S.PARTING, []) for kind in (K.AGENT_GONE, K.CALLER_GONE, K.LEG_GONE, K.FOURTH_GONE)),
             # --- completing
             ((S.COMPLETING, K.BRIDGED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.BRIDGED, {"transferor": GONE}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
@@ -247,7 +331,7 @@ def test_every_row_of_the_table_is_covered() -> None:
     for (state, kind, changes), _, _ in LEGAL.values():
         noted = transfer._note(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
         taken.add(id(transfer._choose(noted, kind)))
-    assert [row for row in transfer.ROWS if id(row) not in taken] == []
+    assert [row for row in ROWS if id(row) not in taken] == []
 
 
 def run(before: Session, *events: SessionEvent) -> Session:
@@ -289,6 +373,40 @@ def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) ->
         session(S.QUEUEING, mode=Mode.UNSUPERVISED), SessionEvent(kind, agent="1002")
     )
     assert not [effect for effect in effects if isinstance(effect, fx.HangUp)]
+
+
+@pytest.mark.parametrize("state", [S.CONSULTING, S.CONFERENCE])
+def test_a_fourth_party_is_dialled_by_policys_permission_for_it(state: S) -> None:
+    added = SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT))
+    after, effects = transfer.step(session(state), added)
+    assert after.state is state
+    assert [short(effect) for effect in effects] == [
+        "dial fourth Local/+12015550123@avp-external-leg"
+    ]
+    assert [effect.fourth for effect in effects if isinstance(effect, fx.DialLeg)] == [True]
+
+
+def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
+    after = run(session(S.CONSULTING, fourth=IN), SessionEvent(K.LEG_GONE))
+    assert (after.leg.channel, after.target_id, after.fourth) == ("avp-t1-1-leg", "party-4", None)
+    assert not after.may_detach
+    _, effects = transfer.step(after, SessionEvent(K.COMPLETE))
+    assert short(effects[-2]) == "bridge fourth caller"
+
+
+@pytest.mark.parametrize(
+    ("state", "events", "final", "reason"),
+    [
+        (S.CONFERENCE, (K.AGENT_GONE, K.FOURTH_GONE, K.BRIDGED), S.COMPLETED, "completed"),
+        (S.CONFERENCE, (K.COMPLETE, K.AGENT_GONE, K.LEG_GONE, K.BRIDGED), S.COMPLETED, "completed"),
+        (S.CONSULTING, (K.COMPLETE, K.AGENT_GONE, K.CALLER_GONE), S.COMPLETED, "completed"),
+        (S.CONFERENCE, (K.CALLER_GONE, K.LEG_GONE, K.BRIDGED), S.ABANDONED, "caller_hangup"),
+        (S.CONFERENCE, (K.CALLER_GONE, K.AGENT_GONE), S.ABANDONED, "caller_hangup"),
+    ],
+)
+def test_how_a_talk_of_four_ends(state: S, events: tuple[K, ...], final: S, reason: str) -> None:
+    after = run(session(state, fourth=IN), *map(SessionEvent, events))
+    assert (after.state, after.reason) == (final, reason)
 
 
 def test_agent_hanging_up_while_it_rings_makes_it_unsupervised() -> None:

@@ -1,0 +1,313 @@
+"""The transfer of one call, as one table: state x event -> next state, effects.
+
+Theory. A supervised transfer takes agent 1 and the caller out of their bridge (STARTING), puts
+the caller alone on music and agent 1 into a private bridge, and dials the target through the
+target's personal queue (WAITING, RINGING). When the target answers they talk (CONSULTING).
+Agent 1 may go to the caller and back (SWAPPED: the target hears music), bring all together
+(CONFERENCE), and call a fourth party to those who consult; if the target then leaves, the fourth
+party takes the target's place.
+There are then three ways out, and every path through the table takes one of them:
+
+* COMPLETING: caller and target are put into a plain bridge; agent 1 is hung up.
+* RETURNING: agent 1 and the caller are put into a plain bridge; the leg is hung up.
+* QUEUEING: the caller is sent into a queue by the dialplan and waits there without agent 1.
+  It is also how an unsupervised transfer begins. DETACHING comes before it while the consult
+  leg still occupies the target's one waiting slot. QUEUED and OFFERED only watch: app_queue and
+  the dialplan do the work and go on doing it without us.
+
+A conference may also lose one and go on without: SHARED is the talk of three that is left when
+agent 1 or the caller leaves a conference of four, and PARTING puts the last two of any conference
+into a plain bridge.
+
+RECALLING is the net below all of them: whatever fails while the caller is still there, the
+caller goes to the head of the call's group; by AMI Redirect, and if that fails too, by leaving
+Stasis, where the dialplan has a net of its own.
+
+Rules. `ROWS` holds the rows, and `transfer.step` applies them: for a state and event the first row
+whose guard holds is taken. A pair without such a row is illegal and changes nothing. What an event
+says about a party's whereabouts is noted before the guards are asked. In every state that waits for
+Asterisk or a queue a timer runs (`transfer`). Bridging comes in pairs and only when both are in a
+bridge, and ``AVP_STATE`` is set to ``done`` before it (DESIGN section 2, "Afterwards").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from asterisk_avp.core import actions as do
+from asterisk_avp.core.effects import Effect
+from asterisk_avp.core.events import Kind
+from asterisk_avp.core.session import Intent, Presence, Session, State, promoted
+
+Guard = Callable[[Session], bool]
+Action = Callable[[Session], tuple[Effect, ...]]
+Change = Callable[[Session], Session]
+
+
+# --- guards ----------------------------------------------------------------------------------
+
+
+def caller_in(session: Session) -> bool:
+    return session.caller.presence is Presence.PRESENT
+
+
+def both_in(session: Session) -> bool:
+    return caller_in(session) and session.transferor.presence is Presence.PRESENT
+
+
+def transferor_left(session: Session) -> bool:
+    return session.transferor.presence is Presence.GONE
+
+
+def left_may_detach(session: Session) -> bool:
+    return transferor_left(session) and session.may_detach
+
+
+def may_detach(session: Session) -> bool:
+    return session.may_detach
+
+
+def in_may_detach(session: Session) -> bool:
+    return caller_in(session) and session.may_detach
+
+
+def cancel_wanted(session: Session) -> bool:
+    return both_in(session) and session.intent is Intent.CANCEL
+
+
+def complete_wanted(session: Session) -> bool:
+    return both_in(session) and session.intent is Intent.COMPLETE
+
+
+def transferor_in(session: Session) -> bool:
+    return session.transferor.presence is Presence.PRESENT
+
+
+def caller_here(session: Session) -> bool:
+    return session.caller.presence is not Presence.GONE
+
+
+def fourth_in(session: Session) -> bool:
+    return session.fourth_is is Presence.PRESENT
+
+
+def strangers(session: Session) -> bool:
+    """Those left have only our own people in common, and these have gone."""
+    return transferor_left(session) and not caller_here(session)
+
+
+def completed(session: Session) -> bool:
+    return session.outcome is State.COMPLETED
+
+
+# --- changes of the session itself -----------------------------------------------------------
+
+
+def without_transferor(session: Session) -> Session:
+    """Agent 1 is being hung up and does not count any more."""
+    return session.with_presence("transferor", Presence.GONE)
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    state: State
+    kind: Kind
+    next: State
+    actions: tuple[Action, ...] = ()
+    guard: Guard | None = None
+    outcome: State | None = None
+    """Set where the row decides how the transfer will end."""
+    reason: str = ""
+    """The ended_reason for that; an event's own reason is taken where this is empty."""
+    change: Change | None = None
+    """What else becomes of the session; made before the actions are asked."""
+
+
+S, K = State, Kind
+
+# One line a row, however long: a table is read down its columns.
+# fmt: off
+ROWS: Final[tuple[Row, ...]] = (
+    # STARTING: the Redirect is under way; whoever arrives in Stasis is seated at once.
+    Row(S.STARTING, K.CALLER_ENTERED, S.QUEUEING, (do.hold_caller, do.queue_caller), left_may_detach, S.FAILED, "transferor_hangup"),
+    Row(S.STARTING, K.CALLER_ENTERED, S.RECALLING, (do.hold_caller, do.recall), transferor_left, S.FAILED, "transferor_hangup"),
+    Row(S.STARTING, K.CALLER_ENTERED, S.RETURNING, (do.hold_caller, do.return_to_transferor), cancel_wanted, S.CANCELLED, "cancelled"),
+    Row(S.STARTING, K.CALLER_ENTERED, S.QUEUEING, (do.hold_caller, do.queue_caller), complete_wanted),
+    Row(S.STARTING, K.CALLER_ENTERED, S.WAITING, (do.hold_caller, do.dial_target), both_in),
+    Row(S.STARTING, K.CALLER_ENTERED, S.STARTING, (do.hold_caller,)),
+    Row(S.STARTING, K.AGENT_ENTERED, S.RETURNING, (do.seat_transferor, do.return_to_transferor), cancel_wanted, S.CANCELLED, "cancelled"),
+    Row(S.STARTING, K.AGENT_ENTERED, S.QUEUEING, (do.queue_caller,), complete_wanted),
+    Row(S.STARTING, K.AGENT_ENTERED, S.WAITING, (do.seat_transferor, do.dial_target), both_in),
+    Row(S.STARTING, K.AGENT_ENTERED, S.STARTING, (do.seat_transferor,)),
+    Row(S.STARTING, K.AGENT_GONE, S.QUEUEING, (do.queue_caller,), in_may_detach, S.FAILED, "transferor_hangup"),
+    Row(S.STARTING, K.AGENT_GONE, S.RECALLING, (do.recall,), caller_in, S.FAILED, "transferor_hangup"),
+    Row(S.STARTING, K.AGENT_GONE, S.STARTING),
+    Row(S.STARTING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.STARTING, K.COMPLETE, S.STARTING, (), may_detach),
+    Row(S.STARTING, K.CANCEL, S.STARTING),
+    Row(S.STARTING, K.REDIRECTED, S.STARTING),
+    Row(S.STARTING, K.REDIRECT_FAILED, S.FAILED, (do.unmark, do.clear_away), reason="call_gone"),
+    Row(S.STARTING, K.TIMED_OUT, S.RECALLING, (do.drop_transferor, do.recall), caller_here, S.FAILED, "start_timeout"),
+    # WAITING, RINGING: the consult leg waits in the target's queue, or their phone rings.
+    Row(S.WAITING, K.LEG_RINGING, S.RINGING, (do.ringback,)),
+    Row(S.WAITING, K.LEG_ANSWERED, S.CONSULTING, (do.seat_target,)),
+    Row(S.WAITING, K.LEG_UNANSWERED, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED),
+    Row(S.WAITING, K.LEG_LEFT_QUEUE, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED),
+    Row(S.WAITING, K.LEG_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "target_unreachable"),
+    Row(S.WAITING, K.LEG_GONE, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
+    Row(S.WAITING, K.AGENT_GONE, S.DETACHING, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
+    Row(S.WAITING, K.AGENT_GONE, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "transferor_hangup"),
+    Row(S.WAITING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.WAITING, K.COMPLETE, S.DETACHING, (do.drop_leg,), may_detach),
+    Row(S.WAITING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.WAITING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
+    Row(S.RINGING, K.LEG_RINGING, S.RINGING),
+    Row(S.RINGING, K.LEG_ANSWERED, S.CONSULTING, (do.seat_target,)),
+    Row(S.RINGING, K.LEG_UNANSWERED, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED),
+    Row(S.RINGING, K.LEG_LEFT_QUEUE, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED),
+    Row(S.RINGING, K.LEG_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "target_unreachable"),
+    Row(S.RINGING, K.LEG_GONE, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
+    Row(S.RINGING, K.AGENT_GONE, S.DETACHING, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
+    Row(S.RINGING, K.AGENT_GONE, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "transferor_hangup"),
+    Row(S.RINGING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.RINGING, K.COMPLETE, S.DETACHING, (do.drop_leg,), may_detach),
+    Row(S.RINGING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.RINGING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
+    # CONSULTING: agent 1 and the target talk, the caller hears music.
+    Row(S.CONSULTING, K.COMPLETE, S.SHARED, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
+    Row(S.CONSULTING, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.CONSULTING, K.AGENT_GONE, S.SHARED, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
+    Row(S.CONSULTING, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.CONSULTING, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.CONSULTING, K.LEG_GONE, S.CONSULTING, (), fourth_in, change=promoted),
+    Row(S.CONSULTING, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
+    Row(S.CONSULTING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.CONSULTING, K.SWAP, S.SWAPPED, (do.swap_to_caller,)),
+    Row(S.CONSULTING, K.CONFERENCE, S.CONFERENCE, (do.join_caller,)),
+    Row(S.CONSULTING, K.ADD_PARTY, S.CONSULTING, (do.dial_fourth,)),
+    Row(S.CONSULTING, K.DROP_TARGET, S.CONSULTING, (do.drop_leg,), fourth_in),
+    Row(S.CONSULTING, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.CONSULTING, K.DROP_FOURTH, S.CONSULTING, (do.drop_fourth,)),
+    Row(S.CONSULTING, K.FOURTH_ANSWERED, S.CONSULTING, (do.seat_fourth,)),
+    Row(S.CONSULTING, K.FOURTH_FAILED, S.CONSULTING),
+    Row(S.CONSULTING, K.FOURTH_GONE, S.CONSULTING),
+    # SWAPPED: agent 1 and the caller talk, the target hears music (or talks with the fourth).
+    Row(S.SWAPPED, K.COMPLETE, S.SHARED, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
+    Row(S.SWAPPED, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.SWAPPED, K.AGENT_GONE, S.SHARED, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
+    Row(S.SWAPPED, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.SWAPPED, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.SWAPPED, K.LEG_GONE, S.SWAPPED, (do.alone,), fourth_in, change=promoted),
+    Row(S.SWAPPED, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
+    Row(S.SWAPPED, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.SWAPPED, K.SWAP, S.CONSULTING, (do.swap_to_target,)),
+    Row(S.SWAPPED, K.CONFERENCE, S.CONFERENCE, (do.join_both,)),
+    Row(S.SWAPPED, K.DROP_TARGET, S.SWAPPED, (do.drop_leg,), fourth_in),
+    Row(S.SWAPPED, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.SWAPPED, K.DROP_FOURTH, S.SWAPPED, (do.drop_fourth,)),
+    Row(S.SWAPPED, K.FOURTH_ANSWERED, S.SWAPPED, (do.seat_fourth_with_target,)),
+    Row(S.SWAPPED, K.FOURTH_FAILED, S.SWAPPED),
+    Row(S.SWAPPED, K.FOURTH_GONE, S.SWAPPED, (do.alone,)),
+    # CONFERENCE: agent 1, the caller and the target talk, and the fourth party if there is one.
+    Row(S.CONFERENCE, K.COMPLETE, S.SHARED, (do.hang_up_transferor,), fourth_in, S.COMPLETED, "completed", without_transferor),
+    Row(S.CONFERENCE, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.CONFERENCE, K.AGENT_GONE, S.SHARED, (), fourth_in, S.COMPLETED, "completed"),
+    Row(S.CONFERENCE, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.CONFERENCE, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.CONFERENCE, K.LEG_GONE, S.CONFERENCE, (), fourth_in, change=promoted),
+    Row(S.CONFERENCE, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
+    Row(S.CONFERENCE, K.CALLER_GONE, S.SHARED, (), fourth_in, S.ABANDONED, "caller_hangup"),
+    Row(S.CONFERENCE, K.CALLER_GONE, S.PARTING, (do.drop_fourth, do.bridge_rest), None, S.ABANDONED, "caller_hangup"),
+    Row(S.CONFERENCE, K.ADD_PARTY, S.CONFERENCE, (do.dial_fourth,)),
+    Row(S.CONFERENCE, K.DROP_TARGET, S.CONFERENCE, (do.drop_leg,), fourth_in),
+    Row(S.CONFERENCE, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.CONFERENCE, K.DROP_FOURTH, S.CONFERENCE, (do.drop_fourth,)),
+    Row(S.CONFERENCE, K.FOURTH_ANSWERED, S.CONFERENCE, (do.seat_fourth,)),
+    Row(S.CONFERENCE, K.FOURTH_FAILED, S.CONFERENCE),
+    Row(S.CONFERENCE, K.FOURTH_GONE, S.CONFERENCE),
+    # SHARED: three talk in our bridge; the agent or the caller has left, and decided the outcome.
+    Row(S.SHARED, K.AGENT_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.clear_away), strangers, reason="caller_hangup"),
+    Row(S.SHARED, K.AGENT_GONE, S.SHARED),
+    Row(S.SHARED, K.CALLER_GONE, S.COMPLETED, (do.drop_leg, do.drop_fourth, do.clear_away), reason="completed"),
+    Row(S.SHARED, K.LEG_GONE, S.PARTING, (do.bridge_rest,)),
+    Row(S.SHARED, K.FOURTH_GONE, S.PARTING, (do.bridge_rest,)),
+    # PARTING: AMI Bridge of the last two of a conference is under way.
+    Row(S.PARTING, K.BRIDGED, S.COMPLETED, (do.clear_away,), completed),
+    Row(S.PARTING, K.BRIDGED, S.ABANDONED, (do.clear_away,)),
+    Row(S.PARTING, K.BRIDGE_FAILED, S.COMPLETED, (do.let_go, do.clear_away), completed),
+    Row(S.PARTING, K.BRIDGE_FAILED, S.ABANDONED, (do.let_go, do.clear_away)),
+    Row(S.PARTING, K.TIMED_OUT, S.COMPLETED, (do.let_go, do.clear_away), completed),
+    Row(S.PARTING, K.TIMED_OUT, S.ABANDONED, (do.let_go, do.clear_away)),
+    Row(S.PARTING, K.AGENT_GONE, S.PARTING),
+    Row(S.PARTING, K.CALLER_GONE, S.PARTING),
+    Row(S.PARTING, K.LEG_GONE, S.PARTING),
+    Row(S.PARTING, K.FOURTH_GONE, S.PARTING),
+    # COMPLETING: AMI Bridge of caller and target is under way.
+    Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.drop_transferor, do.clear_away), reason="completed"),
+    Row(S.COMPLETING, K.BRIDGE_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), transferor_in, S.FAILED, "target_hangup"),
+    Row(S.COMPLETING, K.BRIDGE_FAILED, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "target_hangup"),
+    Row(S.COMPLETING, K.LEG_GONE, S.COMPLETING),
+    Row(S.COMPLETING, K.AGENT_GONE, S.COMPLETING),
+    Row(S.COMPLETING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.COMPLETING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), transferor_in, S.FAILED, "asterisk_timeout"),
+    Row(S.COMPLETING, K.TIMED_OUT, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "asterisk_timeout"),
+    # RETURNING: AMI Bridge of agent 1 and caller is under way.
+    Row(S.RETURNING, K.BRIDGED, S.CANCELLED, (do.clear_away,), lambda s: s.outcome is S.CANCELLED),
+    Row(S.RETURNING, K.BRIDGED, S.FAILED, (do.clear_away,)),
+    Row(S.RETURNING, K.BRIDGE_FAILED, S.RECALLING, (do.drop_transferor, do.recall), None, S.FAILED, "transferor_hangup"),
+    Row(S.RETURNING, K.LEG_ANSWERED, S.RETURNING, (do.drop_leg,)),
+    Row(S.RETURNING, K.LEG_FAILED, S.RETURNING),
+    Row(S.RETURNING, K.LEG_GONE, S.RETURNING),
+    Row(S.RETURNING, K.AGENT_GONE, S.RETURNING),
+    Row(S.RETURNING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.RETURNING, K.TIMED_OUT, S.RECALLING, (do.drop_transferor, do.recall), None, S.FAILED, "asterisk_timeout"),
+    # DETACHING: the leg gives up the target's waiting slot, so that the caller can take it.
+    Row(S.DETACHING, K.LEG_GONE, S.QUEUEING, (do.queue_caller,)),
+    Row(S.DETACHING, K.LEG_FAILED, S.QUEUEING, (do.queue_caller,)),
+    Row(S.DETACHING, K.LEG_ANSWERED, S.DETACHING, (do.drop_leg,)),
+    Row(S.DETACHING, K.AGENT_GONE, S.DETACHING),
+    Row(S.DETACHING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.DETACHING, K.TIMED_OUT, S.QUEUEING, (do.queue_caller,)),
+    # QUEUEING: the Redirect of the caller into the queue is under way.
+    Row(S.QUEUEING, K.REDIRECTED, S.QUEUED, (do.drop_transferor, do.clear_away)),
+    Row(S.QUEUEING, K.REDIRECT_FAILED, S.RECALLING, (do.recall,), caller_in, S.FAILED, "asterisk_error"),
+    Row(S.QUEUEING, K.REDIRECT_FAILED, S.FAILED, (do.unmark, do.clear_away), reason="call_gone"),
+    Row(S.QUEUEING, K.OFFERED, S.OFFERED, (do.drop_transferor, do.clear_away)),
+    Row(S.QUEUEING, K.DELIVERED, S.COMPLETED, (do.drop_transferor, do.clear_away), reason="completed"),
+    Row(S.QUEUEING, K.LEFT_QUEUE, S.FAILED, (do.drop_transferor, do.clear_away)),
+    Row(S.QUEUEING, K.LEG_GONE, S.QUEUEING),
+    Row(S.QUEUEING, K.AGENT_GONE, S.QUEUEING),
+    Row(S.QUEUEING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.QUEUEING, K.TIMED_OUT, S.RECALLING, (do.recall,), caller_in, S.FAILED, "asterisk_timeout"),
+    Row(S.QUEUEING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.clear_away), reason="asterisk_timeout"),
+    # QUEUED, OFFERED: app_queue has the call; max hold is Queue()'s own timer.
+    Row(S.QUEUED, K.OFFERED, S.OFFERED),
+    Row(S.QUEUED, K.DELIVERED, S.COMPLETED, reason="completed"),
+    Row(S.QUEUED, K.LEFT_QUEUE, S.FAILED),
+    Row(S.QUEUED, K.CALLER_GONE, S.ABANDONED, reason="caller_hangup"),
+    Row(S.QUEUED, K.AGENT_GONE, S.QUEUED),
+    Row(S.QUEUED, K.REDIRECTED, S.QUEUED),
+    Row(S.QUEUED, K.TIMED_OUT, S.FAILED, reason="max_hold"),
+    Row(S.OFFERED, K.OFFERED, S.OFFERED),
+    Row(S.OFFERED, K.UNANSWERED, S.QUEUED),
+    Row(S.OFFERED, K.DELIVERED, S.COMPLETED, reason="completed"),
+    Row(S.OFFERED, K.LEFT_QUEUE, S.FAILED),
+    Row(S.OFFERED, K.CALLER_GONE, S.ABANDONED, reason="caller_hangup"),
+    Row(S.OFFERED, K.AGENT_GONE, S.OFFERED),
+    Row(S.OFFERED, K.REDIRECTED, S.OFFERED),
+    Row(S.OFFERED, K.TIMED_OUT, S.FAILED, reason="max_hold"),
+    # RECALLING: the Redirect of the caller to the head of the call's group is under way.
+    Row(S.RECALLING, K.REDIRECTED, S.FAILED, (do.drop_transferor, do.clear_away)),
+    Row(S.RECALLING, K.REDIRECT_FAILED, S.FAILED, (do.drop_transferor, do.release, do.clear_away)),
+    Row(S.RECALLING, K.LEG_ANSWERED, S.RECALLING, (do.drop_leg,)),
+    Row(S.RECALLING, K.LEG_GONE, S.RECALLING),
+    Row(S.RECALLING, K.AGENT_GONE, S.RECALLING),
+    Row(S.RECALLING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.RECALLING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.release, do.clear_away)),
+)
+# fmt: on
