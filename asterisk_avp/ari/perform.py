@@ -27,6 +27,10 @@ log = structlog.get_logger(__name__)
 
 _NO_TIMEOUT = -1
 
+_BRIDGE_TYPE = "mixing,dtmf_events"
+"""Never native RTP (res_stasis.c, ``bridge_create``): the phones' key presses would pass
+Asterisk by, heard by the other side and not reported to us."""
+
 _OURS = "avp-"
 """What the ids of our bridges and legs begin with."""
 
@@ -45,7 +49,7 @@ class AriPerformer:
             case DialLeg():
                 await self._dial(effect, report)
             case CreateBridge(bridge, name):
-                await self._try(effect, bridges.create(bridge, name=name))
+                await self._try(effect, bridges.create(bridge, type=_BRIDGE_TYPE, name=name))
             case DestroyBridge(bridge):
                 await self._try(effect, bridges.destroy(bridge))
             case AddToBridge(bridge, channel, absorb_dtmf):

@@ -159,10 +159,22 @@ class Session:
         parties = (self.transferor, self.leg, *fourth, self.caller)
         return tuple(party for party in parties if party.presence is Presence.PRESENT)
 
+    def presence_of(self, party: str) -> Presence:
+        """Where "transferor", "caller", "leg" or "fourth" is; gone where there is no fourth."""
+        match party:
+            case "transferor":
+                return self.transferor.presence
+            case "caller":
+                return self.caller.presence
+            case "leg":
+                return self.leg.presence
+            case _:
+                return self.fourth.party.presence if self.fourth is not None else Presence.GONE
+
     @property
     def fourth_is(self) -> Presence:
         """Where the fourth party is; gone where there is none."""
-        return self.fourth.party.presence if self.fourth is not None else Presence.GONE
+        return self.presence_of("fourth")
 
     @property
     def may_detach(self) -> bool:

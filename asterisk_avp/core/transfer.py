@@ -58,6 +58,8 @@ def legal(session: Session, kind: Kind) -> bool:
 
 def step(session: Session, event: SessionEvent) -> tuple[Session, tuple[Effect, ...]]:
     """The next session and what is to be done. An illegal event gives the same session back."""
+    if _known_already(session, event.kind):
+        return session, ()
     noted = _note(session, event)
     row = _choose(noted, event.kind)
     if row is None:
@@ -106,6 +108,12 @@ _WHEREABOUTS: Final = {
     Kind.FOURTH_FAILED: ("fourth", Presence.GONE),
     Kind.FOURTH_GONE: ("fourth", Presence.GONE),
 }
+
+
+def _known_already(session: Session, kind: Kind) -> bool:
+    """The end of a party is told more than once: it leaves Stasis, and its channel ends."""
+    party, presence = _WHEREABOUTS.get(kind, ("", None))
+    return presence is Presence.GONE and session.presence_of(party) is Presence.GONE
 
 
 def _note(session: Session, event: SessionEvent) -> Session:

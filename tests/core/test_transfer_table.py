@@ -398,6 +398,13 @@ def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
     ("state", "events", "final", "reason"),
     [
         (S.CONFERENCE, (K.AGENT_GONE, K.FOURTH_GONE, K.BRIDGED), S.COMPLETED, "completed"),
+        # The end of a channel is told twice: by StasisEnd and by Hangup.
+        (
+            S.CONFERENCE,
+            (K.CALLER_GONE, K.CALLER_GONE, K.LEG_GONE, K.BRIDGED),
+            S.ABANDONED,
+            "caller_hangup",
+        ),
         (S.CONFERENCE, (K.COMPLETE, K.AGENT_GONE, K.LEG_GONE, K.BRIDGED), S.COMPLETED, "completed"),
         (S.CONSULTING, (K.COMPLETE, K.AGENT_GONE, K.CALLER_GONE), S.COMPLETED, "completed"),
         (S.CONFERENCE, (K.CALLER_GONE, K.LEG_GONE, K.BRIDGED), S.ABANDONED, "caller_hangup"),
