@@ -1,17 +1,20 @@
 """Who asked for what and what was decided: one record for each decision, one for each step.
 
-``decision`` has the same fields whether it was allowed or denied. A number that was typed appears
-with its last three digits, unless ``AVP_LOG_NUMBERS`` says otherwise.
+``decision`` has the same fields whether it was allowed or denied, and whether a transfer was asked
+for or a number dialled on an agent's phone. A number that was typed appears with its last three
+digits, unless ``AVP_LOG_NUMBERS`` says otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from asterisk_avp.core.calls import Call
 from asterisk_avp.core.errors import Refused
+from asterisk_avp.core.gate import Dial, Dialled
 from asterisk_avp.core.model import Target, TargetKind, TransferRequest
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Session, State
@@ -20,6 +23,19 @@ from asterisk_avp.log import masked
 log = structlog.get_logger(__name__)
 
 Decided = tuple[Session, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks for what. ``agent``: empty where the phone is nobody's."""
+
+    agent: str
+    call: str | None
+    """Channel id: of the caller, or of the phone that dials."""
+    mode: str
+    target: Target
+    channel: str | None = None
+    """The name of the channel that dials; None for what came by the API."""
 
 
 class Audit:
@@ -32,13 +48,39 @@ class Audit:
         self, request: TransferRequest, call: Call | None, decide: Callable[[], Decided]
     ) -> Decided:
         """What ``decide`` returns or raises, put on record."""
+        asked = _Asked(
+            agent=request.agent,
+            call=call.caller_channel if call is not None else request.call,
+            mode=request.mode.value,
+            target=request.target,
+        )
         try:
             session, outcome = decide()
         except Refused as refused:
-            self._record(request, call, "deny", refused.reason, refused.setting, None)
+            self._record(asked, "deny", refused.reason, refused.setting)
             raise
-        self._record(request, call, "allow", "ok", session.allow.setting, session.id)
+        self._record(asked, "allow", "ok", session.allow.setting, session.id)
         return session, outcome
+
+    def dial(self, dialled: Dialled, decided: Dial) -> Dial:
+        """``decided``, put on record.
+
+        An emergency number is ``pass``: the administrator's dialplan decides what becomes of it.
+        """
+        asked = _Asked(
+            agent=decided.agent,
+            call=dialled.call or None,
+            mode="dial",
+            target=Target(TargetKind.NUMBER, dialled.typed),
+            channel=dialled.channel,
+        )
+        decision = "deny"
+        if decided.allowed:
+            decision = "allow"
+        elif decided.reason == "emergency" and decided.number:
+            decision = "pass"
+        self._record(asked, decision, decided.reason, decided.setting)
+        return decided
 
     def transfer(self, session: Session) -> None:
         """A transfer has entered another state; the same one again is not news."""
@@ -59,20 +101,20 @@ class Audit:
 
     def _record(
         self,
-        request: TransferRequest,
-        call: Call | None,
+        asked: _Asked,
         decision: str,
         reason: str,
         setting: str,
-        transfer: str | None,
+        transfer: str | None = None,
     ) -> None:
         log.info(
             "decision",
-            agent=request.agent,
-            call=call.caller_channel if call is not None else request.call,
-            mode=request.mode.value,
-            kind=request.target.kind.value,
-            target=self._shown(request.target),
+            agent=asked.agent or None,
+            channel=asked.channel,
+            call=asked.call,
+            mode=asked.mode,
+            kind=asked.target.kind.value,
+            target=self._shown(asked.target),
             decision=decision,
             reason=reason,
             setting=setting or None,

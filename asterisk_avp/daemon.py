@@ -39,7 +39,7 @@ from asterisk_avp.core.errors import (
     UnknownAgent,
 )
 from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.gate import check_dial
+from asterisk_avp.core.gate import Dial, Dialled, check_dial
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
     AgentView,
@@ -118,7 +118,7 @@ class Daemon:
         agi = AgiServer(
             self._settings.agi.host,
             self._settings.agi.port,
-            gate(lambda ch, typed: check_dial(ch, typed, self._hub.agents, self._hub.world)),
+            gate(self._check_dial),
             timeout_seconds=self._settings.agi.timeout_seconds,
         )
         await agi.start()
@@ -143,6 +143,11 @@ class Daemon:
             self._resync.cancel()
         await self._ari.close()
         log.info("stopped")
+
+    def _check_dial(self, dialled: Dialled) -> Dial:
+        hub = self._hub
+        decided = check_dial(dialled.channel, dialled.typed, hub.agents, hub.world)
+        return self._audit.dial(dialled, decided)
 
     async def reload(self) -> None:
         """Read the settings again, without touching calls or running transfers."""

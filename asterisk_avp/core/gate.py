@@ -33,6 +33,20 @@ NEEDS: Final = (
 UNKNOWN_AGENT: Final = "unknown_agent"
 """The phone is not an agent's, or its agent is in no group (yet)."""
 
+MAX_TYPED: Final = 128
+"""Characters; longer than any number that could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """The question: what was typed on which channel."""
+
+    channel: str
+    """Its name."""
+    typed: str
+    call: str = ""
+    """The channel's id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dial:
@@ -40,18 +54,25 @@ class Dial:
 
     allowed: bool
     reason: str
-    """``ok``, ``unknown_agent``, or one of `asterisk_avp.core.policy.REASONS`."""
+    """``ok``, or one of `asterisk_avp.core.policy.REASONS`."""
     number: str = ""
     """E.164 where allowed; the emergency number as it is listed where ``reason`` is ``emergency``
     and nothing but that number was dialled; else empty."""
     agent: str = ""
     setting: str = ""
     """The variable (or ``default``) that decided, where it was a setting."""
+    caller_id: str = ""
+    """What the display of the number that is called shows, in E.164; empty: as the phone is.
+
+    Only where allowed. An emergency call keeps the number of the phone it comes from.
+    """
 
 
 def check_dial(channel: str, typed: str, agents: Agents, world: World) -> Dial:
     """Decide about ``typed``, dialled on the channel of that name."""
     agent = agent_of(channel, agents, world)
+    if len(typed) > MAX_TYPED:
+        return Dial(allowed=False, reason="invalid_format", agent=agent)
     emergency = _emergency(typed, agent, agents, world)
     if emergency:
         return Dial(allowed=False, reason="emergency", number=emergency, agent=agent)
@@ -65,9 +86,17 @@ def check_dial(channel: str, typed: str, agents: Agents, world: World) -> Dial:
             return Dial(allowed=False, reason=reason, agent=agent, setting=setting)
     checked = policy.check_number(typed, agent, features, world)
     if not checked.allowed or checked.e164 is None:
-        return Dial(allowed=False, reason=checked.reason, agent=agent)
-    setting = features.origins.get("manual_dial", "")
-    return Dial(allowed=True, reason="ok", number=checked.e164, agent=agent, setting=setting)
+        setting = policy.setting_against(checked, features)
+        return Dial(allowed=False, reason=checked.reason, agent=agent, setting=setting)
+    return Dial(
+        allowed=True,
+        reason="ok",
+        number=checked.e164,
+        agent=agent,
+        setting=features.origins.get("manual_dial", ""),
+        # There is no caller whose number could be shown instead.
+        caller_id=features.caller_id or "",
+    )
 
 
 def agent_of(channel: str, agents: Agents, world: World) -> str:

@@ -45,6 +45,7 @@ REASONS: Final[dict[str, str]] = {
     "target_not_ready": "The target is on a break.",
     "target_offline": "The target is not logged in or their phone cannot be reached.",
     "target_queue_full": "A transferred call is already waiting for this target.",
+    "unknown_agent": "This phone belongs to no agent of a group: log in to a queue and try again.",
 }
 REASONS.update({code: text for code, text in numbers.MESSAGES.items() if code != "ok"})
 """Every reason code there is, with its sentence."""
@@ -130,7 +131,7 @@ def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World)
             typed = request.target.value
     checked = check_number(typed, request.agent, group.features, world)
     if not checked.allowed or checked.e164 is None:
-        raise refused(checked.reason)
+        raise refused(checked.reason, setting=setting_against(checked, group.features))
     return Allow(group, number=checked.e164, setting=setting)
 
 
@@ -168,6 +169,17 @@ def check_number(
         toll_service=features.allows("toll_service"),
         strict_landline=features.strict_landline,
     )
+
+
+def setting_against(checked: numbers.NumberCheck, features: Features) -> str:
+    """Where the setting came from that a number failed by; empty where it was none of ours."""
+    name = {
+        "toll_free_not_enabled": "toll_free_service",
+        "toll_not_enabled": "toll_service",
+    }.get(checked.reason, "")
+    if checked.reason == "not_landline" and checked.line_type == "fixed_line_or_mobile":
+        name = "strict_landline"  # any other line is none under either setting
+    return features.origins.get(name, "")
 
 
 def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:

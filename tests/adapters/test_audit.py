@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from asterisk_avp import log
 from asterisk_avp.audit import Audit
 from asterisk_avp.core.errors import Refused
+from asterisk_avp.core.gate import Dial, Dialled
 from asterisk_avp.core.hub import CallFacts
 from asterisk_avp.core.model import Mode, TargetKind
 from tests.core.world import NOW, call, hub, request
@@ -29,6 +30,12 @@ def as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+EVIL = st.text(
+    st.characters() | st.sampled_from("\r\n\t\0\x1b\x7f\x85\u2028\u2029 =\"'\\,{}0123456789"),
+    max_size=80,
+)
 
 
 def audited(asked: Any, *, numbers: bool = False, kind: Any = "json") -> tuple[str, Any]:
@@ -62,6 +69,7 @@ def test_what_was_allowed() -> None:
     assert decision == {
         "event": "decision",
         "agent": "1001",
+        "channel": None,
         "call": "u-caller1",
         "mode": "supervised",
         "kind": "agent",
@@ -80,6 +88,7 @@ def test_what_was_denied() -> None:
     assert decision == {
         "event": "decision",
         "agent": "1001",
+        "channel": None,
         "call": "u-caller1",
         "mode": "supervised",
         "kind": "number",
@@ -91,6 +100,65 @@ def test_what_was_denied() -> None:
     }
     (decision,) = records(audited(asked, numbers=True)[0])
     assert decision["target"] == "+1 202 555-0100"
+
+
+def dialled(typed: str, decided: Dial, *, numbers: bool = False, kind: Any = "json") -> str:
+    """The log of one number dialled on a phone."""
+    out = io.StringIO()
+    log.configure("info", kind, out, numbers=numbers)
+    asked = Dialled("PJSIP/1001-0000002a", typed, "1769850307.25")
+    assert Audit(numbers=numbers).dial(asked, decided) is decided
+    return out.getvalue()
+
+
+def test_a_number_dialled_on_a_phone_is_recorded_alike() -> None:
+    typed = "(202) 555-0100"
+    setting = "AVP_ENTERPRISE__MANUAL_DIAL"
+    allowed = Dial(allowed=True, reason="ok", number="+12025550100", agent="1001", setting=setting)
+    (decision,) = records(dialled(typed, allowed))
+    assert decision == {
+        "event": "decision",
+        "agent": "1001",
+        "channel": "PJSIP/1001-0000002a",
+        "call": "1769850307.25",
+        "mode": "dial",
+        "kind": "number",
+        "target": "***100",
+        "decision": "allow",
+        "reason": "ok",
+        "setting": setting,
+        "transfer": None,
+    }
+    assert decision.keys() == records(audited(request())[0])[0].keys()
+    (decision,) = records(dialled(typed, allowed, numbers=True))
+    assert decision["target"] == typed
+
+
+def test_a_phone_that_is_nobodys() -> None:
+    (decision,) = records(dialled("12025550100", Dial(allowed=False, reason="unknown_agent")))
+    assert (decision["decision"], decision["reason"]) == ("deny", "unknown_agent")
+    assert (decision["agent"], decision["setting"]) == (None, None)
+    assert decision["channel"] == "PJSIP/1001-0000002a"
+
+
+def test_an_emergency_number_is_neither_allowed_nor_denied() -> None:
+    """The administrator's dialplan lets it through."""
+    decided = Dial(allowed=False, reason="emergency", number="911", agent="1001")
+    (decision,) = records(dialled("9.1.1", decided))
+    assert (decision["decision"], decision["reason"]) == ("pass", "emergency")
+    more = Dial(allowed=False, reason="emergency", agent="1001")
+    (decision,) = records(dialled("9112025550100", more))
+    assert decision["decision"] == "deny"
+
+
+@given(EVIL)
+def test_what_was_dialled_can_forge_nothing(typed: str) -> None:
+    decided = Dial(allowed=False, reason="invalid_format", agent="1001")
+    (decision,) = records(dialled(typed, decided, numbers=True))
+    assert decision["target"] == typed
+    text = dialled(typed, decided, numbers=True, kind="text")
+    assert text[:-1].isprintable()
+    assert len(text.splitlines()) == 1
 
 
 def test_a_call_that_was_not_found_is_the_one_that_was_asked_for() -> None:
@@ -114,12 +182,6 @@ def test_a_call_that_was_not_found_is_the_one_that_was_asked_for() -> None:
 )
 def test_masks(typed: str, shown: str) -> None:
     assert log.masked(typed) == shown
-
-
-EVIL = st.text(
-    st.characters() | st.sampled_from("\r\n\t\0\x1b\x7f\x85\u2028\u2029 =\"'\\,{}0123456789"),
-    max_size=80,
-)
 
 
 @given(EVIL)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -41,6 +42,10 @@ class Scene:
 
     def phone(self, name: str) -> Phone:
         return self.bed.phones[name]
+
+    def log_of_daemon(self, since: int = 0) -> str:
+        """What the daemon has logged, from that many characters on."""
+        return Path(self.bed.directory, "log", "daemon.log").read_text(errors="replace")[since:]
 
     # --- the API -----------------------------------------------------------------------------
 

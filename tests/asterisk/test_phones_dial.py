@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shlex
 import signal
 import statistics
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from bed import Bed, World, backend_named, match
+from bed import Bed, Group, World, backend_named, match
 
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
@@ -21,6 +23,7 @@ from tests.asterisk.scene import Scene
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 NUMBER = "+12025550100"
+ACCOUNT = "+12025550199"
 
 # What an administrator adds. 700 is an extension of theirs, 999 an emergency number.
 ADMINISTRATOR = """
@@ -34,14 +37,19 @@ SETTINGS = {
     "AVP_ENTERPRISE__TOLL_FREE_SERVICE": "false",
     "AVP_GROUPS__SUPPORT__MANUAL_DIAL": "false",  # Carol and Dave
     "AVP_AGENTS__1002__COUNTRY": "GB",  # Bob
+    "AVP_ACCOUNTS__ACME__COUNTRY": "US",
+    "AVP_ACCOUNTS__ACME__CALLER_ID": ACCOUNT,
+    # Dave's first group, of an account that has no number of its own.
+    "AVP_GROUPS__DESK__ACCOUNT": "other",
+    "AVP_ACCOUNTS__OTHER__COUNTRY": "US",
 }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office() -> AsyncIterator[Bed]:
-    async with Bed(
-        replace(World(), settings=SETTINGS, extensions=ADMINISTRATOR), backend=backend_named(None)
-    ) as bed:
+    groups = (*World().groups, Group("desk", ("1004",), "802"))
+    world = replace(World(), groups=groups, settings=SETTINGS, extensions=ADMINISTRATOR)
+    async with Bed(world, backend=backend_named(None)) as bed:
         await bed.start_daemon()
         yield bed
 
@@ -79,6 +87,17 @@ async def refused(scene: Scene, mark: float, phone: str = "1001", *, within: flo
     assert scene.ami.seen(match("DialBegin"), mark) == []
 
 
+async def recorded(scene: Scene, since: int) -> dict[str, str]:
+    """The one decision in the daemon's log since then, by field."""
+
+    async def look() -> list[str] | None:
+        lines = scene.log_of_daemon(since).splitlines()
+        return [line for line in lines if "] decision " in line] or None
+
+    (line,) = await scene.ami.until(look, 3.0) or [""]
+    return dict(field.split("=", 1) for field in shlex.split(line) if "=" in field)
+
+
 @contextmanager
 def frozen(bed: Bed) -> Iterator[None]:
     """The daemon takes connections (the kernel does) and answers nothing."""
@@ -111,6 +130,62 @@ async def test_the_agents_own_prefix(scene: Scene) -> None:
     """Bob is in Britain: 00 is his international prefix."""
     mark = await dial(scene, "0044 20 7946 0000", "1002")
     await rings(scene, "pstn", mark, "+442079460000")
+
+
+@pytest.mark.parametrize(
+    ("phone", "typed", "shown"),
+    [
+        ("1001", NUMBER, ACCOUNT),
+        ("1004", NUMBER, "1004"),  # no number of the account's: as the phone is
+        ("1001", "9.1.1", "1001"),  # who answers has to know the phone
+    ],
+)
+async def test_what_the_other_party_sees(scene: Scene, phone: str, typed: str, shown: str) -> None:
+    await dial(scene, typed, phone)
+    await scene.phone("pstn").answer()
+    assert scene.phone("pstn").call.peer.startswith(f"sip:{shown}@")
+    await scene.talking(phone, "pstn")
+
+
+async def test_a_global_variable_of_that_name(scene: Scene) -> None:
+    """What is shown is what the daemon answered, and nothing that was there before."""
+    await scene.ami.command("dialplan set global AVP_GATE_CALLER_ID +12025550666")
+    try:
+        await dial(scene, NUMBER, "1004")
+        await scene.phone("pstn").answer()
+        assert scene.phone("pstn").call.peer.startswith("sip:1004@")
+    finally:
+        await scene.ami.command('dialplan set global AVP_GATE_CALLER_ID ""')
+
+
+# --- on record -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phone", "typed", "expected"),
+    [
+        ("1001", NUMBER, ("allow", "ok", "AVP_ENTERPRISE__MANUAL_DIAL")),
+        ("1003", NUMBER, ("deny", "manual_dial_disabled", "AVP_GROUPS__SUPPORT__MANUAL_DIAL")),
+        (
+            "1001",
+            "18003569377",
+            ("deny", "toll_free_not_enabled", "AVP_ENTERPRISE__TOLL_FREE_SERVICE"),
+        ),
+        ("1003", "9.1.1", ("pass", "emergency", "None")),
+    ],
+)
+async def test_one_record_for_each_decision(
+    scene: Scene, phone: str, typed: str, expected: tuple[str, str, str]
+) -> None:
+    since = len(scene.log_of_daemon())
+    await dial(scene, typed, phone)
+    record = await recorded(scene, since)
+    assert (record["decision"], record["reason"], record["setting"]) == expected
+    assert record["target"] == "***" + re.sub(r"\D", "", typed)[-3:]
+    assert (record["agent"], record["mode"], record["kind"]) == (phone, "dial", "number")
+    assert record["channel"].startswith(f"PJSIP/{phone}-")
+    channel = await scene.ami.channel_of(phone)
+    assert (record["channel"], record["call"]) == (channel["Channel"], channel["Uniqueid"])
 
 
 async def test_round_trip(scene: Scene) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from asterisk_avp.core.agents import Agents
 from asterisk_avp.core.events import MemberSeen
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.gate import UNKNOWN_AGENT, Dial, check_dial
+from asterisk_avp.core.features import Features, ShownNumber
+from asterisk_avp.core.gate import MAX_TYPED, UNKNOWN_AGENT, Dial, check_dial
 from asterisk_avp.core.model import ConfiguredAgent, Group, World
 from asterisk_avp.core.policy import REASONS
 
@@ -49,6 +49,43 @@ def test_allowed() -> None:
         agent="1001",
         setting="AVP_ENTERPRISE__MANUAL_DIAL",
     )
+
+
+def test_the_accounts_number_is_shown() -> None:
+    """A caller there is none whose number could be shown instead, nor where nothing is dialled."""
+    account = "+12025550199"
+    for shown in ShownNumber:
+        features = replace(OPEN, caller_id=account, external_caller_id=shown)
+        assert asked(NUMBER, features).caller_id == account
+        assert asked("12", features).caller_id == ""
+        assert asked("911", features).caller_id == ""
+    assert asked(NUMBER).caller_id == ""
+
+
+def test_every_reason_has_its_sentence() -> None:
+    """A stable code, and what a person can do about it."""
+    assert UNKNOWN_AGENT in REASONS
+    for typed in ("12", "911", "+442079460000", "18003569377", "9002345678"):
+        assert asked(typed).reason in REASONS
+
+
+def test_much_too_long_a_number() -> None:
+    assert asked("2" * (MAX_TYPED + 1)).reason == "invalid_format"
+
+
+@pytest.mark.parametrize(
+    ("typed", "setting"),
+    [
+        ("18003569377", "AVP_GROUPS__FIRST__TOLL_FREE_SERVICE"),
+        ("9002345678", "AVP_GROUPS__FIRST__TOLL_SERVICE"),
+        ("5551234", ""),
+    ],
+)
+def test_the_setting_that_refused_a_number(typed: str, setting: str) -> None:
+    origins = {
+        name: f"AVP_GROUPS__FIRST__{name.upper()}" for name in ("toll_free_service", "toll_service")
+    }
+    assert asked(typed, replace(OPEN, origins=origins)).setting == setting
 
 
 @pytest.mark.parametrize(
