@@ -51,6 +51,7 @@ from asterisk_avp.core.model import (
 from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.daemon_feed import Feed
+from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_work import Workers
 from asterisk_avp.settings import Settings
@@ -92,6 +93,7 @@ class Daemon:
         self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
         self._ari_performer = AriPerformer(self._ari, settings.ari.app)
         self._workers = Workers(self._ami_performer, self._ari_performer, self._report)
+        self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._changes = Feed()
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
@@ -139,6 +141,7 @@ class Daemon:
             for task in running:
                 task.cancel()
         self._workers.stop()
+        self._groups.stop()
         if self._resync is not None:
             self._resync.cancel()
         await self._ari.close()
@@ -221,11 +224,13 @@ class Daemon:
         for fact in (*facts, *buffered):
             self._feed(fact)
         self._carry_out(self._hub.sync_finished(time.time()))
+        self._groups.look_at(self._hub.agents.by_id)
         for channel in in_stasis & self._hub.awaited_in_stasis():
             self._feed(ev.StasisEntered(channel))
         # What the new picture led to comes first: ending sessions clear away after themselves, and
         # the personal queues follow the agents before new transfers are taken.
         await self._workers.settle(_SETTLE_SECONDS)
+        await self._groups.settle(_SETTLE_SECONDS)
         await self._ari_performer.reap(
             lambda channel: self._hub.register.role_of(channel) is not None
         )
@@ -240,6 +245,7 @@ class Daemon:
             self._workers.perform(session_id, effect)
         if outcome.agents:
             self._schedule_acw()
+            self._groups.look_at(outcome.agents)
         for session_id in dict.fromkeys(outcome.transfers):
             self._audit.transfer(self._hub.register.records[session_id].session)
         self._publish(outcome)
@@ -331,12 +337,14 @@ class Daemon:
         call = self._hub.call_of(request.agent, request.call)
         facts = CallFacts()
         if call is not None:
-            facts = _call_facts(
-                await self._ami_performer.variables(
-                    call.caller_channel, ("AVP_GROUP", "AVP_MAX_HOLD")
-                )
+            variables = await self._ami_performer.variables(
+                call.caller_channel, (VARIABLE, "AVP_MAX_HOLD")
             )
             self._check_ready()
+            facts = _call_facts(variables)
+            group = group_fact(call.caller_channel, variables)
+            if group is not None:
+                self._feed(group)  # what is decided by is what is shown
         # From here to the end of the decision nothing awaits: of two requests for the same call
         # or the same target, the second finds what the first has done.
         session, outcome = self._audit.decide(
@@ -396,7 +404,6 @@ class Daemon:
 def _call_facts(variables: Mapping[str, str]) -> CallFacts:
     max_hold = variables.get("AVP_MAX_HOLD", "")
     return CallFacts(
-        group=variables.get("AVP_GROUP") or None,
         max_hold_seconds=int(max_hold) if max_hold.isdecimal() and int(max_hold) > 0 else None,
     )
 

@@ -30,6 +30,10 @@ class Channel:
     """The last queue it entered as a caller."""
     bridge: str | None = None
     on_hold: bool = False
+    group: str = ""
+    """``AVP_GROUP``, as it was last read; empty: not read yet, or not set."""
+    group_read_in: str | None = None
+    """The bridge it is in, once its group has been asked for there (see `call_groups`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Call:
     caller_name: str
     queue: str | None
     on_hold: bool
+    group: str = ""
+    """``AVP_GROUP`` of the caller's channel; empty: not known, or not set."""
 
 
 def resource_of(name: str) -> str:
@@ -60,11 +66,14 @@ class Calls:
     _by_name: dict[str, str] = field(default_factory=dict)
     _by_resource: dict[str, set[str]] = field(default_factory=dict)
     _bridges: dict[str, set[str]] = field(default_factory=dict)
+    _groups_before: dict[str, str] = field(default_factory=dict)
+    """Groups of the channels there were before `clear`."""
 
     def see(self, seen: ChannelSeen) -> None:
         channel = self.channels.get(seen.id)
         if channel is None:
             channel = self.channels[seen.id] = Channel(seen.id, seen.name)
+            channel.group = self._groups_before.pop(seen.id, "")
             self._index(channel)
         elif channel.name != seen.name:
             self.rename(seen.id, seen.name)
@@ -116,7 +125,17 @@ class Calls:
         if channel is not None:
             channel.queue = queue
 
+    def grouped(self, channel_id: str, group: str) -> bool:
+        """Note the channel's group; whether it is news."""
+        channel = self.channels.get(channel_id)
+        if channel is None or channel.group == group:
+            return False
+        channel.group = group
+        return True
+
     def clear(self) -> None:
+        """Forget everything before a resync, but the groups of channels that are seen again."""
+        self._groups_before = {c.id: c.group for c in self.channels.values() if c.group}
         self.channels.clear()
         self._by_name.clear()
         self._by_resource.clear()
@@ -130,6 +149,15 @@ class Calls:
         """
         channel = self.channels.get(channel_id)
         return channel.name if channel is not None else channel_id
+
+    def around(self, channel_id: str) -> list[Channel]:
+        """The channel and those in its bridge; empty where there is no such channel."""
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return []
+        if channel.bridge is None:
+            return [channel]
+        return [self.channels[other] for other in self._bridges[channel.bridge]]
 
     def of_agent(self, interfaces: set[str]) -> list[Call]:
         """The agent's calls, those not on hold first, given the member's interfaces."""
@@ -160,6 +188,7 @@ class Calls:
             caller_name=peer.caller_name,
             queue=peer.queue,
             on_hold=channel.on_hold,
+            group=peer.group,
         )
 
     def _index(self, channel: Channel) -> None:
@@ -172,7 +201,7 @@ class Calls:
         _discard(self._by_resource, resource_of(channel.name), channel.id)
 
     def _leave(self, channel: Channel, bridge: str) -> None:
-        channel.bridge = None
+        channel.bridge = channel.group_read_in = None
         _discard(self._bridges, bridge, channel.id)
 
 

@@ -109,6 +109,14 @@ class HoldChanged(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class CallGroup(Fact):
+    """What the channel's variable ``AVP_GROUP`` says; empty: nothing."""
+
+    channel: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class StasisEntered(Fact):
     channel: str
 

@@ -69,8 +69,6 @@ REJECT_SECONDS = 1.0
 class CallFacts:
     """Channel variables of the caller, read before the decision."""
 
-    group: str | None = None
-    """``AVP_GROUP``"""
     max_hold_seconds: int | None = None
     """``AVP_MAX_HOLD``"""
 
@@ -129,7 +127,7 @@ class Hub:
             policy.Facts(
                 call_found=call is not None or in_transfer,
                 call_in_transfer=in_transfer,
-                group=self.group_of_call(request.agent, call, facts),
+                group=self.group_of_call(request.agent, call),
                 slot_taken=self.slot_taken(request.target.value),
             ),
             self.agents,
@@ -201,6 +199,9 @@ class Hub:
             case ev.HoldChanged():
                 self.calls.hold(fact.channel, on_hold=fact.on_hold)
                 self._call_changed(fact.channel, outcome)
+            case ev.CallGroup():
+                if self.calls.grouped(fact.channel, fact.group):
+                    self._call_changed(fact.channel, outcome)
             case ev.StasisEntered():
                 self._stasis_entered(fact.channel, now, outcome)
             case ev.StasisLeft():
@@ -393,8 +394,7 @@ class Hub:
             outcome.agents.add(agent.id)
 
     def _call_changed(self, channel_id: str, outcome: Outcome) -> None:
-        channel = self.calls.channels.get(channel_id)
-        if channel is not None:
+        for channel in self.calls.around(channel_id):
             _changed(self.agents.of_channel(channel.name), outcome)
 
     # --- a new session -----------------------------------------------------------------------
@@ -408,11 +408,11 @@ class Hub:
             for channel in (call.caller_channel, call.agent_channel)
         )
 
-    def group_of_call(self, agent_id: str, call: Call | None, facts: CallFacts) -> Group | None:
+    def group_of_call(self, agent_id: str, call: Call | None) -> Group | None:
         """The call's group: as it travels with the call, else its queue's, else the agent's."""
         groups = self.world.groups
-        if facts.group is not None and facts.group.lower() in groups:
-            return groups[facts.group.lower()]
+        if call is not None and call.group.lower() in groups:
+            return groups[call.group.lower()]
         if call is not None and call.queue is not None:
             group = self.world.group_of_queue(call.queue)
             if group is not None:

@@ -6,7 +6,7 @@ from asterisk_avp.core import policy
 from asterisk_avp.core.agents import Agent
 from asterisk_avp.core.calls import Call
 from asterisk_avp.core.features import SWITCHES, Features
-from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import (
     AgentState,
     AgentView,
@@ -59,9 +59,7 @@ def transfer_view(record: Record) -> TransferView:
 
 def number_check(hub: Hub, agent_id: str, typed: str) -> NumberCheck:
     """The number rules with the settings of the call's group. Raises `UnknownAgent`."""
-    group = hub.group_of_call(agent_id, hub.call_of(agent_id), CallFacts())
-    features = group.features if group is not None else Features(contracted=False)
-    return policy.check_number(typed, agent_id, features, hub.world)
+    return policy.check_number(typed, agent_id, _features(hub, agent_id), hub.world)
 
 
 def targets_view(hub: Hub, agent_id: str) -> TargetsView:
@@ -71,8 +69,7 @@ def targets_view(hub: Hub, agent_id: str) -> TargetsView:
     Presets are those of groups other than the agent's own.
     """
     mine = hub.agents.groups_of(agent_id)
-    group = hub.group_of_call(agent_id, hub.call_of(agent_id), CallFacts())
-    features = group.features if group is not None else Features(contracted=False)
+    features = _features(hub, agent_id)
 
     def may(kind: TargetKind, *modes: Mode) -> bool:
         return any(policy.permitted(features, mode, kind) for mode in modes)
@@ -96,6 +93,15 @@ def targets_view(hub: Hub, agent_id: str) -> TargetsView:
             if presets and preset.group not in mine
         ),
     )
+
+
+def _features(hub: Hub, agent_id: str) -> Features:
+    """The settings of the call's group, also while the call is being transferred."""
+    call = hub.call_of(agent_id)
+    record = hub.register.transferring(agent_id)
+    group = hub.world.groups.get(record.session.group) if record is not None else None
+    group = group or hub.group_of_call(agent_id, call)
+    return group.features if group is not None else Features(contracted=False)
 
 
 def _target_group(hub: Hub, group_id: str, asking: str, *, with_agents: bool = True) -> TargetGroup:
@@ -123,12 +129,11 @@ def _target_agent(hub: Hub, agent: Agent) -> TargetAgent:
 
 
 def _call_view(hub: Hub, agent: Agent, call: Call) -> CallView:
-    group = hub.world.group_of_queue(call.queue) if call.queue else None
-    groups = hub.agents.groups_of(agent.id)
+    group = hub.group_of_call(agent.id, call)
     return CallView(
         id=call.caller_channel,
         caller=call.caller_number,
-        group=group.id if group is not None else next(iter(groups), None),
+        group=group.id if group is not None else None,
         on_hold=call.on_hold,
     )
 

@@ -232,19 +232,22 @@ def test_parties_missing_after_a_resync_are_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queue", "facts", "group"),
+    ("queue", "said", "group"),
     [
-        ("sales", NO_FACTS, "sales"),
-        ("q-support", NO_FACTS, "support"),
-        ("somebody-elses", NO_FACTS, "sales"),
-        ("q-support", CallFacts(group="SALES"), "sales"),
-        ("q-support", CallFacts(group="unknown"), "support"),
+        ("sales", None, "sales"),
+        ("q-support", None, "support"),
+        ("somebody-elses", None, "sales"),
+        ("q-support", "", "support"),
+        ("q-support", "SALES", "sales"),
+        ("q-support", "unknown", "support"),
     ],
 )
-def test_the_group_travels_with_the_call(queue: str, facts: CallFacts, group: str) -> None:
+def test_the_group_travels_with_the_call(queue: str, said: str | None, group: str) -> None:
     made = hub()
     call(made, queue=queue)
-    session, _ = made.request(request(), facts, NOW)
+    if said is not None:
+        made.fact(ev.CallGroup("u-caller1", said), NOW)
+    session, _ = made.request(request(), NO_FACTS, NOW)
     assert session.group == group
 
 

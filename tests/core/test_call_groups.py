@@ -1,0 +1,171 @@
+"""The group of a call as it is shown: that of AVP_GROUP, as the decision has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import views
+from asterisk_avp.core.call_groups import unread
+from asterisk_avp.core.errors import Refused
+from asterisk_avp.core.features import Features
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.model import Group, Mode, TargetKind
+from tests.core.world import NOW, WORLD, call, hub, request
+
+ALONE = Mode.UNSUPERVISED
+TO_GROUP = request(target="sales", kind=TargetKind.GROUP, mode=ALONE)
+
+
+def strict_support() -> Hub:
+    """Where calls of support are not to be transferred unsupervised."""
+    made = hub()
+    support: Group = WORLD.groups["support"]
+    strict = replace(support, features=Features(unsupervised_transfer=False))
+    made.reconfigure(replace(WORLD, groups={**WORLD.groups, "support": strict}), NOW)
+    return made
+
+
+def shown(made: Hub, agent: str = "1001") -> str | None:
+    view = views.agent_view(made, made.agents.by_id[agent])
+    assert view.call is not None
+    return view.call.group
+
+
+def may_alone(made: Hub, agent: str = "1001") -> bool:
+    return "unsupervised_transfer" in views.targets_view(made, agent).permissions
+
+
+def test_the_picture_and_the_decision_agree() -> None:
+    made = strict_support()
+    call(made)
+    assert (shown(made), may_alone(made)) == ("sales", True)
+    outcome = made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    assert outcome.agents == {"1001"}, "whoever looks on is told"
+    assert (shown(made), may_alone(made)) == ("support", False)
+    assert views.targets_view(made, "1001").agent_groups == ()
+    with pytest.raises(Refused) as refusal:
+        made.request(TO_GROUP, CallFacts(), NOW)
+    assert refusal.value.reason == "unsupervised_disabled"
+
+
+def test_the_number_rules_are_those_of_the_calls_group() -> None:
+    made = hub()
+    free = Features(external_transfer=True, country="US", toll_free_service=True)
+    groups = {name: replace(group, features=free) for name, group in WORLD.groups.items()}
+    groups["support"] = replace(groups["support"], features=replace(free, toll_free_service=False))
+    made.reconfigure(replace(WORLD, groups=groups), NOW)
+    call(made)
+    assert views.number_check(made, "1001", "18003569377").allowed
+    made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    assert views.number_check(made, "1001", "18003569377").reason == "toll_free_not_enabled"
+
+
+def test_the_same_again_is_not_news() -> None:
+    made = hub()
+    call(made)
+    made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    assert made.fact(ev.CallGroup("u-caller1", "support"), NOW).agents == set()
+
+
+def test_a_call_that_is_gone_meanwhile() -> None:
+    made = hub()
+    call(made)
+    made.fact(ev.ChannelGone("u-caller1"), NOW)
+    assert made.fact(ev.CallGroup("u-caller1", "support"), NOW).agents == set()
+    assert "u-caller1" not in made.calls.channels
+
+
+def test_a_group_that_is_taken_back() -> None:
+    made = hub()
+    call(made)
+    made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    made.fact(ev.CallGroup("u-caller1", ""), NOW)
+    assert shown(made) == "sales"
+
+
+def test_while_the_call_is_being_transferred() -> None:
+    """What the panel offers in a consult is decided by the same settings."""
+    made = strict_support()
+    call(made)
+    made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    made.request(request(), CallFacts(), NOW)
+    made.fact(ev.BridgeLeft("u-caller1", "b-1001"), NOW)
+    assert (shown(made), may_alone(made)) == ("support", False)
+
+
+# --- what has to be read ---------------------------------------------------------------------
+
+
+def everybody(made: Hub) -> set[str]:
+    return set(made.agents.by_id)
+
+
+def test_each_call_is_read_once() -> None:
+    made = hub()
+    call(made)
+    assert unread(made, {"1002"}) == []
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    assert unread(made, everybody(made)) == []
+
+
+def test_the_end_of_a_call_is_nothing_to_read() -> None:
+    made = hub()
+    call(made)
+    made.fact(ev.BridgeLeft("u-1001", "b-1001"), NOW)
+    assert unread(made, everybody(made)) == []
+
+
+def test_both_who_come_together_have_news() -> None:
+    """Whichever of the two is the last to enter the bridge."""
+    made = hub()
+    made.fact(ev.ChannelSeen("u-1001", "PJSIP/1001-00000002"), NOW)
+    made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001"), NOW)
+    made.fact(ev.BridgeEntered("u-1001", "b"), NOW)
+    assert made.fact(ev.BridgeEntered("u-caller1", "b"), NOW).agents == {"1001"}
+
+
+def test_it_is_read_again_after_a_transfer() -> None:
+    """The next agent has the caller in another bridge, or in the same one after a while."""
+    made = hub()
+    call(made)
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    made.fact(ev.BridgeLeft("u-caller1", "b-1001"), NOW)
+    made.fact(ev.BridgeEntered("u-caller1", "b-1001"), NOW)
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)
+    made.fact(ev.BridgeEntered("u-1002", "b2"), NOW)
+    outcome = made.fact(ev.BridgeEntered("u-caller1", "b2"), NOW)
+    assert unread(made, outcome.agents) == ["u-caller1"]
+
+
+def test_a_local_channel_that_is_optimised_away() -> None:
+    """The phone takes its half's place beside the caller: only then is it the agent's call."""
+    made = hub()
+    made.fact(ev.ChannelSeen("leg", "Local/1002@avp-agent-queue-00000001;1"), NOW)
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)
+    made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001"), NOW)
+    for channel in ("leg", "u-caller1", "u-1002"):
+        made.fact(ev.BridgeEntered(channel, "b"), NOW)
+    assert unread(made, everybody(made)) == []
+    outcome = made.fact(ev.BridgeLeft("leg", "b"), NOW)
+    assert unread(made, outcome.agents) == ["u-caller1"]
+
+
+def test_after_a_resync_all_are_read_and_known_meanwhile() -> None:
+    made = hub()
+    call(made)
+    unread(made, everybody(made))
+    made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    made.sync_started()
+    call(made)
+    made.sync_finished(NOW)
+    assert shown(made) == "support", "until Asterisk has said it again"
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    made.sync_started()
+    made.sync_finished(NOW)
+    made.sync_started()
+    call(made)
+    assert shown(made) == "sales", "another call, as far as we know"
