@@ -3,7 +3,9 @@
 The settings that decide about a call are those of the group that its channel variable
 ``AVP_GROUP`` names. Asterisk tells of no variable by itself (unless it is made to tell of all, at
 a price), so it is read as soon as an agent has the caller in a bridge, and again in the next
-bridge: on the way there a transfer, or the dialplan, may have written another group.
+bridge: on the way there a transfer, or the dialplan, may have written another group. It is read
+once more when a transfer is requested, so that a change in the middle of a call counts for the
+decision, and is shown from then on.
 """
 
 from __future__ import annotations

@@ -54,7 +54,12 @@ def world() -> World:
         ),
         callers=tuple(f"caller{i}" for i in range(1, 6)),
         extensions=INBOUND,
-        settings={"AVP_SESSION__RING_SECONDS": "4"},
+        settings={
+            "AVP_SESSION__RING_SECONDS": "4",
+            # What tells calls of vip from those of the group whose queue they are in.
+            "AVP_GROUPS__VIP__CONFERENCE": "false",
+            "AVP_GROUPS__VIP__TOLL_SERVICE": "false",
+        },
     )
 
 
@@ -155,18 +160,64 @@ async def test_transferred_call_is_next(scene: Scene) -> None:
 # --- what the inbound dialplan said ----------------------------------------------------------
 
 
+async def shown_as(scene: Scene, agent: str, group: str) -> None:
+    """The agent's call is shown as the group's, and what it offers is what the group may do."""
+
+    async def look() -> bool | None:
+        call = (await scene.agent(agent))["call"]
+        return (call is not None and call["group"] == group) or None
+
+    assert await scene.ami.until(look, 2.0), await scene.agent(agent)
+    targets = (await scene.api("GET", f"/v1/agents/{agent}/targets")).body
+    assert ("conference" in targets["permissions"]) == (group != "vip")
+    premium = {"agent": agent, "number": "900-234-5678"}
+    checked = (await scene.api("POST", "/v1/numbers/check", premium)).body
+    assert (checked["reason"] == "toll_not_enabled") == (group == "vip"), checked
+
+
+async def test_the_picture_agrees_with_the_decision(scene: Scene) -> None:
+    await scene.call("caller1", "1004", number="4801")
+    await shown_as(scene, "1004", "vip")
+    target = {"mode": "supervised", "target": {"kind": "number", "number": "900-234-5678"}}
+    answer = await scene.api("POST", "/v1/agents/1004/transfers", target)
+    assert (answer.status, answer.body["reason"]) == (403, "toll_not_enabled")
+
+
+async def test_a_group_that_takes_the_call_over(scene: Scene) -> None:
+    await scene.call("caller1", "1004", number="4801")
+    await shown_as(scene, "1004", "vip")
+    await scene.transfer("1004", "unsupervised", "sales", "group")
+    await scene.phone("1001").answer()
+    await scene.talking("caller1", "1001")
+    await shown_as(scene, "1001", "sales")
+
+
+async def test_the_group_after_a_restart(scene: Scene, centre: Bed) -> None:
+    """Right from the moment at which the daemon says that it is ready."""
+    await scene.call("caller1", "1004", number="4801")
+    await scene.call("caller2", "1005", number="801")
+    await centre.stop_daemon()
+    await centre.start_daemon()
+    for agent, group in (("1004", "vip"), ("1005", "support")):
+        assert (await scene.agent(agent))["call"]["group"] == group
+        await shown_as(scene, agent, group)
+
+
 async def test_group_travels(scene: Scene) -> None:
     """AVP_GROUP of the inbound dialplan decides, also after the call has been handed on."""
     await scene.call("caller1", "1004", number="4801")
     first = await handed_on(scene, "unsupervised", "caller1", "1004", "1005")
+    await shown_as(scene, "1005", "vip")
     second = await scene.transfer("1005", "supervised", "1004")
     await scene.phone("1004").answer(within=6)
     await scene.consulting(second, "caller1", "1005", "1004")
     for transfer in (first, second):
         body = (await scene.api("GET", f"/v1/transfers/{transfer}")).body
         assert body["group"] == "vip"
+    await shown_as(scene, "1005", "vip")
     await scene.complete(second)
     await scene.talking("caller1", "1004")
+    await shown_as(scene, "1004", "vip")
     assert await scene.variable("caller1", "AVP_GROUP") == "vip"
 
 

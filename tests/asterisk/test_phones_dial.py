@@ -198,7 +198,7 @@ async def test_round_trip(scene: Scene) -> None:
         await scene.gone("pstn")
         starts = scene.ami.seen(match("AGIExecStart"), mark)
         ends = scene.ami.seen(match("AGIExecEnd"), mark)
-        assert len(starts) == len(ends) == 3
+        assert len(starts) == len(ends) == 4
         state = [
             event
             for event in scene.ami.seen(match("VarSet"), mark)
