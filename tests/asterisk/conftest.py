@@ -20,7 +20,8 @@ from tests.asterisk.scene import Scene
 
 # Lines of the daemon's log that mean a fault of ours, whatever the test was about.
 _DAEMON_FAULTS = re.compile(
-    r"Traceback|effect_failed|personal_queue_not_followed|orphan_sent_back|\[(error|critical)"
+    r"Traceback|effect_failed|personal_queue_not_followed|orphan_sent_back"
+    r"|\[(error|critical)|\"level\": ?\"(error|critical)"  # in text, in JSON
 )
 # Warnings of Asterisk that our dialplan and our actions must not cause.
 _ASTERISK_FAULTS = re.compile(

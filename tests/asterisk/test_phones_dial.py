@@ -267,6 +267,35 @@ async def test_manual_dial_is_off(scene: Scene) -> None:
     assert reasons[-1] == "manual_dial_disabled"
 
 
+@pytest.mark.parametrize(
+    ("phone", "typed", "reason"),
+    [
+        ("1001", "011 49 30 901820", "country_mismatch"),
+        ("1001", "+1 876 555 0100", "country_mismatch"),
+        ("1002", "00 1 202 555 0100", "country_mismatch"),  # 00 is Britain's prefix
+        ("1003", "(202) 555-0101", "manual_dial_disabled"),  # the preset's number
+        ("1003", "011 49 30 901820", "manual_dial_disabled"),  # before the number's own reason
+    ],
+)
+async def test_reason(scene: Scene, phone: str, typed: str, reason: str) -> None:
+    """The dialplan is told, and it is on record."""
+    log = scene.bed.directory / "log" / "daemon.log"
+    known = len(log.read_text())
+    mark = await dial(scene, typed, phone)
+    told = match("VarSet", Variable="AVP_GATE_REASON", Value=reason)
+    await scene.ami.wait(told, 3.0, since=mark)
+
+    async def recorded() -> list[str] | None:
+        return [x for x in log.read_text()[known:].splitlines() if "dial_denied" in x] or None
+
+    (record,) = await scene.ami.until(recorded, 3.0) or ()
+    assert f"agent={phone} " in record
+    assert f"reason={reason} " in record
+    await scene.phone(phone).hears({"speech"}, within=3.0, steady=0.2)
+    await scene.hang_up(phone)
+    assert scene.ami.seen(match("DialBegin"), mark) == []
+
+
 # --- what needs no gate ----------------------------------------------------------------------
 
 

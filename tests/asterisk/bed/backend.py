@@ -36,6 +36,10 @@ class Backend(ABC):
         """The same directory as Asterisk and the phones see it."""
         return f"/srv/{instance}"
 
+    def for_daemon(self, instance: str) -> str:
+        """The same directory as the daemon sees it."""
+        return self.inside(instance)
+
     @abstractmethod
     def command(
         self, instance: str, process: str, argv: Sequence[str], *, outlive: bool
@@ -91,6 +95,9 @@ class RootFs(Backend):
 
     def directory(self, instance: str) -> Path:
         return self.root / "srv" / instance
+
+    def for_daemon(self, instance: str) -> str:
+        return str(self.directory(instance))  # it runs next to us, not in the root
 
     def command(
         self, instance: str, process: str, argv: Sequence[str], *, outlive: bool
