@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bed import Bed, match
+from bed import Bed, Phone, match
 
 from tests.asterisk.scene import Answer, Scene
 
@@ -106,11 +106,17 @@ async def refuses(scene: Scene, reason: str, mode: str, target: Target) -> None:
 
 async def undisturbed(scene: Scene, since: float) -> None:
     """Caller and agent 1 talk, have heard nothing but one another, and nobody was dialled."""
+    asked = scene.ami.mark()
     await scene.talking("caller1", "1001")
     for name, other in (("caller1", "1001"), ("1001", "caller1")):
+        phone = scene.phone(name)
+
+        async def hears(phone: Phone = phone, other: str = other) -> bool | None:
+            return other in phone.heard(asked) or None
+
+        assert await scene.ami.until(hears, 3.0), phone.timeline(since)
         # A busy machine has gaps in what a phone sends; who is put on music hears music.
-        heard = scene.phone(name).heard(since) - {"silence"}
-        assert heard == {other}, scene.phone(name).timeline(since)
+        assert phone.heard(since) - {"silence"} == {other}, phone.timeline(since)
     shown = await scene.agent("1001")
     assert (shown["state"], shown["call"]["transfer"]) == ("talking", None)
     assert await scene.variable("caller1", "AVP_STATE") == ""
