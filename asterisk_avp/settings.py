@@ -20,7 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from asterisk_avp.core.features import DEFAULT, Features, Level, MaxHoldAction, ShownNumber, resolve
+from asterisk_avp.core.features import (
+    DEFAULT,
+    ExternalAccept,
+    Features,
+    Level,
+    MaxHoldAction,
+    ShownNumber,
+    resolve,
+)
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
 from asterisk_avp.settings_types import (
@@ -129,6 +137,7 @@ class PolicySettings(_Section):
     strict_landline: bool | None = None
     max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     max_hold_action: MaxHoldAction | None = None
+    external_accept: ExternalAccept | None = None
 
 
 class EnterpriseSettings(PolicySettings):

@@ -14,6 +14,9 @@ Event = Mapping[str, str]
 QUEUE_ENDED = "AVPQueueEnded"
 """Name of the UserEvent that our dialplan sends when Queue() gave a call back unanswered."""
 
+NOT_ACCEPTED = "AVPNotAccepted"
+"""Name of the one it sends when an external target answered but did not accept the call."""
+
 
 def translate(event: Event, now: float) -> ev.Fact | None:
     """One AMI event as a fact. ``now``: Unix seconds by our clock."""
@@ -116,9 +119,12 @@ def _dial(event: Event, now: float) -> ev.Fact | None:
 
 
 def _user_event(event: Event, now: float) -> ev.Fact | None:
-    if event.get("UserEvent") != QUEUE_ENDED:
-        return None
-    return ev.QueueEnded(event["Uniqueid"], event.get("Status", ""))
+    name = event.get("UserEvent")
+    if name == QUEUE_ENDED:
+        return ev.QueueEnded(event["Uniqueid"], event.get("Status", ""))
+    if name == NOT_ACCEPTED:
+        return ev.NotAccepted(event["Uniqueid"])
+    return None
 
 
 _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {

@@ -105,10 +105,14 @@ class AriPerformer:
 
     async def _dial(self, effect: DialLeg, report: Report) -> None:
         failed = Kind.FOURTH_FAILED if effect.fourth else Kind.LEG_FAILED
+        first = effect.first
         try:
             await self._client.channels.originate(
                 effect.allow.endpoint,
-                app=self._app,
+                app=None if first else self._app,
+                context=first.context if first else None,
+                extension=first.extension if first else None,
+                priority=first.priority if first else None,
                 channel_id=effect.channel,
                 other_channel_id=effect.other_channel,
                 originator=effect.originator,

@@ -30,7 +30,10 @@ class Channels:
         self,
         endpoint: str,
         *,
-        app: str,
+        app: str | None = None,
+        context: str | None = None,
+        extension: str | None = None,
+        priority: int | None = None,
         channel_id: str,
         app_args: str = "",
         other_channel_id: str | None = None,
@@ -40,7 +43,7 @@ class Channels:
         timeout_seconds: int | None = None,
         formats: str | None = None,
     ) -> Json:
-        """Call `endpoint`; whoever answers enters `app` with `app_args`.
+        """Call `endpoint`; whoever answers enters `app` with `app_args`, or else the dialplan.
 
         `other_channel_id` is the id of the second half of a Local channel; `originator` the id of
         the channel on whose behalf we call (its account code and its format; not with `formats`);
@@ -51,6 +54,9 @@ class Channels:
             "endpoint": endpoint,
             "app": app,
             "appArgs": app_args or None,
+            "context": context,
+            "extension": extension,
+            "priority": priority,
             "channelId": channel_id,
             "otherChannelId": other_channel_id,
             "callerId": caller_id,

@@ -35,6 +35,7 @@ STASIS_CONTEXT = "avp-stasis"
 CALLER = Destination(STASIS_CONTEXT, "caller")
 TRANSFEROR = Destination(STASIS_CONTEXT, "transferor")
 PARK = Destination(STASIS_CONTEXT, "park")
+ACCEPT = Destination("avp-accept", "s")
 
 LIVE, DONE = "live", "done"
 
@@ -138,6 +139,7 @@ def _dial(session: Session, leg: str, other: str, allow: Allow, *, fourth: bool)
             **(_shown_outside(session) if external else {}),
         },
         timeout_seconds=session.ring_outside_seconds if external else None,
+        first=ACCEPT if allow.to_accept else None,
         fourth=fourth,
     )
 

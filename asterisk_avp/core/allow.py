@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asterisk_avp.core.features import ExternalAccept
 from asterisk_avp.core.model import Group
 
 
@@ -26,6 +27,12 @@ class Allow:
     """It may go on without agent 1, as an unsupervised transfer to the same target."""
     setting: str = ""
     """Where the setting that decided came from."""
+
+    @property
+    def to_accept(self) -> bool:
+        """Whether an external party must accept the call with a key after answering it."""
+        wanted = self.group.features.external_accept is ExternalAccept.PRESS1
+        return self.number is not None and wanted
 
     @property
     def endpoint(self) -> str:

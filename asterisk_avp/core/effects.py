@@ -103,6 +103,8 @@ class DialLeg(AriEffect):
     """How long it may ring; None: the queue it enters decides."""
     fourth: bool = False
     """It is the leg of a fourth party; failure is reported as `FOURTH_FAILED`."""
+    first: Destination | None = None
+    """Where in the dialplan the answered leg goes first, which sends it on into Stasis."""
 
 
 # --- AMI -------------------------------------------------------------------------------------

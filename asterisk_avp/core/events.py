@@ -217,6 +217,16 @@ class QueueEnded(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class NotAccepted(Fact):
+    """Our dialplan says that who answered the leg ``channel`` did not accept the call.
+
+    They declined, pressed nothing or hung up; the leg ends next.
+    """
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClockTick(Fact):
     """Time has reached something an agent's state was waiting for (the end of ACW)."""
 

@@ -31,6 +31,15 @@ class ShownNumber(StrEnum):
     CALLER = "caller"
 
 
+class ExternalAccept(StrEnum):
+    """What an external target has to do before they are connected with agent 1."""
+
+    NONE = "none"
+    """Answer; whoever or whatever answers is connected."""
+    PRESS1 = "press1"
+    """Press 1 on request, which a voicemail box does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """The effective settings of one agent group."""
@@ -48,6 +57,7 @@ class Features:
     strict_landline: bool = False
     max_hold_seconds: int = 120
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
+    external_accept: ExternalAccept = ExternalAccept.NONE
     country: str | None = None
     """The client's country (ISO 3166-1 alpha-2): that of the account."""
     caller_id: str | None = None

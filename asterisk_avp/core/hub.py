@@ -58,8 +58,12 @@ DIAL_REASONS: Mapping[str, str] = {
     "RINGING": "no_answer",
     "PROCEEDING": "no_answer",
     "PROGRESS": "no_answer",
+    "NOTACCEPTED": "not_accepted",
 }
-"""DIALSTATUS of the last attempt to reach an external number, as ended_reason."""
+"""How the attempt to reach an external number ended, as ended_reason.
+
+DIALSTATUS of the last attempt; NOTACCEPTED is our own.
+"""
 
 REJECT_SECONDS = 1.0
 """A ring that ends sooner than this before the ring time is over was turned down."""
@@ -241,6 +245,10 @@ class Hub:
                 self._tell(fact.channel, None, Kind.DELIVERED, now, outcome, agent=taker)
             case ev.DialProgress():
                 self._dial_progress(fact, now, outcome)
+            case ev.NotAccepted():
+                found = self.register.role_of(fact.channel)
+                if found is not None and found[1] == "leg":
+                    self._dial_status[found[0].id] = "NOTACCEPTED"
             case ev.QueueEnded():
                 reason = QUEUE_REASONS.get(fact.status, "")
                 if not reason:
@@ -355,6 +363,10 @@ class Hub:
             # What the administrator's dialplan answered by itself. Any other end without an
             # answer is NOANSWER here, also that of a number that does not exist.
             self._dial_status.setdefault(session.id, fact.status)
+        elif role == "leg" and fact.status == "ANSWER" and session.allow.to_accept:
+            # For agent 1 a call that has yet to be accepted is one that rings; a recording in the
+            # administrator's dialplan answers without having rung.
+            self.register.apply(session.id, SessionEvent(Kind.LEG_RINGING), now, outcome)
 
     def _tell(
         self,

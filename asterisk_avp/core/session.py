@@ -67,6 +67,10 @@ REPORTED: Mapping[State, TransferState] = {
 }
 
 
+ACCEPT_SECONDS = 60
+"""How long an external target is given to accept a call: avp-accept's absolute timeout."""
+
+
 class Presence(StrEnum):
     """Where a party's channel is, as far as this session knows."""
 
@@ -175,6 +179,13 @@ class Session:
     def fourth_is(self) -> Presence:
         """Where the fourth party is; gone where there is none."""
         return self.presence_of("fourth")
+
+    @property
+    def wait_seconds(self) -> int:
+        """How long the target may take to answer, by Asterisk's own timers."""
+        if self.allow.number is None:
+            return self.max_hold_seconds
+        return self.ring_outside_seconds + (ACCEPT_SECONDS if self.allow.to_accept else 0)
 
     @property
     def may_detach(self) -> bool:

@@ -18,7 +18,7 @@ ASTERISK_SECONDS: Final = 5.0
 """How long Asterisk may take over something it does in milliseconds when it is well."""
 
 GRACE_SECONDS: Final = 30.0
-"""Beyond max hold before we stop believing that app_queue's own timer will end the wait."""
+"""Beyond the wait itself before we stop believing that Asterisk's own timer will end it."""
 
 _QUICK = frozenset(
     {
@@ -92,7 +92,7 @@ def _timer(before: State, session: Session) -> tuple[Effect, ...]:
     if after in _QUICK:
         return (SetTimer(ASTERISK_SECONDS),)
     if after in _HOLDING:
-        return (SetTimer(session.max_hold_seconds + GRACE_SECONDS),)
+        return (SetTimer(session.wait_seconds + GRACE_SECONDS),)
     return (ClearTimer(),)
 
 

@@ -26,6 +26,7 @@ TOML = """
 [accounts.acme]
 country = "US"
 max_hold_seconds = 30
+external_accept = "press1"
 [groups.sales]
 account = "acme"
 [groups.support]
@@ -61,6 +62,11 @@ def test_each_value_with_its_origin(avp: Avp) -> None:
         "origin": "AVP_ACCOUNTS__ACME__MAX_HOLD_SECONDS"
         " (accounts.acme.max_hold_seconds in avp.toml)",
     }
+    assert sales["external_accept"] == {
+        "value": "press1",
+        "origin": "AVP_ACCOUNTS__ACME__EXTERNAL_ACCEPT (accounts.acme.external_accept in avp.toml)",
+    }
+    assert support["external_accept"] == {"value": "none", "origin": "default"}
     assert sales["manual_dial"] == {"value": True, "origin": "AVP_ENTERPRISE__MANUAL_DIAL"}
     # What is off because of what it depends on says so.
     assert support["manual_dial"] == {
@@ -95,6 +101,8 @@ def test_the_table_is_aligned(avp: Avp) -> None:
     for column in ("VALUE", "ORIGIN"):
         at = header.index(column)
         assert all(row[at - 1] == " " and row[at] != " " for row in rows)
+    (accept,) = (row.split()[:2] for row in rows if "external_accept" in row)
+    assert accept == ["external_accept", "press1"]
     assert "agent 1001" in lines
     assert "preset billing" in lines
 

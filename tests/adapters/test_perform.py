@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from servers.ami_server import AmiServer, error, message, success
@@ -251,6 +252,24 @@ async def test_the_leg_is_dialled_with_ids_of_ours() -> None:
     assert sent["timeout"] == "-1", "ARI's default of 30 s would cut a longer wait short"
     assert sent["variables"] == {"AVP_LEG": "consult"}
     assert reports == []
+
+
+async def test_a_leg_that_has_to_be_accepted_goes_to_the_dialplan_first() -> None:
+    leg = replace(LEG, first=fx.Destination("avp-accept", "s"), timeout_seconds=45)
+    async with AriServer() as server, running_ari(server) as performer:
+        await performer.perform(leg, Reports().append)
+        (asked,) = server.asked
+    assert asked.query == {
+        "endpoint": "Local/1002@avp-agent-queue",
+        "context": "avp-accept",
+        "extension": "s",
+        "priority": "1",
+        "channelId": "leg",
+        "otherChannelId": "leg-queue",
+        "originator": "u1",
+        "callerId": '"Alice" <1001>',
+        "timeout": "45",
+    }
 
 
 @pytest.mark.parametrize(

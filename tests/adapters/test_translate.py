@@ -106,6 +106,10 @@ CHANNEL = {"Uniqueid": "u1", "Channel": "PJSIP/1001-00000001"}
             {"Event": "UserEvent", "UserEvent": "AVPQueueEnded", **CHANNEL, "Status": "TIMEOUT"},
             ev.QueueEnded("u1", "TIMEOUT"),
         ),
+        (
+            {"Event": "UserEvent", "UserEvent": "AVPNotAccepted", **CHANNEL, "Transfer": "t1"},
+            ev.NotAccepted("u1"),
+        ),
         ({"Event": "UserEvent", "UserEvent": "Somebody", **CHANNEL}, None),
         ({"Event": "VarSet", **CHANNEL}, None),
         ({}, None),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from asterisk_avp.core.allow import Allow
+from asterisk_avp.core.features import ExternalAccept, Features
 from asterisk_avp.core.model import Group, Mode, Target, TargetKind
 from asterisk_avp.core.session import Fourth, Party, Presence, Session, State
 
 SALES = Group("sales", "sales", "Sales")
+CAREFUL = replace(SALES, features=Features(external_accept=ExternalAccept.PRESS1))
 
 IN, OUT, GONE = Presence.PRESENT, Presence.EXPECTED, Presence.GONE
 

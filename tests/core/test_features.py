@@ -10,6 +10,7 @@ from asterisk_avp.core.features import (
     DEFAULT,
     SETTINGS,
     SWITCHES,
+    ExternalAccept,
     Features,
     Level,
     contradictions,
@@ -44,6 +45,18 @@ def test_the_nearest_explicit_value_wins(name: str) -> None:
         ]
         expected, origin = explicit[0] if explicit else (name in ON_BY_DEFAULT, DEFAULT)
         assert (getattr(features, name), features.origins[name]) == (expected, origin)
+
+
+def test_the_nearest_way_to_accept_wins() -> None:
+    for said in itertools.product((None, *ExternalAccept), repeat=3):
+        features = resolve(levels(external_accept=said))
+        explicit = [
+            (value, f"{level}.external_accept")
+            for level, value in zip(NAMES, said, strict=True)
+            if value is not None
+        ]
+        expected = explicit[0] if explicit else (ExternalAccept.NONE, DEFAULT)
+        assert (features.external_accept, features.origins["external_accept"]) == expected
 
 
 def test_all_settings_have_an_origin() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from asterisk_avp.core import events as ev
@@ -9,10 +11,11 @@ from asterisk_avp.core import views
 from asterisk_avp.core.effects import DialLeg, HangUp, LeaveStasis, Redirect, SetVariables
 from asterisk_avp.core.errors import Refused, UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.features import ExternalAccept, Features
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import Mode, TargetKind, TransferRequest
-from asterisk_avp.core.session import State
-from tests.core.world import NOW, call, hub, member, request
+from asterisk_avp.core.session import Session, State
+from tests.core.world import NOW, WORLD, call, hub, member, request
 
 NO_FACTS = CallFacts()
 ALONE = Mode.UNSUPERVISED
@@ -207,6 +210,60 @@ def test_rejected_or_not_answered(seconds: float, expected: str) -> None:
     made.fact(ev.AgentRung(*rung), NOW)
     made.fact(ev.AgentUnanswered(*rung, seconds), NOW)
     assert made.register.records[session.id].session.reason == expected
+
+
+def outside(*, accept: ExternalAccept) -> tuple[Hub, Session]:
+    """A leg to an external number is being dialled."""
+    features = Features(
+        external_transfer=True, manual_dial=True, country="US", external_accept=accept
+    )
+    sales = replace(WORLD.groups["sales"], features=features)
+    made = hub()
+    made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": sales}), NOW)
+    call(made)
+    asked = request(target="+12025550100", kind=TargetKind.NUMBER)
+    session, _ = made.request(asked, NO_FACTS, NOW)
+    for channel in ("u-caller1", "u-1001"):
+        made.fact(ev.StasisEntered(channel), NOW)
+    assert state(made, session.id) is State.WAITING
+    return made, session
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_an_answer_that_is_not_accepted(rings: bool) -> None:
+    made, session = outside(accept=ExternalAccept.PRESS1)
+    if rings:
+        made.fact(ev.DialProgress(session.leg_other, "RINGING"), NOW)
+        made.fact(ev.DialProgress(session.leg_other, "ANSWER"), NOW)
+    made.fact(ev.DialProgress(session.leg.channel, "ANSWER"), NOW)
+    assert state(made, session.id) is State.RINGING
+    made.fact(ev.NotAccepted(session.leg.channel), NOW)
+    assert state(made, session.id) is State.RINGING, "it ends with the leg"
+    made.fact(ev.ChannelGone(session.leg.channel), NOW)
+    made.report(session.id, SessionEvent(Kind.BRIDGED), NOW)
+    ended = made.register.records[session.id].session
+    assert (ended.state, ended.reason) == (State.FAILED, "not_accepted")
+
+
+def test_an_answer_that_is_accepted() -> None:
+    made, session = outside(accept=ExternalAccept.PRESS1)
+    made.fact(ev.DialProgress(session.leg.channel, "ANSWER"), NOW)
+    made.fact(ev.StasisEntered(session.leg.channel), NOW)
+    assert state(made, session.id) is State.CONSULTING
+    made.fact(ev.ChannelGone(session.leg.channel), NOW)
+    made.report(session.id, SessionEvent(Kind.BRIDGED), NOW)
+    assert made.register.records[session.id].session.reason == "target_hangup"
+
+
+def test_without_acceptance_an_answer_is_not_ringing() -> None:
+    """The leg enters Stasis next; ringback for an instant would be noise."""
+    made, session = outside(accept=ExternalAccept.NONE)
+    made.fact(ev.DialProgress(session.leg.channel, "ANSWER"), NOW)
+    assert state(made, session.id) is State.WAITING
+
+
+def test_nobody_knows_a_leg_that_was_not_accepted() -> None:
+    assert hub().fact(ev.NotAccepted("avp-gone-leg"), NOW).effects == []
 
 
 def test_who_took_the_call_is_known() -> None:

@@ -179,6 +179,20 @@ def test_every_feature_can_be_set_at_every_level(prefix: str, name: str) -> None
         assert settings.features("sales").origins[name] == prefix + name.upper()
 
 
+@pytest.mark.parametrize("prefix", LEVELS.values())
+def test_how_external_targets_accept_can_be_set_at_every_level(prefix: str) -> None:
+    acme = {"AVP_GROUPS__SALES__ACCOUNT": "acme", "AVP_ACCOUNTS__ACME__COUNTRY": "US"}
+    assert load(NEEDED | acme).features("sales").external_accept == "none"
+    for value in ("press1", "none"):
+        features = load(NEEDED | acme | {prefix + "EXTERNAL_ACCEPT": value}).features("sales")
+        assert features.external_accept == value
+        assert features.origins["external_accept"] == prefix + "EXTERNAL_ACCEPT"
+    with pytest.raises(ConfigError) as error:
+        load(NEEDED | acme | {prefix + "EXTERNAL_ACCEPT": "press2"})
+    assert f"{prefix}EXTERNAL_ACCEPT: " in str(error.value)
+    assert "'none' or 'press1', not 'press2'" in str(error.value)
+
+
 def test_presets() -> None:
     preset = load(
         NEEDED

@@ -12,13 +12,14 @@ import pytest
 
 from asterisk_avp.core import effects as fx
 from asterisk_avp.core import transfer
+from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.events import Kind as K
 from asterisk_avp.core.events import SessionEvent
 from asterisk_avp.core.model import Mode
 from asterisk_avp.core.session import Intent, Session
 from asterisk_avp.core.session import State as S
 from asterisk_avp.core.table import ROWS
-from tests.core.sessions import GONE, IN, OUT, fourth_party, session
+from tests.core.sessions import CAREFUL, GONE, IN, OUT, SALES, fourth_party, session
 
 NAMES = {
     "chan-agent": "agent",
@@ -423,6 +424,33 @@ def test_agent_hanging_up_while_it_rings_makes_it_unsupervised() -> None:
         SessionEvent(K.DELIVERED, agent="1002"),
     )
     assert (after.state, after.reason, after.delivered_to) == (S.COMPLETED, "completed", "1002")
+
+
+OUTSIDE = Allow(SALES, number="+12025550100")
+TO_ACCEPT = Allow(CAREFUL, number="+12025550100")
+INSIDE = Allow(CAREFUL, queue="avp-agent-1002", agent="1002")
+
+
+@pytest.mark.parametrize(
+    ("allow", "first", "seconds"),
+    [
+        # The queue's own maximum; the ring time; the ring time and an acceptance; and grace.
+        (INSIDE, None, 8 + 30),
+        (OUTSIDE, None, 45 + 30),
+        (TO_ACCEPT, fx.Destination("avp-accept", "s"), 45 + 60 + 30),
+    ],
+)
+def test_who_has_to_accept_and_how_long_it_may_take(
+    allow: Allow, first: fx.Destination | None, seconds: float
+) -> None:
+    before = session(S.STARTING, transferor=IN, allow=allow)
+    after, effects = transfer.step(before, SessionEvent(K.CALLER_ENTERED))
+    (dial,) = (effect for effect in effects if isinstance(effect, fx.DialLeg))
+    assert dial.first == first
+    assert effects[-1] == fx.SetTimer(seconds)
+    after, effects = transfer.step(after, SessionEvent(K.LEG_RINGING))
+    assert not [effect for effect in effects if isinstance(effect, fx.SetTimer)]
+    assert after.to_accept is (first is not None)
 
 
 def test_beginning_marks_before_it_moves() -> None:
