@@ -22,6 +22,7 @@ from asterisk_avp.core.effects import (
 )
 from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
 from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.session import is_leg
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ _BRIDGE_TYPE = "mixing,dtmf_events"
 Asterisk by, heard by the other side and not reported to us."""
 
 _OURS = "avp-"
-"""What the ids of our bridges and legs begin with."""
+"""What the ids of our bridges begin with."""
 
 Report = Callable[[SessionEvent], None]
 
@@ -94,7 +95,9 @@ class AriPerformer:
                 for channel in bridge["channels"]:
                     log.warning("orphan_sent_back", channel=channel, bridge=bridge["id"])
                     with contextlib.suppress(AriGone):
-                        if channel.startswith(_OURS):
+                        # By more than the prefix: Asterisk's own ids begin with the name of
+                        # the system (asterisk.conf, systemname), which may be avp-something.
+                        if is_leg(channel):
                             await self._client.channels.hangup(channel)
                         else:
                             await self._client.channels.continue_in_dialplan(channel)

@@ -294,7 +294,7 @@ async def test_reaping_sends_orphans_back_and_leaves_the_rest_alone() -> None:
         server.answers["GET", "/bridges"] = Answer(
             200,
             [
-                {"id": "avp-old-hold", "channels": ["caller"]},
+                {"id": "avp-old-hold", "channels": ["avp-pbx-1700000000.1"]},
                 {"id": "avp-old-consult", "channels": ["agent", "avp-old-leg"]},
                 {"id": "avp-live-hold", "channels": ["wanted"]},
                 {"id": "somebody-elses", "channels": ["other"]},
@@ -304,7 +304,7 @@ async def test_reaping_sends_orphans_back_and_leaves_the_rest_alone() -> None:
         journal = server.journal
     assert journal == [
         "GET /bridges",
-        "POST /channels/caller/continue",
+        "POST /channels/avp-pbx-1700000000.1/continue",
         "DELETE /bridges/avp-old-hold",
         "POST /channels/agent/continue",
         "DELETE /channels/avp-old-leg",

@@ -109,7 +109,8 @@ class open_scene:  # noqa: N801 - a context manager, used like a function
             return
         await self._scene.over()
         daemon, asterisk = (self._since(i) for i in range(2))
-        assert not _DAEMON_FAULTS.search(daemon), daemon
+        faults = {match.group() for match in _DAEMON_FAULTS.finditer(daemon)}
+        assert not faults - self._scene.expected, daemon
         faults = [
             line
             for line in asterisk.splitlines()

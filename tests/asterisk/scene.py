@@ -35,6 +35,8 @@ class Scene:
         self.ami = bed.ami
         self.books_mark = 0
         self.since = time.time()
+        self.expected: set[str] = set()
+        """Messages of the daemon that are no fault in this test."""
 
     def begin(self) -> None:
         self.books_mark = self.bed.queue_log.mark()
