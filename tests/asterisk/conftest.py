@@ -7,6 +7,7 @@ something it should not, did Asterisk warn about our dialplan.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -37,6 +38,23 @@ _ASTERISK_EXPECTED = re.compile(
 
 # Set where a phone's process died in a test that failed.
 _phone_died = False
+# What a test's report says when it was run once more; a worker's reports reach the terminal so.
+_ONCE_MORE = ("asterisk", "a phone crashed; once more")
+# How many tests of usual length a slow one is as long as.
+_SLOW = 6
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Between workers, the file that takes longest comes first: none is left with it at the end.
+
+    xdist's own reordering, which `tests/run` switches off, takes all tests for equally long.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    length = Counter[Path]()
+    for item in items:
+        length[item.path] += 1 if item.get_closest_marker("slow") is None else _SLOW
+    items.sort(key=lambda item: -length[item.path])  # stable: a file's own order stays
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -51,13 +69,26 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     _phone_died = False
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
     if _phone_died and any(report.failed for report in reports):
-        print(f"\n{item.nodeid}: a phone crashed; once more")
+        item.user_properties.append(_ONCE_MORE)
         item._initrequest()  # type: ignore[attr-defined]  # as pytest's own runner does
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    again = {
+        report.nodeid: None
+        for report in reports
+        if _ONCE_MORE in map(tuple, getattr(report, "user_properties", ()))
+    }
+    if again:
+        terminalreporter.section("a phone crashed; run once more")
+        for nodeid in again:
+            terminalreporter.line(nodeid)
 
 
 def world() -> World:

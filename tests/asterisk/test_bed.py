@@ -103,6 +103,7 @@ async def test_what_the_wire_carries_is_what_the_phone_recorded(bed: Bed) -> Non
     caller = bed.phones["caller1"]
     if not caller.ear.tapped:
         pytest.skip("the ear uses the recordings themselves here")
+    caller.ear.recording = True
     await connected(bed)
     start = await caller.hears({"1001"}, steady=0.8)
     frames = caller.ear.frames(start, start + 0.8)
@@ -210,9 +211,9 @@ async def test_frames_cost_little(bed: Bed) -> None:
     caller = bed.phones["caller1"]
     start = await caller.hears({"1001"}, steady=1.0)
     tracks = list(caller.ear._streams.values()) or list(caller.ear.recordings.values())
-    begin = time.perf_counter()
+    begin = time.thread_time()  # ours: others may have the processor meanwhile
     for i in range(20):
         samples = tracks[-1].frame(start + i * FRAME)
         assert samples is not None
         caller.tones.labels(samples)
-    assert (time.perf_counter() - begin) / 20 < FRAME / 4
+    assert (time.thread_time() - begin) / 20 < FRAME / 4

@@ -364,16 +364,10 @@ class Phone:
             frames = self.ear.frames(until - steady, until)
             wrong = sum(f != wanted for f in frames)
             if frames and frames[0] == wanted == frames[-1] and wrong <= len(frames) // 10:
-                return self._since(wanted, until)
+                return self.ear.onset(wanted, until)
             if now > deadline:
                 raise PhoneError(
                     f"phone {self.name} does not hear {sorted(wanted)} within {within} s, "
                     f"but {self.timeline(begin - 1)}"
                 )
             await asyncio.sleep(0.04)
-
-    def _since(self, wanted: Labels, until: float) -> float:
-        for start, _, labels in reversed(self.ear.spans(until - 10, until)):
-            if labels == wanted:
-                return start
-        return until
