@@ -118,11 +118,13 @@ async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
     assert first.began - alice >= ACW_AT_LEAST
     second = await scene.phone("1002").answer(within=ACW + 4)
     assert second.began - bob >= ACW_AT_LEAST
-    await scene.talking("caller3", "1001")
-    await scene.talking("caller4", "1002")
-    asked = "consult" if mode == "supervised" else "caller1"
-    assert scene.offers("1001") == ["caller1", "caller3"]
-    assert scene.offers("1002") == [asked, "caller4"]
+    # Who of them gets whom depends on when app_queue looks again: both may be free by then.
+    (*before, alices), (*asked, bobs) = scene.offers("1001"), scene.offers("1002")
+    assert {alices, bobs} == {"caller3", "caller4"}
+    await scene.talking(alices, "1001")
+    await scene.talking(bobs, "1002")
+    assert before == ["caller1"]
+    assert asked == ["consult" if mode == "supervised" else "caller1"]
     assert scene.offers("1003") == ["caller2"]
     await scene.booked(Alice=1, Bob=1)
 
