@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from bed import PhoneError
 
 from tests.asterisk.scene import Scene
 from tests.asterisk.test_supervised import busy_target
@@ -129,11 +132,14 @@ async def test_hang_up_as_it_completes(scene: Scene, who: str) -> None:
     """Whoever hangs up just then, the caller is with somebody, or the call has ended plainly."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.complete(transfer)
-    await scene.hang_up(who)
     if who == "1001":
+        with suppress(PhoneError):  # off the call already, where the transfer was quicker
+            await scene.hang_up(who)
+        await scene.gone(who)
         await scene.talking("caller1", "1002")
         await scene.ends(transfer, "completed", "completed")
         return
+    await scene.hang_up(who)
     # The target left. Either just after the transfer, and then the call is over, or just before
     # it, and then agent 1 has the caller back.
     await scene.gone("1002")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -108,8 +109,19 @@ async def test_settings_and_numbers(bed: Bed) -> None:
         assert code == 0, output
 
 
-async def test_first_transfer(bed: Bed, scene: Scene) -> None:
-    watching = asyncio.create_task(run(bed, "timeout 3 asterisk-avp watch"))
+async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
+    pid, seen = tmp_path / "pid", tmp_path / "seen"
+    seen.touch()
+    command = f"echo $$ >{pid}; exec asterisk-avp watch >{seen}"
+    watching = asyncio.create_task(run(bed, command))
+
+    async def shown(text: str) -> None:
+        async def look() -> bool | None:
+            return text in seen.read_text(encoding="utf-8") or None
+
+        assert await scene.ami.until(look, 15.0), seen.read_text(encoding="utf-8")
+
+    await shown("Alice")
     await scene.call("caller1", "1001")
     code, output = await run(bed, "asterisk-avp transfer 1001 --supervised --to-agent 1002")
     assert code == 0, output
@@ -119,8 +131,9 @@ async def test_first_transfer(bed: Bed, scene: Scene) -> None:
     code, output = await run(bed, f"asterisk-avp complete {transfer}")
     assert code == 0, output
     await scene.talking("caller1", "1002")
-    _, seen = await watching
-    assert transfer in seen
+    await shown(transfer)
+    os.kill(int(pid.read_text()), signal.SIGTERM)
+    await watching
 
 
 async def test_first_transfer_by_http(bed: Bed, scene: Scene) -> None:
