@@ -29,6 +29,7 @@ from asterisk_avp.core.features import (
     ShownNumber,
     resolve,
 )
+from asterisk_avp.core.keypad import KeyCodes
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
 from asterisk_avp.settings_types import (
@@ -39,6 +40,7 @@ from asterisk_avp.settings_types import (
     Extension,
     Host,
     Interface,
+    KeyCode,
     Name,
     PhoneNumber,
     Port,
@@ -162,12 +164,27 @@ class GroupSettings(PolicySettings):
     extension: Extension | None = None
 
 
+class KeySettings(_Section):
+    """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
+
+    transfer: KeyCode = "*7"
+    complete: KeyCode = "*1"
+    cancel: KeyCode = "*2"
+    swap: KeyCode = "*3"
+    conference: KeyCode = "*4"
+    add_party: KeyCode = "*5"
+
+
 class PresetSettings(_Section):
-    """A number that agents may pick, associated with the group whose work it is."""
+    """A number that agents may pick, associated with the group whose work it is.
+
+    ``code`` is what they key in for it on their phones.
+    """
 
     number: Annotated[str, Field(min_length=1, max_length=64)]
     group: SectionId
     name: Name | None = None
+    code: Extension | None = None
 
 
 class AgentSettings(_Section):
@@ -208,6 +225,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     session: SessionSettings = SessionSettings()
+    keys: KeySettings = KeySettings()
     enterprise: EnterpriseSettings = EnterpriseSettings()
     accounts: Mapping[SectionId, AccountSettings] = Field(default_factory=dict)
     groups: Mapping[SectionId, GroupSettings] = Field(default_factory=dict)
@@ -280,11 +298,14 @@ class Settings(BaseSettings):
             },
             presets={
                 identifier: Preset(
-                    identifier, preset.name or identifier, preset.number, preset.group
+                    identifier, preset.name or identifier, preset.number, preset.group, preset.code
                 )
                 for identifier, preset in sorted(self.presets.items())
             },
         )
+
+    def key_codes(self) -> KeyCodes:
+        return KeyCodes(**self.keys.model_dump())
 
     def features(self, group_id: str) -> Features:
         """The effective settings of a group, and the variable that each came from."""
