@@ -32,7 +32,7 @@ from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
-from asterisk_avp.core import views
+from asterisk_avp.core import memory, views
 from asterisk_avp.core.calls import Call
 from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.errors import (
@@ -52,6 +52,8 @@ from asterisk_avp.core.model import (
 )
 from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import Session
+from asterisk_avp.core.takeover import strays, take_over
 from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
@@ -123,6 +125,8 @@ class Daemon:
         )
         self._reloads = asyncio.Lock()
         self._synced = False
+        self._taken_over = False
+        """Whether the transfers of a daemon before us have been looked for."""
         self._buffer: list[ev.Fact] | None = None
         self._resync: asyncio.Task[None] | None = None
         self._stopping = False
@@ -237,6 +241,7 @@ class Daemon:
             try:
                 facts = await self._ami_performer.snapshot(time.time)
                 in_stasis = await self._ari_performer.channels_in_stasis()
+                found = await self._remembered()
             except AvpError as error:
                 log.warning("resync_failed", error=str(error))
                 await asyncio.sleep(_RESYNC_RETRY_SECONDS)
@@ -250,8 +255,10 @@ class Daemon:
             self._feed(fact)
         self._carry_out(self._hub.sync_finished(time.time()))
         self._groups.look_at(self._hub.agents.by_id)
-        for channel in in_stasis & self._hub.awaited_in_stasis():
+        self._carry_out(take_over(self._hub, found, in_stasis, time.time()))
+        for channel in strays(self._hub, in_stasis):
             self._feed(ev.StasisEntered(channel))
+        self._taken_over = True
         # What the new picture led to comes first: ending sessions clear away after themselves, and
         # the personal queues follow the agents before new transfers are taken.
         await self._workers.settle(_SETTLE_SECONDS)
@@ -262,6 +269,22 @@ class Daemon:
         self._synced = True
         log.info("synchronised", channels=len(self._hub.calls.channels))
         self._publish_readiness()
+
+    async def _remembered(self) -> list[Session]:
+        """The transfers that a daemon before us has left on their callers' channels."""
+        if self._taken_over:
+            return []
+        found = []
+        for channel, first in (await self._ami_performer.variable_of_all(memory.PIECES[0])).items():
+            names = memory.names_after(first)
+            rest = await self._ami_performer.variables(channel, names) if names else {}
+            session = memory.read({memory.PIECES[0]: first, **rest}, self._hub.world)
+            if session is None:
+                log.warning("transfer_not_read", channel=channel)
+            else:
+                log.info("transfer_found", transfer=session.id, state=session.state.value)
+                found.append(session)
+        return found
 
     # --- what goes out -------------------------------------------------------------------------
 

@@ -92,6 +92,18 @@ class AmiPerformer:
             found[variable] = answer.get("Value", "")
         return found
 
+    async def variable_of_all(self, name: str) -> dict[str, str]:
+        """A variable of every channel that has it set, by channel id; the first 511 bytes of it.
+
+        Raises `AvpError`.
+        """
+        found = {}
+        for item in await self._client.list_action("Status", {"Variables": name}):
+            _, _, value = item.get("Variable", "").partition("=")
+            if value and value != "(null)":
+                found[item["Uniqueid"]] = value
+        return found
+
     async def snapshot(self, now: Callable[[], float]) -> list[ev.Fact]:
         """Channels, bridges, members and waiting callers as they are; raises `AvpError`."""
         facts: list[ev.Fact] = []

@@ -292,7 +292,9 @@ def seat_fourth_with_target(session: Session) -> Effects:
 
 def bridge_rest(session: Session) -> Effects:
     """Two are left of those who talked in our bridge: into a plain one with them."""
-    first, second = (party.channel for party in session.present)
+    if len(session.present) < 2:  # noqa: PLR2004 - a bridge is of two
+        return let_go(session)
+    first, second = session.present[0].channel, session.present[-1].channel
     return (
         *(_mark_done(session, channel) for channel in (first, second)),
         BridgePair(first, second),

@@ -304,20 +304,7 @@ class Hub:
         for agent in self.agents.by_id.values():
             self._refresh(agent, now, outcome)
         outcome.effects.extend((None, effect) for effect in self.agents.mirror_all())
-        for channel, session, role in self.register.roles():
-            known = role in ("transferor", "caller") or session.leg.presence is Presence.PRESENT
-            if known and channel not in self.calls.channels:
-                self._gone(channel, now, outcome)
         return outcome
-
-    def awaited_in_stasis(self) -> set[str]:
-        """Channels that a session expects in Stasis and has not seen there yet."""
-        return {
-            channel
-            for channel, session, role in self.register.roles()
-            if (party := party_of(session, role)) is not None
-            and party.presence is Presence.EXPECTED
-        }
 
     # --- which session, and what it means for it -------------------------------------------------
 

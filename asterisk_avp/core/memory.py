@@ -8,14 +8,21 @@ not exist any more is no session, and the caller is looked after by the dialplan
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.model import Mode, Origin, Target, TargetKind, World
 from asterisk_avp.core.session import Fourth, Intent, Party, Presence, Session, State
 
-VARIABLE: Final = "AVP_SESSION"
 VERSION: Final = 1
+
+PIECE: Final = 480
+"""AMI's Status cuts values off at 511 bytes (manager.c, ``generate_status``), and no action may
+have a line longer than 1,024 (``mansession_session.inbuf``)."""
+
+PIECES: Final = tuple(f"AVP_SESSION_{number}" for number in range(35))
+"""Names of the channel variables that the text is spread over."""
 
 MAX_LENGTH: Final = 16_384
 """Longer text is none of ours: the notes are the only part without a narrow limit of its own."""
@@ -76,6 +83,31 @@ def encode(session: Session) -> str:
         },
         separators=(",", ":"),
     )
+
+
+def variables(session: Session) -> dict[str, str]:
+    """The session as channel variables; the first begins with the number of pieces."""
+    text = encode(session)
+    pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+    pieces[0] = f"{len(pieces)}:{pieces[0]}"
+    return dict(zip(PIECES, pieces, strict=False))
+
+
+def read(values: Mapping[str, str], world: World) -> Session | None:
+    """The session that these channel variables hold; None where they hold none of this world."""
+    names = names_after(values.get(PIECES[0], ""))
+    if names is None:
+        return None
+    _, _, first = values[PIECES[0]].partition(":")
+    return decode(first + "".join(values.get(name, "") for name in names), world)
+
+
+def names_after(first: str) -> tuple[str, ...] | None:
+    """The variables that belong to one whose value is ``first``; None where it is not ours."""
+    count = first.partition(":")[0]
+    if not (count.isdecimal() and len(count) <= 2 and 0 < int(count) <= len(PIECES)):  # noqa: PLR2004
+        return None
+    return PIECES[1 : int(count)]
 
 
 def decode(text: str, world: World) -> Session | None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asterisk_avp.core import transfer
-from asterisk_avp.core.effects import Effect
+from asterisk_avp.core import memory, transfer
+from asterisk_avp.core.effects import Effect, SetVariables
 from asterisk_avp.core.events import SessionEvent
 from asterisk_avp.core.model import TargetKind
 from asterisk_avp.core.session import Party, Presence, Session, State
@@ -42,6 +42,8 @@ class Register:
         """Channel id to (session id, role) of the sessions that are not over."""
         self._channels: dict[str, set[str]] = {}
         """The other way round: session id to channel ids."""
+        self._written: dict[str, dict[str, str]] = {}
+        """What is written on the callers' channels, by session."""
         self._heading_for: dict[str, set[str]] = {}
         """Agent id to the sessions on their way to that agent."""
         self._begun_by: dict[str, set[str]] = {}
@@ -66,6 +68,15 @@ class Register:
         if session.state is not before.state:
             record.since = now
         self._store(session, effects, outcome)
+
+    def adopt(self, session: Session, now: float, outcome: Outcome) -> None:
+        """Enter a session that a former daemon began; nothing is done yet."""
+        self.records[session.id] = Record(session, now, now)
+        self._store(session, (), outcome)
+
+    def sessions(self) -> list[Session]:
+        """Those that are not over."""
+        return [self.records[session_id].session for session_id in self._channels]
 
     def role_of(self, channel: str) -> tuple[Session, str] | None:
         """The running session a channel belongs to and its role in it."""
@@ -100,9 +111,27 @@ class Register:
             if record.session.state.final and record.since < before:
                 del self.records[session_id]
 
+    def _remembering(self, session: Session, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
+        """The effects, with what another daemon needs to go on written down before them."""
+        written = self._written.get(session.id)
+        if session.caller.presence is Presence.GONE:
+            self._written.pop(session.id, None)
+            return effects  # and with the caller's channel what is written on it
+        if session.state.final:
+            self._written.pop(session.id, None)
+            empty = dict.fromkeys(written or (), "")
+            return (*effects, SetVariables(session.caller.channel, empty)) if empty else effects
+        variables = memory.variables(session)
+        if variables == written:
+            return effects
+        self._written[session.id] = variables
+        return (SetVariables(session.caller.channel, variables), *effects)
+
     def _store(self, session: Session, effects: tuple[Effect, ...], outcome: Outcome) -> None:
         self.records[session.id].session = session
-        outcome.effects.extend((session.id, effect) for effect in effects)
+        outcome.effects.extend(
+            (session.id, effect) for effect in self._remembering(session, effects)
+        )
         outcome.transfers.append(session.id)
         outcome.agents.add(session.agent)
         over = session.state.final

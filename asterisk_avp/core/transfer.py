@@ -87,6 +87,11 @@ def _choose(session: Session, kind: Kind) -> Row | None:
     return None
 
 
+def timer(session: Session) -> tuple[Effect, ...]:
+    """The timer of the session's state, if it has one, started once more."""
+    return tuple(x for x in _timer(State.COMPLETED, session) if isinstance(x, SetTimer))
+
+
 def _timer(before: State, session: Session) -> tuple[Effect, ...]:
     after = session.state
     if after.final:

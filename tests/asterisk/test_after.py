@@ -114,18 +114,6 @@ async def test_the_daemon_comes_back_to_calls_it_transferred(scene: Scene) -> No
     await check_the_end(scene, "1001", "caller1", entered=3, completed={"Alice": 2, "Bob": 1})
 
 
-async def test_the_daemon_is_killed_in_a_consult(scene: Scene) -> None:
-    """The next one gives the caller back to the group."""
-    scene.expected = {"orphan_sent_back"}
-    await scene.consult("caller1", "1001", "1002")
-    await scene.bed.stop_daemon(kill=True)
-    await scene.on_music("caller1")
-    await scene.bed.start_daemon()
-    await scene.gone("1001", "1002")
-    await scene.phone("1001").answer(within=6)
-    await scene.talking("caller1", "1001")
-
-
 async def test_calls_reach_agents_without_the_daemon(scene: Scene) -> None:
     await scene.bed.stop_daemon(kill=True)
     await scene.call("caller1", "1001")

@@ -15,6 +15,7 @@ from asterisk_avp.core.features import ExternalAccept, Features
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import Mode, TargetKind, TransferRequest
 from asterisk_avp.core.session import Session, State
+from asterisk_avp.core.takeover import take_over
 from tests.core.world import NOW, WORLD, call, hub, member, request
 
 NO_FACTS = CallFacts()
@@ -282,6 +283,7 @@ def test_parties_missing_after_a_resync_are_gone() -> None:
     call(made)
     made.calls.gone("u-caller1")
     made.sync_finished(NOW)
+    take_over(made, (), {"u-1001", "avp-t1-leg"}, NOW)
     assert state(made, session_id) is State.ABANDONED
 
 
@@ -322,7 +324,7 @@ def test_max_hold_of_the_script_wins() -> None:
     session, outcome = made.request(request(), CallFacts(max_hold_seconds=3), NOW)
     assert session.max_hold_seconds == 3
     marks = [e for _, e in outcome.effects if isinstance(e, SetVariables)]
-    assert marks[0].variables["AVP_HOLD_SECONDS"] == "3"
+    assert marks[1].variables["AVP_HOLD_SECONDS"] == "3"
 
 
 def test_what_a_group_transfer_tells_the_dialplan() -> None:
@@ -331,7 +333,8 @@ def test_what_a_group_transfer_tells_the_dialplan() -> None:
     asked = request(target="support", kind=TargetKind.GROUP, mode=Mode.UNSUPERVISED)
     _, outcome = made.request(asked, NO_FACTS, NOW)
     effects = [effect for _, effect in outcome.effects]
-    variables = next(e for e in effects if isinstance(e, SetVariables)).variables
+    marks = (e.variables for e in effects if isinstance(e, SetVariables))
+    variables = next(marked for marked in marks if "AVP_STATE" in marked)
     assert variables["AVP_GROUP"] == "support"
     assert (variables["AVP_RETURN_GROUP"], variables["AVP_RETURN_QUEUE"]) == ("sales", "sales")
     assert variables["__AVP_EXCLUDE"] == "1001"

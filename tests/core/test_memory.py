@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asterisk_avp.core import memory
@@ -34,9 +34,20 @@ def test_what_is_written_is_read(state: State, fourth: object) -> None:
         assert memory.decode(memory.encode(before), WORLD) == before
 
 
-def test_usual_length() -> None:
-    """It is written in one request; Asterisk's own limit for a variable is far above this."""
-    assert len(memory.encode(session(State.CONFERENCE, fourth=IN))) < 1_500
+@pytest.mark.parametrize("notes", ["", "☎" * 2_000])
+def test_it_fits_into_channel_variables(notes: str) -> None:
+    before = session(State.CONFERENCE, fourth=IN, notes=notes)
+    variables = memory.variables(before)
+    assert len(variables) <= (3 if not notes else 28)
+    lines = [f"Value: {value}" for value in variables.values()]
+    assert max(len(line.encode()) for line in lines) < 511
+    stale = dict.fromkeys(memory.PIECES, "left over") | variables
+    assert memory.read(stale, WORLD) == before
+
+
+@given(st.dictionaries(st.sampled_from(memory.PIECES), st.text()))
+def test_any_variables(values: dict[str, str]) -> None:
+    assert memory.read(values, WORLD) is None
 
 
 def test_another_version_or_group_is_no_session() -> None:
@@ -56,6 +67,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_text_that_was_tampered_with(data: st.DataObject) -> None:
     """It is read as a session of the right types, or not at all."""

@@ -1,0 +1,234 @@
+"""What a session missed while nobody listened, and how it goes on. Pure.
+
+The same after a connection was lost and after a new daemon has found the session on a channel:
+where everybody is now says what must have happened. What happened is told to the state table as
+the events that were missed; where the state stays as it was, its arrangement (who sits where, who
+hears music) is made once more, since nobody knows how far it had got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from asterisk_avp.core import actions as do
+from asterisk_avp.core.effects import (
+    AddToBridge,
+    CreateBridge,
+    Effect,
+    StartMusic,
+    StartRingback,
+)
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.session import Party, Presence, Session, State
+
+Effects = tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where channels are, by their ids."""
+
+    alive: Callable[[str], bool]
+    in_stasis: Callable[[str], bool]
+    """In our Stasis app, and not bridged away from it."""
+    bridge_of: Callable[[str], str | None]
+    agent_with: Callable[[str], str]
+    """The agent who is in a bridge with a channel; empty where there is none."""
+
+    def elsewhere(self, channel: str) -> bool:
+        """Whether somebody talks with it, and not in a bridge of ours."""
+        return self.bridge_of(channel) is not None and not self.in_stasis(channel)
+
+    def together(self, first: str, second: str) -> bool:
+        """Whether the two are in one bridge."""
+        bridge = self.bridge_of(first)
+        return bridge is not None and bridge == self.bridge_of(second)
+
+
+S = State
+
+_HELD: Final = frozenset(
+    {
+        S.COLLECTING,
+        S.DECLINED,
+        S.WAITING,
+        S.RINGING,
+        S.CONSULTING,
+        S.SWAPPED,
+        S.CONFERENCE,
+        S.SHARED,
+        S.DETACHING,
+    }
+)
+"""States in which whoever is present is in Stasis until a hang-up, or a stranger, ends that."""
+
+_DIALLED: Final = _HELD - {S.COLLECTING, S.DECLINED}
+"""States in which the leg has been asked for."""
+
+_GONE: Final = {
+    "caller": Kind.CALLER_GONE,
+    "leg": Kind.LEG_GONE,
+    "fourth": Kind.FOURTH_GONE,
+    "transferor": Kind.AGENT_GONE,
+}
+_ENTERED: Final = {
+    "caller": Kind.CALLER_ENTERED,
+    "leg": Kind.LEG_ANSWERED,
+    "fourth": Kind.FOURTH_ANSWERED,
+    "transferor": Kind.AGENT_ENTERED,
+}
+
+
+def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
+    """What must have happened to this session, in an order that it may have happened in."""
+    if session.state in (S.QUEUED, S.OFFERED) and where.elsewhere(session.caller.channel):
+        taker = where.agent_with(session.caller.channel)
+        return [SessionEvent(Kind.DELIVERED, agent=taker)]
+    events = [
+        SessionEvent(_GONE[role])
+        for role, party in _parties(session)
+        if party.presence is not Presence.GONE and _lost(session, role, party, where)
+    ]
+    events += [
+        SessionEvent(_ENTERED[role])
+        for role, party in _parties(session)
+        if party.presence is Presence.EXPECTED and where.in_stasis(party.channel)
+    ]
+    return events
+
+
+def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
+    """How a request to Asterisk ended whose answer nobody heard: its daemon is no more."""
+    return [SessionEvent(kind) for kind in _outcome(session, where)]
+
+
+def _parties(session: Session) -> list[tuple[str, Party]]:
+    """The caller first: if they are gone, nothing else matters."""
+    parties = [("caller", session.caller), ("leg", session.leg), ("transferor", session.transferor)]
+    if session.fourth is not None:
+        parties.append(("fourth", session.fourth.party))
+    return parties
+
+
+def _lost(session: Session, role: str, party: Party, where: Whereabouts) -> bool:
+    if not where.alive(party.channel):
+        # A leg that nobody has dialled yet is not missing.
+        return role != "leg" or session.state in _DIALLED or session.attended
+    held = session.state in _HELD and party.presence is Presence.PRESENT
+    return held and not where.in_stasis(party.channel)
+
+
+def _outcome(session: Session, where: Whereabouts) -> tuple[Kind, ...]:
+    caller, agent = session.caller.channel, session.transferor.channel
+    match session.state:
+        case S.STARTING if where.together(caller, agent) and not where.in_stasis(caller):
+            return (Kind.REDIRECT_FAILED,)  # they talk as before
+        case S.QUEUEING if where.together(caller, agent) and not where.in_stasis(caller):
+            return (Kind.REDIRECT_FAILED,)
+        case S.QUEUEING | S.RECALLING if not where.in_stasis(caller):
+            return (Kind.REDIRECTED,)
+        case S.COMPLETING:
+            return _bridged(where, caller)
+        case S.RETURNING:
+            return _bridged(where, caller)
+        case S.PARTING:
+            return _bridged(where, *(party.channel for party in session.present))
+        case _:
+            return ()
+
+
+def _bridged(where: Whereabouts, *moved: str) -> tuple[Kind, ...]:
+    """Not by both of a pair: our leg is no more once Asterisk has optimised it away."""
+    if any(map(where.elsewhere, moved)):
+        return (Kind.BRIDGED,)
+    if all(map(where.in_stasis, moved)):
+        return ()  # not yet: `again`
+    return (Kind.BRIDGE_FAILED,)
+
+
+def again(session: Session, where: Whereabouts) -> Effects:
+    """The arrangement of the state, made once more; harmless where it is there already."""
+    repeat = _REPEATED.get(session.state)
+    if repeat is not None:
+        return repeat(session)
+    seats = _seats(session)
+    if not seats:
+        return ()
+    seating = tuple(
+        AddToBridge(bridge, channel, absorb_dtmf=channel == session.transferor.channel)
+        for channel, bridge in seats.items()
+        if where.bridge_of(channel) != bridge
+    )
+    return (
+        CreateBridge(session.hold_bridge, "hold"),
+        CreateBridge(session.consult_bridge, "consult"),
+        *seating,
+        *_sounds(session),
+    )
+
+
+_REPEATED: Final[dict[State, Callable[[Session], Effects]]] = {
+    S.COMPLETING: do.complete,
+    S.RETURNING: do.return_to_transferor,
+    S.PARTING: do.bridge_rest,
+    S.QUEUEING: do.queue_caller,
+    S.RECALLING: do.recall,
+}
+
+
+def repeats(session: Session) -> bool:
+    """Whether `again` asks Asterisk for something that it may be doing already."""
+    return session.state in _REPEATED
+
+
+def is_ours(bridge: str) -> bool:
+    """Whether a bridge id is that of a bridge of ours, of whichever transfer."""
+    return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult"))
+
+
+def _seats(session: Session) -> dict[str, str]:
+    """Who belongs into which of our bridges."""
+    hold, consult = session.hold_bridge, session.consult_bridge
+    caller, agent, leg = (
+        party.channel for party in (session.caller, session.transferor, session.leg)
+    )
+    match session.state:
+        case S.COLLECTING | S.WAITING | S.RINGING | S.DETACHING:
+            seats = {caller: hold, agent: consult}
+        case S.CONSULTING:
+            seats = {caller: hold, agent: consult, leg: consult}
+        case S.SWAPPED:
+            seats = {caller: hold, agent: hold, leg: consult}
+        case S.DECLINED:
+            seats = {caller: hold, agent: hold}
+        case S.CONFERENCE | S.SHARED:
+            seats = {caller: consult, agent: consult, leg: consult}
+        case _:
+            return {}
+    if session.fourth is not None:
+        seats[session.fourth.party.channel] = consult
+    present = {party.channel for party in session.present}
+    return {channel: bridge for channel, bridge in seats.items() if channel in present}
+
+
+def _sounds(session: Session) -> Effects:
+    """Nobody waits in silence."""
+    caller, agent = StartMusic(session.caller.channel), session.transferor
+    there = agent.presence is Presence.PRESENT
+    match session.state:
+        case S.WAITING:
+            return (caller, StartMusic(agent.channel)) if there else (caller,)
+        case S.RINGING:
+            return (caller, StartRingback(agent.channel)) if there else (caller,)
+        case S.COLLECTING:
+            return (caller, *do.ask(session))
+        case S.CONSULTING:
+            return (caller,)
+        case S.DETACHING:
+            return (caller, *do.drop_leg(session))
+        case S.SWAPPED:
+            return do.alone(session)
+        case _:
+            return ()

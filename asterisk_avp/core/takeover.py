@@ -1,0 +1,76 @@
+"""Every session put right after a resync: those we knew, and those of a daemon before us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from asterisk_avp.core import recovery, transfer
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import Session
+
+
+def take_over(
+    hub: Hub, found: Iterable[Session], in_stasis: AbstractSet[str], now: float
+) -> Outcome:
+    """Tell every session what it missed, and see to it that it goes on.
+
+    ``found``: sessions read from channels; one that we know already is known better.
+    ``in_stasis``: channels that Asterisk says are in our application.
+    """
+    outcome = Outcome()
+    adopted = set()
+    for session in found:
+        if session.id not in hub.register.records and not session.state.final:
+            hub.register.adopt(session, now, outcome)
+            adopted.add(session.id)
+    where = _whereabouts(hub, in_stasis)
+    for before in hub.register.sessions():
+        events = recovery.missed(before, where)
+        if before.id in adopted:
+            # One of ours is being worked on, and its worker will tell.
+            events += recovery.outcome(before, where)
+        for event in events:
+            hub.register.apply(before.id, event, now, outcome)
+        after = hub.register.records[before.id].session
+        if after.state is before.state and (before.id in adopted or not recovery.repeats(after)):
+            effects = recovery.again(after, where)
+            outcome.effects.extend((before.id, effect) for effect in effects)
+            if before.id in adopted:
+                outcome.effects.extend((before.id, effect) for effect in transfer.timer(after))
+    return outcome
+
+
+def strays(hub: Hub, in_stasis: AbstractSet[str]) -> list[str]:
+    """Channels that are with us, and belong to nothing."""
+    where = _whereabouts(hub, in_stasis)
+    return [
+        channel
+        for channel in in_stasis
+        if where.in_stasis(channel) and hub.register.role_of(channel) is None
+    ]
+
+
+def _whereabouts(hub: Hub, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:
+    channels = hub.calls.channels
+
+    def bridge_of(channel: str) -> str | None:
+        seen = channels.get(channel)
+        return seen.bridge if seen is not None else None
+
+    def with_us(channel: str) -> bool:
+        # One that was bridged away still says that Stasis is its application.
+        bridge = bridge_of(channel)
+        return channel in in_stasis and (bridge is None or recovery.is_ours(bridge))
+
+    def agent_with(channel: str) -> str:
+        bridge = bridge_of(channel)
+        for other in channels.values():
+            if bridge is not None and other.bridge == bridge and other.id != channel:
+                agent = hub.agents.of_channel(other.name)
+                if agent is not None:
+                    return agent.id
+        return ""
+
+    return recovery.Whereabouts(channels.__contains__, with_us, bridge_of, agent_with)

@@ -1,0 +1,226 @@
+"""The daemon is killed in the middle of a transfer, and the next one goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, backend_named
+
+from tests.asterisk.conftest import open_scene, world
+from tests.asterisk.scene import Scene
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+FOURTH = "+12025550100"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def killed() -> AsyncIterator[Bed]:
+    """A call centre whose daemon may be killed."""
+    patient = world()
+    # A daemon takes seconds to start here; nothing is to have timed out meanwhile.
+    patient.settings["AVP_SESSION__RING_SECONDS"] = "30"
+    async with Bed(replace(patient, max_hold_seconds=60), backend=backend_named(None)) as bed:
+        await bed.start_daemon()
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(killed: Bed) -> AsyncIterator[Scene]:
+    if killed.daemon is None:
+        await killed.start_daemon()
+    async with open_scene(killed) as opened:
+        yield opened
+
+
+async def kill(scene: Scene) -> None:
+    await scene.bed.stop_daemon(kill=True)
+
+
+async def revive(scene: Scene) -> None:
+    await scene.bed.start_daemon()
+
+
+async def killed_and_revived(scene: Scene) -> None:
+    await kill(scene)
+    await revive(scene)
+
+
+# --- the daemon is killed and comes back -----------------------------------------------------
+
+
+async def test_in_a_consult(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await kill(scene)
+    await scene.hear_one_another("1001", "1002")
+    await scene.on_music("caller1")
+    await revive(scene)
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await scene.complete(transfer)
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "1002")
+    await scene.plain("caller1", "1002")
+    await scene.hang_up("caller1")
+    await scene.gone("1001", "1002")
+    await scene.booked(Alice=1, Bob=1)
+
+
+async def test_in_a_consult_then_cancelled(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await killed_and_revived(scene)
+    await scene.cancel(transfer)
+    await scene.ends(transfer, "cancelled", "cancelled")
+    await scene.talking("caller1", "1001")
+    await scene.gone("1002")
+
+
+async def test_while_the_target_rings(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002", notes='wants \u260e "blue"')
+    await scene.phone("1002").ringing()
+    await scene.reaches(transfer, "ringing")
+    await killed_and_revived(scene)
+    body = await scene.reaches(transfer, "ringing")
+    assert body["notes"] == 'wants \u260e "blue"'
+    await scene.phone("1002").answer()
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+
+
+async def test_the_target_answers_meanwhile(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").ringing()
+    await scene.reaches(transfer, "ringing")
+    await kill(scene)
+    await scene.phone("1002").answer()
+    await revive(scene)
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+
+
+async def test_swapped(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.act(transfer, "swap")
+    await scene.on_music("1002")
+    await killed_and_revived(scene)
+    await scene.reaches(transfer, "swapped")
+    await scene.hear_one_another("caller1", "1001")
+    await scene.on_music("1002")
+    await scene.act(transfer, "swap")
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+
+
+async def test_conference_of_four(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.act(transfer, "conference")
+    answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})
+    assert answer.status == 201
+    await scene.phone("pstn").answer()
+    await scene.hear_one_another("caller1", "1001", "1002", "pstn")
+    await killed_and_revived(scene)
+    await scene.parties(transfer, "1001", "caller", "1002", "party-4")
+    await scene.hear_one_another("caller1", "1001", "1002", "pstn")
+    await scene.complete(transfer)
+    await scene.gone("1001")
+    await scene.hear_one_another("caller1", "1002", "pstn")
+    await scene.hang_up("1002")
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "pstn")
+
+
+async def test_waiting_for_a_busy_agent(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.reaches(transfer, "waiting")
+    await killed_and_revived(scene)
+    await scene.reaches(transfer, "waiting")
+    assert (await scene.agent("1002"))["waiting_transfer"]
+    await scene.hang_up("caller2")
+    await scene.phone("1002").answer(within=6)
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "1002")
+
+
+async def test_the_call_is_delivered_meanwhile(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.phone("1002").ringing()
+    await kill(scene)
+    await scene.phone("1002").answer()
+    await scene.talking("caller1", "1002")
+    await revive(scene)
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "1002")
+
+
+async def test_while_the_agent_keys_in(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    await scene.phone("1001").dtmf("*7")
+    await scene.on_music("caller1")
+    await killed_and_revived(scene)
+    await scene.phone("1001").dtmf("1002#")
+    await scene.phone("1002").answer()
+    await scene.hear_one_another("1001", "1002")
+    await scene.on_music("caller1")
+
+
+# --- somebody hangs up meanwhile -------------------------------------------------------------
+
+
+async def test_the_agent_hangs_up_meanwhile(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await kill(scene)
+    await scene.hang_up("1001")
+    await scene.on_music("caller1")
+    await revive(scene)
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "1002")
+    await scene.plain("caller1", "1002")
+
+
+async def test_the_target_hangs_up_meanwhile(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await kill(scene)
+    await scene.hang_up("1002")
+    await revive(scene)
+    await scene.ends(transfer, "failed", "target_hangup")
+    await scene.talking("caller1", "1001")
+    await scene.plain("caller1", "1001")
+
+
+async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
+    """What was known of the transfer was known on the caller's channel."""
+    scene.expected = {"orphan_sent_back"}
+    await scene.consult("caller1", "1001", "1002")
+    await kill(scene)
+    await scene.hang_up("caller1")
+    await revive(scene)
+    await scene.gone("1001", "1002")
+
+
+async def test_agent_and_target_hang_up_meanwhile(scene: Scene) -> None:
+    """The caller is left: back to the group, at the head."""
+    await scene.consult("caller1", "1001", "1002")
+    await kill(scene)
+    await scene.hang_up("1001", "1002")
+    await scene.on_music("caller1")
+    await revive(scene)
+    await scene.phone("1002").answer(within=8)
+    await scene.talking("caller1", "1002")
+
+
+async def test_nothing_is_left_written(scene: Scene) -> None:
+    """Once it is over, the caller's channel is as if there had been no transfer."""
+    transfer = await scene.consult("caller1", "1001", "1002")
+    assert await scene.variable("caller1", "AVP_SESSION_0")
+    await scene.complete(transfer)
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "1002")
+
+    async def look() -> bool | None:
+        return not await scene.variable("caller1", "AVP_SESSION_0") or None
+
+    assert await scene.ami.until(look, 2.0)

@@ -1,0 +1,175 @@
+"""What becomes of a session that nobody looked after for a while."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import memory, recovery, transfer
+from asterisk_avp.core.events import ChannelSeen
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.model import World
+from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import Presence, Session
+from asterisk_avp.core.session import State as S
+from asterisk_avp.core.takeover import strays, take_over
+from tests.core.sessions import IN, OUT, SALES, session
+from tests.core.test_transfer_table import short
+
+CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
+HOLD, CONSULT = "avp-t1-hold", "avp-t1-consult"
+RUNNING = [state for state in S if not state.final]
+UNTIMED = {S.CONSULTING, S.SWAPPED, S.CONFERENCE, S.SHARED}
+
+# Where a channel may be found: gone, with us (in a bridge of ours or none), or with others.
+GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE = range(6)
+
+
+def found_at(places: dict[str, int]) -> tuple[Hub, set[str]]:
+    """A picture with these channels in these places."""
+    hub = Hub(World(groups={"sales": SALES}), lambda: "new")
+    bridges = {HELD: HOLD, CONSULTS: CONSULT, ELSEWHERE: "some-bridge"}
+    for channel, place in places.items():
+        if place == GONE:
+            continue
+        hub.fact(ChannelSeen(channel, f"PJSIP/{channel}-00000001", bridge=bridges.get(place)), 1.0)
+    # A channel that was bridged away still says that it is in our application.
+    with_us = {c for c, place in places.items() if place not in (GONE, NOWHERE)}
+    return hub, with_us
+
+
+def brief(effect: fx.Effect) -> str:
+    """As in the table's test; marks that are no state are written without it."""
+    if isinstance(effect, fx.SetVariables) and "AVP_STATE" not in effect.variables:
+        return "mark"
+    return short(effect)
+
+
+def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], Outcome]:
+    """The session after a new daemon has taken over, and what is done, in short."""
+    hub, with_us = found_at(places)
+    found = memory.read(memory.variables(before), hub.world)
+    assert found == before
+    outcome = take_over(hub, [found], with_us, 2.0)
+    after = hub.register.records[before.id].session
+    done = [
+        brief(effect)
+        for _, effect in outcome.effects
+        if not (isinstance(effect, fx.SetVariables) and effect.variables.keys() & memory.PIECES)
+    ]
+    return after, done, outcome
+
+
+ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
+
+
+@pytest.mark.parametrize(
+    ("state", "places", "following", "expected"),
+    [
+        # Nothing was missed: what should be is made so, and what is there already is left alone.
+        (S.CONSULTING, ALL, S.CONSULTING, ["music caller"]),
+        (S.CONSULTING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "music caller"]),
+        (S.SWAPPED, ALL | {AGENT: HELD}, S.SWAPPED, ["music leg"]),
+        (S.CONFERENCE, ALL, S.CONFERENCE, ["add caller to consult"]),
+        (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
+        (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
+        # The target answered, or hung up, meanwhile.
+        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "no ringback agent", "no music agent", "no timer"]),
+        (S.WAITING, ALL | {LEG: GONE}, S.RETURNING, None),
+        (S.CONSULTING, ALL | {LEG: GONE}, S.RETURNING, None),
+        # Somebody hung up.
+        (S.CONSULTING, ALL | {CALLER: GONE}, S.ABANDONED, None),
+        (S.CONSULTING, ALL | {AGENT: GONE}, S.COMPLETING, None),
+        (S.RINGING, ALL | {AGENT: GONE, LEG: NOWHERE}, S.DETACHING, None),
+        # Somebody was taken away by another application.
+        (S.CONSULTING, ALL | {CALLER: ELSEWHERE}, S.ABANDONED, None),
+        # The bridging of caller and target: not begun, done (our leg optimised away), failed.
+        (S.COMPLETING, ALL, S.COMPLETING, ["no music caller", "mark caller done", "mark leg done", "bridge leg caller", "timer 5"]),
+        (S.COMPLETING, {CALLER: ELSEWHERE, AGENT: CONSULTS, LEG: GONE}, S.COMPLETED, None),
+        (S.COMPLETING, {CALLER: NOWHERE, AGENT: CONSULTS, LEG: GONE}, S.RETURNING, None),
+        (S.RETURNING, ALL | {LEG: GONE}, S.RETURNING, ["no ringback agent", "no music agent", "no music caller", "mark caller done", "mark agent done", "bridge agent caller", "timer 5"]),
+        (S.RETURNING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.CANCELLED, None),
+        # A Redirect: not done, done.
+        (S.STARTING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED, None),
+        (S.STARTING, {CALLER: WITH_US, AGENT: WITH_US, LEG: GONE}, S.WAITING, None),
+        (S.QUEUEING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED, None),
+        (S.QUEUEING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.QUEUED, None),
+        (S.RECALLING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.FAILED, None),
+        (S.RECALLING, {CALLER: HELD, AGENT: GONE, LEG: GONE}, S.RECALLING, ["mark caller live", "redirect caller avp-recall/group", "timer 5"]),
+        # In a queue: still there, delivered.
+        (S.QUEUED, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.QUEUED, ["timer 38"]),
+        (S.OFFERED, {CALLER: ELSEWHERE, AGENT: GONE, LEG: GONE}, S.COMPLETED, None),
+    ],
+)  # fmt: skip
+def test_taken_over(
+    state: S, places: dict[str, int], following: S, expected: list[str] | None
+) -> None:
+    after, done, _ = taken(session(state), places)
+    assert after.state is following
+    if expected is not None:
+        assert [step for step in done if not step.startswith("create")] == expected
+
+
+@pytest.mark.parametrize("state", RUNNING)
+def test_wherever_they_are_it_goes_on(state: S) -> None:
+    """It ends, or somebody is waited for with a timer, or they talk in a bridge of ours."""
+    places = (GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE)
+    for caller, agent, leg in itertools.product(places, repeat=3):
+        before = session(state)
+        if caller == GONE:
+            continue  # nobody keeps a session then: it was written on the caller's channel
+        after, done, outcome = taken(before, {CALLER: caller, AGENT: agent, LEG: leg})
+        timers = [e for _, e in outcome.effects if isinstance(e, fx.SetTimer)]
+        assert after.state.final or after.state in UNTIMED or timers, (caller, agent, leg)
+        if after.state in UNTIMED:
+            talking = [p for p in after.present if p.channel != CALLER]
+            assert talking or caller in (WITH_US, HELD, CONSULTS)
+        assert "dial leg" not in " ".join(done) or state is S.STARTING
+
+
+def test_a_session_that_is_known_is_not_replaced() -> None:
+    hub, with_us = found_at(ALL)
+    known = session(S.CONSULTING)
+    hub.register.adopt(known, 1.0, Outcome())
+    take_over(hub, [replace(known, state=S.RINGING, notes="old")], with_us, 2.0)
+    assert hub.register.records["t1"].session == known
+
+
+def test_what_is_under_way_is_not_asked_for_twice() -> None:
+    """A connection was away, but the worker that completes the transfer is at it."""
+    hub, with_us = found_at(ALL)
+    hub.register.adopt(session(S.COMPLETING), 1.0, Outcome())
+    outcome = take_over(hub, (), with_us, 2.0)
+    assert not [e for _, e in outcome.effects if isinstance(e, fx.BridgePair)]
+
+
+def test_strays() -> None:
+    hub, with_us = found_at(ALL | {"chan-other": WITH_US, "chan-gone-on": ELSEWHERE})
+    hub.register.adopt(session(S.CONSULTING), 1.0, Outcome())
+    assert strays(hub, with_us) == ["chan-other"]
+
+
+def test_every_running_state_is_thought_of() -> None:
+    where = recovery.Whereabouts(lambda _: True, lambda _: True, lambda _: HOLD, lambda _: "")
+    for state in RUNNING:
+        arranged = recovery.again(session(state, fourth=IN), where)
+        watched = state in (S.STARTING, S.QUEUED, S.OFFERED)
+        assert bool(arranged) is not watched, state
+
+
+def test_timers_are_those_of_the_table() -> None:
+    for state in set(RUNNING) - UNTIMED:
+        (timer,) = transfer.timer(session(state))
+        assert isinstance(timer, fx.SetTimer)
+
+
+def test_a_fourth_party_who_rang() -> None:
+    places = ALL | {"avp-t1-1-leg": GONE}
+    after, _, _ = taken(session(S.CONSULTING, fourth=OUT), places)
+    assert after.fourth is None
+    after, done, _ = taken(session(S.CONSULTING, fourth=OUT), places | {"avp-t1-1-leg": WITH_US})
+    assert after.fourth_is is Presence.PRESENT
+    assert "add fourth to consult" in done
