@@ -87,7 +87,7 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
         taker = where.agent_with(session.caller.channel)
         return [SessionEvent(Kind.DELIVERED, agent=taker)]
     events = [
-        SessionEvent(_GONE[role])
+        SessionEvent(_GONE[role], "target_unreachable" if role == "leg" else "")
         for role, party in _parties(session)
         if party.presence is not Presence.GONE and _lost(session, role, party, where)
     ]
@@ -101,7 +101,13 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
 
 def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
     """How a request to Asterisk ended whose answer nobody heard: its daemon is no more."""
-    return [SessionEvent(kind) for kind in _outcome(session, where)]
+    events = [SessionEvent(kind) for kind in _outcome(session, where)]
+    caller = session.caller.channel
+    if events and events[0].kind is Kind.REDIRECTED and where.elsewhere(caller):
+        # On to an agent already: what was written is older than what happened.
+        if session.state is S.QUEUEING:
+            events.append(SessionEvent(Kind.DELIVERED, agent=where.agent_with(caller)))
+    return events
 
 
 def _parties(session: Session) -> list[tuple[str, Party]]:

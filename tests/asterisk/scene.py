@@ -119,7 +119,7 @@ class Scene:
 
         async def look() -> dict[str, Any] | None:
             body = (await self.api("GET", f"/v1/transfers/{transfer}")).body
-            return body if body["state"] == state else None
+            return body if body.get("state") == state else None
 
         found = await self.ami.until(look, within)
         assert found is not None, (

@@ -90,14 +90,18 @@ async def test_while_the_target_rings(scene: Scene) -> None:
 
 
 async def test_the_target_answers_meanwhile(scene: Scene) -> None:
+    """There is no application to enter then: the target hears the call end, and agent 1 goes on."""
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").ringing()
     await scene.reaches(transfer, "ringing")
     await kill(scene)
-    await scene.phone("1002").answer()
+    await scene.phone("1002").pick_up()
+    await scene.gone("1002")
+    await scene.on_music("caller1")
     await revive(scene)
-    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await scene.ends(transfer, "failed", "target_unreachable")
+    await scene.talking("caller1", "1001")
 
 
 async def test_swapped(scene: Scene) -> None:

@@ -97,6 +97,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.STARTING, {CALLER: WITH_US, AGENT: WITH_US, LEG: GONE}, S.WAITING, None),
         (S.QUEUEING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED, None),
         (S.QUEUEING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.QUEUED, None),
+        (S.QUEUEING, {CALLER: ELSEWHERE, AGENT: GONE, LEG: GONE}, S.COMPLETED, None),
         (S.RECALLING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.FAILED, None),
         (S.RECALLING, {CALLER: HELD, AGENT: GONE, LEG: GONE}, S.RECALLING, ["mark caller live", "redirect caller avp-recall/group", "timer 5"]),
         # In a queue: still there, delivered.

@@ -280,6 +280,12 @@ class Phone:
         await self.command("accept", call.id)
         return await self.established(call)
 
+    async def pick_up(self, within: float = 5.0) -> Call:
+        """Answer an incoming call that need not stay up."""
+        call = await self.ringing(within)
+        await self.command("accept", call.id)
+        return call
+
     async def auto_answer(self, on: bool = True) -> None:
         """Answer incoming calls at once, or no longer."""
         await self.command("answermode", "auto" if on else "manual")
