@@ -103,10 +103,10 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
     """How a request to Asterisk ended whose answer nobody heard: its daemon is no more."""
     events = [SessionEvent(kind) for kind in _outcome(session, where)]
     caller = session.caller.channel
-    if events and events[0].kind is Kind.REDIRECTED and where.elsewhere(caller):
+    queued = bool(events) and session.state is S.QUEUEING
+    if queued and events[0].kind is Kind.REDIRECTED and where.elsewhere(caller):
         # On to an agent already: what was written is older than what happened.
-        if session.state is S.QUEUEING:
-            events.append(SessionEvent(Kind.DELIVERED, agent=where.agent_with(caller)))
+        events.append(SessionEvent(Kind.DELIVERED, agent=where.agent_with(caller)))
     return events
 
 
