@@ -25,6 +25,7 @@ the end of wrap-up. AVP_KEEP=1 keeps an instance's directory (logs, recordings) 
 from .ami import ActionFailed, Bridge, Event, Probe, match, party
 from .backend import Backend, Docker, RootFs, Unavailable
 from .instance import Bed, Secrets, backend_named
+from .inviting import InvitingPhone
 from .moved import MovedPhone
 from .phones import Call, Phone, PhoneError
 from .ports import Ports
@@ -42,6 +43,7 @@ __all__ = [
     "Docker",
     "Event",
     "Group",
+    "InvitingPhone",
     "MovedPhone",
     "Phone",
     "PhoneError",

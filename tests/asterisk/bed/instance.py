@@ -334,13 +334,18 @@ class Bed:
                 continue
             if await self.ami.variable(name, "CHANNEL(pjsip,call-id)") != consult.id:
                 continue
-            ours = await self.ami.variable(name, "CHANNEL(pjsip,local_tag)")
-            theirs = await self.ami.variable(name, "CHANNEL(pjsip,remote_tag)")
-            replaces = quote(f"{consult.id};to-tag={ours};from-tag={theirs}", safe="")
+            replaces = quote(await self.dialog(name), safe="")
             target = f"sip:{consult.number}@127.0.0.1:{self.ports.sip}?Replaces={replaces}"
             await phone.transfer(target, original)
             return
         raise AssertionError(f"{phone.name} has no channel for {consult}")
+
+    async def dialog(self, channel: str) -> str:
+        """A PJSIP channel's dialog, as a Replaces header names it to Asterisk (RFC 3891)."""
+        call = await self.ami.variable(channel, "CHANNEL(pjsip,call-id)")
+        ours = await self.ami.variable(channel, "CHANNEL(pjsip,local_tag)")
+        theirs = await self.ami.variable(channel, "CHANNEL(pjsip,remote_tag)")
+        return f"{call};to-tag={ours};from-tag={theirs}"
 
     async def available(self, *agents: str, within: float = 15.0) -> None:
         """Wait until these agents are idle and their wrap-up is over in all their queues."""
