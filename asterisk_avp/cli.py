@@ -14,6 +14,7 @@ import typer
 
 from asterisk_avp import __version__
 from asterisk_avp.cli_calls import add_call_commands
+from asterisk_avp.cli_check import check
 from asterisk_avp.cli_client import CommandFailed
 from asterisk_avp.cli_numbers import number
 from asterisk_avp.cli_settings import show_settings
@@ -37,6 +38,7 @@ app.add_typer(render_app, name="render")
 add_call_commands(app)
 app.command("number")(number)
 app.command("settings")(show_settings)
+app.command("check")(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

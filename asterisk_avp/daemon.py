@@ -59,6 +59,7 @@ from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_reload import Reloader, credentials
+from asterisk_avp.daemon_version import VersionWatch
 from asterisk_avp.daemon_work import Workers
 from asterisk_avp.settings import Settings
 
@@ -102,6 +103,7 @@ class Daemon:
         self._ari_performer = AriPerformer(self._ari, settings.ari.app, self._music.stopped)
         self._workers = Workers(self._ami_performer, self._ari_performer, self._report)
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
+        self._version = VersionWatch(self._ari.asterisk)
         self._changes = Feed()
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
@@ -161,6 +163,7 @@ class Daemon:
         self._workers.stop()
         self._groups.stop()
         self._phones.stop()
+        self._version.stop()
         if self._resync is not None:
             self._resync.cancel()
         await self._ari.close()
@@ -226,6 +229,7 @@ class Daemon:
 
     def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
         # Which of the two it was, and its state, is asked of the clients.
+        self._version.connection(connected=self._ari.connected)
         self._synced = False
         self._publish_readiness()
         if self._resync is not None:

@@ -228,6 +228,11 @@ class AsteriskInfo:
         """Build, system (with the version), configuration and status."""
         return _object(await self._rest.request("GET", ["asterisk", "info"]))
 
+    async def version(self) -> str:
+        """What Asterisk calls itself, such as ``22.10.1``; empty if it does not say."""
+        system = (await self.info()).get("system")
+        return str(system.get("version", "")) if isinstance(system, dict) else ""
+
     async def ping(self) -> Json:
         return _object(await self._rest.request("GET", ["asterisk", "ping"]))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from bed import Bed
 
+from asterisk_avp.checks.pjsip import NO_REPLACES
 from tests.asterisk.scene import Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -40,6 +41,7 @@ HERE = {
     "asterisk-avp transfer 1001 --supervised --to-agent 1002",
     "asterisk-avp watch",
     "asterisk-avp settings",
+    "asterisk-avp check --config-dir /etc/asterisk",
     'asterisk-avp number "(202) 555-0100" --agent 1001',
     'asterisk-avp number "020 7946 0000" --country GB --json',
     "curl http://127.0.0.1:8766/readyz",
@@ -107,6 +109,27 @@ async def test_settings_and_numbers(bed: Bed) -> None:
     for command in sorted(line for line in HERE if " number " in line):
         code, output = await run(bed, command)
         assert code == 0, output
+
+
+async def test_check(bed: Bed) -> None:
+    """This call centre's own files are as they should be; about the version there is a warning."""
+    (command,) = (line for line in HERE if " check " in line)
+    here = {"/etc/asterisk": f"{bed.directory}/etc"}
+    code, output = await run(bed, command, **here)
+    assert code == 0, output
+    _, output = await run(bed, f"{command} --json", **here)
+    found = [x for x in json.loads(output)["findings"] if x["severity"] != "ok"]
+    assert [(x["severity"], x["id"]) for x in found] == [("warning", "version")], found
+    assert "2021" in found[0]["why"]  # the release without it is not there yet
+
+
+async def test_the_lines_of_the_bed_are_those_of_the_readme(bed: Bed) -> None:
+    """What INVITEs with Replaces meet in tests is what an administrator is told to write."""
+    lines = [line.strip() for line in README.splitlines()]
+    begin = lines.index("[avp-no-replaces]")
+    wanted = lines[begin : lines.index("match_header = Replaces: /./") + 1]
+    assert "\n".join(wanted) == "\n".join(NO_REPLACES)
+    assert "\n".join(wanted) in (bed.directory / "etc" / "pjsip.conf").read_text(encoding="utf-8")
 
 
 async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:

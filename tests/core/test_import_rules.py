@@ -31,6 +31,8 @@ OTHERS = {
     "log": (),
     "audit": ("core", "log"),
     "dialplan_files": (),
+    "asterisk_conf": (),
+    "checks": ("core", "asterisk_conf", "checks"),
     "queues_conf": ("core",),
     "render": ("core", "queues_conf"),
     "settings": ("core", "settings"),

@@ -1,0 +1,291 @@
+"""Read Asterisk's configuration files as Asterisk reads them (main/config.c).
+
+Sections, templates, additions, comments and includes; what the lines mean is for others. Nothing
+here raises for what is in a file: what Asterisk would not take, or what cannot be read, is one of
+the `Fault`s.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_INCLUDE_LEVELS = 10
+"""Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
+_BLANK = "".join(map(chr, range(33)))
+"""What Asterisk strips off: control characters too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file; ``file`` as it was named, ``line`` counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``name = value`` or ``name => value``. One that was inherited has the template's place."""
+
+    name: str
+    value: str
+    place: Place
+
+
+@dataclass(slots=True)
+class Section:
+    """``[name]`` with its lines, inherited ones first. Several sections may have one name."""
+
+    name: str
+    place: Place
+    template: bool = False
+    lines: list[Line] = field(default_factory=list)
+
+    def all(self, name: str) -> list[str]:
+        """The values of that name, in their order. Asterisk does not care for a name's case."""
+        return [line.value for line in self.lines if line.name.lower() == name]
+
+    def last(self, name: str, default: str = "") -> str:
+        """The value that counts, where a name can have one."""
+        values = self.all(name)
+        return values[-1] if values else default
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What could not be read, or what Asterisk itself would not take.
+
+    ``harmless``: Asterisk goes on; it is only that we do not know what is there.
+    """
+
+    where: str
+    what: str
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conf:
+    """A file with all that it includes. ``found``: whether there is such a file."""
+
+    name: str
+    sections: tuple[Section, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    found: bool = True
+
+    def named(self, name: str) -> Iterator[Section]:
+        """The sections of that name that are no templates."""
+        for section in self.sections:
+            if section.name.lower() == name.lower() and not section.template:
+                yield section
+
+
+Load = Callable[[str], Sequence[tuple[str, str | OSError]]]
+"""From a name as in ``#include`` to the files it means: their names, and text or why not."""
+
+
+def read(directory: Path, name: str) -> Conf:
+    """Read ``name`` in Asterisk's configuration directory."""
+    if not (directory / name).exists():
+        return Conf(name, found=False)
+    return parse(name, lambda wanted: _load(directory, wanted))
+
+
+def parse(name: str, load: Load) -> Conf:
+    """As `read`, with files from ``load``."""
+    reader = _Reader(load)
+    reader.file(name, level=1)
+    return Conf(name, tuple(reader.sections), tuple(reader.faults))
+
+
+def _load(directory: Path, wanted: str) -> list[tuple[str, str | OSError]]:
+    # Relative names are relative to the configuration directory, wherever the #include stands.
+    found: list[tuple[str, str | OSError]] = []
+    for file in sorted(glob.glob(str(directory / wanted))):  # noqa: PTH207 - absolute ones as well
+        path = Path(file)
+        if path.is_dir():
+            continue
+        shown = str(path.relative_to(directory)) if path.is_relative_to(directory) else file
+        try:
+            # Asterisk takes any bytes; what is no UTF-8 is in comments and names for people.
+            found.append((shown, path.read_text(encoding="utf-8-sig", errors="replace")))
+        except OSError as error:
+            found.append((shown, error))
+    return found
+
+
+class _Invalid(Exception):
+    """Asterisk does not take this line, nor anything after it in the file."""
+
+
+class _Comments:
+    """Takes comments out of lines; blocks between ``;--`` and ``--;`` go over several lines."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def without(self, line: str) -> str:
+        kept: list[str] = []
+        start = None if self._depth else 0
+        at = 0
+        while (found := line.find(";", at)) >= 0:
+            if found > at and line[found - 1] == "\\":
+                line = line[: found - 1] + line[found:]
+                at = found
+            elif line.startswith("--", found + 1) and not line.startswith("-", found + 3):
+                if start is not None:
+                    kept.append(line[start:found])
+                start = None
+                self._depth += 1
+                at = found + 3
+            elif found >= at + 2 and line[found - 2 : found] == "--":
+                # Below 0 where no block has begun; Asterisk then takes all that follows for one.
+                self._depth -= 1
+                at = found + 1
+                if self._depth == 0:
+                    start = at
+            elif self._depth:
+                at = found + 1
+            else:
+                line = line[:found]
+        if start is not None:
+            kept.append(line[start:])
+        return "".join(kept).strip(_BLANK)
+
+
+class _Reader:
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self.sections: list[Section] = []
+        self.faults: list[Fault] = []
+        self._current: Section | None = None
+        """Where an included file begins: the section that was opened or added to last."""
+
+    def file(self, name: str, level: int) -> bool:
+        """Whether there is such a file."""
+        files = self._load(name)
+        for shown, text in files:
+            if isinstance(text, OSError):
+                self.faults.append(Fault(shown, f"cannot be read: {text.strerror}"))
+                continue
+            self._text(shown, text, level)
+        return bool(files)
+
+    def _text(self, file: str, text: str, level: int) -> None:
+        comments = _Comments()
+        section = self._current
+        for number, raw in enumerate(text.split("\n"), start=1):
+            line = comments.without(raw)
+            place = Place(file, number)
+            try:
+                if line.startswith("["):
+                    section = self._section(line, place)
+                elif line.startswith("#"):
+                    self._directive(line, place, level)
+                elif line:
+                    self._line(section, line, place)
+            except _Invalid as error:
+                self.faults.append(Fault(str(place), f"Asterisk does not take this file: {error}"))
+                return
+
+    def _section(self, line: str, place: Place) -> Section:
+        name, closed, rest = line[1:].partition("]")
+        if not closed:
+            raise _Invalid("a section's name without ]")
+        section = Section(name, place)
+        if rest.startswith("("):
+            options, closed, _ = rest[1:].partition(")")
+            if not closed:
+                raise _Invalid("a section's options without )")
+            for option in options.split(","):
+                section = self._option(section, option)
+        if not any(section is known for known in self.sections):
+            self.sections.append(section)
+        self._current = section
+        return section
+
+    def _option(self, section: Section, option: str) -> Section:
+        """What one word in the parentheses after ``[name]`` makes of the section."""
+        if option == "!":
+            section.template = True
+        elif option.startswith("+"):
+            known = self._find(section.name, option[1:])
+            if known is None:
+                raise _Invalid(f"there is no [{section.name}] to add to")
+            known.lines += section.lines
+            known.template |= section.template
+            return known
+        else:
+            base = next((s for s in self.sections if s.name.lower() == option.lower()), None)
+            if base is None:
+                raise _Invalid(f"there is no [{option}] to inherit from")
+            section.lines += base.lines
+        return section
+
+    def _find(self, name: str, wanted: str) -> Section | None:
+        """The section that ``(+…)`` adds to; it may be chosen, as by ``(+type=endpoint)``."""
+        pairs = [tuple(x.strip() for x in pair.split("=", 1)) for pair in wanted.split("&") if pair]
+        templates = any(pair[0] == "TEMPLATES" for pair in pairs)
+        for section in self.sections:
+            if section.name.lower() != name.lower() or (section.template and not templates):
+                continue
+            if all(_fits(section, pair) for pair in pairs):
+                return section
+        return None
+
+    def _directive(self, line: str, place: Place, level: int) -> None:
+        word, *rest = re.split(r"[\x00-\x20]+", line[1:], maxsplit=1)
+        kind, argument = word.lower(), "".join(rest)
+        for left, right in (('"', '"'), ("<", ">")):
+            if len(argument) > 1 and argument.startswith(left) and argument.endswith(right):
+                argument = argument[1:-1]
+        if kind == "exec":
+            what = f"#exec {argument} is not run: what it writes is not known here"
+            self.faults.append(Fault(str(place), what, harmless=True))
+        if kind not in {"include", "tryinclude"} or not argument:
+            return
+        if level >= _INCLUDE_LEVELS:
+            raise _Invalid(f"#include more than {_INCLUDE_LEVELS} levels deep")
+        if not self.file(argument, level + 1) and kind == "include":
+            raise _Invalid(f"there is no {argument} to include")
+
+    def _line(self, section: Section | None, line: str, place: Place) -> None:
+        if section is None:
+            raise _Invalid("a line before the first section")
+        escaped = line.startswith("\\")
+        line = line[1:] if escaped else line
+        at = line.find("=", 1 if escaped else 0)
+        if at < 0:
+            return
+        name, value = line[:at], line[at + 1 :]
+        adds = name.endswith("+")
+        name = (name[:-1] if adds else name).strip(_BLANK)
+        if not adds:
+            value = value.removeprefix(">")
+        if not name:
+            return
+        before = [i for i, known in enumerate(section.lines) if known.name == name] if adds else []
+        if before:
+            known = section.lines[before[-1]]
+            joined = (known.value + value).strip(_BLANK)
+            section.lines[before[-1]] = Line(name, joined, place)
+        else:
+            section.lines.append(Line(name, value.strip(_BLANK), place))
+
+
+def _fits(section: Section, pair: tuple[str, ...]) -> bool:
+    if len(pair) != 2:  # noqa: PLR2004 - a name and a value
+        return False
+    name, value = pair
+    if name == "TEMPLATES":
+        return section.template or value.lower() != "restrict"
+    try:
+        return any(re.search(name, x.name) and re.search(value, x.value) for x in section.lines)
+    except re.error:
+        return False

@@ -1,0 +1,34 @@
+"""What `asterisk-avp check` looks at: is this Asterisk set up so that the transfer rules hold?
+
+A check is a function from `Facts` to `Finding`s; `CHECKS` lists them in the order in which they are
+shown. Each says that all is well by a finding of severity ``ok``, or finds at least one thing. The
+facts are collected by the command line; no check reads a file or asks a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from asterisk_avp.checks.dialplan import transfer_options
+from asterisk_avp.checks.features import feature_codes
+from asterisk_avp.checks.files import readable_files, valid_settings
+from asterisk_avp.checks.model import Facts, Finding
+from asterisk_avp.checks.pjsip import agents_endpoints, replaces
+from asterisk_avp.checks.version import version
+
+Check = Callable[[Facts], Iterable[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    valid_settings,
+    readable_files,
+    version,
+    agents_endpoints,
+    replaces,
+    transfer_options,
+    feature_codes,
+)
+
+
+def run(facts: Facts) -> list[Finding]:
+    """What all checks find."""
+    return [finding for check in CHECKS for finding in check(facts)]

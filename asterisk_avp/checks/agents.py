@@ -1,0 +1,63 @@
+"""Which endpoints of pjsip.conf are agents' phones?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asterisk_avp.asterisk_conf import Conf, Section
+from asterisk_avp.checks.model import Facts
+from asterisk_avp.core.model import agent_id_of_interface
+
+_CONTEXT = "avp-agents"
+_STATE_INTERFACE = 3
+"""Where it is in a line ``member => interface,penalty,name,state_interface``."""
+
+
+def endpoints(conf: Conf) -> dict[str, Section]:
+    """The endpoints of pjsip.conf by name."""
+    return {
+        section.name: section
+        for section in conf.sections
+        if not section.template and section.last("type").lower() == "endpoint"
+    }
+
+
+def agents(facts: Facts) -> list[str]:
+    """The endpoints of all agents that are known, whether or not pjsip.conf has them.
+
+    Agents are those of the settings, the members of the groups' queues in queues.conf, and the
+    phones that dial in the project's own context.
+    """
+    found = dict.fromkeys(_of_settings(facts))
+    found |= dict.fromkeys(_of_queues(facts))
+    found |= {
+        name: None
+        for name, section in endpoints(facts.file("pjsip.conf")).items()
+        if section.last("context") == _CONTEXT
+    }
+    return list(found)
+
+
+def _of_settings(facts: Facts) -> Iterator[str]:
+    for agent in facts.world.agents.values() if facts.world is not None else ():
+        yield _endpoint(agent.interface or "") or agent.id
+
+
+def _of_queues(facts: Facts) -> Iterator[str]:
+    groups = facts.world.groups.values() if facts.world is not None else ()
+    queues = {group.queue.lower() for group in groups}
+    for section in facts.file("queues.conf").sections:
+        if section.template or section.name.lower() not in queues:
+            continue
+        for value in section.all("member"):
+            words = [word.strip().strip('"') for word in value.split(",")]
+            state = words[_STATE_INTERFACE] if len(words) > _STATE_INTERFACE else ""
+            found = _endpoint(state) or _endpoint(words[0]) or agent_id_of_interface(words[0])
+            if found:
+                yield found
+
+
+def _endpoint(interface: str) -> str:
+    """``PJSIP/1001`` -> ``1001``; nothing for what is no phone by PJSIP."""
+    technology, _, rest = interface.partition("/")
+    return rest.partition("/")[0].rpartition("@")[2] if technology.upper() == "PJSIP" else ""

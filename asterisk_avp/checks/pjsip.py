@@ -1,0 +1,198 @@
+"""Can an agent's phone get round the rules by SIP itself?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from asterisk_avp.asterisk_conf import Conf, Section
+from asterisk_avp.checks.agents import agents, endpoints
+from asterisk_avp.checks.dialplan import letters_of
+from asterisk_avp.checks.model import Facts, Finding, Severity
+from asterisk_avp.core.versions import troubles
+
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+_HANDLING = "PJSIP_TRANSFER_HANDLING()"
+_REPLACES_ID = "invite_replaces"
+_SAMPLE = "a84b4c76e66710@192.0.2.1;to-tag=7743;from-tag=6472"
+"""What a Replaces header holds."""
+_DEFAULT_ORDER = "ip,username,anonymous"
+
+NO_REPLACES = (
+    "[avp-no-replaces]",
+    "type = endpoint",
+    "context = avp-nowhere",
+    "disallow = all",
+    "allow = ulaw",
+    "",
+    "[avp-no-replaces]",
+    "type = identify",
+    "endpoint = avp-no-replaces",
+    "match_header = Replaces: /./",
+)
+"""What refuses an INVITE with Replaces, together with the order of identifiers."""
+
+
+def agents_endpoints(facts: Facts) -> Iterator[Finding]:
+    """Does the Transfer button go by the rules, and does a 302 stay in the dialplan?"""
+    names = agents(facts)
+    known = endpoints(facts.file("pjsip.conf"))
+    too_old = facts.version is not None and any(t.serious for t in troubles(facts.version))
+    clean = 0
+    for name in names:
+        endpoint = known.get(name)
+        if endpoint is None:
+            yield Finding(
+                "agents",
+                Severity.WARNING,
+                f"pjsip.conf has no endpoint [{name}], which is an agent's phone",
+                "It may come from a database or from pjsip_wizard.conf, where it needs the same"
+                " lines as the others; it was not looked at.",
+                "pjsip.conf",
+            )
+            continue
+        found = [*_transfer_button(endpoint, too_old=too_old), *_ways_round(endpoint)]
+        clean += not found
+        yield from found
+    if not names:
+        yield Finding(
+            "agents",
+            Severity.WARNING,
+            "no agent's phone is known",
+            "Agents are known from AVP_AGENTS, from static members of the groups' queues and by"
+            " the context avp-agents of their endpoints.",
+            "pjsip.conf",
+        )
+    elif clean:
+        what = f"the Transfer button of {clean} agents' phones keeps to the rules"
+        yield Finding("transfer_button", Severity.OK, what)
+
+
+def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
+    if endpoint.last("allow_transfer", "yes").lower() not in _TRUE:
+        return
+    handling = _variables(endpoint).get(_HANDLING, "")
+    if handling == "ari-only" and not too_old:
+        return
+    line = "allow_transfer = no" if too_old else f"set_var = {_HANDLING}=ari-only"
+    what = "which this version of Asterisk cannot hand to the daemon" if too_old else "unguarded"
+    yield Finding(
+        "transfer_button",
+        Severity.ERROR,
+        f"the Transfer button of [{endpoint.name}] is on, {what}",
+        "Asterisk does what the phone asks for: a transfer to anybody, past every rule.",
+        "pjsip.conf",
+        _addition(endpoint, line),
+    )
+
+
+def _ways_round(endpoint: Section) -> Iterator[Finding]:
+    if endpoint.last("redirect_method").lower() == "uri_pjsip":
+        yield Finding(
+            "redirect_method",
+            Severity.ERROR,
+            f"redirect_method of [{endpoint.name}] is uri_pjsip",
+            "A phone that answers a call with 302 sends it to any address; PJSIP follows by itself,"
+            " and no dialplan sees it.",
+            "pjsip.conf",
+            _addition(endpoint, "redirect_method = user"),
+        )
+    variables = _variables(endpoint)
+    features = variables.get("BRIDGE_FEATURES", "") + variables.get("__BRIDGE_FEATURES", "")
+    if letters_of(features, {}).found & {"t", "T"}:
+        yield Finding(
+            "dtmf_transfer",
+            Severity.ERROR,
+            f"[{endpoint.name}] has BRIDGE_FEATURES with t or T",
+            "It lets a party of the call transfer it by keys of the phone, past every rule.",
+            "pjsip.conf",
+            _addition(endpoint, "set_var = BRIDGE_FEATURES="),
+        )
+
+
+def _variables(endpoint: Section) -> dict[str, str]:
+    """Of two lines for one variable the last counts (pjsip_configuration.c, set_var_handler)."""
+    pairs = [value.partition("=") for value in endpoint.all("set_var")]
+    return {name: value for name, _, value in pairs}
+
+
+def _addition(endpoint: Section, line: str) -> tuple[str, ...]:
+    # Other sections, an aor's or an auth's, may have the endpoint's name.
+    return (f"[{endpoint.name}](+type=endpoint)", line)
+
+
+# --- INVITE with Replaces ----------------------------------------------------------------------
+
+
+def replaces(facts: Facts) -> Iterator[Finding]:
+    """Is whoever sends one taken for an endpoint that has nowhere to go?"""
+    conf = facts.file("pjsip.conf")
+    if not conf.found:
+        return  # said by another check
+    why = (
+        "An INVITE with Replaces puts its sender in the place of a party of any call. Asterisk asks"
+        " neither the dialplan nor allow_transfer or PJSIP_TRANSFER_HANDLING about it."
+    )
+    clean = True
+    order = [word.strip() for word in _order(conf).split(",")]
+    if order[0] != "header":
+        clean = False
+        others = ",".join(word for word in order if word != "header")
+        lines = _order_lines(conf, f"endpoint_identifier_order = header,{others}")
+        what = f"endpoint_identifier_order is {','.join(order)}, not header first"
+        yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
+    known = endpoints(conf)
+    taken_for = [known.get(section.last("endpoint")) for section in _identifies(conf)]
+    if not any(taken_for):
+        clean = False
+        what = "no identify section catches an INVITE with Replaces"
+        yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", NO_REPLACES)
+    for endpoint in filter(None, taken_for):
+        context = endpoint.last("context", "default")
+        if _has_extensions(facts.file("extensions.conf"), context):
+            clean = False
+            what = f"the context {context} of [{endpoint.name}] has extensions"
+            lines = _addition(endpoint, "context = avp-nowhere")
+            yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
+    if clean:
+        yield Finding(_REPLACES_ID, Severity.OK, "INVITE with Replaces is refused")
+
+
+def _globals(conf: Conf) -> list[Section]:
+    return [s for s in conf.sections if not s.template and s.last("type").lower() == "global"]
+
+
+def _order(conf: Conf) -> str:
+    for section in _globals(conf):
+        return section.last("endpoint_identifier_order", _DEFAULT_ORDER)
+    return _DEFAULT_ORDER
+
+
+def _order_lines(conf: Conf, line: str) -> tuple[str, ...]:
+    for section in _globals(conf):
+        return (f"[{section.name}](+type=global)", line)
+    return ("[global]", "type = global", line)
+
+
+def _identifies(conf: Conf) -> Iterator[Section]:
+    """Those that every Replaces header matches."""
+    for section in conf.sections:
+        if section.template or section.last("type").lower() != "identify":
+            continue
+        name, _, value = section.last("match_header").partition(":")
+        if name.strip().lower() == "replaces" and _matches(value.strip()):
+            yield section
+
+
+def _matches(value: str) -> bool:
+    if not (len(value) > 1 and value.startswith("/") and value.endswith("/")):
+        return False
+    try:
+        return re.search(value[1:-1], _SAMPLE) is not None
+    except re.error:
+        return False
+
+
+def _has_extensions(conf: Conf, context: str) -> bool:
+    wanted = {"exten", "include", "switch", "lswitch", "eswitch"}
+    return any(line.name.lower() in wanted for s in conf.named(context) for line in s.lines)

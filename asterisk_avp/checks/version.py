@@ -1,0 +1,34 @@
+"""Is this Asterisk's version one that phones' Transfer button is safe with?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asterisk_avp.checks.model import Facts, Finding, Severity
+from asterisk_avp.core.versions import troubles
+
+_ID = "version"
+
+
+def version(facts: Facts) -> Iterator[Finding]:
+    if facts.version is None:
+        yield Finding(
+            _ID,
+            Severity.ERROR,
+            f"Asterisk's version is not known: {facts.unreachable}",
+            "The daemon needs the same connection, and some versions crash on a transfer.",
+        )
+        return
+    found = troubles(facts.version)
+    for trouble in found:
+        issue = "" if trouble.issue is None else f" (Asterisk's issue {trouble.issue})"
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"Asterisk {facts.version}: {trouble.problem.value.replace('_', ' ')}",
+            f"{trouble.what} {trouble.remedy}{issue}",
+            mend=("allow_transfer = no",) if trouble.serious else (),
+            where="pjsip.conf" if trouble.serious else "",
+        )
+    if not found:
+        yield Finding(_ID, Severity.OK, f"Asterisk {facts.version}")

@@ -1,0 +1,278 @@
+"""Asterisk's configuration files: its own rules of syntax, and that no text is too much for us."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from asterisk_avp.asterisk_conf import Conf, parse, read
+
+
+def conf(text: str, **files: str) -> Conf:
+    """Read ``text``, which may include ``files``; ``_`` in their names is a dot."""
+    texts = {name.replace("_", "."): textwrap.dedent(more) for name, more in files.items()}
+    texts["main.conf"] = textwrap.dedent(text)
+    return parse("main.conf", lambda name: [(name, texts[name])] if name in texts else [])
+
+
+def pairs(read: Conf, section: str) -> list[tuple[str, str]]:
+    return [(line.name, line.value) for found in read.named(section) for line in found.lines]
+
+
+def faults(read: Conf) -> list[str]:
+    return [f"{fault.where}: {fault.what}" for fault in read.faults]
+
+
+def test_lines() -> None:
+    found = conf(
+        """\
+        [a]
+        one = 1
+        two=>2
+          three   =>   3 = 3
+        exten => 1,1,Set(X=y)
+        empty =
+        nothing here
+        """
+    )
+    assert pairs(found, "a") == [
+        ("one", "1"),
+        ("two", "2"),
+        ("three", "3 = 3"),
+        ("exten", "1,1,Set(X=y)"),
+        ("empty", ""),
+    ]
+    assert faults(found) == []
+    assert [str(line.place) for line in found.sections[0].lines][-1] == "main.conf:6"
+
+
+def test_names_have_no_case_and_the_last_value_counts() -> None:
+    (section,) = conf("[Agent]\nAllow=a\nallow=b\n").named("AGENT")
+    assert section.all("allow") == ["a", "b"]
+    assert section.last("allow") == "b"
+    assert section.last("deny", "c") == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a=1 ; comment", [("a", "1")]),
+        (";a=1", []),
+        (r"a=1\;2 ; 3", [("a", "1;2")]),
+        ("a=1\n;--\nb=2\n--;\nc=3", [("a", "1"), ("c", "3")]),
+        ("a=1;-- hidden --;2", [("a", "12")]),
+        (";-- a=1 ; still hidden\n--;b=2", [("b", "2")]),
+        (";--\n;-- within\n--;\na=1\n--;\nb=2", [("b", "2")]),  # they nest
+        (";--- a line, no block\na=1", [("a", "1")]),
+        ("a=1\n;--\nb=2", [("a", "1")]),  # never closed
+        ("a=1 --;\nb=2", [("a", "1 --;")]),  # never opened: Asterisk takes what follows for one
+        (r"\[a]=1", [("[a]", "1")]),
+        (r"\#a=1", [("#a", "1")]),
+        ("a=1\na+=,2\nb+=3", [("a", "1,2"), ("b", "3")]),
+        ("\ta\t=\t1\t\r", [("a", "1")]),
+        ("=1", []),
+    ],
+)
+def test_comments_and_escapes(text: str, found: list[tuple[str, str]]) -> None:
+    assert pairs(conf(f"[s]\n{text}\n"), "s") == found
+
+
+def test_templates() -> None:
+    found = conf(
+        """\
+        [base](!)
+        type = endpoint
+        context = one
+        [more](!,base)
+        context = two
+        [1001](more)
+        set_var = A=1
+        [1002](base,more)
+        [1002](1001)
+        type = auth
+        """
+    )
+    one, two, three = (section for section in found.sections if not section.template)
+    assert (one.last("type"), one.last("context")) == ("endpoint", "two")
+    assert two.all("context") == ["one", "one", "two"]
+    assert (three.name, three.last("type"), three.last("set_var")) == ("1002", "auth", "A=1")
+    assert list(found.named("base")) == []
+    # Inherited lines are where they are written.
+    assert [line.place.line for line in one.lines] == [2, 3, 5, 7]
+
+
+def test_additions() -> None:
+    found = conf(
+        """\
+        [1001]
+        type = endpoint
+        [1001]
+        type = auth
+        [1001](+type=auth)
+        password = x
+        [1001](+)
+        context = one
+        [t](!)
+        a = 1
+        [t](+TEMPLATES=include)
+        b = 2
+        [1002](t)
+        """
+    )
+    endpoint, auth = found.named("1001")
+    assert (endpoint.last("context"), auth.last("password")) == ("one", "x")
+    assert pairs(found, "1002") == [("a", "1"), ("b", "2")]
+    # What is inherited has been copied: an addition to the template comes too late.
+    later = conf("[t](!)\na=1\n[x](t)\n[t](+TEMPLATES=include)\nb=2\n")
+    assert pairs(later, "x") == [("a", "1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[a\nb=1", "main.conf:1: Asterisk does not take this file: a section's name without ]"),
+        ("[a](b\n", "main.conf:1: Asterisk does not take this file: a section's options without )"),
+        (
+            "[a](b)",
+            "main.conf:1: Asterisk does not take this file: there is no [b] to inherit from",
+        ),
+        ("[a](+)", "main.conf:1: Asterisk does not take this file: there is no [a] to add to"),
+        (
+            "[a](!)\n[a](+)",
+            "main.conf:2: Asterisk does not take this file: there is no [a] to add to",
+        ),
+        (
+            "[a]\nb=(\n[a](+b=()",
+            "main.conf:3: Asterisk does not take this file: there is no [a] to",
+        ),
+        ("a=1", "main.conf:1: Asterisk does not take this file: a line before the first section"),
+        ("#include x", "main.conf:1: Asterisk does not take this file: there is no x to include"),
+        ("#include main.conf", "main.conf:1: Asterisk does not take this file: #include more than"),
+        ("#exec /bin/x", "main.conf:1: #exec /bin/x is not run: what it writes is not known here"),
+    ],
+)
+def test_what_asterisk_does_not_take(text: str, fault: str) -> None:
+    found = faults(conf(text))
+    assert len(found) >= 1
+    assert found[0].startswith(fault)
+
+
+def test_what_asterisk_passes_over() -> None:
+    found = conf("#tryinclude x\n#unknown y\n#include\n[a](\t)\n")
+    assert [fault for fault in faults(found) if "inherit" not in fault] == []
+
+
+def test_includes() -> None:
+    found = conf(
+        """\
+        [a]
+        one = 1
+        #include "b.conf"
+        two = 2
+        #TRYINCLUDE <none.conf>
+        #tryinclude c.conf
+        """,
+        b_conf="within = a\n[b]\nthree = 3\n",
+        c_conf="four = 4\n",
+    )
+    # An included file begins in the section before it; the including one goes on where it was.
+    assert pairs(found, "a") == [("one", "1"), ("within", "a"), ("two", "2")]
+    # The section that was opened last is now b.
+    assert pairs(found, "b") == [("three", "3"), ("four", "4")]
+    assert {str(line.place) for line in found.sections[1].lines} == {"b.conf:3", "c.conf:1"}
+    assert faults(found) == []
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "1.conf").write_text("[one]\na=1\n#include two.conf\n")
+    (tmp_path / "parts" / "2.conf").write_bytes(b"[\xfcml]\nb=2\n")
+    (tmp_path / "two.conf").write_text("b=3\n")
+    (tmp_path / "main.conf").write_text("\ufeff[a]\n#include parts/*.conf\n", encoding="utf-8")
+    (tmp_path / "abs.conf").write_text(f"#include {tmp_path}/parts/1.conf\n")
+    (tmp_path / "dir.conf").write_text("#include parts\n")
+    found = read(tmp_path, "main.conf")
+    assert [section.name for section in found.sections] == ["a", "one", "\ufffdml"]
+    assert pairs(found, "one") == [("a", "1"), ("b", "3")]
+    assert {str(line.place) for line in found.sections[1].lines} == {"parts/1.conf:2", "two.conf:1"}
+    assert pairs(read(tmp_path, "abs.conf"), "one") == [("a", "1"), ("b", "3")]
+    assert len(read(tmp_path, "dir.conf").faults) == 1
+    missing = read(tmp_path, "none.conf")
+    assert (missing.found, missing.sections, missing.faults) == (False, (), ())
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "main.conf").write_text("[a]\n")
+    (tmp_path / "main.conf").chmod(0)
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    if os.geteuid() == 0:  # who may read everything
+        monkeypatch.setattr(Path, "read_text", refuse)
+    found = read(tmp_path, "main.conf")
+    assert faults(found) == ["main.conf: cannot be read: Permission denied"]
+
+
+# Text that has something of a configuration file about it.
+BITS = st.one_of(
+    st.sampled_from('[]()!+ab=;-\\\n\t "<>*&\0\x85'),
+    st.sampled_from(("=>", ";--", "--;", "#include ", "#tryinclude ", "#exec ", "main.conf", "(+")),
+)
+TEXTS = st.one_of(st.text(), st.lists(BITS, max_size=60).map("".join))
+
+
+@given(TEXTS)
+@example("[a](!,+,a,+a=b)\n")
+@example("#include \0\n")
+def test_no_text_is_too_much(text: str) -> None:
+    found = conf(text)
+    for section in found.sections:
+        for line in section.lines:
+            assert line.name
+            assert 0 < line.place.line <= text.count("\n") + 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("etc")
+
+
+@settings(deadline=None)  # a disk may be slow
+@given(text=TEXTS)
+@example(text="#include \0\n")
+@example(text="#include [\n")
+@example(text="#include *\n")
+@example(text="#include " + "x" * 5000 + "\n")
+def test_no_file_is_too_much(folder: Path, text: str) -> None:
+    (folder / "main.conf").write_text(text, encoding="utf-8", errors="replace")
+    read(folder, "main.conf")
+
+
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1, max_size=3),
+        st.lists(
+            st.tuples(st.text("xyz", min_size=1), st.text("uvw=> ,()", max_size=9)), max_size=4
+        ),
+        max_size=4,
+    ),
+    st.sampled_from(["=", " = ", "=>", " => "]),
+)
+def test_what_is_written_is_read(sections: dict[str, list[tuple[str, str]]], equals: str) -> None:
+    text = "".join(
+        f"[{name}]  ; {name}\n" + "".join(f"{key}{equals}{value}\n" for key, value in lines)
+        for name, lines in sections.items()
+    )
+    found = conf(text)
+    for name, lines in sections.items():
+        wanted = []
+        for key, value in lines:
+            kept = value.removeprefix(">") if equals == "=" else value
+            wanted.append((key, kept.strip()))
+        assert pairs(found, name) == wanted

@@ -1,0 +1,495 @@
+"""`asterisk-avp check`: each thing that it claims to find, present and absent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_run import Avp, Result
+from servers.ari_server import Answer, AriServer
+
+GOOD_VERSION = "22.11.0"
+
+EXTENSIONS = """
+[general]
+static = yes
+[globals]
+SAFE = ir
+OUT = ,60,i
+[callers]
+exten => 800,1,Queue(sales,${SAFE})
+ same => n,Queue(sales)
+exten => 801,1,Set(HOW=i${IF($["${X}" = "t"]?c:r)})
+ same => n,Queue(sales,${HOW}b(avp-member^s^1(tT)),,,30)
+[out]
+exten => _X.,1,Dial(PJSIP/${EXTEN}@trunk,60,iL(1000:200)U(transfer^T))
+ same => n,Dial(PJSIP/to-Tom@trunk&PJSIP/t,30)
+ same => n,NoOp(a queue (t) or a dial)
+"""
+FEATURES = """
+[general]
+pickupexten = *8
+[featuremap]
+blindxfer => #1
+atxfer => *2
+[applicationmap]
+record => *9,self,MixMonitor
+avp_transfer => *7,self,UserEvent,"AVPFeature"
+[mygroup]
+record =>
+"""
+PJSIP = """
+[global]
+type = global
+endpoint_identifier_order = header,ip,username
+[agent](!)
+type = endpoint
+context = avp-agents
+set_var = PJSIP_TRANSFER_HANDLING()=ari-only
+[1001](agent)
+[1001]
+type = auth
+[1002](agent)
+redirect_method = uri_core
+[trunk]
+type = endpoint
+context = callers
+[nothing]
+type = endpoint
+context = avp-nowhere
+[replaces]
+type = identify
+endpoint = nothing
+match_header = Replaces: /./
+"""
+QUEUES = """
+[general]
+[sales]
+member => PJSIP/1001,0,Alice
+member => Local/1002@agents/n,0,Bob,PJSIP/1002
+[other]
+member => PJSIP/9999
+"""
+
+
+class Office:
+    """An administrator's files and an Asterisk that says which version it is."""
+
+    def __init__(self, avp: Avp, place: Path, server: AriServer) -> None:
+        self.avp, self.place, self.server = avp, place, server
+        self.etc = place / "etc"
+        self.etc.mkdir()
+        texts = {"extensions": EXTENSIONS, "features": FEATURES, "pjsip": PJSIP, "queues": QUEUES}
+        for name, text in texts.items():
+            self.write(name, text)
+        self.version(GOOD_VERSION)
+        self.settings = (
+            f"AVP_ARI__URL={server.url}\nAVP_ARI__USERNAME=avp\nAVP_ARI__PASSWORD=s3cret\n"
+            "AVP_AMI__USERNAME=avp\nAVP_AMI__SECRET=hush\nAVP_API__TOKENS=hush\n"
+            "AVP_GROUPS__SALES__QUEUE=sales\n"
+        )
+        self.set()
+
+    def write(self, name: str, text: str) -> None:
+        (self.etc / f"{name}.conf").write_text(text)
+
+    def change(self, name: str, old: str, new: str) -> None:
+        text = (self.etc / f"{name}.conf").read_text()
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def add(self, name: str, text: str) -> None:
+        with (self.etc / f"{name}.conf").open("a") as file:
+            file.write(text)
+
+    def set(self, more: str = "") -> None:
+        (self.place / ".env").write_text(self.settings + more)
+
+    def version(self, version: str) -> None:
+        self.server.answers["GET", "/asterisk/info"] = Answer(200, {"system": {"version": version}})
+
+    def run(self, *arguments: str) -> Result:
+        return self.avp("check", "--config-dir", str(self.etc), *arguments)
+
+    def findings(self) -> list[dict[str, Any]]:
+        """What is not ok."""
+        result = self.run("--json")
+        answer = json.loads(result.out)
+        assert result.code == (1 if answer["errors"] else 0)
+        assert answer["ok"] == (not answer["errors"])
+        found: list[dict[str, Any]] = [x for x in answer["findings"] if x["severity"] != "ok"]
+        assert len(found) == answer["errors"] + answer["warnings"]
+        assert all(x["why"] for x in found)
+        return found
+
+    def short(self) -> list[tuple[str, str, str]]:
+        return [(x["severity"], x["id"], x["where"]) for x in self.findings()]
+
+    def one(self) -> dict[str, Any]:
+        (found,) = self.findings()
+        return found
+
+
+@pytest.fixture
+def server() -> Iterator[AriServer]:
+    """In a thread of its own: the command runs an event loop itself."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = AriServer()
+    asyncio.run_coroutine_threadsafe(server.listen(), loop).result(10)
+    yield server
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def office(
+    server: AriServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Office:
+    return Office(Avp(capsys, monkeypatch, tmp_path), tmp_path, server)
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def test_all_is_well(office: Office) -> None:
+    result = office.run("--json")
+    answer = json.loads(result.out)
+    assert (result.code, result.err) == (0, "")
+    assert {finding["severity"] for finding in answer["findings"]} == {"ok"}
+    assert [finding["id"] for finding in answer["findings"]] == [
+        *("settings", "files", "version", "transfer_button", "invite_replaces"),
+        *("dtmf_transfer", "feature_code"),
+    ]
+    assert (answer["ok"], answer["errors"], answer["warnings"]) == (True, 0, 0)
+
+
+def test_for_people(office: Office) -> None:
+    office.change("pjsip", "ari-only\n", "core\n")
+    office.change("extensions", "Queue(sales)", "Queue(sales,t)")
+    result = office.run()
+    assert (result.code, result.err) == (1, "")
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["RESULT", "CHECK", "WHERE", "WHAT"]
+    assert [line.split()[0] for line in lines[1:4]] == ["error"] * 3
+    assert [line.split()[0] for line in lines[4:9]] == ["ok"] * 5
+    assert "      [1002](+type=endpoint)" in lines
+    assert "      set_var = PJSIP_TRANSFER_HANDLING()=ari-only" in lines
+    assert "      same => n,Queue(sales,)" in lines
+    assert lines[-1] == "3 errors, 0 warnings"
+    assert "hush" not in result.out
+
+
+def test_wrong_usage(office: Office) -> None:
+    for wrong in ("none", "etc/pjsip.conf"):
+        assert office.avp("check", "--config-dir", wrong).code == 2
+    assert office.run("--what").code == 2
+
+
+def test_settings(office: Office) -> None:
+    office.set("AVP_GROUPS__SALES__ACW_SECONDS=soon\n")
+    found = office.findings()
+    assert [(x["severity"], x["id"]) for x in found] == [
+        ("error", "settings"),
+        ("error", "version"),
+    ]
+    assert "AVP_GROUPS__SALES__ACW_SECONDS" in found[0]["what"]
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_files_that_are_not_there(office: Office) -> None:
+    for name in ("extensions", "features", "pjsip", "queues"):
+        (office.etc / f"{name}.conf").unlink()
+    office.set("AVP_AGENTS__1001__NAME=Alice\n")
+    assert office.short() == [
+        ("warning", "files", "extensions.conf"),
+        ("warning", "files", "pjsip.conf"),
+        ("warning", "files", "queues.conf"),
+        ("warning", "agents", "pjsip.conf"),
+    ]
+
+
+def test_what_cannot_be_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.add("extensions", "#include more.conf\n")
+    office.add("queues", "#exec /usr/bin/queues\n")
+    assert office.short() == [
+        ("error", "files", "extensions.conf:16"),
+        ("warning", "files", "queues.conf:8"),
+    ]
+    (office.etc / "more.conf").write_text("")
+    reading = Path.read_text
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> str:
+        if path.name == "more.conf":
+            raise PermissionError(13, "Permission denied")
+        return reading(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    found = office.findings()[0]
+    assert (found["severity"], found["where"]) == ("error", "more.conf")
+    assert found["what"] == "cannot be read: Permission denied"
+
+
+# --- version --------------------------------------------------------------------------------------
+
+
+def test_a_version_that_crashes(office: Office) -> None:
+    office.version("22.10.1+dfsg+~cs6.17.60671434-1")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("warning", "version")
+    assert "22.10.1" in found["what"]
+    assert "2021" in found["why"]
+    office.version("GIT-22-5a2b3c4d5e")
+    assert office.one()["severity"] == "warning"
+
+
+@pytest.mark.parametrize("version", ["22.2.0", "22.6.0"])
+def test_a_version_that_has_no_way_to_guard_the_button(office: Office, version: str) -> None:
+    office.version(version)
+    found = office.findings()
+    assert found[0]["mend"] == ["allow_transfer = no"]
+    errors = [x for x in found if x["severity"] == "error"]
+    assert [x["id"] for x in errors] == ["transfer_button"] * 2
+    assert errors[0]["mend"] == ["[1001](+type=endpoint)", "allow_transfer = no"]
+    office.change("pjsip", "[agent](!)\n", "[agent](!)\nallow_transfer = no\n")
+    assert {x["severity"] for x in office.findings()} == {"warning"}
+
+
+def test_no_answer(office: Office) -> None:
+    office.set("AVP_ARI__PASSWORD=wrong\n")
+    refused = office.one()
+    assert (refused["severity"], refused["id"]) == ("error", "version")
+    assert "ari.conf" in refused["what"]
+    office.set("AVP_ARI__URL=http://127.0.0.1:9/ari\n")
+    assert office.one()["id"] == "version"
+    assert "wrong" not in str(refused)
+
+
+# --- agents' phones -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "guarded"),
+    [
+        ("set_var = PJSIP_TRANSFER_HANDLING()=ari-only", True),
+        ("set_var => PJSIP_TRANSFER_HANDLING()=ari-only", True),
+        ("SET_VAR = PJSIP_TRANSFER_HANDLING()=ari-only", True),
+        ("set_var = X=1\nset_var = PJSIP_TRANSFER_HANDLING()=ari-only", True),
+        ("allow_transfer = no", True),
+        ("allow_transfer = false\nset_var = PJSIP_TRANSFER_HANDLING()=core", True),
+        ("", False),
+        ("; set_var = PJSIP_TRANSFER_HANDLING()=ari-only", False),
+        ("set_var = PJSIP_TRANSFER_HANDLING()=core", False),
+        ("set_var = PJSIP_TRANSFER_HANDLING()=ARI-only", False),
+        ("set_var = PJSIP_TRANSFER_HANDLING=ari-only", False),
+        (
+            "set_var = PJSIP_TRANSFER_HANDLING()=ari-only\nset_var = PJSIP_TRANSFER_HANDLING()=",
+            False,
+        ),
+        ("allow_transfer = no\nallow_transfer = yes", False),
+    ],
+)
+def test_the_transfer_button(office: Office, line: str, guarded: bool) -> None:
+    office.change("pjsip", "set_var = PJSIP_TRANSFER_HANDLING()=ari-only", "")
+    office.change("pjsip", "[1001](agent)\n", f"[1001](agent)\n{line}\n")
+    office.change("pjsip", "redirect_method = uri_core", "allow_transfer = no")
+    if guarded:
+        assert office.findings() == []
+        return
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "transfer_button")
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+def test_whose_phones_they_are(office: Office) -> None:
+    """Agents by the settings, by the queues, by their context; nobody else's phone matters."""
+    office.change("pjsip", "set_var = PJSIP_TRANSFER_HANDLING()=ari-only", "")
+    office.change("pjsip", "context = avp-agents", "context = mine")
+    office.add("pjsip", "[desk](agent)\n[far](agent)\ncontext = avp-agents\n")
+    office.set("AVP_AGENTS__1003__INTERFACE=PJSIP/desk\n")
+    assert [x["what"].split("[")[1].split("]")[0] for x in office.findings()] == [
+        *("desk", "1001", "1002", "far"),
+    ]
+    office.change("queues", "[sales]", "[SALES]")
+    assert len(office.findings()) == 4
+    office.change("queues", "[SALES]", "[elsewhere]")
+    assert len(office.findings()) == 2
+
+
+def test_agents_that_are_not_known(office: Office) -> None:
+    office.change("queues", "[sales]", "[elsewhere]")
+    office.change("pjsip", "context = avp-agents", "context = mine")
+    assert office.one()["id"] == "agents"
+    office.set("AVP_AGENTS__7__NAME=Seven\n")
+    assert "[7]" in office.one()["what"]
+
+
+def test_redirect_method(office: Office) -> None:
+    office.change("pjsip", "redirect_method = uri_core", "redirect_method = uri_pjsip")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "redirect_method")
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+def test_bridge_features_of_an_endpoint(office: Office) -> None:
+    office.change("pjsip", "[1001](agent)\n", "[1001](agent)\nset_var = BRIDGE_FEATURES=HT\n")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "dtmf_transfer")
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+# --- INVITE with Replaces ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("match_header = Replaces: /./", "match_header = X-Replaces: /./"),
+        ("match_header = Replaces: /./", "match_header = Replaces: x"),
+        ("match_header = Replaces: /./", "match_header = Replaces: /^$/"),
+        ("match_header = Replaces: /./", "match_header = Replaces: /(/"),
+        ("type = identify", "type = acl"),
+        ("endpoint = nothing", "endpoint = none"),
+        ("endpoint_identifier_order = header,ip,username", ""),
+        ("header,ip", "ip,header"),
+        ("[global]\ntype = global", "[global](!)\ntype = global"),
+        ("context = avp-nowhere", "context = callers"),
+        ("context = avp-nowhere", ""),  # then it is "default"
+    ],
+)
+def test_replaces(office: Office, old: str, new: str) -> None:
+    office.add("extensions", "[default]\ninclude => out\n")
+    assert office.findings() == []
+    office.change("pjsip", old, new)
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "invite_replaces")
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+@pytest.mark.parametrize("header", ["Replaces: /.+/", "replaces:/to-tag/", "REPLACES : /^.*$/"])
+def test_other_ways_to_write_it(office: Office, header: str) -> None:
+    office.change("pjsip", "Replaces: /./", header)
+    assert office.findings() == []
+
+
+# --- transfer by keys -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "mend"),
+    [
+        ("1,1,Queue(sales,t)", "1,1,Queue(sales,)"),
+        ("1,1,Queue(sales,Tic,,,30)", "1,1,Queue(sales,ic,,,30)"),
+        ("1,1,queue(sales,rtm(T))", "1,1,queue(sales,rm(T))"),
+        ("1,1,Dial(PJSIP/1&PJSIP/2,30,tTg)", "1,1,Dial(PJSIP/1&PJSIP/2,30,g)"),
+        ("1,1,Dial(PJSIP/${A:-3},,b(x^s^1(a,b))t)", "1,1,Dial(PJSIP/${A:-3},,b(x^s^1(a,b)))"),
+        ("1,1,Dial(PJSIP/1,30,${SAFE}t)", "1,1,Dial(PJSIP/1,30,${SAFE})"),
+        (
+            '1,1,ExecIf($["${X}" = ""]?Dial(PJSIP/1,30,T))',
+            '1,1,ExecIf($["${X}" = ""]?Dial(PJSIP/1,30,))',
+        ),
+        ("1,1,RetryDial(a,1,2,PJSIP/1,30,t)", "1,1,RetryDial(a,1,2,PJSIP/1,30,)"),
+        ("1,1,Dial(PJSIP/1,30,t", "1,1,Dial(PJSIP/1,30,"),
+        ("1,1,Dial(PJSIP/1,30,${TRANSFERS})", None),
+        ("1,1,Queue(sales,${AGAIN})", None),
+        ("1,1,Queue(sales,${IF($[1]?r:t)})", None),
+        ("1,1,Set(BRIDGE_FEATURES=T)", "1,1,Set(BRIDGE_FEATURES=)"),
+        ("1,1,Set(__BRIDGE_FEATURES=Ht)", "1,1,Set(__BRIDGE_FEATURES=H)"),
+    ],
+)
+def test_options_that_let_keys_transfer(office: Office, line: str, mend: str | None) -> None:
+    office.change("extensions", "SAFE = ir", "SAFE = ir\nTRANSFERS = tr\nAGAIN = ${TRANSFERS}")
+    assert office.findings() == []
+    office.add("extensions", f"[more]\nexten => {line}\n")
+    found = office.one()
+    place = "extensions.conf:19"
+    assert (found["severity"], found["id"], found["where"]) == ("error", "dtmf_transfer", place)
+    if mend is None:
+        assert "without t and T" in found["mend"][0]
+    else:
+        assert found["mend"] == [f"exten => {mend}"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1,1,Queue(t,r,T,t)",
+        "1,1,Dial(PJSIP/t,30,ig,t)",
+        "1,1,Dial(PJSIP/1,30,G(T^t^1))",
+        "1,1,Dial(PJSIP/1,30,r) ; t",
+        "1,1,DialX(PJSIP/1,30,t)",
+        "1,1,QueueLog(a,b,t,T,t)",
+        "1,1,Set(X=${QUEUE_MEMBER(t,t)})",
+        "1,1,Dial(PJSIP/1,30,${LOOP})",
+        "1,1,Set(BRIDGE_FEATURES=h)",
+    ],
+)
+def test_options_that_do_not(office: Office, line: str) -> None:
+    office.change("extensions", "SAFE = ir", "SAFE = ir\nLOOP = ${LOOP}")
+    office.add("extensions", f"[more]\nexten => {line}\n")
+    assert office.findings() == []
+
+
+def test_options_that_are_not_known(office: Office) -> None:
+    office.add("extensions", "[more]\nexten => 1,1,Queue(sales,i${WHO}${DB(a/b)})\n")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("warning", "dtmf_transfer")
+    assert "${DB(a/b)}, ${WHO}" in found["what"]
+
+
+def test_what_is_included_and_what_is_a_template(office: Office) -> None:
+    office.add("extensions", "[t](!)\nexten => 1,1,Queue(sales,t)\n#include more.conf\n")
+    (office.etc / "more.conf").write_text("[m]\nexten => 1,1,NoOp()\n same => n,Queue(sales,t)\n")
+    assert office.one()["where"] == "more.conf:3"
+
+
+# --- codes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("featuremap", "parkcall => *7"),
+        ("featuremap", "parkcall => *72"),
+        ("featuremap", "disconnect => *"),
+        ("applicationmap", "x => *7,peer,Playback,tt-monkeys"),
+        ("applicationmap", "x => *77,self,NoOp"),
+        ("mygroup", "record => *7"),
+    ],
+)
+def test_codes_that_clash(office: Office, section: str, line: str) -> None:
+    office.change("features", f"[{section}]", f"[{section}]\n{line}")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "feature_code")
+    assert "*7" in found["what"]
+
+
+def test_hanging_up_by_a_star(office: Office) -> None:
+    """Asterisk's default for it, where the dialplan switches it on."""
+    office.add("extensions", "[more]\nexten => 1,1,Dial(PJSIP/1,30,H)\n")
+    assert office.one()["id"] == "feature_code"
+    office.change("features", "[featuremap]", "[featuremap]\ndisconnect => *0")
+    assert office.findings() == []
+
+
+@pytest.mark.parametrize("line", ["parkcall => #72", "x => 7", "x => #7*7"])
+def test_codes_that_do_not_clash(office: Office, line: str) -> None:
+    office.change("features", "[featuremap]", f"[featuremap]\n{line}")
+    assert office.findings() == []

@@ -1,0 +1,68 @@
+"""What the daemon logs about Asterisk's version, asked of a server over a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+from servers.ari_server import Answer, AriServer
+from structlog.testing import capture_logs
+
+from asterisk_avp.ari.client import AriClient
+from asterisk_avp.daemon_version import VersionWatch
+
+
+def info(version: object) -> Answer:
+    return Answer(200, {"system": {"version": version}})
+
+
+async def told(*answers: Answer) -> list[tuple[str, str]]:
+    """Event and problem of each record, for as many connections as there are answers."""
+    async with AriServer() as server:
+        client = AriClient(server.url, server.username, server.password, "asterisk_avp")
+        watch = VersionWatch(client.asterisk)
+        with capture_logs() as records:
+            for answer in answers:
+                server.answers["GET", "/asterisk/info"] = answer
+                watch.connection(connected=True)
+                asking = watch._asking
+                watch.connection(connected=True)  # AMI's news, say
+                assert watch._asking is asking
+                assert asking is not None
+                await asking
+                watch.connection(connected=False)
+        await client.close()
+        assert len(server.asked) == len(answers)
+    return [(record["event"], record.get("problem", "")) for record in records]
+
+
+async def test_the_troubles_of_each_connection_are_told() -> None:
+    assert await told(info("22.10.1+dfsg+~cs6.17.60671434-1"), info("22.2.0"), info("22.11.0")) == [
+        ("asterisk_version", ""),
+        ("asterisk_version_trouble", "refer_sub_crash"),
+        ("asterisk_version", ""),
+        ("asterisk_version_trouble", "no_ari_only"),
+        ("asterisk_version", ""),
+    ]
+
+
+async def test_a_version_that_is_not_known() -> None:
+    unknown = ("asterisk_version_trouble", "unknown_version")
+    assert await told(info("GIT-22-5a2b3c4d5e")) == [("asterisk_version", ""), unknown]
+    assert await told(Answer(200, {})) == [("asterisk_version", ""), unknown]
+    assert await told(Answer(500)) == [("asterisk_version_unknown", "")]
+
+
+async def test_the_end_of_a_connection_ends_the_question() -> None:
+    async with AriServer() as server:
+        server.answers["GET", "/asterisk/info"] = Answer(200, {}, hold=asyncio.Event())
+        client = AriClient(server.url, server.username, server.password, "asterisk_avp")
+        watch = VersionWatch(client.asterisk)
+        with capture_logs() as records:
+            watch.connection(connected=True)
+            asking = watch._asking
+            assert asking is not None
+            watch.connection(connected=False)
+            await asyncio.wait([asking])
+        assert asking.cancelled()
+        assert records == []
+        await client.close()

@@ -1,0 +1,107 @@
+"""Which releases of Asterisk have which trouble with phones' Transfer button."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asterisk_avp.core.versions import Problem, Version, parse, troubles
+
+NO_ARI_ONLY = (Problem.NO_ARI_ONLY,)
+FIRST = (Problem.BLIND_REFER_CRASH, Problem.BYE_DEFERRED, Problem.REFER_SUB_CRASH)
+HANGING = (Problem.BYE_DEFERRED, Problem.REFER_SUB_CRASH)
+FATAL = (Problem.REFER_SUB_CRASH,)
+UNKNOWN = (Problem.UNKNOWN_VERSION,)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("22.10.1", Version(22, 10, 1)),
+        ("22.10.1+dfsg+~cs6.17.60671434-1", Version(22, 10, 1)),
+        ("20.6.0~dfsg+~cs6.13.40431414-2build5", Version(20, 6, 0)),
+        ("1:22.10.1", None),
+        ("22.11.0-rc1", Version(22, 11, 0)),
+        ("23.0.0-pre1", Version(23, 0, 0)),
+        (" 22.3.0\n", Version(22, 3, 0)),
+        ("22.3", Version(22, 3, 0)),
+        ("certified-20.7-cert3", Version(20, 7, 0)),
+        ("certified/18.9-cert4", Version(18, 9, 0)),
+        ("certified-22.8-cert1-rc2", Version(22, 8, 0)),
+        ("GIT-22-5a2b3c4d5e", None),
+        ("GIT-master-5a2b3c4d5eM", None),
+        ("SVN-branch-11-r400000", None),
+        ("UNKNOWN__and_probably_unsupported", None),
+        ("22", None),
+        ("22.10.1.5", None),
+        ("", None),
+    ],
+)
+def test_parse(text: str, version: Version | None) -> None:
+    assert parse(text) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("16.30.1", NO_ARI_ONLY),
+        ("certified/18.9-cert9", NO_ARI_ONLY),
+        ("certified-20.7-cert3", NO_ARI_ONLY),
+        ("20.12.0", NO_ARI_ONLY),
+        ("20.13.0", FIRST),
+        ("20.16.0", FIRST),
+        ("20.17.0", HANGING),
+        ("20.18.0", FATAL),
+        ("20.20.1", FATAL),
+        ("20.21.0", ()),
+        ("21.7.0", NO_ARI_ONLY),
+        ("21.8.0", FIRST),
+        ("21.11.0", FIRST),
+        ("21.12.3", HANGING),  # the last of its branch
+        ("22.0.0", NO_ARI_ONLY),
+        ("22.2.0", NO_ARI_ONLY),
+        ("22.3.0", FIRST),
+        ("22.6.0", FIRST),
+        ("22.7.0", HANGING),
+        ("22.8.0", FATAL),
+        ("22.10.1+dfsg+~cs6.17.60671434-1", FATAL),
+        ("22.11.0-rc1", ()),
+        ("22.11.2", ()),
+        ("23.0.0", FIRST),
+        ("23.1.0", HANGING),
+        ("23.2.0", FATAL),
+        ("23.4.1", FATAL),
+        ("23.5.0", ()),
+        ("24.0.0", ()),
+        ("GIT-22-5a2b3c4d5e", UNKNOWN),
+    ],
+)
+def test_troubles(text: str, problems: tuple[Problem, ...]) -> None:
+    assert tuple(trouble.problem for trouble in troubles(text)) == problems
+
+
+def test_what_is_said_of_them() -> None:
+    said = {t.problem: t for v in ("22.2.0", "22.3.0", "GIT-22-1") for t in troubles(v)}
+    assert set(said) == set(Problem)
+    assert {t.issue for t in said.values()} == {None, 1467, 2021}
+    serious = {problem for problem, trouble in said.items() if trouble.serious}
+    assert serious == {Problem.NO_ARI_ONLY, Problem.BLIND_REFER_CRASH}
+    for trouble in said.values():
+        assert trouble.what.endswith(".")
+        assert trouble.remedy.endswith(".")
+        assert ("allow_transfer=no" in trouble.remedy) or not trouble.serious
+
+
+@given(st.text())
+def test_any_text_is_a_version_or_none(text: str) -> None:
+    parse(text)
+    troubles(text)
+
+
+@given(st.integers(20, 23), st.integers(0, 40), st.integers(0, 9))
+def test_a_later_release_of_a_branch_has_no_new_trouble(major: int, minor: int, patch: int) -> None:
+    now = {t.problem for t in troubles(f"{major}.{minor}.{patch}")}
+    later = {t.problem for t in troubles(f"{major}.{minor + 1}.0")}
+    if Problem.NO_ARI_ONLY not in now:
+        assert later <= now
