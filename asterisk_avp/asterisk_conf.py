@@ -100,7 +100,7 @@ def read(directory: Path, name: str) -> Conf:
 def parse(name: str, load: Load) -> Conf:
     """As `read`, with files from ``load``."""
     reader = _Reader(load)
-    reader.file(name, level=1)
+    reader.file(name)
     return Conf(name, tuple(reader.sections), tuple(reader.faults))
 
 
@@ -166,18 +166,26 @@ class _Reader:
         self.faults: list[Fault] = []
         self._current: Section | None = None
         """Where an included file begins: the section that was opened or added to last."""
+        self._open: list[str] = []
+        """The files that are being read, each included by the one before it."""
 
-    def file(self, name: str, level: int) -> bool:
+    def file(self, name: str) -> bool:
         """Whether there is such a file."""
         files = self._load(name)
         for shown, text in files:
             if isinstance(text, OSError):
                 self.faults.append(Fault(shown, f"cannot be read: {text.strerror}"))
                 continue
-            self._text(shown, text, level)
+            if shown in self._open:
+                # Asterisk goes round until it is ten levels deep, which says nothing new.
+                self.faults.append(Fault(shown, "includes itself"))
+                continue
+            self._open.append(shown)
+            self._text(shown, text)
+            self._open.pop()
         return bool(files)
 
-    def _text(self, file: str, text: str, level: int) -> None:
+    def _text(self, file: str, text: str) -> None:
         comments = _Comments()
         section = self._current
         for number, raw in enumerate(text.split("\n"), start=1):
@@ -187,7 +195,7 @@ class _Reader:
                 if line.startswith("["):
                     section = self._section(line, place)
                 elif line.startswith("#"):
-                    self._directive(line, place, level)
+                    self._directive(line, place)
                 elif line:
                     self._line(section, line, place)
             except _Invalid as error:
@@ -239,7 +247,7 @@ class _Reader:
                 return section
         return None
 
-    def _directive(self, line: str, place: Place, level: int) -> None:
+    def _directive(self, line: str, place: Place) -> None:
         word, *rest = re.split(r"[\x00-\x20]+", line[1:], maxsplit=1)
         kind, argument = word.lower(), "".join(rest)
         for left, right in (('"', '"'), ("<", ">")):
@@ -250,9 +258,9 @@ class _Reader:
             self.faults.append(Fault(str(place), what, harmless=True))
         if kind not in {"include", "tryinclude"} or not argument:
             return
-        if level >= _INCLUDE_LEVELS:
+        if len(self._open) > _INCLUDE_LEVELS:
             raise _Invalid(f"#include more than {_INCLUDE_LEVELS} levels deep")
-        if not self.file(argument, level + 1) and kind == "include":
+        if not self.file(argument) and kind == "include":
             raise _Invalid(f"there is no {argument} to include")
 
     def _line(self, section: Section | None, line: str, place: Place) -> None:
@@ -270,13 +278,13 @@ class _Reader:
             value = value.removeprefix(">")
         if not name:
             return
-        before = [i for i, known in enumerate(section.lines) if known.name == name] if adds else []
-        if before:
-            known = section.lines[before[-1]]
-            joined = (known.value + value).strip(_BLANK)
-            section.lines[before[-1]] = Line(name, joined, place)
-        else:
+        last = next((x for x in reversed(section.lines) if x.name == name), None) if adds else None
+        if last is None:
             section.lines.append(Line(name, value.strip(_BLANK), place))
+            return
+        # Of several lines that are like the last one Asterisk changes the first.
+        like = [(known.name, known.value) for known in section.lines].index((name, last.value))
+        section.lines[like] = Line(name, (last.value + value).strip(_BLANK), place)
 
 
 def _fits(section: Section, pair: tuple[str, ...]) -> bool:

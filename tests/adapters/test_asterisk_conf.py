@@ -74,6 +74,7 @@ def test_names_have_no_case_and_the_last_value_counts() -> None:
         (r"\[a]=1", [("[a]", "1")]),
         (r"\#a=1", [("#a", "1")]),
         ("a=1\na+=,2\nb+=3", [("a", "1,2"), ("b", "3")]),
+        ("a=1\na=2\na=1\na+=3", [("a", "13"), ("a", "2"), ("a", "1")]),
         ("\ta\t=\t1\t\r", [("a", "1")]),
         ("=1", []),
     ],
@@ -152,7 +153,7 @@ def test_additions() -> None:
         ),
         ("a=1", "main.conf:1: Asterisk does not take this file: a line before the first section"),
         ("#include x", "main.conf:1: Asterisk does not take this file: there is no x to include"),
-        ("#include main.conf", "main.conf:1: Asterisk does not take this file: #include more than"),
+        ("#include main.conf", "main.conf: includes itself"),
         ("#exec /bin/x", "main.conf:1: #exec /bin/x is not run: what it writes is not known here"),
     ],
 )
@@ -186,6 +187,17 @@ def test_includes() -> None:
     assert pairs(found, "b") == [("three", "3"), ("four", "4")]
     assert {str(line.place) for line in found.sections[1].lines} == {"b.conf:3", "c.conf:1"}
     assert faults(found) == []
+
+
+def test_includes_go_ten_levels_deep() -> None:
+    files = {f"x{i}": f"[x{i}]\n#include x{i + 1}\n" for i in range(1, 12)}
+    found = conf("#include x1\n", **files)
+    assert [section.name for section in found.sections] == [f"x{i}" for i in range(1, 11)]
+    (fault,) = faults(found)
+    assert fault.startswith("x10:2: ")
+    # However often a file names itself and others, it is read once for each way to it.
+    files = {f"x{i}": "".join(f"#include x{j}\n" for j in range(4)) for i in range(4)}
+    assert {fault.what for fault in conf("#include x0\n", **files).faults} == {"includes itself"}
 
 
 def test_files(tmp_path: Path) -> None:
