@@ -92,8 +92,11 @@ Load = Callable[[str], Sequence[tuple[str, str | OSError]]]
 
 def read(directory: Path, name: str) -> Conf:
     """Read ``name`` in Asterisk's configuration directory."""
-    if not (directory / name).exists():
-        return Conf(name, found=False)
+    try:
+        if not (directory / name).exists():
+            return Conf(name, found=False)
+    except OSError as error:  # the directory may not be entered
+        return Conf(name, faults=(_unreadable(name, error),))
     return parse(name, lambda wanted: _load(directory, wanted))
 
 
@@ -102,6 +105,10 @@ def parse(name: str, load: Load) -> Conf:
     reader = _Reader(load)
     reader.file(name)
     return Conf(name, tuple(reader.sections), tuple(reader.faults))
+
+
+def _unreadable(name: str, error: OSError) -> Fault:
+    return Fault(name, f"cannot be read: {error.strerror}")
 
 
 def _load(directory: Path, wanted: str) -> list[tuple[str, str | OSError]]:
@@ -174,7 +181,7 @@ class _Reader:
         files = self._load(name)
         for shown, text in files:
             if isinstance(text, OSError):
-                self.faults.append(Fault(shown, f"cannot be read: {text.strerror}"))
+                self.faults.append(_unreadable(shown, text))
                 continue
             if shown in self._open:
                 # Asterisk goes round until it is ten levels deep, which says nothing new.

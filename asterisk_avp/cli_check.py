@@ -44,7 +44,7 @@ def check(
         print_json(counted | {"findings": [asdict(finding) for finding in findings]})
     else:
         _show(findings)
-        typer.echo(f"{errors} errors, {warnings} warnings")
+        typer.echo(f"errors: {errors}, warnings: {warnings}")
     if errors:
         raise typer.Exit(1)
 
@@ -99,7 +99,8 @@ def _show(findings: Sequence[Finding]) -> None:
         typer.echo(f"{finding.id}: {finding.what}")
         typer.echo(f"  {finding.why}")
         if finding.mend:
-            typer.echo(f"  In {finding.where}:")
+            how = "In place of" if ":" in finding.where else "At the end of"
+            typer.echo(f"  {how} {finding.where}:")
             for line in finding.mend:
                 typer.echo(f"      {line}".rstrip())
         typer.echo("")

@@ -19,15 +19,16 @@ _OURS = "AVPFeature"
 """What our own entry of [applicationmap] holds: the event that it raises."""
 _DEFAULTS = {"blindxfer": "#", "disconnect": "*"}
 """Codes that are there without a line for them (features_config.c)."""
-_SWITCHED_ON_BY = {
-    "blindxfer": "tT",
-    "atxfer": "tT",
-    "disconnect": "hH",
-    "parkcall": "kK",
-    "automon": "wW",
-    "automixmon": "xX",
-}
+_SWITCHED_ON_BY = {"blindxfer": "tT", "disconnect": "hH"}
 """Options of Dial() and Queue()."""
+_OTHERS = {
+    "blindxfer": "#1",
+    "disconnect": "*0",
+    "atxfer": "*2",
+    "parkcall": "#72",
+    "automixmon": "*3",
+}
+"""What Asterisk's own sample of features.conf proposes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class _Code:
     name: str
     keys: str
     where: str
+    section: tuple[str, ...] = ()
+    """The line before it, where it is none of the file's lines yet."""
 
 
 def feature_codes(facts: Facts) -> Iterator[Finding]:
@@ -44,7 +47,7 @@ def feature_codes(facts: Facts) -> Iterator[Finding]:
         yield Finding(_ID, Severity.OK, "there is no transfer code")
         return
     for code in (*_codes(facts.file("features.conf")), *_defaults(facts)):
-        if not (code.keys.startswith(ours) or ours.startswith(code.keys)):
+        if not _clash(code.keys, ours):
             continue
         clean = False
         yield Finding(
@@ -54,10 +57,21 @@ def feature_codes(facts: Facts) -> Iterator[Finding]:
             "Asterisk runs the shorter code before the longer one is complete; of two equal ones it"
             " runs only one.",
             code.where,
-            (f"; {code.name} => another code, which neither begins with {ours} nor is its begin",),
+            (*code.section, _other(code.name, ours)),
         )
     if clean:
         yield Finding(_ID, Severity.OK, f"no other code clashes with {ours}")
+
+
+def _clash(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _other(name: str, ours: str) -> str:
+    keys = _OTHERS.get(name)
+    if keys is None or _clash(keys, ours):
+        return f"; {name} with another code, one that neither begins {ours} nor begins with it"
+    return f"{name} => {keys}"
 
 
 def _codes(conf: Conf) -> Iterator[_Code]:
@@ -75,11 +89,12 @@ def _defaults(facts: Facts) -> Iterator[_Code]:
     """Those without a line, where the dialplan switches them on."""
     features, dialplan = facts.file("features.conf"), facts.file("extensions.conf")
     written = {line.name for section in features.named("featuremap") for line in section.lines}
+    section = "[featuremap](+)" if any(features.named("featuremap")) else "[featuremap]"
     values = assignments(dialplan)
     for name, keys in _DEFAULTS.items():
         if name in written:
             continue
         for call in calls(dialplan):
             if letters_of(call.options, values).found & set(_SWITCHED_ON_BY[name]):
-                yield _Code(f"{name} (by default)", keys, str(call.line.place))
+                yield _Code(name, keys, "features.conf", (section,))
                 break

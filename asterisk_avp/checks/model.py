@@ -28,9 +28,10 @@ class Severity(StrEnum):
 class Finding:
     """One thing that was found.
 
-    ``id`` names the kind of finding and never changes. ``what`` is the case, ``why`` it matters and
-    ``mend`` are the lines that mend it, as they stand in ``where`` afterwards or, if nothing of the
-    kind is there, to be added to the end of that file.
+    ``id`` names the kind of finding and never changes; ``what`` is the case and ``why`` it matters.
+    ``where`` is a file, or a line of one (`extensions.conf:16`). ``mend`` are the lines that mend
+    it, to be written in place of that line, or at the end of the file. Where only the administrator
+    can know them, they are a comment that says what to write.
     """
 
     id: str

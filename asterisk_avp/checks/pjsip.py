@@ -75,11 +75,11 @@ def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
     if handling == "ari-only" and not too_old:
         return
     line = "allow_transfer = no" if too_old else f"set_var = {_HANDLING}=ari-only"
-    what = "which this version of Asterisk cannot hand to the daemon" if too_old else "unguarded"
+    which = "and this version of Asterisk cannot guard it" if too_old else "and nothing guards it"
     yield Finding(
         "transfer_button",
         Severity.ERROR,
-        f"the Transfer button of [{endpoint.name}] is on, {what}",
+        f"the Transfer button of [{endpoint.name}] is on, {which}",
         "Asterisk does what the phone asks for: a transfer to anybody, past every rule.",
         "pjsip.conf",
         _addition(endpoint, line),

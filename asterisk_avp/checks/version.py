@@ -27,8 +27,6 @@ def version(facts: Facts) -> Iterator[Finding]:
             Severity.WARNING,
             f"Asterisk {facts.version}: {trouble.problem.value.replace('_', ' ')}",
             f"{trouble.what} {trouble.remedy}{issue}",
-            mend=("allow_transfer = no",) if trouble.serious else (),
-            where="pjsip.conf" if trouble.serious else "",
         )
     if not found:
         yield Finding(_ID, Severity.OK, f"Asterisk {facts.version}")

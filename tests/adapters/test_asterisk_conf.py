@@ -229,7 +229,12 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(Path, "read_text", refuse)
     found = read(tmp_path, "main.conf")
     assert faults(found) == ["main.conf: cannot be read: Permission denied"]
+    monkeypatch.setattr(Path, "exists", refuse)  # what a directory without x does
+    assert faults(read(tmp_path, "main.conf")) == ["main.conf: cannot be read: Permission denied"]
 
+
+# A disk may be slow, and a machine busy.
+WITHOUT_HURRY = settings(deadline=None)
 
 # Text that has something of a configuration file about it.
 BITS = st.one_of(
@@ -239,6 +244,7 @@ BITS = st.one_of(
 TEXTS = st.one_of(st.text(), st.lists(BITS, max_size=60).map("".join))
 
 
+@WITHOUT_HURRY
 @given(TEXTS)
 @example("[a](!,+,a,+a=b)\n")
 @example("#include \0\n")
@@ -255,7 +261,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("etc")
 
 
-@settings(deadline=None)  # a disk may be slow
+@WITHOUT_HURRY
 @given(text=TEXTS)
 @example(text="#include \0\n")
 @example(text="#include [\n")
@@ -266,6 +272,7 @@ def test_no_file_is_too_much(folder: Path, text: str) -> None:
     read(folder, "main.conf")
 
 
+@WITHOUT_HURRY
 @given(
     st.dictionaries(
         st.text("abc", min_size=1, max_size=3),

@@ -187,7 +187,9 @@ def test_for_people(office: Office) -> None:
     assert "      [1002](+type=endpoint)" in lines
     assert "      set_var = PJSIP_TRANSFER_HANDLING()=ari-only" in lines
     assert "      same => n,Queue(sales,)" in lines
-    assert lines[-1] == "3 errors, 0 warnings"
+    assert "  In place of extensions.conf:9:" in lines
+    assert "  At the end of pjsip.conf:" in lines
+    assert lines[-1] == "errors: 3, warnings: 0"
     assert "hush" not in result.out
 
 
@@ -260,7 +262,7 @@ def test_a_version_that_crashes(office: Office) -> None:
 def test_a_version_that_has_no_way_to_guard_the_button(office: Office, version: str) -> None:
     office.version(version)
     found = office.findings()
-    assert found[0]["mend"] == ["allow_transfer = no"]
+    assert "allow_transfer=no" in found[0]["why"]
     errors = [x for x in found if x["severity"] == "error"]
     assert [x["id"] for x in errors] == ["transfer_button"] * 2
     assert errors[0]["mend"] == ["[1001](+type=endpoint)", "allow_transfer = no"]
@@ -425,6 +427,8 @@ def test_options_that_let_keys_transfer(office: Office, line: str, mend: str | N
         assert "without t and T" in found["mend"][0]
     else:
         assert found["mend"] == [f"exten => {mend}"]
+        office.change("extensions", f"exten => {line}\n", f"exten => {mend}\n")
+        assert office.findings() == []
 
 
 @pytest.mark.parametrize(
@@ -479,14 +483,20 @@ def test_codes_that_clash(office: Office, section: str, line: str) -> None:
     found = office.one()
     assert (found["severity"], found["id"]) == ("error", "feature_code")
     assert "*7" in found["what"]
+    assert found["where"].startswith("features.conf:")
+    office.change("features", line, found["mend"][0])
+    assert office.findings() == []
 
 
 def test_hanging_up_by_a_star(office: Office) -> None:
     """Asterisk's default for it, where the dialplan switches it on."""
     office.add("extensions", "[more]\nexten => 1,1,Dial(PJSIP/1,30,H)\n")
-    assert office.one()["id"] == "feature_code"
-    office.change("features", "[featuremap]", "[featuremap]\ndisconnect => *0")
-    assert office.findings() == []
+    for text in (FEATURES, "[general]\n"):
+        office.write("features", text)
+        found = office.one()
+        assert (found["id"], found["where"]) == ("feature_code", "features.conf")
+        office.add("features", "\n".join(["", *found["mend"], ""]))
+        assert office.findings() == []
 
 
 @pytest.mark.parametrize("line", ["parkcall => #72", "x => 7", "x => #7*7"])

@@ -121,6 +121,8 @@ async def test_check(bed: Bed) -> None:
     found = [x for x in json.loads(output)["findings"] if x["severity"] != "ok"]
     assert [(x["severity"], x["id"]) for x in found] == [("warning", "version")], found
     assert "2021" in found[0]["why"]  # the release without it is not there yet
+    log = (bed.directory / "log" / "daemon.log").read_text(encoding="utf-8")
+    assert "asterisk_version_trouble" in log
 
 
 async def test_the_lines_of_the_bed_are_those_of_the_readme(bed: Bed) -> None:
