@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,13 @@ from _pytest.runner import runtestprotocol
 from bed import Bed, World, backend_named
 from bed.procs import exited
 
+from tests.asterisk.evidence import Evidence
 from tests.asterisk.scene import Scene
+
+# Call centres with a test on them, for `pytest_runtest_makereport`; and reports that were written
+# where a failure was seen first.
+_open: list[open_scene] = []
+_reports: list[str] = []
 
 # Lines of the daemon's log that mean a fault of ours, whatever the test was about.
 _DAEMON_FAULTS = re.compile(
@@ -79,6 +85,20 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test's report shows its call centre; a fixture never hears that a test failed."""
+    report = yield
+    if report.failed:
+        _reports.extend(opened.failed() for opened in _open)
+    for text in _reports:
+        report.sections.append(("the call centre", text))
+    _reports.clear()
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     again = {
@@ -118,46 +138,54 @@ class open_scene:  # noqa: N801 - a context manager, used like a function
 
     def __init__(self, bed: Bed) -> None:
         self._bed = bed
-        self._logs = (
-            Path(bed.directory, "log", "daemon.log"),
-            Path(bed.directory, "log", "messages.log"),
-        )
+        self._failed = False
 
     async def __aenter__(self) -> Scene:
-        self._marks = [log.stat().st_size if log.exists() else 0 for log in self._logs]
-        scene = Scene(self._bed)
-        await scene.everybody_free()
-        scene.begin()
-        self._scene = scene
-        return scene
+        self._evidence = Evidence(self._bed)
+        self._scene = Scene(self._bed)
+        try:
+            await self._scene.everybody_free()
+        except BaseException:
+            _reports.append(await self._evidence.report())
+            raise
+        self._scene.begin()
+        _open.append(self)
+        return self._scene
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         global _phone_died  # noqa: PLW0603
+        _open.remove(self)
         phones = self._bed.phones.values()
         _phone_died = any(p.process and exited(p.process) is not None for p in phones)
-        if kind is not None:
-            print(self._tail())
+        if self._failed:
             await self._bed.idle()
             return
+        try:
+            if kind is None:
+                await self._ended_well()
+        except BaseException:
+            kind = AssertionError
+            raise
+        finally:
+            if kind is not None:
+                _reports.append(await self._evidence.report())
+
+    async def _ended_well(self) -> None:
         await self._scene.over()
-        daemon, asterisk = (self._since(i) for i in range(2))
+        daemon = self._evidence.since("daemon.log")
         faults = {match.group() for match in _DAEMON_FAULTS.finditer(daemon)}
-        assert not faults - self._scene.expected, daemon
-        faults = [
+        assert not faults - self._scene.expected
+        lines = [
             line
-            for line in asterisk.splitlines()
+            for line in self._evidence.since("messages.log").splitlines()
             if _ASTERISK_FAULTS.search(line) and not _ASTERISK_EXPECTED.search(line)
         ]
-        assert not faults, "\n".join(faults)
+        assert not lines, "\n".join(lines)
 
-    def _since(self, index: int) -> str:
-        log = self._logs[index]
-        if not log.exists():
-            return ""
-        return log.read_bytes()[self._marks[index] :].decode(errors="replace")
+    def failed(self) -> str:
+        """The test has failed, and its call centre is still as it was then: what there is to see.
 
-    def _tail(self) -> str:
-        rows = "\n".join(map(str, self._bed.queue_log.rows(self._scene.books_mark)))
-        return (
-            f"--- daemon\n{self._since(0)}\n--- asterisk\n{self._since(1)}\n--- queue_log\n{rows}"
-        )
+        The questions of `_ended_well` are for tests that pass.
+        """
+        self._failed = True
+        return self._evidence.now()
