@@ -40,7 +40,12 @@ class _Asked:
 
 
 class Audit:
-    def __init__(self, *, numbers: bool) -> None:
+    """``count`` is told the mode, decision and reason of every decision."""
+
+    def __init__(
+        self, *, numbers: bool, count: Callable[[str, str, str], None] | None = None
+    ) -> None:
+        self._count = count
         self.numbers = numbers
         """Whether numbers are logged in full."""
         self._states: dict[str, State] = {}
@@ -127,6 +132,8 @@ class Audit:
         setting: str,
         transfer: str | None = None,
     ) -> None:
+        if self._count is not None:
+            self._count(asked.mode, decision, reason)
         log.info(
             "decision",
             agent=asked.agent or None,

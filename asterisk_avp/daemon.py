@@ -61,6 +61,7 @@ from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_version import VersionWatch
 from asterisk_avp.daemon_work import Workers
+from asterisk_avp.metrics import Metrics
 from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -101,14 +102,17 @@ class Daemon:
         self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
         self._music = Music()
         self._ari_performer = AriPerformer(self._ari, settings.ari.app, self._music.stopped)
-        self._workers = Workers(self._ami_performer, self._ari_performer, self._report)
+        self._metrics = Metrics(self._hub, self.readiness)
+        self._workers = Workers(
+            self._ami_performer, self._ari_performer, self._report, self._metrics.performed
+        )
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._version = VersionWatch(self._ari.asterisk)
         self._changes = Feed()
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
-        self._audit = Audit(numbers=settings.log.numbers)
+        self._audit = Audit(numbers=settings.log.numbers, count=self._metrics.decision)
         self._phones = Phones(
             self._desk,
             self._audit,
@@ -145,13 +149,16 @@ class Daemon:
         )
         await agi.start()
         server = await serve(
-            create_app(self, self._auth), self._settings.api.host, self._settings.api.port
+            create_app(self, self._auth, metrics=self._metrics.text),
+            self._settings.api.host,
+            self._settings.api.port,
         )
         log.info("api_listening", url=server.url)
+        counted, told = self._metrics.connection, self._on_connection
         async with asyncio.TaskGroup() as group:
             running = [
-                group.create_task(self._ami.run(self._on_ami, self._on_connection), name="ami"),
-                group.create_task(self._ari.run(self._on_ari, self._on_connection), name="ari"),
+                group.create_task(self._ami.run(self._on_ami, counted("ami", told)), name="ami"),
+                group.create_task(self._ari.run(self._on_ari, counted("ari", told)), name="ari"),
                 group.create_task(self._housekeeping(), name="housekeeping"),
             ]
             await stop.wait()
@@ -197,6 +204,7 @@ class Daemon:
 
     def _on_ami(self, event: Mapping[str, str]) -> None:
         fact = from_ami.translate(event, time.time())
+        self._metrics.ami_event(handled=fact is not None)
         if fact is None:
             return
         if self._buffer is not None:
@@ -299,7 +307,9 @@ class Daemon:
             self._schedule_acw()
             self._groups.look_at(outcome.agents)
         for session_id in dict.fromkeys(outcome.transfers):
-            self._audit.transfer(self._hub.register.records[session_id].session)
+            session = self._hub.register.records[session_id].session
+            self._audit.transfer(session)
+            self._metrics.transfer(session)
         self._publish(outcome)
 
     def _report(self, session_id: str, event: SessionEvent) -> None:

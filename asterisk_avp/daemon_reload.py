@@ -87,6 +87,7 @@ def credentials(settings: Settings) -> dict[str, Any]:
             for agent_id, agent in settings.agents.items()
             if agent.pin is not None
         },
+        "metrics_token": settings.api.metrics_token.get_secret_value(),
         "token_lifetime_seconds": settings.api.token_lifetime_seconds,
     }
 

@@ -29,17 +29,22 @@ class _AriPerformer(Protocol):
 
 
 class Workers:
-    """``report`` is told the outcomes of a session's effects and the expiry of its timer."""
+    """``report`` is told the outcomes of a session's effects and the expiry of its timer.
+
+    ``performed`` is told of every effect that has been performed.
+    """
 
     def __init__(
         self,
         ami: _AmiPerformer,
         ari: _AriPerformer,
         report: Callable[[str, SessionEvent], None],
+        performed: Callable[[str | None, Effect], None] = lambda _session, _effect: None,
     ) -> None:
         self._ami = ami
         self._ari = ari
         self._report = report
+        self._performed = performed
         self._queues: dict[str | None, asyncio.Queue[Effect]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -90,6 +95,7 @@ class Workers:
                         await self._ami.perform(effect, report)
                     elif isinstance(effect, AriEffect):
                         await self._ari.perform(effect, report)
+                    self._performed(session_id, effect)
                 except Exception:
                     # One effect that breaks in an unforeseen way must not stop those after it,
                     # which may be what brings the caller back.

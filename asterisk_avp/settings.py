@@ -97,6 +97,8 @@ class ApiSettings(_Section):
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_API_PORT
     tokens: Annotated[tuple[SecretStr, ...], CommaList] = ()
+    metrics_token: SecretStr = SecretStr("")
+    """For `/metrics`. Without one, everybody on this machine may read it and nobody else."""
     token_lifetime_seconds: Seconds = 12 * 3600.0
     """How long the token of an agent's log-in is good for."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Settings")
 
 # `url` is among them, since a person may have written credentials into it.
-_SECRET_FIELDS = frozenset({"password", "secret", "pin", "tokens", "url"})
+_SECRET_FIELDS = frozenset({"password", "secret", "pin", "tokens", "metrics_token", "url"})
 _LONGEST_VALUE_SHOWN = 60
 
 

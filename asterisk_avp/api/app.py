@@ -7,6 +7,7 @@ only for themselves. Whether a transfer is allowed is decided behind the `Switch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Request
@@ -27,6 +28,7 @@ from asterisk_avp.api.http import (
     error,
     json_response,
 )
+from asterisk_avp.api.metrics import add_metrics_route
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.visibility import concerns
 
@@ -57,9 +59,13 @@ WhoAsks = Annotated[Caller, Depends(caller_of)]
 
 
 def create_app(
-    switchboard: Switchboard, auth: Authenticator, *, max_body_bytes: int = MAX_BODY_BYTES
+    switchboard: Switchboard,
+    auth: Authenticator,
+    *,
+    metrics: Callable[[], bytes] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> FastAPI:
-    """The ASGI application over ``switchboard``."""
+    """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`."""
     app = FastAPI(
         title="asterisk_avp",
         summary="Session transfer for the agents of an Asterisk call centre",
@@ -75,6 +81,8 @@ def create_app(
     _add_party_routes(app, switchboard)
     _add_number_routes(app, switchboard)
     add_events_route(app, switchboard, auth)
+    if metrics is not None:
+        add_metrics_route(app, auth, metrics)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(Gate, auth=auth)
     return app

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import ipaddress
 import secrets
 import time
 from collections import OrderedDict, deque
@@ -61,10 +62,12 @@ class Authenticator:
         tokens: Iterable[str] = (),
         pins: Mapping[str, str] | None = None,
         token_lifetime_seconds: float = 12 * 3600.0,
+        metrics_token: str = "",
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._integrations = _digests(tokens)
+        self._metrics = _digests([metrics_token])
         self._pins = {agent: _hash_pin(pin) for agent, pin in (pins or {}).items() if pin}
         # Compared with when the agent is unknown, so that the answer takes as long.
         self._nobody = _hash_pin(secrets.token_urlsafe())
@@ -100,7 +103,12 @@ class Authenticator:
         return self._issue(agent)
 
     async def reconfigure(
-        self, *, tokens: Iterable[str], pins: Mapping[str, str], token_lifetime_seconds: float
+        self,
+        *,
+        tokens: Iterable[str],
+        pins: Mapping[str, str],
+        token_lifetime_seconds: float,
+        metrics_token: str = "",
     ) -> None:
         """Go by other tokens and PINs. Whose PIN has changed or gone has to log in anew."""
         hashed = await asyncio.to_thread(_hash_changed, pins, self._pins)
@@ -108,6 +116,7 @@ class Authenticator:
             if hashed.get(agent) != self._pins.get(agent):
                 del self._sessions[digest]
         self._integrations, self._pins = _digests(tokens), hashed
+        self._metrics = _digests([metrics_token])
         self._lifetime = token_lifetime_seconds
 
     def identify(self, token: str | None) -> Caller | None:
@@ -125,6 +134,16 @@ class Authenticator:
             del self._sessions[digest]
             return None
         return Caller(agent=agent)
+
+    def may_scrape(self, token: str | None, address: str) -> bool:
+        """Whether whoever asks from ``address`` may read the metrics.
+
+        With a token of their own or an integration's; where the metrics have no token, everybody
+        on this machine may.
+        """
+        if token and _digest(token) in self._metrics | self._integrations:
+            return True
+        return not self._metrics and _is_loopback(address)
 
     def _issue(self, agent: str) -> str:
         now = self._clock()
@@ -150,6 +169,15 @@ class Authenticator:
     def _refuse_above(self, limit: int, attempts: deque[float], now: float) -> None:
         if len(attempts) >= limit:
             raise LoginLimited(max(1, round(attempts[0] + self._limits.window_seconds - now)))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def _digest(token: str) -> bytes:

@@ -1,0 +1,33 @@
+"""`/metrics`, for Prometheus.
+
+It tells of no person, call or number, but of how a call centre does. So it is open to the machine
+itself, and to others only with a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from starlette.responses import Response
+
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.http import bearer_token, unauthorized
+from asterisk_avp.api.schemas import ErrorOut
+
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def add_metrics_route(app: FastAPI, auth: Authenticator, text: Callable[[], bytes]) -> None:
+    @app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={401: {"description": "No valid token", "model": ErrorOut}},
+    )
+    async def metrics(request: Request) -> Response:
+        """Counts and durations in Prometheus' text format."""
+        address = request.client.host if request.client else ""
+        if not auth.may_scrape(bearer_token(request.headers.get("authorization")), address):
+            return unauthorized()
+        return Response(text(), media_type=_TEXT_FORMAT)

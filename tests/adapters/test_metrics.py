@@ -1,0 +1,275 @@
+"""`/metrics`: what is counted, who may read it, and the dashboard that goes by its names."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
+
+from asterisk_avp import __version__
+from asterisk_avp.api.app import create_app
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.server import serve
+from asterisk_avp.core.effects import StartMusic, StopMusic
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.model import (
+    ConfiguredAgent,
+    Group,
+    Mode,
+    Readiness,
+    Target,
+    TargetKind,
+    World,
+)
+from asterisk_avp.core.policy import REASONS
+from asterisk_avp.core.session import Session, State
+from asterisk_avp.metrics import Metrics
+from tests.core.sessions import session as at
+
+DASHBOARD = Path(__file__).resolve().parents[2] / "docker" / "grafana" / "asterisk_avp.json"
+READY = Readiness(ready=True, ari=True, ami=True, synced=True)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Counted:
+    """Metrics of a call centre of two agents, with a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        agents = {name: ConfiguredAgent(name, groups=("sales",)) for name in ("1001", "1002")}
+        world = World({"sales": Group("sales", "sales", "Sales")}, agents)
+        self.clock = Clock()
+        self.metrics = Metrics(Hub(world, new_id=lambda: "t"), lambda: READY, self.clock)
+
+    def values(self) -> dict[str, float]:
+        """What is not zero, by name and values of the labels (sorted by the labels' names)."""
+        return {
+            sample.name.removeprefix("asterisk_avp_")
+            + "".join(f" {value}" for value in sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(self.metrics.text().decode())
+            for sample in family.samples
+            if sample.name.startswith("asterisk_avp_")
+            and not sample.name.endswith("_bucket")
+            and sample.value
+        }
+
+    def steps(self, session: Session, *steps: tuple[float, State]) -> None:
+        """The session in one state after the other, each so many seconds after the one before."""
+        for seconds, state in steps:
+            self.clock.now += seconds
+            reason = {State.COMPLETED: "completed", State.FAILED: "max_hold"}.get(state, "")
+            self.metrics.transfer(replace(session, state=state, reason=reason))
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+def test_a_supervised_transfer(counted: Counted) -> None:
+    session = at(State.STARTING)
+    counted.steps(session, (0, State.STARTING))
+    counted.clock.now += 0.04
+    for effect in (
+        StartMusic(session.transferor.channel),  # ringing, for agent 1
+        StopMusic(session.caller.channel),
+        StartMusic(session.caller.channel),
+    ):
+        counted.metrics.performed(session.id, effect)
+    counted.steps(session, (0.06, State.WAITING), (1, State.RINGING))
+    counted.steps(session, (4, State.WAITING), (1, State.RINGING), (3, State.CONSULTING))
+    counted.steps(session, (5, State.SWAPPED), (5, State.SWAPPED), (5, State.CONSULTING))
+    counted.metrics.performed(session.id, StartMusic(session.caller.channel))  # after the swap
+    counted.steps(session, (5, State.COMPLETING), (0.03, State.COMPLETED))
+    counted.steps(session, (9, State.COMPLETED))  # its view changed once more
+    values = {name: round(value, 6) for name, value in counted.values().items()}
+    assert values["transfers_total supervised completed completed agent"] == 1
+    assert values["transfer_start_seconds_count supervised"] == 1
+    assert values["transfer_start_seconds_sum supervised"] == 0.04
+    assert values["transfer_ring_seconds_count agent"] == 2
+    assert values["transfer_ring_seconds_sum agent"] == 7
+    assert values["transfer_consult_seconds_sum"] == 20
+    assert values["transfer_completion_seconds_sum"] == 0.03
+    assert values["transfer_wait_seconds_sum supervised completed"] == 29.13
+    assert values["transfer_wait_seconds_count supervised completed"] == 1
+    assert counted.metrics._running == {}
+
+
+def test_an_unsupervised_transfer(counted: Counted) -> None:
+    session = replace(
+        at(State.STARTING), mode=Mode.UNSUPERVISED, target=Target(TargetKind.GROUP, "support")
+    )
+    counted.steps(session, (0, State.QUEUEING), (0.02, State.QUEUED), (2, State.OFFERED))
+    counted.steps(session, (3, State.QUEUED), (3, State.FAILED))
+    values = {name: round(value, 6) for name, value in counted.values().items()}
+    assert values["transfers_total unsupervised failed max_hold group"] == 1
+    assert values["transfer_start_seconds_sum unsupervised"] == 0.02
+    assert values["transfer_ring_seconds_sum group"] == 3
+    assert values["transfer_wait_seconds_sum unsupervised failed"] == 8.02
+
+
+def test_a_consult_that_goes_on_without_agent_1_starts_once(counted: Counted) -> None:
+    session = at(State.STARTING)
+    counted.steps(session, (0, State.STARTING))
+    counted.metrics.performed(session.id, StartMusic(session.caller.channel))
+    counted.steps(session, (1, State.RINGING), (1, State.QUEUEING), (1, State.QUEUED))
+    assert counted.values()["transfer_start_seconds_count supervised"] == 1
+    assert "transfer_start_seconds_count unsupervised" not in counted.values()
+
+
+def test_decisions_connections_and_events(counted: Counted) -> None:
+    counted.metrics.decision("supervised", "allow", "ok")
+    counted.metrics.decision("dial", "deny", "not_landline")
+    heard: list[bool] = []
+    ami = counted.metrics.connection("ami", heard.append)
+    ari = counted.metrics.connection("ari", heard.append)
+    for told, connected in ((ami, True), (ari, True), (ami, False), (ami, True)):
+        told(connected)
+    counted.metrics.ami_event(handled=True)
+    counted.metrics.ami_event(handled=False)
+    assert heard == [True, True, False, True]
+    values = counted.values()
+    assert values["decisions_total allow supervised ok"] == 1
+    assert values["decisions_total deny dial not_landline"] == 1
+    assert values["reconnects_total ami"] == 1
+    assert "reconnects_total ari" not in values
+    assert values["ami_events_total yes"] == values["ami_events_total no"] == 1
+
+
+def test_what_is_so_now(counted: Counted) -> None:
+    values = counted.values()
+    assert values["agents offline"] == 2
+    assert values["connected ami"] == values["connected ari"] == values["ready"] == 1
+    assert "transfers_running" not in values
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert values[f"build_info {version} {__version__}"] == 1
+    text = counted.metrics.text().decode()
+    for line in ('asterisk_avp_agents{state="talking"} 0.0', "asterisk_avp_transfers_running 0.0"):
+        assert line in text
+    assert "_created" not in text
+
+
+def test_a_thousand_transfers_are_as_many_series_as_one(counted: Counted) -> None:
+    sizes = []
+    for number in range(1000):
+        session = replace(
+            at(State.STARTING),
+            id=f"t{number}",
+            agent=f"a{number}",
+            group=f"g{number}",
+            target=Target(TargetKind.NUMBER, f"+1202555{number:04}"),
+        )
+        counted.steps(session, (0, State.STARTING), (1, State.RINGING), (1, State.COMPLETED))
+        sizes.append(len(counted.metrics.text().splitlines()))
+    assert sizes[-1] == sizes[0]
+    assert "+1202" not in counted.metrics.text().decode()
+
+
+# --- the dashboard ---------------------------------------------------------------------------
+
+
+def test_every_name_in_the_dashboard_is_a_metric(counted: Counted) -> None:
+    names = set()
+    labels: dict[str, set[str]] = {}
+    for family in counted.metrics.registry.collect():
+        kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+        for ending in kinds.get(family.type, ("",)):
+            names.add(family.name + ending)
+    for counter in vars(counted.metrics).values():
+        if hasattr(counter, "_labelnames"):
+            labels[counter._name] = set(counter._labelnames)
+    text = DASHBOARD.read_text(encoding="utf-8")
+    json.loads(text)
+    used = set(re.findall(r"\b(?:asterisk_avp|process)_[a-z_]+", text)) - {"asterisk_avp"}
+    assert used <= names, used - names
+    # And the other way round: what is measured can be seen.
+    shown = {re.sub("_(bucket|total)$", "", name) for name in used}
+    measured = {re.sub("_(bucket|sum|count|total)$", "", x) for x in names if "asterisk" in x}
+    assert measured <= shown, measured - shown
+    for name, known in labels.items():
+        for by in re.findall(rf"by \(([^)]*)\) \((?:rate|increase)\({name}", text):
+            assert set(re.split(", ?", by)) <= known | {"le"}, (name, by)
+
+
+def test_reasons_are_words_of_ours() -> None:
+    assert all(re.fullmatch("[a-z_]+", reason) for reason in REASONS)
+
+
+# --- who may read it -------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def served(auth: Authenticator) -> AsyncIterator[str]:
+    metrics = Counted().metrics
+    server = await serve(
+        create_app(ScriptedSwitchboard(), auth, metrics=metrics.text), "127.0.0.1", 0
+    )
+    yield server.url + "/metrics"
+    await server.stop()
+
+
+async def test_this_machine_reads_it_without_a_token() -> None:
+    async with (
+        served(Authenticator(tokens=[INTEGRATION])) as url,
+        aiohttp.ClientSession() as http,
+        http.get(url) as answer,
+    ):
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert "asterisk_avp_ready 1.0" in await answer.text()
+
+
+async def test_with_a_token_of_its_own_everybody_needs_it() -> None:
+    auth = Authenticator(tokens=[INTEGRATION], pins=PINS, metrics_token="scrape")
+    agent = await auth.login("1001", PINS["1001"], "")
+    async with served(auth) as url, aiohttp.ClientSession() as http:
+        for token, status in (
+            (None, 401),
+            ("wrong", 401),
+            (agent, 401),
+            ("scrape", 200),
+            (INTEGRATION, 200),
+        ):
+            async with http.get(url, headers=bearer(token) if token else {}) as answer:
+                assert answer.status == status, token
+        # It opens nothing else.
+        other = url.replace("/metrics", "/v1/agents")
+        async with http.get(other, headers=bearer("scrape")) as answer:
+            assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.7", False),
+        ("::ffff:192.0.2.7", False),
+        ("2001:db8::1", False),
+        ("", False),
+        ("localhost", False),
+    ],
+)
+async def test_other_machines_always_need_a_token(address: str, local: bool) -> None:
+    auth = Authenticator(tokens=[INTEGRATION])
+    assert auth.may_scrape(None, address) is local
+    assert auth.may_scrape(INTEGRATION, address)
+    await auth.reconfigure(tokens=[], pins={}, token_lifetime_seconds=60, metrics_token="scrape")
+    assert not auth.may_scrape(None, address)
+    assert auth.may_scrape("scrape", address)
