@@ -31,7 +31,8 @@ from asterisk_avp.core.features import (
 )
 from asterisk_avp.core.keypad import KeyCodes
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
-from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
+from asterisk_avp.settings_files import Path_
+from asterisk_avp.settings_sources import Inputs, read_inputs, variable
 from asterisk_avp.settings_types import (
     AgentId,
     AriUrl,

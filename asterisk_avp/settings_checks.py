@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from asterisk_avp.core import numbers
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.features import contradictions
-from asterisk_avp.settings_sources import Inputs, Path_, variable
+from asterisk_avp.settings_files import Path_
+from asterisk_avp.settings_sources import Inputs, variable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -34,7 +35,7 @@ _LONGEST_VALUE_SHOWN = 60
 def checked(cls: type[S], inputs: Inputs, *, connect: bool) -> S:
     """Settings of ``inputs``. Raises `ConfigError` with a line for each fault."""
     problems = list(inputs.problems)
-    at_fault: set[Path_] = set()
+    at_fault: set[Path_] = set(inputs.at_fault)
     settings: S | None = None
     rest = inputs
     try:
@@ -44,7 +45,7 @@ def checked(cls: type[S], inputs: Inputs, *, connect: bool) -> S:
         known = tuple(_known_variables(cls, inputs.tree))
         problems += [_describe(detail, inputs, known) for detail in details]
         # Where something required is missing, the entry that lacks it goes, not the lack.
-        at_fault = {
+        at_fault |= {
             _path(detail)[:-1] if detail["type"] == "missing" else _path(detail)
             for detail in details
         }

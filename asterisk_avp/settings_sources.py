@@ -6,7 +6,8 @@ environment wins over `.env`, and `.env` over TOML, leaf by leaf. An empty varia
 set, since compose files pass empty strings for what is not there.
 
 Sections, ids and fields are matched without regard to case and kept in lower case, except the ids
-of agents: they are names in Asterisk, where case counts.
+of agents: they are names in Asterisk, where case counts. Secrets can be in files of their own
+(`settings_files`).
 
 Nothing here judges values; it only remembers which name each leaf came from, so that whoever
 judges them can name the variable.
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+
+from asterisk_avp.settings_files import Leaves, Path_, read_secret_files
 
 PREFIX = "AVP_"
 DELIMITER = "__"
@@ -57,8 +60,6 @@ _NOT_SETTINGS_PREFIX = "AVP_BED_"
 # Settings that have a second, shorter name.
 _ALIASES = {"AVP_LOG_NUMBERS": "AVP_LOG__NUMBERS"}
 
-Path_ = tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
@@ -67,6 +68,8 @@ class Inputs:
     tree: dict[str, Any]
     origins: Mapping[Path_, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    at_fault: frozenset[Path_] = frozenset()
+    """Places whose value was given but could not be read."""
 
     def name(self, path: Path_) -> str:
         """The variable for ``path``, with the file where it was written in one."""
@@ -96,19 +99,26 @@ def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
     if config:
         toml = _read_toml(directory / config, problems)
 
-    leaves: dict[Path_, tuple[Any, str]] = {}
+    leaves: Leaves = {}
     for layer in (
         _toml_leaves(toml, config or ""),
         _variable_leaves(dotenv, f" (in {dotenv_file.name})"),
         _variable_leaves(environ, ""),
     ):
-        here: dict[Path_, tuple[Any, str]] = {}
+        here: Leaves = {}
         for path, value, name in layer:
             if path in here:
                 problems.append(f"{name}: also set as {here[path][1]}")
             here[path] = (value, name)
         leaves.update(here)
 
+    at_fault: set[Path_] = set()
+
+    def no_secret(path: Path_, says: str) -> None:
+        at_fault.add(path)
+        problems.append(says)
+
+    read_secret_files(leaves, directory, no_secret)
     tree: dict[str, Any] = {}
     origins: dict[Path_, str] = {}
     for path in sorted(leaves):
@@ -118,7 +128,7 @@ def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
         else:
             above = next(origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
             problems.append(f"{name}: contradicts {above}, which gives one value for all of it")
-    return Inputs(tree=tree, origins=origins, problems=tuple(problems))
+    return Inputs(tree, origins, tuple(problems), frozenset(at_fault))
 
 
 def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:

@@ -156,6 +156,21 @@ def test_what_needs_a_restart_is_said_and_stays(daemon: Running) -> None:
         assert daemon.ask("GET", "/v1/agents", f"token-{times}").status_code == 200
 
 
+def test_files_with_secrets_are_read_again(daemon: Running) -> None:
+    tokens = daemon.place / "tokens"
+    named = GOOD.replace("AVP_API__TOKENS=first-token", "AVP_API__TOKENS_FILE=tokens")
+    tokens.write_text("second-token\nthird-token\n")
+    daemon.reload(named)
+    daemon.wait_for("reloaded")
+    for token, status in (("first", 401), ("second", 200), ("third", 200)):
+        assert daemon.ask("GET", "/v1/agents", f"{token}-token").status_code == status
+    tokens.unlink()
+    daemon.reload(named)
+    (problem,) = daemon.wait_for("reload_refused")["problems"]
+    assert problem.startswith("AVP_API__TOKENS_FILE (in .env): ")
+    assert daemon.ask("GET", "/v1/agents", "second-token").status_code == 200
+
+
 def test_several_at_once(daemon: Running) -> None:
     for _ in range(20):
         daemon.process.send_signal(signal.SIGHUP)
