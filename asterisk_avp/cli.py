@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.model import AGENT_ID
 
 PROGRAM = "asterisk-avp"
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 app = typer.Typer(
     name=PROGRAM,
@@ -151,6 +153,32 @@ def dialplan(
     if not files:
         raise CommandFailed(f"there are no dialplan files in {dialplan_dir()}")
     _write("\n".join(file.read_text(encoding="utf-8") for file in files), output)
+
+
+@render_app.command("systemd")
+def systemd(
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; default: standard output.")
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Whose process it is to be; default: a user that systemd makes up."),
+    ] = None,
+) -> None:
+    """Write a systemd unit for the daemon."""
+    from asterisk_avp.settings import Settings  # noqa: PLC0415
+    from asterisk_avp.systemd_unit import render_unit  # noqa: PLC0415
+
+    if user is not None and _USER.fullmatch(user) is None:
+        raise typer.BadParameter(f"{user!r} is no user name", param_hint="--user")
+    words = [PROGRAM, "render", "systemd", *(["--user", user] if user is not None else [])]
+    text = render_unit(
+        Path(sys.executable).with_name(PROGRAM),
+        drain_seconds=Settings.load(connect=False).session.drain_seconds,
+        user=user,
+        command=shlex.join(words),
+    )
+    _write(text, output)
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -62,6 +62,7 @@ from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_version import VersionWatch
 from asterisk_avp.daemon_work import Workers
 from asterisk_avp.metrics import Metrics
+from asterisk_avp.notify import Notifier
 from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -75,8 +76,9 @@ _DRAIN_POLL_SECONDS = 0.1
 class Daemon:
     """Implements `asterisk_avp.api.port.Switchboard`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
         self._settings = settings
+        self._notifier = notifier or Notifier({})
         self._hub = Hub(
             settings.world(),
             new_id=lambda: secrets.token_hex(6),
@@ -160,6 +162,7 @@ class Daemon:
                 group.create_task(self._ami.run(self._on_ami, counted("ami", told)), name="ami"),
                 group.create_task(self._ari.run(self._on_ari, counted("ari", told)), name="ari"),
                 group.create_task(self._housekeeping(), name="housekeeping"),
+                group.create_task(self._notifier.run(), name="notifier"),
             ]
             await stop.wait()
             await self._drain()
@@ -184,10 +187,12 @@ class Daemon:
     async def reload(self) -> None:
         """Read the settings again, without touching calls or running transfers."""
         async with self._reloads:
-            self._settings = await self._reloader.reload(self._settings)
+            with self._notifier.reloading():
+                self._settings = await self._reloader.reload(self._settings)
 
     async def _drain(self) -> None:
         self._stopping = True
+        self._notifier.stopping()
         self._publish_readiness()
         deadline = time.monotonic() + self._settings.session.drain_seconds
         while self._hub.register.running() and time.monotonic() < deadline:  # noqa: ASYNC110 - once
@@ -349,6 +354,7 @@ class Daemon:
             )
 
     def _publish_readiness(self) -> None:
+        self._notifier.readiness(self.readiness())
         self._changes.send(readiness_event(self.readiness()))
 
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
@@ -489,7 +495,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, Notifier())
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:

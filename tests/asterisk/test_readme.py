@@ -38,6 +38,7 @@ HERE = {
         "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"
         " --output /etc/asterisk/avp_queues.conf"
     ),
+    "asterisk-avp render systemd --output /etc/systemd/system/asterisk-avp.service",
     "asterisk-avp transfer 1001 --supervised --to-agent 1002",
     "asterisk-avp watch",
     "asterisk-avp settings",
@@ -89,10 +90,13 @@ async def test_rendering(bed: Bed, tmp_path: Path) -> None:
     queues.write_text("[sales]\nmember => PJSIP/1001\nmember => PJSIP/1007\n", encoding="utf-8")
     for command in sorted(HERE):
         if "render" in command:
-            code, output = await run(bed, command, **{"/etc/asterisk": shlex.quote(str(tmp_path))})
+            here = shlex.quote(str(tmp_path))
+            places = {"/etc/asterisk": here, "/etc/systemd/system": here}
+            code, output = await run(bed, command, **places)
             assert code == 0, output
     dialplan = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")
     assert (tmp_path / "asterisk_avp.conf").read_text(encoding="utf-8") == dialplan
+    assert "Type=notify" in (tmp_path / "asterisk-avp.service").read_text(encoding="utf-8")
     assert "[avp-agent-1007]" in (tmp_path / "avp_queues.conf").read_text(encoding="utf-8")
 
 

@@ -1,0 +1,230 @@
+"""What systemd hears, on real datagram sockets; and the unit that it is started from."""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_run import Avp
+from test_reload import GOOD, Running, wait_until
+
+from asterisk_avp.core.model import Readiness
+from asterisk_avp.notify import LATEST_SECONDS, Notifier
+from asterisk_avp.systemd_unit import render_unit
+
+READY = Readiness(ready=True, ari=True, ami=True, synced=True)
+MISSING = Readiness(ready=False, ari=False, ami=True, synced=False, detail="No ARI.")
+
+
+class Supervisor:
+    """systemd's end of the socket."""
+
+    def __init__(self, address: str) -> None:
+        self.environ = {"NOTIFY_SOCKET": address}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+        self._socket.setblocking(False)
+        self.heard: list[str] = []
+
+    def all(self) -> list[str]:
+        """Every message so far."""
+        while True:
+            try:
+                self.heard.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return self.heard
+
+    def has(self, message: str, times: int = 1) -> bool:
+        return sum(text.startswith(message) for text in self.all()) >= times
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Supervisor]:
+    name = f"@avp-test-{secrets.token_hex(8)}"
+    made = Supervisor(name if request.param == "abstract" else str(tmp_path / "notify"))
+    yield made
+    made.close()
+
+
+async def until(true: object) -> None:
+    assert callable(true)
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - the socket is the test's own
+            await asyncio.sleep(0.01)
+
+
+def test_ready_once_and_what_is_missing_at_any_time(supervisor: Supervisor) -> None:
+    notifier = Notifier(supervisor.environ)
+    for readiness in (MISSING, READY, MISSING, READY):
+        notifier.readiness(readiness)
+    notifier.stopping()
+    assert supervisor.all() == [
+        "STATUS=No ARI.",
+        "STATUS=Ready for transfers.",
+        "READY=1",
+        "STATUS=No ARI.",
+        "STATUS=Ready for transfers.",
+        "STOPPING=1",
+    ]
+
+
+def test_a_reload(supervisor: Supervisor) -> None:
+    notifier = Notifier(supervisor.environ)
+    with notifier.reloading():
+        pass  # before the start is over
+    notifier.readiness(READY)
+    before = time.monotonic_ns() // 1000
+    with pytest.raises(KeyError), notifier.reloading():
+        raise KeyError
+    early, _, _, reloading, ready = supervisor.all()
+    assert early.startswith("RELOADING=1\n")
+    assert ready == "READY=1"
+    first, _, stamp = reloading.partition("\nMONOTONIC_USEC=")
+    assert first == "RELOADING=1"
+    assert before <= int(stamp) <= time.monotonic_ns() // 1000
+
+
+async def test_the_event_loop_feeds_the_watchdog(supervisor: Supervisor) -> None:
+    watchdog = {"WATCHDOG_USEC": "100000", "WATCHDOG_PID": str(os.getpid())}
+    task = asyncio.create_task(Notifier(supervisor.environ | watchdog).run())
+    began = time.monotonic()
+    await until(lambda: supervisor.has("WATCHDOG=1", times=5))
+    assert time.monotonic() - began >= 0.2  # four halves of 100 ms, not more often
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop is to stand still
+    count = len(supervisor.all())
+    await until(lambda: len(supervisor.all()) > count)
+    assert len(supervisor.all()) == count + 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "watchdog",
+    [
+        {},
+        {"WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "0"},
+    ],
+)
+async def test_no_watchdog_waits_for_us(
+    watchdog: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asterisk_avp.notify.LATEST_SECONDS", 0.2)
+    supervisor = Supervisor(str(tmp_path / "notify"))
+    task = asyncio.create_task(Notifier(supervisor.environ | watchdog).run())
+    # The start does not wait for Asterisk for ever.
+    await until(lambda: supervisor.has("READY=1"))
+    assert supervisor.all() == ["READY=1"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    supervisor.close()
+
+
+@pytest.mark.parametrize("name", ["", "vsock:2:1", "relative", "/nonexistent/notify", "@avp-none"])
+async def test_nobody_listens(name: str) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "1000"})
+    notifier.readiness(READY)
+    with notifier.reloading():
+        notifier.stopping()
+    task = asyncio.create_task(notifier.run())
+    done, _ = await asyncio.wait({task}, timeout=0.05)
+    for ended in done:
+        assert ended.exception() is None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_the_daemon_tells_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an Asterisk, for which the start does not wait for ever."""
+    supervisor = Supervisor(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", supervisor.environ["NOTIFY_SOCKET"])
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    began = time.monotonic()
+    daemon = Running(tmp_path)
+    wait_until(lambda: supervisor.has("READY=1"))
+    assert time.monotonic() - began >= LATEST_SECONDS
+    assert supervisor.has("WATCHDOG=1", times=10)
+    daemon.reload(GOOD)
+    wait_until(lambda: supervisor.has("READY=1", times=2))
+    assert supervisor.has("RELOADING=1")
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: supervisor.has("STOPPING=1"))
+    assert daemon.process.wait(20) == 0
+    told = supervisor.all()
+    assert told.index("STOPPING=1") < told.index(
+        "STATUS=The daemon is stopping and takes no new transfers."
+    )
+    supervisor.close()
+
+
+# --- the unit --------------------------------------------------------------------------------
+
+
+def read(text: str) -> configparser.SectionProxy:
+    parser = configparser.RawConfigParser(strict=False, comment_prefixes="#")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+    parser.read_string(text)
+    return parser["Service"]
+
+
+@pytest.fixture
+def avp(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Avp:
+    return Avp(capsys, monkeypatch, tmp_path)
+
+
+def test_the_unit(avp: Avp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVP_SESSION__DRAIN_SECONDS", "90.5")
+    service = read(avp("render", "systemd").out)
+    assert service["Type"] == "notify"
+    assert service["ExecStart"].endswith("/asterisk-avp run")
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert service["EnvironmentFile"] == "/etc/asterisk-avp/environment"
+    assert service["ProtectSystem"] == "strict"
+    assert service["NoNewPrivileges"] == service["DynamicUser"] == "yes"
+    assert int(service["WatchdogSec"]) == 30
+    assert int(service["TimeoutStopSec"]) > 90.5
+    service = read(avp("render", "systemd", "--user", "avp").out)
+    assert service["User"] == "avp"
+    assert "DynamicUser" not in service
+    assert avp("render", "systemd", "--user", "a b\nUser=root").code == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "start", "home"),
+    [
+        ("/opt/avp/bin/asterisk-avp", "/opt/avp/bin/asterisk-avp run", "yes"),
+        ("/home/x/bin/asterisk-avp", "/home/x/bin/asterisk-avp run", "read-only"),
+        ("/opt/a b/100%/asterisk-avp", '"/opt/a b/100%%/asterisk-avp" run', "yes"),
+    ],
+)
+def test_where_the_program_is(program: str, start: str, home: str) -> None:
+    text = render_unit(Path(program), drain_seconds=10, user=None, command="x")
+    assert (read(text)["ExecStart"], read(text)["ProtectHome"]) == (start, home)
+
+
+@pytest.mark.parametrize("more", [(), ("--user", "daemon")])
+def test_systemd_has_nothing_to_say_about_it(avp: Avp, tmp_path: Path, more: tuple[str]) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("there is no systemd-analyze here")
+    unit = tmp_path / "asterisk-avp.service"
+    assert avp("render", "systemd", *more, "--output", str(unit)).code == 0
+    done = subprocess.run(
+        [program, "verify", unit], capture_output=True, text=True, check=False, timeout=60
+    )
+    said = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
+    assert (done.returncode, said) == (0, [])

@@ -1,0 +1,42 @@
+"""systemd counts the daemon as started when it takes transfers."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+
+import pytest
+from bed import Bed
+
+from asterisk_avp.notify import LATEST_SECONDS
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_ready_with_asterisk(bed: Bed) -> None:
+    name = f"avp-test-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind("\0" + name)
+        supervisor.setblocking(False)
+
+        def heard() -> list[str]:
+            found = []
+            while True:
+                try:
+                    found.append(supervisor.recv(4096).decode())
+                except BlockingIOError:
+                    return found
+
+        await bed.stop_daemon()
+        began = time.monotonic()
+        await bed.start_daemon({"NOTIFY_SOCKET": "@" + name})
+        told = heard()
+        assert told[-1] == "READY=1"
+        assert told[-2] == "STATUS=Ready for transfers."
+        assert told.count("READY=1") == 1
+        if time.monotonic() - began > LATEST_SECONDS:
+            pytest.skip("a machine so busy that the start was over before it was ready")
+        await bed.stop_daemon()
+        assert "STOPPING=1" in heard()
+    await bed.start_daemon()
