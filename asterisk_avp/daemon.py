@@ -91,6 +91,7 @@ class Daemon:
             settings.ami.username,
             settings.ami.secret.get_secret_value(),
             action_timeout_seconds=settings.ami.action_timeout_seconds,
+            backoff_max_seconds=settings.ami.reconnect_max_seconds,
         )
         self._ari = AriClient(
             settings.ari.url,
@@ -98,6 +99,7 @@ class Daemon:
             settings.ari.password.get_secret_value(),
             settings.ari.app,
             request_timeout_seconds=settings.ari.request_timeout_seconds,
+            backoff_max_seconds=settings.ari.reconnect_max_seconds,
             event_types=from_ari.EVENT_TYPES,
         )
         self._desk = Desk(self._hub, settings.key_codes())

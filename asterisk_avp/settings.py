@@ -69,7 +69,7 @@ class AriSettings(_Section):
     password: SecretStr = SecretStr("")
     app: Literal["asterisk_avp"] = "asterisk_avp"
     request_timeout_seconds: Seconds = 5.0
-    reconnect_max_seconds: Seconds = 30.0
+    reconnect_max_seconds: Seconds = 5.0
 
 
 class AmiSettings(_Section):
@@ -80,7 +80,7 @@ class AmiSettings(_Section):
     username: str = ""
     secret: SecretStr = SecretStr("")
     action_timeout_seconds: Seconds = 5.0
-    reconnect_max_seconds: Seconds = 30.0
+    reconnect_max_seconds: Seconds = 5.0
 
 
 class AgiSettings(_Section):
