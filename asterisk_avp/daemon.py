@@ -158,6 +158,7 @@ class Daemon:
             self._settings.api.port,
         )
         log.info("api_listening", url=server.url)
+        self._publish_readiness()
         counted, told = self._metrics.connection, self._on_connection
         async with asyncio.TaskGroup() as group:
             running = [

@@ -62,9 +62,10 @@ _PHASES: Final[Mapping[State, str]] = {
 class _Running:
     """A transfer that is not over, and when what it is in began (monotonic seconds)."""
 
-    mode: Mode
-    caller: str
+    mode: str
     target: str
+    """Its kind; ``none`` while agent 1 is keying it in, who by that may choose the mode as well."""
+    caller: str
     began: float
     phase: str
     phase_began: float
@@ -103,7 +104,7 @@ class Metrics:
         )
         self._decisions = counter(
             "decisions_total",
-            "Requests for transfers, and numbers dialled on phones (mode dial), as decided.",
+            "Decisions on transfers, fourth parties (mode party) and numbers dialled (mode dial).",
             *("mode", "decision", "reason"),
         )
         self._start = seconds(
@@ -175,20 +176,21 @@ class Metrics:
             and effect.channel == running.caller
         ):
             running.music_heard = True
-            self._start.labels(running.mode.value).observe(self._clock() - running.began)
+            self._start.labels(running.mode).observe(self._clock() - running.began)
 
     def transfer(self, session: Session) -> None:
         """A transfer has changed; the same state again is no news."""
         now = self._clock()
         running = self._running.get(session.id)
         phase = _PHASES.get(session.state, "")
+        target = session.target.kind.value if session.target is not None else "none"
         if running is None:
             if session.state.final:
                 return  # a view of one that is over has changed
             running = self._running[session.id] = _Running(
-                mode=session.mode,
+                mode=session.mode.value,
+                target=target,
                 caller=session.caller.channel,
-                target=session.target.kind.value,
                 began=now,
                 phase=phase,
                 phase_began=now,
@@ -196,18 +198,19 @@ class Metrics:
         elif phase != running.phase:
             self._phase_over(running, now - running.phase_began)
             running.phase, running.phase_began = phase, now
+        running.mode, running.target = session.mode.value, target
         if session.state.final:
             del self._running[session.id]
             outcome = REPORTED[session.state].value
-            self._wait.labels(running.mode.value, outcome).observe(now - running.began)
+            self._wait.labels(running.mode, outcome).observe(now - running.began)
             self._ended.labels(
-                running.mode.value, running.target, outcome, session.reason or "none"
+                running.mode, running.target, outcome, session.reason or "none"
             ).inc()
 
     def _phase_over(self, running: _Running, seconds: float) -> None:
         match running.phase:
-            case "start" if running.mode is Mode.UNSUPERVISED:
-                self._start.labels(running.mode.value).observe(seconds)
+            case "start" if running.mode == Mode.UNSUPERVISED:
+                self._start.labels(running.mode).observe(seconds)
             case "ring":
                 self._ring.labels(running.target).observe(seconds)
             case "consult":

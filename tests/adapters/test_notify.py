@@ -155,20 +155,26 @@ def test_the_daemon_tells_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WATCHDOG_USEC", "400000")
     began = time.monotonic()
     daemon = Running(tmp_path)
-    wait_until(lambda: supervisor.has("READY=1"))
-    assert time.monotonic() - began >= LATEST_SECONDS
-    assert supervisor.has("WATCHDOG=1", times=10)
-    daemon.reload(GOOD)
-    wait_until(lambda: supervisor.has("READY=1", times=2))
-    assert supervisor.has("RELOADING=1")
-    daemon.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: supervisor.has("STOPPING=1"))
-    assert daemon.process.wait(20) == 0
-    told = supervisor.all()
-    assert told.index("STOPPING=1") < told.index(
-        "STATUS=The daemon is stopping and takes no new transfers."
-    )
-    supervisor.close()
+    try:
+        daemon.wait_for("api_listening")
+        wait_until(lambda: supervisor.has("READY=1"))
+        assert supervisor.has("STATUS=Not connected to Asterisk: ARI and AMI.")
+        assert time.monotonic() - began >= LATEST_SECONDS
+        wait_until(lambda: supervisor.has("WATCHDOG=1", times=10))
+        daemon.reload(GOOD)
+        wait_until(lambda: supervisor.has("READY=1", times=2))
+        assert supervisor.has("RELOADING=1")
+        daemon.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: supervisor.has("STOPPING=1"))
+        assert daemon.process.wait(20) == 0
+        told = supervisor.all()
+        assert told.index("STOPPING=1") < told.index(
+            "STATUS=The daemon is stopping and takes no new transfers."
+        )
+    finally:
+        daemon.process.kill()
+        daemon.process.wait()
+        supervisor.close()
 
 
 # --- the unit --------------------------------------------------------------------------------
