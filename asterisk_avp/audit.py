@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -23,6 +24,8 @@ from asterisk_avp.log import masked
 log = structlog.get_logger(__name__)
 
 Decided = tuple[Session, Outcome]
+
+_PARTY: Final = "party"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,21 @@ class Audit:
         self._states: dict[str, State] = {}
 
     def decide(
-        self, request: TransferRequest, call: Call | None, decide: Callable[[], Decided]
+        self,
+        request: TransferRequest,
+        call: Call | None,
+        decide: Callable[[], Decided],
+        *,
+        party: bool = False,
     ) -> Decided:
-        """What ``decide`` returns or raises, put on record."""
+        """What ``decide`` returns or raises, put on record.
+
+        ``party``: it is about a fourth party, keyed in; see `party` for one asked for by the API.
+        """
         asked = _Asked(
             agent=request.agent,
             call=call.caller_channel if call is not None else request.call,
-            mode=request.mode.value,
+            mode=_PARTY if party else request.mode.value,
             target=request.target,
             channel=request.channel,
         )
@@ -73,7 +84,7 @@ class Audit:
     def party(self, session: Session, number: str, decide: Callable[[], Outcome]) -> Decided:
         """The same of an agent who calls a fourth party into a transfer."""
         target = Target(TargetKind.NUMBER, number)
-        asked = _Asked(session.agent, session.caller.channel, "party", target)
+        asked = _Asked(session.agent, session.caller.channel, _PARTY, target)
         return self._decided(asked, lambda: (session, decide()))
 
     def _decided(self, asked: _Asked, decide: Callable[[], Decided]) -> Decided:

@@ -56,10 +56,13 @@ class Phones:
 
     def timed_out(self, session_id: str) -> bool:
         """Whether the end of a session's timer meant that the agent has finished typing."""
-        choosing = self.desk.timed_out(session_id)
-        if choosing is None:
+        found = self.desk.timed_out(session_id)
+        if found is None:
             return False
-        self._choose(choosing)
+        outcome, choosing = found
+        self._carry_out(outcome)
+        if choosing is not None:
+            self._choose(choosing)
         return True
 
     def stop(self) -> None:
@@ -75,13 +78,16 @@ class Phones:
         now = time.time()
         try:
             _, outcome = self._audit.decide(
-                choosing.request, None, lambda: self.desk.choose(choosing, now)
+                choosing.request,
+                None,
+                lambda: self.desk.choose(choosing, now),
+                party=choosing.fourth,
             )
         except Refused as refused:
             outcome = self.desk.wrong(choosing, refused.reason, now)
         except WrongState as error:
             log.info("keyed_in_too_late", transfer=choosing.session, detail=str(error))
-            return
+            outcome = self.desk.too_late(choosing)
         self._carry_out(outcome)
 
     async def _refer(self, asked: ev.TransferAsked) -> None:

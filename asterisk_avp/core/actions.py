@@ -121,20 +121,27 @@ def seat_transferor(session: Session) -> Effects:
 
 def prompt_id(session: Session) -> str:
     """The playback of what agent 1 is told."""
-    return f"avp-{session.id}-prompt-{session.tries}"
+    return f"avp-{session.id}-prompt"
 
 
 def ask(session: Session) -> Effects:
     """Where to? The keys are looked after by `core.desk`."""
-    return (say(session, prompts.ASK),)
+    return say(session, prompts.ASK)
 
 
-def say(session: Session, media: tuple[str, ...]) -> Play:
-    return Play(session.transferor.channel, media, prompt_id(session))
+def say(session: Session, media: tuple[str, ...]) -> Effects:
+    """At once: what is still being said is cut short."""
+    return (*hush(session), Play(session.transferor.channel, media, prompt_id(session)))
 
 
 def hush(session: Session) -> Effects:
-    """A channel that is being played to cannot be moved to another bridge."""
+    """Whatever agent 1 may be hearing of ours ends; harmless where there is nothing.
+
+    A channel that is being played to is not moved to another bridge before that is over
+    (res_stasis, ``command_queue``), and the others do not hear agent 1 meanwhile.
+    """
+    if session.transferor.presence is not Presence.PRESENT:
+        return ()
     return (StopPlaying(prompt_id(session)),)
 
 
@@ -215,7 +222,11 @@ def _quiet(session: Session) -> Effects:
     """Agent 1 hears neither music nor ringback from now on; harmless where neither plays."""
     if session.transferor.presence is not Presence.PRESENT:
         return ()
-    return (StopRingback(session.transferor.channel), StopMusic(session.transferor.channel))
+    return (
+        *hush(session),
+        StopRingback(session.transferor.channel),
+        StopMusic(session.transferor.channel),
+    )
 
 
 def _no_music(session: Session) -> Effects:
@@ -242,6 +253,7 @@ def drop_fourth(session: Session) -> Effects:
 def swap_to_caller(session: Session) -> Effects:
     """Agent 1 to the caller; the target hears music, or the fourth party."""
     return (
+        *hush(session),
         StopMusic(session.caller.channel),
         _seat(session, session.hold_bridge),
         *alone(session),
@@ -257,6 +269,7 @@ def alone(session: Session) -> Effects:
 
 def swap_to_target(session: Session) -> Effects:
     return (
+        *hush(session),
         StopMusic(session.leg.channel),
         _seat(session, session.consult_bridge),
         StartMusic(session.caller.channel),
@@ -274,6 +287,7 @@ def join_caller(session: Session) -> Effects:
 def join_both(session: Session) -> Effects:
     """Agent 1 and the caller, who talk, to the target."""
     return (
+        *hush(session),
         StopMusic(session.leg.channel),
         _seat(session, session.consult_bridge),
         AddToBridge(session.consult_bridge, session.caller.channel),
@@ -296,6 +310,7 @@ def bridge_rest(session: Session) -> Effects:
         return let_go(session)
     first, second = session.present[0].channel, session.present[-1].channel
     return (
+        *hush(session),
         *(_mark_done(session, channel) for channel in (first, second)),
         BridgePair(first, second),
     )

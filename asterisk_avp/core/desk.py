@@ -22,13 +22,14 @@ from asterisk_avp.core.effects import (
     Effect,
     SendKeys,
     SetTimer,
-    StopPlaying,
+    StartMusic,
+    StartRingback,
     TellPhone,
 )
 from asterisk_avp.core.errors import Refused, WrongState
 from asterisk_avp.core.events import FeatureUsed, KeyPressed, Kind, SessionEvent, TransferAsked
 from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.keypad import KeyCodes, Keypad, Pressed
+from asterisk_avp.core.keypad import CODE_SECONDS, KeyCodes, Keypad, Pressed
 from asterisk_avp.core.model import (
     Mode,
     Origin,
@@ -39,6 +40,7 @@ from asterisk_avp.core.model import (
 )
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Choice, Party, Presence, Session, State
+from asterisk_avp.core.table import MAX_TRIES
 from asterisk_avp.core.transfer import FIRST_KEY_SECONDS
 
 NEXT_KEY_SECONDS: Final = 4.0
@@ -51,6 +53,8 @@ _COMMANDS: Final = {
     "conference": Kind.CONFERENCE,
 }
 _MAY_ADD: Final = frozenset({State.CONSULTING, State.CONFERENCE})
+_PASSES_ON: Final = frozenset({State.CONSULTING, State.SWAPPED, State.CONFERENCE})
+"""There is somebody for whom a key may be, and no timer of the session's own runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,34 +204,56 @@ class Desk:
         session = self._running(pressed.channel)
         if session is None or session.transferor.presence is not Presence.PRESENT:
             return Outcome(), None
-        pad, what, text = self._pad(session).press(pressed.key, self._codes)
+        pad, results = self._pad(session).press(pressed.key, self._codes, now)
         self._keep(session, pad)
-        match what:
-            case Pressed.DIGIT:
-                stop = (StopPlaying(actions.prompt_id(session)),) if len(text) == 1 else ()
-                return _outcome(session, *stop, SetTimer(NEXT_KEY_SECONDS)), None
-            case Pressed.SUBMIT:
-                return Outcome(), self._choosing(session, text)
-            case Pressed.BACK:
-                return self._back(session, now), None
-            case Pressed.COMMAND:
-                return self._command(session, text, now), None
-            case Pressed.FOR_OTHERS:
-                return self._pass_on(session, text), None
-            case _:
-                return Outcome(), None
+        if not results and session.state in _PASSES_ON:
+            # Half a code, or a key for the other party: a pause will tell.
+            return _outcome(session, SetTimer(CODE_SECONDS)), None
+        outcome, choosing = Outcome(), None
+        for what, text in results:
+            match what:
+                case Pressed.DIGIT:
+                    stop = actions.hush(session) if len(text) == 1 else ()
+                    found = _outcome(session, *stop, SetTimer(NEXT_KEY_SECONDS))
+                case Pressed.SUBMIT:
+                    found, choosing = Outcome(), self._choosing(session, text)
+                case Pressed.BACK:
+                    found = self._back(session, now)
+                case Pressed.COMMAND:
+                    found = self._command(session, text, now)
+                case Pressed.FOR_OTHERS:
+                    found = self._pass_on(session, text)
+            outcome = outcome.then(found)
+        return outcome, choosing
 
-    def timed_out(self, session_id: str) -> Choosing | None:
-        """A pause after digits is as good as ``#``; None where it is the session's business."""
+    def timed_out(self, session_id: str) -> tuple[Outcome, Choosing | None] | None:
+        """The agent has paused. None where the end of the timer is the session's own business.
+
+        A pause after digits is as good as ``#``; half a code was none, and its keys are passed on.
+        """
         record = self._hub.register.records.get(session_id)
         if record is None:
             return None
-        pad = self._pad(record.session)
-        if not pad.asking:
-            return None
-        if pad.typed or record.session.state in _MAY_ADD:
-            return self._choosing(record.session, pad.typed)
+        session = record.session
+        pad = self._pad(session)
+        self._keep(session, pad)
+        if pad.asking and pad.typed:
+            return Outcome(), self._choosing(session, pad.typed)
+        if pad.asking and session.state in _MAY_ADD:
+            return self._enough(session, prompts.NOT_NOW), None
+        if not pad.asking and pad.typed and session.state in _PASSES_ON:
+            self._pads.pop(session.id)
+            return self._pass_on(session, pad.typed), None
         return None
+
+    def too_late(self, choosing: Choosing) -> Outcome:
+        """What was keyed in has been overtaken by something else: leave it at that."""
+        return self._enough(self._hub.record(choosing.session).session, prompts.NOT_NOW)
+
+    def _enough(self, session: Session, media: tuple[str, ...]) -> Outcome:
+        """No more asking for a fourth party; agent 1 talks on."""
+        self._pads.pop(session.id, None)
+        return _outcome(session, *actions.say(session, media), ClearTimer())
 
     def choose(self, choosing: Choosing, now: float) -> tuple[Session, Outcome]:
         """Decide about what was keyed in, and go on. Raises `Refused`; then `wrong` follows."""
@@ -262,14 +288,16 @@ class Desk:
         if not choosing.fourth and session.state is not State.COLLECTING:
             self._pads.pop(session.id, None)
             return outcome
-        self._keep(session, Keypad(asking=True))
+        tries = self._pad(session).tries + 1
+        if choosing.fourth and tries >= MAX_TRIES:
+            return self._enough(session, prompts.wrong(reason, choosing.typed, again=False))
+        self._keep(session, Keypad(asking=True, tries=tries))
         told = _outcome(
             session,
-            actions.say(session, prompts.wrong(reason, choosing.typed)),
+            *actions.say(session, prompts.wrong(reason, choosing.typed)),
             SetTimer(FIRST_KEY_SECONDS),
         )
-        outcome.effects.extend(told.effects)
-        return outcome
+        return outcome.then(told)
 
     def forget_ended(self) -> None:
         """Drop what was half typed in sessions that are over."""
@@ -281,7 +309,9 @@ class Desk:
 
     def _pad(self, session: Session) -> Keypad:
         collecting = session.state is State.COLLECTING
-        pad = self._pads.get(session.id, Keypad(asking=collecting))
+        pad = self._pads.get(session.id, Keypad())
+        if collecting and not pad.asking:
+            return Keypad(asking=True)
         if pad.asking and not collecting and session.state not in _MAY_ADD:
             return Keypad()  # what was being asked for has been overtaken
         return pad
@@ -317,7 +347,20 @@ class Desk:
                 return self._ask_for_fourth(session)
             return self._hub.command(session.id, _COMMANDS[name], now)
         except (Refused, WrongState):
-            return _outcome(session, actions.say(session, prompts.NOT_NOW))
+            return self._not_now(session)
+
+    def _not_now(self, session: Session) -> Outcome:
+        """A beep, after which who waits hears again what it has cut off (nobody else is there)."""
+        beep = actions.say(session, prompts.NOT_NOW)
+        match session.state:
+            case State.WAITING:
+                return _outcome(session, *beep, StartMusic(session.transferor.channel))
+            case State.RINGING:
+                return _outcome(session, *beep, StartRingback(session.transferor.channel))
+            case State.CONSULTING | State.SWAPPED | State.CONFERENCE | State.SHARED:
+                return _outcome(session, *beep)
+            case _:
+                return Outcome()  # on the way from here to there, for a moment
 
     def _ask_for_fourth(self, session: Session) -> Outcome:
         policy.check_features(policy.PARTY, session.allow.group.features)
@@ -329,8 +372,12 @@ class Desk:
     def _pass_on(self, session: Session, keys: str) -> Outcome:
         """To whom agent 1 talks with, who may be a machine that asks for keys."""
         match session.state:
-            case State.CONSULTING | State.CONFERENCE:
-                return _outcome(session, SendKeys(session.leg.channel, keys))
+            case State.CONSULTING | State.CONFERENCE | State.SHARED:
+                others = [session.leg]
+                if session.fourth is not None:
+                    others.append(session.fourth.party)
+                there = [x.channel for x in others if x.presence is Presence.PRESENT]
+                return _outcome(session, *(SendKeys(channel, keys) for channel in there))
             case State.SWAPPED | State.DECLINED:
                 return _outcome(session, SendKeys(session.caller.channel, keys))
             case _:

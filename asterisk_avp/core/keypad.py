@@ -6,7 +6,7 @@ know which department), so it is handed on rather than lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 MAX_DIGITS = 40
@@ -32,9 +32,11 @@ class KeyCodes:
         return tuple((code, name) for code, name in named if name != "transfer")
 
 
+CODE_SECONDS = 2.0
+"""The keys of a code follow one another faster than this; a lone ``*`` is none of a code's."""
+
+
 class Pressed(StrEnum):
-    WAITING = "waiting"
-    """Nothing yet: more keys may follow."""
     DIGIT = "digit"
     SUBMIT = "submit"
     BACK = "back"
@@ -49,29 +51,36 @@ class Keypad:
     asking: bool = False
     """Whether they are the digits of a destination; else they may be a code."""
     typed: str = ""
+    since: float = 0.0
+    """When the last of a code's keys was pressed, in Unix seconds."""
+    tries: int = 0
+    """How many destinations were refused, where the session does not count them itself."""
 
-    def press(self, key: str, codes: KeyCodes) -> tuple[Keypad, Pressed, str]:
-        """The keypad after ``key``, what came of it, and the text that belongs to that.
+    def press(
+        self, key: str, codes: KeyCodes, now: float
+    ) -> tuple[Keypad, tuple[tuple[Pressed, str], ...]]:
+        """The keypad after ``key``, and what came of it in turn; nothing while a code is begun.
 
-        The text is the name of a command, the keys to pass on, or what has been typed so far.
+        With each comes a text: the name of a command, the keys to pass on, or what has been typed
+        so far.
         """
         if self.asking:
             return self._destination(key)
         commands = dict(codes.commands())
-        typed = self.typed + key
-        if typed in commands:
-            return Keypad(), Pressed.COMMAND, commands[typed]
-        if any(code.startswith(typed) for code in commands):
-            return Keypad(typed=typed), Pressed.WAITING, typed
-        if self.typed and any(code.startswith(key) for code in commands):
-            # What was begun is no code after all, but this key may begin one.
-            return Keypad(typed=key), Pressed.FOR_OTHERS, self.typed
-        return Keypad(), Pressed.FOR_OTHERS, typed
+        begun = self.typed if now - self.since < CODE_SECONDS else ""
+        others, keys = self.typed.removesuffix(begun), begun + key
+        while keys and not any(code.startswith(keys) for code in commands):
+            # What was begun is no code after all, but the keys that follow may begin one.
+            others, keys = others + keys[0], keys[1:]
+        results = ((Pressed.FOR_OTHERS, others),) if others else ()
+        if keys in commands:
+            return Keypad(), (*results, (Pressed.COMMAND, commands[keys]))
+        return Keypad(typed=keys, since=now) if keys else Keypad(), results
 
-    def _destination(self, key: str) -> tuple[Keypad, Pressed, str]:
+    def _destination(self, key: str) -> tuple[Keypad, tuple[tuple[Pressed, str], ...]]:
         if key == SUBMIT:
-            return Keypad(asking=True), Pressed.SUBMIT, self.typed
+            return replace(self, typed=""), ((Pressed.SUBMIT, self.typed),)
         if key == BACK:
-            return Keypad(), Pressed.BACK, ""
+            return Keypad(), ((Pressed.BACK, ""),)
         typed = (self.typed + key)[:MAX_DIGITS]
-        return Keypad(asking=True, typed=typed), Pressed.DIGIT, typed
+        return replace(self, typed=typed), ((Pressed.DIGIT, typed),)

@@ -35,8 +35,14 @@ _WHY: Final = {
 _BUSY: Final = frozenset({"target_not_ready", "target_offline", "target_queue_full"})
 
 
-def wrong(reason: str, typed: str) -> tuple[str, ...]:
-    """Why ``typed`` was refused, and that another try is welcome."""
+def wrong(reason: str, typed: str, *, again: bool = True) -> tuple[str, ...]:
+    """Why ``typed`` was refused, and whether another try is welcome."""
     if reason in _BUSY and typed.isdigit():
-        return ("sound:extension", f"digits:{typed}", "sound:vm-isunavail", _AGAIN)
-    return (*_WHY.get(reason, ("sound:invalid",)), *((_AGAIN,) if reason in _WHY else ()))
+        why: tuple[str, ...] = ("sound:extension", f"digits:{typed}", "sound:vm-isunavail")
+    elif reason in _WHY:
+        why = _WHY[reason]
+    elif again:
+        return ("sound:invalid",)  # it asks for another try itself
+    else:
+        why = ("sound:privacy-incorrect",)
+    return (*why, *((_AGAIN,) if again else ()))

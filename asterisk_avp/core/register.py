@@ -25,6 +25,14 @@ class Outcome:
     transfers: list[str] = field(default_factory=list)
     """Transfers whose view changed."""
 
+    def then(self, later: Outcome) -> Outcome:
+        """Both as one, in this order."""
+        return Outcome(
+            self.effects + later.effects,
+            self.agents | later.agents,
+            self.transfers + later.transfers,
+        )
+
 
 @dataclass(slots=True)
 class Record:

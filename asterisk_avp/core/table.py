@@ -209,9 +209,9 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.COLLECTING, K.CHOSEN, S.WAITING, (do.hush, do.dial_target), consults),
     Row(S.COLLECTING, K.CHOSEN, S.QUEUEING, (do.queue_caller,)),
     Row(S.COLLECTING, K.WRONG_CHOICE, S.COLLECTING, (), tries_left),
-    Row(S.COLLECTING, K.WRONG_CHOICE, S.RETURNING, (do.hush, do.return_to_transferor), None, S.FAILED),
-    Row(S.COLLECTING, K.CANCEL, S.RETURNING, (do.hush, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
-    Row(S.COLLECTING, K.TIMED_OUT, S.RETURNING, (do.hush, do.return_to_transferor), None, S.FAILED, "no_input"),
+    Row(S.COLLECTING, K.WRONG_CHOICE, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
+    Row(S.COLLECTING, K.CANCEL, S.RETURNING, (do.return_to_transferor,), None, S.CANCELLED, "cancelled"),
+    Row(S.COLLECTING, K.TIMED_OUT, S.RETURNING, (do.return_to_transferor,), None, S.FAILED, "no_input"),
     Row(S.COLLECTING, K.AGENT_GONE, S.RECALLING, (do.recall,), None, S.FAILED, "transferor_hangup"),
     Row(S.COLLECTING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
     # DECLINED: the phone's Transfer button was refused; both talk in a bridge of ours meanwhile.

@@ -83,15 +83,15 @@ CLEAR = ["destroy hold", "destroy consult"]
 HOLD = ["add caller to hold", "music caller"]
 SEAT = ["add agent to consult"]
 DIAL = ["music agent", "dial leg Local/1002@avp-agent-queue"]
-QUIET = ["no ringback agent", "no music agent"]
+QUIET = ["hush", "no ringback agent", "no music agent"]
 RETURN = [*QUIET, "no music caller", "mark caller done", "mark agent done", "bridge agent caller"]
 COMPLETE = ["no music caller", "mark caller done", "mark leg done", "bridge leg caller"]
 COMPLETE_BOTH = ["mark leg done", "mark caller done", "bridge leg caller"]
 JOIN_CALLER = ["no music caller", "add caller to consult"]
-TO_CALLER = ["no music caller", "add agent to hold", "music leg"]
+TO_CALLER = ["hush", "no music caller", "add agent to hold", "music leg"]
 QUEUE = ["mark caller live", "redirect caller avp-agent-queue/1002"]
 RECALL = ["mark caller live", "redirect caller avp-recall/group"]
-ASK = "say vm-enter-num-to-call vm-then-pound"
+ASK = ["hush", "say vm-enter-num-to-call vm-then-pound"]
 FIRST_KEY = ["timer 15"]
 DECLINED = ["timer 3"]
 REJOIN = ["no music caller", "add agent to hold", "tell agent declined"]
@@ -128,14 +128,14 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.STARTING, K.REDIRECT_FAILED, {}), S.FAILED, ["mark caller none", "mark agent none", *CLEAR, *NO_TIMER]),
             ((S.STARTING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
             # --- by the agent's phone: collecting the target
-            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "target": None}), S.COLLECTING, [*HOLD, ASK, *FIRST_KEY]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "target": None}), S.COLLECTING, [*SEAT, ASK, *FIRST_KEY]),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "target": None}), S.COLLECTING, [*HOLD, *ASK, *FIRST_KEY]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "target": None}), S.COLLECTING, [*SEAT, *ASK, *FIRST_KEY]),
             ((S.COLLECTING, K.CHOSEN, {}), S.WAITING, ["hush", *DIAL, *HOLDING]),
             ((S.COLLECTING, K.CHOSEN, {"mode": Mode.UNSUPERVISED}), S.QUEUEING, [*QUEUE, *QUICK]),
             ((S.COLLECTING, K.WRONG_CHOICE, {}), S.COLLECTING, []),
-            ((S.COLLECTING, K.WRONG_CHOICE, {"tries": 2}), S.RETURNING, ["hush", *RETURN, *QUICK]),
-            ((S.COLLECTING, K.CANCEL, {}), S.RETURNING, ["hush", *RETURN, *QUICK]),
-            ((S.COLLECTING, K.TIMED_OUT, {}), S.RETURNING, ["hush", *RETURN, *QUICK]),
+            ((S.COLLECTING, K.WRONG_CHOICE, {"tries": 2}), S.RETURNING, [*RETURN, *QUICK]),
+            ((S.COLLECTING, K.CANCEL, {}), S.RETURNING, [*RETURN, *QUICK]),
+            ((S.COLLECTING, K.TIMED_OUT, {}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.COLLECTING, K.AGENT_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
             ((S.COLLECTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             # --- by the phone's Transfer button: refused
@@ -192,8 +192,8 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.CONSULTING, K.AGENT_GONE, {"fourth": IN}), S.SHARED, JOIN_CALLER),
             ((S.CONSULTING, K.LEG_GONE, {"fourth": IN}), S.CONSULTING, []),
             # --- swapped
-            ((S.SWAPPED, K.SWAP, {}), S.CONSULTING, ["no music leg", "add agent to consult", "music caller"]),
-            ((S.SWAPPED, K.CONFERENCE, {}), S.CONFERENCE, ["no music leg", "add agent to consult", "add caller to consult"]),
+            ((S.SWAPPED, K.SWAP, {}), S.CONSULTING, ["hush", "no music leg", "add agent to consult", "music caller"]),
+            ((S.SWAPPED, K.CONFERENCE, {}), S.CONFERENCE, ["hush", "no music leg", "add agent to consult", "add caller to consult"]),
             ((S.SWAPPED, K.COMPLETE, {"fourth": IN}), S.SHARED, [*JOIN_CALLER, "hangup agent"]),
             ((S.SWAPPED, K.AGENT_GONE, {"fourth": IN}), S.SHARED, JOIN_CALLER),
             ((S.SWAPPED, K.LEG_GONE, {"fourth": IN}), S.SWAPPED, ["music fourth"]),
@@ -204,8 +204,8 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.CONFERENCE, K.COMPLETE, {"fourth": IN}), S.SHARED, ["hangup agent"]),
             ((S.CONFERENCE, K.AGENT_GONE, {"fourth": IN}), S.SHARED, []),
             ((S.CONFERENCE, K.LEG_GONE, {"fourth": IN}), S.CONFERENCE, []),
-            ((S.CONFERENCE, K.CALLER_GONE, {}), S.PARTING, ["mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
-            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.PARTING, ["hangup fourth", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_GONE, {}), S.PARTING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.PARTING, ["hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             ((S.CONFERENCE, K.CALLER_GONE, {"fourth": IN}), S.SHARED, []),
             # --- what is the same wherever agent 1 has a target who talks
             *(
@@ -253,7 +253,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.SHARED, K.AGENT_GONE, {"fourth": IN}), S.SHARED, []),
             ((S.SHARED, K.CALLER_GONE, {"fourth": IN}), S.COMPLETED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
             ((S.SHARED, K.AGENT_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
-            ((S.SHARED, K.FOURTH_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.PARTING, ["mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.SHARED, K.FOURTH_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.PARTING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             # --- parting
             ((S.PARTING, K.BRIDGED, {"outcome": S.COMPLETED}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
             ((S.PARTING, K.BRIDGED, {"outcome": S.ABANDONED}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
@@ -517,3 +517,18 @@ def test_beginning_marks_before_it_moves() -> None:
         "mark agent live",
         "redirect caller avp-agent-queue/1002 + agent park",
     ]
+
+
+@pytest.mark.parametrize("case", [case for case, _, _ in LEGAL.values()], ids=str)
+def test_nobody_is_moved_while_something_is_said_to_them(case: Case) -> None:
+    """Asterisk would wait for the end of it, with the others in silence (`actions.hush`)."""
+    state, kind, changes = case
+    if state in (S.STARTING, S.COMPLETING):
+        return  # nothing has been said yet; and `COMPLETING` has hung up or moves nobody
+    _, effects = transfer.step(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
+    said = True
+    for effect in effects:
+        said = said and not isinstance(effect, fx.StopPlaying)
+        match effect:
+            case fx.AddToBridge(_, "chan-agent") | fx.BridgePair("chan-agent"):
+                assert not said

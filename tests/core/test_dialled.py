@@ -1,0 +1,48 @@
+"""What digits stand for: an agent, a group, a preset, else a number to be judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asterisk_avp.core.dialled import MAX_TEXT, meaning
+from asterisk_avp.core.model import Preset, Target, TargetKind
+from tests.core.world import WORLD, hub
+
+OFFICE = replace(
+    WORLD,
+    groups={**WORLD.groups, "support": replace(WORLD.groups["support"], extension="801")},
+    presets={
+        "billing": Preset("billing", "Billing", "+12025550101", "support", "91"),
+        "secret": Preset("secret", "Secret", "+12025550102", "support"),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("1002", TargetKind.AGENT, "1002"),
+        ("801", TargetKind.GROUP, "support"),
+        ("91", TargetKind.PRESET, "billing"),
+        ("+12025550100", TargetKind.NUMBER, "+12025550100"),
+        ("", TargetKind.NUMBER, ""),
+        ("support", TargetKind.NUMBER, "support"),  # names are not dialled
+        ("billing", TargetKind.NUMBER, "billing"),
+        ("None", TargetKind.NUMBER, "None"),  # what has no extension or code is not found by it
+        (" 1002", TargetKind.NUMBER, " 1002"),
+        ("1002;x=1", TargetKind.NUMBER, "1002;x=1"),
+    ],
+)
+def test_meaning(text: str, kind: TargetKind, value: str) -> None:
+    assert meaning(text, hub().agents, OFFICE) == Target(kind, value)
+
+
+@given(st.text(max_size=200))
+def test_anything_else_is_a_number_to_be_judged(text: str) -> None:
+    found = meaning(text, hub().agents, WORLD)
+    if text not in ("1001", "1002", "1003", "1009"):
+        assert found == Target(TargetKind.NUMBER, text[:MAX_TEXT])

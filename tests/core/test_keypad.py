@@ -1,0 +1,132 @@
+"""What key presses mean: codes are found wherever they come, and no key is lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asterisk_avp.core.keypad import CODE_SECONDS, MAX_DIGITS, KeyCodes, Keypad, Pressed
+
+USUAL = KeyCodes()
+ODD = KeyCodes(complete="*12", cancel="13", swap="##", conference="112", add_party="0")
+"""Codes that overlap: the end of one, begun in vain, is the beginning of another."""
+
+NOW = 1000.0
+KEYS = "0123456789*#"
+
+
+def press(
+    keys: str, codes: KeyCodes = USUAL, pad: Keypad | None = None
+) -> tuple[Keypad, list[tuple[Pressed, str]]]:
+    """Press these in quick succession."""
+    pad, results = pad or Keypad(), []
+    for key in keys:
+        pad, found = pad.press(key, codes, NOW)
+        results += found
+    return pad, results
+
+
+FOR, CODE = Pressed.FOR_OTHERS, Pressed.COMMAND
+
+
+@pytest.mark.parametrize(
+    ("codes", "keys", "results", "left"),
+    [
+        (USUAL, "*1", [(CODE, "complete")], ""),
+        (USUAL, "*2*3*4*5", [(CODE, x) for x in ("cancel", "swap", "conference", "add_party")], ""),
+        (USUAL, "*", [], "*"),
+        (USUAL, "5", [(FOR, "5")], ""),
+        (USUAL, "1", [(FOR, "1")], ""),
+        (USUAL, "#", [(FOR, "#")], ""),
+        (USUAL, "*9", [(FOR, "*9")], ""),
+        (USUAL, "*7", [(FOR, "*7")], ""),  # it begins a transfer; here is one already
+        (USUAL, "**1", [(FOR, "*"), (CODE, "complete")], ""),
+        (USUAL, "*#", [(FOR, "*#")], ""),
+        (ODD, "*12", [(CODE, "complete")], ""),
+        (ODD, "*13", [(FOR, "*"), (CODE, "cancel")], ""),
+        (ODD, "1112", [(FOR, "1"), (CODE, "conference")], ""),
+        (ODD, "*10", [(FOR, "*1"), (CODE, "add_party")], ""),
+        (ODD, "#0#", [(FOR, "#"), (CODE, "add_party")], "#"),
+        (ODD, "###", [(CODE, "swap")], "#"),
+    ],
+)  # fmt: skip
+def test_codes(codes: KeyCodes, keys: str, results: list[tuple[Pressed, str]], left: str) -> None:
+    pad, found = press(keys, codes)
+    assert _joined(found) == _joined(results)
+    assert (pad.asking, pad.typed) == (False, left)
+
+
+def _joined(results: list[tuple[Pressed, str]]) -> list[tuple[Pressed, str]]:
+    """Keys passed on in one go or one after the other: it is the same."""
+    joined: list[tuple[Pressed, str]] = []
+    for what, text in results:
+        if joined and joined[-1][0] is what is FOR:
+            joined[-1] = (FOR, joined[-1][1] + text)
+        else:
+            joined.append((what, text))
+    return joined
+
+
+@pytest.mark.parametrize("codes", [USUAL, ODD], ids=["usual", "odd"])
+@given(keys=st.text(KEYS, max_size=30))
+def test_no_key_is_lost_and_none_is_made_up(codes: KeyCodes, keys: str) -> None:
+    spelled = {name: code for code, name in codes.commands()}
+    pad, results = press(keys, codes)
+    told = "".join(text if what is FOR else spelled[text] for what, text in results)
+    assert told + pad.typed == keys
+    # Neither is a code passed on, nor is one held back.
+    for what, text in _joined(results):
+        assert what is CODE or not any(code in text for code in spelled.values())
+    assert pad.typed not in spelled.values()
+
+
+@given(before=st.text("13456789", max_size=6), code=st.sampled_from(USUAL.commands()))
+def test_a_code_is_recognised_after_whatever_was_pressed(
+    before: str, code: tuple[str, str]
+) -> None:
+    _, results = press(before + code[0])
+    assert results[-1] == (CODE, code[1])
+
+
+def test_half_a_code_grows_old() -> None:
+    pad, _ = press("*")
+    assert pad.press("1", USUAL, NOW + CODE_SECONDS - 0.1)[1] == ((CODE, "complete"),)
+    after, results = pad.press("1", USUAL, NOW + CODE_SECONDS)
+    assert (after, results) == (Keypad(), ((FOR, "*1"),))
+    after, results = pad.press("*", USUAL, NOW + CODE_SECONDS)
+    assert (after.typed, results) == ("*", ((FOR, "*"),))
+
+
+# --- a destination --------------------------------------------------------------------------------
+
+
+@given(digits=st.text("0123456789", max_size=60))
+def test_digits_of_a_destination(digits: str) -> None:
+    pad, results = press(digits + "#", pad=Keypad(asking=True, tries=1))
+    assert results[-1] == (Pressed.SUBMIT, digits[:MAX_DIGITS])
+    assert [text for _, text in results[:-1]] == [
+        digits[: min(i + 1, MAX_DIGITS)] for i in range(len(digits))
+    ]
+    assert {what for what, _ in results[:-1]} <= {Pressed.DIGIT}
+    assert pad == Keypad(asking=True, tries=1), "another destination may follow if it was refused"
+
+
+@pytest.mark.parametrize("typed", ["", "1", "1002"])
+def test_back(typed: str) -> None:
+    pad, results = press(typed + "*", pad=Keypad(asking=True))
+    assert (pad, results[-1]) == (Keypad(), (Pressed.BACK, ""))
+
+
+def test_codes_mean_nothing_in_a_destination() -> None:
+    pad, results = press("0", ODD, pad=Keypad(asking=True))
+    assert results == [(Pressed.DIGIT, "0")]
+    assert pad.typed == "0"
+
+
+@given(keys=st.text(KEYS + "ABCD", max_size=60))
+def test_nothing_typed_is_longer_than_a_destination(keys: str) -> None:
+    pad = Keypad(asking=True)
+    for key in keys:
+        pad, _ = pad.press(key, USUAL, NOW)
+        assert len(pad.typed) <= MAX_DIGITS
