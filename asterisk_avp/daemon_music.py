@@ -39,3 +39,7 @@ class Music:
     def forget(self) -> None:
         """What was known is out of date: the connection to Asterisk has been away."""
         self._playing.clear()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()

@@ -228,6 +228,10 @@ LEG = fx.DialLeg("leg", "leg-queue", ALLOW, "u1", '"Alice" <1001>', {"AVP_LEG": 
         (fx.StartRingback("c"), "POST /channels/c/ring"),
         (fx.StopRingback("c"), "DELETE /channels/c/ring"),
         (fx.LeaveStasis("c"), "POST /channels/c/continue"),
+        (fx.Play("c", ("sound:beeperr",), "p"), "POST /channels/c/play/p"),
+        (fx.StopPlaying("p"), "DELETE /playbacks/p"),
+        (fx.SendKeys("c", "5*9"), "POST /channels/c/dtmf"),
+        (fx.TellPhone("c", done=True), "POST /channels/c/transfer_progress"),
     ],
 )
 @pytest.mark.parametrize("status", [204, 404, 409, 422, 500])
@@ -240,6 +244,51 @@ async def test_ari_requests(effect: fx.AriEffect, asked: str, status: int) -> No
         await performer.perform(effect, reports.append)
         assert server.journal == [asked]
     assert reports == []
+
+
+async def asked_of_ari(effect: fx.AriEffect) -> dict[str, object]:
+    async with AriServer() as server, running_ari(server) as performer:
+        await performer.perform(effect, Reports().append)
+        (asked,) = server.asked
+    return {**asked.query, **(asked.body or {})}
+
+
+async def test_a_prompt_is_in_the_channels_language() -> None:
+    sent = await asked_of_ari(fx.Play("c", ("sound:a", "digits:12"), "p"))
+    assert sent == {"media": "sound:a,digits:12"}, "no lang: the channel's own"
+
+
+async def test_keys_and_answers_to_phones() -> None:
+    assert (await asked_of_ari(fx.SendKeys("c", "5*9#")))["dtmf"] == "5*9#"
+    told = [(await asked_of_ari(fx.TellPhone("c", done=done))) for done in (True, False)]
+    assert told == [{"states": "channel_answered"}, {"states": "channel_declined"}]
+
+
+async def test_keys_are_reported_to_us_in_all_our_bridges() -> None:
+    """A bridge that may become native RTP passes them by Asterisk, to the other party."""
+    assert "dtmf_events" in str((await asked_of_ari(fx.CreateBridge("b", "hold")))["type"])
+    assert str((await asked_of_ari(fx.AddToBridge("b", "c", absorb_dtmf=True)))["absorbDTMF"])
+
+
+@pytest.mark.parametrize(("answers", "times"), [([True], 1), ([False, True], 2), ([False] * 9, 5)])
+async def test_a_stop_of_music_that_asterisk_forgot_is_repeated(
+    answers: list[bool], times: int
+) -> None:
+    left = iter(answers)
+
+    async def stopped(channel: str, seconds: float) -> bool:
+        assert channel == "c"
+        assert seconds > 0
+        return next(left)
+
+    async with AriServer() as server:
+        client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=1)
+        try:
+            performer = AriPerformer(client, "asterisk_avp", stopped)
+            await performer.perform(fx.StopMusic("c"), Reports().append)
+        finally:
+            await client.close()
+        assert server.journal == ["DELETE /channels/c/moh"] * times
 
 
 async def test_the_leg_is_dialled_with_ids_of_ours() -> None:

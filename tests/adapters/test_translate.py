@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,6 +163,12 @@ def test_numbers_that_are_none_count_as_zero() -> None:
         ({"type": "StasisEnd", "channel": {"id": "c"}}, ev.StasisLeft("c")),
         ({"type": "ChannelDestroyed", "channel": {"id": "c"}}, None),
         ({"type": "ChannelDtmfReceived", "channel": {"id": "c"}}, None),
+        ({"type": "ChannelDtmfReceived", "channel": {"id": "c"}, "digit": ""}, None),
+        ({"type": "ChannelDtmfReceived", "channel": {"id": "c"}, "digit": 5}, None),
+        (
+            {"type": "ChannelDtmfReceived", "channel": {"id": "c"}, "digit": "#"},
+            ev.KeyPressed("c", "#"),
+        ),
         ({"type": "StasisStart", "channel": {"id": 7}}, None),
         ({"type": "StasisStart"}, None),
         ({"type": "ApplicationReplaced"}, None),
@@ -168,3 +176,77 @@ def test_numbers_that_are_none_count_as_zero() -> None:
 )
 def test_ari_events(event: dict[str, object], fact: ev.Fact | None) -> None:
     assert ari.translate(event) == fact
+
+
+# --- a phone's Transfer button, the feature code, music ---------------------------------------------
+
+TRANSFERS: dict[str, dict[str, Any]] = json.loads(
+    TRACE.with_name("transfers.json").read_text(encoding="utf-8")
+)
+CHANNEL_1001 = "pbx-1795382339.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [
+        ("blind-queue", ev.TransferAsked(CHANNEL_1001, "1002", attended=False)),
+        # The phone's own channel, not the half of the Local channel that is in the queue's call.
+        ("blind-local-member", ev.TransferAsked("pbx-1795383071.3", "1002", attended=False)),
+        (
+            "attended",
+            ev.TransferAsked(
+                "pbx-1795382369.9",
+                "1003",
+                attended=True,
+                second="pbx-1795382369.10",
+                target="pbx-1795382369.11",
+            ),
+        ),
+        (
+            "attended-early",  # the target has not answered: nobody is connected yet
+            ev.TransferAsked(
+                "pbx-1795382611.10", "1004", attended=True, second="pbx-1795382611.12"
+            ),
+        ),
+        ("attended-nomatch", ev.TransferAsked("pbx-1795382375.12", "1001", attended=True)),
+    ],
+)
+def test_a_recorded_transfer(name: str, fact: ev.Fact) -> None:
+    event = TRANSFERS[name]
+    assert ari.translate(event) == fact
+    # What we answer is echoed, and a phone that hangs up has a last one without a bridge.
+    for state in ("channel_progress", "channel_answered", "channel_declined"):
+        assert ari.translate(event | {"state": state}) is None
+    over = {k: v for k, v in event["referred_by"].items() if k == "source_channel"}
+    assert ari.translate(event | {"referred_by": over}) is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"refer_to": None},
+        {"refer_to": {"requested_destination": "1002"}},
+        {"refer_to": {"requested_destination": {}}},
+    ],
+)
+def test_a_transfer_to_nowhere_is_one_all_the_same(broken: dict[str, object]) -> None:
+    asked = ari.translate(TRANSFERS["blind-queue"] | broken)
+    assert asked == ev.TransferAsked(CHANNEL_1001, "", attended=False)
+
+
+@pytest.mark.parametrize("referred_by", [None, "x", {}, {"source_channel": {"id": 1}}])
+def test_a_transfer_by_nobody_is_none(referred_by: object) -> None:
+    assert ari.translate(TRANSFERS["blind-queue"] | {"referred_by": referred_by}) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "fact"),
+    [
+        ({"Event": "UserEvent", "UserEvent": "AVPFeature"}, ev.FeatureUsed("u1")),
+        ({"Event": "UserEvent", "UserEvent": "SomebodyElses"}, None),
+        ({"Event": "MusicOnHoldStart", "Class": "default"}, ev.MusicChanged("u1", playing=True)),
+        ({"Event": "MusicOnHoldStop"}, ev.MusicChanged("u1", playing=False)),
+    ],
+)
+def test_the_feature_code_and_music(event: dict[str, str], fact: ev.Fact | None) -> None:
+    assert ami.translate(CHANNEL | event, NOW) == fact

@@ -129,7 +129,7 @@ def office() -> Office:
     return Office()
 
 
-# --- the code -------------------------------------------------------------------------------------
+# --- the code -----------------------------------------------------------------------------------
 
 
 def test_the_code_asks_where_to(office: Office) -> None:
@@ -193,7 +193,7 @@ def test_the_code_of_a_phone_behind_a_local_member() -> None:
     assert choosing.typed == "1"
 
 
-# --- where to -------------------------------------------------------------------------------------
+# --- where to -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_what_was_half_typed_is_forgotten(office: Office, gone: str) -> None:
     assert office.desk.timed_out(session.id) is None
 
 
-# --- keys during a consult --------------------------------------------------------------------------
+# --- keys during a consult ----------------------------------------------------------------------
 
 BEEP = prompts.NOT_NOW
 
@@ -446,7 +446,7 @@ def test_a_lone_star_does_not_touch_the_timer_of_a_wait(office: Office) -> None:
     assert (office.state, office.session.reason) == (State.RETURNING, "max_hold")
 
 
-# --- the fourth party -------------------------------------------------------------------------------
+# --- the fourth party ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("before", ["", "*4"])
@@ -528,7 +528,7 @@ def test_the_api_overtakes_the_asking(office: Office, command: Kind) -> None:
         assert office.state is State.COMPLETING
 
 
-# --- what is said -----------------------------------------------------------------------------------
+# --- what is said -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("again", [True, False])

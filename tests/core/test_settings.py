@@ -542,6 +542,9 @@ def test_all_problems_are_told_at_once() -> None:
         ("AVP_AMI__PORT", "0", "greater than or equal to 1"),
         ("AVP_API__HOST", "a b", "host"),
         ("AVP_LOG__FORMAT", "xml", "'text' or 'json'"),
+        ("AVP_KEYS__SWAP", "*A", "a code of 1 to 6 keys"),
+        ("AVP_KEYS__SWAP", "*123456", "a code of 1 to 6 keys"),
+        ("AVP_KEYS__BACK", "*", "no such setting"),
         ("AVP___X", "1", "no such setting"),
     ],
 )
@@ -562,6 +565,24 @@ def test_a_bad_value_is_named(name: str, value: str, says: str) -> None:
                 "AVP_GROUPS__SALES__QUEUE: queue 'sales' already belongs to a group"
                 " (AVP_GROUPS__OTHER__QUEUE)"
             ),
+        ),
+        (
+            {"AVP_KEYS__SWAP": "*2"},
+            "AVP_KEYS__SWAP: '*2' begins like '*2' (AVP_KEYS__CANCEL)",
+        ),
+        (
+            {"AVP_KEYS__COMPLETE": "*12", "AVP_KEYS__SWAP": "*1"},
+            "AVP_KEYS__COMPLETE: '*12' begins like '*1' (AVP_KEYS__SWAP)",
+        ),
+        (
+            {"AVP_PRESETS__P__CODE": "800"}
+            | {"AVP_PRESETS__P__NUMBER": "+12025550101", "AVP_PRESETS__P__GROUP": "sales"}
+            | {"AVP_GROUPS__SALES__EXTENSION": "800"},
+            "AVP_PRESETS__P__CODE: '800' is taken already (AVP_GROUPS__SALES__EXTENSION)",
+        ),
+        (
+            {"AVP_GROUPS__SALES__EXTENSION": "800", "AVP_AGENTS__800__NAME": "x"},
+            "AVP_GROUPS__SALES__EXTENSION: '800' is taken already (AVP_AGENTS__800__NAME)",
         ),
         (
             {"AVP_GROUPS__SALES__ACCOUNT": "acmee", "AVP_ACCOUNTS__ACME__COUNTRY": "US"},

@@ -226,6 +226,7 @@ class Bed:
             tones=self.tones,
             display=agent.name if agent else name,
             outlive=self.outlive,
+            keys="info" if name in self.world.keys_by_info else "rtpevent",
         )
         self.phones[name] = phone
         self.listener.add(phone.ear)

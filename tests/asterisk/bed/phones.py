@@ -62,6 +62,8 @@ class Phone:
     display: str = ""
     answer_mode: str = "manual"
     outlive: bool = False
+    keys: str = "rtpevent"
+    """How it sends key presses: rtpevent (RFC 4733) or info (SIP INFO)."""
     calls: list[Call] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -97,6 +99,7 @@ class Phone:
             "DISPLAY": self.display or self.name,
             "PASSWORD": f"pw-{self.name}",
             "ANSWER": self.answer_mode,
+            "DTMF": self.keys,
         }
         (self.directory / "recordings").mkdir(parents=True, exist_ok=True)
         for file in ("config", "accounts"):

@@ -69,6 +69,8 @@ class World:
     members: Members = "static"
     #: Members are Local/<agent>@agents/n with the phone as state interface.
     local_members: bool = False
+    #: Accounts whose phones send key presses by SIP INFO, not in the audio (RFC 4733).
+    keys_by_info: tuple[str, ...] = ()
     wrapuptime: int = 2
     max_hold_seconds: int = 8
     ringinuse: bool = False
@@ -151,8 +153,10 @@ class World:
         for name in self.accounts:
             kind = "agent" if any(a.id == name for a in self.agents) else "outside"
             shown = next((a.name for a in self.agents if a.id == name), name)
+            keys = "dtmf_mode = info\n" if name in self.keys_by_info else ""
             parts.append(
                 f"[{name}]({kind})\naors = {name}\nauth = {name}\ncallerid = {shown} <{name}>\n"
+                f"{keys}"
                 f"[{name}](password)\nusername = {name}\npassword = pw-{name}\n"
                 f"[{name}](registration)\n"
             )
