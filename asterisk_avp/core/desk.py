@@ -29,7 +29,7 @@ from asterisk_avp.core.effects import (
 from asterisk_avp.core.errors import Refused, WrongState
 from asterisk_avp.core.events import FeatureUsed, KeyPressed, Kind, SessionEvent, TransferAsked
 from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.keypad import CODE_SECONDS, KeyCodes, Keypad, Pressed
+from asterisk_avp.core.keypad import CODE_SECONDS, ECHO_SECONDS, KeyCodes, Keypad, Pressed
 from asterisk_avp.core.model import (
     Mode,
     Origin,
@@ -204,9 +204,11 @@ class Desk:
         session = self._running(pressed.channel)
         if session is None or session.transferor.presence is not Presence.PRESENT:
             return Outcome(), None
+        if self._echo_of_code(session, pressed.key, now):
+            return Outcome(), None
         pad, results = self._pad(session).press(pressed.key, self._codes, now)
         self._keep(session, pad)
-        if not results and session.state in _PASSES_ON:
+        if pad.typed and not results and session.state in _PASSES_ON:
             # Half a code, or a key for the other party: a pause will tell.
             return _outcome(session, SetTimer(CODE_SECONDS)), None
         outcome, choosing = Outcome(), None
@@ -225,6 +227,16 @@ class Desk:
                     found = self._pass_on(session, text)
             outcome = outcome.then(found)
         return outcome, choosing
+
+    def _echo_of_code(self, session: Session, key: str, now: float) -> bool:
+        """Whether it is the end of the feature code, told once more (see `ECHO_SECONDS`)."""
+        since = self._hub.record(session.id).since
+        return (
+            session.state is State.COLLECTING
+            and session.id not in self._pads
+            and key == self._codes.transfer[-1]
+            and now - since < ECHO_SECONDS
+        )
 
     def timed_out(self, session_id: str) -> tuple[Outcome, Choosing | None] | None:
         """The agent has paused. None where the end of the timer is the session's own business.

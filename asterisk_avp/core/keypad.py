@@ -35,6 +35,13 @@ class KeyCodes:
 CODE_SECONDS = 2.0
 """The keys of a code follow one another faster than this; a lone ``*`` is none of a code's."""
 
+ECHO_SECONDS = 0.2
+"""So soon after a code its last key is not pressed again: it is the same press once more.
+
+The end of a key is sent three times (RFC 4733, section 2.5.1.4). Asterisk takes those after the
+first for new keys where the channel has changed bridges in between.
+"""
+
 
 class Pressed(StrEnum):
     DIGIT = "digit"
@@ -52,7 +59,9 @@ class Keypad:
     """Whether they are the digits of a destination; else they may be a code."""
     typed: str = ""
     since: float = 0.0
-    """When the last of a code's keys was pressed, in Unix seconds."""
+    """When the last key of a code, or of half a code, was pressed, in Unix seconds."""
+    done: str = ""
+    """The key that completed a code."""
     tries: int = 0
     """How many destinations were refused, where the session does not count them itself."""
 
@@ -66,6 +75,8 @@ class Keypad:
         """
         if self.asking:
             return self._destination(key)
+        if key == self.done and now - self.since < ECHO_SECONDS:
+            return self, ()
         commands = dict(codes.commands())
         begun = self.typed if now - self.since < CODE_SECONDS else ""
         others, keys = self.typed.removesuffix(begun), begun + key
@@ -74,7 +85,8 @@ class Keypad:
             others, keys = others + keys[0], keys[1:]
         results = ((Pressed.FOR_OTHERS, others),) if others else ()
         if keys in commands:
-            return Keypad(), (*results, (Pressed.COMMAND, commands[keys]))
+            pad = Keypad(done=key, since=now)
+            return pad, (*results, (Pressed.COMMAND, commands[keys]))
         return Keypad(typed=keys, since=now) if keys else Keypad(), results
 
     def _destination(self, key: str) -> tuple[Keypad, tuple[tuple[Pressed, str], ...]]:

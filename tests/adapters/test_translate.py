@@ -178,7 +178,7 @@ def test_ari_events(event: dict[str, object], fact: ev.Fact | None) -> None:
     assert ari.translate(event) == fact
 
 
-# --- a phone's Transfer button, the feature code, music ---------------------------------------------
+# --- a phone's Transfer button, the feature code, music ------------------------------------------
 
 TRANSFERS: dict[str, dict[str, Any]] = json.loads(
     TRACE.with_name("transfers.json").read_text(encoding="utf-8")

@@ -302,6 +302,16 @@ def test_nothing_typed(office: Office) -> None:
     assert (office.state, office.session.reason) == (State.RETURNING, "no_input")
 
 
+def test_the_end_of_the_code_told_again_is_no_digit(office: Office) -> None:
+    office.asked()
+    office.now -= 0.15
+    assert office.press("7") == []
+    assert office.press("7") == [
+        fx.StopPlaying(f"avp-{office.session.id}-prompt"),
+        fx.SetTimer(4.0),
+    ]
+
+
 def test_a_key_before_we_ask_is_no_part_of_the_answer(office: Office) -> None:
     office.code()
     office.hub.fact(ev.StasisEntered("u-1001"), NOW)
