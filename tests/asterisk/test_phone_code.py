@@ -6,6 +6,8 @@ neither a party nor music. Which keys mean what in which state: `tests/core/test
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ import pytest
 import pytest_asyncio
 from bed import Bed, backend_named, match, party
 
+from asterisk_avp.core import policy, prompts
 from tests.asterisk import guard
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene
@@ -453,3 +456,23 @@ async def test_other_keys_other_phones(other: Scene) -> None:
     await other.gone("1001")
     await other.talking("caller1", "pstn")
     assert sent(other, "caller1") == ""
+
+
+async def test_the_sounds_are_there(office: Bed) -> None:
+    """Every prompt is one of Debian's package of core sounds, which is all that Asterisk needs."""
+    listing = ["/bin/ls", "/usr/share/asterisk/sounds/en/", "/usr/share/asterisk/sounds/en/digits"]
+    command = office.backend.command(office.name, "ls", listing)
+    listed = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=True
+    )
+    there = {name.partition(".")[0] for name in listed.stdout.split()}
+    said = {prompts.ASK, prompts.NOT_NOW} | {
+        prompts.wrong(reason, "1002", again=again)
+        for reason in policy.REASONS
+        for again in (True, False)
+    }
+    names = {name for media in said for name in media}
+    used = {name.removeprefix("sound:") for name in names if name.startswith("sound:")}
+    assert used - there == set()
+    assert {name for name in names if not name.startswith("sound:")} == {"digits:1002"}
+    assert set("0123456789") <= there
