@@ -190,10 +190,10 @@ def _dialled_twice(settings: Settings, inputs: Inputs) -> Iterator[str]:
             yield f"{inputs.name(path)}: {digits!r} is taken already ({inputs.name(other)})"
     # Not the code that begins a transfer: it is Asterisk's to hear, when no other is listened to.
     codes = settings.key_codes().commands()
-    for position, (code, name) in enumerate(codes):
-        for other, (begun, key) in enumerate(codes):
-            twice = code == begun and position < other  # told once, at the second of them
-            if position != other and code.startswith(begun) and not twice:
+    for place, (code, name) in enumerate(codes):
+        for elsewhere, (begun, key) in enumerate(codes):
+            twice = code == begun and place < elsewhere  # told once, at the second of them
+            if place != elsewhere and code.startswith(begun) and not twice:
                 names = [inputs.name(("keys", x)) for x in (name, key)]
                 yield f"{names[0]}: {code!r} begins like {begun!r} ({names[1]})"
 

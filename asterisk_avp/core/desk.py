@@ -74,6 +74,8 @@ class Desk:
         self._codes = codes
         self._pads: dict[str, Keypad] = {}
         """By session, where there is more to know than its state says."""
+        self._last: dict[str, tuple[str, float]] = {}
+        """By session, the last key and when it was pressed."""
 
     # --- whose phone -------------------------------------------------------------------------
 
@@ -204,7 +206,7 @@ class Desk:
         session = self._running(pressed.channel)
         if session is None or session.transferor.presence is not Presence.PRESENT:
             return Outcome(), None
-        if self._echo_of_code(session, pressed.key, now):
+        if self._is_echo(session, pressed.key, now):
             return Outcome(), None
         pad, results = self._pad(session).press(pressed.key, self._codes, now)
         self._keep(session, pad)
@@ -228,15 +230,17 @@ class Desk:
             outcome = outcome.then(found)
         return outcome, choosing
 
-    def _echo_of_code(self, session: Session, key: str, now: float) -> bool:
-        """Whether it is the end of the feature code, told once more (see `ECHO_SECONDS`)."""
-        since = self._hub.record(session.id).since
-        return (
-            session.state is State.COLLECTING
-            and session.id not in self._pads
-            and key == self._codes.transfer[-1]
-            and now - since < ECHO_SECONDS
-        )
+    def _is_echo(self, session: Session, key: str, now: float) -> bool:
+        """Whether it is a press that has been reported already, see `ECHO_SECONDS`."""
+        # Before the first key we are asked about, there was the code that began it all.
+        before = (self._codes.transfer[-1], self._hub.record(session.id).since)
+        if session.state is not State.COLLECTING:
+            before = ("", 0.0)
+        last, at = self._last.get(session.id, before)
+        if key == last and now - at < ECHO_SECONDS:
+            return True
+        self._last[session.id] = (key, now)
+        return False
 
     def timed_out(self, session_id: str) -> tuple[Outcome, Choosing | None] | None:
         """The agent has paused. None where the end of the timer is the session's own business.
@@ -314,10 +318,11 @@ class Desk:
     def forget_ended(self) -> None:
         """Drop what was half typed in sessions that are over."""
         records = self._hub.register.records
-        for session_id in list(self._pads):
+        for session_id in {*self._pads, *self._last}:
             record = records.get(session_id)
             if record is None or record.session.state.final:
-                del self._pads[session_id]
+                self._pads.pop(session_id, None)
+                self._last.pop(session_id, None)
 
     def _pad(self, session: Session) -> Keypad:
         collecting = session.state is State.COLLECTING

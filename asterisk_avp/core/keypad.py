@@ -35,11 +35,13 @@ class KeyCodes:
 CODE_SECONDS = 2.0
 """The keys of a code follow one another faster than this; a lone ``*`` is none of a code's."""
 
-ECHO_SECONDS = 0.2
-"""So soon after a code its last key is not pressed again: it is the same press once more.
+ECHO_SECONDS = 0.12
+"""So soon nobody presses the same key again: it is the same press once more.
 
 The end of a key is sent three times (RFC 4733, section 2.5.1.4). Asterisk takes those after the
-first for new keys where the channel has changed bridges in between.
+first for new keys where the channel has changed bridges in between, or something began or ceased
+to be played to it. Keys that are pressed for real it keeps further apart than this (main/channel.c,
+AST_MIN_DTMF_DURATION and AST_MIN_DTMF_GAP).
 """
 
 
@@ -59,9 +61,7 @@ class Keypad:
     """Whether they are the digits of a destination; else they may be a code."""
     typed: str = ""
     since: float = 0.0
-    """When the last key of a code, or of half a code, was pressed, in Unix seconds."""
-    done: str = ""
-    """The key that completed a code."""
+    """When the last key of half a code was pressed, in Unix seconds."""
     tries: int = 0
     """How many destinations were refused, where the session does not count them itself."""
 
@@ -75,8 +75,6 @@ class Keypad:
         """
         if self.asking:
             return self._destination(key)
-        if key == self.done and now - self.since < ECHO_SECONDS:
-            return self, ()
         commands = dict(codes.commands())
         begun = self.typed if now - self.since < CODE_SECONDS else ""
         others, keys = self.typed.removesuffix(begun), begun + key
@@ -85,8 +83,7 @@ class Keypad:
             others, keys = others + keys[0], keys[1:]
         results = ((Pressed.FOR_OTHERS, others),) if others else ()
         if keys in commands:
-            pad = Keypad(done=key, since=now)
-            return pad, (*results, (Pressed.COMMAND, commands[keys]))
+            return Keypad(), (*results, (Pressed.COMMAND, commands[keys]))
         return Keypad(typed=keys, since=now) if keys else Keypad(), results
 
     def _destination(self, key: str) -> tuple[Keypad, tuple[tuple[Pressed, str], ...]]:

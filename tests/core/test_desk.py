@@ -302,14 +302,35 @@ def test_nothing_typed(office: Office) -> None:
     assert (office.state, office.session.reason) == (State.RETURNING, "no_input")
 
 
-def test_the_end_of_the_code_told_again_is_no_digit(office: Office) -> None:
+def echo(office: Office, key: str) -> list[fx.Effect]:
+    """Asterisk reports the press of this key twice more, as seen on 22.10.1."""
+    effects: list[fx.Effect] = []
+    for later in (0.02, 0.05):
+        outcome, choosing = office.desk.key(ev.KeyPressed("u-1001", key), office.now + later)
+        assert choosing is None
+        effects += [effect for _, effect in outcome.effects]
+    return effects
+
+
+def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
     office.asked()
-    office.now -= 0.15
-    assert office.press("7") == []
-    assert office.press("7") == [
-        fx.StopPlaying(f"avp-{office.session.id}-prompt"),
-        fx.SetTimer(4.0),
-    ]
+    assert echo(office, "7") == [], "the end of *7"
+    for key in "12#":
+        office.press(key)
+        assert echo(office, key) == []
+    assert office.refusals == ["invalid_format"]
+    office.press("1002#")
+    assert echo(office, "#") == []
+    assert office.state is State.WAITING
+    office.hub.fact(ev.StasisEntered(office.session.leg.channel), office.now)
+    for state in (State.SWAPPED, State.CONSULTING):
+        office.press("*3")
+        assert echo(office, "3") == []
+        assert office.state is state
+    office.press("5")
+    assert echo(office, "5") == []
+    office.press("5")
+    assert len(office.sent()) == 1, "but pressed again it counts"
 
 
 def test_a_key_before_we_ask_is_no_part_of_the_answer(office: Office) -> None:
@@ -339,7 +360,7 @@ def test_what_was_half_typed_is_forgotten(office: Office, gone: str) -> None:
     office.hub.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
     assert office.state.final
     office.desk.forget_ended()
-    assert office.desk._pads == {}
+    assert (office.desk._pads, office.desk._last) == ({}, {})
     assert office.press("02#") == []
     assert office.desk.timed_out(session.id) is None
 
