@@ -30,6 +30,7 @@ from .phones import Call, Phone, PhoneError
 from .ports import Ports
 from .procs import ProcessId
 from .queuelog import QueueLog, Row
+from .stubborn import StubbornPhone
 from .world import Agent, Group, World
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "RootFs",
     "Row",
     "Secrets",
+    "StubbornPhone",
     "Unavailable",
     "World",
     "backend_named",
