@@ -198,8 +198,10 @@ class Desk:
             raise policy.refused("already_transferring")
 
     def _part(self, asked: TransferAsked) -> tuple[Session, str] | None:
-        """The running transfer that the phone's call is part of, as whatever, and the channel
-        there by which the phone can be told something."""
+        """The running transfer that the phone's call is part of, whatever its part.
+
+        And the channel there by which the phone can be told something.
+        """
         call = self.call_of(asked.channel)
         mine = [asked.channel] if call is None else [call.agent_channel, call.caller_channel]
         for channel in mine:

@@ -154,21 +154,6 @@ async def test_a_call_by_no_queue(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
-async def test_members_behind_local_channels() -> None:
-    world = replace(button.world(), local_members=True)
-    async with Bed(world, backend=backend_named(None)) as bed:
-        await guard.start_daemon(bed)
-        async with open_scene(bed) as scene:
-            calls = await second_line(scene, "1002", "1002")
-            decided = await attended(scene, calls, "allow", "ok")
-            await scene.ends(decided["transfer"], "completed", "completed")
-            await scene.gone("1001")
-            await scene.talking("caller1", "1002")
-            assert button.told(scene.phone("1001"), scene.since) == "done"
-            await scene.hang_up("caller1")
-            await scene.booked(Alice=1)
-
-
 # --- refused --------------------------------------------------------------------------------------
 
 

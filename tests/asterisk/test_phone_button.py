@@ -6,12 +6,13 @@ The phone is baresip, which hangs up when its transfer is refused.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from bed import Bed, backend_named, match
+from bed import Bed, backend_named, match, party
 
 from tests.asterisk import button, guard
 from tests.asterisk.button import back_to_the_group, fails, known, press, pressed
@@ -135,7 +136,9 @@ async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
     before = known(scene)
     phone = scene.phone("1001")
     await phone.transfer("1002")
-    async with scene.without_phone("1001"):
+    assert phone.process is not None
+    phone.process.signal(signal.SIGKILL)  # it says no goodbye
+    async with scene.without_phone("1001", registered=True):
         transfer = str((await pressed(scene, before, "1001", "allow", "ok"))["transfer"])
         await scene.phone("1002").answer()
         await scene.ends(transfer, "completed", "completed")
@@ -159,7 +162,7 @@ async def test_pressed_twice(scene: Scene) -> None:
 
 TARGETS = {
     # what is dialled: the reason, and what it is taken for
-    "1001": ("self_transfer", "agent"),
+    "self": ("self_transfer", "agent"),
     "1003": ("not_in_group", "agent"),
     "91": ("unsupervised_external", "preset"),
     "2025550100": ("unsupervised_external", "number"),
@@ -170,24 +173,37 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("dialled", TARGETS, ids=lambda text: text[:24])
-async def test_not_a_target(scene: Scene, dialled: str) -> None:
-    reason, kind = TARGETS[dialled]
+async def test_not_a_target(scene: Scene) -> None:
+    """One after the other: whoever has the call presses, and the next of the group answers it."""
+    agents = {"1001", "1002", "1005"}
     await scene.call("caller1", "1001")
-    before, asked = known(scene), scene.ami.mark()
-    await scene.phone("1001").transfer(dialled)
-    record = await pressed(scene, before, "1001", "deny", reason)
-    assert record["kind"] == kind
-    await scene.gone("1001")
-    assert button.told(scene.phone("1001"), scene.since) == "refused"
-    await scene.phone("1002").ringing()
-    # Nobody was called but those whom app_queue called: 1001's phone is left out by the dialplan.
-    made = {e["Channel"].partition("-")[0] for e in scene.ami.seen(match("Newchannel"), asked)}
-    assert made <= {"PJSIP/1001", "PJSIP/1002"}
-    await back_to_the_group(scene)
-    await fails(scene, reason)
-    await scene.hang_up("caller1")
-    await scene.booked(Alice=1, Bob=1)
+    agent = "1001"
+    for dialled, (reason, kind) in TARGETS.items():
+        before, asked = known(scene), scene.ami.mark()
+        await scene.phone(agent).transfer(agent if dialled == "self" else dialled)
+        record = await pressed(scene, before, agent, "deny", reason)
+        assert record["kind"] == kind
+        await scene.gone(agent)
+        assert button.told(scene.phone(agent), asked) == "refused"
+        rung = await first_to_ring(scene, agents - {agent})
+        # Nobody was called but those whom app_queue called, of whom the dialplan leaves one out.
+        made = {party(e["Channel"]) for e in scene.ami.seen(match("Newchannel"), asked)}
+        assert made <= agents
+        await back_to_the_group(scene, by=rung)
+        await fails(scene, reason)
+        agent = rung
+
+
+async def first_to_ring(scene: Scene, agents: set[str]) -> str:
+    async def look() -> str | None:
+        for agent in agents:
+            if any(call.state == "incoming" for call in scene.phone(agent).live):
+                return agent
+        return None
+
+    found = await scene.ami.until(look, 5.0)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("reason", ["target_not_ready", "target_offline", "target_queue_full"])
@@ -311,21 +327,21 @@ async def test_pressed_by_the_one_who_is_consulted(scene: Scene) -> None:
 
 async def test_pressed_by_a_caller_in_a_consultation(scene: Scene) -> None:
     """An agent who called another group, and now hears music: refused."""
-    await scene.phone("1003").dial("1001")
+    await scene.phone("1004").dial("1001")
     await scene.phone("1001").answer()
-    await scene.talking("1003", "1001")
+    await scene.talking("1004", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").answer()
-    await scene.consulting(transfer, "1003", "1001", "1002")
+    await scene.consulting(transfer, "1004", "1001", "1002")
     before = known(scene)
-    await scene.phone("1003").transfer("1004")
+    await scene.phone("1004").transfer("1003")
     record = await button.decision(scene, before)
-    assert (record["agent"], record["decision"]) == ("1003", "deny")
-    await scene.gone("1003")  # it hangs up on the refusal
+    assert (record["agent"], record["decision"]) == ("1004", "deny")
+    await scene.gone("1004")  # it hangs up on the refusal
     await scene.ends(transfer, "abandoned", "caller_hangup")
 
 
-# --- members Local/…/n ------------------------------------------------------------------------------
+# --- members Local/…/n --------------------------------------------------------------------------
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -355,3 +371,24 @@ async def test_members_behind_local_channels(behind_local: Bed) -> None:
         await scene.talking("caller1", "1005")
         await scene.hang_up("caller1")
         await scene.booked(Alice=1, Bob=1, Erin=1)
+
+
+async def test_attended_with_members_behind_local_channels(behind_local: Bed) -> None:
+    async with open_scene(behind_local) as scene:
+        await scene.call("caller1", "1001")
+        phone = scene.phone("1001")
+        first = phone.call
+        await phone.hold(first)
+        second = await phone.dial("1002")
+        await scene.phone("1002").answer()
+        await phone.established(second)
+        before = known(scene)
+        await behind_local.attended_transfer(phone, first, second)
+        record = await pressed(scene, before, "1001", "allow", "ok", "supervised")
+        await scene.ends(str(record["transfer"]), "completed", "completed")
+        await scene.gone("1001")
+        await scene.talking("caller1", "1002")
+        assert button.told(phone, scene.since) == "done"
+        await scene.hang_up("caller1")
+        await scene.gone("1002", within=2)
+        await scene.booked(Alice=1)

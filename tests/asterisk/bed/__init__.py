@@ -17,7 +17,8 @@
         bed.queue_log.completions()                   # {"Alice": [Row(…)]}
 
 `bed.daemon_env()` is the daemon's environment, `bed.url` its API, `bed.secrets.token` its token.
-`phone.transfer` sends a REFER, `bed.attended_transfer(phone, call, call)` one with Replaces.
+`phone.transfer` sends a REFER, `bed.attended_transfer(phone, call, call)` one with Replaces;
+`StubbornPhone` is a phone of our own for what baresip does not do.
 `await bed.idle()` between tests ends calls and pauses; `await bed.available("1001")` waits for
 the end of wrap-up. AVP_KEEP=1 keeps an instance's directory (logs, recordings) after the end.
 """

@@ -12,6 +12,7 @@ import secrets
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .audio import RATE, tone_ulaw
@@ -63,7 +64,7 @@ class StubbornPhone(SipPhone):
         (talk,) = (t for t in self.calls if t.live)
         return talk
 
-    # What it does ------------------------------------------------------------------------------
+    # What it does ----------------------------------------------------------------------------
 
     async def refer(self, to: str, more: str = "") -> str:
         """Press Transfer; the status of the answer. ``to`` is the content of Refer-To."""
@@ -87,7 +88,7 @@ class StubbornPhone(SipPhone):
         """Wait until the phone's calls have been ended."""
         await self._until(lambda: not any(t.live for t in self.calls), within, "the end")
 
-    # SIP -----------------------------------------------------------------------------------------
+    # SIP ---------------------------------------------------------------------------------------
 
     def asked(self, method: str, text: str, addr: Address) -> None:
         call = header(text, "Call-ID")
@@ -138,7 +139,7 @@ class StubbornPhone(SipPhone):
             f"m=audio {self._media_port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
         )
 
-    # Audio -----------------------------------------------------------------------------------------
+    # Audio -------------------------------------------------------------------------------------
 
     def _sound(self, invite: str) -> None:
         """Send our tone to where the INVITE wants it."""
@@ -159,8 +160,7 @@ class StubbornPhone(SipPhone):
                 sent += 1
             await asyncio.sleep(_FRAME_SECONDS)
 
-    async def _until(self, test: object, within: float, what: str) -> None:
-        assert callable(test)
+    async def _until(self, test: Callable[[], bool], within: float, what: str) -> None:
         deadline = time.monotonic() + within
         while not test():
             left = deadline - time.monotonic()
