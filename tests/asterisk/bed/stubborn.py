@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from .audio import RATE, tone_ulaw
 from .phones import Phone
-from .sip import Address, SipPhone, header
+from .sip_user import Address, SipPhone, header
 
 _FRAME_SECONDS = 0.02
 _FRAME = int(RATE * _FRAME_SECONDS)
