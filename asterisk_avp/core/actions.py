@@ -43,6 +43,9 @@ ACCEPT = Destination("avp-accept", "s")
 
 LIVE, DONE = "live", "done"
 
+AFTER_BRIDGE = "CHANNEL(after_bridge_goto)"
+"""Where a channel goes on in the dialplan after its bridge (func_channel.c)."""
+
 
 def _mark_caller(session: Session, state: str) -> SetVariables:
     own = session.target is not None and session.target.kind is TargetKind.AGENT
@@ -360,6 +363,18 @@ def complete(session: Session) -> Effects:
         SetVariables(session.leg.channel, {"AVP_STATE": DONE}),
         BridgePair(session.leg.channel, session.caller.channel),
     )
+
+
+def end_with_call(session: Session) -> Effects:
+    """A target whom agent 1's phone had called ends where the caller does.
+
+    Such a channel has never been in the dialplan, but AMI Bridge sends it on all the same, to the
+    extension s of its phone's or trunk's context (features.c, ``action_bridge``).
+    """
+    if not session.attended:
+        return ()
+    there = f"{PARK.context},{PARK.extension},{PARK.priority}"
+    return (SetVariables(session.leg.channel, {"AVP_STATE": DONE, AFTER_BRIDGE: there}),)
 
 
 def return_to_transferor(session: Session) -> Effects:

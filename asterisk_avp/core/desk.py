@@ -52,6 +52,10 @@ _COMMANDS: Final = {
     "swap": Kind.SWAP,
     "conference": Kind.CONFERENCE,
 }
+_ANSWER_DUE: Final = frozenset(
+    {State.STARTING, State.QUEUEING, State.QUEUED, State.OFFERED, State.COMPLETING}
+)
+"""States in which the phone that began it is about to be told of the outcome."""
 _MAY_ADD: Final = frozenset({State.CONSULTING, State.CONFERENCE})
 _PASSES_ON: Final = frozenset({State.CONSULTING, State.SWAPPED, State.CONFERENCE})
 """There is somebody for whom a key may be, and no timer of the session's own runs."""
@@ -150,11 +154,12 @@ class Desk:
         """Decide and begin. Raises `Refused`; then `refuse` is to follow."""
         hub, call = self._hub, self.call_of(asked.channel)
         answered = asked.target is not None
-        if asked.attended and asked.second is None:
-            message = "The phone speaks of a call to the target, but there is no such call."
-            raise policy.refused("unknown_target", message)
+        if asked.attended:
+            self._check_second(asked, request.agent)
         taken = not answered and hub.slot_taken(request.target.value)
         known = hub.facts_of(request.agent, call, slot_taken=taken)
+        if self._part(asked) is not None:  # also as the target, or the caller, of another's
+            known = replace(known, call_found=True, call_in_transfer=True)
         allow = policy.decide(request, known, hub.agents, hub.world)
         if call is None:
             raise policy.refused("no_active_call")
@@ -170,18 +175,49 @@ class Desk:
     ) -> Outcome:
         """Tell the phone, in a way that does not lose the caller if it hangs up on it."""
         hub, call = self._hub, self.call_of(asked.channel)
-        running = self._running(call.agent_channel if call is not None else asked.channel)
-        if running is not None:
-            # The one answer that the phone gets is for all it has asked; see `DECLINED`.
-            if running.origin is Origin.BUTTON and running.state is not State.DECLINED:
+        part = self._part(asked)
+        if part is not None:
+            running, channel = part
+            # The one answer that a phone gets is for all it has asked.
+            mine = channel == running.transferor.channel and running.origin is Origin.BUTTON
+            if mine and running.state in _ANSWER_DUE:
                 return Outcome()
-            return _outcome(running, TellPhone(running.transferor.channel, done=False))
+            return _outcome(running, TellPhone(channel, done=False))
         group = hub.group_of_call(request.agent, call)
         if call is None or group is None:
             return Outcome()  # nothing of a call is in our reach
         session = hub.new_session(request, request.target, Allow(group), call, CallFacts())
         session = replace(session, state=State.STARTING, refused=True, reason=reason)
         return hub.begin(session, now)[1]
+
+    def _check_second(self, asked: TransferAsked, agent: str) -> None:
+        """The call that the phone speaks of has to be there, its own, and in no transfer.
+
+        Asterisk looks for it by its id and tags alone, and finds anybody's.
+        """
+        owner = self.agent_of(asked.second) if asked.second is not None else None
+        if owner is None or owner.id != agent:
+            message = "The phone speaks of a call to the target, but has no such call."
+            raise policy.refused("unknown_target", message)
+        role_of = self._hub.register.role_of
+        if any(role_of(channel) for channel in (asked.second, asked.target) if channel):
+            raise policy.refused("already_transferring")
+
+    def _part(self, asked: TransferAsked) -> tuple[Session, str] | None:
+        """The running transfer that the phone's call is part of, whatever its part.
+
+        And the channel there by which the phone can be told something.
+        """
+        call = self.call_of(asked.channel)
+        mine = [asked.channel] if call is None else [call.agent_channel, call.caller_channel]
+        for channel in mine:
+            found = self._hub.register.role_of(channel)
+            if found is None:
+                continue
+            session, role = found
+            # A target sits behind the other half of the leg, where Asterisk would not take it.
+            return session, session.leg.channel if role == "leg_other" else mine[0]
+        return None
 
     def _running(self, channel: str) -> Session | None:
         found = self._hub.register.role_of(channel)

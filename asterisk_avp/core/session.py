@@ -219,7 +219,7 @@ class Session:
     @property
     def group_after(self) -> str:
         """The group whose call it is once the target has it: the target group, if it is one."""
-        target = self.target
+        target = None if self.refused else self.target
         return target.value if target and target.kind is TargetKind.GROUP else self.group
 
     @property

@@ -314,8 +314,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.PARTING, K.LEG_GONE, S.PARTING),
     Row(S.PARTING, K.FOURTH_GONE, S.PARTING),
     # COMPLETING: AMI Bridge of caller and target is under way.
-    Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.tell_done, do.drop_transferor, do.clear_away), by_button, reason="completed"),
-    Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.drop_transferor, do.clear_away), reason="completed"),
+    Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.end_with_call, do.tell_done, do.drop_transferor, do.clear_away), by_button, reason="completed"),
+    Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.end_with_call, do.drop_transferor, do.clear_away), reason="completed"),
     Row(S.COMPLETING, K.BRIDGE_FAILED, S.DECLINED, (do.rejoin, do.decline), by_button, S.FAILED, "target_hangup"),
     Row(S.COMPLETING, K.TIMED_OUT, S.DECLINED, (do.rejoin, do.decline), by_button, S.FAILED, "asterisk_timeout"),
     Row(S.COMPLETING, K.BRIDGE_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), transferor_in, S.FAILED, "target_hangup"),

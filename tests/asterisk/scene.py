@@ -236,14 +236,15 @@ class Scene:
         )
 
     @asynccontextmanager
-    async def without_phone(self, agent: str) -> AsyncIterator[None]:
-        """The agent's phone is off meanwhile."""
+    async def without_phone(self, agent: str, *, registered: bool = False) -> AsyncIterator[None]:
+        """The agent's phone is off meanwhile; ``registered``: it did not say so."""
         phone = self.phone(agent)
         assert phone.process is not None
         await phone.detach()
         await asyncio.to_thread(end, phone.process)
         try:
-            await self.agent_is(agent, "offline")
+            if not registered:
+                await self.agent_is(agent, "offline")
             yield
         finally:
             await self._start_again(phone)

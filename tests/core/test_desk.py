@@ -293,7 +293,7 @@ def test_back(office: Office) -> None:
     office.asked()
     office.press("10*")
     assert (office.state, office.session.outcome) == (State.RETURNING, State.CANCELLED)
-    assert isinstance(office.effects[0], fx.StopPlaying)
+    assert isinstance(office.effects[1], fx.StopPlaying)
 
 
 def test_nothing_typed(office: Office) -> None:

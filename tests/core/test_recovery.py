@@ -77,7 +77,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
         (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
         # The target answered, or hung up, meanwhile.
-        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "no ringback agent", "no music agent", "no timer"]),
+        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "hush", "no ringback agent", "no music agent", "no timer"]),
         (S.WAITING, ALL | {LEG: GONE}, S.RETURNING, None),
         (S.CONSULTING, ALL | {LEG: GONE}, S.RETURNING, None),
         # Somebody hung up.
@@ -90,7 +90,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.COMPLETING, ALL, S.COMPLETING, ["no music caller", "mark caller done", "mark leg done", "bridge leg caller", "timer 5"]),
         (S.COMPLETING, {CALLER: ELSEWHERE, AGENT: CONSULTS, LEG: GONE}, S.COMPLETED, None),
         (S.COMPLETING, {CALLER: NOWHERE, AGENT: CONSULTS, LEG: GONE}, S.RETURNING, None),
-        (S.RETURNING, ALL | {LEG: GONE}, S.RETURNING, ["no ringback agent", "no music agent", "no music caller", "mark caller done", "mark agent done", "bridge agent caller", "timer 5"]),
+        (S.RETURNING, ALL | {LEG: GONE}, S.RETURNING, ["hush", "no ringback agent", "no music agent", "no music caller", "mark caller done", "mark agent done", "bridge agent caller", "timer 5"]),
         (S.RETURNING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.CANCELLED, None),
         # A Redirect: not done, done.
         (S.STARTING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED, None),

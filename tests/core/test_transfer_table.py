@@ -153,6 +153,8 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "leg": GONE, "attended": True}), S.DECLINED, [*REJOIN, *DECLINED]),
             ((S.STARTING, K.LEG_GONE, {"leg": IN, "attended": True}), S.STARTING, []),
             ((S.COMPLETING, K.BRIDGED, BUTTON), S.COMPLETED, ["tell agent done", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.COMPLETING, K.BRIDGED, {**BUTTON, "attended": True}), S.COMPLETED, ["mark leg done", "tell agent done", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.COMPLETING, K.BRIDGED, {**BUTTON, "attended": True, "transferor": GONE}), S.COMPLETED, ["mark leg done", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.BRIDGE_FAILED, BUTTON), S.DECLINED, [*REJOIN, *DECLINED]),
             ((S.COMPLETING, K.TIMED_OUT, BUTTON), S.DECLINED, [*REJOIN, *DECLINED]),
             # --- by the phone's Transfer button: unsupervised

@@ -17,7 +17,8 @@
         bed.queue_log.completions()                   # {"Alice": [Row(…)]}
 
 `bed.daemon_env()` is the daemon's environment, `bed.url` its API, `bed.secrets.token` its token.
-`phone.transfer` sends a REFER, `bed.attended_transfer(phone, call, call)` one with Replaces.
+`phone.transfer` sends a REFER, `bed.attended_transfer(phone, call, call)` one with Replaces;
+`StubbornPhone` is a phone of our own for what baresip does not do.
 `await bed.idle()` between tests ends calls and pauses; `await bed.available("1001")` waits for
 the end of wrap-up. AVP_KEEP=1 keeps an instance's directory (logs, recordings) after the end.
 """
@@ -31,6 +32,7 @@ from .phones import Call, Phone, PhoneError
 from .ports import Ports
 from .procs import ProcessId
 from .queuelog import QueueLog, Row
+from .stubborn import StubbornPhone
 from .world import Agent, Group, World
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "RootFs",
     "Row",
     "Secrets",
+    "StubbornPhone",
     "Unavailable",
     "World",
     "backend_named",

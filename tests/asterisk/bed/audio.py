@@ -67,11 +67,21 @@ def write_tone(path: Path, tone: int) -> None:
     _write(path, (tone,), 300)
 
 
-def _write(path: Path, pair: Iterable[int], seconds: int) -> None:
+def tone_ulaw(tone: int) -> bytes:
+    """100 ms of a phone's tone as PCMU, to be repeated."""
+    codes = range(256)
+    return bytes(min(codes, key=lambda c: abs(_ULAW[c] - sample)) for sample in _cycle((tone,)))
+
+
+def _cycle(pair: Iterable[int]) -> array[int]:
     # All tones are multiples of 10 Hz, so that 100 ms are whole cycles of each.
     period = range(RATE // 10)
     steps = [2 * math.pi * f / RATE for f in pair]
-    cycle = array("h", (round(_LEVEL * sum(math.sin(s * i) for s in steps)) for i in period))
+    return array("h", (round(_LEVEL * sum(math.sin(s * i) for s in steps)) for i in period))
+
+
+def _write(path: Path, pair: Iterable[int], seconds: int) -> None:
+    cycle = _cycle(pair)
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)

@@ -1,0 +1,299 @@
+"""The phone's own Transfer button with a call to the target (SIP REFER with Replaces).
+
+The consultation is dialled on the phone, through avp-agents, and so gated already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, Call, backend_named, match
+
+from tests.asterisk import button, guard
+from tests.asterisk.button import back_to_the_group, fails, known, pressed
+from tests.asterisk.conftest import open_scene
+from tests.asterisk.scene import Scene
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+NUMBER = "2025550100"
+# An extension of the administrator's: voicemail, say.
+ADMINISTRATOR = """
+[avp-internal](+)
+exten => 770,1,Answer()
+ same => n,MusicOnHold(default)
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def office() -> AsyncIterator[Bed]:
+    world = replace(button.world(), extensions=ADMINISTRATOR)
+    async with Bed(world, backend=backend_named(None)) as bed:
+        await guard.start_daemon(bed)
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(office: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(office) as opened:
+        yield opened
+
+
+async def second_line(scene: Scene, number: str, target: str | None = None) -> tuple[Call, Call]:
+    """1001 talks with caller1, holds that call and dials; the two calls of 1001's phone."""
+    await scene.call("caller1", "1001")
+    phone = scene.phone("1001")
+    first = phone.call
+    await phone.hold(first)
+    await scene.on_music("caller1")
+    second = await phone.dial(number)
+    if target is not None:
+        await scene.phone(target).answer()
+        await phone.established(second)
+        await scene.hear_one_another("1001", target)
+    return first, second
+
+
+async def attended(
+    scene: Scene, calls: tuple[Call, Call], decided: str, reason: str, mode: str = "supervised"
+) -> dict[str, str]:
+    """Press Transfer; what was decided."""
+    before = known(scene)
+    await scene.bed.attended_transfer(scene.phone("1001"), *calls)
+    return await pressed(scene, before, "1001", decided, reason, mode)
+
+
+async def declined(scene: Scene, first: Call, reason: str) -> None:
+    """The phone has hung up on hearing it; the caller is with the group again."""
+    await scene.phone("1001").closed(first)
+    assert button.told(scene.phone("1001"), scene.since) == "refused"
+    await back_to_the_group(scene, by="1002")
+    await fails(scene, reason)
+
+
+# --- completed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "target", "kind"),
+    [("1002", "1002", "agent"), (NUMBER, "pstn", "number")],
+    ids=["agent", "number"],
+)
+async def test_target_talks(scene: Scene, number: str, target: str, kind: str) -> None:
+    calls = await second_line(scene, number, target)
+    decided = await attended(scene, calls, "allow", "ok")
+    assert decided["kind"] == kind
+    await scene.ends(decided["transfer"], "completed", "completed")
+    await scene.gone("1001")
+    await scene.talking("caller1", target)
+    await scene.plain("caller1", target)
+    assert button.told(scene.phone("1001"), scene.since) == "done"
+    if kind == "agent":
+        shown = await scene.agent_is("1002", "talking")
+        assert shown["call"]["caller"] == "caller1"
+        assert '"case":"4711"' in await scene.variable("caller1", "AVP_POP")
+    # With the caller's end the target's call is over; nothing is said to them or dialled for them.
+    before, ended = known(scene), scene.ami.mark()
+    await scene.hang_up("caller1")
+    await scene.gone(target, within=2)
+    assert scene.phone(target).heard(ended) <= {"caller1", "silence"}
+    await scene.booked(Alice=1)
+    assert known(scene) == before
+
+
+async def test_by_hanging_up_the_target_ends_the_call(scene: Scene) -> None:
+    decided = await attended(scene, await second_line(scene, "1002", "1002"), "allow", "ok")
+    await scene.ends(decided["transfer"], "completed", "completed")
+    await scene.talking("caller1", "1002")
+    await scene.hang_up("1002")
+    await scene.gone("caller1", "1001")
+    await scene.booked(Alice=1)
+
+
+async def test_without_hold(scene: Scene) -> None:
+    """Some phones send both calls' audio on; the REFER is the same."""
+    calls = await second_line(scene, "1002", "1002")
+    await scene.phone("1001").resume(calls[0])
+    await scene.talking("caller1", "1001")
+    decided = await attended(scene, calls, "allow", "ok")
+    await scene.ends(decided["transfer"], "completed", "completed")
+    await scene.gone("1001")
+    await scene.talking("caller1", "1002")
+
+
+async def test_target_still_rings(scene: Scene) -> None:
+    """It becomes unsupervised: the phone's own call is given up, and the caller rings there."""
+    calls = await second_line(scene, "1002")
+    await scene.phone("1002").ringing()
+    decided = await attended(scene, calls, "allow", "ok", "unsupervised")
+    await scene.gone("1001")
+    await scene.rung_again("1002")
+    await scene.ends(decided["transfer"], "completed", "completed")
+    await scene.talking("caller1", "1002")
+    assert button.told(scene.phone("1001"), scene.since) == "done"
+    await scene.hang_up("caller1")
+    await scene.booked(Alice=1, Bob=1)
+
+
+async def test_a_call_by_no_queue(scene: Scene) -> None:
+    await scene.direct_call("caller1", "1001")
+    phone = scene.phone("1001")
+    first = phone.call
+    await phone.hold(first)
+    second = await phone.dial("1002")
+    await scene.phone("1002").answer()
+    await phone.established(second)
+    decided = await attended(scene, (first, second), "allow", "ok")
+    await scene.ends(decided["transfer"], "completed", "completed")
+    await scene.gone("1001")
+    await scene.talking("caller1", "1002")
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+async def test_another_groups_agent(scene: Scene) -> None:
+    first, second = await second_line(scene, "1003", "1003")
+    await attended(scene, (first, second), "deny", "not_in_group")
+    await declined(scene, first, "not_in_group")
+    await scene.hear_one_another("1001", "1003")  # what the phone dialled is the phone's
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("groups.sales manual_dial", "manual_dial_disabled"),
+        ("groups.sales external_transfer", "external_disabled"),
+    ],
+)
+async def test_a_number_that_is_no_longer_allowed(scene: Scene, setting: str, reason: str) -> None:
+    """Allowed when it was dialled, and forbidden when the caller is to be given to it."""
+    calls = await second_line(scene, NUMBER, "pstn")
+    level, name = setting.split()
+    text = (
+        f"[{level}]\n{name} = false\nmanual_dial = false\n"
+        if "ext" in name
+        else (f"[{level}]\n{name} = false\n")
+    )
+    async with guard.settings(scene.bed, text):
+        await attended(scene, calls, "deny", reason)
+        await declined(scene, calls[0], reason)
+
+
+async def test_a_number_that_still_rings(scene: Scene) -> None:
+    """Before it answers it could only be unsupervised, which no number may be."""
+    calls = await second_line(scene, NUMBER)
+    await scene.phone("pstn").ringing()
+    await attended(scene, calls, "deny", "unsupervised_external", "unsupervised")
+    await declined(scene, calls[0], "unsupervised_external")
+
+
+async def test_what_was_not_gated(scene: Scene) -> None:
+    """An extension of the administrator's is nobody to whom a caller may be given."""
+    phone = scene.phone("1001")
+    first, second = await second_line(scene, "770")
+    await phone.established(second)
+    await phone.hears({"music"})
+    before = known(scene)
+    await scene.bed.attended_transfer(phone, first, second)
+    record = await button.decision(scene, before)
+    assert record["decision"] == "deny", record
+    await phone.closed(first)
+    await back_to_the_group(scene)
+
+
+async def test_another_caller(scene: Scene) -> None:
+    """Two callers of one agent are not put together."""
+    await scene.call("caller1", "1001")
+    phone = scene.phone("1001")
+    first = phone.call
+    await phone.hold(first)
+    await scene.phone("caller2").dial("1001")
+    second = await phone.answer()
+    await scene.hear_one_another("1001", "caller2")
+    await attended(scene, (first, second), "deny", "invalid_format")
+    await declined(scene, first, "invalid_format")
+    await scene.hear_one_another("1001", "caller2")
+
+
+async def test_no_such_call(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    before, since = known(scene), scene.ami.mark()
+    proxy = scene.bed.ports.sip
+    replaces = "nosuchcall%3Bto-tag%3Daa%3Bfrom-tag%3Dbb"
+    first = scene.phone("1001").call
+    await scene.phone("1001").transfer(f"sip:1005@127.0.0.1:{proxy}?Replaces={replaces}")
+    await pressed(scene, before, "1001", "deny", "unknown_target")
+    await scene.phone("1001").closed(first)
+    await back_to_the_group(scene)
+    assert scene.ami.seen(match("AgentCalled", Interface="PJSIP/1005"), since) == []
+
+
+async def test_a_colleagues_call(scene: Scene) -> None:
+    """Asterisk finds a call by its id and tags, whosever it is."""
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    channel = (await scene.ami.channel_of("1002"))["Channel"]
+    parts = [
+        await scene.ami.variable(channel, f"CHANNEL(pjsip,{what})")
+        for what in ("call-id", "local_tag", "remote_tag")
+    ]
+    proxy = scene.bed.ports.sip
+    replaces = f"{parts[0]}%3Bto-tag%3D{parts[1]}%3Bfrom-tag%3D{parts[2]}"
+    before = known(scene)
+    await scene.phone("1001").transfer(f"sip:1002@127.0.0.1:{proxy}?Replaces={replaces}")
+    await pressed(scene, before, "1001", "deny", "unknown_target", "supervised")
+    await scene.gone("1001")
+    await scene.talking("caller2", "1002")
+    await back_to_the_group(scene, by="1005")
+
+
+async def test_the_target_has_hung_up(scene: Scene) -> None:
+    """And its call with it: there is nothing left that the phone could mean."""
+    first, second = await second_line(scene, "1002", "1002")
+    before = known(scene)
+    pressing = asyncio.create_task(scene.bed.attended_transfer(scene.phone("1001"), first, second))
+    hanging_up = asyncio.create_task(scene.hang_up("1002"))
+    await asyncio.gather(pressing, hanging_up, return_exceptions=True)
+    if pressing.exception() is not None:  # it was over before the phone could name it
+        proxy = scene.bed.ports.sip
+        replaces = f"{second.id}%3Bto-tag%3Daa%3Bfrom-tag%3Dbb"
+        await scene.phone("1001").transfer(f"sip:1002@127.0.0.1:{proxy}?Replaces={replaces}", first)
+    record = await button.decision(scene, before)
+    assert record["agent"] == "1001"
+    await scene.phone("1001").closed(first)
+    assert button.told(scene.phone("1001"), scene.since) == "refused"
+    await back_to_the_group(scene)
+
+
+# --- meanwhile ------------------------------------------------------------------------------------
+
+
+async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
+    """Before or just after the bridging; what is left of the calls ends or stays as it was."""
+    calls = await second_line(scene, "1002", "1002")
+    await scene.bed.attended_transfer(scene.phone("1001"), *calls)
+    await scene.hang_up("caller1")
+    await scene.phone("1001").closed(calls[0])
+    if scene.phone("1002").live and calls[1].live:
+        await scene.hear_one_another("1001", "1002")
+    else:
+        await scene.gone("1001", "1002")
+
+
+async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
+    calls = await second_line(scene, "1002", "1002")
+    before = known(scene)
+    phone = scene.phone("1001")
+    await scene.bed.attended_transfer(phone, *calls)
+    assert phone.process is not None
+    phone.process.signal(signal.SIGKILL)  # it says no goodbye
+    async with scene.without_phone("1001", registered=True):
+        record = await pressed(scene, before, "1001", "allow", "ok", "supervised")
+        await scene.ends(record["transfer"], "completed", "completed")
+        await scene.talking("caller1", "1002")

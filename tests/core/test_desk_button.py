@@ -1,0 +1,135 @@
+"""The phone's Transfer button, without a phone: whose call it is about, and what is touched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.desk import Desk
+from asterisk_avp.core.effects import HangUp, Redirect, SetVariables, TellPhone
+from asterisk_avp.core.errors import Refused
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.keypad import KeyCodes
+from asterisk_avp.core.model import TargetKind
+from asterisk_avp.core.register import Outcome
+from tests.core.world import NOW, WORLD, call, hub, member, request
+
+NO_FACTS = CallFacts()
+GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension="801")}
+
+
+def office() -> tuple[Hub, Desk]:
+    """1001 talks with caller1."""
+    made = hub()
+    made.world = replace(WORLD, groups=GROUPS)
+    call(made)
+    return made, Desk(made, KeyCodes())
+
+
+def second_call(made: Hub, agent: str, peer: str) -> None:
+    """A line of ``agent`` is in a bridge with ``peer``."""
+    made.fact(ev.ChannelSeen(f"u2-{agent}", f"PJSIP/{agent}-00000021"), NOW)
+    made.fact(ev.ChannelSeen(f"u2-{peer}", f"PJSIP/{peer}-00000022"), NOW)
+    for channel in (f"u2-{agent}", f"u2-{peer}"):
+        made.fact(ev.BridgeEntered(channel, f"b2-{agent}"), NOW)
+
+
+def refused(desk: Desk, asked: ev.TransferAsked, dialled: str = "") -> tuple[str, Outcome]:
+    """Why, and what is done."""
+    wanted = desk.wanted(asked, dialled)
+    assert wanted is not None
+    with pytest.raises(Refused) as refusal:
+        desk.refer(asked, wanted, NO_FACTS, NOW)
+    return refusal.value.reason, desk.refuse(asked, wanted, refusal.value.reason, NOW)
+
+
+def effects(outcome: Outcome) -> list[object]:
+    return [effect for _, effect in outcome.effects]
+
+
+def attended(second: str, target: str | None) -> ev.TransferAsked:
+    return ev.TransferAsked("u-1001", "1002", attended=True, second=second, target=target)
+
+
+def test_attended_with_the_agents_own_second_call() -> None:
+    made, desk = office()
+    second_call(made, "1001", "1002")
+    asked = attended("u2-1001", "u2-1002")
+    wanted = desk.wanted(asked, "")
+    assert wanted is not None
+    session, _ = desk.refer(asked, wanted, NO_FACTS, NOW)
+    assert (session.leg.channel, session.second_line) == ("u2-1002", "u2-1001")
+
+
+@pytest.mark.parametrize(
+    ("second", "target"),
+    [
+        ("u2-1003", "u2-1002"),  # a colleague's call with an agent
+        ("u2-1002", "u2-1003"),  # the same, seen from the other side
+        ("u2-1003", None),  # a colleague's phone that rings
+        ("u-nobody", None),
+    ],
+)
+def test_attended_with_a_call_that_is_not_the_agents(second: str, target: str | None) -> None:
+    made, desk = office()
+    second_call(made, "1003", "1002")
+    reason, outcome = refused(desk, attended(second, target))
+    assert reason == "unknown_target"
+    touched = {e.channel for e in effects(outcome) if isinstance(e, HangUp | Redirect)}
+    assert touched == {"u-caller1"}  # with agent 1, into our hands
+
+
+def test_attended_with_a_call_that_is_being_transferred() -> None:
+    made, desk = office()
+    second_call(made, "1001", "1002")
+    made.fact(member("1004"), NOW)
+    made.request(request(target="1004", call="u2-1002"), NO_FACTS, NOW)
+    assert refused(desk, attended("u2-1001", "u2-1002"))[0] == "already_transferring"
+
+
+def test_the_one_who_is_consulted_presses_it() -> None:
+    """The consult is not touched; the phone is told by the half of the leg that is with us."""
+    made, desk = office()
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    for channel in ("u-caller1", "u-1001", session.leg.channel):
+        made.fact(ev.StasisEntered(channel), NOW)
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
+    other = session.leg_other
+    made.fact(ev.ChannelSeen(other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    for channel in ("u-1002", other):
+        made.fact(ev.BridgeEntered(channel, "b9"), NOW)
+    asked = ev.TransferAsked("u-1002", "1001", attended=False)
+    reason, outcome = refused(desk, asked)
+    assert reason == "already_transferring"
+    assert effects(outcome) == [TellPhone(session.leg.channel, done=False)]
+
+
+def test_a_caller_who_is_an_agent_presses_it_on_music() -> None:
+    made = hub()
+    desk = Desk(made, KeyCodes())
+    call(made, "1001", "1003")
+    made.request(request(call="u-1003"), NO_FACTS, NOW)
+    for channel in ("u-1003", "u-1001"):
+        made.fact(ev.BridgeLeft(channel, "b-1001"), NOW)
+        made.fact(ev.StasisEntered(channel), NOW)
+    reason, outcome = refused(desk, ev.TransferAsked("u-1003", "1002", attended=False))
+    assert reason == "already_transferring"
+    assert effects(outcome) == [TellPhone("u-1003", done=False)]
+
+
+def test_a_refused_transfer_to_a_group_leaves_the_call_with_its_own() -> None:
+    made, desk = office()
+    off = replace(
+        GROUPS["sales"], features=replace(GROUPS["sales"].features, internal_transfer=False)
+    )
+    made.world = replace(made.world, groups={**GROUPS, "sales": off})
+    asked = ev.TransferAsked("u-1001", "801", attended=False)
+    wanted = desk.wanted(asked, "")
+    assert wanted is not None
+    assert wanted.target.kind is TargetKind.GROUP
+    reason, outcome = refused(desk, asked)
+    assert reason == "internal_disabled"
+    marks = [e.variables for e in effects(outcome) if isinstance(e, SetVariables)]
+    assert [m["AVP_GROUP"] for m in marks if "AVP_GROUP" in m] == ["sales"]
