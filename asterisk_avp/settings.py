@@ -41,11 +41,14 @@ from asterisk_avp.settings_types import (
     Interface,
     Name,
     PhoneNumber,
+    PopKey,
+    PopUrl,
     Port,
     QueueName,
     Seconds,
     SectionId,
     SectionIdList,
+    WebhookUrl,
 )
 
 DEFAULT_API_PORT = 8766
@@ -119,6 +122,26 @@ class SessionSettings(_Section):
     """How long a transfer that has ended can still be seen."""
 
 
+class PopSettings(_Section):
+    """Screen pops."""
+
+    sip_headers: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=16)] = ()
+    """Keys that go to agents' phones as SIP headers ``X-AVP-<Key>``."""
+
+
+class WebhookSettings(_Section):
+    """Where screen pops are posted to; nowhere, without ``url``."""
+
+    url: WebhookUrl | None = None
+    secret: SecretStr = SecretStr("")
+    timeout_seconds: Seconds = 5.0
+    attempts: Annotated[int, Field(ge=1, le=50)] = 8
+    retry_max_seconds: Seconds = 30.0
+    """The longest pause between two attempts; the first is half a second."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many events may wait; the oldest makes room."""
+
+
 # --- policy, at three levels -----------------------------------------------------------------
 
 
@@ -160,6 +183,7 @@ class GroupSettings(PolicySettings):
     name: Name | None = None
     acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     extension: Extension | None = None
+    pop_url: PopUrl | None = None
 
 
 class PresetSettings(_Section):
@@ -208,6 +232,8 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     session: SessionSettings = SessionSettings()
+    pop: PopSettings = PopSettings()
+    webhook: WebhookSettings = WebhookSettings()
     enterprise: EnterpriseSettings = EnterpriseSettings()
     accounts: Mapping[SectionId, AccountSettings] = Field(default_factory=dict)
     groups: Mapping[SectionId, GroupSettings] = Field(default_factory=dict)
@@ -327,5 +353,6 @@ class Settings(BaseSettings):
             max_hold_seconds=features.max_hold_seconds,
             max_hold_action=features.max_hold_action,
             extension=group.extension,
+            pop_url=group.pop_url,
             features=features,
         )
