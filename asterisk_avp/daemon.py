@@ -240,7 +240,7 @@ class Daemon:
         for fact in (*facts, *buffered):
             self._feed(fact)
         synced = self._hub.sync_finished(time.time())
-        self._pops.board.sync_finished()
+        self._pops.board.sync_finished(time.time())
         self._carry_out(synced)
         self._pops.board.started()
         self._groups.look_at(self._hub.agents.by_id)

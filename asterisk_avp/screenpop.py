@@ -72,7 +72,7 @@ class ScreenPops:
         for telling in tellings:
             log.info("pop", agent=telling.agent, call=telling.pop["id"], state=telling.state)
             self._tell(pop_event(telling))
-        for call, variables in self.board.unwritten().items():
+        for call, variables in self.board.ledger.unwritten().items():
             self._begin(self._write_history(call, variables))
 
     async def settle(self, seconds: float) -> None:
@@ -96,14 +96,14 @@ class ScreenPops:
         except AvpError as error:
             # The channel is gone, or the connection; what there is to tell is told without it.
             log.debug("pop_not_read", call=call, error=str(error))
-            self.board.unread(call)
+            self.board.ledger.unread(call)
         else:
             found = read(variables)
             for ignored in found.ignored:
                 log.warning(
                     "pop_ignored", call=call, variable=ignored.variable, reason=ignored.reason
                 )
-            self.board.noted(call, found)
+            self.board.ledger.noted(call, found)
             self._feed(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
         self._changed(self.board.holders(call))
 
@@ -113,4 +113,4 @@ class ScreenPops:
                 await self._write(call, variables)
         except AvpError as error:
             log.debug("history_not_written", call=call, error=str(error))
-            self.board.not_written(call, variables)
+            self.board.ledger.not_written(call, variables)

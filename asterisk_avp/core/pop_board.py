@@ -16,45 +16,20 @@ for completion as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.calls import Call, Channel, resource_of_interface
 from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import Mode
+from asterisk_avp.core.pop_ledger import Ledger, Pop, given
 from asterisk_avp.core.pop_url import fill
-from asterisk_avp.core.pops import MAX_TRANSFERS, Data, Moved, Read, history, shape, whole
-from asterisk_avp.core.session import Presence, Session, State, is_leg
+from asterisk_avp.core.pops import shape
+from asterisk_avp.core.session import Presence, Session, is_leg
 
 OFFERED, DELIVERED, WITHDRAWN = "offered", "delivered", "withdrawn"
 
 Shown = Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Pop:
-    """One call's: what has been read of it, and what happened to it since."""
-
-    data: Data = field(default_factory=dict)
-    transfers: tuple[Moved, ...] = ()
-    waited: float = 0.0
-    """Seconds in queues, without the wait that goes on."""
-    waits_since: float | None = None
-    """Unix seconds."""
-    queued: int = 0
-    """How often it has entered a queue."""
-    read_in: str = ""
-    """Where the call was when its variables were last asked for."""
-    known: bool = False
-    """They have been answered, or will not be."""
-    read_once: bool = False
-    written: Mapping[str, str] = field(default_factory=dict)
-    """What the channel's own variables say of the transfers and the wait."""
-
-    def waited_seconds(self, now: float) -> int:
-        going_on = max(0.0, now - self.waits_since) if self.waits_since is not None else 0.0
-        return int(self.waited + going_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +54,7 @@ class PopBoard:
 
     def __init__(self, hub: Hub, iso: Callable[[float], str]) -> None:
         self._hub = hub
-        self._iso = iso
-        self._pops: dict[str, Pop] = {}
+        self.ledger = Ledger(iso)
         self._rings: dict[str, set[str]] = {}
         """By agent: the callers that app_queue rings them for."""
         self._connected: dict[str, str] = {}
@@ -91,8 +65,6 @@ class PopBoard:
         self._told: dict[str, dict[str, Told]] = {}
         self._touched: set[str] = set()
         self._gone: set[str] = set()
-        self._unwritten: set[str] = set()
-        """Calls that something happened to that their channels do not say yet."""
         self._joined: set[str] = set()
         """Callers that a resync found waiting."""
         self._syncing = False
@@ -120,53 +92,30 @@ class PopBoard:
                 self._queue_joined(fact, now)
             case ev.QueueLeft():
                 # Who rings is not asked here: app_queue tells this before it tells who answered.
-                self._stop_waiting(fact.channel, now)
+                self.ledger.stop_waiting(fact.channel, now)
             case ev.QueueEnded():
                 self._stop_ringing(fact.channel)
             case ev.ChannelGone():
                 self._stop_ringing(fact.id)
                 self._not_connected(fact.id)
-                if fact.id in self._pops:
+                if fact.id in self.ledger.pops:
                     self._gone.add(fact.id)
                     self._touched |= self.holders(fact.id)
             case _:
                 pass
 
-    def noted(self, call: str, found: Read) -> None:
-        """What a call's variables said."""
-        pop = self._pops.get(call)
-        if pop is None:
-            return
-        pop.data, pop.known = found.data, True
-        self._unwritten.add(call)
-        if not pop.read_once:
-            pop.read_once = True
-            # What was noted while we asked comes after what a former daemon had noted.
-            ours = {moved.transfer for moved in pop.transfers}
-            before = tuple(m for m in found.transfers if m.transfer not in ours)
-            pop.written = found.history
-            pop.transfers = before + pop.transfers
-            pop.waited += found.waited_seconds
-
-    def unread(self, call: str) -> None:
-        """The call's variables could not be read: what is known has to do."""
-        pop = self._pops.get(call)
-        if pop is not None:
-            pop.known = True
-
     def sync_started(self) -> None:
         self._syncing = True
         self._joined.clear()
 
-    def sync_finished(self) -> None:
+    def sync_finished(self, now: float) -> None:
         """The picture is whole again: what nobody told meanwhile shows now."""
         self._syncing = False
         for agent, callers in list(self._rings.items()):
             self._rings[agent] = callers & self._joined
         self._connected.clear()
-        self._gone |= self._pops.keys() - self._hub.calls.channels.keys()
-        for pop in self._pops.values():
-            pop.read_in = ""
+        self._gone |= self.ledger.pops.keys() - self._hub.calls.channels.keys()
+        self.ledger.heard_again(self._joined, now)
         self._touched |= self._hub.agents.by_id.keys() | self._told.keys()
 
     # --- what follows ------------------------------------------------------------------------
@@ -191,7 +140,7 @@ class PopBoard:
         for agent in sorted(touched):
             told += self._settle_agent(agent, now, to_read)
         for call in self._gone - self._hub.calls.channels.keys():
-            self._pops.pop(call, None)
+            self.ledger.forget(call)
         self._gone.clear()
         return told, to_read
 
@@ -199,34 +148,10 @@ class PopBoard:
         """From now on what is found is news, and is told."""
         self._started = True
 
-    def unwritten(self) -> dict[str, dict[str, str]]:
-        """What is to be written to the channels of which calls; taken as written from now on."""
-        found = {}
-        calls, self._unwritten = self._unwritten, set()
-        for call in calls:
-            pop = self._pops.get(call)
-            if pop is None or not pop.read_once or call not in self._hub.calls.channels:
-                continue
-            wanted = history(pop.transfers, int(pop.waited))
-            emptied = dict.fromkeys(pop.written.keys() - wanted.keys(), "")
-            fresh = dict(wanted.items() - pop.written.items()) | emptied
-            if fresh:
-                pop.written = wanted
-                found[call] = fresh
-        return found
-
-    def not_written(self, call: str, variables: Mapping[str, str]) -> None:
-        """Writing failed; to be tried again."""
-        pop = self._pops.get(call)
-        if pop is not None:
-            kept = pop.written.items() - variables.items()
-            pop.written = dict(kept)
-            self._unwritten.add(call)
-
     def shown(self, agent: str, call: str, now: float) -> dict[str, Any]:
         """The pop of an agent's call; empty where the call has none."""
         channel = self._hub.calls.channels.get(call)
-        pop = self._pops.get(call)
+        pop = self.ledger.pops.get(call)
         if channel is None or pop is None or not self._pops_up(channel):
             return {}
         return self._shape(agent, channel, pop, now)
@@ -259,19 +184,20 @@ class PopBoard:
             channel = self._hub.calls.channels.get(call)
             if channel is None:
                 continue
-            pop = self._pops.setdefault(call, Pop())
+            pop = self.ledger.open(call)
             place = channel.bridge or f"queue {pop.queued}"
             if pop.read_in != place:
                 # Once in each bridge and each queue: on the way the dialplan may have set another.
                 pop.read_in = place
                 to_read.append(call)
             had = told.get(call)
-            silently = not self._started or (had is not None and had.silently)
+            same = had is not None and had.state == state
+            silently = not self._started or (had is not None and same and had.silently)
             # A call that nothing is known of yet is told of as soon as it has been read.
             if not silently and not (pop.known and self._pops_up(channel)):
                 continue
             shown = self._shape(agent, channel, pop, now)
-            if had is None or had.state != state or had.pop["data"] != shown["data"]:
+            if had is None or not same or had.pop["data"] != shown["data"]:
                 self._let_go(call)
                 told[call] = Told(state, shown, silently)
                 if not silently:
@@ -313,7 +239,7 @@ class PopBoard:
             return True
         if self._hub.agents.of_channel(channel.name) is not None:
             return False  # it has inherited what belongs to the caller at its other end
-        pop = self._pops.get(channel.id)
+        pop = self.ledger.pops.get(channel.id)
         return pop is not None and bool(pop.data or pop.transfers or pop.queued)
 
     def _shape(self, agent: str, channel: Channel, pop: Pop, now: float) -> dict[str, Any]:
@@ -333,65 +259,35 @@ class PopBoard:
             url=fill(group.pop_url, pop.data, own) if group is not None else None,
         )
 
-    # --- history -----------------------------------------------------------------------------
+    # --- transfers, queues and rings ---------------------------------------------------------
 
     def _note_transfer(self, session: Session, now: float) -> None:
-        """Keep the transfer in the call's history, from the moment agent 1 lets the call go."""
-        call = session.caller.channel
-        if call not in self._hub.calls.channels:
-            return
-        pop = self._pops.setdefault(call, Pop())
-        known = any(moved.transfer == session.id for moved in pop.transfers)
-        given = session.outcome is State.COMPLETED and session.state in _GIVEN
-        self._note_given(session, given=given)
-        if session.state in _LET_GO or given:
-            if not known:
-                alone = session.state in _BY_QUEUE or session.mode is Mode.UNSUPERVISED
-                mode = Mode.UNSUPERVISED if alone else Mode.SUPERVISED
-                at, note = self._iso(now), whole(session.notes)
-                name = session.transferor.name
-                moved = Moved(session.agent, name, mode.value, note, at, session.id)
-                pop.transfers = (*pop.transfers, moved)[-MAX_TRANSFERS:]
-                self._unwritten.add(call)
-        elif known and not session.state.final:
-            # It could not be completed, and the call goes back.
-            pop.transfers = tuple(m for m in pop.transfers if m.transfer != session.id)
-            self._unwritten.add(call)
+        if session.caller.channel in self._hub.calls.channels:
+            self.ledger.note_transfer(session, now)
+            self._note_given(session)
 
-    def _note_given(self, session: Session, *, given: bool) -> None:
+    def _note_given(self, session: Session) -> None:
         agent, call = session.allow.agent, session.caller.channel
         if agent is None:
             return
-        if given and all(p.presence is Presence.PRESENT for p in (session.leg, session.caller)):
+        if given(session) and all(
+            p.presence is Presence.PRESENT for p in (session.leg, session.caller)
+        ):
             self._given[agent] = call
             self._touched.add(agent)
         elif self._given.get(agent) == call:
             del self._given[agent]
             self._touched.add(agent)
 
-    # --- waiting and ringing -----------------------------------------------------------------
-
     def _queue_joined(self, fact: ev.QueueJoined, now: float) -> None:
         if _ours(fact.channel):
             return
-        pop = self._pops.setdefault(fact.channel, Pop())
+        self.ledger.joined(fact, now, again=self._syncing)
         if self._syncing:
             self._joined.add(fact.channel)
-            if pop.waits_since is not None:
-                return  # the same wait, told once more
         else:
-            self._stop_waiting(fact.channel, now)
             self._stop_ringing(fact.channel)
             self._not_connected(fact.channel)
-        pop.waits_since = now - fact.waited_seconds
-        pop.queued += 1
-
-    def _stop_waiting(self, call: str, now: float) -> None:
-        pop = self._pops.get(call)
-        if pop is not None and pop.waits_since is not None:
-            pop.waited += max(0.0, now - pop.waits_since)
-            pop.waits_since = None
-            self._unwritten.add(call)
 
     def _stop_ringing(self, call: str, agent: str | None = None) -> None:
         for ringing in [agent] if agent is not None else [*self._rings]:
@@ -416,8 +312,3 @@ class PopBoard:
 def _ours(channel: str) -> bool:
     """A half of a leg of ours, which is not the caller, whatever it has inherited from them."""
     return is_leg(channel.removesuffix("-queue"))
-
-
-_BY_QUEUE = frozenset({State.QUEUED, State.OFFERED})
-_LET_GO = _BY_QUEUE | {State.COMPLETING, State.COMPLETED}
-_GIVEN = frozenset({State.SHARED, State.PARTING})

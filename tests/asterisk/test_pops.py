@@ -9,13 +9,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from bed import Agent, Bed, Group, World, backend_named, match
+from bed import Agent, Bed, Group, World, backend_named
 
 from asterisk_avp.webhooks import sign
 from tests.asterisk.conftest import open_scene
@@ -92,7 +92,7 @@ class Screens:
         self.events: list[dict[str, Any]] = []
         self._changed = asyncio.Event()
 
-    async def __aenter__(self) -> Screens:
+    async def __aenter__(self) -> Self:
         self._up = asyncio.Event()
         self._task = asyncio.create_task(self._listen())
         await asyncio.wait_for(self._up.wait(), 5)
