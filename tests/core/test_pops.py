@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asterisk_avp.core.pop_url import fill, template_fault
@@ -28,7 +28,7 @@ from asterisk_avp.core.pops import (
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=30,
+    max_leaves=8,
 )
 
 
@@ -93,7 +93,8 @@ def test_all_variables_together_are_bounded() -> None:
     assert len(found.ignored) == 30 - len(found.data)
 
 
-@given(st.dictionaries(st.text(), JSON))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_any_json_object_can_be_sent_on(value: dict[str, Any]) -> None:
     found = read({"AVP_POP": json.dumps(value)})
     json.dumps(found.data, allow_nan=False, ensure_ascii=False).encode()
@@ -133,6 +134,7 @@ def test_history_comes_back(transfers: list[Moved], waited: int) -> None:
     assert of_history({**written, "AVP_POP": "x"}) == written
 
 
+@settings(max_examples=20)
 @given(st.text(min_size=500, max_size=2000))
 def test_a_long_note_is_cut_and_the_rest_is_kept(note: str) -> None:
     written = history((moved(note), moved("short")), 0)
