@@ -73,7 +73,10 @@ class _Refused(Exception):
 def sign(secret: str, timestamp: str, body: bytes) -> str:
     """The value of ``X-AVP-Signature``."""
     message = timestamp.encode("ascii") + b"." + body
-    return "sha256=" + hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+    return (
+        "sha256="
+        + hmac.new(secret.encode("utf-8", "surrogateescape"), message, hashlib.sha256).hexdigest()
+    )
 
 
 class Webhooks:

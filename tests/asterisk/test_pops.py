@@ -486,3 +486,73 @@ async def test_a_consult_shows_nothing_of_the_call(scene: Scene, number: str) ->
             return (found is not None and "caller1" in found[0]) or None
 
         assert await scene.ami.until(caller, 3), to_bob()[len(before) :]
+
+
+async def test_a_receiver_in_trouble_holds_nobody_up(
+    scene: Scene, screens: Screens, receiver: Receiver
+) -> None:
+    """Calls, transfers and panels go on; it gets everything in order once it is well."""
+    receiver.status = 503
+    try:
+        await scene.call("caller1", "1001", number="700")
+        transfer = await scene.transfer("1001", "supervised", "1002", notes="a note")
+        await scene.phone("1002").answer()
+        await scene.consulting(transfer, "caller1", "1001", "1002")
+        await scene.complete(transfer)
+        await screens.tell("1001 offered", "1001 delivered", "1002 delivered")
+        await scene.talking("caller1", "1002")
+        assert receiver.events == []
+    finally:
+        receiver.status = 204
+
+    async def received() -> bool | None:
+        return len(receiver.events) >= 3 or None
+
+    assert await scene.ami.until(received, 15), receiver.events
+    assert receiver.events == screens.events
+    assert len(set(receiver.keys)) == 3
+
+
+# --- members of the form Local/<agent>@agents/n ----------------------------------------------
+
+
+class LocalWorld(World):
+    def render_agents(self) -> str:
+        lines = super().render_agents()
+        return lines.replace(",60)", ",60,b(avp-pop-headers^s^1))")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def local_office() -> AsyncIterator[Bed]:
+    fields = {name: getattr(world(), name) for name in World.__dataclass_fields__}
+    async with Bed(LocalWorld(**fields | {"local_members": True})) as bed:
+        await bed.start_daemon()
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def local_scene(local_office: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(local_office) as opened:
+        yield opened
+
+
+async def test_local_members(local_scene: Scene) -> None:
+    """The same, and the phone behind the Local channel gets the headers, but not of a consult."""
+    scene = local_scene
+    async with (
+        Screens(scene.bed) as screens,
+        trace(scene, "1001") as to_alice,
+        trace(scene, "1002") as to_bob,
+    ):
+        await scene.call("caller1", "1001", number="700")
+        await screens.tell("1001 offered", "1001 delivered")
+        assert headers(invites(to_alice())[0], "X-AVP-Customer-Id") == ["4711"]
+        transfer = await scene.transfer("1001", "supervised", "1002")
+        await scene.phone("1002").answer()
+        await scene.consulting(transfer, "caller1", "1001", "1002")
+        assert screens.told("1002") == []
+        assert not any("X-AVP" in message for message in to_bob())
+        await scene.complete(transfer)
+        await screens.tell("1001 offered", "1001 delivered", "1002 delivered")
+        await scene.talking("caller1", "1002")
+        assert (await pop_of(scene, "1002"))["data"]["customer_id"] == "4711"
