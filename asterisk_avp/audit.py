@@ -33,9 +33,10 @@ class _Asked:
     call: str | None
     """Channel id: of the caller, or of the phone that dials."""
     mode: str
-    target: Target
+    target: Target | None
+    """None where the agent has yet to key it in."""
     channel: str | None = None
-    """The name of the channel that dials; None for what came by the API."""
+    """The name of the channel that dials, or asks; None for what came by the API."""
 
 
 class Audit:
@@ -53,7 +54,24 @@ class Audit:
             call=call.caller_channel if call is not None else request.call,
             mode=request.mode.value,
             target=request.target,
+            channel=request.channel,
         )
+        return self._decided(asked, decide)
+
+    def code(
+        self, agent: str, channel: str, call: Call | None, decide: Callable[[], Decided]
+    ) -> Decided:
+        """The same of an agent who has used the feature code, and will say where to."""
+        caller = call.caller_channel if call is not None else None
+        return self._decided(_Asked(agent, caller, "supervised", None, channel), decide)
+
+    def party(self, session: Session, number: str, decide: Callable[[], Outcome]) -> Decided:
+        """The same of an agent who calls a fourth party into a transfer."""
+        target = Target(TargetKind.NUMBER, number)
+        asked = _Asked(session.agent, session.caller.channel, "party", target)
+        return self._decided(asked, lambda: (session, decide()))
+
+    def _decided(self, asked: _Asked, decide: Callable[[], Decided]) -> Decided:
         try:
             session, outcome = decide()
         except Refused as refused:
@@ -95,7 +113,9 @@ class Audit:
             state=session.state.value,
             agent=session.agent,
             mode=session.mode.value,
-            target=f"{session.target.kind.value}:{self._shown(session.target)}",
+            target=f"{session.target.kind.value}:{self._shown(session.target)}"
+            if session.target is not None
+            else None,
             reason=session.reason or None,
         )
 
@@ -113,8 +133,8 @@ class Audit:
             channel=asked.channel,
             call=asked.call,
             mode=asked.mode,
-            kind=asked.target.kind.value,
-            target=self._shown(asked.target),
+            kind=asked.target.kind.value if asked.target is not None else None,
+            target=self._shown(asked.target) if asked.target is not None else None,
             decision=decision,
             reason=reason,
             setting=setting or None,

@@ -189,13 +189,18 @@ def _agent_line(agent: dict[str, Any]) -> str:
     )
 
 
+def _target_text(target: dict[str, Any] | None) -> str:
+    if target is None:
+        return "somebody (being keyed in)"
+    return f"{target['kind']} {target.get('id', target.get('number'))}"
+
+
 def _transfer_line(transfer: dict[str, Any]) -> str:
-    target = transfer["target"]
     ended = f" ({transfer['ended_reason']})" if transfer["ended_reason"] else ""
     return (
         f"{transfer['since']} transfer {transfer['id']}: {transfer['state']}{ended},"
         f" {transfer['mode']} by {transfer['agent']}"
-        f" to {target['kind']} {target.get('id', target.get('number'))},"
+        f" to {_target_text(transfer['target'])},"
         f" caller {transfer['caller']}"
     )
 

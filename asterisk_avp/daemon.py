@@ -33,6 +33,8 @@ from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import views
+from asterisk_avp.core.calls import Call
+from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.errors import (
     AsteriskUnavailable,
     AvpError,
@@ -53,6 +55,8 @@ from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
+from asterisk_avp.daemon_music import Music
+from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_pops import PopFeed, set_headers
 from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_work import Workers
@@ -93,8 +97,10 @@ class Daemon:
             request_timeout_seconds=settings.ari.request_timeout_seconds,
             event_types=from_ari.EVENT_TYPES,
         )
+        self._desk = Desk(self._hub, settings.key_codes())
         self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
-        self._ari_performer = AriPerformer(self._ari, settings.ari.app)
+        self._music = Music()
+        self._ari_performer = AriPerformer(self._ari, settings.ari.app, self._music.stopped)
         self._workers = Workers(self._ami_performer, self._ari_performer, self._report)
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._changes = Feed()
@@ -111,6 +117,14 @@ class Daemon:
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
         self._audit = Audit(numbers=settings.log.numbers)
+        self._phones = Phones(
+            self._desk,
+            self._audit,
+            self._carry_out,
+            self._read_call,
+            self._ami_performer.variables,
+            ready=lambda: self.readiness().ready,
+        )
         self._auth = Authenticator(**credentials(settings))
         self._reloader = Reloader(
             self._hub,
@@ -156,6 +170,7 @@ class Daemon:
         self._groups.stop()
         self._pops.stop()
         await self._pop_feed.stop()
+        self._phones.stop()
         if self._resync is not None:
             self._resync.cancel()
         await self._ari.close()
@@ -183,6 +198,7 @@ class Daemon:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
             self._hub.register.forget_ended(time.time() - self._settings.session.keep_ended_seconds)
+            self._desk.forget_ended()
 
     # --- what comes in -------------------------------------------------------------------------
 
@@ -208,6 +224,14 @@ class Daemon:
             self._feed(fact)
 
     def _feed(self, fact: ev.Fact) -> None:
+        if isinstance(fact, ev.PhoneFact):
+            self._phones.take(fact)
+            return
+        if isinstance(fact, ev.MusicChanged):
+            self._music.told(fact)
+            return
+        if isinstance(fact, ev.ChannelGone):
+            self._music.told(ev.MusicChanged(fact.id, playing=False))
         self._pops.board.saw(fact, time.time())
         self._carry_out(self._hub.fact(fact, time.time()))
 
@@ -237,6 +261,7 @@ class Daemon:
             break
         self._hub.sync_started()
         self._pops.board.sync_started()
+        self._music.forget()
         for fact in (*facts, *buffered):
             self._feed(fact)
         synced = self._hub.sync_finished(time.time())
@@ -276,6 +301,8 @@ class Daemon:
         moved = self._moved.get(session_id)
         if moved is not None and not moved.done():
             moved.set_result(None)
+        if event.kind is Kind.TIMED_OUT and self._phones.timed_out(session_id):
+            return
         self._carry_out(self._hub.report(session_id, event, time.time()))
 
     def _schedule_acw(self) -> None:
@@ -362,14 +389,8 @@ class Daemon:
         call = self._hub.call_of(request.agent, request.call)
         facts = CallFacts()
         if call is not None:
-            variables = await self._ami_performer.variables(
-                call.caller_channel, (VARIABLE, "AVP_MAX_HOLD")
-            )
+            facts = await self._read_call(call)
             self._check_ready()
-            facts = _call_facts(variables)
-            group = group_fact(call.caller_channel, variables)
-            if group is not None:
-                self._feed(group)  # what is decided by is what is shown
         # From here to the end of the decision nothing awaits: of two requests for the same call
         # or the same target, the second finds what the first has done.
         session, outcome = self._audit.decide(
@@ -388,6 +409,16 @@ class Daemon:
             del self._moved[session.id]
         return self.transfer(session.id)
 
+    async def _read_call(self, call: Call) -> CallFacts:
+        """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
+        variables = await self._ami_performer.variables(
+            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD")
+        )
+        group = group_fact(call.caller_channel, variables)
+        if group is not None:
+            self._feed(group)  # what is decided by is what is shown
+        return _call_facts(variables)
+
     async def complete(self, transfer_id: str) -> TransferView:
         return self._command(transfer_id, Kind.COMPLETE)
 
@@ -402,7 +433,12 @@ class Daemon:
 
     async def add_party(self, transfer_id: str, number: str) -> TransferView:
         self._check_reachable(transfer_id)
-        self._carry_out(self._hub.add_party(transfer_id, number, time.time()))
+        _, outcome = self._audit.party(
+            self._hub.record(transfer_id).session,
+            number,
+            lambda: self._hub.add_party(transfer_id, number, time.time()),
+        )
+        self._carry_out(outcome)
         return self.transfer(transfer_id)
 
     async def drop_party(self, transfer_id: str, party: str) -> TransferView:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from asterisk_avp.core.errors import AvpError
-from asterisk_avp.settings import WebhookSettings
+from asterisk_avp.settings_pops import WebhookSettings
 from asterisk_avp.webhooks import Webhooks
 
 log = structlog.get_logger(__name__)

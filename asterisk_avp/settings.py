@@ -29,7 +29,9 @@ from asterisk_avp.core.features import (
     ShownNumber,
     resolve,
 )
+from asterisk_avp.core.keypad import KeyCodes
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
+from asterisk_avp.settings_pops import PopSettings, WebhookSettings
 from asterisk_avp.settings_sources import Inputs, Path_, read_inputs, variable
 from asterisk_avp.settings_types import (
     AgentId,
@@ -39,16 +41,15 @@ from asterisk_avp.settings_types import (
     Extension,
     Host,
     Interface,
+    KeyCode,
     Name,
     PhoneNumber,
-    PopKey,
     PopUrl,
     Port,
     QueueName,
     Seconds,
     SectionId,
     SectionIdList,
-    WebhookUrl,
 )
 
 DEFAULT_API_PORT = 8766
@@ -122,26 +123,6 @@ class SessionSettings(_Section):
     """How long a transfer that has ended can still be seen."""
 
 
-class PopSettings(_Section):
-    """Screen pops."""
-
-    sip_headers: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=16)] = ()
-    """Keys that go to agents' phones as SIP headers ``X-AVP-<Key>``."""
-
-
-class WebhookSettings(_Section):
-    """Where screen pops are posted to; nowhere, without ``url``."""
-
-    url: WebhookUrl | None = None
-    secret: SecretStr = SecretStr("")
-    timeout_seconds: Seconds = 5.0
-    attempts: Annotated[int, Field(ge=1, le=50)] = 8
-    retry_max_seconds: Seconds = 30.0
-    """The longest pause between two attempts; the first is half a second."""
-    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """How many events may wait; the oldest makes room."""
-
-
 # --- policy, at three levels -----------------------------------------------------------------
 
 
@@ -186,12 +167,27 @@ class GroupSettings(PolicySettings):
     pop_url: PopUrl | None = None
 
 
+class KeySettings(_Section):
+    """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
+
+    transfer: KeyCode = "*7"
+    complete: KeyCode = "*1"
+    cancel: KeyCode = "*2"
+    swap: KeyCode = "*3"
+    conference: KeyCode = "*4"
+    add_party: KeyCode = "*5"
+
+
 class PresetSettings(_Section):
-    """A number that agents may pick, associated with the group whose work it is."""
+    """A number that agents may pick, associated with the group whose work it is.
+
+    ``code`` is what they key in for it on their phones.
+    """
 
     number: Annotated[str, Field(min_length=1, max_length=64)]
     group: SectionId
     name: Name | None = None
+    code: Extension | None = None
 
 
 class AgentSettings(_Section):
@@ -234,6 +230,7 @@ class Settings(BaseSettings):
     session: SessionSettings = SessionSettings()
     pop: PopSettings = PopSettings()
     webhook: WebhookSettings = WebhookSettings()
+    keys: KeySettings = KeySettings()
     enterprise: EnterpriseSettings = EnterpriseSettings()
     accounts: Mapping[SectionId, AccountSettings] = Field(default_factory=dict)
     groups: Mapping[SectionId, GroupSettings] = Field(default_factory=dict)
@@ -306,11 +303,14 @@ class Settings(BaseSettings):
             },
             presets={
                 identifier: Preset(
-                    identifier, preset.name or identifier, preset.number, preset.group
+                    identifier, preset.name or identifier, preset.number, preset.group, preset.code
                 )
                 for identifier, preset in sorted(self.presets.items())
             },
         )
+
+    def key_codes(self) -> KeyCodes:
+        return KeyCodes(**self.keys.model_dump())
 
     def features(self, group_id: str) -> Features:
         """The effective settings of a group, and the variable that each came from."""

@@ -162,6 +162,7 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
         fault = _preset_fault(preset.number, settings.features(preset.group).country)
         if fault:
             yield f"{inputs.name(('presets', identifier, 'number'))}: {fault}"
+    yield from _dialled_twice(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():
@@ -173,6 +174,26 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
         for group_id in agent.groups:
             if group_id not in settings.groups:
                 yield f"{name}: there is no group {group_id!r}{_choice(settings.groups)}"
+
+
+def _dialled_twice(settings: Settings, inputs: Inputs) -> Iterator[str]:
+    """What agents dial or key in must mean one thing only."""
+    taken: dict[str, Path_] = {x: ("agents", x) for x in settings.agents}
+    groups = ((("groups", x, "extension"), g.extension) for x, g in settings.groups.items())
+    presets = ((("presets", x, "code"), p.code) for x, p in settings.presets.items())
+    for path, digits in (*groups, *presets):
+        if digits is None:
+            continue
+        other = taken.setdefault(digits, path)
+        if other != path:
+            yield f"{inputs.name(path)}: {digits!r} is taken already ({inputs.name(other)})"
+    # Not the code that begins a transfer: it is Asterisk's to hear, when no other is listened to.
+    codes = settings.key_codes().commands()
+    for code, name in codes:
+        for begun, key in codes:
+            if name != key and code.startswith(begun):
+                names = [inputs.name(("keys", x)) for x in (name, key)]
+                yield f"{names[0]}: {code!r} begins like {begun!r} ({names[1]})"
 
 
 def _policy_contradictions(settings: Settings, at_fault: set[Path_]) -> Iterator[str]:

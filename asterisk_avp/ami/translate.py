@@ -14,6 +14,9 @@ Event = Mapping[str, str]
 QUEUE_ENDED = "AVPQueueEnded"
 """Name of the UserEvent that our dialplan sends when Queue() gave a call back unanswered."""
 
+FEATURE = "AVPFeature"
+"""Name of the one that features.conf sends when an agent keys in the feature code."""
+
 NOT_ACCEPTED = "AVPNotAccepted"
 """Name of the one it sends when an external target answered but did not accept the call."""
 
@@ -70,6 +73,10 @@ def _hold(event: Event, now: float) -> ev.Fact | None:
     return ev.HoldChanged(event["Uniqueid"], on_hold=event["Event"] == "Hold")
 
 
+def _music(event: Event, now: float) -> ev.Fact | None:
+    return ev.MusicChanged(event["Uniqueid"], playing=event["Event"] == "MusicOnHoldStart")
+
+
 def _member(event: Event, now: float) -> ev.Fact | None:
     # The events say Interface and MemberName; the list of QueueStatus says Location and Name.
     interface = event.get("Interface") or event.get("Location", "")
@@ -121,6 +128,8 @@ def _dial(event: Event, now: float) -> ev.Fact | None:
 
 def _user_event(event: Event, now: float) -> ev.Fact | None:
     name = event.get("UserEvent")
+    if name == FEATURE:
+        return ev.FeatureUsed(event["Uniqueid"])
     if name == QUEUE_ENDED:
         return ev.QueueEnded(event["Uniqueid"], event.get("Status", ""))
     if name == NOT_ACCEPTED:
@@ -138,6 +147,8 @@ _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
     "BridgeEnter": _bridge_enter,
     "BridgeLeave": _bridge_leave,
     "Hold": _hold,
+    "MusicOnHoldStart": _music,
+    "MusicOnHoldStop": _music,
     "Unhold": _hold,
     "QueueMember": _member,
     "QueueMemberStatus": _member,

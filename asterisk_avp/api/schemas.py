@@ -127,7 +127,8 @@ class TransferOut(_Out):
     agent: str
     group: str
     mode: Mode
-    target: IdTargetOut | NumberTargetOut
+    target: IdTargetOut | NumberTargetOut | None
+    """Null while the agent is still keying it in on the phone."""
     state: TransferState
     ended_reason: str | None
     caller: str
@@ -240,7 +241,7 @@ def transfer_out(view: TransferView) -> TransferOut:
         agent=view.agent,
         group=view.group,
         mode=view.mode,
-        target=target_out(view.target),
+        target=None if view.target is None else target_out(view.target),
         state=view.state,
         ended_reason=view.ended_reason,
         caller=view.caller,

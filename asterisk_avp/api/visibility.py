@@ -20,7 +20,8 @@ def concerns(transfer: TransferView, agent: str) -> bool:
     """Whether ``agent`` gives, is to take, or has taken the call of ``transfer``."""
     if transfer.agent == agent:
         return True
-    if transfer.target.kind is TargetKind.AGENT and transfer.target.value == agent:
+    target = transfer.target
+    if target is not None and target.kind is TargetKind.AGENT and target.value == agent:
         return True
     return any(party.role == "target" and party.id == agent for party in transfer.parties)
 

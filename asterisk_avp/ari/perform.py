@@ -15,10 +15,14 @@ from asterisk_avp.core.effects import (
     DestroyBridge,
     DialLeg,
     LeaveStasis,
+    Play,
+    SendKeys,
     StartMusic,
     StartRingback,
     StopMusic,
+    StopPlaying,
     StopRingback,
+    TellPhone,
 )
 from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
 from asterisk_avp.core.events import Kind, SessionEvent
@@ -32,6 +36,10 @@ _BRIDGE_TYPE = "mixing,dtmf_events"
 """Never native RTP (res_stasis.c, ``bridge_create``): the phones' key presses would pass
 Asterisk by, heard by the other side and not reported to us."""
 
+_STOP_TRIES = 5
+_STOP_SECONDS = 0.1
+"""How often, and how long apart, Asterisk is asked to stop music."""
+
 _OURS = "avp-"
 """What the ids of our bridges begin with."""
 
@@ -39,7 +47,14 @@ Report = Callable[[SessionEvent], None]
 
 
 class AriPerformer:
-    def __init__(self, client: AriClient, app: str) -> None:
+    def __init__(
+        self,
+        client: AriClient,
+        app: str,
+        music_stopped: Callable[[str, float], Awaitable[bool]],
+    ) -> None:
+        """``music_stopped`` waits, so many seconds at most, until no music plays on a channel."""
+        self._music_stopped = music_stopped
         self._client = client
         self._app = app
 
@@ -60,11 +75,20 @@ class AriPerformer:
             case StartMusic(channel):
                 await self._try(effect, channels.start_moh(channel))
             case StopMusic(channel):
-                await self._try(effect, channels.stop_moh(channel))
+                await self._stop_music(effect)
             case StartRingback(channel):
                 await self._try(effect, channels.ring(channel))
             case StopRingback(channel):
                 await self._try(effect, channels.ring_stop(channel))
+            case Play(channel, media, playback):
+                await self._try(effect, channels.play(channel, media, playback))
+            case StopPlaying(playback):
+                await self._try(effect, self._client.playbacks.stop(playback))
+            case SendKeys(channel, keys):
+                await self._try(effect, channels.send_dtmf(channel, keys))
+            case TellPhone(channel, done):
+                state = "channel_answered" if done else "channel_declined"
+                await self._try(effect, channels.transfer_progress(channel, state))
             case LeaveStasis(channel):
                 await self._try(effect, channels.continue_in_dialplan(channel))
             case _:
@@ -130,6 +154,14 @@ class AriPerformer:
         except AsteriskUnavailable as error:
             log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
             report(SessionEvent(failed, "asterisk_unavailable"))
+
+    async def _stop_music(self, effect: StopMusic) -> None:
+        """Asterisk loses a stop now and then (see `daemon_music`): it is asked until it is so."""
+        for _ in range(_STOP_TRIES):
+            await self._try(effect, self._client.channels.stop_moh(effect.channel))
+            if await self._music_stopped(effect.channel, _STOP_SECONDS):
+                return
+        log.warning("music_not_stopped", channel=effect.channel)
 
     async def _try(self, effect: AriEffect, request: Awaitable[object]) -> None:
         try:

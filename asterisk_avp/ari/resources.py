@@ -122,6 +122,10 @@ class Channels:
             segments.append(playback_id)
         return _object(await self._rest.request("POST", segments, query))
 
+    async def send_dtmf(self, channel_id: str, keys: str) -> None:
+        """Let the other side of the channel hear key presses."""
+        await self._rest.request("POST", ["channels", channel_id, "dtmf"], {"dtmf": keys})
+
     async def set_variable(self, channel_id: str, name: str, value: str) -> None:
         """Set a channel variable, or a function's value such as `CALLERID(num)`."""
         query = {"variable": name, "value": value}

@@ -6,6 +6,7 @@ explained on top of ``dialplan/asterisk_avp.conf``.
 
 from __future__ import annotations
 
+from asterisk_avp.core import prompts
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.effects import (
     AddToBridge,
@@ -17,15 +18,18 @@ from asterisk_avp.core.effects import (
     Effect,
     HangUp,
     LeaveStasis,
+    Play,
     Redirect,
     SetVariables,
     StartMusic,
     StartRingback,
     StopMusic,
+    StopPlaying,
     StopRingback,
+    TellPhone,
 )
 from asterisk_avp.core.features import ShownNumber
-from asterisk_avp.core.model import Mode, TargetKind
+from asterisk_avp.core.model import Mode, Origin, TargetKind
 from asterisk_avp.core.session import Presence, Session
 
 Effects = tuple[Effect, ...]
@@ -41,7 +45,7 @@ LIVE, DONE = "live", "done"
 
 
 def _mark_caller(session: Session, state: str) -> SetVariables:
-    own = session.target.kind is TargetKind.AGENT
+    own = session.target is not None and session.target.kind is TargetKind.AGENT
     return SetVariables(
         session.caller.channel,
         {
@@ -81,29 +85,78 @@ def start_supervised(session: Session) -> Effects:
 def start_unsupervised(session: Session) -> Effects:
     # Agent 1 is moved along, to be hung up by the dialplan: Redirect of the caller alone leaves
     # app_queue without a hang-up for agent 1, and the next agent's talk in agent 1's books.
+    # A phone that asked by its Transfer button has to be told, which takes Stasis.
+    told = session.origin is Origin.BUTTON
     return (
+        *_drop_second_line(session),
         _mark_caller(session, LIVE),
         _mark_transferor(session, LIVE),
         Redirect(
             session.caller.channel,
             session.target_destination,
             session.transferor.channel,
-            PARK,
+            TRANSFEROR if told else PARK,
         ),
     )
+
+
+def _drop_second_line(session: Session) -> Effects:
+    """Agent 1's own call to a target who has not answered: the caller rings there instead."""
+    return (HangUp(session.second_line),) if session.second_line else ()
 
 
 def hold_caller(session: Session) -> Effects:
     # In a bridge of ours, not merely on music: AMI Bridge moves a bridged channel but
     # masquerades any other, and app_queue loses track of a masqueraded caller.
-    return (
-        AddToBridge(session.hold_bridge, session.caller.channel),
-        StartMusic(session.caller.channel),
-    )
+    seat = AddToBridge(session.hold_bridge, session.caller.channel)
+    if session.refused:
+        return (seat,)  # agent 1 is about to be there
+    return (seat, StartMusic(session.caller.channel))
 
 
 def seat_transferor(session: Session) -> Effects:
-    return (_seat(session, session.consult_bridge),)
+    bridge = session.hold_bridge if session.refused else session.consult_bridge
+    return (_seat(session, bridge),)
+
+
+def prompt_id(session: Session) -> str:
+    """The playback of what agent 1 is told."""
+    return f"avp-{session.id}-prompt-{session.tries}"
+
+
+def ask(session: Session) -> Effects:
+    """Where to? The keys are looked after by `core.desk`."""
+    return (say(session, prompts.ASK),)
+
+
+def say(session: Session, media: tuple[str, ...]) -> Play:
+    return Play(session.transferor.channel, media, prompt_id(session))
+
+
+def hush(session: Session) -> Effects:
+    """A channel that is being played to cannot be moved to another bridge."""
+    return (StopPlaying(prompt_id(session)),)
+
+
+def decline(session: Session) -> Effects:
+    return (TellPhone(session.transferor.channel, done=False),)
+
+
+def rejoin(session: Session) -> Effects:
+    """Agent 1 and the caller talk again, in a bridge of ours."""
+    return (StopMusic(session.caller.channel), _seat(session, session.hold_bridge))
+
+
+def tell_done(session: Session) -> Effects:
+    """The phone's Transfer button has done what it should."""
+    if session.origin is not Origin.BUTTON:
+        return ()
+    return (TellPhone(session.transferor.channel, done=True),)
+
+
+def let_transferor_go(session: Session) -> Effects:
+    """Out of Stasis, where the dialplan hangs agent 1 up."""
+    return (LeaveStasis(session.transferor.channel),)
 
 
 def _seat(session: Session, bridge: str) -> AddToBridge:
@@ -164,6 +217,11 @@ def _quiet(session: Session) -> Effects:
     if session.transferor.presence is not Presence.PRESENT:
         return ()
     return (StopRingback(session.transferor.channel), StopMusic(session.transferor.channel))
+
+
+def _no_music(session: Session) -> Effects:
+    """Bridging stops it too, but not always (see `StopMusic`), and then there is no way back."""
+    return (StopMusic(session.caller.channel),)
 
 
 def seat_target(session: Session) -> Effects:
@@ -260,7 +318,9 @@ def drop_transferor(session: Session) -> Effects:
     # Parked by start_unsupervised, agent 1 is hung up by the dialplan and must not be by us: AMI
     # Hangup would end a channel whose PBX has not started yet, and only a PBX that ends raises
     # the hang-up request by which app_queue closes its books (see `HangUp`).
-    if session.transferor.presence is Presence.GONE or session.mode is Mode.UNSUPERVISED:
+    presence = session.transferor.presence
+    parked = session.mode is Mode.UNSUPERVISED and presence is not Presence.PRESENT
+    if presence is Presence.GONE or parked:
         return ()
     return (HangUp(session.transferor.channel),)
 
@@ -270,10 +330,16 @@ def hang_up_transferor(session: Session) -> Effects:
     return (HangUp(session.transferor.channel),)
 
 
+def end_swap(session: Session) -> Effects:
+    """The target, who heard music while agent 1 was with the caller, is about to talk."""
+    return (StopMusic(session.leg.channel),)
+
+
 def complete(session: Session) -> Effects:
     # The caller comes second: AMI Bridge moves the first channel first, and a caller whose
     # counterpart could not be moved stays where they are.
     return (
+        *_no_music(session),
         _mark_caller(session, DONE),
         SetVariables(session.leg.channel, {"AVP_STATE": DONE}),
         BridgePair(session.leg.channel, session.caller.channel),
@@ -283,6 +349,7 @@ def complete(session: Session) -> Effects:
 def return_to_transferor(session: Session) -> Effects:
     return (
         *_quiet(session),
+        *_no_music(session),
         _mark_caller(session, DONE),
         _mark_transferor(session, DONE),
         BridgePair(session.transferor.channel, session.caller.channel),

@@ -12,7 +12,8 @@ from asterisk_avp.core.model import Group
 class Allow:
     """A transfer that may happen. Made by `policy.decide` and nowhere else.
 
-    Exactly one of ``queue`` and ``number`` is set.
+    Exactly one of ``queue`` and ``number`` is set; neither while the agent is still keying in
+    where to, and then there is nothing to be dialled.
     """
 
     group: Group
@@ -39,4 +40,6 @@ class Allow:
         """What ARI dials for a consult."""
         if self.number is not None:
             return f"Local/{self.number}@avp-external-leg"
+        if self.agent is None:
+            raise ValueError("nothing that could be dialled has been allowed")
         return f"Local/{self.agent}@avp-agent-queue"

@@ -68,6 +68,8 @@ class StartMusic(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class StopMusic(AriEffect):
+    """Done once Asterisk says that the music has stopped; it overlooks some requests."""
+
     channel: str
 
 
@@ -86,6 +88,41 @@ class LeaveStasis(AriEffect):
     """Back to the dialplan, at the line after Stasis()."""
 
     channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Play(AriEffect):
+    """Play sounds to one channel; the others in its bridge do not hear them, nor it them.
+
+    ``id`` names the playback for `StopPlaying`.
+    """
+
+    channel: str
+    media: tuple[str, ...]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlaying(AriEffect):
+    """End a playback; a channel cannot change bridges before it has ended."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendKeys(AriEffect):
+    """Key presses, as if pressed at the phone of whoever talks with ``channel``."""
+
+    channel: str
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellPhone(AriEffect):
+    """The answer to the phone's Transfer button, whose channel is with us: done, or declined."""
+
+    channel: str
+    done: bool
 
 
 @dataclass(frozen=True, slots=True)

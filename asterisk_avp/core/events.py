@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from asterisk_avp.core.session import Fourth
+from asterisk_avp.core.session import Choice, Fourth
 
 
 class Kind(StrEnum):
@@ -36,6 +36,8 @@ class Kind(StrEnum):
     ADD_PARTY = "add_party"
     DROP_TARGET = "drop_target"
     DROP_FOURTH = "drop_fourth"
+    CHOSEN = "chosen"
+    WRONG_CHOICE = "wrong_choice"
     BRIDGED = "bridged"
     BRIDGE_FAILED = "bridge_failed"
     REDIRECTED = "redirected"
@@ -56,6 +58,8 @@ class SessionEvent:
     """For `DELIVERED`: the agent who took the call."""
     fourth: Fourth | None = None
     """For `ADD_PARTY`: whom policy has allowed to be called."""
+    choice: Choice | None = None
+    """For `CHOSEN`: what agent 1 keyed in, as policy has allowed it."""
 
 
 # --- facts -----------------------------------------------------------------------------------
@@ -114,6 +118,14 @@ class CallGroup(Fact):
 
     channel: str
     group: str
+
+
+@dataclass(frozen=True, slots=True)
+class MusicChanged(Fact):
+    """Asterisk has begun or ceased to play music to a channel."""
+
+    channel: str
+    playing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,3 +245,41 @@ class ClockTick(Fact):
     """Time has reached something an agent's state was waiting for (the end of ACW)."""
 
     now: float
+
+
+# --- what agents do at their phones: `core.desk` looks after these -------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneFact(Fact):
+    """Base of what is not about the picture, but a wish that a decision has to be made on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked(PhoneFact):
+    """The Transfer button (SIP REFER) of a phone in a call; Asterisk waits for us to answer it."""
+
+    channel: str
+    number: str
+    """Whom it is to go to, as the phone says; may be anything."""
+    attended: bool
+    """The phone says that it has called the target itself (Replaces)."""
+    second: str | None = None
+    """Attended: the phone's own call to the target; None where there is no such call."""
+    target: str | None = None
+    """Attended: the channel of the target who has answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureUsed(PhoneFact):
+    """The feature code was keyed in on this channel."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed(PhoneFact):
+    """A key on the phone behind a channel that is with us."""
+
+    channel: str
+    key: str

@@ -21,6 +21,7 @@ from asterisk_avp.core.model import (
     AgentState,
     Group,
     Mode,
+    Target,
     TransferRequest,
     World,
     agent_of_personal_queue,
@@ -125,22 +126,31 @@ class Hub:
     ) -> tuple[Session, Outcome]:
         """Decide and begin. Raises `UnknownAgent` or `Refused`; then nothing was done."""
         call = self.call_of(request.agent, request.call)
-        in_transfer = self._in_transfer(request, call)
         allow = policy.decide(
             request,
-            policy.Facts(
-                call_found=call is not None or in_transfer,
-                call_in_transfer=in_transfer,
-                group=self.group_of_call(request.agent, call),
-                slot_taken=self.slot_taken(request.target.value),
-            ),
+            self.facts_of(request.agent, call, slot_taken=self.slot_taken(request.target.value)),
             self.agents,
             self.world,
         )
         if call is None:  # decide() has refused this already; for the type checker
             raise policy.refused("no_active_call")
+        return self.begin(self.new_session(request, request.target, allow, call, facts), now)
+
+    def facts_of(
+        self, agent_id: str, call: Call | None, *, slot_taken: bool = False
+    ) -> policy.Facts:
+        """What policy has to know of an agent and their call."""
+        in_transfer = self._in_transfer(agent_id, call)
+        return policy.Facts(
+            call_found=call is not None or in_transfer,
+            call_in_transfer=in_transfer,
+            group=self.group_of_call(agent_id, call),
+            slot_taken=slot_taken,
+        )
+
+    def begin(self, session: Session, now: float) -> tuple[Session, Outcome]:
+        """Enter a session and take its first effects."""
         outcome = Outcome()
-        session = self._new_session(request, allow, call, facts)
         return self.register.begin(session, now, outcome), outcome
 
     def command(self, transfer_id: str, kind: Kind, now: float) -> Outcome:
@@ -390,7 +400,8 @@ class Hub:
     def _why_left(self, channel: str) -> str:
         """Nobody to answer in the target's queue: they went on a break, or logged out."""
         found = self.register.role_of(channel)
-        target = self.agents.by_id.get(found[0].target.value) if found is not None else None
+        wanted = found[0].target if found is not None else None
+        target = self.agents.by_id.get(wanted.value) if wanted is not None else None
         if target is not None and target.memberships and target.paused:
             return "target_not_ready"
         return "target_offline"
@@ -411,10 +422,10 @@ class Hub:
 
     # --- a new session -----------------------------------------------------------------------
 
-    def _in_transfer(self, request: TransferRequest, call: Call | None) -> bool:
+    def _in_transfer(self, agent_id: str, call: Call | None) -> bool:
         """Whether the call, or the agent who asks, is part of a running transfer."""
         if call is None:
-            return self.register.transferring(request.agent) is not None
+            return self.register.transferring(agent_id) is not None
         return any(
             self.register.role_of(channel) is not None
             for channel in (call.caller_channel, call.agent_channel)
@@ -431,16 +442,22 @@ class Hub:
                 return group
         return next((groups[group] for group in self.agents.groups_of(agent_id)), None)
 
-    def _new_session(
-        self, request: TransferRequest, allow: Allow, call: Call, facts: CallFacts
+    def new_session(
+        self,
+        request: TransferRequest,
+        target: Target | None,
+        allow: Allow,
+        call: Call,
+        facts: CallFacts,
     ) -> Session:
+        """A session as it is before anything has been done."""
         identifier = self._new_id()
         return Session(
             id=identifier,
             agent=request.agent,
             group=allow.group.id,
             mode=request.mode,
-            target=request.target,
+            target=target,
             transferor=Party(call.agent_channel, name=self.agents.name_of(request.agent)),
             caller=Party(call.caller_channel, call.caller_number, call.caller_name),
             leg=Party(leg_id(identifier)),
@@ -451,6 +468,7 @@ class Hub:
             max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
             variables={"AVP_HOLD_ACTION": allow.group.max_hold_action.value},
             notes=request.notes,
+            origin=request.origin,
             state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
         )
 
@@ -463,6 +481,8 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
 _HELD_IN_STASIS = frozenset(
     {
         State.STARTING,
+        State.COLLECTING,
+        State.DECLINED,
         State.WAITING,
         State.RINGING,
         State.CONSULTING,

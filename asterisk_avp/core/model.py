@@ -19,6 +19,16 @@ class Mode(StrEnum):
     UNSUPERVISED = "unsupervised"
 
 
+class Origin(StrEnum):
+    """What a transfer was asked for with."""
+
+    API = "api"
+    BUTTON = "button"
+    """The phone's own Transfer button (SIP REFER)."""
+    CODE = "code"
+    """The feature code, keyed in on the phone."""
+
+
 class TargetKind(StrEnum):
     AGENT = "agent"
     GROUP = "group"
@@ -94,6 +104,8 @@ class Preset:
     number: str
     """As configured; the policy puts it into E.164."""
     group: str
+    code: str | None = None
+    """What agents key in for it on their phones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +177,9 @@ class TransferRequest:
     mode: Mode
     target: Target
     notes: str = ""
+    origin: Origin = Origin.API
+    channel: str | None = None
+    """The name of the phone's channel, where it was asked for on a phone."""
     call: str | None = None
     """Which of the agent's calls: the channel id of the caller. None: the one not on hold."""
 
@@ -186,7 +201,8 @@ class TransferView:
     agent: str
     group: str
     mode: Mode
-    target: Target
+    target: Target | None
+    """None while the agent is still keying it in."""
     state: TransferState
     ended_reason: str | None
     caller: str

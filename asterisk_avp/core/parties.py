@@ -65,4 +65,4 @@ def drop(register: Register, session: Session, party: str, now: float) -> Outcom
 
 def target_id(session: Session) -> str:
     """The id, among the parties, of whom the call is to go to."""
-    return session.target_id or session.target.value
+    return session.target_id or (session.target.value if session.target is not None else "")

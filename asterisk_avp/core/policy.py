@@ -98,13 +98,7 @@ class Facts:
 
 def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World) -> Allow:
     """Allow the request or raise `Refused` with the first reason that speaks against it."""
-    group = facts.group
-    if group is not None and not group.features.contracted:
-        raise refused("not_contracted", setting=group.features.origins.get("contracted", ""))
-    if not facts.call_found or group is None:
-        raise refused("no_active_call")
-    if facts.call_in_transfer:
-        raise refused("already_transferring")
+    group = _check_call(facts)
     setting = _check_rules(request.mode, request.target.kind, group.features)
     match request.target.kind:
         case TargetKind.AGENT:
@@ -133,6 +127,27 @@ def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World)
     if not checked.allowed or checked.e164 is None:
         raise refused(checked.reason, setting=setting_against(checked, group.features))
     return Allow(group, number=checked.e164, setting=setting)
+
+
+def decide_asking(facts: Facts) -> Allow:
+    """Allow an agent to key in where the call is to go, or raise `Refused`.
+
+    What is then keyed in passes `decide` like any other request.
+    """
+    group = _check_call(facts)
+    return Allow(group, setting=_check_switches(("session_transfer",), group.features))
+
+
+def _check_call(facts: Facts) -> Group:
+    """Contract and call; the call's group."""
+    group = facts.group
+    if group is not None and not group.features.contracted:
+        raise refused("not_contracted", setting=group.features.origins.get("contracted", ""))
+    if not facts.call_found or group is None:
+        raise refused("no_active_call")
+    if facts.call_in_transfer:
+        raise refused("already_transferring")
+    return group
 
 
 def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Allow:

@@ -115,7 +115,7 @@ class Register:
             self._channels[session.id] = set(roles)
         self._roles.update({channel: (session.id, role) for channel, role in roles.items()})
         _keep(self._begun_by, session.agent, session.id, present=not over)
-        if session.target.kind is TargetKind.AGENT:
+        if session.target is not None and session.target.kind is TargetKind.AGENT:
             outcome.agents.add(session.target.value)
             on_the_way = session.state not in _OFF_THE_SLOT
             _keep(self._heading_for, session.target.value, session.id, present=on_the_way)
@@ -142,8 +142,9 @@ def _roles(session: Session) -> dict[str, str]:
         session.transferor.channel: "transferor",
         session.caller.channel: "caller",
         session.leg.channel: "leg",
-        session.leg_other: "leg_other",
     }
+    if session.leg_other:
+        roles[session.leg_other] = "leg_other"
     if session.fourth is not None:
         roles[session.fourth.party.channel] = "fourth"
         roles[session.fourth.other] = "fourth_other"
@@ -163,6 +164,7 @@ def _keep(index: dict[str, set[str]], key: str, value: str, *, present: bool) ->
 
 _OFF_THE_SLOT = frozenset(
     {
+        State.DECLINED,
         State.CONSULTING,
         State.SWAPPED,
         State.CONFERENCE,

@@ -13,13 +13,15 @@ from enum import StrEnum
 
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.effects import Destination
-from asterisk_avp.core.model import Mode, Target, TargetKind, TransferState
+from asterisk_avp.core.model import Mode, Origin, Target, TargetKind, TransferState
 
 
 class State(StrEnum):
     """Rows of the state table. `REPORTED` maps them to what the API shows."""
 
     STARTING = "starting"
+    COLLECTING = "collecting"
+    DECLINED = "declined"
     WAITING = "waiting"
     RINGING = "ringing"
     CONSULTING = "consulting"
@@ -46,6 +48,8 @@ class State(StrEnum):
 
 REPORTED: Mapping[State, TransferState] = {
     State.STARTING: TransferState.STARTING,
+    State.COLLECTING: TransferState.STARTING,
+    State.DECLINED: TransferState.COMPLETING,
     State.WAITING: TransferState.WAITING,
     State.RINGING: TransferState.RINGING,
     State.CONSULTING: TransferState.CONSULTING,
@@ -112,12 +116,22 @@ class Fourth:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A target that was keyed in, with the policy's permission for it."""
+
+    mode: Mode
+    target: Target
+    allow: Allow
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     id: str
     agent: str
     group: str
     mode: Mode
-    target: Target
+    target: Target | None
+    """None while agent 1 is keying it in."""
     transferor: Party
     caller: Party
     leg: Party
@@ -134,6 +148,16 @@ class Session:
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the dialplan needs to know of this transfer, set on the caller's channel."""
     notes: str = ""
+    origin: Origin = Origin.API
+    refused: bool = False
+    """Policy has refused it. The phone that asked by its Transfer button is told so, with both
+    parties in our hands, since it may hang up on hearing it; ``reason`` says why."""
+    attended: bool = False
+    """The phone itself has called the target already: ``leg`` is the target's channel."""
+    second_line: str = ""
+    """The channel of agent 1's own call to the target, where there is one."""
+    tries: int = 0
+    """How many times agent 1 has keyed in something that was refused."""
     state: State = State.STARTING
     intent: Intent = Intent.NONE
     outcome: State = State.CANCELLED
@@ -195,7 +219,8 @@ class Session:
     @property
     def group_after(self) -> str:
         """The group whose call it is once the target has it: the target group, if it is one."""
-        return self.target.value if self.target.kind is TargetKind.GROUP else self.group
+        target = self.target
+        return target.value if target and target.kind is TargetKind.GROUP else self.group
 
     @property
     def target_destination(self) -> Destination:

@@ -15,6 +15,11 @@ There are then three ways out, and every path through the table takes one of the
   leg still occupies the target's one waiting slot. QUEUED and OFFERED only watch: app_queue and
   the dialplan do the work and go on doing it without us.
 
+An agent may also ask on the phone: by the feature code (COLLECTING: where to?), or by the Transfer
+button, which is told the outcome; where policy refuses, both parties are taken into Stasis all the
+same (DECLINED), since only there the phone can be told so, and it may hang up on hearing it. With
+the target on the agent's other line already, STARTING goes straight to COMPLETING.
+
 A conference may also lose one and go on without: SHARED is the talk of three that is left when
 agent 1 or the caller leaves a conference of four, and PARTING puts the last two of any conference
 into a plain bridge.
@@ -39,7 +44,11 @@ from typing import Final
 from asterisk_avp.core import actions as do
 from asterisk_avp.core.effects import Effect
 from asterisk_avp.core.events import Kind
+from asterisk_avp.core.model import Mode, Origin
 from asterisk_avp.core.session import Intent, Presence, Session, State, promoted
+
+MAX_TRIES: Final = 3
+"""How many times agent 1 may key in something that is refused."""
 
 Guard = Callable[[Session], bool]
 Action = Callable[[Session], tuple[Effect, ...]]
@@ -87,6 +96,39 @@ def transferor_in(session: Session) -> bool:
 
 def caller_here(session: Session) -> bool:
     return session.caller.presence is not Presence.GONE
+
+
+def declined(session: Session) -> bool:
+    return both_in(session) and session.refused
+
+
+def asking(session: Session) -> bool:
+    return both_in(session) and session.target is None
+
+
+def attended(session: Session) -> bool:
+    """The phone has called the target itself, who is still there."""
+    return caller_in(session) and session.attended and session.leg.presence is not Presence.GONE
+
+
+def both_attended(session: Session) -> bool:
+    return attended(session) and both_in(session)
+
+
+def attended_lost(session: Session) -> bool:
+    return both_in(session) and session.attended and session.leg.presence is Presence.GONE
+
+
+def by_button(session: Session) -> bool:
+    return transferor_in(session) and session.origin is Origin.BUTTON
+
+
+def tries_left(session: Session) -> bool:
+    return session.tries < MAX_TRIES
+
+
+def consults(session: Session) -> bool:
+    return session.mode is Mode.SUPERVISED
 
 
 def fourth_in(session: Session) -> bool:
@@ -138,21 +180,45 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.STARTING, K.CALLER_ENTERED, S.RECALLING, (do.hold_caller, do.recall), transferor_left, S.FAILED, "transferor_hangup"),
     Row(S.STARTING, K.CALLER_ENTERED, S.RETURNING, (do.hold_caller, do.return_to_transferor), cancel_wanted, S.CANCELLED, "cancelled"),
     Row(S.STARTING, K.CALLER_ENTERED, S.QUEUEING, (do.hold_caller, do.queue_caller), complete_wanted),
+    Row(S.STARTING, K.CALLER_ENTERED, S.DECLINED, (do.hold_caller, do.decline), declined, S.FAILED),
+    Row(S.STARTING, K.CALLER_ENTERED, S.DECLINED, (do.hold_caller, do.rejoin, do.decline), attended_lost, S.FAILED, "target_hangup"),
+    Row(S.STARTING, K.CALLER_ENTERED, S.COMPLETING, (do.hold_caller, do.complete), both_attended),
+    Row(S.STARTING, K.CALLER_ENTERED, S.COLLECTING, (do.hold_caller, do.ask), asking),
     Row(S.STARTING, K.CALLER_ENTERED, S.WAITING, (do.hold_caller, do.dial_target), both_in),
     Row(S.STARTING, K.CALLER_ENTERED, S.STARTING, (do.hold_caller,)),
     Row(S.STARTING, K.AGENT_ENTERED, S.RETURNING, (do.seat_transferor, do.return_to_transferor), cancel_wanted, S.CANCELLED, "cancelled"),
     Row(S.STARTING, K.AGENT_ENTERED, S.QUEUEING, (do.queue_caller,), complete_wanted),
+    Row(S.STARTING, K.AGENT_ENTERED, S.DECLINED, (do.seat_transferor, do.decline), declined, S.FAILED),
+    Row(S.STARTING, K.AGENT_ENTERED, S.DECLINED, (do.rejoin, do.decline), attended_lost, S.FAILED, "target_hangup"),
+    Row(S.STARTING, K.AGENT_ENTERED, S.COMPLETING, (do.seat_transferor, do.complete), both_attended),
+    Row(S.STARTING, K.AGENT_ENTERED, S.COLLECTING, (do.seat_transferor, do.ask), asking),
     Row(S.STARTING, K.AGENT_ENTERED, S.WAITING, (do.seat_transferor, do.dial_target), both_in),
     Row(S.STARTING, K.AGENT_ENTERED, S.STARTING, (do.seat_transferor,)),
+    Row(S.STARTING, K.AGENT_GONE, S.COMPLETING, (do.complete,), attended),
     Row(S.STARTING, K.AGENT_GONE, S.QUEUEING, (do.queue_caller,), in_may_detach, S.FAILED, "transferor_hangup"),
     Row(S.STARTING, K.AGENT_GONE, S.RECALLING, (do.recall,), caller_in, S.FAILED, "transferor_hangup"),
     Row(S.STARTING, K.AGENT_GONE, S.STARTING),
     Row(S.STARTING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.STARTING, K.LEG_GONE, S.STARTING),
     Row(S.STARTING, K.COMPLETE, S.STARTING, (), may_detach),
     Row(S.STARTING, K.CANCEL, S.STARTING),
     Row(S.STARTING, K.REDIRECTED, S.STARTING),
     Row(S.STARTING, K.REDIRECT_FAILED, S.FAILED, (do.unmark, do.clear_away), reason="call_gone"),
     Row(S.STARTING, K.TIMED_OUT, S.RECALLING, (do.drop_transferor, do.recall), caller_here, S.FAILED, "start_timeout"),
+    # COLLECTING: agent 1 keys in where the call is to go (`core.desk`); the caller hears music.
+    Row(S.COLLECTING, K.CHOSEN, S.WAITING, (do.hush, do.dial_target), consults),
+    Row(S.COLLECTING, K.CHOSEN, S.QUEUEING, (do.queue_caller,)),
+    Row(S.COLLECTING, K.WRONG_CHOICE, S.COLLECTING, (), tries_left),
+    Row(S.COLLECTING, K.WRONG_CHOICE, S.RETURNING, (do.hush, do.return_to_transferor), None, S.FAILED),
+    Row(S.COLLECTING, K.CANCEL, S.RETURNING, (do.hush, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
+    Row(S.COLLECTING, K.TIMED_OUT, S.RETURNING, (do.hush, do.return_to_transferor), None, S.FAILED, "no_input"),
+    Row(S.COLLECTING, K.AGENT_GONE, S.RECALLING, (do.recall,), None, S.FAILED, "transferor_hangup"),
+    Row(S.COLLECTING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    # DECLINED: the phone's Transfer button was refused; both talk in a bridge of ours meanwhile.
+    Row(S.DECLINED, K.AGENT_GONE, S.RECALLING, (do.recall,), None, S.FAILED),
+    Row(S.DECLINED, K.TIMED_OUT, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
+    Row(S.DECLINED, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Row(S.DECLINED, K.LEG_GONE, S.DECLINED),
     # WAITING, RINGING: the consult leg waits in the target's queue, or their phone rings.
     Row(S.WAITING, K.LEG_RINGING, S.RINGING, (do.ringback,)),
     Row(S.WAITING, K.LEG_ANSWERED, S.CONSULTING, (do.seat_target,)),
@@ -198,9 +264,9 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.CONSULTING, K.FOURTH_GONE, S.CONSULTING),
     # SWAPPED: agent 1 and the caller talk, the target hears music (or talks with the fourth).
     Row(S.SWAPPED, K.COMPLETE, S.SHARED, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
-    Row(S.SWAPPED, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.SWAPPED, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.end_swap, do.complete)),
     Row(S.SWAPPED, K.AGENT_GONE, S.SHARED, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
-    Row(S.SWAPPED, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.complete)),
+    Row(S.SWAPPED, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.end_swap, do.complete)),
     Row(S.SWAPPED, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Row(S.SWAPPED, K.LEG_GONE, S.SWAPPED, (do.alone,), fourth_in, change=promoted),
     Row(S.SWAPPED, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
@@ -248,7 +314,10 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.PARTING, K.LEG_GONE, S.PARTING),
     Row(S.PARTING, K.FOURTH_GONE, S.PARTING),
     # COMPLETING: AMI Bridge of caller and target is under way.
+    Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.tell_done, do.drop_transferor, do.clear_away), by_button, reason="completed"),
     Row(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.drop_transferor, do.clear_away), reason="completed"),
+    Row(S.COMPLETING, K.BRIDGE_FAILED, S.DECLINED, (do.rejoin, do.decline), by_button, S.FAILED, "target_hangup"),
+    Row(S.COMPLETING, K.TIMED_OUT, S.DECLINED, (do.rejoin, do.decline), by_button, S.FAILED, "asterisk_timeout"),
     Row(S.COMPLETING, K.BRIDGE_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), transferor_in, S.FAILED, "target_hangup"),
     Row(S.COMPLETING, K.BRIDGE_FAILED, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "target_hangup"),
     Row(S.COMPLETING, K.LEG_GONE, S.COMPLETING),
@@ -280,12 +349,14 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.QUEUEING, K.OFFERED, S.OFFERED, (do.drop_transferor, do.clear_away)),
     Row(S.QUEUEING, K.DELIVERED, S.COMPLETED, (do.drop_transferor, do.clear_away), reason="completed"),
     Row(S.QUEUEING, K.LEFT_QUEUE, S.FAILED, (do.drop_transferor, do.clear_away)),
+    Row(S.QUEUEING, K.AGENT_ENTERED, S.QUEUEING, (do.tell_done, do.let_transferor_go)),
     Row(S.QUEUEING, K.LEG_GONE, S.QUEUEING),
     Row(S.QUEUEING, K.AGENT_GONE, S.QUEUEING),
     Row(S.QUEUEING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
     Row(S.QUEUEING, K.TIMED_OUT, S.RECALLING, (do.recall,), caller_in, S.FAILED, "asterisk_timeout"),
     Row(S.QUEUEING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.clear_away), reason="asterisk_timeout"),
     # QUEUED, OFFERED: app_queue has the call; max hold is Queue()'s own timer.
+    Row(S.QUEUED, K.AGENT_ENTERED, S.QUEUED, (do.tell_done, do.let_transferor_go)),
     Row(S.QUEUED, K.OFFERED, S.OFFERED),
     Row(S.QUEUED, K.DELIVERED, S.COMPLETED, reason="completed"),
     Row(S.QUEUED, K.LEFT_QUEUE, S.FAILED),
@@ -293,6 +364,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(S.QUEUED, K.AGENT_GONE, S.QUEUED),
     Row(S.QUEUED, K.REDIRECTED, S.QUEUED),
     Row(S.QUEUED, K.TIMED_OUT, S.FAILED, reason="max_hold"),
+    Row(S.OFFERED, K.AGENT_ENTERED, S.OFFERED, (do.tell_done, do.let_transferor_go)),
     Row(S.OFFERED, K.OFFERED, S.OFFERED),
     Row(S.OFFERED, K.UNANSWERED, S.QUEUED),
     Row(S.OFFERED, K.DELIVERED, S.COMPLETED, reason="completed"),

@@ -20,6 +20,12 @@ ASTERISK_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 30.0
 """Beyond the wait itself before we stop believing that Asterisk's own timer will end it."""
 
+FIRST_KEY_SECONDS: Final = 15.0
+"""How long agent 1 may take, prompt included, to begin keying in where the call is to go."""
+
+DECLINED_SECONDS: Final = 3.0
+"""How long a phone is given to hang up on hearing that its transfer is refused."""
+
 _QUICK = frozenset(
     {
         State.STARTING,
@@ -91,6 +97,10 @@ def _timer(before: State, session: Session) -> tuple[Effect, ...]:
         return ()
     if after in _QUICK:
         return (SetTimer(ASTERISK_SECONDS),)
+    if after is State.COLLECTING:
+        return (SetTimer(FIRST_KEY_SECONDS),)
+    if after is State.DECLINED:
+        return (SetTimer(DECLINED_SECONDS),)
     if after in _HOLDING:
         return (SetTimer(session.wait_seconds + GRACE_SECONDS),)
     return (ClearTimer(),)
@@ -126,6 +136,11 @@ def _note(session: Session, event: SessionEvent) -> Session:
         return replace(session, intent=Intent.CANCEL)
     if event.kind is Kind.ADD_PARTY:
         return replace(session, fourth=event.fourth, fourths_called=session.fourths_called + 1)
+    if event.kind is Kind.CHOSEN and event.choice is not None:
+        choice = event.choice
+        return replace(session, mode=choice.mode, target=choice.target, allow=choice.allow)
+    if event.kind is Kind.WRONG_CHOICE:
+        return replace(session, tries=session.tries + 1)
     if event.kind is Kind.DELIVERED:
         return replace(session, delivered_to=event.agent)
     return session

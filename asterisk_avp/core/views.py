@@ -200,7 +200,8 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
     state = session.state
     caller = "gone" if session.caller.presence is Presence.GONE else None
     transferor = "gone" if session.transferor.presence is Presence.GONE else None
-    if state is State.COMPLETED or session.mode == "unsupervised":
+    alone = session.mode is Mode.UNSUPERVISED and not session.refused
+    if state is State.COMPLETED or alone:
         transferor = "gone"
     target = _TARGET_STATES.get(state, "gone")
     if state in _IN_TALKS and session.leg.presence is Presence.GONE:
@@ -213,14 +214,16 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
             session.caller.number,
             caller or _CALLER_STATES.get(state, "holding"),
         ),
-        PartyView(
-            target_id(session),
-            "target",
-            session.leg.number if session.target_id else session.target.value,
-            target,
-        ),
+        *_target(session, target),
         *_fourth(session),
     )
+
+
+def _target(session: Session, state: str) -> tuple[PartyView, ...]:
+    if session.target is None:
+        return ()
+    name = session.leg.number if session.target_id else session.target.value
+    return (PartyView(target_id(session), "target", name, state),)
 
 
 def _fourth(session: Session) -> tuple[PartyView, ...]:

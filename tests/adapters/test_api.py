@@ -116,7 +116,7 @@ async def test_transfer_from_request_to_completion(api: Api) -> None:
     }
     assert api.board.requests == [
         TransferRequest(
-            "1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"), "déjà vu ☎", "chan-1"
+            "1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"), "déjà vu ☎", call="chan-1"
         )
     ]
     assert await api.ask("GET", "/v1/transfers/t1") == (200, made)

@@ -200,11 +200,15 @@ async def test_a_snapshot_reads_channels_and_queues() -> None:
 # --- ARI -----------------------------------------------------------------------------------------
 
 
+async def music_stopped(_channel: str, _seconds: float) -> bool:
+    return True
+
+
 @contextlib.asynccontextmanager
 async def running_ari(server: AriServer) -> AsyncIterator[AriPerformer]:
     client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=1)
     try:
-        yield AriPerformer(client, "asterisk_avp")
+        yield AriPerformer(client, "asterisk_avp", music_stopped)
     finally:
         await client.close()
 

@@ -286,7 +286,7 @@ async def test_reason(scene: Scene, phone: str, typed: str, reason: str) -> None
     await scene.ami.wait(told, 3.0, since=mark)
 
     async def recorded() -> list[str] | None:
-        return [x for x in log.read_text()[known:].splitlines() if "dial_denied" in x] or None
+        return [x for x in log.read_text()[known:].splitlines() if " decision " in x] or None
 
     (record,) = await scene.ami.until(recorded, 3.0) or ()
     assert f"agent={phone} " in record

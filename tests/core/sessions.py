@@ -12,11 +12,15 @@ from asterisk_avp.core.session import Fourth, Party, Presence, Session, State
 SALES = Group("sales", "sales", "Sales")
 CAREFUL = replace(SALES, features=Features(external_accept=ExternalAccept.PRESS1))
 
+BOB = Target(TargetKind.AGENT, "1002")
+
 IN, OUT, GONE = Presence.PRESENT, Presence.EXPECTED, Presence.GONE
 
 WHERE = {
     # transferor, caller, leg
     State.STARTING: (OUT, OUT, OUT),
+    State.COLLECTING: (IN, IN, OUT),
+    State.DECLINED: (IN, IN, OUT),
     State.WAITING: (IN, IN, OUT),
     State.RINGING: (IN, IN, OUT),
     State.CONSULTING: (IN, IN, IN),
@@ -50,7 +54,7 @@ def session(
     transferor: Presence | None = None,
     caller: Presence | None = None,
     leg: Presence | None = None,
-    target: Target | None = None,
+    target: Target | None = BOB,
     may_detach: bool = True,
     fourth: Presence | None = None,
     **changes: object,
@@ -62,7 +66,7 @@ def session(
         agent="1001",
         group="sales",
         mode=Mode.SUPERVISED,
-        target=target or Target(TargetKind.AGENT, "1002"),
+        target=target,
         transferor=Party("chan-agent", name="Alice", presence=transferor or where[0]),
         caller=Party("chan-caller", "5550100", presence=caller or where[1]),
         leg=Party("avp-t1-leg", presence=leg or where[2]),

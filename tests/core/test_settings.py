@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.features import Features, MaxHoldAction
-from asterisk_avp.core.model import ConfiguredAgent, Group
+from asterisk_avp.core.model import ConfiguredAgent, Group, World
 from asterisk_avp.settings import Settings
 from asterisk_avp.settings_sources import read_inputs, variable
 
@@ -332,6 +333,72 @@ def test_environment_over_dotenv_over_toml(tmp_path: Path) -> None:
     assert settings.groups["support"].acw_seconds == 7
     assert settings.world().groups["sales"].queue == "sales"
     assert settings.agents["1001"].groups == ("sales", "support")
+
+
+WORLD = {
+    "AVP_ACCOUNTS__ACME__COUNTRY": "US",
+    "AVP_ACCOUNTS__ACME__EXTERNAL_TRANSFER": "true",
+    "AVP_ACCOUNTS__ACME__EXTERNAL_ACCEPT": "press1",
+    "AVP_ENTERPRISE__MAX_HOLD_SECONDS": "30",
+    "AVP_ENTERPRISE__PRESETS": "true",
+    "AVP_GROUPS__SALES__ACCOUNT": "acme",
+    "AVP_GROUPS__SALES__MANUAL_DIAL": "true",
+    "AVP_GROUPS__SALES__EXTENSION": "800",
+    "AVP_GROUPS__SUPPORT__QUEUE": "help-desk",
+    "AVP_PRESETS__BILLING__NUMBER": "+12025550101",
+    "AVP_PRESETS__BILLING__GROUP": "support",
+    "AVP_PRESETS__BILLING__CODE": "91",
+    "AVP_AGENTS__1001__NAME": "Alice",
+    "AVP_AGENTS__1001__GROUPS": "sales,support",
+}
+WORLD_TOML = """
+[accounts.acme]
+country = "US"
+external_transfer = true
+external_accept = "press1"
+[enterprise]
+max_hold_seconds = 30
+presets = true
+[groups.sales]
+account = "acme"
+manual_dial = true
+extension = "800"
+[groups.support]
+queue = "help-desk"
+[presets.billing]
+number = "+12025550101"
+group = "support"
+code = "91"
+[agents.1001]
+name = "Alice"
+groups = ["sales", "support"]
+"""
+
+
+def test_the_same_settings_by_any_way_are_the_same(tmp_path: Path) -> None:
+    """Environment, .env and TOML: the same world, but for where each value came from."""
+    toml, dotenv = tmp_path / "avp.toml", tmp_path / "there"
+    toml.write_text(WORLD_TOML)
+    dotenv.mkdir()
+    (dotenv / ".env").write_text("".join(f"{name}={value}\n" for name, value in WORLD.items()))
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    ways = [
+        Settings.load(WORLD, nowhere, connect=False),
+        Settings.load({}, dotenv, connect=False),
+        Settings.load({"AVP_CONFIG": str(toml)}, nowhere, connect=False),
+    ]
+    first, *others = [without_origins(settings.world()) for settings in ways]
+    assert first.groups["sales"].features.external_transfer
+    assert others == [first, first]
+
+
+def without_origins(world: World) -> World:
+    groups = {
+        name: replace(group, features=replace(group.features, origins={}))
+        for name, group in world.groups.items()
+    }
+    return replace(world, groups=groups)
 
 
 def test_the_process_environment_is_the_default(

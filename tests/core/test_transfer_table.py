@@ -15,7 +15,7 @@ from asterisk_avp.core import transfer
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.events import Kind as K
 from asterisk_avp.core.events import SessionEvent
-from asterisk_avp.core.model import Mode
+from asterisk_avp.core.model import Mode, Origin
 from asterisk_avp.core.session import Intent, Session
 from asterisk_avp.core.session import State as S
 from asterisk_avp.core.table import ROWS
@@ -63,6 +63,13 @@ def short(effect: fx.Effect) -> str:
             return f"release {NAMES[channel]}"
         case fx.DialLeg(channel, _, allow):
             return f"dial {NAMES[channel]} {allow.endpoint}"
+        case fx.Play(channel, media):
+            assert NAMES[channel] == "agent"
+            return "say " + " ".join(name.removeprefix("sound:") for name in media)
+        case fx.StopPlaying():
+            return "hush"
+        case fx.TellPhone(channel, done):
+            return f"tell {NAMES[channel]} {'done' if done else 'declined'}"
         case fx.SetTimer(seconds):
             return f"timer {seconds:g}"
         case fx.ClearTimer():
@@ -77,13 +84,18 @@ HOLD = ["add caller to hold", "music caller"]
 SEAT = ["add agent to consult"]
 DIAL = ["music agent", "dial leg Local/1002@avp-agent-queue"]
 QUIET = ["no ringback agent", "no music agent"]
-RETURN = [*QUIET, "mark caller done", "mark agent done", "bridge agent caller"]
-COMPLETE = ["mark caller done", "mark leg done", "bridge leg caller"]
+RETURN = [*QUIET, "no music caller", "mark caller done", "mark agent done", "bridge agent caller"]
+COMPLETE = ["no music caller", "mark caller done", "mark leg done", "bridge leg caller"]
 COMPLETE_BOTH = ["mark leg done", "mark caller done", "bridge leg caller"]
 JOIN_CALLER = ["no music caller", "add caller to consult"]
 TO_CALLER = ["no music caller", "add agent to hold", "music leg"]
 QUEUE = ["mark caller live", "redirect caller avp-agent-queue/1002"]
 RECALL = ["mark caller live", "redirect caller avp-recall/group"]
+ASK = "say vm-enter-num-to-call vm-then-pound"
+FIRST_KEY = ["timer 15"]
+DECLINED = ["timer 3"]
+REJOIN = ["no music caller", "add agent to hold", "tell agent declined"]
+BUTTON: dict[str, object] = {"origin": Origin.BUTTON}
 NO_TIMER = ["no timer"]
 QUICK = ["timer 5"]
 HOLDING = ["timer 38"]
@@ -115,6 +127,39 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.STARTING, K.REDIRECTED, {}), S.STARTING, []),
             ((S.STARTING, K.REDIRECT_FAILED, {}), S.FAILED, ["mark caller none", "mark agent none", *CLEAR, *NO_TIMER]),
             ((S.STARTING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
+            # --- by the agent's phone: collecting the target
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "target": None}), S.COLLECTING, [*HOLD, ASK, *FIRST_KEY]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "target": None}), S.COLLECTING, [*SEAT, ASK, *FIRST_KEY]),
+            ((S.COLLECTING, K.CHOSEN, {}), S.WAITING, ["hush", *DIAL, *HOLDING]),
+            ((S.COLLECTING, K.CHOSEN, {"mode": Mode.UNSUPERVISED}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.COLLECTING, K.WRONG_CHOICE, {}), S.COLLECTING, []),
+            ((S.COLLECTING, K.WRONG_CHOICE, {"tries": 2}), S.RETURNING, ["hush", *RETURN, *QUICK]),
+            ((S.COLLECTING, K.CANCEL, {}), S.RETURNING, ["hush", *RETURN, *QUICK]),
+            ((S.COLLECTING, K.TIMED_OUT, {}), S.RETURNING, ["hush", *RETURN, *QUICK]),
+            ((S.COLLECTING, K.AGENT_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.COLLECTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            # --- by the phone's Transfer button: refused
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "refused": True}), S.DECLINED, ["add caller to hold", "tell agent declined", *DECLINED]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "refused": True}), S.DECLINED, ["add agent to hold", "tell agent declined", *DECLINED]),
+            ((S.DECLINED, K.AGENT_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.DECLINED, K.TIMED_OUT, {}), S.RETURNING, [*RETURN, *QUICK]),
+            ((S.DECLINED, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.DECLINED, K.LEG_GONE, {}), S.DECLINED, []),
+            # --- by the phone's Transfer button: to somebody it has called already
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "leg": IN, "attended": True}), S.COMPLETING, [*HOLD, *COMPLETE, *QUICK]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "leg": IN, "attended": True}), S.COMPLETING, [*SEAT, *COMPLETE, *QUICK]),
+            ((S.STARTING, K.AGENT_GONE, {"caller": IN, "leg": IN, "attended": True}), S.COMPLETING, [*COMPLETE, *QUICK]),
+            ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "leg": GONE, "attended": True}), S.DECLINED, [*HOLD, *REJOIN, *DECLINED]),
+            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "leg": GONE, "attended": True}), S.DECLINED, [*REJOIN, *DECLINED]),
+            ((S.STARTING, K.LEG_GONE, {"leg": IN, "attended": True}), S.STARTING, []),
+            ((S.COMPLETING, K.BRIDGED, BUTTON), S.COMPLETED, ["tell agent done", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.COMPLETING, K.BRIDGE_FAILED, BUTTON), S.DECLINED, [*REJOIN, *DECLINED]),
+            ((S.COMPLETING, K.TIMED_OUT, BUTTON), S.DECLINED, [*REJOIN, *DECLINED]),
+            # --- by the phone's Transfer button: unsupervised
+            *(
+                ((state, K.AGENT_ENTERED, BUTTON), state, ["tell agent done", "release agent"])
+                for state in (S.QUEUEING, S.QUEUED, S.OFFERED)
+            ),
             # --- waiting and ringing: the same, except that only a waiting leg starts to ring
             ((S.WAITING, K.LEG_RINGING, {}), S.RINGING, ["no music agent", "ringback agent"]),
             ((S.RINGING, K.LEG_RINGING, {}), S.RINGING, []),
@@ -166,9 +211,10 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             *(
                 case
                 for state in (S.CONSULTING, S.SWAPPED, S.CONFERENCE)
+                for quiet in [["no music leg"] if state is S.SWAPPED else []]
                 for case in [
-                    ((state, K.COMPLETE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *COMPLETE, *QUICK]),
-                    ((state, K.AGENT_GONE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *COMPLETE, *QUICK]),
+                    ((state, K.COMPLETE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
+                    ((state, K.AGENT_GONE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
                     ((state, K.CANCEL, {"fourth": IN}), S.RETURNING, ["hangup leg", "hangup fourth", *RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {"fourth": OUT}), S.RETURNING, ["hangup fourth", *RETURN, *QUICK]),
                     ((state, K.DROP_TARGET, {"fourth": IN}), state, ["hangup leg"]),
@@ -189,9 +235,10 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             *(
                 case
                 for state in (S.SWAPPED, S.CONFERENCE)
+                for quiet in [["no music leg"] if state is S.SWAPPED else []]
                 for case in [
-                    ((state, K.COMPLETE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
-                    ((state, K.AGENT_GONE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
+                    ((state, K.COMPLETE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
+                    ((state, K.AGENT_GONE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
                     ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
                 ]

@@ -205,7 +205,9 @@ class Phone:
             call.state = "ringing"
         elif kind == "CALL_ESTABLISHED":
             call.state, call.answered = "established", now
-        elif kind == "CALL_CLOSED":
+        elif kind in ("CALL_CLOSED", "TRANSFER_FAILED"):
+            # This phone hangs up on hearing that its transfer failed, without another event
+            # (baresip 1.1, src/ua.c, CALL_EVENT_TRANSFER_FAILED).
             call.state, call.ended, call.reason = "closed", now, event.get("param", "")
 
     async def _until(self, test: Callable[[], Any], within: float, what: str) -> Any:

@@ -186,11 +186,14 @@ class World:
         if any(group.queue == "support" for group in self.groups):
             env["AVP_PRESETS__BILLING__NUMBER"] = "+12025550101"
             env["AVP_PRESETS__BILLING__GROUP"] = "support"
+            env["AVP_PRESETS__BILLING__CODE"] = "91"
         env["AVP_ENTERPRISE__MAX_HOLD_SECONDS"] = str(self.max_hold_seconds)
         for group in self.groups:
             prefix = f"AVP_GROUPS__{group.queue.upper()}__"
             env[f"{prefix}ACCOUNT"] = "acme"
             env[f"{prefix}QUEUE"] = group.queue
+            if group.number is not None:
+                env[f"{prefix}EXTENSION"] = group.number
             env[f"{prefix}ACW_SECONDS"] = str(self._wrapuptime(group))
         for agent in self.agents:
             env[f"AVP_AGENTS__{agent.id}__NAME"] = agent.name

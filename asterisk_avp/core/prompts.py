@@ -1,0 +1,42 @@
+"""What agents hear while they transfer by their phone: names of Asterisk's core sounds.
+
+Only sounds of the core package (core-sounds-en and its translations), played in the channel's
+own language; nothing is recorded or shipped by this project.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ASK: Final = ("sound:vm-enter-num-to-call", "sound:vm-then-pound")
+"""Please enter the number you wish to call; then press pound."""
+
+NOT_NOW: Final = ("sound:beeperr",)
+"""A key that means nothing at this moment."""
+
+_AGAIN: Final = "sound:please-try-again"
+
+_WHY: Final = {
+    "invalid_format": ("sound:privacy-incorrect",),
+    "emergency": ("sound:cannot-complete-as-dialed",),
+    "country_mismatch": ("sound:cannot-complete-as-dialed",),
+    "not_landline": ("sound:cannot-complete-as-dialed",),
+    "toll_free_not_enabled": ("sound:cannot-complete-as-dialed",),
+    "toll_not_enabled": ("sound:cannot-complete-as-dialed",),
+    "external_disabled": ("sound:feature-not-avail-line",),
+    "manual_dial_disabled": ("sound:feature-not-avail-line",),
+    "presets_disabled": ("sound:feature-not-avail-line",),
+    "internal_disabled": ("sound:feature-not-avail-line",),
+    "unsupervised_disabled": ("sound:feature-not-avail-line",),
+    "conference_disabled": ("sound:feature-not-avail-line",),
+    "transfer_disabled": ("sound:feature-not-avail-line",),
+    "not_contracted": ("sound:feature-not-avail-line",),
+}
+_BUSY: Final = frozenset({"target_not_ready", "target_offline", "target_queue_full"})
+
+
+def wrong(reason: str, typed: str) -> tuple[str, ...]:
+    """Why ``typed`` was refused, and that another try is welcome."""
+    if reason in _BUSY and typed.isdigit():
+        return ("sound:extension", f"digits:{typed}", "sound:vm-isunavail", _AGAIN)
+    return (*_WHY.get(reason, ("sound:invalid",)), *((_AGAIN,) if reason in _WHY else ()))
