@@ -64,7 +64,7 @@ def effective(settings: Settings) -> Sections:
     groups: dict[str, dict[str, Setting]] = {}
     for group in world.groups.values():
         own = {"queue": group.queue, "name": group.name, "account": group.account}
-        own |= {"extension": group.extension}
+        own |= {"extension": group.extension, "pop_url": group.pop_url}
         found = {
             name: _setting(value, settings.origin(("groups", group.id, name)))
             for name, value in {**own, "acw_seconds": group.acw_seconds}.items()

@@ -25,7 +25,7 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
-from asterisk_avp.api.schemas import agent_event, readiness_event, transfer_event
+from asterisk_avp.api.schemas import agent_event, iso_time, readiness_event, transfer_event
 from asterisk_avp.api.server import serve
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.client import AriClient
@@ -51,6 +51,7 @@ from asterisk_avp.core.model import (
     TransferView,
 )
 from asterisk_avp.core.numbers import NumberCheck
+from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Session
 from asterisk_avp.core.takeover import strays, take_over
@@ -58,11 +59,13 @@ from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
+from asterisk_avp.daemon_pops import PopFeed, set_headers
 from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_version import VersionWatch
 from asterisk_avp.daemon_work import Workers
 from asterisk_avp.metrics import Metrics
 from asterisk_avp.notify import Notifier
+from asterisk_avp.screenpop import ScreenPops
 from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -113,6 +116,15 @@ class Daemon:
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._version = VersionWatch(self._ari.asterisk)
         self._changes = Feed()
+        self._pop_feed = PopFeed(self._changes.send, settings.webhook)
+        self._pops = ScreenPops(
+            PopBoard(self._hub, iso_time),
+            self._ami_performer.all_variables,
+            self._ami_performer.write,
+            self._feed,
+            lambda agents: self._carry_out(Outcome(agents=agents)),
+            self._pop_feed.tell,
+        )
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
@@ -175,6 +187,8 @@ class Daemon:
                 task.cancel()
         self._workers.stop()
         self._groups.stop()
+        self._pops.stop()
+        await self._pop_feed.stop()
         self._phones.stop()
         self._version.stop()
         if self._resync is not None:
@@ -241,6 +255,7 @@ class Daemon:
             return
         if isinstance(fact, ev.ChannelGone):
             self._music.told(ev.MusicChanged(fact.id, playing=False))
+        self._pops.board.saw(fact, time.time())
         self._carry_out(self._hub.fact(fact, time.time()))
 
     def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
@@ -270,10 +285,14 @@ class Daemon:
                 buffered, self._buffer = self._buffer or [], None
             break
         self._hub.sync_started()
+        self._pops.board.sync_started()
         self._music.forget()
         for fact in (*facts, *buffered):
             self._feed(fact)
-        self._carry_out(self._hub.sync_finished(time.time()))
+        synced = self._hub.sync_finished(time.time())
+        self._pops.board.sync_finished(time.time())
+        self._carry_out(synced)
+        self._pops.board.started()
         self._groups.look_at(self._hub.agents.by_id)
         self._carry_out(take_over(self._hub, found, in_stasis, time.time()))
         for channel in strays(self._hub, in_stasis):
@@ -283,6 +302,8 @@ class Daemon:
         # the personal queues follow the agents before new transfers are taken.
         await self._workers.settle(_SETTLE_SECONDS)
         await self._groups.settle(_SETTLE_SECONDS)
+        await self._pops.settle(_SETTLE_SECONDS)
+        await set_headers(self._ami_performer.set_global, self._settings.pop.sip_headers)
         await self._ari_performer.reap(
             lambda channel: self._hub.register.role_of(channel) is not None
         )
@@ -319,6 +340,7 @@ class Daemon:
             self._audit.transfer(session)
             self._metrics.transfer(session)
         self._publish(outcome)
+        self._pops.look_at(outcome.agents, outcome.transfers)
 
     def _report(self, session_id: str, event: SessionEvent) -> None:
         moved = self._moved.get(session_id)
@@ -350,7 +372,7 @@ class Daemon:
         for agent_id in outcome.agents:
             agent = self._hub.agents.by_id.get(agent_id)
             if agent is not None:
-                self._changes.send(agent_event(views.agent_view(self._hub, agent)))
+                self._changes.send(agent_event(views.agent_view(self._hub, agent, self._pop)))
         for session_id in dict.fromkeys(outcome.transfers):
             self._changes.send(
                 transfer_event(views.transfer_view(self._hub.register.records[session_id]))
@@ -381,15 +403,18 @@ class Daemon:
             detail = ""
         return Readiness(ready=not detail, ari=ari, ami=ami, synced=self._synced, detail=detail)
 
+    def _pop(self, agent: str, call: str) -> Mapping[str, Any]:
+        return self._pops.board.shown(agent, call, time.time())
+
     def agents(self) -> Sequence[AgentView]:
         agents = sorted(self._hub.agents.by_id.values(), key=lambda agent: agent.id)
-        return [views.agent_view(self._hub, agent) for agent in agents]
+        return [views.agent_view(self._hub, agent, self._pop) for agent in agents]
 
     def agent(self, agent_id: str) -> AgentView:
         agent = self._hub.agents.by_id.get(agent_id)
         if agent is None:
             raise UnknownAgent(agent_id)
-        return views.agent_view(self._hub, agent)
+        return views.agent_view(self._hub, agent, self._pop)
 
     def targets(self, agent_id: str) -> TargetsView:
         if agent_id not in self._hub.agents.by_id:

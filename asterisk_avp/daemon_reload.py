@@ -33,6 +33,8 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "ami": (),
     "agi": (),
     "api": ("host", "port"),
+    "pop": (),
+    "webhook": (),
     "session": ("ring_seconds", "ring_outside_seconds"),
 }
 

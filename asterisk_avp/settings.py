@@ -32,6 +32,7 @@ from asterisk_avp.core.features import (
 from asterisk_avp.core.keypad import KeyCodes
 from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.settings_files import Path_
+from asterisk_avp.settings_pops import PopSettings, WebhookSettings
 from asterisk_avp.settings_sources import Inputs, read_inputs, variable
 from asterisk_avp.settings_types import (
     AgentId,
@@ -44,6 +45,7 @@ from asterisk_avp.settings_types import (
     KeyCode,
     Name,
     PhoneNumber,
+    PopUrl,
     Port,
     QueueName,
     Seconds,
@@ -165,6 +167,7 @@ class GroupSettings(PolicySettings):
     name: Name | None = None
     acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     extension: Extension | None = None
+    pop_url: PopUrl | None = None
 
 
 class KeySettings(_Section):
@@ -228,6 +231,8 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     session: SessionSettings = SessionSettings()
+    pop: PopSettings = PopSettings()
+    webhook: WebhookSettings = WebhookSettings()
     keys: KeySettings = KeySettings()
     enterprise: EnterpriseSettings = EnterpriseSettings()
     accounts: Mapping[SectionId, AccountSettings] = Field(default_factory=dict)
@@ -351,5 +356,6 @@ class Settings(BaseSettings):
             max_hold_seconds=features.max_hold_seconds,
             max_hold_action=features.max_hold_action,
             extension=group.extension,
+            pop_url=group.pop_url,
             features=features,
         )

@@ -249,6 +249,8 @@ def _missing(settings: Settings, inputs: Inputs, at_fault: set[Path_]) -> Iterat
         ("ami", "username"): bool(settings.ami.username),
         ("ami", "secret"): bool(settings.ami.secret.get_secret_value()),
     }
+    if settings.webhook.url is not None:
+        present["webhook", "secret"] = bool(settings.webhook.secret.get_secret_value())
     for path, there in present.items():
         if not there and path not in at_fault and path[:1] not in at_fault:
             yield f"{variable(path)}: is required"

@@ -11,10 +11,11 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from asterisk_avp.core.model import AGENT_ID, PERSONAL_QUEUE_PREFIX
 from asterisk_avp.core.numbers import COUNTRIES
+from asterisk_avp.core.pop_url import template_fault
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _SECTION_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -22,6 +23,7 @@ _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9][A-Za-z0-9._@/+-]{0,9
 _KEY_CODE = re.compile(r"[0-9*#]{1,6}")
 _EXTENSION = re.compile(r"[A-Za-z0-9*#+._-]{1,40}")
 _PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_POP_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_%-]{1,253}")
 
 
@@ -49,6 +51,25 @@ def _printable(value: str) -> str:
 def _country(value: str) -> str:
     if value not in COUNTRIES:
         raise ValueError("must be a country of two letters with a numbering plan, e.g. US or GB")
+    return value
+
+
+def _pop_url(value: str) -> str:
+    fault = template_fault(value)
+    if fault:
+        raise ValueError(fault)
+    return value
+
+
+def _webhook_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not text.isprintable():
+        raise ValueError("must be an http:// or https:// address")
+    if "@" in parts.netloc:
+        raise ValueError(
+            "must not contain credentials; requests are signed with AVP_WEBHOOK__SECRET"
+        )
     return value
 
 
@@ -110,6 +131,12 @@ Country = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
 AriUrl = Annotated[str, AfterValidator(_ari_url)]
+PopUrl = Annotated[str, Field(max_length=1000), AfterValidator(_pop_url)]
+PopKey = Annotated[
+    str, _matching(_POP_KEY, "a key of a screen pop: letters, digits and _ (at most 40)")
+]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
+"""A secret, since many receivers are known by nothing but a long address."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 SectionIdList = Annotated[tuple[SectionId, ...], CommaList]

@@ -104,6 +104,40 @@ class AmiPerformer:
                 found[item["Uniqueid"]] = value
         return found
 
+    async def all_variables(self, channel: str) -> dict[str, str]:
+        """All variables of the channel itself, without `_` before their names.
+
+        Getvar has to be told the names. Raises `AvpError` (also where the channel is gone).
+        """
+        headers = {"Channel": self._name_of(channel), "AllVariables": "true"}
+        found: dict[str, str] = {}
+        for item in await self._client.list_action("Status", headers):
+            # Line ends inside of a value have become spaces (see `ami.wire`).
+            for line in item.get("Variable", "").split("\n"):
+                name, _, value = line.partition("=")
+                found.setdefault(name, value)
+        return found
+
+    async def write(self, channel: str, variables: Mapping[str, str]) -> None:
+        """Set variables of a channel. Raises `AvpError`, where one could not be set."""
+        name = self._name_of(channel)
+        answers = await asyncio.gather(  # sent in one go, answered in order
+            *(
+                self._client.action(
+                    "Setvar", {"Channel": name, "Variable": variable, "Value": value}
+                )
+                for variable, value in variables.items()
+            ),
+            return_exceptions=True,
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def set_global(self, name: str, value: str) -> None:
+        """Set a global variable of the dialplan. Raises `AvpError`."""
+        await self._client.action("Setvar", {"Variable": name, "Value": value})
+
     async def snapshot(self, now: Callable[[], float]) -> list[ev.Fact]:
         """Channels, bridges, members and waiting callers as they are; raises `AvpError`."""
         facts: list[ev.Fact] = []

@@ -99,7 +99,8 @@ def _member_removed(event: Event, now: float) -> ev.Fact | None:
 
 
 def _joined(event: Event, now: float) -> ev.Fact | None:
-    return ev.QueueJoined(event["Queue"], event["Uniqueid"])
+    # Wait: only in the list of QueueStatus.
+    return ev.QueueJoined(event["Queue"], event["Uniqueid"], float(_integer(event.get("Wait"))))
 
 
 def _left(event: Event, now: float) -> ev.Fact | None:

@@ -196,6 +196,7 @@ def _dial(session: Session, leg: str, other: str, allow: Allow, *, fourth: bool)
         caller_id=f'"{session.transferor.name}" <{session.agent}>',
         variables={
             "AVP_LEG": "consult",
+            "__AVP_NO_POP": "yes",
             "AVP_TRANSFER": session.id,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             "AVP_GROUP": session.group,

@@ -169,6 +169,8 @@ class MemberRemoved(Fact):
 class QueueJoined(Fact):
     queue: str
     channel: str
+    waited_seconds: float = 0.0
+    """How long it has waited there already, where a resync finds it."""
 
 
 @dataclass(frozen=True, slots=True)

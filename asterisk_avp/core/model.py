@@ -90,6 +90,8 @@ class Group:
     max_hold_seconds: int = 120
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
     extension: str | None = None
+    pop_url: str | None = None
+    """Template of the address that a screen pop opens."""
     features: Features = field(default_factory=Features)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from asterisk_avp.core import policy
 from asterisk_avp.core.agents import Agent
 from asterisk_avp.core.calls import Call
@@ -24,9 +27,17 @@ from asterisk_avp.core.parties import target_id
 from asterisk_avp.core.register import Record
 from asterisk_avp.core.session import REPORTED, Presence, Session, State
 
+Pops = Callable[[str, str], Mapping[str, Any]]
+"""Agent and call (the caller's channel id) -> the call's screen pop; empty where there is none."""
 
-def agent_view(hub: Hub, agent: Agent) -> AgentView:
-    calls = tuple(_call_view(hub, agent, call) for call in hub.calls_of(agent))
+
+def no_pops(agent: str, call: str) -> Mapping[str, Any]:
+    del agent, call
+    return {}
+
+
+def agent_view(hub: Hub, agent: Agent, pops: Pops = no_pops) -> AgentView:
+    calls = tuple(_call_view(hub, agent, call, pops) for call in hub.calls_of(agent))
     return AgentView(
         id=agent.id,
         name=hub.agents.name_of(agent.id),
@@ -34,7 +45,7 @@ def agent_view(hub: Hub, agent: Agent) -> AgentView:
         since=agent.since,
         groups=hub.agents.groups_of(agent.id),
         waiting_transfer=hub.slot_taken(agent.id),
-        call=_transferring(hub, agent) or next(iter(calls), None),
+        call=_transferring(hub, agent, pops) or next(iter(calls), None),
         calls=calls,
     )
 
@@ -128,17 +139,18 @@ def _target_agent(hub: Hub, agent: Agent) -> TargetAgent:
     )
 
 
-def _call_view(hub: Hub, agent: Agent, call: Call) -> CallView:
+def _call_view(hub: Hub, agent: Agent, call: Call, pops: Pops) -> CallView:
     group = hub.group_of_call(agent.id, call)
     return CallView(
         id=call.caller_channel,
         caller=call.caller_number,
         group=group.id if group is not None else None,
         on_hold=call.on_hold,
+        pop=pops(agent.id, call.caller_channel),
     )
 
 
-def _transferring(hub: Hub, agent: Agent) -> CallView | None:
+def _transferring(hub: Hub, agent: Agent, pops: Pops) -> CallView | None:
     """The agent's call while they transfer it: it is not in a bridge with them then."""
     record = hub.register.transferring(agent.id)
     if record is None:
@@ -148,6 +160,7 @@ def _transferring(hub: Hub, agent: Agent) -> CallView | None:
         caller=record.session.caller.number,
         group=record.session.group,
         on_hold=True,
+        pop=pops(agent.id, record.session.caller.channel),
         transfer=transfer_view(record),
     )
 

@@ -1,0 +1,314 @@
+"""Who has which screen pop, and who is to be told so.
+
+A pop belongs to a call, known by the caller's channel, and whoever has the call has the pop. So
+nothing here follows transfers step by step: after every change it is worked out from the picture
+of calls and sessions who is to have a pop now, and what differs from what was told is told.
+
+* *offered*: app_queue rings an agent for the caller. Withdrawn, if they do not get the call.
+* *delivered*: the agent has the caller on the line, or is agent 1 of a running transfer of them.
+  Nothing takes that back; the agent may need it in after-call work.
+
+A consult leg is not the caller, so the target of a supervised transfer has nothing until the
+caller is with them: at completion, and never if it is cancelled. In a conference the target waits
+for completion as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.calls import Call, Channel, resource_of_interface
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.pop_ledger import Ledger, Pop, given
+from asterisk_avp.core.pop_url import fill
+from asterisk_avp.core.pops import shape
+from asterisk_avp.core.session import Presence, Session, is_leg
+
+OFFERED, DELIVERED, WITHDRAWN = "offered", "delivered", "withdrawn"
+
+Shown = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    state: str
+    pop: Shown
+    silently: bool = False
+    """It was found when the daemon started: whoever has it was told by another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Something to tell: ``agent`` has been offered, given or is no longer offered ``pop``."""
+
+    agent: str
+    state: str
+    pop: Shown
+
+
+class PopBoard:
+    """``iso`` writes Unix seconds as the API does."""
+
+    def __init__(self, hub: Hub, iso: Callable[[float], str]) -> None:
+        self._hub = hub
+        self.ledger = Ledger(iso)
+        self._rings: dict[str, set[str]] = {}
+        """By agent: the callers that app_queue rings them for."""
+        self._connected: dict[str, str] = {}
+        """By agent: the caller app_queue gave them, until the two are in a bridge."""
+        self._given: dict[str, str] = {}
+        """By agent: the caller whose transfer to them agent 1 has completed, while a fourth party
+        stays with the two. They are in a bridge of ours, where the agent's call is with our leg."""
+        self._told: dict[str, dict[str, Told]] = {}
+        self._touched: set[str] = set()
+        self._gone: set[str] = set()
+        self._joined: set[str] = set()
+        """Callers that a resync found waiting."""
+        self._syncing = False
+        self._started = False
+
+    # --- what happens ------------------------------------------------------------------------
+
+    def saw(self, fact: ev.Fact, now: float) -> None:
+        """Before the hub takes the fact in, while it still knows whom it concerns."""
+        match fact:
+            case ev.AgentRung():
+                agent = self._agent_of(fact.interface)
+                if agent is not None and not _ours(fact.channel):
+                    self._rings.setdefault(agent, set()).add(fact.channel)
+                    self._touched.add(agent)
+            case ev.AgentUnanswered():
+                self._stop_ringing(fact.channel, self._agent_of(fact.interface))
+            case ev.AgentConnected():
+                self._stop_ringing(fact.channel)
+                agent = self._agent_of(fact.interface)
+                if agent is not None and not _ours(fact.channel):
+                    self._connected[agent] = fact.channel
+                    self._touched.add(agent)
+            case ev.QueueJoined():
+                self._queue_joined(fact, now)
+            case ev.QueueLeft():
+                # Who rings is not asked here: app_queue tells this before it tells who answered.
+                self.ledger.stop_waiting(fact.channel, now)
+            case ev.QueueEnded():
+                self._stop_ringing(fact.channel)
+            case ev.ChannelGone():
+                self._stop_ringing(fact.id)
+                self._not_connected(fact.id)
+                if fact.id in self.ledger.pops:
+                    self._gone.add(fact.id)
+                    self._touched |= self.holders(fact.id)
+            case _:
+                pass
+
+    def sync_started(self) -> None:
+        self._syncing = True
+        self._joined.clear()
+
+    def sync_finished(self, now: float) -> None:
+        """The picture is whole again: what nobody told meanwhile shows now."""
+        self._syncing = False
+        for agent, callers in list(self._rings.items()):
+            self._rings[agent] = callers & self._joined
+        self._connected.clear()
+        self._gone |= self.ledger.pops.keys() - self._hub.calls.channels.keys()
+        self.ledger.heard_again(self._joined, now)
+        self._touched |= self._hub.agents.by_id.keys() | self._told.keys()
+
+    # --- what follows ------------------------------------------------------------------------
+
+    def settle(
+        self, agents: Iterable[str], transfers: Iterable[str], now: float
+    ) -> tuple[list[Telling], list[str]]:
+        """What is to be told now, and the calls whose variables are to be read first.
+
+        ``agents`` and ``transfers`` are those that have changed.
+        """
+        for transfer in transfers:
+            record = self._hub.register.records.get(transfer)
+            if record is not None:
+                self._note_transfer(record.session, now)
+        if self._syncing:
+            return [], []
+        touched = self._touched | set(agents)
+        self._touched.clear()
+        told: list[Telling] = []
+        to_read: list[str] = []
+        for agent in sorted(touched):
+            told += self._settle_agent(agent, now, to_read)
+        for call in self._gone - self._hub.calls.channels.keys():
+            self.ledger.forget(call)
+        self._gone.clear()
+        return told, to_read
+
+    def started(self) -> None:
+        """From now on what is found is news, and is told."""
+        self._started = True
+
+    def shown(self, agent: str, call: str, now: float) -> dict[str, Any]:
+        """The pop of an agent's call; empty where the call has none."""
+        channel = self._hub.calls.channels.get(call)
+        pop = self.ledger.pops.get(call)
+        if channel is None or pop is None or not self._pops_up(channel):
+            return {}
+        return self._shape(agent, channel, pop, now)
+
+    def holders(self, call: str) -> set[str]:
+        """Agents for whom the call's pop may be of use now."""
+        found = {agent for agent, callers in self._rings.items() if call in callers}
+        found |= {agent for agent, caller in self._connected.items() if caller == call}
+        found |= {agent for agent, told in self._told.items() if call in told}
+        for channel in self._hub.calls.around(call):
+            agent = self._hub.agents.of_channel(channel.name)
+            if agent is not None:
+                found.add(agent.id)
+        role = self._hub.register.role_of(call)
+        if role is not None:
+            found |= {role[0].agent, role[0].allow.agent or role[0].agent}
+        return found
+
+    def _settle_agent(self, agent: str, now: float, to_read: list[str]) -> list[Telling]:
+        told = self._told.setdefault(agent, {})
+        wanted = self._wanted(agent)
+        tellings = []
+        for call in told.keys() - wanted.keys():
+            if told[call].state == DELIVERED and call in self._hub.calls.channels:
+                continue  # on its way from one bridge to another, maybe back to the same agent
+            before = told.pop(call)
+            if before.state == OFFERED and not before.silently:
+                tellings.append(Telling(agent, WITHDRAWN, before.pop))
+        for call, state in wanted.items():
+            channel = self._hub.calls.channels.get(call)
+            if channel is None:
+                continue
+            pop = self.ledger.open(call)
+            place = channel.bridge or f"queue {pop.queued}"
+            if pop.read_in != place:
+                # Once in each bridge and each queue: on the way the dialplan may have set another.
+                pop.read_in = place
+                to_read.append(call)
+            had = told.get(call)
+            same = had is not None and had.state == state
+            silently = not self._started or (had is not None and same and had.silently)
+            # A call that nothing is known of yet is told of as soon as it has been read.
+            if not silently and not (pop.known and self._pops_up(channel)):
+                continue
+            shown = self._shape(agent, channel, pop, now)
+            if had is None or not same or had.pop["data"] != shown["data"]:
+                self._let_go(call)
+                told[call] = Told(state, shown, silently)
+                if not silently:
+                    tellings.append(Telling(agent, state, shown))
+        if not told:
+            del self._told[agent]
+        return tellings
+
+    def _let_go(self, call: str) -> None:
+        """Somebody gets the call; if those who have had it get it again, that is news."""
+        for agent in [a for a, told in self._told.items() if call in told]:
+            told = self._told[agent][call]
+            if told.state == DELIVERED and call not in self._wanted(agent):
+                del self._told[agent][call]
+
+    def _wanted(self, agent_id: str) -> dict[str, str]:
+        """The calls whose pops the agent is to have now, and how."""
+        agent = self._hub.agents.by_id.get(agent_id)
+        if agent is None:
+            return {}
+        wanted = dict.fromkeys(sorted(self._rings.get(agent_id, ())), OFFERED)
+        for call in self._hub.calls_of(agent):
+            if not _ours(call.caller_channel):
+                wanted[call.caller_channel] = DELIVERED
+                if self._connected.get(agent_id) == call.caller_channel:
+                    del self._connected[agent_id]
+        if agent_id in self._connected:
+            wanted[self._connected[agent_id]] = DELIVERED
+        record = self._hub.register.transferring(agent_id)
+        if record is not None:
+            wanted[record.session.caller.channel] = DELIVERED
+        if agent_id in self._given:
+            wanted[self._given[agent_id]] = DELIVERED
+        return wanted
+
+    def _pops_up(self, channel: Channel) -> bool:
+        """A call by a queue always; others where somebody set something, but no agent's phone."""
+        if channel.queue is not None:
+            return True
+        if self._hub.agents.of_channel(channel.name) is not None:
+            return False  # it has inherited what belongs to the caller at its other end
+        pop = self.ledger.pops.get(channel.id)
+        return pop is not None and bool(pop.data or pop.transfers or pop.queued)
+
+    def _shape(self, agent: str, channel: Channel, pop: Pop, now: float) -> dict[str, Any]:
+        number, name = channel.caller_number, channel.caller_name
+        call = Call("", channel.id, number, name, channel.queue, on_hold=False, group=channel.group)
+        group = self._hub.group_of_call(agent, call)
+        group_id = group.id if group is not None else None
+        own = {"id": channel.id, "caller_number": number, "caller_name": name, "group": group_id}
+        return shape(
+            channel.id,
+            pop.data,
+            number=number,
+            name=name,
+            group=group_id,
+            waited_seconds=pop.waited_seconds(now),
+            transfers=pop.transfers,
+            url=fill(group.pop_url, pop.data, own) if group is not None else None,
+        )
+
+    # --- transfers, queues and rings ---------------------------------------------------------
+
+    def _note_transfer(self, session: Session, now: float) -> None:
+        if session.caller.channel in self._hub.calls.channels:
+            self.ledger.note_transfer(session, now)
+            self._note_given(session)
+
+    def _note_given(self, session: Session) -> None:
+        agent, call = session.allow.agent, session.caller.channel
+        if agent is None:
+            return
+        if given(session) and all(
+            p.presence is Presence.PRESENT for p in (session.leg, session.caller)
+        ):
+            self._given[agent] = call
+            self._touched.add(agent)
+        elif self._given.get(agent) == call:
+            del self._given[agent]
+            self._touched.add(agent)
+
+    def _queue_joined(self, fact: ev.QueueJoined, now: float) -> None:
+        if _ours(fact.channel):
+            return
+        self.ledger.joined(fact, now, again=self._syncing)
+        if self._syncing:
+            self._joined.add(fact.channel)
+        else:
+            self._stop_ringing(fact.channel)
+            self._not_connected(fact.channel)
+
+    def _stop_ringing(self, call: str, agent: str | None = None) -> None:
+        for ringing in [agent] if agent is not None else [*self._rings]:
+            callers = self._rings.get(ringing, set())
+            if call in callers:
+                callers.discard(call)
+                self._touched.add(ringing)
+            if not callers:
+                self._rings.pop(ringing, None)
+
+    def _not_connected(self, call: str) -> None:
+        for agent, connected in list(self._connected.items()):
+            if connected == call:
+                del self._connected[agent]
+                self._touched.add(agent)
+
+    def _agent_of(self, interface: str) -> str | None:
+        agent = self._hub.agents.of_channel(resource_of_interface(interface))
+        return agent.id if agent is not None else None
+
+
+def _ours(channel: str) -> bool:
+    """A half of a leg of ours, which is not the caller, whatever it has inherited from them."""
+    return is_leg(channel.removesuffix("-queue"))

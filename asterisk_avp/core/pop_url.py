@@ -1,0 +1,81 @@
+"""The address a screen pop opens: a group's template, filled with what the pop says.
+
+    https://crm.example/customers/{customer_id}?line={group}
+
+A value is escaped so that it stays what it stands for: one part of the path, or one value of the
+query. Where the scheme, the host and the port are is fixed by the template alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+_FIELD = re.compile(r"\{([A-Za-z0-9_]+)\}")
+_START = re.compile(r"https?://[^/?#{}]+(?:[/?#]|$)", re.IGNORECASE)
+_UNRESERVED = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+)  # RFC 3986
+_MAX_VALUE: Final = 512
+_MAX_URL: Final = 2048
+_DOTS = frozenset({".", ".."})
+
+OWN: Final = ("id", "caller_number", "caller_name", "group")
+"""What every pop has, beside the keys that the dialplan sets; those win."""
+
+
+def template_fault(template: str) -> str:
+    """What is wrong with a template; empty: nothing."""
+    if (
+        not template.isascii()
+        or not template.isprintable()
+        or re.search(r"[\s\"<>\\^`|]", template)
+    ):
+        return "must be an address without spaces, quotes or other than ASCII characters"
+    if re.search(r"[{}]", _FIELD.sub("", template)):
+        return "must have its keys in braces, e.g. {customer_id}"
+    if _START.match(template) is None:
+        # The host ends before the first key: no caller may choose whose page an agent sees.
+        return "must be an http:// or https:// address, e.g. https://crm.example/{customer_id}"
+    if "@" in template.split("/")[2]:
+        return "must not contain credentials"
+    return ""
+
+
+def fill(
+    template: str | None, data: Mapping[str, Any], own: Mapping[str, str | None]
+) -> str | None:
+    """The address; None where there is no template, or a value it needs is missing or unfit."""
+    if not template:
+        return None
+    found: dict[str, str] = {}
+    for key in _FIELD.findall(template):
+        value = _text(data[key]) if key in data else own.get(key)
+        if not value or len(value) > _MAX_VALUE:
+            return None
+        found[key] = _quoted(value)
+    url = _FIELD.sub(lambda match: found[match[1]], template)
+    path = re.split(r"[?#]", url, maxsplit=1)[0]
+    # Browsers resolve these, escaped or not: a value could climb out of its place in the path.
+    if len(url) > _MAX_URL or any(
+        re.sub("%2e", ".", part, flags=re.IGNORECASE) in _DOTS for part in path.split("/")[3:]
+    ):
+        return None
+    return url
+
+
+def _text(value: object) -> str | None:
+    """A value as text; None for what has no single one (an object, a list, null)."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    return None
+
+
+def _quoted(text: str) -> str:
+    return "".join(
+        chr(byte) if byte in _UNRESERVED else f"%{byte:02X}"
+        for byte in text.encode("utf-8", "replace")
+    )

@@ -1,0 +1,443 @@
+"""Who is told of which pop and when: the order of facts, gaps between them, resyncs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import views
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.model import Mode
+from asterisk_avp.core.pop_board import PopBoard, Telling
+from asterisk_avp.core.pops import read
+from asterisk_avp.core.register import Outcome
+from tests.core.world import NOW, WORLD, hub, member, request
+
+CALLER = "u-caller1"
+
+
+class Floor:
+    """A hub and a board wired as the daemon wires them; variables are read at once."""
+
+    def __init__(self, made: Hub | None = None) -> None:
+        self.hub = made or hub()
+        self.now = NOW
+        self.board = PopBoard(self.hub, lambda at: f"at {at - NOW:g}")
+        self.told: list[Telling] = []
+        self.variables: dict[str, dict[str, str]] = {CALLER: {"AVP_POP": '{"id": 7}'}}
+        self.reads: list[str] = []
+        self.answers = True
+        self.board.started()
+
+    def fact(self, *facts: ev.Fact) -> None:
+        for fact in facts:
+            self.board.saw(fact, self.now)
+            self.follow(self.hub.fact(fact, self.now))
+
+    def follow(self, outcome: Outcome) -> None:
+        tellings, to_read = self.board.settle(outcome.agents, outcome.transfers, self.now)
+        self.told += tellings
+        self.reads += to_read
+        if self.answers:
+            for call in to_read:
+                self.answer(call)
+        for call, variables in self.board.ledger.unwritten().items():
+            self.variables.setdefault(call, {}).update(variables)
+
+    def answer(self, call: str) -> None:
+        self.board.ledger.noted(call, read(self.variables.get(call, {})))
+        self.follow(Outcome(agents=self.board.holders(call)))
+
+    def command(self, transfer: str, kind: Kind) -> None:
+        self.follow(self.hub.command(transfer, kind, self.now))
+
+    def report(self, transfer: str, kind: Kind) -> None:
+        self.follow(self.hub.report(transfer, SessionEvent(kind), self.now))
+
+    def transfer(self, mode: Mode, notes: str = "a note") -> str:
+        asked = replace(request(mode=mode), notes=notes)
+        session, outcome = self.hub.request(asked, CallFacts(), self.now)
+        self.follow(outcome)
+        return session.id
+
+    @property
+    def heard(self) -> list[str]:
+        return [f"{telling.agent} {telling.state}" for telling in self.told]
+
+    # --- what Asterisk tells ---------------------------------------------------------------
+
+    def arrives(self) -> None:
+        self.fact(
+            ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100", "Ann"),
+            ev.QueueJoined("sales", CALLER),
+        )
+
+    def rings(self, agent: str, queue: str = "sales", call: str = CALLER) -> None:
+        self.fact(ev.AgentRung(queue, call, f"PJSIP/{agent}"))
+
+    def stops(self, agent: str, queue: str = "sales", call: str = CALLER) -> None:
+        self.fact(ev.AgentUnanswered(queue, call, f"PJSIP/{agent}", 15.0))
+
+    def answers_call(self, agent: str, queue: str = "sales", bridge: str = "b1") -> None:
+        """In app_queue's order: it leaves the queue, is connected, enters the bridge."""
+        self.fact(
+            ev.QueueLeft(queue, CALLER),
+            ev.AgentConnected(queue, CALLER, f"PJSIP/{agent}"),
+            ev.ChannelSeen(f"u-{agent}", f"PJSIP/{agent}-00000002"),
+            ev.BridgeEntered(f"u-{agent}", bridge),
+            ev.BridgeEntered(CALLER, bridge),
+            member(agent, status=2, in_call=True),
+        )
+
+    def talking(self, agent: str = "1001") -> None:
+        self.arrives()
+        self.rings(agent)
+        self.answers_call(agent)
+
+    def in_stasis(self, transfer: str) -> None:
+        session = self.hub.register.records[transfer].session
+        self.fact(
+            ev.BridgeLeft(CALLER, "b1"),
+            ev.BridgeLeft("u-1001", "b1"),
+            ev.StasisEntered(CALLER),
+            ev.StasisEntered("u-1001"),
+            ev.ChannelSeen(session.leg_other, "Local/1002@avp-agent-queue-00000001;2"),
+            ev.ChannelSeen(session.leg.channel, "Local/1002@avp-agent-queue-00000001;1"),
+            ev.QueueJoined("avp-agent-1002", session.leg_other),
+            ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"),
+            ev.QueueLeft("avp-agent-1002", session.leg_other),
+            ev.AgentConnected("avp-agent-1002", session.leg_other, "PJSIP/1002"),
+            ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"),
+            ev.BridgeEntered("u-1002", "b2"),
+            ev.BridgeEntered(session.leg_other, "b2"),
+            ev.StasisEntered(session.leg.channel),
+        )
+
+
+def shown(floor: Floor, agent: str) -> dict[str, object]:
+    def pops(of: str, call: str) -> dict[str, object]:
+        return floor.board.shown(of, call, floor.now)
+
+    view = views.agent_view(floor.hub, floor.hub.agents.by_id[agent], pops)
+    return dict(view.call.pop) if view.call is not None else {}
+
+
+# --- a call of the group ---------------------------------------------------------------------
+
+
+def test_offered_and_delivered() -> None:
+    floor = Floor()
+    floor.arrives()
+    assert floor.told == []
+    floor.now += 12
+    floor.rings("1001")
+    floor.answers_call("1001")
+    assert floor.heard == ["1001 offered", "1001 delivered"]
+    pop = floor.told[1].pop
+    assert pop == shown(floor, "1001")
+    assert (pop["id"], pop["data"], pop["group"]) == (CALLER, {"id": 7}, "sales")
+    assert (pop["caller"], pop["waited_seconds"]) == ({"number": "5550100", "name": "Ann"}, 12)
+    assert floor.variables[CALLER]["AVP_WAITED"] == "12"
+    assert floor.reads == [CALLER, CALLER], "once in the queue, once in the bridge"
+
+
+def test_ringing_all() -> None:
+    """One answers: it is withdrawn from the others, who are told nothing else by app_queue."""
+    floor = Floor()
+    floor.fact(member("1004"))
+    floor.arrives()
+    for agent in ("1001", "1002", "1004"):
+        floor.rings(agent)
+    floor.answers_call("1002")
+    assert sorted(floor.heard[:3]) == ["1001 offered", "1002 offered", "1004 offered"]
+    assert sorted(floor.heard[3:]) == ["1001 withdrawn", "1002 delivered", "1004 withdrawn"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda floor: floor.stops("1001"),
+        lambda floor: floor.fact(ev.ChannelGone(CALLER)),
+        lambda floor: floor.fact(ev.QueueJoined("q-support", CALLER)),
+        lambda floor: floor.fact(ev.QueueEnded(CALLER, "TIMEOUT")),
+    ],
+)
+def test_withdrawn(end: Callable[[Floor], None]) -> None:
+    floor = Floor()
+    floor.arrives()
+    floor.rings("1001")
+    end(floor)
+    assert floor.heard == ["1001 offered", "1001 withdrawn"]
+    assert floor.told[1].pop["data"] == {"id": 7}
+    floor.fact(ev.ChannelGone(CALLER))
+    assert len(floor.told) == 2
+    assert floor.board.ledger.pops == {}
+
+
+def test_a_slow_answer_from_asterisk() -> None:
+    """Told as soon as it is read, of what is then; what is over by then is not told at all."""
+    floor = Floor()
+    floor.answers = False
+    floor.arrives()
+    floor.rings("1001")
+    assert (floor.told, floor.reads) == ([], [CALLER])
+    floor.answers_call("1001")
+    assert floor.told == []
+    floor.answer(CALLER)
+    assert floor.heard == ["1001 delivered"]
+    floor = Floor()
+    floor.answers = False
+    floor.arrives()
+    floor.rings("1001")
+    floor.fact(ev.ChannelGone(CALLER))
+    floor.answer(CALLER)
+    assert floor.told == []
+
+
+def test_no_answer_from_asterisk() -> None:
+    floor = Floor()
+    floor.answers = False
+    floor.arrives()
+    floor.rings("1001")
+    floor.board.ledger.unread(CALLER)
+    floor.follow(Outcome(agents=floor.board.holders(CALLER)))
+    assert floor.heard == ["1001 offered"]
+    assert floor.told[0].pop["data"] == {}
+
+
+def test_data_set_later_is_told_again() -> None:
+    floor = Floor()
+    floor.variables[CALLER] = {}
+    floor.arrives()
+    floor.rings("1001")
+    floor.variables[CALLER] = {"AVP_POP_CASE": "9"}
+    floor.answers_call("1001")
+    assert floor.heard == ["1001 offered", "1001 delivered", "1001 delivered"]
+    assert floor.told[-1].pop["data"] == {"case": "9"}
+
+
+def test_a_direct_call_pops_only_where_something_was_set() -> None:
+    for variables, told in (({}, []), ({"AVP_POP_A": "1"}, ["1001 delivered"])):
+        floor = Floor()
+        floor.variables[CALLER] = variables
+        floor.fact(
+            ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100"),
+            ev.ChannelSeen("u-1001", "PJSIP/1001-00000002"),
+            ev.BridgeEntered("u-1001", "b1"),
+            ev.BridgeEntered(CALLER, "b1"),
+        )
+        assert floor.heard == told
+        assert bool(shown(floor, "1001")) is bool(told)
+
+
+def test_agents_who_call_each_other_pop_nothing() -> None:
+    """Although a channel that app_queue or Dial made may have inherited a caller's variables."""
+    floor = Floor()
+    floor.variables |= {"u-1001": {"AVP_POP_A": "1"}, "u-1002": {"AVP_POP_A": "1"}}
+    floor.fact(
+        ev.ChannelSeen("u-1001", "PJSIP/1001-00000001"),
+        ev.ChannelSeen("u-1002", "PJSIP/1002-00000002"),
+        ev.BridgeEntered("u-1001", "b1"),
+        ev.BridgeEntered("u-1002", "b1"),
+    )
+    assert floor.told == []
+
+
+# --- transfers -------------------------------------------------------------------------------
+
+
+def test_supervised_completed() -> None:
+    floor = Floor()
+    floor.talking()
+    floor.told.clear()
+    transfer = floor.transfer(Mode.SUPERVISED)
+    leg = floor.hub.register.records[transfer].session.leg_other
+    floor.variables[leg] = {"AVP_POP": '{"inherited": 1}'}
+    floor.in_stasis(transfer)
+    assert floor.told == []
+    assert shown(floor, "1001")["data"] == {"id": 7}
+    assert shown(floor, "1002") == {}
+    floor.command(transfer, Kind.COMPLETE)
+    assert floor.told == []
+    floor.fact(
+        ev.BridgeLeft("u-1002", "b2"),
+        ev.BridgeEntered(CALLER, "b3"),
+        ev.BridgeEntered("u-1002", "b3"),
+    )
+    floor.report(transfer, Kind.BRIDGED)
+    floor.fact(ev.ChannelGone("u-1001"))
+    assert floor.heard == ["1002 delivered"]
+    [moved] = floor.told[0].pop["transfers"]
+    assert moved == {
+        "from": "1001",
+        "from_name": "Alice",
+        "mode": "supervised",
+        "note": "a note",
+        "at": "at 0",
+    }
+    floor.fact(ev.ChannelGone(CALLER))
+    assert floor.heard == ["1002 delivered"]
+
+
+def test_supervised_cancelled() -> None:
+    """Nobody is told anything, whichever comes first, the bridge or the word that it is there."""
+    for bridge_first in (True, False):
+        floor = Floor()
+        floor.talking()
+        floor.told.clear()
+        transfer = floor.transfer(Mode.SUPERVISED)
+        floor.in_stasis(transfer)
+        floor.command(transfer, Kind.CANCEL)
+        if not bridge_first:
+            floor.report(transfer, Kind.BRIDGED)
+        floor.fact(ev.BridgeEntered("u-1001", "b3"), ev.BridgeEntered(CALLER, "b3"))
+        if bridge_first:
+            floor.report(transfer, Kind.BRIDGED)
+        assert floor.told == []
+        assert shown(floor, "1001")["transfers"] == []
+
+
+def test_a_completion_that_fails_leaves_no_trace() -> None:
+    floor = Floor()
+    floor.talking()
+    floor.told.clear()
+    transfer = floor.transfer(Mode.SUPERVISED)
+    floor.in_stasis(transfer)
+    floor.command(transfer, Kind.COMPLETE)
+    assert "AVP_HISTORY_1_1" in floor.variables[CALLER]
+    floor.report(transfer, Kind.BRIDGE_FAILED)
+    assert shown(floor, "1001")["transfers"] == []
+    assert floor.variables[CALLER]["AVP_HISTORY_1_1"] == ""
+    assert floor.told == []
+
+
+def test_unsupervised() -> None:
+    floor = Floor()
+    floor.talking()
+    floor.told.clear()
+    floor.transfer(Mode.UNSUPERVISED)
+    floor.fact(
+        ev.BridgeLeft(CALLER, "b1"),
+        ev.BridgeLeft("u-1001", "b1"),
+        ev.ChannelGone("u-1001"),
+        ev.QueueJoined("avp-agent-1002", CALLER),
+    )
+    assert floor.told == []
+    floor.now += 30
+    floor.rings("1002", "avp-agent-1002")
+    floor.stops("1002", "avp-agent-1002")
+    floor.rings("1002", "avp-agent-1002")
+    floor.answers_call("1002", "avp-agent-1002", "b2")
+    assert floor.heard == ["1002 offered", "1002 withdrawn", "1002 offered", "1002 delivered"]
+    pop = floor.told[-1].pop
+    assert (pop["note"], pop["transfers"][0]["mode"]) == ("a note", "unsupervised")
+    assert (pop["waited_seconds"], pop["group"]) == (30, "sales")
+
+
+def test_back_to_agent_1() -> None:
+    """Who had the pop is offered it like anybody else when the call comes back."""
+    floor = Floor()
+    floor.talking()
+    transfer = floor.transfer(Mode.UNSUPERVISED)
+    floor.report(transfer, Kind.REDIRECTED)
+    floor.fact(
+        ev.ChannelGone("u-1001"),
+        ev.QueueJoined("avp-agent-1002", CALLER),
+        ev.QueueLeft("avp-agent-1002", CALLER),
+        ev.QueueEnded(CALLER, "TIMEOUT"),
+        ev.QueueJoined("avp-agent-1001", CALLER),
+    )
+    floor.told.clear()
+    floor.rings("1001", "avp-agent-1001")
+    floor.answers_call("1001", "avp-agent-1001", "b2")
+    assert floor.heard == ["1001 offered", "1001 delivered"]
+    assert floor.told[0].pop["note"] == "a note"
+
+
+# --- a daemon that starts anew, and connections that come back ---------------------------------
+
+
+def synchronise(floor: Floor, *facts: ev.Fact) -> None:
+    floor.hub.sync_started()
+    floor.board.sync_started()
+    floor.fact(*(member(agent, "sales") for agent in ("1001", "1002")), *facts)
+    synced = floor.hub.sync_finished(floor.now)
+    floor.board.sync_finished(floor.now)
+    floor.follow(synced)
+    floor.board.started()
+
+
+def picture(agent: str = "1002", queue: str | None = "sales") -> tuple[ev.Fact, ...]:
+    return (
+        ev.ChannelSeen(
+            CALLER, "PJSIP/caller1-00000001", "5550100", "Ann", queue=queue, bridge="b9"
+        ),
+        ev.ChannelSeen(f"u-{agent}", f"PJSIP/{agent}-00000002", bridge="b9"),
+    )
+
+
+@pytest.mark.parametrize("queue", ["sales", None])
+def test_restart(queue: str | None) -> None:
+    """The pops are there again, and nobody is told what another daemon has told."""
+    before = Floor()
+    before.talking()
+    transfer = before.transfer(Mode.UNSUPERVISED)
+    before.fact(ev.QueueJoined("avp-agent-1002", CALLER))
+    before.now += 5
+    before.rings("1002", "avp-agent-1002")
+    before.answers_call("1002", "avp-agent-1002", "b9")
+    assert before.hub.register.records[transfer].session.state.final
+    after = Floor()
+    after.board._started = False
+    after.variables = before.variables
+    synchronise(after, *picture(queue=queue))
+    assert after.told == []
+    assert shown(after, "1002") == before.told[-1].pop | {"waited_seconds": 5}
+    after.fact(ev.ChannelGone("u-1002"), ev.QueueJoined("sales", CALLER))
+    after.rings("1002")
+    assert after.heard == ["1002 offered"], "what happens from now on is told"
+
+
+def test_a_connection_lost_and_found() -> None:
+    """What nobody told meanwhile is told now; what goes on is not told again."""
+    floor = Floor()
+    floor.talking()
+    floor.told.clear()
+    synchronise(floor, *picture("1001"))
+    assert floor.told == []
+    assert shown(floor, "1001")["data"] == {"id": 7}
+    synchronise(floor, *picture("1002"))
+    assert floor.heard == ["1002 delivered"]
+
+
+def test_an_offer_that_ended_meanwhile() -> None:
+    floor = Floor()
+    floor.arrives()
+    floor.rings("1001")
+    waiting = ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100")
+    synchronise(floor, waiting, ev.QueueJoined("sales", CALLER, 3.0))
+    assert floor.heard == ["1001 offered"]
+    synchronise(floor, waiting)
+    assert floor.heard == ["1001 offered", "1001 withdrawn"]
+
+
+def test_waiting_time_over_a_resync() -> None:
+    floor = Floor()
+    seen = ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100")
+    synchronise(floor, seen, ev.QueueJoined("sales", CALLER, 40.0))
+    floor.now += 2
+    floor.rings("1001")
+    assert floor.told[0].pop["waited_seconds"] == 42
+
+
+def test_the_groups_address() -> None:
+    sales = replace(WORLD.groups["sales"], pop_url="https://crm.example/{id}?n={caller_number}")
+    made = hub()
+    made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": sales}), NOW)
+    floor = Floor(made)
+    floor.talking()
+    assert floor.told[0].pop["url"] == "https://crm.example/7?n=5550100"

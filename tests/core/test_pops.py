@@ -1,0 +1,266 @@
+"""What is read of a call's variables, and what of it is shown: mostly with hostile input."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asterisk_avp.core.pop_url import fill, template_fault
+from asterisk_avp.core.pops import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_TRANSFERS,
+    Ignored,
+    Moved,
+    history,
+    of_history,
+    read,
+    shape,
+    whole,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+def moved(note: str = "", name: str = "Alice", transfer: str = "t1") -> Moved:
+    return Moved("1001", name, "supervised", note, "2026-01-31T09:05:07.250Z", transfer)
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def test_a_json_object_and_single_variables() -> None:
+    found = read(
+        {
+            "AVP_POP": '{"customer_id": "4711", "vip": true, "tags": ["a", {"b": null}]}',
+            "AVP_POP_ORDER": "17",
+            "AVP_POP_CUSTOMER_ID": "4712",
+            "AVP_GROUP": "sales",
+            "AVP_POPULAR": "no",
+            "AVP_POP_HEADERS": "ours",
+            "AVP_POP_EMPTY": "",
+        }
+    )
+    assert found.data == {
+        "customer_id": "4712",
+        "vip": True,
+        "tags": ["a", {"b": None}],
+        "order": "17",
+    }
+    assert found.ignored == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("4711", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        ("null", "not a JSON object"),
+        ("{", "not JSON"),
+        ("{'a': 1}", "not JSON"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": 1e999}', "a number that is too large"),
+        ('{"a": "\ufffd"}', "not UTF-8"),
+        ('{"a": "' + "x" * MAX_BYTES + '"}', f"more than {MAX_BYTES} bytes"),
+        ('{"a": ' * 9 + "1" + "}" * 9, f"deeper than {MAX_DEPTH}"),
+        ('{"a":' + "[" * 8000 + "]" * 8000 + "}", f"deeper than {MAX_DEPTH}"),
+        ('{"a": ' + "9" * 5000 + "}", "not JSON"),
+        ('{"a": [' + ",".join("1" * 300) + "]}", "more than 200 values"),
+    ],
+)
+def test_what_is_not_a_pop(text: str, reason: str) -> None:
+    found = read(
+        {"AVP_POP": text, "AVP_POP_ORDER": "17"} if len(text) < 9000 else {"AVP_POP": text}
+    )
+    assert found.ignored == (Ignored("AVP_POP", reason),)
+    assert "a" not in found.data
+
+
+def test_all_variables_together_are_bounded() -> None:
+    many = {f"AVP_POP_K{i}": "x" * 1000 for i in range(30)}
+    found = read(many)
+    assert len(found.data) == MAX_BYTES // 1000
+    assert len(found.ignored) == 30 - len(found.data)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.text(), JSON, max_size=5))
+def test_any_json_object_can_be_sent_on(value: dict[str, Any]) -> None:
+    found = read({"AVP_POP": json.dumps(value)})
+    json.dumps(found.data, allow_nan=False, ensure_ascii=False).encode()
+    if not found.ignored:
+        assert found.data == value
+
+
+@given(st.text(st.characters(codec=None)))
+def test_any_text_at_all(text: str) -> None:
+    found = read({"AVP_POP": text, "AVP_POP_X": text, "AVP_HISTORY_1_1": text, "AVP_WAITED": text})
+    assert all(text not in ignored.reason for ignored in found.ignored if len(text) > 12)
+
+
+def test_half_characters_are_replaced() -> None:
+    found = read({"AVP_POP": r'{"a\ud800": "b\udc00", "pair": "\ud83d\ude00"}'})
+    assert found.data == {"a\ufffd": "b\ufffd", "pair": "\U0001f600"}
+
+
+# --- history ---------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.builds(moved, st.text(max_size=300), st.text(max_size=40)), max_size=5),
+    st.integers(0, 9_999_999),
+)
+def test_history_comes_back(transfers: list[Moved], waited: int) -> None:
+    """By way of AMI: ASCII lines that it can write, neither begun nor ended by a space."""
+    written = history(tuple(transfers), waited)
+    for name, value in written.items():
+        assert value.isascii()
+        assert value.isprintable()
+        assert value == value.strip()
+        assert len(name) + len(value) < 1000
+    found = read(written)
+    assert found.waited_seconds == waited
+    assert [m.note for m in found.transfers] == [whole(m.note) for m in transfers]
+    assert of_history({**written, "AVP_POP": "x"}) == written
+
+
+@settings(max_examples=20)
+@given(st.text(min_size=500, max_size=2000))
+def test_a_long_note_is_cut_and_the_rest_is_kept(note: str) -> None:
+    written = history((moved(note), moved("short")), 0)
+    first, second = read(written).transfers
+    assert whole(note).startswith(first.note)
+    assert len(first.note) >= 250
+    assert second == moved("short")
+    assert sum(map(len, written.values())) < 2 * 4 * 910
+
+
+def test_history_is_bounded() -> None:
+    transfers = tuple(moved(f"note {i}", transfer=f"t{i}") for i in range(50))
+    found = read(history(transfers, 0))
+    assert found.transfers == transfers[-MAX_TRANSFERS:]
+
+
+@pytest.mark.parametrize("text", ["|{|", "|[]|", '|{"from":1}|', "|" + "[" * 5000 + "|", "x"])
+def test_a_broken_entry_does_not_take_the_others_along(text: str) -> None:
+    written = history((moved("one"), moved("two"), moved("three")), 7)
+    found = read(written | {"AVP_HISTORY_2_1": text})
+    assert [m.note for m in found.transfers] == ["one", "three"]
+    assert found.ignored == (Ignored("AVP_HISTORY_2", "not a transfer"),)
+
+
+# --- the address -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "https://crm.example/{customer_id}",
+        "http://crm.example:8080/a/{a}/b?x={b}&y={group}#{id}",
+        "https://crm.example?c={id}",
+        "https://crm.example",
+    ],
+)
+def test_templates(template: str) -> None:
+    assert template_fault(template) == ""
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "crm.example/{id}",
+        "javascript:alert({id})",
+        "https://{host}/",
+        "https://crm.{domain}/x",
+        "https://crm.example{x}",
+        "https://crm.example:{port}/",
+        "https://user:pw@crm.example/{id}",
+        "https:///{id}",
+        "https://crm.example/{}",
+        "https://crm.example/{a b}",
+        "https://crm.example/{id",
+        "https://crm.example/{id!r}",
+        "https://crm.example/{{id}}",
+        "https://crm.example/\n{id}",
+        "https://crm.example\\@evil.example/{id}",
+        "https://crm.example/é",
+        "",
+    ],
+)
+def test_no_templates(template: str) -> None:
+    assert template_fault(template) != ""
+
+
+@given(st.text(st.characters(codec=None), min_size=1, max_size=100))
+def test_a_value_stays_in_its_place(value: str) -> None:
+    url = fill("https://crm.example/c/{v}/x?q={v}&r=1", {"v": value}, {})
+    if url is None:
+        assert value in {".", ".."}
+        return
+    parts = urlsplit(url)
+    assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "crm.example", "")
+    assert url.isascii()
+    assert url.isprintable()
+    assert re.fullmatch(r"/c/[^/]+/x", parts.path)
+    sent = value.encode("utf-8", "replace").decode()
+    assert unquote(parts.path.split("/")[2]) == sent
+    assert parse_qs(parts.query, keep_blank_values=True) == {"q": [sent], "r": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "url"),
+    [
+        ({"v": 4711}, "https://crm.example/4711?g=sales"),
+        ({"v": True}, "https://crm.example/true?g=sales"),
+        ({"v": "a/../b"}, "https://crm.example/a%2F..%2Fb?g=sales"),
+        ({"v": ".."}, None),
+        ({"v": ""}, None),
+        ({"v": None}, None),
+        ({"v": [1]}, None),
+        ({"v": "x" * 600}, None),
+        ({}, None),
+        ({"v": "1", "group": "mine"}, "https://crm.example/1?g=mine"),
+    ],
+)
+def test_values(data: dict[str, Any], url: str | None) -> None:
+    assert fill("https://crm.example/{v}?g={group}", data, {"group": "sales"}) == url
+    assert fill(None, data, {}) is None
+
+
+def test_dots_put_together() -> None:
+    assert fill("https://crm.example/.{v}/x", {"v": "."}, {}) is None
+    assert fill("https://crm.example/a.{v}/x", {"v": "."}, {}) == "https://crm.example/a../x"
+
+
+def test_the_shape() -> None:
+    shown = shape(
+        "1.2",
+        {"a": 1},
+        number="5550100",
+        name="Ann",
+        group="sales",
+        waited_seconds=12,
+        transfers=(moved("first"), moved("second")),
+        url=None,
+    )
+    assert list(shown) == [
+        *("id", "data", "caller", "group", "waited_seconds", "transfers", "note", "url")
+    ]
+    assert shown["note"] == "second"
+    assert shown["transfers"][0] == {
+        "from": "1001",
+        "from_name": "Alice",
+        "mode": "supervised",
+        "note": "first",
+        "at": "2026-01-31T09:05:07.250Z",
+    }
