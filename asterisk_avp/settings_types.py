@@ -11,10 +11,11 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from asterisk_avp.core.model import AGENT_ID, PERSONAL_QUEUE_PREFIX
 from asterisk_avp.core.numbers import COUNTRIES
+from asterisk_avp.core.pins import PinHash
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _SECTION_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -83,7 +84,13 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _pin_hash(value: SecretStr) -> SecretStr:
+    PinHash.parse(value.get_secret_value())
+    return value
+
+
 CommaList = BeforeValidator(_split)
+WrittenPinHash = AfterValidator(_pin_hash)
 
 SectionId = Annotated[
     str,

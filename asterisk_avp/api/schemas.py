@@ -92,6 +92,12 @@ class TransferIn(_In):
         )
 
 
+class PauseIn(_In):
+    """``reason`` is told to whoever watches the queues, e.g. in reports on pauses."""
+
+    reason: Annotated[str, Field(max_length=80)] = ""
+
+
 class PartyIn(_In):
     """A fourth party: an external number as the agent types it."""
 
@@ -103,6 +109,14 @@ class PartyIn(_In):
 
 class TokenOut(_Out):
     token: str
+
+
+class SessionOut(_Out):
+    """A log-in at the panel. ``expires``: when the agent has to log in anew."""
+
+    agent: str
+    name: str
+    expires: Time
 
 
 class PartyOut(_Out):
@@ -135,6 +149,8 @@ class TransferOut(_Out):
     since: Time
     started: Time
     notes: str
+    hold_until: Time | None
+    """While the target is waited for: when that ends unless somebody answers."""
 
 
 class CallOut(_Out):
@@ -156,6 +172,8 @@ class AgentOut(_Out):
 
 
 class AgentDetailOut(AgentOut):
+    paused: bool
+    pause_reason: str
     call: CallOut | None
     calls: list[CallOut]
 
@@ -248,6 +266,7 @@ def transfer_out(view: TransferView) -> TransferOut:
         since=iso_time(view.since),
         started=iso_time(view.started),
         notes=view.notes,
+        hold_until=None if view.hold_until is None else iso_time(view.hold_until),
     )
 
 
@@ -276,6 +295,8 @@ def agent_out(view: AgentView) -> AgentOut:
 def agent_detail_out(view: AgentView) -> AgentDetailOut:
     return AgentDetailOut(
         **agent_out(view).model_dump(),
+        paused=view.paused,
+        pause_reason=view.pause_reason,
         call=None if view.call is None else call_out(view.call),
         calls=[call_out(call) for call in view.calls],
     )

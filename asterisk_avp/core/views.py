@@ -17,6 +17,7 @@ from asterisk_avp.core.model import (
     TargetGroup,
     TargetKind,
     TargetsView,
+    TransferState,
     TransferView,
 )
 from asterisk_avp.core.numbers import NumberCheck
@@ -36,6 +37,8 @@ def agent_view(hub: Hub, agent: Agent) -> AgentView:
         waiting_transfer=hub.slot_taken(agent.id),
         call=_transferring(hub, agent) or next(iter(calls), None),
         calls=calls,
+        paused=agent.paused,
+        pause_reason=agent.pause_reason,
     )
 
 
@@ -54,6 +57,11 @@ def transfer_view(record: Record) -> TransferView:
         since=record.since,
         started=record.started,
         notes=session.notes,
+        hold_until=(
+            record.waiting_since + session.wait_seconds
+            if REPORTED[session.state] in _AWAITED
+            else None
+        ),
     )
 
 
@@ -152,6 +160,7 @@ def _transferring(hub: Hub, agent: Agent) -> CallView | None:
     )
 
 
+_AWAITED = frozenset({TransferState.WAITING, TransferState.RINGING})
 _CALLER_STATES = {
     State.CONSULTING: "holding",
     State.SWAPPED: "talking",
