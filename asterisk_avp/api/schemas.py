@@ -169,10 +169,11 @@ class AgentOut(_Out):
     since: Time
     groups: list[str]
     waiting_transfer: bool
+    paused: bool
+    """In all queues; who is still talking will not be ready afterwards, and is no target."""
 
 
 class AgentDetailOut(AgentOut):
-    paused: bool
     pause_reason: str
     call: CallOut | None
     calls: list[CallOut]
@@ -221,9 +222,12 @@ class ErrorOut(_Out):
 
 
 class RefusalOut(_Out):
-    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token."""
+    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token.
 
-    error: Literal["refused", "forbidden"]
+    ``cross_site``: the panel's cookie came with a request that is not the panel's own.
+    """
+
+    error: Literal["refused", "forbidden", "cross_site"]
     message: str
     reason: str | None = None
 
@@ -289,13 +293,13 @@ def agent_out(view: AgentView) -> AgentOut:
         since=iso_time(view.since),
         groups=list(view.groups),
         waiting_transfer=view.waiting_transfer,
+        paused=view.paused,
     )
 
 
 def agent_detail_out(view: AgentView) -> AgentDetailOut:
     return AgentDetailOut(
         **agent_out(view).model_dump(),
-        paused=view.paused,
         pause_reason=view.pause_reason,
         call=None if view.call is None else call_out(view.call),
         calls=[call_out(call) for call in view.calls],

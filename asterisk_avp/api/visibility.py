@@ -14,7 +14,7 @@ from asterisk_avp.api.auth import Caller
 from asterisk_avp.core.history import concerned
 from asterisk_avp.core.model import TransferView
 
-_PRIVATE = frozenset({"call", "calls", "paused", "pause_reason"})
+_PRIVATE = frozenset({"call", "calls", "pause_reason"})
 
 
 def concerns(transfer: TransferView, agent: str) -> bool:
