@@ -169,11 +169,11 @@ class AgentOut(_Out):
     since: Time
     groups: list[str]
     waiting_transfer: bool
-    paused: bool
-    """In all queues; who is still talking will not be ready afterwards, and is no target."""
 
 
 class AgentDetailOut(AgentOut):
+    paused: bool
+    """In all queues; who is still talking will not be ready afterwards, and is no target."""
     pause_reason: str
     call: CallOut | None
     calls: list[CallOut]
@@ -293,13 +293,13 @@ def agent_out(view: AgentView) -> AgentOut:
         since=iso_time(view.since),
         groups=list(view.groups),
         waiting_transfer=view.waiting_transfer,
-        paused=view.paused,
     )
 
 
 def agent_detail_out(view: AgentView) -> AgentDetailOut:
     return AgentDetailOut(
         **agent_out(view).model_dump(),
+        paused=view.paused,
         pause_reason=view.pause_reason,
         call=None if view.call is None else call_out(view.call),
         calls=[call_out(call) for call in view.calls],
