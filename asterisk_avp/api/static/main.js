@@ -1,7 +1,7 @@
 // The agent panel: its state, what changes it, and what the agent does.
 
 import { h, morph } from "./dom.js";
-import { duration, phone } from "./format.js";
+import { duration, outcome, phone } from "./format.js";
 import { Events, Failure, ask } from "./live.js";
 import { panel, signIn } from "./page.js";
 import { state, waiting } from "./state.js";
@@ -16,6 +16,7 @@ let clockAhead = 0; // the server's clock minus ours, in ms
 // --- drawing -------------------------------------------------------------------------------------
 
 let drawing = false;
+let focusRunning = false; // the agent began a transfer: its controls are what they want next
 
 function draw() {
   if (drawing) return;
@@ -27,6 +28,11 @@ function draw() {
     document.body.dataset.live = String(state.live);
     document.title = title();
     tick();
+    const begun = focusRunning && document.getElementById("running-title");
+    if (begun) {
+      focusRunning = false;
+      begun.focus();
+    }
   });
 }
 
@@ -122,7 +128,7 @@ function tookMe(me) {
     state.callId = me.call.id;
   }
   if (before === after) return;
-  state.refusal = "";
+  Object.assign(state, { refusal: "", ended: "" });
   if (after) {
     announce(`Call from ${phone(me.call.caller) || "an unknown caller"}`);
   } else if (before) {
@@ -145,7 +151,12 @@ function tookTransfer(transfer) {
   }
   if (!before || before.state === transfer.state) return;
   const mine = transfer.agent === state.session.agent;
-  if (mine) announce(`Transfer to ${state.targetName(transfer)}: ${transfer.state}`);
+  if (!mine) return;
+  const over = FINAL.has(transfer.state);
+  const said = `Transfer to ${state.targetName(transfer)}: `
+    + (over ? outcome(transfer) : transfer.state).toLowerCase();
+  announce(said);
+  if (over && transfer.state !== "completed") state.ended = `${said}.`;
 }
 
 // Several events often come at once: asked for once they have all come.
@@ -201,7 +212,7 @@ function leave(notice) {
   const extension = state.session ? state.session.agent : "";
   Object.assign(state, {
     session: null, up: false, me: null, targets: null, history: [], target: null, offered: null,
-    readiness: null, notice, error: "", search: "", check: null, fourthCheck: null, busy: false,
+    readiness: null, notice, error: "", ended: "", search: "", check: null, fourthCheck: null, busy: false,
   });
   state.agents.clear();
   state.transfers.clear();
@@ -255,7 +266,10 @@ function remember(name, value) {
 
 // --- what the agent does -------------------------------------------------------------------------
 
-/** One request at a time; a refusal is shown where it was asked for. */
+/**
+ * One request at a time; a refusal is shown where it was asked for. What comes of it is told by the
+ * events: an answer may arrive after them, and would then show what is over.
+ */
 async function act(work) {
   if (state.busy) return;
   Object.assign(state, { busy: true, refusal: "" });
@@ -283,22 +297,18 @@ function clearFields() {
 }
 
 const begin = (mode) => act(async () => {
-  const transfer = await ask("POST", own("/transfers"), {
+  await ask("POST", own("/transfers"), {
     mode, target: state.target, notes: valueOf("note").trim(),
     ...(state.callId ? { call: state.callId } : {}),
   });
-  tookTransfer(transfer);
-  state.target = null;
+  Object.assign(state, { target: null, ended: "" });
   clearFields();
-  setTimeout(() => {
-    const card = document.getElementById("running-title");
-    if (card) card.focus({ preventScroll: false });
-  }, 30);
+  focusRunning = true;
 });
 
 const ofRunning = (method, path, body) => act(async () => {
   const [transfer] = state.running;
-  if (transfer) tookTransfer(await ask(method, `/v1/transfers/${transfer.id}${path}`, body));
+  if (transfer) await ask(method, `/v1/transfers/${transfer.id}${path}`, body);
 });
 
 const closeMenus = (except) => {
@@ -372,7 +382,7 @@ document.addEventListener("input", ({ target: field }) => {
     state.target = null;
     state.refusal = "";
     verdict(field, "check", (check) => {
-      state.target = check.allowed ? { kind: "number", number: field.value } : null;
+      state.target = check.allowed ? { kind: "number", number: check.e164 } : null;
     });
   } else if (field.id === "fourth-number") {
     verdict(field, "fourthCheck", () => {});

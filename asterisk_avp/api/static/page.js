@@ -188,6 +188,8 @@ function callCard(state) {
       h("h2", { id: "call-title" }, call ? "Call" : "Call coming in"),
       h("span", { class: `tag ${!state.live ? "" : call && !call.on_hold ? "good" : "warm"}` },
         state.live ? where : "Not current")),
+    state.ended && !state.running.length
+      ? h("p", { class: "note info", "data-key": "ended" }, state.ended) : null,
     h("p", { class: "caller" }, title),
     h("p", { class: "facts" },
       caller.name && number ? h("span", { class: "number" }, number) : null,

@@ -24,6 +24,7 @@ export const state = {
   collapsed: new Set(),
   refusal: "",
   error: "",
+  ended: "", // how a transfer ended that did not come about
   notice: "",
   busy: false,
   theme: "auto",
