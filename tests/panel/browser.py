@@ -62,3 +62,17 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+def main() -> int:
+    """Get the browser, or say what is missing; a step of ``tests/run``."""
+    try:
+        print(f"tests: the panel is tested in {provide()}")
+    except NoBrowser as error:
+        print(f"tests: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

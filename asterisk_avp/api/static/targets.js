@@ -64,7 +64,7 @@ export function targetsCard(state) {
     h("p", { class: "unseen", role: "status" }, state.search ? `${found} found` : ""),
     state.search && !found ? h("p", { class: "muted none" }, "Nobody and nothing by that name.") : null,
     h("div", { class: "lists" }, shown),
-    manual ? manualField(state) : null,
+    manual && !state.running.length ? manualField(state) : null,
     state.me && state.me.call && !state.running.length ? h("div", { class: "manual", "data-key": "noting" },
       h("label", { for: "note" }, "Note to the target"),
       h("textarea", {
