@@ -45,12 +45,16 @@ def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator
     async def events(socket: WebSocket) -> None:
         headers = socket.headers
         cookie = cookie_token(headers.get("cookie"))
+        if bearer_token(headers.get("authorization")):
+            cookie = None  # a program that was given a token goes by it
         if cookie and not same_origin(headers.get("origin"), headers.get("host")):
             await socket.close()  # before it is accepted: the handshake is answered with 403
             return
         await socket.accept()
         token = bearer_token(headers.get("authorization")) or cookie or await _first_message(socket)
         caller = auth.identify(token)
+        if cookie and caller is not None and caller.agent is None:
+            caller = None  # an integration's token has no business in a cookie
         if caller is None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(UNAUTHORIZED, "unauthorized")

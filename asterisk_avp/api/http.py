@@ -142,6 +142,8 @@ class Gate:
                     await cross_site()(scope, receive, send)
                     return
             caller = self._auth.identify(token)
+            if by_cookie and caller is not None and caller.agent is None:
+                caller = None  # an integration's token has no business in a cookie
             if caller is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return

@@ -13,10 +13,12 @@ import pytest
 import pytest_asyncio
 from api_client import TO_BOB, Api, Clock, api_here
 from cli_run import Avp
-from scripted_switchboard import INTEGRATION, PINS, bearer
+from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
 
 from asterisk_avp.api import events_ws, panel
+from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimited
+from asterisk_avp.api.server import serve
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.model import AgentState
 from asterisk_avp.core.pins import PinHash
@@ -79,7 +81,7 @@ async def test_a_cookie_is_as_good_as_that_agents_token(api: Api) -> None:
     assert await status(api, "POST", "/v1/agents/1001/transfers", mine | PANEL, TO_BOB) == 403
     assert await status(api, "POST", "/v1/agents/1002/pause", mine | PANEL) == 200
     assert await status(api, "POST", "/v1/agents/1001/pause", mine | PANEL) == 403
-    for forged in ("", "x", mine["Cookie"][:-1], f"avp_session={INTEGRATION[:-1]}"):
+    for forged in ("", "x", mine["Cookie"][:-1], f"avp_session={INTEGRATION}"):
         given = {"Cookie": forged if "=" in forged else f"avp_session={forged}"}
         assert await status(api, "GET", "/v1/agents/1002", given) == 401
         assert await status(api, "GET", "/v1/session", given) == 401
@@ -146,6 +148,25 @@ async def test_events_by_cookie_only_for_the_panels_own_page(api: Api) -> None:
         async with asyncio.timeout(2):
             await socket.receive()
         assert socket.close_code == 4401
+
+
+async def test_an_expired_cookie_is_none() -> None:
+    clock = Clock()
+    auth = Authenticator(pins=PINS, token_lifetime_seconds=60, clock=clock)
+    server = await serve(create_app(ScriptedSwitchboard(), auth), "127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as http:
+            here = Api(server, ScriptedSwitchboard(), http)
+            mine = cookie(await sign_in(here))
+            assert await status(here, "GET", "/v1/agents/1001", mine) == 200
+            clock.now += 60
+            for path in ("/v1/agents/1001", "/v1/session"):
+                assert await status(here, "GET", path, mine) == 401
+            async with here.events(headers=mine) as socket:
+                await socket.receive()
+                assert socket.close_code == 4401
+    finally:
+        await server.stop()
 
 
 async def test_silence_is_broken(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

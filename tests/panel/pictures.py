@@ -55,7 +55,7 @@ async def pictures(office: OpenOffice, desk: Desk) -> None:
 async def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     async with chromium() as browser, open_office() as office:
-        view = {"width": 1280, "height": 880}
+        view = {"width": 1280, "height": 820}
         context = await browser.new_context(viewport=view, color_scheme="light", locale="en-GB")
         desk = Desk(await context.new_page(), office.url)
         await desk.open()

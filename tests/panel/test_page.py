@@ -186,6 +186,7 @@ async def test_states_are_live_and_buttons_wait_for_a_target(
 
 async def test_search_as_you_type(office: OpenOffice, desks: Desks) -> None:
     desk = await desks(office.url)
+    await expect(desk.page.locator(".row")).to_have_count(10)
     await desk.page.keyboard.press("/")
     await desk.page.keyboard.type("bob h")
     await expect(desk.page.locator(".row")).to_have_count(1)
@@ -458,6 +459,7 @@ async def test_by_keyboard_alone(office: OpenOffice, desks: Desks) -> None:
     await desk.live()
     office.office.call_arrives()
     await expect(desk.call).to_contain_text("Connected")
+    await expect(desk.page.locator(".row")).to_have_count(10)
     await keys.press("/")
     await keys.type("bob")
     await expect(desk.page.locator(".row")).to_have_count(1)
