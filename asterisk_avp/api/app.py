@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from asterisk_avp import __version__
 from asterisk_avp.api import schemas
+from asterisk_avp.api import schemas_errors as errors
 from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.events_ws import add_events_route
@@ -37,14 +38,14 @@ MAX_BODY_BYTES = 64 * 1024
 
 def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int, tuple[str, type]] = {
-        401: ("No valid token", schemas.ErrorOut),
-        403: ("Refused, or another agent's token", schemas.RefusalOut),
-        404: ("No such agent or transfer", schemas.ErrorOut),
-        409: ("Not possible in the transfer's present state", schemas.ErrorOut),
-        413: ("The body is too large", schemas.ErrorOut),
-        422: ("Malformed", schemas.MalformedOut),
-        429: ("Too many failed log-ins", schemas.ErrorOut),
-        503: ("Asterisk cannot be reached", schemas.ErrorOut),
+        401: ("No valid token", errors.ErrorOut),
+        403: ("Refused, or another agent's token", errors.RefusalOut),
+        404: ("No such agent or transfer", errors.ErrorOut),
+        409: ("Not possible in the transfer's present state", errors.ErrorOut),
+        413: ("The body is too large", errors.ErrorOut),
+        422: ("Malformed", errors.MalformedOut),
+        429: ("Too many failed log-ins", errors.ErrorOut),
+        503: ("Asterisk cannot be reached", errors.ErrorOut),
     }
     return {
         status: {"description": described[status][0], "model": described[status][1]}

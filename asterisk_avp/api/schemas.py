@@ -216,33 +216,6 @@ class ReadyOut(_Out):
     detail: str
 
 
-class ErrorOut(_Out):
-    error: str
-    message: str
-
-
-class RefusalOut(_Out):
-    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token.
-
-    ``cross_site``: the panel's cookie came with a request that is not the panel's own.
-    """
-
-    error: Literal["refused", "forbidden", "cross_site"]
-    message: str
-    reason: str | None = None
-
-
-class MalformedDetail(_Out):
-    where: list[str | int]
-    message: str
-
-
-class MalformedOut(_Out):
-    error: Literal["malformed"]
-    message: str
-    details: list[MalformedDetail]
-
-
 # --- from the core's views -------------------------------------------------------------------
 
 

@@ -177,6 +177,19 @@ async def super_request(office: Office, request: TransferRequest) -> None:
         raise Refused("target_queue_full", "A transferred call is already waiting for this target.")
 
 
+def consult(office: OpenOffice, state: TransferState, *more: PartyView) -> None:
+    """Alice's first transfer, to Bob, is where all can talk."""
+    office.office.becomes(
+        state,
+        parties=(
+            PartyView(ME, "transferor", "Alice Morgan", "talking"),
+            PartyView("caller", "caller", CALLER, "holding"),
+            PartyView("1002", "target", "1002", "talking"),
+            *more,
+        ),
+    )
+
+
 @dataclass
 class OpenOffice:
     """An office behind a real port."""
