@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import shlex
 import sys
 from collections.abc import Sequence
@@ -85,6 +86,21 @@ def run() -> None:
     from asterisk_avp.settings import Settings  # noqa: PLC0415
 
     asyncio.run(daemon.run(Settings.load()))
+
+
+@app.command("pin-hash")
+def pin_hash(
+    pin: Annotated[
+        str,
+        typer.Option(
+            prompt="PIN", hide_input=True, confirmation_prompt=True, help="Better typed than given."
+        ),
+    ],
+) -> None:
+    """Print what AVP_AGENTS__<ID>__PIN_HASH may hold in place of a PIN."""
+    from asterisk_avp.core.pins import AT_REST, SALT_BYTES, PinHash  # noqa: PLC0415
+
+    typer.echo(str(PinHash.of(pin, secrets.token_bytes(SALT_BYTES), AT_REST)))
 
 
 @render_app.command("queues")

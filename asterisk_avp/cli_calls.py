@@ -163,6 +163,8 @@ def watch(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> N
 
 def _event_lines(event: dict[str, Any]) -> list[str]:
     match event:
+        case {"type": "alive"}:
+            return []
         case {"type": "snapshot"}:
             return [
                 _readiness_line(event["readiness"]),

@@ -74,7 +74,9 @@ def effective(settings: Settings) -> Sections:
         groups[group.id] = found
     agents: dict[str, dict[str, Setting]] = {}
     for agent in world.agents.values():
-        pin = settings.agents[agent.id].pin is not None
+        known = settings.agents[agent.id]
+        kept = "pin" if known.pin is not None else "pin_hash"
+        pin = getattr(known, kept) is not None
         values = {
             "name": agent.name or agent.id,
             "pin": "set" if pin else None,
@@ -82,7 +84,9 @@ def effective(settings: Settings) -> Sections:
             "groups": list(agent.groups),
         }
         found = {
-            name: _setting(value, settings.origin(("agents", agent.id, name)))
+            name: _setting(
+                value, settings.origin(("agents", agent.id, kept if name == "pin" else name))
+            )
             for name, value in values.items()
         }
         country, origin = agent.country, settings.origin(("agents", agent.id, "country"))

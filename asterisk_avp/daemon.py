@@ -42,6 +42,7 @@ from asterisk_avp.core.errors import (
 )
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.gate import Dial, Dialled, check_dial
+from asterisk_avp.core.history import History
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
     AgentView,
@@ -51,6 +52,7 @@ from asterisk_avp.core.model import (
     TransferView,
 )
 from asterisk_avp.core.numbers import NumberCheck
+from asterisk_avp.core.pause import pause
 from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Session
@@ -125,6 +127,7 @@ class Daemon:
             lambda agents: self._carry_out(Outcome(agents=agents)),
             self._pop_feed.tell,
         )
+        self._history = History()
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
@@ -219,7 +222,9 @@ class Daemon:
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-            self._hub.register.forget_ended(time.time() - self._settings.session.keep_ended_seconds)
+            now = time.time()
+            ended = self._hub.register.forget_ended(now - self._settings.session.keep_ended_seconds)
+            self._history.keep(map(views.transfer_view, ended), now)
             self._desk.forget_ended()
 
     # --- what comes in -------------------------------------------------------------------------
@@ -429,6 +434,17 @@ class Daemon:
 
     def transfer(self, transfer_id: str) -> TransferView:
         return views.transfer_view(self._hub.record(transfer_id))
+
+    def history(self, agent_id: str) -> Sequence[TransferView]:
+        self.agent(agent_id)
+        return self._history.of(agent_id, self.transfers())
+
+    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
+        if not self._ami.connected:
+            raise AsteriskUnavailable(self.readiness().detail)
+        for effect in pause(self._hub.agents, agent_id, paused=paused, reason=reason):
+            await self._ami_performer.pause(effect)
+        return self.agent(agent_id)
 
     async def request(self, request: TransferRequest) -> TransferView:
         self._check_ready()

@@ -90,6 +90,11 @@ def credentials(settings: Settings) -> dict[str, Any]:
             if agent.pin is not None
         },
         "metrics_token": settings.api.metrics_token.get_secret_value(),
+        "pin_hashes": {
+            agent_id: agent.pin_hash.get_secret_value()
+            for agent_id, agent in settings.agents.items()
+            if agent.pin_hash is not None
+        },
         "token_lifetime_seconds": settings.api.token_lifetime_seconds,
     }
 

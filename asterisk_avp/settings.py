@@ -51,6 +51,7 @@ from asterisk_avp.settings_types import (
     Seconds,
     SectionId,
     SectionIdList,
+    WrittenPinHash,
 )
 
 DEFAULT_API_PORT = 8766
@@ -194,10 +195,12 @@ class PresetSettings(_Section):
 
 
 class AgentSettings(_Section):
-    """What is known of an agent beforehand. Without ``pin`` the agent cannot log in here."""
+    """What is known of an agent beforehand. Without a PIN the agent cannot log in here."""
 
     name: Name | None = None
     pin: SecretStr | None = None
+    pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
+    """In place of ``pin``: what `asterisk-avp pin-hash` printed for it."""
     interface: Interface | None = None
     country: Country | None = None
     groups: SectionIdList = ()

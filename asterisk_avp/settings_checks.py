@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Settings")
 
 # `url` is among them, since a person may have written credentials into it.
-_SECRET_FIELDS = frozenset({"password", "secret", "pin", "tokens", "metrics_token", "url"})
+_SECRET_FIELDS = frozenset(
+    {"password", "secret", "pin", "pin_hash", "tokens", "metrics_token", "url"}
+)
 _LONGEST_VALUE_SHOWN = 60
 
 
@@ -171,6 +173,9 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
         if other != identifier:
             first, second = (inputs.name(("agents", x)) for x in (other, identifier))
             yield f"{second}: differs from another agent only in case ({first})"
+        if agent.pin is not None and agent.pin_hash is not None:
+            pin, kept = (inputs.name(("agents", identifier, x)) for x in ("pin", "pin_hash"))
+            yield f"{kept}: {pin} is set as well; only one of the two can count"
         name = inputs.name(("agents", identifier, "groups"))
         for group_id in agent.groups:
             if group_id not in settings.groups:

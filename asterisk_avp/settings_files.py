@@ -21,6 +21,9 @@ SECRETS: Final[frozenset[Path_]] = frozenset(
         ("api", "tokens"),
         ("api", "metrics_token"),
         ("agents", "*", "pin"),
+        ("agents", "*", "pin_hash"),
+        ("webhook", "url"),
+        ("webhook", "secret"),
     }
 )
 """The settings that may be in a file: all that are secret."""

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from asterisk_avp.core.model import AGENT_ID, PERSONAL_QUEUE_PREFIX
 from asterisk_avp.core.numbers import COUNTRIES
+from asterisk_avp.core.pins import PinHash
 from asterisk_avp.core.pop_url import template_fault
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
@@ -105,7 +106,13 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _pin_hash(value: SecretStr) -> SecretStr:
+    PinHash.parse(value.get_secret_value())
+    return value
+
+
 CommaList = BeforeValidator(_split)
+WrittenPinHash = AfterValidator(_pin_hash)
 
 SectionId = Annotated[
     str,

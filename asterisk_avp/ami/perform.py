@@ -138,6 +138,10 @@ class AmiPerformer:
         """Set a global variable of the dialplan. Raises `AvpError`."""
         await self._client.action("Setvar", {"Variable": name, "Value": value})
 
+    async def pause(self, effect: PauseMember) -> None:
+        """A pause that somebody waits for. Raises `AmiError` and `AsteriskUnavailable`."""
+        await self._client.action("QueuePause", _pause_headers(effect))
+
     async def snapshot(self, now: Callable[[], float]) -> list[ev.Fact]:
         """Channels, bridges, members and waiting callers as they are; raises `AvpError`."""
         facts: list[ev.Fact] = []
@@ -218,7 +222,7 @@ class AmiPerformer:
             action = "QueueRemove"
         else:
             action = "QueuePause"
-            headers["Paused"] = "true" if effect.paused else "false"
+            headers = _pause_headers(effect)
         try:
             await self._client.action(action, headers)
         except AsteriskUnavailable as error:
@@ -236,3 +240,12 @@ class AmiPerformer:
                 error=str(error),
                 hint="does the queue exist? write it with: asterisk-avp render queues",
             )
+
+
+def _pause_headers(effect: PauseMember) -> dict[str, str]:
+    headers = {
+        "Queue": effect.queue,
+        "Interface": effect.interface,
+        "Paused": "true" if effect.paused else "false",
+    }
+    return headers | ({"Reason": effect.reason} if effect.reason else {})

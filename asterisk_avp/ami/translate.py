@@ -91,6 +91,7 @@ def _member(event: Event, now: float) -> ev.Fact | None:
         last_call=float(_integer(event.get("LastCall"))),
         wrapup_seconds=_integer(event.get("Wrapuptime")),
         now=now,
+        paused_reason=event.get("PausedReason", ""),
     )
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from asterisk_avp import __version__
 from asterisk_avp.api import schemas
+from asterisk_avp.api import schemas_errors as errors
 from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.events_ws import add_events_route
@@ -25,11 +26,13 @@ from asterisk_avp.api.http import (
     Gate,
     add_error_handlers,
     caller_of,
-    error,
     json_response,
+    login_refused,
 )
 from asterisk_avp.api.metrics import add_metrics_route
+from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.port import Switchboard
+from asterisk_avp.api.sessions import add_session_routes
 from asterisk_avp.api.visibility import concerns
 
 MAX_BODY_BYTES = 64 * 1024
@@ -37,14 +40,14 @@ MAX_BODY_BYTES = 64 * 1024
 
 def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int, tuple[str, type]] = {
-        401: ("No valid token", schemas.ErrorOut),
-        403: ("Refused, or another agent's token", schemas.RefusalOut),
-        404: ("No such agent or transfer", schemas.ErrorOut),
-        409: ("Not possible in the transfer's present state", schemas.ErrorOut),
-        413: ("The body is too large", schemas.ErrorOut),
-        422: ("Malformed", schemas.MalformedOut),
-        429: ("Too many failed log-ins", schemas.ErrorOut),
-        503: ("Asterisk cannot be reached", schemas.ErrorOut),
+        401: ("No valid token", errors.ErrorOut),
+        403: ("Refused, or another agent's token", errors.RefusalOut),
+        404: ("No such agent or transfer", errors.ErrorOut),
+        409: ("Not possible in the transfer's present state", errors.ErrorOut),
+        413: ("The body is too large", errors.ErrorOut),
+        422: ("Malformed", errors.MalformedOut),
+        429: ("Too many failed log-ins", errors.ErrorOut),
+        503: ("Asterisk cannot be reached", errors.ErrorOut),
     }
     return {
         status: {"description": described[status][0], "model": described[status][1]}
@@ -80,6 +83,8 @@ def create_app(
     _add_transfer_routes(app, switchboard)
     _add_party_routes(app, switchboard)
     _add_number_routes(app, switchboard)
+    add_session_routes(app, switchboard, auth, _responses(401, 403, 413, 422, 429))
+    add_panel(app)
     add_events_route(app, switchboard, auth)
     if metrics is not None:
         add_metrics_route(app, auth, metrics)
@@ -103,16 +108,8 @@ def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator
         address = request.client.host if request.client else ""
         try:
             return schemas.TokenOut(token=await auth.login(body.agent, body.pin, address))
-        except LoginFailed:
-            return error(401, "unauthorized", "There is no such agent with this PIN.")
-        except LoginLimited as limited:
-            wait = limited.retry_after_seconds
-            return error(
-                429,
-                "too_many_attempts",
-                f"Too many log-ins failed; try again in {wait} s.",
-                {"Retry-After": str(wait)},
-            )
+        except (LoginFailed, LoginLimited) as refused:
+            return login_refused(refused)
 
     @app.get("/healthz", response_model=schemas.HealthOut)
     async def healthz() -> schemas.HealthOut:
@@ -178,6 +175,47 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         view = await switchboard.request(body.request(agent_id))
         response.headers["Location"] = f"/v1/transfers/{view.id}"
         return schemas.transfer_out(view)
+
+    @app.get(
+        "/v1/agents/{agent_id}/transfers",
+        response_model=list[schemas.TransferOut],
+        responses=_responses(401, 403, 404, 422),
+        dependencies=[_TOKEN],
+    )
+    async def history(agent_id: AgentPath, caller: WhoAsks) -> list[schemas.TransferOut]:
+        """Ended transfers of the last 24 hours that concerned this agent, the last one first.
+
+        At most 100, and none from before the daemon was started.
+        """
+        _only_for(caller, agent_id)
+        return [schemas.transfer_out(view) for view in switchboard.history(agent_id)]
+
+    @app.post(
+        "/v1/agents/{agent_id}/pause",
+        response_model=schemas.AgentDetailOut,
+        responses=_responses(401, 403, 404, 409, 413, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def pause(
+        agent_id: AgentPath, caller: WhoAsks, body: schemas.PauseIn | None = None
+    ) -> schemas.AgentDetailOut:
+        """Offer this agent no calls. The new state follows as an event."""
+        _only_for(caller, agent_id)
+        reason = body.reason if body is not None else ""
+        return schemas.agent_detail_out(
+            await switchboard.pause(agent_id, paused=True, reason=reason)
+        )
+
+    @app.post(
+        "/v1/agents/{agent_id}/ready",
+        response_model=schemas.AgentDetailOut,
+        responses=_responses(401, 403, 404, 409, 422, 503),
+        dependencies=[_TOKEN],
+    )
+    async def ready(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
+        """Offer this agent calls again. The new state follows as an event."""
+        _only_for(caller, agent_id)
+        return schemas.agent_detail_out(await switchboard.pause(agent_id, paused=False, reason=""))
 
 
 def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:

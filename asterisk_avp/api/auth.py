@@ -1,23 +1,24 @@
 """Who is asking: integrations with a configured token, agents with a token from their log-in.
 
 An agent's token may act for that agent only. Tokens are random, live in this process alone and
-end after a while; only their hashes are kept, and of PINs only salted scrypt hashes. A PIN is
-short, so what protects it is the limit on failed log-ins, per agent and per address.
+end after a while, or when the agent signs out; only their hashes are kept, and of PINs only salted
+scrypt hashes. A PIN is short, so what protects it is the limit on failed log-ins, per agent (a
+short one and one for the hour) and per address.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import ipaddress
 import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-_SALT_BYTES = 16
+from asterisk_avp.core.pins import IN_MEMORY, SALT_BYTES, PinHash
+
 _TOKENS_PER_AGENT = 10
 _ADDRESSES_REMEMBERED = 10_000
 
@@ -51,6 +52,20 @@ class Limits:
     window_seconds: float = 60.0
     per_agent: int = 5
     per_address: int = 30
+    per_agent_and_hour: int = 30
+    """So that who is patient does not try all PINs of four digits within a day either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A log-in that lasts until ``expires`` (seconds of the clock) or until ``ended`` is set."""
+
+    agent: str
+    expires: float
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+_HOUR = 3600.0
 
 
 class Authenticator:
@@ -61,6 +76,7 @@ class Authenticator:
         *,
         tokens: Iterable[str] = (),
         pins: Mapping[str, str] | None = None,
+        pin_hashes: Mapping[str, str] | None = None,
         token_lifetime_seconds: float = 12 * 3600.0,
         metrics_token: str = "",
         limits: Limits | None = None,
@@ -68,54 +84,71 @@ class Authenticator:
     ) -> None:
         self._integrations = _digests(tokens)
         self._metrics = _digests([metrics_token])
-        self._pins = {agent: _hash_pin(pin) for agent, pin in (pins or {}).items() if pin}
-        # Compared with when the agent is unknown, so that the answer takes as long.
-        self._nobody = _hash_pin(secrets.token_urlsafe())
+        self._pins = _hashes(pins or {}, pin_hashes or {}, {})
+        self._nobody = _like_the_slowest(self._pins)
         self._lifetime = token_lifetime_seconds
         self._limits = limits or Limits()
         self._clock = clock
-        self._sessions: dict[bytes, tuple[str, float]] = {}
+        self._logins: dict[bytes, Login] = {}
         self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+
+    @property
+    def lifetime_seconds(self) -> float:
+        return self._lifetime
 
     async def login(self, agent: str, pin: str, address: str) -> str:
         """A new token for ``agent``. Raises `LoginFailed` and `LoginLimited`."""
-        counters = [(("address", address), self._limits.per_address)]
+        window = self._limits.window_seconds
+        counters = [(("address", address), self._limits.per_address, window)]
         if agent in self._pins:
-            counters.append((("agent", agent), self._limits.per_agent))
+            counters.append((("agent", agent), self._limits.per_agent, window))
+            counters.append((("hour", agent), self._limits.per_agent_and_hour, _HOUR))
         now = self._clock()
-        for key, limit in counters:
-            self._refuse_above(limit, self._recent(key, now), now)
+        for key, limit, seconds in counters:
+            _refuse_above(limit, self._recent(key, now, seconds), now, seconds)
         # Counted before the slow comparison, so that attempts at the same moment count as well.
-        for key, _ in counters:
-            self._recent(key, now).append(now)
+        for key, _, seconds in counters:
+            self._recent(key, now, seconds).append(now)
 
-        salt, expected = self._pins.get(agent, self._nobody)
-        given = await asyncio.to_thread(_scrypt, pin, salt)
+        expected = self._pins.get(agent, self._nobody)
+        right = await asyncio.to_thread(expected.matches, pin)
         # Still the agent's PIN: it may have been changed meanwhile.
-        if not hmac.compare_digest(given, expected) or self._pins.get(agent) != (salt, expected):
+        if not right or self._pins.get(agent) != expected:
             raise LoginFailed(agent)
-        for key, _ in counters:
-            attempts = self._recent(key, self._clock())
+        for key, _, seconds in counters:
+            attempts = self._recent(key, self._clock(), seconds)
             if key[0] == "agent":
                 attempts.clear()
             elif attempts:
                 attempts.pop()
         return self._issue(agent)
 
+    def log_out(self, token: str) -> None:
+        """End the log-in that ``token`` belongs to, if it is one."""
+        self._end(_digest(token))
+
+    def log_out_everywhere(self, agent: str) -> None:
+        """End all log-ins of an agent, wherever they are."""
+        for digest, login in list(self._logins.items()):
+            if login.agent == agent:
+                self._end(digest)
+
     async def reconfigure(
         self,
         *,
         tokens: Iterable[str],
         pins: Mapping[str, str],
+        pin_hashes: Mapping[str, str] | None = None,
         token_lifetime_seconds: float,
         metrics_token: str = "",
     ) -> None:
         """Go by other tokens and PINs. Whose PIN has changed or gone has to log in anew."""
-        hashed = await asyncio.to_thread(_hash_changed, pins, self._pins)
-        for digest, (agent, _) in list(self._sessions.items()):
-            if hashed.get(agent) != self._pins.get(agent):
-                del self._sessions[digest]
-        self._integrations, self._pins = _digests(tokens), hashed
+        hashed = await asyncio.to_thread(_hashes, pins, pin_hashes or {}, self._pins)
+        nobody = await asyncio.to_thread(_like_the_slowest, hashed)
+        for digest, login in list(self._logins.items()):
+            if hashed.get(login.agent) != self._pins.get(login.agent):
+                self._end(digest)
+        self._integrations, self._pins, self._nobody = _digests(tokens), hashed, nobody
         self._metrics = _digests([metrics_token])
         self._lifetime = token_lifetime_seconds
 
@@ -126,14 +159,25 @@ class Authenticator:
         digest = _digest(token)
         if digest in self._integrations:
             return Caller(agent=None)
-        session = self._sessions.get(digest)
-        if session is None:
+        login = self._logins.get(digest)
+        if login is None:
             return None
-        agent, expires = session
-        if self._clock() >= expires:
-            del self._sessions[digest]
+        if self._clock() >= login.expires:
+            self._end(digest)
             return None
-        return Caller(agent=agent)
+        return Caller(agent=login.agent)
+
+    def login_of(self, token: str) -> Login | None:
+        """The log-in that a valid token belongs to; None for an integration's token."""
+        return self._logins.get(_digest(token)) if self.identify(token) else None
+
+    def seconds_left(self, login: Login) -> float:
+        return max(0.0, login.expires - self._clock())
+
+    def _end(self, digest: bytes) -> None:
+        login = self._logins.pop(digest, None)
+        if login is not None:
+            login.ended.set()
 
     def may_scrape(self, token: str | None, address: str) -> bool:
         """Whether whoever asks from ``address`` may read the metrics.
@@ -147,28 +191,29 @@ class Authenticator:
 
     def _issue(self, agent: str) -> str:
         now = self._clock()
-        for digest, (_, expires) in list(self._sessions.items()):
-            if expires <= now:
-                del self._sessions[digest]
-        own = [digest for digest, (holder, _) in self._sessions.items() if holder == agent]
+        for digest, login in list(self._logins.items()):
+            if login.expires <= now:
+                self._end(digest)
+        own = [digest for digest, login in self._logins.items() if login.agent == agent]
         for digest in own[: max(0, len(own) - _TOKENS_PER_AGENT + 1)]:
-            del self._sessions[digest]
+            self._end(digest)
         token = secrets.token_urlsafe(32)
-        self._sessions[_digest(token)] = (agent, now + self._lifetime)
+        self._logins[_digest(token)] = Login(agent, now + self._lifetime)
         return token
 
-    def _recent(self, key: tuple[str, str], now: float) -> deque[float]:
+    def _recent(self, key: tuple[str, str], now: float, seconds: float) -> deque[float]:
         attempts = self._failures.setdefault(key, deque())
         self._failures.move_to_end(key)
-        while attempts and attempts[0] <= now - self._limits.window_seconds:
+        while attempts and attempts[0] <= now - seconds:
             attempts.popleft()
         while len(self._failures) > _ADDRESSES_REMEMBERED:
             self._failures.popitem(last=False)
         return attempts
 
-    def _refuse_above(self, limit: int, attempts: deque[float], now: float) -> None:
-        if len(attempts) >= limit:
-            raise LoginLimited(max(1, round(attempts[0] + self._limits.window_seconds - now)))
+
+def _refuse_above(limit: int, attempts: deque[float], now: float, seconds: float) -> None:
+    if len(attempts) >= limit:
+        raise LoginLimited(max(1, round(attempts[0] + seconds - now)))
 
 
 def _is_loopback(address: str) -> bool:
@@ -188,25 +233,21 @@ def _digests(tokens: Iterable[str]) -> frozenset[bytes]:
     return frozenset(_digest(token) for token in tokens if token)
 
 
-def _hash_changed(
-    pins: Mapping[str, str], known: Mapping[str, tuple[bytes, bytes]]
-) -> dict[str, tuple[bytes, bytes]]:
-    """The hashes of ``pins``; a PIN that is the same keeps the hash it has."""
-    hashed = {}
+def _hashes(
+    pins: Mapping[str, str], written: Mapping[str, str], known: Mapping[str, PinHash]
+) -> dict[str, PinHash]:
+    """The hashes of all PINs; a PIN that is the same keeps the hash it has."""
+    hashed = {agent: PinHash.parse(text) for agent, text in written.items() if text}
     for agent, pin in pins.items():
         old = known.get(agent)
-        if old is not None and hmac.compare_digest(_scrypt(pin, old[0]), old[1]):
+        if old is not None and old.matches(pin):
             hashed[agent] = old
         elif pin:
-            hashed[agent] = _hash_pin(pin)
+            hashed[agent] = PinHash.of(pin, secrets.token_bytes(SALT_BYTES))
     return hashed
 
 
-def _hash_pin(pin: str) -> tuple[bytes, bytes]:
-    salt = secrets.token_bytes(_SALT_BYTES)
-    return salt, _scrypt(pin, salt)
-
-
-def _scrypt(pin: str, salt: bytes) -> bytes:
-    # A few ms and 2 MiB each: hundreds of agents are hashed at start, on the path of no call.
-    return hashlib.scrypt(pin.encode("utf-8", "surrogatepass"), salt=salt, n=2**11, r=8, p=1)
+def _like_the_slowest(hashes: Mapping[str, PinHash]) -> PinHash:
+    """What is compared with when the agent is unknown, so that the answer takes as long."""
+    slowest = max((known.log_n for known in hashes.values()), default=IN_MEMORY)
+    return PinHash.of(secrets.token_urlsafe(), secrets.token_bytes(SALT_BYTES), slowest)

@@ -1,9 +1,12 @@
 """The WebSocket `/v1/events`: what changes, as it changes.
 
-The token comes in the `Authorization` header or as the first message, ``{"token": …}``, within
+The token comes in the `Authorization` header, in the panel's cookie (from the panel's own page
+only: any other is refused), or as the first message, ``{"token": …}``, within
 `FIRST_MESSAGE_SECONDS`. Then come a ``snapshot`` of all that can be seen (agents, transfers,
 readiness) and one message for each change after it: ``agent``, ``transfer``, ``readiness``, …,
-with the objects of the GETs. Nothing is expected from the client after its token.
+with the objects of the GETs. Every `ALIVE_SECONDS` without a change comes ``alive``: who hears
+nothing for longer is cut off, and what was heard is old. Nothing is expected from the client
+after its token.
 
 What an agent's token sees is in `visibility`.
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,14 +27,14 @@ from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asterisk_avp.api.auth import Authenticator, Caller
-from asterisk_avp.api.http import bearer_token
+from asterisk_avp.api.http import bearer_token, cookie_token, same_origin
 from asterisk_avp.api.port import Switchboard
-from asterisk_avp.api.schemas import agent_event, ready_out, transfer_event
+from asterisk_avp.api.schemas import agent_event, iso_time, ready_out, transfer_event
 from asterisk_avp.api.visibility import visible_to
 
 FIRST_MESSAGE_SECONDS = 5.0
+ALIVE_SECONDS = 10.0
 SEND_SECONDS = 10.0
-_TOKEN_CHECK_SECONDS = 30.0
 
 UNAUTHORIZED = 4401
 TRY_AGAIN = 1013
@@ -39,9 +43,18 @@ TRY_AGAIN = 1013
 def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
     @app.websocket("/v1/events")
     async def events(socket: WebSocket) -> None:
+        headers = socket.headers
+        cookie = cookie_token(headers.get("cookie"))
+        if bearer_token(headers.get("authorization")):
+            cookie = None  # a program that was given a token goes by it
+        if cookie and not same_origin(headers.get("origin"), headers.get("host")):
+            await socket.close()  # before it is accepted: the handshake is answered with 403
+            return
         await socket.accept()
-        token = bearer_token(socket.headers.get("authorization")) or await _first_message(socket)
+        token = bearer_token(headers.get("authorization")) or cookie or await _first_message(socket)
         caller = auth.identify(token)
+        if cookie and caller is not None and caller.agent is None:
+            caller = None  # an integration's token has no business in a cookie
         if caller is None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(UNAUTHORIZED, "unauthorized")
@@ -49,7 +62,11 @@ def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator
         # Subscribed before the snapshot is taken, so that nothing falls between the two.
         queue = switchboard.subscribe()
         try:
-            await _serve(socket, queue, switchboard, caller, lambda: auth.identify(token) == caller)
+            login = auth.login_of(token) if token else None
+            ended = login.ended if login is not None else asyncio.Event()
+            await _serve(
+                socket, queue, switchboard, caller, lambda: auth.identify(token) == caller, ended
+            )
         finally:
             switchboard.unsubscribe(queue)
 
@@ -70,20 +87,25 @@ async def _serve(
     switchboard: Switchboard,
     caller: Caller,
     still_valid: Callable[[], bool],
+    ended: asyncio.Event,
 ) -> None:
     sender = asyncio.create_task(_send(socket, queue, switchboard, caller, still_valid))
     watcher = asyncio.create_task(_until_closed(socket))
+    signed_out = asyncio.create_task(ended.wait())
+    tasks = {sender, watcher, signed_out}
     try:
-        done, _ = await asyncio.wait({sender, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        code = sender.result() if sender in done else None
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        code = UNAUTHORIZED if signed_out in done else None
+        if sender in done:
+            code = sender.result()
         if code is not None:
             await socket.close(code)
     except (RuntimeError, WebSocketDisconnect, TimeoutError):
         pass  # the client is gone, or takes nothing any more
     finally:
-        for task in (sender, watcher):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sender, watcher, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _send(
@@ -97,13 +119,14 @@ async def _send(
     await _send_one(socket, _snapshot(switchboard, caller))
     while True:
         try:
-            async with asyncio.timeout(_TOKEN_CHECK_SECONDS):
+            async with asyncio.timeout(ALIVE_SECONDS):
                 event = await queue.get()
         except TimeoutError:
             event = None
         if not still_valid():
             return UNAUTHORIZED
         if event is None:
+            await _send_one(socket, {"type": "alive", "now": iso_time(time.time())})
             continue
         visible = visible_to(caller, event)
         if visible is not None:
@@ -128,6 +151,7 @@ def _snapshot(switchboard: Switchboard, caller: Caller) -> dict[str, Any]:
     transfers = [visible_to(caller, transfer_event(view)) for view in switchboard.transfers()]
     return {
         "type": "snapshot",
+        "now": iso_time(time.time()),
         "agents": [event["agent"] for event in agents if event],
         "transfers": [event["transfer"] for event in transfers if event],
         "readiness": ready_out(switchboard.readiness()).model_dump(mode="json"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI, Request
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asterisk_avp.api.auth import Authenticator, Caller
+from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.core.errors import (
     AmiError,
     AriError,
@@ -28,7 +29,12 @@ from asterisk_avp.core.errors import (
 log = structlog.get_logger(__name__)
 
 _CALLER = "avp_caller"
-_OPEN_PATHS = frozenset({"/v1/login"})
+_OPEN_PATHS = frozenset({"/v1/login", "/v1/session"})
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+SESSION_COOKIE = "avp_session"
+PANEL_HEADER = "x-avp-panel"
+"""A header that only a page of this server can send with the agent's cookie."""
 
 
 class Forbidden(Exception):
@@ -61,9 +67,48 @@ def unauthorized() -> Response:
     )
 
 
+def login_refused(refused: LoginFailed | LoginLimited) -> Response:
+    if isinstance(refused, LoginLimited):
+        wait = refused.retry_after_seconds
+        return error(
+            429,
+            "too_many_attempts",
+            f"Too many log-ins failed; try again in {wait} s.",
+            {"Retry-After": str(wait)},
+        )
+    return error(401, "unauthorized", "There is no such agent with this PIN.")
+
+
+def cross_site() -> Response:
+    return error(403, "cross_site", "This request does not come from the panel's own page.")
+
+
 def bearer_token(authorization: str | None) -> str | None:
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def cookie_token(cookies: str | None) -> str | None:
+    """The token in the panel's cookie, given the header ``Cookie``."""
+    for part in (cookies or "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value or None
+    return None
+
+
+def same_origin(origin: str | None, host: str | None) -> bool:
+    """Whether a request's ``Origin``, if it has one, is the page of this server itself.
+
+    Schemes are not compared: behind a proxy that ends TLS, ours is http.
+    """
+    if origin is None:
+        return True
+    parts = urlsplit(origin)
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return bool(host) and parts.netloc.lower().removesuffix(default) == (
+        (host or "").lower().removesuffix(default)
+    )
 
 
 def caller_of(request: Request) -> Caller:
@@ -72,7 +117,12 @@ def caller_of(request: Request) -> Caller:
 
 
 class Gate:
-    """Refuses requests to /v1 without a valid token before anything of them is read."""
+    """Refuses requests to /v1 without a valid token before anything of them is read.
+
+    The panel's cookie goes with every request of the browser, whoever caused it. So what changes
+    anything is done for a cookie only with a header that another site's page cannot send, and
+    never for another site's page.
+    """
 
     def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
         self._app = app
@@ -80,10 +130,21 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
-        if scope["type"] == "http" and path.startswith("/v1/") and path not in _OPEN_PATHS:
-            header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-            caller = self._auth.identify(bearer_token(header))
-            if caller is None:
+        if scope["type"] == "http" and path.startswith("/v1/"):
+            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+            bearer = bearer_token(headers.get(b"authorization"))
+            by_cookie = b"authorization" not in headers
+            token = cookie_token(headers.get(b"cookie")) if by_cookie else bearer
+            changes = scope["method"] not in _SAFE_METHODS
+            if (by_cookie and token) or path == "/v1/session":
+                foreign = not same_origin(headers.get(b"origin"), headers.get(b"host"))
+                if foreign or (changes and PANEL_HEADER.encode() not in headers):
+                    await cross_site()(scope, receive, send)
+                    return
+            caller = self._auth.identify(token)
+            if by_cookie and caller is not None and caller.agent is None:
+                caller = None  # an integration's token has no business in a cookie
+            if caller is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return
             scope[_CALLER] = caller

@@ -69,6 +69,14 @@ class Switchboard(Protocol):
         """Raises `UnknownTransfer`, `UnknownParty`, `WrongState`, `AsteriskUnavailable`."""
         ...
 
+    def history(self, agent_id: str) -> Sequence[TransferView]:
+        """The ended transfers that concern an agent, the last first. Raises `UnknownAgent`."""
+        ...
+
+    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
+        """Raises `UnknownAgent`, `WrongState`, `AsteriskUnavailable`, `AmiError`."""
+        ...
+
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
         """A queue of events for one WebSocket; each is a JSON-ready mapping with ``type``.
 

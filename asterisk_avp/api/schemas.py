@@ -92,6 +92,12 @@ class TransferIn(_In):
         )
 
 
+class PauseIn(_In):
+    """``reason`` is told to whoever watches the queues, e.g. in reports on pauses."""
+
+    reason: Annotated[str, Field(max_length=80)] = ""
+
+
 class PartyIn(_In):
     """A fourth party: an external number as the agent types it."""
 
@@ -103,6 +109,14 @@ class PartyIn(_In):
 
 class TokenOut(_Out):
     token: str
+
+
+class SessionOut(_Out):
+    """A log-in at the panel. ``expires``: when the agent has to log in anew."""
+
+    agent: str
+    name: str
+    expires: Time
 
 
 class PartyOut(_Out):
@@ -136,6 +150,8 @@ class TransferOut(_Out):
     since: Time
     started: Time
     notes: str
+    hold_until: Time | None
+    """While the target is waited for: when that ends unless somebody answers."""
 
 
 class CallOut(_Out):
@@ -157,6 +173,9 @@ class AgentOut(_Out):
 
 
 class AgentDetailOut(AgentOut):
+    paused: bool
+    """In all queues; who is still talking will not be ready afterwards, and is no target."""
+    pause_reason: str
     call: CallOut | None
     calls: list[CallOut]
 
@@ -198,30 +217,6 @@ class ReadyOut(_Out):
     detail: str
 
 
-class ErrorOut(_Out):
-    error: str
-    message: str
-
-
-class RefusalOut(_Out):
-    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token."""
-
-    error: Literal["refused", "forbidden"]
-    message: str
-    reason: str | None = None
-
-
-class MalformedDetail(_Out):
-    where: list[str | int]
-    message: str
-
-
-class MalformedOut(_Out):
-    error: Literal["malformed"]
-    message: str
-    details: list[MalformedDetail]
-
-
 # --- from the core's views -------------------------------------------------------------------
 
 
@@ -249,6 +244,7 @@ def transfer_out(view: TransferView) -> TransferOut:
         since=iso_time(view.since),
         started=iso_time(view.started),
         notes=view.notes,
+        hold_until=None if view.hold_until is None else iso_time(view.hold_until),
     )
 
 
@@ -277,6 +273,8 @@ def agent_out(view: AgentView) -> AgentOut:
 def agent_detail_out(view: AgentView) -> AgentDetailOut:
     return AgentDetailOut(
         **agent_out(view).model_dump(),
+        paused=view.paused,
+        pause_reason=view.pause_reason,
         call=None if view.call is None else call_out(view.call),
         calls=[call_out(call) for call in view.calls],
     )

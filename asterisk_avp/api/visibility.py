@@ -11,19 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from asterisk_avp.api.auth import Caller
-from asterisk_avp.core.model import TargetKind, TransferView
+from asterisk_avp.core.history import concerned
+from asterisk_avp.core.model import TransferView
 
-_PRIVATE = frozenset({"call", "calls"})
+_PRIVATE = frozenset({"call", "calls", "pause_reason"})
 
 
 def concerns(transfer: TransferView, agent: str) -> bool:
     """Whether ``agent`` gives, is to take, or has taken the call of ``transfer``."""
-    if transfer.agent == agent:
-        return True
-    target = transfer.target
-    if target is not None and target.kind is TargetKind.AGENT and target.value == agent:
-        return True
-    return any(party.role == "target" and party.id == agent for party in transfer.parties)
+    return agent in concerned(transfer)
 
 
 def _event_concerns(transfer: Mapping[str, Any], agent: str) -> bool:

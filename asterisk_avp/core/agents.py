@@ -53,12 +53,21 @@ class Agent:
     """The queue that delivered the call that goes on."""
     state: AgentState = AgentState.OFFLINE
     since: float = 0.0
+    shown_pause: tuple[bool, str] = (False, "")
+    """Whether paused and why, as it was told last."""
     mirror_pending: frozenset[Effect] = frozenset()
     """Changes of the personal membership that were asked for and not confirmed yet."""
 
     @property
     def paused(self) -> bool:
         return bool(self.memberships) and all(m.paused for m in self.memberships.values())
+
+    @property
+    def pause_reason(self) -> str:
+        """What was said when they paused; empty where nothing was, or they are not paused."""
+        if not self.paused:
+            return ""
+        return next((m.paused_reason for m in self.memberships.values() if m.paused_reason), "")
 
     @property
     def interfaces(self) -> set[str]:
@@ -228,10 +237,12 @@ class Agents:
         return wanted.interface.partition("/")[2] if wanted is not None else ""
 
     def refresh(self, agent: Agent, now: float) -> bool:
-        """Recompute the state; whether it changed."""
-        state = agent.state_at(now)
+        """Recompute the state; whether it, or the agent's pause, changed."""
+        state, pause = agent.state_at(now), (agent.paused, agent.pause_reason)
+        another_pause = pause != agent.shown_pause
+        agent.shown_pause = pause
         if state is agent.state:
-            return False
+            return another_pause
         agent.state, agent.since = state, now
         return True
 

@@ -221,6 +221,8 @@ class PauseMember(AmiEffect):
     queue: str
     interface: str
     paused: bool
+    reason: str = ""
+    """As app_queue tells it to whoever watches; empty: none given."""
 
 
 # --- timers ----------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ class MemberSeen(Fact):
     """The member's own wrap-up; 0: the queue's applies."""
     now: float
     """Unix seconds by our clock when this was received."""
+    paused_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,8 @@ class TransferView:
     """Unix time in seconds at which ``state`` was entered."""
     started: float
     notes: str = ""
+    hold_until: float | None = None
+    """While the target is waited for: when that ends, in Unix seconds, if nobody answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,9 @@ class AgentView:
     waiting_transfer: bool
     call: CallView | None = None
     calls: tuple[CallView, ...] = ()
+    paused: bool = False
+    """In all queues, whatever the state: who is talking is not ready afterwards."""
+    pause_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

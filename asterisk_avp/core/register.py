@@ -41,6 +41,8 @@ class Record:
     session: Session
     started: float
     since: float
+    waiting_since: float = 0.0
+    """When the target began to be waited for, the last time."""
 
 
 class Register:
@@ -75,6 +77,8 @@ class Register:
             return
         if session.state is not before.state:
             record.since = now
+            if session.state in _WAITS and before.state not in _WAITS:
+                record.waiting_since = now
         self._store(session, effects, outcome)
 
     def adopt(self, session: Session, now: float, outcome: Outcome) -> None:
@@ -113,11 +117,16 @@ class Register:
     def running(self) -> int:
         return len(self._channels)
 
-    def forget_ended(self, before: float) -> None:
-        """Drop the records of transfers that ended before that time (Unix seconds)."""
-        for session_id, record in list(self.records.items()):
-            if record.session.state.final and record.since < before:
-                del self.records[session_id]
+    def forget_ended(self, before: float) -> list[Record]:
+        """Drop, and hand out, the records of transfers that ended before that (Unix seconds)."""
+        ended = [
+            record
+            for record in self.records.values()
+            if record.session.state.final and record.since < before
+        ]
+        for record in ended:
+            del self.records[record.session.id]
+        return ended
 
     def _remembering(self, session: Session, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
         """The effects, with what another daemon needs to go on written down before them."""
@@ -198,6 +207,9 @@ def _keep(index: dict[str, set[str]], key: str, value: str, *, present: bool) ->
     if not values:
         del index[key]
 
+
+_WAITS = frozenset({State.WAITING, State.RINGING, State.QUEUED, State.OFFERED})
+"""States in which the target is waited for."""
 
 _OFF_THE_SLOT = frozenset(
     {

@@ -20,6 +20,7 @@ from asterisk_avp.core.model import (
     TargetGroup,
     TargetKind,
     TargetsView,
+    TransferState,
     TransferView,
 )
 from asterisk_avp.core.numbers import NumberCheck
@@ -47,6 +48,8 @@ def agent_view(hub: Hub, agent: Agent, pops: Pops = no_pops) -> AgentView:
         waiting_transfer=hub.slot_taken(agent.id),
         call=_transferring(hub, agent, pops) or next(iter(calls), None),
         calls=calls,
+        paused=agent.paused,
+        pause_reason=agent.pause_reason,
     )
 
 
@@ -65,6 +68,11 @@ def transfer_view(record: Record) -> TransferView:
         since=record.since,
         started=record.started,
         notes=session.notes,
+        hold_until=(
+            record.waiting_since + session.wait_seconds
+            if REPORTED[session.state] in _AWAITED
+            else None
+        ),
     )
 
 
@@ -165,6 +173,7 @@ def _transferring(hub: Hub, agent: Agent, pops: Pops) -> CallView | None:
     )
 
 
+_AWAITED = frozenset({TransferState.WAITING, TransferState.RINGING})
 _CALLER_STATES = {
     State.CONSULTING: "holding",
     State.SWAPPED: "talking",

@@ -21,6 +21,7 @@ from asterisk_avp.core.errors import (
     UnknownTransfer,
     WrongState,
 )
+from asterisk_avp.core.history import History
 from asterisk_avp.core.model import (
     AgentState,
     AgentView,
@@ -183,6 +184,19 @@ class ScriptedSwitchboard:
     def publish(self, event: Mapping[str, Any]) -> None:
         for queue in self.queues:
             queue.put_nowait(event)
+
+    def history(self, agent_id: str) -> Sequence[TransferView]:
+        self.agent(agent_id)
+        return History().of(agent_id, self.known.values())
+
+    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
+        if self.agent(agent_id).state is AgentState.OFFLINE:
+            raise WrongState("The agent is logged in to no queue.")
+        state = AgentState.NOT_READY if paused else AgentState.AVAILABLE
+        if self.agent(agent_id).call is not None:
+            state = AgentState.TALKING
+        self.agent_changed(agent_id, paused=paused, pause_reason=reason, state=state)
+        return self.agent(agent_id)
 
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
         queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()

@@ -113,6 +113,7 @@ async def test_transfer_from_request_to_completion(api: Api) -> None:
         "since": SINCE_TEXT,
         "started": "2026-01-31T09:05:06.250Z",
         "notes": "déjà vu ☎",
+        "hold_until": None,
     }
     assert api.board.requests == [
         TransferRequest(
@@ -343,4 +344,4 @@ def test_answers_are_as_described(running: RunningApi) -> None:
             case.call_and_validate(base_url=running.url, headers=bearer(), checks=CHECKS)
 
         conforms()
-    assert tried == 16
+    assert tried == 23

@@ -22,6 +22,7 @@ from scripted_switchboard import (
 
 import asterisk_avp
 from asterisk_avp import cli
+from asterisk_avp.api import panel
 from asterisk_avp.dialplan_files import dialplan_dir, dialplan_files
 
 
@@ -281,7 +282,7 @@ def test_render_dialplan(avp) -> None:
         assert file.read_text() in shown.out
 
 
-def test_the_wheel_carries_the_dialplan(tmp_path: Path) -> None:
+def test_the_wheel_carries_the_dialplan_and_the_panel(tmp_path: Path) -> None:
     checkout = Path(asterisk_avp.__file__).parents[1]
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
@@ -294,6 +295,9 @@ def test_the_wheel_carries_the_dialplan(tmp_path: Path) -> None:
         names = set(archive.namelist())
         for file in dialplan_files():
             assert archive.read(f"asterisk_avp/dialplan/{file.name}") == file.read_bytes()
+        for name, content in panel.files().items():
+            assert archive.read(f"asterisk_avp/api/static/{name}") == content
     assert dialplan_files()
+    assert "index.html" in panel.files()
     assert "asterisk_avp/py.typed" in names
     assert not any(name.startswith(("tests/", "docker/")) for name in names)

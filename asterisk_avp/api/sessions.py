@@ -1,0 +1,95 @@
+"""`/v1/session`: an agent's log-in in a browser, kept in a cookie that scripts cannot read."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from starlette.responses import Response
+
+from asterisk_avp.api import schemas
+from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.http import (
+    SESSION_COOKIE,
+    Forbidden,
+    caller_of,
+    cookie_token,
+    json_response,
+    login_refused,
+    unauthorized,
+)
+from asterisk_avp.api.port import Switchboard
+from asterisk_avp.core.errors import UnknownAgent
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def add_session_routes(
+    app: FastAPI, switchboard: Switchboard, auth: Authenticator, described: Responses
+) -> None:
+    """``described``: the answers that are not those of success, for the API's description."""
+
+    def answer(token: str, request: Request) -> Response:
+        login = auth.login_of(token)
+        if login is None:  # an integration's token is no log-in
+            return unauthorized()
+        try:
+            name = switchboard.agent(login.agent).name
+        except UnknownAgent:
+            name = login.agent
+        left = auth.seconds_left(login)
+        body = schemas.SessionOut(
+            agent=login.agent, name=name, expires=schemas.iso_time(time.time() + left)
+        )
+        response = json_response(200, body.model_dump(mode="json"), {"Cache-Control": "no-store"})
+        _set_cookie(response, request, token, int(left))
+        return response
+
+    @app.post("/v1/session", response_model=schemas.SessionOut, responses=described)
+    async def sign_in(body: schemas.LoginIn, request: Request) -> Response:
+        """Log in at the panel; needs the header X-AVP-Panel. The cookie is the answer."""
+        address = request.client.host if request.client else ""
+        try:
+            token = await auth.login(body.agent, body.pin, address)
+        except (LoginFailed, LoginLimited) as refused:
+            return login_refused(refused)
+        return answer(token, request)
+
+    @app.get("/v1/session", response_model=schemas.SessionOut, responses=described)
+    async def session(request: Request) -> Response:
+        """Who is logged in by the panel's cookie."""
+        return answer(cookie_token(request.headers.get("cookie")) or "", request)
+
+    @app.delete("/v1/session", status_code=204, response_class=Response, responses=described)
+    async def sign_out(request: Request) -> Response:
+        """Log out here; needs the header X-AVP-Panel."""
+        auth.log_out(cookie_token(request.headers.get("cookie")) or "")
+        return signed_out(request)
+
+    @app.delete("/v1/sessions", status_code=204, response_class=Response, responses=described)
+    async def sign_out_everywhere(
+        request: Request, caller: Annotated[Caller, Depends(caller_of)]
+    ) -> Response:
+        """End every log-in of this agent, in all browsers and programs."""
+        if caller.agent is None:
+            raise Forbidden
+        auth.log_out_everywhere(caller.agent)
+        return signed_out(request)
+
+    def signed_out(request: Request) -> Response:
+        response = Response(status_code=204)
+        _set_cookie(response, request, "", 0)
+        return response
+
+
+def _set_cookie(response: Response, request: Request, token: str, seconds: int) -> None:
+    response.set_cookie(
+        SESSION_COOKIE,
+        token,
+        max_age=seconds,
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )

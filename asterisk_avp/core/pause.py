@@ -1,0 +1,36 @@
+"""An agent's own pause and return, in all of their groups' queues at once.
+
+The personal queue follows by itself (`Agents.mirror`). A pause does not end a call or a ring that
+is there already: app_queue offers no further one.
+"""
+
+from __future__ import annotations
+
+from asterisk_avp.core.agents import Agents
+from asterisk_avp.core.effects import PauseMember
+from asterisk_avp.core.errors import UnknownAgent, WrongState
+
+MAX_REASON = 79
+"""What app_queue keeps of a reason (app_queue.c, ``reason_paused[80]``), in bytes."""
+
+
+def pause(
+    agents: Agents, agent_id: str, *, paused: bool, reason: str = ""
+) -> tuple[PauseMember, ...]:
+    """Raises `UnknownAgent`, and `WrongState` for an agent who is in no queue."""
+    agent = agents.by_id.get(agent_id)
+    if agent is None:
+        raise UnknownAgent(agent_id)
+    if not agent.memberships:
+        raise WrongState("The agent is logged in to no queue.")
+    kept = _within(" ".join(reason.split()), MAX_REASON) if paused else ""
+    return tuple(
+        PauseMember(member.queue, member.interface, paused, kept)
+        for member in agent.memberships.values()
+    )
+
+
+def _within(text: str, limit: int) -> str:
+    """``text`` without control characters and cut to so many bytes of UTF-8."""
+    printable = "".join(sign for sign in text if sign.isprintable())
+    return printable.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

@@ -1,0 +1,78 @@
+"""The browser the panel is tested in: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PACKAGES = ("chromium", "fonts-dejavu-core")
+
+
+class NoBrowser(Exception):
+    """There is no Chromium and it could not be installed; the message says what to do."""
+
+
+def find() -> Path | None:
+    found = os.environ.get("AVP_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    return Path(found) if found else None
+
+
+def provide() -> Path:
+    """Chromium's program, installed where we may: as root on Debian. Raises `NoBrowser`."""
+    found = find()
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        print("tests: installing chromium", file=sys.stderr)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (
+            ["apt-get", "update"],
+            ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES],
+        ):
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise NoBrowser(f"apt-get could not install chromium: {done.stderr[-500:]}")
+        found = find()
+    if found is None:
+        raise NoBrowser(
+            "no Chromium to test the agent panel in: install Debian's chromium, or name another"
+            " in AVP_CHROMIUM"
+        )
+    return found
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    program = provide()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=program,
+            # As root, and in containers, there is neither a sandbox nor much shared memory.
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+def main() -> int:
+    """Get the browser, or say what is missing; a step of ``tests/run``."""
+    try:
+        print(f"tests: the panel is tested in {provide()}")
+    except NoBrowser as error:
+        print(f"tests: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

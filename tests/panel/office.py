@@ -1,0 +1,224 @@
+"""An office in memory for the page alone: agents in every state, calls with screen pops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from asterisk_avp.api.app import create_app
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.server import ApiServer, serve
+from asterisk_avp.core.model import (
+    AgentState,
+    AgentView,
+    CallView,
+    Mode,
+    PartyView,
+    Target,
+    TargetAgent,
+    TargetGroup,
+    TargetKind,
+    TargetsView,
+    TransferRequest,
+    TransferState,
+    TransferView,
+)
+from tests.adapters.scripted_switchboard import INTEGRATION, ScriptedSwitchboard
+
+ME = "1001"
+CALLER = "+12025550143"
+EVERYTHING = (
+    "session_transfer",
+    "internal_transfer",
+    "external_transfer",
+    "manual_dial",
+    "presets",
+    "unsupervised_transfer",
+    "conference",
+    "toll_free_service",
+    "toll_service",
+)
+PEOPLE = (
+    ("1001", "Alice Morgan", AgentState.AVAILABLE, ("sales",), 95),
+    ("1002", "Bob Hartley", AgentState.AVAILABLE, ("sales",), 312),
+    ("1003", "Carol Nwosu", AgentState.TALKING, ("sales",), 187),
+    ("1004", "Dave Lindqvist", AgentState.ACW, ("sales",), 12),
+    ("1005", "Erin Castellanos", AgentState.NOT_READY, ("sales",), 640),
+    ("1006", "Farid Rahimi", AgentState.OFFLINE, ("sales",), 7200),
+    ("1007", "Grace Okafor", AgentState.AVAILABLE, ("support",), 33),
+    ("1008", "Hugo Petit", AgentState.TALKING, ("billing",), 75),
+)
+GROUPS = {"sales": "Sales", "support": "Technical Support", "billing": "Billing"}
+POP = {
+    "id": "pop-1",
+    "data": {
+        "customer": "Northwind Traders",
+        "account_number": "NW-20417",
+        "case": "4711",
+        "plan": "Business Plus",
+        "language": "English",
+        "last_contact": "12 November, delivery question",
+    },
+    "caller": {"number": CALLER, "name": "Ms. Joan Sample"},
+    "group": "sales",
+    "waited_seconds": 23,
+    "transfers": [],
+    "note": "",
+    "url": "https://crm.example/cases/4711",
+}
+
+
+@dataclass
+class Office(ScriptedSwitchboard):
+    """A scripted switchboard with more people; ``permissions`` can be taken away."""
+
+    permissions: tuple[str, ...] = EVERYTHING
+    pins: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        now = time.time()
+        for agent_id, name, state, groups, ago in PEOPLE:
+            self.views[agent_id] = AgentView(
+                id=agent_id, name=name, state=state, since=now - ago, groups=groups,
+                waiting_transfer=agent_id == "1003", paused=state is AgentState.NOT_READY,
+            )  # fmt: skip
+            self.pins[agent_id] = f"pin-{agent_id}"
+
+    def targets(self, agent_id: str) -> TargetsView:
+        own = self.agent(agent_id).groups
+        may = self.permissions.__contains__
+        agents = may("internal_transfer")
+        return TargetsView(
+            permissions=self.permissions,
+            my_agent_groups=tuple(self._group(g, agent_id, True) for g in own if agents),
+            agent_groups=tuple(
+                self._group(g, agent_id, False)
+                for g in GROUPS
+                if agents and may("unsupervised_transfer")
+            ),
+            external_presets=(
+                {"id": "warehouse", "name": "Warehouse, Newark", "group": "support"},
+                {"id": "courier", "name": "Courier hotline", "group": "billing"},
+            )
+            if may("presets")
+            else (),
+        )
+
+    def _group(self, group: str, asking: str, with_agents: bool) -> TargetGroup:
+        members = [v for v in self.views.values() if group in v.groups and v.id != asking]
+        agents = tuple(
+            TargetAgent(v.id, v.name, v.state, v.since, v.waiting_transfer) for v in members
+        )
+        free = sum(v.state is AgentState.AVAILABLE for v in members)
+        return TargetGroup(group, GROUPS[group], agents if with_agents else (), free)
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def call_arrives(self, pop: dict[str, Any] | None = None, caller: str = CALLER) -> None:
+        call = CallView("chan-1", caller, "sales", on_hold=False, pop=POP if pop is None else pop)
+        self.agent_changed(
+            ME, state=AgentState.TALKING, since=time.time(), call=call, calls=(call,)
+        )
+
+    def call_ends(self) -> None:
+        self.agent_changed(ME, state=AgentState.ACW, since=time.time(), call=None, calls=())
+
+    async def request(self, request: TransferRequest) -> TransferView:
+        await super_request(self, request)
+        now = time.time()
+        supervised = request.mode is Mode.SUPERVISED
+        view = TransferView(
+            id=f"t{len(self.requests)}", agent=request.agent, group="sales", mode=request.mode,
+            target=request.target, ended_reason=None, caller=CALLER, since=now, started=now,
+            state=TransferState.RINGING if supervised else TransferState.WAITING,
+            notes=request.notes, hold_until=now + 90, parties=(
+                PartyView(ME, "transferor", "Alice Morgan", "talking" if supervised else "gone"),
+                PartyView("caller", "caller", CALLER, "holding"),
+                PartyView(request.target.value, "target", request.target.value, "ringing"),
+            ),
+        )  # fmt: skip
+        return self.changed(view)
+
+    def becomes(self, state: TransferState, transfer_id: str = "t1", **changes: Any) -> None:
+        self.changed(
+            replace(
+                self.known[transfer_id], state=state, since=time.time(), hold_until=None, **changes
+            )
+        )
+
+    def past(self, transfer_id: str, target: str, ago: float, state: TransferState,
+             reason: str | None, agent: str = ME, caller: str = CALLER) -> None:  # fmt: skip
+        when = time.time() - ago
+        self.changed(
+            TransferView(
+                id=transfer_id, agent=agent, group="sales", mode=Mode.SUPERVISED,
+                target=Target(TargetKind.AGENT, target), state=state, ended_reason=reason,
+                caller=caller, since=when, started=when - 40,
+                parties=(PartyView(target, "target", target, "gone"),),
+            )
+        )  # fmt: skip
+
+
+async def super_request(office: Office, request: TransferRequest) -> None:
+    """What the scripted switchboard checks before it takes a transfer."""
+    from asterisk_avp.core.errors import AsteriskUnavailable, Refused
+
+    office.requests.append(request)
+    if not office.connected:
+        raise AsteriskUnavailable("ARI is not connected")
+    agent = office.agent(request.agent)
+    if agent.call is None:
+        raise Refused("no_active_call", "You have no call to transfer.")
+    target = office.views.get(request.target.value)
+    if target is not None and target.waiting_transfer:
+        raise Refused("target_queue_full", "A transferred call is already waiting for this target.")
+
+
+def consult(office: OpenOffice, state: TransferState, *more: PartyView) -> None:
+    """Alice's first transfer, to Bob, is where all can talk."""
+    office.office.becomes(
+        state,
+        parties=(
+            PartyView(ME, "transferor", "Alice Morgan", "talking"),
+            PartyView("caller", "caller", CALLER, "holding"),
+            PartyView("1002", "target", "1002", "talking"),
+            *more,
+        ),
+    )
+
+
+@dataclass
+class OpenOffice:
+    """An office behind a real port."""
+
+    office: Office
+    auth: Authenticator
+    server: ApiServer
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    async def restart(self) -> None:
+        """The same server again at the same place; log-ins are still known to it."""
+        await self.server.stop()
+        await self.start_again()
+
+    async def start_again(self) -> None:
+        app = create_app(self.office, self.auth)
+        self.server = await serve(app, self.server.host, self.server.port)
+
+
+@asynccontextmanager
+async def open_office(permissions: Sequence[str] = EVERYTHING) -> AsyncIterator[OpenOffice]:
+    office = Office(permissions=tuple(permissions))
+    auth = Authenticator(tokens=[INTEGRATION], pins=office.pins)
+    server = await serve(create_app(office, auth), "127.0.0.1", 0)
+    opened = OpenOffice(office, auth, server)
+    try:
+        yield opened
+    finally:
+        await opened.server.stop()

@@ -1,0 +1,214 @@
+"""The panel against the real thing: Asterisk, phones that ring and listen, agents who click."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, World, backend_named
+from playwright.async_api import expect
+
+from tests.asterisk import guard
+from tests.asterisk.conftest import open_scene
+from tests.asterisk.scene import Scene
+from tests.panel.desk import Desk
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+Desks = Callable[..., Awaitable[Desk]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def centre() -> AsyncIterator[Bed]:
+    """With time to look at the page while a call waits, and settings that can change."""
+    world = replace(
+        World(), settings={"AVP_SESSION__RING_SECONDS": "15"}, max_hold_seconds=25, wrapuptime=1
+    ).with_group("sales", strategy="linear")
+    async with Bed(world, backend=backend_named(None)) as bed:
+        await guard.start_daemon(bed)
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(centre: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(centre) as opened:
+        yield opened
+
+
+async def test_supervised_to_another_open_panel_and_back(scene: Scene, desks: Desks) -> None:
+    """Alice consults Bob, takes the caller back, consults again and completes."""
+    alice, bob = await desks(scene.bed.url, "1001"), await desks(scene.bed.url, "1002")
+    await expect(alice.state).to_contain_text("Available")
+    await expect(alice.button("Consult")).to_be_disabled()
+    await scene.call("caller1", "1001")
+    await expect(alice.state).to_contain_text("Talking")
+    await expect(alice.call).to_contain_text("caller1")
+    await expect(bob.row("agent", "1001")).to_contain_text("Talking")
+    await expect(alice.button("Consult")).to_be_disabled()
+    for outcome in ("cancelled", "completed"):
+        await alice.choose("agent", "1002")
+        await alice.page.get_by_label("Note to the target").fill(f"Order 88, {outcome}")
+        await alice.button("Consult").click()
+        await scene.phone("1002").ringing()
+        await expect(alice.running).to_contain_text("Bob")
+        await alice.party("You", "hear ringing")
+        await alice.party("caller1", "hears music")
+        await expect(alice.running.locator(".countdown")).to_contain_text(re.compile("0:[12]"))
+        await expect(bob.coming).to_contain_text(f"Order 88, {outcome}")
+        await expect(bob.coming).to_contain_text("From Alice")
+        await scene.phone("1002").answer()
+        await alice.party("You", "hear Bob")
+        await scene.phone("1001").hears({"1002"})
+        await scene.phone("caller1").hears({"music"})
+        if outcome == "cancelled":
+            await alice.button("Cancel, back to the caller").click()
+            await scene.talking("caller1", "1001")
+            await scene.gone("1002")
+            await expect(alice.running).to_have_count(0)
+            await expect(alice.call).to_contain_text("Transfer to Bob: cancelled.")
+            await expect(alice.call).to_contain_text("Connected")
+            await scene.agent_is("1002", "available")
+            await expect(alice.row("agent", "1002")).to_contain_text("Available")
+    await alice.button("Swap to the caller").click()
+    await alice.party("You", "hear caller1")
+    await scene.phone("1001").hears({"caller1"})
+    await alice.button("Conference").click()
+    await alice.party("caller1", "hears you and Bob")
+    await scene.hear_one_another("caller1", "1001", "1002")
+    await alice.button("Leave them together").click()
+    await scene.talking("caller1", "1002")
+    await expect(alice.running).to_have_count(0)
+    await expect(alice.call).to_contain_text("No call")
+    await expect(bob.call).to_contain_text("caller1")
+    for desk, other in ((alice, "to Bob"), (bob, "from Alice")):
+        await expect(desk.history).to_contain_text(other)
+        await expect(desk.history).to_contain_text("Cancelled")
+        await expect(desk.history).to_contain_text("Completed")
+        assert desk.complaints == []
+    await scene.hang_up("caller1")
+
+
+async def test_unsupervised_to_a_busy_agent_and_a_second_one(scene: Scene, desks: Desks) -> None:
+    """The first waits, with a countdown; for the second the slot is taken, on page and in API."""
+    alice = await desks(scene.bed.url, "1001")
+    await scene.call("caller1", "1001")
+    await scene.phone("caller2").dial("800")
+    await scene.phone("1002").answer()
+    await scene.talking("caller2", "1002")
+    await expect(alice.row("agent", "1002")).to_contain_text("Talking")
+    await alice.choose("agent", "1002")
+    await alice.page.get_by_label("Note to the target").fill("Please call back")
+    await alice.button("Transfer").click()
+    await expect(alice.running).to_contain_text("Waiting for Bob")
+    await expect(alice.running.locator(".countdown")).to_contain_text(re.compile("0:[12]"))
+    await alice.party("caller1", "hears music")
+    await scene.phone("caller1").hears({"music"})
+    bob = await desks(scene.bed.url, "1002")
+    await expect(bob.coming).to_contain_text("Please call back")
+    await expect(alice.row("agent", "1002")).to_contain_text("Waiting slot taken")
+    await expect(alice.target("agent", "1002")).to_be_disabled()
+    await scene.agent_is("1001", "available")
+    await scene.call("caller3", "1001")
+    await expect(alice.call).to_contain_text("caller3")
+    assert await scene.refused("1001", "unsupervised", "agent", "1002") == "target_queue_full"
+    await scene.hang_up("caller2")
+    await scene.rung_again("1002")
+    await scene.talking("caller1", "1002")
+    await expect(alice.running).to_have_count(0)
+    await expect(alice.target("agent", "1002")).to_be_enabled()
+    await expect(bob.call).to_contain_text("caller1")
+    assert alice.complaints == bob.complaints == []
+
+
+async def test_pause_and_ready_are_app_queues(scene: Scene, desks: Desks) -> None:
+    alice, bob = await desks(scene.bed.url, "1001"), await desks(scene.bed.url, "1002")
+    await alice.page.locator("details[data-key=pause] summary").click()
+    await alice.button("Lunch").click()
+    await expect(alice.state).to_contain_text("On a break: Lunch")
+    await expect(bob.row("agent", "1001")).to_contain_text("On a break")
+    await expect(bob.target("agent", "1001")).to_be_disabled()
+    interface = scene.bed.world.interface("1001")
+    for queue in ("sales", "avp-agent-1001"):
+
+        async def paused(queue: str = queue) -> bool | None:
+            members = (await scene.ami.members(queue)).values()
+            return any(m["Location"] == interface and m["Paused"] == "1" for m in members) or None
+
+        assert await scene.ami.until(paused, 3.0), queue
+    told = [m["PausedReason"] for m in (await scene.ami.members("sales")).values()]
+    assert sorted(told) == ["", "Lunch"]
+    await alice.button("Ready").click()
+    await expect(alice.state).to_contain_text("Available")
+    await scene.call("caller1", "1001")
+    await alice.page.locator("details[data-key=pause] summary").click()
+    await alice.button("Training").click()
+    await expect(alice.page.get_by_text("Break after this call")).to_be_visible()
+    await scene.hang_up("caller1")
+    await expect(alice.state).to_contain_text("On a break: Training")
+
+
+async def test_a_number_outside(scene: Scene, desks: Desks) -> None:
+    alice = await desks(scene.bed.url, "1001")
+    await scene.call("caller1", "1001")
+    field = alice.page.get_by_label("Another number")
+    await field.fill("020 7946 0000")
+    await expect(alice.page.locator("#number-verdict")).to_have_class(re.compile("bad"))
+    await expect(alice.button("Consult")).to_be_disabled()
+    await field.fill("(202) 555-0100")
+    await expect(alice.page.locator("#number-verdict")).to_contain_text("+1 202 555 0100")
+    await alice.button("Consult").click()
+    await scene.phone("pstn").answer()
+    await alice.party("You", "hear +1 202 555 0100")
+    await alice.button("Complete transfer").click()
+    await scene.talking("caller1", "pstn")
+    await scene.hang_up("caller1")
+
+
+OFF = {
+    "groups.sales.session_transfer": ["#transfer"],
+    "accounts.acme.contracted": ["#transfer"],
+    "groups.sales.internal_transfer": [
+        "[data-key=my_agent_groups]",
+        "[data-key=agent_groups]",
+        "#send",
+    ],
+    "groups.sales.external_transfer": ["#number", "[data-key=external_presets]"],
+    "groups.sales.manual_dial": ["#number"],
+    "groups.sales.presets": ["[data-key=external_presets]"],
+    "groups.sales.unsupervised_transfer": ["[data-key=agent_groups]", "#send"],
+}
+
+
+async def test_what_is_switched_off_goes_from_the_open_page(scene: Scene, desks: Desks) -> None:
+    alice = await desks(scene.bed.url, "1001")
+    await scene.call("caller1", "1001")
+    await expect(alice.call).to_contain_text("Connected")
+    for setting, selectors in OFF.items():
+        for selector in selectors:
+            await expect(alice.page.locator(selector)).to_have_count(1)
+        async with guard.settings(scene.bed, f"{setting} = false"):
+            for selector in selectors:
+                await expect(alice.page.locator(selector)).to_have_count(0)
+    await scene.talking("caller1", "1001")
+
+
+async def test_open_during_a_restart_of_the_daemon(scene: Scene, desks: Desks) -> None:
+    """Never a stale state as live; then the agent signs in anew, and everything is there again."""
+    alice = await desks(scene.bed.url, "1001")
+    await scene.call("caller1", "1001")
+    await expect(alice.call).to_contain_text("Connected")
+    await scene.bed.stop_daemon(kill=True)
+    await alice.not_live()
+    await expect(alice.page.get_by_role("alert")).to_contain_text("as it was at")
+    await expect(alice.call).to_contain_text("Not current")
+    await scene.talking("caller1", "1001")
+    await guard.start_daemon(scene.bed)
+    await expect(alice.page.get_by_label("PIN")).to_be_focused()
+    await alice.page.get_by_label("PIN").fill("pin-1001")
+    await alice.page.keyboard.press("Enter")
+    await alice.live()
+    await expect(alice.call).to_contain_text("caller1")
+    await expect(alice.state).to_contain_text("Talking")
