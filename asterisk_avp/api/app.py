@@ -33,7 +33,7 @@ from asterisk_avp.api.metrics import add_metrics_route
 from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.sessions import add_session_routes
-from asterisk_avp.api.visibility import concerns
+from asterisk_avp.api.visibility import as_seen_by, concerns
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -188,7 +188,9 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         At most 100, and none from before the daemon was started.
         """
         _only_for(caller, agent_id)
-        return [schemas.transfer_out(view) for view in switchboard.history(agent_id)]
+        return [
+            schemas.transfer_out(as_seen_by(caller, view)) for view in switchboard.history(agent_id)
+        ]
 
     @app.post(
         "/v1/agents/{agent_id}/pause",
@@ -228,7 +230,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def transfers(caller: WhoAsks) -> list[schemas.TransferOut]:
         """The transfers under way and those that ended lately."""
         return [
-            schemas.transfer_out(view)
+            schemas.transfer_out(as_seen_by(caller, view))
             for view in switchboard.transfers()
             if caller.agent is None or concerns(view, caller.agent)
         ]
@@ -244,7 +246,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
         view = switchboard.transfer(transfer_id)
         if caller.agent is not None and not concerns(view, caller.agent):
             raise Forbidden
-        return schemas.transfer_out(view)
+        return schemas.transfer_out(as_seen_by(caller, view))
 
     @app.post(
         "/v1/transfers/{transfer_id}/complete",

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -16,7 +17,10 @@ from scripted_switchboard import (
     transfer_view,
 )
 
-from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimited
+from asterisk_avp.api.auth import Authenticator, Caller, Limits, LoginFailed, LoginLimited
+from asterisk_avp.api.schemas import transfer_out
+from asterisk_avp.api.visibility import visible_to
+from asterisk_avp.core.model import Mode, PartyView, TransferState
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -57,6 +61,40 @@ async def test_an_agents_token_acts_for_that_agent_only(api: Api) -> None:
         assert (status, answer["error"]) == (403, "forbidden"), path
     assert (await api.ask("GET", "/v1/agents/1002", token=token))[0] == 200
     assert len((await api.ask("GET", "/v1/agents", token=token))[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "told"),
+    [
+        (Mode.SUPERVISED, TransferState.CONSULTING, False),
+        (Mode.SUPERVISED, TransferState.RINGING, False),
+        (Mode.SUPERVISED, TransferState.CONFERENCE, False),
+        (Mode.SUPERVISED, TransferState.CANCELLED, False),
+        (Mode.SUPERVISED, TransferState.COMPLETED, True),
+        (Mode.UNSUPERVISED, TransferState.WAITING, False),
+        (Mode.UNSUPERVISED, TransferState.RINGING, True),
+        (Mode.UNSUPERVISED, TransferState.FAILED, False),
+    ],
+)
+async def test_who_calls_is_for_the_target_to_know_with_the_call(
+    api: Api, mode: Mode, state: TransferState, told: bool
+) -> None:
+    """It is part of the screen pop, as the note is; by REST and in events alike."""
+    made = transfer_view("to-me", "1001", "1002")
+    parties = (PartyView("caller", "caller", "+12025550123", "holding"),)
+    view = replace(made, mode=mode, state=state, notes="wants blue", parties=parties)
+    api.board.changed(view)
+    event = {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
+    for agent, knows in (("1001", True), ("1002", told)):
+        _, seen = await api.ask("GET", "/v1/transfers/to-me", token=await api.login(agent))
+        _, listed = await api.ask("GET", "/v1/transfers", token=await api.login(agent))
+        heard = visible_to(Caller(agent), event)
+        assert heard is not None
+        for shown in (seen, listed[0], heard["transfer"]):
+            assert (shown["caller"], shown["notes"]) == (
+                ("+12025550123", "wants blue") if knows else ("", "")
+            )
+            assert shown["parties"][0]["name"] == ("+12025550123" if knows else "")
 
 
 async def test_an_agent_sees_only_transfers_that_concern_them(api: Api) -> None:
