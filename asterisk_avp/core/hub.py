@@ -6,7 +6,7 @@ The hub keeps the picture of channels (`Calls`), of agents (`Agents`) and of ses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from asterisk_avp.core import events as ev
@@ -24,8 +24,8 @@ from asterisk_avp.core.model import (
     Target,
     TransferRequest,
     World,
-    agent_of_personal_queue,
 )
+from asterisk_avp.core.queue_watch import QueueWatch
 from asterisk_avp.core.register import Outcome, Record, Register, party_of
 from asterisk_avp.core.session import (
     REPORTED,
@@ -37,37 +37,6 @@ from asterisk_avp.core.session import (
     leg_id,
     other_half,
 )
-
-QUEUE_REASONS: Mapping[str, str] = {
-    "TIMEOUT": "max_hold",
-    "FULL": "target_queue_full",
-    "JOINEMPTY": "target_left",
-    "JOINUNAVAIL": "target_left",
-    "LEAVEEMPTY": "target_left",
-    "LEAVEUNAVAIL": "target_left",
-    "WITHDRAWN": "withdrawn",
-}
-"""QUEUESTATUS (app_queue.c, ``queue_results``) as ended_reason."""
-
-DIAL_REASONS: Mapping[str, str] = {
-    "BUSY": "target_busy",
-    "CONGESTION": "target_congested",
-    "CHANUNAVAIL": "target_unreachable",
-    "NOANSWER": "no_answer",
-    "CANCEL": "no_answer",
-    # The leg's end overtakes the end of the Dial() that it cuts short.
-    "RINGING": "no_answer",
-    "PROCEEDING": "no_answer",
-    "PROGRESS": "no_answer",
-    "NOTACCEPTED": "not_accepted",
-}
-"""How the attempt to reach an external number ended, as ended_reason.
-
-DIALSTATUS of the last attempt; NOTACCEPTED is our own.
-"""
-
-REJECT_SECONDS = 1.0
-"""A ring that ends sooner than this before the ring time is over was turned down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +62,9 @@ class Hub:
         self.agents = Agents(world)
         self.register = Register()
         self._new_id = new_id
-        self._ring_seconds = ring_seconds
         self._ring_outside_seconds = ring_outside_seconds
         self._syncing = False
-        self._dial_status: dict[str, str] = {}
-        """By session: how the last attempt to reach an external number stands."""
+        self._queues = QueueWatch(self.calls, self.agents, self.register, ring_seconds)
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -230,44 +197,8 @@ class Hub:
                     if agent.state is AgentState.ACW:
                         self._refresh(agent, now, outcome)
             case _:
-                self._queue_fact(fact, now, outcome)
+                self._queues.fact(fact, now, outcome)
         return outcome
-
-    def _queue_fact(self, fact: ev.Fact, now: float, outcome: Outcome) -> None:
-        match fact:
-            case ev.QueueJoined():
-                if agent_of_personal_queue(fact.queue) is None:
-                    self.calls.queued(fact.channel, fact.queue)
-                _changed(self.agents.waiting_joined(fact.queue, fact.channel), outcome)
-            case ev.QueueLeft():
-                _changed(self.agents.waiting_left(fact.queue, fact.channel), outcome)
-            case ev.AgentRung():
-                self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
-            case ev.AgentUnanswered():
-                rejected = fact.ring_seconds + REJECT_SECONDS < self._ring_seconds
-                reason = "rejected" if rejected else "no_answer"
-                self._tell(
-                    fact.channel, Kind.LEG_UNANSWERED, Kind.UNANSWERED, now, outcome, reason=reason
-                )
-            case ev.AgentConnected():
-                agent = self.agents.connected(fact.queue, fact.interface)
-                taker = agent.id if agent is not None else ""
-                self._tell(fact.channel, None, Kind.DELIVERED, now, outcome, agent=taker)
-            case ev.DialProgress():
-                self._dial_progress(fact, now, outcome)
-            case ev.NotAccepted():
-                found = self.register.role_of(fact.channel)
-                if found is not None and found[1] == "leg":
-                    self._dial_status[found[0].id] = "NOTACCEPTED"
-            case ev.QueueEnded():
-                reason = QUEUE_REASONS.get(fact.status, "")
-                if not reason:
-                    return  # answered, or hung up: told by other events
-                if reason == "target_left":
-                    reason = self._why_left(fact.channel)
-                self._tell(
-                    fact.channel, Kind.LEG_LEFT_QUEUE, Kind.LEFT_QUEUE, now, outcome, reason=reason
-                )
 
     def report(self, session_id: str, event: SessionEvent, now: float) -> Outcome:
         """The outcome of an effect, or the expiry of a timer."""
@@ -341,57 +272,8 @@ class Hub:
         found = self.register.role_of(channel)
         kind = _GONE.get(found[1]) if found is not None else None
         if found is not None and kind is not None:
-            reason = ""
-            if kind is Kind.LEG_GONE:
-                status = self._dial_status.pop(found[0].id, "")
-                reason = DIAL_REASONS.get(status, "target_unreachable")
+            reason = self._queues.why_gone(found[0].id) if kind is Kind.LEG_GONE else ""
             self.register.apply(found[0].id, SessionEvent(kind, reason), now, outcome)
-
-    def _dial_progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
-        found = self.register.role_of(fact.channel)
-        if found is None or found[0].allow.number is None:
-            return
-        session, role = found
-        if role == "leg_other":
-            self._dial_status[session.id] = fact.status
-            if fact.status == "RINGING":
-                self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
-        elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):
-            # What the administrator's dialplan answered by itself. Any other end without an
-            # answer is NOANSWER here, also that of a number that does not exist.
-            self._dial_status.setdefault(session.id, fact.status)
-        elif role == "leg" and fact.status == "ANSWER" and session.allow.to_accept:
-            # For agent 1 a call that has yet to be accepted is one that rings; a recording in the
-            # administrator's dialplan answers without having rung.
-            self.register.apply(session.id, SessionEvent(Kind.LEG_RINGING), now, outcome)
-
-    def _tell(
-        self,
-        channel: str,
-        for_leg: Kind | None,
-        for_caller: Kind,
-        now: float,
-        outcome: Outcome,
-        *,
-        reason: str = "",
-        agent: str = "",
-    ) -> None:
-        """What app_queue did for a channel, told to the session whose leg or caller it is."""
-        found = self.register.role_of(channel)
-        if found is None:
-            return
-        kind = {"leg_other": for_leg, "caller": for_caller}.get(found[1])
-        if kind is not None:
-            self.register.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
-
-    def _why_left(self, channel: str) -> str:
-        """Nobody to answer in the target's queue: they went on a break, or logged out."""
-        found = self.register.role_of(channel)
-        wanted = found[0].target if found is not None else None
-        target = self.agents.by_id.get(wanted.value) if wanted is not None else None
-        if target is not None and target.memberships and target.paused:
-            return "target_not_ready"
-        return "target_offline"
 
     def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:
