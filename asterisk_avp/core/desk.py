@@ -1,33 +1,27 @@
 """What agents do at their phones: Transfer button, feature code, key presses. Pure, over the hub.
 
-Every way ends at the same policy as a request by the API. A phone that asked by its Transfer
-button is told the outcome; where policy refuses, the caller stays with agent 1, or goes back to
-the group if the phone hangs up on hearing it (some do).
+Every way ends at the same policy as a request by the API. The Transfer button has a module of its
+own, `asterisk_avp.core.button`; here are the feature code and the keys.
 
 What is typed is only ever looked up or judged as a number; nothing of it is dialled as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from asterisk_avp.core import actions, policy, prompts
-from asterisk_avp.core.agents import Agent
-from asterisk_avp.core.allow import Allow
-from asterisk_avp.core.calls import Call, resource_of
-from asterisk_avp.core.dialled import meaning
+from asterisk_avp.core.button import Button, outcome_of
 from asterisk_avp.core.effects import (
     ClearTimer,
-    Effect,
     SendKeys,
     SetTimer,
     StartMusic,
     StartRingback,
-    TellPhone,
 )
 from asterisk_avp.core.errors import Refused, WrongState
-from asterisk_avp.core.events import FeatureUsed, KeyPressed, Kind, SessionEvent, TransferAsked
+from asterisk_avp.core.events import FeatureUsed, KeyPressed, Kind, SessionEvent
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.keypad import CODE_SECONDS, ECHO_SECONDS, KeyCodes, Keypad, Pressed
 from asterisk_avp.core.model import (
@@ -36,10 +30,9 @@ from asterisk_avp.core.model import (
     Target,
     TargetKind,
     TransferRequest,
-    agent_id_of_interface,
 )
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Choice, Party, Presence, Session, State
+from asterisk_avp.core.session import Choice, Presence, Session, State
 from asterisk_avp.core.table import MAX_TRIES
 from asterisk_avp.core.transfer import FIRST_KEY_SECONDS
 
@@ -52,10 +45,6 @@ _COMMANDS: Final = {
     "swap": Kind.SWAP,
     "conference": Kind.CONFERENCE,
 }
-_ANSWER_DUE: Final = frozenset(
-    {State.STARTING, State.QUEUEING, State.QUEUED, State.OFFERED, State.COMPLETING}
-)
-"""States in which the phone that began it is about to be told of the outcome."""
 _MAY_ADD: Final = frozenset({State.CONSULTING, State.CONFERENCE})
 _PASSES_ON: Final = frozenset({State.CONSULTING, State.SWAPPED, State.CONFERENCE})
 """There is somebody for whom a key may be, and no timer of the session's own runs."""
@@ -72,156 +61,14 @@ class Choosing:
     """They name a fourth party, not the target."""
 
 
-class Desk:
+class Desk(Button):
     def __init__(self, hub: Hub, codes: KeyCodes) -> None:
-        self._hub = hub
+        super().__init__(hub)
         self._codes = codes
         self._pads: dict[str, Keypad] = {}
         """By session, where there is more to know than its state says."""
         self._last: dict[str, tuple[str, float]] = {}
         """By session, the last key and when it was pressed."""
-
-    # --- whose phone -------------------------------------------------------------------------
-
-    def agent_of(self, channel: str) -> Agent | None:
-        """Whose phone a channel is."""
-        seen = self._hub.calls.channels.get(channel)
-        if seen is None:
-            return None
-        known = self._hub.agents.of_channel(seen.name)
-        # Behind a member Local/1001@agents the phone itself has a name of its own.
-        return known or self._hub.agents.by_id.get(
-            agent_id_of_interface(resource_of(seen.name)) or ""
-        )
-
-    def call_of(self, channel: str) -> Call | None:
-        """The call that the phone behind this channel is in."""
-        agent = self.agent_of(channel)
-        for call in self._hub.calls_of(agent) if agent is not None else ():
-            if channel == call.agent_channel or self._behind(channel, call.agent_channel):
-                return call
-        return None
-
-    def _behind(self, phone: str, half: str) -> bool:
-        """Whether ``phone`` is in a bridge with the other half of this Local channel."""
-        calls = self._hub.calls
-        name = calls.channels[half].name
-        if not name.endswith(";1"):
-            return False
-        bridge = calls.channels[phone].bridge
-        return any(
-            other.name == name[:-1] + "2" and other.bridge == bridge is not None
-            for other in calls.channels.values()
-        )
-
-    def _name(self, channel: str) -> str:
-        return self._hub.calls.name_of(channel)
-
-    # --- the Transfer button -----------------------------------------------------------------
-
-    def wanted(self, asked: TransferAsked, dialled: str) -> TransferRequest | None:
-        """What the button asks for; None where the phone is no agent's.
-
-        ``dialled`` is the number that the gate allowed on the phone's second line, in E.164.
-        Not what the phone says it called, which is the phone's word only.
-        """
-        agent = self.agent_of(asked.channel)
-        if agent is None:
-            return None
-        call = self.call_of(asked.channel)
-        answered = asked.target is not None
-        target = self._hub_meaning(asked.number)
-        if asked.target is not None:
-            callee = self.agent_of(asked.target)
-            target = Target(TargetKind.NUMBER, dialled)
-            if callee is not None:
-                target = Target(TargetKind.AGENT, callee.id)
-        return TransferRequest(
-            agent=agent.id,
-            mode=Mode.SUPERVISED if answered else Mode.UNSUPERVISED,
-            target=target,
-            origin=Origin.BUTTON,
-            channel=self._name(asked.channel),
-            call=call.caller_channel if call is not None else None,
-        )
-
-    def _hub_meaning(self, text: str) -> Target:
-        return meaning(text, self._hub.agents, self._hub.world)
-
-    def refer(
-        self, asked: TransferAsked, request: TransferRequest, facts: CallFacts, now: float
-    ) -> tuple[Session, Outcome]:
-        """Decide and begin. Raises `Refused`; then `refuse` is to follow."""
-        hub, call = self._hub, self.call_of(asked.channel)
-        answered = asked.target is not None
-        if asked.attended:
-            self._check_second(asked, request.agent)
-        taken = not answered and hub.slot_taken(request.target.value)
-        known = hub.facts_of(request.agent, call, slot_taken=taken)
-        if self._part(asked) is not None:  # also as the target, or the caller, of another's
-            known = replace(known, call_found=True, call_in_transfer=True)
-        allow = policy.decide(request, known, hub.agents, hub.world)
-        if call is None:
-            raise policy.refused("no_active_call")
-        session = hub.new_session(request, request.target, allow, call, facts)
-        session = replace(session, second_line=asked.second or "")
-        if asked.target is not None:
-            leg = Party(asked.target, number=allow.number or "", presence=Presence.PRESENT)
-            session = replace(session, leg=leg, leg_other="", attended=True)
-        return hub.begin(session, now)
-
-    def refuse(
-        self, asked: TransferAsked, request: TransferRequest, reason: str, now: float
-    ) -> Outcome:
-        """Tell the phone, in a way that does not lose the caller if it hangs up on it."""
-        hub, call = self._hub, self.call_of(asked.channel)
-        part = self._part(asked)
-        if part is not None:
-            running, channel = part
-            # The one answer that a phone gets is for all it has asked.
-            mine = channel == running.transferor.channel and running.origin is Origin.BUTTON
-            if mine and running.state in _ANSWER_DUE:
-                return Outcome()
-            return _outcome(running, TellPhone(channel, done=False))
-        group = hub.group_of_call(request.agent, call)
-        if call is None or group is None:
-            return Outcome()  # nothing of a call is in our reach
-        session = hub.new_session(request, request.target, Allow(group), call, CallFacts())
-        session = replace(session, state=State.STARTING, refused=True, reason=reason)
-        return hub.begin(session, now)[1]
-
-    def _check_second(self, asked: TransferAsked, agent: str) -> None:
-        """The call that the phone speaks of has to be there, its own, and in no transfer.
-
-        Asterisk looks for it by its id and tags alone, and finds anybody's.
-        """
-        owner = self.agent_of(asked.second) if asked.second is not None else None
-        if owner is None or owner.id != agent:
-            message = "The phone speaks of a call to the target, but has no such call."
-            raise policy.refused("unknown_target", message)
-        role_of = self._hub.register.role_of
-        if any(role_of(channel) for channel in (asked.second, asked.target) if channel):
-            raise policy.refused("already_transferring")
-
-    def _part(self, asked: TransferAsked) -> tuple[Session, str] | None:
-        """The running transfer that the phone's call is part of, whatever its part.
-
-        And the channel there by which the phone can be told something.
-        """
-        call = self.call_of(asked.channel)
-        mine = [asked.channel] if call is None else [call.agent_channel, call.caller_channel]
-        for channel in mine:
-            found = self._hub.register.role_of(channel)
-            if found is None:
-                continue
-            session, role = found
-            # A target sits behind the other half of the leg, where Asterisk would not take it.
-            return session, session.leg.channel if role == "leg_other" else mine[0]
-        return None
-
-    def _running(self, channel: str) -> Session | None:
-        found = self._hub.register.role_of(channel)
-        return found[0] if found is not None and found[1] == "transferor" else None
 
     # --- the feature code --------------------------------------------------------------------
 
@@ -248,13 +95,13 @@ class Desk:
         self._keep(session, pad)
         if pad.typed and not results and session.state in _PASSES_ON:
             # Half a code, or a key for the other party: a pause will tell.
-            return _outcome(session, SetTimer(CODE_SECONDS)), None
+            return outcome_of(session, SetTimer(CODE_SECONDS)), None
         outcome, choosing = Outcome(), None
         for what, text in results:
             match what:
                 case Pressed.DIGIT:
                     stop = actions.hush(session) if len(text) == 1 else ()
-                    found = _outcome(session, *stop, SetTimer(NEXT_KEY_SECONDS))
+                    found = outcome_of(session, *stop, SetTimer(NEXT_KEY_SECONDS))
                 case Pressed.SUBMIT:
                     found, choosing = Outcome(), self._choosing(session, text)
                 case Pressed.BACK:
@@ -305,7 +152,7 @@ class Desk:
     def _enough(self, session: Session, media: tuple[str, ...]) -> Outcome:
         """No more asking for a fourth party; agent 1 talks on."""
         self._pads.pop(session.id, None)
-        return _outcome(session, *actions.say(session, media), ClearTimer())
+        return outcome_of(session, *actions.say(session, media), ClearTimer())
 
     def choose(self, choosing: Choosing, now: float) -> tuple[Session, Outcome]:
         """Decide about what was keyed in, and go on. Raises `Refused`; then `wrong` follows."""
@@ -344,7 +191,7 @@ class Desk:
         if choosing.fourth and tries >= MAX_TRIES:
             return self._enough(session, prompts.wrong(reason, choosing.typed, again=False))
         self._keep(session, Keypad(asking=True, tries=tries))
-        told = _outcome(
+        told = outcome_of(
             session,
             *actions.say(session, prompts.wrong(reason, choosing.typed)),
             SetTimer(FIRST_KEY_SECONDS),
@@ -392,7 +239,7 @@ class Desk:
     def _back(self, session: Session, now: float) -> Outcome:
         if session.state is State.COLLECTING:
             return self._hub.command(session.id, Kind.CANCEL, now)
-        return _outcome(session, *actions.hush(session), ClearTimer())
+        return outcome_of(session, *actions.hush(session), ClearTimer())
 
     def _command(self, session: Session, name: str, now: float) -> Outcome:
         try:
@@ -407,11 +254,11 @@ class Desk:
         beep = actions.say(session, prompts.NOT_NOW)
         match session.state:
             case State.WAITING:
-                return _outcome(session, *beep, StartMusic(session.transferor.channel))
+                return outcome_of(session, *beep, StartMusic(session.transferor.channel))
             case State.RINGING:
-                return _outcome(session, *beep, StartRingback(session.transferor.channel))
+                return outcome_of(session, *beep, StartRingback(session.transferor.channel))
             case State.CONSULTING | State.SWAPPED | State.CONFERENCE | State.SHARED:
-                return _outcome(session, *beep)
+                return outcome_of(session, *beep)
             case _:
                 return Outcome()  # on the way from here to there, for a moment
 
@@ -420,7 +267,7 @@ class Desk:
         if session.state not in _MAY_ADD or session.fourth is not None:
             raise WrongState("Nobody can be called in now.")
         self._keep(session, Keypad(asking=True))
-        return _outcome(session, *actions.ask(session), SetTimer(FIRST_KEY_SECONDS))
+        return outcome_of(session, *actions.ask(session), SetTimer(FIRST_KEY_SECONDS))
 
     def _pass_on(self, session: Session, keys: str) -> Outcome:
         """To whom agent 1 talks with, who may be a machine that asks for keys."""
@@ -430,12 +277,8 @@ class Desk:
                 if session.fourth is not None:
                     others.append(session.fourth.party)
                 there = [x.channel for x in others if x.presence is Presence.PRESENT]
-                return _outcome(session, *(SendKeys(channel, keys) for channel in there))
+                return outcome_of(session, *(SendKeys(channel, keys) for channel in there))
             case State.SWAPPED | State.DECLINED:
-                return _outcome(session, SendKeys(session.caller.channel, keys))
+                return outcome_of(session, SendKeys(session.caller.channel, keys))
             case _:
                 return Outcome()
-
-
-def _outcome(session: Session, *effects: Effect) -> Outcome:
-    return Outcome(effects=[(session.id, effect) for effect in effects])
