@@ -1,0 +1,285 @@
+"""Every order of events, explored: a small world that does what the session asks of it.
+
+The world is Asterisk and the people: it moves channels as the effects say, answers Redirect and
+Bridge with success or failure, lets targets ring, answer or not, and lets anybody hang up at any
+moment. All its states are visited, each with every event that may come next, and in each the
+promises are checked: whoever waits hears somebody or something, nobody is waited for without a
+timer, and in the end nobody is left with us.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import transfer
+from asterisk_avp.core.events import Kind as K
+from asterisk_avp.core.events import SessionEvent
+from asterisk_avp.core.memory import encode
+from asterisk_avp.core.model import Mode, Origin
+from asterisk_avp.core.session import Choice, Session
+from asterisk_avp.core.session import State as S
+from asterisk_avp.core.transfer import legal
+from tests.core.sessions import BOB, GONE, IN, OUT, fourth_party, session
+
+CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
+HOLD, CONSULT = "avp-t1-hold", "avp-t1-consult"
+
+# Where a channel is, other than in one of our bridges.
+TALKS, MOVING, WITH_US, QUEUE, PLAIN, RINGS, OVER, NEVER = (
+    "talks",
+    "moving",
+    "with us",
+    "queue",
+    "plain",
+    "rings",
+    "over",
+    "never",
+)
+OURS = {WITH_US, HOLD, CONSULT}
+GONE_EVENT = {
+    "caller": K.CALLER_GONE,
+    "agent": K.AGENT_GONE,
+    "leg": K.LEG_GONE,
+    "fourth": K.FOURTH_GONE,
+}
+ENTERED_EVENT = {
+    "caller": K.CALLER_ENTERED,
+    "agent": K.AGENT_ENTERED,
+    "leg": K.LEG_ANSWERED,
+    "fourth": K.FOURTH_ANSWERED,
+}
+QUICK = {S.STARTING, S.COMPLETING, S.RETURNING, S.DETACHING, S.QUEUEING, S.RECALLING, S.PARTING}
+UNTIMED = {S.CONSULTING, S.SWAPPED, S.CONFERENCE, S.SHARED}
+
+
+@dataclass(frozen=True)
+class Place:
+    """The world at one moment."""
+
+    session: Session
+    at: tuple[tuple[str, str], ...]
+    sound: frozenset[str] = frozenset()
+    """Who hears music, ringing or a prompt."""
+    dying: frozenset[str] = frozenset()
+    """Hung up by us; they have not gone yet."""
+    timer: bool = False
+    redirect: fx.Redirect | None = None
+    bridge: fx.BridgePair | None = None
+    way: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes it the same place, however it was reached. Reasons lead nowhere else."""
+        told = encode(replace(self.session, reason=""))
+        rest = (self.at, self.sound, self.dying, self.timer, self.redirect, self.bridge)
+        return (told, *rest)
+
+    def where(self, channel: str) -> str:
+        return dict(self.at).get(channel, NEVER)
+
+    def moved(self, channel: str, place: str) -> Place:
+        at = tuple(sorted({**dict(self.at), channel: place}.items()))
+        return replace(self, at=at, sound=self.sound - {channel})
+
+
+def role(place: Place, channel: str) -> str:
+    """What a channel is to the session now; empty where it is nothing (any more)."""
+    now = place.session
+    if now.state.final:
+        return ""
+    roles = {now.caller.channel: "caller", now.transferor.channel: "agent", now.leg.channel: "leg"}
+    if now.fourth is not None:
+        roles[now.fourth.party.channel] = "fourth"
+    return roles.get(channel, "")
+
+
+def entered(place: Place, channel: str) -> Place:
+    """A channel has entered our application; the hub sends away who is nobody's."""
+    found = role(place, channel)
+    if not found:
+        return place.moved(channel, QUEUE if channel == CALLER else OVER)
+    return told(place.moved(channel, WITH_US), SessionEvent(ENTERED_EVENT[found]))
+
+
+def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
+    """What Asterisk makes of them."""
+    for effect in effects:
+        match effect:
+            case fx.AddToBridge(bridge, channel) if place.where(channel) in OURS:
+                kept = channel in place.sound
+                place = place.moved(channel, bridge)
+                place = replace(place, sound=place.sound | {channel}) if kept else place
+            case fx.StartMusic(channel) | fx.StartRingback(channel) | fx.Play(channel):
+                if place.where(channel) in OURS:
+                    place = replace(place, sound=place.sound | {channel})
+            case fx.StopMusic(channel) | fx.StopRingback(channel):
+                place = replace(place, sound=place.sound - {channel})
+            case fx.DialLeg(channel, allow=allow):
+                assert allow.endpoint, "nothing is dialled that policy has not allowed"
+                place = place.moved(channel, RINGS)
+            case fx.HangUp(channel):
+                assert channel != CALLER, f"the caller is never hung up: {place.way}"
+                if place.where(channel) not in (OVER, NEVER):
+                    place = replace(place, dying=place.dying | {channel})
+            case fx.LeaveStasis(channel) if place.where(channel) in OURS:
+                # The dialplan takes callers on, and hangs agents up.
+                place = place.moved(channel, QUEUE if channel == CALLER else OVER)
+            case fx.Redirect():
+                place = replace(place, redirect=effect)
+            case fx.BridgePair():
+                place = replace(place, bridge=effect)
+            case fx.SetTimer():
+                place = replace(place, timer=True)
+            case fx.ClearTimer():
+                place = replace(place, timer=False)
+    return place
+
+
+def told(place: Place, event: SessionEvent) -> Place:
+    """The session is told, and what it asks for is done."""
+    way = (*place.way, event.kind.value)
+    after, effects = transfer.step(place.session, event)
+    return perform(replace(place, session=after, way=way), effects)
+
+
+def redirected(place: Place, redirect: fx.Redirect) -> Iterator[Place]:
+    """It worked, or the channel was not to be had."""
+    done = replace(place, redirect=None)
+    alive = place.where(CALLER) != OVER
+    if alive:
+        moved = done
+        for channel, destination in (
+            (redirect.channel, redirect.destination),
+            (redirect.extra_channel, redirect.extra_destination),
+        ):
+            if channel is None or destination is None or done.where(channel) == OVER:
+                continue
+            if destination.context != "avp-stasis":
+                moved = moved.moved(channel, QUEUE)
+            else:
+                moved = moved.moved(channel, OVER if destination.extension == "park" else MOVING)
+        yield told(moved, SessionEvent(K.REDIRECTED))
+    if not alive or place.where(redirect.channel) == TALKS:
+        yield told(done, SessionEvent(K.REDIRECT_FAILED))
+
+
+def bridged(place: Place, pair: fx.BridgePair) -> Iterator[Place]:
+    done = replace(place, bridge=None)
+    there = {*OURS, TALKS} if place.session.attended else OURS
+    if all(place.where(channel) in there for channel in (pair.first, pair.second)):
+        yield told(done.moved(pair.first, PLAIN).moved(pair.second, PLAIN), SessionEvent(K.BRIDGED))
+    else:
+        yield told(done, SessionEvent(K.BRIDGE_FAILED))
+
+
+def hung_up(place: Place, channel: str) -> Place:
+    gone = replace(place.moved(channel, OVER), dying=place.dying - {channel})
+    found = role(place, channel)
+    return told(gone, SessionEvent(GONE_EVENT[found], "no_answer")) if found else gone
+
+
+def following(place: Place) -> Iterator[Place]:
+    """Every way it may go on from here."""
+    state = place.session.state
+    for channel, where in place.at:
+        if where not in (OVER, NEVER):
+            yield hung_up(place, channel)
+        if where == MOVING:
+            yield entered(place, channel)
+        if where == RINGS and channel not in place.dying:
+            yield entered(place, channel)
+            if role(place, channel) == "leg":
+                yield told(place, SessionEvent(K.LEG_RINGING))
+                yield told(place, SessionEvent(K.LEG_UNANSWERED, "no_answer"))
+                yield told(place, SessionEvent(K.LEG_LEFT_QUEUE, "max_hold"))
+    if place.redirect is not None:
+        yield from redirected(place, place.redirect)
+    if place.bridge is not None:
+        yield from bridged(place, place.bridge)
+    if place.timer and state not in QUICK:
+        yield told(replace(place, timer=False), SessionEvent(K.TIMED_OUT))
+    if place.where(CALLER) == QUEUE and state in (S.QUEUEING, S.QUEUED, S.OFFERED):
+        for kind in (K.OFFERED, K.UNANSWERED):
+            yield told(place, SessionEvent(kind))
+        yield told(place.moved(CALLER, PLAIN), SessionEvent(K.DELIVERED, agent="1002"))
+        yield told(place, SessionEvent(K.LEFT_QUEUE, "max_hold"))
+    for kind in (K.COMPLETE, K.CANCEL, K.SWAP, K.CONFERENCE, K.DROP_TARGET, K.DROP_FOURTH):
+        if legal(place.session, kind):
+            yield told(place, SessionEvent(kind))
+    if legal(place.session, K.ADD_PARTY) and place.session.fourths_called == 0:
+        yield told(place, SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT)))
+    if state is S.COLLECTING:
+        allow = session().allow
+        for mode in Mode:
+            choice = Choice(mode, BOB, allow)
+            yield told(place, SessionEvent(K.CHOSEN, choice=choice))
+        yield told(place, SessionEvent(K.WRONG_CHOICE, "unknown_target"))
+
+
+def check(place: Place) -> None:
+    """The promises, at one moment."""
+    now, state = place, place.session.state
+    told_so = (place.way, state, place.at, place.sound)
+    settled = not (now.dying or now.redirect or now.bridge)
+    if not state.final:
+        assert state in UNTIMED or now.timer, told_so
+    if state.final and settled:
+        left = [channel for channel, where in now.at if where in OURS or where == RINGS]
+        assert left == [], told_so
+        assert not now.timer, told_so
+    if settled and not state.final and state not in QUICK:
+        for channel, where in now.at:
+            if where not in (HOLD, CONSULT) or channel in now.sound:
+                continue
+            company = [c for c, w in now.at if w == where and c not in (channel, *now.sound)]
+            assert company, f"{channel} waits in silence: {told_so}"
+
+
+BEGUN: dict[str, dict[str, object]] = {
+    "supervised": {},
+    "supervised to a number": {"may_detach": False},
+    "unsupervised": {"mode": Mode.UNSUPERVISED, "state": S.QUEUEING},
+    "unsupervised by the phone": {
+        "mode": Mode.UNSUPERVISED,
+        "state": S.QUEUEING,
+        "origin": Origin.BUTTON,
+    },
+    "attended by the phone": {"attended": True, "origin": Origin.BUTTON, "leg": IN},
+    "refused to the phone": {
+        "refused": True,
+        "origin": Origin.BUTTON,
+        "may_detach": False,
+        "reason": "unsupervised_external",
+    },
+    "keyed in": {"target": None, "origin": Origin.CODE, "may_detach": False},
+}
+
+
+@pytest.mark.parametrize("how", BEGUN)
+def test_every_order_of_events(how: str, record_property: pytest.RecordProperty) -> None:
+    """Prints how many states of the world there are, and the ways between them."""
+    begun = session(**{"state": S.STARTING, **BEGUN[how]})  # type: ignore[arg-type]  # a table
+    started, effects = transfer.begin(begun)
+    at = {CALLER: TALKS, AGENT: TALKS}
+    if begun.attended:
+        at[LEG] = TALKS  # on agent 1's other line, which AMI Bridge can take it from
+    first = perform(Place(started, tuple(sorted(at.items()))), effects)
+    known, waiting, ways = {first.key: first}, deque([first]), 0
+    while waiting:
+        place = waiting.popleft()
+        check(place)
+        for after in following(place):
+            ways += 1
+            if known.setdefault(after.key, after) is after:
+                waiting.append(after)
+    states = {place.session.state for place in known.values()}
+    record_property("places", len(known))
+    record_property("ways", ways)
+    print(f"{how}: {len(known)} places, {ways} ways, {len(states)} states of the table")
+    assert GONE in {place.session.caller.presence for place in known.values()}
+    assert {S.COMPLETED, S.FAILED} & states
