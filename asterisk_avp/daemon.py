@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -532,13 +534,25 @@ def _call_facts(variables: Mapping[str, str]) -> CallFacts:
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; SIGHUP reads the settings again."""
+    """Run until SIGTERM or SIGINT; SIGHUP reads the settings again.
+
+    A second SIGTERM or SIGINT does not wait for the transfers that are under way: the next daemon
+    goes on with them.
+    """
     logging_setup.configure(settings.log.level, settings.log.format, numbers=settings.log.numbers)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        if stop.is_set():
+            log.warning("left_at_once")
+            sys.stdout.flush()
+            os._exit(1)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, leave)
     daemon = Daemon(settings, Notifier())
     reloads: set[asyncio.Task[None]] = set()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 from bed import Bed, backend_named
+from bed.procs import ProcessId, exited
 
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene
@@ -23,6 +25,7 @@ async def killed() -> AsyncIterator[Bed]:
     patient = world()
     # A daemon takes seconds to start here; nothing is to have timed out meanwhile.
     patient.settings["AVP_SESSION__RING_SECONDS"] = "30"
+    patient.settings["AVP_SESSION__DRAIN_SECONDS"] = "60"
     async with Bed(replace(patient, max_hold_seconds=60), backend=backend_named(None)) as bed:
         await bed.start_daemon()
         yield bed
@@ -169,6 +172,54 @@ async def test_while_the_agent_keys_in(scene: Scene) -> None:
     await scene.phone("1002").answer()
     await scene.hear_one_another("1001", "1002")
     await scene.on_music("caller1")
+
+
+# --- the daemon is asked to leave ------------------------------------------------------------
+
+
+async def asked_to_leave(scene: Scene) -> ProcessId:
+    """SIGTERM; until it has left, the daemon takes no new transfers."""
+    daemon = scene.bed.daemon
+    assert daemon is not None
+    daemon.signal(signal.SIGTERM)
+
+    async def look() -> bool | None:
+        return (await scene.api("GET", "/readyz")).status == 503 or None
+
+    assert await scene.ami.until(look, 3.0)
+    return daemon
+
+
+async def has_left(scene: Scene, daemon: ProcessId) -> None:
+    async def look() -> bool | None:
+        return exited(daemon) is not None or None
+
+    assert await scene.ami.until(look, 5.0)
+    scene.bed.daemon = None
+
+
+async def test_it_waits_for_the_end_of_a_transfer(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    daemon = await asked_to_leave(scene)
+    answer = await scene.ask("1001", "supervised", "agent", "1002")
+    assert answer.status == 503
+    await scene.complete(transfer)
+    await scene.talking("caller1", "1002")
+    await has_left(scene, daemon)
+    await revive(scene)
+    await scene.talking("caller1", "1002")
+
+
+async def test_asked_twice_it_leaves_at_once(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    daemon = await asked_to_leave(scene)
+    daemon.signal(signal.SIGTERM)
+    await has_left(scene, daemon)
+    await scene.hear_one_another("1001", "1002")
+    await revive(scene)
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await scene.cancel(transfer)
+    await scene.ends(transfer, "cancelled", "cancelled")
 
 
 # --- somebody hangs up meanwhile -------------------------------------------------------------
