@@ -75,7 +75,7 @@ async def test_a_session_that_ends_leaves_nothing_on_the_page(
     office.auth.log_out_everywhere("1001")
     await expect(desk.page.get_by_role("status").first).to_contain_text("session is over")
     assert "Joan" not in await desk.page.content()
-    assert await desk.page.get_by_label("Extension").input_value() == "1001"
+    await expect(desk.page.get_by_label("Extension")).to_have_value("1001")
 
 
 # --- the call ------------------------------------------------------------------------------------
