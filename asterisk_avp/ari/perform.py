@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
@@ -35,6 +36,10 @@ _NO_TIMEOUT = -1
 _BRIDGE_TYPE = "mixing,dtmf_events"
 """Never native RTP (res_stasis.c, ``bridge_create``): the phones' key presses would pass
 Asterisk by, heard by the other side and not reported to us."""
+
+_TOLD_SECONDS = 0.1
+"""For the NOTIFY to be sent, which Asterisk does after its answer to us: a BYE that overtook it
+would leave the phone without word of its transfer."""
 
 _STOP_TRIES = 5
 _STOP_SECONDS = 0.1
@@ -89,6 +94,7 @@ class AriPerformer:
             case TellPhone(channel, done):
                 state = "channel_answered" if done else "channel_declined"
                 await self._try(effect, channels.transfer_progress(channel, state))
+                await asyncio.sleep(_TOLD_SECONDS)
             case LeaveStasis(channel):
                 await self._try(effect, channels.continue_in_dialplan(channel))
             case _:
