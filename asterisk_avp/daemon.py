@@ -282,8 +282,9 @@ class Daemon:
             self._buffer = []
             try:
                 facts = await self._ami_performer.snapshot(time.time)
-                in_stasis = await self._ari_performer.channels_in_stasis()
                 found = await self._remembered()
+                # The last to be read, since what enters meanwhile is told at once.
+                in_stasis = await self._ari_performer.channels_in_stasis()
             except AvpError as error:
                 log.warning("resync_failed", error=str(error))
                 await asyncio.sleep(_RESYNC_RETRY_SECONDS)

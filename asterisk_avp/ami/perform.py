@@ -120,16 +120,7 @@ class AmiPerformer:
 
     async def write(self, channel: str, variables: Mapping[str, str]) -> None:
         """Set variables of a channel. Raises `AvpError`, where one could not be set."""
-        name = self._name_of(channel)
-        answers = await asyncio.gather(  # sent in one go, answered in order
-            *(
-                self._client.action(
-                    "Setvar", {"Channel": name, "Variable": variable, "Value": value}
-                )
-                for variable, value in variables.items()
-            ),
-            return_exceptions=True,
-        )
+        answers = await self._setvar(self._name_of(channel), variables)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
@@ -152,18 +143,23 @@ class AmiPerformer:
                     facts.append(fact)
         return facts
 
-    async def _set_variables(self, effect: SetVariables) -> None:
-        # Sent in one go: AMI answers the actions of one connection in order.
-        name = self._name_of(effect.channel)
-        answers = await asyncio.gather(
+    async def _setvar(
+        self, name: str, variables: Mapping[str, str]
+    ) -> list[Mapping[str, str] | BaseException]:
+        """Sent in one go: AMI answers the actions of one connection in order."""
+        return await asyncio.gather(
             *(
                 self._client.action(
                     "Setvar", {"Channel": name, "Variable": variable, "Value": value}
                 )
-                for variable, value in effect.variables.items()
+                for variable, value in variables.items()
             ),
             return_exceptions=True,
         )
+
+    async def _set_variables(self, effect: SetVariables) -> None:
+        name = self._name_of(effect.channel)
+        answers = await self._setvar(name, effect.variables)
         for answer in answers:
             if isinstance(answer, BaseException):
                 log.debug("setvar_failed", channel=name, error=str(answer))

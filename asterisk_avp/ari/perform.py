@@ -27,7 +27,7 @@ from asterisk_avp.core.effects import (
 )
 from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
 from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.session import is_leg
+from asterisk_avp.core.session import is_bridge, is_leg
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +44,6 @@ would leave the phone without word of its transfer."""
 _STOP_TRIES = 5
 _STOP_SECONDS = 0.1
 """How often, and how long apart, Asterisk is asked to stop music."""
-
-_OURS = "avp-"
-"""What the ids of our bridges begin with."""
 
 Report = Callable[[SessionEvent], None]
 
@@ -120,7 +117,7 @@ class AriPerformer:
         """
         try:
             for bridge in await self._client.bridges.list():
-                if not _ours(bridge["id"]) or any(map(wanted, bridge["channels"])):
+                if not is_bridge(bridge["id"]) or any(map(wanted, bridge["channels"])):
                     continue
                 for channel in bridge["channels"]:
                     log.warning("orphan_sent_back", channel=channel, bridge=bridge["id"])
@@ -176,7 +173,3 @@ class AriPerformer:
             log.debug("ari_gone", effect=repr(effect), error=str(error))
         except (AriError, AsteriskUnavailable) as error:
             log.warning("ari_failed", effect=repr(effect), error=str(error))
-
-
-def _ours(bridge_id: str) -> bool:
-    return bridge_id.startswith(_OURS) and bridge_id.endswith(("-hold", "-consult"))

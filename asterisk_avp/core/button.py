@@ -65,11 +65,7 @@ class Button:
         name = calls.channels[half].name
         if not name.endswith(";1"):
             return False
-        bridge = calls.channels[phone].bridge
-        return any(
-            other.name == name[:-1] + "2" and other.bridge == bridge is not None
-            for other in calls.channels.values()
-        )
+        return any(other.name == name[:-1] + "2" for other in calls.around(phone))
 
     def _name(self, channel: str) -> str:
         return self._hub.calls.name_of(channel)

@@ -189,11 +189,6 @@ def repeats(session: Session) -> bool:
     return session.state in _REPEATED
 
 
-def is_ours(bridge: str) -> bool:
-    """Whether a bridge id is that of a bridge of ours, of whichever transfer."""
-    return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult"))
-
-
 def _seats(session: Session) -> dict[str, str]:
     """Who belongs into which of our bridges."""
     hold, consult = session.hold_bridge, session.consult_bridge

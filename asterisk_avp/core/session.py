@@ -284,3 +284,8 @@ def other_half(leg: str) -> str:
 def is_leg(channel: str) -> bool:
     """Whether a channel id is that of a leg of ours, of whichever transfer."""
     return channel.startswith("avp-") and channel.endswith("-leg")
+
+
+def is_bridge(bridge: str) -> bool:
+    """Whether a bridge id is that of a bridge of ours, of whichever transfer."""
+    return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult"))

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from asterisk_avp.core import recovery, transfer
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Session
+from asterisk_avp.core.session import Session, is_bridge
 
 
 def take_over(
@@ -62,15 +62,13 @@ def _whereabouts(hub: Hub, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:
     def with_us(channel: str) -> bool:
         # One that was bridged away still says that Stasis is its application.
         bridge = bridge_of(channel)
-        return channel in in_stasis and (bridge is None or recovery.is_ours(bridge))
+        return channel in in_stasis and (bridge is None or is_bridge(bridge))
 
     def agent_with(channel: str) -> str:
-        bridge = bridge_of(channel)
-        for other in channels.values():
-            if bridge is not None and other.bridge == bridge and other.id != channel:
-                agent = hub.agents.of_channel(other.name)
-                if agent is not None:
-                    return agent.id
+        for other in hub.calls.around(channel):
+            agent = hub.agents.of_channel(other.name) if other.id != channel else None
+            if agent is not None:
+                return agent.id
         return ""
 
     return recovery.Whereabouts(channels.__contains__, with_us, bridge_of, agent_with)
