@@ -121,6 +121,11 @@ def _agent_connect(event: Event, now: float) -> ev.Fact | None:
     return ev.AgentConnected(event["Queue"], event["Uniqueid"], event["Interface"])
 
 
+def _agent_complete(event: Event, now: float) -> ev.Fact | None:
+    # No channel: app_queue leaves them out where they are gone already.
+    return ev.AgentCompleted(event["Queue"], event["Interface"], now)
+
+
 def _dial(event: Event, now: float) -> ev.Fact | None:
     # Without a dialling channel it is an originate, known by the channel it makes.
     channel = event.get("Uniqueid") or event.get("DestUniqueid")
@@ -162,6 +167,7 @@ _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
     "AgentCalled": _agent_called,
     "AgentRingNoAnswer": _agent_no_answer,
     "AgentConnect": _agent_connect,
+    "AgentComplete": _agent_complete,
     "DialState": _dial,
     "DialEnd": _dial,
     "UserEvent": _user_event,

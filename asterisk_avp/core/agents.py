@@ -7,7 +7,9 @@ After-call work. app_queue refuses a member until ``lastcall + wrapuptime`` in w
 its own clock, where the wrap-up is that of the queue of the *last* call (app_queue.c,
 ``can_ring_entry``), so that is when ACW ends here too. Which queue that was AgentConnect tells,
 and ``InCall`` while the call lasts; the end of the call is told for every queue of the agent, in
-no useful order. A queue with a longer wrap-up of its own waits that long as well before it offers
+no useful order. Sometimes it is not told at all: app_queue sets ``lastcall`` and announces nothing
+(``update_queue``), and where the phone's device state came in between, the announcement it led to
+has the old one. AgentComplete then says that the call has ended, within a second of when. A queue with a longer wrap-up of its own waits that long as well before it offers
 a call (``is_member_available``); the agent counts as available meanwhile, as the others may ring.
 It follows that our clock and Asterisk's must agree.
 """
@@ -19,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from asterisk_avp.core.calls import resource_of, resource_of_interface
 from asterisk_avp.core.effects import AddMember, Effect, PauseMember, RemoveMember
-from asterisk_avp.core.events import MemberSeen
+from asterisk_avp.core.events import AgentCompleted, MemberSeen
 from asterisk_avp.core.model import (
     AgentState,
     World,
@@ -32,6 +34,9 @@ from asterisk_avp.core.model import (
 _IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
 _RINGING = 6
 _NOT_THERE = frozenset({4, 5})  # invalid, unavailable
+
+# A ``lastcall`` no later than this after AgentComplete is that of the same call.
+_GUESS_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class Agent:
     """The queue that delivered the call that ended at ``last_call``; empty: not known."""
     call_queue: str = ""
     """The queue that delivered the call that goes on."""
+    last_call_guessed: bool = False
+    """``last_call`` is when we heard that the call had ended; Asterisk may know better."""
     state: AgentState = AgentState.OFFLINE
     since: float = 0.0
     shown_pause: tuple[bool, str] = (False, "")
@@ -185,6 +192,20 @@ class Agents:
             agent.call_queue = queue
         return agent
 
+    def completed(self, fact: AgentCompleted) -> Agent | None:
+        """The agent's call has ended, whether or not ``lastcall`` is announced; the agent, if so."""
+        agent = self._agent(fact.interface, agent_of_personal_queue(fact.queue))
+        if agent is None or agent.call_queue != fact.queue:
+            return None  # told already
+        ended = float(int(fact.now))
+        if ended <= agent.last_call:
+            return None
+        agent.last_call, agent.last_call_guessed = ended, True
+        agent.last_queue, agent.call_queue = agent.call_queue, ""
+        counts = agent.membership(agent.last_queue)
+        agent.acw_until = ended + (self._wrapup_seconds(agent, counts) if counts else 0)
+        return agent
+
     def clear(self) -> None:
         """Forget what Asterisk said, before a resync; the configuration stays."""
         for agent in self.by_id.values():
@@ -312,8 +333,10 @@ class Agents:
         if not seen.last_call or seen.last_call < agent.last_call:
             return
         if seen.last_call > agent.last_call:
-            agent.last_call = seen.last_call
-            agent.last_queue, agent.call_queue = agent.call_queue, ""
+            same = agent.last_call_guessed and seen.last_call <= agent.last_call + _GUESS_SECONDS
+            if not same:
+                agent.last_queue, agent.call_queue = agent.call_queue, ""
+            agent.last_call, agent.last_call_guessed = seen.last_call, False
             agent.acw_until = 0.0
         counts = agent.membership(agent.last_queue) or seen  # not known: the longest
         acw_until = seen.last_call + self._wrapup_seconds(agent, counts)

@@ -211,6 +211,16 @@ class AgentConnected(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentCompleted(Fact):
+    """app_queue closed its books on a member's call (AgentComplete)."""
+
+    queue: str
+    interface: str
+    now: float
+    """Unix seconds by our clock when this was received."""
+
+
+@dataclass(frozen=True, slots=True)
 class DialProgress(Fact):
     """Dial() on ``channel`` got on (DialState) or ended (DialEnd), with its DIALSTATUS.
 

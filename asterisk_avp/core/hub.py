@@ -192,6 +192,8 @@ class Hub:
             case ev.MemberRemoved():
                 agent = self.agents.member_removed(fact.queue, fact.interface)
                 self._member_changed(agent, now, outcome)
+            case ev.AgentCompleted():
+                self._member_changed(self.agents.completed(fact), now, outcome)
             case ev.ClockTick():
                 for agent in self.agents.by_id.values():
                     if agent.state is AgentState.ACW:

@@ -91,6 +91,10 @@ CHANNEL = {"Uniqueid": "u1", "Channel": "PJSIP/1001-00000001"}
             ev.AgentConnected("q", "u1", "PJSIP/1"),
         ),
         (
+            {"Event": "AgentComplete", "Queue": "q", "Interface": "PJSIP/1"},
+            ev.AgentCompleted("q", "PJSIP/1", NOW),
+        ),
+        (
             {
                 "Event": "AgentRingNoAnswer",
                 **CHANNEL,

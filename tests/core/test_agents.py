@@ -103,6 +103,33 @@ def test_acw_after_a_call_that_was_known_by_its_status_only() -> None:
     assert made.agents.by_id["1002"].acw_until == NOW + 16
 
 
+def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
+    """The device state overtook ``update_queue``: its announcement has the former LastCall."""
+    made = hub()
+    made.fact(member("1002", "q-support", last_call=NOW - 100), NOW - 50)
+    made.fact(ev.AgentConnected("q-support", "u-caller1", "PJSIP/1002"), NOW - 5)
+    made.fact(member("1002", "q-support", status=2, in_call=True), NOW - 5)
+    made.fact(member("1002", "q-support", last_call=NOW - 100), NOW)
+    outcome = made.fact(ev.AgentCompleted("q-support", "PJSIP/1002", NOW + 0.4), NOW + 0.4)
+    bob = made.agents.by_id["1002"]
+    assert outcome.agents == {"1002"}
+    assert (bob.state, bob.acw_until) == (AgentState.ACW, NOW + 2)
+    # Asterisk says after all when it was: that counts, and the queue stays known.
+    made.fact(member("1002", "sales", last_call=NOW + 1), NOW + 1)
+    assert (bob.last_queue, bob.acw_until) == ("q-support", NOW + 3)
+    # Another call, by no queue that we know of: the longest.
+    made.fact(member("1002", "sales", last_call=NOW + 7), NOW + 7)
+    assert bob.acw_until == NOW + 17
+
+
+def test_the_end_of_a_call_that_was_announced_is_not_another_end() -> None:
+    made = hub()
+    made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), NOW - 5)
+    made.fact(member("1002", "sales", last_call=NOW), NOW)
+    assert not made.fact(ev.AgentCompleted("sales", "PJSIP/1002", NOW + 1.1), NOW + 1.1).agents
+    assert made.agents.by_id["1002"].acw_until == NOW + 10
+
+
 def test_longest_acw() -> None:
     assert longest_acw(WORLD, ("support", "sales")) == 10
     assert longest_acw(WORLD, ()) == 0
