@@ -3,15 +3,16 @@
 States come from app_queue's members. One agent has one membership a group, so the agent's state
 is taken from all of them: logged in if in any, on a break if paused in all.
 
-After-call work. app_queue refuses a member until ``lastcall + wrapuptime`` in whole seconds of
-its own clock, where the wrap-up is that of the queue of the *last* call (app_queue.c,
-``can_ring_entry``), so that is when ACW ends here too. Which queue that was AgentConnect tells,
-and ``InCall`` while the call lasts; the end of the call is told for every queue of the agent, in
-no useful order. Sometimes it is not told at all: app_queue sets ``lastcall`` and announces nothing
+After-call work. app_queue refuses a member until ``lastcall + wrapuptime`` in whole seconds of its
+own clock, where the wrap-up is that of the queue of the *last* call (app_queue.c,
+``can_ring_entry``), so that is when ACW ends here too. Which queue that was AgentConnect tells, and
+``InCall`` while the call lasts; the end of the call is told for every queue of the agent, in no
+useful order. Sometimes it is not told at all: app_queue sets ``lastcall`` and announces nothing
 (``update_queue``), and where the phone's device state came in between, the announcement it led to
-has the old one. AgentComplete then says that the call has ended, within a second of when. A queue with a longer wrap-up of its own waits that long as well before it offers
-a call (``is_member_available``); the agent counts as available meanwhile, as the others may ring.
-It follows that our clock and Asterisk's must agree.
+has the old one. AgentComplete then says that the call has ended, within a second of when. A queue
+with a longer wrap-up of its own waits that long as well before it offers a call
+(``is_member_available``); the agent counts as available meanwhile, as the others may ring. It
+follows that our clock and Asterisk's must agree.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ class Agents:
         return agent
 
     def completed(self, fact: AgentCompleted) -> Agent | None:
-        """The agent's call has ended, whether or not ``lastcall`` is announced; the agent, if so."""
+        """The agent's call has ended, and ``lastcall`` may never be told; the agent, if so."""
         agent = self._agent(fact.interface, agent_of_personal_queue(fact.queue))
         if agent is None or agent.call_queue != fact.queue:
             return None  # told already
