@@ -35,6 +35,7 @@ from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import memory, views
+from asterisk_avp.core.actions import LIMIT
 from asterisk_avp.core.calls import Call
 from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.errors import (
@@ -59,6 +60,8 @@ from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Session
 from asterisk_avp.core.takeover import strays, take_over
+from asterisk_avp.daemon_dead_man import DeadMan
+from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
@@ -77,7 +80,6 @@ log = structlog.get_logger(__name__)
 _RESYNC_RETRY_SECONDS = 1.0
 _SETTLE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 60.0
-_DRAIN_POLL_SECONDS = 0.1
 
 
 class Daemon:
@@ -91,6 +93,7 @@ class Daemon:
             new_id=lambda: secrets.token_hex(6),
             ring_seconds=settings.session.ring_seconds,
             ring_outside_seconds=settings.session.ring_outside_seconds,
+            orphan_seconds=settings.session.orphan_seconds,
         )
         self._ami = AmiClient(
             settings.ami.host,
@@ -130,6 +133,7 @@ class Daemon:
             self._pop_feed.tell,
         )
         self._history = History()
+        self._dead_man = DeadMan(self._hub, self._workers.perform, settings.session.orphan_seconds)
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
@@ -183,6 +187,7 @@ class Daemon:
                 group.create_task(self._ari.run(self._on_ari, counted("ari", told)), name="ari"),
                 group.create_task(self._housekeeping(), name="housekeeping"),
                 group.create_task(self._notifier.run(), name="notifier"),
+                group.create_task(self._dead_man.run(), name="dead man's switch"),
             ]
             await stop.wait()
             await self._drain()
@@ -216,10 +221,7 @@ class Daemon:
         self._stopping = True
         self._notifier.stopping()
         self._publish_readiness()
-        deadline = time.monotonic() + self._settings.session.drain_seconds
-        while self._hub.register.running() and time.monotonic() < deadline:  # noqa: ASYNC110 - once
-            await asyncio.sleep(_DRAIN_POLL_SECONDS)
-        log.info("drained", transfers_left=self._hub.register.running())
+        await drain(self._hub.register, self._carry_out, self._settings.session.drain_seconds)
 
     async def _housekeeping(self) -> None:
         while True:
@@ -315,6 +317,7 @@ class Daemon:
         await self._ari_performer.reap(
             lambda channel: self._hub.register.role_of(channel) is not None
         )
+        self._dead_man.put_off()
         self._synced = True
         log.info("synchronised", channels=len(self._hub.calls.channels))
         self._publish_readiness()
@@ -477,12 +480,12 @@ class Daemon:
     async def _read_call(self, call: Call) -> CallFacts:
         """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
         variables = await self._ami_performer.variables(
-            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD")
+            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
         )
         group = group_fact(call.caller_channel, variables)
         if group is not None:
             self._feed(group)  # what is decided by is what is shown
-        return _call_facts(variables)
+        return _call_facts(variables, time.time())
 
     async def complete(self, transfer_id: str) -> TransferView:
         return self._command(transfer_id, Kind.COMPLETE)
@@ -527,10 +530,12 @@ class Daemon:
             raise AsteriskUnavailable(readiness.detail)
 
 
-def _call_facts(variables: Mapping[str, str]) -> CallFacts:
+def _call_facts(variables: Mapping[str, str], now: float) -> CallFacts:
     max_hold = variables.get("AVP_MAX_HOLD", "")
+    limit, _, _ = variables.get(LIMIT, "").partition(".")
     return CallFacts(
         max_hold_seconds=int(max_hold) if max_hold.isdecimal() and int(max_hold) > 0 else None,
+        ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
     )
 
 

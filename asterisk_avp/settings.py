@@ -122,7 +122,9 @@ class SessionSettings(_Section):
     ring_outside_seconds: Annotated[int, Field(ge=1, le=600)] = 45
     """How long an external number may ring."""
     drain_seconds: Seconds = 10.0
-    """How long a stopping daemon waits for transfers that are under way."""
+    """How long a stopping daemon waits for transfers under way before it hands callers back."""
+    orphan_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
+    """How long a caller waits for a daemon that is away before the dialplan takes them back."""
     keep_ended_seconds: Seconds = 600.0
     """How long a transfer that has ended can still be seen."""
 

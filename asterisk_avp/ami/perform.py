@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
@@ -10,11 +11,13 @@ import structlog
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.core import events as ev
+from asterisk_avp.core.actions import LIMIT
 from asterisk_avp.core.effects import (
     AddMember,
     AmiEffect,
     BridgePair,
     HangUp,
+    LimitCall,
     PauseMember,
     Redirect,
     RemoveMember,
@@ -63,6 +66,8 @@ class AmiPerformer:
                     Kind.BRIDGED,
                     Kind.BRIDGE_FAILED,
                 )
+            case LimitCall():
+                await self._set_variables(_limit(effect, time.time()))
             case HangUp():
                 await self._try("Hangup", {"Channel": self._name_of(effect.channel)})
             case AddMember() | RemoveMember() | PauseMember():
@@ -236,6 +241,11 @@ class AmiPerformer:
                 error=str(error),
                 hint="does the queue exist? write it with: asterisk-avp render queues",
             )
+
+
+def _limit(effect: LimitCall, now: float) -> SetVariables:
+    """Asterisk wants to know in how many seconds, of which 0 would mean never."""
+    return SetVariables(effect.channel, {LIMIT: str(max(1, round(effect.ends_at - now)))})
 
 
 def _pause_headers(effect: PauseMember) -> dict[str, str]:

@@ -18,6 +18,7 @@ from asterisk_avp.core.effects import (
     Effect,
     HangUp,
     LeaveStasis,
+    LimitCall,
     Play,
     Redirect,
     SetVariables,
@@ -43,6 +44,9 @@ ACCEPT = Destination("avp-accept", "s")
 
 LIVE, DONE = "live", "done"
 
+LIMIT = "TIMEOUT(absolute)"
+"""When Asterisk ends the call by itself, in seconds from now; 0: never (func_timeout.c)."""
+
 AFTER_BRIDGE = "CHANNEL(after_bridge_goto)"
 """Where a channel goes on in the dialplan after its bridge (func_channel.c)."""
 
@@ -63,8 +67,19 @@ def _mark_caller(session: Session, state: str) -> SetVariables:
             # Inherited by the channels that app_queue creates, where the dialplan decides
             # whether this member may be rung; empty where the agent may have the call again.
             "__AVP_EXCLUDE": "" if own else session.transferor_location,
+            # What the dialplan does where the caller leaves by it (avp-own-limit).
+            **({LIMIT: "0"} if state == DONE else {}),
         },
     )
+
+
+def _own_limit(session: Session) -> Effects:
+    """We let go of the caller: what the call's own dialplan had set as its limit holds again.
+
+    Most calls have none, and `_mark_caller` has taken ours away.
+    """
+    ends_at = session.variables.get("AVP_ENDS_AT", "")
+    return (LimitCall(session.caller.channel, float(ends_at)),) if ends_at else ()
 
 
 def _mark_transferor(session: Session, state: str) -> SetVariables:
@@ -316,6 +331,7 @@ def bridge_rest(session: Session) -> Effects:
     return (
         *hush(session),
         *(_mark_done(session, channel) for channel in (first, second)),
+        *(_own_limit(session) if session.caller.channel in (first, second) else ()),
         BridgePair(first, second),
     )
 
@@ -362,6 +378,7 @@ def complete(session: Session) -> Effects:
         *_no_music(session),
         _mark_caller(session, DONE),
         SetVariables(session.leg.channel, {"AVP_STATE": DONE}),
+        *_own_limit(session),
         BridgePair(session.leg.channel, session.caller.channel),
     )
 
@@ -384,6 +401,7 @@ def return_to_transferor(session: Session) -> Effects:
         *_no_music(session),
         _mark_caller(session, DONE),
         _mark_transferor(session, DONE),
+        *_own_limit(session),
         BridgePair(session.transferor.channel, session.caller.channel),
     )
 

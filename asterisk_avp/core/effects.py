@@ -168,6 +168,14 @@ class SetVariables(AmiEffect):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitCall(AmiEffect):
+    """When Asterisk ends the call by itself (TIMEOUT(absolute)), in Unix seconds."""
+
+    channel: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     context: str
     extension: str

@@ -28,6 +28,7 @@ from asterisk_avp.core.model import (
 from asterisk_avp.core.queue_watch import QueueWatch
 from asterisk_avp.core.register import Outcome, Record, Register, party_of
 from asterisk_avp.core.session import (
+    HELD_IN_STASIS,
     REPORTED,
     Party,
     Presence,
@@ -45,6 +46,8 @@ class CallFacts:
 
     max_hold_seconds: int | None = None
     """``AVP_MAX_HOLD``"""
+    ends_at: int | None = None
+    """When the call's own limit (TIMEOUT(absolute)) ends it, in Unix seconds; None: it has none."""
 
 
 class Hub:
@@ -56,6 +59,7 @@ class Hub:
         new_id: Callable[[], str],
         ring_seconds: float = 15.0,
         ring_outside_seconds: int = 45,
+        orphan_seconds: int = 60,
     ) -> None:
         self.world = world
         self.calls = Calls()
@@ -63,6 +67,7 @@ class Hub:
         self.register = Register()
         self._new_id = new_id
         self._ring_outside_seconds = ring_outside_seconds
+        self._orphan_seconds = orphan_seconds
         self._syncing = False
         self._queues = QueueWatch(self.calls, self.agents, self.register, ring_seconds)
 
@@ -267,7 +272,7 @@ class Hub:
         party = party_of(session, role)
         if party is None or party.presence is not Presence.PRESENT:
             return
-        if session.state in _HELD_IN_STASIS:
+        if session.state in HELD_IN_STASIS:
             self._gone(channel, now, outcome)
 
     def _gone(self, channel: str, now: float, outcome: Outcome) -> None:
@@ -337,7 +342,11 @@ class Hub:
             transferor_location=self.agents.location_of(request.agent),
             ring_outside_seconds=self._ring_outside_seconds,
             max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
-            variables={"AVP_HOLD_ACTION": allow.group.max_hold_action.value},
+            variables={
+                "AVP_HOLD_ACTION": allow.group.max_hold_action.value,
+                "AVP_ORPHAN_SECONDS": str(self._orphan_seconds),
+                "AVP_ENDS_AT": "" if facts.ends_at is None else str(facts.ends_at),
+            },
             notes=request.notes,
             origin=request.origin,
             state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
@@ -348,22 +357,6 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
     if agent is not None:
         outcome.agents.add(agent.id)
 
-
-_HELD_IN_STASIS = frozenset(
-    {
-        State.STARTING,
-        State.COLLECTING,
-        State.DECLINED,
-        State.WAITING,
-        State.RINGING,
-        State.CONSULTING,
-        State.SWAPPED,
-        State.CONFERENCE,
-        State.SHARED,
-        State.DETACHING,
-    }
-)
-"""In the other states our own Bridge or Redirect may be what takes a party out of Stasis."""
 
 _ENTERED = {
     "transferor": Kind.AGENT_ENTERED,

@@ -71,6 +71,22 @@ REPORTED: Mapping[State, TransferState] = {
 }
 
 
+HELD_IN_STASIS = frozenset(
+    {
+        State.STARTING,
+        State.COLLECTING,
+        State.DECLINED,
+        State.WAITING,
+        State.RINGING,
+        State.CONSULTING,
+        State.SWAPPED,
+        State.CONFERENCE,
+        State.SHARED,
+        State.DETACHING,
+    }
+)
+"""In the other states our own Bridge or Redirect may be what takes a party out of Stasis."""
+
 ACCEPT_SECONDS = 60
 """How long an external target is given to accept a call: avp-accept's absolute timeout."""
 
