@@ -19,6 +19,7 @@ from asterisk_avp.cli_calls import add_call_commands
 from asterisk_avp.cli_check import check
 from asterisk_avp.cli_client import CommandFailed
 from asterisk_avp.cli_numbers import number
+from asterisk_avp.cli_render import render_all
 from asterisk_avp.cli_settings import show_settings
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.model import AGENT_ID
@@ -38,6 +39,7 @@ render_app = typer.Typer(
     help="Write Asterisk configuration.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(render_app, name="render")
+render_app.command("all")(render_all)
 add_call_commands(app)
 app.command("number")(number)
 app.command("settings")(show_settings)

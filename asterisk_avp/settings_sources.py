@@ -89,6 +89,14 @@ def variable(path: Path_) -> str:
     return PREFIX + DELIMITER.join(parts)
 
 
+def is_setting(name: str) -> bool:
+    """Whether a variable of that name is for the daemon: a setting, or AVP_CONFIG."""
+    if name == CONFIG_VARIABLE:
+        return True
+    ours = name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS_PREFIX)
+    return ours and name not in NOT_SETTINGS
+
+
 def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
     """Read all sources. ``directory`` holds `.env` and is where a relative AVP_CONFIG starts."""
     problems: list[str] = []
@@ -156,12 +164,7 @@ def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
 def _variable_leaves(variables: Mapping[str, str], where: str) -> Iterator[tuple[Path_, str, str]]:
     for name in sorted(variables):
         value = variables[name]
-        if (
-            not value
-            or not name.startswith(PREFIX)
-            or name in NOT_SETTINGS
-            or name.startswith(_NOT_SETTINGS_PREFIX)
-        ):
+        if not value or not is_setting(name) or name == CONFIG_VARIABLE:
             continue
         full = _ALIASES.get(name, name)
         yield _normal(tuple(full[len(PREFIX) :].split(DELIMITER))), value, name + where

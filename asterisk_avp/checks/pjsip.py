@@ -137,8 +137,7 @@ def replaces(facts: Facts) -> Iterator[Finding]:
     order = [word.strip() for word in _order(conf).split(",")]
     if order[0] != "header":
         clean = False
-        others = ",".join(word for word in order if word != "header")
-        lines = _order_lines(conf, f"endpoint_identifier_order = header,{others}")
+        lines = order_lines(conf)
         what = f"endpoint_identifier_order is {','.join(order)}, not header first"
         yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
     known = endpoints(conf)
@@ -168,7 +167,12 @@ def _order(conf: Conf) -> str:
     return _DEFAULT_ORDER
 
 
-def _order_lines(conf: Conf, line: str) -> tuple[str, ...]:
+def order_lines(conf: Conf) -> tuple[str, ...]:
+    """What puts ``header`` first in the order of identifiers that is there."""
+    words = [word.strip() for word in _order(conf).split(",")]
+    line = (
+        f"endpoint_identifier_order = {','.join(['header', *(x for x in words if x != 'header')])}"
+    )
     for section in _globals(conf):
         return (f"[{section.name}](+type=global)", line)
     return ("[global]", "type = global", line)

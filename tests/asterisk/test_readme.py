@@ -29,6 +29,9 @@ ELSEWHERE = {
     "tests/run": "CI runs it",
     "python3 -m venv /opt/asterisk-avp": "every test runs in an environment made so (docker/venv)",
     "/opt/asterisk-avp/bin/pip install .": "test_render.py builds and looks into the wheel",
+    "asterisk-avp render all --output /root/asterisk-avp --config-dir /etc/asterisk": (
+        "test_install.py, with a transfer on what it wrote"
+    ),
     "asterisk-avp pin-hash": "test_api_panel.py; it asks for the PIN",
     "asterisk-avp run": "the fixture `bed` has it running",
     "export AVP_TOKEN=A-LONG-RANDOM-TOKEN": "in the environment of the commands below",

@@ -35,6 +35,9 @@ OTHERS = {
     "checks": ("core", "asterisk_conf", "checks"),
     "queues_conf": ("core",),
     "render": ("core", "queues_conf"),
+    "render_folder": (),
+    "rights": (),
+    "installation": ("core", "asterisk_conf", "queues_conf", "rights"),
     "settings": ("core", "settings"),
 }
 # These put the parts together.

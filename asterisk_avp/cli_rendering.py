@@ -1,0 +1,189 @@
+"""Collects what `asterisk-avp render all` needs to know, and has it made into texts."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from asterisk_avp import installation as to
+from asterisk_avp.asterisk_conf import Conf
+from asterisk_avp.checks.agents import agents as phones
+from asterisk_avp.checks.agents import endpoints
+from asterisk_avp.checks.model import Facts
+from asterisk_avp.checks.pjsip import NO_REPLACES, order_lines
+from asterisk_avp.core.versions import troubles
+from asterisk_avp.dialplan_files import dialplan_files
+from asterisk_avp.render import agents_to_render, render_queues
+from asterisk_avp.settings import Settings
+from asterisk_avp.settings_sources import CONFIG_VARIABLE, is_setting
+from asterisk_avp.systemd_unit import DIRECTORY, render_unit
+
+_PROGRAM = "asterisk-avp"
+_SECRET_BYTES = 24
+
+
+class Renderer:
+    def __init__(
+        self, files: Mapping[str, Conf], output: Path, config_dir: Path, command: str, source: str
+    ) -> None:
+        self._with_ours = files
+        self._files = {name: to.without_ours(conf) for name, conf in files.items()}
+        self._output = output.absolute()
+        self._config_dir = config_dir.absolute()
+        self._command = command
+        self._source = source
+        self._remarks: list[str] = []
+
+    def texts(self, by_hand: list[str], user: str | None, asterisk: str) -> dict[str, str]:
+        """The text of each file of the folder. Raises `CannotRender`."""
+        self._remark_faults()
+        written = self._written_environment()
+        variables = self._variables(written)
+        settings = _load(variables)
+        generated = _generated(settings)
+        settings = _load({**variables, **generated})
+        world = settings.world()
+        command = self._command
+        agents = agents_to_render(world, by_hand, to.members(self._files["queues.conf"]))
+        if not agents:
+            self._remarks.append(
+                "no agent is known, as no queue has members in its file. Render again with --agent"
+                " for each of them; an agent needs a personal queue before calls can be"
+                " transferred to them."
+            )
+        facts = Facts({**self._files}, world=world)
+        pjsip = self._files["pjsip.conf"]
+        known = endpoints(pjsip)
+        names = dict.fromkeys(name for name in (*phones(facts), *by_hand) if name in known)
+        missing = sorted(set(phones(facts)) - known.keys())
+        if missing:
+            self._remarks.append(
+                f"pjsip.conf has no endpoint for {', '.join(missing)}: give theirs the lines that"
+                " avp_pjsip.conf has for the others."
+            )
+        given = self._connections(settings)
+        texts = {
+            "asterisk_avp.conf": "\n".join(
+                file.read_text(encoding="utf-8") for file in dialplan_files()
+            ),
+            "avp_queues.conf": render_queues(
+                agents,
+                world.groups,
+                ring_seconds=settings.session.ring_seconds,
+                command=command,
+            ),
+            "avp_features.conf": to.features_conf(
+                self._files["features.conf"], settings.keys.transfer, command
+            ),
+            "avp_manager.conf": to.manager_conf(given, command),
+            "avp_ari.conf": to.ari_conf(given, command),
+            "avp_pjsip.conf": to.pjsip_conf(
+                names,
+                order_lines(pjsip),
+                NO_REPLACES,
+                button=not any(trouble.serious for trouble in troubles(asterisk or "22.10.1")),
+                command=command,
+            ),
+            to.ENVIRONMENT: to.environment(written, variables, generated),
+            to.UNIT: render_unit(
+                Path(sys.executable).with_name(_PROGRAM),
+                drain_seconds=settings.session.drain_seconds,
+                user=user,
+                command=command,
+            ),
+        }
+        texts[to.NOTES] = to.notes(
+            self._output,
+            self._config_dir,
+            to.additions(self._with_ours, given),
+            self._remarks,
+            DIRECTORY,
+        )
+        return texts
+
+    def _remark_faults(self) -> None:
+        for name, conf in self._with_ours.items():
+            if not conf.found:
+                self._remarks.append(f"there is no {name} in {self._config_dir}.")
+            self._remarks += [f"{fault.where}: {fault.what}." for fault in conf.faults]
+
+    def _written_environment(self) -> str | None:
+        try:
+            return (self._output / to.ENVIRONMENT).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def _variables(self, written: str | None) -> dict[str, str]:
+        """What is set: in the folder's file, in .env, and above both in the environment."""
+        found = {**_of_file(written or ""), **_of_dotenv(), **_of_environment()}
+        if found.get(CONFIG_VARIABLE):
+            found[CONFIG_VARIABLE] = str(Path(found[CONFIG_VARIABLE]).absolute())
+        if not _load(found).groups:
+            groups = to.proposed_groups(self._files["queues.conf"])
+            if groups:
+                self._remarks.append(
+                    "no groups were set: every queue of queues.conf has been made an agent group."
+                    " Take those that are none out of the file `environment`."
+                )
+            found |= groups
+        return found
+
+    def _connections(self, settings: Settings) -> to.Connections:
+        for name, value in (
+            ("AVP_AMI__USERNAME", settings.ami.username),
+            ("AVP_ARI__USERNAME", settings.ari.username),
+        ):
+            if re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value) is None:
+                raise to.CannotRender(f"{name}: {value!r} cannot be the name of a section")
+        host = settings.agi.host
+        if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not listened on
+            host = self._source
+        return to.Connections(
+            settings.ami.username,
+            settings.ami.secret.get_secret_value(),
+            settings.ari.username,
+            settings.ari.password.get_secret_value(),
+            (host, settings.agi.port),
+            self._source,
+        )
+
+
+def _load(variables: Mapping[str, str]) -> Settings:
+    return Settings.load(variables, Path.cwd(), connect=False)
+
+
+def _generated(settings: Settings) -> dict[str, str]:
+    """Secrets and names for what was set nowhere, neither in a variable nor in a file."""
+    found: dict[str, str] = {}
+    if not settings.ari.username:
+        found["AVP_ARI__USERNAME"] = "avp"
+    if not settings.ari.password.get_secret_value():
+        found["AVP_ARI__PASSWORD"] = secrets.token_urlsafe(_SECRET_BYTES)
+    if not settings.ami.username:
+        found["AVP_AMI__USERNAME"] = "avp"
+    if not settings.ami.secret.get_secret_value():
+        found["AVP_AMI__SECRET"] = secrets.token_urlsafe(_SECRET_BYTES)
+    if not settings.api.tokens:
+        found["AVP_API__TOKENS"] = secrets.token_urlsafe(_SECRET_BYTES)
+    return found
+
+
+def _of_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if is_setting(name) and value}
+
+
+def _of_dotenv() -> dict[str, str]:
+    file = Path(".env")
+    return _of_file(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _of_file(text: str) -> dict[str, str]:
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in values.items() if value and name.startswith("AVP_")}

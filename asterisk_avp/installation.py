@@ -1,0 +1,398 @@
+"""What `asterisk-avp render all` writes for one installation, as texts; nothing is written here.
+
+Everything of Asterisk's is in files of our own, each with the one line that includes it: what the
+administrator wrote stays as it is. The texts depend on the administrator's files and not on ours,
+so that rendering once more, with ours included, gives the same texts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from asterisk_avp.asterisk_conf import Conf, Section
+from asterisk_avp.core.model import PERSONAL_QUEUE_PREFIX
+from asterisk_avp.queues_conf import QueueMembers
+from asterisk_avp.rights import READ, WRITE
+
+OURS: Final = frozenset(
+    {
+        "asterisk_avp.conf",
+        "avp_queues.conf",
+        "avp_features.conf",
+        "avp_manager.conf",
+        "avp_ari.conf",
+        "avp_pjsip.conf",
+    }
+)
+"""The files that are included in Asterisk's."""
+ENVIRONMENT: Final = "environment"
+UNIT: Final = "asterisk-avp.service"
+NOTES: Final = "INSTALL.txt"
+SECRET_FILES: Final = frozenset({ENVIRONMENT, "avp_manager.conf", "avp_ari.conf"})
+"""Those that hold secrets: mode 600, and never shown."""
+
+CONF_FILES: Final = (
+    *("extensions.conf", "queues.conf", "features.conf", "pjsip.conf"),
+    *("manager.conf", "ari.conf", "http.conf"),
+)
+"""The administrator's files that are looked at."""
+
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
+_DEFAULT_AGI = ("127.0.0.1", 4573)
+
+
+class CannotRender(Exception):
+    """The text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What Asterisk's users and the dialplan have to know of the daemon. Secrets are plain text.
+
+    ``source``: the address that the daemon connects from.
+    """
+
+    ami_user: str
+    ami_secret: str = field(repr=False)
+    ari_user: str
+    ari_password: str = field(repr=False)
+    agi: tuple[str, int] = _DEFAULT_AGI
+    source: str = "127.0.0.1"
+
+
+def without_ours(conf: Conf) -> Conf:
+    """The file as it is without what we have written into files of our own."""
+    sections = []
+    for section in conf.sections:
+        if Path(section.place.file).name in OURS:
+            continue
+        lines = [line for line in section.lines if Path(line.place.file).name not in OURS]
+        sections.append(Section(section.name, section.place, section.template, lines))
+    return replace(conf, sections=tuple(sections))
+
+
+# --- queues ----------------------------------------------------------------------------------
+
+
+def members(conf: Conf) -> QueueMembers:
+    """The static members of each queue."""
+    found: dict[str, tuple[str, ...]] = {}
+    for section in conf.sections:
+        if section.template:
+            continue
+        names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
+        found[section.name] = tuple(dict.fromkeys(name for name in names if name))
+    return QueueMembers(found, ())
+
+
+def proposed_groups(conf: Conf) -> dict[str, str]:
+    """Settings for an installation that has none yet: each queue is an agent group."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for section in conf.sections:
+        name = section.name
+        ours = name.lower().startswith(PERSONAL_QUEUE_PREFIX)
+        if section.template or ours or name.lower() == "general" or not _QUEUE.fullmatch(name):
+            continue
+        # As part of a variable's name, which systemd takes only in these characters.
+        identifier = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40].upper().strip("_") or "QUEUE"
+        while identifier in taken:
+            identifier = f"{identifier[:38]}_2"
+        taken.add(identifier)
+        found[f"AVP_GROUPS__{identifier}__QUEUE"] = name
+        wrapup = section.last("wrapuptime")
+        if wrapup.isdecimal() and int(wrapup):
+            found[f"AVP_GROUPS__{identifier}__ACW_SECONDS"] = wrapup
+    return found
+
+
+# --- single files --------------------------------------------------------------------------------
+
+
+def manager_conf(given: Connections, command: str) -> str:
+    source = ipaddress.ip_address(given.source)
+    permits = ["127.0.0.1/255.255.255.255", "::1/128"] if source.is_loopback else [given.source]
+    return "\n".join(
+        [
+            *_head(command, "The daemon's user at the manager interface, for manager.conf."),
+            "; Each class is needed; asterisk_avp/rights.py says for what. No more are: with",
+            "; `command`, `config`, `originate` or `system` a stolen secret is the whole machine.",
+            f"[{given.ami_user}]",
+            f"secret = {_escaped(given.ami_secret)}",
+            "deny = 0.0.0.0/0.0.0.0",
+            "deny = ::/0",
+            *(f"permit = {permit}" for permit in permits),
+            f"read = {','.join(READ)}",
+            f"write = {','.join(WRITE)}",
+            "writetimeout = 5000",
+            "",
+        ]
+    )
+
+
+def ari_conf(given: Connections, command: str) -> str:
+    return "\n".join(
+        [
+            *_head(command, "The daemon's user at the REST interface, for ari.conf."),
+            f"[{given.ari_user}]",
+            "type = user",
+            "read_only = no",
+            f"password = {_escaped(given.ari_password)}",
+            "",
+        ]
+    )
+
+
+def features_conf(conf: Conf, code: str, command: str) -> str:
+    """``conf``: the administrator's features.conf, without ours."""
+    there = any(conf.named("applicationmap"))
+    return "\n".join(
+        [
+            *_head(command, "The code that begins a transfer on an agent's phone."),
+            "; It is switched on for agents by DYNAMIC_FEATURES in avp_pjsip.conf.",
+            "[applicationmap](+)" if there else "[applicationmap]",
+            f"avp_transfer => {code},self,UserEvent,AVPFeature",
+            "",
+        ]
+    )
+
+
+def pjsip_conf(
+    endpoints: Iterable[str],
+    order: Iterable[str],
+    replaces: Iterable[str],
+    *,
+    button: bool,
+    command: str,
+) -> str:
+    """``button``: whether this Asterisk can hand the Transfer button over."""
+    lines = [
+        *_head(command, "Nobody enters somebody else's call by an INVITE with Replaces."),
+        *order,
+        "",
+        *replaces,
+        "",
+        "; Each agent's phone: its Transfer button goes by the rules, and the transfer code works.",
+    ]
+    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if button else "allow_transfer = no"
+    for name in endpoints:
+        lines += [f"[{name}](+type=endpoint)", handling, "set_var = DYNAMIC_FEATURES=avp_transfer"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def environment(
+    written: str | None, variables: Mapping[str, str], generated: Mapping[str, str]
+) -> str:
+    """The environment file: ``written`` is what is there, whose lines and order are kept.
+
+    ``variables`` are in force, ``generated`` those that were set nowhere.
+    """
+    wanted = {**variables, **generated}
+    lines = [] if written is None else written.rstrip("\n").split("\n")
+    if written is None:
+        lines = list(_ENVIRONMENT_HEAD)
+    for at, line in enumerate(lines):
+        name = line.partition("=")[0].strip()
+        if name in wanted and "=" in line and not line.lstrip().startswith("#"):
+            value = wanted.pop(name)
+            if _unquoted(line.partition("=")[2]) != value:
+                lines[at] = f"{name}={quoted(value)}"
+    lines += [f"{name}={quoted(value)}" for name, value in wanted.items()]
+    return "\n".join(lines) + "\n"
+
+
+_ENVIRONMENT_HEAD = (
+    "# The settings of asterisk_avp, with their secrets: readable by root only.",
+    "# systemd hands them to the daemon (asterisk-avp.service). All settings, with their meaning",
+    "# and default: asterisk-avp settings --reference",
+    "#",
+    "# Agents log in at the panel with a PIN each; asterisk-avp pin-hash makes the value:",
+    "#AVP_AGENTS__1001__PIN_HASH=scrypt:...",
+    "# Transfers to numbers outside need the country of the client:",
+    "#AVP_ENTERPRISE__EXTERNAL_TRANSFER=true",
+    "#AVP_ACCOUNTS__MAIN__COUNTRY=US",
+    "",
+)
+
+
+def quoted(value: str) -> str:
+    """As systemd and python-dotenv read it alike."""
+    if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]*", value):
+        return value
+    if "'" not in value and "\\" not in value:
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1]
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text
+
+
+def _head(command: str, what: str) -> list[str]:
+    return [f"; {what}", ";", f"; Written by: {command}", ""]
+
+
+def _escaped(secret: str) -> str:
+    """A value of a configuration file, where `;` begins a comment."""
+    if not secret.isprintable():
+        raise CannotRender("a secret with control characters cannot be in a file of Asterisk's")
+    return secret.replace(";", "\\;")
+
+
+# --- what the administrator adds -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Lines for one of the administrator's files. ``section`` None: at the end of the file."""
+
+    file: str
+    lines: tuple[str, ...]
+    section: str | None = None
+
+
+def additions(files: Mapping[str, Conf], given: Connections) -> list[Addition]:
+    """What is still to be added; ``files``: with what they include."""
+    found: list[Addition] = []
+
+    def general(file: str, wanted: Mapping[str, str]) -> None:
+        conf = files[file]
+        section = next(conf.named("general"), None)
+        missing = [
+            f"{name} = {value}"
+            for name, value in wanted.items()
+            if section is None or not _says(section, name, value)
+        ]
+        if missing:
+            found.append(Addition(file, tuple(missing), "general"))
+
+    def include(file: str, ours: str) -> None:
+        if not _includes(files[file], ours):
+            found.append(Addition(file, (f"#include {ours}",)))
+
+    if given.agi != _DEFAULT_AGI:
+        section = next(files["extensions.conf"].named("globals"), None)
+        if section is None or not section.last("avp_agi"):
+            line = f"AVP_AGI = agi://{given.agi[0]}:{given.agi[1]}"
+            found.append(Addition("extensions.conf", (line,), "globals"))
+    include("extensions.conf", "asterisk_avp.conf")
+    general("queues.conf", {"shared_lastcall": "yes", "persistentmembers": "yes"})
+    include("queues.conf", "avp_queues.conf")
+    include("features.conf", "avp_features.conf")
+    include("pjsip.conf", "avp_pjsip.conf")
+    general("manager.conf", {"enabled": "yes", "bindaddr": _bind(given)})
+    include("manager.conf", "avp_manager.conf")
+    general("http.conf", {"enabled": "yes", "bindaddr": _bind(given)})
+    general("ari.conf", {"enabled": "yes"})
+    include("ari.conf", "avp_ari.conf")
+    return found
+
+
+def _bind(given: Connections) -> str:
+    local = ipaddress.ip_address(given.source).is_loopback
+    return "127.0.0.1" if local else "; the address that the daemon reaches"
+
+
+def _says(section: Section, name: str, value: str) -> bool:
+    written = section.last(name).lower()
+    if name == "bindaddr":
+        return bool(written)  # theirs; `check` says what is open to the world
+    return written == value or (value == "yes" and written in _TRUE)
+
+
+def _includes(conf: Conf, ours: str) -> bool:
+    places = [section.place for section in conf.sections]
+    places += [line.place for section in conf.sections for line in section.lines]
+    return any(Path(place.file).name == ours for place in places)
+
+
+def notes(
+    folder: Path,
+    config_dir: Path,
+    todo: Iterable[Addition],
+    remarks: Iterable[str],
+    directory: str,
+) -> str:
+    """The text that tells the administrator what to do with the files."""
+    lines = ["How to install asterisk_avp from these files", ""]
+    lines += [*(f"Note: {remark}" for remark in remarks)]
+    lines += [""] if lines[-1] else []
+    step = 1
+    if folder != config_dir:
+        lines += [
+            f"{step}. Copy the files that Asterisk includes; it has to be able to read them:",
+            "",
+        ]
+        lines += [
+            f"    cd {folder}",
+            f"    install -m 644 {' '.join(sorted(OURS - SECRET_FILES))} {config_dir}/",
+            f"    install -m 640 -g asterisk {' '.join(sorted(OURS & SECRET_FILES))} {config_dir}/",
+            "",
+        ]
+    else:
+        lines += [f"{step}. Let Asterisk read the two files with passwords:", ""]
+        for name in sorted(OURS & SECRET_FILES):
+            lines.append(f"    chgrp asterisk {config_dir}/{name}; chmod 640 {config_dir}/{name}")
+        lines.append("")
+    step += 1
+    todo = list(todo)
+    if todo:
+        lines += [f"{step}. Add these lines to your own files:", ""]
+        for addition in todo:
+            where = f"in [{addition.section}]" if addition.section else "at the end"
+            lines += [f"  {config_dir}/{addition.file}, {where}:", ""]
+            lines += [f"    {line}" for line in addition.lines]
+            lines.append("")
+    else:
+        lines += [f"{step}. Your own files include these already: nothing to add.", ""]
+    lines += [
+        "  Your trunk, for transfers to numbers outside, in extensions.conf below the #include:",
+        "",
+        "    [avp-external](+)",
+        "    exten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)",
+        "",
+        f"{step + 1}. Let Asterisk read them. Calls go on; only a first `enabled` in http.conf or",
+        "   manager.conf, or another bindaddr, needs a restart of Asterisk when it is convenient:",
+        "",
+        *(f"    asterisk -rx '{command}'" for command in RELOADS),
+        "",
+        f"{step + 2}. The settings and the service:",
+        "",
+        f"    install -d {directory}",
+        f"    install -m 600 {folder}/{ENVIRONMENT} {directory}/{ENVIRONMENT}",
+        f"    install -m 644 {folder}/{UNIT} /etc/systemd/system/{UNIT}",
+        "    systemctl daemon-reload",
+        "    systemctl enable --now asterisk-avp",
+        "",
+        f"{step + 3}. See that all is right, with the same settings:",
+        "",
+        f"    set -a; . {directory}/{ENVIRONMENT}; set +a",
+        f"    asterisk-avp check --config-dir {config_dir}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+RELOADS: Final = (
+    "dialplan reload",
+    "module reload features",
+    "module reload app_queue.so",
+    "module reload http",
+    "module reload manager",
+    "module reload res_ari.so",
+    "module reload res_pjsip.so",
+)
+"""What makes Asterisk read the files."""

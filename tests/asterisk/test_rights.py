@@ -1,0 +1,146 @@
+"""The classes of the daemon's AMI user: each is needed, and no other one is.
+
+Next to the whole user there is one without each class, and one with all that Asterisk knows; what
+they may do and what they hear in a transfer is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext, suppress
+
+import pytest
+import pytest_asyncio
+from bed import ActionFailed, Bed, Probe, backend_named, match
+
+from asterisk_avp.ami.translate import EVENTS
+from asterisk_avp.rights import ACTIONS, DANGEROUS, READ, WRITE
+from tests.asterisk.conftest import open_scene, world
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+SECRET = "of-these-tests-only"
+ALL_READ = (
+    "system,call,log,verbose,agent,user,config,dtmf,reporting,cdr,dialplan,cc,agi,security,aoc"
+)
+HARMLESS: dict[str, dict[str, str]] = {
+    "Redirect": {"Channel": "none", "Context": "none", "Exten": "s", "Priority": "1"},
+    "Bridge": {"Channel1": "none", "Channel2": "none"},
+    "Setvar": {"Channel": "none", "Variable": "X", "Value": "1"},
+    "Getvar": {"Variable": "EPOCH"},
+    "Hangup": {"Channel": "none"},
+    "Status": {"Channel": "none"},
+    "CoreShowChannels": {},
+    "QueueAdd": {"Queue": "none", "Interface": "Local/none@none"},
+    "QueueRemove": {"Queue": "none", "Interface": "Local/none@none"},
+    "QueuePause": {"Queue": "none", "Interface": "Local/none@none", "Paused": "true"},
+    "QueueStatus": {"Queue": "none"},
+    "Command": {"Command": "core show version"},
+    "Originate": {},
+    "UpdateConfig": {},
+    "ModuleLoad": {},
+}
+NEEDED = [("read", name) for name in READ] + [("write", name) for name in WRITE]
+
+
+def users() -> Iterator[tuple[str, str, str]]:
+    """Name, read and write."""
+    yield "whole", ",".join(READ), ",".join(WRITE)
+    yield "ears", ALL_READ, ""
+    for kind, name in NEEDED:
+        less = {"read": set(READ), "write": set(WRITE)}
+        less[kind].discard(name)
+        yield f"no-{kind}-{name}", ",".join(less["read"]), ",".join(less["write"])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def office() -> AsyncIterator[Bed]:
+    async with Bed(world(), backend=backend_named(None)) as started:
+        with (started.directory / "etc" / "manager.conf").open("a") as file:
+            for name, read, write in users():
+                file.write(f"\n[{name}]\nsecret = {SECRET}\nread = {read}\nwrite = {write}\n")
+        await started.ami.action("Command", Command="manager reload")
+        await started.start_daemon()
+        yield started
+
+
+async def probe(bed: Bed, user: str) -> Probe:
+    found = Probe(bed.ports.ami, SECRET, user)
+    hears = "system" in next(read for name, read, _ in users() if name == user)
+    # Probe waits for FullyBooted, which not everybody here is told.
+    with nullcontext() if hears else pytest.raises(AssertionError, match="no such event"):
+        await found.connect(10.0 if hears else 0.5)
+    return found
+
+
+async def refused(session: Probe, action: str) -> bool:
+    try:
+        await session.action(action, **HARMLESS[action])
+    except ActionFailed as error:
+        return "Permission denied" in str(error)
+    return False
+
+
+async def test_actions(office: Bed) -> None:
+    seen = {}
+    for kind, missing in [("", ""), *(x for x in NEEDED if x[0] == "write")]:
+        session = await probe(office, f"no-{kind}-{missing}" if kind else "whole")
+        seen[missing] = {name for name in HARMLESS if await refused(session, name)}
+        await session.close()
+    # The whole user may do all that we send, and none of what makes Asterisk's host theirs.
+    assert seen[""] == set(DANGEROUS)
+    for missing in WRITE:
+        rest = set(WRITE) - {missing}
+        lost = {name for name, classes in ACTIONS.items() if classes and not classes & rest}
+        assert seen[missing] == set(DANGEROUS) | lost
+        assert lost, f"{missing} is not needed"
+
+
+async def test_events_and_the_shutdown(office: Bed) -> None:
+    """Last in this file, since Asterisk is stopped."""
+    reads = ["whole", "ears", *(f"no-read-{name}" for name in READ)]
+    sessions: dict[str, Probe] = {}
+    try:
+        for user in reads:
+            sessions[user] = await probe(office, user)
+        await a_transfer_and_the_end(office, sessions["ears"])
+    finally:
+        for session in sessions.values():
+            await session.close()
+    ours = EVENTS | {"Shutdown"}
+    heard = {
+        user: {event.name for event in session.events if event.name in ours}
+        for user, session in sessions.items()
+    }
+    # What "ears" hears may hold nothing of ours that the whole user does not hear.
+    assert heard["whole"] == heard["ears"]
+    lost = {name: heard["whole"] - heard[f"no-read-{name}"] for name in READ}
+    assert lost["system"] == {"Shutdown"}
+    assert {"Newchannel", "BridgeEnter", "Hangup"} <= lost["call"]
+    assert {"AgentConnect", "AgentComplete", "QueueCallerJoin"} <= lost["agent"]
+    assert lost["user"] == {"UserEvent"}
+
+
+async def a_transfer_and_the_end(office: Bed, ears: Probe) -> None:
+    async with open_scene(office) as scene:
+        await scene.call("caller1", "1001")
+        transfer = await scene.transfer("1001", "supervised", "1002")
+        await scene.phone("1002").answer()
+        await scene.consulting(transfer, "caller1", "1001", "1002")
+        await scene.complete(transfer)
+        await scene.talking("caller1", "1002")
+        await scene.phone("1002").hangup()
+        done = match("AgentComplete", Queue="avp-agent-1002")
+        await scene.ami.wait(done, within=5, since=scene.since)
+        # An event of the dialplan that means something to us.
+        await scene.ami.action(
+            "Originate",
+            Channel="Local/s@avp-accept",
+            Application="Wait",
+            Data="1",
+        )
+        await scene.ami.wait(match("UserEvent", UserEvent="AVPNotAccepted"), within=5)
+    await office.stop_daemon()
+    with suppress(ConnectionError):  # it may be gone before it answers
+        await office.ami.action("Command", Command="core stop now")
+    await ears.wait(match("Shutdown"), within=5, since=0.0)

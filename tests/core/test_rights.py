@@ -1,0 +1,49 @@
+"""`rights` has every action and every class of events that the code uses, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import asterisk_avp
+from asterisk_avp.ami.client import DEFAULT_EVENTS
+from asterisk_avp.rights import ACTIONS, DANGEROUS, READ, WRITE
+
+PACKAGE = Path(asterisk_avp.__file__).parent
+_SENDERS = {"action", "list_action", "_try", "_reported"}
+_CHECK_ONLY = {"ListCommands"}
+"""Sent by `asterisk-avp check`; Asterisk asks no class for it."""
+
+
+def sent() -> Iterator[str]:
+    """Names of actions: first arguments, and what is put into variables of that name."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _SENDERS:
+                    yield from words(first)
+                case ast.Assign(targets=[ast.Name(id="action")]) if "ami" in file.parts:
+                    yield from words(node.value)
+                case ast.For(target=ast.Name(id="action"), iter=ast.Tuple(elts=items)):
+                    for item in items:
+                        yield from words(item)
+
+
+def words(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+        yield node.value
+
+
+def test_every_action_that_is_sent_has_its_classes_here() -> None:
+    assert set(sent()) - _CHECK_ONLY == set(ACTIONS)
+
+
+def test_every_class_is_used() -> None:
+    assert ",".join(READ) == DEFAULT_EVENTS
+    for name in WRITE:
+        others = set(WRITE) - {name}
+        assert any(classes and not classes & others for classes in ACTIONS.values())
+    for classes in ACTIONS.values():
+        assert not classes or classes & set(WRITE)
+    assert not set(DANGEROUS) & set(ACTIONS)
