@@ -173,6 +173,7 @@ class Hub:
             case ev.ChannelRenamed():
                 self.calls.rename(fact.id, fact.name)
             case ev.ChannelGone():
+                self.register.leg_over(fact.id)
                 self._gone(fact.id, now, outcome)
                 self._call_changed(fact.id, outcome)
                 self.calls.gone(fact.id)
@@ -210,6 +211,8 @@ class Hub:
     def report(self, session_id: str, event: SessionEvent, now: float) -> Outcome:
         """The outcome of an effect, or the expiry of a timer."""
         outcome = Outcome()
+        if event.kind is Kind.LEG_FAILED:
+            self.register.leg_over(other_half(leg_id(session_id)))
         self.register.apply(session_id, event, now, outcome)
         return outcome
 
@@ -238,6 +241,7 @@ class Hub:
     def sync_finished(self, now: float) -> Outcome:
         """Everything has been reported: what is missing is gone."""
         self._syncing = False
+        self.register.only_legs(self.calls.channels.__contains__)
         outcome = Outcome()
         for agent in self.agents.by_id.values():
             self._refresh(agent, now, outcome)
@@ -255,6 +259,8 @@ class Hub:
             late = HangUp(channel) if is_leg(channel) else LeaveStasis(channel)
             outcome.effects.append((None, late))
             return
+        if found[1] == "leg":
+            self.register.leg_over(found[0].leg_other)
         kind = _ENTERED.get(found[1])
         if kind is not None:
             self.register.apply(found[0].id, SessionEvent(kind), now, outcome)
@@ -277,10 +283,17 @@ class Hub:
 
     def _gone(self, channel: str, now: float, outcome: Outcome) -> None:
         found = self.register.role_of(channel)
-        kind = _GONE.get(found[1]) if found is not None else None
-        if found is not None and kind is not None:
-            reason = self._queues.why_gone(found[0].id) if kind is Kind.LEG_GONE else ""
-            self.register.apply(found[0].id, SessionEvent(kind, reason), now, outcome)
+        if found is None:
+            return
+        session, role = found
+        kind = _GONE.get(role)
+        if session.state is State.DETACHING and role in ("leg", "leg_other"):
+            # The slot in the target's queue is not free before both halves have ended.
+            halves = {session.leg.channel, session.leg_other} - {channel}
+            kind = None if halves & self.calls.channels.keys() else Kind.LEG_GONE
+        if kind is not None:
+            reason = self._queues.why_gone(session.id) if kind is Kind.LEG_GONE else ""
+            self.register.apply(session.id, SessionEvent(kind, reason), now, outcome)
 
     def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:

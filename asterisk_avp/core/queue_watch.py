@@ -78,6 +78,7 @@ class QueueWatch:
                     fact.channel, Kind.LEG_UNANSWERED, Kind.UNANSWERED, now, outcome, reason=reason
                 )
             case ev.AgentConnected():
+                self._register.leg_over(fact.channel)
                 agent = self._agents.connected(fact.queue, fact.interface)
                 taker = agent.id if agent is not None else ""
                 self._tell(fact.channel, None, Kind.DELIVERED, now, outcome, agent=taker)

@@ -5,10 +5,11 @@ Nothing here looks at all sessions to find one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from asterisk_avp.core import memory, transfer
-from asterisk_avp.core.effects import Effect, SetVariables
+from asterisk_avp.core.effects import DialLeg, Effect, SetVariables
 from asterisk_avp.core.events import SessionEvent
 from asterisk_avp.core.model import TargetKind
 from asterisk_avp.core.session import Party, Presence, Session, State
@@ -56,6 +57,9 @@ class Register:
         """What is written on the callers' channels, by session."""
         self._heading_for: dict[str, set[str]] = {}
         """Agent id to the sessions on their way to that agent."""
+        self._legs: dict[str, str] = {}
+        """Halves of our legs that may wait in an agent's queue, or be about to; to that agent's id.
+        Such a leg may outlive its transfer by the moment that Asterisk takes to end it."""
         self._begun_by: dict[str, set[str]] = {}
         """Agent id to the sessions they began that are not over."""
 
@@ -104,7 +108,15 @@ class Register:
 
     def heading_for(self, agent_id: str) -> bool:
         """Whether a transfer takes, or is about to take, this agent's waiting slot."""
-        return agent_id in self._heading_for
+        return agent_id in self._heading_for or agent_id in self._legs.values()
+
+    def leg_over(self, channel: str) -> None:
+        """A leg has been answered, or has ended, or never began: it waits nowhere (any more)."""
+        self._legs.pop(channel, None)
+
+    def only_legs(self, alive: Callable[[str], bool]) -> None:
+        """Forget the legs that a resync has not found."""
+        self._legs = {leg: agent for leg, agent in self._legs.items() if alive(leg)}
 
     def transferring(self, agent_id: str) -> Record | None:
         """The running transfer in which this agent, as agent 1, still takes part."""
@@ -146,6 +158,9 @@ class Register:
 
     def _store(self, session: Session, effects: tuple[Effect, ...], outcome: Outcome) -> None:
         self.records[session.id].session = session
+        for effect in effects:
+            if isinstance(effect, DialLeg) and effect.allow.agent is not None:
+                self._legs[effect.other_channel] = effect.allow.agent
         outcome.effects.extend(
             (session.id, effect) for effect in self._remembering(session, effects)
         )

@@ -1,0 +1,209 @@
+"""Two agents who both want the same colleague, in every order of events to a stated depth.
+
+Promise: at most one transferred call waits for an agent. A personal queue holds one (``maxlen=1``),
+and a call that finds it taken is turned away by Asterisk when agent 1 may have gone already; so
+none may even try. `test_explore` looks at one transfer in every order; this at two, less deeply.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.errors import Refused
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.model import Mode
+from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import REPORTED, other_half
+from asterisk_avp.core.transfer import legal
+from tests.core.world import NOW, WORLD, call, member, request
+
+DEPTH = 7
+TARGET, SLOT = "1002", "avp-agent-1002"
+CALLERS = {"1001": "caller1", "1004": "caller2"}
+
+# What Asterisk has been asked for and has not done yet: what, and of which channel or session.
+Todo = tuple[str, str]
+
+
+@dataclass
+class Floor:
+    """Our picture, and beside it what a very simple Asterisk has of it."""
+
+    hub: Hub
+    ids: int = 0
+    slot: str = ""
+    """Who waits in the target's queue."""
+    todo: Counter[Todo] = field(default_factory=Counter)
+    over: frozenset[str] = frozenset()
+    """Channels that have ended."""
+    way: tuple[str, ...] = ()
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"t{self.ids}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Floor:
+        memo[id(WORLD)] = WORLD
+        for record in self.hub.register.records.values():
+            memo[id(record.session)] = record.session
+        made = Floor(self.hub, self.ids, self.slot, Counter(self.todo), self.over, self.way)
+        made.hub = deepcopy(self.hub, memo)
+        made.hub._new_id = made.new_id
+        return made
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        sessions = sorted(
+            (s.agent, s.state, s.mode, s.intent, s.transferor.presence, s.caller.presence)
+            for s in self.hub.register.sessions()
+        )
+        todo = sorted((what, self.of(who)) for what, who in self.todo.elements())
+        waits = sorted(self.of(who) for who in self.hub.agents.by_id[TARGET].waiting)
+        gone = sorted(map(self.of, self.over))
+        return (*sessions, self.of(self.slot), *todo, "waits", *waits, "gone", *gone)
+
+    def of(self, who: str) -> str:
+        """A name that does not depend on how many transfers there have been."""
+        for record in self.hub.register.records.values():
+            who = who.replace(record.session.id + "-", record.session.agent + "-")
+            who = record.session.agent if who == record.session.id else who
+        return who
+
+    # --- what Asterisk does ------------------------------------------------------------------
+
+    def take(self, outcome: Outcome) -> None:
+        for session_id, effect in outcome.effects:
+            match effect:
+                case fx.Redirect(channel, destination, extra):
+                    if destination.context == "avp-stasis":
+                        self.todo["enter", channel] += 1
+                        if extra:
+                            self.todo["enter", extra] += 1
+                    elif destination == fx.Destination("avp-agent-queue", TARGET):
+                        self.todo["join", channel] += 1
+                    if session_id:
+                        self.todo["redirected", session_id] += 1
+                case fx.DialLeg(channel=leg, other_channel=other):
+                    for number, half in ((1, leg), (2, other)):
+                        name = f"Local/{TARGET}@avp-agent-queue-00000001;{number}"
+                        self.told(ev.ChannelSeen(half, name))
+                    self.todo["join", other] += 1
+                case fx.HangUp(channel) if channel.endswith("-leg"):
+                    self.todo["end", channel] += 1
+                case fx.BridgePair() if session_id:
+                    self.todo["bridged", session_id] += 1
+
+    def told(self, *facts: ev.Fact) -> None:
+        for fact in facts:
+            self.take(self.hub.fact(fact, NOW))
+
+    def does(self, what: str, who: str) -> None:
+        self.todo -= Counter([(what, who)])
+        match what:
+            case "enter" if who not in self.over:
+                self.told(ev.StasisEntered(who))
+            case "join" if who not in self.over:
+                assert not self.slot, f"{who} finds the slot taken: {self.way}"
+                self.slot = who
+                self.told(ev.QueueJoined(SLOT, who))
+            case "end" if who not in self.over:
+                self.ends(who)
+                if who.endswith("-leg"):  # and with it, a moment later, its other half
+                    self.todo["end", other_half(who)] += 1
+            case "redirected":
+                self.take(self.hub.report(who, SessionEvent(Kind.REDIRECTED), NOW))
+            case "bridged":
+                self.take(self.hub.report(who, SessionEvent(Kind.BRIDGED), NOW))
+
+    def ends(self, *channels: str) -> None:
+        self.over |= set(channels)
+        for channel in channels:
+            if self.slot == channel:
+                self.slot = ""
+                self.told(ev.QueueLeft(SLOT, channel))
+            self.told(ev.ChannelGone(channel))
+
+    def answers(self) -> None:
+        """The target takes who waits for them."""
+        who, self.slot = self.slot, ""
+        self.told(ev.QueueLeft(SLOT, who), ev.AgentConnected(SLOT, who, f"PJSIP/{TARGET}"))
+        if who.endswith("-queue"):
+            self.told(ev.StasisEntered(who.removesuffix("-queue")))
+
+
+def floor() -> Floor:
+    made = Floor(Hub(WORLD, new_id=lambda: ""))
+    made.hub._new_id = made.new_id
+    for agent in ("1001", "1002", "1004"):
+        made.hub.fact(member(agent), NOW)
+    for agent, caller in CALLERS.items():
+        call(made.hub, agent, caller)
+    return made
+
+
+def moves(now: Floor) -> Iterator[tuple[str, ...]]:
+    """Everything that may happen next."""
+    yield from (("does", *todo) for todo in now.todo)
+    if now.slot:
+        yield ("answers",)
+    for agent, caller in CALLERS.items():
+        if now.hub.register.transferring(agent) is None and f"u-{agent}" not in now.over:
+            yield from (("asks", agent, mode) for mode in Mode)
+        for channel in (f"u-{agent}", f"u-{caller}"):
+            if channel not in now.over and now.hub.register.role_of(channel):
+                yield ("ends", channel)
+    for session in now.hub.register.sessions():
+        for kind in (Kind.COMPLETE, Kind.CANCEL):
+            if legal(session, kind):
+                yield ("wants", session.id, kind)
+
+
+def after(before: Floor, move: tuple[str, ...]) -> Floor | None:
+    """The floor after it; None where nothing came of it."""
+    now = deepcopy(before)
+    now.way = (*before.way, " ".join(move))
+    try:
+        match move:
+            case ("does", what, who):
+                now.does(what, who)
+            case ("answers",):
+                now.answers()
+            case ("ends", channel):
+                now.ends(channel)
+            case ("asks", agent, mode):
+                asked = request(agent, TARGET, mode=Mode(mode))
+                now.take(now.hub.request(asked, CallFacts(), NOW)[1])
+            case ("wants", session_id, kind):
+                now.take(now.hub.command(session_id, Kind(kind), NOW))
+    except Refused:
+        return None
+    return now
+
+
+def test_at_most_one_waits_for_an_agent() -> None:
+    """Prints how many states of the floor there are, and the ways between them."""
+    begun = floor()
+    known, waiting, ways, seen = {begun.key}, deque([begun]), 0, set()
+    while waiting:
+        before = waiting.popleft()
+        seen |= {(REPORTED[s.state], s.mode) for s in before.hub.register.sessions()}
+        if len(before.way) == DEPTH:
+            continue
+        for move in moves(before):
+            now = after(before, move)
+            if now is None:
+                continue
+            ways += 1
+            if now.key not in known:
+                known.add(now.key)
+                waiting.append(now)
+    print(f"{len(known)} places to a depth of {DEPTH}, {ways} ways, {len(seen)} states x modes")
+    both = {(s, m) for s, m in seen if s in ("waiting", "consulting", "completing")}
+    assert len(both) > 3, "it has come as far as consultations and queues"
