@@ -46,6 +46,7 @@ from asterisk_avp.core.errors import (
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.gate import Dial, Dialled, check_dial
 from asterisk_avp.core.history import History
+from asterisk_avp.core.hold import MAX_SECONDS, max_hold_seconds
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
     AgentView,
@@ -485,7 +486,7 @@ class Daemon:
         group = group_fact(call.caller_channel, variables)
         if group is not None:
             self._feed(group)  # what is decided by is what is shown
-        return _call_facts(variables, time.time())
+        return _call_facts(call.caller_channel, variables, time.time())
 
     async def complete(self, transfer_id: str) -> TransferView:
         return self._command(transfer_id, Kind.COMPLETE)
@@ -530,11 +531,18 @@ class Daemon:
             raise AsteriskUnavailable(readiness.detail)
 
 
-def _call_facts(variables: Mapping[str, str], now: float) -> CallFacts:
-    max_hold = variables.get("AVP_MAX_HOLD", "")
+def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallFacts:
+    text = variables.get("AVP_MAX_HOLD", "")
+    seconds = max_hold_seconds(text)
+    if text and seconds is None:
+        log.warning(
+            "max_hold_ignored",
+            channel=channel,
+            hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting holds",
+        )
     limit, _, _ = variables.get(LIMIT, "").partition(".")
     return CallFacts(
-        max_hold_seconds=int(max_hold) if max_hold.isdecimal() and int(max_hold) > 0 else None,
+        max_hold_seconds=seconds,
         ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
     )
 

@@ -3,7 +3,8 @@
 Each event has a short fixed name and its facts as fields, e.g. ``log.info("ari_connected",
 url=...)``, so that lines can be searched. Fields named like a secret are blanked in any case, and
 telephone numbers keep only their last three digits unless the settings say otherwise. Whatever a
-value contains, a record is one line (in the text format, a traceback follows in lines of its own).
+value contains, a record is one line. In the text format a traceback follows, in lines that are
+indented: none of them can be taken for a record.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(peers_fault)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -80,6 +82,13 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def peers_fault(record: logging.LogRecord) -> bool:
+    """Bytes of a client that are no UTF-8 are not our error, and worth no traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
 
 
 def masked(typed: str) -> str:
@@ -107,11 +116,22 @@ def mask_numbers(
 def escape_controls(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Line ends and terminal commands inside of values become backslash escapes."""
+    """Line ends and terminal commands inside of values become backslash escapes.
+
+    A traceback keeps its line feeds, as many as there are: the message of an error may repeat what
+    somebody sent.
+    """
     for key, value in event.items():
-        if isinstance(value, str) and key not in {"exception", "stack"}:
-            event[key] = _printable(value, lambda c: c.encode("unicode_escape").decode("ascii"))
+        if isinstance(value, str):
+            traceback = key in {"exception", "stack"}
+            lines = value.split("\n") if traceback else [value]
+            plain = [_printable(line, _escaped) for line in lines]
+            event[key] = "\n".join("  " + line for line in plain) if traceback else plain[0]
     return event
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class _JsonLine:

@@ -156,8 +156,10 @@ def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
             return tomllib.load(handle)
     except OSError as error:
         problems.append(f"{CONFIG_VARIABLE}: {file} cannot be read: {error.strerror or error}")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of the format, of UTF-8, or of a number of too many digits
         problems.append(f"{CONFIG_VARIABLE}: {file} is not valid TOML: {error}")
+    except RecursionError:
+        problems.append(f"{CONFIG_VARIABLE}: {file} is nested too deeply")
     return {}
 
 

@@ -105,8 +105,9 @@ class AmiPerformer:
         found = {}
         for item in await self._client.list_action("Status", {"Variables": name}):
             _, _, value = item.get("Variable", "").partition("=")
-            if value and value != "(null)":
-                found[item["Uniqueid"]] = value
+            channel = item.get("Uniqueid")
+            if channel and value and value != "(null)":
+                found[channel] = value
         return found
 
     async def all_variables(self, channel: str) -> dict[str, str]:

@@ -5,9 +5,15 @@ Header names are Asterisk's (main/manager_channels.c, manager_bridges.c, apps/ap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
 
 from asterisk_avp.core import events as ev
+
+log = structlog.get_logger(__name__)
 
 Event = Mapping[str, str]
 
@@ -22,9 +28,19 @@ NOT_ACCEPTED = "AVPNotAccepted"
 
 
 def translate(event: Event, now: float) -> ev.Fact | None:
-    """One AMI event as a fact. ``now``: Unix seconds by our clock."""
-    translator = _TRANSLATORS.get(event.get("Event", ""))
-    return translator(event, now) if translator is not None else None
+    """One AMI event as a fact. ``now``: Unix seconds by our clock.
+
+    One that lacks what it is about is left out, and the log says so; nothing is raised.
+    """
+    name = event.get("Event", "")
+    translator = _TRANSLATORS.get(name)
+    if translator is None:
+        return None
+    try:
+        return translator(event, now)
+    except KeyError as missing:
+        log.warning("ami_event_incomplete", ami_event=name, header=missing.args[0])
+        return None
 
 
 def _channel(event: Event, now: float) -> ev.Fact | None:
@@ -181,8 +197,12 @@ def _known(value: str | None) -> str:
     return "" if value is None or value == "<unknown>" else value
 
 
+_MAX_INTEGER: Final = 2**32 - 1
+"""Larger than any time (seconds of the epoch) or duration that Asterisk tells, and a date still."""
+
+
 def _integer(value: str | None) -> int:
-    try:
-        return int(value or 0)
-    except ValueError:
+    """A number as Asterisk writes one; 0 for anything else (RingTime is -1 for none)."""
+    if value is None or re.fullmatch(r"[0-9]{1,10}", value) is None:
         return 0
+    return min(int(value), _MAX_INTEGER)

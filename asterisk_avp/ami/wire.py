@@ -93,19 +93,15 @@ def parse_message(block: str) -> dict[str, str]:
     value, so `value.split("\n")` gives back exactly the occurrences. Lines without a colon are
     left out.
     """
-    message: dict[str, str] = {}
+    message: dict[str, list[str]] = {}
     for line in block.split("\r\n"):
         name, colon, value = line.partition(":")
         if not colon:
             continue
         # Asterisk writes "Name: value", but UserEvent passes on what the dialplan wrote, which
         # is often "Name:value".
-        value = value.removeprefix(" ")
-        if name in message:
-            message[name] += "\n" + value
-        else:
-            message[name] = value
-    return message
+        message.setdefault(name, []).append(value.removeprefix(" "))
+    return {name: "\n".join(values) for name, values in message.items()}
 
 
 class FrameReader:

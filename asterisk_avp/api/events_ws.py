@@ -75,7 +75,7 @@ async def _first_message(socket: WebSocket) -> str | None:
     try:
         async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
             message = json.loads(await socket.receive_text())
-    except (TimeoutError, ValueError, KeyError, WebSocketDisconnect):
+    except (TimeoutError, ValueError, RecursionError, KeyError, WebSocketDisconnect):
         return None
     token = message.get("token") if isinstance(message, dict) else None
     return token if isinstance(token, str) else None

@@ -104,7 +104,10 @@ def same_origin(origin: str | None, host: str | None) -> bool:
     """
     if origin is None:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # such as http://[
+        return False
     default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     return bool(host) and parts.netloc.lower().removesuffix(default) == (
         (host or "").lower().removesuffix(default)

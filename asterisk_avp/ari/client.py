@@ -199,7 +199,7 @@ class AriClient:
 def _parse(text: str) -> Mapping[str, Any] | None:
     try:
         event = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict):
         log.warning("ari_malformed_event", characters=len(text))

@@ -94,7 +94,7 @@ class AriRest:
             return None
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise AsteriskUnavailable(f"{what}: the answer is not JSON") from None
 
     def url(self, path: str, query: Query | None = None) -> URL:
@@ -139,7 +139,7 @@ def _reason(text: str) -> str:
     """The sentence in an error's body: `message`, or `error` after a failed originate."""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(body, dict):
         return ""

@@ -68,4 +68,4 @@ def _map(value: object) -> Mapping[str, Any]:
 
 def _id(channel: object) -> str | None:
     identifier = _map(channel).get("id")
-    return identifier if isinstance(identifier, str) else None
+    return identifier if isinstance(identifier, str) and identifier else None

@@ -8,10 +8,12 @@ not exist any more is no session, and the caller is looked after by the dialplan
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from asterisk_avp.core.allow import Allow
+from asterisk_avp.core.hold import MAX_SECONDS
 from asterisk_avp.core.model import Mode, Origin, Target, TargetKind, World
 from asterisk_avp.core.session import Fourth, Intent, Party, Presence, Session, State
 
@@ -105,7 +107,7 @@ def read(values: Mapping[str, str], world: World) -> Session | None:
 def names_after(first: str) -> tuple[str, ...] | None:
     """The variables that belong to one whose value is ``first``; None where it is not ours."""
     count = first.partition(":")[0]
-    if not (count.isdecimal() and len(count) <= 2 and 0 < int(count) <= len(PIECES)):  # noqa: PLR2004
+    if re.fullmatch("[0-9]{1,2}", count) is None or not 0 < int(count) <= len(PIECES):
         return None
     return PIECES[1 : int(count)]
 
@@ -178,12 +180,15 @@ def _same_type(name: str, value: object) -> object:
         return _optional(value)
     if type(value) is not _TYPES.get(name, str):
         raise TypeError(name)
-    return value
+    if type(value) is int and not 0 <= value <= MAX_SECONDS:
+        raise ValueError(name)  # a count, or seconds for a timer
+    return _text(value) if isinstance(value, str) else value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
+    value.encode()  # no half characters (a ValueError), which could be sent to nobody
     return value
 
 

@@ -33,7 +33,7 @@ class Api:
     async def ask(
         self, method: str, path: str, body: Any = None, token: str | None = INTEGRATION, **more: Any
     ) -> tuple[int, Any]:
-        headers = bearer(token) if token else {}
+        headers = (bearer(token) if token else {}) | more.pop("headers", {})
         async with self.http.request(
             method, self.server.url + path, json=body, headers=headers, **more
         ) as answer:

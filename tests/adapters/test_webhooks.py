@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 import structlog
 from aiohttp import web
+from servers.waiting import eventually
 
 from asterisk_avp.webhooks import Webhooks
 
@@ -245,3 +247,57 @@ async def test_memory_is_given_back(receiver: Receiver, hooks: Callable[..., Web
     await until(lambda: webhooks.counts.delivered == 50)
     await until(lambda: not webhooks._tasks)
     assert (webhooks._calls, webhooks.waiting) == ({}, 0)
+
+
+# --- answers that no receiver of ours would give ---------------------------------------------
+
+BAD_ANSWERS = {
+    "no HTTP": b"\xff\xfe\0\r\n\r\n",
+    "nothing": b"",
+    "a status that is none": b"HTTP/1.1 abc OK\r\n\r\n",
+    "a huge status": b"HTTP/1.1 " + b"9" * 5000 + b" OK\r\n\r\n",
+    "a huge header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    "many headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+    "a length that is none": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    "a chunk that is none": b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a forged line": b"HTTP/1.1 400 a\x1b[2J\r\n\r\n",
+    "a redirect": b"HTTP/1.1 302 X\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+    "a cookie": b"HTTP/1.1 302 X\r\nSet-Cookie: \xff=;=;;\r\nContent-Length: 0\r\n\r\n",
+    "an endless body": b"HTTP/1.1 503 X\r\n\r\n" + b"x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+async def test_a_receiver_that_answers_nonsense_costs_its_event_only(name: str) -> None:
+    """Counted as given up or delivered, and what waits behind it is sent."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        with contextlib.suppress(ConnectionError):
+            writer.write(BAD_ANSWERS[name])
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        hooks = Webhooks(
+            f"http://127.0.0.1:{port}{PATH}",
+            SECRET,
+            timeout_seconds=2,
+            attempts=2,
+            wait_initial_seconds=0.001,
+            wait_max_seconds=0.001,
+        )
+        with structlog.testing.capture_logs() as lines:
+            for number in range(3):
+                hooks.send({"type": "pop", "number": number}, "call")
+            await eventually(lambda: hooks.waiting == 0)
+        assert hooks.counts.dead + hooks.counts.delivered == 3
+        assert asked >= 3
+        assert SECRET not in str(lines)
+        assert PATH not in str(lines)
+        await hooks.stop(1)

@@ -83,3 +83,60 @@ def test_text_that_was_tampered_with(data: st.DataObject) -> None:
 def test_deep_nesting() -> None:
     assert memory.decode("[" * 8_000, WORLD) is None
     assert memory.decode("x" * (memory.MAX_LENGTH + 1), WORLD) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+HOSTILE = (
+    JSON
+    | st.sampled_from([-1, 10**30, 10**400, 1e308, "\ud800", "", True, "sales", "number"])
+    | st.lists(st.sampled_from(["", "x", "\udfff", None, True, 3, "present"]), max_size=5)
+)
+
+
+@given(
+    st.sampled_from(State),
+    st.dictionaries(st.sampled_from(sorted(memory.REMEMBERED | {"v"})), HOSTILE, min_size=1),
+)
+def test_a_hostile_field_makes_no_session_or_a_usable_one(
+    state: State, hostile: dict[str, object]
+) -> None:
+    """Whoever can write a channel's variables must not be able to stop the daemon with them."""
+    text = json.dumps(json.loads(memory.encode(session(state))) | hostile)
+    found = memory.decode(text, WORLD)
+    if found is None:
+        return
+    assert memory.decode(memory.encode(found), WORLD) == found
+    memory.encode(found).encode()
+    for seconds in (found.max_hold_seconds, found.ring_outside_seconds, found.tries):
+        assert 0 <= seconds <= 86_400
+    for text in (found.notes, found.caller.name, found.caller.number, *found.variables.values()):
+        text.encode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_hold_seconds", 10**30),
+        ("max_hold_seconds", -1),
+        ("ring_outside_seconds", 86_401),
+        ("notes", "\ud800"),
+        ("id", "\udc00"),
+        ("variables", {"X": "\ud800"}),
+        ("caller", ["c", "\ud800", "", "present"]),
+        ("v", 2),
+        ("v", "1"),
+        ("group", "another"),
+    ],
+)
+def test_a_value_that_could_not_be_used_later_makes_no_session(field: str, value: object) -> None:
+    text = json.dumps(json.loads(memory.encode(session(State.WAITING))) | {field: value})
+    assert memory.decode(text, WORLD) is None
+
+
+@pytest.mark.parametrize("count", ["\uff11", "²", "-1", "0", "36", "1e1", "+1", " 1"])
+def test_a_number_of_pieces_that_is_none(count: str) -> None:
+    assert memory.names_after(f"{count}:{{}}") is None

@@ -1,0 +1,124 @@
+"""What no client of ours would send: headers, cookies and WebSocket messages that make no sense."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from api_client import Api, api_here
+from scripted_switchboard import bearer
+
+from asterisk_avp.log import peers_fault
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def api() -> AsyncIterator[Api]:
+    async with api_here() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever is sent, it is not our error."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(peers_fault)
+    yield
+    logger.removeFilter(peers_fault)
+    records = caplog.get_records("call")
+    assert [r.getMessage() for r in records if r.exc_info or r.levelno > logging.WARNING] == []
+
+
+# --- WebSocket -------------------------------------------------------------------------------
+
+BAD_TOKENS = [
+    "[" * 30_000,
+    '{"token":' * 7_000,
+    "null",
+    "7",
+    '"token"',
+    "{}",
+    '{"token": null}',
+    '{"token": ["x"]}',
+    '{"token": "\\ud800"}',
+    '{"token": "", "token": ""}',
+    '{"n": ' + "9" * 5_000 + "}",
+    "\0",
+    "",
+]
+
+
+async def test_a_first_message_that_is_no_token_is_a_wrong_one(api: Api) -> None:
+    for text in BAD_TOKENS:
+        async with api.events() as socket:
+            await socket.send_str(text)
+            await socket.receive()
+            assert socket.close_code == 4401, text[:40]
+    async with api.events() as socket:
+        await socket.send_bytes(b'{"token": "x"}')
+        await socket.receive()
+        assert socket.close_code == 4401
+
+
+async def test_a_first_message_that_is_huge_or_no_text_ends_the_connection_only(api: Api) -> None:
+    async with api.events() as socket:
+        await socket.send_str(" " * 100_000)
+        await socket.receive()
+        assert socket.close_code == 1009
+    async with api.events() as socket:
+        await socket._writer.send_frame(b"\xff\xfe", aiohttp.WSMsgType.TEXT)
+        await socket.receive()
+        assert socket.close_code == 1007
+    assert (await api.ask("GET", "/healthz"))[0] == 200
+
+
+async def test_whatever_is_sent_after_the_token_changes_nothing(api: Api) -> None:
+    async with api.events(headers=bearer()) as socket:
+        assert (await socket.receive_json())["type"] == "snapshot"
+        for text in (*BAD_TOKENS, '{"type": "agent", "agent": {}}'):
+            await socket.send_str(text)
+        await socket.send_bytes(b"\xff" * 1000)
+        api.board.agent_changed("1003", waiting_transfer=True)
+        assert (await socket.receive_json())["type"] == "agent"
+
+
+# --- headers ---------------------------------------------------------------------------------
+
+BAD_ORIGINS = ["http://[", "http://[::1", "null", "//", "http://a]b", "é", "x" * 4000, "://"]
+
+
+async def test_an_origin_that_is_no_address_is_another_page(api: Api) -> None:
+    for origin in BAD_ORIGINS:
+        headers = {"Origin": origin, "X-AVP-Panel": "1", "Cookie": "avp_session=x"}
+        for method, path in (("GET", "/v1/session"), ("POST", "/v1/agents/1001/ready")):
+            status, answer = await api.ask(method, path, token=None, headers=headers)
+            assert (status, answer["error"]) == (403, "cross_site"), origin[:20]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await api.events(headers=headers)
+        assert refused.value.status == 403, origin[:20]
+
+
+BAD_AUTHORIZATIONS = [
+    "Bearer",
+    "Bearer ",
+    "Bearer  \t",
+    "Basic eDp5",
+    "Bearer é",
+    "bearer" * 900,
+]
+BAD_COOKIES = [
+    "avp_session",
+    "=;=;",
+    "avp_session=é",
+    "avp_session=" + "x" * 7000,
+    ";" * 5000,
+]
+
+
+async def test_tokens_and_cookies_that_make_no_sense_are_wrong_ones(api: Api) -> None:
+    for name, values in (("Authorization", BAD_AUTHORIZATIONS), ("Cookie", BAD_COOKIES)):
+        for value in values:
+            status, answer = await api.ask("GET", "/v1/agents", token=None, headers={name: value})
+            assert (status, answer["error"]) == (401, "unauthorized"), value[:20]

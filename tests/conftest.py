@@ -1,0 +1,21 @@
+"""How long the tests with random input look for a fault.
+
+By default each tries hypothesis' usual 100 inputs, which takes seconds altogether. With
+``AVP_FUZZ_EXAMPLES=20000`` those that do not say a number of their own try that many.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("usual", deadline=None)
+settings.register_profile(
+    "long",
+    deadline=None,
+    max_examples=int(os.environ.get("AVP_FUZZ_EXAMPLES") or 100),
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("long" if os.environ.get("AVP_FUZZ_EXAMPLES") else "usual")
