@@ -38,6 +38,7 @@ from asterisk_avp.core import memory, views
 from asterisk_avp.core.actions import LIMIT
 from asterisk_avp.core.calls import Call
 from asterisk_avp.core.desk import Desk
+from asterisk_avp.core.effects import SetTimer
 from asterisk_avp.core.errors import (
     AsteriskUnavailable,
     AvpError,
@@ -305,7 +306,7 @@ class Daemon:
         self._carry_out(synced)
         self._pops.board.started()
         self._groups.look_at(self._hub.agents.by_id)
-        self._carry_out(take_over(self._hub, found, in_stasis, time.time()))
+        self._carry_out(take_over(self._hub, found, in_stasis, time.time(), self._workers.at_work))
         for channel in strays(self._hub, in_stasis):
             self._feed(ev.StasisEntered(channel))
         self._taken_over = True
@@ -323,20 +324,20 @@ class Daemon:
         log.info("synchronised", channels=len(self._hub.calls.channels))
         self._publish_readiness()
 
-    async def _remembered(self) -> list[Session]:
+    async def _remembered(self) -> list[tuple[Session, str]]:
         """The transfers that a daemon before us has left on their callers' channels."""
         if self._taken_over:
             return []
         found = []
-        for channel, first in (await self._ami_performer.variable_of_all(memory.PIECES[0])).items():
-            names = memory.names_after(first)
-            rest = await self._ami_performer.variables(channel, names) if names else {}
-            session = memory.read({memory.PIECES[0]: first, **rest}, self._hub.world)
+        for channel, mark in (await self._ami_performer.variable_of_all(memory.MARK)).items():
+            names = memory.names_after(mark)
+            pieces = await self._ami_performer.variables(channel, names) if names else {}
+            session = memory.read({memory.MARK: mark, **pieces}, self._hub.world)
             if session is None:
                 log.warning("transfer_not_read", channel=channel)
             else:
                 log.info("transfer_found", transfer=session.id, state=session.state.value)
-                found.append(session)
+                found.append((session, mark))
         return found
 
     # --- what goes out -------------------------------------------------------------------------
@@ -358,6 +359,10 @@ class Daemon:
         moved = self._moved.get(session_id)
         if moved is not None and not moved.done():
             moved.set_result(None)
+        if event.kind is Kind.TIMED_OUT and not self._synced:
+            # Nobody can say what has become of it, nor do anything about it: the resync does.
+            self._workers.perform(session_id, SetTimer(_RESYNC_RETRY_SECONDS))
+            return
         if event.kind is Kind.TIMED_OUT and self._phones.timed_out(session_id):
             return
         self._carry_out(self._hub.report(session_id, event, time.time()))

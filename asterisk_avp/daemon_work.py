@@ -68,6 +68,10 @@ class Workers:
                     effect.seconds, self._report, session_id, SessionEvent(Kind.TIMED_OUT)
                 )
 
+    def at_work(self, session_id: str) -> bool:
+        """Whether something is being done for this session."""
+        return session_id in self._queues
+
     async def settle(self, seconds: float) -> None:
         """Wait until what is being done is done, but no longer than that."""
         if self._tasks:

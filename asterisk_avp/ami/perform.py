@@ -194,8 +194,9 @@ class AmiPerformer:
         try:
             await self._client.action(action, headers)
         except AsteriskUnavailable as error:
+            # Asterisk may have done it or not: no outcome to act on. The resync on the next
+            # connection finds out, or else the session's timer runs out.
             log.warning("ami_unavailable", action=action, error=str(error))
-            report(SessionEvent(bad, "asterisk_unavailable"))
         except AmiError as error:
             log.info("ami_refused", action=action, error=str(error))
             report(SessionEvent(bad))

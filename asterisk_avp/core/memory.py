@@ -3,6 +3,10 @@
 The text is JSON with a version. It names the group, whose settings are read anew, and what policy
 had allowed; it holds no secret. Text that is not ours, of another version, or of a group that does
 not exist any more is no session, and the caller is looked after by the dialplan's net.
+
+The text is longer than one variable can be, and whoever writes it may be killed half-way. So there
+are two sets of pieces, which take turns, and a mark that says which of them is whole: it is written
+after the pieces, and Asterisk does what it is told on one connection in order.
 """
 
 from __future__ import annotations
@@ -23,8 +27,16 @@ PIECE: Final = 480
 """AMI's Status cuts values off at 511 bytes (manager.c, ``generate_status``), and no action may
 have a line longer than 1,024 (``mansession_session.inbuf``)."""
 
-PIECES: Final = tuple(f"AVP_SESSION_{number}" for number in range(35))
+MARK: Final = "AVP_SESSION_0"
+"""Which set of pieces holds, and how many they are: ``a:3``. Empty or unset: no session."""
+
+SETS: Final = {
+    letter: tuple(f"AVP_SESSION_{letter}{number}" for number in range(35)) for letter in "ab"
+}
 """Names of the channel variables that the text is spread over."""
+
+_MORE: Final = 2
+"""A session's text may shrink by that many pieces between two steps (a fourth party has gone)."""
 
 MAX_LENGTH: Final = 16_384
 """Longer text is none of ours: the notes are the only part without a narrow limit of its own."""
@@ -87,29 +99,46 @@ def encode(session: Session) -> str:
     )
 
 
-def variables(session: Session) -> dict[str, str]:
-    """The session as channel variables; the first begins with the number of pieces."""
+def variables(session: Session, before: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The session as channel variables, in the order in which they have to be written.
+
+    ``before``: what this returned the last time, whose pieces are left alone.
+    """
     text = encode(session)
     pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
-    pieces[0] = f"{len(pieces)}:{pieces[0]}"
-    return dict(zip(PIECES, pieces, strict=False))
+    letter = "b" if before is not None and before[MARK].startswith("a") else "a"
+    return {**dict(zip(SETS[letter], pieces, strict=False)), MARK: f"{letter}:{len(pieces)}"}
+
+
+def same(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    """Whether two results of `variables` hold the same text."""
+    return [*first.values()][:-1] == [*second.values()][:-1]
+
+
+def pieces_of(written: Mapping[str, str]) -> tuple[str, ...]:
+    """The pieces of both sets that may be there, where this is what `variables` returned last.
+
+    The other set may have been longer by what has since become known or been forgotten.
+    """
+    some = len(written) + _MORE
+    return tuple(name for names in SETS.values() for name in names[:some])
 
 
 def read(values: Mapping[str, str], world: World) -> Session | None:
     """The session that these channel variables hold; None where they hold none of this world."""
-    names = names_after(values.get(PIECES[0], ""))
+    names = names_after(values.get(MARK, ""))
     if names is None:
         return None
-    _, _, first = values[PIECES[0]].partition(":")
-    return decode(first + "".join(values.get(name, "") for name in names), world)
+    return decode("".join(values.get(name, "") for name in names), world)
 
 
-def names_after(first: str) -> tuple[str, ...] | None:
-    """The variables that belong to one whose value is ``first``; None where it is not ours."""
-    count = first.partition(":")[0]
-    if re.fullmatch("[0-9]{1,2}", count) is None or not 0 < int(count) <= len(PIECES):
+def names_after(mark: str) -> tuple[str, ...] | None:
+    """The variables that a mark speaks of; None where it is not ours."""
+    letter, _, count = mark.partition(":")
+    names = SETS.get(letter, ())
+    if re.fullmatch("[0-9]{1,2}", count) is None or not 0 < int(count) <= len(names):
         return None
-    return PIECES[1 : int(count)]
+    return names[: int(count)]
 
 
 def decode(text: str, world: World) -> Session | None:

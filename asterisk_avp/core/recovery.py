@@ -100,7 +100,10 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
 
 
 def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
-    """How a request to Asterisk ended whose answer nobody heard: its daemon is no more."""
+    """How a request to Asterisk ended whose answer nobody heard.
+
+    The daemon that asked is no more, or the connection that it asked by.
+    """
     events = [SessionEvent(kind) for kind in _outcome(session, where)]
     caller = session.caller.channel
     queued = bool(events) and session.state is S.QUEUEING
@@ -108,6 +111,20 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
         # On to an agent already: what was written is older than what happened.
         events.append(SessionEvent(Kind.DELIVERED, agent=where.agent_with(caller)))
     return events
+
+
+def needed(session: Session) -> Effects:
+    """What the session's next step takes for granted, and may never have been done."""
+    if session.state is not S.STARTING:
+        return ()
+    return _bridges(session)
+
+
+def _bridges(session: Session) -> Effects:
+    return (
+        CreateBridge(session.hold_bridge, "hold"),
+        CreateBridge(session.consult_bridge, "consult"),
+    )
 
 
 def _parties(session: Session) -> list[tuple[str, Party]]:
@@ -131,6 +148,12 @@ def _outcome(session: Session, where: Whereabouts) -> tuple[Kind, ...]:
     match session.state:
         case S.STARTING if where.together(caller, agent) and not where.in_stasis(caller):
             return (Kind.REDIRECT_FAILED,)  # they talk as before
+        case S.STARTING if not any(map(where.in_stasis, (caller, agent))) and not where.alive(
+            agent
+        ):
+            # There was no application to enter: the dialplan hung agent 1 up, and the caller is
+            # where its net has taken them.
+            return (Kind.REDIRECT_FAILED,)
         case S.QUEUEING if where.together(caller, agent) and not where.in_stasis(caller):
             return (Kind.REDIRECT_FAILED,)
         case S.QUEUEING | S.RECALLING if not where.in_stasis(caller):
@@ -168,8 +191,7 @@ def again(session: Session, where: Whereabouts) -> Effects:
         if where.bridge_of(channel) != bridge
     )
     return (
-        CreateBridge(session.hold_bridge, "hold"),
-        CreateBridge(session.consult_bridge, "consult"),
+        *_bridges(session),
         *seating,
         *_sounds(session),
     )

@@ -85,10 +85,25 @@ class Register:
                 record.waiting_since = now
         self._store(session, effects, outcome)
 
-    def adopt(self, session: Session, now: float, outcome: Outcome) -> None:
-        """Enter a session that a former daemon began; nothing is done yet."""
+    def adopt(self, session: Session, now: float, outcome: Outcome, mark: str = "") -> None:
+        """Enter a session that a former daemon began; nothing is done yet.
+
+        ``mark``: where that daemon has written it (`memory.MARK`), so that it stays whole there
+        until it is written anew.
+        """
         self.records[session.id] = Record(session, now, now)
+        if mark:
+            self._written[session.id] = {memory.MARK: mark}
         self._store(session, (), outcome)
+
+    def write_again(self, session_id: str, outcome: Outcome) -> None:
+        """What another daemon needs to know: nobody can say whether the last of it was written."""
+        written = self._written.get(session_id)
+        session = self.records[session_id].session
+        if written is not None:
+            self._written[session_id] = memory.variables(session, written)
+            effect = SetVariables(session.caller.channel, self._written[session_id])
+            outcome.effects.append((session_id, effect))
 
     def sessions(self) -> list[Session]:
         """Those that are not over."""
@@ -148,10 +163,13 @@ class Register:
             return effects  # and with the caller's channel what is written on it
         if session.state.final:
             self._written.pop(session.id, None)
-            empty = dict.fromkeys(written or (), "")
-            return (*effects, SetVariables(session.caller.channel, empty)) if empty else effects
-        variables = memory.variables(session)
-        if variables == written:
+            if written is None:
+                return effects
+            # The mark first: without it the pieces say nothing.
+            empty = dict.fromkeys((memory.MARK, *memory.pieces_of(written)), "")
+            return (*effects, SetVariables(session.caller.channel, empty))
+        variables = memory.variables(session, written)
+        if written is not None and memory.same(variables, written):
             return effects
         self._written[session.id] = variables
         return (SetVariables(session.caller.channel, variables), *effects)

@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 
 from asterisk_avp.core import recovery, transfer
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Session, is_bridge
+from asterisk_avp.core.session import Session, is_bridge, is_leg
 
 
 def take_over(
-    hub: Hub, found: Iterable[Session], in_stasis: AbstractSet[str], now: float
+    hub: Hub,
+    found: Iterable[tuple[Session, str]],
+    in_stasis: AbstractSet[str],
+    now: float,
+    at_work: Callable[[str], bool] = lambda _session: False,
 ) -> Outcome:
     """Tell every session what it missed, and see to it that it goes on.
 
-    ``found``: sessions read from channels; one that we know already is known better.
+    ``found``: sessions read from channels, each with its mark there (`memory.MARK`); one that we
+    know already is known better.
     ``in_stasis``: channels that Asterisk says are in our application.
+    ``at_work``: whether something is being done for a session, whose outcome will be told.
     """
     outcome = Outcome()
     adopted = set()
-    for session in found:
+    for session, mark in found:
         if session.id not in hub.register.records and not session.state.final:
-            hub.register.adopt(session, now, outcome)
+            hub.register.adopt(session, now, outcome, mark)
             adopted.add(session.id)
     where = _whereabouts(hub, in_stasis)
     for before in hub.register.sessions():
+        if before.id not in adopted:
+            hub.register.write_again(before.id, outcome)
+        idle = not at_work(before.id)
+        outcome.effects.extend((before.id, effect) for effect in recovery.needed(before))
         events = recovery.missed(before, where)
-        if before.id in adopted:
-            # One of ours is being worked on, and its worker will tell.
+        if idle:
             events += recovery.outcome(before, where)
         for event in events:
             hub.register.apply(before.id, event, now, outcome)
         after = hub.register.records[before.id].session
-        if after.state is before.state and (before.id in adopted or not recovery.repeats(after)):
+        if after.state is not before.state:
+            continue
+        if idle or not recovery.repeats(after):
             effects = recovery.again(after, where)
             outcome.effects.extend((before.id, effect) for effect in effects)
-            if before.id in adopted:
-                outcome.effects.extend((before.id, effect) for effect in transfer.timer(after))
+        if before.id in adopted or (idle and recovery.repeats(after)):
+            outcome.effects.extend((before.id, effect) for effect in transfer.timer(after))
     return outcome
 
 
 def strays(hub: Hub, in_stasis: AbstractSet[str]) -> list[str]:
-    """Channels that are with us, and belong to nothing."""
+    """Channels that are with us, and belong to nothing; and legs of ours that nobody waits for.
+
+    A leg that has not been answered is in no application and no bridge, and rings its target.
+    """
     where = _whereabouts(hub, in_stasis)
-    return [
+    here = [channel for channel in in_stasis if where.in_stasis(channel)]
+    legs = [
         channel
-        for channel in in_stasis
-        if where.in_stasis(channel) and hub.register.role_of(channel) is None
+        for channel in hub.calls.channels
+        if is_leg(channel) and channel not in in_stasis and where.bridge_of(channel) is None
     ]
+    return [channel for channel in (*here, *legs) if hub.register.role_of(channel) is None]
 
 
 def _whereabouts(hub: Hub, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:

@@ -132,6 +132,7 @@ async def test_other_actions(effect: fx.AmiEffect, action: dict[str, str]) -> No
     ],
 )
 async def test_what_fails_is_reported(effect: fx.AmiEffect, kind: Kind) -> None:
+    """Not so what nobody knows: Asterisk may have done what it does not answer."""
     reports = Reports()
     async with AmiServer() as server, running_ami(server) as performer:
         server.answers = dict.fromkeys(
@@ -140,8 +141,8 @@ async def test_what_fails_is_reported(effect: fx.AmiEffect, kind: Kind) -> None:
         await performer.perform(effect, reports.append)
         server.silent = True
         await performer.perform(effect, reports.append)
-    assert reports.kinds() == [kind, kind]
-    assert [event.reason for event in reports] == ["", "asterisk_unavailable"]
+    assert reports.kinds() == [kind]
+    assert [event.reason for event in reports] == [""]
 
 
 async def test_a_hang_up_of_somebody_who_is_gone_is_nothing() -> None:

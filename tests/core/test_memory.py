@@ -15,6 +15,7 @@ from asterisk_avp.core.session import Session, State
 from tests.core.sessions import GONE, IN, OUT, SALES, session
 
 WORLD = World(groups={"sales": SALES})
+NAMES = (memory.MARK, *memory.SETS["a"], *memory.SETS["b"])
 
 
 def test_every_field_is_remembered() -> None:
@@ -38,14 +39,29 @@ def test_what_is_written_is_read(state: State, fourth: object) -> None:
 def test_it_fits_into_channel_variables(notes: str) -> None:
     before = session(State.CONFERENCE, fourth=IN, notes=notes)
     variables = memory.variables(before)
-    assert len(variables) <= (3 if not notes else 28)
+    assert len(variables) <= (4 if not notes else 29)
     lines = [f"Value: {value}" for value in variables.values()]
     assert max(len(line.encode()) for line in lines) < 511
-    stale = dict.fromkeys(memory.PIECES, "left over") | variables
+    stale = dict.fromkeys(NAMES, "left over") | variables
     assert memory.read(stale, WORLD) == before
 
 
-@given(st.dictionaries(st.sampled_from(memory.PIECES), st.text()))
+def test_whoever_writes_it_may_be_killed_half_way() -> None:
+    """What was whole before is whole until the new text is."""
+    channel: dict[str, str] = {}
+    written = None
+    last = None
+    for notes in ("first", "second " * 300, "third", "☎" * 200):
+        following = session(State.CONSULTING, notes=notes)
+        written = memory.variables(following, written)
+        for name, value in written.items():
+            assert memory.read(channel, WORLD) == last
+            channel[name] = value
+        last = following
+        assert memory.read(channel, WORLD) == last
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.text()))
 def test_any_variables(values: dict[str, str]) -> None:
     assert memory.read(values, WORLD) is None
 

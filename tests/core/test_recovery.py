@@ -13,7 +13,7 @@ from asterisk_avp.core.events import ChannelSeen
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import World
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Presence, Session
+from asterisk_avp.core.session import Party, Presence, Session
 from asterisk_avp.core.session import State as S
 from asterisk_avp.core.takeover import strays, take_over
 from tests.core.sessions import IN, OUT, SALES, session
@@ -53,12 +53,12 @@ def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], 
     hub, with_us = found_at(places)
     found = memory.read(memory.variables(before), hub.world)
     assert found == before
-    outcome = take_over(hub, [found], with_us, 2.0)
+    outcome = take_over(hub, [(found, "a:3")], with_us, 2.0)
     after = hub.register.records[before.id].session
     done = [
         brief(effect)
         for _, effect in outcome.effects
-        if not (isinstance(effect, fx.SetVariables) and effect.variables.keys() & memory.PIECES)
+        if not (isinstance(effect, fx.SetVariables) and memory.MARK in effect.variables)
     ]
     return after, done, outcome
 
@@ -135,7 +135,8 @@ def test_a_session_that_is_known_is_not_replaced() -> None:
     hub, with_us = found_at(ALL)
     known = session(S.CONSULTING)
     hub.register.adopt(known, 1.0, Outcome())
-    take_over(hub, [replace(known, state=S.RINGING, notes="old")], with_us, 2.0)
+    old = replace(known, state=S.RINGING, notes="old")
+    take_over(hub, [(old, "a:3")], with_us, 2.0)
     assert hub.register.records["t1"].session == known
 
 
@@ -143,14 +144,74 @@ def test_what_is_under_way_is_not_asked_for_twice() -> None:
     """A connection was away, but the worker that completes the transfer is at it."""
     hub, with_us = found_at(ALL)
     hub.register.adopt(session(S.COMPLETING), 1.0, Outcome())
-    outcome = take_over(hub, (), with_us, 2.0)
+    outcome = take_over(hub, (), with_us, 2.0, at_work=lambda _: True)
     assert not [e for _, e in outcome.effects if isinstance(e, fx.BridgePair)]
+
+
+@pytest.mark.parametrize(
+    ("state", "places", "following"),
+    [
+        (S.COMPLETING, ALL, S.COMPLETING),
+        (S.COMPLETING, {CALLER: ELSEWHERE, AGENT: CONSULTS, LEG: GONE}, S.COMPLETED),
+        (S.RETURNING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.CANCELLED),
+        (S.STARTING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED),
+        (S.STARTING, {CALLER: WITH_US, AGENT: WITH_US, LEG: GONE}, S.WAITING),
+        # There was no application: the dialplan has hung agent 1 up, and the caller waits in the
+        # queue of the group or talks with a colleague already.
+        (S.STARTING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.FAILED),
+        (S.STARTING, {CALLER: ELSEWHERE, AGENT: GONE, LEG: GONE}, S.FAILED),
+        (S.QUEUEING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.QUEUED),
+        (S.RECALLING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.FAILED),
+    ],
+)
+def test_an_answer_that_was_lost_with_its_connection(
+    state: S, places: dict[str, int], following: S
+) -> None:
+    """Nobody is at work any more: where everybody is says what Asterisk has done."""
+    hub, with_us = found_at(places)
+    hub.register.adopt(session(state), 1.0, Outcome())
+    outcome = take_over(hub, (), with_us, 2.0)
+    after = hub.register.records["t1"].session
+    assert after.state is following
+    if not after.state.final:
+        assert [e for _, e in outcome.effects if isinstance(e, fx.SetTimer)]
+    moved = [e for _, e in outcome.effects if isinstance(e, fx.Redirect)]
+    assert not moved
+
+
+def test_bridges_are_there_before_anybody_is_seated() -> None:
+    """The daemon died between its Redirect and the bridges that follow it."""
+    _, done, _ = taken(session(S.STARTING), {CALLER: WITH_US, AGENT: WITH_US, LEG: GONE})
+    assert done.index("create consult") < done.index("add caller to hold")
+
+
+def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
+    """Without touching what is written: another daemon may have to read it meanwhile."""
+    hub, with_us = found_at(ALL)
+    hub.register.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
+    for mark in ("b:", "a:"):
+        outcome = take_over(hub, (), with_us, 2.0)
+        (written,) = [
+            effect.variables
+            for _, effect in outcome.effects
+            if isinstance(effect, fx.SetVariables) and memory.MARK in effect.variables
+        ]
+        assert written[memory.MARK].startswith(mark)
 
 
 def test_strays() -> None:
     hub, with_us = found_at(ALL | {"chan-other": WITH_US, "chan-gone-on": ELSEWHERE})
     hub.register.adopt(session(S.CONSULTING), 1.0, Outcome())
     assert strays(hub, with_us) == ["chan-other"]
+
+
+def test_a_leg_that_rings_for_nobody() -> None:
+    """The caller has hung up while no daemon was there, and with the channel went the session."""
+    hub, with_us = found_at({LEG: NOWHERE, "avp-t2-leg": NOWHERE, "avp-t3-leg": ELSEWHERE})
+    hub.register.adopt(
+        replace(session(S.RINGING), id="t2", leg=Party("avp-t2-leg")), 1.0, Outcome()
+    )
+    assert strays(hub, with_us) == [LEG]
 
 
 def test_every_running_state_is_thought_of() -> None:
