@@ -90,6 +90,12 @@ class Register:
         self.records[session.id] = Record(session, now, now)
         self._store(session, (), outcome)
 
+    def write_again(self, session_id: str, outcome: Outcome) -> None:
+        """What another daemon needs to go on with a session, written down once more."""
+        self._written.pop(session_id, None)
+        effects = self._remembering(self.records[session_id].session, ())
+        outcome.effects.extend((session_id, effect) for effect in effects)
+
     def sessions(self) -> list[Session]:
         """Those that are not over."""
         return [self.records[session_id].session for session_id in self._channels]

@@ -8,16 +8,24 @@ from collections.abc import Set as AbstractSet
 from asterisk_avp.core import recovery, transfer
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Session, is_bridge
+from asterisk_avp.core.session import Session, is_bridge, is_leg
 
 
 def take_over(
-    hub: Hub, found: Iterable[Session], in_stasis: AbstractSet[str], now: float
+    hub: Hub,
+    found: Iterable[Session],
+    in_stasis: AbstractSet[str],
+    now: float,
+    *,
+    only: AbstractSet[str] | None = None,
+    anew: bool = False,
 ) -> Outcome:
     """Tell every session what it missed, and see to it that it goes on.
 
     ``found``: sessions read from channels; one that we know already is known better.
     ``in_stasis``: channels that Asterisk says are in our application.
+    ``only``: the sessions that are in doubt, by id, where the others have missed nothing.
+    ``anew``: nothing is being done for the sessions we know either, nor will their timers end.
     """
     outcome = Outcome()
     adopted = set()
@@ -27,29 +35,40 @@ def take_over(
             adopted.add(session.id)
     where = _whereabouts(hub, in_stasis)
     for before in hub.register.sessions():
+        new = before.id in adopted
+        if only is not None and before.id not in only and not new:
+            continue
+        if not new:
+            # What was to be written down may have got lost with the connection.
+            hub.register.write_again(before.id, outcome)
+        stalled = new or anew
         events = recovery.missed(before, where)
-        if before.id in adopted:
-            # One of ours is being worked on, and its worker will tell.
+        if stalled:
+            # One that is being worked on will be told by its worker.
             events += recovery.outcome(before, where)
         for event in events:
             hub.register.apply(before.id, event, now, outcome)
         after = hub.register.records[before.id].session
-        if after.state is before.state and (before.id in adopted or not recovery.repeats(after)):
+        if after.state is before.state and (stalled or not recovery.repeats(after)):
             effects = recovery.again(after, where)
             outcome.effects.extend((before.id, effect) for effect in effects)
-            if before.id in adopted:
+            if stalled:
                 outcome.effects.extend((before.id, effect) for effect in transfer.timer(after))
     return outcome
 
 
 def strays(hub: Hub, in_stasis: AbstractSet[str]) -> list[str]:
-    """Channels that are with us, and belong to nothing."""
+    """Channels that are with us, or were called by us, and belong to nothing."""
     where = _whereabouts(hub, in_stasis)
-    return [
+    with_us = [channel for channel in in_stasis if where.in_stasis(channel)]
+    # A leg that was given up as not dialled, because Asterisk did not answer, may ring all the
+    # same. One that is in a bridge is a call that we have handed over.
+    ringing = [
         channel
-        for channel in in_stasis
-        if where.in_stasis(channel) and hub.register.role_of(channel) is None
+        for channel in hub.calls.channels
+        if is_leg(channel) and channel not in in_stasis and where.bridge_of(channel) is None
     ]
+    return [channel for channel in (*with_us, *ringing) if hub.register.role_of(channel) is None]
 
 
 def _whereabouts(hub: Hub, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:
