@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -31,11 +32,10 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 5.0
-_DOUBT_SECONDS: Final = 0.5
+_DOUBT_SECONDS: Final = 0.3
 """Before the picture is read because of a doubt: more are likely to follow the first."""
 _DOUBT_MAX_SECONDS: Final = 8.0
-_CALM_SECONDS: Final = 30.0
-"""After so long without a doubt the next is the first again."""
+"""Before it is read again and again for a transfer that stays in doubt."""
 
 Settle = Callable[[float], Awaitable[None]]
 
@@ -84,9 +84,9 @@ class Synchroniser:
         self._buffer: list[ev.Fact] | None = None
         self._task: asyncio.Task[None] | None = None
         self._doubtful: set[str] = set()
+        self._doubts: Counter[str | None] = Counter()
+        """How many times in a row a transfer has been in doubt."""
         self._timer: asyncio.TimerHandle | None = None
-        self._doubts = 0
-        self._doubted_at = -_CALM_SECONDS
 
     def take(self, fact: ev.Fact) -> None:
         """A fact from AMI. While the picture is being read it is told after that."""
@@ -111,15 +111,17 @@ class Synchroniser:
         """Something of this transfer (None: of none in particular) may not have been done."""
         if session_id is not None:
             self._doubtful.add(session_id)
-        now = time.monotonic()
-        if self._timer is None:
-            self._doubts = self._doubts + 1 if now - self._doubted_at < _CALM_SECONDS else 0
-            pause = min(_DOUBT_SECONDS * 2.0**self._doubts, _DOUBT_MAX_SECONDS)
-            self._timer = asyncio.get_running_loop().call_later(pause, self._repair)
-        self._doubted_at = now
+        loop = asyncio.get_running_loop()
+        pause = min(_DOUBT_SECONDS * 2.0 ** self._doubts[session_id], _DOUBT_MAX_SECONDS)
+        if self._timer is None or self._timer.when() > loop.time() + pause:
+            self._stop_timer()
+            self._timer = loop.call_later(pause, self._repair)
 
     def stop(self) -> None:
         self._cancel()
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -137,6 +139,9 @@ class Synchroniser:
             self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._repair)
             return
         doubtful, self._doubtful = frozenset(self._doubtful), set()
+        # Those that have come through are calm again.
+        kept = (*doubtful, None)
+        self._doubts = Counter({x: self._doubts[x] + 1 for x in kept})
         self._task = asyncio.create_task(self._read(doubtful), name="repair")
 
     async def _read(self, only: frozenset[str] | None) -> None:

@@ -31,6 +31,8 @@ EVENT_TYPE: Final = "ChannelUserevent"
 NAME: Final = "AVPAlive"
 PATIENCE_SECONDS: Final = 60.0
 """How long one question may stay unanswered before the next is asked."""
+_OURS_SECONDS: Final = 0.1
+"""A timer that is later than this was held up by ourselves, and so was what came meanwhile."""
 _AGAIN_SECONDS: Final = 1.0
 """A request that failed is made once more before anything is made of it."""
 
@@ -57,6 +59,7 @@ class Pulse:
         self._changed = changed
         self._beat = ""
         self._echo: asyncio.Future[None] | None = None
+        self._late: asyncio.TimerHandle
         self._failures = 0
         self._since = 0.0
         self.trouble = ""
@@ -98,7 +101,7 @@ class Pulse:
         asked = asyncio.ensure_future(
             self._events.user(self._app, NAME, {"beat": self._beat}, seconds=PATIENCE_SECONDS)
         )
-        late = loop.call_later(self._deadline_seconds, lambda: self._missed(answered=asked.done()))
+        self._late = loop.call_later(self._deadline_seconds, self._look, asked)
         try:
             await asked
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -115,8 +118,16 @@ class Pulse:
             self._failures = 0
             self._say("", stuck=False)
         finally:
-            late.cancel()
+            self._late.cancel()
             asked.cancel()
+
+    def _look(self, asked: asyncio.Future[None]) -> None:
+        """The deadline is over; unless it was we who had no time to listen."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._late.when() > _OURS_SECONDS:
+            self._late = loop.call_later(self._deadline_seconds, self._look, asked)
+        elif self._echo is None or not self._echo.done():
+            self._missed(answered=asked.done())
 
     def _missed(self, *, answered: bool) -> None:
         if answered:

@@ -35,7 +35,7 @@ class Reports(list[SessionEvent]):
 
 @contextlib.asynccontextmanager
 async def running_ami(server: AmiServer) -> AsyncIterator[AmiPerformer]:
-    client = AmiClient("127.0.0.1", server.port, "avp", "s3cret", action_timeout_seconds=1)
+    client = AmiClient("127.0.0.1", server.port, "avp", "s3cret", action_timeout_seconds=3)
     task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
     await eventually(lambda: client.connected)
     try:

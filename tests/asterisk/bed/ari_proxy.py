@@ -11,7 +11,7 @@ import contextlib
 import re
 from dataclasses import dataclass, field
 
-from aiohttp import ClientSession, WSMsgType, web
+from aiohttp import ClientError, ClientSession, WSMsgType, web
 
 _HEADERS = ("Authorization", "Content-Type")
 
@@ -86,20 +86,29 @@ class AriProxy:
     async def _pass_on(self, request: web.Request) -> web.Response:
         assert self._session is not None
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
-        async with self._session.request(
-            request.method, request.rel_url, headers=headers, data=await request.read()
-        ) as answer:
-            return web.Response(
-                status=answer.status,
-                body=await answer.read(),
-                content_type=answer.content_type if answer.status != 204 else None,
-            )
+        try:
+            async with self._session.request(
+                request.method, request.rel_url, headers=headers, data=await request.read()
+            ) as answer:
+                return web.Response(
+                    status=answer.status,
+                    body=await answer.read(),
+                    content_type=answer.content_type if answer.status != 204 else None,
+                )
+        except ClientError:  # Asterisk is not there
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=502)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         assert self._session is not None
         headers = {"Authorization": request.headers["Authorization"]}
         ours = web.WebSocketResponse()
-        async with self._session.ws_connect(request.rel_url, headers=headers) as theirs:
+        try:
+            connecting = await self._session.ws_connect(request.rel_url, headers=headers)
+        except ClientError:
+            return web.Response(status=502)
+        async with connecting as theirs:
             await ours.prepare(request)
 
             async def forward() -> None:
