@@ -106,6 +106,7 @@ class Daemon:
             settings.ari.password.get_secret_value(),
             settings.ari.app,
             who=f"process {os.getpid()} on {socket.gethostname()}",
+            outdated=self._outdated,
             probe_seconds=settings.ari.probe_seconds,
             request_timeout_seconds=settings.ari.request_timeout_seconds,
             backoff_max_seconds=settings.ari.reconnect_max_seconds,
@@ -123,6 +124,7 @@ class Daemon:
             self._metrics.performed,
             self._doubt,
         )
+        self._workers.hold()  # until we know that no other daemon serves
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._version = VersionWatch(self._ari.asterisk)
         self._changes = Feed()
@@ -289,10 +291,14 @@ class Daemon:
         # Which of the two it was, and its state, is asked of the clients.
         self._version.connection(connected=self._ari.connected)
         if self._workers.held and self._ari.connected:
-            # It was no other daemon that had the application meanwhile.
+            # The application is ours; or again, where no other daemon has had it meanwhile.
             self._sync.anew()
             self._workers.go_on()
         self._sync.connection()
+
+    def _outdated(self) -> None:
+        self._hub.register.forget_running()
+        self._sync.forget()
 
     def _doubt(self, session_id: str | None) -> None:
         self._sync.doubt(session_id)

@@ -107,6 +107,10 @@ class Synchroniser:
         """What was being done has been broken off: every transfer begins its step once more."""
         self._anew = True
 
+    def forget(self) -> None:
+        """Another daemon has gone on with the transfers: they are read from their channels."""
+        self._taken_over = False
+
     def doubt(self, session_id: str | None) -> None:
         """Something of this transfer (None: of none in particular) may not have been done."""
         if session_id is not None:

@@ -42,6 +42,8 @@ OnConnected = Callable[[bool], None]
 WebSocket: TypeAlias = "aiohttp.ClientWebSocketResponse[bool]"
 
 _REPLACED = "ApplicationReplaced"
+_ASKED_AGAIN = 2
+"""How many more times a daemon that has taken our place is asked before it counts as gone."""
 _CLOSING = frozenset(
     {
         aiohttp.WSMsgType.CLOSE,
@@ -67,7 +69,8 @@ class AriClient:
 
     With `who`, a name for this process, the client makes sure that no other daemon has the app
     (`asterisk_avp.ari.sole`), and that Asterisk delivers its events (`asterisk_avp.ari.pulse`),
-    every `probe_seconds`.
+    every `probe_seconds`. `outdated` is told, before the client connects again, that another daemon
+    had the app meanwhile, which is gone: what is known of transfers is older than what it did.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class AriClient:
         app: str,
         *,
         who: str = "",
+        outdated: Callable[[], None] = lambda: None,
         request_timeout_seconds: float = 3.0,
         event_types: Sequence[str] = (),
         subscriptions: Sequence[str] = ("channel:", "bridge:"),
@@ -118,6 +122,7 @@ class AriClient:
         self._trouble = "Not connected to ARI yet."
         self._on_connected: OnConnected = lambda _connected: None
         self._pulse: Pulse | None = None
+        self._outdated = outdated
         self._sole: Sole | None = None
         self._answers: set[asyncio.Task[None]] = set()
         if who:
@@ -243,18 +248,20 @@ class AriClient:
             log.warning("ari_lost", url=self._rest.base, reason=_why(websocket))
 
     async def _may_connect(self, sole: Sole, seconds: float) -> None:
-        who = await sole.other(seconds=seconds)
+        self._leave_it_to_another(await sole.other(seconds=seconds))
+        if self._served and await sole.owner() and not await sole.mine():
+            for _ in range(_ASKED_AGAIN):  # it has been there: it may only be slow
+                self._leave_it_to_another(await sole.other())
+            log.error("another_daemon_was_here", app=self.app, hint="and is gone")
+            self._outdated()
+        await sole.claim()
+
+    def _leave_it_to_another(self, who: str) -> None:
         if who:
             raise OtherDaemon(
                 f"Another daemon serves the Stasis application {self.app}: {who}. "
                 "There can be one for each Asterisk: stop it, or this one."
             )
-        if self._served and await sole.owner() and not await sole.mine():
-            raise OtherDaemon(
-                f"Another daemon has served the Stasis application {self.app} meanwhile, and is "
-                "gone. What this one knows of transfers is out of date: start it anew."
-            )
-        await sole.claim()
 
     @asynccontextmanager
     async def _websocket(self) -> AsyncIterator[WebSocket]:

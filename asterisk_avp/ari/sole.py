@@ -8,7 +8,7 @@ would take it from each other for ever, and both act on the same calls. The rule
   until it has left. Whoever gets an answer does not connect, and leaves.
 - It writes its name into another global variable before it connects. A daemon that is replaced
   does nothing more, sees by that variable whether it was by another daemon, and asks: whoever gets
-  an answer leaves.
+  an answer leaves. Without an answer it serves again, and what it knew of transfers is forgotten.
 
 So of two, the one that serves stays, and where they start together the last to connect does. A
 daemon that was killed locks nobody out: its connection has ended with it, which Asterisk says, and

@@ -96,6 +96,15 @@ class Register:
         effects = self._remembering(self.records[session_id].session, ())
         outcome.effects.extend((session_id, effect) for effect in effects)
 
+    def forget_running(self) -> None:
+        """Drop the sessions that are not over; whoever went on with them knows them better."""
+        for session_id in self._channels:
+            del self.records[session_id]
+        for index in (self._channels, self._roles, self._written):
+            index.clear()
+        self._heading_for.clear()
+        self._begun_by.clear()
+
     def sessions(self) -> list[Session]:
         """Those that are not over."""
         return [self.records[session_id].session for session_id in self._channels]

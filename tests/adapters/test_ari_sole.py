@@ -29,12 +29,18 @@ class Daemon:
             "backoff_max_seconds": 0.05,
             "replaced_pause_seconds": 60.0,
         }
-        self.client = AriClient(server.url, "avp", "s3cret", APP, who=name, **(quick | options))
+        self.outdated = 0
+        self.client = AriClient(
+            server.url, "avp", "s3cret", APP, who=name, outdated=self.is_outdated, **quick | options
+        )
         self.states: list[bool] = []
         self.events: list[str] = []
         self.task = asyncio.create_task(
             self.client.run(lambda event: self.events.append(event["type"]), self.states.append)
         )
+
+    def is_outdated(self) -> None:
+        self.outdated += 1
 
     @property
     def left(self) -> str:
@@ -141,13 +147,17 @@ async def test_what_is_not_a_daemon_is_left_alone_for_a_while_and_then_replaced(
         assert not only.left
 
 
-async def test_one_whose_place_was_taken_meanwhile_starts_anew(server: AriServer) -> None:
+async def test_one_whose_place_was_taken_meanwhile_is_out_of_date(server: AriServer) -> None:
     """Another has served, and written what became of the transfers, and is gone already."""
     async with serving(server, "first") as first:
+        assert first.outdated == 0
         server.variables["AVP_DAEMON"] = "somebody"
         server.last.drop()
-        await eventually(lambda: first.left)
-        assert "start it anew" in first.left
+        await eventually(lambda: first.states == [True, False, True])
+        assert first.outdated == 1
+        server.last.drop()
+        await eventually(lambda: first.states == [True, False, True, False, True])
+        assert first.outdated == 1
 
 
 async def test_asterisk_has_restarted_and_knows_nobody(server: AriServer) -> None:

@@ -209,6 +209,32 @@ async def test_another_daemon_comes_and_leaves(start: Start, ari: AriServer) -> 
     assert len(ari.sockets) == 1
 
 
+async def test_until_it_knows_to_be_alone_it_does_nothing(
+    start: Start, ami: AmiServer, ari: AriServer
+) -> None:
+    """An agent logs in whom no personal queue has yet: both would add them."""
+    first = start()
+    await is_ready(first)
+    second = start()
+    await eventually(lambda: len(ami.connections) == 2 and ami.last.logged_in)
+    member = {
+        "Queue": "sales",
+        "Interface": "PJSIP/1001",
+        "StateInterface": "PJSIP/1001",
+        "MemberName": "Alice",
+        "Status": "1",
+        "Paused": "0",
+        "InCall": "0",
+        "LastCall": "0",
+        "Wrapuptime": "0",
+    }
+    for connection in ami.connections:
+        connection.event("QueueMemberAdded", **member)
+    await says(second, "Another daemon serves")
+    await eventually(lambda: "QueueAdd" in ami.connections[0].names())
+    assert "QueueAdd" not in ami.connections[1].names()
+
+
 async def test_replaced_by_another_daemon_it_does_nothing_more(
     start: Start, ari: AriServer
 ) -> None:

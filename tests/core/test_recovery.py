@@ -196,6 +196,21 @@ def test_only_what_is_in_doubt_is_arranged_again() -> None:
     assert known(S.WAITING, ALL | {LEG: GONE}, only=set()) == (S.WAITING, [])
 
 
+def test_what_another_daemon_went_on_with_is_read_anew() -> None:
+    hub, with_us = found_at(ALL)
+    ours = session(S.RINGING)
+    hub.register.adopt(ours, 1.0, Outcome())
+    hub.register.adopt(session(S.COMPLETED, id="t0"), 1.0, Outcome())
+    assert hub.register.heading_for("1002")
+    hub.register.forget_running()
+    assert hub.register.role_of(CALLER) is None
+    assert not hub.register.heading_for("1002")
+    assert hub.register.transferring(ours.agent) is None
+    assert list(hub.register.records) == ["t0"]
+    take_over(hub, [session(S.CONSULTING)], with_us, 2.0)
+    assert hub.register.records["t1"].session.state is S.CONSULTING
+
+
 def test_what_another_daemon_would_need_is_written_once_more() -> None:
     _, done = known(S.CONSULTING, ALL)
     assert done[0] == "mark"
