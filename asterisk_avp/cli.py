@@ -21,10 +21,12 @@ from asterisk_avp.cli_client import CommandFailed
 from asterisk_avp.cli_numbers import number
 from asterisk_avp.cli_render import render_all
 from asterisk_avp.cli_settings import show_settings
-from asterisk_avp.core.errors import ConfigError
+from asterisk_avp.core.errors import ConfigError, OtherDaemon
 from asterisk_avp.core.model import AGENT_ID
 
 PROGRAM = "asterisk-avp"
+ANOTHER_SERVES = 75
+"""Exit status of a daemon that leaves because another serves (sysexits.h: EX_TEMPFAIL)."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 app = typer.Typer(
@@ -87,7 +89,11 @@ def run() -> None:
     from asterisk_avp import daemon  # noqa: PLC0415
     from asterisk_avp.settings import Settings  # noqa: PLC0415
 
-    asyncio.run(daemon.run(Settings.load()))
+    try:
+        asyncio.run(daemon.run(Settings.load()))
+    except OtherDaemon as other:
+        typer.echo(f"{PROGRAM}: {other}", err=True)
+        raise typer.Exit(ANOTHER_SERVES) from None
 
 
 @app.command("pin-hash")

@@ -12,14 +12,16 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from asterisk_avp import log as logging_setup
+from asterisk_avp import rights
 from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.server import AgiServer
 from asterisk_avp.ami import translate as from_ami
@@ -34,16 +36,12 @@ from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
-from asterisk_avp.core import memory, views
+from asterisk_avp.core import views
 from asterisk_avp.core.actions import LIMIT
 from asterisk_avp.core.calls import Call
 from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.effects import SetTimer
-from asterisk_avp.core.errors import (
-    AsteriskUnavailable,
-    AvpError,
-    UnknownAgent,
-)
+from asterisk_avp.core.errors import AsteriskUnavailable, OtherDaemon, UnknownAgent
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.gate import Dial, Dialled, check_dial
 from asterisk_avp.core.history import History
@@ -60,8 +58,6 @@ from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.pause import pause
 from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Session
-from asterisk_avp.core.takeover import strays, take_over
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
@@ -69,7 +65,9 @@ from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_pops import PopFeed, set_headers
+from asterisk_avp.daemon_ready import ReadinessWatch
 from asterisk_avp.daemon_reload import Reloader, credentials
+from asterisk_avp.daemon_sync import RETRY_SECONDS, Synchroniser
 from asterisk_avp.daemon_version import VersionWatch
 from asterisk_avp.daemon_work import Workers
 from asterisk_avp.metrics import Metrics
@@ -79,8 +77,6 @@ from asterisk_avp.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_RESYNC_RETRY_SECONDS = 1.0
-_SETTLE_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 60.0
 
 
@@ -104,12 +100,16 @@ class Daemon:
             settings.ami.secret.get_secret_value(),
             action_timeout_seconds=settings.ami.action_timeout_seconds,
             backoff_max_seconds=settings.ami.reconnect_max_seconds,
+            needs=rights.ACTIONS,
         )
         self._ari = AriClient(
             settings.ari.url,
             settings.ari.username,
             settings.ari.password.get_secret_value(),
             settings.ari.app,
+            who=f"process {os.getpid()} on {socket.gethostname()}",
+            outdated=self._outdated,
+            probe_seconds=settings.ari.probe_seconds,
             request_timeout_seconds=settings.ari.request_timeout_seconds,
             backoff_max_seconds=settings.ari.reconnect_max_seconds,
             event_types=from_ari.EVENT_TYPES,
@@ -118,10 +118,15 @@ class Daemon:
         self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
         self._music = Music()
         self._ari_performer = AriPerformer(self._ari, settings.ari.app, self._music.stopped)
-        self._metrics = Metrics(self._hub, self.readiness)
+        self._metrics = Metrics(self._hub, self.readiness, stuck=lambda: self._ari.stuck)
         self._workers = Workers(
-            self._ami_performer, self._ari_performer, self._report, self._metrics.performed
+            self._ami_performer,
+            self._ari_performer,
+            self._report,
+            self._metrics.performed,
+            self._doubt,
         )
+        self._workers.hold()  # until we know that no other daemon serves
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._version = VersionWatch(self._ari.asterisk)
         self._changes = Feed()
@@ -154,15 +159,25 @@ class Daemon:
             self._auth,
             self._audit,
             self._carry_out,
-            resync=lambda: self._on_connection(_connected=True),
+            resync=self._resync,
         )
         self._reloads = asyncio.Lock()
-        self._synced = False
-        self._taken_over = False
-        """Whether the transfers of a daemon before us have been looked for."""
-        self._buffer: list[ev.Fact] | None = None
-        self._resync: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._sync = Synchroniser(
+            self._hub,
+            self._ami_performer,
+            self._ari_performer,
+            self._pops.board,
+            self._music,
+            feed=self._feed,
+            carry_out=self._carry_out,
+            look_at_groups=lambda: self._groups.look_at(self._hub.agents.by_id),
+            at_work=self._workers.at_work,
+            settle=(self._workers.settle, self._groups.settle, self._pops.settle),
+            also=self._synchronised,
+            connected=lambda: self._ami.connected and self._ari.connected,
+            changed=self._changed,
+        )
+        self._readiness = ReadinessWatch(self._ami, self._ari, self._sync, self._publish_readiness)
 
     # --- running -----------------------------------------------------------------------------
 
@@ -181,15 +196,15 @@ class Daemon:
             self._settings.api.port,
         )
         log.info("api_listening", url=server.url)
-        self._publish_readiness()
         counted, told = self._metrics.connection, self._on_connection
         async with asyncio.TaskGroup() as group:
             running = [
                 group.create_task(self._ami.run(self._on_ami, counted("ami", told)), name="ami"),
-                group.create_task(self._ari.run(self._on_ari, counted("ari", told)), name="ari"),
+                group.create_task(self._run_ari(counted("ari", told), stop), name="ari"),
                 group.create_task(self._housekeeping(), name="housekeeping"),
                 group.create_task(self._notifier.run(), name="notifier"),
                 group.create_task(self._dead_man.run(), name="dead man's switch"),
+                group.create_task(self._readiness.run(), name="readiness"),
             ]
             await stop.wait()
             await self._drain()
@@ -203,10 +218,21 @@ class Daemon:
         await self._pop_feed.stop()
         self._phones.stop()
         self._version.stop()
-        if self._resync is not None:
-            self._resync.cancel()
+        self._sync.stop()
         await self._ari.close()
         log.info("stopped")
+        if self._readiness.displaced:
+            raise OtherDaemon(self._readiness.displaced)
+
+    async def _run_ari(self, on_connected: Callable[[bool], None], stop: asyncio.Event) -> None:
+        try:
+            await self._ari.run(self._on_ari, on_connected)
+        except OtherDaemon as other:
+            log.error("another_daemon_serves", hint=str(other))  # noqa: TRY400 - it says it all
+            self._workers.hold()
+            self._readiness.displaced = str(other)
+            self._readiness.changed()
+            stop.set()
 
     def _check_dial(self, dialled: Dialled) -> Dial:
         hub = self._hub
@@ -220,9 +246,11 @@ class Daemon:
                 self._settings = await self._reloader.reload(self._settings)
 
     async def _drain(self) -> None:
-        self._stopping = True
         self._notifier.stopping()
-        self._publish_readiness()
+        self._readiness.stopping = True
+        self._readiness.changed()
+        if self._readiness.displaced:
+            return  # the transfers are the other daemon's
         await drain(self._hub.register, self._carry_out, self._settings.session.drain_seconds)
 
     async def _housekeeping(self) -> None:
@@ -240,19 +268,12 @@ class Daemon:
         self._metrics.ami_event(handled=fact is not None)
         if fact is None:
             return
-        if self._buffer is not None:
-            # The picture is being read anew: what happens meanwhile is told afterwards.
-            self._buffer.append(fact)
-        else:
-            self._feed(fact)
+        self._sync.take(fact)
 
     def _on_ari(self, event: Mapping[str, Any]) -> None:
-        if event.get("type") == "ApplicationReplaced":
-            log.error(
-                "stasis_app_taken_over",
-                app=self._settings.ari.app,
-                hint="another daemon has connected with the same application; stop one of them",
-            )
+        if event.get("type") == "ApplicationReplaced" and event.get("application") == self._ari.app:
+            # Whoever has it now acts on the calls. Two must not.
+            self._workers.hold()
         fact = from_ari.translate(event)
         if fact is not None:
             self._feed(fact)
@@ -272,73 +293,28 @@ class Daemon:
     def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
         # Which of the two it was, and its state, is asked of the clients.
         self._version.connection(connected=self._ari.connected)
-        self._synced = False
-        self._publish_readiness()
-        if self._resync is not None:
-            self._resync.cancel()
-            self._resync = None
-        if self._ami.connected and self._ari.connected:
-            self._resync = asyncio.create_task(self._synchronise(), name="resync")
+        if self._workers.held and self._ari.connected:
+            # The application is ours; or again, where no other daemon has had it meanwhile.
+            self._sync.anew()
+            self._workers.go_on()
+        self._sync.connection()
 
-    async def _synchronise(self) -> None:
-        """Read everything from Asterisk; facts that arrive meanwhile are taken in after it."""
-        while True:
-            self._buffer = []
-            try:
-                facts = await self._ami_performer.snapshot(time.time)
-                found = await self._remembered()
-                # The last to be read, since what enters meanwhile is told at once.
-                in_stasis = await self._ari_performer.channels_in_stasis()
-            except AvpError as error:
-                log.warning("resync_failed", error=str(error))
-                await asyncio.sleep(_RESYNC_RETRY_SECONDS)
-                continue
-            finally:
-                buffered, self._buffer = self._buffer or [], None
-            break
-        self._hub.sync_started()
-        self._pops.board.sync_started()
-        self._music.forget()
-        for fact in (*facts, *buffered):
-            self._feed(fact)
-        synced = self._hub.sync_finished(time.time())
-        self._pops.board.sync_finished(time.time())
-        self._carry_out(synced)
-        self._pops.board.started()
-        self._groups.look_at(self._hub.agents.by_id)
-        self._carry_out(take_over(self._hub, found, in_stasis, time.time(), self._workers.at_work))
-        for channel in strays(self._hub, in_stasis):
-            self._feed(ev.StasisEntered(channel))
-        self._taken_over = True
-        # What the new picture led to comes first: ending sessions clear away after themselves, and
-        # the personal queues follow the agents before new transfers are taken.
-        await self._workers.settle(_SETTLE_SECONDS)
-        await self._groups.settle(_SETTLE_SECONDS)
-        await self._pops.settle(_SETTLE_SECONDS)
+    def _outdated(self) -> None:
+        self._hub.register.forget_running()
+        self._sync.forget()
+
+    def _doubt(self, session_id: str | None) -> None:
+        self._sync.doubt(session_id)
+
+    def _resync(self) -> None:
+        self._sync.connection()
+
+    def _changed(self) -> None:
+        self._readiness.changed()
+
+    async def _synchronised(self) -> None:
         await set_headers(self._ami_performer.set_global, self._settings.pop.sip_headers)
-        await self._ari_performer.reap(
-            lambda channel: self._hub.register.role_of(channel) is not None
-        )
         self._dead_man.put_off()
-        self._synced = True
-        log.info("synchronised", channels=len(self._hub.calls.channels))
-        self._publish_readiness()
-
-    async def _remembered(self) -> list[tuple[Session, str]]:
-        """The transfers that a daemon before us has left on their callers' channels."""
-        if self._taken_over:
-            return []
-        found = []
-        for channel, mark in (await self._ami_performer.variable_of_all(memory.MARK)).items():
-            names = memory.names_after(mark)
-            pieces = await self._ami_performer.variables(channel, names) if names else {}
-            session = memory.read({memory.MARK: mark, **pieces}, self._hub.world)
-            if session is None:
-                log.warning("transfer_not_read", channel=channel)
-            else:
-                log.info("transfer_found", transfer=session.id, state=session.state.value)
-                found.append((session, mark))
-        return found
 
     # --- what goes out -------------------------------------------------------------------------
 
@@ -359,9 +335,9 @@ class Daemon:
         moved = self._moved.get(session_id)
         if moved is not None and not moved.done():
             moved.set_result(None)
-        if event.kind is Kind.TIMED_OUT and not self._synced:
+        if event.kind is Kind.TIMED_OUT and not self._sync.synced:
             # Nobody can say what has become of it, nor do anything about it: the resync does.
-            self._workers.perform(session_id, SetTimer(_RESYNC_RETRY_SECONDS))
+            self._workers.perform(session_id, SetTimer(RETRY_SECONDS))
             return
         if event.kind is Kind.TIMED_OUT and self._phones.timed_out(session_id):
             return
@@ -395,9 +371,9 @@ class Daemon:
                 transfer_event(views.transfer_view(self._hub.register.records[session_id]))
             )
 
-    def _publish_readiness(self) -> None:
-        self._notifier.readiness(self.readiness())
-        self._changes.send(readiness_event(self.readiness()))
+    def _publish_readiness(self, readiness: Readiness) -> None:
+        self._notifier.readiness(readiness)
+        self._changes.send(readiness_event(readiness))
 
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
         return self._changes.subscribe()
@@ -408,17 +384,7 @@ class Daemon:
     # --- the switchboard -------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
-        ari, ami = self._ari.connected, self._ami.connected
-        if self._stopping:
-            detail = "The daemon is stopping and takes no new transfers."
-        elif not (ari and ami):
-            missing = [name for name, up in (("ARI", ari), ("AMI", ami)) if not up]
-            detail = f"Not connected to Asterisk: {' and '.join(missing)}."
-        elif not self._synced:
-            detail = "Reading the state of Asterisk."
-        else:
-            detail = ""
-        return Readiness(ready=not detail, ari=ari, ami=ami, synced=self._synced, detail=detail)
+        return self._readiness.now()
 
     def _pop(self, agent: str, call: str) -> Mapping[str, Any]:
         return self._pops.board.shown(agent, call, time.time())
@@ -527,7 +493,7 @@ class Daemon:
 
     def _check_reachable(self, transfer_id: str) -> None:
         self._hub.record(transfer_id)
-        if not (self._ari.connected and self._ami.connected):
+        if self._workers.held or not (self._ari.connected and self._ami.connected):
             raise AsteriskUnavailable(self.readiness().detail)
 
     def _check_ready(self) -> None:

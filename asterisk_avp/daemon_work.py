@@ -7,12 +7,21 @@ of the personal queues) share one worker of their own.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from asterisk_avp.core.effects import AmiEffect, AriEffect, Effect, SetTimer
+from asterisk_avp.core.effects import (
+    AmiEffect,
+    AriEffect,
+    DialLeg,
+    Effect,
+    LeaveStasis,
+    SetTimer,
+)
+from asterisk_avp.core.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
 from asterisk_avp.core.events import Kind, SessionEvent
 
 log = structlog.get_logger(__name__)
@@ -28,10 +37,15 @@ class _AriPerformer(Protocol):
     async def perform(self, effect: AriEffect, report: Report) -> None: ...
 
 
+_SICK_SECONDS: Final = 5.0
+"""For so long after a time-out of ARI's a session is spared what can be left out."""
+
+
 class Workers:
     """``report`` is told the outcomes of a session's effects and the expiry of its timer.
 
-    ``performed`` is told of every effect that has been performed.
+    ``performed`` is told of every effect that has been performed, ``doubt`` of every session (or
+    None) for which something could not be done that no event will tell.
     """
 
     def __init__(
@@ -40,17 +54,22 @@ class Workers:
         ari: _AriPerformer,
         report: Callable[[str, SessionEvent], None],
         performed: Callable[[str | None, Effect], None] = lambda _session, _effect: None,
+        doubt: Callable[[str | None], None] = lambda _session: None,
     ) -> None:
         self._ami = ami
         self._ari = ari
         self._report = report
         self._performed = performed
+        self._doubt = doubt
+        self._held = False
         self._queues: dict[str | None, asyncio.Queue[Effect]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def perform(self, session_id: str | None, effect: Effect) -> None:
         """Have an effect done, after those of the same session that came before it."""
+        if self._held:
+            return
         if isinstance(effect, AmiEffect | AriEffect):
             queue = self._queues.get(session_id)
             if queue is None:
@@ -77,20 +96,35 @@ class Workers:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
 
+    def hold(self) -> None:
+        """Break off what is being done, and do nothing more until `go_on`."""
+        self._held = True
+        self.stop()
+
+    def go_on(self) -> None:
+        self._held = False
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
     def stop(self) -> None:
         """Leave everything as it is."""
         for handle in self._timers.values():
             handle.cancel()
+        self._timers.clear()
         for task in tuple(self._tasks):
             task.cancel()
+        self._queues.clear()
 
     async def _work(self, session_id: str | None, queue: asyncio.Queue[Effect]) -> None:
         """Perform the effects of one session; the worker leaves when there are none left."""
 
         def report(event: SessionEvent) -> None:
-            if session_id is not None:
+            if session_id is not None and not self._held:
                 self._report(session_id, event)
 
+        sick_until = 0.0
         try:
             while not queue.empty():
                 effect = queue.get_nowait()
@@ -98,11 +132,25 @@ class Workers:
                     if isinstance(effect, AmiEffect):
                         await self._ami.perform(effect, report)
                     elif isinstance(effect, AriEffect):
+                        if time.monotonic() < sick_until and not isinstance(effect, _NEVER_SPARED):
+                            continue  # the session is in doubt already
                         await self._ari.perform(effect, report)
                     self._performed(session_id, effect)
+                except (AsteriskUnavailable, AriError, AmiError) as error:
+                    # Nobody will tell the session, and somebody may sit in silence for it.
+                    what = type(effect).__name__
+                    log.warning("not_done", effect=what, transfer=session_id, error=str(error))
+                    self._doubt(session_id)
+                    if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
+                        # One time-out after the other would hold up what brings the caller back.
+                        sick_until = time.monotonic() + _SICK_SECONDS
                 except Exception:
                     # One effect that breaks in an unforeseen way must not stop those after it,
                     # which may be what brings the caller back.
                     log.exception("effect_failed", effect=repr(effect), transfer=session_id)
         finally:
-            self._queues.pop(session_id, None)
+            if self._queues.get(session_id) is queue:
+                del self._queues[session_id]
+
+
+_NEVER_SPARED: Final = (DialLeg, LeaveStasis)

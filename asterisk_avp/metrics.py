@@ -80,6 +80,7 @@ class Metrics:
         hub: Hub,
         readiness: Callable[[], Readiness],
         clock: Callable[[], float] = time.monotonic,
+        stuck: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._running: dict[str, _Running] = {}
@@ -139,7 +140,7 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
-        registry.register(_Now(hub, readiness))
+        registry.register(_Now(hub, readiness, stuck))
         ProcessCollector(registry=registry)
 
     def text(self) -> bytes:
@@ -222,9 +223,12 @@ class Metrics:
 class _Now(Collector):
     """What is so at the moment of asking."""
 
-    def __init__(self, hub: Hub, readiness: Callable[[], Readiness]) -> None:
+    def __init__(
+        self, hub: Hub, readiness: Callable[[], Readiness], stuck: Callable[[], bool]
+    ) -> None:
         self._hub = hub
         self._readiness = readiness
+        self._stuck = stuck
 
     def collect(self) -> Iterator[Metric]:
         agents = self._hub.agents.by_id
@@ -252,6 +256,11 @@ class _Now(Collector):
         connected.add_metric(("ami",), readiness.ami)
         connected.add_metric(("ari",), readiness.ari)
         yield connected
+        yield GaugeMetricFamily(
+            _PREFIX + "stasis_stuck",
+            "Whether Asterisk does nothing for our Stasis app although the connection stands.",
+            value=self._stuck(),
+        )
         yield GaugeMetricFamily(
             _PREFIX + "ready", "Whether new transfers are taken.", value=readiness.ready
         )

@@ -73,6 +73,8 @@ class AriSettings(_Section):
     app: Literal["asterisk_avp"] = "asterisk_avp"
     request_timeout_seconds: Seconds = 5.0
     reconnect_max_seconds: Seconds = 5.0
+    probe_seconds: Seconds = 5.0
+    """How often Asterisk has to show that it still delivers events."""
 
 
 class AmiSettings(_Section):

@@ -33,6 +33,8 @@ ExecStart={program} run
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2
+# Another daemon serves this Asterisk: that is for a person to look at.
+RestartPreventExitStatus=75
 TimeoutStartSec=60
 # Longer than AVP_SESSION__DRAIN_SECONDS, for transfers that are under way.
 TimeoutStopSec={stop_seconds}

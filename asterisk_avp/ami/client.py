@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
 import structlog
 
@@ -32,12 +33,17 @@ OnConnected = Callable[[bool], None]
 DEFAULT_EVENTS = "system,call,agent,user"
 
 
+class _Lacking(Exception):
+    """The user is not allowed what we need."""
+
+
 class AmiClient:
     """AMI as the daemon uses it.
 
     All times are in seconds. `ping_interval_seconds` and `action_timeout_seconds` together are the
     longest time for which a dead connection goes unnoticed. `list_timeout_seconds` is the deadline
-    of `list_action`, whose answer may be thousands of messages long.
+    of `list_action`, whose answer may be thousands of messages long. `needs` are the actions that
+    the user has to be allowed, each with the classes of which one is enough.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class AmiClient:
         backoff_initial_seconds: float = 0.2,
         backoff_max_seconds: float = 5.0,
         events: str = DEFAULT_EVENTS,
+        needs: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         check_headers({"Username": username, "Secret": secret, "Events": events})
         self._host = host
@@ -65,7 +72,9 @@ class AmiClient:
         self._ping_seconds = ping_interval_seconds
         self._backoff_initial_seconds = backoff_initial_seconds
         self._backoff_max_seconds = backoff_max_seconds
+        self._needs = needs
         self._link: AmiLink | None = None
+        self._trouble = ""
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"
@@ -75,6 +84,16 @@ class AmiClient:
     def connected(self) -> bool:
         """Whether we are logged in."""
         return self._link is not None and not self._link.lost_reason
+
+    @property
+    def silent(self) -> bool:
+        """Whether an action has been without an answer for longer than it may."""
+        return self.connected and self._link is not None and self._link.silent
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not connected, in a sentence for the administrator; empty if it is."""
+        return "" if self.connected else self._trouble
 
     async def run(self, on_event: OnEvent, on_connected: OnConnected) -> None:
         """Keep a connection until cancelled.
@@ -93,6 +112,7 @@ class AmiClient:
             )
             try:
                 version = await link.open(self._username, self._secret, self._events)
+                await self._check_rights(link)
                 opened_at = loop.time()
                 log.info("ami_connected", address=self._address, version=version)
                 self._link = link
@@ -100,7 +120,15 @@ class AmiClient:
                 link.start_events()
                 await link.watch(self._ping_seconds)
                 log.warning("ami_lost", address=self._address, reason=link.lost_reason)
+                self._trouble = f"The connection to AMI was lost: {link.lost_reason}."
+            except _Lacking as lacking:
+                self._trouble = str(lacking)
+                log.error("ami_rights_missing", address=self._address, hint=str(lacking))  # noqa: TRY400
             except AmiError as error:
+                self._trouble = (
+                    f"AMI refuses the user {self._username!r}: {error.message}. Compare "
+                    "AVP_AMI__USERNAME and AVP_AMI__SECRET with manager.conf, and its permit lines."
+                )
                 log.error(  # noqa: TRY400 - a traceback says nothing more, and may say too much
                     "ami_login_refused",
                     address=self._address,
@@ -108,6 +136,7 @@ class AmiClient:
                     reason=error.message,
                 )
             except AsteriskUnavailable as error:
+                self._trouble = f"{error}."
                 log.warning("ami_unavailable", address=self._address, reason=str(error))
             finally:
                 was_connected, self._link = self._link is not None, None
@@ -120,6 +149,25 @@ class AmiClient:
                 failures = 0
             await asyncio.sleep(self._pause_seconds(failures))
             failures += 1
+
+    async def _check_rights(self, link: AmiLink) -> None:
+        """Raise `_Lacking` where Asterisk would refuse what will be needed.
+
+        ListCommands needs no right, and lists what the user may do (manager.c,
+        ``action_listcommands``). It is not asked later: rights are those of the login.
+        """
+        if not self._needs:
+            return
+        allowed = await link.request("ListCommands")
+        lacking = [action for action in self._needs if action not in allowed]
+        if lacking:
+            classes = {tuple(sorted(self._needs[action]))[:1] for action in lacking}
+            named = sorted(name for some in classes for name in some)
+            raise _Lacking(
+                f"The manager user {self._username!r} may not use {', '.join(lacking)}: "
+                f"its write= in manager.conf has to name {', '.join(named) or 'nothing more'} "
+                "(and app_queue has to be loaded)."
+            )
 
     async def action(self, name: str, headers: Headers | None = None) -> Mapping[str, str]:
         """Send an action and return the headers of its answer.

@@ -26,7 +26,7 @@ from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
 from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, check_headers
-from asterisk_avp.core.errors import AmiError, AsteriskUnavailable
+from asterisk_avp.core.errors import AmiError, AsteriskSilent, AsteriskUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,7 @@ _GOODBYE_SECONDS = 0.5
 #: Unanswered pings in a row after which a connection is given up although events still arrive.
 #: Asterisk runs the actions of a connection one after the other, so a slow one delays the pong.
 _MAX_UNANSWERED_PINGS = 3
+_PING = "Ping"
 _SUCCESS = frozenset({"Success", "Follows", "Goodbye"})
 #: Events that carry the ActionID of an action that has long been answered. Any other event with an
 #: ActionID that nobody waits for is a list item that came after its deadline, not news.
@@ -56,6 +57,8 @@ class AmiLink:
         self._protocol: _Protocol | None = None
         self._lost = asyncio.Event()
         self._lost_reason = ""
+        self._overdue: set[str] = set()
+        """Ids of actions whose answers nobody waits for any more, and which are still to come."""
         self._manager = _Manager(
             host=host,
             port=port,
@@ -68,6 +71,16 @@ class AmiLink:
     def lost_reason(self) -> str:
         """Why the connection ended, empty while it stands."""
         return self._lost_reason
+
+    @property
+    def silent(self) -> bool:
+        """Whether an action has been without an answer for longer than it may."""
+        return bool(self._overdue)
+
+    def answered(self, action_id: str) -> None:
+        """An answer has come, in time or not."""
+        if action_id in self._overdue:
+            self._overdue.clear()  # they come in order: none before it will come any more
 
     async def open(self, username: str, secret: str, events: str) -> str:
         """Connect, wait for the greeting, log in; return the protocol version of the greeting.
@@ -113,8 +126,9 @@ class AmiLink:
         while not await self._lost_within(ping_seconds):
             heard_before = self._protocol.messages if self._protocol else 0
             try:
-                await self.request("Ping")
+                await self.request(_PING)
                 unanswered = 0
+                self._overdue.clear()  # a list, say, that was too long for its time
             except AmiError:
                 unanswered = 0  # An answer all the same.
             except AsteriskUnavailable:
@@ -144,12 +158,17 @@ class AmiLink:
         protocol = self._protocol
         if protocol is None or self._lost.is_set() or protocol.transport.is_closing():
             raise AsteriskUnavailable(f"AMI {request.name}: not connected to {self._address}")
+        if self._overdue and request.name != _PING:
+            # Asterisk runs the actions of a connection one after the other. What is sent behind
+            # one that hangs is carried out when nobody wants it any more.
+            raise AsteriskSilent(f"AMI {request.name}: not sent, earlier actions have no answer")
         self._manager.send_action(request, as_list=request.as_list)
         try:
             async with asyncio.timeout(seconds):
                 return await request.replies
         except TimeoutError:
-            raise AsteriskUnavailable(f"AMI {request.name}: no answer within {seconds} s") from None
+            self._overdue.add(request.id)
+            raise AsteriskSilent(f"AMI {request.name}: no answer within {seconds} s") from None
         finally:
             # Whether answered, late or cancelled: the table of actions must not grow.
             protocol.responses.pop(request.id, None)
@@ -225,6 +244,8 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
 
     def _take(self, message: dict[str, str]) -> None:
         action_id = message.get("ActionID")
+        if action_id is not None and "Response" in message:
+            self._link.answered(action_id)
         if action_id is not None and action_id in self.responses:
             self.handle_message(Message(message))
         elif "Event" in message:

@@ -42,7 +42,11 @@ class AmiPerformer:
         self._name_of = name_of
 
     async def perform(self, effect: AmiEffect, report: Report) -> None:
-        """Carry out one effect; outcomes that the session waits for go to ``report``."""
+        """Carry out one effect; outcomes that the session waits for go to ``report``.
+
+        Raises `AsteriskUnavailable` where one that the session does not wait for may not have been
+        carried out.
+        """
         match effect:
             case SetVariables():
                 await self._set_variables(effect)
@@ -169,7 +173,7 @@ class AmiPerformer:
         for answer in answers:
             if isinstance(answer, BaseException):
                 log.debug("setvar_failed", channel=name, error=str(answer))
-                if not isinstance(answer, AvpError):
+                if isinstance(answer, AsteriskUnavailable) or not isinstance(answer, AvpError):
                     raise answer
 
     def _redirect(self, effect: Redirect) -> dict[str, str]:
@@ -193,10 +197,6 @@ class AmiPerformer:
     ) -> None:
         try:
             await self._client.action(action, headers)
-        except AsteriskUnavailable as error:
-            # Asterisk may have done it or not: no outcome to act on. The resync on the next
-            # connection finds out, or else the session's timer runs out.
-            log.warning("ami_unavailable", action=action, error=str(error))
         except AmiError as error:
             log.info("ami_refused", action=action, error=str(error))
             report(SessionEvent(bad))
@@ -206,8 +206,8 @@ class AmiPerformer:
     async def _try(self, action: str, headers: Mapping[str, str]) -> None:
         try:
             await self._client.action(action, headers)
-        except AvpError as error:
-            # The channel is gone already, or its own event will tell.
+        except AmiError as error:
+            # The channel is gone already, and its own event will tell.
             log.debug("ami_skipped", action=action, error=str(error))
 
     async def _membership(self, effect: AddMember | RemoveMember | PauseMember) -> None:
@@ -228,9 +228,6 @@ class AmiPerformer:
             headers = _pause_headers(effect)
         try:
             await self._client.action(action, headers)
-        except AsteriskUnavailable as error:
-            # The resync on the next connection follows up.
-            log.warning("ami_unavailable", action=action, error=str(error))
         except AmiError as error:
             if error.message.endswith(_DONE_ALREADY):
                 log.debug("ami_skipped", action=action, error=str(error))

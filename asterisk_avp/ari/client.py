@@ -17,14 +17,23 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import aiohttp
 import structlog
 
-from asterisk_avp.ari.resources import Applications, AsteriskInfo, Bridges, Channels, Playbacks
+from asterisk_avp.ari.pulse import EVENT_TYPE, PATIENCE_SECONDS, Pulse
+from asterisk_avp.ari.resources import (
+    Applications,
+    AsteriskInfo,
+    Bridges,
+    Channels,
+    Events,
+    Playbacks,
+)
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.core.errors import AriError, AsteriskUnavailable
+from asterisk_avp.ari.sole import Sole
+from asterisk_avp.core.errors import AriError, AsteriskSilent, AsteriskUnavailable, OtherDaemon
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +42,8 @@ OnConnected = Callable[[bool], None]
 WebSocket: TypeAlias = "aiohttp.ClientWebSocketResponse[bool]"
 
 _REPLACED = "ApplicationReplaced"
+_ASKED_AGAIN = 2
+"""How many more times a daemon that has taken our place is asked before it counts as gone."""
 _CLOSING = frozenset(
     {
         aiohttp.WSMsgType.CLOSE,
@@ -43,6 +54,10 @@ _CLOSING = frozenset(
 )
 
 
+class _Replaced(Exception):
+    """Somebody else has the app now, or is about to."""
+
+
 class AriClient:
     """ARI as the daemon uses it.
 
@@ -50,8 +65,12 @@ class AriClient:
     without a pong for half of it more is given up. `event_types` are the types of event that
     Asterisk may send, all of them if empty. `subscriptions` are event sources.
     `replaced_pause_seconds` is how long the client leaves the app to a program that took it over
-    (ApplicationReplaced) before it takes it back; two daemons by mistake must not do so all the
-    time.
+    (ApplicationReplaced) before it takes it back, where that program is no daemon that answers.
+
+    With `who`, a name for this process, the client makes sure that no other daemon has the app
+    (`asterisk_avp.ari.sole`), and that Asterisk delivers its events (`asterisk_avp.ari.pulse`),
+    every `probe_seconds`. `outdated` is told, before the client connects again, that another daemon
+    had the app meanwhile, which is gone: what is known of transfers is older than what it did.
     """
 
     def __init__(
@@ -61,10 +80,13 @@ class AriClient:
         password: str,
         app: str,
         *,
+        who: str = "",
+        outdated: Callable[[], None] = lambda: None,
         request_timeout_seconds: float = 3.0,
         event_types: Sequence[str] = (),
         subscriptions: Sequence[str] = ("channel:", "bridge:"),
         heartbeat_seconds: float = 5.0,
+        probe_seconds: float = 5.0,
         backoff_initial_seconds: float = 0.2,
         backoff_max_seconds: float = 5.0,
         replaced_pause_seconds: float = 15.0,
@@ -79,81 +101,167 @@ class AriClient:
         self.bridges = Bridges(self._rest)
         self.applications = Applications(self._rest)
         self.asterisk = AsteriskInfo(self._rest)
+        self.events = Events(self._rest)
         self.playbacks = Playbacks(self._rest)
         self.app = app
         self._connect_seconds = request_timeout_seconds
-        # The filter applies to ApplicationReplaced as well, and without it nobody would notice.
-        self._event_types = [*dict.fromkeys((*event_types, _REPLACED))] if event_types else []
+        # The filter applies to our own events and to ApplicationReplaced as well, and without that
+        # nobody would notice.
+        needed = (_REPLACED, EVENT_TYPE) if who else (_REPLACED,)
+        self._event_types = [*dict.fromkeys((*event_types, *needed))] if event_types else []
         self._subscriptions = tuple(subscriptions)
         self._heartbeat_seconds = heartbeat_seconds
         self._backoff_initial_seconds = backoff_initial_seconds
         self._backoff_max_seconds = backoff_max_seconds
         self._replaced_pause_seconds = replaced_pause_seconds
-        self._connected = False
+        self._open = False
+        self._told = False
+        self._served = False
+        self._hung = 0
+        """Attempts in a row to which Asterisk said nothing."""
+        self._trouble = "Not connected to ARI yet."
+        self._on_connected: OnConnected = lambda _connected: None
+        self._pulse: Pulse | None = None
+        self._outdated = outdated
+        self._sole: Sole | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+        if who:
+            self._pulse = Pulse(
+                self.events,
+                app,
+                interval_seconds=probe_seconds,
+                deadline_seconds=request_timeout_seconds,
+                changed=self._tell,
+            )
+            self._sole = Sole(
+                self.asterisk,
+                self.applications,
+                self.events,
+                app,
+                who,
+                answer_seconds=request_timeout_seconds,
+            )
 
     def __repr__(self) -> str:
-        state = "connected" if self._connected else "not connected"
+        state = "connected" if self.connected else "not connected"
         return f"<AriClient {self._rest.username} at {self._rest.base}, app {self.app}, {state}>"
 
     @property
     def connected(self) -> bool:
-        """Whether the WebSocket is up, with its filter and subscriptions."""
-        return self._connected
+        """Whether the WebSocket is up, with its filter and subscriptions, and events come."""
+        return self._open and not (self._pulse and self._pulse.trouble)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the connection stands, but Asterisk does nothing for our app any more."""
+        return self._open and self._pulse is not None and self._pulse.stuck
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not connected, in a sentence for the administrator; empty if it is."""
+        if self._open:
+            return self._pulse.trouble if self._pulse is not None else ""
+        return self._trouble
 
     async def run(self, on_event: OnEvent, on_connected: OnConnected) -> None:
         """Keep a WebSocket until cancelled.
 
-        `on_event` gets every event as Asterisk sent it. `on_connected` hears True once the event
-        filter and the subscriptions are set, before the first event of that connection, and False
-        when it is lost. Neither may block; what they raise is logged and otherwise ignored.
+        `on_event` gets every event as Asterisk sent it, but for those that the client sends to
+        itself. `on_connected` hears True once the event filter and the subscriptions are set,
+        before the first event of that connection, and False when it is lost, or events cease to
+        come; True again if they come again. Neither may block; what they raise is logged and
+        otherwise ignored.
+
+        Raises `OtherDaemon` where another daemon has the app, and this one has to leave.
         """
         loop = asyncio.get_running_loop()
-        failures = 0
+        self._on_connected = on_connected
+        failures = replacements = 0
         while True:
-            opened_at: float | None = None
-            replaced = False
+            began = loop.time()
+            pause: float | None = None
             try:
-                async with self._websocket() as websocket:
-                    await self._prepare()
-                    opened_at = loop.time()
-                    log.info("ari_connected", url=self._rest.base, app=self.app)
-                    self._connected = True
-                    try:
-                        _tell(on_connected, connected=True)
-                        replaced = await self._read(websocket, on_event)
-                    finally:
-                        # Before the WebSocket's closing handshake, which may take its time.
-                        self._connected = False
-                        _tell(on_connected, connected=False)
-                    if not replaced:
-                        log.warning("ari_lost", url=self._rest.base, reason=_why(websocket))
+                await self._connection(on_event)
+            except _Replaced as replaced:
+                # By a connection of ours that Asterisk had kept waiting, by another daemon, which
+                # will answer; or by any other program, which must not happen all the time.
+                replacements = replacements + 1 if failures else 1
+                self._note("ari_application_replaced", str(replaced), error=True)
+                if self._sole is None or replacements > 1:
+                    pause = self._replaced_pause_seconds
             except TimeoutError:
-                log.warning("ari_unavailable", url=self._rest.base, reason="no answer in time")
+                self._hung += 1
+                self._note("ari_unavailable", f"ARI at {self._rest.base}: no answer in time")
             except aiohttp.WSServerHandshakeError as error:
                 # Not its text, which may repeat the headers of the request.
-                refused = error.status in {401, 403}
-                log.error(  # noqa: TRY400
-                    "ari_login_refused" if refused else "ari_unavailable",
-                    url=self._rest.base,
-                    username=self._rest.username,
-                    status=error.status,
-                )
-            except (aiohttp.ClientError, OSError, AriError, AsteriskUnavailable) as error:
-                log.warning("ari_unavailable", url=self._rest.base, reason=str(error))
+                self._note_refusal(error.status, f"it answered {error.status}")
+            except AriError as error:
+                self._note_refusal(error.status, str(error))
+            except AsteriskUnavailable as error:
+                self._hung += isinstance(error, AsteriskSilent)
+                self._note("ari_unavailable", str(error))
+            except (aiohttp.ClientError, OSError) as error:
+                self._note("ari_unavailable", f"ARI at {self._rest.base}: {error}")
             # A connection that ends at once counts as a failure as well, so that Asterisk is not
             # asked for a new one several times a second.
-            if opened_at is not None and loop.time() - opened_at > self._backoff_max_seconds:
+            if loop.time() - began > 2 * self._backoff_max_seconds + self._connect_seconds:
                 failures = 0
-            if replaced:
-                log.error("ari_application_replaced", app=self.app)
-                await asyncio.sleep(self._replaced_pause_seconds)
-            else:
-                await asyncio.sleep(self._pause_seconds(failures))
+            await asyncio.sleep(self._pause_seconds(failures) if pause is None else pause)
             failures += 1
 
     async def close(self) -> None:
         """Close the HTTP connections. Cancel `run` first."""
         await self._rest.close()
+
+    async def _connection(self, on_event: OnEvent) -> None:
+        """One WebSocket, from the question whether we may have it to its end."""
+        seconds = self._connect_seconds
+        if self._hung:
+            # What hangs at the app in Asterisk keeps an HTTP session of it (see `ari.pulse`): so
+            # it is asked first whether it is only the app that hangs, and the app more patiently.
+            await self.asterisk.ping()
+            seconds = min(seconds * 2.0 ** min(self._hung, 6), PATIENCE_SECONDS)
+        if self._sole is not None:
+            await self._may_connect(self._sole, seconds)
+        async with self._websocket() as websocket:
+            await self._prepare()
+            self._hung = 0
+            if self._sole is not None and not await self._sole.mine():
+                raise _Replaced(f"another daemon is about to take the Stasis app {self.app}")
+            log.info("ari_connected", url=self._rest.base, app=self.app)
+            self._served = self._open = True
+            pulse = None
+            try:
+                if self._pulse is not None:
+                    self._pulse.begin()
+                    pulse = asyncio.create_task(self._pulse.run(websocket.close), name="ari_pulse")
+                self._tell()
+                await self._read(websocket, on_event)
+            finally:
+                # Before the WebSocket's closing handshake, which may take its time.
+                self._open = False
+                self._trouble = f"The connection to ARI was lost: {_why(websocket)}."
+                self._tell()
+                for task in (pulse, *self._answers):
+                    if task is not None:
+                        task.cancel()
+            log.warning("ari_lost", url=self._rest.base, reason=_why(websocket))
+
+    async def _may_connect(self, sole: Sole, seconds: float) -> None:
+        self._leave_it_to_another(await sole.other(seconds=seconds))
+        if self._served and await sole.owner() and not await sole.mine():
+            for _ in range(_ASKED_AGAIN):  # it has been there: it may only be slow
+                self._leave_it_to_another(await sole.other())
+            log.error("another_daemon_was_here", app=self.app, hint="and is gone")
+            self._outdated()
+        await sole.claim()
+
+    def _leave_it_to_another(self, who: str) -> None:
+        if who:
+            raise OtherDaemon(
+                f"Another daemon serves the Stasis application {self.app}: {who}. "
+                "There can be one for each Asterisk: stop it, or this one."
+            )
 
     @asynccontextmanager
     async def _websocket(self) -> AsyncIterator[WebSocket]:
@@ -171,16 +279,16 @@ class AriClient:
         if self._subscriptions:
             await self.applications.subscribe(self.app, self._subscriptions)
 
-    async def _read(self, websocket: WebSocket, on_event: OnEvent) -> bool:
-        """Deliver events until the WebSocket ends; True if another program took the app over."""
+    async def _read(self, websocket: WebSocket, on_event: OnEvent) -> None:
+        """Deliver events until the WebSocket ends; raises if another program has the app."""
         while True:
             message = await websocket.receive()
             if message.type in _CLOSING:
-                return False
+                return
             if message.type is not aiohttp.WSMsgType.TEXT:
                 continue
             event = _parse(message.data)
-            if event is None:
+            if event is None or self._is_ours(event):
                 continue
             try:
                 on_event(event)
@@ -188,7 +296,57 @@ class AriClient:
                 log.exception("ari_event_handler_failed", event_type=event.get("type"))
             # From here on Asterisk sends this WebSocket nothing, but keeps it open.
             if event.get("type") == _REPLACED and event.get("application") == self.app:
-                return True
+                raise _Replaced(f"Another program has taken over the Stasis app {self.app}")
+
+    def _is_ours(self, event: Mapping[str, Any]) -> bool:
+        """Whether the event is one that a client has sent; another daemon is answered."""
+        if self._pulse is not None and self._pulse.heard(event):
+            return True
+        question = self._sole.asked(event) if self._sole is not None else ""
+        if question:
+            task = asyncio.create_task(self._answer(question), name="ari_answer")
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+        return bool(question)
+
+    async def _answer(self, question: str) -> None:
+        log.error(
+            "another_daemon_wants_in",
+            app=self.app,
+            hint="it has been told that this one serves, and should leave; there can be one only",
+        )
+        try:
+            await cast("Sole", self._sole).answer(question)
+        except (AriError, AsteriskUnavailable) as error:
+            log.warning("another_daemon_not_answered", error=str(error))
+
+    def _note_refusal(self, status: int, why: str) -> None:
+        if status in {401, 403}:
+            user = self._rest.username
+            sentence = (
+                f"ARI refuses the user {user!r}: {why}. Compare AVP_ARI__USERNAME and "
+                "AVP_ARI__PASSWORD with ari.conf, where read_only has to be no"
+            )
+            self._note("ari_login_refused", sentence, error=True)
+        else:
+            self._note("ari_unavailable", f"ARI at {self._rest.base}: {why}")
+
+    def _note(self, event: str, sentence: str, *, error: bool = False) -> None:
+        """Why there is no connection."""
+        tell = log.error if error else log.warning
+        tell(event, url=self._rest.base, app=self.app, reason=sentence)
+        self._trouble = f"{sentence}."
+
+    def _tell(self) -> None:
+        """What has changed; the same again is no news."""
+        connected = self.connected
+        if connected == self._told:
+            return
+        self._told = connected
+        try:
+            self._on_connected(connected)
+        except Exception:
+            log.exception("ari_connection_handler_failed", connected=connected)
 
     def _pause_seconds(self, failures: int) -> float:
         """Exponential back-off with jitter, so that many clients do not return in step."""
@@ -210,10 +368,3 @@ def _parse(text: str) -> Mapping[str, Any] | None:
 def _why(websocket: WebSocket) -> str:
     error = websocket.exception()
     return str(error or f"closed with code {websocket.close_code}")
-
-
-def _tell(on_connected: OnConnected, *, connected: bool) -> None:
-    try:
-        on_connected(connected)
-    except Exception:
-        log.exception("ari_connection_handler_failed", connected=connected)

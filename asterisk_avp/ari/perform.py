@@ -13,6 +13,7 @@ from asterisk_avp.core.effects import (
     AddToBridge,
     AriEffect,
     CreateBridge,
+    Destination,
     DestroyBridge,
     DialLeg,
     LeaveStasis,
@@ -61,7 +62,11 @@ class AriPerformer:
         self._app = app
 
     async def perform(self, effect: AriEffect, report: Report) -> None:
-        """Carry out one effect; a leg that cannot be dialled goes to ``report``."""
+        """Carry out one effect; a leg that cannot be dialled goes to ``report``.
+
+        Raises `AsteriskUnavailable` and `AriError` where it may not have been carried out although
+        there was somebody left to do it for.
+        """
         channels, bridges = self._client.channels, self._client.bridges
         match effect:
             case DialLeg():
@@ -92,8 +97,8 @@ class AriPerformer:
                 state = "channel_answered" if done else "channel_declined"
                 await self._try(effect, channels.transfer_progress(channel, state))
                 await asyncio.sleep(_TOLD_SECONDS)
-            case LeaveStasis(channel):
-                await self._try(effect, channels.continue_in_dialplan(channel))
+            case LeaveStasis(channel, to):
+                await self._try(effect, self._leave(channel, to))
             case _:
                 raise TypeError(f"not an ARI effect: {effect!r}")
 
@@ -109,11 +114,12 @@ class AriPerformer:
             and str(channel["dialplan"].get("app_data", "")).split(",")[0] == self._app
         }
 
-    async def reap(self, wanted: Callable[[str], bool]) -> None:
+    async def reap(self, wanted: Callable[[str], bool]) -> bool:
         """Send what a former daemon left in our bridges back to the dialplan.
 
         ``wanted`` says whether a channel belongs to a running transfer. The dialplan's net takes
-        the caller to the head of their group; the bridges are destroyed.
+        the caller to the head of their group; the bridges are destroyed. False where something
+        was left.
         """
         try:
             for bridge in await self._client.bridges.list():
@@ -132,6 +138,15 @@ class AriPerformer:
                     await self._client.bridges.destroy(bridge["id"])
         except (AriError, AsteriskUnavailable) as error:
             log.warning("reap_failed", error=str(error))
+            return False
+        return True
+
+    async def _leave(self, channel: str, to: Destination | None) -> None:
+        leave = self._client.channels.continue_in_dialplan
+        if to is None:
+            await leave(channel)
+        else:
+            await leave(channel, context=to.context, extension=to.extension, priority=to.priority)
 
     async def _dial(self, effect: DialLeg, report: Report) -> None:
         failed = Kind.FOURTH_FAILED if effect.fourth else Kind.LEG_FAILED
@@ -157,9 +172,14 @@ class AriPerformer:
         except AsteriskUnavailable as error:
             log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
             report(SessionEvent(failed, "asterisk_unavailable"))
+            # It may ring all the same: whoever looks after the session finds it then.
+            raise
 
     async def _stop_music(self, effect: StopMusic) -> None:
-        """Asterisk loses a stop now and then (see `daemon_music`): it is asked until it is so."""
+        """Asterisk loses a stop now and then (see `daemon_music`): it is asked until it is so.
+
+        Raises what a request raises, after which it is not asked again.
+        """
         for _ in range(_STOP_TRIES):
             await self._try(effect, self._client.channels.stop_moh(effect.channel))
             if await self._music_stopped(effect.channel, _STOP_SECONDS):
@@ -171,5 +191,6 @@ class AriPerformer:
             await request
         except AriGone as error:
             log.debug("ari_gone", effect=repr(effect), error=str(error))
-        except (AriError, AsteriskUnavailable) as error:
-            log.warning("ari_failed", effect=repr(effect), error=str(error))
+            if isinstance(effect, AddToBridge):
+                # They have hung up, which will be told, or it is the bridge that is missing.
+                raise

@@ -199,8 +199,9 @@ class Applications:
     async def list(self) -> list[Json]:
         return _objects(await self._rest.request("GET", ["applications"]))
 
-    async def get(self, app: str) -> Json:
-        return _object(await self._rest.request("GET", ["applications", app]))
+    async def get(self, app: str, *, seconds: float | None = None) -> Json:
+        segments = ["applications", app]
+        return _object(await self._rest.request("GET", segments, seconds=seconds))
 
     async def subscribe(self, app: str, sources: Sequence[str]) -> Json:
         """Subscribe to event sources: `channel:` is all channels, `channel:<id>` one."""
@@ -235,6 +236,36 @@ class AsteriskInfo:
 
     async def ping(self) -> Json:
         return _object(await self._rest.request("GET", ["asterisk", "ping"]))
+
+    async def get_variable(self, name: str) -> str:
+        """A global variable's value, empty if it is not set."""
+        answer = await self._rest.request("GET", ["asterisk", "variable"], {"variable": name})
+        return str(_object(answer).get("value", ""))
+
+    async def set_variable(self, name: str, value: str) -> None:
+        """Set a global variable. It is gone when Asterisk restarts."""
+        query = {"variable": name, "value": value}
+        await self._rest.request("POST", ["asterisk", "variable"], query)
+
+
+class Events:
+    """`/events`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def user(
+        self, app: str, name: str, variables: Mapping[str, str], *, seconds: float | None = None
+    ) -> None:
+        """Send an event to the WebSocket of `app`, where it arrives as a `ChannelUserevent`.
+
+        Asterisk puts it into the queue of the app's events and answers at once. `AriGone`: there
+        is no such app. `seconds` is how long it may take, if not as long as any request.
+        """
+        segments = ["events", "user", name]
+        body = {"variables": dict(variables)}
+        query = {"application": app}
+        await self._rest.request("POST", segments, query, body, seconds=seconds)
 
 
 class Playbacks:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 import aiohttp
 from yarl import URL
 
-from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
+from asterisk_avp.core.errors import AriError, AriGone, AsteriskSilent, AsteriskUnavailable
 
 Query = Mapping[str, str | int | None]
 
@@ -68,24 +68,30 @@ class AriRest:
         segments: Sequence[str],
         query: Query | None = None,
         body: Any = None,
+        *,
+        seconds: float | None = None,
     ) -> Any:
         """Send one request and return the JSON of its answer, None where there is none.
 
         `segments` are the parts of the path below `/ari`, not yet quoted. Entries of `query` that
-        are None are left out. Raises `AriGone`, `AriError` or `AsteriskUnavailable`.
+        are None are left out. `seconds` is how long it may take, if not as long as any request.
+        Raises `AriGone`, `AriError` or `AsteriskUnavailable`.
         """
         path = _path(segments)
         what = f"ARI {method} {path}"
+        seconds = self._timeout_seconds if seconds is None else seconds
         try:
             async with self.session().request(
-                method, self.url(path, query), json=body, allow_redirects=False
+                method,
+                self.url(path, query),
+                json=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
                 text = await response.text(errors="replace")
                 status = response.status
         except TimeoutError:
-            raise AsteriskUnavailable(
-                f"{what}: no answer within {self._timeout_seconds} s"
-            ) from None
+            raise AsteriskSilent(f"{what}: no answer within {seconds} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise AsteriskUnavailable(f"{what}: {str(error) or type(error).__name__}") from None
         if not 200 <= status < 300:  # noqa: PLR2004 - the class of success

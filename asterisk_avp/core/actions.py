@@ -41,6 +41,8 @@ CALLER = Destination(STASIS_CONTEXT, "caller")
 TRANSFEROR = Destination(STASIS_CONTEXT, "transferor")
 PARK = Destination(STASIS_CONTEXT, "park")
 ACCEPT = Destination("avp-accept", "s")
+RECALL = Destination("avp-recall", "group")
+"""The head of the queue that the call came from (``AVP_RETURN_QUEUE``)."""
 
 LIVE, DONE = "live", "done"
 
@@ -237,7 +239,7 @@ def ringback(session: Session) -> Effects:
     return (StopMusic(session.transferor.channel), StartRingback(session.transferor.channel))
 
 
-def _quiet(session: Session) -> Effects:
+def quiet(session: Session) -> Effects:
     """Agent 1 hears neither music nor ringback from now on; harmless where neither plays."""
     if session.transferor.presence is not Presence.PRESENT:
         return ()
@@ -254,7 +256,7 @@ def _no_music(session: Session) -> Effects:
 
 
 def seat_target(session: Session) -> Effects:
-    return (AddToBridge(session.consult_bridge, session.leg.channel), *_quiet(session))
+    return (AddToBridge(session.consult_bridge, session.leg.channel), *quiet(session))
 
 
 def drop_leg(session: Session) -> Effects:
@@ -397,7 +399,7 @@ def end_with_call(session: Session) -> Effects:
 
 def return_to_transferor(session: Session) -> Effects:
     return (
-        *_quiet(session),
+        *quiet(session),
         *_no_music(session),
         _mark_caller(session, DONE),
         _mark_transferor(session, DONE),
@@ -427,15 +429,19 @@ def recall(session: Session) -> Effects:
                 "__AVP_EXCLUDE": session.transferor_location,
             },
         ),
-        Redirect(session.caller.channel, Destination("avp-recall", "group")),
+        Redirect(session.caller.channel, RECALL),
     )
 
 
 def release(session: Session) -> Effects:
-    """Out of Stasis: the line after it in the dialplan sends the caller to the group's head."""
+    """Out of Stasis, to the group's head.
+
+    Not by the line after Stasis(): that goes by ``AVP_STATE``, which may still say that the call is
+    done, where AMI was lost while caller and target were being bridged.
+    """
     if session.caller.presence is not Presence.PRESENT:
         return ()
-    return (LeaveStasis(session.caller.channel),)
+    return (LeaveStasis(session.caller.channel, RECALL),)
 
 
 def unmark(session: Session) -> Effects:

@@ -3,8 +3,9 @@
 Effects of one session are performed one after the other; sessions do not wait for each other.
 Each class belongs to exactly one adapter (`AriEffect` or `AmiEffect`) or to the daemon
 (`TimerEffect`). An effect that names a ``report`` comes back to the session as an event of that
-outcome; the others are best effort, because their failure can only mean that the channel or
-bridge is already gone, which is reported by its own event.
+outcome. Of the others, one that fails because the channel or bridge has gone needs no word: that is
+reported by its own event. One that fails otherwise (Asterisk did not answer, say) puts the session
+in doubt, and what it was for is made once more (`takeover`).
 """
 
 from __future__ import annotations
@@ -85,9 +86,10 @@ class StopRingback(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class LeaveStasis(AriEffect):
-    """Back to the dialplan, at the line after Stasis()."""
+    """Back to the dialplan, at the line after Stasis() or at another place."""
 
     channel: str
+    to: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True)

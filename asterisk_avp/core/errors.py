@@ -20,6 +20,14 @@ class AsteriskUnavailable(AvpError):
     """Asterisk is not connected, did not answer in time, or answered with a server error."""
 
 
+class AsteriskSilent(AsteriskUnavailable):
+    """Asterisk did not answer in time; it may carry out what was asked for all the same."""
+
+
+class OtherDaemon(AvpError):
+    """Another daemon has our Stasis application, and this one has to leave."""
+
+
 class AriError(AvpError):
     """ARI answered with an error that is neither an ordinary transition nor an outage."""
 

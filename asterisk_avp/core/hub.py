@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import parties, policy, transfer
+from asterisk_avp.core.actions import RECALL
 from asterisk_avp.core.agents import Agent, Agents
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.calls import Call, Calls
-from asterisk_avp.core.effects import HangUp, LeaveStasis
+from asterisk_avp.core.effects import Destination, HangUp, LeaveStasis
 from asterisk_avp.core.errors import UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.model import (
@@ -256,7 +257,7 @@ class Hub:
             # Of a transfer that is over: its Redirect was given up on and came through after
             # all. Nobody here would ever look after it; the dialplan's net does. A leg that
             # answers too late must not go on in the dialplan, which would dial once more.
-            late = HangUp(channel) if is_leg(channel) else LeaveStasis(channel)
+            late = HangUp(channel) if is_leg(channel) else LeaveStasis(channel, self._net(channel))
             outcome.effects.append((None, late))
             return
         if found[1] == "leg":
@@ -264,6 +265,15 @@ class Hub:
         kind = _ENTERED.get(found[1])
         if kind is not None:
             self.register.apply(found[0].id, SessionEvent(kind), now, outcome)
+
+    def _net(self, channel: str) -> Destination | None:
+        """Where a caller goes whose transfer failed, and could not be let go of then."""
+        for record in self.register.records.values():
+            session = record.session
+            held = session.caller.channel == channel and session.caller.presence is Presence.PRESENT
+            if held and session.state is State.FAILED:
+                return RECALL
+        return None
 
     def _stasis_left(self, channel: str, now: float, outcome: Outcome) -> None:
         """A party that was with us has left Stasis: it hung up, or somebody took it away.

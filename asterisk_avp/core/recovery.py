@@ -19,6 +19,7 @@ from asterisk_avp.core.effects import (
     Effect,
     StartMusic,
     StartRingback,
+    StopMusic,
 )
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.session import Party, Presence, Session, State
@@ -237,7 +238,7 @@ def _seats(session: Session) -> dict[str, str]:
 
 
 def _sounds(session: Session) -> Effects:
-    """Nobody waits in silence."""
+    """Nobody waits in silence, and nobody who talks hears music over it."""
     caller, agent = StartMusic(session.caller.channel), session.transferor
     there = agent.presence is Presence.PRESENT
     match session.state:
@@ -248,10 +249,17 @@ def _sounds(session: Session) -> Effects:
         case S.COLLECTING:
             return (caller, *do.ask(session))
         case S.CONSULTING:
-            return (caller,)
+            return (caller, *do.quiet(session))
         case S.DETACHING:
             return (caller, *do.drop_leg(session))
         case S.SWAPPED:
-            return do.alone(session)
+            return (*_no_music(session, "transferor", "caller"), *do.alone(session))
+        case S.DECLINED:
+            return _no_music(session, "caller")
         case _:
-            return ()
+            return _no_music(session, "transferor", "caller", "leg")
+
+
+def _no_music(session: Session, *roles: str) -> Effects:
+    there = [party for role, party in _parties(session) if role in roles]
+    return tuple(StopMusic(x.channel) for x in there if x.presence is Presence.PRESENT)

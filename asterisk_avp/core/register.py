@@ -105,6 +105,15 @@ class Register:
             effect = SetVariables(session.caller.channel, self._written[session_id])
             outcome.effects.append((session_id, effect))
 
+    def forget_running(self) -> None:
+        """Drop the sessions that are not over; whoever went on with them knows them better."""
+        for session_id in self._channels:
+            del self.records[session_id]
+        for index in (self._channels, self._roles, self._written, self._legs):
+            index.clear()
+        self._heading_for.clear()
+        self._begun_by.clear()
+
     def sessions(self) -> list[Session]:
         """Those that are not over."""
         return [self.records[session_id].session for session_id in self._channels]

@@ -17,6 +17,9 @@ def take_over(
     in_stasis: AbstractSet[str],
     now: float,
     at_work: Callable[[str], bool] = lambda _session: False,
+    *,
+    only: AbstractSet[str] | None = None,
+    anew: bool = False,
 ) -> Outcome:
     """Tell every session what it missed, and see to it that it goes on.
 
@@ -24,6 +27,8 @@ def take_over(
     know already is known better.
     ``in_stasis``: channels that Asterisk says are in our application.
     ``at_work``: whether something is being done for a session, whose outcome will be told.
+    ``only``: the sessions that are in doubt, by id, where the others have missed nothing.
+    ``anew``: nothing is being done for the sessions we know either, nor will their timers end.
     """
     outcome = Outcome()
     adopted = set()
@@ -33,11 +38,16 @@ def take_over(
             adopted.add(session.id)
     where = _whereabouts(hub, in_stasis)
     for before in hub.register.sessions():
-        if before.id not in adopted:
+        new = before.id in adopted
+        if only is not None and before.id not in only and not new:
+            continue
+        if not new:
+            # What was to be written down may have got lost with the connection.
             hub.register.write_again(before.id, outcome)
-        idle = not at_work(before.id)
         outcome.effects.extend((before.id, effect) for effect in recovery.needed(before))
         events = recovery.missed(before, where)
+        # One that is being worked on will be told by its worker.
+        idle = new or anew or not at_work(before.id)
         if idle:
             events += recovery.outcome(before, where)
         for event in events:
@@ -48,24 +58,23 @@ def take_over(
         if idle or not recovery.repeats(after):
             effects = recovery.again(after, where)
             outcome.effects.extend((before.id, effect) for effect in effects)
-        if before.id in adopted or (idle and recovery.repeats(after)):
+        if new or anew or (idle and recovery.repeats(after)):
             outcome.effects.extend((before.id, effect) for effect in transfer.timer(after))
     return outcome
 
 
 def strays(hub: Hub, in_stasis: AbstractSet[str]) -> list[str]:
-    """Channels that are with us, and belong to nothing; and legs of ours that nobody waits for.
-
-    A leg that has not been answered is in no application and no bridge, and rings its target.
-    """
+    """Channels that are with us, or were called by us, and belong to nothing."""
     where = _whereabouts(hub, in_stasis)
-    here = [channel for channel in in_stasis if where.in_stasis(channel)]
-    legs = [
+    with_us = [channel for channel in in_stasis if where.in_stasis(channel)]
+    # A leg that was given up as not dialled, because Asterisk did not answer, may ring all the
+    # same. One that is in a bridge is a call that we have handed over.
+    ringing = [
         channel
         for channel in hub.calls.channels
         if is_leg(channel) and channel not in in_stasis and where.bridge_of(channel) is None
     ]
-    return [channel for channel in (*here, *legs) if hub.register.role_of(channel) is None]
+    return [channel for channel in (*with_us, *ringing) if hub.register.role_of(channel) is None]
 
 
 def _whereabouts(hub: Hub, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:

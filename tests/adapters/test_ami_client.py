@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from asterisk_avp.ami import wire
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.wire import FrameReader, NotAmi, check_headers, parse_message
-from asterisk_avp.core.errors import AmiError, AmiHeaderError, AsteriskUnavailable
+from asterisk_avp.core.errors import AmiError, AmiHeaderError, AsteriskSilent, AsteriskUnavailable
 
 TRACES = Path(__file__).parent / "traces"
 SECRET = "s3cret-not-to-be-seen"
@@ -432,11 +432,11 @@ async def test_an_action_has_a_deadline_and_leaves_nothing_in_the_table(server):
     server.answers["Redirect"] = lambda _: None
     server.answers["QueueStatus"] = lambda action: success(action, EventList="start")
     async with running(client) as heard:
-        for _ in range(5):
-            with pytest.raises(AsteriskUnavailable, match=r"no answer within 0\.05 s"):
-                await client.action("Redirect")
-            with pytest.raises(AsteriskUnavailable):
-                await client.list_action("QueueStatus")
+        with pytest.raises(AsteriskSilent, match=r"no answer within 0\.05 s"):
+            await client.list_action("QueueStatus")
+        client._link._overdue.clear()
+        with pytest.raises(AsteriskSilent, match=r"no answer within 0\.05 s"):
+            await client.action("Redirect")
         assert client._link._protocol.responses == {}
         # What comes after the deadline is nobody's news.
         late = server.received("QueueStatus")[0]["ActionID"]
@@ -447,6 +447,65 @@ async def test_an_action_has_a_deadline_and_leaves_nothing_in_the_table(server):
         await eventually(lambda: heard.events)
         assert heard.names() == ["Newchannel"]
         assert client.connected
+
+
+async def test_nothing_is_sent_behind_an_action_that_hangs(server):
+    """It would be carried out when nobody wants it any more."""
+    client = make_client(server, action_timeout_seconds=0.05)
+    server.answers["Redirect"] = lambda _: None
+    async with running(client):
+        assert not client.silent
+        with pytest.raises(AsteriskSilent):
+            await client.action("Redirect")
+        assert client.silent
+        assert client.connected
+        with pytest.raises(AsteriskSilent, match="not sent"):
+            await client.action("Bridge")
+        assert server.received("Bridge") == []
+        server.last.send(success(server.received("Redirect")[0]))
+        await eventually(lambda: not client.silent)
+        await client.action("Bridge")
+        assert len(server.received("Bridge")) == 1
+
+
+async def test_a_ping_that_is_answered_ends_the_silence(server):
+    """A list whose answer came in time, but not its end."""
+    client = make_client(server, list_timeout_seconds=0.05, ping_interval_seconds=0.05)
+    server.answers["QueueStatus"] = lambda action: success(action, EventList="start")
+    async with running(client):
+        with pytest.raises(AsteriskSilent):
+            await client.list_action("QueueStatus")
+        await eventually(lambda: not client.silent)
+        await client.action("Bridge")
+
+
+NEEDS = {"Redirect": {"call"}, "QueueAdd": {"agent"}, "CoreShowChannels": {"reporting", "system"}}
+
+
+async def test_a_user_who_may_not_do_what_is_needed_is_not_connected(server):
+    server.answers["ListCommands"] = lambda action: success(action, Redirect="… (Priv: call,all)")
+    client = make_client(server, needs=NEEDS)
+    with capture_logs() as logs:
+        async with running(client, wait=False) as heard:
+            await eventually(lambda: len(server.received("ListCommands")) >= 2)
+            assert heard.states == []
+            assert client.trouble == (
+                "The manager user 'avp' may not use QueueAdd, CoreShowChannels: its write= in "
+                "manager.conf has to name agent, reporting (and app_queue has to be loaded)."
+            )
+            server.answers["ListCommands"] = lambda action: success(action, **dict.fromkeys(NEEDS))
+            await eventually(lambda: heard.states == [True])
+            assert client.trouble == ""
+    assert logs[0]["event"] == "ami_rights_missing"
+
+
+async def test_why_there_is_no_connection(server):
+    client = make_client(server, secret="wrong")
+    async with running(client, wait=False):
+        await eventually(lambda: client.trouble)
+        assert "AMI refuses the user 'avp': Authentication failed" in client.trouble
+        assert "AVP_AMI__SECRET" in client.trouble
+        assert "wrong" not in client.trouble
 
 
 async def test_a_cancelled_action_leaves_nothing_in_the_table(server):

@@ -18,6 +18,7 @@ import pytest
 from cli_run import Avp
 from test_reload import GOOD, Running, wait_until
 
+from asterisk_avp.cli import ANOTHER_SERVES
 from asterisk_avp.core.model import Readiness
 from asterisk_avp.notify import LATEST_SECONDS, Notifier
 from asterisk_avp.systemd_unit import render_unit
@@ -202,6 +203,7 @@ def test_the_unit(avp: Avp, monkeypatch: pytest.MonkeyPatch) -> None:
     assert service["ProtectSystem"] == "strict"
     assert service["NoNewPrivileges"] == service["DynamicUser"] == "yes"
     assert int(service["WatchdogSec"]) == 30
+    assert int(service["RestartPreventExitStatus"]) == ANOTHER_SERVES
     assert int(service["TimeoutStopSec"]) > 90.5
     service = read(avp("render", "systemd", "--user", "avp").out)
     assert service["User"] == "avp"

@@ -9,7 +9,7 @@ import pytest
 
 from asterisk_avp.core import effects as fx
 from asterisk_avp.core import memory, recovery, transfer
-from asterisk_avp.core.events import ChannelSeen
+from asterisk_avp.core.events import ChannelSeen, Kind, SessionEvent, StasisEntered
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import World
 from asterisk_avp.core.register import Outcome
@@ -63,6 +63,7 @@ def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], 
     return after, done, outcome
 
 
+QUIET = ["hush", "no ringback agent", "no music agent"]
 ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
 
 
@@ -70,10 +71,10 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
     ("state", "places", "following", "expected"),
     [
         # Nothing was missed: what should be is made so, and what is there already is left alone.
-        (S.CONSULTING, ALL, S.CONSULTING, ["music caller"]),
-        (S.CONSULTING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "music caller"]),
-        (S.SWAPPED, ALL | {AGENT: HELD}, S.SWAPPED, ["music leg"]),
-        (S.CONFERENCE, ALL, S.CONFERENCE, ["add caller to consult"]),
+        (S.CONSULTING, ALL, S.CONSULTING, ["music caller", *QUIET]),
+        (S.CONSULTING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "music caller", *QUIET]),
+        (S.SWAPPED, ALL | {AGENT: HELD}, S.SWAPPED, ["no music caller", "no music agent", "music leg"]),
+        (S.CONFERENCE, ALL, S.CONFERENCE, ["add caller to consult", "no music caller", "no music leg", "no music agent"]),
         (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
         (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
         # The target answered, or hung up, meanwhile.
@@ -212,6 +213,76 @@ def test_a_leg_that_rings_for_nobody() -> None:
         replace(session(S.RINGING), id="t2", leg=Party("avp-t2-leg")), 1.0, Outcome()
     )
     assert strays(hub, with_us) == [LEG]
+
+
+def test_a_leg_that_rings_for_nobody_is_a_stray() -> None:
+    """Asterisk did not answer when it was to be dialled, and dialled it all the same."""
+    late, handed_over = "avp-t0-leg", "avp-t9-leg"
+    hub, with_us = found_at(ALL | {LEG: NOWHERE, late: NOWHERE, handed_over: ELSEWHERE})
+    hub.register.adopt(session(S.RINGING), 1.0, Outcome())
+    assert strays(hub, with_us) == [late]
+    effects = hub.fact(StasisEntered(late), 2.0).effects
+    assert effects == [(None, fx.HangUp(late))]
+
+
+def known(state: S, places: dict[str, int], **how: object) -> tuple[S, list[str]]:
+    """What becomes of a session that the daemon has had all along, and what is done."""
+    hub, with_us = found_at(places)
+    hub.register.adopt(session(state), 1.0, Outcome())
+    outcome = take_over(hub, (), with_us, 2.0, **how)  # type: ignore[arg-type]
+    done = [brief(effect) for _, effect in outcome.effects]
+    return hub.register.records["t1"].session.state, [x for x in done if x[:6] != "create"]
+
+
+def test_a_caller_who_could_not_be_let_go_is_not_taken_for_done() -> None:
+    """AMI was lost while they were being bridged: the channel is marked as done, and is not."""
+    hub, with_us = found_at({CALLER: HELD})
+    hub.register.adopt(session(S.RECALLING), 1.0, Outcome())
+    gone = Outcome()
+    hub.register.apply("t1", SessionEvent(Kind.REDIRECT_FAILED), 2.0, gone)
+    recall = fx.Destination("avp-recall", "group")
+    assert ("t1", fx.LeaveStasis(CALLER, recall)) in gone.effects
+    assert strays(hub, with_us) == [CALLER]
+    effects = hub.fact(StasisEntered(CALLER), 3.0).effects
+    assert effects == [(None, fx.LeaveStasis(CALLER, recall))]
+
+
+def test_only_what_is_in_doubt_is_arranged_again() -> None:
+    places = ALL | {CALLER: WITH_US}
+    state, done = known(S.CONSULTING, places, only={"t1"})
+    assert state is S.CONSULTING
+    assert done == ["mark", "add caller to hold", "music caller", *QUIET]
+    assert known(S.CONSULTING, places, only={"another"}) == (S.CONSULTING, [])
+    # A picture that is older than what the session has been told says nothing about it.
+    assert known(S.WAITING, ALL | {LEG: GONE}, only=set()) == (S.WAITING, [])
+
+
+def test_what_another_daemon_went_on_with_is_read_anew() -> None:
+    hub, with_us = found_at(ALL)
+    ours = session(S.RINGING)
+    hub.register.adopt(ours, 1.0, Outcome())
+    hub.register.adopt(session(S.COMPLETED, id="t0"), 1.0, Outcome())
+    assert hub.register.heading_for("1002")
+    hub.register.forget_running()
+    assert hub.register.role_of(CALLER) is None
+    assert not hub.register.heading_for("1002")
+    assert hub.register.transferring(ours.agent) is None
+    assert list(hub.register.records) == ["t0"]
+    take_over(hub, [(session(S.CONSULTING), "a:1")], with_us, 2.0)
+    assert hub.register.records["t1"].session.state is S.CONSULTING
+
+
+def test_what_another_daemon_would_need_is_written_once_more() -> None:
+    _, done = known(S.CONSULTING, ALL)
+    assert done[0] == "mark"
+
+
+def test_what_was_broken_off_is_begun_again_with_its_timer() -> None:
+    _, done = known(S.COMPLETING, ALL, anew=True)
+    assert "bridge leg caller" in done
+    assert done[-1] == "timer 5"
+    _, done = known(S.COMPLETING, ALL, at_work=lambda _: True)
+    assert "bridge leg caller" not in done
 
 
 def test_every_running_state_is_thought_of() -> None:

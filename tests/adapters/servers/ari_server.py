@@ -1,7 +1,9 @@
 """An ARI server: authorization, REST and the WebSocket of a Stasis application.
 
 It keeps what it was asked, in order, and answers 200 with `{}` (204 for DELETE), unless a test has
-put something else into `answers`.
+put something else into `answers`. With `stasis` it also does what Asterisk does with applications,
+user events and global variables: the last WebSocket has the application, and the one before it is
+told so and hears nothing more.
 """
 
 from __future__ import annotations
@@ -72,6 +74,12 @@ class AriServer:
     deaf: bool = False
     #: Events sent as soon as the WebSocket is up.
     greet_with: list[dict[str, Any]] = field(default_factory=list)
+    stasis: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+    #: Takes user events and delivers none: the application is in a deadlock (asterisk issue 2170).
+    stuck: bool = False
+    #: Answers about the application only once this is set: another kind of it.
+    hold_app: asyncio.Event | None = None
     port: int = 0
     _runner: web.AppRunner | None = None
 
@@ -115,6 +123,36 @@ class AriServer:
             await self._runner.cleanup()
             self._runner = None
 
+    @property
+    def owner(self) -> Socket | None:
+        """Who has the application: the last to connect, if that connection still stands."""
+        return self.sockets[-1] if self.sockets and not self.sockets[-1].closed else None
+
+    async def _application(self, asked: Asked) -> Answer | None:
+        """What Asterisk itself says of applications, their events and its global variables."""
+        if asked.path == "/asterisk/variable":
+            name = asked.query["variable"]
+            if asked.method == "GET":
+                return Answer(200, {"value": self.variables.get(name, "")})
+            self.variables[name] = asked.query["value"]
+            return Answer(204)
+        about_it = asked.path.startswith(("/applications/", "/events/user/"))
+        if about_it and self.hold_app is not None:
+            await self.hold_app.wait()
+        if asked.path.startswith("/events/user/"):
+            if self.owner is None:
+                return Answer(404, {"message": "Application not found"})
+            if not self.stuck:
+                name = asked.path.rpartition("/")[2]
+                sent = {"eventname": name, **(asked.body or {}).get("variables", {})}
+                await self.owner.event("ChannelUserevent", eventname=name, userevent=sent)
+            return Answer(204)
+        if asked.method == "GET" and asked.path.startswith("/applications/"):
+            if self.owner is None:
+                return Answer(404, {"message": "Application not found"})
+            return Answer(200, {"channel_ids": ["__AST_CHANNEL_ALL_TOPIC"], "bridge_ids": []})
+        return None
+
     def _authorized(self, request: web.Request) -> bool:
         expected = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return request.headers.get("Authorization") == f"Basic {expected}"
@@ -128,7 +166,10 @@ class AriServer:
         websocket = web.WebSocketResponse(autoping=False)
         await websocket.prepare(request)
         socket = Socket(websocket, request)
+        before = self.owner
         self.sockets.append(socket)
+        if self.stasis and before is not None:
+            await before.event("ApplicationReplaced", application=request.query["app"])
         for event in self.greet_with:
             await websocket.send_str(json.dumps(event))
         with contextlib.suppress(ConnectionError):
@@ -155,6 +196,8 @@ class AriServer:
         if not self._authorized(request):
             return web.json_response({"message": "Authentication required"}, status=401)
         answer = self.answers.get((asked.method, path))
+        if answer is None and self.stasis:
+            answer = await self._application(asked)
         if answer is None:
             answer = Answer(204) if asked.method == "DELETE" else Answer(200, {})
         if answer.hold is not None:

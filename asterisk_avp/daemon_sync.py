@@ -1,0 +1,234 @@
+"""Keeps our picture of Asterisk true: reads it on each connection, and where it is in doubt.
+
+While both connections stand, events keep the picture. It is read anew when they come back, and
+when something that was to be done for a transfer may not have been done (ARI did not answer in
+time, say): then nobody would ever tell us, and a caller might sit in silence. Everything that a
+transfer missed is told to it, and its arrangement is made once more (`core.takeover`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ari.perform import AriPerformer
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import memory
+from asterisk_avp.core.errors import AvpError
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.pop_board import PopBoard
+from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import Session
+from asterisk_avp.core.takeover import strays, take_over
+from asterisk_avp.daemon_music import Music
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 5.0
+_DOUBT_SECONDS: Final = 0.3
+"""Before the picture is read because of a doubt: more are likely to follow the first."""
+_DOUBT_MAX_SECONDS: Final = 8.0
+"""Before it is read again and again for a transfer that stays in doubt."""
+
+Settle = Callable[[float], Awaitable[None]]
+
+
+class Synchroniser:
+    """`connected` says whether both connections stand; `changed` is told when `synced` changes.
+
+    `at_work` says whether something is being done for a transfer, whose outcome will be told.
+    `settle` waits for what the new picture led to, so many seconds at most; `also` is done with
+    each reading, once both are known to work.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        ami: AmiPerformer,
+        ari: AriPerformer,
+        board: PopBoard,
+        music: Music,
+        *,
+        feed: Callable[[ev.Fact], None],
+        carry_out: Callable[[Outcome], None],
+        look_at_groups: Callable[[], None],
+        at_work: Callable[[str], bool],
+        settle: Sequence[Settle],
+        also: Callable[[], Awaitable[None]],
+        connected: Callable[[], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._ami = ami
+        self._ari = ari
+        self._board = board
+        self._music = music
+        self._feed = feed
+        self._carry_out = carry_out
+        self._look_at_groups = look_at_groups
+        self._at_work = at_work
+        self._settle = settle
+        self._also = also
+        self._connected = connected
+        self._changed = changed
+        self.synced = False
+        self.trouble = ""
+        """Why the state cannot be read; empty where it can."""
+        self._taken_over = False
+        """Whether the transfers of a daemon before us have been looked for."""
+        self._anew = False
+        self._buffer: list[ev.Fact] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._doubtful: set[str] = set()
+        self._doubts: Counter[str | None] = Counter()
+        """How many times in a row a transfer has been in doubt."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, fact: ev.Fact) -> None:
+        """A fact from AMI. While the picture is being read it is told after that."""
+        if self._buffer is not None:
+            self._buffer.append(fact)
+        else:
+            self._feed(fact)
+
+    def connection(self) -> None:
+        """One of the connections has come or gone: what we knew may be out of date."""
+        self.synced = False
+        self._cancel()
+        if self._connected():
+            self._task = asyncio.create_task(self._read(None), name="resync")
+        self._changed()
+
+    def anew(self) -> None:
+        """What was being done has been broken off: every transfer begins its step once more."""
+        self._anew = True
+
+    def forget(self) -> None:
+        """Another daemon has gone on with the transfers: they are read from their channels."""
+        self._taken_over = False
+
+    def doubt(self, session_id: str | None) -> None:
+        """Something of this transfer (None: of none in particular) may not have been done."""
+        if session_id is not None:
+            self._doubtful.add(session_id)
+        loop = asyncio.get_running_loop()
+        pause = min(_DOUBT_SECONDS * 2.0 ** self._doubts[session_id], _DOUBT_MAX_SECONDS)
+        if self._timer is None or self._timer.when() > loop.time() + pause:
+            self._stop_timer()
+            self._timer = loop.call_later(pause, self._repair)
+
+    def stop(self) -> None:
+        self._cancel()
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _repair(self) -> None:
+        self._timer = None
+        if not self._connected():
+            return  # all is read on the next connection
+        if self._task is not None and not self._task.done():
+            self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._repair)
+            return
+        doubtful, self._doubtful = frozenset(self._doubtful), set()
+        # Those that have come through are calm again.
+        kept = (*doubtful, None)
+        self._doubts = Counter({x: self._doubts[x] + 1 for x in kept})
+        self._task = asyncio.create_task(self._read(doubtful), name="repair")
+
+    async def _read(self, only: frozenset[str] | None) -> None:
+        """Until it has been read. ``only``: the transfers that are in doubt; None: all."""
+        while True:
+            try:
+                await self._once(only)
+            except AvpError as error:
+                log.warning("resync_failed", error=str(error))
+                self.trouble = str(error)
+            except Exception as error:
+                log.exception("resync_failed")
+                self.trouble = repr(error)
+            else:
+                self.trouble = ""
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _once(self, only: frozenset[str] | None) -> None:
+        # A leg that is about to be dialled is not missing.
+        await self._settled()
+        self._buffer = []
+        try:
+            facts = await self._ami.snapshot(time.time)
+            found = await self._remembered()
+            # The last to be read, since what enters meanwhile is told at once.
+            in_stasis = await self._ari.channels_in_stasis()
+        finally:
+            buffered, self._buffer = self._buffer or [], None
+        hub, board = self._hub, self._board
+        hub.sync_started()
+        board.sync_started()
+        self._music.forget()
+        for fact in (*facts, *buffered):
+            self._feed(fact)
+        synced = hub.sync_finished(time.time())
+        board.sync_finished(time.time())
+        self._carry_out(synced)
+        board.started()
+        self._look_at_groups()
+        anew, self._anew = self._anew, False
+        if only is None:
+            self._doubtful.clear()
+        self._carry_out(
+            take_over(hub, found, in_stasis, time.time(), self._at_work, only=only, anew=anew)
+        )
+        for channel in strays(hub, in_stasis):
+            self._feed(ev.StasisEntered(channel))
+        self._taken_over = True
+        # What the new picture led to comes first: ending sessions clear away after themselves, and
+        # the personal queues follow the agents before new transfers are taken.
+        await self._settled()
+        await self._also()
+        if not await self._ari.reap(lambda channel: hub.register.role_of(channel) is not None):
+            self.doubt(None)
+        log.info(
+            "synchronised" if only is None else "looked_after",
+            channels=len(hub.calls.channels),
+            transfers=len(only) if only is not None else hub.register.running(),
+        )
+        if not self.synced:
+            self.synced = True
+            self._changed()
+
+    async def _settled(self) -> None:
+        for settle in self._settle:
+            await settle(SETTLE_SECONDS)
+
+    async def _remembered(self) -> list[tuple[Session, str]]:
+        """The transfers that a daemon before us has left on their callers' channels."""
+        if self._taken_over:
+            return []
+        found = []
+        for channel, mark in (await self._ami.variable_of_all(memory.MARK)).items():
+            names = memory.names_after(mark)
+            pieces = await self._ami.variables(channel, names) if names else {}
+            session = memory.read({memory.MARK: mark, **pieces}, self._hub.world)
+            if session is None:
+                log.warning("transfer_not_read", channel=channel)
+            else:
+                log.info("transfer_found", transfer=session.id, state=session.state.value)
+                found.append((session, mark))
+        return found

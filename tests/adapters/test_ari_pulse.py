@@ -1,0 +1,111 @@
+"""Asterisk has to show that it delivers events: one that does not is noticed, and is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from servers.ari_server import Answer, AriServer
+from servers.waiting import eventually
+from structlog.testing import capture_logs
+
+from asterisk_avp.ari.client import AriClient
+from tests.adapters.test_ari_sole import Daemon, serving
+
+BEAT = ("POST", "/events/user/AVPAlive")
+ASKS = " ".join(BEAT)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[AriServer]:
+    async with AriServer(stasis=True) as running:
+        yield running
+
+
+async def test_it_is_asked_every_so_often_and_nobody_notices(server: AriServer) -> None:
+    async with serving(server, "d", probe_seconds=0.02) as daemon:
+        await eventually(lambda: server.journal.count(ASKS) >= 4)
+        assert daemon.states == [True]
+        assert daemon.events == []
+        assert daemon.client.trouble == ""
+
+
+async def test_the_filter_lets_it_through(server: AriServer) -> None:
+    client = AriClient(server.url, "avp", "s3cret", "x", who="d", event_types=["StasisStart"])
+    assert client._event_types == ["StasisStart", "ApplicationReplaced", "ChannelUserevent"]
+    await client.close()
+
+
+async def test_events_cease_to_come_and_come_again(server: AriServer) -> None:
+    with capture_logs() as logs:
+        async with serving(server, "d", probe_seconds=0.02, request_timeout_seconds=0.2) as daemon:
+            server.stuck = True
+            await eventually(lambda: daemon.states == [True, False])
+            assert daemon.client.stuck
+            assert "delivers no events to the Stasis application" in daemon.client.trouble
+            assert "core restart gracefully" in daemon.client.trouble
+            asked = server.journal.count(ASKS)
+            await asyncio.sleep(0.3)
+            # Each one that hangs in Asterisk would take one of its HTTP sessions away.
+            assert server.journal.count(ASKS) == asked
+            assert len(server.sockets) == 1
+            beat = next(a for a in reversed(server.asked) if a.path == BEAT[1]).body["variables"]
+            server.stuck = False
+            sent = {"eventname": "AVPAlive", **beat}
+            await server.last.event("ChannelUserevent", eventname="AVPAlive", userevent=sent)
+            await eventually(lambda: daemon.states == [True, False, True])
+            assert daemon.client.trouble == ""
+            assert not daemon.client.stuck
+    told = [entry["event"] for entry in logs]
+    assert told.count("ari_app_stuck") == 1
+    assert told.count("ari_app_recovered") == 1
+
+
+async def test_requests_about_the_app_hang(server: AriServer) -> None:
+    async with serving(server, "d", probe_seconds=0.02, request_timeout_seconds=0.2) as daemon:
+        server.hold_app = asyncio.Event()
+        await eventually(lambda: daemon.states == [True, False])
+        assert "answers no requests about the Stasis application" in daemon.client.trouble
+        asked = server.journal.count(ASKS)
+        await asyncio.sleep(0.3)
+        assert server.journal.count(ASKS) == asked
+        server.hold_app.set()
+        await eventually(lambda: daemon.states == [True, False, True])
+
+
+async def test_one_error_is_not_the_end_and_two_are(server: AriServer) -> None:
+    async with serving(server, "d", probe_seconds=0.02) as daemon:
+        server.answers[BEAT] = Answer(503, text="busy")
+        await eventually(lambda: daemon.states == [True, False])
+        assert server.journal.count(ASKS) >= 2
+        assert "503" in daemon.client.trouble
+        del server.answers[BEAT]
+        await eventually(lambda: daemon.states == [True, False, True])
+
+
+async def test_an_app_that_asterisk_forgot_is_registered_again(server: AriServer) -> None:
+    async with serving(server, "d", probe_seconds=0.02) as daemon:
+        server.answers[BEAT] = Answer(404, {"message": "Application not found"})
+        await eventually(lambda: daemon.states == [True, False])
+        del server.answers[BEAT]
+        await eventually(lambda: daemon.states[-1])
+        assert len(server.sockets) >= 2
+
+
+async def test_where_the_app_hangs_it_is_asked_ever_more_patiently(server: AriServer) -> None:
+    """Whoever connects then gets no answer, and must not take all of Asterisk's HTTP sessions."""
+    server.hold_app = asyncio.Event()
+    about = "GET /applications/asterisk_avp"
+    daemon = Daemon(server, "d", request_timeout_seconds=0.1)
+    try:
+        await eventually(lambda: server.journal.count(about) == 3)
+        began = asyncio.get_running_loop().time()
+        await eventually(lambda: server.journal.count(about) == 4)
+        assert asyncio.get_running_loop().time() - began > 0.3
+        assert daemon.states == []
+        assert server.journal.count("GET /asterisk/ping") >= 3
+        server.hold_app.set()
+        await eventually(lambda: daemon.states == [True])
+    finally:
+        await daemon.end()

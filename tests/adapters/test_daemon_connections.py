@@ -1,0 +1,259 @@
+"""The daemon and its connections: what /readyz says, and that it comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from servers.ami_server import Action, AmiServer, error, message, success
+from servers.ari_server import Answer, AriServer
+from servers.waiting import eventually
+
+from asterisk_avp import rights
+from asterisk_avp.core.errors import AsteriskUnavailable, OtherDaemon
+from asterisk_avp.core.model import Mode, Target, TargetKind, TransferRequest
+from asterisk_avp.daemon import Daemon
+from asterisk_avp.settings import Settings
+from tests.core.test_settings import NEEDED
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+WITHIN = 15.0
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asterisk_avp.daemon_ready._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("asterisk_avp.daemon_sync.RETRY_SECONDS", 0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def empty_list(action: Action) -> bytes:
+    name = action["Action"]
+    end = message(("Event", f"{name}Complete"), ActionID=action["ActionID"], EventList="Complete")
+    return success(action, EventList="start") + end
+
+
+@pytest.fixture
+async def ami() -> AsyncIterator[AmiServer]:
+    async with AmiServer() as server:
+        may = dict.fromkeys(rights.ACTIONS, "(Priv: …)")
+        server.answers["ListCommands"] = lambda action: success(action, **may)
+        for name in ("CoreShowChannels", "QueueStatus", "Status"):
+            server.answers[name] = empty_list
+        yield server
+
+
+@pytest.fixture
+async def ari() -> AsyncIterator[AriServer]:
+    async with AriServer(stasis=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def start(ami: AmiServer, ari: AriServer) -> AsyncIterator[Start]:
+    tasks: list[asyncio.Task[None]] = []
+    stops: list[asyncio.Event] = []
+
+    def begin(**more: str) -> Daemon:
+        environ = {
+            **NEEDED,
+            "AVP_ARI__URL": ari.url,
+            "AVP_ARI__USERNAME": "avp",
+            "AVP_ARI__PASSWORD": "s3cret",
+            "AVP_AMI__PORT": str(ami.port),
+            "AVP_AMI__USERNAME": "avp",
+            "AVP_AMI__SECRET": "s3cret",
+            "AVP_API__PORT": str(free_port()),
+            "AVP_AGI__PORT": str(free_port()),
+            "AVP_ARI__REQUEST_TIMEOUT_SECONDS": "0.5",
+            "AVP_AMI__ACTION_TIMEOUT_SECONDS": "0.5",
+            "AVP_ARI__RECONNECT_MAX_SECONDS": "0.1",
+            "AVP_AMI__RECONNECT_MAX_SECONDS": "0.1",
+            "AVP_ARI__PROBE_SECONDS": "0.1",
+            **more,
+        }
+        daemon = Daemon(Settings.load(environ, Path("/nonexistent")))
+        stops.append(asyncio.Event())
+        tasks.append(asyncio.create_task(daemon.run(stops[-1]), name="daemon"))
+        return daemon
+
+    try:
+        yield begin
+    finally:
+        for stop in stops:
+            stop.set()
+        await asyncio.wait(tasks, timeout=20)
+        for task in tasks:
+            ended = task.exception() if task.done() else TimeoutError()
+            assert ended is None or isinstance(ended, OtherDaemon)
+
+
+async def is_ready(daemon: Daemon) -> None:
+    await eventually(lambda: daemon.readiness().ready, WITHIN)
+
+
+async def says(daemon: Daemon, *words: str) -> None:
+    def told() -> bool:
+        detail = daemon.readiness().detail
+        return all(word in detail for word in words)
+
+    try:
+        await eventually(told, WITHIN)
+    except AssertionError:
+        raise AssertionError(f"it says: {daemon.readiness().detail}") from None
+    wish = TransferRequest("1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"))
+    with pytest.raises(AsteriskUnavailable):
+        await daemon.request(wish)
+
+
+async def test_each_connection_lost_and_found(start: Start, ami: AmiServer, ari: AriServer) -> None:
+    daemon = start()
+    await is_ready(daemon)
+    for _ in range(3):
+        await ami.stop()
+        await says(daemon, "Not connected to Asterisk: AMI.")
+        await ami.listen()
+        await is_ready(daemon)
+        await ari.stop()
+        await says(daemon, "Not connected to Asterisk: ARI.")
+        await ari.listen()
+        await is_ready(daemon)
+
+
+async def test_a_wrong_secret_and_a_wrong_password(
+    start: Start, ami: AmiServer, ari: AriServer
+) -> None:
+    ami.secret, ari.password = "another", "another"
+    daemon = start()
+    await says(daemon, "AMI refuses the user 'avp'", "AVP_AMI__SECRET", "manager.conf")
+    await says(daemon, "ARI refuses the user 'avp'", "AVP_ARI__PASSWORD", "ari.conf")
+    assert "s3cret" not in daemon.readiness().detail
+    ami.secret = ari.password = "s3cret"
+    await is_ready(daemon)
+
+
+async def test_rights_are_missing(start: Start, ami: AmiServer) -> None:
+    allowed = ami.answers["ListCommands"]
+    ami.answers["ListCommands"] = lambda action: success(action, Redirect="(Priv: call)")
+    daemon = start()
+    await says(daemon, "may not use", "QueueAdd", "write=", "agent")
+    ami.answers["ListCommands"] = allowed
+    await is_ready(daemon)
+
+
+async def test_ami_hangs(start: Start, ami: AmiServer) -> None:
+    daemon = start()
+    await is_ready(daemon)
+    ami.silent = True
+    with pytest.raises(AsteriskUnavailable):
+        await daemon._ami.action("Getvar", {"Variable": "X"})
+    await says(daemon, "AMI does not answer")
+    assert daemon.readiness().ami
+    ami.silent = False
+    for connection in ami.connections:
+        if not connection.closed:
+            waiting = [a for a in connection.actions if a["Action"] in ("Getvar", "Ping")]
+            connection.send(b"".join(success(action) for action in waiting))
+    await is_ready(daemon)
+
+
+async def test_the_state_cannot_be_read(start: Start, ami: AmiServer) -> None:
+    ami.answers["QueueStatus"] = lambda action: error(action, "No such thing")
+    daemon = start()
+    await says(daemon, "Reading the state of Asterisk.", "It failed", "No such thing")
+    ami.answers["QueueStatus"] = empty_list
+    await is_ready(daemon)
+
+
+async def test_what_comes_after_the_reading_fails(start: Start, ari: AriServer) -> None:
+    """Nothing that raises leaves it unready for ever."""
+    ari.answers["GET", "/channels"] = Answer(500, text="?")
+    daemon = start()
+    await says(daemon, "It failed", "GET /channels")
+    del ari.answers["GET", "/channels"]
+    await is_ready(daemon)
+
+
+async def test_the_application_is_stuck(start: Start, ari: AriServer) -> None:
+    daemon = start(AVP_ARI__REQUEST_TIMEOUT_SECONDS="0.3")
+    await is_ready(daemon)
+    ari.stuck = True
+    await says(daemon, "delivers no events", "core restart gracefully")
+    assert "Not connected" not in daemon.readiness().detail
+    assert b"asterisk_avp_stasis_stuck 1.0" in daemon._metrics.text()
+    ari.stuck = False
+    for socket_ in ari.sockets:
+        if not socket_.closed:
+            socket_.drop()
+    await is_ready(daemon)
+    assert b"asterisk_avp_stasis_stuck 0.0" in daemon._metrics.text()
+
+
+async def test_another_daemon_comes_and_leaves(start: Start, ari: AriServer) -> None:
+    first = start()
+    await is_ready(first)
+    second = start()
+    await says(second, "Another daemon serves the Stasis application")
+    assert first.readiness().ready
+    assert not second._sync._taken_over
+    assert len(ari.sockets) == 1
+
+
+async def test_until_it_knows_to_be_alone_it_does_nothing(
+    start: Start, ami: AmiServer, ari: AriServer
+) -> None:
+    """An agent logs in whom no personal queue has yet: both would add them."""
+    first = start()
+    await is_ready(first)
+    second = start()
+    await eventually(lambda: len(ami.connections) == 2 and ami.last.logged_in)
+    member = {
+        "Queue": "sales",
+        "Interface": "PJSIP/1001",
+        "StateInterface": "PJSIP/1001",
+        "MemberName": "Alice",
+        "Status": "1",
+        "Paused": "0",
+        "InCall": "0",
+        "LastCall": "0",
+        "Wrapuptime": "0",
+    }
+    for connection in ami.connections:
+        connection.event("QueueMemberAdded", **member)
+    await says(second, "Another daemon serves")
+    await eventually(lambda: "QueueAdd" in ami.connections[0].names())
+    assert "QueueAdd" not in ami.connections[1].names()
+
+
+async def test_replaced_by_another_daemon_it_does_nothing_more(
+    start: Start, ari: AriServer
+) -> None:
+    first = start()
+    await is_ready(first)
+    ari.stuck = True  # the first hears nothing of the question
+    second = start()
+    await is_ready(second)
+    ari.stuck = False
+    await says(first, "Another daemon serves")
+    assert first._workers.held
+    assert second.readiness().ready
+
+
+async def test_a_doubt_is_looked_into_and_calm_again(start: Start, ami: AmiServer) -> None:
+    daemon = start()
+    await is_ready(daemon)
+    read = len(ami.received("CoreShowChannels"))
+    daemon._doubt("nobody's")
+    daemon._doubt(None)
+    await eventually(lambda: len(ami.received("CoreShowChannels")) == read + 1)
+    assert daemon.readiness().ready, "that is no reason to refuse transfers"

@@ -1,0 +1,147 @@
+"""Workers over real connections: what was not done is said, and holds up nothing that matters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from servers.ami_server import AmiServer
+from servers.ari_server import Answer, AriServer
+from servers.waiting import eventually
+
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ari.client import AriClient
+from asterisk_avp.ari.perform import AriPerformer
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.daemon_work import Workers
+
+SESSION = "s1"
+
+
+@dataclass
+class Desk:
+    ami: AmiServer
+    ari: AriServer
+    workers: Workers = field(init=False)
+    told: list[SessionEvent] = field(default_factory=list)
+    doubts: list[str | None] = field(default_factory=list)
+    performed: list[str] = field(default_factory=list)
+
+    def do(self, *effects: fx.Effect) -> None:
+        for effect in effects:
+            self.workers.perform(SESSION, effect)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with AmiServer() as ami, AriServer() as ari:
+        desk = Desk(ami, ari)
+        client = AmiClient("127.0.0.1", ami.port, "avp", "s3cret", action_timeout_seconds=0.5)
+        task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
+        await eventually(lambda: client.connected)
+        rest = AriClient(ari.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=0.5)
+
+        async def stopped(_channel: str, _seconds: float) -> bool:
+            return False
+
+        desk.workers = Workers(
+            AmiPerformer(client, lambda channel: channel),
+            AriPerformer(rest, "asterisk_avp", stopped),
+            lambda _session, event: desk.told.append(event),
+            lambda _session, effect: desk.performed.append(type(effect).__name__),
+            desk.doubts.append,
+        )
+        try:
+            yield desk
+        finally:
+            desk.workers.stop()
+            await rest.close()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+PAIR = fx.BridgePair("agent", "caller")
+
+
+@pytest.mark.parametrize("status", [500, 503, 403])
+async def test_a_caller_who_may_sit_in_silence_is_a_doubt(desk: Desk, status: int) -> None:
+    desk.ari.answers["POST", "/bridges/b/addChannel"] = Answer(status, {"message": "no"})
+    desk.do(fx.AddToBridge("b", "c"), fx.StartMusic("c"), PAIR)
+    await eventually(lambda: desk.told)
+    assert desk.doubts == [SESSION]
+    assert desk.performed == ["StartMusic", "BridgePair"]
+
+
+async def test_one_that_hung_up_meanwhile_is_none(desk: Desk) -> None:
+    desk.ari.answers["POST", "/channels/c/moh"] = Answer(404, {"message": "Channel not found"})
+    desk.do(fx.StartMusic("c"), PAIR)
+    await eventually(lambda: desk.told)
+    assert desk.doubts == []
+
+
+async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Desk) -> None:
+    """Each request would take its half second, and a stop of music five times that."""
+    hold = asyncio.Event()
+    for method, path in (
+        ("DELETE", "/playbacks/p"),
+        ("DELETE", "/channels/agent/ring"),
+        ("DELETE", "/channels/agent/moh"),
+        ("DELETE", "/channels/caller/moh"),
+    ):
+        desk.ari.answers[method, path] = Answer(204, hold=hold)
+    began = time.monotonic()
+    desk.do(
+        fx.StopPlaying("p"),
+        fx.StopRingback("agent"),
+        fx.StopMusic("agent"),
+        fx.StopMusic("caller"),
+        fx.SetVariables("caller", {"AVP_STATE": "done"}),
+        PAIR,
+    )
+    await eventually(lambda: desk.told)
+    assert desk.told == [SessionEvent(Kind.BRIDGED)]
+    assert time.monotonic() - began < 2.0
+    assert desk.doubts == [SESSION]
+    hold.set()
+
+
+async def test_who_is_to_leave_leaves_even_then(desk: Desk) -> None:
+    hold = asyncio.Event()
+    desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
+    desk.do(fx.StartMusic("c"), fx.StartRingback("c"), fx.LeaveStasis("c"))
+    await eventually(lambda: "LeaveStasis" in desk.performed)
+    assert "POST /channels/c/continue" in desk.ari.journal
+    assert "POST /channels/c/ring" not in desk.ari.journal
+    hold.set()
+
+
+async def test_ami_silent(desk: Desk) -> None:
+    desk.ami.silent = True
+    desk.do(fx.HangUp("agent"), PAIR)
+    await eventually(lambda: len(desk.doubts) == 2)
+    assert desk.doubts == [SESSION, SESSION]
+    assert desk.told == [], "nobody can say what has become of it: the resync finds out"
+    assert desk.ami.received("Bridge") == [], "what is sent now is carried out at any time"
+
+
+async def test_held_it_does_nothing_and_then_goes_on(desk: Desk) -> None:
+    hold = asyncio.Event()
+    desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
+    desk.do(fx.StartMusic("c"), PAIR, fx.SetTimer(0.05))
+    await eventually(lambda: "POST /channels/c/moh" in desk.ari.journal)
+    desk.workers.hold()
+    desk.do(PAIR, fx.SetTimer(0.05))
+    await asyncio.sleep(0.2)
+    hold.set()
+    assert desk.workers.held
+    assert desk.told == []
+    assert desk.ami.received("Bridge") == []
+    desk.workers.go_on()
+    desk.do(PAIR)
+    await eventually(lambda: desk.told == [SessionEvent(Kind.BRIDGED)])
+    assert len(desk.ami.received("Bridge")) == 1
