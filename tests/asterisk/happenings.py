@@ -379,10 +379,10 @@ def code(floor: Floor, first: int, second: int) -> Happening | None:
     to = choose([*floor.agents, "800", "2025550199", "91"], second) or ""
 
     async def run() -> None:
-        await floor.phone(agent).dtmf("*7")
+        await floor.scene.press(agent, "*7")
         if not floor.hurry:
             await floor.phone(agent).hears({"speech"}, within=3, steady=0.1)
-        await floor.phone(agent).dtmf(f"{to}#")
+        await floor.scene.press(agent, f"{to}#")
 
     return Happening(f"{agent} keys in *7 and {to}#", run)
 

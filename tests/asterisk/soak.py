@@ -288,12 +288,13 @@ class Lane:
 
     async def code(self, agent: str) -> str:
         target = await self.other(agent)
-        await self.scene.phone(agent).dtmf("*7")
+        await self.scene.press(agent, "*7")
         await self.told.until(
             lambda: bool((self.told.agents[agent]["call"] or {}).get("transfer")), "*7"
         )
         transfer = self.told.agents[agent]["call"]["transfer"]["id"]
-        await self.scene.phone(agent).dtmf(f"{target}#")
+        await self.scene.phone(agent).hears({"speech"}, within=10, steady=0.1)  # the prompt
+        await self.scene.press(agent, f"{target}#")
         await self.is_(transfer, "consulting")
         await self.do(transfer, "complete")
         await self.is_(transfer, "completed")

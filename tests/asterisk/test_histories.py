@@ -16,7 +16,7 @@ from tests.asterisk.histories import Office, play
 pytestmark = [pytest.mark.asterisk, pytest.mark.slow]
 
 SEED = 1
-HISTORIES = 5
+HISTORIES = 4
 STEPS = 12
 
 
