@@ -155,7 +155,8 @@ class Office:
             {
                 "AVP_AMI__PORT": str(self.ami.port),
                 "AVP_ARI__URL": f"http://127.0.0.1:{self.ari.port}/ari",
-            }
+            },
+            within=60.0,  # seconds of work, on a machine that may be busy with much else
         )
 
     async def break_off(self, fault: str) -> None:
