@@ -104,7 +104,11 @@ class Told:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
-        async with aiohttp.ClientSession(self.bed.url, headers=headers) as http:
+        # A connection for each request: idle ones would be files and timers of the daemon's.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(
+            self.bed.url, headers=headers, connector=connector
+        ) as http:
             self._http = http
             async with http.ws_connect("/v1/events") as socket:
                 reading = asyncio.create_task(self._read(socket))
