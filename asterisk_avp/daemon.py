@@ -61,6 +61,7 @@ from asterisk_avp.core.register import Outcome
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
+from asterisk_avp.daemon_gauges import show_inside
 from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
@@ -127,6 +128,7 @@ class Daemon:
             self._doubt,
         )
         self._workers.hold()  # until we know that no other daemon serves
+        show_inside(self._metrics.gauge, self._hub, self._workers)
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
         self._version = VersionWatch(self._ari.asterisk)
         self._changes = Feed()
@@ -255,9 +257,10 @@ class Daemon:
 
     async def _housekeeping(self) -> None:
         while True:
-            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+            kept_seconds = self._settings.session.keep_ended_seconds
+            await asyncio.sleep(min(_HOUSEKEEPING_SECONDS, max(1.0, kept_seconds)))
             now = time.time()
-            ended = self._hub.register.forget_ended(now - self._settings.session.keep_ended_seconds)
+            ended = self._hub.register.forget_ended(now - kept_seconds)
             self._history.keep(map(views.transfer_view, ended), now)
             self._desk.forget_ended()
 

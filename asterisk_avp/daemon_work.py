@@ -91,6 +91,15 @@ class Workers:
         """Whether something is being done for this session."""
         return session_id in self._queues
 
+    @property
+    def running(self) -> int:
+        """Sessions, and the personal queues' membership as one, at whose effects we are."""
+        return len(self._queues)
+
+    @property
+    def timers(self) -> int:
+        return len(self._timers)
+
     async def settle(self, seconds: float) -> None:
         """Wait until what is being done is done, but no longer than that."""
         if self._tasks:

@@ -143,6 +143,10 @@ class Metrics:
         registry.register(_Now(hub, readiness, stuck))
         ProcessCollector(registry=registry)
 
+    def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Show what ``value`` says when it is asked."""
+        Gauge(_PREFIX + name, meaning, registry=self.registry).set_function(value)
+
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -19,7 +19,7 @@ from asterisk_avp import __version__
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import serve
-from asterisk_avp.core.effects import StartMusic, StopMusic
+from asterisk_avp.core.effects import ClearTimer, SetTimer, StartMusic, StopMusic
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import (
     ConfiguredAgent,
@@ -31,9 +31,13 @@ from asterisk_avp.core.model import (
     World,
 )
 from asterisk_avp.core.policy import REASONS
+from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Session, State
+from asterisk_avp.daemon import Daemon
 from asterisk_avp.metrics import Metrics
+from asterisk_avp.settings import Settings
 from tests.core.sessions import session as at
+from tests.core.test_settings import NEEDED
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "docker" / "grafana" / "asterisk_avp.json"
 READY = Readiness(ready=True, ari=True, ami=True, synced=True)
@@ -177,6 +181,25 @@ def test_a_thousand_transfers_are_as_many_series_as_one(counted: Counted) -> Non
         sizes.append(len(counted.metrics.text().splitlines()))
     assert sizes[-1] == sizes[0]
     assert "+1202" not in counted.metrics.text().decode()
+
+
+async def test_what_the_daemon_holds() -> None:
+    daemon = Daemon(Settings.load(NEEDED, Path("/nonexistent")))
+    daemon._carry_out(Outcome([("t1", SetTimer(60)), ("t1", StartMusic("chan-caller"))]))
+    for line in ("asterisk_avp_workers 1.0", "asterisk_avp_timers 1.0", "asterisk_avp_tasks 2.0"):
+        assert f"\n{line}\n" in daemon._metrics.text().decode()
+    daemon._carry_out(Outcome([("t1", ClearTimer())]))
+    await daemon._workers.settle(5)
+    text = daemon._metrics.text().decode()
+    for line in (
+        "asterisk_avp_channels_known 0.0",
+        "asterisk_avp_transfers_remembered 0.0",
+        "asterisk_avp_workers 0.0",
+        "asterisk_avp_timers 0.0",
+        "asterisk_avp_tasks 1.0",
+    ):
+        assert f"\n{line}\n" in text, text
+    await daemon._ari.close()
 
 
 # --- the dashboard ---------------------------------------------------------------------------

@@ -148,6 +148,16 @@ class Scene:
 
     # --- calls -------------------------------------------------------------------------------
 
+    async def press(self, name: str, keys: str) -> None:
+        """Each key once Asterisk has had the one before: on a busy machine some are lost else."""
+        for key in keys:
+            mark = self.ami.mark()
+            had = match("DTMFEnd", Direction="Received", Digit=key)
+            await self.phone(name).command("sndcode", key)
+            await self.ami.wait(
+                lambda e, had=had: had(e) and party(e["Channel"]) == name, 2.0, mark
+            )
+
     async def call(
         self, caller: str, agent: str, group: str = "sales", number: str | None = None
     ) -> None:

@@ -70,12 +70,7 @@ async def other(other_office: Bed) -> AsyncIterator[Scene]:
 
 
 async def press(scene: Scene, keys: str, agent: str = "1001") -> None:
-    """Each key once Asterisk has had the one before: on a busy machine some are lost else."""
-    for key in keys:
-        mark = scene.ami.mark()
-        had = match("DTMFEnd", Direction="Received", Digit=key)
-        await scene.phone(agent).command("sndcode", key)
-        await scene.ami.wait(lambda e, had=had: had(e) and party(e["Channel"]) == agent, 2.0, mark)
+    await scene.press(agent, keys)
 
 
 async def begun(scene: Scene, agent: str = "1001", caller: str = "caller1") -> str:

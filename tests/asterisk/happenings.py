@@ -1,0 +1,429 @@
+"""What may happen in a call centre, by name: `Floor.plan` turns it into what these people can do.
+
+A happening is a name and two numbers, which choose among those who can do it at the moment, so
+that any list of happenings is a history. One that nobody can do (nobody rings, nobody talks) is
+none. The numbers choose from sorted lists: the same history chooses the same people again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import requests
+from bed import ActionFailed, Call, Phone, PhoneError
+
+from tests.asterisk.picture import FINAL, Picture
+from tests.asterisk.scene import Answer, Scene
+
+GOOD_NUMBERS: Final = {"+12025550101": "pstn", "+12025550199": "pstn2"}
+"""What agents may call, and who answers there."""
+BAD_NUMBERS: Final = ("+442079460000", "911", "12", "+12025550101x")
+SHORT_HOLD: Final = "803"
+"""The number whose callers wait for a transfer no longer than `SHORT_HOLD_SECONDS`."""
+SHORT_HOLD_SECONDS: Final = 6
+CALLED: Final = ("800", "801", SHORT_HOLD)
+COMMANDS: Final = ("complete", "cancel", "swap", "conference")
+
+T = TypeVar("T")
+Target = dict[str, str]
+
+
+def choose(among: Sequence[T], number: int) -> T | None:
+    return among[number % len(among)] if among else None
+
+
+@dataclass
+class Happening:
+    text: str
+    run: Callable[[], Awaitable[None]]
+    hangs_up: frozenset[str] = frozenset()
+    """Phones that end a call, or refuse one, by this."""
+
+
+@dataclass
+class Floor:
+    """Who can do what. ``picture`` is how things are, as far as anybody looked."""
+
+    scene: Scene
+    picture: Picture
+    held: dict[str, Call] = field(default_factory=dict)
+    """Calls on hold, by the phone that holds them."""
+    hurry: bool = False
+    """Nothing is waited for: something else happens at the same time."""
+    notes: list[str] = field(default_factory=list)
+    """What was answered, for the history."""
+
+    @property
+    def agents(self) -> list[str]:
+        return [agent.id for agent in self.scene.bed.world.agents]
+
+    @property
+    def callers(self) -> list[str]:
+        return list(self.scene.bed.world.callers)
+
+    def holding(self) -> set[str]:
+        self.held = {name: call for name, call in self.held.items() if call.live}
+        return set(self.held)
+
+    def plan(self, name: str, first: int, second: int) -> Happening | None:
+        """What this happening is here and now; None where nobody can do it."""
+        return HAPPENINGS[name](self, first, second)
+
+    # --- who can ---------------------------------------------------------------------------------
+
+    def phones(self, *states: str) -> list[str]:
+        """Phones with a call in one of these states."""
+        return [n for n, calls in sorted(self.picture.calls.items()) if set(calls) & set(states)]
+
+    def idle(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if not self.picture.calls[name]]
+
+    def free(self) -> list[str]:
+        return [
+            name
+            for name in self.idle(self.agents)
+            if self.picture.agents.get(name, {}).get("state") == "available"
+        ]
+
+    def with_a_call(self) -> list[str]:
+        return [name for name in self.phones("established") if name in self.agents]
+
+    def targets(self, agent: str) -> list[tuple[str, Target, bool]]:
+        """Everything that can be asked for, and whether it may be allowed."""
+        found: list[tuple[str, Target, bool]] = [
+            (mode, {"kind": "agent", "id": other}, other != agent)
+            for other in self.agents
+            for mode in ("supervised", "unsupervised")
+        ]
+        groups = ("sales", "support")
+        found += [("unsupervised", {"kind": "group", "id": group}, True) for group in groups]
+        found.append(("supervised", {"kind": "group", "id": "sales"}, False))
+        found.append(("supervised", {"kind": "preset", "id": "billing"}, True))
+        found.append(("unsupervised", {"kind": "preset", "id": "billing"}, False))
+        free = set(self.idle(list(GOOD_NUMBERS.values())))
+        for number, phone in GOOD_NUMBERS.items():
+            if phone in free:
+                found.append(("supervised", {"kind": "number", "number": number}, True))
+        found.append(
+            ("unsupervised", {"kind": "number", "number": next(iter(GOOD_NUMBERS))}, False)
+        )
+        found += [("supervised", {"kind": "number", "number": bad}, False) for bad in BAD_NUMBERS]
+        return found
+
+    # --- what they do ----------------------------------------------------------------------------
+
+    def phone(self, name: str) -> Phone:
+        return self.scene.phone(name)
+
+    async def dial(self, name: str, number: str) -> None:
+        await self.phone(name).dial(number)
+        if not self.hurry and number in CALLED:
+            await self.phone(name).established(within=5)
+
+    async def answer(self, name: str, within: float = 5.0) -> None:
+        if self.hurry:
+            await self.phone(name).pick_up(0.5)
+        else:
+            await self.phone(name).answer(within)
+
+    async def any_answers(self, names: Sequence[str]) -> None:
+        """Whoever of these rings first answers."""
+
+        async def look() -> str | None:
+            return next(
+                (n for n in names if any(c.state == "incoming" for c in self.phone(n).live)), None
+            )
+
+        name = await self.scene.ami.until(look, 5.0)
+        if name is None:
+            raise PhoneError(f"none of {names} rings")
+        self.notes.append(f"{name} answers")
+        await self.answer(name)
+
+    async def hang_up(self, name: str) -> None:
+        for call in self.phone(name).live:
+            await self.phone(name).hangup(call)
+
+    async def ask(self, path: str, body: object = None, method: str = "POST") -> Answer | None:
+        """The answer, which has to be one of those that are no fault of ours."""
+        try:
+            answer = await self.scene.api(method, path, body)
+        except requests.RequestException:
+            self.notes.append("nobody answers")
+            assert self.hurry, f"{path}: no answer"
+            return None
+        text = answer.body.get("reason") or answer.body.get("error") or answer.body.get("state")
+        self.notes.append(f"{answer.status} {text}")
+        allowed = {200, 201, 403, 409, 503} if self.hurry else {200, 201, 403, 409}
+        assert answer.status in allowed, f"{path} {body}: {answer}"
+        return answer
+
+    async def transfer(self, agent: str, mode: str, target: Target, *, allowed: bool) -> bool:
+        body = {"mode": mode, "target": target}
+        answer = await self.ask(f"/v1/agents/{agent}/transfers", body)
+        taken = answer is not None and answer.status == 201
+        assert allowed or not taken, f"{agent} {body} was taken: {answer}"
+        return taken
+
+
+# --- the happenings --------------------------------------------------------------------------
+
+
+def call(floor: Floor, first: int, second: int) -> Happening | None:
+    caller, number = choose(floor.idle(floor.callers), first), CALLED[second % len(CALLED)]
+    if caller is None:
+        return None
+    return Happening(f"{caller} calls {number}", lambda: floor.dial(caller, number))
+
+
+def talk(floor: Floor, first: int, second: int) -> Happening | None:
+    """A call that is answered at once."""
+    caller, agent = choose(floor.idle(floor.callers), first), choose(floor.free(), second)
+    if caller is None or agent is None or floor.picture.entries:
+        return None
+    group = floor.scene.bed.world.groups_of(agent)[0]
+    number = group.number or ""
+
+    async def run() -> None:
+        await floor.dial(caller, number)
+        if not floor.hurry:
+            await floor.any_answers(group.agents)
+
+    return Happening(f"{caller} calls {number} and is answered", run)
+
+
+def direct(floor: Floor, first: int, second: int) -> Happening | None:
+    """By no queue; a colleague may call as well."""
+    agent = choose(floor.free(), second)
+    who = choose([n for n in floor.idle([*floor.callers, *floor.agents]) if n != agent], first)
+    if agent is None or who is None:
+        return None
+    return Happening(f"{who} dials {agent}", lambda: floor.dial(who, agent))
+
+
+def answer(floor: Floor, first: int, _second: int) -> Happening | None:
+    who = choose(floor.phones("incoming"), first)
+    return Happening(f"{who} answers", lambda: floor.answer(who)) if who else None
+
+
+def reject(floor: Floor, first: int, _second: int) -> Happening | None:
+    who = choose(floor.phones("incoming"), first)
+    if who is None:
+        return None
+    return Happening(f"{who} rejects the call", lambda: _reject(floor.phone(who)), frozenset({who}))
+
+
+async def _reject(phone: Phone) -> None:
+    await phone.reject(within=0.5)
+
+
+def hang_up(floor: Floor, first: int, _second: int) -> Happening | None:
+    who = choose(floor.phones("established", "outgoing", "ringing"), first)
+    if who is None:
+        return None
+    return Happening(f"{who} hangs up", lambda: floor.hang_up(who), frozenset({who}))
+
+
+def transfer(floor: Floor, first: int, second: int) -> Happening | None:
+    agent = choose(floor.with_a_call(), first)
+    if agent is None:
+        return None
+    mode, target, allowed = floor.targets(agent)[second % len(floor.targets(agent))]
+
+    async def run() -> None:
+        await floor.transfer(agent, mode, target, allowed=allowed)
+
+    return Happening(f"{agent} asks for {mode} to {_named(target)}", run)
+
+
+def consult(floor: Floor, first: int, second: int) -> Happening | None:
+    """A supervised transfer that is answered at once."""
+    busy = {t["agent"] for t in floor.picture.transfers}
+    agent = choose([name for name in floor.with_a_call() if name not in busy], first)
+    if agent is None:
+        return None
+    colleagues = {a for g in floor.scene.bed.world.groups_of(agent) for a in g.agents}
+    targets: list[tuple[Target, str]] = [
+        ({"kind": "agent", "id": name}, name)
+        for name in floor.free()
+        if name in colleagues and name != agent
+    ]
+    targets += [
+        ({"kind": "number", "number": number}, phone)
+        for number, phone in GOOD_NUMBERS.items()
+        if not floor.picture.calls[phone]
+    ]
+    chosen = choose(targets, second)
+    if chosen is None:
+        return None
+    target, phone = chosen
+
+    async def run() -> None:
+        if await floor.transfer(agent, "supervised", target, allowed=True) and not floor.hurry:
+            await floor.answer(phone)
+
+    return Happening(f"{agent} consults {_named(target)}, who answers", run)
+
+
+def _named(target: Target) -> str:
+    return f"{target['kind']} {target.get('id') or target.get('number')}"
+
+
+def command(floor: Floor, first: int, second: int) -> Happening | None:
+    found = choose(floor.picture.transfers, first)
+    if found is None:
+        return None
+    what, path = COMMANDS[second % len(COMMANDS)], f"/v1/transfers/{found['id']}"
+
+    async def run() -> None:
+        await floor.ask(f"{path}/{what}")
+
+    return Happening(f"{found['agent']} asks to {what}", run)
+
+
+def add_party(floor: Floor, first: int, second: int) -> Happening | None:
+    found = choose(floor.picture.transfers, first)
+    numbers = [n for n, phone in GOOD_NUMBERS.items() if not floor.picture.calls[phone]]
+    number = choose([*numbers, BAD_NUMBERS[0]], second)
+    if found is None or number is None:
+        return None
+
+    async def run() -> None:
+        path = f"/v1/transfers/{found['id']}/parties"
+        taken = await floor.ask(path, {"number": number})
+        assert number not in BAD_NUMBERS or taken is None or taken.status >= 400, taken
+        if taken is not None and taken.status < 400 and not floor.hurry and second % 2:
+            await floor.answer(GOOD_NUMBERS[number])
+            floor.notes.append("who answers")
+
+    return Happening(f"{found['agent']} calls {number} into it", run)
+
+
+def drop_party(floor: Floor, first: int, second: int) -> Happening | None:
+    found = choose(floor.picture.transfers, first)
+    if found is None:
+        return None
+    others = [p for p in found["parties"] if p["role"] in ("target", "fourth")]
+    party = choose(others, second)
+    if party is None:
+        return None
+
+    async def run() -> None:
+        await floor.ask(f"/v1/transfers/{found['id']}/parties/{party['id']}", method="DELETE")
+
+    return Happening(f"{found['agent']} drops {party['role']} {party['id']}", run)
+
+
+def pause(floor: Floor, first: int, _second: int) -> Happening | None:
+    agent = floor.agents[first % len(floor.agents)]
+    mine = [m for m in floor.picture.members if m["Location"] == f"PJSIP/{agent}"]
+    if not mine:
+        return None
+    paused = mine[0]["Paused"] != "1"
+    text = f"{agent} {'takes a break' if paused else 'is back'}"
+    return Happening(text, lambda: floor.scene.pause(agent, paused=paused))
+
+
+def log_in_or_out(floor: Floor, first: int, _second: int) -> Happening | None:
+    agent = floor.agents[first % len(floor.agents)]
+    groups = {g.queue for g in floor.scene.bed.world.groups_of(agent)}
+    there = any(
+        m["Location"] == f"PJSIP/{agent}" and m["Queue"] in groups for m in floor.picture.members
+    )
+    if there:
+        return Happening(f"{agent} logs out", lambda: floor.scene.log_out(agent))
+    return Happening(f"{agent} logs in", lambda: floor.scene.log_in(agent))
+
+
+def hold(floor: Floor, first: int, _second: int) -> Happening | None:
+    """Or take it back."""
+    who = choose(floor.phones("established"), first)
+    if who is None:
+        return None
+    phone = floor.phone(who)
+    if who in floor.holding():
+        return Happening(f"{who} resumes", lambda: _resume(floor, phone))
+    return Happening(f"{who} holds", lambda: _hold(floor, phone))
+
+
+async def _hold(floor: Floor, phone: Phone) -> None:
+    one = phone.call
+    floor.held[phone.name] = one
+    await phone.hold(one)
+
+
+async def _resume(floor: Floor, phone: Phone) -> None:
+    await phone.resume(floor.held[phone.name])
+    del floor.held[phone.name]
+
+
+def button(floor: Floor, first: int, second: int) -> Happening | None:
+    """The phone's Transfer button, blind."""
+    agent = choose([n for n in floor.with_a_call() if n not in floor.holding()], first)
+    if agent is None:
+        return None
+    to = choose([*floor.agents, "800", "801", *GOOD_NUMBERS], second) or ""
+    return Happening(
+        f"{agent} presses Transfer and {to}",
+        lambda: floor.phone(agent).transfer(to),
+    )
+
+
+def code(floor: Floor, first: int, second: int) -> Happening | None:
+    """The feature code, and where to."""
+    agent = choose([n for n in floor.with_a_call() if n not in floor.holding()], first)
+    if agent is None:
+        return None
+    to = choose([*floor.agents, "800", "2025550199", "91"], second) or ""
+
+    async def run() -> None:
+        await floor.scene.press(agent, "*7")
+        if not floor.hurry:
+            await floor.phone(agent).hears({"speech"}, within=3, steady=0.1)
+        await floor.scene.press(agent, f"{to}#")
+
+    return Happening(f"{agent} keys in *7 and {to}#", run)
+
+
+def patience(floor: Floor, _first: int, _second: int) -> Happening | None:
+    """Wait until a transfer of a caller with a short hold time has found its end."""
+    waiting = [
+        t
+        for t in floor.picture.transfers
+        if t["hold_until"] and t["caller"] in short_hold(floor.scene)
+    ]
+    if not waiting:
+        return None
+    transfer_id = waiting[0]["id"]
+
+    async def look() -> dict[str, Any] | None:
+        body: dict[str, Any] = (await floor.scene.api("GET", f"/v1/transfers/{transfer_id}")).body
+        return body if body["state"] in FINAL else None
+
+    async def run() -> None:
+        assert await floor.scene.ami.until(look, SHORT_HOLD_SECONDS + 6.0), "waits for ever"
+
+    return Happening("the longest hold time passes", run)
+
+
+def short_hold(scene: Scene) -> set[str]:
+    return {
+        name
+        for name in scene.bed.world.callers
+        if any(call.number == SHORT_HOLD for call in scene.phone(name).live)
+    }
+
+
+HAPPENINGS: Final[dict[str, Callable[[Floor, int, int], Happening | None]]] = {
+    function.__name__: function
+    for function in (
+        *(talk, call, direct, answer, reject, hang_up),
+        *(transfer, consult, command, add_party, drop_party),
+        *(pause, log_in_or_out, hold, button, code, patience),
+    )
+}
+
+EXPECTED: Final = (PhoneError, ActionFailed, TimeoutError)
+"""What a happening may end in because the call it was about has just ended."""

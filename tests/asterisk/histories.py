@@ -1,0 +1,468 @@
+"""Random histories of a call centre, and what must hold after each of their steps.
+
+    tests/run histories [--minutes 30] [--seed 1] [--batch 6] [--steps 25]
+
+A hypothesis state machine over `happenings`: one at a time, two at once (`race`), or some while
+the daemon is dead or cut off from Asterisk (`fault`). After each, once nothing changes any more,
+the `picture` must be right, and no caller may have been lost: their call ends when they hang up,
+when those they talk with do, or when the longest hold time has passed, and not otherwise.
+
+Each seed is a batch of histories; the same seed plays the same ones again, as far as a real call
+centre does the same twice. A failure prints its history and how to play it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bed import Bed, World, backend_named
+from bed.procs import exited
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from tests.asterisk.conftest import open_scene, world
+from tests.asterisk.happenings import (
+    EXPECTED,
+    SHORT_HOLD,
+    SHORT_HOLD_SECONDS,
+    Floor,
+    Happening,
+    short_hold,
+)
+from tests.asterisk.picture import Picture, look
+from tests.asterisk.scene import Scene
+from tests.asterisk.test_reconnect import Wire
+
+STEADY_SECONDS = 0.3
+SETTLED_WITHIN = 25.0
+"""A phone that an agent keys something in with may take 15 s to give up."""
+HAPPENINGS_WEIGHED: Final = {
+    "talk": 4,
+    "call": 2,
+    "direct": 1,
+    "answer": 4,
+    "reject": 2,
+    "hang_up": 4,
+    "transfer": 6,
+    "consult": 5,
+    "command": 9,
+    "add_party": 4,
+    "drop_party": 2,
+    "pause": 2,
+    "log_in_or_out": 2,
+    "hold": 2,
+    "button": 2,
+    "code": 2,
+    "patience": 2,
+}
+"""How often each is tried; most want something that has happened before."""
+FAULTS: Final = ("daemon killed", "AMI cut", "ARI cut", "both cut")
+ALONE: Final = tuple(name for name, weight in HAPPENINGS_WEIGHED.items() for _ in range(weight))
+IN_A_RACE: Final = (
+    "command",
+    "hang_up",
+    "answer",
+    "transfer",
+    "reject",
+    "pause",
+    "log_in_or_out",
+    "call",
+)
+"""What takes no time, so that another thing can happen at the same time, or while we are away."""
+INSTEAD: Final = ("consult", "talk", "answer", "hang_up")
+"""What happens where something cannot: a history without calls is none."""
+NUMBERS = st.integers(0, 23)
+OTHER = st.tuples(st.sampled_from(IN_A_RACE), NUMBERS, NUMBERS)
+ENDED_FOR_THE_CALLER = frozenset({"max_hold", "target_left", "target_queue_full", "withdrawn"})
+"""Ends of a queued transfer after which the longest-hold action may hang up."""
+
+
+def call_centre() -> World:
+    """Nothing ends by itself while a history is told, but for the callers of one number."""
+    demo = world()
+    patient = replace(
+        demo,
+        outside=("pstn", "pstn2"),
+        members="dynamic",
+        wrapuptime=1,
+        max_hold_seconds=90,
+        extensions=f"""
+[callers](+)
+exten => {SHORT_HOLD},1,Answer()
+ same => n,Set(AVP_MAX_HOLD={SHORT_HOLD_SECONDS})
+ same => n,Queue(sales)
+ same => n,Hangup()
+
+[avp-external](+)
+exten => +12025550199,1,Dial(PJSIP/pstn2,60,i)
+""",
+        settings=demo.settings
+        | {"AVP_SESSION__RING_SECONDS": "90", "AVP_SESSION__KEEP_ENDED_SECONDS": "60"},
+    )
+    return patient.with_group("sales", timeout=90).with_group("support", timeout=90)
+
+
+@dataclass
+class Office:
+    """The call centre that histories happen in, one after the other, and a loop for its tasks."""
+
+    runner: asyncio.Runner
+    bed: Bed
+    ami: Wire
+    ari: Wire
+    told: Counter[str] = field(default_factory=Counter)
+    """How many of what has happened."""
+    failure: str = ""
+    """The first history that failed, with what was to be seen then."""
+
+    @classmethod
+    @contextmanager
+    def open(cls) -> Iterator[Office]:
+        with asyncio.Runner() as runner:
+            bed = Bed(call_centre(), backend=backend_named(None))
+            office = cls(runner, bed, Wire(bed.ports.ami), Wire(bed.ports.http))
+            try:
+                runner.run(office._start())
+                yield office
+            finally:
+                runner.run(office._stop())
+
+    async def _start(self) -> None:
+        await self.bed.start()
+        await self.ami.start()
+        await self.ari.start()
+        await self.start_daemon()
+
+    async def _stop(self) -> None:
+        await self.bed.stop()
+        await self.ami.stop()
+        await self.ari.stop()
+
+    async def start_daemon(self) -> None:
+        await self.bed.start_daemon(
+            {
+                "AVP_AMI__PORT": str(self.ami.port),
+                "AVP_ARI__URL": f"http://127.0.0.1:{self.ari.port}/ari",
+            },
+            within=60.0,  # seconds of work, on a machine that may be busy with much else
+        )
+
+    async def break_off(self, fault: str) -> None:
+        if fault == "daemon killed":
+            await self.bed.stop_daemon(kill=True)
+        for wire, name in ((self.ami, "AMI"), (self.ari, "ARI")):
+            if name in fault or fault == "both cut":
+                wire.break_off()
+
+    async def mend(self, scene: Scene) -> None:
+        self.ami.mend()
+        self.ari.mend()
+        if self.bed.daemon is None:
+            await self.start_daemon()
+
+        async def ready() -> bool | None:
+            return (await scene.api("GET", "/readyz")).status == 200 or None
+
+        assert await scene.ami.until(ready, 15.0), "the daemon does not get ready again"
+
+
+class PhoneCrashed(Exception):
+    """baresip 1.1 does now and then; such a history says nothing about us."""
+
+
+class Histories(RuleBasedStateMachine):
+    """One history. `office` is set before any is played."""
+
+    office: ClassVar[Office]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story: list[str] = []
+        self.began = time.monotonic()
+        self.void = False
+        self.dismissed: set[str] = set()
+        """Callers to whom it is being said that nobody can take their call."""
+        self.opened = open_scene(self.office.bed)
+        self.scene = self._run(self.opened.__aenter__())
+        # A daemon that starts may find a channel of ours that nobody knows, and sends it back.
+        self.scene.expected = {"orphan_sent_back"}
+        self.floor = Floor(self.scene, self._run(look(self.scene)))
+        self.over: set[str] = set(self.floor.picture.ended)
+        self.office.told["histories"] += 1
+
+    def _run(self, coroutine: Any) -> Any:
+        return self.office.runner.run(coroutine)
+
+    # --- what may happen -------------------------------------------------------------------------
+
+    # One rule for all that happens by itself: hypothesis leaves out some rules of a machine in each
+    # history, and one without calls, or without transfers, is not worth its time.
+    @rule(what=st.sampled_from(ALONE), who=NUMBERS, whom=NUMBERS)
+    def happens(self, what: str, who: int, whom: int) -> None:
+        self._happens((what, who, whom))
+
+    @rule(first=st.tuples(st.sampled_from(ALONE), NUMBERS, NUMBERS), second=OTHER)
+    def at_once(self, first: tuple[str, int, int], second: tuple[str, int, int]) -> None:
+        """Both at the same time."""
+        if first[0] in IN_A_RACE:
+            self._happens(first, second)
+        else:
+            self._happens(first)
+
+    @rule(
+        fault=st.sampled_from((*FAULTS, *ALONE)), who=NUMBERS, meanwhile=st.lists(OTHER, max_size=2)
+    )
+    def fault(self, fault: str, who: int, meanwhile: list[tuple[str, int, int]]) -> None:
+        """Some of it happens meanwhile, and all is well afterwards."""
+        if fault not in FAULTS:
+            self._happens((fault, who, who))
+        elif not self.void and any(self.floor.picture.calls.values()):
+            with self._watched():
+                self._tell(fault)
+                self._run(self._faulty(fault, meanwhile))
+
+    # --- how it happens --------------------------------------------------------------------------
+
+    def _happens(self, *happenings: tuple[str, int, int]) -> None:
+        if self.void:
+            return
+        found: list[Happening] = []
+        for name, first, second in happenings:
+            for instead in (name, *INSTEAD) if not found else (name,):
+                happening = self.floor.plan(instead, first, second)
+                if happening is not None and not (found and at_odds(found[0], happening)):
+                    self.office.told[instead] += 1
+                    found.append(happening)
+                    break
+        with self._watched():
+            self.office.told["at once"] += len(found) > 1
+            self._run(self._play(found))
+
+    async def _play(self, happenings: Sequence[Happening]) -> None:
+        self.floor.hurry = len(happenings) > 1
+        self._tell(" and at once ".join(happening.text for happening in happenings))
+        await asyncio.gather(*(self._one(happening) for happening in happenings))
+        self.floor.hurry = False
+        await self._settle(*happenings)
+
+    async def _one(self, happening: Happening) -> None:
+        try:
+            await happening.run()
+        except EXPECTED as error:
+            # What it was about has ended in that moment, or nobody took it. The picture decides.
+            self._note(f"({error})")
+
+    async def _faulty(self, fault: str, meanwhile: Sequence[tuple[str, int, int]]) -> None:
+        self.office.told[fault] += 1
+        had_company = {c for c in self.floor.callers if self.floor.picture.company(c)}
+        await self.office.break_off(fault)
+        self.floor.hurry = True
+        for name in meanwhile:
+            happening = self.floor.plan(*name)
+            if happening is None:
+                continue
+            self.office.told[name[0]] += 1
+            self._tell(f"meanwhile {happening.text}")
+            await self._one(happening)
+            await self._settle(happening, had_company=had_company)
+        self.floor.hurry = False
+        self._tell("mended")
+        await self.office.mend(self.scene)
+        await self._settle()
+
+    async def _settle(
+        self, *happened: Happening, had_company: Collection[str] | None = None
+    ) -> None:
+        """Wait until all is well and stays so; then look who has been lost.
+
+        ``had_company``: the daemon is away; the callers who were not alone when it went. One of
+        them whose counterpart in a bridge of ours hangs up has nobody until we are back.
+        """
+        daemon = had_company is None
+        before, at = self.floor.picture, time.monotonic()
+        short = short_hold(self.scene)
+        last: Picture | None = None
+        wrong: list[str] = []
+
+        async def steady() -> Picture | None:
+            nonlocal last, wrong
+            picture = await look(self.scene)
+            callers = set(self.floor.callers)
+            callers -= {c for c in had_company or () if not picture.company(c)}
+            wrong = picture.wrong(callers, self.floor.holding())
+            if daemon and not picture.daemon:
+                wrong.append("the daemon is not ready")
+            if wrong:
+                last = None
+            elif last is None or last.signature() != picture.signature():
+                last = picture
+            elif picture.at - last.at >= STEADY_SECONDS:
+                return picture
+            return None
+
+        found = await self.scene.ami.until(steady, SETTLED_WITHIN)
+        self._note(*self.floor.notes)
+        self.floor.notes.clear()
+        if found is None:
+            raise AssertionError("; ".join(wrong) or "it does not come to rest")
+        self.office.told["settled"] += 1
+        # What is announced to a caller who has waited too long may take longer than this step.
+        for transfer_id, ended in found.ended.items():
+            new = transfer_id not in self.over
+            if new and ended["ended_reason"] in ENDED_FOR_THE_CALLER:
+                self.dismissed.add(ended["caller"])
+        self.over |= found.ended.keys()
+        self.office.told["settled ms"] += round(1000 * (time.monotonic() - at))
+        lost = [
+            caller
+            for caller in self.floor.callers
+            if before.calls[caller]
+            and not found.calls[caller]
+            and caller not in self.dismissed
+            and not may_end(caller, before, happened, short)
+        ]
+        self.dismissed &= {caller for caller in self.floor.callers if found.calls[caller]}
+        assert not lost, f"{lost} lost"
+        for caller in self.floor.callers:
+            if found.calls[caller] and daemon and found.transfer_of(caller) is None:
+                with suppress(*EXPECTED):
+                    left = await self.scene.variable(caller, "AVP_SESSION_0")
+                    assert not left, f"{caller} still carries a transfer: {left}"
+        self.floor.picture = found
+
+    # --- what is told of it ----------------------------------------------------------------------
+
+    def _tell(self, text: str) -> None:
+        self.story.append(f"{time.monotonic() - self.began:6.1f}  {text}")
+
+    def _note(self, *texts: str) -> None:
+        if texts and self.story:
+            self.story[-1] += f" [{', '.join(texts)}]"
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """A step of a history: what fails is written down."""
+        try:
+            yield
+        except BaseException as error:
+            phones = self.office.bed.phones.values()
+            if any(p.process and exited(p.process) is not None for p in phones):
+                self.void = True
+                self.office.told["phones crashed"] += 1
+                return
+            self.office.failure = self.office.failure or self._report(error)
+            raise
+
+    def _report(self, error: BaseException) -> str:
+        story = "\n".join(self.story)
+        return f"{error!r}\n\n{story}\n\n{self.opened.failed()}"
+
+    def teardown(self) -> None:
+        failed = self.opened._failed or self.void
+        try:
+            self._run(self.office.mend(self.scene))
+            self._run(self.opened.__aexit__(PhoneCrashed if failed else None, None, None))
+        except BaseException as error:
+            self.office.failure = self.office.failure or self._report(error)
+            raise
+
+
+def at_odds(one: Happening, other: Happening) -> bool:
+    """The same twice, or what one person cannot do at once: two calls, or to answer and refuse."""
+    if one.text == other.text:
+        return True
+    who = one.text.split()[0]
+    verbs = [happening.text.split()[1] for happening in (one, other)]
+    alone = {"calls", "answers", "rejects"}
+    return other.text.startswith(f"{who} ") and alone.issuperset(verbs)
+
+
+def may_end(
+    caller: str,
+    before: Picture,
+    happened: Sequence[Happening],
+    short: set[str],
+) -> bool:
+    """Whether a caller's call may have ended between two pictures."""
+    hung_up = frozenset[str]().union(*(happening.hangs_up for happening in happened))
+    if caller in hung_up:
+        return True
+    company, transfer = before.company(caller), before.transfer_of(caller)
+    if transfer is not None:
+        # Three of a conference that agent 1 has left: it is over when the other two are gone.
+        return bool(company) and company <= hung_up and transfer["agent"] not in company
+    if company:
+        return company <= hung_up
+    # A call by no queue that nobody took.
+    direct = any(line.phone == caller and line.application == "Dial" for line in before.lines)
+    return (direct and bool(hung_up)) or caller in short
+
+
+def play(office: Office, number: int, histories: int, steps: int, *phases: Phase) -> None:
+    """Play the histories of one seed; the first that fails is raised, and made short."""
+    machine = seed(number)(type("Histories", (Histories,), {"office": office}))
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=steps,
+            phases=phases or (Phase.generate, Phase.shrink),
+            deadline=None,
+            database=None,
+            derandomize=False,
+            print_blob=True,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="tests/run histories")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1, help="the first one; the next follow")
+    parser.add_argument("--batch", type=int, default=6, help="histories of one seed")
+    parser.add_argument("--steps", type=int, default=25, help="of a history, at most")
+    parser.add_argument("--keep-going", action="store_true", help="after a failure, too")
+    parser.add_argument("--no-shrink", action="store_true")
+    parser.add_argument("--output", type=Path, help="where failed histories are written as well")
+    chosen = parser.parse_args(arguments)
+    end = time.monotonic() + 60 * chosen.minutes
+    phases = (Phase.generate,) if chosen.no_shrink else (Phase.generate, Phase.shrink)
+    failures, number = 0, chosen.seed
+    with Office.open() as office:
+        while time.monotonic() < end:
+            try:
+                play(office, number, chosen.batch, chosen.steps, *phases)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+                failures += 1
+                again = f"tests/run histories --seed {number} --batch {chosen.batch}"
+                again += f" --steps {chosen.steps} --minutes 0.01"
+                text = f"\n=== seed {number}: {error!r}\n{office.failure}\n\nagain: {again}\n"
+                print(text, flush=True)
+                if chosen.output is not None:
+                    with chosen.output.open("a") as file:
+                        file.write(text)
+                office.failure = ""
+                if not chosen.keep_going:
+                    break
+            number += 1
+            print(f"seed {number - 1}: {dict(office.told)}", flush=True)
+    print(f"{number - chosen.seed} seeds, {failures} failed: {dict(office.told)}")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

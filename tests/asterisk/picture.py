@@ -1,0 +1,309 @@
+"""A call centre at one moment, and what is wrong with it.
+
+Asterisk's channels and queues, the daemon's answers, and the phones with what they hear, side by
+side. `Picture.wrong` compares them with each other and with the promises: nobody in silence, nobody
+overhears, nothing of ours without a transfer, no transfer without its people, nobody left waiting
+while an agent is free. It says nothing about how it came to this, so it holds after any history.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+from bed import ActionFailed, Event, Phone, party
+from bed.audio import Ear
+
+from tests.asterisk.scene import Scene
+
+FINAL = frozenset({"completed", "cancelled", "failed", "abandoned"})
+PASSING = frozenset({"starting", "completing"})
+"""States of a transfer that nobody rests in: Asterisk is at work, or an agent keys something in."""
+_OURS = re.compile(r"avp-([0-9a-f]{12})-")  # a transfer's legs and bridges (core/session.py)
+_ALONE = {"music", "ringback", "speech"}
+_NOT_IN_USE = "1"
+_LISTENED_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class Line:
+    """A channel."""
+
+    name: str
+    id: str
+    state: str
+    application: str
+    bridge: str
+
+    @property
+    def phone(self) -> str:
+        return party(self.name) if self.name.startswith("PJSIP/") else ""
+
+    @property
+    def local(self) -> str:
+        """What both halves of a Local channel have in common."""
+        return self.name.rpartition(";")[0] if self.name.startswith("Local/") else ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    lines: tuple[Line, ...]
+    members: tuple[Event, ...]
+    entries: tuple[Event, ...]
+    transfers: tuple[dict[str, Any], ...]
+    """Those that are not over, the oldest first."""
+    agents: dict[str, dict[str, Any]]
+    details: dict[str, dict[str, Any]]
+    """Of agents who are talking."""
+    calls: dict[str, tuple[str, ...]]
+    """By phone, the states of its calls that are not over."""
+    heard: dict[str, frozenset[str]]
+    ended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Transfers that are over and remembered, by id."""
+    excluded: dict[str, str] = field(default_factory=dict)
+    """By channel that waits: the member (without technology) who is not offered the call."""
+    daemon: bool = True
+    """Whether the daemon was there to be asked."""
+    at: float = field(default_factory=time.monotonic)
+
+    # --- who is with whom --------------------------------------------------------------------
+
+    def components(self) -> list[set[Line]]:
+        """Channels that are connected: by a bridge, or as the two halves of a Local channel."""
+        groups: list[tuple[set[str], set[Line]]] = []
+        for line in self.lines:
+            keys, members = {key for key in (line.bridge, line.local) if key}, {line}
+            apart = []
+            for group in groups:
+                if group[0] & keys:
+                    keys |= group[0]
+                    members |= group[1]
+                else:
+                    apart.append(group)
+            groups = [*apart, (keys, members)]
+        return [members for _, members in groups]
+
+    def company(self, phone: str) -> set[str]:
+        """Which phones this one is connected with, whichever call it is by."""
+        found: set[str] = set()
+        for component in self.components():
+            phones = {line.phone for line in component if line.phone and line.state == "Up"}
+            if phone in phones:
+                found |= phones
+        return found - {phone}
+
+    def transfer_of(self, phone: str) -> dict[str, Any] | None:
+        """The transfer that is not over and whose caller this is."""
+        return next((t for t in self.transfers if t["caller"] == phone), None)
+
+    def given_by(self, agent: str) -> dict[str, Any] | None:
+        return next((t for t in self.transfers if t["agent"] == agent), None)
+
+    def signature(self) -> object:
+        """Equal for two pictures of the same situation."""
+        return (
+            sorted(
+                (line.phone or line.local, line.state, line.application, bool(line.bridge))
+                for line in self.lines
+            ),
+            sorted(sorted(line.phone for line in part) for part in self.components()),
+            [(t["id"], t["state"], [p["id"] for p in t["parties"]]) for t in self.transfers],
+            sorted((name, agent["state"]) for name, agent in self.agents.items()),
+            self.calls,
+        )
+
+    # --- what is wrong -----------------------------------------------------------------------
+
+    def wrong(self, callers: AbstractSet[str], held: AbstractSet[str]) -> list[str]:
+        """``held``: phones that have put a call on hold; what is heard there is their doing."""
+        found = [*self._silence(callers, held), *self._overheard(held)]
+        if self.daemon:
+            found += [
+                *self._unsettled(),
+                *self._ours_without_transfer(),
+                *self._transfers_without_people(),
+                *self._slots(),
+                *self._agents_are_as_told(),
+                *self._waiting_for_nothing(),
+            ]
+        return found
+
+    def _silence(self, callers: AbstractSet[str], held: AbstractSet[str]) -> Iterator[str]:
+        for phone, states in self.calls.items():
+            if "established" not in states or ({phone} | self.company(phone)) & held:
+                continue
+            # Without the daemon an agent may be left alone with us; a caller never.
+            if (phone in callers or self.daemon) and not self.heard[phone]:
+                yield f"{phone} hears nothing"
+
+    def _overheard(self, held: AbstractSet[str]) -> Iterator[str]:
+        for phone, states in self.calls.items():
+            company = self.company(phone)
+            if "established" not in states or ({phone} | company) & held:
+                continue
+            voices = self.heard[phone] - _ALONE
+            if voices - company:
+                yield f"{phone} hears {sorted(voices)}, and is connected with {sorted(company)}"
+            elif voices != company:
+                yield f"{phone} hears {sorted(self.heard[phone])}, not {sorted(company)}"
+
+    def _unsettled(self) -> Iterator[str]:
+        for transfer in self.transfers:
+            if transfer["state"] in PASSING:
+                yield f"transfer {transfer['id']} is still {transfer['state']}"
+        for name, agent in self.agents.items():
+            if agent["state"] == "acw":
+                yield f"{name} is in ACW"
+
+    def _ours_without_transfer(self) -> Iterator[str]:
+        running = {transfer["id"] for transfer in self.transfers}
+        for line in self.lines:
+            for name in (line.id, line.bridge):
+                ours = _OURS.match(name)
+                if ours is not None and ours[1] not in running:
+                    yield f"{line.name} is left with {name}"
+            if line.application == "Stasis" and not line.bridge:
+                yield f"{line.name} is in Stasis and in no bridge"
+
+    def _transfers_without_people(self) -> Iterator[str]:
+        there = {line.phone for line in self.lines}
+        for transfer in self.transfers:
+            people = {p["role"]: p for p in transfer["parties"]}
+            shared = transfer["state"] == "conference"
+            if transfer["caller"] not in there and not shared:
+                yield f"transfer {transfer['id']}, {transfer['state']}, without its caller"
+            if people["transferor"]["state"] != "gone" and transfer["agent"] not in there:
+                yield f"transfer {transfer['id']}, {transfer['state']}, without agent 1"
+
+    def _slots(self) -> Iterator[str]:
+        for queue in {entry["Queue"] for entry in self.entries}:
+            waiting = [entry for entry in self.entries if entry["Queue"] == queue]
+            if queue.startswith("avp-agent-") and len(waiting) > 1:
+                yield f"{len(waiting)} calls wait in {queue}"
+        for agent in self.agents:
+            heading = [
+                transfer
+                for transfer in self.transfers
+                if transfer["target"] == {"kind": "agent", "id": agent}
+                and transfer["state"] in ("waiting", "ringing")
+            ]
+            if len(heading) > 1:
+                yield f"{len(heading)} transfers wait for {agent}"
+
+    def _agents_are_as_told(self) -> Iterator[str]:
+        for name, agent in self.agents.items():
+            told, states = agent["state"], {x.state for x in self.lines if x.phone == name}
+            member = [m for m in self.members if m["Location"] == f"PJSIP/{name}"]
+            groups = [m for m in member if not m["Queue"].startswith("avp-agent-")]
+            own = [m for m in member if m["Queue"] == f"avp-agent-{name}"]
+            paused = bool(groups) and all(m["Paused"] == "1" for m in groups)
+            if not groups:
+                true = "offline"
+            elif states - {"Ringing", "Down"}:
+                true = "talking"
+            elif "Ringing" in states:
+                true = "ringing"
+            else:
+                true = "not_ready" if paused else "available"
+            if told not in (true, "acw"):
+                yield f"{name} is {true} and told to be {told}"
+            if len(own) != bool(groups) or (own and own[0]["Paused"] != str(int(paused))):
+                yield f"{name}'s personal queue does not follow: {groups} {own}"
+            yield from self._call_is_as_told(name)
+
+    def _call_is_as_told(self, agent: str) -> Iterator[str]:
+        if agent not in self.details:
+            return
+        call, transfer = self.details[agent]["call"], self.given_by(agent)
+        company = self.company(agent)
+        if transfer is None and len(company) == 1:
+            told = call["caller"] if call else None
+            if told not in company:
+                yield f"{agent} talks with {company}, told to talk with {told}"
+
+    def _waiting_for_nothing(self) -> Iterator[str]:
+        """As soon as somebody is free: app_queue offers a call within its queue's `retry`."""
+        ringing = {line.phone for line in self.lines if line.state in ("Ringing", "Ring", "Down")}
+        for entry in self.entries:
+            members = [m for m in self.members if m["Queue"] == entry["Queue"]]
+            if any(m["Location"].partition("/")[2] in ringing for m in members):
+                continue  # for this one, or for the one before
+            except_one = self.excluded.get(entry["Channel"], "") if len(members) > 1 else ""
+            free = [
+                m["Name"]
+                for m in members
+                if (m["Status"], m["Paused"], m["InCall"]) == (_NOT_IN_USE, "0", "0")
+                and m["Location"].partition("/")[2] != except_one
+            ]
+            if free:
+                yield f"{entry['Channel']} waits in {entry['Queue']} while {free} are free"
+
+
+async def look(scene: Scene) -> Picture:
+    """The picture now. Its parts are read one after the other: two that are equal are needed."""
+    channels = await scene.ami.channels()
+    queues = await scene.ami.list("QueueStatus")
+    told = await _told(scene)
+    transfers: list[dict[str, Any]] = told.get("transfers", [])
+    entries = tuple(row for row in queues if row.name == "QueueEntry")
+    return Picture(
+        lines=tuple(
+            Line(
+                c["Channel"], c["Uniqueid"], c["ChannelStateDesc"], c["Application"], c["BridgeId"]
+            )
+            for c in channels
+        ),
+        members=tuple(row for row in queues if row.name == "QueueMember"),
+        entries=entries,
+        transfers=tuple(
+            sorted(
+                (t for t in transfers if t["state"] not in FINAL),
+                key=lambda t: (t["started"], t["agent"]),
+            )
+        ),
+        ended={t["id"]: t for t in transfers if t["state"] in FINAL},
+        agents=told.get("agents", {}),
+        details=told.get("details", {}),
+        calls={
+            name: tuple(call.state for call in phone.live)
+            for name, phone in scene.bed.phones.items()
+        },
+        heard={name: _heard(phone) for name, phone in scene.bed.phones.items()},
+        excluded={entry["Channel"]: await _excluded(scene, entry["Channel"]) for entry in entries},
+        daemon=bool(told),
+    )
+
+
+async def _told(scene: Scene) -> dict[str, Any]:
+    """What the daemon says; nothing where it is not ready to know."""
+    if scene.bed.daemon is None or (await scene.api("GET", "/readyz")).status != 200:
+        return {}
+    agents = {agent["id"]: agent for agent in (await scene.api("GET", "/v1/agents")).body}
+    return {
+        "agents": agents,
+        "details": {
+            name: await scene.agent(name)
+            for name, agent in agents.items()
+            if agent["state"] == "talking"
+        },
+        "transfers": (await scene.api("GET", "/v1/transfers")).body,
+    }
+
+
+async def _excluded(scene: Scene, channel: str) -> str:
+    try:
+        return await scene.ami.variable(channel, "AVP_EXCLUDE")
+    except ActionFailed:
+        return ""  # gone meanwhile
+
+
+def _heard(phone: Phone) -> frozenset[str]:
+    """What the phone has heard just now."""
+    if "established" not in (call.state for call in phone.live):
+        return frozenset()
+    until = time.time() - Ear.SETTLE
+    return frozenset(phone.heard(until - _LISTENED_SECONDS, until) - {"silence"})

@@ -1,0 +1,40 @@
+"""A few random histories of a call centre; more of them, and longer: `tests/run histories`.
+
+The same each time: `--hypothesis-seed=N` (or `random`) plays others. What fails is made short, and
+the report has the history as it first failed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.asterisk.histories import Office, play
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.slow]
+
+SEED = 1
+HISTORIES = 4
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def office() -> Iterator[Office]:
+    with Office.open() as opened:
+        yield opened
+
+
+def test_whatever_happens(office: Office, request: pytest.FixtureRequest) -> None:
+    chosen = request.config.getoption("--hypothesis-seed")
+    number = random.getrandbits(32) if chosen == "random" else int(chosen or SEED)
+    try:
+        play(office, number, HISTORIES, STEPS)
+    except Exception:
+        print(f"--hypothesis-seed={number}\n{office.failure}")
+        raise
+    finally:
+        print(dict(office.told))
+    assert office.told["consult"] + office.told["transfer"] > 0
+    assert office.told["settled"] > HISTORIES
