@@ -31,6 +31,7 @@ from asterisk_avp.api.http import (
 )
 from asterisk_avp.api.metrics import add_metrics_route
 from asterisk_avp.api.panel import add_panel
+from asterisk_avp.api.patience import Budget, Patience
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.sessions import add_session_routes
 from asterisk_avp.api.visibility import as_seen_by, concerns
@@ -67,8 +68,12 @@ def create_app(
     *,
     metrics: Callable[[], bytes] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    refusals: Budget | None = None,
 ) -> FastAPI:
-    """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`."""
+    """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`.
+
+    ``refusals``: how many each peer is answered at once.
+    """
     app = FastAPI(
         title="asterisk_avp",
         summary="Session transfer for the agents of an Asterisk call centre",
@@ -90,6 +95,7 @@ def create_app(
         add_metrics_route(app, auth, metrics)
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(Gate, auth=auth)
+    app.add_middleware(Patience, budget=refusals or Budget())
     return app
 
 

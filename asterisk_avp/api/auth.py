@@ -15,12 +15,17 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from asterisk_avp.core.pins import IN_MEMORY, SALT_BYTES, PinHash
 
 _TOKENS_PER_AGENT = 10
 _ADDRESSES_REMEMBERED = 10_000
+_PINS_AT_ONCE = 1
+"""PINs compared at a time. Each takes a processor for up to 50 ms, and calls need them too."""
+_PINS_WAITING = 30
+"""Log-ins that wait for their turn, some seconds at most; more are asked to come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,9 @@ class Authenticator:
         self._clock = clock
         self._logins: dict[bytes, Login] = {}
         self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        # Threads of our own: the loop's own ones also look up names, e.g. Asterisk's.
+        self._threads = ThreadPoolExecutor(_PINS_AT_ONCE, thread_name_prefix="pin")
+        self._comparing = 0
 
     @property
     def lifetime_seconds(self) -> float:
@@ -106,12 +114,14 @@ class Authenticator:
         now = self._clock()
         for key, limit, seconds in counters:
             _refuse_above(limit, self._recent(key, now, seconds), now, seconds)
+        if self._comparing >= _PINS_AT_ONCE + _PINS_WAITING:
+            raise LoginLimited(1)
         # Counted before the slow comparison, so that attempts at the same moment count as well.
         for key, _, seconds in counters:
             self._recent(key, now, seconds).append(now)
 
         expected = self._pins.get(agent, self._nobody)
-        right = await asyncio.to_thread(expected.matches, pin)
+        right = await self._compare(expected, pin)
         # Still the agent's PIN: it may have been changed meanwhile.
         if not right or self._pins.get(agent) != expected:
             raise LoginFailed(agent)
@@ -122,6 +132,14 @@ class Authenticator:
             elif attempts:
                 attempts.pop()
         return self._issue(agent)
+
+    async def _compare(self, expected: PinHash, pin: str) -> bool:
+        self._comparing += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, expected.matches, pin)
+        finally:
+            self._comparing -= 1
 
     def log_out(self, token: str) -> None:
         """End the log-in that ``token`` belongs to, if it is one."""

@@ -11,7 +11,7 @@ after its token.
 What an agent's token sees is in `visibility`.
 
 Close codes: 4401 no valid token, or it ended; 1013 the client did not keep up and has to start
-again, since an old state must never look live.
+again, since an old state must never look live, or too many clients have yet to send their token.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asterisk_avp.api.auth import Authenticator, Caller
 from asterisk_avp.api.http import bearer_token, cookie_token, same_origin
+from asterisk_avp.api.patience import UNAUTHORIZED
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.schemas import agent_event, iso_time, ready_out, transfer_event
 from asterisk_avp.api.visibility import visible_to
@@ -36,11 +37,23 @@ FIRST_MESSAGE_SECONDS = 5.0
 ALIVE_SECONDS = 10.0
 SEND_SECONDS = 10.0
 
-UNAUTHORIZED = 4401
+MOST_UNKNOWN = 200
+"""Clients whose first message is waited for at a time; who brings a token at once needs none."""
+
 TRY_AGAIN = 1013
 
 
 def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
+    unknown = 0
+
+    async def told_by(socket: WebSocket) -> str | None:
+        nonlocal unknown
+        unknown += 1
+        try:
+            return await _first_message(socket)
+        finally:
+            unknown -= 1
+
     @app.websocket("/v1/events")
     async def events(socket: WebSocket) -> None:
         headers = socket.headers
@@ -51,7 +64,11 @@ def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator
             await socket.close()  # before it is accepted: the handshake is answered with 403
             return
         await socket.accept()
-        token = bearer_token(headers.get("authorization")) or cookie or await _first_message(socket)
+        token = bearer_token(headers.get("authorization")) or cookie
+        if token is None and unknown >= MOST_UNKNOWN:
+            await socket.close(TRY_AGAIN, "too many without a token")
+            return
+        token = token or await told_by(socket)
         caller = auth.identify(token)
         if cookie and caller is not None and caller.agent is None:
             caller = None  # an integration's token has no business in a cookie

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.patience import CALLER
 from asterisk_avp.core.errors import (
     AmiError,
     AriError,
@@ -28,7 +29,6 @@ from asterisk_avp.core.errors import (
 
 log = structlog.get_logger(__name__)
 
-_CALLER = "avp_caller"
 _OPEN_PATHS = frozenset({"/v1/login", "/v1/session"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -116,7 +116,7 @@ def same_origin(origin: str | None, host: str | None) -> bool:
 
 def caller_of(request: Request) -> Caller:
     """Who asks. The gate below lets nobody past it without a token."""
-    return cast("Caller", request.scope[_CALLER])
+    return cast("Caller", request.scope[CALLER])
 
 
 class Gate:
@@ -150,7 +150,7 @@ class Gate:
             if caller is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return
-            scope[_CALLER] = caller
+            scope[CALLER] = caller
         await self._app(scope, receive, send)
 
 

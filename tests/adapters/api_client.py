@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
+from scripted_switchboard import INTEGRATION, PINS, UNLIMITED, ScriptedSwitchboard, bearer
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.patience import Budget
 from asterisk_avp.api.server import ApiServer, serve
 
 TO_BOB = {"mode": "supervised", "target": {"kind": "agent", "id": "1002"}}
@@ -29,6 +30,7 @@ class Api:
     server: ApiServer
     board: ScriptedSwitchboard
     http: aiohttp.ClientSession
+    auth: Authenticator
 
     async def ask(
         self, method: str, path: str, body: Any = None, token: str | None = INTEGRATION, **more: Any
@@ -51,12 +53,12 @@ class Api:
 
 
 @asynccontextmanager
-async def api_here() -> AsyncIterator[Api]:
+async def api_here(refusals: Budget | None = None) -> AsyncIterator[Api]:
     board = ScriptedSwitchboard()
-    server = await serve(
-        create_app(board, Authenticator(tokens=[INTEGRATION], pins=PINS)), "127.0.0.1", 0
-    )
+    auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
+    app = create_app(board, auth, refusals=refusals or UNLIMITED)
+    server = await serve(app, "127.0.0.1", 0)
     assert server.started.is_set()
     async with aiohttp.ClientSession() as http:
-        yield Api(server, board, http)
+        yield Api(server, board, http, auth)
     await server.stop()

@@ -11,6 +11,7 @@ from typing import Any
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.patience import Budget
 from asterisk_avp.api.schemas import agent_event, transfer_event
 from asterisk_avp.api.server import ApiServer, serve
 from asterisk_avp.core.errors import (
@@ -44,6 +45,8 @@ SINCE = 1_769_850_307.25
 SINCE_TEXT = "2026-01-31T09:05:07.250Z"
 INTEGRATION = "integration-token"
 PINS = {"1001": "pin-1001", "1002": "pin-1002", "1003": "pin-1003"}
+#: Most of what tests ask is refused on purpose.
+UNLIMITED = Budget(burst=10**9)
 
 
 def bearer(token: str = INTEGRATION) -> dict[str, str]:
@@ -246,7 +249,7 @@ def api_in_thread() -> Iterator[RunningApi]:
     auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
 
     async def start() -> ApiServer:
-        return await serve(create_app(board, auth), "127.0.0.1", 0)
+        return await serve(create_app(board, auth, refusals=UNLIMITED), "127.0.0.1", 0)
 
     server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
     try:

@@ -156,7 +156,7 @@ async def test_an_expired_cookie_is_none() -> None:
     server = await serve(create_app(ScriptedSwitchboard(), auth), "127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession() as http:
-            here = Api(server, ScriptedSwitchboard(), http)
+            here = Api(server, ScriptedSwitchboard(), http, auth)
             mine = cookie(await sign_in(here))
             assert await status(here, "GET", "/v1/agents/1001", mine) == 200
             clock.now += 60
