@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+import subprocess
 import time
 from typing import Any
 
 import pytest
 from bed import Bed, Composed
-from bed.containers import docker
+from bed.containers import COMPOSE, compose_command, docker
 from bed.images import IMAGE
 
 from tests.asterisk.scene import Scene
@@ -131,6 +133,32 @@ async def test_the_lines_for_asterisk_are_those_of_the_readme(bed: Bed) -> None:
     subnet = bed.places.permit  # in place of the default, since tests run side by side
     assert f"permit = {subnet}" in (etc / "manager.conf").read_text()
     assert "AVP_AGI = agi://daemon:4573" in (etc / "extensions.conf").read_text()
+
+
+async def test_the_readmes_settings_and_command(bed: Bed) -> None:
+    """As they stand there, with this call centre's folder put in; what Compose makes of it."""
+    assert isinstance(bed.backend, Composed)
+    readme = (COMPOSE.parents[1] / "README.md").read_text(encoding="utf-8")
+    file = bed.directory / "readme.env"
+    lines = re.findall(r"^ {4}(AVP_\w+=/etc/asterisk-avp/.*)$", readme, re.MULTILINE)
+    assert len(lines) == 3
+    text = "\n".join(lines).replace("/etc/asterisk-avp/asterisk", f"{bed.directory}/etc")
+    file.write_text(text.replace("/etc/asterisk-avp", str(bed.directory)))
+    (command,) = re.findall(r"^ {4}docker compose (.*) up --detach$", readme, re.MULTILINE)
+    words = command.replace("/etc/asterisk-avp/compose.env", str(file)).split()
+    words = [str(COMPOSE) if word == "docker/compose.yaml" else word for word in words]
+    shown = await asyncio.to_thread(
+        subprocess.run,
+        [*compose_command(bed.backend.state), *words, "config", "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["name"] == "asterisk-avp"
+    assert set(found["services"]) == set(SERVICES)
+    assert found["secrets"]["ami"]["file"] == f"{bed.directory}/secrets/ami"
 
 
 async def test_only_the_api_is_published_and_only_to_this_machine(bed: Bed) -> None:

@@ -177,7 +177,7 @@ class Composed(Docker):
         """A command of Compose for the instance."""
         files = ("--file", str(COMPOSE), "--file", str(PHONES))
         env = ("--env-file", str(self.directory(instance) / "compose.env"))
-        return [*_compose(self.state), *env, *files, *words]
+        return [*compose_command(self.state), *env, *files, *words]
 
     def container(self, instance: str, process: str) -> str:
         if process in SERVICES:
@@ -269,7 +269,7 @@ def _own_compose() -> bool:
     return [int(part) for part in version[:2]] >= [2, 24]  # `!override`
 
 
-def _compose(state: Path) -> list[str]:
+def compose_command(state: Path) -> list[str]:
     """Compose of this machine, else from an image of ours."""
     if _own_compose():
         return ["docker", "compose"]
