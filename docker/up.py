@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "asterisk"))
 
-from bed import Bed, Docker, PhoneError, Unavailable, World, backend_named  # noqa: E402
+from bed import Bed, PhoneError, Unavailable, World, backend_named  # noqa: E402
 from bed.procs import forget_children  # noqa: E402
 
 
@@ -35,43 +33,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--instance", default="demo", help="name of this call centre")
     parser.add_argument("--no-phones", action="store_true", help="start no phones")
     parser.add_argument("--no-daemon", action="store_true", help="start Asterisk and phones only")
-    parser.add_argument(
-        "--prepare",
-        action="store_true",
-        help="only write the configuration for docker/compose.yaml",
-    )
     return parser.parse_args()
 
 
 def answering(world: World) -> frozenset[str]:
     """The demo's phones that pick up by themselves: agents' and the outside world's."""
     return frozenset((*(agent.id for agent in world.agents), *world.outside))
-
-
-def prepare(options: argparse.Namespace) -> None:
-    """Write an instance's configuration and what Compose has to know of it."""
-    bed = Bed(World(), name=options.instance, backend=Docker.get(), outlive=True)
-    bed.render()
-    for name in bed.world.accounts:
-        bed.configure_phone(name, "auto" if name in answering(bed.world) else "manual")
-    asked = [str(ROOT / "docker" / "rootfs"), "--acquire"]
-    acquire = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
-    values = {
-        "INSTANCE": bed.name,
-        "BED_DIR": bed.directory,
-        "BED_USER": f"{os.geteuid()}:{os.getegid()}",
-        "APT_ACQUIRE": " ".join(acquire.splitlines()),
-    }
-    write(bed.directory / "compose.env", values)
-    write(bed.directory / "daemon.env", bed.daemon_env())
-    bed.save()
-    show(describe(bed))
-    show({"COMPOSE_ENV": bed.directory / "compose.env"})
-
-
-def write(file: Path, values: Mapping[str, object]) -> None:
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
 
 
 def show(values: Mapping[str, object]) -> None:
@@ -140,10 +107,7 @@ async def start(options: argparse.Namespace) -> None:
 def main() -> int:
     options = parse()
     try:
-        if options.prepare:
-            prepare(options)
-        else:
-            asyncio.run(start(options))
+        asyncio.run(start(options))
     except (Unavailable, PhoneError, RuntimeError) as error:
         print(f"up: error: {error}", file=sys.stderr)
         return 1

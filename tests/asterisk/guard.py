@@ -57,7 +57,7 @@ def send(bed: Bed, text: str) -> None:
     """Ask for the reload, and do not wait for it."""
     assert bed.daemon is not None
     _write(bed, text)
-    bed.daemon.signal(signal.SIGHUP)
+    bed.signal_daemon(signal.SIGHUP)
 
 
 async def reloaded(bed: Bed, times: int) -> None:

@@ -84,6 +84,7 @@ async def consulting(scene: Scene, number: str = "202-555-0100") -> str:
     return transfer
 
 
+@pytest.mark.containers
 async def test_complete(scene: Scene) -> None:
     transfer = await consulting(scene)
     assert scene.phone("pstn").call.peer.startswith("sip:+12025550199@"), "the account's number"
@@ -205,6 +206,7 @@ async def test_the_second_trunk(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.containers
 async def test_preset(scene: Scene) -> None:
     targets = (await scene.api("GET", "/v1/agents/1001/targets")).body
     assert [preset["id"] for preset in targets["external_presets"]] == ["billing"]
@@ -238,6 +240,7 @@ async def test_preset(scene: Scene) -> None:
         ("900-234-5678", "toll_not_enabled"),
     ],
 )
+@pytest.mark.containers
 async def test_numbers_that_are_refused(scene: Scene, typed: str, reason: str) -> None:
     """Nothing is dialled, and caller and agent go on talking."""
     await scene.call("caller1", "1001")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shlex
 import signal
@@ -102,11 +101,11 @@ async def recorded(scene: Scene, since: int) -> dict[str, str]:
 def frozen(bed: Bed) -> Iterator[None]:
     """The daemon takes connections (the kernel does) and answers nothing."""
     assert bed.daemon is not None
-    os.kill(bed.daemon.pid, signal.SIGSTOP)
+    bed.signal_daemon(signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(bed.daemon.pid, signal.SIGCONT)
+        bed.signal_daemon(signal.SIGCONT)
 
 
 # --- allowed ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from tests.asterisk.scene import Scene
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 
+@pytest.mark.containers
 async def test_complete(scene: Scene) -> None:
     """The whole way: music at once, ringback, private consult, then caller and target alone."""
     await scene.call("caller1", "1001")
@@ -47,6 +48,7 @@ async def test_complete(scene: Scene) -> None:
     assert len(scene.entered()) == 2, "nobody entered a queue again"
 
 
+@pytest.mark.containers
 async def test_cancel_and_transfer_again(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.cancel(transfer)
@@ -103,6 +105,7 @@ async def busy_target(scene: Scene) -> str:
     return transfer
 
 
+@pytest.mark.containers
 async def test_busy_target_is_rung_next(scene: Scene) -> None:
     transfer = await busy_target(scene)
     assert (await scene.agent("1002"))["waiting_transfer"] is True
@@ -187,6 +190,7 @@ async def test_max_hold_returns(scene: Scene) -> None:
     await scene.talking("caller2", "1002")
 
 
+@pytest.mark.containers
 async def test_complete_while_ringing_goes_on_unsupervised(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")

@@ -55,6 +55,7 @@ async def killed_and_revived(scene: Scene) -> None:
 # --- the daemon is killed and comes back -----------------------------------------------------
 
 
+@pytest.mark.containers
 async def test_in_a_consult(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await kill(scene)
@@ -137,6 +138,7 @@ async def test_conference_of_four(scene: Scene) -> None:
     await scene.talking("caller1", "pstn")
 
 
+@pytest.mark.containers
 async def test_waiting_for_a_busy_agent(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
@@ -181,7 +183,7 @@ async def asked_to_leave(scene: Scene) -> ProcessId:
     """SIGTERM; until it has left, the daemon takes no new transfers."""
     daemon = scene.bed.daemon
     assert daemon is not None
-    daemon.signal(signal.SIGTERM)
+    scene.bed.signal_daemon(signal.SIGTERM)
 
     async def look() -> bool | None:
         return (await scene.api("GET", "/readyz")).status == 503 or None
@@ -198,6 +200,7 @@ async def has_left(scene: Scene, daemon: ProcessId) -> None:
     scene.bed.daemon = None
 
 
+@pytest.mark.containers
 async def test_it_waits_for_the_end_of_a_transfer(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     daemon = await asked_to_leave(scene)
@@ -213,7 +216,7 @@ async def test_it_waits_for_the_end_of_a_transfer(scene: Scene) -> None:
 async def test_asked_twice_it_leaves_at_once(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     daemon = await asked_to_leave(scene)
-    daemon.signal(signal.SIGTERM)
+    scene.bed.signal_daemon(signal.SIGTERM)
     await has_left(scene, daemon)
     await scene.hear_one_another("1001", "1002")
     await revive(scene)

@@ -73,6 +73,7 @@ async def delivered(scene: Scene, transfer: str, caller: str, target: str) -> No
 # --- to an agent -----------------------------------------------------------------------------
 
 
+@pytest.mark.containers
 async def test_available_target(scene: Scene) -> None:
     """Both are freed of each other at once; each gets what they talked in the books."""
     await scene.call("caller1", "1001")
@@ -109,6 +110,7 @@ async def busy_target(
     return transfer
 
 
+@pytest.mark.containers
 async def test_talking_target(scene: Scene) -> None:
     """It waits, alone: a second one is refused. It comes as soon as the target's ACW is over."""
     transfer = await busy_target(scene, "1001", "1002")
@@ -144,6 +146,7 @@ async def test_target_in_acw(scene: Scene) -> None:
     assert scene.phone("1002").call.began - free.at >= 1
 
 
+@pytest.mark.containers
 async def test_max_hold_hangs_up(scene: Scene) -> None:
     """The caller hears why before they are hung up; AVP_MAX_HOLD is theirs, not the setting."""
     transfer = await busy_target(scene, "1001", "1002", number="3800")
@@ -286,6 +289,7 @@ async def test_caller_hangs_up_while_waiting(scene: Scene) -> None:
 # --- to a group ------------------------------------------------------------------------------
 
 
+@pytest.mark.containers
 async def test_group_at_the_head(scene: Scene) -> None:
     """Ahead of earlier callers of that group, also of one with a priority; it is their call now."""
     await scene.pause("1004")

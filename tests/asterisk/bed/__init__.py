@@ -24,7 +24,8 @@ the end of wrap-up. AVP_KEEP=1 keeps an instance's directory (logs, recordings) 
 """
 
 from .ami import ActionFailed, Bridge, Event, Probe, match, party
-from .backend import Backend, Docker, RootFs, Unavailable
+from .backend import Backend, RootFs, Unavailable
+from .containers import Composed, Docker
 from .instance import Bed, Secrets, backend_named
 from .inviting import InvitingPhone
 from .moved import MovedPhone
@@ -42,6 +43,7 @@ __all__ = [
     "Bed",
     "Bridge",
     "Call",
+    "Composed",
     "Docker",
     "Event",
     "Group",

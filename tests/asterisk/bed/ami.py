@@ -84,11 +84,13 @@ class Probe:
 
     async def connect(self, within: float = 10.0) -> None:
         """Log in and wait until Asterisk says that it has fully booted."""
+        since = time.time()
         reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        await asyncio.wait_for(reader.readline(), within)  # the banner
+        if not await asyncio.wait_for(reader.readline(), within):  # the banner
+            raise ConnectionError("nobody listens there")  # but for a container's engine
         self._reader_task = asyncio.create_task(self._read(reader), name="ami probe")
         await self.action("Login", Username=self._user, Secret=self._secret, Events="on")
-        await self.wait(match("FullyBooted"), within=within, since=0.0)
+        await self.wait(match("FullyBooted"), within=within, since=since)
 
     async def close(self) -> None:
         if self._reader_task is not None:

@@ -350,6 +350,8 @@ def _ulaw(code: int) -> int:
 _ULAW = [_ulaw(code) for code in range(256)]
 _PCMU = 0
 _ETH_P_IP = 0x0800
+_ETH_P_ALL = 0x0003
+_LEAST = 28  # bytes of an IPv4 and a UDP header
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER
 _TIMESTAMPNS = 35  # SO_TIMESTAMPNS, and SCM_TIMESTAMPNS of the message
 _RECEIVE_BUFFER = 8 << 20
@@ -376,25 +378,32 @@ class Listener(threading.Thread):
     As root it reads the RTP packets that reach the phones' ports, with the kernel's time stamps,
     so that a stalled test process changes no time. Otherwise it reads the phones' recordings
     every 20 ms, which as root it does only for an ear with `recording` set.
+
+    `wire` is the interface on which the packets come in; None where the phones are in containers:
+    there each packet is seen once where it leaves the host by the container's own interface.
     """
 
     PERIOD = 0.02
 
-    def __init__(self, ports: range) -> None:
+    def __init__(self, ports: range, wire: str | None = "lo") -> None:
         super().__init__(name="listener", daemon=True)
+        self._wire = wire
         self._ears: list[Ear] = []
         self._by_port: dict[int, Ear] = {}
         self._ending = threading.Event()
-        self._socket = self._open(ports)
+        self._socket = self._open(ports, wire)
 
     @property
     def taps(self) -> bool:
         return self._socket is not None
 
     @staticmethod
-    def _open(ports: range) -> socket.socket | None:
+    def _open(ports: range, wire: str | None) -> socket.socket | None:
+        # What goes out is shown only to those who ask for all protocols, at once and everywhere;
+        # else nothing comes in before `run` names the interface.
+        protocol = socket.htons(_ETH_P_ALL) if wire is None else 0
         try:
-            tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+            tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, protocol)
         except (PermissionError, AttributeError):
             return None
         text = _udp_filter(ports.start, ports.stop - 1)
@@ -416,8 +425,8 @@ class Listener(threading.Thread):
         self._by_port.update(dict.fromkeys(ear.ports, ear))
 
     def run(self) -> None:
-        if self._socket is not None:
-            self._socket.bind(("lo", _ETH_P_IP))
+        if self._socket is not None and self._wire is not None:
+            self._socket.bind((self._wire, _ETH_P_IP))
         next_poll = 0.0
         while not self._ending.is_set():
             if self._socket is None:
@@ -435,8 +444,14 @@ class Listener(threading.Thread):
             packet, ancillary, _, address = tap.recvmsg(2048, 64)
         except TimeoutError:
             return
-        if address[2] == socket.PACKET_OUTGOING or packet[9] != socket.IPPROTO_UDP:
-            return  # on the loopback every packet is seen going out and coming in
+        # On the loopback, and between containers, every packet is seen going out and coming in.
+        leaving = address[2] == socket.PACKET_OUTGOING
+        if leaving != (self._wire is None) or len(packet) < _LEAST or packet[0] >> 4 != 4:
+            return
+        if packet[9] != socket.IPPROTO_UDP:
+            return
+        if self._wire is None and not address[0].startswith("veth"):
+            return
         udp = (packet[0] & 0x0F) * 4
         port = packet[udp + 2] << 8 | packet[udp + 3]
         ear = self._by_port.get(port)

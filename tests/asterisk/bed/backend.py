@@ -1,32 +1,81 @@
-"""Where Asterisk and baresip run: in a root file system of their own, or in Docker."""
+"""Where Asterisk and baresip run: what a backend is, and a root file system of their own."""
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
-import sys
-import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from .procs import DIE_WITH_PARENT
+from .ports import Ports
+from .procs import DIE_WITH_PARENT, ProcessId
 from .world import CHECKOUT
-
-#: The host's certificate authorities (Debian's place; elsewhere the images bring their own).
-AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Unavailable(RuntimeError):
     """The test bed cannot run here; the text says what is missing and what to do."""
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where an instance's parts are for one another; the tests reach all of it on 127.0.0.1."""
+
+    sip: int
+    http: int
+    ami: int
+    #: What Asterisk and the phones listen on.
+    bind: str = "127.0.0.1"
+    #: How the phones and the daemon reach Asterisk.
+    asterisk: str = "127.0.0.1"
+    #: How Asterisk reaches the daemon's FastAGI.
+    agi: str = "127.0.0.1:4573"
+    #: Who may use the manager interface, as the daemon and as the tests.
+    permit: str = "127.0.0.1/255.255.255.255"
+    permit_probe: str = "127.0.0.1/255.255.255.255"
+    #: What stands at each endpoint about the address of its media.
+    media: str = ""
+    #: A phone's network interface, by address or by name.
+    interface: str = "127.0.0.1"
+    #: Where the phones' packets are seen; None: where they leave for a container.
+    wire: str | None = "lo"
+
+    @property
+    def server(self) -> str:
+        """Asterisk, as in a SIP address."""
+        return f"{self.asterisk}:{self.sip}"
+
+
+LOOPBACK_MEDIA = """\
+; Without an address of its own, RTCP would look up the host's name for each call.
+media_address = 127.0.0.1
+bind_rtp_to_media_address = yes"""
+
+
 class Backend(ABC):
     """How to run a command next to an instance's directory."""
 
     name: str
+    #: How long a process may take to start, on a machine that is busy.
+    start_seconds = 30.0
+
+    def places(self, ports: Ports) -> Places:
+        """Addresses and ports of an instance, seen from inside."""
+        return Places(
+            sip=ports.sip,
+            http=ports.http,
+            ami=ports.ami,
+            agi=f"127.0.0.1:{ports.agi}",
+            media=LOOPBACK_MEDIA,
+        )
+
+    def directories(self, instance: str) -> dict[str, str]:
+        """Asterisk's directories as itself sees them, by the names of the templates."""
+        inside = self.inside(instance)
+        parts = {"ETC": "etc", "LIB": "var", "SPOOL": "spool", "RUN": "run", "LOG": "log"}
+        return {key: f"{inside}/{part}" for key, part in {**parts, "MOH": "moh"}.items()}
 
     @abstractmethod
     def directory(self, instance: str) -> Path:
@@ -50,11 +99,18 @@ class Backend(ABC):
     def give(self, directory: Path) -> None:
         """Let that user write to a directory."""
 
+    def prepare(self, instance: str, ports: Ports) -> None:  # noqa: B027 - most need nothing
+        """Write what else the backend needs, once the configuration is there."""
+
     def daemon(
         self, instance: str, program: Path, env: Mapping[str, str], *, outlive: bool
     ) -> list[str]:
         """The command that runs the daemon with this environment."""
         return [*(() if outlive else DIE_WITH_PARENT), str(program), "run"]
+
+    def signal(self, instance: str, process: str, who: ProcessId, number: int) -> None:
+        """Send a signal to a process of the instance."""
+        who.signal(number)
 
     def end(self, instance: str) -> None:  # noqa: B027 - most need nothing
         """End what is left of an instance after its processes were told to end."""
@@ -115,126 +171,3 @@ class RootFs(Backend):
     def give(self, directory: Path) -> None:
         for path in (directory, *directory.rglob("*")):
             os.chown(path, self.uid, self.gid)
-
-
-class Docker(Backend):
-    """The images of docker/Dockerfile, on the host's network."""
-
-    name = "docker"
-    IMAGE = "asterisk-avp-bed"
-    STAGES = ("asterisk", "phone", "daemon")
-    CONTEXT = (
-        "requirements.lock",
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-        "dialplan",
-        "asterisk_avp",
-    )
-
-    def __init__(self, state: Path | None = None) -> None:
-        default = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-        self.state = state or Path(os.environ.get("AVP_STATE", f"{default}/asterisk-avp"))
-
-    @classmethod
-    def get(cls) -> Docker:
-        """Check that a Docker engine answers, and make the images."""
-        cls.engine()
-        script = CHECKOUT / "docker"
-        base = subprocess.run([str(script / "base-image")], stdout=sys.stderr, check=False)
-        if base.returncode:
-            raise Unavailable("no image debian:forky-slim; see the message above")
-        for stage in cls.STAGES:
-            cls._build(stage)
-        return cls()
-
-    @classmethod
-    def engine(cls) -> None:
-        if shutil.which("docker") is None:
-            raise Unavailable("docker is not installed")
-        asked = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
-        if asked.returncode:
-            why = (asked.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise Unavailable(f"no Docker engine answers ({why})")
-
-    @classmethod
-    def _build(cls, stage: str) -> None:
-        docker = CHECKOUT / "docker"
-        acquire = subprocess.run(
-            [str(docker / "rootfs"), "--acquire"], capture_output=True, text=True, check=True
-        ).stdout
-        # The context by a pipe: the checkout may hold much that no image needs.
-        command = [
-            *("docker", "build", "--network", "host", "--target", stage),
-            *("--build-arg", f"APT_ACQUIRE={acquire}"),
-            *("--tag", f"{cls.IMAGE}:{stage}", "-"),
-        ]
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            tar.add(docker / "Dockerfile", "Dockerfile", filter=_stable)
-            authorities = Path(os.environ.get("PIP_CERT") or AUTHORITIES)
-            if authorities.exists():
-                tar.add(authorities.resolve(), "host-ca.crt", filter=_stable)
-            for part in cls.CONTEXT:
-                tar.add(CHECKOUT / part, part, filter=_stable)
-        done = subprocess.run(
-            command,
-            input=context.getvalue(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        if done.returncode:
-            tail = done.stdout.decode(errors="replace")[-2000:]
-            raise Unavailable(f"docker build --target {stage} failed: {tail}")
-
-    def directory(self, instance: str) -> Path:
-        return self.state / instance
-
-    def _run(self, instance: str, process: str, *, outlive: bool) -> list[str]:
-        return [
-            *(() if outlive else DIE_WITH_PARENT),
-            *("docker", "run", "--rm", "--init", "--network", "host"),
-            *("--name", f"avp-{instance}-{process}", "--label", f"asterisk-avp={instance}"),
-            *("--user", f"{os.geteuid()}:{os.getegid()}"),
-            *("--volume", f"{self.directory(instance)}:{self.inside(instance)}"),
-        ]
-
-    def command(
-        self, instance: str, process: str, argv: Sequence[str], *, outlive: bool
-    ) -> list[str]:
-        stage = "asterisk" if process == "asterisk" else "phone"
-        run = self._run(instance, process, outlive=outlive)
-        return [*run, "--entrypoint", argv[0], f"{self.IMAGE}:{stage}", *argv[1:]]
-
-    def daemon(
-        self, instance: str, program: Path, env: Mapping[str, str], *, outlive: bool
-    ) -> list[str]:
-        run = self._run(instance, "daemon", outlive=outlive)
-        # Names only: the values, secrets among them, come from the environment of this command.
-        names = [word for name in env if name.startswith("AVP_") for word in ("--env", name)]
-        return [*run, *names, f"{self.IMAGE}:daemon", "run"]
-
-    def give(self, directory: Path) -> None:
-        """The containers run as our own user."""
-
-    def end(self, instance: str) -> None:
-        """Containers outlive a `docker run` that was killed."""
-        listed = subprocess.run(
-            ["docker", "ps", "--all", "--quiet", "--filter", f"label=asterisk-avp={instance}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.split()
-        if listed:
-            subprocess.run(["docker", "rm", "--force", *listed], capture_output=True, check=False)
-
-
-def _stable(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """The same context for the same files, so that the engine's cache holds."""
-    if "__pycache__" in info.name:
-        return None
-    info.uid = info.gid = 0
-    info.mtime = 0
-    info.uname = info.gname = ""
-    return info

@@ -23,7 +23,8 @@ from urllib.parse import quote
 from . import ports as port_blocks
 from .ami import ActionFailed, Probe, party
 from .audio import PHONE_TONES, Listener, Tones, write_music
-from .backend import Backend, Docker, RootFs, Unavailable
+from .backend import Backend, RootFs, Unavailable
+from .containers import Composed, Docker
 from .phones import Call, Phone
 from .ports import Ports
 from .procs import ProcessId, end, exited, spawn
@@ -54,8 +55,10 @@ def backend_named(name: str | None) -> Backend:
         return RootFs.get()
     if name == "docker":
         return Docker.get()
+    if name == "compose":
+        return Composed.get()
     if name is not None:
-        raise Unavailable(f"no backend named {name}; there are rootfs and docker")
+        raise Unavailable(f"no backend named {name}; there are rootfs, docker and compose")
     try:
         return Docker.get()
     except Unavailable as why:
@@ -87,7 +90,8 @@ class Bed:
         self.phones: dict[str, Phone] = {}
         self.asterisk: ProcessId | None = None
         self.daemon: ProcessId | None = None
-        self.listener = Listener(self.ports.phones)
+        self.places = self.backend.places(self.ports)
+        self.listener = Listener(self.ports.phones, self.places.wire)
         self._connect()
 
     def _connect(self) -> None:
@@ -126,11 +130,15 @@ class Bed:
         (directory / "spool" / "recording").mkdir(exist_ok=True)
         values = {
             **self.world.placeholders(),
-            "DIR": self.backend.inside(self.name),
+            **self.backend.directories(self.name),
             "NAME": self.name,
-            "SIP_PORT": str(self.ports.sip),
-            "HTTP_PORT": str(self.ports.http),
-            "AMI_PORT": str(self.ports.ami),
+            "BIND": self.places.bind,
+            "PERMIT": self.places.permit,
+            "PERMIT_PROBE": self.places.permit_probe,
+            "MEDIA": self.places.media,
+            "SIP_PORT": str(self.places.sip),
+            "HTTP_PORT": str(self.places.http),
+            "AMI_PORT": str(self.places.ami),
             "RTP_START": str(self.ports.rtp[0]),
             "RTP_END": str(self.ports.rtp[1]),
             "ARI_USER": "avp",
@@ -139,7 +147,7 @@ class Bed:
             "AMI_SECRET": self.secrets.ami,
             "PROBE_SECRET": self.secrets.probe,
         }
-        values["GLOBALS"] += f"\nAVP_AGI = agi://127.0.0.1:{self.ports.agi}"
+        values["GLOBALS"] += f"\nAVP_AGI = agi://{self.places.agi}"
         for template in TEMPLATES.glob("*.conf"):
             text = template.read_text()
             for key, value in values.items():
@@ -149,6 +157,7 @@ class Bed:
         self.render_personal_queues()
         write_music(directory / "moh" / "music.wav")
         self.backend.give(directory)
+        self.backend.prepare(self.name, self.ports)
 
     def render_dialplan(self) -> None:
         """Bring the project's dialplan files as they are now."""
@@ -189,20 +198,26 @@ class Bed:
         await self.start_phones(self.world.accounts if phones is None else phones)
         self.save()
 
-    async def start_asterisk(self, within: float = 30.0) -> None:
-        conf = f"{self.backend.inside(self.name)}/etc/asterisk.conf"
+    async def start_asterisk(self) -> None:
+        conf = f"{self.backend.directories(self.name)['ETC']}/asterisk.conf"
         command = self.backend.command(
             self.name, "asterisk", ["/usr/sbin/asterisk", "-f", "-C", conf], outlive=self.outlive
         )
+        self.asterisk = spawn(command, log=self.directory / "log" / "console.log")
+        await self.connect()
+
+    async def connect(self) -> None:
+        """Connect to AMI as soon as Asterisk answers there; also when it was started again."""
+        assert self.asterisk is not None
         log = self.directory / "log" / "console.log"
-        self.asterisk = spawn(command, log=log)
-        deadline = time.monotonic() + within
+        was_there = self.asterisk.alive()
+        deadline = time.monotonic() + self.backend.start_seconds
         while True:
             try:
                 await self.ami.connect(max(1.0, deadline - time.monotonic()))
             except (OSError, ActionFailed) as error:
                 await self.ami.close()
-                ended = exited(self.asterisk) is not None
+                ended = was_there and exited(self.asterisk) is not None
                 if ended or time.monotonic() > deadline:
                     tail = log.read_text(errors="replace")[-1500:]
                     raise RuntimeError(f"Asterisk does not start ({error}): {tail}") from None
@@ -221,7 +236,7 @@ class Bed:
             backend=self.backend,
             instance=self.name,
             ports=self.ports.phone(index),
-            proxy=self.ports.sip,
+            places=self.places,
             tone=PHONE_TONES[index],
             tones=self.tones,
             display=agent.name if agent else name,
@@ -270,7 +285,7 @@ class Bed:
         self,
         env: dict[str, str] | None = None,
         *,
-        within: float = 20.0,
+        within: float | None = None,
     ) -> None:
         """Run `asterisk-avp run` and wait until GET /readyz answers 200."""
         log = self.directory / "log" / "daemon.log"
@@ -281,7 +296,7 @@ class Bed:
             env=environment,
             cwd=self.directory,  # so that no .env of the checkout is read
         )
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + (within or self.backend.start_seconds)
         while not await asyncio.to_thread(self._ready):
             if exited(self.daemon) is not None or time.monotonic() > deadline:
                 tail = log.read_text(errors="replace")[-3000:]
@@ -297,10 +312,16 @@ class Bed:
         except (OSError, urllib.error.URLError):
             return False
 
+    def signal_daemon(self, number: int) -> None:
+        """Send the daemon a signal; in a container it is not the process that we started."""
+        assert self.daemon is not None
+        self.backend.signal(self.name, "daemon", self.daemon, number)
+
     async def stop_daemon(self, *, kill: bool = False) -> None:
         """End the daemon; with `kill`, as a crash would."""
         if self.daemon is not None:
             first = signal.SIGKILL if kill else signal.SIGTERM
+            await asyncio.to_thread(self.signal_daemon, first)
             await asyncio.to_thread(end, self.daemon, grace=15.0, first=first)
             self.daemon = None
 
@@ -336,7 +357,7 @@ class Bed:
             if await self.ami.variable(name, "CHANNEL(pjsip,call-id)") != consult.id:
                 continue
             replaces = quote(await self.dialog(name), safe="")
-            target = f"sip:{consult.number}@127.0.0.1:{self.ports.sip}?Replaces={replaces}"
+            target = f"sip:{consult.number}@{self.places.server}?Replaces={replaces}"
             await phone.transfer(target, original)
             return
         raise AssertionError(f"{phone.name} has no channel for {consult}")
@@ -404,7 +425,7 @@ class Bed:
         file.touch(mode=0o600)
         file.write_text(json.dumps(note, indent=2))
         if self.outlive:
-            port_blocks.hand_over(self.ports, owners, self.directory)
+            port_blocks.hand_over(self.ports, owners)
 
     @classmethod
     def saved(cls, name: str, backend: Backend, world: World | None = None) -> Bed:
@@ -419,7 +440,8 @@ class Bed:
         bed.phones = {}
         bed.asterisk = ProcessId(**note["asterisk"]) if note["asterisk"] else None
         bed.daemon = ProcessId(**note["daemon"]) if note["daemon"] else None
-        bed.listener = Listener(bed.ports.phones)
+        bed.places = backend.places(bed.ports)
+        bed.listener = Listener(bed.ports.phones, bed.places.wire)
         bed._connect()
         for phone_name, process in note["phones"].items():
             bed._phone(phone_name).process = ProcessId(**process)

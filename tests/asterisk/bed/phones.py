@@ -16,7 +16,7 @@ from .ports import PhonePorts
 from .procs import ProcessId, end, spawn
 
 if TYPE_CHECKING:
-    from .backend import Backend
+    from .backend import Backend, Places
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "docker" / "phone"
 
@@ -56,7 +56,7 @@ class Phone:
     backend: Backend
     instance: str
     ports: PhonePorts
-    proxy: int
+    places: Places
     tone: int
     tones: Tones
     display: str = ""
@@ -91,7 +91,10 @@ class Phone:
         values = {
             "SIP_PORT": self.ports.sip,
             "CONTROL_PORT": self.ports.control,
-            "PROXY_PORT": self.proxy,
+            "SERVER": self.places.asterisk,
+            "PROXY_PORT": self.places.sip,
+            "BIND": self.places.bind,
+            "INTERFACE": self.places.interface,
             "RTP_START": self.ports.rtp[0],
             "RTP_END": self.ports.rtp[1],
             "DIR": inside,
@@ -111,33 +114,37 @@ class Phone:
         write_tone(self.directory / "tone.wav", self.tone)
         self.backend.give(self.directory)
 
-    async def start(self, within: float = 10.0) -> None:
+    async def start(self) -> None:
         """Start the phone (see `configure`) and wait until it is registered."""
         inside = f"{self.backend.inside(self.instance)}/phones/{self.name}"
         command = self.backend.command(
             self.instance, self.name, ["/usr/bin/baresip", "-f", inside], outlive=self.outlive
         )
         self.process = spawn(command, log=self.directory / "log")
-        await self.attach(within)
+        await self.attach(self.backend.start_seconds)
 
     async def attach(self, within: float = 10.0) -> None:
         """Take control of a phone that runs already, and wait until it is registered."""
         deadline = time.monotonic() + within
         while True:
             try:
-                reader, self._writer = await asyncio.open_connection(
-                    "127.0.0.1", self.ports.control
-                )
-                break
+                await self._connect()
+                while "OK" not in await self.command("reginfo"):
+                    if time.monotonic() > deadline:
+                        raise PhoneError(f"phone {self.name} does not register: {self._tail()}")
+                    await asyncio.sleep(0.02)
             except OSError:
+                # Nobody listens yet; or only a container's engine does, who then hangs up.
+                await self.detach()
                 if time.monotonic() > deadline:
                     raise PhoneError(f"phone {self.name} does not start: {self._tail()}") from None
                 await asyncio.sleep(0.02)
+            else:
+                return
+
+    async def _connect(self) -> None:
+        reader, self._writer = await asyncio.open_connection("127.0.0.1", self.ports.control)
         self._reader = asyncio.create_task(self._read(reader), name=f"phone {self.name}")
-        while "OK" not in await self.command("reginfo"):
-            if time.monotonic() > deadline:
-                raise PhoneError(f"phone {self.name} does not register: {self._tail()}")
-            await asyncio.sleep(0.02)
 
     def _tail(self) -> str:
         log = self.directory / "log"
@@ -180,8 +187,16 @@ class Phone:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
-            size = await reader.readuntil(b":")
-            payload = await reader.readexactly(int(size[:-1]) + 1)
+            try:
+                size = await reader.readuntil(b":")
+                payload = await reader.readexactly(int(size[:-1]) + 1)
+            except (OSError, asyncio.IncompleteReadError) as error:
+                for future in self._answers.values():
+                    if not future.done():
+                        future.set_exception(
+                            ConnectionError(f"phone {self.name} has gone: {error}")
+                        )
+                return
             message = json.loads(payload[:-1])
             if message.get("response"):
                 future = self._answers.get(message.get("token", ""))
@@ -244,7 +259,7 @@ class Phone:
 
     async def dial(self, number: str) -> Call:
         """Call a number; returns at once."""
-        text = await self.command("dial", f"sip:{number}@127.0.0.1:{self.proxy}")
+        text = await self.command("dial", f"sip:{number}@{self.places.server}")
         call_id = text.split("call id:")[1].split()[0]
         call = next((c for c in self.calls if c.id == call_id), None)
         if call is None:
@@ -331,7 +346,7 @@ class Phone:
         """Press Transfer: send a REFER for the call."""
         if call is not None:
             await self.select(call)
-        uri = number if number.startswith("sip:") else f"sip:{number}@127.0.0.1:{self.proxy}"
+        uri = number if number.startswith("sip:") else f"sip:{number}@{self.places.server}"
         await self.command("transfer", uri)
 
     async def dtmf(self, digits: str, call: Call | None = None) -> None:

@@ -89,7 +89,7 @@ def _taken(path: Path) -> bool:
         owners = [ProcessId(**owner) for owner in claim["owners"]]
     except (OSError, ValueError, TypeError, KeyError):
         return False
-    return any(o.alive() for o in owners) or Path(claim.get("directory", "/nowhere")).exists()
+    return any(o.alive() for o in owners)
 
 
 def _usable(ports: Ports) -> bool:
@@ -121,12 +121,9 @@ def claim() -> Ports:
     raise RuntimeError(f"no free block of {SIZE} ports between {FIRST} and {LAST}")
 
 
-def hand_over(ports: Ports, owners: list[ProcessId], directory: Path) -> None:
-    """The block stays taken as long as one of `owners` lives; without any, as long as the
-    instance's directory is there (it is prepared, and somebody else starts it)."""
-    claim: dict[str, object] = {"owners": [asdict(owner) for owner in owners]}
-    if not owners:
-        claim["directory"] = str(directory)
+def hand_over(ports: Ports, owners: list[ProcessId]) -> None:
+    """The block stays taken as long as one of `owners` lives."""
+    claim = {"owners": [asdict(owner) for owner in owners]}
     with _registry() as registry:
         (registry / f"{ports.base}.json").write_text(json.dumps(claim))
 

@@ -37,7 +37,7 @@ class StubbornPhone(SipPhone):
     """Stands in for `phone`, which must be off; its ears go on hearing for it."""
 
     def __init__(self, phone: Phone, tone: int) -> None:
-        super().__init__(phone.name, phone.ports.sip, phone.proxy)
+        super().__init__(phone.name, phone.ports.sip, phone.places.sip)
         self.calls: list[Talk] = []
         self.deaf = False
         """NOTIFY is not answered."""

@@ -1,0 +1,40 @@
+"""What the README says about containers is what the compose file and the Dockerfile have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+
+
+def section() -> str:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^## In containers\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_variables() -> None:
+    """Each one that the file asks for by default is named, and no other."""
+    asked = set(re.findall(r"\$\{(AVP_\w+)", COMPOSE)) - {"AVP_ASTERISK_IMAGE", "AVP_DAEMON_IMAGE"}
+    told = set(re.findall(r"\b(AVP_(?:ASTERISK|DAEMON|SECRETS|CONTROL|API_PORT)\w*)", section()))
+    assert told == asked
+
+
+def test_users() -> None:
+    for number, name in (("10001", "asterisk-avp"), ("10002", "asterisk")):
+        assert re.search(rf"useradd [^&]*--uid {number} [^&]*\b{name}\b", DOCKERFILE)
+        assert number in section()
+
+
+def test_network_volumes_and_secrets() -> None:
+    subnet = re.search(r"AVP_CONTROL_SUBNET:-([\d./]+)", COMPOSE)
+    assert subnet
+    assert f"`permit = {subnet[1]}`" in section()
+    for name in (*re.findall(r"^  (asterisk-\w+): \{\}", COMPOSE, re.MULTILINE), "control"):
+        assert f"`{name}`" in section()
+    for name in re.findall(r"^  (\w+): \{ file:", COMPOSE, re.MULTILINE):
+        assert f"secrets/{name}" in section()

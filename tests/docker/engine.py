@@ -1,0 +1,23 @@
+"""Make the images for the tests in containers, or say why not; first in `tests/run docker`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "asterisk"))
+
+from bed import Composed, Unavailable
+
+
+def main() -> int:
+    try:
+        Composed.get()
+    except Unavailable as error:
+        print(f"tests: no containers to test with: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
