@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asterisk_avp.cli_output import Json, print_json, print_table
-from asterisk_avp.core.errors import AvpError, ConfigError
+from asterisk_avp.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asterisk_avp.checks.model import Facts, Finding
+    from asterisk_avp.asterisk_conf import Conf
+    from asterisk_avp.checks.model import Addresses, Facts, Finding, Secret
     from asterisk_avp.settings import Settings
 
 _CONFIG_DIR = Path("/etc/asterisk")
@@ -27,14 +29,21 @@ def check(
             help="Asterisk's configuration files.", exists=True, file_okay=False, dir_okay=True
         ),
     ] = _CONFIG_DIR,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only read the files; ask Asterisk for nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at Asterisk's version and configuration: exit status 0 without errors, else 1."""
+    """Test all that transfers need, on this Asterisk: exit status 0 without errors, else 1.
+
+    Asks Asterisk with the daemon's own users, runs one channel in the context avp-check, which
+    rings nobody, and reads the configuration files.
+    """
     # Imported only here: the other commands do not need them.
     from asterisk_avp import checks  # noqa: PLC0415
     from asterisk_avp.checks.model import Severity  # noqa: PLC0415
 
-    findings = checks.run(asyncio.run(collect(config_dir)))
+    findings = checks.run(asyncio.run(collect(config_dir, connect=not offline)))
     errors, warnings = (
         sum(finding.severity is severity for finding in findings)
         for severity in (Severity.ERROR, Severity.WARNING)
@@ -49,40 +58,84 @@ def check(
         raise typer.Exit(1)
 
 
-async def collect(config_dir: Path) -> Facts:
-    """Read the files and the settings, and ask Asterisk for its version."""
+async def collect(
+    config_dir: Path, *, connect: bool = True, clock: Callable[[], float] = time.time
+) -> Facts:
+    """Read the files and the settings, and ask Asterisk. ``clock``: ours, in Unix seconds."""
     from asterisk_avp.asterisk_conf import read  # noqa: PLC0415
-    from asterisk_avp.checks.model import FILES, Facts  # noqa: PLC0415
+    from asterisk_avp.checks.model import FILES, USERS_FILES, Facts  # noqa: PLC0415
+    from asterisk_avp.cli_check_live import ask  # noqa: PLC0415
     from asterisk_avp.settings import Settings  # noqa: PLC0415
 
-    files = {name: read(config_dir, name) for name in FILES}
+    files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES)}
+    stale = _stale_dialplan(config_dir, files["extensions.conf"])
+    unreachable = "there are no valid settings to ask it with" if connect else ""
     try:
         settings = Settings.load()
     except ConfigError as error:
-        unreachable = "there are no valid settings to ask it with"
-        return Facts(files, None, unreachable, settings=str(error))
-    version, unreachable = await _version(settings)
-    return Facts(files, version, unreachable, settings.world())
-
-
-async def _version(settings: Settings) -> tuple[str | None, str]:
-    """As Asterisk says it; without it why there is none."""
-    from asterisk_avp.ari.resources import AsteriskInfo  # noqa: PLC0415
-    from asterisk_avp.ari.rest import AriRest  # noqa: PLC0415
-
-    ari = settings.ari
-    rest = AriRest(
-        ari.url,
-        ari.username,
-        ari.password.get_secret_value(),
-        timeout_seconds=ari.request_timeout_seconds,
+        return Facts(files, None, unreachable, settings=str(error), stale_dialplan=stale)
+    world = settings.world()
+    live, version = None, None
+    if connect:
+        live, version = await ask(settings, world, clock)
+        unreachable = live.ari
+    return Facts(
+        files,
+        version,
+        unreachable,
+        world,
+        feature_code=settings.keys.transfer,
+        live=live,
+        secrets=tuple(_secrets(settings)),
+        addresses=_addresses(settings),
+        stale_dialplan=stale,
     )
-    try:
-        return await AsteriskInfo(rest).version(), ""
-    except AvpError as error:
-        return None, str(error)
-    finally:
-        await rest.close()
+
+
+def _stale_dialplan(config_dir: Path, extensions: Conf) -> str:
+    """The name of the included file that is our dialplan, but not this version's."""
+    from asterisk_avp.dialplan_files import dialplan_files  # noqa: PLC0415
+
+    ours = {file.name: file for file in dialplan_files()}
+    for name in dict.fromkeys(section.place.file for section in extensions.sections):
+        known = ours.get(Path(name).name)
+        if known is not None:
+            there = (config_dir / name).read_text(encoding="utf-8", errors="replace")
+            if there != known.read_text(encoding="utf-8"):
+                return name
+    return ""
+
+
+def _secrets(settings: Settings) -> Iterator[Secret]:
+    from asterisk_avp.checks.model import Secret  # noqa: PLC0415
+
+    ami, ari, api = settings.ami, settings.ari, settings.api
+    yield Secret("AVP_AMI__SECRET", ami.secret.get_secret_value(), (ami.username,))
+    yield Secret("AVP_ARI__PASSWORD", ari.password.get_secret_value(), (ari.username,))
+    for token in api.tokens:
+        yield Secret("AVP_API__TOKENS", token.get_secret_value())
+    if api.metrics_token.get_secret_value():
+        yield Secret("AVP_API__METRICS_TOKEN", api.metrics_token.get_secret_value())
+    if settings.webhook.url is not None:
+        yield Secret("AVP_WEBHOOK__SECRET", settings.webhook.secret.get_secret_value())
+    for identifier, agent in settings.agents.items():
+        if agent.pin is not None:
+            names = (identifier, agent.name or "")
+            yield Secret(f"AVP_AGENTS__{identifier}__PIN", agent.pin.get_secret_value(), names)
+
+
+def _addresses(settings: Settings) -> Addresses:
+    from asterisk_avp.checks.model import Addresses  # noqa: PLC0415
+
+    return Addresses(
+        api=settings.api.host,
+        agi=settings.agi.host,
+        agi_port=settings.agi.port,
+        ami=settings.ami.host,
+        ari=settings.ari.url,
+        ami_user=settings.ami.username,
+        ari_user=settings.ari.username,
+    )
 
 
 def _show(findings: Sequence[Finding]) -> None:
@@ -99,8 +152,17 @@ def _show(findings: Sequence[Finding]) -> None:
         typer.echo(f"{finding.id}: {finding.what}")
         typer.echo(f"  {finding.why}")
         if finding.mend:
-            how = "In place of" if ":" in finding.where else "At the end of"
-            typer.echo(f"  {how} {finding.where}:")
+            typer.echo(f"  {_how(finding.where)}")
             for line in finding.mend:
                 typer.echo(f"      {line}".rstrip())
         typer.echo("")
+
+
+def _how(where: str) -> str:
+    if not where:
+        return "What mends it:"
+    if where == "the settings":
+        return "In the settings:"
+    if where.endswith("]"):
+        return f"In {where}:"
+    return f"{'In place of' if ':' in where else 'At the end of'} {where}:"

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from asterisk_avp.checks import live
 from asterisk_avp.checks.dialplan import transfer_options
+from asterisk_avp.checks.exposure import exposure
 from asterisk_avp.checks.features import feature_codes
 from asterisk_avp.checks.files import readable_files, valid_settings
 from asterisk_avp.checks.model import Facts, Finding
+from asterisk_avp.checks.parts import contexts, modules, sounds
+from asterisk_avp.checks.passwords import passwords
 from asterisk_avp.checks.pjsip import agents_endpoints, replaces
+from asterisk_avp.checks.queues import group_queues, personal_queues, queue_settings
 from asterisk_avp.checks.version import version
 
 Check = Callable[[Facts], Iterable[Finding]]
@@ -22,10 +27,23 @@ CHECKS: tuple[Check, ...] = (
     valid_settings,
     readable_files,
     version,
+    live.ami,
+    live.ari,
+    live.daemon,
+    live.agi,
+    live.clock,
+    modules,
+    contexts,
+    sounds,
+    group_queues,
+    queue_settings,
+    personal_queues,
     agents_endpoints,
     replaces,
     transfer_options,
     feature_codes,
+    exposure,
+    passwords,
 )
 
 

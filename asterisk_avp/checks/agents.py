@@ -38,6 +38,25 @@ def agents(facts: Facts) -> list[str]:
     return list(found)
 
 
+def queue_members(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """The ids of the agents who are static members of each queue."""
+    found = {}
+    for section in facts.file("queues.conf").sections:
+        if not section.template:
+            names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
+            ids = [agent_of(facts, interface) for interface in names]
+            found[section.name] = tuple(dict.fromkeys(filter(None, ids)))
+    return found
+
+
+def agent_of(facts: Facts, interface: str) -> str | None:
+    """Whose interface it is: what the settings say, or what follows the technology."""
+    for agent in facts.world.agents.values() if facts.world is not None else ():
+        if agent.interface == interface:
+            return agent.id
+    return agent_id_of_interface(interface)
+
+
 def _of_settings(facts: Facts) -> Iterator[str]:
     for agent in facts.world.agents.values() if facts.world is not None else ():
         yield _endpoint(agent.interface or "") or agent.id

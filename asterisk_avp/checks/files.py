@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asterisk_avp.checks.model import FILES, Facts, Finding, Severity
+from asterisk_avp.checks.model import FILES, USERS_FILES, Facts, Finding, Severity
 
 _NEEDED = frozenset(FILES) - {"features.conf"}
 
@@ -37,5 +37,10 @@ def readable_files(facts: Facts) -> Iterator[Finding]:
             severity = Severity.WARNING if fault.harmless else Severity.ERROR
             why = "What is there was not looked at."
             yield Finding("files", severity, fault.what, why, fault.where)
+    for name in USERS_FILES:
+        for fault in facts.file(name).faults:
+            complete = False
+            why = "Passwords, and what is open to other machines, were not looked at there."
+            yield Finding("files", Severity.WARNING, fault.what, why, fault.where)
     if complete:
         yield Finding("files", Severity.OK, "all files could be read")

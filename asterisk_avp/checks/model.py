@@ -12,6 +12,9 @@ from asterisk_avp.core.model import World
 FILES = ("extensions.conf", "features.conf", "pjsip.conf", "queues.conf")
 """The files that are looked at, with what they include."""
 
+USERS_FILES = ("manager.conf", "ari.conf", "http.conf")
+"""Those about who may connect from where, which many administrators keep from other people."""
+
 FEATURE_CODE = "*7"
 """The keys that agents press to transfer a call, unless it is set otherwise."""
 
@@ -43,11 +46,86 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue as Asterisk has it now. ``agents``: the ids of its members."""
+
+    name: str
+    maxlen: int
+    weight: int
+    agents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What came of running the context avp-check on a channel that rings nobody.
+
+    ``refused``: why ARI did not make the channel. ``ran``: whether the dialplan got to its end.
+    ``agi``: what Asterisk says of the FastAGI connection (AGISTATUS). ``answer``: the version of
+    the daemon that answered it. ``heard``: the AMI events that came of it.
+    """
+
+    refused: str = ""
+    ran: bool = False
+    agi: str = ""
+    answer: str = ""
+    address: str = ""
+    heard: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What Asterisk said to the daemon's own users.
+
+    ``ami`` and ``ari`` say why there is no connection; what could not be asked then is None.
+    ``actions``: those that Asterisk lets the AMI user send. ``clock``: by how many seconds
+    Asterisk's clock is ahead of ours. ``extensions``: ``context,extension`` -> whether it is there.
+    ``modules``: their status. ``sounds``: the languages of each. ``daemon``: what our API says of
+    itself; None: it does not answer.
+    """
+
+    ami: str = ""
+    ari: str = ""
+    actions: frozenset[str] | None = None
+    clock: float | None = None
+    extensions: Mapping[str, bool] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    queues: Mapping[str, Queue] | None = None
+    modules: Mapping[str, str] | None = None
+    sounds: Mapping[str, frozenset[str]] | None = None
+    selftest: SelfTest | None = None
+    daemon: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One of our own settings that is secret; ``names``: what it must not be."""
+
+    variable: str
+    value: str = field(repr=False)
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where we listen and connect to, as the settings say."""
+
+    api: str = "127.0.0.1"
+    agi: str = "127.0.0.1"
+    agi_port: int = 4573
+    ami: str = "127.0.0.1"
+    ari: str = "http://127.0.0.1:8088/ari"
+    ami_user: str = ""
+    ari_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was collected.
 
-    ``version``: as Asterisk says it, or None, and then ``unreachable`` says why it did not.
+    ``version``: as Asterisk says it, or None, and then ``unreachable`` says why it did not; both
+    are empty where nothing was to be asked. ``live``: None then, too.
     ``world``: our own settings, or None, and then ``settings`` says what is wrong with them.
+    ``stale_dialplan``: the file that is our dialplan in another version, where there is one.
     """
 
     files: Mapping[str, Conf]
@@ -56,6 +134,10 @@ class Facts:
     world: World | None = None
     settings: str = ""
     feature_code: str = FEATURE_CODE
+    live: Live | None = None
+    secrets: tuple[Secret, ...] = ()
+    addresses: Addresses = Addresses()
+    stale_dialplan: str = ""
     _nothing: Conf = field(default=Conf("", found=False), repr=False)
 
     def file(self, name: str) -> Conf:

@@ -11,6 +11,8 @@ _ID = "version"
 
 
 def version(facts: Facts) -> Iterator[Finding]:
+    if facts.version is None and not facts.unreachable:
+        return  # nobody was to be asked
     if facts.version is None:
         yield Finding(
             _ID,

@@ -46,3 +46,18 @@ def wrong(reason: str, typed: str, *, again: bool = True) -> tuple[str, ...]:
     else:
         why = ("sound:privacy-incorrect",)
     return (*why, *((_AGAIN,) if again else ()))
+
+
+ALL: Final = tuple(
+    dict.fromkeys(
+        name.removeprefix("sound:")
+        for name in (
+            *ASK,
+            *NOT_NOW,
+            _AGAIN,
+            *(name for why in _WHY.values() for name in why),
+            *("sound:extension", "sound:vm-isunavail", "sound:invalid", "sound:privacy-incorrect"),
+        )
+    )
+)
+"""Every sound above, by its name in Asterisk; of digits there are ten more."""

@@ -32,7 +32,7 @@ OTHERS = {
     "audit": ("core", "log"),
     "dialplan_files": (),
     "asterisk_conf": (),
-    "checks": ("core", "asterisk_conf", "checks"),
+    "checks": ("core", "asterisk_conf", "checks", "rights"),
     "queues_conf": ("core",),
     "render": ("core", "queues_conf"),
     "render_folder": (),
