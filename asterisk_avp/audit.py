@@ -126,6 +126,7 @@ class Audit:
         log.info(
             "transfer",
             transfer=session.id,
+            call=session.caller.channel,
             state=session.state.value,
             agent=session.agent,
             mode=session.mode.value,

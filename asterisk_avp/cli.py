@@ -21,6 +21,7 @@ from asterisk_avp.cli_client import CommandFailed
 from asterisk_avp.cli_numbers import number
 from asterisk_avp.cli_render import render_all
 from asterisk_avp.cli_settings import show_settings
+from asterisk_avp.cli_watch import watch
 from asterisk_avp.core.errors import ConfigError, OtherDaemon
 from asterisk_avp.core.model import AGENT_ID
 
@@ -43,6 +44,7 @@ render_app = typer.Typer(
 app.add_typer(render_app, name="render")
 render_app.command("all")(render_all)
 add_call_commands(app)
+app.command("watch")(watch)
 app.command("number")(number)
 app.command("settings")(show_settings)
 app.command("check")(check)

@@ -1,8 +1,7 @@
-"""The commands that talk to a running daemon: agents, targets, transfers, events."""
+"""The commands that talk to a running daemon: agents, targets, transfers."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +27,6 @@ def add_call_commands(app: typer.Typer) -> None:
     app.command("transfer")(transfer)
     app.command("complete")(complete)
     app.command("cancel")(cancel)
-    app.command("watch")(watch)
 
 
 def agents(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> None:
@@ -149,73 +147,26 @@ def cancel(
     _print_transfer(Client(url, token).cancel(transfer_id), as_json=as_json)
 
 
-def watch(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> None:
-    """Print what happens as it happens, until interrupted."""
-    try:
-        for event in Client(url, token).events():
-            lines = [json.dumps(event, ensure_ascii=False)] if as_json else _event_lines(event)
-            for line in lines:
-                # click's echo flushes, so that a reader of a pipe sees each line at once.
-                typer.echo(line)
-    except KeyboardInterrupt:
-        pass
-
-
-def _event_lines(event: dict[str, Any]) -> list[str]:
-    match event:
-        case {"type": "alive"}:
-            return []
-        case {"type": "snapshot"}:
-            return [
-                _readiness_line(event["readiness"]),
-                *(_agent_line(agent) for agent in event["agents"]),
-                *(_transfer_line(transfer) for transfer in event["transfers"]),
-            ]
-        case {"type": "agent", "agent": agent}:
-            return [_agent_line(agent)]
-        case {"type": "transfer", "transfer": transfer}:
-            return [_transfer_line(transfer)]
-        case {"type": "readiness", "readiness": readiness}:
-            return [_readiness_line(readiness)]
-        case _:
-            return [json.dumps(event, ensure_ascii=False)]
-
-
-def _agent_line(agent: dict[str, Any]) -> str:
-    call = agent.get("call")
-    with_caller = f", call with {call['caller']}" if call else ""
-    waiting = ", a transfer waits" if agent["waiting_transfer"] else ""
-    return (
-        f"{agent['since']} agent {agent['id']} {agent['name']}:"
-        f" {agent['state']}{with_caller}{waiting}"
-    )
-
-
-def _target_text(target: dict[str, Any] | None) -> str:
+def target_text(target: dict[str, Any] | None) -> str:
+    """Where a transfer goes, in a few words."""
     if target is None:
         return "somebody (being keyed in)"
     return f"{target['kind']} {target.get('id', target.get('number'))}"
 
 
-def _transfer_line(transfer: dict[str, Any]) -> str:
+def transfer_line(transfer: dict[str, Any]) -> str:
+    """A transfer in one line."""
     ended = f" ({transfer['ended_reason']})" if transfer["ended_reason"] else ""
     return (
         f"{transfer['since']} transfer {transfer['id']}: {transfer['state']}{ended},"
         f" {transfer['mode']} by {transfer['agent']}"
-        f" to {_target_text(transfer['target'])},"
+        f" to {target_text(transfer['target'])},"
         f" caller {transfer['caller']}"
     )
-
-
-def _readiness_line(readiness: dict[str, Any]) -> str:
-    if readiness["ready"]:
-        return "ready"
-    missing = ", ".join(readiness["missing"]) or readiness["detail"]
-    return f"not ready: {missing}"
 
 
 def _print_transfer(transfer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(transfer)
     else:
-        typer.echo(_transfer_line(transfer))
+        typer.echo(transfer_line(transfer))

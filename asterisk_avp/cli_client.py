@@ -16,6 +16,7 @@ DEFAULT_URL = "http://127.0.0.1:8766"
 
 # Longer than the daemon itself waits for Asterisk.
 _TIMEOUT_SECONDS = 30.0
+_SILENCE_SECONDS = 25.0
 _UNAUTHORIZED_CLOSE = 4401
 
 
@@ -26,6 +27,10 @@ class CommandFailed(Exception):
         super().__init__(message)
         self.message = message
         self.answer = answer
+
+
+class TokenRefused(CommandFailed):
+    """Trying again with the same token is of no use."""
 
 
 class _Bearer(AuthBase):
@@ -68,22 +73,27 @@ class Client:
         return self._ask("POST", "/v1/numbers/check", {"agent": agent, "number": number})
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What happens, from now on; ends only by `CommandFailed` or by the reader."""
+        """What happens, from now on; ends only by `CommandFailed` or by the reader.
+
+        The daemon says something at least every 10 seconds: a connection that is silent for longer
+        is taken for lost.
+        """
         parts = urlsplit(self._url)
         scheme = "wss" if parts.scheme == "https" else "ws"
         address = urlunsplit((scheme, parts.netloc, parts.path + "/v1/events", "", ""))
         try:
             with websockets.sync.client.connect(address, proxy=None, max_size=None) as socket:
                 socket.send(json.dumps({"token": self._token}))
-                for message in socket:
-                    yield json.loads(message)
+                while True:
+                    yield json.loads(socket.recv(timeout=_SILENCE_SECONDS))
         except ConnectionClosed as closed:
             if closed.rcvd is not None and closed.rcvd.code == _UNAUTHORIZED_CLOSE:
                 raise _bad_token() from None
             raise CommandFailed("the daemon has closed the connection") from None
+        except TimeoutError:
+            raise CommandFailed("the daemon has fallen silent") from None
         except (OSError, InvalidHandshake, InvalidURI) as error:
             raise self._unreachable(error) from None
-        raise CommandFailed("the daemon has closed the connection")
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
@@ -118,8 +128,8 @@ class Client:
         return CommandFailed(f"cannot reach the daemon at {self._url}: {why}")
 
 
-def _bad_token(answer: Mapping[str, Any] | None = None) -> CommandFailed:
-    return CommandFailed("the daemon does not accept this token; set AVP_TOKEN", answer)
+def _bad_token(answer: Mapping[str, Any] | None = None) -> TokenRefused:
+    return TokenRefused("the daemon does not accept this token; set AVP_TOKEN", answer)
 
 
 def _sentence(content: Any, status: int) -> str:

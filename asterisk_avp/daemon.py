@@ -20,9 +20,10 @@ from typing import Any
 
 import structlog
 
+from asterisk_avp import __version__, rights
 from asterisk_avp import log as logging_setup
-from asterisk_avp import rights
 from asterisk_avp.agi.gate import gate
+from asterisk_avp.agi.selftest import selftest
 from asterisk_avp.agi.server import AgiServer
 from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ami.client import AmiClient
@@ -66,6 +67,7 @@ from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_pops import PopFeed, set_headers
+from asterisk_avp.daemon_queue_log import QueueBook
 from asterisk_avp.daemon_ready import ReadinessWatch
 from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_sync import RETRY_SECONDS, Synchroniser
@@ -79,6 +81,7 @@ from asterisk_avp.settings import Settings
 log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_SECONDS = 60.0
+_QUEUE_LOG_SECONDS = 2.0
 
 
 class Daemon:
@@ -126,6 +129,7 @@ class Daemon:
             self._report,
             self._metrics.performed,
             self._doubt,
+            self._about,
         )
         self._workers.hold()  # until we know that no other daemon serves
         show_inside(self._metrics.gauge, self._hub, self._workers)
@@ -146,6 +150,12 @@ class Daemon:
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
+        self._queue_book = QueueBook(
+            self._hub,
+            self._ami.action,
+            wanted=settings.log.queue_log,
+            numbers=settings.log.numbers,
+        )
         self._audit = Audit(numbers=settings.log.numbers, count=self._metrics.decision)
         self._phones = Phones(
             self._desk,
@@ -188,7 +198,7 @@ class Daemon:
         agi = AgiServer(
             self._settings.agi.host,
             self._settings.agi.port,
-            gate(self._check_dial),
+            gate(self._check_dial) | selftest(__version__),
             timeout_seconds=self._settings.agi.timeout_seconds,
         )
         await agi.start()
@@ -210,6 +220,7 @@ class Daemon:
             ]
             await stop.wait()
             await self._drain()
+            await self._queue_book.settle(_QUEUE_LOG_SECONDS)
             await server.stop()
             await agi.stop()
             for task in running:
@@ -246,6 +257,8 @@ class Daemon:
         async with self._reloads:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
+            self._queue_book.wanted = self._settings.log.queue_log
+            self._queue_book.numbers = self._settings.log.numbers
 
     async def _drain(self) -> None:
         self._notifier.stopping()
@@ -330,9 +343,16 @@ class Daemon:
         for session_id in dict.fromkeys(outcome.transfers):
             session = self._hub.register.records[session_id].session
             self._audit.transfer(session)
+            self._queue_book.transfer(session)
             self._metrics.transfer(session)
         self._publish(outcome)
         self._pops.look_at(outcome.agents, outcome.transfers)
+
+    def _about(self, session_id: str) -> Mapping[str, str]:
+        """What each line of the log about a transfer has."""
+        record = self._hub.register.records.get(session_id)
+        call = {"call": record.session.caller.channel} if record is not None else {}
+        return {"transfer": session_id, **call}
 
     def _report(self, session_id: str, event: SessionEvent) -> None:
         moved = self._moved.get(session_id)
@@ -447,7 +467,7 @@ class Daemon:
             async with asyncio.timeout(self._settings.ami.action_timeout_seconds):
                 await moved
         except TimeoutError:
-            log.warning("slow_redirect", transfer=session.id)
+            log.warning("slow_redirect", transfer=session.id, call=session.caller.channel)
         finally:
             del self._moved[session.id]
         return self.transfer(session.id)

@@ -227,8 +227,13 @@ class Synchroniser:
             pieces = await self._ami.variables(channel, names) if names else {}
             session = memory.read({memory.MARK: mark, **pieces}, self._hub.world)
             if session is None:
-                log.warning("transfer_not_read", channel=channel)
+                log.warning("transfer_not_read", call=channel)
             else:
-                log.info("transfer_found", transfer=session.id, state=session.state.value)
+                log.info(
+                    "transfer_found",
+                    transfer=session.id,
+                    call=session.caller.channel,
+                    state=session.state.value,
+                )
                 found.append((session, mark))
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -46,6 +46,8 @@ class Workers:
 
     ``performed`` is told of every effect that has been performed, ``doubt`` of every session (or
     None) for which something could not be done that no event will tell.
+    ``about`` says what every line of the log has that is written while a session's effect is
+    performed.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Workers:
         report: Callable[[str, SessionEvent], None],
         performed: Callable[[str | None, Effect], None] = lambda _session, _effect: None,
         doubt: Callable[[str | None], None] = lambda _session: None,
+        about: Callable[[str], Mapping[str, str]] = lambda session: {"transfer": session},
     ) -> None:
         self._ami = ami
         self._ari = ari
@@ -62,6 +65,7 @@ class Workers:
         self._performed = performed
         self._doubt = doubt
         self._held = False
+        self._about = about
         self._queues: dict[str | None, asyncio.Queue[Effect]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -134,6 +138,9 @@ class Workers:
                 self._report(session_id, event)
 
         sick_until = 0.0
+        if session_id is not None:
+            # Of this task alone: whatever is logged while a step is taken says whose it is.
+            structlog.contextvars.bind_contextvars(**self._about(session_id))
         try:
             while not queue.empty():
                 effect = queue.get_nowait()
@@ -148,7 +155,7 @@ class Workers:
                 except (AsteriskUnavailable, AriError, AmiError) as error:
                     # Nobody will tell the session, and somebody may sit in silence for it.
                     what = type(effect).__name__
-                    log.warning("not_done", effect=what, transfer=session_id, error=str(error))
+                    log.warning("not_done", effect=what, error=str(error))
                     self._doubt(session_id)
                     if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
                         # One time-out after the other would hold up what brings the caller back.
@@ -156,7 +163,7 @@ class Workers:
                 except Exception:
                     # One effect that breaks in an unforeseen way must not stop those after it,
                     # which may be what brings the caller back.
-                    log.exception("effect_failed", effect=repr(effect), transfer=session_id)
+                    log.exception("effect_failed", effect=repr(effect))
         finally:
             if self._queues.get(session_id) is queue:
                 del self._queues[session_id]

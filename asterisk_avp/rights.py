@@ -20,7 +20,7 @@ READ: Final[Mapping[str, str]] = {
 
 WRITE: Final[Mapping[str, str]] = {
     "call": "Redirect, Bridge, Hangup and Setvar: the steps of every transfer",
-    "agent": "QueueAdd, QueueRemove and QueuePause: the personal queues, and pauses",
+    "agent": "QueueAdd, QueueRemove, QueuePause, QueueLog: personal queues, pauses, queue_log",
     "reporting": "CoreShowChannels: which calls there are when the daemon connects",
 }
 """The classes of actions, and what they are for."""
@@ -36,6 +36,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "QueueAdd": frozenset({"agent"}),
     "QueueRemove": frozenset({"agent"}),
     "QueuePause": frozenset({"agent"}),
+    "QueueLog": frozenset({"agent"}),
     "QueueStatus": frozenset(),
 }
 """The actions that the daemon sends, with the classes of which one is enough (manager.c)."""

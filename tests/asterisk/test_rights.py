@@ -34,6 +34,7 @@ HARMLESS: dict[str, dict[str, str]] = {
     "QueueAdd": {"Queue": "none", "Interface": "Local/none@none"},
     "QueueRemove": {"Queue": "none", "Interface": "Local/none@none"},
     "QueuePause": {"Queue": "none", "Interface": "Local/none@none", "Paused": "true"},
+    "QueueLog": {},
     "QueueStatus": {"Queue": "none"},
     "Command": {"Command": "core show version"},
     "Originate": {},

@@ -11,7 +11,7 @@ from asterisk_avp.ami.client import DEFAULT_EVENTS
 from asterisk_avp.rights import ACTIONS, DANGEROUS, READ, WRITE
 
 PACKAGE = Path(asterisk_avp.__file__).parent
-_SENDERS = {"action", "list_action", "_try", "_reported"}
+_SENDERS = {"action", "list_action", "_try", "_reported", "_send"}
 _CHECK_ONLY = {"ListCommands"}
 """Sent by `asterisk-avp check`; Asterisk asks no class for it."""
 
