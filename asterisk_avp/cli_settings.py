@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,12 +26,18 @@ def show_settings(
         bool,
         typer.Option("--check", help="Only say whether the daemon could start with them."),
     ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="List all settings there are, with their meaning.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the settings of each group and agent and where each value comes from."""
     # Imported only here: the other commands do not need the settings.
     from asterisk_avp.settings import Settings  # noqa: PLC0415
 
+    if reference:
+        _show_reference(as_json=as_json)
+        return
     if check:
         try:
             Settings.load()
@@ -56,6 +63,18 @@ def show_settings(
             rows += [["  " + name, _shown(x["value"]), x["origin"]] for name, x in found.items()]
             print_table(rows)
             typer.echo("")
+
+
+def _show_reference(*, as_json: bool) -> None:
+    from asterisk_avp.settings_reference import settings  # noqa: PLC0415
+
+    known = list(settings())
+    if as_json:
+        print_json([asdict(setting) for setting in known])
+        return
+    for setting in known:
+        typer.echo(f"{setting.name} (default: {setting.default.strip('`')})")
+        typer.echo(f"    {setting.meaning}")
 
 
 def effective(settings: Settings) -> Sections:

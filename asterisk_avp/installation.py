@@ -371,8 +371,7 @@ def notes(
         "",
         f"{step + 2}. The settings and the service:",
         "",
-        f"    install -d {directory}",
-        f"    install -m 600 {folder}/{ENVIRONMENT} {directory}/{ENVIRONMENT}",
+        *_placed(folder, directory),
         f"    install -m 644 {folder}/{UNIT} /etc/systemd/system/{UNIT}",
         "    systemctl daemon-reload",
         "    systemctl enable --now asterisk-avp",
@@ -384,6 +383,14 @@ def notes(
         "",
     ]
     return "\n".join(lines)
+
+
+def _placed(folder: Path, directory: str) -> list[str]:
+    """Where the unit looks for the settings, if they are not there already."""
+    if str(folder) == directory:
+        return []
+    place = f"{directory}/{ENVIRONMENT}"
+    return [f"    install -d {directory}", f"    install -m 600 {folder}/{ENVIRONMENT} {place}"]
 
 
 RELOADS: Final = (

@@ -58,7 +58,7 @@ DEFAULT_API_PORT = 8766
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 # --- connections -----------------------------------------------------------------------------
@@ -68,11 +68,16 @@ class AriSettings(_Section):
     """Asterisk's REST interface. ``url`` ends in ``/ari``, whether or not it was written so."""
 
     url: AriUrl = "http://127.0.0.1:8088/ari"
+    """Address of Asterisk's REST interface."""
     username: str = ""
+    """Its user for the daemon."""
     password: SecretStr = SecretStr("")
+    """That user's password."""
     app: Literal["asterisk_avp"] = "asterisk_avp"
     request_timeout_seconds: Seconds = 5.0
+    """How long one request may take."""
     reconnect_max_seconds: Seconds = 5.0
+    """Longest pause between attempts to connect."""
     probe_seconds: Seconds = 5.0
     """How often Asterisk has to show that it still delivers events."""
 
@@ -81,39 +86,54 @@ class AmiSettings(_Section):
     """Asterisk's manager interface."""
 
     host: Host = "127.0.0.1"
+    """Address of Asterisk's manager interface."""
     port: Port = 5038
+    """Its port."""
     username: str = ""
+    """Its user for the daemon."""
     secret: SecretStr = SecretStr("")
+    """That user's secret."""
     action_timeout_seconds: Seconds = 5.0
+    """How long one action may take."""
     reconnect_max_seconds: Seconds = 5.0
+    """Longest pause between attempts to connect."""
 
 
 class AgiSettings(_Section):
     """Where our FastAGI server listens, which Asterisk asks about numbers dialled on phones."""
 
     host: Host = "127.0.0.1"
+    """Where Asterisk asks about numbers dialled on agents' phones (FastAGI)."""
     port: Port = 4573
+    """The port there."""
     timeout_seconds: Seconds = 2.0
-    """How long one connection may take; below the dialplan's own 5 seconds."""
+    """How long one such question may take; the dialplan waits 5 seconds."""
 
 
 class ApiSettings(_Section):
     """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
 
     host: Host = "127.0.0.1"
+    """Where our own API listens."""
     port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_API_PORT
+    """The port there."""
     tokens: Annotated[tuple[SecretStr, ...], CommaList] = ()
+    """Tokens of integrations, separated by commas."""
     metrics_token: SecretStr = SecretStr("")
-    """For `/metrics`. Without one, everybody on this machine may read it and nobody else."""
+    """Token for `/metrics`; without one only this machine may read it."""
     token_lifetime_seconds: Seconds = 12 * 3600.0
-    """How long the token of an agent's log-in is good for."""
+    """How long an agent's log-in lasts."""
 
 
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug`, `info`, `warning` or `error`."""
     format: Literal["text", "json"] = "text"
+    """`text` or `json`."""
     numbers: bool = False
-    """Whether telephone numbers are logged in full. ``AVP_LOG_NUMBERS`` is another name."""
+    """Whether telephone numbers are logged in full; else only their last three digits."""
+    queue_log: bool = True
+    """Whether each transfer that has ended is a line in Asterisk's `queue_log`."""
 
 
 class SessionSettings(_Section):
@@ -124,11 +144,13 @@ class SessionSettings(_Section):
     ring_outside_seconds: Annotated[int, Field(ge=1, le=600)] = 45
     """How long an external number may ring."""
     drain_seconds: Seconds = 10.0
-    """How long a stopping daemon waits for transfers under way before it hands callers back."""
+    """How long a stopping daemon waits for running transfers, before agents get their callers back.
+    """
     orphan_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
-    """How long a caller waits for a daemon that is away before the dialplan takes them back."""
+    """How long a caller in a transfer waits for a daemon that is away before the dialplan takes
+    them to the head of their group."""
     keep_ended_seconds: Seconds = 600.0
-    """How long a transfer that has ended can still be seen."""
+    """How long an ended transfer can still be seen."""
 
 
 # --- policy, at three levels -----------------------------------------------------------------
@@ -138,18 +160,33 @@ class PolicySettings(_Section):
     """What can be set for the enterprise, an account and a group alike."""
 
     session_transfer: bool | None = None
+    """Transfers at all."""
     internal_transfer: bool | None = None
+    """To agents and groups."""
     external_transfer: bool | None = None
+    """To numbers outside, in a consultation."""
     manual_dial: bool | None = None
+    """Numbers outside that the agent types; needs external transfer."""
     presets: bool | None = None
+    """Numbers outside that the agent picks; needs external transfer."""
     unsupervised_transfer: bool | None = None
+    """Without a consultation."""
     conference: bool | None = None
+    """All together, and a fourth party."""
     toll_free_service: bool | None = None
+    """Toll-free numbers."""
     toll_service: bool | None = None
+    """Premium-rate, shared-cost and personal numbers."""
     strict_landline: bool | None = None
+    """Refuse what may be a mobile."""
     max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """How long a transferred call may wait."""
     max_hold_action: MaxHoldAction | None = None
+    """What happens then: `hangup` (after an announcement), `return` (to the agent who transferred
+    it, else the group) or `group`."""
     external_accept: ExternalAccept | None = None
+    """What an external target has to do besides answering: `none`, or `press1` to be asked for the
+    key 1 first."""
 
 
 class EnterpriseSettings(PolicySettings):
@@ -158,32 +195,50 @@ class EnterpriseSettings(PolicySettings):
 
 class AccountSettings(PolicySettings):
     name: Name | None = None
+    """A name for people who read the settings."""
     contracted: bool | None = None
+    """Whether the account has session transfer; without it everything is off."""
     country: Country | None = None
+    """The client's country (`US`); needed where external transfer is on."""
     caller_id: PhoneNumber | None = None
+    """The account's own number, also shown for what agents dial on their phones."""
     external_caller_id: ShownNumber | None = None
+    """What an external target of a transfer sees: `account` or `caller`."""
 
 
 class GroupSettings(PolicySettings):
     """An agent group. ``queue`` is its queue in app_queue; None: the queue named as the group."""
 
     account: SectionId | None = None
+    """Whose group it is."""
     queue: QueueName | None = None
+    """The group's queue in `app_queue`."""
     name: Name | None = None
+    """What agents see."""
     acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """After-call work: the queue's `wrapuptime`."""
     extension: Extension | None = None
+    """What agents key in for the group on their phones."""
     pop_url: PopUrl | None = None
+    """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`; in braces a key of
+    the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
 
 
 class KeySettings(_Section):
     """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
 
     transfer: KeyCode = "*7"
+    """What agents press on their phones to begin a transfer; also in features.conf."""
     complete: KeyCode = "*1"
+    """To complete it."""
     cancel: KeyCode = "*2"
+    """To cancel it."""
     swap: KeyCode = "*3"
+    """To speak with the other one."""
     conference: KeyCode = "*4"
+    """To bring all together."""
     add_party: KeyCode = "*5"
+    """To call a fourth party."""
 
 
 class PresetSettings(_Section):
@@ -193,21 +248,30 @@ class PresetSettings(_Section):
     """
 
     number: Annotated[str, Field(min_length=1, max_length=64)]
+    """A number that agents of other groups than this preset's may pick."""
     group: SectionId
+    """The group whose work it is."""
     name: Name | None = None
+    """What agents see of it."""
     code: Extension | None = None
+    """What agents key in for it on their phones."""
 
 
 class AgentSettings(_Section):
     """What is known of an agent beforehand. Without a PIN the agent cannot log in here."""
 
     name: Name | None = None
+    """What others see."""
     pin: SecretStr | None = None
+    """For log-in at the panel and the API; without it the agent cannot."""
     pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
-    """In place of ``pin``: what `asterisk-avp pin-hash` printed for it."""
+    """In place of the PIN: what `asterisk-avp pin-hash` printed for it."""
     interface: Interface | None = None
+    """The member's interface, where the id is not part of it."""
     country: Country | None = None
+    """The agent's country."""
     groups: SectionIdList = ()
+    """Groups the agent belongs to also while logged out."""
 
 
 # --- all of it -------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     # What is to be done, line by line, and nothing that is done already.
     todo = place.text("INSTALL.txt")
     assert todo in output
+    assert f"install -m 600 {place.out}/environment /etc/asterisk-avp/environment" in todo
     assert "shared_lastcall = yes" in todo
     assert "persistentmembers" not in todo
     for name in ("extensions", "queues", "features", "pjsip", "manager", "ari"):
