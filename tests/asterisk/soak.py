@@ -584,7 +584,7 @@ async def start_daemon(bed: Bed) -> None:
     command = [*DIE_WITH_PARENT, sys.executable, "-m", "tests.asterisk.watched", "run"]
     log = bed.directory / "log" / "daemon.log"
     bed.daemon = spawn(command, log=log, env=environment, cwd=bed.directory)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not await asyncio.to_thread(bed._ready):
         if exited(bed.daemon) is not None or time.monotonic() > deadline:
             raise RuntimeError(log.read_text(errors="replace")[-3000:])
