@@ -85,7 +85,12 @@ INSTEAD: Final = ("consult", "talk", "answer", "hang_up")
 """What happens where something cannot: a history without calls is none."""
 NUMBERS = st.integers(0, 23)
 OTHER = st.tuples(st.sampled_from(IN_A_RACE), NUMBERS, NUMBERS)
-ENDED_FOR_THE_CALLER = frozenset({"max_hold", "target_left", "target_queue_full", "withdrawn"})
+ENDED_FOR_THE_CALLER = frozenset(
+    {
+        *("max_hold", "target_left", "target_queue_full", "withdrawn"),
+        *("target_offline", "target_not_ready"),
+    }
+)
 """Ends of a queued transfer after which the longest-hold action may hang up."""
 
 

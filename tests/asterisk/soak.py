@@ -39,6 +39,7 @@ BOUNDED: Final = ("_history._of",)
 """Collections of the daemon that keep something for a while, and no more than so much."""
 RSS_SPARE_KIB: Final = 2048
 """What the memory may differ by between the second half's looks: the allocator's, not ours."""
+MOST_FAILURES: Final = 3
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -138,12 +139,15 @@ class Told:
                     self.ended[new["mode"], kind, new["state"], new["ended_reason"]] += 1
             self._changed.notify_all()
 
-    async def until(self, test: Callable[[], bool], what: str, within: float = 20.0) -> None:
+    async def until(
+        self, test: Callable[[], bool], what: str | Callable[[], str], within: float = 20.0
+    ) -> None:
         try:
             async with asyncio.timeout(within), self._changed:
                 await self._changed.wait_for(test)
         except TimeoutError:
-            raise AssertionError(f"not within {within} s: {what}") from None
+            text = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {within} s: {text}") from None
 
     async def ask(self, path: str, body: object = None, method: str = "POST") -> dict[str, Any]:
         assert self._http is not None
@@ -204,7 +208,9 @@ class Lane:
                 and (call["transfer"] is None or call["transfer"]["state"] in FINAL)
             )
 
-        await self.told.until(so, f"{agent} talks with {self.caller}")
+        await self.told.until(
+            so, lambda: f"{agent} talks with {self.caller}, but {self.told.agents[agent]}"
+        )
         assert self.scene.phone(self.caller).live, f"{self.caller} is lost"
 
     async def other(self, agent: str) -> str:
@@ -222,7 +228,7 @@ class Lane:
         known = self.told.transfers
         await self.told.until(
             lambda: known.get(transfer, {}).get("state") in states,
-            f"{transfer} {states}, but {known.get(transfer)}",
+            lambda: f"{transfer} {states}, but {known.get(transfer)}",
         )
         if states[0] in FINAL:
             self.done += 1
@@ -404,14 +410,27 @@ class Lane:
             *(self.to_the_group, self.button, self.code, self.refused),
             *(self.left_while_it_rings, self.conference, self.fourth),
         )
-        over: tuple[tuple[str, Callable[[str], Awaitable[None]]], ...] = (
-            *(("80", self.outside), ("80", self.abandoned), ("81", self.held_too_long)),
-        )
-        for i, (number, last) in enumerate(over):
-            agent = await self.begin(number)
-            for kind in goes_on[i::3]:
+        for first, last in enumerate((self.outside, self.abandoned)):
+            agent = await self.begin("80")
+            for kind in goes_on[first::2]:
                 agent = await kind(agent)
             await last(agent)
+        await self.held_too_long(await self.begin("81"))
+
+    async def given_up(self, error: BaseException) -> str:
+        """A round has failed: what there is to see of it; then the lane is as at the beginning."""
+        mine = [f"agent={agent} " for agent in self.agents]
+        log = [
+            line
+            for line in self.scene.log_of_daemon().splitlines()
+            if any(word in f"{line} " for word in mine)
+        ]
+        text = "\n".join([f"lane {self.number}: {error}", *log[-40:]])
+        for name in (self.caller, *self.agents):
+            await self.scene.phone(name).idle()
+            await self.scene.phone(name).auto_answer(name != self.caller)
+        await self.end()
+        return text
 
 
 @dataclass(frozen=True)
@@ -452,6 +471,8 @@ class Soak:
     told: Told
     lanes: list[Lane]
     looks: list[Look] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """Rounds that did not go as they should; the others went on."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -470,7 +491,16 @@ class Soak:
     async def rounds(self, count: int) -> None:
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
-                group.create_task(_times(lane, count))
+                group.create_task(self._times(lane, count))
+
+    async def _times(self, lane: Lane, count: int) -> None:
+        for _ in range(count):
+            try:
+                await lane.round()
+            except (AssertionError, TimeoutError) as error:
+                if not await lane.crashed():
+                    self.failures.append(await lane.given_up(error))
+                    assert len(self.failures) <= MOST_FAILURES, "\n\n".join(self.failures)
 
     async def look(self) -> Look:
         """Once nothing is left of the calls in Asterisk, nor of the transfers in the daemon."""
@@ -532,15 +562,6 @@ class Soak:
         return found
 
 
-async def _times(lane: Lane, count: int) -> None:
-    for _ in range(count):
-        try:
-            await lane.round()
-        except (AssertionError, TimeoutError):
-            if not await lane.crashed():
-                raise
-
-
 def has_ended(phone: Phone) -> bool:
     return phone.process is not None and exited(phone.process) is not None
 
@@ -563,7 +584,7 @@ async def start_daemon(bed: Bed) -> None:
     command = [*DIE_WITH_PARENT, sys.executable, "-m", "tests.asterisk.watched", "run"]
     log = bed.directory / "log" / "daemon.log"
     bed.daemon = spawn(command, log=log, env=environment, cwd=bed.directory)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not await asyncio.to_thread(bed._ready):
         if exited(bed.daemon) is not None or time.monotonic() > deadline:
             raise RuntimeError(log.read_text(errors="replace")[-3000:])
@@ -604,7 +625,8 @@ async def _main(chosen: argparse.Namespace) -> int:
         first, last = soak.looks[1].objects, soak.looks[-1].objects
         most = sorted(last, key=lambda name: first.get(name, 0) - last[name])[:12]
         print("objects:", {n: (first.get(n, 0), last[n]) for n in most})
-        return bool(grown)
+        print(f"{len(soak.failures)} rounds failed", *soak.failures, sep="\n\n")
+        return bool(grown or soak.failures)
 
 
 def main(arguments: Sequence[str]) -> int:

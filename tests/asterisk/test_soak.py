@@ -16,6 +16,7 @@ async def test_nothing_is_left_of_many_transfers() -> None:
     async with soaking(lanes=2) as soak:
         await soak.run(transfers=30, looks=1)
         assert soak.done >= 2 * 30
+        assert soak.failures == []
         assert soak.grown() == []
         states = {state for _, _, state, _ in soak.told.ended}
         assert states == {"completed", "cancelled", "failed", "abandoned"}
