@@ -1,0 +1,168 @@
+"""Whether a hundred clients that are refused delay the transfers of others.
+
+    python -m tests.benchmarks.refusals [--samples 20] [--output tests/benchmarks/REFUSALS.md]
+
+Supervised transfers on real phones, by turns in quiet and while `tests.benchmarks.hammer` asks for
+things that are refused, as fast as it is answered: wrong tokens, malformed JSON, unknown agents,
+transfers that are not allowed, wrong PINs, WebSockets without a valid token. The clients run on
+the same machine and take their share of it, which counts against us.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import aiohttp
+from bed import Bed, Unavailable, World, backend_named
+
+from tests.benchmarks.latency import (
+    AGENT,
+    CALLER,
+    FIGURES,
+    OURS,
+    ROOT,
+    Bench,
+    ClockSet,
+    Sample,
+    _commit,
+    _cpu,
+)
+
+COMMAND = "python -m tests.benchmarks.refusals"
+QUIET, HAMMERED = "quiet", "hammered"
+KINDS = (QUIET, HAMMERED)
+SHOWN = ("taken", "music", "rings", "consult", "connected", "bridged", "heard")
+
+
+@dataclass
+class Outcome:
+    samples: dict[str, list[Sample]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    refused: Counter[str] = field(default_factory=Counter)
+    hammered_seconds: float = 0.0
+
+    def values(self, kind: str, key: str) -> list[float]:
+        return sorted(sample[key] for sample in self.samples[kind])
+
+    def markdown(self) -> str:
+        lines = [
+            "| from | to | quiet | hammered | median, times | p99, times |",
+            "| --- | --- | ---: | ---: | ---: | ---: |",
+        ]
+        for figure in FIGURES:
+            if figure.key not in SHOWN:
+                continue
+            quiet, hammered = (self.values(kind, figure.key) for kind in KINDS)
+            cells = [
+                f"{statistics.median(found):.0f} ({found[0]:.0f}-{found[-1]:.0f})"
+                for found in (quiet, hammered)
+            ]
+            ratios = [f"{of(hammered) / max(of(quiet), 1):.1f}" for of in (statistics.median, _p99)]
+            lines.append(f"| {' | '.join((figure.start, figure.end, *cells, *ratios))} |")
+        return "\n".join(lines)
+
+    def rates(self) -> str:
+        seconds = max(self.hammered_seconds, 0.001)
+        each = ", ".join(f"{kind} {n / seconds:.0f}" for kind, n in self.refused.most_common())
+        return f"{sum(self.refused.values()) / seconds:.0f} refusals a second ({each})"
+
+
+def _p99(values: list[float]) -> float:
+    """With fewer than a hundred samples, the longest."""
+    return values[min(len(values) - 1, int(len(values) * 0.99))]
+
+
+@asynccontextmanager
+async def hammering(bed: Bed, outcome: Outcome) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.benchmarks.hammer", bed.url, AGENT),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(f"{bed.secrets.token}\n".encode())
+    await process.stdin.drain()
+    began = time.monotonic()
+    await asyncio.sleep(2)  # its clients have begun; the budgets of the daemon are spent
+    try:
+        yield
+    finally:
+        out, _ = await process.communicate(b"")  # nothing more: it ends
+        outcome.hammered_seconds += time.monotonic() - began
+        outcome.refused.update(json.loads(out))
+
+
+async def run(samples: int, backend: str | None) -> str:
+    world = World(wrapuptime=1).with_group("sales", strategy="linear")
+    world = replace(world, callers=(CALLER,), outside=())
+    outcome = Outcome()
+    load = os.getloadavg()[0]
+    async with Bed(world, backend=backend_named(backend)) as bed:
+        await bed.start_daemon()
+        headers = {"Authorization": f"Bearer {bed.secrets.token}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            bench = Bench(bed, http)
+            await bench.sample(OURS)  # without counting: whatever is loaded at first use
+            for index in range(samples):
+                for kind in KINDS if index % 2 else reversed(KINDS):
+                    outcome.samples[kind].append(await _sample(bench, kind, outcome))
+                print(f"refusals: {index + 1} of {samples}", file=sys.stderr, flush=True)
+        asterisk = (await bed.ami.command("core show version")).split(" built")[0]
+    return "\n".join(
+        (
+            f"Milliseconds: median of {samples} (least-most).",
+            "",
+            outcome.markdown(),
+            "",
+            f"- While hammered: {outcome.rates()}",
+            f"- Machine: {_cpu()}, {os.cpu_count()} processors; load average {load:.1f} before",
+            f"- {asterisk}, {bed.backend.name}",
+            f"- asterisk_avp commit {_commit()}, {time.strftime('%Y-%m-%d')}",
+        )
+    )
+
+
+async def _sample(bench: Bench, kind: str, outcome: Outcome) -> Sample:
+    while True:
+        try:
+            if kind == QUIET:
+                return await bench.sample(OURS)
+            async with hammering(bench.bed, outcome):
+                return await bench.sample(OURS)
+        except ClockSet:
+            print("refusals: the clock was set; this sample once more", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--samples", type=int, default=20, help="of each kind (default 20)")
+    parser.add_argument("--backend", choices=("docker", "rootfs"), help="as for docker/up")
+    parser.add_argument("--output", type=Path, help="also write the table to this file")
+    options = parser.parse_args(argv)
+    try:
+        table = asyncio.run(run(options.samples, options.backend))
+    except Unavailable as error:
+        print(f"refusals: error: {error}", file=sys.stderr)
+        return 1
+    print(table)
+    if options.output:
+        again = f"{COMMAND} --samples {options.samples} --output {options.output}"
+        title = "# Transfers while a hundred clients are refused\n\nMade by\n\n"
+        options.output.write_text(f"{title}    {again}\n\n{table}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
