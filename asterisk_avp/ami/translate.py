@@ -66,6 +66,8 @@ def _listed_channel(event: Event, now: float) -> ev.Fact | None:
         connected_number=_known(event.get("ConnectedLineNum")),
         queue=queue,
         bridge=event.get("BridgeId") or None,
+        linked=event.get("Linkedid", ""),
+        rung=event.get("ChannelStateDesc") == "Ringing",
     )
 
 

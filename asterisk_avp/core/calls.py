@@ -34,6 +34,9 @@ class Channel:
     """``AVP_GROUP``, as it was last read; empty: not read yet, or not set."""
     group_read_in: str | None = None
     """The bridge it is in, once its group has been asked for there (see `call_groups`)."""
+    linked: str = ""
+    rung: bool = False
+    """As the last resync found it (see `ChannelSeen`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,15 @@ class Calls:
         channel.caller_name = seen.caller_name or channel.caller_name
         channel.connected_number = seen.connected_number or channel.connected_number
         channel.queue = seen.queue or channel.queue
+        channel.linked = seen.linked or channel.linked
+        channel.rung = seen.rung
         if seen.bridge:
             self.enter(seen.id, seen.bridge)
+
+    def rings_somebody(self, channel_id: str) -> bool:
+        """Whether a phone rang in this channel's call at the last resync."""
+        linked = self.channels[channel_id].linked if channel_id in self.channels else ""
+        return any(c.rung and c.linked == linked for c in self.channels.values() if linked)
 
     def rename(self, channel_id: str, name: str) -> None:
         channel = self.channels.get(channel_id)

@@ -81,6 +81,10 @@ class ChannelSeen(Fact):
     connected_number: str = ""
     queue: str | None = None
     bridge: str | None = None
+    linked: str = ""
+    """Asterisk's Linkedid: the same for all channels that one call has led to. Of a resync only."""
+    rung: bool = False
+    """A phone that rings for somebody. Of a resync only."""
 
 
 @dataclass(frozen=True, slots=True)

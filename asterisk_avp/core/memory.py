@@ -147,7 +147,7 @@ def decode(text: str, world: World) -> Session | None:
         return None
     try:
         return _session(json.loads(text), world)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

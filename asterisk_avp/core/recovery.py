@@ -37,6 +37,8 @@ class Whereabouts:
     bridge_of: Callable[[str], str | None]
     agent_with: Callable[[str], str]
     """The agent who is in a bridge with a channel; empty where there is none."""
+    rings_somebody: Callable[[str], bool] = lambda _channel: False
+    """Whether a phone is being rung for a channel."""
 
     def elsewhere(self, channel: str) -> bool:
         """Whether somebody talks with it, and not in a bridge of ours."""
@@ -97,6 +99,10 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
         for role, party in _parties(session)
         if party.presence is Presence.EXPECTED and where.in_stasis(party.channel)
     ]
+    if session.state is S.WAITING and where.rings_somebody(session.leg_other):
+        events.append(SessionEvent(Kind.LEG_RINGING))
+    if session.state is S.QUEUED and where.rings_somebody(session.caller.channel):
+        events.append(SessionEvent(Kind.OFFERED))
     return events
 
 
@@ -111,6 +117,8 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
     if queued and events[0].kind is Kind.REDIRECTED and where.elsewhere(caller):
         # On to an agent already: what was written is older than what happened.
         events.append(SessionEvent(Kind.DELIVERED, agent=where.agent_with(caller)))
+    elif queued and where.rings_somebody(caller):
+        events.append(SessionEvent(Kind.OFFERED))
     return events
 
 

@@ -96,4 +96,6 @@ def _whereabouts(hub: Hub, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:
                 return agent.id
         return ""
 
-    return recovery.Whereabouts(channels.__contains__, with_us, bridge_of, agent_with)
+    return recovery.Whereabouts(
+        channels.__contains__, with_us, bridge_of, agent_with, hub.calls.rings_somebody
+    )

@@ -85,7 +85,7 @@ class Running:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60  # a daemon takes long to start on a busy machine
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -73,6 +73,16 @@ CHANNEL = {"Uniqueid": "u1", "Channel": "PJSIP/1001-00000001"}
             {"Event": "CoreShowChannel", **CHANNEL, "BridgeId": "", "Application": "Dial"},
             ev.ChannelSeen("u1", "PJSIP/1001-00000001"),
         ),
+        (
+            {
+                "Event": "CoreShowChannel",
+                **CHANNEL,
+                "BridgeId": "",
+                "Linkedid": "u0",
+                "ChannelStateDesc": "Ringing",
+            },
+            ev.ChannelSeen("u1", "PJSIP/1001-00000001", linked="u0", rung=True),
+        ),
         ({"Event": "Rename", **CHANNEL, "Newname": "X"}, ev.ChannelRenamed("u1", "X")),
         ({"Event": "Hangup", **CHANNEL, "Cause": "16"}, ev.ChannelGone("u1")),
         ({"Event": "BridgeEnter", **CHANNEL, "BridgeUniqueid": "b"}, ev.BridgeEntered("u1", "b")),

@@ -14,6 +14,8 @@ from bed import Bed, Phone, Row, match, party
 from bed.procs import end, exited
 
 NUMBERS = {"sales": "800", "support": "801", "desk": "802"}
+FOURTH = "+12025550100"
+"""An external number that policy allows."""
 
 
 class Answer:
@@ -187,7 +189,7 @@ class Scene:
     async def hear_one_another(self, *names: str, within: float = 5.0) -> None:
         """These hear one another and nothing else, in whatever bridge."""
         for name in names:
-            await self.phone(name).hears({other for other in names if other != name}, within)
+            await self.phone(name).hearing({other for other in names if other != name}, within)
 
     def seat(self, name: str) -> str:
         """Who sits in a bridge for this phone: with members Local/…/n, half of that channel."""
@@ -197,7 +199,7 @@ class Scene:
 
     async def on_music(self, *names: str, within: float = 4.0) -> None:
         for name in names:
-            await self.phone(name).hears({"music"}, within)
+            await self.phone(name).hearing({"music"}, within)
 
     async def consult(self, caller: str, agent: str, target: str) -> str:
         """A call, a supervised transfer and the target's answer; the transfer."""
@@ -210,9 +212,9 @@ class Scene:
     async def consulting(self, transfer: str, caller: str, agent: str, target: str) -> None:
         """The consult is private and two-way; the caller hears music only."""
         await self.reaches(transfer, "consulting")
-        await self.phone(agent).hears({target})
-        await self.phone(target).hears({agent})
-        await self.phone(caller).hears({"music"})
+        await self.phone(agent).hearing({target})
+        await self.phone(target).hearing({agent})
+        await self.phone(caller).hearing({"music"})
 
     async def plain(self, *names: str) -> None:
         """A basic bridge of exactly these, nothing of ours in it, and no Local channel of ours."""
@@ -257,9 +259,9 @@ class Scene:
                 await self.agent_is(agent, "offline")
             yield
         finally:
-            await self._start_again(phone)
+            await self.start_again(phone)
 
-    async def _start_again(self, phone: Phone) -> None:
+    async def start_again(self, phone: Phone) -> None:
         """Start a phone that has ended; its ears stay open."""
         await phone.detach()
         for call in phone.live:
@@ -338,7 +340,7 @@ class Scene:
     async def everybody_free(self) -> None:
         for phone in self.bed.phones.values():
             if phone.process is not None and exited(phone.process) is not None:
-                await self._start_again(phone)  # baresip crashes now and then
+                await self.start_again(phone)  # baresip crashes now and then
         await self.bed.idle()
         await self.wrapped_up()
         if self.bed.world.members == "dynamic":

@@ -106,29 +106,6 @@ async def test_cancel_from_the_caller(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
-async def test_target_who_waits_hangs_up(scene: Scene) -> None:
-    transfer = await swapped(scene)
-    await scene.hang_up("1002")
-    await scene.ends(transfer, "failed", "target_hangup")
-    await scene.talking("caller1", "1001")
-    await scene.plain("caller1", "1001")
-
-
-async def test_agent_hangs_up_on_the_caller(scene: Scene) -> None:
-    transfer = await swapped(scene)
-    await scene.hang_up("1001")
-    await scene.ends(transfer, "completed", "completed")
-    await scene.talking("caller1", "1002")
-    await scene.plain("caller1", "1002")
-
-
-async def test_caller_hangs_up_while_the_target_waits(scene: Scene) -> None:
-    transfer = await swapped(scene)
-    await scene.hang_up("caller1")
-    await scene.ends(transfer, "abandoned", "caller_hangup")
-    await scene.gone("1001", "1002")
-
-
 # --- conference of three ---------------------------------------------------------------------
 
 
@@ -150,22 +127,6 @@ async def test_agent_leaves_a_conference_by_hanging_up(scene: Scene) -> None:
     await scene.hang_up("caller1")
     await scene.gone("1002")
     await scene.booked(Alice=1, Bob=1)
-
-
-async def test_target_leaves_a_conference(scene: Scene) -> None:
-    transfer = await conference(scene)
-    await scene.hang_up("1002")
-    await scene.ends(transfer, "failed", "target_hangup")
-    await scene.talking("caller1", "1001")
-    await scene.plain("caller1", "1001")
-
-
-async def test_caller_leaves_a_conference(scene: Scene) -> None:
-    transfer = await conference(scene)
-    await scene.hang_up("caller1")
-    await scene.ends(transfer, "abandoned", "caller_hangup")
-    await scene.talking("1001", "1002")
-    await scene.plain("1001", "1002")
 
 
 async def test_cancel_a_conference(scene: Scene) -> None:
@@ -252,14 +213,6 @@ async def test_target_leaves_a_fourth_party_on_music(scene: Scene) -> None:
     await scene.hang_up("1002")
     await scene.on_music("pstn")
     await scene.hear_one_another("caller1", "1001")
-
-
-@pytest.mark.parametrize("leaver", ["1001", "1002", "caller1", "pstn"])
-async def test_any_of_four_may_leave(scene: Scene, leaver: str) -> None:
-    await four(scene)
-    await scene.hang_up(leaver)
-    rest = [name for name in ("1001", "1002", "caller1", "pstn") if name != leaver]
-    await scene.hear_one_another(*rest)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,13 @@
-"""Each party hanging up, in every state of a transfer: DESIGN section 1, last paragraph."""
+"""Parties who hang up, and what app_queue books then: DESIGN section 1, last paragraph.
+
+Each party in every state of a transfer: `matrix`.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
-from bed import PhoneError
 
 from tests.asterisk.scene import Scene
-from tests.asterisk.test_supervised import busy_target
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -48,27 +47,6 @@ async def test_caller_hangs_up_while_it_rings(scene: Scene) -> None:
 # --- while the target is busy --------------------------------------------------------------------
 
 
-async def test_agent_hangs_up_while_it_waits(scene: Scene) -> None:
-    transfer = await busy_target(scene)
-    await scene.hang_up("1001")
-    await scene.on_music("caller1")
-    await scene.reaches(transfer, "waiting")
-    await scene.talking("caller2", "1002")
-    await scene.hang_up("caller2")
-    await scene.phone("1002").answer(within=6)
-    await scene.talking("caller1", "1002")
-    await scene.ends(transfer, "completed", "completed")
-
-
-async def test_caller_hangs_up_while_it_waits(scene: Scene) -> None:
-    transfer = await busy_target(scene)
-    await scene.hang_up("caller1")
-    await scene.gone("1001")
-    await scene.ends(transfer, "abandoned", "caller_hangup")
-    await scene.talking("caller2", "1002")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
-
-
 # --- during the consult --------------------------------------------------------------------------
 
 
@@ -106,52 +84,6 @@ async def test_target_hangs_up_in_the_consult(scene: Scene) -> None:
 
 
 # --- at the very moment of a step ----------------------------------------------------------------
-
-
-async def test_agent_hangs_up_as_it_starts(scene: Scene) -> None:
-    """The request is taken and the phone hangs up at once: the target still gets the caller."""
-    await scene.call("caller1", "1001")
-    transfer = await scene.transfer("1001", "supervised", "1002")
-    await scene.hang_up("1001")
-    await scene.phone("1002").answer(within=6)
-    body = await scene.reaches(transfer, "completed")
-    assert body["ended_reason"] == "completed"
-    await scene.talking("caller1", "1002")
-
-
-async def test_caller_hangs_up_as_it_starts(scene: Scene) -> None:
-    await scene.call("caller1", "1001")
-    transfer = await scene.transfer("1001", "supervised", "1002")
-    await scene.hang_up("caller1")
-    await scene.gone("1001", "1002")
-    await scene.ends(transfer, "abandoned", "caller_hangup")
-
-
-@pytest.mark.parametrize("who", ["1001", "1002"])
-async def test_hang_up_as_it_completes(scene: Scene, who: str) -> None:
-    """Whoever hangs up just then, the caller is with somebody, or the call has ended plainly."""
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await scene.complete(transfer)
-    if who == "1001":
-        with suppress(PhoneError):  # off the call already, where the transfer was quicker
-            await scene.hang_up(who)
-        await scene.gone(who)
-        await scene.talking("caller1", "1002")
-        await scene.ends(transfer, "completed", "completed")
-        return
-    await scene.hang_up(who)
-    # The target left. Either just after the transfer, and then the call is over, or just before
-    # it, and then agent 1 has the caller back.
-    await scene.gone("1002")
-
-    async def look() -> str | None:
-        state = await scene.state(transfer)
-        return state if state in ("completed", "failed") else None
-
-    if await scene.ami.until(look, 5.0) == "completed":
-        await scene.gone("caller1", "1001")
-    else:
-        await scene.talking("caller1", "1001")
 
 
 async def test_agent_hangs_up_as_it_is_cancelled(scene: Scene) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from bed import Bed, backend_named
+from bed import Bed, Wire, Wires, backend_named
 
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene
@@ -20,98 +17,30 @@ BACK_WITHIN = 10.0
 """The clients' back-off is at most 5 s."""
 
 
-@dataclass
-class Wire:
-    """A TCP connection to Asterisk that can be cut."""
-
-    target: int
-    cut: bool = False
-    _server: asyncio.Server | None = None
-    _open: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.cut:
-            writer.close()
-            return
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        self._open |= {writer, there_writer}
-        await asyncio.gather(
-            self._pump(reader, there_writer, writer), self._pump(there_reader, writer, there_writer)
-        )
-
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        other: asyncio.StreamWriter,
-    ) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        for writer in (sink, other):
-            self._open.discard(writer)
-            writer.close()
-
-    def break_off(self) -> None:
-        self.cut = True
-        for writer in tuple(self._open):
-            writer.transport.abort()
-
-    def mend(self) -> None:
-        self.cut = False
-
-    async def stop(self) -> None:
-        self.break_off()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-
-@dataclass
-class Wires:
-    bed: Bed
-    ami: Wire
-    ari: Wire
-
-    def named(self, which: str) -> list[Wire]:
-        return [self.ami, self.ari] if which == "both" else [getattr(self, which)]
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def wires() -> AsyncIterator[Wires]:
+async def wired() -> AsyncIterator[tuple[Bed, Wires]]:
     async with Bed(world(), backend=backend_named(None)) as bed:
-        wires = Wires(bed, Wire(bed.ports.ami), Wire(bed.ports.http))
-        await wires.ami.start()
-        await wires.ari.start()
-        await bed.start_daemon(
-            {
-                "AVP_AMI__PORT": str(wires.ami.port),
-                "AVP_ARI__URL": f"http://127.0.0.1:{wires.ari.port}/ari",
-            }
-        )
-        yield wires
+        wires = Wires(Wire(bed.ports.ami), Wire(bed.ports.http))
+        await wires.start()
+        await bed.start_daemon(wires.daemon_env())
+        yield bed, wires
         await bed.stop_daemon()
-        await wires.ami.stop()
-        await wires.ari.stop()
+        await wires.stop()
+
+
+@pytest.fixture
+def wires(wired: tuple[Bed, Wires]) -> Wires:
+    return wired[1]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def scene(wires: Wires) -> AsyncIterator[Scene]:
-    async with open_scene(wires.bed) as opened:
+async def scene(wired: tuple[Bed, Wires]) -> AsyncIterator[Scene]:
+    bed, wires = wired
+    async with open_scene(bed) as opened:
         try:
             yield opened
         finally:
-            for wire in wires.named("both"):
-                wire.mend()
+            wires.mend()
             await ready(opened)
 
 
@@ -133,8 +62,7 @@ async def cut(scene: Scene, wires: Wires, which: str) -> None:
 
 
 async def mend(scene: Scene, wires: Wires) -> None:
-    for wire in wires.named("both"):
-        wire.mend()
+    wires.mend()
     await ready(scene)
 
 
@@ -189,11 +117,10 @@ async def test_what_happened_meanwhile_is_known(scene: Scene, wires: Wires) -> N
     await scene.ends(transfer, "completed", "completed")
 
 
-@pytest.mark.parametrize("which", ["ami", "ari", "both"])
-async def test_a_consultation_goes_on(scene: Scene, wires: Wires, which: str) -> None:
+async def test_a_consultation_goes_on(scene: Scene, wires: Wires) -> None:
     """Audio does not need us. The commands do, and work again afterwards."""
     transfer = await scene.consult("caller1", "1001", "1002")
-    await cut(scene, wires, which)
+    await cut(scene, wires, "both")
     assert (await scene.api("POST", f"/v1/transfers/{transfer}/complete")).status == 503
     await scene.phone("1001").hears({"1002"})
     await scene.phone("caller1").hears({"music"})
@@ -207,13 +134,3 @@ async def test_a_consultation_goes_on(scene: Scene, wires: Wires, which: str) ->
     await scene.hang_up("caller1")
     await scene.gone("1002")
     await scene.booked(Alice=1, Bob=1)
-
-
-async def test_the_caller_hangs_up_meanwhile(scene: Scene, wires: Wires) -> None:
-    """Found gone after the connections are back: the consultation ends, nobody is left over."""
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await cut(scene, wires, "both")
-    await scene.hang_up("caller1")
-    await mend(scene, wires)
-    await scene.ends(transfer, "abandoned", "caller_hangup")
-    await scene.gone("1001", "1002")

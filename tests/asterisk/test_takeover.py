@@ -1,4 +1,7 @@
-"""The daemon is killed in the middle of a transfer, and the next one goes on with it."""
+"""The daemon is killed in the middle of a transfer, and the next one goes on with it.
+
+Every state that it may be killed in, and whoever hangs up meanwhile: `matrix`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,6 @@ from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
-
-FOURTH = "+12025550100"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -72,27 +73,6 @@ async def test_in_a_consult(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
-async def test_in_a_consult_then_cancelled(scene: Scene) -> None:
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await killed_and_revived(scene)
-    await scene.cancel(transfer)
-    await scene.ends(transfer, "cancelled", "cancelled")
-    await scene.talking("caller1", "1001")
-    await scene.gone("1002")
-
-
-async def test_while_the_target_rings(scene: Scene) -> None:
-    await scene.call("caller1", "1001")
-    transfer = await scene.transfer("1001", "supervised", "1002", notes='wants \u260e "blue"')
-    await scene.phone("1002").ringing()
-    await scene.reaches(transfer, "ringing")
-    await killed_and_revived(scene)
-    body = await scene.reaches(transfer, "ringing")
-    assert body["notes"] == 'wants \u260e "blue"'
-    await scene.phone("1002").answer()
-    await scene.consulting(transfer, "caller1", "1001", "1002")
-
-
 async def test_the_target_answers_meanwhile(scene: Scene) -> None:
     """There is no application to enter then: the target hears the call end, and agent 1 goes on."""
     await scene.call("caller1", "1001")
@@ -106,36 +86,6 @@ async def test_the_target_answers_meanwhile(scene: Scene) -> None:
     await revive(scene)
     await scene.ends(transfer, "failed", "target_unreachable")
     await scene.talking("caller1", "1001")
-
-
-async def test_swapped(scene: Scene) -> None:
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await scene.act(transfer, "swap")
-    await scene.on_music("1002")
-    await killed_and_revived(scene)
-    await scene.reaches(transfer, "swapped")
-    await scene.hear_one_another("caller1", "1001")
-    await scene.on_music("1002")
-    await scene.act(transfer, "swap")
-    await scene.consulting(transfer, "caller1", "1001", "1002")
-
-
-async def test_conference_of_four(scene: Scene) -> None:
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await scene.act(transfer, "conference")
-    answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})
-    assert answer.status == 201
-    await scene.phone("pstn").answer()
-    await scene.hear_one_another("caller1", "1001", "1002", "pstn")
-    await killed_and_revived(scene)
-    await scene.parties(transfer, "1001", "caller", "1002", "party-4")
-    await scene.hear_one_another("caller1", "1001", "1002", "pstn")
-    await scene.complete(transfer)
-    await scene.gone("1001")
-    await scene.hear_one_another("caller1", "1002", "pstn")
-    await scene.hang_up("1002")
-    await scene.ends(transfer, "completed", "completed")
-    await scene.talking("caller1", "pstn")
 
 
 @pytest.mark.containers
@@ -163,17 +113,6 @@ async def test_the_call_is_delivered_meanwhile(scene: Scene) -> None:
     await revive(scene)
     await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1002")
-
-
-async def test_while_the_agent_keys_in(scene: Scene) -> None:
-    await scene.call("caller1", "1001")
-    await scene.phone("1001").dtmf("*7")
-    await scene.on_music("caller1")
-    await killed_and_revived(scene)
-    await scene.phone("1001").dtmf("1002#")
-    await scene.phone("1002").answer()
-    await scene.hear_one_another("1001", "1002")
-    await scene.on_music("caller1")
 
 
 # --- the daemon is asked to leave ------------------------------------------------------------
@@ -226,37 +165,6 @@ async def test_asked_twice_it_leaves_at_once(scene: Scene) -> None:
 
 
 # --- somebody hangs up meanwhile -------------------------------------------------------------
-
-
-async def test_the_agent_hangs_up_meanwhile(scene: Scene) -> None:
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await kill(scene)
-    await scene.hang_up("1001")
-    await scene.on_music("caller1")
-    await revive(scene)
-    await scene.ends(transfer, "completed", "completed")
-    await scene.talking("caller1", "1002")
-    await scene.plain("caller1", "1002")
-
-
-async def test_the_target_hangs_up_meanwhile(scene: Scene) -> None:
-    transfer = await scene.consult("caller1", "1001", "1002")
-    await kill(scene)
-    await scene.hang_up("1002")
-    await revive(scene)
-    await scene.ends(transfer, "failed", "target_hangup")
-    await scene.talking("caller1", "1001")
-    await scene.plain("caller1", "1001")
-
-
-async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
-    """What was known of the transfer was known on the caller's channel."""
-    scene.expected = {"orphan_sent_back"}
-    await scene.consult("caller1", "1001", "1002")
-    await kill(scene)
-    await scene.hang_up("caller1")
-    await revive(scene)
-    await scene.gone("1001", "1002")
 
 
 async def test_agent_and_target_hang_up_meanwhile(scene: Scene) -> None:

@@ -96,6 +96,12 @@ def test_text_that_was_tampered_with(data: st.DataObject) -> None:
         assert found.group in WORLD.groups
 
 
+@pytest.mark.parametrize(("name", "value"), [("target", []), ("target", {"0": 1}), ("fourth", [])])
+def test_what_is_too_short(name: str, value: object) -> None:
+    read = json.loads(memory.encode(session(State.CONSULTING)))
+    assert memory.decode(json.dumps(read | {name: value}), WORLD) is None
+
+
 def test_deep_nesting() -> None:
     assert memory.decode("[" * 8_000, WORLD) is None
     assert memory.decode("x" * (memory.MAX_LENGTH + 1), WORLD) is None

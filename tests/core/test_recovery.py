@@ -180,6 +180,27 @@ def test_an_answer_that_was_lost_with_its_connection(
     assert not moved
 
 
+@pytest.mark.parametrize(
+    ("state", "waits", "following"),
+    [
+        (S.WAITING, "avp-t1-leg-queue", S.RINGING),
+        (S.QUEUED, CALLER, S.OFFERED),
+        (S.QUEUEING, CALLER, S.OFFERED),
+    ],
+)
+def test_the_target_is_rung_meanwhile(state: S, waits: str, following: S) -> None:
+    """And agent 1 hears it ring. A phone that rings in another call says nothing."""
+    unrung = S.QUEUED if state is S.QUEUEING else state
+    for linked, expected in (("l1", following), ("l2", unrung)):
+        hub, with_us = found_at({CALLER: HELD, AGENT: CONSULTS} if state is S.WAITING else {})
+        hub.fact(ChannelSeen("avp-t1-leg", "Local/1002@avp-agent-queue-00000001;1"), 1.0)
+        hub.fact(ChannelSeen(waits, "PJSIP/caller1-00000001", linked="l1"), 1.0)
+        hub.fact(ChannelSeen("phone", "PJSIP/1002-00000009", linked=linked, rung=True), 1.0)
+        hub.register.adopt(session(state), 1.0, Outcome())
+        take_over(hub, (), with_us, 2.0)
+        assert hub.register.records["t1"].session.state is expected
+
+
 def test_bridges_are_there_before_anybody_is_seated() -> None:
     """The daemon died between its Redirect and the bridges that follow it."""
     _, done, _ = taken(session(S.STARTING), {CALLER: WITH_US, AGENT: WITH_US, LEG: GONE})

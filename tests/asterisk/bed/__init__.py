@@ -34,6 +34,7 @@ from .ports import Ports
 from .procs import ProcessId
 from .queuelog import QueueLog, Row
 from .stubborn import StubbornPhone
+from .wire import Hold, Wire, Wires
 from .world import Agent, Group, World
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Docker",
     "Event",
     "Group",
+    "Hold",
     "InvitingPhone",
     "MovedPhone",
     "Phone",
@@ -60,6 +62,8 @@ __all__ = [
     "Secrets",
     "StubbornPhone",
     "Unavailable",
+    "Wire",
+    "Wires",
     "World",
     "backend_named",
     "match",

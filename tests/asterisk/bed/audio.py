@@ -30,7 +30,26 @@ SAMPLES = int(RATE * FRAME)
 
 #: Phones' tones. Spaced so that neither a neighbour's leakage nor the sums and differences that
 #: a clipped mix makes fall on another's; away from DTMF and the network's tones.
-PHONE_TONES = (1160, 1700, 1900, 2080, 2360, 2780, 2940, 3080, 3180, 3300, 1400, 2560, 2240, 1800)
+PHONE_TONES = (
+    1160,
+    1700,
+    1900,
+    2080,
+    2360,
+    2780,
+    2940,
+    3080,
+    3180,
+    3300,
+    1400,
+    2560,
+    2240,
+    1800,
+    2460,
+    2660,
+    1050,
+    1550,
+)
 MUSIC = (550, 650)
 NETWORK_TONES: dict[str, tuple[int, ...]] = {
     "music": MUSIC,

@@ -225,6 +225,15 @@ class Bed:
             else:
                 return
 
+    async def kill_asterisk(self) -> None:
+        """End Asterisk as a crash would; `start_asterisk` starts it again."""
+        assert self.asterisk is not None
+        kill = (self.name, "asterisk", self.asterisk, signal.SIGKILL)
+        await asyncio.to_thread(self.backend.signal, *kill)
+        await asyncio.to_thread(end, self.asterisk, first=signal.SIGKILL)
+        self.asterisk = None
+        await self.ami.close()
+
     async def start_phones(self, names: Iterable[str]) -> None:
         await asyncio.gather(*(self.start_phone(name) for name in names))
 

@@ -361,6 +361,10 @@ class Phone:
         """End whatever calls there are; for the end of a test."""
         if self.live:
             await self.command("hangupall")
+            listed = await self.command("listcalls")
+            for call in self.live:  # baresip reports no end of a call that was not answered
+                if call.id not in listed:
+                    call.state, call.ended, call.reason = "closed", time.time(), "hung up"
             await self.closed()
 
     # Hearing -------------------------------------------------------------------------------
@@ -381,6 +385,11 @@ class Phone:
         An empty set means silence. The time is that of the first frame of the steady stretch,
         which may lie before the call of this method.
         """
+        until = await self.hearing(what, within, steady)
+        return self.ear.onset(frozenset(what) or SILENCE, until)
+
+    async def hearing(self, what: set[str], within: float = 3.0, steady: float = 0.4) -> float:
+        """The same without looking back, which is costly: until when it was heard for certain."""
         wanted: Labels = frozenset(what) or SILENCE
         begin = time.time()
         deadline = begin + within + Ear.SETTLE
@@ -390,7 +399,7 @@ class Phone:
             frames = self.ear.frames(until - steady, until)
             wrong = sum(f != wanted for f in frames)
             if frames and frames[0] == wanted == frames[-1] and wrong <= len(frames) // 10:
-                return self.ear.onset(wanted, until)
+                return until
             if now > deadline:
                 raise PhoneError(
                     f"phone {self.name} does not hear {sorted(wanted)} within {within} s, "

@@ -1,0 +1,196 @@
+"""TCP connections to Asterisk that can be cut, made deaf, and told to hold a message back.
+
+The daemon is given a wire's port in place of Asterisk's. Moments that last milliseconds can be
+hit so: the one message that would end them is caught on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_END = b"\r\n\r\n"  # of an AMI message, and of the header of an HTTP request
+_LINE = 65536
+
+
+@dataclass(eq=False)
+class Hold:
+    """A message that is to go no further: the first in whose text all of ``words`` are."""
+
+    words: tuple[bytes, ...]
+    caught: asyncio.Event = field(default_factory=asyncio.Event)
+    _send: Callable[[], None] | None = None
+
+    def fits(self, message: bytes) -> bool:
+        text = message.lower()
+        return not self.caught.is_set() and all(word in text for word in self.words)
+
+    def catch(self, send: Callable[[], None]) -> None:
+        self._send = send
+        self.caught.set()
+
+    def release(self) -> None:
+        """Let it go on, if the connection that it came by is still there."""
+        send, self._send = self._send, None
+        if send is not None:
+            send()
+
+
+@dataclass
+class _Kind:
+    """What is spoken on a connection; one for HTTP requests may become a WebSocket later."""
+
+    requests: bool = False
+
+    def see(self, message: bytes) -> None:
+        """A message to Asterisk."""
+        if b" HTTP/1.1\r\n" in message:
+            self.requests = b"upgrade: websocket" not in message.lower()
+
+
+@dataclass
+class Wire:
+    """Listens on `port`; each connection to it is one to Asterisk's ``target``."""
+
+    target: int
+    cut: bool = False
+    _server: asyncio.Server | None = None
+    _open: set[asyncio.Task[None]] = field(default_factory=set)
+    _holds: list[Hold] = field(default_factory=list)
+    _hearing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self) -> None:
+        self._hearing.set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def hold(self, *words: str) -> Hold:
+        """Catch the next message to Asterisk in which all of these are, in whatever case."""
+        hold = Hold(tuple(word.lower().encode() for word in words))
+        self._holds.append(hold)
+        return hold
+
+    def deafen(self) -> None:
+        """What Asterisk says goes no further; HTTP requests are answered all the same."""
+        self._hearing.clear()
+
+    def hear(self) -> None:
+        """What was held back arrives, and all that comes after."""
+        self._hearing.set()
+
+    def break_off(self) -> None:
+        """Cut all connections, with what is in them, and refuse new ones."""
+        self.cut = True
+        for connection in tuple(self._open):
+            connection.cancel()
+
+    def mend(self) -> None:
+        """As it was at first."""
+        self.cut = False
+        self._holds.clear()
+        self._hearing.set()
+
+    async def stop(self) -> None:
+        self.break_off()
+        if self._server is not None:
+            self._server.close()
+            await asyncio.gather(*self._open, return_exceptions=True)
+            await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.cut:
+            writer.close()
+            return
+        connection = asyncio.create_task(self._connection(reader, writer), name="wire")
+        self._open.add(connection)
+        connection.add_done_callback(self._open.discard)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            there, to_there = await asyncio.open_connection("127.0.0.1", self.target)
+            kind = _Kind()
+            pumps = [
+                asyncio.create_task(self._to_asterisk(reader, to_there, kind)),
+                asyncio.create_task(self._to_daemon(there, writer, kind)),
+            ]
+            try:
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
+                to_there.transport.abort()
+        writer.transport.abort()
+
+    async def _to_asterisk(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, kind: _Kind
+    ) -> None:
+        """Message by message, as far as what comes is messages."""
+        waiting = b""
+        while data := await source.read(_LINE):
+            *messages, waiting = (waiting + data).split(_END)
+            for message in messages:
+                kind.see(message + _END)
+                self._pass_on(message + _END, sink)
+            if not self._holds:  # the rest of one, or of something else, need not wait
+                sink.write(waiting)
+                waiting = b""
+            await sink.drain()
+
+    def _pass_on(self, message: bytes, sink: asyncio.StreamWriter) -> None:
+        hold = next((hold for hold in self._holds if hold.fits(message)), None)
+        if hold is None:
+            sink.write(message)
+            return
+
+        def send() -> None:
+            if not (self.cut or sink.is_closing()):
+                sink.write(message)
+
+        hold.catch(send)
+
+    async def _to_daemon(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, kind: _Kind
+    ) -> None:
+        while data := await source.read(_LINE):
+            if not kind.requests:
+                await self._hearing.wait()
+            sink.write(data)
+            await sink.drain()
+
+
+@dataclass
+class Wires:
+    """The two connections of a daemon: to AMI, and to ARI (its WebSocket and its requests)."""
+
+    ami: Wire
+    ari: Wire
+
+    async def start(self) -> None:
+        await self.ami.start()
+        await self.ari.start()
+
+    async def stop(self) -> None:
+        await self.ami.stop()
+        await self.ari.stop()
+
+    def named(self, which: str) -> list[Wire]:
+        """Those of ``ami``, ``ari`` or ``both``."""
+        return [self.ami, self.ari] if which == "both" else [getattr(self, which)]
+
+    def mend(self) -> None:
+        for wire in self.named("both"):
+            wire.mend()
+
+    def daemon_env(self) -> dict[str, str]:
+        """Settings for a daemon that is to use them."""
+        return {
+            "AVP_AMI__PORT": str(self.ami.port),
+            "AVP_ARI__URL": f"http://127.0.0.1:{self.ari.port}/ari",
+        }

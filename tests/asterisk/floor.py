@@ -1,0 +1,240 @@
+"""How the cells of `matrix` are brought about: a desk for each state, one fault for all at once.
+
+A desk is a caller, an agent, a target, and whoever else its state takes, with a group queue of
+their own. The desks of a floor are brought into their states side by side, the fault happens to
+all of them in one moment, and each is looked at by itself: a column of the table at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from bed import Agent, Bed, Group, Wire, Wires, World, backend_named
+
+from tests.asterisk import matrix
+from tests.asterisk.conftest import open_scene
+from tests.asterisk.desk import EXTRA, WITHIN, Desk
+from tests.asterisk.scene import Scene
+
+_EXPECTED = {
+    # What was known of a transfer is gone with its caller's channel.
+    "caller hangs up, daemon dead": ("orphan_sent_back",),
+    # While Asterisk starts, its web server answers before ARI is there.
+    "Asterisk killed": ("[error",),
+}
+"""What the daemon logs that is no fault in this column."""
+
+
+def _world(states: Iterable[str]) -> World:
+    """A desk for each state: agents 1101 and 1102 with number 811, and so on."""
+    agents, groups, callers, outside = [], [], [], []
+    for number, state in enumerate(states, 11):
+        pair = (f"{number}01", f"{number}02")
+        agents += [Agent(pair[0], f"Agent{number}"), Agent(pair[1], f"Target{number}")]
+        groups.append(Group(f"desk{number}", pair, number=f"8{number}", strategy="linear"))
+        callers.append(f"caller{number}")
+        match EXTRA.get(state):
+            case "other":
+                callers.append(f"other{number}")
+            case "fourth":
+                outside.append("pstn")
+    return World(
+        agents=tuple(agents),
+        groups=tuple(groups),
+        callers=tuple(callers),
+        outside=tuple(outside),
+        wrapuptime=0,
+        # Nothing is to time out while a daemon starts again on a busy machine.
+        max_hold_seconds=120,
+        settings={
+            "AVP_SESSION__RING_SECONDS": "60",
+            "AVP_SESSION__ORPHAN_SECONDS": "120",
+            "AVP_AMI__RECONNECT_MAX_SECONDS": "0.5",
+            "AVP_ARI__RECONNECT_MAX_SECONDS": "0.5",
+        },
+    )
+
+
+@asynccontextmanager
+async def open_floor(*states: str) -> AsyncIterator[Floor]:
+    async with Bed(_world(states), backend=backend_named(None)) as bed:
+        wires = Wires(Wire(bed.ports.ami), Wire(bed.ports.http))
+        await wires.start()
+        try:
+            floor = Floor(bed, wires, states)
+            await floor.start_daemon()
+            yield floor
+            await floor.leave()
+            await bed.stop_daemon()
+        finally:
+            await wires.stop()
+
+
+class Floor:
+    """A call centre with a desk for each of ``states``."""
+
+    def __init__(self, bed: Bed, wires: Wires, states: Iterable[str]) -> None:
+        self.bed, self.wires = bed, wires
+        self.states = tuple(states)
+        self._column: Column | None = None
+        self._open = AsyncExitStack()
+
+    async def start_daemon(self) -> None:
+        await self.bed.start_daemon(self.wires.daemon_env())
+
+    async def cell(self, fault: str, state: str) -> None:
+        """Raises what is otherwise than in the table, or is left over after the fault's last cell.
+
+        The first cell asked for makes the fault happen to all desks. After one that fails it all
+        stays as it is, to be looked at, until the next fault.
+        """
+        if self._column is None or self._column.fault != fault:
+            await self.leave()
+            self._column = await self._open.enter_async_context(self._happening(fault))
+        self._column.verdict(state)
+        if state == [*self._column.desks][-1]:
+            await self.leave()
+
+    async def leave(self) -> None:
+        """The same questions as after every test."""
+        self._column = None
+        await self._open.aclose()
+
+    @asynccontextmanager
+    async def _happening(self, fault: str) -> AsyncIterator[Column]:
+        self.wires.mend()
+        if self.bed.daemon is None:
+            await self.start_daemon()
+        async with open_scene(self.bed) as scene:
+            column = Column(self, scene, fault)
+            try:
+                await column.run()
+                yield column
+            finally:
+                await column.put_right()
+
+
+class Column:
+    """One fault, and every desk whose state has a cell for it."""
+
+    def __init__(self, floor: Floor, scene: Scene, fault: str) -> None:
+        self.floor, self.scene, self.fault = floor, scene, fault
+        self.bed, self.wires = floor.bed, floor.wires
+        self.desks = {
+            state: Desk(scene, floor.wires, number, state)
+            for number, state in enumerate(floor.states, 11)
+            if fault in matrix.CELLS[state]
+        }
+        self._failed: dict[str, BaseException] = {}
+
+    async def run(self) -> None:
+        self.scene.expected = {*_EXPECTED.get(self.fault, ())}
+        desks = self.desks.values()
+        await asyncio.gather(*(desk.arrange() for desk in desks))
+        await asyncio.gather(*(desk.ask() for desk in desks))
+        if any(desk.unheard for desk in desks):
+            for wire in self.wires.named("both"):
+                wire.deafen()
+            await asyncio.gather(*(desk.let_it_happen() for desk in desks if desk.unheard))
+        await self._happens()
+        await self._each(lambda desk: desk.comes_to(matrix.CELLS[desk.state][self.fault]))
+        await self._each(lambda desk: desk.goes_on(self.fault))
+
+    async def _each(self, look: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
+        left = {state: desk for state, desk in self.desks.items() if state not in self._failed}
+        results = await asyncio.gather(*map(look, left.values()), return_exceptions=True)
+        for state, result in zip(left, results, strict=True):
+            if isinstance(result, BaseException):
+                self._failed[state] = result
+
+    def verdict(self, state: str) -> None:
+        """Raises what was found to be otherwise than in the table."""
+        if state in self._failed:
+            raise self._failed[state]
+
+    # --- the faults --------------------------------------------------------------------------
+
+    async def _happens(self) -> None:
+        who, _, outage = self.fault.removesuffix(" hangs up").partition(" hangs up, ")
+        match self.fault:
+            case "daemon killed":
+                await self._without_daemon(self._nothing())
+            case "ARI cut" | "AMI cut":
+                await self._cut(self.fault[:3].lower(), self._nothing())
+            case "target unplugged":
+                await asyncio.gather(*(desk.unplug() for desk in self.desks.values()))
+                self._release()
+            case "Asterisk killed":
+                await self._without_asterisk()
+            case _ if outage == "daemon dead":
+                await self._without_daemon(self._all_hang_up(who))
+            case _ if outage == "both cut":
+                await self._cut("both", self._all_hang_up(who))
+            case _:
+                await self._all_hang_up(who)
+                self._release()
+
+    async def _nothing(self) -> None: ...
+
+    async def _all_hang_up(self, who: str) -> None:
+        await asyncio.gather(*(desk.hangs_up(who) for desk in self.desks.values()))
+
+    def _release(self) -> None:
+        """What was held back on its way to Asterisk, and what Asterisk has said meanwhile."""
+        for desk in self.desks.values():
+            desk.release()
+        for wire in self.wires.named("both"):
+            wire.hear()
+
+    async def _without_daemon(self, meanwhile: Awaitable[None]) -> None:
+        await self.bed.stop_daemon(kill=True)
+        await meanwhile
+        self.wires.mend()
+        await self.floor.start_daemon()
+
+    async def _cut(self, which: str, meanwhile: Awaitable[None]) -> None:
+        for wire in self.wires.named(which):
+            wire.break_off()
+        await self._ready(503)
+        if which != "ami":
+            await self._no_application()
+        self._release()
+        await meanwhile
+        self.wires.mend()
+        await self._ready(200)
+
+    async def _no_application(self) -> None:
+        """Asterisk has seen that nobody is there any more."""
+
+        async def look() -> bool | None:
+            return "asterisk_avp" not in await self.scene.ami.command("ari show apps") or None
+
+        assert await self.scene.ami.until(look, WITHIN)
+
+    async def _without_asterisk(self) -> None:
+        await self.bed.kill_asterisk()
+        for wire in self.wires.named("both"):
+            wire.break_off()
+        self.wires.mend()
+        await self.bed.start_asterisk()
+        # The phones do not know yet that their calls are no more.
+        await asyncio.gather(*(phone.idle() for phone in self.bed.phones.values()))
+        await self._ready(200)
+
+    async def _ready(self, status: int) -> None:
+        async def look() -> bool | None:
+            return (await self.scene.api("GET", "/readyz")).status == status or None
+
+        assert await self.scene.ami.until(look, WITHIN), await self.scene.api("GET", "/readyz")
+
+    async def put_right(self) -> None:
+        """Everything works again, whatever has failed."""
+        self.wires.mend()
+        for desk in self.desks.values():
+            await desk.put_right()
+        if self.bed.daemon is None:
+            await self.floor.start_daemon()
+        await self._ready(200)

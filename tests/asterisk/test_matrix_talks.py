@@ -1,0 +1,26 @@
+"""The cells of `matrix` where agent 1 and the target talk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.asterisk import matrix
+from tests.asterisk.floor import Floor, open_floor
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+STATES = ("consulting", "swapped", "conference", "conference of four")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def floor() -> AsyncIterator[Floor]:
+    async with open_floor(*STATES) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("fault", "state"), matrix.cells(*STATES))
+async def test_cell(floor: Floor, fault: str, state: str) -> None:
+    await floor.cell(fault, state)

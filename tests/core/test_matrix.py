@@ -1,0 +1,61 @@
+"""The table of states and faults (`tests/asterisk/matrix.py`): nothing is left out of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from asterisk_avp.core.session import REPORTED
+from tests.asterisk import matrix
+
+# Who has a call in which state; the others cannot hang up.
+THERE = {
+    "starting, asked": {"caller", "agent"},
+    "starting, moved": {"caller", "agent"},
+    "collecting": {"caller", "agent"},
+    "conference of four": {"caller", "agent", "target", "fourth"},
+    "sending, moved": {"caller", "target"},
+    "queued": {"caller", "target"},
+    "offered": {"caller", "target"},
+}
+EVERYBODY = {"caller", "agent", "target"}
+# There is no target yet.
+NO_CELL = {("collecting", "target unplugged")}
+
+
+@pytest.mark.parametrize("state", matrix.STATES)
+def test_every_fault_has_a_cell(state: str) -> None:
+    there = THERE.get(state, EVERYBODY)
+    expected = {
+        fault
+        for fault in matrix.FAULTS
+        if (" hangs up" not in fault or fault.partition(" ")[0] in there)
+        and (state, fault) not in NO_CELL
+    }
+    assert matrix.CELLS[state].keys() == expected
+
+
+def test_every_reported_state_has_a_row() -> None:
+    """By its own name, or by those of its parts; `waiting` and `ringing` have two modes."""
+    rows = {state.partition(",")[0] for state in matrix.STATES}
+    running = {reported.value for reported in REPORTED.values() if not reported.final}
+    assert running <= rows
+
+
+def test_every_cell_can_be_read() -> None:
+    for text in (text for row in matrix.CELLS.values() for text in row.values()):
+        cell = matrix.read(text)
+        assert cell.named <= matrix.PARTIES.keys(), text
+        assert cell.state
+        assert matrix.told(text)
+
+
+def test_everything_goes_on() -> None:
+    """After each cell something is done; only where nobody of ours is left there is nothing."""
+    for row in matrix.CELLS.values():
+        for fault, text in row.items():
+            strangers = not matrix.read(text).named & {"caller", "agent"}
+            assert matrix.following(fault, text) or strangers or text == matrix.JUST_DONE, text
+
+
+def test_the_page_is_that_of_the_table() -> None:
+    assert matrix.PAGE.read_text() == matrix.page()
