@@ -135,7 +135,8 @@ async def has_left(scene: Scene, daemon: ProcessId) -> None:
     async def look() -> bool | None:
         return exited(daemon) is not None or None
 
-    assert await scene.ami.until(look, 5.0)
+    # Far below the time for which it would wait; the end of a container takes a while to be known.
+    assert await scene.ami.until(look, 15.0)
     scene.bed.daemon = None
 
 
