@@ -22,6 +22,9 @@ EXTRA = {"waiting": "other", "queued": "other", "conference of four": "fourth"}
 """Who else a state takes."""
 
 
+_EITHER = ("agent", "target")
+
+
 @dataclass
 class Desk:
     """The parties of one call, and its transfer."""
@@ -206,6 +209,8 @@ class Desk:
                     await self.scene.waits(f"desk{self.number}", self.name(who), within=WITHIN)
             await self._target_queue(cell)
             absent = set(self.names) - cell.named - self.dead
+            if "somebody" in cell.named:
+                absent -= {*_EITHER}
             await self.scene.gone(*map(self.name, absent), within=WITHIN)
         except AssertionError as error:
             raise AssertionError(
@@ -243,6 +248,14 @@ class Desk:
         assert await self.scene.ami.until(look, WITHIN), f"{names} are not in such a bridge"
 
     async def _waits(self, who: str, sound: str) -> None:
+        if who == "somebody":
+            either = [asyncio.create_task(self.phone(w).ringing(WITHIN)) for w in _EITHER]
+            done, left = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            assert any(task.exception() is None for task in done), "nobody rings"
+            return
         phone = self.phone(who)
         match sound:
             case "rings":

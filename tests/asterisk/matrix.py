@@ -30,6 +30,7 @@ PARTIES: Final = {
     "target": "the agent who is to have the call",
     "fourth": "an external party in the conference",
     "other": "a caller with whom the target is busy at first",
+    "somebody": "agent or target: the group's queue decides",
 }
 
 STATES: Final = {
@@ -90,7 +91,8 @@ CONSULTING: Final = _CONSULT
 CELLS: Final[dict[str, dict[str, str]]] = {
     "starting, asked": {
         "daemon killed": "caller-agent => failed call_gone",
-        "ARI cut": "caller@group; target: rings => failed call_gone",
+        # By the dialplan's net: there is no application to enter.
+        "ARI cut": "caller@group; somebody: rings => failed call_gone",
         "AMI cut": "caller-agent => failed call_gone",
         "caller hangs up": _OVER,
         "agent hangs up": _OVER,
@@ -303,9 +305,9 @@ _CANCELLED = "caller-agent => cancelled cancelled"
 NEXT: Final = {
     _RINGS: ("target answers", _CONSULT),
     _OFFERED: ("target answers", _DONE),
-    "caller@group; target: rings => failed call_gone": (
-        "target answers",
-        "caller-target => failed call_gone",
+    "caller@group; somebody: rings => failed call_gone": (
+        "caller hangs up",
+        "=> failed call_gone",
     ),
     "caller-agent => failed rejected": ("agent asks again", _RINGS),
     _RECALLED: ("target answers", "caller-target => failed transferor_hangup"),
