@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Final
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bed import Bed, World, backend_named
+from bed import Bed, Wire, World, backend_named
 from bed.procs import exited
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -43,7 +43,6 @@ from tests.asterisk.happenings import (
 )
 from tests.asterisk.picture import Picture, look
 from tests.asterisk.scene import Scene
-from tests.asterisk.test_reconnect import Wire
 
 STEADY_SECONDS = 0.3
 SETTLED_WITHIN = 25.0
