@@ -142,7 +142,7 @@ async def wrong() -> AsyncIterator[Office]:
 
         async def listens() -> bool | None:
             log = (started.directory / "log" / "daemon.log").read_text()
-            return "resync_failed" in log or None
+            return "api_listening" in log or None
 
         assert await started.ami.until(listens, 20.0)
         yield started
