@@ -13,15 +13,23 @@ from asterisk_avp.core.model import TargetKind, TransferView
 
 PER_AGENT = 100
 KEPT_SECONDS = 24 * 3600.0
+_OUTSIDE = frozenset({TargetKind.NUMBER, TargetKind.PRESET})
 
 
 def concerned(transfer: TransferView) -> frozenset[str]:
     """Who gives, is to take, or has taken the call of ``transfer``."""
     agents = {transfer.agent}
     target = transfer.target
-    if target is not None and target.kind is TargetKind.AGENT:
+    if target is None or target.kind in _OUTSIDE:
+        return frozenset(agents)  # numbers have no history, and would each keep one for a day
+    if target.kind is TargetKind.AGENT:
         agents.add(target.value)
-    agents |= {party.id for party in transfer.parties if party.role == "target"}
+    agents |= {
+        party.id
+        for party in transfer.parties
+        # A fourth party may have taken the target's place.
+        if party.role == "target" and not party.id.startswith("party-")
+    }
     return frozenset(agents)
 
 

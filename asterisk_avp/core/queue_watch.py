@@ -52,12 +52,11 @@ class QueueWatch:
         self._agents = agents
         self._register = register
         self._ring_seconds = ring_seconds
-        self._dial_status: dict[str, str] = {}
-        """By session: how the last attempt to reach an external number stands."""
 
     def why_gone(self, session_id: str) -> str:
         """Why a leg that has ended was not answered."""
-        status = self._dial_status.pop(session_id, "")
+        record = self._register.records[session_id]
+        status, record.dial_status = record.dial_status, ""
         return DIAL_REASONS.get(status, "target_unreachable")
 
     def fact(self, fact: ev.Fact, now: float, outcome: Outcome) -> None:
@@ -87,7 +86,7 @@ class QueueWatch:
             case ev.NotAccepted():
                 found = self._register.role_of(fact.channel)
                 if found is not None and found[1] == "leg":
-                    self._dial_status[found[0].id] = "NOTACCEPTED"
+                    self._register.records[found[0].id].dial_status = "NOTACCEPTED"
             case ev.QueueEnded():
                 reason = QUEUE_REASONS.get(fact.status, "")
                 if not reason:
@@ -103,14 +102,15 @@ class QueueWatch:
         if found is None or found[0].allow.number is None:
             return
         session, role = found
+        record = self._register.records[session.id]
         if role == "leg_other":
-            self._dial_status[session.id] = fact.status
+            record.dial_status = fact.status
             if fact.status == "RINGING":
                 self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
         elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):
             # What the administrator's dialplan answered by itself. Any other end without an
             # answer is NOANSWER here, also that of a number that does not exist.
-            self._dial_status.setdefault(session.id, fact.status)
+            record.dial_status = record.dial_status or fact.status
         elif role == "leg" and fact.status == "ANSWER" and session.allow.to_accept:
             # For agent 1 a call that has yet to be accepted is one that rings; a recording in the
             # administrator's dialplan answers without having rung.

@@ -44,6 +44,8 @@ class Record:
     since: float
     waiting_since: float = 0.0
     """When the target began to be waited for, the last time."""
+    dial_status: str = ""
+    """How the last attempt to reach an external number stands (`core.queue_watch`)."""
 
 
 class Register:

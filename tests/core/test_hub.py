@@ -256,6 +256,21 @@ def test_an_answer_that_is_accepted() -> None:
     assert made.register.records[session.id].session.reason == "target_hangup"
 
 
+def test_nothing_is_kept_of_a_dial_whose_transfer_is_forgotten() -> None:
+    """It was answered, or the caller hung up first: nobody asks any more how it stood."""
+    for answered in (True, False):
+        made, session = outside(accept=ExternalAccept.NONE)
+        made.fact(ev.DialProgress(session.leg_other, "RINGING"), NOW)
+        if answered:
+            made.fact(ev.DialProgress(session.leg_other, "ANSWER"), NOW)
+            made.fact(ev.StasisEntered(session.leg.channel), NOW)
+        made.fact(ev.ChannelGone("u-caller1"), NOW)
+        assert state(made, session.id) is State.ABANDONED
+        made.register.forget_ended(NOW + 1)
+        kept = [value for value in vars(made._queues).values() if isinstance(value, dict | set)]
+        assert not any(kept), kept
+
+
 def test_without_acceptance_an_answer_is_not_ringing() -> None:
     """The leg enters Stasis next; ringback for an instant would be noise."""
     made, session = outside(accept=ExternalAccept.NONE)

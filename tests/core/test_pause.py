@@ -109,6 +109,18 @@ def test_history_is_of_those_concerned() -> None:
     assert ids(history.of("1001", [running, recent, past("a", "1001", "1002")])) == ["d", "a"]
 
 
+def test_there_is_no_history_of_numbers() -> None:
+    """Each number that is called would keep its transfers for a day."""
+    to_a_number = replace(
+        past("a", "1001", "+12025550100"), target=Target(TargetKind.NUMBER, "+12025550100")
+    )
+    replaced = past("b", "1001", "party-4")
+    history = History()
+    history.keep([to_a_number, replaced], NOW)
+    assert ids(history.of("1001", [])) == ["a", "b"]
+    assert set(history._of) == {"1001"}
+
+
 def test_history_is_bounded() -> None:
     history = History()
     history.keep((past(str(i), "1001", "1002", NOW + i) for i in range(PER_AGENT + 5)), NOW)
