@@ -146,7 +146,9 @@ class Daemon:
             self._pop_feed.tell,
         )
         self._history = History()
-        self._dead_man = DeadMan(self._hub, self._workers.perform, settings.session.orphan_seconds)
+        self._dead_man = DeadMan(
+            self._hub, self._workers.perform, settings.session.orphan_seconds, self._in_control
+        )
         self._acw_timer: asyncio.TimerHandle | None = None
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
@@ -393,6 +395,9 @@ class Daemon:
             self._changes.send(
                 transfer_event(views.transfer_view(self._hub.register.records[session_id]))
             )
+
+    def _in_control(self) -> bool:
+        return self._ami.connected and self._ari.connected and not self._ari.stuck
 
     def _publish_readiness(self, readiness: Readiness) -> None:
         self._notifier.readiness(readiness)
