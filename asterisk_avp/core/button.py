@@ -26,7 +26,7 @@ from asterisk_avp.core.model import (
     agent_id_of_interface,
 )
 from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Party, Presence, Session, State
+from asterisk_avp.core.session import Party, Presence, Session, State, is_half
 
 _ANSWER_DUE: Final = frozenset(
     {State.STARTING, State.QUEUEING, State.QUEUED, State.OFFERED, State.COMPLETING}
@@ -137,8 +137,8 @@ class Button:
                 return Outcome()
             return outcome_of(running, TellPhone(channel, done=False))
         group = hub.group_of_call(request.agent, call)
-        if call is None or group is None:
-            return Outcome()  # nothing of a call is in our reach
+        if call is None or group is None or is_half(call.caller_channel):
+            return Outcome()  # nothing of a call is in our reach, or not yet
         session = hub.new_session(request, request.target, Allow(group), call, CallFacts())
         session = replace(session, state=State.STARTING, refused=True, reason=reason)
         return hub.begin(session, now)[1]

@@ -35,6 +35,7 @@ from asterisk_avp.core.session import (
     Presence,
     Session,
     State,
+    is_half,
     is_leg,
     leg_id,
     other_half,
@@ -322,11 +323,15 @@ class Hub:
     # --- a new session -----------------------------------------------------------------------
 
     def _in_transfer(self, agent_id: str, call: Call | None) -> bool:
-        """Whether the call, or the agent who asks, is part of a running transfer."""
+        """Whether the call, or the agent who asks, is part of a running transfer.
+
+        So it is as long as Asterisk has not optimised away the leg of one that is over: the caller
+        is behind it, and whoever takes it out of its bridge ends the call.
+        """
         if call is None:
             return self.register.transferring(agent_id) is not None
         return any(
-            self.register.role_of(channel) is not None
+            self.register.role_of(channel) is not None or is_half(channel)
             for channel in (call.caller_channel, call.agent_channel)
         )
 

@@ -25,7 +25,7 @@ from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.pop_ledger import Ledger, Pop, given
 from asterisk_avp.core.pop_url import fill
 from asterisk_avp.core.pops import shape
-from asterisk_avp.core.session import Presence, Session, is_leg
+from asterisk_avp.core.session import Presence, Session, is_half
 
 OFFERED, DELIVERED, WITHDRAWN = "offered", "delivered", "withdrawn"
 
@@ -311,4 +311,4 @@ class PopBoard:
 
 def _ours(channel: str) -> bool:
     """A half of a leg of ours, which is not the caller, whatever it has inherited from them."""
-    return is_leg(channel.removesuffix("-queue"))
+    return is_half(channel)

@@ -302,6 +302,11 @@ def is_leg(channel: str) -> bool:
     return channel.startswith("avp-") and channel.endswith("-leg")
 
 
+def is_half(channel: str) -> bool:
+    """Whether a channel id is that of either half of a leg of ours, of whichever transfer."""
+    return is_leg(channel.removesuffix("-queue"))
+
+
 def is_bridge(bridge: str) -> bool:
     """Whether a bridge id is that of a bridge of ours, of whichever transfer."""
     return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult"))

@@ -111,6 +111,27 @@ def test_the_target_of_a_consult_cannot_transfer_it() -> None:
     assert reason(made, request(agent="1002", target="1001")) == "already_transferring"
 
 
+def test_a_call_that_asterisk_still_puts_together_cannot_be_transferred() -> None:
+    """Completed, but the leg's halves are not optimised away: behind one of them is the caller.
+
+    To take that half out of its bridge would end the call.
+    """
+    made, session_id = consulting()
+    leg = made.register.records[session_id].session
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
+    made.fact(ev.ChannelSeen(leg.leg_other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    for channel in ("u-1002", leg.leg_other):
+        made.fact(ev.BridgeEntered(channel, "b9"), NOW)
+    made.command(session_id, Kind.COMPLETE, NOW)
+    made.report(session_id, SessionEvent(Kind.BRIDGED), NOW)
+    assert state(made, session_id) is State.COMPLETED
+    assert reason(made, request(agent="1002", target="1001")) == "already_transferring"
+    for channel in ("u-1002", "u-caller1"):
+        made.fact(ev.BridgeEntered(channel, "b10"), NOW)
+    session, _ = made.request(request(agent="1002", target="1001"), NO_FACTS, NOW)
+    assert session.caller.channel == "u-caller1"
+
+
 # --- from facts to sessions ----------------------------------------------------------------------
 
 
