@@ -228,6 +228,8 @@ class Picture:
     def _waiting_for_nothing(self) -> Iterator[str]:
         """As soon as somebody is free: app_queue offers a call within its queue's `retry`."""
         ringing = {line.phone for line in self.lines if line.state in ("Ringing", "Ring", "Down")}
+        if ringing & set(self.agents) - {m["Location"].partition("/")[2] for m in self.members}:
+            return  # who logs out while it rings is rung on, for whichever of these
         for entry in self.entries:
             members = [m for m in self.members if m["Queue"] == entry["Queue"]]
             if any(m["Location"].partition("/")[2] in ringing for m in members):

@@ -166,6 +166,18 @@ def test_what_is_wrong(picture: Picture, said: str) -> None:
     assert said in wrong(picture)
 
 
+def test_who_logs_out_while_it_rings_is_rung_on() -> None:
+    """app_queue does so, and offers the call to nobody else meanwhile."""
+    rung = line("PJSIP/1002-00000009", "AppQueue", state="Ringing")
+    free = replace(
+        WAITS,
+        members=tuple(member("1001", "1")),
+        agents={"1001": {"state": "available"}, "1002": {"state": "offline"}},
+    )
+    assert "1001" in wrong(free)
+    assert wrong(replace(free, lines=(*free.lines, rung))) == ""
+
+
 def test_what_a_phone_on_hold_hears_is_its_own_doing() -> None:
     assert wrong(replace(TALK, heard=heard(caller1={"music"}, a1001=set())), "1001") == ""
 
