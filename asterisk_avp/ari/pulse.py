@@ -5,9 +5,11 @@ can get into a deadlock in Asterisk (asterisk issue 2170), where REST requests a
 well, or are answered as if nothing were wrong. So the application is sent an event of our own
 every some seconds, which goes the way of all its events and has to come back.
 
-A request that hangs in Asterisk keeps one of its HTTP sessions (100 by default, for everyone) until
-it is restarted. So there is never more than one such question under way, and it is left waiting for
-long: it is answered as soon as the application comes to itself.
+A request that hangs in Asterisk keeps one of its HTTP sessions (100 by default, for everyone)
+until it is restarted. So there is never more than one such question under way, and each that hangs
+is left waiting for twice as long as the one before, up to a minute. One that is answered keeps
+nothing: the next is asked at the next interval, so that a standstill that passes is known to have
+passed before the callers' limits are over (`core.dead_man`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any, Final
 import structlog
 
 from asterisk_avp.ari.resources import Events
-from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
+from asterisk_avp.core.errors import AriError, AriGone, AsteriskSilent, AsteriskUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +32,7 @@ EVENT_TYPE: Final = "ChannelUserevent"
 
 NAME: Final = "AVPAlive"
 PATIENCE_SECONDS: Final = 60.0
-"""How long one question may stay unanswered before the next is asked."""
+"""How long one question may stay unanswered, at most, before the next is asked."""
 _OURS_SECONDS: Final = 0.1
 """A timer that is later than this was held up by ourselves, and so was what came meanwhile."""
 _AGAIN_SECONDS: Final = 1.0
@@ -61,6 +63,8 @@ class Pulse:
         self._echo: asyncio.Future[None] | None = None
         self._late: asyncio.TimerHandle
         self._failures = 0
+        self._hung = 0
+        """Questions in a row that were not even answered."""
         self._since = 0.0
         self.trouble = ""
         """A sentence for the administrator; empty while events come."""
@@ -81,7 +85,7 @@ class Pulse:
 
     def begin(self) -> None:
         """A new connection: nothing is wrong with it."""
-        self.trouble, self.stuck, self._failures = "", False, 0
+        self.trouble, self.stuck, self._failures, self._hung = "", False, 0, 0
 
     async def run(self, forgotten: Callable[[], Awaitable[object]]) -> None:
         """Until cancelled, or until Asterisk knows no such application: `forgotten` is awaited."""
@@ -98,24 +102,28 @@ class Pulse:
         loop = asyncio.get_running_loop()
         self._beat = secrets.token_hex(8)
         echo = self._echo = loop.create_future()
+        seconds = min(self._deadline_seconds * 2.0 ** min(self._hung + 1, 9), PATIENCE_SECONDS)
         asked = asyncio.ensure_future(
-            self._events.user(self._app, NAME, {"beat": self._beat}, seconds=PATIENCE_SECONDS)
+            self._events.user(self._app, NAME, {"beat": self._beat}, seconds=seconds)
         )
         self._late = loop.call_later(self._deadline_seconds, self._look, asked)
         try:
             await asked
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await echo
+            if self._late.when() < loop.time():  # it hung, and was let go
+                self._late = loop.call_later(self._deadline_seconds, self._look, asked)
+            await echo
         except AriGone:
             raise
+        except AsteriskSilent:
+            self._hung += 1  # `_missed` has said so
         except (AriError, AsteriskUnavailable) as error:
             self._failures += 1
             if self._failures > 1 and not self.stuck:
                 self._say(f"Asterisk's REST interface fails: {error}.", stuck=False)
         except TimeoutError:
-            pass  # `_missed` has said so
+            self._hung = 0  # `_missed` has said so
         else:
-            self._failures = 0
+            self._failures = self._hung = 0
             self._say("", stuck=False)
         finally:
             self._late.cancel()
@@ -128,6 +136,8 @@ class Pulse:
             self._late = loop.call_later(self._deadline_seconds, self._look, asked)
         elif self._echo is None or not self._echo.done():
             self._missed(answered=asked.done())
+            if self._echo is not None and asked.done():
+                self._echo.set_exception(TimeoutError())
 
     def _missed(self, *, answered: bool) -> None:
         if answered:
