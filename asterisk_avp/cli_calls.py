@@ -15,8 +15,8 @@ Token = Annotated[
     str,
     typer.Option(
         "--token",
-        envvar="AVP_TOKEN",
-        help="An integration's or an agent's token. AVP_TOKEN keeps it out of the process list.",
+        envvar=["AVP_TOKEN", "AVP_API__TOKENS"],
+        help="An integration's or an agent's token; a variable keeps it out of the process list.",
     ),
 ]
 

@@ -48,6 +48,7 @@ class Client:
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url.rstrip("/")
+        token = token.partition(",")[0].strip()  # of several in AVP_API__TOKENS, one
         self._token = token
         self._session = requests.Session()
         # Neither a proxy nor ~/.netrc of this shell may see or replace the token.
@@ -129,7 +130,10 @@ class Client:
 
 
 def _bad_token(answer: Mapping[str, Any] | None = None) -> TokenRefused:
-    return TokenRefused("the daemon does not accept this token; set AVP_TOKEN", answer)
+    return TokenRefused(
+        "the daemon does not accept this token; set AVP_TOKEN to one of its AVP_API__TOKENS",
+        answer,
+    )
 
 
 def _sentence(content: Any, status: int) -> str:

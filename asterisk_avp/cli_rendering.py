@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ipaddress
 import os
 import re
 import secrets
@@ -13,11 +14,13 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from asterisk_avp import installation as to
+from asterisk_avp import proposals
 from asterisk_avp.asterisk_conf import Conf
 from asterisk_avp.checks.agents import agents as phones
 from asterisk_avp.checks.agents import endpoints
 from asterisk_avp.checks.model import Facts
 from asterisk_avp.checks.pjsip import NO_REPLACES, order_lines
+from asterisk_avp.core.features import DEFAULT
 from asterisk_avp.core.versions import troubles
 from asterisk_avp.dialplan_files import dialplan_files
 from asterisk_avp.render import agents_to_render, render_queues
@@ -47,7 +50,7 @@ class Renderer:
         written = self._written_environment()
         variables = self._variables(written)
         settings = _load(variables)
-        generated = _generated(settings)
+        generated = {**self._addresses(settings), **_generated(settings)}
         settings = _load({**variables, **generated})
         world = settings.world()
         command = self._command
@@ -105,6 +108,8 @@ class Renderer:
             to.additions(self._with_ours, given),
             self._remarks,
             DIRECTORY,
+            trunk=proposals.trunk(pjsip, names),
+            pair=_colleagues(agents),
         )
         return texts
 
@@ -126,7 +131,13 @@ class Renderer:
         if found.get(CONFIG_VARIABLE):
             found[CONFIG_VARIABLE] = str(Path(found[CONFIG_VARIABLE]).absolute())
         if not _load(found).groups:
-            groups = to.proposed_groups(self._files["queues.conf"])
+            queues = self._files["queues.conf"]
+            groups = proposals.groups(queues)
+            self._remarks += [
+                f"the queue {name!r} cannot be an agent group: a name may have letters, digits,"
+                " '.', '_' and '-', and has to begin with a letter or a digit."
+                for name in proposals.unfit(queues)
+            ]
             if groups:
                 self._remarks.append(
                     "no groups were set: every queue of queues.conf has been made an agent group."
@@ -134,6 +145,15 @@ class Renderer:
                 )
             found |= groups
         return found
+
+    def _addresses(self, settings: Settings) -> dict[str, str]:
+        """Of ARI and AMI, where they are set nowhere and the daemon is on Asterisk's machine."""
+        if not ipaddress.ip_address(self._source).is_loopback:
+            return {}
+        there = proposals.addresses(self._files["http.conf"], self._files["manager.conf"])
+        paths = {"AVP_ARI__URL": ("ari", "url"), "AVP_AMI__HOST": ("ami", "host")}
+        paths["AVP_AMI__PORT"] = ("ami", "port")
+        return {k: v for k, v in there.items() if settings.origin(paths[k]) == DEFAULT}
 
     def _connections(self, settings: Settings) -> to.Connections:
         for name, value in (
@@ -153,6 +173,15 @@ class Renderer:
             (host, settings.agi.port),
             self._source,
         )
+
+
+def _colleagues(agents: Mapping[str, frozenset[str] | None]) -> tuple[str, str]:
+    """Two of one group, if there are any."""
+    for one, groups in agents.items():
+        for other, theirs in agents.items():
+            if one != other and (groups or frozenset()) & (theirs or frozenset()):
+                return one, other
+    return "1001", "1002"
 
 
 def _load(variables: Mapping[str, str]) -> Settings:

@@ -86,7 +86,12 @@ class Phones:
         except Refused as refused:
             outcome = self.desk.wrong(choosing, refused.reason, now)
         except WrongState as error:
-            log.info("keyed_in_too_late", transfer=choosing.session, detail=str(error))
+            log.info(
+                "keyed_in_too_late",
+                transfer=choosing.session,
+                call=choosing.request.call,
+                detail=str(error),
+            )
             outcome = self.desk.too_late(choosing)
         self._carry_out(outcome)
 

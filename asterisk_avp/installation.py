@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from asterisk_avp.asterisk_conf import Conf, Section
-from asterisk_avp.core.model import PERSONAL_QUEUE_PREFIX
 from asterisk_avp.queues_conf import QueueMembers
 from asterisk_avp.rights import READ, WRITE
 
@@ -43,7 +42,6 @@ CONF_FILES: Final = (
 """The administrator's files that are looked at."""
 
 _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
-_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _DEFAULT_AGI = ("127.0.0.1", 4573)
 
 
@@ -89,27 +87,6 @@ def members(conf: Conf) -> QueueMembers:
         names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
         found[section.name] = tuple(dict.fromkeys(name for name in names if name))
     return QueueMembers(found, ())
-
-
-def proposed_groups(conf: Conf) -> dict[str, str]:
-    """Settings for an installation that has none yet: each queue is an agent group."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for section in conf.sections:
-        name = section.name
-        ours = name.lower().startswith(PERSONAL_QUEUE_PREFIX)
-        if section.template or ours or name.lower() == "general" or not _QUEUE.fullmatch(name):
-            continue
-        # As part of a variable's name, which systemd takes only in these characters.
-        identifier = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40].upper().strip("_") or "QUEUE"
-        while identifier in taken:
-            identifier = f"{identifier[:38]}_2"
-        taken.add(identifier)
-        found[f"AVP_GROUPS__{identifier}__QUEUE"] = name
-        wrapup = section.last("wrapuptime")
-        if wrapup.isdecimal() and int(wrapup):
-            found[f"AVP_GROUPS__{identifier}__ACW_SECONDS"] = wrapup
-    return found
 
 
 # --- single files --------------------------------------------------------------------------------
@@ -215,8 +192,9 @@ _ENVIRONMENT_HEAD = (
     "#",
     "# Agents log in at the panel with a PIN each; asterisk-avp pin-hash makes the value:",
     "#AVP_AGENTS__1001__PIN_HASH=scrypt:...",
-    "# Transfers to numbers outside need the country of the client:",
+    "# Transfers to numbers outside that agents type, of a client in this country:",
     "#AVP_ENTERPRISE__EXTERNAL_TRANSFER=true",
+    "#AVP_ENTERPRISE__MANUAL_DIAL=true",
     "#AVP_ACCOUNTS__MAIN__COUNTRY=US",
     "",
 )
@@ -325,8 +303,15 @@ def notes(
     todo: Iterable[Addition],
     remarks: Iterable[str],
     directory: str,
+    *,
+    trunk: str = "",
+    pair: tuple[str, str] = ("1001", "1002"),
 ) -> str:
-    """The text that tells the administrator what to do with the files."""
+    """The text that tells the administrator what to do with the files.
+
+    ``trunk``: the endpoint that leads outside, where it is known. ``pair``: two agents of a group.
+    """
+    one, other = pair
     lines = ["How to install asterisk_avp from these files", ""]
     lines += [*(f"Note: {remark}" for remark in remarks)]
     lines += [""] if lines[-1] else []
@@ -362,7 +347,10 @@ def notes(
         "  Your trunk, for transfers to numbers outside, in extensions.conf below the #include:",
         "",
         "    [avp-external](+)",
-        "    exten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)",
+        f"    exten => _+X!,1,Dial(PJSIP/${{EXTEN}}@{trunk or 'trunk'},60,i)",
+        "",
+        *(() if trunk else ("  with your trunk's endpoint in place of `trunk`;",)),
+        "  numbers come as +442079460000: ${EXTEN:1} is without the +.",
         "",
         f"{step + 1}. Let Asterisk read them. Calls go on; only a first `enabled` in http.conf or",
         "   manager.conf, or another bindaddr, needs a restart of Asterisk when it is convenient:",
@@ -380,6 +368,19 @@ def notes(
         "",
         f"    set -a; . {directory}/{ENVIRONMENT}; set +a",
         f"    asterisk-avp check --config-dir {config_dir}",
+        "",
+        f"{step + 4}. The first transfer, in that shell. Who is there:",
+        "",
+        "    asterisk-avp agents",
+        "",
+        f"   When {one} talks with a caller:",
+        "",
+        f"    asterisk-avp transfer {one} --supervised --to-agent {other}",
+        "",
+        f"   The caller hears music, {other}'s phone rings. Once {other} has answered, with the id",
+        "   that was printed:",
+        "",
+        "    asterisk-avp complete ID",
         "",
     ]
     return "\n".join(lines)

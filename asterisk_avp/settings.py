@@ -421,7 +421,7 @@ class Settings(BaseSettings):
         return Group(
             id=identifier,
             queue=group.queue or identifier,
-            name=group.name or identifier,
+            name=group.name or group.queue or identifier,
             account=group.account,
             acw_seconds=group.acw_seconds,
             max_hold_seconds=features.max_hold_seconds,

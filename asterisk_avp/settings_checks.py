@@ -220,9 +220,14 @@ def _policy_contradictions(settings: Settings, at_fault: set[Path_]) -> Iterator
             path = ("accounts", account or "<ID>", "country")
             if path in at_fault:
                 continue  # it is there, and its own line says what is wrong with it
-            name = variable(path)
             by = features.origins["external_transfer"]
-            yield f"{name}: is required, since {by} enables external transfer"
+            needed = f"is required, since {by} enables external transfer"
+            if account is None:
+                of = variable(("groups", identifier, "account"))
+                needed += ", whose numbers go by the country of the group's account"
+                yield f"{of}: {needed} ({variable(path)})"
+            else:
+                yield f"{variable(path)}: {needed}"
 
 
 _EXTERNAL_MISSING = "default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"

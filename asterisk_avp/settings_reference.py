@@ -27,7 +27,7 @@ NO_VALUE: Final = {
     "AVP_PRESETS__<ID>__GROUP": "required",
     # something else stands in
     "AVP_GROUPS__<ID>__QUEUE": "the id",
-    "AVP_GROUPS__<ID>__NAME": "the id",
+    "AVP_GROUPS__<ID>__NAME": "the queue's",
     "AVP_AGENTS__<ID>__NAME": "the id",
     "AVP_PRESETS__<ID>__NAME": "the id",
     "AVP_AGENTS__<ID>__INTERFACE": "from the queues",

@@ -37,6 +37,8 @@ from asterisk_avp.api.sessions import add_session_routes
 from asterisk_avp.api.visibility import as_seen_by, concerns
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_SECONDS = 10.0
+"""For a body to arrive: what a client of ours sends is there at once."""
 
 
 def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -45,6 +47,7 @@ def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: ("Refused, or another agent's token", errors.RefusalOut),
         404: ("No such agent or transfer", errors.ErrorOut),
         409: ("Not possible in the transfer's present state", errors.ErrorOut),
+        408: ("The body did not arrive in time", errors.ErrorOut),
         413: ("The body is too large", errors.ErrorOut),
         422: ("Malformed", errors.MalformedOut),
         429: ("Too many failed log-ins", errors.ErrorOut),
@@ -68,6 +71,7 @@ def create_app(
     *,
     metrics: Callable[[], bytes] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    body_seconds: float = BODY_SECONDS,
     refusals: Budget | None = None,
 ) -> FastAPI:
     """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`.
@@ -88,12 +92,12 @@ def create_app(
     _add_transfer_routes(app, switchboard)
     _add_party_routes(app, switchboard)
     _add_number_routes(app, switchboard)
-    add_session_routes(app, switchboard, auth, _responses(401, 403, 413, 422, 429))
+    add_session_routes(app, switchboard, auth, _responses(401, 403, 408, 413, 422, 429))
     add_panel(app)
     add_events_route(app, switchboard, auth)
     if metrics is not None:
         add_metrics_route(app, auth, metrics)
-    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(BodyLimit, limit=max_body_bytes, seconds=body_seconds)
     app.add_middleware(Gate, auth=auth)
     app.add_middleware(Patience, budget=refusals or Budget())
     return app
@@ -107,7 +111,7 @@ _TOKEN = Depends(
 
 def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
     @app.post(
-        "/v1/login", response_model=schemas.TokenOut, responses=_responses(401, 413, 422, 429)
+        "/v1/login", response_model=schemas.TokenOut, responses=_responses(401, 408, 413, 422, 429)
     )
     async def login(body: schemas.LoginIn, request: Request) -> Response | schemas.TokenOut:
         """An agent's token for their PIN."""
@@ -170,7 +174,7 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         "/v1/agents/{agent_id}/transfers",
         status_code=201,
         response_model=schemas.TransferOut,
-        responses=_responses(401, 403, 404, 413, 422, 503),
+        responses=_responses(401, 403, 404, 408, 413, 422, 503),
         dependencies=[_TOKEN],
     )
     async def transfer(
@@ -201,7 +205,7 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
     @app.post(
         "/v1/agents/{agent_id}/pause",
         response_model=schemas.AgentDetailOut,
-        responses=_responses(401, 403, 404, 409, 413, 422, 503),
+        responses=_responses(401, 403, 404, 409, 408, 413, 422, 503),
         dependencies=[_TOKEN],
     )
     async def pause(
@@ -304,7 +308,7 @@ def _add_party_routes(app: FastAPI, switchboard: Switchboard) -> None:
         "/v1/transfers/{transfer_id}/parties",
         status_code=201,
         response_model=schemas.TransferOut,
-        responses=_responses(401, 403, 404, 409, 413, 422, 503),
+        responses=_responses(401, 403, 404, 409, 408, 413, 422, 503),
         dependencies=[_TOKEN],
     )
     async def add_party(
@@ -332,7 +336,7 @@ def _add_number_routes(app: FastAPI, switchboard: Switchboard) -> None:
     @app.post(
         "/v1/numbers/check",
         response_model=numbers.NumberCheckOut,
-        responses=_responses(401, 403, 404, 413, 422),
+        responses=_responses(401, 403, 404, 408, 413, 422),
         dependencies=[_TOKEN],
     )
     async def check_number(body: numbers.NumberCheckIn, caller: WhoAsks) -> numbers.NumberCheckOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, cast
@@ -155,11 +156,16 @@ class Gate:
 
 
 class BodyLimit:
-    """Answers 413 to a body of more than ``limit`` bytes, announced or not."""
+    """Answers 413 to a body of more than ``limit`` bytes, announced or not.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    And 408 to one that is not there after ``seconds``: a client that sends it byte by byte would
+    have its connection, and its place in the daemon's memory, for as long as it likes.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self._app = app
         self._limit = limit
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -167,20 +173,20 @@ class BodyLimit:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._limit:
-            await self._refuse(scope, receive, send)
+            await self._too_large(scope, receive, send)
             return
         # Read here and handed on whole, since the limit is small and the refusal clean.
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > self._limit:
-                await self._refuse(scope, receive, send)
-                return
-            if not message.get("more_body", False):
-                break
+        try:
+            body = await asyncio.wait_for(self._read(receive), self._seconds)
+        except TimeoutError:
+            late = f"The body was not complete after {self._seconds:g} s."
+            await self._refuse(error(408, "too_slow", late), scope, receive, send)
+            return
+        if body is None:
+            return
+        if len(body) > self._limit:
+            await self._too_large(scope, receive, send)
+            return
         handed_on = False
 
         async def whole() -> Message:
@@ -188,12 +194,27 @@ class BodyLimit:
             if handed_on:
                 return await receive()
             handed_on = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, whole, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = error(413, "too_large", f"A body may have {self._limit} bytes.")
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The body, or as much of it as is too much already; None where the client has gone."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self._limit or not message.get("more_body", False):
+                return bytes(body)
+
+    async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = f"A body may have {self._limit} bytes."
+        await self._refuse(error(413, "too_large", text), scope, receive, send)
+
+    @staticmethod
+    async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         response.headers["Connection"] = "close"
         await response(scope, receive, send)
 

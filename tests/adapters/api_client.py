@@ -53,10 +53,10 @@ class Api:
 
 
 @asynccontextmanager
-async def api_here(refusals: Budget | None = None) -> AsyncIterator[Api]:
+async def api_here(refusals: Budget | None = None, **more: Any) -> AsyncIterator[Api]:
     board = ScriptedSwitchboard()
     auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
-    app = create_app(board, auth, refusals=refusals or UNLIMITED)
+    app = create_app(board, auth, refusals=refusals or UNLIMITED, **more)
     server = await serve(app, "127.0.0.1", 0)
     assert server.started.is_set()
     async with aiohttp.ClientSession() as http:

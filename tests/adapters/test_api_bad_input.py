@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -11,6 +14,7 @@ import pytest_asyncio
 from api_client import Api, api_here
 from scripted_switchboard import bearer
 
+from asterisk_avp.api.server import ApiServer
 from asterisk_avp.log import peers_fault
 
 
@@ -29,6 +33,48 @@ def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     logger.removeFilter(peers_fault)
     records = caplog.get_records("call")
     assert [r.getMessage() for r in records if r.exc_info or r.levelno > logging.WARNING] == []
+
+
+# --- requests --------------------------------------------------------------------------------
+
+
+async def _byte_by_byte(
+    server: ApiServer, head: bytes, *, pause_seconds: float
+) -> tuple[bytes, float]:
+    """What is answered to a body that comes so, and when."""
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    begin = time.monotonic()
+
+    async def send() -> None:
+        with contextlib.suppress(OSError):
+            writer.write(head)
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(pause_seconds)
+
+    sending = asyncio.create_task(send())
+    try:
+        answer = await asyncio.wait_for(reader.read(), 10)
+    finally:
+        sending.cancel()
+        writer.close()
+    return answer, time.monotonic() - begin
+
+
+@pytest.mark.parametrize("path", ["/v1/login", "/v1/agents/1001/transfers"])
+async def test_a_body_that_comes_byte_by_byte_is_not_waited_for(path: str) -> None:
+    token = bearer()["Authorization"]
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: here\r\nAuthorization: {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+    ).encode()
+    async with api_here(body_seconds=0.5) as api:
+        answer, seconds = await _byte_by_byte(api.server, head, pause_seconds=0.02)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"too_slow"' in answer
+        assert seconds >= 0.5
+        assert (await api.ask("GET", "/v1/agents"))[0] == 200
 
 
 # --- WebSocket -------------------------------------------------------------------------------

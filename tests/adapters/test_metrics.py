@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml  # schemathesis brings it
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
 
@@ -31,15 +34,19 @@ from asterisk_avp.core.model import (
     World,
 )
 from asterisk_avp.core.policy import REASONS
+from asterisk_avp.core.queue_watch import DIAL_REASONS
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import Session, State
+from asterisk_avp.core.table import ROWS
 from asterisk_avp.daemon import Daemon
 from asterisk_avp.metrics import Metrics
 from asterisk_avp.settings import Settings
 from tests.core.sessions import session as at
 from tests.core.test_settings import NEEDED
 
-DASHBOARD = Path(__file__).resolve().parents[2] / "docker" / "grafana" / "asterisk_avp.json"
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
+DASHBOARD = DOCKER / "grafana" / "asterisk_avp.json"
+ALERTS = DOCKER / "prometheus" / "asterisk_avp_alerts.yml"
 READY = Readiness(ready=True, ari=True, ami=True, synced=True)
 
 
@@ -206,13 +213,19 @@ async def test_what_the_daemon_holds() -> None:
 # --- the dashboard ---------------------------------------------------------------------------
 
 
-def test_every_name_in_the_dashboard_is_a_metric(counted: Counted) -> None:
+def names_of(counted: Counted) -> set[str]:
+    """As Prometheus has them."""
     names = set()
-    labels: dict[str, set[str]] = {}
     for family in counted.metrics.registry.collect():
         kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         for ending in kinds.get(family.type, ("",)):
             names.add(family.name + ending)
+    return names
+
+
+def test_every_name_in_the_dashboard_is_a_metric(counted: Counted) -> None:
+    names = names_of(counted)
+    labels: dict[str, set[str]] = {}
     for counter in vars(counted.metrics).values():
         if hasattr(counter, "_labelnames"):
             labels[counter._name] = set(counter._labelnames)
@@ -227,6 +240,39 @@ def test_every_name_in_the_dashboard_is_a_metric(counted: Counted) -> None:
     for name, known in labels.items():
         for by in re.findall(rf"by \(([^)]*)\) \((?:rate|increase)\({name}", text):
             assert set(re.split(", ?", by)) <= known | {"le"}, (name, by)
+
+
+def test_alerts_are_about_metrics_and_reasons_that_there_are(counted: Counted) -> None:
+    rules = [
+        rule
+        for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+    used = {x for rule in rules for x in re.findall(r"\basterisk_avp_[a-z_]+", rule["expr"])}
+    assert used
+    assert used <= names_of(counted), used - names_of(counted)
+    told = {row.reason for row in ROWS} | set(DIAL_REASONS.values())
+    asked = {
+        x
+        for rule in rules
+        for m in re.findall(r'reason=~"([^"]+)', rule["expr"])
+        for x in m.split("|")
+    }
+    assert asked
+    assert asked <= told, asked - told
+    job = yaml.safe_load((ALERTS.parent / "prometheus.yml").read_text(encoding="utf-8"))
+    assert job["rule_files"] == [ALERTS.name]
+    assert job["scrape_configs"][0]["job_name"] in ALERTS.read_text(encoding="utf-8")
+    assert job["scrape_configs"][0]["static_configs"] == [{"targets": ["127.0.0.1:8766"]}]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus)")
+def test_prometheus_itself_fires_them() -> None:
+    for command in (
+        ("check", "config", "prometheus.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ):
+        subprocess.run(["promtool", *command], cwd=ALERTS.parent, check=True)
 
 
 def test_reasons_are_words_of_ours() -> None:

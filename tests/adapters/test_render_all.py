@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import stat
 from pathlib import Path
@@ -90,9 +91,13 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     groups = {name: value for name, value in variables.items() if "GROUPS" in name}
     assert groups == {
         "AVP_GROUPS__SALES__QUEUE": "sales",
+        "AVP_GROUPS__SALES__ACCOUNT": "main",
         "AVP_GROUPS__SALES__ACW_SECONDS": "5",
         "AVP_GROUPS__NIGHT_DESK__QUEUE": "night-desk",
+        "AVP_GROUPS__NIGHT_DESK__ACCOUNT": "main",
     }  # "After Hours" cannot be named in AMI and on a dial string alike
+    assert "'After Hours' cannot be an agent group" in output
+    assert not {"AVP_ARI__URL", "AVP_AMI__HOST", "AVP_AMI__PORT"} & variables.keys()
     settings = Settings.load({k: v for k, v in variables.items() if v}, place.out)
     assert settings.world().groups["sales"].acw_seconds == 5
 
@@ -115,6 +120,64 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     assert "persistentmembers" not in todo
     for name in ("extensions", "queues", "features", "pjsip", "manager", "ari"):
         assert f"{name}.conf, at the end:" in todo
+
+
+def test_what_the_settings_file_suggests_can_be_switched_on(place: Place) -> None:
+    code, output = place.render()
+    assert code == 0, output
+    text = re.sub(
+        "^#(AVP_(?:ENTERPRISE|ACCOUNTS))", r"\1", place.text("environment"), flags=re.MULTILINE
+    )
+    variables = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    settings = Settings.load({k: v for k, v in variables.items() if v}, place.out)
+    features = settings.world().groups["sales"].features
+    assert (features.manual_dial, features.country) == (True, "US")
+
+
+def test_asterisk_on_other_ports_and_addresses(place: Place) -> None:
+    http = "[general]\nenabled = yes\nbindaddr = 192.0.2.7\nbindport = 8090\nprefix = pbx\n"
+    (place.etc / "http.conf").write_text(http)
+    (place.etc / "manager.conf").write_text("[general]\nbindaddr = ::\nport = 5039\n")
+    code, output = place.render()
+    assert code == 0, output
+    variables = place.variables()
+    assert variables["AVP_ARI__URL"] == "http://192.0.2.7:8090/pbx/ari"
+    assert variables["AVP_AMI__HOST"] == "::1"
+    assert variables["AVP_AMI__PORT"] == "5039"
+    # What was set is left.
+    (place.etc / "manager.conf").write_text("[general]\nport = 5040\n")
+    code, output = place.render()
+    assert code == 0, output
+    assert place.variables()["AVP_AMI__PORT"] == "5039"
+
+
+@pytest.mark.parametrize(
+    ("more", "trunk"),
+    [
+        ("[carrier]\ntype = endpoint\n[x]\ntype = identify\nendpoint = carrier\n", "carrier"),
+        ("[sip-out]\ntype = endpoint\noutbound_auth = y\n", "sip-out"),
+        ("[sip-out]\ntype = endpoint\n[x]\ntype = registration\nendpoint = sip-out\n", "sip-out"),
+        # Two of them: which one is it?
+        ("[a]\ntype = endpoint\noutbound_auth = y\n[b]\ntype = endpoint\noutbound_auth = y\n", ""),
+        # An agent's phone that is known by its address is none.
+        ("[x]\ntype = identify\nendpoint = 1001\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_way_out_is_named_where_there_is_one_trunk(place: Place, more: str, trunk: str) -> None:
+    (place.etc / "pjsip.conf").write_text(PJSIP + more)
+    code, output = place.render()
+    assert code == 0, output
+    todo = place.text("INSTALL.txt")
+    assert f"Dial(PJSIP/${{EXTEN}}@{trunk or 'trunk'},60,i)" in todo
+    assert ("in place of `trunk`" in todo) is not bool(trunk)
+
+
+def test_the_first_transfer_is_between_colleagues(place: Place) -> None:
+    queues = QUEUES.replace("[sales]", "[early]\nmember => PJSIP/1000\n[sales]")
+    (place.etc / "queues.conf").write_text(queues)
+    assert place.render()[0] == 0
+    assert "transfer 1001 --supervised --to-agent 1002" in place.text("INSTALL.txt")
 
 
 def read_out(place: Place, name: str):

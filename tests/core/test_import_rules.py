@@ -35,6 +35,7 @@ OTHERS = {
     "checks": ("core", "asterisk_conf", "checks", "rights"),
     "queues_conf": ("core",),
     "render": ("core", "queues_conf"),
+    "proposals": ("core", "asterisk_conf", "checks"),
     "render_folder": (),
     "rights": (),
     "installation": ("core", "asterisk_conf", "queues_conf", "rights"),

@@ -239,6 +239,16 @@ def test_presets() -> None:
                 )
             ],
         ),
+        (
+            {"AVP_ENTERPRISE__EXTERNAL_TRANSFER": "yes", "AVP_ACCOUNTS__ACME__COUNTRY": "US"},
+            [
+                (
+                    "AVP_GROUPS__SALES__ACCOUNT: is required, since"
+                    " AVP_ENTERPRISE__EXTERNAL_TRANSFER enables external transfer, whose numbers"
+                    " go by the country of the group's account (AVP_ACCOUNTS__<ID>__COUNTRY)"
+                )
+            ],
+        ),
     ],
 )
 def test_policy_that_contradicts_itself(environ: dict[str, str], lines: list[str]) -> None:
