@@ -88,11 +88,11 @@ def options(
 def run() -> None:
     """Run the daemon, with the settings of the environment, .env and AVP_CONFIG."""
     # Imported only here: the other commands need neither the daemon nor the settings.
-    from asterisk_avp import daemon  # noqa: PLC0415
+    from asterisk_avp import daemon_process  # noqa: PLC0415
     from asterisk_avp.settings import Settings  # noqa: PLC0415
 
     try:
-        asyncio.run(daemon.run(Settings.load()))
+        asyncio.run(daemon_process.run(Settings.load()))
     except OtherDaemon as other:
         typer.echo(f"{PROGRAM}: {other}", err=True)
         raise typer.Exit(ANOTHER_SERVES) from None

@@ -8,20 +8,16 @@ session, so a slow step of one transfer holds up no other.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
-import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from asterisk_avp import __version__, rights
-from asterisk_avp import log as logging_setup
 from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.selftest import selftest
 from asterisk_avp.agi.server import AgiServer
@@ -38,38 +34,29 @@ from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.audit import Audit
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import views
-from asterisk_avp.core.actions import LIMIT
-from asterisk_avp.core.calls import Call
 from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.effects import SetTimer
-from asterisk_avp.core.errors import AsteriskUnavailable, OtherDaemon, UnknownAgent
+from asterisk_avp.core.errors import OtherDaemon
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.gate import Dial, Dialled, check_dial
 from asterisk_avp.core.history import History
-from asterisk_avp.core.hold import MAX_SECONDS, max_hold_seconds
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import (
-    AgentView,
-    Readiness,
-    TargetsView,
-    TransferRequest,
-    TransferView,
-)
-from asterisk_avp.core.numbers import NumberCheck
-from asterisk_avp.core.pause import pause
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.model import Readiness
 from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
+from asterisk_avp.daemon_acw import AcwTimer
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_gauges import show_inside
-from asterisk_avp.daemon_groups import VARIABLE, GroupReader, group_fact
+from asterisk_avp.daemon_groups import GroupReader
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_pops import PopFeed, set_headers
 from asterisk_avp.daemon_queue_log import QueueBook
 from asterisk_avp.daemon_ready import ReadinessWatch
 from asterisk_avp.daemon_reload import Reloader, credentials
+from asterisk_avp.daemon_switchboard import Switchboard
 from asterisk_avp.daemon_sync import RETRY_SECONDS, Synchroniser
 from asterisk_avp.daemon_version import VersionWatch
 from asterisk_avp.daemon_work import Workers
@@ -85,7 +72,7 @@ _QUEUE_LOG_SECONDS = 2.0
 
 
 class Daemon:
-    """Implements `asterisk_avp.api.port.Switchboard`."""
+    """All of it, put together."""
 
     def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
         self._settings = settings
@@ -149,9 +136,7 @@ class Daemon:
         self._dead_man = DeadMan(
             self._hub, self._workers.perform, settings.session.orphan_seconds, self._in_control
         )
-        self._acw_timer: asyncio.TimerHandle | None = None
-        self._moved: dict[str, asyncio.Future[None]] = {}
-        """Requests that wait for their Redirect, by session."""
+        self._acw = AcwTimer(self._hub.agents, self._feed)
         self._queue_book = QueueBook(
             self._hub,
             self._ami.action,
@@ -159,11 +144,23 @@ class Daemon:
             numbers=settings.log.numbers,
         )
         self._audit = Audit(numbers=settings.log.numbers, count=self._metrics.decision)
+        self._switchboard = Switchboard(
+            self._hub,
+            self._ami_performer,
+            self._audit,
+            self._history,
+            self._changes,
+            pop=self._pop,
+            asterisk=self,
+            carry_out=self._carry_out,
+            feed=self._feed,
+            action_timeout_seconds=settings.ami.action_timeout_seconds,
+        )
         self._phones = Phones(
             self._desk,
             self._audit,
             self._carry_out,
-            self._read_call,
+            self._switchboard.read_call,
             self._ami_performer.variables,
             ready=lambda: self.readiness().ready,
         )
@@ -205,7 +202,7 @@ class Daemon:
         )
         await agi.start()
         server = await serve(
-            create_app(self, self._auth, metrics=self._metrics.text),
+            create_app(self._switchboard, self._auth, metrics=self._metrics.text),
             self._settings.api.host,
             self._settings.api.port,
         )
@@ -340,7 +337,7 @@ class Daemon:
         for session_id, effect in outcome.effects:
             self._workers.perform(session_id, effect)
         if outcome.agents:
-            self._schedule_acw()
+            self._acw.schedule()
             self._groups.look_at(outcome.agents)
         for session_id in dict.fromkeys(outcome.transfers):
             session = self._hub.register.records[session_id].session
@@ -357,9 +354,7 @@ class Daemon:
         return {"transfer": session_id, **call}
 
     def _report(self, session_id: str, event: SessionEvent) -> None:
-        moved = self._moved.get(session_id)
-        if moved is not None and not moved.done():
-            moved.set_result(None)
+        self._switchboard.moved(session_id)
         if event.kind is Kind.TIMED_OUT and not self._sync.synced:
             # Nobody can say what has become of it, nor do anything about it: the resync does.
             self._workers.perform(session_id, SetTimer(RETRY_SECONDS))
@@ -367,20 +362,6 @@ class Daemon:
         if event.kind is Kind.TIMED_OUT and self._phones.timed_out(session_id):
             return
         self._carry_out(self._hub.report(session_id, event, time.time()))
-
-    def _schedule_acw(self) -> None:
-        if self._acw_timer is not None:
-            self._acw_timer.cancel()
-            self._acw_timer = None
-        end = self._hub.agents.next_acw_end()
-        if end is not None:
-            delay = max(0.0, end - time.time())
-            self._acw_timer = asyncio.get_running_loop().call_later(delay, self._acw_ended)
-
-    def _acw_ended(self) -> None:
-        self._acw_timer = None
-        self._feed(ev.ClockTick(time.time()))
-        self._schedule_acw()
 
     # --- events for the API's WebSockets -------------------------------------------------------
 
@@ -396,184 +377,23 @@ class Daemon:
                 transfer_event(views.transfer_view(self._hub.register.records[session_id]))
             )
 
-    def _in_control(self) -> bool:
-        return self._ami.connected and self._ari.connected and not self._ari.stuck
-
     def _publish_readiness(self, readiness: Readiness) -> None:
         self._notifier.readiness(readiness)
         self._changes.send(readiness_event(readiness))
 
-    def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
-        return self._changes.subscribe()
+    def _pop(self, agent: str, call: str) -> Mapping[str, Any]:
+        return self._pops.board.shown(agent, call, time.time())
 
-    def unsubscribe(self, queue: asyncio.Queue[Mapping[str, Any]]) -> None:
-        self._changes.unsubscribe(queue)
-
-    # --- the switchboard -------------------------------------------------------------------------
+    # --- how things stand with Asterisk ----------------------------------------------------------
 
     def readiness(self) -> Readiness:
         return self._readiness.now()
 
-    def _pop(self, agent: str, call: str) -> Mapping[str, Any]:
-        return self._pops.board.shown(agent, call, time.time())
+    def listens(self) -> bool:
+        return self._ami.connected
 
-    def agents(self) -> Sequence[AgentView]:
-        agents = sorted(self._hub.agents.by_id.values(), key=lambda agent: agent.id)
-        return [views.agent_view(self._hub, agent, self._pop) for agent in agents]
+    def _in_control(self) -> bool:
+        return self._ami.connected and self._ari.connected and not self._ari.stuck
 
-    def agent(self, agent_id: str) -> AgentView:
-        agent = self._hub.agents.by_id.get(agent_id)
-        if agent is None:
-            raise UnknownAgent(agent_id)
-        return views.agent_view(self._hub, agent, self._pop)
-
-    def targets(self, agent_id: str) -> TargetsView:
-        if agent_id not in self._hub.agents.by_id:
-            raise UnknownAgent(agent_id)
-        return views.targets_view(self._hub, agent_id)
-
-    def check_number(self, agent_id: str, number: str) -> NumberCheck:
-        return views.number_check(self._hub, agent_id, number)
-
-    def transfers(self) -> Sequence[TransferView]:
-        return [views.transfer_view(record) for record in self._hub.register.records.values()]
-
-    def transfer(self, transfer_id: str) -> TransferView:
-        return views.transfer_view(self._hub.record(transfer_id))
-
-    def history(self, agent_id: str) -> Sequence[TransferView]:
-        self.agent(agent_id)
-        return self._history.of(agent_id, self.transfers())
-
-    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
-        if not self._ami.connected:
-            raise AsteriskUnavailable(self.readiness().detail)
-        for effect in pause(self._hub.agents, agent_id, paused=paused, reason=reason):
-            await self._ami_performer.pause(effect)
-        return self.agent(agent_id)
-
-    async def request(self, request: TransferRequest) -> TransferView:
-        self._check_ready()
-        call = self._hub.call_of(request.agent, request.call)
-        facts = CallFacts()
-        if call is not None:
-            facts = await self._read_call(call)
-            self._check_ready()
-        # From here to the end of the decision nothing awaits: of two requests for the same call
-        # or the same target, the second finds what the first has done.
-        session, outcome = self._audit.decide(
-            request, call, lambda: self._hub.request(request, facts, time.time())
-        )
-        moved = self._moved[session.id] = asyncio.get_running_loop().create_future()
-        self._carry_out(outcome)
-        # Answered once Asterisk has moved the call: an agent who hangs up on seeing the answer
-        # then hangs up on a transfer, not on the caller.
-        try:
-            async with asyncio.timeout(self._settings.ami.action_timeout_seconds):
-                await moved
-        except TimeoutError:
-            log.warning("slow_redirect", transfer=session.id, call=session.caller.channel)
-        finally:
-            del self._moved[session.id]
-        return self.transfer(session.id)
-
-    async def _read_call(self, call: Call) -> CallFacts:
-        """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
-        variables = await self._ami_performer.variables(
-            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
-        )
-        group = group_fact(call.caller_channel, variables)
-        if group is not None:
-            self._feed(group)  # what is decided by is what is shown
-        return _call_facts(call.caller_channel, variables, time.time())
-
-    async def complete(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, Kind.COMPLETE)
-
-    async def cancel(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, Kind.CANCEL)
-
-    async def swap(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, Kind.SWAP)
-
-    async def conference(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, Kind.CONFERENCE)
-
-    async def add_party(self, transfer_id: str, number: str) -> TransferView:
-        self._check_reachable(transfer_id)
-        _, outcome = self._audit.party(
-            self._hub.record(transfer_id).session,
-            number,
-            lambda: self._hub.add_party(transfer_id, number, time.time()),
-        )
-        self._carry_out(outcome)
-        return self.transfer(transfer_id)
-
-    async def drop_party(self, transfer_id: str, party: str) -> TransferView:
-        self._check_reachable(transfer_id)
-        self._carry_out(self._hub.drop_party(transfer_id, party, time.time()))
-        return self.transfer(transfer_id)
-
-    def _command(self, transfer_id: str, kind: Kind) -> TransferView:
-        self._check_reachable(transfer_id)
-        self._carry_out(self._hub.command(transfer_id, kind, time.time()))
-        return self.transfer(transfer_id)
-
-    def _check_reachable(self, transfer_id: str) -> None:
-        self._hub.record(transfer_id)
-        if self._workers.held or not (self._ari.connected and self._ami.connected):
-            raise AsteriskUnavailable(self.readiness().detail)
-
-    def _check_ready(self) -> None:
-        readiness = self.readiness()
-        if not readiness.ready:
-            raise AsteriskUnavailable(readiness.detail)
-
-
-def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallFacts:
-    text = variables.get("AVP_MAX_HOLD", "")
-    seconds = max_hold_seconds(text)
-    if text and seconds is None:
-        log.warning(
-            "max_hold_ignored",
-            channel=channel,
-            hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting holds",
-        )
-    limit, _, _ = variables.get(LIMIT, "").partition(".")
-    return CallFacts(
-        max_hold_seconds=seconds,
-        ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
-    )
-
-
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; SIGHUP reads the settings again.
-
-    A second SIGTERM or SIGINT does not wait for the transfers that are under way: the next daemon
-    goes on with them.
-    """
-    logging_setup.configure(settings.log.level, settings.log.format, numbers=settings.log.numbers)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        if stop.is_set():
-            log.warning("left_at_once")
-            sys.stdout.flush()
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, leave)
-    daemon = Daemon(settings, Notifier())
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = loop.create_task(daemon.reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    with contextlib.suppress(NotImplementedError):
-        loop.add_signal_handler(signal.SIGHUP, reload)
-    await daemon.run(stop)
+    def reachable(self) -> bool:
+        return self._ari.connected and self._ami.connected and not self._workers.held

@@ -1,0 +1,34 @@
+"""The end of after-call work, which Asterisk tells nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.agents import Agents
+
+
+class AcwTimer:
+    """Feeds a `ClockTick` when the first agent's after-call work ends."""
+
+    def __init__(self, agents: Agents, feed: Callable[[ev.Fact], None]) -> None:
+        self._agents = agents
+        self._feed = feed
+        self._timer: asyncio.TimerHandle | None = None
+
+    def schedule(self) -> None:
+        """Again, since an agent has changed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        end = self._agents.next_acw_end()
+        if end is not None:
+            delay = max(0.0, end - time.time())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._ended)
+
+    def _ended(self) -> None:
+        self._timer = None
+        self._feed(ev.ClockTick(time.time()))
+        self.schedule()
