@@ -92,6 +92,7 @@ class Daemon:
             action_timeout_seconds=settings.ami.action_timeout_seconds,
             backoff_max_seconds=settings.ami.reconnect_max_seconds,
             needs=rights.ACTIONS,
+            wanted=from_ami.EVENTS,
         )
         self._ari = AriClient(
             settings.ari.url,
@@ -144,7 +145,7 @@ class Daemon:
             numbers=settings.log.numbers,
         )
         self._audit = Audit(numbers=settings.log.numbers, count=self._metrics.decision)
-        self._switchboard = Switchboard(
+        self.switchboard = Switchboard(
             self._hub,
             self._ami_performer,
             self._audit,
@@ -160,7 +161,7 @@ class Daemon:
             self._desk,
             self._audit,
             self._carry_out,
-            self._switchboard.read_call,
+            self.switchboard.read_call,
             self._ami_performer.variables,
             ready=lambda: self.readiness().ready,
         )
@@ -202,7 +203,7 @@ class Daemon:
         )
         await agi.start()
         server = await serve(
-            create_app(self._switchboard, self._auth, metrics=self._metrics.text),
+            create_app(self.switchboard, self._auth, metrics=self._metrics.text),
             self._settings.api.host,
             self._settings.api.port,
         )
@@ -354,7 +355,7 @@ class Daemon:
         return {"transfer": session_id, **call}
 
     def _report(self, session_id: str, event: SessionEvent) -> None:
-        self._switchboard.moved(session_id)
+        self.switchboard.moved(session_id)
         if event.kind is Kind.TIMED_OUT and not self._sync.synced:
             # Nobody can say what has become of it, nor do anything about it: the resync does.
             self._workers.perform(session_id, SetTimer(RETRY_SECONDS))

@@ -17,13 +17,18 @@ class AcwTimer:
         self._agents = agents
         self._feed = feed
         self._timer: asyncio.TimerHandle | None = None
+        self._end: float | None = None
+        """What the timer is for, in Unix seconds."""
 
     def schedule(self) -> None:
         """Again, since an agent has changed."""
+        end = self._agents.next_acw_end()
         if self._timer is not None:
+            if end == self._end:
+                return
             self._timer.cancel()
             self._timer = None
-        end = self._agents.next_acw_end()
+        self._end = end
         if end is not None:
             delay = max(0.0, end - time.time())
             self._timer = asyncio.get_running_loop().call_later(delay, self._ended)

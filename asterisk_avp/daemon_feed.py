@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from asterisk_avp.api.shared import Shared
+
 _BACKLOG = 1000
 
 Message = Mapping[str, Any]
@@ -34,6 +36,9 @@ class Feed:
         self._listeners.discard(queue)
 
     def send(self, event: Message) -> None:
+        if not self._listeners:
+            return
+        event = Shared(event)
         for queue in tuple(self._listeners):
             if queue.qsize() >= _BACKLOG - 1:
                 self._listeners.discard(queue)

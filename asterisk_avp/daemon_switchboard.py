@@ -110,6 +110,10 @@ class Switchboard:
         agents = sorted(self._hub.agents.by_id.values(), key=lambda agent: agent.id)
         return [views.agent_view(self._hub, agent, self._pop) for agent in agents]
 
+    def roster(self) -> Sequence[AgentView]:
+        agents = sorted(self._hub.agents.by_id.values(), key=lambda agent: agent.id)
+        return [views.roster_view(self._hub, agent) for agent in agents]
+
     def agent(self, agent_id: str) -> AgentView:
         agent = self._hub.agents.by_id.get(agent_id)
         if agent is None:

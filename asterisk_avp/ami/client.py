@@ -43,7 +43,8 @@ class AmiClient:
     All times are in seconds. `ping_interval_seconds` and `action_timeout_seconds` together are the
     longest time for which a dead connection goes unnoticed. `list_timeout_seconds` is the deadline
     of `list_action`, whose answer may be thousands of messages long. `needs` are the actions that
-    the user has to be allowed, each with the classes of which one is enough.
+    the user has to be allowed, each with the classes of which one is enough. Of events that are not
+    among `wanted`, by name, only the name is told; None: all are.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class AmiClient:
         backoff_max_seconds: float = 5.0,
         events: str = DEFAULT_EVENTS,
         needs: Mapping[str, Collection[str]] = MappingProxyType({}),
+        wanted: Collection[str] | None = None,
     ) -> None:
         check_headers({"Username": username, "Secret": secret, "Events": events})
         self._host = host
@@ -73,6 +75,7 @@ class AmiClient:
         self._backoff_initial_seconds = backoff_initial_seconds
         self._backoff_max_seconds = backoff_max_seconds
         self._needs = needs
+        self._wanted = wanted
         self._link: AmiLink | None = None
         self._trouble = ""
 
@@ -108,7 +111,11 @@ class AmiClient:
         while True:
             opened_at: float | None = None
             link = AmiLink(
-                self._host, self._port, on_event=on_event, action_seconds=self._action_seconds
+                self._host,
+                self._port,
+                on_event=on_event,
+                action_seconds=self._action_seconds,
+                wanted=self._wanted,
             )
             try:
                 version = await link.open(self._username, self._secret, self._events)

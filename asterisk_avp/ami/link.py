@@ -16,14 +16,13 @@ this module takes away from it, and why (panoramisk 1.4):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
 from panoramisk import Manager
 from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
-from panoramisk.message import Message
 
 from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, check_headers
 from asterisk_avp.core.errors import AmiError, AsteriskSilent, AsteriskUnavailable
@@ -49,7 +48,15 @@ _ANNOUNCED_LATER = ("OriginateResponse", "AsyncAGI")
 class AmiLink:
     """A connection that is used once: `open`, `start_events`, `watch`, `close`."""
 
-    def __init__(self, host: str, port: int, *, on_event: OnEvent, action_seconds: float) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        on_event: OnEvent,
+        action_seconds: float,
+        wanted: Collection[str] | None = None,
+    ) -> None:
         self._address = f"{host}:{port}"
         self._on_event = on_event
         self._action_seconds = action_seconds
@@ -62,7 +69,7 @@ class AmiLink:
         self._manager = _Manager(
             host=host,
             port=port,
-            protocol_factory=lambda: _Protocol(self),
+            protocol_factory=lambda: _Protocol(self, wanted),
             reconnect_timeout=0,
             log=_Silent(),
         )
@@ -222,9 +229,9 @@ class AmiLink:
 class _Protocol(AMIProtocol):  # type: ignore[misc]
     """panoramisk's protocol with our reader in front of its table of actions."""
 
-    def __init__(self, link: AmiLink) -> None:
+    def __init__(self, link: AmiLink, wanted: Collection[str] | None) -> None:
         self._link = link
-        self.frames = FrameReader()
+        self.frames = FrameReader(wanted)
         self.greeted = asyncio.Event()
         #: Messages received so far: a sign of life.
         self.messages = 0
@@ -246,8 +253,12 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         action_id = message.get("ActionID")
         if action_id is not None and "Response" in message:
             self._link.answered(action_id)
-        if action_id is not None and action_id in self.responses:
-            self.handle_message(Message(message))
+        request = self.responses.get(action_id) if action_id is not None else None
+        if request is not None:
+            # As panoramisk's `handle_message`, which would first copy each item of a list into a
+            # dictionary without regard to case: seconds, with thousands of members.
+            if request.add_message(message):
+                self.responses.pop(request.id, None)
         elif "Event" in message:
             if action_id is None or message["Event"].startswith(_ANNOUNCED_LATER):
                 self._link.deliver(message)
@@ -280,6 +291,8 @@ class _Request(Action):  # type: ignore[misc]
     event with the action's id for the answer to an action that is none.
     """
 
+    id = action_id = ""
+
     def __init__(
         self,
         name: str,
@@ -290,15 +303,15 @@ class _Request(Action):  # type: ignore[misc]
     ) -> None:
         super().__init__({"Action": name, **headers}, as_list=as_list)
         self.name = name
+        # Asked for often; panoramisk looks them up without regard to case.
+        self.id = self.action_id = str(self["ActionID"])
         self.replies: asyncio.Future[list[Mapping[str, str]]]
         self.replies = asyncio.get_running_loop().create_future()
         self._link = link
         self._items: list[Mapping[str, str]] = []
 
-    def add_message(self, message: Message) -> bool:
+    def add_message(self, fields: Mapping[str, str]) -> bool:
         """Take a message with this action's id; True once nothing more will come."""
-        # `content` is panoramisk's own addition to every message.
-        fields: dict[str, str] = {k: v for k, v in message.items() if k != "content"}
         # OriginateResponse is an event, although it has a Response header as well.
         if "Event" not in fields:
             if fields["Response"] not in _SUCCESS:

@@ -8,7 +8,7 @@ message and decodes only then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from asterisk_avp.core.errors import AmiHeaderError, AsteriskUnavailable
 
@@ -26,6 +26,8 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _MAX_BANNER_BYTES = 256
 
 _END_OF_MESSAGE = b"\r\n\r\n"
+_EVENT = "Event: "
+_ACTION_ID = "\r\nActionID:"
 # Asterisk ends a line at a bare LF as well as at CR LF. A bare CR it keeps, and other software
 # in the path may not.
 _FORBIDDEN = frozenset("\r\n\0")
@@ -93,21 +95,46 @@ def parse_message(block: str) -> dict[str, str]:
     value, so `value.split("\n")` gives back exactly the occurrences. Lines without a colon are
     left out.
     """
-    message: dict[str, list[str]] = {}
+    message: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for line in block.split("\r\n"):
         name, colon, value = line.partition(":")
         if not colon:
             continue
         # Asterisk writes "Name: value", but UserEvent passes on what the dialplan wrote, which
         # is often "Name:value".
-        message.setdefault(name, []).append(value.removeprefix(" "))
-    return {name: "\n".join(values) for name, values in message.items()}
+        if value[:1] == " ":
+            value = value[1:]
+        if name in message:
+            repeated.setdefault(name, [message[name]]).append(value)
+        else:
+            message[name] = value
+    for name, values in repeated.items():
+        message[name] = "\n".join(values)
+    return message
+
+
+def name_of_unwanted(block: str, wanted: Collection[str]) -> str:
+    """The name of an event that nobody wants to have read; empty for every other message.
+
+    Asterisk writes an event's name first (main/manager.c, ``manager_event_sessionsva``). One with
+    an ActionID is (part of) an answer.
+    """
+    if not block.startswith(_EVENT):
+        return ""
+    name = block[len(_EVENT) :].partition("\r\n")[0]
+    return "" if name in wanted or _ACTION_ID in block else name
 
 
 class FrameReader:
-    """Cuts the byte stream of one connection into messages."""
+    """Cuts the byte stream of one connection into messages.
 
-    def __init__(self) -> None:
+    Of events that are not among ``wanted`` (None: all are) only the name is read. Asterisk tells of
+    every channel and device, and most of that concerns nobody here.
+    """
+
+    def __init__(self, wanted: Collection[str] | None = None) -> None:
+        self._wanted = wanted
         self._buffer = b""
         #: Protocol version from the banner, None until it has arrived.
         self.version: str | None = None
@@ -133,8 +160,15 @@ class FrameReader:
         return [
             message
             for block in text.split("\r\n\r\n")
-            if (message := parse_message(block)) and ("Event" in message or "Response" in message)
+            if (message := self._read(block)) and ("Event" in message or "Response" in message)
         ]
+
+    def _read(self, block: str) -> dict[str, str]:
+        if self._wanted is not None:
+            name = name_of_unwanted(block, self._wanted)
+            if name:
+                return {"Event": name}
+        return parse_message(block)
 
     def _take_banner(self, buffer: bytes) -> bytes:
         """Read the greeting, the only line that no blank line follows."""

@@ -28,6 +28,7 @@ from asterisk_avp.api.http import (
     caller_of,
     json_response,
     login_refused,
+    model_response,
 )
 from asterisk_avp.api.metrics import add_metrics_route
 from asterisk_avp.api.panel import add_panel
@@ -144,9 +145,9 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         responses=_responses(401),
         dependencies=[_TOKEN],
     )
-    async def agents() -> list[schemas.AgentOut]:
+    async def agents() -> Response:
         """All agents and their states."""
-        return [schemas.agent_out(view) for view in switchboard.agents()]
+        return model_response([schemas.agent_out(view) for view in switchboard.roster()])
 
     @app.get(
         "/v1/agents/{agent_id}",
@@ -165,10 +166,10 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         responses=_responses(401, 403, 404, 422),
         dependencies=[_TOKEN],
     )
-    async def targets(agent_id: AgentPath, caller: WhoAsks) -> schemas.TargetsOut:
+    async def targets(agent_id: AgentPath, caller: WhoAsks) -> Response:
         """Where this agent could transfer to now."""
         _only_for(caller, agent_id)
-        return schemas.targets_out(switchboard.targets(agent_id))
+        return model_response(schemas.targets_out(switchboard.targets(agent_id)))
 
     @app.post(
         "/v1/agents/{agent_id}/transfers",
@@ -237,13 +238,15 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
         responses=_responses(401),
         dependencies=[_TOKEN],
     )
-    async def transfers(caller: WhoAsks) -> list[schemas.TransferOut]:
+    async def transfers(caller: WhoAsks) -> Response:
         """The transfers under way and those that ended lately."""
-        return [
-            schemas.transfer_out(as_seen_by(caller, view))
-            for view in switchboard.transfers()
-            if caller.agent is None or concerns(view, caller.agent)
-        ]
+        return model_response(
+            [
+                schemas.transfer_out(as_seen_by(caller, view))
+                for view in switchboard.transfers()
+                if caller.agent is None or concerns(view, caller.agent)
+            ]
+        )
 
     @app.get(
         "/v1/transfers/{transfer_id}",

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,6 +31,7 @@ from asterisk_avp.api.http import bearer_token, cookie_token, same_origin
 from asterisk_avp.api.patience import UNAUTHORIZED
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.schemas import agent_event, iso_time, ready_out, transfer_event
+from asterisk_avp.api.shared import Roster, Shared, as_text
 from asterisk_avp.api.visibility import visible_to
 
 FIRST_MESSAGE_SECONDS = 5.0
@@ -45,6 +46,10 @@ TRY_AGAIN = 1013
 
 def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
     unknown = 0
+    roster = Roster()
+
+    def snapshot(caller: Caller) -> str:
+        return _snapshot(switchboard, caller, roster)
 
     async def told_by(socket: WebSocket) -> str | None:
         nonlocal unknown
@@ -82,7 +87,7 @@ def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator
             login = auth.login_of(token) if token else None
             ended = login.ended if login is not None else asyncio.Event()
             await _serve(
-                socket, queue, switchboard, caller, lambda: auth.identify(token) == caller, ended
+                socket, queue, snapshot, caller, lambda: auth.identify(token) == caller, ended
             )
         finally:
             switchboard.unsubscribe(queue)
@@ -101,12 +106,12 @@ async def _first_message(socket: WebSocket) -> str | None:
 async def _serve(
     socket: WebSocket,
     queue: asyncio.Queue[Mapping[str, Any]],
-    switchboard: Switchboard,
+    snapshot: Callable[[Caller], str],
     caller: Caller,
     still_valid: Callable[[], bool],
     ended: asyncio.Event,
 ) -> None:
-    sender = asyncio.create_task(_send(socket, queue, switchboard, caller, still_valid))
+    sender = asyncio.create_task(_send(socket, queue, snapshot, caller, still_valid))
     watcher = asyncio.create_task(_until_closed(socket))
     signed_out = asyncio.create_task(ended.wait())
     tasks = {sender, watcher, signed_out}
@@ -128,32 +133,36 @@ async def _serve(
 async def _send(
     socket: WebSocket,
     queue: asyncio.Queue[Mapping[str, Any]],
-    switchboard: Switchboard,
+    snapshot: Callable[[Caller], str],
     caller: Caller,
     still_valid: Callable[[], bool],
 ) -> int:
     """Send until there is a reason to close, and return that as a close code."""
-    await _send_one(socket, _snapshot(switchboard, caller))
+    await _send_one(socket, snapshot(caller))
     while True:
         try:
-            async with asyncio.timeout(ALIVE_SECONDS):
-                event = await queue.get()
+            event = queue.get_nowait() if not queue.empty() else await _next(queue)
         except TimeoutError:
             event = None
         if not still_valid():
             return UNAUTHORIZED
         if event is None:
-            await _send_one(socket, {"type": "alive", "now": iso_time(time.time())})
+            await _send_one(socket, as_text({"type": "alive", "now": iso_time(time.time())}))
             continue
-        visible = visible_to(caller, event)
-        if visible is not None:
-            await _send_one(socket, visible)
+        shared = event if isinstance(event, Shared) else Shared(event)
+        text = shared.text_for(caller)
+        if text is not None:
+            await _send_one(socket, text)
         if event.get("type") == "overflow":
             return TRY_AGAIN
 
 
-async def _send_one(socket: WebSocket, event: Mapping[str, Any]) -> None:
-    text = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace").decode()
+async def _next(queue: asyncio.Queue[Mapping[str, Any]]) -> Mapping[str, Any]:
+    async with asyncio.timeout(ALIVE_SECONDS):
+        return await queue.get()
+
+
+async def _send_one(socket: WebSocket, text: str) -> None:
     async with asyncio.timeout(SEND_SECONDS):
         await socket.send_text(text)
 
@@ -163,13 +172,23 @@ async def _until_closed(socket: WebSocket) -> None:
         pass
 
 
-def _snapshot(switchboard: Switchboard, caller: Caller) -> dict[str, Any]:
-    agents = [visible_to(caller, agent_event(view)) for view in switchboard.agents()]
+def _snapshot(switchboard: Switchboard, caller: Caller, roster: Roster) -> str:
     transfers = [visible_to(caller, transfer_event(view)) for view in switchboard.transfers()]
-    return {
-        "type": "snapshot",
-        "now": iso_time(time.time()),
-        "agents": [event["agent"] for event in agents if event],
+    rest = {
         "transfers": [event["transfer"] for event in transfers if event],
         "readiness": ready_out(switchboard.readiness()).model_dump(mode="json"),
     }
+    agents = ", ".join(_agents(switchboard, caller, roster))
+    now = as_text(iso_time(time.time()))
+    return f'{{"type": "snapshot", "now": {now}, "agents": [{agents}], {as_text(rest)[1:]}'
+
+
+def _agents(switchboard: Switchboard, caller: Caller, roster: Roster) -> Iterator[str]:
+    """An integration sees all of every agent, and an agent only of themselves."""
+    if caller.agent is None:
+        for view in switchboard.agents():
+            yield as_text(agent_event(view)["agent"])
+        return
+    for agent, text in roster.texts(switchboard.roster()):
+        own = agent == caller.agent
+        yield as_text(agent_event(switchboard.agent(agent))["agent"]) if own else text

@@ -23,6 +23,10 @@ class Switchboard(Protocol):
 
     def agents(self) -> Sequence[AgentView]: ...
 
+    def roster(self) -> Sequence[AgentView]:
+        """The same without their calls, which takes a fraction of the time."""
+        ...
+
     def agent(self, agent_id: str) -> AgentView:
         """Raises `UnknownAgent`."""
         ...

@@ -270,6 +270,11 @@ def agent_out(view: AgentView) -> AgentOut:
     )
 
 
+def agent_for_all(view: AgentView) -> dict[str, Any]:
+    """What every agent may see of an agent: `AgentDetailOut` without what is private."""
+    return {**agent_out(view).model_dump(mode="json"), "paused": view.paused}
+
+
 def agent_detail_out(view: AgentView) -> AgentDetailOut:
     return AgentDetailOut(
         **agent_out(view).model_dump(),

@@ -72,6 +72,9 @@ async def serve(app: ASGIApp, host: str, port: int) -> ApiServer:
             app,
             ws="websockets-sansio",
             ws_max_size=_MAX_WS_MESSAGE_BYTES,
+            # Every change is written once and sent to all panels as it is; compressing would be
+            # done for each of them anew, with a dictionary for each in memory.
+            ws_per_message_deflate=False,
             ws_ping_interval=_PING_SECONDS,
             ws_ping_timeout=_PING_SECONDS,
             lifespan="off",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import Enum
 from typing import Any
 
 from asterisk_avp.api.auth import Caller
@@ -46,43 +47,70 @@ def as_seen_by(caller: Caller, transfer: TransferView) -> TransferView:
     return replace(transfer, caller="", notes="", parties=parties)
 
 
-def _event_as_seen_by(caller: Caller, transfer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same of a transfer as it is in an event."""
-    agent, mode, state = (str(transfer.get(name, "")) for name in ("agent", "mode", "state"))
-    if not _withheld(caller, agent, mode, state):
-        return transfer
-    parties = [
-        {**party, "name": ""} if party.get("role") == "caller" else party
-        for party in transfer.get("parties") or ()
-    ]
-    return {**transfer, "caller": "", "notes": "", "parties": parties}
-
-
 def _withheld(caller: Caller, agent: str, mode: str, state: str) -> bool:
     if caller.agent is None or caller.agent == agent or state == TransferState.COMPLETED:
         return False
     return not (mode == Mode.UNSUPERVISED and state == TransferState.RINGING)
 
 
-def visible_to(caller: Caller, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The event as ``caller`` may see it; None where it is none of their business.
+class Sight(Enum):
+    """How much of an event somebody may see."""
+
+    ALL = "all"
+    PART = "part"
+    """`partly`, the same for everybody who may see no more."""
+    NOTHING = "nothing"
+
+
+def sight(caller: Caller, event: Mapping[str, Any]) -> Sight:
+    """How much of ``event`` is ``caller``'s business.
 
     An event of a kind not known here shows an agent only what is marked as theirs.
     """
     if caller.agent is None:
-        return event
+        return Sight.ALL
     match event:
-        case {"type": "agent", "agent": {"id": str(agent_id)} as agent}:
-            if agent_id == caller.agent:
-                return event
-            return {**event, "agent": {k: v for k, v in agent.items() if k not in _PRIVATE}}
+        case {"type": "agent", "agent": {"id": str(agent_id)}}:
+            return Sight.ALL if agent_id == caller.agent else Sight.PART
         case {"type": "transfer", "transfer": {} as transfer}:
             if not _event_concerns(transfer, caller.agent):
-                return None
-            return {**event, "transfer": _event_as_seen_by(caller, transfer)}
+                return Sight.NOTHING
+            agent, mode, state = (
+                str(transfer.get(name, "")) for name in ("agent", "mode", "state")
+            )
+            return Sight.PART if _withheld(caller, agent, mode, state) else Sight.ALL
         case {"type": "readiness" | "overflow"}:
-            return event
+            return Sight.ALL
         case {"agent": str(agent_id)}:
-            return event if agent_id == caller.agent else None
+            return Sight.ALL if agent_id == caller.agent else Sight.NOTHING
         case _:
+            return Sight.NOTHING
+
+
+def partly(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The event without what is not for everybody who may know of it."""
+    match event:
+        case {"agent": {} as agent}:
+            return {**event, "agent": {k: v for k, v in agent.items() if k not in _PRIVATE}}
+        case {"transfer": {} as transfer}:
+            parties = [
+                {**party, "name": ""} if party.get("role") == "caller" else party
+                for party in transfer.get("parties") or ()
+            ]
+            return {
+                **event,
+                "transfer": {**transfer, "caller": "", "notes": "", "parties": parties},
+            }
+        case _:
+            raise ValueError("such an event is seen whole, or not at all")
+
+
+def visible_to(caller: Caller, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The event as ``caller`` may see it; None where it is none of their business."""
+    match sight(caller, event):
+        case Sight.ALL:
+            return event
+        case Sight.PART:
+            return partly(event)
+        case Sight.NOTHING:
             return None

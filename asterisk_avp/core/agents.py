@@ -17,8 +17,10 @@ follows that our clock and Asterisk's must agree.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from asterisk_avp.core.calls import resource_of, resource_of_interface
 from asterisk_avp.core.effects import AddMember, Effect, PauseMember, RemoveMember
@@ -57,6 +59,8 @@ class Agent:
     """The queue that delivered the call that ended at ``last_call``; empty: not known."""
     call_queue: str = ""
     """The queue that delivered the call that goes on."""
+    acw_noted: float = 0.0
+    """The ``acw_until`` that `Agents` waits for."""
     last_call_guessed: bool = False
     """``last_call`` is when we heard that the call had ended; Asterisk may know better."""
     state: AgentState = AgentState.OFFLINE
@@ -114,6 +118,15 @@ class Agents:
     _queue_group: dict[str, str] = field(default_factory=dict)
     _by_interface: dict[str, str] = field(default_factory=dict)
     _by_resource: dict[str, str] = field(default_factory=dict)
+    _order: dict[str, int] = field(default_factory=dict)
+    """By group, its place in the configuration."""
+    _groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By agent, see `groups_of`."""
+    _in_group: dict[str, set[str]] = field(default_factory=dict)
+    """The other way round: by group, its agents."""
+    _acw_ends: list[tuple[float, str]] = field(default_factory=list)
+    """When which agent's ACW ends, as a heap. Some are out of date: the agent has left ACW since,
+    or its end has moved."""
 
     def __post_init__(self) -> None:
         self.reconfigure(self.world)
@@ -123,6 +136,7 @@ class Agents:
         self.world = world
         self._by_interface = {a.interface: a.id for a in world.agents.values() if a.interface}
         self._queue_group = {group.queue: group.id for group in world.groups.values()}
+        self._order = {group: place for place, group in enumerate(world.groups)}
         for configured in world.agents.values():
             self.by_id.setdefault(configured.id, Agent(configured.id))
             if configured.interface:
@@ -133,6 +147,10 @@ class Agents:
                 del agent.memberships[queue]
             if not (agent.id in world.agents or agent.memberships or agent.left or agent.personal):
                 del self.by_id[agent.id]
+        self._groups.clear()
+        self._in_group.clear()
+        for agent in self.by_id.values():
+            self._regroup(agent)
 
     # --- facts -------------------------------------------------------------------------------
 
@@ -145,11 +163,18 @@ class Agents:
         if agent is None:
             return None
         if owner is None:
+            before = agent.memberships.get(seen.queue)
             if not agent.memberships:
                 agent.left.clear()
             agent.memberships[seen.queue] = seen
-            for interface in {seen.interface, seen.state_interface} - {""}:
-                self._by_resource[resource_of_interface(interface)] = agent.id
+            if before is None:
+                self._regroup(agent)
+            if before is None or (before.interface, before.state_interface) != (
+                seen.interface,
+                seen.state_interface,
+            ):
+                for interface in {seen.interface, seen.state_interface} - {""}:
+                    self._by_resource[resource_of_interface(interface)] = agent.id
         elif owner == agent.id:
             agent.personal = seen
         self._note_last_call(agent, seen)
@@ -165,6 +190,7 @@ class Agents:
         if owner is None:
             if agent.memberships.pop(queue, None) is not None:
                 agent.left.add(queue)
+                self._regroup(agent)
         elif agent.personal is not None and agent.personal.interface == interface:
             agent.personal = None
         return agent
@@ -214,6 +240,7 @@ class Agents:
             agent.memberships.clear()
             agent.personal = None
             agent.waiting.clear()
+            self._regroup(agent)
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -228,19 +255,26 @@ class Agents:
         logged out of, so that what they may do and who may transfer to them does not change with
         a log-out.
         """
-        agent = self.by_id.get(agent_id)
-        member_of = set()
-        if agent is not None:
-            member_of = {self._queue_group[queue] for queue in agent.memberships or agent.left}
-        configured = self.world.agents.get(agent_id)
-        if configured is not None:
-            member_of |= set(configured.groups)
-        return tuple(group for group in self.world.groups if group in member_of)
+        return self._groups.get(agent_id, ())
 
     def in_group(self, group_id: str) -> Iterator[Agent]:
-        for agent in self.by_id.values():
-            if group_id in self.groups_of(agent.id):
-                yield agent
+        """Its agents, in no order."""
+        for agent_id in self._in_group.get(group_id, ()):
+            yield self.by_id[agent_id]
+
+    def _regroup(self, agent: Agent) -> None:
+        """The agent's memberships have changed, or what they have left."""
+        member_of = {self._queue_group[queue] for queue in agent.memberships or agent.left}
+        configured = self.world.agents.get(agent.id)
+        if configured is not None:
+            member_of |= self._order.keys() & configured.groups
+        before = self._groups.get(agent.id, ())
+        for group in before:
+            if group not in member_of:
+                self._in_group[group].discard(agent.id)
+        for group in member_of:
+            self._in_group.setdefault(group, set()).add(agent.id)
+        self._groups[agent.id] = tuple(sorted(member_of, key=self._order.__getitem__))
 
     def name_of(self, agent_id: str) -> str:
         configured = self.world.agents.get(agent_id)
@@ -263,6 +297,9 @@ class Agents:
         state, pause = agent.state_at(now), (agent.paused, agent.pause_reason)
         another_pause = pause != agent.shown_pause
         agent.shown_pause = pause
+        if state is AgentState.ACW and agent.acw_noted != agent.acw_until:
+            agent.acw_noted = agent.acw_until
+            heapq.heappush(self._acw_ends, (agent.acw_until, agent.id))
         if state is agent.state:
             return another_pause
         agent.state, agent.since = state, now
@@ -270,8 +307,25 @@ class Agents:
 
     def next_acw_end(self) -> float | None:
         """When the first ACW ends, in Unix seconds; None if nobody is in ACW."""
-        ends = [a.acw_until for a in self.by_id.values() if a.state is AgentState.ACW]
-        return min(ends, default=None)
+        while self._acw_ends:
+            end, agent_id = self._acw_ends[0]
+            agent = self.by_id.get(agent_id)
+            if agent is not None and agent.state is AgentState.ACW and agent.acw_until == end:
+                return end
+            heapq.heappop(self._acw_ends)
+            if agent is not None and agent.acw_noted == end:
+                agent.acw_noted = 0.0
+        return None
+
+    def acw_over(self, now: float) -> list[Agent]:
+        """Agents who are still said to be in ACW although it has ended."""
+        over = []
+        while (end := self.next_acw_end()) is not None and end <= now:
+            _, agent_id = heapq.heappop(self._acw_ends)
+            agent = self.by_id[agent_id]
+            agent.acw_noted = 0.0
+            over.append(agent)
+        return over
 
     # --- membership of the personal queues -----------------------------------------------------
 
@@ -296,19 +350,18 @@ class Agents:
             effects.extend(self.mirror(agent))
         return tuple(effects)
 
-    def _wanted_personal(self, agent: Agent) -> MemberSeen | None:
+    def _wanted_personal(self, agent: Agent) -> Wanted | None:
         if not agent.memberships:
             return None
-        first = next(
-            agent.memberships[group.queue]
-            for group in self.world.groups.values()
-            if group.queue in agent.memberships
-        )
-        return replace(
-            first,
-            queue=personal_queue(agent.id),
-            paused=agent.paused,
-            wrapup_seconds=self._wanted_wrapup(agent),
+        first = agent.memberships[
+            min(agent.memberships, key=lambda queue: self._order[self._queue_group[queue]])
+        ]
+        return Wanted(
+            first.interface,
+            first.state_interface,
+            first.name,
+            agent.paused,
+            self._wanted_wrapup(agent),
         )
 
     def _wanted_wrapup(self, agent: Agent) -> int:
@@ -357,7 +410,17 @@ def longest_acw(world: World, groups: tuple[str, ...]) -> int:
     return max((world.groups[group].acw_seconds for group in groups), default=0)
 
 
-def _difference(agent: Agent, wanted: MemberSeen | None) -> Iterator[Effect]:
+class Wanted(NamedTuple):
+    """The membership of an agent's personal queue as it should be."""
+
+    interface: str
+    state_interface: str
+    name: str
+    paused: bool
+    wrapup_seconds: int
+
+
+def _difference(agent: Agent, wanted: Wanted | None) -> Iterator[Effect]:
     queue, actual = personal_queue(agent.id), agent.personal
     if actual is not None and (wanted is None or _another(actual, wanted, agent)):
         yield RemoveMember(queue, actual.interface)
@@ -377,7 +440,7 @@ def _difference(agent: Agent, wanted: MemberSeen | None) -> Iterator[Effect]:
         yield PauseMember(queue, wanted.interface, wanted.paused)
 
 
-def _another(actual: MemberSeen, wanted: MemberSeen, agent: Agent) -> bool:
+def _another(actual: MemberSeen, wanted: Wanted, agent: Agent) -> bool:
     """Whether the member must be taken out and put in again to become the one that is wanted."""
     if actual.interface != wanted.interface:
         return True

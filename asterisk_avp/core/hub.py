@@ -19,7 +19,6 @@ from asterisk_avp.core.effects import Destination, HangUp, LeaveStasis
 from asterisk_avp.core.errors import UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.model import (
-    AgentState,
     Group,
     Mode,
     Target,
@@ -203,9 +202,8 @@ class Hub:
             case ev.AgentCompleted():
                 self._member_changed(self.agents.completed(fact), now, outcome)
             case ev.ClockTick():
-                for agent in self.agents.by_id.values():
-                    if agent.state is AgentState.ACW:
-                        self._refresh(agent, now, outcome)
+                for agent in self.agents.acw_over(now):
+                    self._refresh(agent, now, outcome)
             case _:
                 self._queues.fact(fact, now, outcome)
         return outcome

@@ -57,12 +57,18 @@ class PopBoard:
         self.ledger = Ledger(iso)
         self._rings: dict[str, set[str]] = {}
         """By agent: the callers that app_queue rings them for."""
+        self._rung_by: dict[str, set[str]] = {}
+        """The other way round: by caller, the agents that are rung."""
         self._connected: dict[str, str] = {}
         """By agent: the caller app_queue gave them, until the two are in a bridge."""
+        self._connected_to: dict[str, set[str]] = {}
+        """The other way round."""
         self._given: dict[str, str] = {}
         """By agent: the caller whose transfer to them agent 1 has completed, while a fourth party
         stays with the two. They are in a bridge of ours, where the agent's call is with our leg."""
         self._told: dict[str, dict[str, Told]] = {}
+        self._told_of: dict[str, set[str]] = {}
+        """By call: the agents who have been told of it."""
         self._touched: set[str] = set()
         self._gone: set[str] = set()
         self._joined: set[str] = set()
@@ -78,7 +84,8 @@ class PopBoard:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
                 if agent is not None and not _ours(fact.channel):
-                    self._rings.setdefault(agent, set()).add(fact.channel)
+                    _put(self._rings, agent, fact.channel)
+                    _put(self._rung_by, fact.channel, agent)
                     self._touched.add(agent)
             case ev.AgentUnanswered():
                 self._stop_ringing(fact.channel, self._agent_of(fact.interface))
@@ -86,7 +93,9 @@ class PopBoard:
                 self._stop_ringing(fact.channel)
                 agent = self._agent_of(fact.interface)
                 if agent is not None and not _ours(fact.channel):
+                    self._forget_connected(agent)
                     self._connected[agent] = fact.channel
+                    _put(self._connected_to, fact.channel, agent)
                     self._touched.add(agent)
             case ev.QueueJoined():
                 self._queue_joined(fact, now)
@@ -111,9 +120,10 @@ class PopBoard:
     def sync_finished(self, now: float) -> None:
         """The picture is whole again: what nobody told meanwhile shows now."""
         self._syncing = False
-        for agent, callers in list(self._rings.items()):
-            self._rings[agent] = callers & self._joined
+        for call in self._rung_by.keys() - self._joined:
+            self._stop_ringing(call)
         self._connected.clear()
+        self._connected_to.clear()
         self._gone |= self.ledger.pops.keys() - self._hub.calls.channels.keys()
         self.ledger.heard_again(self._joined, now)
         self._touched |= self._hub.agents.by_id.keys() | self._told.keys()
@@ -134,13 +144,17 @@ class PopBoard:
         if self._syncing:
             return [], []
         touched = self._touched | set(agents)
+        if not (touched or self._gone):
+            return [], []
         self._touched.clear()
         told: list[Telling] = []
         to_read: list[str] = []
         for agent in sorted(touched):
             told += self._settle_agent(agent, now, to_read)
-        for call in self._gone - self._hub.calls.channels.keys():
-            self.ledger.forget(call)
+        # Each of them is looked up: a set less a dictionary's keys would look at all channels.
+        for call in self._gone:
+            if call not in self._hub.calls.channels:
+                self.ledger.forget(call)
         self._gone.clear()
         return told, to_read
 
@@ -158,9 +172,11 @@ class PopBoard:
 
     def holders(self, call: str) -> set[str]:
         """Agents for whom the call's pop may be of use now."""
-        found = {agent for agent, callers in self._rings.items() if call in callers}
-        found |= {agent for agent, caller in self._connected.items() if caller == call}
-        found |= {agent for agent, told in self._told.items() if call in told}
+        found = {
+            agent
+            for index in (self._rung_by, self._connected_to, self._told_of)
+            for agent in index.get(call, ())
+        }
         for channel in self._hub.calls.around(call):
             agent = self._hub.agents.of_channel(channel.name)
             if agent is not None:
@@ -178,6 +194,7 @@ class PopBoard:
             if told[call].state == DELIVERED and call in self._hub.calls.channels:
                 continue  # on its way from one bridge to another, maybe back to the same agent
             before = told.pop(call)
+            _take(self._told_of, call, agent)
             if before.state == OFFERED and not before.silently:
                 tellings.append(Telling(agent, WITHDRAWN, before.pop))
         for call, state in wanted.items():
@@ -200,6 +217,7 @@ class PopBoard:
             if had is None or not same or had.pop["data"] != shown["data"]:
                 self._let_go(call)
                 told[call] = Told(state, shown, silently)
+                _put(self._told_of, call, agent)
                 if not silently:
                     tellings.append(Telling(agent, state, shown))
         if not told:
@@ -208,10 +226,11 @@ class PopBoard:
 
     def _let_go(self, call: str) -> None:
         """Somebody gets the call; if those who have had it get it again, that is news."""
-        for agent in [a for a, told in self._told.items() if call in told]:
+        for agent in tuple(self._told_of.get(call, ())):
             told = self._told[agent][call]
             if told.state == DELIVERED and call not in self._wanted(agent):
                 del self._told[agent][call]
+                _take(self._told_of, call, agent)
 
     def _wanted(self, agent_id: str) -> dict[str, str]:
         """The calls whose pops the agent is to have now, and how."""
@@ -223,7 +242,7 @@ class PopBoard:
             if not _ours(call.caller_channel):
                 wanted[call.caller_channel] = DELIVERED
                 if self._connected.get(agent_id) == call.caller_channel:
-                    del self._connected[agent_id]
+                    self._forget_connected(agent_id)
         if agent_id in self._connected:
             wanted[self._connected[agent_id]] = DELIVERED
         record = self._hub.register.transferring(agent_id)
@@ -290,23 +309,38 @@ class PopBoard:
             self._not_connected(fact.channel)
 
     def _stop_ringing(self, call: str, agent: str | None = None) -> None:
-        for ringing in [agent] if agent is not None else [*self._rings]:
-            callers = self._rings.get(ringing, set())
-            if call in callers:
-                callers.discard(call)
-                self._touched.add(ringing)
-            if not callers:
-                self._rings.pop(ringing, None)
+        ringing = self._rung_by.get(call, set())
+        for rung in tuple(ringing) if agent is None else {agent} & ringing:
+            _take(self._rings, rung, call)
+            _take(self._rung_by, call, rung)
+            self._touched.add(rung)
 
     def _not_connected(self, call: str) -> None:
-        for agent, connected in list(self._connected.items()):
-            if connected == call:
-                del self._connected[agent]
-                self._touched.add(agent)
+        for agent in tuple(self._connected_to.get(call, ())):
+            self._forget_connected(agent)
+            self._touched.add(agent)
+
+    def _forget_connected(self, agent: str) -> None:
+        call = self._connected.pop(agent, None)
+        if call is not None:
+            _take(self._connected_to, call, agent)
 
     def _agent_of(self, interface: str) -> str | None:
         agent = self._hub.agents.of_channel(resource_of_interface(interface))
         return agent.id if agent is not None else None
+
+
+def _put(index: dict[str, set[str]], key: str, value: str) -> None:
+    index.setdefault(key, set()).add(value)
+
+
+def _take(index: dict[str, set[str]], key: str, value: str) -> None:
+    """No empty sets are left behind."""
+    values = index.get(key)
+    if values is not None:
+        values.discard(value)
+        if not values:
+            del index[key]
 
 
 def _ours(channel: str) -> bool:

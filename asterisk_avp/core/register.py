@@ -62,6 +62,8 @@ class Register:
         self._legs: dict[str, str] = {}
         """Halves of our legs that may wait in an agent's queue, or be about to; to that agent's id.
         Such a leg may outlive its transfer by the moment that Asterisk takes to end it."""
+        self._legs_for: dict[str, set[str]] = {}
+        """The other way round: agent id to those halves."""
         self._begun_by: dict[str, set[str]] = {}
         """Agent id to the sessions they began that are not over."""
 
@@ -113,8 +115,8 @@ class Register:
             del self.records[session_id]
         for index in (self._channels, self._roles, self._written, self._legs):
             index.clear()
-        self._heading_for.clear()
-        self._begun_by.clear()
+        for sets in (self._heading_for, self._begun_by, self._legs_for):
+            sets.clear()
 
     def sessions(self) -> list[Session]:
         """Those that are not over."""
@@ -134,15 +136,18 @@ class Register:
 
     def heading_for(self, agent_id: str) -> bool:
         """Whether a transfer takes, or is about to take, this agent's waiting slot."""
-        return agent_id in self._heading_for or agent_id in self._legs.values()
+        return agent_id in self._heading_for or agent_id in self._legs_for
 
     def leg_over(self, channel: str) -> None:
         """A leg has been answered, or has ended, or never began: it waits nowhere (any more)."""
-        self._legs.pop(channel, None)
+        agent = self._legs.pop(channel, None)
+        if agent is not None:
+            _keep(self._legs_for, agent, channel, present=False)
 
     def only_legs(self, alive: Callable[[str], bool]) -> None:
         """Forget the legs that a resync has not found."""
-        self._legs = {leg: agent for leg, agent in self._legs.items() if alive(leg)}
+        for leg in [leg for leg in self._legs if not alive(leg)]:
+            self.leg_over(leg)
 
     def transferring(self, agent_id: str) -> Record | None:
         """The running transfer in which this agent, as agent 1, still takes part."""
@@ -190,6 +195,7 @@ class Register:
         for effect in effects:
             if isinstance(effect, DialLeg) and effect.allow.agent is not None:
                 self._legs[effect.other_channel] = effect.allow.agent
+                _keep(self._legs_for, effect.allow.agent, effect.other_channel, present=True)
         outcome.effects.extend(
             (session.id, effect) for effect in self._remembering(session, effects)
         )

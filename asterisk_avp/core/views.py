@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from asterisk_avp.core import policy
@@ -39,6 +40,16 @@ def no_pops(agent: str, call: str) -> Mapping[str, Any]:
 
 def agent_view(hub: Hub, agent: Agent, pops: Pops = no_pops) -> AgentView:
     calls = tuple(_call_view(hub, agent, call, pops) for call in hub.calls_of(agent))
+    return replace(
+        roster_view(hub, agent),
+        call=_transferring(hub, agent, pops) or next(iter(calls), None),
+        calls=calls,
+        pause_reason=agent.pause_reason,
+    )
+
+
+def roster_view(hub: Hub, agent: Agent) -> AgentView:
+    """The agent without their calls, and without the reason for a pause."""
     return AgentView(
         id=agent.id,
         name=hub.agents.name_of(agent.id),
@@ -46,10 +57,7 @@ def agent_view(hub: Hub, agent: Agent, pops: Pops = no_pops) -> AgentView:
         since=agent.since,
         groups=hub.agents.groups_of(agent.id),
         waiting_transfer=hub.slot_taken(agent.id),
-        call=_transferring(hub, agent, pops) or next(iter(calls), None),
-        calls=calls,
         paused=agent.paused,
-        pause_reason=agent.pause_reason,
     )
 
 

@@ -87,6 +87,9 @@ class ScriptedSwitchboard:
     def agents(self) -> Sequence[AgentView]:
         return list(self.views.values())
 
+    def roster(self) -> Sequence[AgentView]:
+        return [replace(view, call=None, calls=(), pause_reason="") for view in self.views.values()]
+
     def agent(self, agent_id: str) -> AgentView:
         try:
             return self.views[agent_id]

@@ -128,6 +128,23 @@ def test_names_and_variables_of_a_recorded_call():
     assert user["AccountCode"] == ""
 
 
+def test_of_events_that_nobody_wants_only_the_name_is_read():
+    """What is wanted, and every answer, is read as if all were."""
+    wanted = {"Hangup", "UserEvent", "AgentConnect"}
+    for trace in ("queue_call", "lists"):
+        data = (TRACES / f"{trace}.ami").read_bytes()
+        whole = FrameReader().feed(data)
+        read = FrameReader(wanted).feed(data)
+        assert read == [
+            message
+            if message.get("Event", "") in wanted or "ActionID" in message or "Event" not in message
+            else {"Event": message["Event"]}
+            for message in whole
+        ]
+    odd = GREETING + b"Uniqueid: 1\r\nEvent: Other\r\n\r\nEvent: Hangup\r\nUniqueid: 1\r\n\r\n"
+    assert FrameReader(wanted).feed(odd) == FrameReader().feed(odd)
+
+
 def test_an_empty_last_header_is_kept():
     (event,) = read_in_pieces(GREETING + b"Event: X\r\nReason: \r\n\r\n", 1000)
     assert event == {"Event": "X", "Reason": ""}

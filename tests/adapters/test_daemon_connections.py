@@ -113,7 +113,7 @@ async def says(daemon: Daemon, *words: str) -> None:
         raise AssertionError(f"it says: {daemon.readiness().detail}") from None
     wish = TransferRequest("1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"))
     with pytest.raises(AsteriskUnavailable):
-        await daemon.request(wish)
+        await daemon.switchboard.request(wish)
 
 
 async def test_each_connection_lost_and_found(start: Start, ami: AmiServer, ari: AriServer) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import base64
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -64,6 +65,8 @@ class AriServer:
     username: str = "avp"
     password: str = "s3cret"
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
+    #: Asked for whatever `answers` does not have; None leaves it to the server itself.
+    handler: Callable[[Asked], Answer | None] | None = None
     asked: list[Asked] = field(default_factory=list)
     #: The order of everything that happened: "websocket" and "METHOD path".
     journal: list[str] = field(default_factory=list)
@@ -196,6 +199,8 @@ class AriServer:
         if not self._authorized(request):
             return web.json_response({"message": "Authentication required"}, status=401)
         answer = self.answers.get((asked.method, path))
+        if answer is None and self.handler is not None:
+            answer = self.handler(asked)
         if answer is None and self.stasis:
             answer = await self._application(asked)
         if answer is None:

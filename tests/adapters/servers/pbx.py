@@ -1,0 +1,503 @@
+"""A simulated Asterisk: queues, members, calls and whole transfers, by real AMI and real ARI.
+
+It has the state that Asterisk would have, and does what the daemon asks with it: `Redirect` takes
+both channels into Stasis, an originate rings the target through their personal queue, `Bridge`
+makes a plain bridge and takes the Local channel out of it. Each step sends the events that
+Asterisk sends, in its order and with its headers. What it does not simulate it refuses, and names
+in `unknown`, so that nobody measures an answer that Asterisk would not have given.
+
+There is no sound, nothing rings out, and it is quicker than any Asterisk: it is for measuring the
+daemon with more agents and calls than a machine has phones for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from asterisk_avp import rights
+from servers.ami_server import Action, AmiServer, Connection, error, success
+from servers.ari_server import AriServer
+from servers.pbx_channels import (
+    DEVICE_RINGING,
+    IN_USE,
+    NOT_IN_USE,
+    RINGING,
+    UP,
+    Call,
+    Channel,
+    Member,
+)
+
+PERSONAL = "avp-agent-"
+_DIALPLAN_STASIS = "avp-stasis"
+
+
+class Pbx:
+    """``members``: by agent, their group queues. ``personal``: whether the personal queues have
+    their members already, as they do whenever the daemon was there before.
+    """
+
+    def __init__(
+        self, members: Mapping[str, Iterable[str]], *, personal: bool = True, app: str
+    ) -> None:
+        self.app = app
+        self.ami = AmiServer()
+        self.ari = AriServer(stasis=True)
+        self.members = {
+            agent: Member(agent, tuple(queues), personal=personal)
+            for agent, queues in members.items()
+        }
+        self.queues = sorted({queue for member in self.members.values() for queue in member.queues})
+        self.channels: dict[str, Channel] = {}
+        self.bridges: dict[str, set[str]] = {}
+        self.globals: dict[str, str] = {}
+        self.unknown: list[str] = []
+        """What was asked for and is not simulated."""
+        self.sent = 0
+        """Events of AMI sent so far."""
+        self.logged_in_at = 0.0
+        """When the daemon logged in at AMI, by the monotonic clock."""
+        self._by_name: dict[str, Channel] = {}
+        self._numbers = itertools.count(1)
+        self._recorded: list[bytes] | None = None
+        self._expected: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._told: asyncio.Queue[tuple[str, Channel]] = asyncio.Queue()
+        self._telling: asyncio.Task[None] | None = None
+        self.ami.answers = {
+            "ListCommands": lambda action: success(
+                action, **dict.fromkeys(rights.ACTIONS, "(Priv: …)")
+            ),
+            "Login": self._login,
+            "QueueStatus": self._queue_status,
+            "CoreShowChannels": self._core_show_channels,
+            "Status": self._status,
+            "Getvar": self._getvar,
+            "Setvar": self._setvar,
+            "Redirect": self._redirect,
+            "Bridge": self._bridge,
+            "Hangup": self._hangup,
+            "QueueAdd": self._queue_add,
+            "QueuePause": self._queue_pause,
+            "QueueRemove": self._refused,
+        }
+        # Imported here: that module needs this one's class.
+        from servers.pbx_ari import PbxAri
+
+        self.ari.handler = PbxAri(self)
+
+    async def __aenter__(self) -> Self:
+        await self.ami.listen()
+        await self.ari.listen()
+        self._telling = asyncio.create_task(self._tell_ari())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+        await self.ami.stop()
+        await self.ari.stop()
+
+    # --- events ------------------------------------------------------------------------------
+
+    def emit(self, name: str, *headers: str, privilege: str = "call,all") -> None:
+        """One event of AMI: sent at once, or kept where events are being recorded."""
+        text = f"Event: {name}\r\nPrivilege: {privilege}\r\n{''.join(headers)}\r\n".encode()
+        self.sent += 1
+        if self._recorded is not None:
+            self._recorded.append(text)
+            return
+        for connection in self._connections():
+            connection.send(text)
+
+    def _connections(self) -> list[Connection]:
+        return [c for c in self.ami.connections if c.logged_in and not c.closed]
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[bytes]]:
+        """Keep the events instead of sending them; they are for `play`."""
+        self._recorded = kept = []
+        try:
+            yield kept
+        finally:
+            self._recorded = None
+
+    async def play(self, events: list[bytes]) -> None:
+        """Send recorded events as fast as they are taken."""
+        (connection,) = self._connections()
+        for start in range(0, len(events), 200):
+            connection.send(b"".join(events[start : start + 200]))
+            await connection.writer.drain()
+
+    def stasis(self, kind: str, channel: Channel) -> None:
+        """StasisStart or StasisEnd of a channel."""
+        if (kind == "StasisStart") is not channel.stasis:
+            channel.stasis = not channel.stasis
+            self._told.put_nowait((kind, channel))
+
+    async def _tell_ari(self) -> None:
+        while True:
+            kind, channel = await self._told.get()
+            owner = self.ari.owner
+            if owner is not None:
+                await owner.event(
+                    kind,
+                    application=self.app,
+                    timestamp="2026-01-31T09:05:07.250+0000",
+                    args=[],
+                    channel=channel.as_json(self.app),
+                )
+
+    def expect(self, action: str, subject: str) -> asyncio.Future[None]:
+        """Done once the daemon has asked for this action: `QueuePause` on a queue, or `Getvar` of
+        a channel, given its name.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._expected[action, subject] = future
+        return future
+
+    def _asked(self, action: str, subject: str) -> None:
+        expected = self._expected.pop((action, subject), None)
+        if expected is not None and not expected.done():
+            expected.set_result(None)
+
+    # --- calls -------------------------------------------------------------------------------
+
+    def offer(self, agent: str, queue: str) -> Call:
+        """A caller comes to a queue, which rings a member."""
+        member = self.members[agent]
+        number = next(self._numbers)
+        caller = self.channel(f"PJSIP/trunk-{number:08x}", number=f"+1202555{number % 10000:04d}")
+        caller.variables |= {"AVP_GROUP": queue, "AVP_POP_CUSTOMER": f"C-{number}"}
+        self._state(caller, UP)
+        self.join(caller, queue)
+        self.music(caller, on=True)
+        phone = self.channel(f"{member.interface}-{next(self._numbers):08x}", linked=caller.id)
+        phone.number, phone.connected, phone.member = agent, caller.number, member
+        self.ring(member, phone, caller, queue)
+        return Call(caller, phone, member, queue)
+
+    def answer(self, call: Call) -> None:
+        self.connect(call.member, call.phone, call.caller, call.queue)
+
+    def hang_up(self, channel: Channel) -> None:
+        """A party hangs up; whoever is alone with it in a plain bridge is hung up too, and so is
+        the other half of a Local channel.
+        """
+        if channel.id not in self.channels:
+            return
+        other = self.peer(channel)
+        self.emit("HangupRequest", channel.headers(), "Cause: 16\r\n")
+        self.gone(channel)
+        for left in (other, channel.other):
+            if left is not None and not left.stasis:
+                self.hang_up(left)
+
+    def unrelated(self, agent: str) -> None:
+        """What an Asterisk also tells everybody of these classes: registrations and trunks."""
+        contact = (
+            f"URI: sip:{agent}@192.0.2.1:5060\r\nContactStatus: Reachable\r\nAOR: {agent}\r\n"
+            f"EndpointName: {agent}\r\nRoundtripUsec: 1234\r\n"
+        )
+        self.emit("ContactStatus", contact, privilege="system,all")
+        for state in ("INUSE", "NOT_INUSE"):
+            self.emit("DeviceStateChange", f"Device: PJSIP/trunk\r\nState: {state}\r\n")
+
+    def pause(self, agent: str, *, paused: bool) -> None:
+        member = self.members[agent]
+        member.paused = paused
+        for queue in member.queues:
+            self.emit("QueueMemberPause", member.headers(queue), privilege="agent,all")
+
+    # --- steps of calls ------------------------------------------------------------------------
+
+    def channel(self, name: str, *, id: str = "", number: str = "", linked: str = "") -> Channel:  # noqa: A002
+        identifier = id or f"1795371590.{next(self._numbers)}"
+        channel = Channel(identifier, name, linked=linked or identifier)
+        if number:
+            channel.number = channel.caller = number
+        self.channels[channel.id] = self._by_name[name] = channel
+        self.emit("Newchannel", channel.headers())
+        return channel
+
+    def join(self, channel: Channel, queue: str) -> None:
+        channel.queue = queue
+        place = f"Queue: {queue}\r\nPosition: 1\r\nCount: 1\r\n"
+        self.emit("QueueCallerJoin", channel.headers(), place, privilege="agent,all")
+
+    def ring(self, member: Member, phone: Channel, caller: Channel, queue: str) -> None:
+        both = caller.headers() + phone.headers("Dest")
+        of = f"Queue: {queue}\r\nInterface: {member.interface}\r\nMemberName: A {member.agent}\r\n"
+        self.emit("DialBegin", both, f"DialString: {member.agent}\r\n")
+        self.emit("AgentCalled", both, of, privilege="agent,all")
+        self._state(phone, RINGING)
+        self.device(member, DEVICE_RINGING)
+
+    def connect(self, member: Member, phone: Channel, caller: Channel, queue: str) -> None:
+        self._state(phone, UP)
+        both = caller.headers() + phone.headers("Dest")
+        self.emit("DialEnd", both, "DialStatus: ANSWER\r\n")
+        self.music(caller, on=False)
+        caller.queue, phone.served = "", queue
+        place = f"Queue: {queue}\r\nPosition: 1\r\nCount: 0\r\n"
+        self.emit("QueueCallerLeave", caller.headers(), place, privilege="agent,all")
+        member.in_call = True
+        of = f"Queue: {queue}\r\nInterface: {member.interface}\r\nMemberName: A {member.agent}\r\n"
+        times = "HoldTime: 2\r\nRingTime: 2000\r\n"
+        self.emit("AgentConnect", both, of, times, privilege="agent,all")
+        self.emit("NewConnectedLine", phone.headers())
+        bridge = self.new_bridge("basic")
+        self.enter(phone, bridge)
+        self.enter(caller, bridge)
+        self.device(member, IN_USE)
+
+    def gone(self, channel: Channel) -> None:
+        self.leave(channel)
+        self.stasis("StasisEnd", channel)
+        if channel.queue:
+            place = f"Queue: {channel.queue}\r\nPosition: 1\r\nCount: 0\r\n"
+            self.emit("QueueCallerLeave", channel.headers(), place, privilege="agent,all")
+        self.emit("Hangup", channel.headers(), "Cause: 16\r\nCause-txt: Normal Clearing\r\n")
+        del self.channels[channel.id]
+        self._by_name.pop(channel.name, None)
+        member = channel.member
+        if member is None:
+            return
+        if channel.served:
+            member.in_call, member.last_call = False, int(time.time())
+            of = f"Queue: {channel.served}\r\nInterface: {member.interface}\r\n"
+            rest = (
+                f"MemberName: A {member.agent}\r\nHoldTime: 2\r\nTalkTime: 9\r\nReason: agent\r\n"
+            )
+            self.emit("AgentComplete", of, rest, privilege="agent,all")
+        self.device(member, NOT_IN_USE)
+
+    def device(self, member: Member, status: int) -> None:
+        """app_queue tells a change of the device's state for each queue of the member."""
+        member.status = status
+        self.emit("DeviceStateChange", member.device_state)
+        for queue in member.everywhere:
+            self.emit("QueueMemberStatus", member.headers(queue), privilege="agent,all")
+
+    def music(self, channel: Channel, *, on: bool) -> None:
+        if channel.music is not on:
+            channel.music = on
+            name, more = (
+                ("MusicOnHoldStart", "Class: default\r\n") if on else ("MusicOnHoldStop", "")
+            )
+            self.emit(name, channel.headers(), more)
+
+    def _state(self, channel: Channel, state: int) -> None:
+        channel.state = state
+        self.emit("Newstate", channel.headers())
+
+    # --- bridges -------------------------------------------------------------------------------
+
+    def new_bridge(self, kind: str, identifier: str = "") -> str:
+        bridge = identifier or f"b{next(self._numbers)}"
+        self.bridges[bridge] = set()
+        self.emit("BridgeCreate", self._bridge_headers(bridge, kind))
+        return bridge
+
+    def enter(self, channel: Channel, bridge: str) -> None:
+        self.leave(channel)
+        channel.bridge = bridge
+        self.bridges[bridge].add(channel.id)
+        self.emit("BridgeEnter", self._bridge_headers(bridge), channel.headers())
+
+    def leave(self, channel: Channel) -> None:
+        bridge, channel.bridge = channel.bridge, None
+        if bridge is None:
+            return
+        self.bridges[bridge].discard(channel.id)
+        self.emit("BridgeLeave", self._bridge_headers(bridge), channel.headers())
+        if not self.bridges[bridge] and not bridge.startswith("avp-"):
+            self.destroy(bridge)
+
+    def destroy(self, bridge: str) -> None:
+        for channel in list(self.bridges[bridge]):
+            self.leave(self.channels[channel])
+        if self.bridges.pop(bridge, None) is not None:
+            self.emit("BridgeDestroy", self._bridge_headers(bridge))
+
+    def peer(self, channel: Channel) -> Channel | None:
+        """The only other one in its bridge."""
+        others = self.bridges.get(channel.bridge or "", set()) - {channel.id}
+        return self.channels[others.pop()] if len(others) == 1 else None
+
+    def _bridge_headers(self, bridge: str, kind: str = "basic") -> str:
+        return (
+            f"BridgeUniqueid: {bridge}\r\nBridgeType: {kind}\r\n"
+            "BridgeTechnology: simple_bridge\r\nBridgeCreator: <unknown>\r\n"
+            f"BridgeName: <unknown>\r\nBridgeNumChannels: {len(self.bridges.get(bridge, ()))}\r\n"
+            "BridgeVideoSourceMode: none\r\n"
+        )
+
+    # --- actions -------------------------------------------------------------------------------
+
+    def _soon(self, *steps: object) -> None:
+        """Events follow the answer."""
+        loop = asyncio.get_running_loop()
+        function, *arguments = steps
+        loop.call_soon(function, *arguments)  # type: ignore[arg-type]
+
+    def _login(self, action: Action) -> bytes:
+        self.logged_in_at = time.monotonic()
+        return self.ami._answer(action)
+
+    def _refused(self, action: Action) -> bytes:
+        self.unknown.append(f"AMI {action}")
+        return error(action, "not simulated")
+
+    def find(self, named: str) -> Channel | None:
+        return self._by_name.get(named) or self.channels.get(named)
+
+    def _list(self, action: Action, items: Iterable[str], end: str) -> bytes:
+        of = f"ActionID: {action['ActionID']}\r\n"
+        texts = [f"{item}{of}\r\n" for item in items]
+        last = f"Event: {end}\r\n{of}EventList: Complete\r\nListItems: {len(texts)}\r\n\r\n"
+        return success(action, EventList="start") + "".join((*texts, last)).encode()
+
+    def _queue_status(self, action: Action) -> bytes:
+        def items() -> Iterator[str]:
+            personal = [PERSONAL + agent for agent in self.members]
+            for queue in (*self.queues, *personal):
+                yield (
+                    f"Event: QueueParams\r\nQueue: {queue}\r\nMax: 0\r\nStrategy: rrmemory\r\n"
+                    "Calls: 0\r\nHoldtime: 0\r\nTalkTime: 0\r\nCompleted: 0\r\nAbandoned: 0\r\n"
+                    "ServiceLevel: 0\r\nServicelevelPerf: 0.0\r\nServicelevelPerf2: 0.0\r\n"
+                    "Weight: 0\r\n"
+                )
+            for member in self.members.values():
+                for queue in member.everywhere:
+                    yield "Event: QueueMember\r\n" + member.headers(queue, listed=True)
+
+        return self._list(action, items(), "QueueStatusComplete")
+
+    def _core_show_channels(self, action: Action) -> bytes:
+        items = (
+            f"Event: CoreShowChannel\r\n{channel.headers()}BridgeId: {channel.bridge or ''}\r\n"
+            f"Application: {'Queue' if channel.queue else ''}\r\n"
+            f"ApplicationData: {channel.queue}\r\nDuration: 00:00:07\r\n"
+            for channel in self.channels.values()
+        )
+        return self._list(action, items, "CoreShowChannelsComplete")
+
+    def _status(self, action: Action) -> bytes:
+        if "Channel" not in action:
+            name = action["Variables"]
+            found = [(c, {name: c.variables.get(name, "(null)")}) for c in self.channels.values()]
+        else:
+            channel = self.find(action["Channel"])
+            if channel is None:
+                return error(action, "No such channel")
+            found = [(channel, channel.variables)]
+        items = (
+            "Event: Status\r\nPrivilege: Call\r\n"
+            + channel.headers()
+            + "".join(f"Variable: {name}={value}\r\n" for name, value in variables.items())
+            for channel, variables in found
+        )
+        return self._list(action, items, "StatusComplete")
+
+    def _getvar(self, action: Action) -> bytes:
+        channel = self.find(action["Channel"])
+        if channel is None:
+            return error(action, "No such channel")
+        name = action["Variable"]
+        self._asked("Getvar", action["Channel"])
+        return success(action, Variable=name, Value=channel.variables.get(name, ""))
+
+    def _setvar(self, action: Action) -> bytes:
+        if "Channel" not in action:
+            self.globals[action["Variable"]] = action.get("Value", "")
+            return success(action, Message="Variable Set")
+        channel = self.find(action["Channel"])
+        if channel is None:
+            return error(action, "No such channel")
+        channel.set(action["Variable"], action.get("Value", ""))
+        return success(action, Message="Variable Set")
+
+    def _redirect(self, action: Action) -> bytes:
+        wanted = [action["Channel"], action.get("ExtraChannel", "")]
+        found = [channel for name in wanted if (channel := self.find(name)) is not None]
+        if action["Context"] != _DIALPLAN_STASIS or len(found) < len(wanted):
+            return self._refused(action)
+        self._soon(self._into_stasis, found)
+        return success(action, Message="Dual Redirect successful")
+
+    def _into_stasis(self, channels: list[Channel]) -> None:
+        for channel in channels:
+            self.leave(channel)
+        for channel in channels:
+            self.stasis("StasisStart", channel)
+
+    def _bridge(self, action: Action) -> bytes:
+        first, second = self.find(action["Channel1"]), self.find(action["Channel2"])
+        if first is None or second is None or first.bridge is None or second.bridge is None:
+            return error(action, "Channel does not exist, or is in no bridge")
+        self._soon(self._join, first, second)
+        return success(action, Message="Channels have been bridged")
+
+    def _join(self, first: Channel, second: Channel) -> None:
+        bridge = self.new_bridge("basic")
+        for channel in (first, second):
+            self.enter(channel, bridge)
+            self.stasis("StasisEnd", channel)
+        if first.other is not None:
+            self._optimise(first, first.other, bridge)
+
+    def _optimise(self, near: Channel, far: Channel, bridge: str) -> None:
+        """Whoever is behind a Local channel takes its place."""
+        phone = self.peer(far)
+        if phone is None:
+            return
+        both = near.headers("LocalOne") + far.headers("LocalTwo")
+        self.emit("LocalOptimizationBegin", both)
+        self.leave(near)
+        self.enter(phone, bridge)
+        self.emit("LocalOptimizationEnd", both)
+        self.gone(near)
+        self.gone(far)
+
+    def _hangup(self, action: Action) -> bytes:
+        channel = self.find(action["Channel"])
+        if channel is None:
+            return error(action, "No such channel")
+        self._soon(self.hang_up, channel)
+        return success(action, Message="Channel Hungup")
+
+    # --- personal queues -------------------------------------------------------------------------
+
+    def _personal_member(self, action: Action) -> Member | None:
+        return self.members.get(action["Queue"].removeprefix(PERSONAL))
+
+    def _queue_add(self, action: Action) -> bytes:
+        member = self._personal_member(action)
+        if member is None:
+            return error(action, "Unable to add interface to queue: No such queue")
+        member.personal, member.personal_paused = True, action.get("Paused") == "true"
+        self._soon(self._told_of_member, "QueueMemberAdded", member)
+        return success(action, Message="Added interface to queue")
+
+    def _queue_pause(self, action: Action) -> bytes:
+        self._asked("QueuePause", action["Queue"])
+        member = self._personal_member(action)
+        if member is None:
+            return error(action, "Interface not found")
+        member.personal_paused = action["Paused"] == "true"
+        self._soon(self._told_of_member, "QueueMemberPause", member)
+        return success(action, Message="Interface paused successfully")
+
+    def _told_of_member(self, event: str, member: Member) -> None:
+        self.emit(event, member.headers(PERSONAL + member.agent), privilege="agent,all")

@@ -1,0 +1,74 @@
+"""Agent panels, each with a WebSocket of its own, and how long a change takes to reach them all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from tests.benchmarks.growth_floor import MARKER, PATIENCE_SECONDS, PIN, Floor, gather
+
+_SHORT = 4000
+"""A change of one agent is shorter than that, and the snapshot of all agents longer."""
+
+
+@dataclass
+class Panels:
+    floor: Floor
+    tokens: list[str] = field(default_factory=list)
+    sockets: list[aiohttp.ClientWebSocketResponse] = field(default_factory=list)
+    snapshot_bytes: int = 0
+    _readers: list[asyncio.Task[None]] = field(default_factory=list)
+    _seen: int = 0
+    _wanted: str = ""
+    _all: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def log_in(self, agents: list[str]) -> None:
+        async def one(agent: str) -> str:
+            said = await self.floor.post("/v1/login", {"agent": agent, "pin": PIN})
+            return str(said["token"])
+
+        self.tokens = await gather(20, [one(agent) for agent in agents])
+
+    async def open(self) -> None:
+        """Until each has its snapshot."""
+        self.sockets = await gather(20, [self._open(token) for token in self.tokens])
+        self._readers = [asyncio.create_task(self._read(socket)) for socket in self.sockets]
+
+    async def _open(self, token: str) -> aiohttp.ClientWebSocketResponse:
+        socket = await self.floor.http.ws_connect(
+            self.floor.url + "/v1/events",
+            headers={"Authorization": f"Bearer {token}"},
+            max_msg_size=64 * 1024 * 1024,
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            first = await socket.receive_str()
+        assert '"snapshot"' in first[:200]
+        self.snapshot_bytes = len(first.encode())
+        return socket
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.TEXT or len(message.data) > _SHORT:
+                continue
+            said = json.loads(message.data)
+            agent = said.get("agent")
+            if isinstance(agent, dict) and agent["id"] == MARKER:
+                self._seen += agent["state"] == self._wanted
+                if self._seen == len(self.sockets):
+                    self._all.set()
+
+    async def change(self, state: str) -> None:
+        """Change the state of one agent; returns once every panel has been told."""
+        self._seen, self._wanted = 0, state
+        self._all.clear()
+        await self.floor.caught_up()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._all.wait()
+
+    async def close(self) -> None:
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*(socket.close() for socket in self.sockets))

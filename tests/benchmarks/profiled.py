@@ -1,0 +1,33 @@
+"""The daemon, with a profile of what it does between two signals.
+
+    python -m tests.benchmarks.profiled FILE
+
+SIGUSR1 begins the profile, SIGUSR2 ends it and writes it to FILE (for `pstats`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import signal
+import sys
+from pathlib import Path
+
+from asterisk_avp.daemon_process import run
+from asterisk_avp.settings import Settings
+
+
+def main(file: Path) -> None:
+    profile = cProfile.Profile()
+
+    def end(*_: object) -> None:
+        profile.disable()
+        profile.dump_stats(file)
+
+    signal.signal(signal.SIGUSR1, lambda *_: profile.enable())
+    signal.signal(signal.SIGUSR2, end)
+    asyncio.run(run(Settings.load()))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
