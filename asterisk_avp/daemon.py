@@ -43,6 +43,7 @@ from asterisk_avp.core.history import History
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import Readiness
 from asterisk_avp.core.pop_board import PopBoard
+from asterisk_avp.core.recordings import Recordings
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.daemon_acw import AcwTimer
 from asterisk_avp.daemon_dead_man import DeadMan
@@ -55,6 +56,7 @@ from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_pops import PopFeed, set_headers
 from asterisk_avp.daemon_queue_log import QueueBook
 from asterisk_avp.daemon_ready import ReadinessWatch
+from asterisk_avp.daemon_recordings import RecordingWatch
 from asterisk_avp.daemon_reload import Reloader, credentials
 from asterisk_avp.daemon_switchboard import Switchboard
 from asterisk_avp.daemon_sync import RETRY_SECONDS, Synchroniser
@@ -107,7 +109,8 @@ class Daemon:
             event_types=from_ari.EVENT_TYPES,
         )
         self._desk = Desk(self._hub, settings.key_codes())
-        self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of)
+        recordings = Recordings()
+        self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of, recordings)
         self._music = Music()
         self._ari_performer = AriPerformer(self._ari, settings.ari.app, self._music.stopped)
         self._metrics = Metrics(self._hub, self.readiness, stuck=lambda: self._ari.stuck)
@@ -118,6 +121,9 @@ class Daemon:
             self._metrics.performed,
             self._doubt,
             self._about,
+        )
+        self._recordings = RecordingWatch(
+            self._hub, recordings, self._ami_performer, self._workers.perform
         )
         self._workers.hold()  # until we know that no other daemon serves
         show_inside(self._metrics.gauge, self._hub, self._workers)
@@ -301,6 +307,7 @@ class Daemon:
         if isinstance(fact, ev.MusicChanged):
             self._music.told(fact)
             return
+        self._recordings.take(fact)
         if isinstance(fact, ev.ChannelGone):
             self._music.told(ev.MusicChanged(fact.id, playing=False))
         self._pops.board.saw(fact, time.time())
@@ -330,6 +337,7 @@ class Daemon:
 
     async def _synchronised(self) -> None:
         await set_headers(self._ami_performer.set_global, self._settings.pop.sip_headers)
+        await self._recordings.look()
         self._dead_man.put_off()
 
     # --- what goes out -------------------------------------------------------------------------

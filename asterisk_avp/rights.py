@@ -19,7 +19,7 @@ READ: Final[Mapping[str, str]] = {
 """The classes of events, and what they tell."""
 
 WRITE: Final[Mapping[str, str]] = {
-    "call": "Redirect, Bridge, Hangup and Setvar: the steps of every transfer",
+    "call": "Redirect, Bridge, Hangup, Setvar and MixMonitorMute: the steps of every transfer",
     "agent": "QueueAdd, QueueRemove, QueuePause, QueueLog: personal queues, pauses, queue_log",
     "reporting": "CoreShowChannels: which calls there are when the daemon connects",
 }
@@ -31,6 +31,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "Setvar": frozenset({"call"}),
     "Getvar": frozenset({"call", "reporting"}),
     "Hangup": frozenset({"system", "call"}),
+    "MixMonitorMute": frozenset({"system", "call"}),
     "Status": frozenset({"system", "call", "reporting"}),
     "CoreShowChannels": frozenset({"system", "reporting"}),
     "QueueAdd": frozenset({"agent"}),

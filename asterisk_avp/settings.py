@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from asterisk_avp.core.features import (
     DEFAULT,
+    ConsultRecording,
     ExternalAccept,
     Features,
     Level,
@@ -187,6 +188,9 @@ class PolicySettings(_Section):
     external_accept: ExternalAccept | None = None
     """What an external target has to do besides answering: `none`, or `press1` to be asked for the
     key 1 first."""
+    consult_recording: ConsultRecording | None = None
+    """What a recording of the caller's channel (MixMonitor) does during a consultation: `continue`,
+    with the music, or `pause`, with silence."""
 
 
 class EnterpriseSettings(PolicySettings):

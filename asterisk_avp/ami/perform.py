@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.recording import Recorder
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.actions import LIMIT
@@ -19,12 +20,15 @@ from asterisk_avp.core.effects import (
     HangUp,
     LimitCall,
     PauseMember,
+    PauseRecording,
     Redirect,
     RemoveMember,
+    ResumeRecording,
     SetVariables,
 )
 from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, AvpError
 from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.recordings import Recordings
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +41,15 @@ _DONE_ALREADY = ("Already there", "Not there", "Interface not found")
 class AmiPerformer:
     """``name_of`` gives a channel's name for its id (see `Calls.name_of`)."""
 
-    def __init__(self, client: AmiClient, name_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        client: AmiClient,
+        name_of: Callable[[str], str],
+        recordings: Recordings | None = None,
+    ) -> None:
         self._client = client
         self._name_of = name_of
+        self._recorder = Recorder(client, name_of, recordings or Recordings())
 
     async def perform(self, effect: AmiEffect, report: Report) -> None:
         """Carry out one effect; outcomes that the session waits for go to ``report``.
@@ -74,6 +84,8 @@ class AmiPerformer:
                 await self._set_variables(_limit(effect, time.time()))
             case HangUp():
                 await self._try("Hangup", {"Channel": self._name_of(effect.channel)})
+            case PauseRecording() | ResumeRecording():
+                await self._recorder.perform(effect)
             case AddMember() | RemoveMember() | PauseMember():
                 await self._membership(effect)
             case _:

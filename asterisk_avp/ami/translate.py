@@ -95,6 +95,11 @@ def _music(event: Event, now: float) -> ev.Fact | None:
     return ev.MusicChanged(event["Uniqueid"], playing=event["Event"] == "MusicOnHoldStart")
 
 
+def _recording(event: Event, now: float) -> ev.Fact | None:
+    muted = event.get("State") == "1"
+    return ev.RecordingMuted(event["Uniqueid"], event.get("Direction", ""), muted=muted)
+
+
 def _member(event: Event, now: float) -> ev.Fact | None:
     # The events say Interface and MemberName; the list of QueueStatus says Location and Name.
     interface = event.get("Interface") or event.get("Location", "")
@@ -173,6 +178,7 @@ _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
     "Hold": _hold,
     "MusicOnHoldStart": _music,
     "MusicOnHoldStop": _music,
+    "MixMonitorMute": _recording,
     "Unhold": _hold,
     "QueueMember": _member,
     "QueueMemberStatus": _member,

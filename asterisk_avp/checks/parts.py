@@ -38,7 +38,8 @@ MODULES: Final[dict[str, str]] = {
 
 EXTENSIONS: Final = (
     *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
-    *("avp-queue-parameters,1", "avp-head-of-queue,1", "avp-somebody-there,1", "avp-member,s"),
+    *("avp-queue-parameters,1", "avp-head-of-queue,1", "avp-own-recording,s"),
+    *("avp-somebody-there,1", "avp-member,s"),
     *("avp-pop-headers,s", "avp-agents,s", "avp-dialled,1", "avp-gate,1", "avp-gate-refused,s"),
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
 )

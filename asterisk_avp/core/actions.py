@@ -19,8 +19,10 @@ from asterisk_avp.core.effects import (
     HangUp,
     LeaveStasis,
     LimitCall,
+    PauseRecording,
     Play,
     Redirect,
+    ResumeRecording,
     SetVariables,
     StartMusic,
     StartRingback,
@@ -29,9 +31,9 @@ from asterisk_avp.core.effects import (
     StopRingback,
     TellPhone,
 )
-from asterisk_avp.core.features import ShownNumber
+from asterisk_avp.core.features import ConsultRecording, ShownNumber
 from asterisk_avp.core.model import Mode, Origin, TargetKind
-from asterisk_avp.core.session import Presence, Session
+from asterisk_avp.core.session import Presence, Session, State
 
 Effects = tuple[Effect, ...]
 
@@ -131,7 +133,50 @@ def hold_caller(session: Session) -> Effects:
     seat = AddToBridge(session.hold_bridge, session.caller.channel)
     if session.refused:
         return (seat,)  # agent 1 is about to be there
-    return (seat, StartMusic(session.caller.channel))
+    return (seat, *on_hold(session))
+
+
+def on_hold(session: Session) -> Effects:
+    """The caller waits for a consultation."""
+    pause = (PauseRecording(session.caller.channel),) if _pauses(session) else ()
+    return (StartMusic(session.caller.channel), *pause)
+
+
+def off_hold(session: Session) -> Effects:
+    """The wait is over, before the caller talks with anybody.
+
+    Bridging stops music too, but not always (see `StopMusic`), and then there is no way back.
+    """
+    return (StopMusic(session.caller.channel), *_recorded_again(session))
+
+
+def _recorded_again(session: Session) -> Effects:
+    """The caller is about to leave us: where they go, nobody could start the recording again."""
+    return (ResumeRecording(session.caller.channel),) if _pauses(session) else ()
+
+
+def _pauses(session: Session) -> bool:
+    wanted = session.allow.group.features.consult_recording
+    return wanted is ConsultRecording.PAUSE
+
+
+def pauses_now(session: Session) -> bool:
+    """Whether nothing is to be recorded of the caller at this moment."""
+    waits = session.state in _ON_HOLD and session.caller.presence is Presence.PRESENT
+    return waits and not session.refused and _pauses(session)
+
+
+_ON_HOLD = frozenset(
+    {
+        State.STARTING,
+        State.COLLECTING,
+        State.WAITING,
+        State.RINGING,
+        State.CONSULTING,
+        State.DETACHING,
+    }
+)
+"""States in which a caller who is with us hears music."""
 
 
 def seat_transferor(session: Session) -> Effects:
@@ -171,7 +216,7 @@ def decline(session: Session) -> Effects:
 
 def rejoin(session: Session) -> Effects:
     """Agent 1 and the caller talk again, in a bridge of ours."""
-    return (StopMusic(session.caller.channel), _seat(session, session.hold_bridge))
+    return (*off_hold(session), _seat(session, session.hold_bridge))
 
 
 def tell_done(session: Session) -> Effects:
@@ -250,11 +295,6 @@ def quiet(session: Session) -> Effects:
     )
 
 
-def _no_music(session: Session) -> Effects:
-    """Bridging stops it too, but not always (see `StopMusic`), and then there is no way back."""
-    return (StopMusic(session.caller.channel),)
-
-
 def seat_target(session: Session) -> Effects:
     return (AddToBridge(session.consult_bridge, session.leg.channel), *quiet(session))
 
@@ -275,7 +315,7 @@ def swap_to_caller(session: Session) -> Effects:
     """Agent 1 to the caller; the target hears music, or the fourth party."""
     return (
         *hush(session),
-        StopMusic(session.caller.channel),
+        *off_hold(session),
         _seat(session, session.hold_bridge),
         *alone(session),
     )
@@ -293,14 +333,14 @@ def swap_to_target(session: Session) -> Effects:
         *hush(session),
         StopMusic(session.leg.channel),
         _seat(session, session.consult_bridge),
-        StartMusic(session.caller.channel),
+        *on_hold(session),
     )
 
 
 def join_caller(session: Session) -> Effects:
     """The caller to those who consult."""
     return (
-        StopMusic(session.caller.channel),
+        *off_hold(session),
         AddToBridge(session.consult_bridge, session.caller.channel),
     )
 
@@ -377,7 +417,7 @@ def complete(session: Session) -> Effects:
     # The caller comes second: AMI Bridge moves the first channel first, and a caller whose
     # counterpart could not be moved stays where they are.
     return (
-        *_no_music(session),
+        *off_hold(session),
         _mark_caller(session, DONE),
         SetVariables(session.leg.channel, {"AVP_STATE": DONE}),
         *_own_limit(session),
@@ -400,7 +440,7 @@ def end_with_call(session: Session) -> Effects:
 def return_to_transferor(session: Session) -> Effects:
     return (
         *quiet(session),
-        *_no_music(session),
+        *off_hold(session),
         _mark_caller(session, DONE),
         _mark_transferor(session, DONE),
         *_own_limit(session),
@@ -410,6 +450,7 @@ def return_to_transferor(session: Session) -> Effects:
 
 def queue_caller(session: Session) -> Effects:
     return (
+        *_recorded_again(session),
         _mark_caller(session, LIVE),
         Redirect(session.caller.channel, session.target_destination),
     )
@@ -418,6 +459,7 @@ def queue_caller(session: Session) -> Effects:
 def recall(session: Session) -> Effects:
     """The caller goes to the head of the call's group, to wait there like any caller of it."""
     return (
+        *_recorded_again(session),
         SetVariables(
             session.caller.channel,
             {
@@ -441,7 +483,7 @@ def release(session: Session) -> Effects:
     """
     if session.caller.presence is not Presence.PRESENT:
         return ()
-    return (LeaveStasis(session.caller.channel, RECALL),)
+    return (*_recorded_again(session), LeaveStasis(session.caller.channel, RECALL))
 
 
 def unmark(session: Session) -> Effects:

@@ -178,6 +178,20 @@ class LimitCall(AmiEffect):
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRecording(AmiEffect):
+    """Whatever records this channel records silence. Nothing, where nothing records it."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRecording(AmiEffect):
+    """The end of `PauseRecording`; what others have paused stays paused."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     context: str
     extension: str

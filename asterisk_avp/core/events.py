@@ -133,6 +133,16 @@ class MusicChanged(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingMuted(Fact):
+    """Somebody has muted whatever records a channel, or has ended that (`core.recordings`)."""
+
+    channel: str
+    direction: str
+    """As it was spelled: read, write or both."""
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StasisEntered(Fact):
     channel: str
 

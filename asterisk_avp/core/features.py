@@ -40,6 +40,15 @@ class ExternalAccept(StrEnum):
     """Press 1 on request, which a voicemail box does not."""
 
 
+class ConsultRecording(StrEnum):
+    """What a recording of the caller's channel does while the caller waits for a consultation."""
+
+    CONTINUE = "continue"
+    """It goes on, with the music."""
+    PAUSE = "pause"
+    """Silence is recorded, so that what comes after it stays where it belongs in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """The effective settings of one agent group."""
@@ -58,6 +67,7 @@ class Features:
     max_hold_seconds: int = 120
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
     external_accept: ExternalAccept = ExternalAccept.NONE
+    consult_recording: ConsultRecording = ConsultRecording.CONTINUE
     country: str | None = None
     """The client's country (ISO 3166-1 alpha-2): that of the account."""
     caller_id: str | None = None

@@ -247,19 +247,19 @@ def _seats(session: Session) -> dict[str, str]:
 
 def _sounds(session: Session) -> Effects:
     """Nobody waits in silence, and nobody who talks hears music over it."""
-    caller, agent = StartMusic(session.caller.channel), session.transferor
+    caller, agent = do.on_hold(session), session.transferor
     there = agent.presence is Presence.PRESENT
     match session.state:
         case S.WAITING:
-            return (caller, StartMusic(agent.channel)) if there else (caller,)
+            return (*caller, StartMusic(agent.channel)) if there else caller
         case S.RINGING:
-            return (caller, StartRingback(agent.channel)) if there else (caller,)
+            return (*caller, StartRingback(agent.channel)) if there else caller
         case S.COLLECTING:
-            return (caller, *do.ask(session))
+            return (*caller, *do.ask(session))
         case S.CONSULTING:
-            return (caller, *do.quiet(session))
+            return (*caller, *do.quiet(session))
         case S.DETACHING:
-            return (caller, *do.drop_leg(session))
+            return (*caller, *do.drop_leg(session))
         case S.SWAPPED:
             return (*_no_music(session, "transferor", "caller"), *do.alone(session))
         case S.DECLINED:
@@ -269,5 +269,8 @@ def _sounds(session: Session) -> Effects:
 
 
 def _no_music(session: Session, *roles: str) -> Effects:
-    there = [party for role, party in _parties(session) if role in roles]
-    return tuple(StopMusic(x.channel) for x in there if x.presence is Presence.PRESENT)
+    effects: list[Effect] = []
+    for role, party in _parties(session):
+        if role in roles and party.presence is Presence.PRESENT:
+            effects += do.off_hold(session) if role == "caller" else [StopMusic(party.channel)]
+    return tuple(effects)

@@ -22,6 +22,7 @@ from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.errors import AriError, AsteriskUnavailable
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.model import Group
+from asterisk_avp.core.recordings import Recordings
 
 NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}
 
@@ -34,12 +35,14 @@ class Reports(list[SessionEvent]):
 
 
 @contextlib.asynccontextmanager
-async def running_ami(server: AmiServer) -> AsyncIterator[AmiPerformer]:
+async def running_ami(
+    server: AmiServer, recordings: Recordings | None = None
+) -> AsyncIterator[AmiPerformer]:
     client = AmiClient("127.0.0.1", server.port, "avp", "s3cret", action_timeout_seconds=3)
     task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
     await eventually(lambda: client.connected)
     try:
-        yield AmiPerformer(client, lambda channel: NAMES.get(channel, channel))
+        yield AmiPerformer(client, lambda channel: NAMES.get(channel, channel), recordings)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -61,6 +64,71 @@ async def test_variables_are_set_in_order() -> None:
         {"Action": "Setvar", "Channel": NAMES["u2"], "Variable": "AVP_X", "Value": "1"},
     ]
     assert reports == []
+
+
+class Recorded:
+    """A channel that may be recorded, with its one variable, as Asterisk answers for it."""
+
+    def __init__(self, *, recorded: bool = True, noted: str = "") -> None:
+        self.recorded, self.noted = recorded, noted
+        self.muted: list[tuple[str, str]] = []
+
+    def install(self, server: AmiServer) -> None:
+        server.answers |= {"Getvar": self.get, "Setvar": self.set, "MixMonitorMute": self.mute}
+
+    def get(self, action: dict[str, str]) -> bytes:
+        assert action["Channel"] == NAMES["u2"]
+        return success(action, Variable=action["Variable"], Value=self.noted)
+
+    def set(self, action: dict[str, str]) -> bytes:
+        assert action["Variable"] == "AVP_RECORDING"
+        self.noted = action["Value"]
+        return success(action)
+
+    def mute(self, action: dict[str, str]) -> bytes:
+        if not self.recorded:
+            return error(action, "Cannot set mute flag")
+        if action["State"] == "1":
+            assert self.noted, "what a killed daemon has done must be known"
+        self.muted.append((action["Direction"], action["State"]))
+        return success(action)
+
+
+async def recording(channel: Recorded, effect: fx.AmiEffect, others: str = "") -> Recorded:
+    book = Recordings()
+    if others:
+        book.told("u2", others, muted=True)
+    async with AmiServer() as server, running_ami(server, book) as performer:
+        channel.install(server)
+        await performer.perform(effect, lambda _: None)
+    return channel
+
+
+async def test_recordings_are_paused_and_go_on() -> None:
+    channel = await recording(Recorded(), fx.PauseRecording("u2"))
+    assert (channel.muted, channel.noted) == ([("BOTH", "1")], "BOTH")
+    channel = await recording(channel, fx.ResumeRecording("u2"))
+    assert (channel.muted[1:], channel.noted) == ([("BOTH", "0")], "")
+    # What is not paused by us is left alone, and what nobody records is no trouble.
+    assert (await recording(Recorded(), fx.ResumeRecording("u2"))).muted == []
+    nothing = await recording(Recorded(recorded=False), fx.PauseRecording("u2"))
+    assert (nothing.muted, nothing.noted) == ([], "")
+    gone = await recording(Recorded(recorded=False, noted="BOTH"), fx.ResumeRecording("u2"))
+    assert gone.muted == []
+
+
+async def test_what_others_have_paused_stays_paused() -> None:
+    channel = await recording(Recorded(), fx.PauseRecording("u2"), "both")
+    assert (channel.muted, channel.noted) == ([], "")
+    channel = await recording(Recorded(), fx.PauseRecording("u2"), "read")
+    assert channel.noted == "WRITE"
+    # A daemon that comes after knows nothing of them, but what ours was.
+    channel = await recording(channel, fx.PauseRecording("u2"))
+    channel = await recording(channel, fx.ResumeRecording("u2"))
+    assert channel.muted == [("WRITE", "1"), ("WRITE", "1"), ("WRITE", "0")]
+    # Paused by somebody while it was by us.
+    channel = await recording(Recorded(noted="BOTH"), fx.ResumeRecording("u2"), "both")
+    assert (channel.muted, channel.noted) == ([], "")
 
 
 async def test_redirect_of_two() -> None:

@@ -260,6 +260,14 @@ def test_a_transfer_by_nobody_is_none(referred_by: object) -> None:
         ({"Event": "UserEvent", "UserEvent": "SomebodyElses"}, None),
         ({"Event": "MusicOnHoldStart", "Class": "default"}, ev.MusicChanged("u1", playing=True)),
         ({"Event": "MusicOnHoldStop"}, ev.MusicChanged("u1", playing=False)),
+        (
+            {"Event": "MixMonitorMute", "Direction": "both", "State": "1"},
+            ev.RecordingMuted("u1", "both", muted=True),
+        ),
+        (
+            {"Event": "MixMonitorMute", "Direction": "READ", "State": "0"},
+            ev.RecordingMuted("u1", "READ", muted=False),
+        ),
     ],
 )
 def test_the_feature_code_and_music(event: dict[str, str], fact: ev.Fact | None) -> None:

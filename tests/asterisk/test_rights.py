@@ -29,6 +29,7 @@ HARMLESS: dict[str, dict[str, str]] = {
     "Setvar": {"Channel": "none", "Variable": "X", "Value": "1"},
     "Getvar": {"Variable": "EPOCH"},
     "Hangup": {"Channel": "none"},
+    "MixMonitorMute": {"Channel": "none", "Direction": "both", "State": "0"},
     "Status": {"Channel": "none"},
     "CoreShowChannels": {},
     "QueueAdd": {"Queue": "none", "Interface": "Local/none@none"},

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from asterisk_avp.core.allow import Allow
-from asterisk_avp.core.features import ExternalAccept, Features
+from asterisk_avp.core.features import ConsultRecording, ExternalAccept, Features
 from asterisk_avp.core.model import Group, Mode, Target, TargetKind
 from asterisk_avp.core.session import Fourth, Party, Presence, Session, State
 
 SALES = Group("sales", "sales", "Sales")
+UNRECORDED = replace(SALES, features=Features(consult_recording=ConsultRecording.PAUSE))
 CAREFUL = replace(SALES, features=Features(external_accept=ExternalAccept.PRESS1))
 
 BOB = Target(TargetKind.AGENT, "1002")

@@ -4,7 +4,7 @@ The world is Asterisk and the people: it moves channels as the effects say, answ
 Bridge with success or failure, lets targets ring, answer or not, and lets anybody hang up at any
 moment. All its states are visited, each with every event that may come next, and in each the
 promises are checked: whoever waits hears somebody or something, nobody is waited for without a
-timer, and in the end nobody is left with us.
+timer, in the end nobody is left with us, and the caller is recorded but where they wait alone.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import pytest
 
 from asterisk_avp.core import effects as fx
 from asterisk_avp.core import transfer
+from asterisk_avp.core.actions import pauses_now
 from asterisk_avp.core.events import Kind as K
 from asterisk_avp.core.events import SessionEvent
 from asterisk_avp.core.memory import encode
 from asterisk_avp.core.model import Mode, Origin
-from asterisk_avp.core.session import Choice, Session
+from asterisk_avp.core.session import Choice, Fourth, Session
 from asterisk_avp.core.session import State as S
 from asterisk_avp.core.transfer import legal
-from tests.core.sessions import BOB, GONE, IN, OUT, fourth_party, session
+from tests.core.sessions import BOB, GONE, IN, OUT, UNRECORDED, fourth_party, session
 
 CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
 HOLD, CONSULT = "avp-t1-hold", "avp-t1-consult"
@@ -68,6 +69,8 @@ class Place:
     dying: frozenset[str] = frozenset()
     """Hung up by us; they have not gone yet."""
     timer: bool = False
+    paused: bool = False
+    """The caller's recording is."""
     redirect: fx.Redirect | None = None
     bridge: fx.BridgePair | None = None
     way: tuple[str, ...] = field(default=(), compare=False)
@@ -76,7 +79,15 @@ class Place:
     def key(self) -> tuple[object, ...]:
         """What makes it the same place, however it was reached. Reasons lead nowhere else."""
         told = encode(replace(self.session, reason=""))
-        rest = (self.at, self.sound, self.dying, self.timer, self.redirect, self.bridge)
+        rest = (
+            self.at,
+            self.sound,
+            self.dying,
+            self.timer,
+            self.paused,
+            self.redirect,
+            self.bridge,
+        )
         return (told, *rest)
 
     def where(self, channel: str) -> str:
@@ -133,6 +144,9 @@ def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
                 place = replace(place, redirect=effect)
             case fx.BridgePair():
                 place = replace(place, bridge=effect)
+            case fx.PauseRecording(channel) | fx.ResumeRecording(channel):
+                assert channel == CALLER
+                place = replace(place, paused=isinstance(effect, fx.PauseRecording))
             case fx.SetTimer():
                 place = replace(place, timer=True)
             case fx.ClearTimer():
@@ -183,6 +197,11 @@ def hung_up(place: Place, channel: str) -> Place:
     return told(gone, SessionEvent(GONE_EVENT[found], "no_answer")) if found else gone
 
 
+def unrecorded_fourth() -> Fourth:
+    fourth = fourth_party(OUT)
+    return replace(fourth, allow=replace(fourth.allow, group=UNRECORDED))
+
+
 def following(place: Place) -> Iterator[Place]:
     """Every way it may go on from here."""
     state = place.session.state
@@ -212,11 +231,11 @@ def following(place: Place) -> Iterator[Place]:
         if legal(place.session, kind):
             yield told(place, SessionEvent(kind))
     if legal(place.session, K.ADD_PARTY) and place.session.fourths_called == 0:
-        yield told(place, SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT)))
+        yield told(place, SessionEvent(K.ADD_PARTY, fourth=unrecorded_fourth()))
     if state is S.COLLECTING:
         allow = session().allow
         for mode in Mode:
-            choice = Choice(mode, BOB, allow)
+            choice = Choice(mode, BOB, replace(allow, group=UNRECORDED))
             yield told(place, SessionEvent(K.CHOSEN, choice=choice))
         yield told(place, SessionEvent(K.WRONG_CHOICE, "unknown_target"))
 
@@ -232,6 +251,11 @@ def check(place: Place) -> None:
         left = [channel for channel, where in now.at if where in OURS or where == RINGS]
         assert left == [], told_so
         assert not now.timer, told_so
+    if settled and now.where(CALLER) != OVER and (state.final or state not in QUICK):
+        # A phone that is told that its transfer is refused finds both with us, and music for none.
+        alone = not state.final and now.where(CALLER) in OURS and CALLER in now.sound
+        assert now.paused is alone, told_so
+        assert state.final or now.paused is pauses_now(now.session), told_so
     if settled and not state.final and state not in QUICK:
         for channel, where in now.at:
             if where not in (HOLD, CONSULT) or channel in now.sound:
@@ -264,6 +288,7 @@ BEGUN: dict[str, dict[str, object]] = {
 def test_every_order_of_events(how: str, record_property: pytest.RecordProperty) -> None:
     """Prints how many states of the world there are, and the ways between them."""
     begun = session(**{"state": S.STARTING, **BEGUN[how]})  # type: ignore[arg-type]  # a table
+    begun = replace(begun, allow=replace(begun.allow, group=UNRECORDED))
     started, effects = transfer.begin(begun)
     at = {CALLER: TALKS, AGENT: TALKS}
     if begun.attended:

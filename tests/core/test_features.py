@@ -10,6 +10,7 @@ from asterisk_avp.core.features import (
     DEFAULT,
     SETTINGS,
     SWITCHES,
+    ConsultRecording,
     ExternalAccept,
     Features,
     Level,
@@ -57,6 +58,13 @@ def test_the_nearest_way_to_accept_wins() -> None:
         ]
         expected = explicit[0] if explicit else (ExternalAccept.NONE, DEFAULT)
         assert (features.external_accept, features.origins["external_accept"]) == expected
+
+
+def test_the_nearest_word_on_recordings_wins() -> None:
+    for said in itertools.product((None, *ConsultRecording), repeat=3):
+        features = resolve(levels(consult_recording=said))
+        nearest = next((x for x in said if x is not None), ConsultRecording.CONTINUE)
+        assert features.consult_recording is nearest
 
 
 def test_all_settings_have_an_origin() -> None:

@@ -181,6 +181,19 @@ def test_every_feature_can_be_set_at_every_level(prefix: str, name: str) -> None
 
 
 @pytest.mark.parametrize("prefix", LEVELS.values())
+def test_recordings_can_be_paused_at_every_level(prefix: str) -> None:
+    acme = {"AVP_GROUPS__SALES__ACCOUNT": "acme"}
+    assert load(NEEDED | acme).features("sales").consult_recording == "continue"
+    for value in ("pause", "continue"):
+        features = load(NEEDED | acme | {prefix + "CONSULT_RECORDING": value}).features("sales")
+        assert features.consult_recording == value
+        assert features.origins["consult_recording"] == prefix + "CONSULT_RECORDING"
+    with pytest.raises(ConfigError) as error:
+        load(NEEDED | acme | {prefix + "CONSULT_RECORDING": "off"})
+    assert "'continue' or 'pause', not 'off'" in str(error.value)
+
+
+@pytest.mark.parametrize("prefix", LEVELS.values())
 def test_how_external_targets_accept_can_be_set_at_every_level(prefix: str) -> None:
     acme = {"AVP_GROUPS__SALES__ACCOUNT": "acme", "AVP_ACCOUNTS__ACME__COUNTRY": "US"}
     assert load(NEEDED | acme).features("sales").external_accept == "none"

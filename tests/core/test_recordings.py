@@ -1,0 +1,103 @@
+"""Recordings: who has paused them, and that only a setting makes us do so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import recovery, transfer
+from asterisk_avp.core.actions import pauses_now
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.recordings import BOTH, READ, WRITE, Recordings
+from asterisk_avp.core.session import Session, State
+from tests.core.sessions import GONE, IN, SALES, UNRECORDED, session
+
+PAUSE, RESUME = fx.PauseRecording("chan-caller"), fx.ResumeRecording("chan-caller")
+
+
+def about_recordings(effects: tuple[fx.Effect, ...]) -> list[fx.Effect]:
+    return [x for x in effects if isinstance(x, fx.PauseRecording | fx.ResumeRecording)]
+
+
+def unrecorded(state: State, **more: object) -> Session:
+    made = session(state, **more)  # type: ignore[arg-type]
+    return replace(made, allow=replace(made.allow, group=UNRECORDED))
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "expected"),
+    [
+        (State.STARTING, Kind.CALLER_ENTERED, [PAUSE]),
+        (State.CONSULTING, Kind.COMPLETE, [RESUME]),
+        (State.CONSULTING, Kind.CANCEL, [RESUME]),
+        (State.CONSULTING, Kind.AGENT_GONE, [RESUME]),
+        (State.CONSULTING, Kind.SWAP, [RESUME]),
+        (State.SWAPPED, Kind.SWAP, [PAUSE]),
+        (State.CONSULTING, Kind.CONFERENCE, [RESUME]),
+        (State.RINGING, Kind.LEG_UNANSWERED, [RESUME]),
+        (State.RINGING, Kind.LEG_ANSWERED, []),
+        (State.DETACHING, Kind.LEG_GONE, [RESUME]),
+        (State.COMPLETING, Kind.BRIDGED, []),
+        (State.RECALLING, Kind.REDIRECT_FAILED, [RESUME]),
+    ],
+)
+def test_a_pause_and_its_end(state: State, kind: Kind, expected: list[fx.Effect]) -> None:
+    _, effects = transfer.step(unrecorded(state), SessionEvent(kind))
+    assert about_recordings(effects) == expected
+    # Before anything that takes the caller away, since nobody could do it after that.
+    if RESUME in effects:
+        takes = (fx.BridgePair, fx.Redirect, fx.LeaveStasis, fx.AddToBridge)
+        at = [i for i, x in enumerate(effects) if isinstance(x, takes)]
+        assert effects.index(RESUME) < max(at)
+    # Without the setting recordings are none of our business.
+    _, effects = transfer.step(session(state), SessionEvent(kind))
+    assert about_recordings(effects) == []
+
+
+def test_what_is_made_once_more_says_the_same() -> None:
+    """A daemon that takes over finds a recording paused or not, and knows how it should be."""
+    where = recovery.Whereabouts(
+        lambda _: True, lambda _: True, lambda _: None, lambda _: "", lambda _: False
+    )
+    for state in State:
+        if state.final or state in (State.QUEUED, State.OFFERED, State.STARTING, State.PARTING):
+            continue  # nothing of ours is made again there
+        made = unrecorded(state)
+        found = about_recordings(recovery.again(made, where))
+        assert found == [PAUSE if pauses_now(made) else RESUME], state
+
+
+def test_who_is_recorded() -> None:
+    assert pauses_now(unrecorded(State.WAITING))
+    assert pauses_now(unrecorded(State.STARTING, caller=IN))
+    assert not pauses_now(unrecorded(State.STARTING))
+    assert not pauses_now(unrecorded(State.WAITING, caller=GONE))
+    assert not pauses_now(unrecorded(State.SWAPPED))
+    assert not pauses_now(replace(unrecorded(State.DECLINED), refused=True))
+    assert not pauses_now(session(State.WAITING))
+    assert SALES.features != UNRECORDED.features
+
+
+def test_what_others_have_muted_is_not_ours() -> None:
+    book = Recordings()
+    assert book.left_to_us("c") == BOTH
+    for ours in (READ, WRITE, BOTH):
+        book.told("c", ours, muted=True)
+    assert book.left_to_us("c") == BOTH
+    book.told("c", "read", muted=True)
+    assert book.left_to_us("c") == WRITE
+    assert book.left_to_us("c", READ) == ""
+    assert book.left_to_us("d") == BOTH
+    book.told("c", "Both", muted=True)
+    assert book.left_to_us("c") == ""
+    book.told("c", "write", muted=False)
+    assert book.left_to_us("c") == WRITE
+    book.only(["c"])
+    assert book.left_to_us("c") == WRITE
+    book.gone("c")
+    assert book.left_to_us("c") == BOTH
+    book.told("c", "both", muted=True)
+    book.only(["d"])
+    assert book.left_to_us("c") == BOTH
