@@ -128,7 +128,7 @@ class Daemon:
         self._workers.hold()  # until we know that no other daemon serves
         show_inside(self._metrics.gauge, self._hub, self._workers)
         self._groups = GroupReader(self._hub, self._ami_performer.variables, self._feed)
-        self._version = VersionWatch(self._ari.asterisk)
+        self._version = VersionWatch(self._ari.asterisk, self._changed)
         self._changes = Feed()
         self._pop_feed = PopFeed(self._changes.send, settings.webhook)
         self._pops = ScreenPops(
@@ -195,7 +195,9 @@ class Daemon:
             connected=lambda: self._ami.connected and self._ari.connected,
             changed=self._changed,
         )
-        self._readiness = ReadinessWatch(self._ami, self._ari, self._sync, self._publish_readiness)
+        self._readiness = ReadinessWatch(
+            self._ami, self._ari, self._sync, self._version, self._publish_readiness
+        )
 
     # --- running -----------------------------------------------------------------------------
 

@@ -34,15 +34,25 @@ class _Sync(Protocol):
     trouble: str
 
 
+class _Version(Protocol):
+    unfit: str
+
+
 class ReadinessWatch:
     """``publish`` is told of each change, at once or within a second."""
 
     def __init__(
-        self, ami: _Ami, ari: _Ari, sync: _Sync, publish: Callable[[Readiness], None]
+        self,
+        ami: _Ami,
+        ari: _Ari,
+        sync: _Sync,
+        version: _Version,
+        publish: Callable[[Readiness], None],
     ) -> None:
         self._ami = ami
         self._ari = ari
         self._sync = sync
+        self._version = version
         self._publish = publish
         self._published: Readiness | None = None
         self.stopping = False
@@ -68,6 +78,8 @@ class ReadinessWatch:
             missing = [name for name, up in (("ARI", ari), ("AMI", ami)) if not up]
             what = f"Not connected to Asterisk: {' and '.join(missing)}."
             return " ".join((what, *filter(None, troubles)))
+        if self._version.unfit:
+            return self._version.unfit
         if self._ami.silent:
             return "AMI does not answer: an action has been waiting for longer than it may."
         if not self._sync.synced:

@@ -1,17 +1,19 @@
-"""Says in the log what is wrong with the version of Asterisk that we are connected to.
+"""Says what is wrong with the version of Asterisk that we are connected to.
 
+In the log; and where it is too old for transfers to work, in `unfit`, so that none is taken.
 Asterisk may have been upgraded, or downgraded, while we ran: so it is asked on each connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
 
 from asterisk_avp.core.errors import AvpError
-from asterisk_avp.core.versions import troubles
+from asterisk_avp.core.versions import Problem, support, troubles
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +25,12 @@ class _Asterisk(Protocol):
 class VersionWatch:
     """Told of connections and their ends, it asks once for each connection."""
 
-    def __init__(self, asterisk: _Asterisk) -> None:
+    def __init__(self, asterisk: _Asterisk, changed: Callable[[], None] = lambda: None) -> None:
+        """``changed`` is told when `unfit` has changed."""
         self._asterisk = asterisk
+        self._changed = changed
+        self.unfit = ""
+        """Why no transfer can be taken; empty where the version is good enough, or not known."""
         self._connected = False
         self._asking: asyncio.Task[None] | None = None
 
@@ -48,7 +54,11 @@ class VersionWatch:
             log.warning("asterisk_version_unknown", error=str(error))
             return
         log.info("asterisk_version", version=version)
-        for trouble in troubles(version):
+        unfit = support(version)
+        too_old = unfit is not None and unfit.problem is Problem.TOO_OLD
+        self.unfit = f"Asterisk {version}: {unfit.what} {unfit.remedy}" if unfit and too_old else ""
+        self._changed()
+        for trouble in (*filter(None, (unfit,)), *(() if too_old else troubles(version))):
             log.warning(
                 "asterisk_version_trouble",
                 version=version,

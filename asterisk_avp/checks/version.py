@@ -1,11 +1,11 @@
-"""Is this Asterisk's version one that phones' Transfer button is safe with?"""
+"""Is this Asterisk's version one that we run on, and that the Transfer button is safe with?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from asterisk_avp.checks.model import Facts, Finding, Severity
-from asterisk_avp.core.versions import troubles
+from asterisk_avp.core.versions import Problem, support, troubles
 
 _ID = "version"
 
@@ -21,6 +21,17 @@ def version(facts: Facts) -> Iterator[Finding]:
             "The daemon needs the same connection, and some versions crash on a transfer.",
         )
         return
+    unfit = support(facts.version)
+    if unfit is not None:
+        too_old = unfit.problem is Problem.TOO_OLD
+        yield Finding(
+            _ID,
+            Severity.ERROR if too_old else Severity.WARNING,
+            f"Asterisk {facts.version}: {unfit.problem.value.replace('_', ' ')}",
+            f"{unfit.what} {unfit.remedy}",
+        )
+        if too_old:
+            return
     found = troubles(facts.version)
     for trouble in found:
         issue = "" if trouble.issue is None else f" (Asterisk's issue {trouble.issue})"
@@ -30,5 +41,5 @@ def version(facts: Facts) -> Iterator[Finding]:
             f"Asterisk {facts.version}: {trouble.problem.value.replace('_', ' ')}",
             f"{trouble.what} {trouble.remedy}{issue}",
         )
-    if not found:
+    if not found and unfit is None:
         yield Finding(_ID, Severity.OK, f"Asterisk {facts.version}")

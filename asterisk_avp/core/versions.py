@@ -1,4 +1,4 @@
-"""What each version of Asterisk can do with the Transfer button of a phone, and what it cannot.
+"""Which versions of Asterisk this runs on, and what each can do with a phone's Transfer button.
 
 A phone's Transfer button sends a REFER. `PJSIP_TRANSFER_HANDLING()=ari-only` on its endpoint hands
 that REFER to the daemon; without it Asterisk transfers the call itself, past every rule. Where a
@@ -44,6 +44,9 @@ def parse(text: str) -> Version | None:
 class Problem(StrEnum):
     """What a version gets wrong. `Trouble` says what it means."""
 
+    TOO_OLD = "too_old"
+    NOT_MAINTAINED = "not_maintained"
+    NOT_TESTED = "not_tested"
     UNKNOWN_VERSION = "unknown_version"
     NO_ARI_ONLY = "no_ari_only"
     BLIND_REFER_CRASH = "blind_refer_crash"
@@ -101,6 +104,31 @@ _UNKNOWN = Trouble(
     "Compare with the table in asterisk_avp/core/versions.py.",
 )
 
+_TOO_OLD = Trouble(
+    Problem.TOO_OLD,
+    "It is too old for session transfer: its REST interface cannot leave events out, and its"
+    " dialplan lacks functions that are used.",
+    "Upgrade to Asterisk 22; no transfer is taken until then.",
+    serious=True,
+)
+_NOT_MAINTAINED = Trouble(
+    Problem.NOT_MAINTAINED,
+    "Its branch is at its end: Asterisk's project mends nothing of it any more, not even what"
+    " endangers its safety.",
+    "Upgrade to Asterisk 22, on which session transfer is tested.",
+)
+_NOT_TESTED = Trouble(
+    Problem.NOT_TESTED,
+    "Session transfer is tested on Asterisk 22 and not on this version.",
+    "Try every kind of transfer that you switch on, or take Asterisk 22.",
+)
+_OLDEST = 16
+"""16.28 is the oldest that transfers were tried on, by the tests."""
+_MAINTAINED = 20
+_ENDED = frozenset({21})
+"""Above it, which were of one year only and are at their end."""
+_TESTED = frozenset({22})
+
 _TABLE: tuple[tuple[Trouble, Mapping[int, int | None]], ...] = (
     # Gone since: the minor version by major version; None: still there in the last release of that
     # branch. By Asterisk's tags; those of 20.21, 22.11 and 23.5 by their release candidates.
@@ -120,6 +148,21 @@ def troubles(text: str) -> tuple[Trouble, ...]:
     found = tuple(trouble for trouble, gone in _TABLE if _has(version, gone))
     # What has no ari-only has no faults of it either.
     return (_NO_ARI_ONLY,) if _NO_ARI_ONLY in found else found
+
+
+def support(text: str) -> Trouble | None:
+    """What speaks against the Asterisk that calls itself ``text``; None where nothing does.
+
+    With `Problem.TOO_OLD` no transfer may be taken: it would work by halves.
+    """
+    version = parse(text)
+    if version is None or version.major in _TESTED:
+        return None
+    if version.major < _OLDEST:
+        return _TOO_OLD
+    if version.major < _MAINTAINED or version.major in _ENDED:
+        return _NOT_MAINTAINED
+    return _NOT_TESTED
 
 
 def _has(version: Version, gone: Mapping[int, int | None]) -> bool:

@@ -275,6 +275,27 @@ def test_a_version_that_crashes(office: Office) -> None:
     assert [x["severity"] for x in office.asked()] == ["warning"]
 
 
+@pytest.mark.parametrize(
+    ("version", "severity", "words"),
+    [
+        ("13.38.3", "error", "too old"),
+        ("16.28.0~dfsg-0+deb11u4", "warning", "not maintained"),
+        ("18.26.4", "warning", "not maintained"),
+        ("20.21.0", "warning", "not tested"),
+        ("21.12.3", "warning", "not maintained"),
+        ("23.5.0", "warning", "not tested"),
+    ],
+)
+def test_a_version_that_is_not_the_tested_one(
+    office: Office, version: str, severity: str, words: str
+) -> None:
+    office.version(version)
+    found = next(x for x in office.asked() if x["id"] == "version")
+    assert found["severity"] == severity
+    assert found["what"] == f"Asterisk {version}: {words}"
+    assert "Asterisk 22" in found["why"]
+
+
 @pytest.mark.parametrize("version", ["22.2.0", "22.6.0"])
 def test_a_version_that_has_no_way_to_guard_the_button(office: Office, version: str) -> None:
     office.version(version)

@@ -8,6 +8,8 @@ from servers.ari_server import Answer, AriServer
 from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
+from asterisk_avp.core.model import Readiness
+from asterisk_avp.daemon_ready import ReadinessWatch
 from asterisk_avp.daemon_version import VersionWatch
 
 
@@ -66,3 +68,53 @@ async def test_the_end_of_a_connection_ends_the_question() -> None:
         assert asking.cancelled()
         assert records == []
         await client.close()
+
+
+async def test_other_versions_are_named_and_too_old_ones_refused() -> None:
+    no_button = ("asterisk_version_trouble", "no_ari_only")
+    for version, problems in (
+        ("13.38.3", ["too_old"]),
+        ("16.28.0~dfsg-0+deb11u4", ["not_maintained", "no_ari_only"]),
+        ("18.26.4", ["not_maintained", "no_ari_only"]),
+        ("20.21.0", ["not_tested"]),
+        ("21.7.0", ["not_maintained", "no_ari_only"]),
+        ("23.5.0", ["not_tested"]),
+    ):
+        records = await told(info(version))
+        assert [problem for _, problem in records[1:]] == problems, version
+        assert no_button not in records or "no_ari_only" in problems
+
+
+class Healthy:
+    """Both connections stand, and everything has been read."""
+
+    connected = True
+    trouble = ""
+    silent = stuck = False
+    synced = True
+
+
+async def test_on_one_that_is_too_old_nothing_is_ready_until_it_is_upgraded() -> None:
+    async with AriServer() as server:
+        client = AriClient(server.url, server.username, server.password, "asterisk_avp")
+        published: list[Readiness] = []
+        healthy = Healthy()
+
+        def changed() -> None:
+            ready.changed()
+
+        watch = VersionWatch(client.asterisk, changed)
+        ready = ReadinessWatch(healthy, healthy, healthy, watch, published.append)
+        for version in ("13.38.3", "22.11.0"):
+            server.answers["GET", "/asterisk/info"] = info(version)
+            watch.connection(connected=True)
+            assert watch._asking is not None
+            await watch._asking
+            watch.connection(connected=False)
+        await client.close()
+    refused, taken = published
+    assert not refused.ready
+    assert refused.detail.startswith("Asterisk 13.38.3: It is too old for session transfer")
+    assert "Upgrade to Asterisk 22" in refused.detail
+    assert taken.ready
+    assert taken.detail == ""

@@ -32,7 +32,7 @@ _DAEMON_FAULTS = re.compile(
 )
 # Warnings of Asterisk that our dialplan and our actions must not cause.
 _ASTERISK_FAULTS = re.compile(
-    r"(ERROR|WARNING)\[.*(pbx|app_queue|app_stasis|app_playback|func_|stasis|bridge|manager|features)"
+    r"(ERROR|WARNING)\[.*(pbx|app_queue|app_stack|app_stasis|app_playback|func_|stasis|bridge|manager|features)"
 )
 _ASTERISK_EXPECTED = re.compile(
     r"Unable to join queue"  # a full or empty queue, which is what some tests are about

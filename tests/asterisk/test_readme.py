@@ -27,10 +27,10 @@ PROGRAMS = ("asterisk-avp", "curl", "docker/", "tests/", "python3", "/opt/", "ex
 ELSEWHERE = {
     "docker/demo": "test_demo.py",
     "tests/run": "CI runs it",
-    "python3 -m venv /opt/asterisk-avp": "every test runs in an environment made so (docker/venv)",
-    "/opt/asterisk-avp/bin/pip install .": "test_render.py builds and looks into the wheel",
+    "python3 -m venv /opt/asterisk-avp": "test_install.py, by the README's own lines",
+    "/opt/asterisk-avp/bin/pip install .": "test_install.py",
     "asterisk-avp render all --output /etc/asterisk-avp --config-dir /etc/asterisk": (
-        "test_install.py, with a transfer on what it wrote"
+        "test_install.py, with transfers on what it wrote"
     ),
     "asterisk-avp check": "test_check_live.py, and below with the folder",
     "asterisk-avp render queues": "below with its options",
@@ -39,7 +39,6 @@ ELSEWHERE = {
     "/opt/asterisk-avp/bin/pip install --upgrade .": "as the one above",
     "asterisk-avp pin-hash": "test_api_panel.py; it asks for the PIN",
     "asterisk-avp run": "the fixture `bed` has it running",
-    "export AVP_TOKEN=A-LONG-RANDOM-TOKEN": "in the environment of the commands below",
 }
 HERE = {
     "asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf",

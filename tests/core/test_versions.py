@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asterisk_avp.core.versions import Problem, Version, parse, troubles
+from asterisk_avp.core.versions import Problem, Version, parse, support, troubles
 
 NO_ARI_ONLY = (Problem.NO_ARI_ONLY,)
 FIRST = (Problem.BLIND_REFER_CRASH, Problem.BYE_DEFERRED, Problem.REFER_SUB_CRASH)
@@ -83,7 +83,8 @@ def test_troubles(text: str, problems: tuple[Problem, ...]) -> None:
 
 def test_what_is_said_of_them() -> None:
     said = {t.problem: t for v in ("22.2.0", "22.3.0", "GIT-22-1") for t in troubles(v)}
-    assert set(said) == set(Problem)
+    of_support = {Problem.TOO_OLD, Problem.NOT_MAINTAINED, Problem.NOT_TESTED}
+    assert set(said) == set(Problem) - of_support
     assert {t.issue for t in said.values()} == {None, 1467, 2021}
     serious = {problem for problem, trouble in said.items() if trouble.serious}
     assert serious == {Problem.NO_ARI_ONLY, Problem.BLIND_REFER_CRASH}
@@ -107,3 +108,29 @@ def test_a_later_release_of_a_branch_has_no_new_trouble(major: int, minor: int, 
     later = {t.problem for t in troubles(f"{major}.{minor + 1}.0")}
     if Problem.NO_ARI_ONLY not in now:
         assert later <= now
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("11.25.3", Problem.TOO_OLD),
+        ("certified/13.21-cert6", Problem.TOO_OLD),
+        ("15.7.4", Problem.TOO_OLD),
+        ("16.28.0~dfsg-0+deb11u4", Problem.NOT_MAINTAINED),
+        ("18.26.4", Problem.NOT_MAINTAINED),
+        ("19.8.1", Problem.NOT_MAINTAINED),
+        ("20.20.1", Problem.NOT_TESTED),
+        ("21.12.3", Problem.NOT_MAINTAINED),
+        ("22.0.0", None),
+        ("22.11.0-rc2+dfsg+~cs6.17.60671434-1", None),
+        ("23.4.1", Problem.NOT_TESTED),
+        ("24.0.0", Problem.NOT_TESTED),
+        ("GIT-22-5a2b3c4d5e", None),
+    ],
+)
+def test_what_speaks_against_a_version(text: str, problem: Problem | None) -> None:
+    found = support(text)
+    assert (found and found.problem) == problem
+    if found is not None:
+        assert found.what.endswith(".")
+        assert found.remedy.endswith(".")
