@@ -72,6 +72,7 @@ class Renderer:
                 " avp_pjsip.conf has for the others."
             )
         given = self._connections(settings)
+        pair = _colleagues(agents)
         texts = {
             "asterisk_avp.conf": "\n".join(
                 file.read_text(encoding="utf-8") for file in dialplan_files()
@@ -94,7 +95,7 @@ class Renderer:
                 button=not any(trouble.serious for trouble in troubles(asterisk or "22.10.1")),
                 command=command,
             ),
-            to.ENVIRONMENT: to.environment(written, variables, generated),
+            to.ENVIRONMENT: to.environment(written, variables, generated, pair[0]),
             to.UNIT: render_unit(
                 Path(sys.executable).with_name(_PROGRAM),
                 drain_seconds=settings.session.drain_seconds,
@@ -109,7 +110,7 @@ class Renderer:
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),
-            pair=_colleagues(agents),
+            pair=pair,
         )
         return texts
 

@@ -165,16 +165,21 @@ def pjsip_conf(
 
 
 def environment(
-    written: str | None, variables: Mapping[str, str], generated: Mapping[str, str]
+    written: str | None,
+    variables: Mapping[str, str],
+    generated: Mapping[str, str],
+    agent: str = "1001",
 ) -> str:
     """The environment file: ``written`` is what is there, whose lines and order are kept.
 
-    ``variables`` are in force, ``generated`` those that were set nowhere.
+    ``variables`` are in force, ``generated`` those that were set nowhere. ``agent``: whose id is
+    the example.
     """
     wanted = {**variables, **generated}
     lines = [] if written is None else written.rstrip("\n").split("\n")
     if written is None:
-        lines = list(_ENVIRONMENT_HEAD)
+        example = agent if re.fullmatch(r"\w+", agent, re.ASCII) else "1001"
+        lines = [line.format(agent=example) for line in _ENVIRONMENT_HEAD]
     for at, line in enumerate(lines):
         name = line.partition("=")[0].strip()
         if name in wanted and "=" in line and not line.lstrip().startswith("#"):
@@ -190,8 +195,9 @@ _ENVIRONMENT_HEAD = (
     "# systemd hands them to the daemon (asterisk-avp.service). All settings, with their meaning",
     "# and default: asterisk-avp settings --reference",
     "#",
-    "# Agents log in at the panel with a PIN each; asterisk-avp pin-hash makes the value:",
-    "#AVP_AGENTS__1001__PIN_HASH=scrypt:...",
+    "# Agents log in at the panel with their id, in the letters that Asterisk has it in, and a",
+    "# PIN each; asterisk-avp pin-hash makes the value. (Ids with other signs: AVP_CONFIG's TOML.)",
+    "#AVP_AGENTS__{agent}__PIN_HASH=scrypt:...",
     "# Transfers to numbers outside that agents type, of a client in this country:",
     "#AVP_ENTERPRISE__EXTERNAL_TRANSFER=true",
     "#AVP_ENTERPRISE__MANUAL_DIAL=true",

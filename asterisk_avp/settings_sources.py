@@ -41,6 +41,7 @@ NOT_SETTINGS = frozenset(
         "AVP_BED",
         "AVP_CACHE",
         "AVP_DEBIAN_MIRROR",
+        "AVP_DEBIAN_SUITE",
         "AVP_KEEP",
         "AVP_STATE",
         "AVP_SIP",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asterisk_avp.asterisk_conf import Conf, Section
-from asterisk_avp.checks.model import Facts
+from asterisk_avp.checks.model import Facts, Finding, Severity
 from asterisk_avp.core.model import agent_id_of_interface
 
 _CONTEXT = "avp-agents"
@@ -47,6 +47,26 @@ def queue_members(facts: Facts) -> dict[str, tuple[str, ...]]:
             ids = [agent_of(facts, interface) for interface in names]
             found[section.name] = tuple(dict.fromkeys(filter(None, ids)))
     return found
+
+
+def ids(facts: Facts) -> Iterator[Finding]:
+    """Is an agent of the settings a member under the same id, in other letters?
+
+    The ids of agents are names in Asterisk, where `anna` and `ANNA` are two.
+    """
+    members = {x for found in queue_members(facts).values() for x in found}
+    by_letters = {member.lower(): member for member in members}
+    for agent in facts.world.agents.values() if facts.world is not None else ():
+        meant = by_letters.get(agent.id.lower())
+        if agent.interface is None and agent.id not in members and meant is not None:
+            yield Finding(
+                "agents",
+                Severity.WARNING,
+                f"the settings have an agent {agent.id}, the queues a member {meant}",
+                "They are two: what is set for the one, a PIN say, does not hold for the other.",
+                "the settings",
+                (f"AVP_AGENTS__{meant}__… in place of AVP_AGENTS__{agent.id}__…",),
+            )
 
 
 def agent_of(facts: Facts, interface: str) -> str | None:

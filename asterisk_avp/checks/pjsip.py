@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from asterisk_avp.asterisk_conf import Conf, Section
-from asterisk_avp.checks.agents import agents, endpoints
+from asterisk_avp.checks.agents import agents, endpoints, ids
 from asterisk_avp.checks.dialplan import letters_of
 from asterisk_avp.checks.model import Facts, Finding, Severity
 from asterisk_avp.core.versions import troubles
@@ -35,6 +35,7 @@ NO_REPLACES = (
 
 def agents_endpoints(facts: Facts) -> Iterator[Finding]:
     """Does the Transfer button go by the rules, and does a 302 stay in the dialplan?"""
+    yield from ids(facts)
     names = agents(facts)
     known = endpoints(facts.file("pjsip.conf"))
     too_old = facts.version is not None and any(t.serious for t in troubles(facts.version))

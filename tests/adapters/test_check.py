@@ -193,6 +193,17 @@ def test_all_is_well(office: Office) -> None:
     assert (answer["ok"], answer["errors"], answer["warnings"]) == (True, 0, 0)
 
 
+def test_an_agent_in_other_letters_is_another_one(office: Office) -> None:
+    office.add("queues", "[sales](+)\nmember => PJSIP/anna\n")
+    office.add("pjsip", "[anna]\ntype = endpoint\nset_var = PJSIP_TRANSFER_HANDLING()=ari-only\n")
+    office.set("AVP_AGENTS__ANNA__PIN=hush-hush-hush\n")
+    found = [x for x in office.findings() if "ANNA, the queues" in x["what"]]
+    assert [(x["severity"], x["id"]) for x in found] == [("warning", "agents")]
+    assert "AVP_AGENTS__anna__" in found[0]["mend"][0]
+    office.set("AVP_AGENTS__anna__PIN=hush-hush-hush\n")
+    assert not [x for x in office.findings() if "the queues a member" in x["what"]]
+
+
 def test_for_people(office: Office) -> None:
     office.change("pjsip", "ari-only\n", "core\n")
     office.change("extensions", "Queue(sales)", "Queue(sales,t)")

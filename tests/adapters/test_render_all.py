@@ -134,6 +134,13 @@ def test_what_the_settings_file_suggests_can_be_switched_on(place: Place) -> Non
     assert (features.manual_dial, features.country) == (True, "US")
 
 
+def test_the_example_of_a_pin_is_an_agent_of_theirs(place: Place) -> None:
+    queues = QUEUES.replace("PJSIP/1001", "PJSIP/anna").replace("Local/1002", "Local/Ben")
+    (place.etc / "queues.conf").write_text(queues)
+    assert place.render()[0] == 0
+    assert "\n#AVP_AGENTS__anna__PIN_HASH=" in place.text("environment")
+
+
 def test_asterisk_on_other_ports_and_addresses(place: Place) -> None:
     http = "[general]\nenabled = yes\nbindaddr = 192.0.2.7\nbindport = 8090\nprefix = pbx\n"
     (place.etc / "http.conf").write_text(http)

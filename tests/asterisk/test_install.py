@@ -282,9 +282,12 @@ async def test_the_transfer_code(own: OwnBed) -> None:
 async def test_a_number_outside(own: OwnBed) -> None:
     """What the settings file suggests, switched on, and the line to the trunk."""
     file = own.place("settings") / "environment"
-    file.write_text(
-        re.sub(r"^#(AVP_(?:ENTERPRISE|ACCOUNTS))", r"\1", file.read_text(), flags=re.MULTILINE)
-    )
+    text = re.sub(r"(?m)^#(AVP_)", r"\1", file.read_text())
+    hashed = await own.sh(r"printf '4711-anna\n4711-anna\n' | asterisk-avp pin-hash")
+    pin = re.search(r"scrypt:\S+", hashed)
+    assert pin is not None, hashed
+    assert "AVP_AGENTS__anna__PIN_HASH=scrypt:..." in text
+    file.write_text(text.replace("scrypt:...", pin[0]))
     await own.stop_daemon()
     await own.start_daemon()
     settings, _ = code(own.check)
@@ -301,10 +304,14 @@ async def test_a_number_outside(own: OwnBed) -> None:
         await scene.hear_one_another("caller1", "carrier")
 
 
-async def test_the_panel_is_there(own: OwnBed) -> None:
-    async with aiohttp.ClientSession() as http, http.get(own.url + "/") as answer:
-        assert answer.status == 200
-        assert "<title>" in await answer.text()
+async def test_the_panel_and_its_log_in(own: OwnBed) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(own.url + "/") as answer:
+            assert answer.status == 200
+            assert "<title>" in await answer.text()
+        anna = {"agent": "anna", "pin": "4711-anna"}
+        async with http.post(own.url + "/v1/login", json=anna) as answer:
+            assert answer.status == 200, await answer.text()
 
 
 async def test_the_unit_is_one(own: OwnBed) -> None:

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "asterisk-avp check": "test_check_live.py, and below with the folder",
     "asterisk-avp render queues": "below with its options",
     "asterisk-avp settings --check": "test_cli_settings.py",
+    "asterisk-avp settings --reference": "test_settings_readme.py",
     "asterisk-avp number": "below with numbers",
     "/opt/asterisk-avp/bin/pip install --upgrade .": "as the one above",
     "asterisk-avp pin-hash": "test_api_panel.py; it asks for the PIN",
