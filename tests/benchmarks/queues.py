@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import os
-import platform
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +27,9 @@ import aiohttp
 from bed import Bed, Unavailable, World, backend_named, match
 from bed.world import Agent, Group
 
-from tests.benchmarks.latency import AGENT, CALLER, TARGET, Bench, _commit, _cpu
+from tests.benchmarks.crowd.usage import cpu_seconds, rss_mib
+from tests.benchmarks.figures import conditions, spread, table
+from tests.benchmarks.latency import AGENT, CALLER, TARGET, Bench
 
 COMMAND = "python -m tests.benchmarks.queues"
 SIZES = (0, 100, 1000, 5000)
@@ -106,7 +106,7 @@ class Figures:
     boot_seconds: float = 0.0
     members_seconds: float | None = None
     first_call_seconds: float = 0.0
-    resident_megabytes: float = 0.0
+    resident_mib: float = 0.0
     reload_seconds: list[float] = field(default_factory=list)
     change_milliseconds: list[float] = field(default_factory=list)
     processors: float = 0.0
@@ -115,33 +115,6 @@ class Figures:
     transfer_ring: list[float] = field(default_factory=list)
     transfer_ring_busy: list[float] = field(default_factory=list)
     bridged: list[float] = field(default_factory=list)
-
-
-def processor_seconds(pid: int) -> float:
-    """What a process and those it has started have used."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    total = 0.0
-    for one in _family(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            total += (int(fields[11]) + int(fields[12])) / ticks
-    return total
-
-
-def resident_megabytes(pid: int) -> float:
-    pages = 0
-    for one in _family(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def _family(pid: int) -> Iterable[int]:
-    yield pid
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _family(int(child))
 
 
 class Measuring:
@@ -176,7 +149,7 @@ class Measuring:
                         await self.transfer(self.figures.transfer_ring_busy, [])
         for _ in range(3):
             self.figures.reload_seconds.append(await self._reload())
-        self.figures.resident_megabytes = resident_megabytes(self.asterisk)
+        self.figures.resident_mib = rss_mib(self.asterisk)
         return self.figures
 
     async def call(self, into: list[float], within: float = 20.0) -> None:
@@ -249,13 +222,13 @@ class Measuring:
         queues = 2 if self.bench is not None else 1
         agents = list(itertools.islice(itertools.cycle(self.crowd), CHANGES // 2))
         began = self.bed.ami.mark()
-        before = processor_seconds(self.asterisk)
+        before = cpu_seconds(self.asterisk)
         for state in ("INUSE", "NOT_INUSE"):
             for agent in agents:
                 await self._set(agent, state)
             await self._told(agents[-1], queues, began)
             began = self.bed.ami.mark()
-        return 1000 * (processor_seconds(self.asterisk) - before) / (2 * len(agents))
+        return 1000 * (cpu_seconds(self.asterisk) - before) / (2 * len(agents))
 
     async def _told(self, agent: str, queues: int, since: float) -> None:
         """app_queue has come to the agent's last change, in each of their queues."""
@@ -306,54 +279,45 @@ async def measure(size: int, samples: int, backend: str | None, *, personal: boo
     return figures
 
 
-def _spread(values: list[float], digits: int = 0) -> str:
-    if not values:
-        return "-"
-    least, middle, most = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f} ({least:.{digits}f}-{most:.{digits}f})"
-
-
-def table(found: dict[tuple[int, bool], Figures]) -> str:
-    rows: list[tuple[str, ...]] = [
-        (
-            "agents",
-            "queues",
-            "call: join to ring, ms",
-            "the same, busy",
-            "transfer: request to ring, ms",
-            "the same, busy",
-            "complete to bridged, ms",
-            "CPU per state change, ms",
-            "all of them, % of a processor",
-            "reload, s",
-            "Asterisk's start, s",
-            "daemon's first start, s",
-            "first call possible after, s",
-            "Asterisk, MB",
-        )
-    ]
+def report(found: dict[tuple[int, bool], Figures]) -> str:
+    head = (
+        "agents",
+        "queues",
+        "call: join to ring, ms",
+        "the same, busy",
+        "transfer: request to ring, ms",
+        "the same, busy",
+        "complete to bridged, ms",
+        "CPU per state change, ms",
+        "all of them, % of a processor",
+        "reload, s",
+        "Asterisk's start, s",
+        "daemon's first start, s",
+        "first call possible after, s",
+        "Asterisk, MiB",
+    )
+    rows = []
     for (size, personal), f in found.items():
         groups = 1 + -(-size // GROUP_SIZE)
         rows.append(
             (
                 str(size + 2),
                 f"{groups} + {size + 2}" if personal else str(groups),
-                _spread(f.ring),
-                _spread(f.ring_busy),
-                _spread(f.transfer_ring),
-                _spread(f.transfer_ring_busy),
-                _spread(f.bridged),
-                _spread(f.change_milliseconds, 2),
+                spread(f.ring),
+                spread(f.ring_busy),
+                spread(f.transfer_ring),
+                spread(f.transfer_ring_busy),
+                spread(f.bridged),
+                spread(f.change_milliseconds, 2),
                 f"{100 * f.processors:.1f}" if size else "-",
-                _spread(f.reload_seconds, 2),
+                spread(f.reload_seconds, 2),
                 f"{f.boot_seconds:.1f}",
                 "-" if f.members_seconds is None else f"{f.members_seconds:.1f}",
                 f"{f.first_call_seconds:.0f}",
-                f"{f.resident_megabytes:.0f}",
+                f"{f.resident_mib:.0f}",
             )
         )
-    rule = ("---:",) * len(rows[0])
-    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
+    return table(head, rows, words=0)
 
 
 async def run(sizes: list[int], samples: int, backend: str | None) -> str:
@@ -363,11 +327,7 @@ async def run(sizes: list[int], samples: int, backend: str | None) -> str:
         for personal in (False, True):
             found[size, personal] = await measure(size, samples, backend, personal=personal)
             print(f"queues: {size} {'with' if personal else 'without'}", file=sys.stderr)
-            print(table({(size, personal): found[size, personal]}), file=sys.stderr, flush=True)
-    machine = (
-        f"{_cpu()}, {os.cpu_count()} processors; load average {load:.1f} before, "
-        f"{os.getloadavg()[0]:.1f} after"
-    )
+            print(report({(size, personal): found[size, personal]}), file=sys.stderr, flush=True)
     return "\n".join(
         (
             f"Median of {samples} (least-most); of state changes 3 measurements of {CHANGES} each,",
@@ -375,11 +335,9 @@ async def run(sizes: list[int], samples: int, backend: str | None) -> str:
             f"whose {CHANGES_A_CALL} changes of the phone's state come evenly; not measured where",
             f"these alone need more than {100 * MOST_PROCESSORS:.0f} % of a processor.",
             "",
-            table(found),
+            report(found),
             "",
-            f"- Machine: {machine}",
-            f"- Asterisk 22, Python {platform.python_version()}, {backend or 'rootfs'}",
-            f"- asterisk_avp commit {_commit()}, {time.strftime('%Y-%m-%d')}",
+            *conditions("Asterisk 22", backend or "rootfs", load),
         )
     )
 
