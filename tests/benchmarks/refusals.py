@@ -26,17 +26,15 @@ from pathlib import Path
 import aiohttp
 from bed import Bed, Unavailable, World, backend_named
 
+from tests.benchmarks.figures import ROOT, conditions, percentile
 from tests.benchmarks.latency import (
     AGENT,
     CALLER,
     FIGURES,
     OURS,
-    ROOT,
     Bench,
     ClockSet,
     Sample,
-    _commit,
-    _cpu,
 )
 
 COMMAND = "python -m tests.benchmarks.refusals"
@@ -52,7 +50,7 @@ class Outcome:
     hammered_seconds: float = 0.0
 
     def values(self, kind: str, key: str) -> list[float]:
-        return sorted(sample[key] for sample in self.samples[kind])
+        return sorted(sample[key] for sample in self.samples[kind] if key in sample)
 
     def markdown(self) -> str:
         lines = [
@@ -67,7 +65,9 @@ class Outcome:
                 f"{statistics.median(found):.0f} ({found[0]:.0f}-{found[-1]:.0f})"
                 for found in (quiet, hammered)
             ]
-            ratios = [f"{of(hammered) / max(of(quiet), 1):.1f}" for of in (statistics.median, _p99)]
+            ratios = [
+                f"{percentile(hammered, p) / max(percentile(quiet, p), 1):.1f}" for p in (50, 99)
+            ]
             lines.append(f"| {' | '.join((figure.start, figure.end, *cells, *ratios))} |")
         return "\n".join(lines)
 
@@ -75,11 +75,6 @@ class Outcome:
         seconds = max(self.hammered_seconds, 0.001)
         each = ", ".join(f"{kind} {n / seconds:.0f}" for kind, n in self.refused.most_common())
         return f"{sum(self.refused.values()) / seconds:.0f} refusals a second ({each})"
-
-
-def _p99(values: list[float]) -> float:
-    """With fewer than a hundred samples, the longest."""
-    return values[min(len(values) - 1, int(len(values) * 0.99))]
 
 
 @asynccontextmanager
@@ -117,7 +112,7 @@ async def run(samples: int, backend: str | None) -> str:
             await bench.sample(OURS)  # without counting: whatever is loaded at first use
             for index in range(samples):
                 for kind in KINDS if index % 2 else reversed(KINDS):
-                    outcome.samples[kind].append(await _sample(bench, kind, outcome))
+                    outcome.samples[kind] += await _sample(bench, kind, outcome)
                 print(f"refusals: {index + 1} of {samples}", file=sys.stderr, flush=True)
         asterisk = (await bed.ami.command("core show version")).split(" built")[0]
     return "\n".join(
@@ -127,14 +122,12 @@ async def run(samples: int, backend: str | None) -> str:
             outcome.markdown(),
             "",
             f"- While hammered: {outcome.rates()}",
-            f"- Machine: {_cpu()}, {os.cpu_count()} processors; load average {load:.1f} before",
-            f"- {asterisk}, {bed.backend.name}",
-            f"- asterisk_avp commit {_commit()}, {time.strftime('%Y-%m-%d')}",
+            *conditions(asterisk, bed.backend.name, load),
         )
     )
 
 
-async def _sample(bench: Bench, kind: str, outcome: Outcome) -> Sample:
+async def _sample(bench: Bench, kind: str, outcome: Outcome) -> list[Sample]:
     while True:
         try:
             if kind == QUIET:
