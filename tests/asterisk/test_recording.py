@@ -1,0 +1,357 @@
+"""Recordings go on through every kind of transfer, and nothing of a consultation is in them.
+
+The inbound dialplan records the caller's channel with MixMonitor before Queue(). The tones in
+the file say who was recorded, when, and with whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, Group, World, backend_named, match
+from bed.procs import end
+
+from tests.asterisk.conftest import open_scene
+from tests.asterisk.scene import FOURTH, Scene
+from tests.asterisk.tape import Tape, matches, said, tape_of
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+QUEUED, ALICE, BOB, CAROL = "caller1 music", "caller1 1001", "caller1 1002", "caller1 1003"
+QUIET, ALL = "silence", "caller1 1001 1002"
+
+INBOUND = """
+[callers](+)
+exten => _9X.,1,Answer()
+ same => n,MixMonitor(${UNIQUEID}.wav)
+ same => n,Goto(${EXTEN:1},1)
+"""
+
+
+def world() -> World:
+    """Demo world; the group `taped` is recorded by app_queue itself."""
+    taped = {"monitor-format": "wav"}
+    demo = World(
+        groups=(
+            Group("sales", ("1001", "1002"), "800", strategy="linear"),
+            Group("support", ("1003", "1004"), "801", strategy="linear"),
+            Group("taped", ("1001", "1003"), "802", strategy="linear", options=taped),
+        ),
+        extensions=INBOUND,
+        settings={
+            "AVP_SESSION__RING_SECONDS": "4",
+            "AVP_SESSION__DRAIN_SECONDS": "0.1",
+        },
+    )
+    return replace(demo, wrapuptime=1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def studio() -> AsyncIterator[Bed]:
+    async with Bed(world(), backend=backend_named(None)) as started:
+        (started.directory / "spool" / "monitor").mkdir(exist_ok=True)
+        started.backend.give(started.directory / "spool")
+        yield started
+
+
+async def with_daemon(bed: Bed, wanted: str) -> None:
+    """The daemon runs, and has been told this about recordings."""
+    if bed.daemon is not None and getattr(bed, "recording", "") == wanted:
+        return
+    await bed.stop_daemon()
+    await start(bed, wanted)
+
+
+async def start(bed: Bed, wanted: str) -> None:
+    await bed.start_daemon({"AVP_ENTERPRISE__CONSULT_RECORDING": wanted})
+    bed.recording = wanted  # type: ignore[attr-defined]  # a note of this file
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(studio: Bed) -> AsyncIterator[Scene]:
+    await with_daemon(studio, "continue")
+    async with open_scene(studio) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pausing(studio: Bed) -> AsyncIterator[Scene]:
+    await with_daemon(studio, "pause")
+    async with open_scene(studio) as opened:
+        yield opened
+        if studio.daemon is None:
+            await start(studio, "pause")
+
+
+class Recorded:
+    """caller1, who is recorded from before the queue on, and what has been recorded so far."""
+
+    def __init__(self, scene: Scene, tape: Tape) -> None:
+        self.scene, self.tape, self.parts = scene, tape, [ALICE]
+
+    async def then(self, part: str) -> None:
+        """Wait until this has come next, and nothing else."""
+        self.parts.append(part)
+        await self.so_far()
+
+    async def so_far(self) -> None:
+        async def look() -> bool | None:
+            return matches(self.now(), *self.parts) or None
+
+        assert await self.scene.ami.until(look, 6.0), (self.now(), self.parts)
+
+    def now(self) -> list[frozenset[str]]:
+        """Without the moment in the first queue, if somebody answered late."""
+        parts = self.tape.parts()
+        return parts[1:] if parts[:1] == said(QUEUED) else parts
+
+    async def over(self) -> None:
+        """caller1 hangs up: one file of the whole call, and nobody's private talk in it."""
+        ami = self.scene.ami
+        call = await ami.channel_of("caller1")
+        mine = match("Newchannel", Uniqueid=call["Uniqueid"])
+        began = ami.seen(mine, self.scene.since)[0].at
+        await self.scene.hang_up("caller1")
+        seconds = time.time() - began
+        await self.so_far()
+        assert abs(self.tape.seconds - seconds) < 1.5, (self.tape.seconds, seconds)
+        if ALL not in self.parts:
+            assert self.tape.together("1001", "1002") < 0.1
+
+
+async def recorded_call(scene: Scene, number: str = "9800") -> Recorded:
+    """caller1 talks with 1001."""
+    await scene.call("caller1", "1001", number=number)
+    recorded = Recorded(scene, await tape_of(scene, "caller1"))
+    await recorded.so_far()
+    return recorded
+
+
+async def consult(scene: Scene, target: str = "1002") -> str:
+    """1001 consults; the transfer."""
+    transfer = await scene.transfer("1001", "supervised", target)
+    await scene.phone(target).answer()
+    await scene.consulting(transfer, "caller1", "1001", target)
+    return transfer
+
+
+# --- the recording goes on -------------------------------------------------------------------
+
+
+async def test_supervised(scene: Scene) -> None:
+    """Cancelled first, then completed, with a swap before that."""
+    tape = await recorded_call(scene)
+    transfer = await consult(scene)
+    await tape.then(QUEUED)
+    await scene.cancel(transfer)
+    await scene.talking("caller1", "1001")
+    await tape.then(ALICE)
+    await scene.agent_is("1002", "available")
+    transfer = await consult(scene)
+    await tape.then(QUEUED)
+    await scene.act(transfer, "swap")
+    await tape.then(ALICE)
+    await scene.complete(transfer)
+    await scene.talking("caller1", "1002")
+    await tape.then(BOB)
+    await tape.over()
+
+
+async def test_supervised_to_a_number(scene: Scene) -> None:
+    tape = await recorded_call(scene)
+    body = {"mode": "supervised", "target": {"kind": "number", "number": FOURTH}}
+    answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
+    await scene.phone("pstn").answer()
+    await scene.consulting(answer.body["id"], "caller1", "1001", "pstn")
+    await tape.then(QUEUED)
+    await scene.complete(answer.body["id"])
+    await scene.talking("caller1", "pstn")
+    await tape.then("caller1 pstn")
+    await tape.over()
+
+
+async def test_unsupervised_to_an_agent_who_is_busy(scene: Scene) -> None:
+    tape = await recorded_call(scene)
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.reaches(transfer, "waiting")
+    await tape.then(QUEUED)
+    await scene.hang_up("caller2")
+    await scene.phone("1002").answer(within=6)
+    await scene.talking("caller1", "1002")
+    await tape.then(BOB)
+    await tape.over()
+
+
+async def test_unsupervised_to_a_group_that_app_queue_records(scene: Scene) -> None:
+    """app_queue's own recording is another file, and never takes the place of the first."""
+    tape = await recorded_call(scene)
+    await scene.transfer("1001", "unsupervised", "taped", "group")
+    await scene.phone("1003").answer()
+    await scene.talking("caller1", "1003")
+    await tape.then("? " + QUEUED)
+    await tape.then(CAROL)
+    await tape.over()
+
+
+async def test_app_queues_own_recording(scene: Scene) -> None:
+    """``monitor-format`` of the queue: the call back to the same queue does not overwrite it."""
+    tape = await recorded_call(scene, "802")
+    transfer = await consult(scene, "1003")
+    await tape.then(QUEUED)
+    await scene.cancel(transfer)
+    await scene.talking("caller1", "1001")
+    await tape.then(ALICE)
+    await scene.transfer("1001", "unsupervised", "taped", "group")
+    await scene.phone("1003").answer()
+    await scene.talking("caller1", "1003")
+    # It records while the caller is in a bridge, so the wait in the second queue is not in it.
+    await tape.then(CAROL)
+    await scene.hang_up("caller1")
+    await tape.so_far()
+    assert tape.tape.together("1001", "1003") < 0.1
+
+
+async def test_a_conference(scene: Scene) -> None:
+    tape = await recorded_call(scene)
+    transfer = await consult(scene)
+    await tape.then(QUEUED)
+    await scene.act(transfer, "conference")
+    await scene.hear_one_another("caller1", "1001", "1002")
+    await tape.then(ALL)
+    await scene.hang_up("1001")
+    await scene.talking("caller1", "1002")
+    await tape.then(BOB)
+    await tape.over()
+
+
+# --- it is paused during the consultation ----------------------------------------------------
+
+
+async def test_paused_and_every_way_out(pausing: Scene) -> None:
+    """Cancel, no answer, swap there and back, a conference; in step with the call all the time."""
+    scene = pausing
+    tape = await recorded_call(scene)
+    transfer = await consult(scene)
+    await tape.then(QUIET)
+    await scene.act(transfer, "swap")
+    await tape.then(ALICE)
+    await scene.act(transfer, "swap")
+    await tape.then(QUIET)
+    await scene.cancel(transfer)
+    await scene.talking("caller1", "1001")
+    await tape.then(ALICE)
+    await scene.agent_is("1002", "available")
+    rung = await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").ringing()
+    await tape.then(QUIET)
+    await scene.phone("1002").hangup()
+    await scene.ends(rung, "failed", "rejected")
+    await tape.then(ALICE)
+    await scene.agent_is("1002", "available")
+    transfer = await consult(scene)
+    await tape.then(QUIET)
+    await scene.act(transfer, "conference")
+    await tape.then(ALL)
+    await scene.complete(transfer)
+    await scene.talking("caller1", "1002")
+    await tape.then(BOB)
+    await tape.over()
+
+
+async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
+    """Agent 1 hangs up while the target rings: unsupervised from there on, and recorded."""
+    scene = pausing
+    tape = await recorded_call(scene)
+    await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").ringing()
+    await tape.then(QUIET)
+    await scene.hang_up("1001")
+    await scene.rung_again("1002")
+    await scene.talking("caller1", "1002")
+    await tape.then("? " + QUEUED)
+    await tape.then(BOB)
+    await tape.over()
+
+
+async def test_paused_and_the_daemon_killed(pausing: Scene) -> None:
+    """The next daemon knows: it stays paused until the consultation is over, and not longer."""
+    scene = pausing
+    tape = await recorded_call(scene)
+    transfer = await consult(scene)
+    await tape.then(QUIET)
+    await scene.bed.stop_daemon(kill=True)
+    await start(scene.bed, "pause")
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await tape.so_far()
+    await scene.complete(transfer)
+    await scene.talking("caller1", "1002")
+    await tape.then(BOB)
+    await tape.over()
+
+
+async def test_paused_and_the_daemon_told_to_stop(pausing: Scene) -> None:
+    scene = pausing
+    tape = await recorded_call(scene)
+    await consult(scene)
+    await tape.then(QUIET)
+    daemon = scene.bed.daemon
+    assert daemon is not None
+    scene.bed.signal_daemon(signal.SIGTERM)
+    await scene.talking("caller1", "1001")
+    await tape.then(ALICE)
+    await asyncio.to_thread(end, daemon, grace=15.0)
+    scene.bed.daemon = None
+    await tape.over()
+
+
+async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) -> None:
+    """The dialplan's net cannot end the pause; the daemon that starts next does."""
+    scene = pausing
+    tape = await recorded_call(scene)
+    await consult(scene)
+    await tape.then(QUIET)
+    await scene.bed.stop_daemon(kill=True)
+    await scene.hang_up("1002", "1001")
+    # What Asterisk does by itself when nobody puts off the caller's limit any more.
+    channel = (await scene.ami.channel_of("caller1"))["Channel"]
+    net = {"Context": "avp-stasis", "Exten": "T", "Priority": "1"}
+    await scene.ami.action("Redirect", Channel=channel, **net)
+    await scene.phone("1001").answer(within=6)
+    await scene.talking("caller1", "1001")
+    await start(scene.bed, "pause")
+    await tape.then(ALICE + " again")
+    await tape.over()
+
+
+async def test_what_the_administrator_has_paused(pausing: Scene) -> None:
+    """A card number is read out: our consultation does not end that pause."""
+    scene = pausing
+    tape = await recorded_call(scene)
+    channel = (await scene.ami.channel_of("caller1"))["Channel"]
+    mute = {"Channel": channel, "Direction": "both"}
+    await scene.ami.action("MixMonitorMute", State="1", **mute)
+    await tape.then(QUIET)
+    transfer = await consult(scene)
+    await scene.complete(transfer)
+    await scene.talking("caller1", "1002")
+    await scene.ends(transfer, "completed", "completed")
+    await tape.so_far()
+    await scene.ami.action("MixMonitorMute", State="0", **mute)
+    await tape.then(BOB)
+    await tape.over()
+
+
+async def test_calls_that_nothing_records(pausing: Scene) -> None:
+    """Asterisk says that it cannot; that is no fault, and the transfer goes its way."""
+    transfer = await pausing.consult("caller1", "1001", "1002")
+    await pausing.complete(transfer)
+    await pausing.talking("caller1", "1002")
+    await pausing.ends(transfer, "completed", "completed")
+    assert await pausing.variable("caller1", "AVP_RECORDING") == ""
