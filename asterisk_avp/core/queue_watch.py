@@ -39,6 +39,9 @@ DIAL_REASONS: Mapping[str, str] = {
 DIALSTATUS of the last attempt; NOTACCEPTED is our own.
 """
 
+_CALLED = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
+"""That the attempt has got somewhere."""
+
 REJECT_SECONDS = 1.0
 """A ring that ends sooner than this before the ring time is over was turned down."""
 
@@ -104,7 +107,11 @@ class QueueWatch:
         session, role = found
         record = self._register.records[session.id]
         if role == "leg_other":
-            record.dial_status = fact.status
+            silent = record.dial_status not in _CALLED
+            # Asterisk calls it NOANSWER as well that a trunk has refused the number (404, 484;
+            # main/dial.c, ast_hangup_cause_to_dial_status): nothing has rung then.
+            unheard = fact.status == "NOANSWER" and silent
+            record.dial_status = "CHANUNAVAIL" if unheard else fact.status
             if fact.status == "RINGING":
                 self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
         elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):

@@ -23,6 +23,8 @@ exten => _+1202555010[0-4],1,Dial(PJSIP/pstn,60,i)
 exten => _+12025550105,1,Busy(1)
 exten => _+12025550106,1,Congestion(1)
 exten => _+12025550107,1,Hangup(1)
+; A trunk that does not know the number.
+exten => _+12025550111,1,Dial(PJSIP/${EXTEN}@pstn,60,i)
 ; Two trunks, of which the first is out of order.
 exten => _+12025550108,1,Dial(PJSIP/nobody,5)
  same => n,Dial(PJSIP/pstn,60,i)
@@ -177,6 +179,7 @@ async def test_target_hangs_up_in_the_consult(scene: Scene) -> None:
         ("+12025550105", "target_busy"),
         ("+12025550106", "target_congested"),
         ("+12025550107", "target_unreachable"),
+        ("+12025550111", "target_unreachable"),
     ],
 )
 async def test_what_the_trunk_says(scene: Scene, number: str, reason: str) -> None:

@@ -267,6 +267,28 @@ def test_an_answer_that_is_not_accepted(rings: bool) -> None:
     assert (ended.state, ended.reason) == (State.FAILED, "not_accepted")
 
 
+@pytest.mark.parametrize(
+    ("statuses", "reason"),
+    [
+        (("NOANSWER",), "target_unreachable"),  # the trunk does not know the number, say
+        (("RINGING", "NOANSWER"), "no_answer"),
+        (("PROGRESS", "NOANSWER"), "no_answer"),
+        # The second trunk refuses what the first has rung.
+        (("RINGING", "NOANSWER", "NOANSWER"), "target_unreachable"),
+        (("NOANSWER", "RINGING", "NOANSWER"), "no_answer"),
+        (("BUSY",), "target_busy"),
+    ],
+)
+def test_why_a_number_was_not_reached(statuses: tuple[str, ...], reason: str) -> None:
+    made, session = outside(accept=ExternalAccept.NONE)
+    for status in statuses:
+        made.fact(ev.DialProgress(session.leg_other, status), NOW)
+    made.fact(ev.ChannelGone(session.leg.channel), NOW)
+    made.report(session.id, SessionEvent(Kind.BRIDGED), NOW)
+    ended = made.register.records[session.id].session
+    assert (ended.state, ended.reason) == (State.FAILED, reason)
+
+
 def test_an_answer_that_is_accepted() -> None:
     made, session = outside(accept=ExternalAccept.PRESS1)
     made.fact(ev.DialProgress(session.leg.channel, "ANSWER"), NOW)
