@@ -10,6 +10,7 @@ from asterisk_avp.core.calls import Calls
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.model import agent_of_personal_queue
 from asterisk_avp.core.register import Outcome, Register
+from asterisk_avp.core.session import State
 
 QUEUE_REASONS: Mapping[str, str] = {
     "TIMEOUT": "max_hold",
@@ -107,11 +108,11 @@ class QueueWatch:
         session, role = found
         record = self._register.records[session.id]
         if role == "leg_other":
-            silent = record.dial_status not in _CALLED
+            called = session.state is State.RINGING or record.dial_status in _CALLED
             # Asterisk calls it NOANSWER as well that a trunk has refused the number (404, 484;
             # main/dial.c, ast_hangup_cause_to_dial_status): nothing has rung then.
-            unheard = fact.status == "NOANSWER" and silent
-            record.dial_status = "CHANUNAVAIL" if unheard else fact.status
+            refused = fact.status == "NOANSWER" and not called
+            record.dial_status = "CHANUNAVAIL" if refused else fact.status
             if fact.status == "RINGING":
                 self._tell(fact.channel, Kind.LEG_RINGING, Kind.OFFERED, now, outcome)
         elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):

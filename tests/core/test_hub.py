@@ -273,8 +273,8 @@ def test_an_answer_that_is_not_accepted(rings: bool) -> None:
         (("NOANSWER",), "target_unreachable"),  # the trunk does not know the number, say
         (("RINGING", "NOANSWER"), "no_answer"),
         (("PROGRESS", "NOANSWER"), "no_answer"),
-        # The second trunk refuses what the first has rung.
-        (("RINGING", "NOANSWER", "NOANSWER"), "target_unreachable"),
+        # The second trunk refuses what the first has rung: it has rung.
+        (("RINGING", "NOANSWER", "NOANSWER"), "no_answer"),
         (("NOANSWER", "RINGING", "NOANSWER"), "no_answer"),
         (("BUSY",), "target_busy"),
     ],
