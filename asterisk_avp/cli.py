@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import secrets
@@ -14,20 +13,18 @@ from typing import Annotated
 
 import typer
 
-from asterisk_avp import __version__
+from asterisk_avp import __version__, cli_run
 from asterisk_avp.cli_calls import add_call_commands
 from asterisk_avp.cli_check import check
 from asterisk_avp.cli_client import CommandFailed
 from asterisk_avp.cli_numbers import number
 from asterisk_avp.cli_render import render_all
+from asterisk_avp.cli_run import PROGRAM, say
 from asterisk_avp.cli_settings import show_settings
 from asterisk_avp.cli_watch import watch
-from asterisk_avp.core.errors import ConfigError, OtherDaemon
+from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.model import AGENT_ID
 
-PROGRAM = "asterisk-avp"
-ANOTHER_SERVES = 75
-"""Exit status of a daemon that leaves because another serves (sysexits.h: EX_TEMPFAIL)."""
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 app = typer.Typer(
@@ -64,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)  # noqa: T201
+    say(message)
     raise SystemExit(1)
 
 
@@ -87,15 +84,7 @@ def options(
 @app.command()
 def run() -> None:
     """Run the daemon, with the settings of the environment, .env and AVP_CONFIG."""
-    # Imported only here: the other commands need neither the daemon nor the settings.
-    from asterisk_avp import daemon_process  # noqa: PLC0415
-    from asterisk_avp.settings import Settings  # noqa: PLC0415
-
-    try:
-        asyncio.run(daemon_process.run(Settings.load()))
-    except OtherDaemon as other:
-        typer.echo(f"{PROGRAM}: {other}", err=True)
-        raise typer.Exit(ANOTHER_SERVES) from None
+    raise typer.Exit(cli_run.run())
 
 
 @app.command("pin-hash")

@@ -26,7 +26,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asterisk_avp import __version__
@@ -125,11 +125,8 @@ class Metrics:
         self._reconnects = counter(
             "reconnects_total", "Connections to Asterisk after the first one.", "interface"
         )
-        self._ami_events = counter(
-            "ami_events_total", "Events of AMI, by whether they concern us.", "handled"
-        )
-        self._handled = self._ami_events.labels("yes")
-        self._ignored = self._ami_events.labels("no")
+        # Plain numbers: there are thousands a second, and a counter takes a lock for each.
+        self._ami_events = {"yes": 0, "no": 0}
         self._connected: dict[Interface, bool | None] = {"ami": None, "ari": None}
         for interface in self._connected:
             self._reconnects.labels(interface)
@@ -140,7 +137,7 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
-        registry.register(_Now(hub, readiness, stuck))
+        registry.register(_Now(hub, readiness, stuck, self._ami_events))
         ProcessCollector(registry=registry)
 
     def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
@@ -156,7 +153,7 @@ class Metrics:
         self._decisions.labels(mode, decision, reason).inc()
 
     def ami_event(self, *, handled: bool) -> None:
-        (self._handled if handled else self._ignored).inc()
+        self._ami_events["yes" if handled else "no"] += 1
 
     def connection(
         self, interface: Interface, then: Callable[[bool], None]
@@ -228,13 +225,26 @@ class _Now(Collector):
     """What is so at the moment of asking."""
 
     def __init__(
-        self, hub: Hub, readiness: Callable[[], Readiness], stuck: Callable[[], bool]
+        self,
+        hub: Hub,
+        readiness: Callable[[], Readiness],
+        stuck: Callable[[], bool],
+        ami_events: Mapping[str, int],
     ) -> None:
         self._hub = hub
         self._readiness = readiness
         self._stuck = stuck
+        self._ami_events = ami_events
 
     def collect(self) -> Iterator[Metric]:
+        events = CounterMetricFamily(
+            _PREFIX + "ami_events",
+            "Events of AMI, by whether they concern us.",
+            labels=("handled",),
+        )
+        for handled, count in self._ami_events.items():
+            events.add_metric((handled,), count)
+        yield events
         agents = self._hub.agents.by_id
         states = Tally(agent.state for agent in agents.values())
         by_state = GaugeMetricFamily(

@@ -59,7 +59,7 @@ DEFAULT_API_PORT = 8766
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 # --- connections -----------------------------------------------------------------------------

@@ -176,9 +176,10 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
         if agent.pin is not None and agent.pin_hash is not None:
             pin, kept = (inputs.name(("agents", identifier, x)) for x in ("pin", "pin_hash"))
             yield f"{kept}: {pin} is set as well; only one of the two can count"
-        name = inputs.name(("agents", identifier, "groups"))
         for group_id in agent.groups:
             if group_id not in settings.groups:
+                # Asked for only now: it looks through all that was written.
+                name = inputs.name(("agents", identifier, "groups"))
                 yield f"{name}: there is no group {group_id!r}{_choice(settings.groups)}"
 
 

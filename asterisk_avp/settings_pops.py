@@ -10,7 +10,7 @@ from asterisk_avp.settings_types import CommaList, PopKey, Seconds, WebhookUrl
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PopSettings(Section):

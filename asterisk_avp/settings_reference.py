@@ -6,6 +6,10 @@ The README's tables are what `python -m asterisk_avp.settings_reference` prints,
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -61,6 +65,7 @@ def settings() -> Iterator[Setting]:
             raise TypeError(f"{section} is no section")
         path = (section,) if model is field.annotation else (section, "<ID>")
         levels = issubclass(model, PolicySettings)
+        meanings = meanings_of(model)
         for name, setting in model.model_fields.items():
             one_choice = get_origin(setting.annotation) is Literal
             if one_choice and len(get_args(setting.annotation)) == 1:
@@ -73,10 +78,32 @@ def settings() -> Iterator[Setting]:
                 default = getattr(Features(), name)
             yield Setting(
                 _SHORT.get(full, full),
-                " ".join((setting.description or "").split()),
+                meanings.get(name, ""),
                 NO_VALUE.get(full) or in_words(default),
                 levels and section == "enterprise",
             )
+
+
+def meanings_of(model: type[BaseModel]) -> dict[str, str]:
+    """By field, the text below it in the code.
+
+    Read here and not by pydantic (`use_attribute_docstrings`), which does so whenever the settings
+    are imported and takes a fifth of the daemon's start for it.
+    """
+    found: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        if not issubclass(owner, BaseModel) or owner is BaseModel:
+            continue
+        (made,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        lines = made.body if isinstance(made, ast.ClassDef) else []
+        for field, below in itertools.pairwise(lines):
+            match field, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)),
+                    ast.Expr(ast.Constant(str(text))),
+                ):
+                    found[name] = " ".join(text.split())
+    return found
 
 
 def in_words(default: Any) -> str:

@@ -212,6 +212,7 @@ class AmiLink:
     async def close(self) -> None:
         """Log off if still possible, then leave nothing behind."""
         if self._protocol is not None and not self._lost.is_set():
+            self._protocol.flush()
             self._protocol.transport.write(b"Action: Logoff\r\n\r\n")
             await self._lost_within(_GOODBYE_SECONDS)
         self.drop("closed by us")
@@ -236,6 +237,24 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         #: Messages received so far: a sign of life.
         self.messages = 0
         self.responses: dict[str, _Request]
+        self._outgoing: list[str] = []
+
+    def send(self, request: _Request, as_list: bool = False) -> asyncio.Future[Any]:  # noqa: FBT001, FBT002 - panoramisk's signature
+        """Actions of the same moment leave together: a step of a transfer is some ten of them, and
+        the system call for each was a quarter of its cost.
+        """
+        request.as_list = as_list
+        self.responses[request.id] = request
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._outgoing.append(str(request))
+        return request.replies
+
+    def flush(self) -> None:
+        """Write what is to be sent."""
+        texts, self._outgoing = self._outgoing, []
+        if texts and not self.closed:
+            self.transport.write("".join(texts).encode())
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -5,7 +5,6 @@ Header names are Asterisk's (main/manager_channels.c, manager_bridges.c, apps/ap
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -209,8 +208,11 @@ _MAX_INTEGER: Final = 2**32 - 1
 """Larger than any time (seconds of the epoch) or duration that Asterisk tells, and a date still."""
 
 
+_MAX_DIGITS: Final = 10
+
+
 def _integer(value: str | None) -> int:
     """A number as Asterisk writes one; 0 for anything else (RingTime is -1 for none)."""
-    if value is None or re.fullmatch(r"[0-9]{1,10}", value) is None:
+    if not value or len(value) > _MAX_DIGITS or not (value.isascii() and value.isdigit()):
         return 0
     return min(int(value), _MAX_INTEGER)

@@ -35,6 +35,7 @@ from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.patience import Budget, Patience
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.sessions import add_session_routes
+from asterisk_avp.api.shared import Roster
 from asterisk_avp.api.visibility import as_seen_by, concerns
 
 MAX_BODY_BYTES = 64 * 1024
@@ -139,6 +140,8 @@ def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator
 
 
 def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
+    roster = Roster(lambda view: schemas.agent_out(view).model_dump(mode="json"))
+
     @app.get(
         "/v1/agents",
         response_model=list[schemas.AgentOut],
@@ -147,7 +150,8 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
     )
     async def agents() -> Response:
         """All agents and their states."""
-        return model_response([schemas.agent_out(view) for view in switchboard.roster()])
+        texts = [text for _, text in roster.texts(switchboard.roster())]
+        return Response(f"[{','.join(texts)}]", media_type="application/json")
 
     @app.get(
         "/v1/agents/{agent_id}",

@@ -30,7 +30,7 @@ from asterisk_avp.api.auth import Authenticator, Caller
 from asterisk_avp.api.http import bearer_token, cookie_token, same_origin
 from asterisk_avp.api.patience import UNAUTHORIZED
 from asterisk_avp.api.port import Switchboard
-from asterisk_avp.api.schemas import agent_event, iso_time, ready_out, transfer_event
+from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
 from asterisk_avp.api.shared import Roster, Shared, as_text
 from asterisk_avp.api.visibility import visible_to
 
@@ -46,7 +46,7 @@ TRY_AGAIN = 1013
 
 def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
     unknown = 0
-    roster = Roster()
+    roster = Roster(agent_for_all)
 
     def snapshot(caller: Caller) -> str:
         return _snapshot(switchboard, caller, roster)

@@ -131,8 +131,11 @@ def same_origin(origin: str | None, host: str | None) -> bool:
     )
 
 
-def caller_of(request: Request) -> Caller:
-    """Who asks. The gate below lets nobody past it without a token."""
+async def caller_of(request: Request) -> Caller:
+    """Who asks. The gate below lets nobody past it without a token.
+
+    A coroutine, since FastAPI sends each call of a plain function to a thread and back.
+    """
     return cast("Caller", request.scope[CALLER])
 
 

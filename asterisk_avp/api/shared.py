@@ -7,11 +7,10 @@ the writing of JSON that would take the time, and calls have to wait for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from asterisk_avp.api.auth import Caller
-from asterisk_avp.api.schemas import agent_for_all
 from asterisk_avp.api.visibility import Sight, partly, sight
 from asterisk_avp.core.model import AgentView
 
@@ -42,9 +41,10 @@ class Shared(dict[str, Any]):
 
 
 class Roster:
-    """All agents as everybody may see them; of who has not changed, the text is kept."""
+    """All agents, each as ``shown``; of who has not changed, the text is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: Callable[[AgentView], Mapping[str, Any]]) -> None:
+        self._shown = shown
         self._known: dict[str, tuple[AgentView, str]] = {}
 
     def texts(self, views: Iterable[AgentView]) -> Iterable[tuple[str, str]]:
@@ -53,7 +53,7 @@ class Roster:
         for view in views:
             before = known.get(view.id)
             if before is None or before[0] != view:
-                before = (view, as_text(agent_for_all(view)))
+                before = (view, as_text(self._shown(view)))
             now[view.id] = before
         self._known = now
         return [(agent, text) for agent, (_, text) in now.items()]

@@ -18,20 +18,18 @@ follows that our clock and Asterisk's must agree.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from asterisk_avp.core.calls import resource_of, resource_of_interface
-from asterisk_avp.core.effects import AddMember, Effect, PauseMember, RemoveMember
+from asterisk_avp.core.effects import Effect
 from asterisk_avp.core.events import AgentCompleted, MemberSeen
 from asterisk_avp.core.model import (
     AgentState,
     World,
     agent_id_of_interface,
     agent_of_personal_queue,
-    personal_queue,
 )
+from asterisk_avp.core.personal_queues import Wanted, difference
 
 # enum ast_device_state (include/asterisk/devicestate.h)
 _IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
@@ -72,7 +70,10 @@ class Agent:
 
     @property
     def paused(self) -> bool:
-        return bool(self.memberships) and all(m.paused for m in self.memberships.values())
+        for member in self.memberships.values():
+            if not member.paused:
+                return False
+        return bool(self.memberships)
 
     @property
     def pause_reason(self) -> str:
@@ -257,10 +258,9 @@ class Agents:
         """
         return self._groups.get(agent_id, ())
 
-    def in_group(self, group_id: str) -> Iterator[Agent]:
+    def in_group(self, group_id: str) -> list[Agent]:
         """Its agents, in no order."""
-        for agent_id in self._in_group.get(group_id, ()):
-            yield self.by_id[agent_id]
+        return [self.by_id[agent_id] for agent_id in self._in_group.get(group_id, ())]
 
     def _regroup(self, agent: Agent) -> None:
         """The agent's memberships have changed, or what they have left."""
@@ -335,7 +335,7 @@ class Agents:
         Asterisk confirms each change; until then the same is not asked for again.
         """
         wanted = self._wanted_personal(agent)
-        effects = tuple(_difference(agent, wanted))
+        effects = tuple(difference(agent.id, agent.personal, wanted, waiting=bool(agent.waiting)))
         fresh = frozenset(effects)
         if fresh == agent.mirror_pending:
             return ()
@@ -408,41 +408,3 @@ class Agents:
 def longest_acw(world: World, groups: tuple[str, ...]) -> int:
     """The wrap-up of a personal queue: nobody's ACW may be cut short by a transferred call."""
     return max((world.groups[group].acw_seconds for group in groups), default=0)
-
-
-class Wanted(NamedTuple):
-    """The membership of an agent's personal queue as it should be."""
-
-    interface: str
-    state_interface: str
-    name: str
-    paused: bool
-    wrapup_seconds: int
-
-
-def _difference(agent: Agent, wanted: Wanted | None) -> Iterator[Effect]:
-    queue, actual = personal_queue(agent.id), agent.personal
-    if actual is not None and (wanted is None or _another(actual, wanted, agent)):
-        yield RemoveMember(queue, actual.interface)
-        actual = None
-    if wanted is None:
-        return
-    if actual is None:
-        yield AddMember(
-            queue,
-            wanted.interface,
-            wanted.state_interface,
-            wanted.name,
-            wanted.paused,
-            wanted.wrapup_seconds,
-        )
-    elif actual.paused != wanted.paused:
-        yield PauseMember(queue, wanted.interface, wanted.paused)
-
-
-def _another(actual: MemberSeen, wanted: Wanted, agent: Agent) -> bool:
-    """Whether the member must be taken out and put in again to become the one that is wanted."""
-    if actual.interface != wanted.interface:
-        return True
-    # AMI cannot change a member's wrap-up; a call that waits would be thrown out of the queue.
-    return actual.wrapup_seconds != wanted.wrapup_seconds and not agent.waiting

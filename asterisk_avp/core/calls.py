@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from asterisk_avp.core.events import ChannelSeen
 
@@ -53,11 +54,13 @@ class Call:
     """``AVP_GROUP`` of the caller's channel; empty: not known, or not set."""
 
 
+@lru_cache(maxsize=4096)
 def resource_of(name: str) -> str:
     """``PJSIP/1001-0000002a`` → ``PJSIP/1001``; ``Local/1001@agents-00000003;1`` likewise."""
     return _SUFFIX.sub("", name)
 
 
+@lru_cache(maxsize=16_384)
 def resource_of_interface(interface: str) -> str:
     """The part of a member's interface that its channels' names begin with."""
     return re.sub(r"(?<=.)/[a-zA-Z]+$", "", interface) if "@" in interface else interface

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from asterisk_avp.core.features import Features, MaxHoldAction
 
@@ -141,6 +142,7 @@ PERSONAL_QUEUE_PREFIX = "avp-agent-"
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
+@lru_cache(maxsize=16_384)
 def agent_id_of_interface(interface: str) -> str | None:
     """``PJSIP/1001`` and ``Local/1001@agents/n`` are agent ``1001``; None where no id is in it."""
     _, slash, rest = interface.partition("/")

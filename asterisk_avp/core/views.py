@@ -133,15 +133,13 @@ def _features(hub: Hub, agent_id: str) -> Features:
 
 def _target_group(hub: Hub, group_id: str, asking: str, *, with_agents: bool = True) -> TargetGroup:
     group = hub.world.groups[group_id]
-    colleagues = sorted(
-        (agent for agent in hub.agents.in_group(group_id) if agent.id != asking),
-        key=lambda agent: agent.id,
-    )
+    colleagues = [agent for agent in hub.agents.in_group(group_id) if agent.id != asking]
+    shown = sorted(colleagues, key=lambda agent: agent.id) if with_agents else []
     return TargetGroup(
         id=group.id,
         name=group.name,
-        agents=tuple(_target_agent(hub, agent) for agent in colleagues) if with_agents else (),
-        available=sum(agent.state is AgentState.AVAILABLE for agent in colleagues),
+        agents=tuple(_target_agent(hub, agent) for agent in shown),
+        available=[agent.state for agent in colleagues].count(AgentState.AVAILABLE),
     )
 
 

@@ -732,3 +732,33 @@ def test_repr_says_where_and_not_with_what(server):
     assert repr(make_client(server)) == (
         f"<AmiClient avp at 127.0.0.1:{server.port}, not connected>"
     )
+
+
+async def test_actions_of_the_same_moment_leave_in_one_write(server, monkeypatch):
+    client = AmiClient("127.0.0.1", server.port, "avp", SECRET)
+    async with running(client):
+        transport = client._link._protocol.transport
+        write, writes = transport.write, []
+        monkeypatch.setattr(transport, "write", lambda data: (writes.append(data), write(data)))
+        names = [f"Step{n}" for n in range(20)]
+        answers = await asyncio.gather(*(client.action(name) for name in names))
+        assert [answer["Response"] for answer in answers] == ["Success"] * 20
+        assert server.last.names()[-20:] == names
+        assert len(writes) == 1
+        monkeypatch.undo()
+
+
+async def test_a_client_is_told_the_name_alone_of_what_it_does_not_want(server):
+    client = AmiClient("127.0.0.1", server.port, "avp", SECRET, wanted={"Hangup"})
+    async with running(client) as heard:
+        server.last.event("Newstate", Uniqueid="1")
+        server.last.event("Hangup", Uniqueid="1")
+        await eventually(lambda: len(heard.events) >= 2)
+        assert heard.events == [{"Event": "Newstate"}, {"Event": "Hangup", "Uniqueid": "1"}]
+        server.answers["List"] = lambda action: (
+            success(action, EventList="start")
+            + message(("Event", "Item"), ActionID=action["ActionID"], Queue="sales")
+            + message(("Event", "ListEnds"), ActionID=action["ActionID"], EventList="Complete")
+        )
+        (item,) = await client.list_action("List")
+        assert item["Queue"] == "sales"

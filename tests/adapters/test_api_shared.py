@@ -10,7 +10,7 @@ from scripted_switchboard import transfer_view
 
 from asterisk_avp.api import shared
 from asterisk_avp.api.auth import Caller
-from asterisk_avp.api.schemas import agent_event, transfer_event
+from asterisk_avp.api.schemas import agent_event, agent_for_all, transfer_event
 from asterisk_avp.api.shared import Roster, Shared
 from asterisk_avp.api.visibility import visible_to
 from asterisk_avp.core.model import AgentState, AgentView, CallView
@@ -60,7 +60,7 @@ def test_the_roster_has_of_each_agent_what_an_event_would_show_another() -> None
     whole = visible_to(Caller("another"), agent_event(VIEW))
     assert whole is not None
     plain = replace(VIEW, call=None, pause_reason="")
-    roster = Roster()
+    roster = Roster(agent_for_all)
     ((agent, text),) = roster.texts([plain])
     assert (agent, json.loads(text)) == ("1001", whole["agent"])
     ((_, changed),) = roster.texts([replace(plain, state=AgentState.ACW)])

@@ -18,7 +18,7 @@ import pytest
 from cli_run import Avp
 from test_reload import GOOD, Running, wait_until
 
-from asterisk_avp.cli import ANOTHER_SERVES
+from asterisk_avp.cli_run import ANOTHER_SERVES
 from asterisk_avp.core.model import Readiness
 from asterisk_avp.notify import LATEST_SECONDS, Notifier
 from asterisk_avp.systemd_unit import render_unit

@@ -20,12 +20,11 @@ import platform
 import pstats
 import re
 import signal
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.growth_floor import (
@@ -39,6 +38,7 @@ from tests.benchmarks.growth_floor import (
     pairs,
 )
 from tests.benchmarks.growth_panels import Panels
+from tests.benchmarks.growth_table import NOTES, Figures, markdown, top
 from tests.benchmarks.latency import _commit, _cpu
 
 COMMAND = "python -m tests.benchmarks.growth"
@@ -71,63 +71,6 @@ class Effort:
 
 THOROUGH = Effort()
 HASTY = Effort(starts=1, calls=60, at_once=30, requests=5, changes=3, transfers=12)
-
-
-@dataclass
-class Figures:
-    """Of one size: by name, the samples."""
-
-    size: Size
-    samples: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, name: str, value: float) -> None:
-        self.samples.setdefault(name, []).append(value)
-
-    def median(self, name: str) -> float:
-        return statistics.median(self.samples[name])
-
-    def cell(self, name: str, digits: int) -> str:
-        if name not in self.samples:
-            return "-"
-        values = sorted(self.samples[name])
-        middle = f"{statistics.median(values):.{digits}f}"
-        if len(values) == 1:
-            return middle
-        return f"{middle} ({values[0]:.{digits}f}-{values[-1]:.{digits}f})"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    title: str
-    name: str
-    digits: int = 0
-
-
-ROWS = (
-    Row("process start to ready, s", "start", 2),
-    Row("- of these, AMI login to ready, s", "sync", 2),
-    Row("- CPU until ready, s", "start_cpu", 2),
-    Row("memory when ready, MiB", "rss", 1),
-    Row("AMI events a second, to the last one's effect", "rate"),
-    Row("CPU per AMI event, us", "event", 1),
-    Row("- the same while the transfers below are held, us", "event_held", 1),
-    Row("CPU per GET targets, ms", "targets", 2),
-    Row("CPU per GET agents, ms", "agents", 2),
-    Row("CPU per GET one agent, ms", "agent", 2),
-    Row("panels open", "panels"),
-    Row("CPU per panel that connects, ms", "panel", 2),
-    Row("- its snapshot, KiB", "snapshot", 1),
-    Row("memory per panel, KiB", "panel_rss"),
-    Row("CPU per change of a state and panel, us", "told", 1),
-    Row("change to the last panel told, ms", "told_ms"),
-    Row("CPU per transfer, ms", "transfer", 2),
-    Row("transfers held at the same time", "held"),
-    Row("- CPU per transfer beside them, ms", "transfer_held", 2),
-    Row("- CPU per transfer that is begun, ms", "begun", 2),
-    Row("- CPU per transfer that is completed, ms", "completed", 2),
-    Row("- memory per transfer, KiB", "session_rss", 1),
-    Row("- CPU per GET metrics, ms", "metrics", 2),
-)
 
 
 def say(text: str) -> None:
@@ -306,67 +249,14 @@ async def profile(effort: Effort) -> str:
                 await place.transfer(some[n % len(some)])
             place.signal(signal.SIGUSR2)
             await place.stop()
-        return _table(pstats.Stats(str(file)), effort.transfers)
-
-
-def _table(stats: pstats.Stats, transfers: int) -> str:
-    found = stats.stats  # type: ignore[attr-defined]
-    # Without the waiting for something to do.
-    busy = {name: figures for name, figures in found.items() if "'poll'" not in name[2]}
-    total = sum(own for _, _, own, _, _ in busy.values())
-    lines = ["| own time, % | calls per transfer | function |", "| ---: | ---: | --- |"]
-    for (file, line, function), (_, calls, own, _, _) in sorted(
-        busy.items(), key=lambda item: -item[1][2]
-    )[:20]:
-        where = re.sub(r"^.*/(site-packages|lib/python[0-9.]+|(?=asterisk_avp/))", "", file)
-        name = f"{where.lstrip('/')}:{line} {function}" if line else function
-        lines.append(f"| {own / total * 100:.1f} | {calls / transfers:.1f} | `{name}` |")
-    return "\n".join(lines)
-
-
-# --- the table ---------------------------------------------------------------------------------
-
-
-def markdown(found: Sequence[Figures]) -> str:
-    sizes = [f.size for f in found]
-    heads = [f"{s.agents} agents, {s.queues} queues" for s in sizes]
-    lines = [
-        f"| | {' | '.join(heads)} |",
-        f"| --- |{' ---: |' * len(heads)}",
-        *(
-            f"| {row.title} | {' | '.join(f.cell(row.name, row.digits) for f in found)} |"
-            for row in ROWS
-        ),
-    ]
-    least, most = found[0], found[-1]
-    agents = most.size.agents - least.size.agents
-    if not agents:
-        return "\n".join([*lines, ""])
-    per_agent = (most.median("rss") - least.median("rss")) / agents * 1024
-
-    def ratio(more: float, less: float) -> str:
-        return f"{more / less:.2f} times"
-
-    sizes_compared = f"{most.size.agents} agents to {least.size.agents}"
-    held = f"{most.size.sessions} transfers held to none"
-    event, transfer = (ratio(most.median(n), least.median(n)) for n in ("event", "transfer"))
-    beside = [
-        ratio(most.median(f"{name}_held"), most.median(name)) for name in ("event", "transfer")
-    ]
-    lines += [
-        "",
-        f"- Memory per agent: {per_agent:.1f} KiB",
-        f"- CPU per AMI event, {sizes_compared}: {event}; {held}: {beside[0]}",
-        f"- CPU per transfer, {sizes_compared}: {transfer}; {held}: {beside[1]}",
-    ]
-    return "\n".join(lines)
+        return top(pstats.Stats(str(file)), effort.transfers)
 
 
 async def run(sizes: Sequence[Size], effort: Effort) -> str:
     load = os.getloadavg()[0]
     found = [await measure(size, effort) for size in sizes]
     say("profile")
-    top = await profile(effort)
+    functions = await profile(effort)
     return "\n".join(
         (
             "Median (least-most) where it was measured more than once.",
@@ -378,26 +268,9 @@ async def run(sizes: Sequence[Size], effort: Effort) -> str:
             "",
             f"## Where the CPU of a transfer goes ({PROFILED.agents} agents)",
             "",
-            top,
+            functions,
         )
     )
-
-
-NOTES = """\
-How to read it:
-
-- A call is some 40 events: the channels' (Newchannel, Newstate, NewConnectedLine, Hangup, ...),
-  the bridge's, the queue's (QueueCallerJoin and Leave, AgentCalled, AgentConnect, AgentComplete),
-  for each change of the agent's phone a DeviceStateChange and a QueueMemberStatus for each of their
-  three queues, and some that concern nobody here. VarSet and Newexten are not among them: the
-  daemon does not ask Asterisk for their class.
-- What the daemon asks in return (a call's variables for its screen pop, its group) is in the cost
-  of the events.
-- A transfer is the whole of it: the call comes by the queue, is answered, transferred with a
-  consultation, completed, and hung up.
-- "Panels" are logged-in agents, each with a WebSocket.
-- The profile is cProfile's, which makes small functions look dearer than they are.
-"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -137,9 +137,9 @@ class Floor:
                 sys.executable, *command, env=environ, stdout=log, stderr=log
             )
         while not await self._ready():
-            if self.process.returncode is not None:
+            if self.process.returncode is not None or time.monotonic() > began + PATIENCE_SECONDS:
                 text = (self.folder / "daemon.log").read_text(errors="replace")
-                raise RuntimeError(f"the daemon has ended:\n{text[-3000:]}")
+                raise RuntimeError(f"the daemon is not ready:\n{text[-3000:]}")
             await asyncio.sleep(0.01)
         ready = time.monotonic()
         self.started_seconds.append(ready - began)

@@ -13,7 +13,7 @@ from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.features import Features, MaxHoldAction
 from asterisk_avp.core.model import ConfiguredAgent, Group, World
 from asterisk_avp.settings import Settings
-from asterisk_avp.settings_sources import read_inputs, variable
+from asterisk_avp.settings_sources import Inputs, read_inputs, variable
 
 CONNECTIONS = {
     "AVP_ARI__URL": "http://127.0.0.1:8088",
@@ -703,3 +703,16 @@ def test_names_and_places_in_the_tree_are_one_to_one(path: tuple[str, ...]) -> N
         node = node[part]
     assert node == "x"
     assert inputs.name(path) == variable(path)
+
+
+def test_names_are_looked_for_only_where_something_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each looks through all that was written: with 5,000 agents 15 seconds of a start."""
+
+    def no(_inputs: Inputs, path: tuple[str, ...]) -> str:
+        raise AssertionError(f"asked for {path}")
+
+    monkeypatch.setattr(Inputs, "name", no)
+    agents = {f"AVP_AGENTS__{n}__NAME": "A" for n in range(1000, 1020)}
+    assert len(load(NEEDED | agents).agents) == 20

@@ -1,0 +1,163 @@
+"""What the simulated Asterisk (`pbx`) answers to the actions of AMI."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+
+from asterisk_avp import rights
+from servers.ami_server import Action, Answer, error, success
+from servers.pbx import PERSONAL, Pbx
+from servers.pbx_channels import Member
+
+_DIALPLAN_STASIS = "avp-stasis"
+
+
+class PbxAmi:
+    def __init__(self, pbx: Pbx) -> None:
+        self._pbx = pbx
+        self.answers: dict[str, Answer] = {
+            "ListCommands": lambda action: success(
+                action, **dict.fromkeys(rights.ACTIONS, "(Priv: …)")
+            ),
+            "Login": self._login,
+            "QueueStatus": self._queue_status,
+            "CoreShowChannels": self._core_show_channels,
+            "Status": self._status,
+            "Getvar": self._getvar,
+            "Setvar": self._setvar,
+            "Redirect": self._redirect,
+            "Bridge": self._bridge,
+            "Hangup": self._hangup,
+            "MixMonitorMute": lambda action: error(action, "Cannot set mute flag"),  # none records
+            "QueueAdd": self._queue_add,
+            "QueuePause": self._queue_pause,
+            "QueueRemove": self._refused,
+        }
+
+    def _soon(self, *steps: object) -> None:
+        """Events follow the answer."""
+        loop = asyncio.get_running_loop()
+        function, *arguments = steps
+        loop.call_soon(function, *arguments)  # type: ignore[arg-type]
+
+    def _login(self, action: Action) -> bytes:
+        self._pbx.logged_in_at = time.monotonic()
+        return self._pbx.ami._answer(action)
+
+    def _refused(self, action: Action) -> bytes:
+        self._pbx.unknown.append(f"AMI {action}")
+        return error(action, "not simulated")
+
+    def _list(self, action: Action, items: Iterable[str], end: str) -> bytes:
+        of = f"ActionID: {action['ActionID']}\r\n"
+        texts = [f"{item}{of}\r\n" for item in items]
+        last = f"Event: {end}\r\n{of}EventList: Complete\r\nListItems: {len(texts)}\r\n\r\n"
+        return success(action, EventList="start") + "".join((*texts, last)).encode()
+
+    def _queue_status(self, action: Action) -> bytes:
+        def items() -> Iterator[str]:
+            personal = [PERSONAL + agent for agent in self._pbx.members]
+            for queue in (*self._pbx.queues, *personal):
+                yield (
+                    f"Event: QueueParams\r\nQueue: {queue}\r\nMax: 0\r\nStrategy: rrmemory\r\n"
+                    "Calls: 0\r\nHoldtime: 0\r\nTalkTime: 0\r\nCompleted: 0\r\nAbandoned: 0\r\n"
+                    "ServiceLevel: 0\r\nServicelevelPerf: 0.0\r\nServicelevelPerf2: 0.0\r\n"
+                    "Weight: 0\r\n"
+                )
+            for member in self._pbx.members.values():
+                for queue in member.everywhere:
+                    yield "Event: QueueMember\r\n" + member.headers(queue, listed=True)
+
+        return self._list(action, items(), "QueueStatusComplete")
+
+    def _core_show_channels(self, action: Action) -> bytes:
+        items = (
+            f"Event: CoreShowChannel\r\n{channel.headers()}BridgeId: {channel.bridge or ''}\r\n"
+            f"Application: {'Queue' if channel.queue else ''}\r\n"
+            f"ApplicationData: {channel.queue}\r\nDuration: 00:00:07\r\n"
+            for channel in self._pbx.channels.values()
+        )
+        return self._list(action, items, "CoreShowChannelsComplete")
+
+    def _status(self, action: Action) -> bytes:
+        if "Channel" not in action:
+            name = action["Variables"]
+            found = [
+                (c, {name: c.variables.get(name, "(null)")}) for c in self._pbx.channels.values()
+            ]
+        else:
+            channel = self._pbx.find(action["Channel"])
+            if channel is None:
+                return error(action, "No such channel")
+            found = [(channel, channel.variables)]
+        items = (
+            "Event: Status\r\nPrivilege: Call\r\n"
+            + channel.headers()
+            + "".join(f"Variable: {name}={value}\r\n" for name, value in variables.items())
+            for channel, variables in found
+        )
+        return self._list(action, items, "StatusComplete")
+
+    def _getvar(self, action: Action) -> bytes:
+        channel = self._pbx.find(action["Channel"])
+        if channel is None:
+            return error(action, "No such channel")
+        name = action["Variable"]
+        self._pbx.asked("Getvar", action["Channel"])
+        return success(action, Variable=name, Value=channel.variables.get(name, ""))
+
+    def _setvar(self, action: Action) -> bytes:
+        if "Channel" not in action:
+            self._pbx.globals[action["Variable"]] = action.get("Value", "")
+            return success(action, Message="Variable Set")
+        channel = self._pbx.find(action["Channel"])
+        if channel is None:
+            return error(action, "No such channel")
+        channel.set(action["Variable"], action.get("Value", ""))
+        return success(action, Message="Variable Set")
+
+    def _redirect(self, action: Action) -> bytes:
+        wanted = [action["Channel"], action.get("ExtraChannel", "")]
+        found = [channel for name in wanted if (channel := self._pbx.find(name)) is not None]
+        if action["Context"] != _DIALPLAN_STASIS or len(found) < len(wanted):
+            return self._refused(action)
+        self._soon(self._pbx.into_stasis, found)
+        return success(action, Message="Dual Redirect successful")
+
+    def _bridge(self, action: Action) -> bytes:
+        first, second = self._pbx.find(action["Channel1"]), self._pbx.find(action["Channel2"])
+        if first is None or second is None or first.bridge is None or second.bridge is None:
+            return error(action, "Channel does not exist, or is in no bridge")
+        self._soon(self._pbx.bridge_pair, first, second)
+        return success(action, Message="Channels have been bridged")
+
+    def _hangup(self, action: Action) -> bytes:
+        channel = self._pbx.find(action["Channel"])
+        if channel is None:
+            return error(action, "No such channel")
+        self._soon(self._pbx.hang_up, channel)
+        return success(action, Message="Channel Hungup")
+
+    # --- personal queues -------------------------------------------------------------------------
+
+    def _personal_member(self, action: Action) -> Member | None:
+        return self._pbx.members.get(action["Queue"].removeprefix(PERSONAL))
+
+    def _queue_add(self, action: Action) -> bytes:
+        member = self._personal_member(action)
+        if member is None:
+            return error(action, "Unable to add interface to queue: No such queue")
+        member.personal, member.personal_paused = True, action.get("Paused") == "true"
+        self._soon(self._pbx.told_of_member, "QueueMemberAdded", member)
+        return success(action, Message="Added interface to queue")
+
+    def _queue_pause(self, action: Action) -> bytes:
+        self._pbx.asked("QueuePause", action["Queue"])
+        member = self._personal_member(action)
+        if member is None:
+            return error(action, "Interface not found")
+        member.personal_paused = action["Paused"] == "true"
+        self._soon(self._pbx.told_of_member, "QueueMemberPause", member)
+        return success(action, Message="Interface paused successfully")
