@@ -172,7 +172,7 @@ PROVIDED_BY = {
     "DIALPLAN_EXISTS": "func_dialplan",
     "GLOBAL": "func_global",
     "JSON_DECODE": "func_json",
-    "IF": "func_logic",
+    **dict.fromkeys(("IF", "SET"), "func_logic"),
     "TIMEOUT": "func_timeout",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
 }
