@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
 import pstats
 import re
 import signal
@@ -27,6 +26,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.figures import conditions
 from tests.benchmarks.growth_floor import (
     PATIENCE_SECONDS,
     Floor,
@@ -39,7 +39,6 @@ from tests.benchmarks.growth_floor import (
 )
 from tests.benchmarks.growth_panels import Panels
 from tests.benchmarks.growth_table import NOTES, Figures, markdown, top
-from tests.benchmarks.latency import _commit, _cpu
 
 COMMAND = "python -m tests.benchmarks.growth"
 
@@ -262,9 +261,7 @@ async def run(sizes: Sequence[Size], effort: Effort) -> str:
             "Median (least-most) where it was measured more than once.",
             "",
             markdown(found),
-            f"- Machine: {_cpu()}, {os.cpu_count()} processors; load average {load:.1f} before",
-            f"- Python {platform.python_version()}, simulated Asterisk",
-            f"- asterisk_avp commit {_commit()}, {time.strftime('%Y-%m-%d')}",
+            *conditions("Simulated Asterisk", "all on this machine", load),
             "",
             f"## Where the CPU of a transfer goes ({PROFILED.agents} agents)",
             "",
