@@ -1,4 +1,4 @@
-"""Effects at work: one worker a session, in order, and one timer a session.
+"""Effects at work: one worker a session, in order (see `core.beside`), and one timer a session.
 
 A slow step of one transfer holds up no other. Effects that belong to no session (the membership
 of the personal queues) share one worker of their own.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
 
+from asterisk_avp.core.beside import beside
 from asterisk_avp.core.effects import (
     AmiEffect,
     AriEffect,
@@ -66,7 +68,7 @@ class Workers:
         self._doubt = doubt
         self._held = False
         self._about = about
-        self._queues: dict[str | None, asyncio.Queue[Effect]] = {}
+        self._queues: dict[str | None, deque[Effect]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -77,11 +79,11 @@ class Workers:
         if isinstance(effect, AmiEffect | AriEffect):
             queue = self._queues.get(session_id)
             if queue is None:
-                queue = self._queues[session_id] = asyncio.Queue()
+                queue = self._queues[session_id] = deque()
                 task = asyncio.create_task(self._work(session_id, queue))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            queue.put_nowait(effect)
+            queue.append(effect)
         elif session_id is not None:
             handle = self._timers.pop(session_id, None)
             if handle is not None:
@@ -130,43 +132,76 @@ class Workers:
             task.cancel()
         self._queues.clear()
 
-    async def _work(self, session_id: str | None, queue: asyncio.Queue[Effect]) -> None:
+    async def _work(self, session_id: str | None, queue: deque[Effect]) -> None:
         """Perform the effects of one session; the worker leaves when there are none left."""
 
         def report(event: SessionEvent) -> None:
             if session_id is not None and not self._held:
                 self._report(session_id, event)
 
-        sick_until = 0.0
+        worker = _Worker(
+            self._ami,
+            self._ari,
+            report,
+            lambda effect: self._performed(session_id, effect),
+            lambda: self._doubt(session_id),
+        )
         if session_id is not None:
             # Of this task alone: whatever is logged while a step is taken says whose it is.
             structlog.contextvars.bind_contextvars(**self._about(session_id))
         try:
-            while not queue.empty():
-                effect = queue.get_nowait()
-                try:
-                    if isinstance(effect, AmiEffect):
-                        await self._ami.perform(effect, report)
-                    elif isinstance(effect, AriEffect):
-                        if time.monotonic() < sick_until and not isinstance(effect, _NEVER_SPARED):
-                            continue  # the session is in doubt already
-                        await self._ari.perform(effect, report)
-                    self._performed(session_id, effect)
-                except (AsteriskUnavailable, AriError, AmiError) as error:
-                    # Nobody will tell the session, and somebody may sit in silence for it.
-                    what = type(effect).__name__
-                    log.warning("not_done", effect=what, error=str(error))
-                    self._doubt(session_id)
-                    if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
-                        # One time-out after the other would hold up what brings the caller back.
-                        sick_until = time.monotonic() + _SICK_SECONDS
-                except Exception:
-                    # One effect that breaks in an unforeseen way must not stop those after it,
-                    # which may be what brings the caller back.
-                    log.exception("effect_failed", effect=repr(effect))
+            while queue:
+                effects = [queue.popleft()]
+                while queue and beside(queue[0], effects):
+                    effects.append(queue.popleft())
+                if len(effects) == 1:
+                    await worker.perform(effects[0])
+                else:
+                    await asyncio.gather(*map(worker.perform, effects))
         finally:
             if self._queues.get(session_id) is queue:
                 del self._queues[session_id]
+
+
+class _Worker:
+    """Performs single effects of one session; whatever becomes of one, the next is not held up."""
+
+    def __init__(
+        self,
+        ami: _AmiPerformer,
+        ari: _AriPerformer,
+        report: Report,
+        performed: Callable[[Effect], None],
+        doubt: Callable[[], None],
+    ) -> None:
+        self._ami = ami
+        self._ari = ari
+        self._report = report
+        self._performed = performed
+        self._doubt = doubt
+        self._sick_until = 0.0
+
+    async def perform(self, effect: Effect) -> None:
+        try:
+            if isinstance(effect, AmiEffect):
+                await self._ami.perform(effect, self._report)
+            elif isinstance(effect, AriEffect):
+                sick = time.monotonic() < self._sick_until
+                if sick and not isinstance(effect, _NEVER_SPARED):
+                    return  # the session is in doubt already
+                await self._ari.perform(effect, self._report)
+            self._performed(effect)
+        except (AsteriskUnavailable, AriError, AmiError) as error:
+            # Nobody will tell the session, and somebody may sit in silence for it.
+            log.warning("not_done", effect=type(effect).__name__, error=str(error))
+            self._doubt()
+            if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
+                # One time-out after the other would hold up what brings the caller back.
+                self._sick_until = time.monotonic() + _SICK_SECONDS
+        except Exception:
+            # One effect that breaks in an unforeseen way must not stop those after it, which may
+            # be what brings the caller back.
+            log.exception("effect_failed", effect=repr(effect))
 
 
 _NEVER_SPARED: Final = (DialLeg, LeaveStasis)

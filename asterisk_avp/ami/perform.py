@@ -11,6 +11,7 @@ import structlog
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.recording import Recorder
 from asterisk_avp.ami.translate import translate
+from asterisk_avp.ami.variables import actions as together
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.actions import LIMIT
 from asterisk_avp.core.effects import (
@@ -174,7 +175,7 @@ class AmiPerformer:
                 self._client.action(
                     "Setvar", {"Channel": name, "Variable": variable, "Value": value}
                 )
-                for variable, value in variables.items()
+                for variable, value in together(variables)
             ),
             return_exceptions=True,
         )

@@ -115,7 +115,13 @@ class PbxAmi:
         channel = self._pbx.find(action["Channel"])
         if channel is None:
             return error(action, "No such channel")
-        channel.set(action["Variable"], action.get("Value", ""))
+        name, value = action["Variable"], action.get("Value", "")
+        if name.startswith("ARRAY("):  # of plain values, which are nothing but what they are
+            names = name.removeprefix("ARRAY(").removesuffix(")").split(",")
+            for each, its in zip(names, value.split(","), strict=True):
+                channel.set(each, its)
+        else:
+            channel.set(name, value)
         return success(action, Message="Variable Set")
 
     def _redirect(self, action: Action) -> bytes:
