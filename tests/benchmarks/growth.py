@@ -105,13 +105,14 @@ class Bench:
     async def run(self) -> None:
         await self.events("event")
         await self.requests()
-        await self.panels()
         await self.transfers("transfer")
         sessions = await self.hold()
         await self.events("event_held")
         await self.transfers("transfer_held")
         await self.release(sessions)
         await self.nothing_lost()
+        # The last, since the memory they give back would be taken by the transfers.
+        await self.panels()
 
     # --- AMI -------------------------------------------------------------------------------------
 
