@@ -83,6 +83,8 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
         lambda: daemon.switchboard.transfer(transfer).state is TransferState.CONSULTING, WITHIN
     )
     assert call.caller.music
+    assert call.caller.variables["AVP_STATE"] == "live"
+    assert call.caller.variables["AVP_TRANSFER"] == transfer
     leg = next(channel for channel in pbx.channels.values() if channel.name.endswith(";1"))
     await eventually(lambda: pbx.peer(call.phone) is leg, WITHIN)
 

@@ -55,7 +55,11 @@ class Channel:
         )
 
     def set(self, name: str, value: str) -> None:
-        self.variables[name.lstrip("_")] = value
+        names, values = [name], [value]
+        if name.startswith("ARRAY("):
+            names, values = name[len("ARRAY(") : -1].split(","), value.split(",")
+        for one, text in zip(names, values, strict=True):
+            self.variables[one.lstrip("_")] = text
 
     def as_json(self, app: str) -> dict[str, object]:
         dialplan: dict[str, object] = {
