@@ -30,6 +30,8 @@ class Tape:
     def __init__(self, bed: Bed, name: str) -> None:
         self.path: Path = bed.directory / "spool" / "monitor" / name
         self._tones = bed.tones
+        self._frames: list[Labels] = []
+        """Those that have been looked at: each costs time, and a test looks often."""
 
     def frames(self) -> list[Labels]:
         if not self.path.exists():
@@ -38,8 +40,10 @@ class Tape:
         begin = data.find(b"data") + 8
         samples = array("h")
         samples.frombytes(data[begin : begin + (len(data) - begin & ~1)])
-        whole = range(0, len(samples) - SAMPLES + 1, SAMPLES)
-        return [self._tones.labels(samples[at : at + SAMPLES]) for at in whole]
+        known = len(self._frames) * SAMPLES
+        for at in range(known, len(samples) - SAMPLES + 1, SAMPLES):
+            self._frames.append(self._tones.labels(samples[at : at + SAMPLES]))
+        return self._frames
 
     @property
     def seconds(self) -> float:
