@@ -39,6 +39,9 @@ class _AriPerformer(Protocol):
     async def perform(self, effect: AriEffect, report: Report) -> None: ...
 
 
+_AT_WORK_SECONDS: Final = 0.1
+"""How soon a timer that met its session at work looks again."""
+
 _SICK_SECONDS: Final = 5.0
 """For so long after a time-out of ARI's a session is spared what can be left out."""
 
@@ -89,9 +92,23 @@ class Workers:
             if handle is not None:
                 handle.cancel()
             if isinstance(effect, SetTimer):
-                self._timers[session_id] = asyncio.get_running_loop().call_later(
-                    effect.seconds, self._report, session_id, SessionEvent(Kind.TIMED_OUT)
-                )
+                self._arm(session_id, effect.seconds)
+
+    def _arm(self, session_id: str, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[session_id] = loop.call_later(seconds, self._expired, session_id)
+
+    def _expired(self, session_id: str) -> None:
+        """The time is up; not while we are still at it, for each step has a deadline of its own.
+
+        What a session does about its time would be done after what is under way, which may turn out
+        well yet: a Bridge that came late, on an Asterisk with too much to do, was taken for the one
+        that brings the caller back, and its leg hung up. The caller went with it.
+        """
+        if self.at_work(session_id):
+            self._arm(session_id, _AT_WORK_SECONDS)
+        else:
+            self._report(session_id, SessionEvent(Kind.TIMED_OUT))
 
     def at_work(self, session_id: str) -> bool:
         """Whether something is being done for this session."""

@@ -129,6 +129,20 @@ async def test_ami_silent(desk: Desk) -> None:
     assert desk.ami.received("Bridge") == [], "what is sent now is carried out at any time"
 
 
+async def test_no_time_is_up_while_something_is_being_done(desk: Desk) -> None:
+    """What follows from it would be done after that, on a call that has become another meanwhile:
+    the leg of a Bridge that was late would be hung up, and the caller with it."""
+    hold = asyncio.Event()
+    desk.ari.answers["DELETE", "/channels/caller/moh"] = Answer(204, hold=hold)
+    desk.do(fx.SetTimer(0.05), fx.StopMusic("caller"), PAIR)
+    await eventually(lambda: "DELETE /channels/caller/moh" in desk.ari.journal)
+    await asyncio.sleep(0.2)
+    assert desk.told == []
+    hold.set()
+    await eventually(lambda: len(desk.told) == 2)
+    assert desk.told == [SessionEvent(Kind.BRIDGED), SessionEvent(Kind.TIMED_OUT)]
+
+
 async def test_held_it_does_nothing_and_then_goes_on(desk: Desk) -> None:
     hold = asyncio.Event()
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)

@@ -378,6 +378,7 @@ async def run(options: argparse.Namespace) -> tuple[str, bool]:
                 say(f"{rate} a second for {options.step} s")
                 phases.append(await load.phase(rate, options.step, options.call_seconds))
                 say("; ".join(phases[-1].missed()) or "well")
+                say(", ".join(f"{k} {v:.0f} %" for k, v in phases[-1].percent.items()))
                 if phases[-1].results.failed > 0.2 * rate * options.step:
                     break
             lines += [ramp_table(phases), "", *breaking(phases)]
