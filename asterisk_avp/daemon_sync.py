@@ -34,6 +34,8 @@ RETRY_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 5.0
 _DOUBT_SECONDS: Final = 0.3
 """Before the picture is read because of a doubt: more are likely to follow the first."""
+_LATELY_SECONDS: Final = 30.0
+"""For so long what was in a transfer is not taken for left behind by a daemon before us."""
 _DOUBT_MAX_SECONDS: Final = 8.0
 """Before it is read again and again for a transfer that stays in doubt."""
 
@@ -202,7 +204,12 @@ class Synchroniser:
         # the personal queues follow the agents before new transfers are taken.
         await self._settled()
         await self._also()
-        if not await self._ari.reap(lambda channel: hub.register.role_of(channel) is not None):
+        # What ARI lists may be old when it comes, by seconds on a busy Asterisk: a call that was
+        # completed meanwhile is still in our bridge there, and was not left behind by anybody.
+        ours = hub.register.lately(time.time() - _LATELY_SECONDS)
+        if not await self._ari.reap(
+            lambda channel: channel in ours or hub.register.role_of(channel) is not None
+        ):
             self.doubt(None)
         log.info(
             "synchronised" if only is None else "looked_after",

@@ -127,6 +127,15 @@ class Register:
         found = self._roles.get(channel)
         return (self.records[found[0]].session, found[1]) if found is not None else None
 
+    def lately(self, since: float) -> set[str]:
+        """The channels of the sessions that are not over, or have ended since then."""
+        return {
+            channel
+            for record in self.records.values()
+            if not record.session.state.final or record.since >= since
+            for channel in _roles(record.session)
+        }
+
     def roles(self) -> list[tuple[str, Session, str]]:
         """Every channel of every running session, with its role."""
         return [

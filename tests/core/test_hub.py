@@ -29,6 +29,19 @@ def reason(made: Hub, asked: TransferRequest, facts: CallFacts = NO_FACTS) -> st
     return refusal.value.reason
 
 
+def test_whose_channels_were_ours_lately() -> None:
+    """Who looks after strays must not take a call that was completed a moment ago for one."""
+    made = hub()
+    call(made)
+    session, _ = made.request(request(), NO_FACTS, NOW)
+    parties = {"u-caller1", "u-1001", session.leg.channel}
+    assert parties <= made.register.lately(NOW)
+    made.report(session.id, SessionEvent(Kind.REDIRECT_FAILED), NOW + 5)
+    assert made.register.role_of("u-caller1") is None
+    assert parties <= made.register.lately(NOW + 5)
+    assert made.register.lately(NOW + 6) == set()
+
+
 # --- refusals and their order --------------------------------------------------------------------
 
 
