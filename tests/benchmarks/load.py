@@ -231,10 +231,10 @@ class Load:
 
 @asynccontextmanager
 async def call_centre(
-    agents: int, talk_share: float, backend: str | None, answer_ms: int = 200
+    agents: int, talk_share: float, backend: str | None, *, packet_ms: int = 20
 ) -> AsyncIterator[Load]:
     """Asterisk, the agents' phones (of which a share talks) and the daemon, without callers."""
-    bed, people = bed_and_sipp(agents, talk_share, backend, answer_ms)
+    bed, people = bed_and_sipp(agents, talk_share, backend, packet_ms)
     keep = bool(os.environ.get("AVP_KEEP"))
     people.prepare()
     try:

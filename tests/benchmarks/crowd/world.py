@@ -26,20 +26,23 @@ class CrowdWorld(World):
 
     phones_port: int = 0
     talk_share: float = 0.0
+    packet_ms: int = 20
 
     def _phone_port(self, index: int) -> int:
         talks = int((index + 1) * self.talk_share) > int(index * self.talk_share)
         return self.phones_port + (0 if talks else 1)
 
     def render_accounts(self) -> str:
+        packets = f"disallow = all\nallow = ulaw:{self.packet_ms}\n"
         agents = [
             f"[{agent.id}](agent)\naors = {agent.id}\ncallerid = {agent.name} <{agent.id}>\n"
+            f"{packets}"
             f"[{agent.id}]\ntype = aor\n"
             f"contact = sip:{agent.id}@{sipp.AGENTS}:{self._phone_port(index)}\n"
             for index, agent in enumerate(self.agents)
         ]
         trunk = (
-            "[trunk](outside)\n\n[trunk]\ntype = identify\nendpoint = trunk\n"
+            f"[trunk](outside)\n{packets}\n[trunk]\ntype = identify\nendpoint = trunk\n"
             f"match = {sipp.CALLERS}\n"
         )
         return "\n".join([*agents, trunk, self.pjsip])
@@ -49,7 +52,7 @@ class CrowdWorld(World):
         return {name: value for name, value in settings.items() if not name.endswith("__PIN")}
 
 
-def crowd(agents: int, talk_share: float) -> CrowdWorld:
+def crowd(agents: int, talk_share: float, packet_ms: int) -> CrowdWorld:
     """So many agents in groups of `GROUP_SIZE` or somewhat less."""
     people = tuple(Agent(str(2000 + i), f"Agent {2000 + i}") for i in range(agents))
     many = math.ceil(agents / GROUP_SIZE)
@@ -76,6 +79,7 @@ def crowd(agents: int, talk_share: float) -> CrowdWorld:
             "AVP_SESSION__RING_SECONDS": "30",
         },
         talk_share=talk_share,
+        packet_ms=packet_ms,
     )
 
 
@@ -117,7 +121,7 @@ class CrowdBed(Bed):
 
 
 def bed_and_sipp(
-    agents: int, talk_share: float, backend: str | None, answer_ms: int = 200
+    agents: int, talk_share: float, backend: str | None, packet_ms: int = 20
 ) -> tuple[CrowdBed, sipp.Sipp]:
     """A call centre and its people, neither started yet. Raises `Unavailable`."""
     root = sipp.root()
@@ -125,7 +129,7 @@ def bed_and_sipp(
     # Each call has sockets for sound at both of its ends in Asterisk.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    bed = CrowdBed(crowd(agents, talk_share), backend=chosen)
+    bed = CrowdBed(crowd(agents, talk_share, packet_ms), backend=chosen)
     first = bed.ports.phones.start
     bed.world = replace(bed.world, phones_port=first)
     people = sipp.Sipp(
@@ -134,7 +138,6 @@ def bed_and_sipp(
         agents_port=first,
         callers_port=first + 10,
         numbers=tuple(str(group.number) for group in bed.world.groups),
-        answer_ms=answer_ms,
         root=root,
     )
     return bed, people
