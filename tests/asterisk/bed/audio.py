@@ -366,8 +366,17 @@ def _ulaw(code: int) -> int:
     return -magnitude if code & 0x80 else magnitude
 
 
+def _alaw(code: int) -> int:
+    code ^= 0x55
+    magnitude = ((code & 0x0F) << 4) + 8
+    if exponent := (code & 0x70) >> 4:
+        magnitude = (magnitude + 0x100) << (exponent - 1)
+    return magnitude if code & 0x80 else -magnitude
+
+
 _ULAW = [_ulaw(code) for code in range(256)]
-_PCMU = 0
+#: The samples of each code (ITU-T G.711), by payload type (RFC 3551).
+_DECODED = {0: _ULAW, 8: [_alaw(code) for code in range(256)]}
 _ETH_P_IP = 0x0800
 _ETH_P_ALL = 0x0003
 _LEAST = 28  # bytes of an IPv4 and a UDP header
@@ -475,7 +484,10 @@ class Listener(threading.Thread):
         port = packet[udp + 2] << 8 | packet[udp + 3]
         ear = self._by_port.get(port)
         rtp = packet[udp + 8 :]
-        if ear is None or len(rtp) < 12 or rtp[0] >> 6 != 2 or rtp[1] & 0x7F != _PCMU:
+        if ear is None or len(rtp) < 12 or rtp[0] >> 6 != 2:
+            return
+        decoded = _DECODED.get(rtp[1] & 0x7F)
+        if decoded is None:
             return
         header = 12 + 4 * (rtp[0] & 0x0F)
         if rtp[0] & 0x10:
@@ -485,7 +497,7 @@ class Listener(threading.Thread):
             if kind == _TIMESTAMPNS:
                 seconds, nanoseconds = struct.unpack("qq", data[:16])
                 at = seconds + nanoseconds / 1e9
-        samples = array("h", [_ULAW[code] for code in rtp[header:]])
+        samples = array("h", [decoded[code] for code in rtp[header:]])
         ear.take(port, int.from_bytes(rtp[8:12]), samples, at)
 
     def stop(self) -> None:

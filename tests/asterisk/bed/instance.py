@@ -251,6 +251,7 @@ class Bed:
             display=agent.name if agent else name,
             outlive=self.outlive,
             keys="info" if name in self.world.keys_by_info else "rtpevent",
+            codecs=self.world.codecs.get(name, "ulaw"),
         )
         self.phones[name] = phone
         self.listener.add(phone.ear)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).resolve().parents[3] / "docker" / "phone"
 
 
+#: What baresip calls them, by Asterisk's names.
+_G711 = {"ulaw": "pcmu", "alaw": "pcma"}
+
+
 class PhoneError(AssertionError):
     """A phone could not do what it was told."""
 
@@ -64,6 +68,8 @@ class Phone:
     outlive: bool = False
     keys: str = "rtpevent"
     """How it sends key presses: rtpevent (RFC 4733) or info (SIP INFO)."""
+    codecs: str = "ulaw"
+    """What it offers and takes, first the preferred: ulaw and alaw, between commas."""
     calls: list[Call] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -103,6 +109,7 @@ class Phone:
             "PASSWORD": f"pw-{self.name}",
             "ANSWER": self.answer_mode,
             "DTMF": self.keys,
+            "CODECS": ",".join(_G711[codec] for codec in self.codecs.split(",")),
         }
         (self.directory / "recordings").mkdir(parents=True, exist_ok=True)
         for file in ("config", "accounts"):

@@ -71,6 +71,9 @@ class World:
     local_members: bool = False
     #: Accounts whose phones send key presses by SIP INFO, not in the audio (RFC 4733).
     keys_by_info: tuple[str, ...] = ()
+    #: What phones speak, and their endpoints allow, first the preferred: "alaw", "alaw,ulaw".
+    #: µ-law only where an account is not named.
+    codecs: dict[str, str] = field(default_factory=dict)
     wrapuptime: int = 2
     max_hold_seconds: int = 8
     ringinuse: bool = False
@@ -154,9 +157,11 @@ class World:
             kind = "agent" if any(a.id == name for a in self.agents) else "outside"
             shown = next((a.name for a in self.agents if a.id == name), name)
             keys = "dtmf_mode = info\n" if name in self.keys_by_info else ""
+            codecs = self.codecs.get(name)
+            codecs = f"disallow = all\nallow = {codecs}\n" if codecs else ""
             parts.append(
                 f"[{name}]({kind})\naors = {name}\nauth = {name}\ncallerid = {shown} <{name}>\n"
-                f"{keys}"
+                f"{keys}{codecs}"
                 f"[{name}](password)\nusername = {name}\npassword = pw-{name}\n"
                 f"[{name}](registration)\n"
             )
