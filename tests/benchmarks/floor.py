@@ -169,7 +169,15 @@ class Floor:
             timeout="-1",
         )
 
+    async def _off_music(self) -> None:
+        """Bridge mostly ends the caller's music, and then and now does not: they go on hearing it.
+
+        What has to be done to be right is part of the least that can be.
+        """
+        await self.ari_delete(f"channels/{self._arrived['caller'].result()}/moh")
+
     async def complete(self) -> None:
+        await self._off_music()
         done = await self.ami("Bridge", Channel1=self.leg, Channel2=self.caller, Tone="no")
         print(done, flush=True)
         await self.ami("Hangup", Channel=self.agent)
@@ -177,6 +185,7 @@ class Floor:
 
     async def cancel(self) -> None:
         hanging_up = self._spawn(self.ami("Hangup", Channel=self.leg))
+        await self._off_music()
         done = await self.ami("Bridge", Channel1=self.agent, Channel2=self.caller, Tone="no")
         print(done, flush=True)
         await hanging_up

@@ -35,7 +35,6 @@ class Panels:
     async def open(self) -> None:
         """Until each has its snapshot."""
         self.sockets = await gather(20, [self._open(token) for token in self.tokens])
-        self._readers = [asyncio.create_task(self._read(socket)) for socket in self.sockets]
 
     async def _open(self, token: str) -> aiohttp.ClientWebSocketResponse:
         socket = await self.floor.http.ws_connect(
@@ -47,6 +46,8 @@ class Panels:
             first = await socket.receive_str()
         assert '"snapshot"' in first[:200]
         self.snapshot_bytes = len(first.encode())
+        # At once: who does not read does not answer pings either, and is cut off.
+        self._readers.append(asyncio.create_task(self._read(socket)))
         return socket
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -57,7 +58,7 @@ class Panels:
             agent = said.get("agent")
             if isinstance(agent, dict) and agent["id"] == MARKER:
                 self._seen += agent["state"] == self._wanted
-                if self._seen == len(self.sockets):
+                if self._seen == len(self.tokens):
                     self._all.set()
 
     async def change(self, state: str) -> None:

@@ -169,7 +169,7 @@ class Measuring:
         assert self.bench is not None
         await self._free()
         self.bed.ami.events.clear()
-        sample = await self.bench._ours()
+        sample = await self.bench.once()
         ring.append(sample["rings"])
         bridged.append(sample["bridged"])
         await self._over()
