@@ -18,6 +18,7 @@ from asterisk_avp.cli_calls import add_call_commands
 from asterisk_avp.cli_check import check
 from asterisk_avp.cli_client import CommandFailed
 from asterisk_avp.cli_numbers import number
+from asterisk_avp.cli_output import load_settings
 from asterisk_avp.cli_render import render_all
 from asterisk_avp.cli_run import PROGRAM, say
 from asterisk_avp.cli_settings import show_settings
@@ -118,13 +119,12 @@ def queues(
     """Write the agents' personal queues, to be included in queues.conf."""
     from asterisk_avp.queues_conf import read_members  # noqa: PLC0415
     from asterisk_avp.render import agents_to_render, render_queues  # noqa: PLC0415
-    from asterisk_avp.settings import Settings  # noqa: PLC0415
 
     by_hand = agent or []
     for identifier in by_hand:
         if AGENT_ID.fullmatch(identifier) is None:
             raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
-    settings = Settings.load(connect=False)
+    settings = load_settings(connect=False)
     world = settings.world()
     members = None
     if from_queues is not None:
@@ -181,7 +181,6 @@ def systemd(
     ] = None,
 ) -> None:
     """Write a systemd unit for the daemon."""
-    from asterisk_avp.settings import Settings  # noqa: PLC0415
     from asterisk_avp.systemd_unit import render_unit  # noqa: PLC0415
 
     if user is not None and _USER.fullmatch(user) is None:
@@ -189,7 +188,7 @@ def systemd(
     words = [PROGRAM, "render", "systemd", *(["--user", user] if user is not None else [])]
     text = render_unit(
         Path(sys.executable).with_name(PROGRAM),
-        drain_seconds=Settings.load(connect=False).session.drain_seconds,
+        drain_seconds=load_settings(connect=False).session.drain_seconds,
         user=user,
         command=shlex.join(words),
     )

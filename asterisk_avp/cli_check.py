@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asterisk_avp.cli_output import Json, print_json, print_table
+from asterisk_avp.cli_output import Json, load_settings, print_json, print_table
 from asterisk_avp.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,13 +65,12 @@ async def collect(
     from asterisk_avp.asterisk_conf import read  # noqa: PLC0415
     from asterisk_avp.checks.model import FILES, USERS_FILES, Facts  # noqa: PLC0415
     from asterisk_avp.cli_check_live import ask  # noqa: PLC0415
-    from asterisk_avp.settings import Settings  # noqa: PLC0415
 
     files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES)}
     stale = _stale_dialplan(config_dir, files["extensions.conf"])
     unreachable = "there are no valid settings to ask it with" if connect else ""
     try:
-        settings = Settings.load()
+        settings = load_settings()
     except ConfigError as error:
         return Facts(files, None, unreachable, settings=str(error), stale_dialplan=stale)
     world = settings.world()

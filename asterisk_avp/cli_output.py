@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from asterisk_avp.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the API answers it.")]
 
@@ -19,3 +23,18 @@ def print_table(rows: list[list[str]]) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
+
+
+def load_settings(*, connect: bool = True) -> Settings:
+    """The settings of this process; files that do not count are named on standard error."""
+    # Imported only here: most commands do not need the settings.
+    from asterisk_avp.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load(connect=connect)
+    warn(settings.ignored)
+    return settings
+
+
+def warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        typer.echo(f"asterisk-avp: {sentence}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import ipaddress
 import os
 import re
@@ -11,8 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from asterisk_avp import installation as to
 from asterisk_avp import proposals
 from asterisk_avp.asterisk_conf import Conf
@@ -20,16 +17,25 @@ from asterisk_avp.checks.agents import agents as phones
 from asterisk_avp.checks.agents import endpoints
 from asterisk_avp.checks.model import Facts
 from asterisk_avp.checks.pjsip import NO_REPLACES, order_lines
+from asterisk_avp.cli_output import warn
 from asterisk_avp.core.features import DEFAULT
 from asterisk_avp.core.versions import troubles
 from asterisk_avp.dialplan_files import dialplan_files
 from asterisk_avp.render import agents_to_render, render_queues
 from asterisk_avp.settings import Settings
-from asterisk_avp.settings_sources import CONFIG_VARIABLE, is_setting
+from asterisk_avp.settings_sources import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    is_setting,
+    parse_dotenv,
+    read_dotenv,
+)
+from asterisk_avp.settings_trust import Untrusted, Unusable, read_trusted
 from asterisk_avp.systemd_unit import DIRECTORY, render_unit
 
 _PROGRAM = "asterisk-avp"
 _SECRET_BYTES = 24
+_MOST_BYTES = 4 * 1024 * 1024
 
 
 class Renderer:
@@ -121,14 +127,20 @@ class Renderer:
             self._remarks += [f"{fault.where}: {fault.what}." for fault in conf.faults]
 
     def _written_environment(self) -> str | None:
+        """What the folder has already, passwords included, if nobody else can have written it."""
+        file = self._output / to.ENVIRONMENT
         try:
-            return (self._output / to.ENVIRONMENT).read_text(encoding="utf-8")
+            return read_trusted(file, _MOST_BYTES).decode("utf-8")
         except FileNotFoundError:
             return None
+        except Untrusted as error:
+            raise to.CannotRender(f"{file} does not count, since {error}") from None
+        except (Unusable, UnicodeDecodeError) as error:
+            raise to.CannotRender(f"{file}: {error}") from None
 
     def _variables(self, written: str | None) -> dict[str, str]:
         """What is set: in the folder's file, in .env, and above both in the environment."""
-        found = {**_of_file(written or ""), **_of_dotenv(), **_of_environment()}
+        found = {**_ours(parse_dotenv(written or "")), **_of_dotenv(), **_of_environment()}
         if found.get(CONFIG_VARIABLE):
             found[CONFIG_VARIABLE] = str(Path(found[CONFIG_VARIABLE]).absolute())
         if not _load(found).groups:
@@ -210,10 +222,14 @@ def _of_environment() -> dict[str, str]:
 
 
 def _of_dotenv() -> dict[str, str]:
-    file = Path(".env")
-    return _of_file(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    problems: list[str] = []
+    ignored: list[str] = []
+    found = _ours(read_dotenv(Path.cwd() / ".env", problems, ignored))
+    if problems:
+        raise to.CannotRender("; ".join(problems))
+    warn(ignored)
+    return found
 
 
-def _of_file(text: str) -> dict[str, str]:
-    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {name: value for name, value in values.items() if value and name.startswith("AVP_")}
+def _ours(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name.startswith(PREFIX)}

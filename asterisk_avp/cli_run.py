@@ -26,7 +26,7 @@ def run() -> int:
     gc.freeze()
     gc.enable()
     try:
-        asyncio.run(daemon_process.run(Settings.load()))
+        asyncio.run(daemon_process.run(Settings.load(whole=True)))
     except OtherDaemon as other:
         say(str(other))
         return ANOTHER_SERVES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asterisk_avp.cli_output import Json, print_json, print_table
+from asterisk_avp.cli_output import Json, load_settings, print_json, print_table
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.features import DEFAULT, SETTINGS, SWITCHES, Features
 
@@ -40,7 +40,7 @@ def show_settings(
         return
     if check:
         try:
-            Settings.load()
+            Settings.load(whole=True)
         except ConfigError as error:
             if not as_json:
                 raise
@@ -52,7 +52,7 @@ def show_settings(
         else:
             typer.echo("the settings are valid")
         return
-    sections = effective(Settings.load(connect=False))
+    sections = effective(load_settings(connect=False))
     if as_json:
         print_json(sections)
         return

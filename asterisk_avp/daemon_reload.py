@@ -59,7 +59,7 @@ class Reloader:
     async def reload(self, old: Settings) -> Settings:
         """The settings in force afterwards: the new ones, or ``old`` where those are invalid."""
         try:
-            read = await asyncio.to_thread(Settings.load)
+            read = await asyncio.to_thread(Settings.load, whole=True)
         except ConfigError as error:
             problems = [line.strip() for line in str(error).splitlines()[1:]]
             log.error("reload_refused", problems=problems)  # noqa: TRY400 - it says it all

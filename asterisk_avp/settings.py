@@ -317,6 +317,7 @@ class Settings(BaseSettings):
 
     _names: Mapping[Path_, str] = PrivateAttr(default_factory=dict)
     """The variable, or the place in a file, that each value came from."""
+    _ignored: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
     def settings_customise_sources(
@@ -338,12 +339,14 @@ class Settings(BaseSettings):
         directory: Path | None = None,
         *,
         connect: bool = True,
+        whole: bool = False,
     ) -> Self:
         """Read, check and freeze the settings of this process.
 
         ``connect``: whether Asterisk's credentials and at least one group are needed, as they
-        are for the daemon; `render` does without. Raises `ConfigError` with one line for each
-        variable at fault.
+        are for the daemon; `render` does without. ``whole``: a `.env` that does not count is an
+        error, as it is for the daemon, instead of one of the sentences in `ignored`. Raises
+        `ConfigError` with one line for each variable or file at fault.
         """
         # Imported here, since the checks need these classes.
         from asterisk_avp.settings_checks import checked  # noqa: PLC0415
@@ -352,7 +355,7 @@ class Settings(BaseSettings):
             os.environ if environ is None else environ,
             Path.cwd() if directory is None else directory,
         )
-        return checked(cls, inputs, connect=connect)
+        return checked(cls, inputs, connect=connect, whole=whole)
 
     @classmethod
     def of(cls, inputs: Inputs) -> Self:
@@ -363,7 +366,13 @@ class Settings(BaseSettings):
         finally:
             _inputs.reset(token)
         settings._names = inputs.origins
+        settings._ignored = inputs.ignored
         return settings
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The files that were there and do not count, in a sentence each."""
+        return self._ignored
 
     def world(self) -> World:
         """The configuration as the core sees it, without connections and secrets."""

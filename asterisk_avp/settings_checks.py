@@ -34,9 +34,13 @@ _SECRET_FIELDS = frozenset(
 _LONGEST_VALUE_SHOWN = 60
 
 
-def checked(cls: type[S], inputs: Inputs, *, connect: bool) -> S:
-    """Settings of ``inputs``. Raises `ConfigError` with a line for each fault."""
-    problems = list(inputs.problems)
+def checked(cls: type[S], inputs: Inputs, *, connect: bool, whole: bool = False) -> S:
+    """Settings of ``inputs``. Raises `ConfigError` with a line for each fault.
+
+    ``whole``: a file that does not count is a fault. Otherwise it is named only beside others,
+    which may come of it.
+    """
+    problems = [*inputs.problems, *(inputs.ignored if whole else ())]
     at_fault: set[Path_] = set(inputs.at_fault)
     settings: S | None = None
     rest = inputs
@@ -61,7 +65,7 @@ def checked(cls: type[S], inputs: Inputs, *, connect: bool) -> S:
         if connect:
             problems += _missing(settings, inputs, at_fault)
     if problems or settings is None:
-        lines = sorted(set(problems))
+        lines = sorted({*problems, *inputs.ignored})
         count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
         raise ConfigError(
             "\n".join([f"the configuration has {count}:", *("  " + x for x in lines)])

@@ -1,7 +1,7 @@
 """Secrets from files, such as those that Docker and systemd put below `/run`.
 
 ``AVP_AMI__SECRET_FILE=/run/secrets/ami`` is ``AVP_AMI__SECRET`` with the content of that file.
-A reload reads the files again.
+A reload reads the files again. Whose they have to be is in `settings_trust`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+
+from asterisk_avp.settings_trust import Untrusted, Unusable, read_trusted
 
 Path_ = tuple[str, ...]
 Leaves = dict[Path_, tuple[Any, str]]
@@ -74,13 +76,13 @@ def _content(written: Any, directory: Path, secret: Path_) -> str:
         raise _Unusable("must be the name of a file")
     file = directory / written
     try:
-        with file.open("rb") as handle:
-            raw = handle.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise _Unusable(f"{file} cannot be read: {reason or error}") from None
-    if len(raw) > _MOST_BYTES:
-        raise _Unusable(f"{file} has more than {_MOST_BYTES} bytes")
+        raw = read_trusted(file, _MOST_BYTES)
+    except FileNotFoundError as error:
+        raise _Unusable(f"{file} cannot be read: {error.strerror}") from None
+    except Untrusted as error:
+        raise _Unusable(f"{file} does not count, since {error}") from None
+    except Unusable as error:
+        raise _Unusable(f"{file} {error}") from None
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:

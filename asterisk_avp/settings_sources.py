@@ -9,12 +9,18 @@ Sections, ids and fields are matched without regard to case and kept in lower ca
 of agents: they are names in Asterisk, where case counts. Secrets can be in files of their own
 (`settings_files`).
 
+A `.env` may lie in any folder in which somebody types a command, so one that a stranger may have
+written (`settings_trust`) is left out with a warning, and the command goes on without it. The
+daemon neither starts nor reloads by half of its settings, and refuses. A file that was named, by
+AVP_CONFIG or as a file of secrets, is an error for all.
+
 Nothing here judges values; it only remembers which name each leaf came from, so that whoever
 judges them can name the variable.
 """
 
 from __future__ import annotations
 
+import io
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,9 +30,12 @@ from typing import Any
 from dotenv import dotenv_values
 
 from asterisk_avp.settings_files import Leaves, Path_, read_secret_files
+from asterisk_avp.settings_trust import Untrusted, Unusable, read_trusted
 
 PREFIX = "AVP_"
 DELIMITER = "__"
+_MOST_BYTES = 4 * 1024 * 1024
+"""Of a `.env` or a TOML file: that of ten thousand agents has less."""
 CONFIG_VARIABLE = "AVP_CONFIG"
 
 # Variables of ours that are no settings of the daemon: those of the command line client, and
@@ -71,6 +80,8 @@ class Inputs:
     problems: tuple[str, ...] = ()
     at_fault: frozenset[Path_] = frozenset()
     """Places whose value was given but could not be read."""
+    ignored: tuple[str, ...] = ()
+    """Files that were there and do not count, in a sentence each."""
 
     def name(self, path: Path_) -> str:
         """The variable for ``path``, with the file where it was written in one."""
@@ -101,8 +112,9 @@ def is_setting(name: str) -> bool:
 def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
     """Read all sources. ``directory`` holds `.env` and is where a relative AVP_CONFIG starts."""
     problems: list[str] = []
+    ignored: list[str] = []
     dotenv_file = directory / ".env"
-    dotenv = _read_dotenv(dotenv_file, problems)
+    dotenv = read_dotenv(dotenv_file, problems, ignored)
     toml: dict[str, Any] = {}
     config = environ.get(CONFIG_VARIABLE) or dotenv.get(CONFIG_VARIABLE)
     if config:
@@ -137,26 +149,43 @@ def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
         else:
             above = next(origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
             problems.append(f"{name}: contradicts {above}, which gives one value for all of it")
-    return Inputs(tree, origins, tuple(problems), frozenset(at_fault))
+    return Inputs(tree, origins, tuple(problems), frozenset(at_fault), tuple(ignored))
 
 
-def _read_dotenv(file: Path, problems: list[str]) -> dict[str, str]:
-    if not file.is_file():
-        return {}
+def read_dotenv(file: Path, problems: list[str], ignored: list[str]) -> dict[str, str]:
+    """The variables of a `.env`; empty where there is none, or only a folder of that name."""
     try:
-        values = dotenv_values(file, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_trusted(file, _MOST_BYTES).decode("utf-8")
+    except FileNotFoundError:
+        return {}
+    except Untrusted as error:
+        ignored.append(f"{file} does not count, since {error}")
+        return {}
+    except Unusable as error:
+        if not file.is_dir():
+            problems.append(f"{file}: {error}")
+        return {}
+    except UnicodeDecodeError as error:
         problems.append(f"{file}: cannot be read: {error}")
         return {}
+    return parse_dotenv(text)
+
+
+def parse_dotenv(text: str) -> dict[str, str]:
+    """What is set in the text of a `.env`; what is empty is not set."""
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     return {name: value for name, value in values.items() if value}
 
 
 def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        with file.open("rb") as handle:
-            return tomllib.load(handle)
+        return tomllib.loads(read_trusted(file, _MOST_BYTES).decode("utf-8"))
     except OSError as error:
         problems.append(f"{CONFIG_VARIABLE}: {file} cannot be read: {error.strerror or error}")
+    except Untrusted as error:
+        problems.append(f"{CONFIG_VARIABLE}: {file} does not count, since {error}")
+    except Unusable as error:
+        problems.append(f"{CONFIG_VARIABLE}: {file} {error}")
     except ValueError as error:  # of the format, of UTF-8, or of a number of too many digits
         problems.append(f"{CONFIG_VARIABLE}: {file} is not valid TOML: {error}")
     except RecursionError:

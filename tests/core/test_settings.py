@@ -26,8 +26,14 @@ NEEDED = CONNECTIONS | {"AVP_GROUPS__SALES__QUEUE": "sales"}
 NOWHERE = Path("/nonexistent")
 
 
-def load(environ: dict[str, str], directory: Path = NOWHERE, *, connect: bool = True) -> Settings:
-    return Settings.load(environ, directory, connect=connect)
+def load(
+    environ: dict[str, str],
+    directory: Path = NOWHERE,
+    *,
+    connect: bool = True,
+    whole: bool = False,
+) -> Settings:
+    return Settings.load(environ, directory, connect=connect, whole=whole)
 
 
 def problems(environ: dict[str, str], directory: Path = NOWHERE, **more: bool) -> list[str]:

@@ -156,7 +156,10 @@ class Bed:
         self.render_dialplan()
         self.render_personal_queues()
         write_music(directory / "moh" / "music.wav")
-        self.backend.give(directory)
+        # Not the folder itself, where the daemon runs: its settings may be in no stranger's folder.
+        for part in directory.iterdir():
+            if part.is_dir():
+                self.backend.give(part)
         self.backend.prepare(self.name, self.ports)
 
     def render_dialplan(self) -> None:

@@ -1,0 +1,180 @@
+"""Read a file that decides where secrets go, if nobody but root and this process's user wrote it.
+
+Used for `.env`, for the file that AVP_CONFIG names, for files of secrets and for the `environment`
+of a rendered folder; nothing else opens them.
+
+A file counts if root or the effective user owns it, if neither its group nor others may write it,
+and if nobody else could have put another file in its place. So each folder on the way, from ``/``
+on, is looked at as well, and each symbolic link; sshd does much the same (``safe_path`` in
+OpenSSH's misc.c). A folder with the sticky bit may be writable by all (`/tmp`, the volumes of
+Kubernetes' secrets): who is not the owner of an entry there can neither rename nor remove it
+(unlink(2), EPERM). Access control lists need no look of their own: what one gives to somebody is
+never more than its mask, which stat(2) shows as the bits of the group (acl(5), "Correspondence
+between ACL entries and file permission bits").
+
+*No race.* The way is walked from open folder to open folder (openat(2)), and what is judged in the
+end is the open file that is then read, not its name. It is opened without blocking and only if it
+is a regular file, so a FIFO keeps nobody waiting and no device is touched; no more of it is read
+than the limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOST_LINKS: Final = 40
+"""As many as Linux follows in one name (path_resolution(7))."""
+
+_FOLDER: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Untrusted(Exception):
+    """The file does not count. The text says why, as after "since", and what to do."""
+
+
+class Unusable(Exception):
+    """The file cannot be used, whosever it is. The text goes on from its name: why."""
+
+
+def read_trusted(file: Path, most_bytes: int) -> bytes:
+    """The content of ``file``.
+
+    Raises `FileNotFoundError` where there is none, `Untrusted`, and `Unusable` for what is no
+    regular file, has more than ``most_bytes`` or cannot be read.
+    """
+    try:
+        with _opened(file) as handle:
+            content = b""
+            while len(content) <= most_bytes:
+                more = os.read(handle, most_bytes + 1 - len(content))
+                if not more:
+                    return content
+                content += more
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file)) from None
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise Unusable(f"cannot be read: {reason or error}") from None
+    raise Unusable(f"has more than {most_bytes} bytes")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[int]:
+    """The file, open for reading, after all of the way to it has been judged."""
+    names = deque(_parts(Path.cwd() / file))
+    folder = os.open("/", _FOLDER | os.O_DIRECTORY)
+    where = "/"
+    links = 0
+    try:
+        _check_folder(os.fstat(folder), where)
+        while names:
+            name = names.popleft()
+            place = os.path.join(where, name)  # noqa: PTH118 - `..` must stay as it is
+            entry = os.open(name, _FOLDER, dir_fd=folder)
+            try:
+                status = os.fstat(entry)
+                if stat.S_ISLNK(status.st_mode):
+                    links += 1
+                    if links > _MOST_LINKS:
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                    _check_owner(status, f"the symbolic link {place}")
+                    pointed = os.readlink("", dir_fd=entry)
+                    names.extendleft(reversed(_parts(Path(pointed))))
+                    if not pointed.startswith("/"):
+                        continue
+                    os.close(folder)
+                    folder = os.open("/", _FOLDER | os.O_DIRECTORY)
+                    where = "/"
+                    continue
+                if names:
+                    if not stat.S_ISDIR(status.st_mode):
+                        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+                    _check_folder(status, place)
+                    folder, entry, where = entry, folder, place
+                    continue
+                _check_file(status)
+            finally:
+                os.close(entry)
+            handle = os.open(name, _FILE, dir_fd=folder)
+            try:
+                # What counts is what is open now; the entry may have been exchanged meanwhile.
+                status = os.fstat(handle)
+                _check_file(status)
+                yield handle
+            finally:
+                os.close(handle)
+            return
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    finally:
+        os.close(folder)
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    return tuple(part for part in path.parts if part != path.root)
+
+
+def _check_file(status: os.stat_result) -> None:
+    owned = status.st_uid in _trusted()
+    if owned and not stat.S_ISREG(status.st_mode):
+        raise Unusable(f"is {_kind(status.st_mode)}, not a file")
+    if not owned or _others_write(status):
+        raise Untrusted(f"it {_fault(status)}: {_remedy(status)}")
+
+
+def _check_folder(status: os.stat_result, place: str) -> None:
+    sticky = bool(status.st_mode & stat.S_ISVTX)
+    if status.st_uid not in _trusted() or (_others_write(status) and not sticky):
+        fault, remedy = _fault(status), _remedy(status)
+        raise Untrusted(f"its folder {place} {fault}: {remedy}, or put the file elsewhere")
+
+
+def _check_owner(status: os.stat_result, what: str) -> None:
+    if status.st_uid not in _trusted():
+        raise Untrusted(f"{what} belongs to {_name(status.st_uid)}: replace it by one of your own")
+
+
+def _trusted() -> tuple[int, int]:
+    return 0, os.geteuid()
+
+
+def _others_write(status: os.stat_result) -> bool:
+    return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _fault(status: os.stat_result) -> str:
+    mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
+    if status.st_uid not in _trusted():
+        return f"belongs to {_name(status.st_uid)} and has {mode}"
+    whose = "others" if status.st_mode & stat.S_IWOTH else "its group"
+    return f"can be written by {whose} (owner {_name(status.st_uid)}, {mode})"
+
+
+def _remedy(status: os.stat_result) -> str:
+    foreign, loose = status.st_uid not in _trusted(), _others_write(status)
+    to = "root" if os.geteuid() == 0 else f"root or {_name(os.geteuid())}"
+    steps = ([f"chown it to {to}"] if foreign else []) + (["chmod go-w it"] if loose else [])
+    return " and ".join(steps)
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})" if uid else "root"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a FIFO" if stat.S_ISFIFO(mode) else "a device or a socket"
