@@ -45,6 +45,7 @@ from asterisk_avp.core.model import Readiness
 from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.recordings import Recordings
 from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import SECRET_BYTES
 from asterisk_avp.daemon_acw import AcwTimer
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
@@ -85,6 +86,7 @@ class Daemon:
             ring_seconds=settings.session.ring_seconds,
             ring_outside_seconds=settings.session.ring_outside_seconds,
             orphan_seconds=settings.session.orphan_seconds,
+            new_secret=lambda: secrets.token_hex(SECRET_BYTES),
         )
         self._ami = AmiClient(
             settings.ami.host,

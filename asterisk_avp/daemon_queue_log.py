@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from asterisk_avp.core import clean
 from asterisk_avp.core.errors import AvpError
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import Target, TargetKind
@@ -96,7 +97,8 @@ class QueueBook:
         if agent is None:
             return agent_id
         members = [agent.memberships.get(queue), *agent.memberships.values(), agent.personal]
-        return _field(next((m.name for m in members if m is not None and m.name), agent_id))
+        named = (clean.member_name(m.name) for m in members if m is not None)
+        return next(filter(None, named), agent_id)
 
     def _target(self, target: Target | None) -> str:
         if target is None:
@@ -106,5 +108,5 @@ class QueueBook:
 
 
 def _field(text: str) -> str:
-    """What separates fields and lines cannot be in one."""
-    return "".join(c if c.isprintable() and c != "|" else "_" for c in text)
+    """What separates fields and lines cannot be in one, nor what means something elsewhere."""
+    return "".join(c if c == ":" or clean.harmless(c) else "_" for c in text)

@@ -21,7 +21,8 @@ import structlog
 
 from asterisk_avp.ami.link import AmiLink, OnEvent
 from asterisk_avp.ami.wire import Headers, check_headers
-from asterisk_avp.core.errors import AmiError, AsteriskUnavailable
+from asterisk_avp.core import clean
+from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, UncleanValue
 
 log = structlog.get_logger(__name__)
 
@@ -179,9 +180,11 @@ class AmiClient:
     async def action(self, name: str, headers: Headers | None = None) -> Mapping[str, str]:
         """Send an action and return the headers of its answer.
 
-        Raises `AmiError` (Asterisk refuses), `AsteriskUnavailable` (no connection or no answer) and
+        Raises `AmiError` (Asterisk refuses, or a value is not clean, see `core.clean`),
+        `AsteriskUnavailable` (no connection or no answer) and
         `AmiHeaderError` (nothing was sent). A header may have several values: one line each.
         """
+        _refuse_unclean(name, headers)
         return await self._connection(name).request(name, headers)
 
     async def list_action(
@@ -192,6 +195,7 @@ class AmiClient:
         Returns its items, without the answer that announces them and the event that ends them.
         Raises what `action` raises.
         """
+        _refuse_unclean(name, headers)
         return await self._connection(name).request_list(name, headers, seconds=self._list_seconds)
 
     def _connection(self, name: str) -> AmiLink:
@@ -207,6 +211,18 @@ class AmiClient:
         """Exponential back-off with jitter, so that many clients do not return in step."""
         ceiling = self._backoff_initial_seconds * 2.0 ** min(failures, 16)
         return min(ceiling, self._backoff_max_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _refuse_unclean(action: str, headers: Headers | None) -> None:
+    """Raises `AmiError`, so that it is to the caller as if Asterisk had refused it.
+
+    Raises `AmiHeaderError` for what would be another header.
+    """
+    try:
+        clean.check_action(action, check_headers(headers or {}))
+    except UncleanValue as error:
+        log.error("unclean_value", action=action, variable=error.what)  # noqa: TRY400
+        raise AmiError(action, str(error)) from None
 
 
 def _tell(on_connected: OnConnected, *, connected: bool) -> None:

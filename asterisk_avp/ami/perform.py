@@ -12,6 +12,7 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.recording import Recorder
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.ami.variables import actions as together
+from asterisk_avp.core import clean
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.actions import LIMIT
 from asterisk_avp.core.effects import (
@@ -169,7 +170,13 @@ class AmiPerformer:
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
     ) -> list[Mapping[str, str] | BaseException]:
-        """Sent in one go: AMI answers the actions of one connection in order."""
+        """Sent in one go: AMI answers the actions of one connection in order.
+
+        A variable whose value is not clean is left out; the others are set without it.
+        """
+        variables, unclean = clean.variables(variables)
+        for variable in unclean:
+            log.error("unclean_value", channel=name, variable=variable)
         return await asyncio.gather(
             *(
                 self._client.action(

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from asterisk_avp.ari.client import AriClient
+from asterisk_avp.core import clean
 from asterisk_avp.core.effects import (
     AddToBridge,
     AriEffect,
@@ -151,6 +152,9 @@ class AriPerformer:
     async def _dial(self, effect: DialLeg, report: Report) -> None:
         failed = Kind.FOURTH_FAILED if effect.fourth else Kind.LEG_FAILED
         first = effect.first
+        variables, unclean = clean.variables(effect.variables)
+        for variable in unclean:
+            log.error("unclean_value", channel=effect.channel, variable=variable)
         try:
             await self._client.channels.originate(
                 effect.allow.endpoint,
@@ -161,8 +165,8 @@ class AriPerformer:
                 channel_id=effect.channel,
                 other_channel_id=effect.other_channel,
                 originator=effect.originator,
-                caller_id=effect.caller_id,
-                variables=effect.variables,
+                caller_id=effect.caller_id or None,
+                variables=variables,
                 # Without one ARI gives up after 30 s, which a queue's wait may well exceed.
                 timeout_seconds=effect.timeout_seconds or _NO_TIMEOUT,
             )

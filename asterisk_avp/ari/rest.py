@@ -9,9 +9,19 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import aiohttp
+import structlog
 from yarl import URL
 
-from asterisk_avp.core.errors import AriError, AriGone, AsteriskSilent, AsteriskUnavailable
+from asterisk_avp.core import clean
+from asterisk_avp.core.errors import (
+    AriError,
+    AriGone,
+    AsteriskSilent,
+    AsteriskUnavailable,
+    UncleanValue,
+)
+
+log = structlog.get_logger(__name__)
 
 Query = Mapping[str, str | int | None]
 
@@ -75,10 +85,16 @@ class AriRest:
 
         `segments` are the parts of the path below `/ari`, not yet quoted. Entries of `query` that
         are None are left out. `seconds` is how long it may take, if not as long as any request.
-        Raises `AriGone`, `AriError` or `AsteriskUnavailable`.
+        Raises `AriGone`, `AriError` or `AsteriskUnavailable`. An unclean value (`core.clean`) is an
+        `AriError`, as if Asterisk had refused it, and nothing is sent.
         """
         path = _path(segments)
         what = f"ARI {method} {path}"
+        try:
+            clean.check_request(query or {}, body)
+        except UncleanValue as error:
+            log.error("unclean_value", request=what, variable=error.what)  # noqa: TRY400
+            raise AriError(400, f"{what}: {error}") from None
         seconds = self._timeout_seconds if seconds is None else seconds
         try:
             async with self.session().request(

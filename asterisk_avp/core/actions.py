@@ -6,7 +6,7 @@ explained on top of ``dialplan/asterisk_avp.conf``.
 
 from __future__ import annotations
 
-from asterisk_avp.core import prompts
+from asterisk_avp.core import clean, prompts
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.effects import (
     AddToBridge,
@@ -70,7 +70,7 @@ def _mark_caller(session: Session, state: str) -> SetVariables:
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             # Inherited by the channels that app_queue creates, where the dialplan decides
             # whether this member may be rung; empty where the agent may have the call again.
-            "__AVP_EXCLUDE": "" if own else session.transferor_location,
+            "__AVP_EXCLUDE": "" if own else clean.location(session.transferor_location),
             # What the dialplan does where the caller leaves by it (avp-own-limit).
             **({LIMIT: "0"} if state == DONE else {}),
         },
@@ -255,7 +255,7 @@ def _dial(session: Session, leg: str, other: str, allow: Allow, *, fourth: bool)
         other_channel=other,
         allow=allow,
         originator=session.transferor.channel,
-        caller_id=f'"{session.transferor.name}" <{session.agent}>',
+        caller_id=clean.caller_id(session.transferor.name, session.agent),
         variables={
             "AVP_LEG": "consult",
             "__AVP_NO_POP": "yes",
@@ -273,10 +273,11 @@ def _dial(session: Session, leg: str, other: str, allow: Allow, *, fourth: bool)
 def _shown_outside(session: Session) -> dict[str, str]:
     """What an external party's display shows, and who passed the call on (SIP Diversion)."""
     features = session.allow.group.features
-    account = features.caller_id or ""
+    account = clean.number(features.caller_id or "")
     shown = account
     if features.external_caller_id is ShownNumber.CALLER:
-        shown = session.caller.number or account
+        # What a trunk says of its caller is foreign text, and is shown as a number or not at all.
+        shown = clean.number(session.caller.number) or account
     return {"AVP_CALLER_ID": shown, "AVP_DIVERTED_BY": account}
 
 
@@ -468,7 +469,7 @@ def recall(session: Session) -> Effects:
                 "AVP_RETURN_GROUP": session.group,
                 "AVP_RETURN_QUEUE": session.allow.group.queue,
                 "AVP_TRANSFEROR": session.agent,
-                "__AVP_EXCLUDE": session.transferor_location,
+                "__AVP_EXCLUDE": clean.location(session.transferor_location),
             },
         ),
         Redirect(session.caller.channel, RECALL),

@@ -137,6 +137,7 @@ class DialLeg(AriEffect):
     """What may be dialled comes from policy's permission and from nowhere else."""
     originator: str
     caller_id: str
+    """``"Alice" <1001>``; empty: none."""
     variables: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: int | None = None
     """How long it may ring; None: the queue it enters decides."""

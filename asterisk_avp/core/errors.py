@@ -58,6 +58,17 @@ class AmiHeaderError(AvpError, ValueError):
     """A header name or value with CR, LF or NUL, which would inject headers into AMI."""
 
 
+class UncleanValue(AvpError):
+    """A value that may not be written to Asterisk (`core.clean`); nothing was sent.
+
+    ``what`` names the variable, the header or the parameter. The value is nowhere.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what if what.isprintable() else "a variable"
+        super().__init__(f"not sent: the value of {self.what} is not clean")
+
+
 class UnknownAgent(AvpError):
     """The agent id in a path is not configured and is no member of any group."""
 

@@ -38,6 +38,7 @@ from asterisk_avp.core.session import (
     is_leg,
     leg_id,
     other_half,
+    shown_id,
 )
 
 
@@ -61,12 +62,15 @@ class Hub:
         ring_seconds: float = 15.0,
         ring_outside_seconds: int = 45,
         orphan_seconds: int = 60,
+        new_secret: Callable[[], str] = str,
     ) -> None:
+        """``new_secret``: what makes the channel ids of legs unguessable (`session.leg_id`)."""
         self.world = world
         self.calls = Calls()
         self.agents = Agents(world)
         self.register = Register()
         self._new_id = new_id
+        self._new_secret = new_secret
         self._ring_outside_seconds = ring_outside_seconds
         self._orphan_seconds = orphan_seconds
         self._syncing = False
@@ -83,7 +87,7 @@ class Hub:
         if agent is None:
             raise UnknownAgent(agent_id)
         for call in self.calls_of(agent):
-            if wanted is None or call.caller_channel == wanted:
+            if wanted in (None, call.caller_channel, shown_id(call.caller_channel)):
                 return call
         return None
 
@@ -157,7 +161,7 @@ class Hub:
         """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
         session = self.record(transfer_id).session
         allow = parties.may_call(session, typed, self.world)
-        return parties.add(self.register, session, allow, now)
+        return parties.add(self.register, session, allow, now, self._new_secret())
 
     def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
         """Raises `UnknownTransfer`, `UnknownParty` or `WrongState`."""
@@ -211,8 +215,9 @@ class Hub:
     def report(self, session_id: str, event: SessionEvent, now: float) -> Outcome:
         """The outcome of an effect, or the expiry of a timer."""
         outcome = Outcome()
-        if event.kind is Kind.LEG_FAILED:
-            self.register.leg_over(other_half(leg_id(session_id)))
+        record = self.register.records.get(session_id)
+        if event.kind is Kind.LEG_FAILED and record is not None:
+            self.register.leg_over(record.session.leg_other)
         self.register.apply(session_id, event, now, outcome)
         return outcome
 
@@ -354,6 +359,7 @@ class Hub:
     ) -> Session:
         """A session as it is before anything has been done."""
         identifier = self._new_id()
+        leg = leg_id(identifier, self._new_secret())
         return Session(
             id=identifier,
             agent=request.agent,
@@ -362,8 +368,8 @@ class Hub:
             target=target,
             transferor=Party(call.agent_channel, name=self.agents.name_of(request.agent)),
             caller=Party(call.caller_channel, call.caller_number, call.caller_name),
-            leg=Party(leg_id(identifier)),
-            leg_other=other_half(leg_id(identifier)),
+            leg=Party(leg),
+            leg_other=other_half(leg),
             allow=allow,
             transferor_location=self.agents.location_of(request.agent),
             ring_outside_seconds=self._ring_outside_seconds,

@@ -1,7 +1,8 @@
 """A session as text, kept on the caller's channel so that another daemon can take over.
 
-The text is JSON with a version. It names the group, whose settings are read anew, and what policy
-had allowed; it holds no secret. Text that is not ours, of another version, or of a group that does
+The text is JSON with a version, packed (`core.packing`) since names and notes in it are foreign
+text. It names the group, whose settings are read anew, and what policy had allowed; it holds no
+secret. Text that is not ours, of another version, or of a group that does
 not exist any more is no session, and the caller is looked after by the dialplan's net.
 
 The text is longer than one variable can be, and whoever writes it may be killed half-way. So there
@@ -13,25 +14,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from asterisk_avp.core import clean
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.hold import MAX_SECONDS
 from asterisk_avp.core.model import Mode, Origin, Target, TargetKind, World
+from asterisk_avp.core.packing import pack, unpack
 from asterisk_avp.core.session import Fourth, Intent, Party, Presence, Session, State
 
 VERSION: Final = 1
 
-PIECE: Final = 480
+PIECE: Final = 430
 """AMI's Status cuts values off at 511 bytes (manager.c, ``generate_status``), and no action may
-have a line longer than 1,024 (``mansession_session.inbuf``)."""
+have a line longer than 1,024 (``mansession_session.inbuf``): two go into one (`ami.variables`)."""
 
 MARK: Final = "AVP_SESSION_0"
-"""Which set of pieces holds, and how many they are: ``a:3``. Empty or unset: no session."""
+"""Which set of pieces holds, and how many they are: ``a-3``. Empty or unset: no session.
+
+``a:3`` is what earlier daemons wrote, whose pieces are the JSON itself.
+"""
 
 SETS: Final = {
-    letter: tuple(f"AVP_SESSION_{letter}{number}" for number in range(35)) for letter in "ab"
+    letter: tuple(f"AVP_SESSION_{letter}{number}" for number in range(60)) for letter in "ab"
 }
 """Names of the channel variables that the text is spread over."""
 
@@ -104,10 +110,10 @@ def variables(session: Session, before: Mapping[str, str] | None = None) -> dict
 
     ``before``: what this returned the last time, whose pieces are left alone.
     """
-    text = encode(session)
+    text = pack(encode(session))
     pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
     letter = "b" if before is not None and before[MARK].startswith("a") else "a"
-    return {**dict(zip(SETS[letter], pieces, strict=False)), MARK: f"{letter}:{len(pieces)}"}
+    return {**dict(zip(SETS[letter], pieces, strict=False)), MARK: f"{letter}-{len(pieces)}"}
 
 
 def same(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
@@ -126,19 +132,23 @@ def pieces_of(written: Mapping[str, str]) -> tuple[str, ...]:
 
 def read(values: Mapping[str, str], world: World) -> Session | None:
     """The session that these channel variables hold; None where they hold none of this world."""
-    names = names_after(values.get(MARK, ""))
+    mark = values.get(MARK, "")
+    names = names_after(mark)
     if names is None:
         return None
-    return decode("".join(values.get(name, "") for name in names), world)
+    text = "".join(values.get(name, "") for name in names)
+    try:
+        return decode(text if ":" in mark else unpack(text, MAX_LENGTH), world)
+    except ValueError:
+        return None
 
 
 def names_after(mark: str) -> tuple[str, ...] | None:
     """The variables that a mark speaks of; None where it is not ours."""
-    letter, _, count = mark.partition(":")
-    names = SETS.get(letter, ())
-    if re.fullmatch("[0-9]{1,2}", count) is None or not 0 < int(count) <= len(names):
+    found = re.fullmatch("([ab])[:-]([0-9]{1,2})", mark)
+    if found is None or not 0 < int(found[2]) <= len(SETS[found[1]]):
         return None
-    return names[: int(count)]
+    return SETS[found[1]][: int(found[2])]
 
 
 def decode(text: str, world: World) -> Session | None:
@@ -161,9 +171,9 @@ def _session(read: dict[str, Any], world: World) -> Session:
         queue, agent, number, may_detach = values
         return Allow(
             group,
-            queue=_optional(queue),
-            agent=_optional(agent),
-            number=_optional(number),
+            queue=_id(queue),
+            agent=_id(agent),
+            number=None if number is None else _clean(number, clean.number),
             may_detach=may_detach is True,
         )
 
@@ -171,6 +181,10 @@ def _session(read: dict[str, Any], world: World) -> Session:
     values |= {name: kind(read[name]) for name, kind in _ENUMS.items()}
     values |= {name: _party_of(read[name]) for name in _PARTIES}
     values["variables"] = {_text(key): _text(value) for key, value in read["variables"].items()}
+    if clean.variables(values["variables"])[1]:
+        raise ValueError("variables")
+    for name in ("id", "agent"):
+        _clean(values[name], clean.ident)
     values["allow"] = allow(read["allow"])
     values["target"] = values["fourth"] = None
     if target is not None:
@@ -219,6 +233,18 @@ def _text(value: object) -> str:
         raise TypeError("not text")
     value.encode()  # no half characters (a ValueError), which could be sent to nobody
     return value
+
+
+def _clean(value: object, made: Callable[[str], str]) -> str:
+    """What is written to channels again: nothing that could not have been ours."""
+    text = made(_text(value))
+    if not text:
+        raise ValueError("not clean")
+    return text
+
+
+def _id(value: object) -> str | None:
+    return None if value is None else _clean(value, clean.ident)
 
 
 def _optional(value: object) -> str | None:

@@ -24,14 +24,17 @@ def may_call(session: Session, typed: str, world: World) -> Allow:
     return policy.decide_party(typed, session.agent, session.allow.group, world)
 
 
-def add(register: Register, session: Session, allow: Allow, now: float) -> Outcome:
-    """Call the fourth party that policy has allowed. Raises `WrongState`."""
+def add(register: Register, session: Session, allow: Allow, now: float, secret: str) -> Outcome:
+    """Call the fourth party that policy has allowed. Raises `WrongState`.
+
+    ``secret``: see `fourth_id`.
+    """
     if session.state not in _WITH_ROOM:
         state = REPORTED[session.state]
         raise WrongState(f"Nobody can be called into a transfer that is {state}.")
     if session.fourth is not None:
         raise WrongState("There is a fourth party already, and there can be no fifth.")
-    leg = fourth_id(session.id, session.fourths_called + 1)
+    leg = fourth_id(session.id, session.fourths_called + 1, secret)
     fourth = Fourth(
         id=f"party-{session.fourths_called + 4}",
         party=Party(leg, number=allow.number or ""),

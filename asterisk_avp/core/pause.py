@@ -6,6 +6,7 @@ is there already: app_queue offers no further one.
 
 from __future__ import annotations
 
+from asterisk_avp.core import clean
 from asterisk_avp.core.agents import Agents
 from asterisk_avp.core.effects import PauseMember
 from asterisk_avp.core.errors import UnknownAgent, WrongState
@@ -23,14 +24,17 @@ def pause(
         raise UnknownAgent(agent_id)
     if not agent.memberships:
         raise WrongState("The agent is logged in to no queue.")
-    kept = _within(" ".join(reason.split()), MAX_REASON) if paused else ""
+    kept = _kept(reason) if paused else ""
     return tuple(
         PauseMember(member.queue, member.interface, paused, kept)
         for member in agent.memberships.values()
     )
 
 
-def _within(text: str, limit: int) -> str:
-    """``text`` without control characters and cut to so many bytes of UTF-8."""
-    printable = "".join(sign for sign in text if sign.isprintable())
-    return printable.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+def _kept(reason: str) -> str:
+    """``reason`` on one line and cut to what app_queue keeps; empty where it is not a clean name.
+
+    The pause counts, whatever its reason says.
+    """
+    line = " ".join(reason.split())
+    return clean.name(line.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from asterisk_avp.core import clean
 from asterisk_avp.core.effects import AddMember, Effect, PauseMember, RemoveMember
 from asterisk_avp.core.events import MemberSeen
 from asterisk_avp.core.model import personal_queue
@@ -35,7 +36,7 @@ def difference(
             queue,
             wanted.interface,
             wanted.state_interface,
-            wanted.name,
+            clean.member_name(wanted.name),
             wanted.paused,
             wanted.wrapup_seconds,
         )

@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from asterisk_avp.core.packing import pack, unpack
+
 VARIABLE: Final = "AVP_POP"
 PREFIX: Final = "AVP_POP_"
 HISTORY: Final = "AVP_HISTORY_"
 WAITED: Final = "AVP_WAITED"
 """What happened to a call is kept on the caller's channel, for a daemon that starts anew:
-``AVP_HISTORY_<transfer>_<part>``, JSON in parts, since AMI cannot write more than about 1000 bytes
-at once and ARI writes to no channel outside of Stasis."""
+``AVP_HISTORY_<transfer>_<part>``, JSON that is packed (`core.packing`), in parts, since AMI cannot
+write more than about 1000 bytes at once and ARI writes to no channel outside of Stasis."""
 
 MAX_BYTES: Final = 16 * 1024
 """Of all the variables of one pop together."""
@@ -201,10 +203,7 @@ def history(transfers: tuple[Moved, ...], waited_seconds: int) -> dict[str, str]
     for number, moved in enumerate(transfers[-MAX_TRANSFERS:], 1):
         text = _entry(moved)
         for part in range(-(-len(text) // _PART)):
-            # Between bars: AMI takes spaces from the beginning of a value.
-            found[f"{HISTORY}{number}_{part + 1}"] = (
-                "|" + text[part * _PART : (part + 1) * _PART] + "|"
-            )
+            found[f"{HISTORY}{number}_{part + 1}"] = text[part * _PART : (part + 1) * _PART]
     return found
 
 
@@ -217,11 +216,11 @@ def _entry(moved: Moved) -> str:
     room = _PART * _PARTS
     while True:
         entry = {**moved.shown(), "transfer": moved.transfer}
-        text = json.dumps(entry, separators=(",", ":"))
+        text = pack(json.dumps(entry, separators=(",", ":"), ensure_ascii=False))
         if len(text) <= room or not moved.note:
             return text[:room]
-        # One character takes 1 to 12.
-        moved = replace(moved, note=moved.note[: -max(1, (len(text) - room) // 12)])
+        # One character takes at most 6.
+        moved = replace(moved, note=moved.note[: -max(1, (len(text) - room) // 6)])
 
 
 def _history(variables: Mapping[str, str], ignored: list[Ignored]) -> tuple[tuple[Moved, ...], int]:
@@ -229,14 +228,20 @@ def _history(variables: Mapping[str, str], ignored: list[Ignored]) -> tuple[tupl
     seconds = int(waited) if re.fullmatch(r"[0-9]{1,7}", waited) else 0
     transfers = []
     for number in range(1, MAX_TRANSFERS + 1):
-        parts = (variables.get(f"{HISTORY}{number}_{part}", "") for part in range(1, _PARTS + 1))
-        text = "".join(part.removeprefix("|").removesuffix("|") for part in parts)
-        if text:
+        names = (f"{HISTORY}{number}_{part}" for part in range(1, _PARTS + 1))
+        parts = [variables.get(name, "") for name in names]
+        if any(parts):
             try:
-                transfers.append(_moved(_json(text)))
-            except (KeyError, TypeError, _NotUsable):
+                transfers.append(_moved(_json(_unpacked(parts))))
+            except (KeyError, TypeError, ValueError):
                 ignored.append(Ignored(f"{HISTORY}{number}", "not a transfer"))
     return tuple(transfers), seconds
+
+
+def _unpacked(parts: list[str]) -> str:
+    if parts[0].startswith("|"):  # as earlier daemons wrote it: JSON, each part between bars
+        return "".join(part.removeprefix("|").removesuffix("|") for part in parts)
+    return unpack("".join(parts), MAX_BYTES)
 
 
 def _moved(entry: Any) -> Moved:

@@ -7,13 +7,20 @@ know yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.effects import Destination
 from asterisk_avp.core.model import Mode, Origin, Target, TargetKind, TransferState
+
+SECRET_BYTES: Final = 16
+"""Of a leg's channel id."""
+
+_SECRET = re.compile("-[0-9a-f]{32}(?=-leg)")
 
 
 class State(StrEnum):
@@ -282,14 +289,27 @@ def promoted(session: Session) -> Session:
     )
 
 
-def leg_id(transfer: str) -> str:
-    """The channel id of a transfer's consult leg."""
-    return f"avp-{transfer}-leg"
+def leg_id(transfer: str, secret: str) -> str:
+    """The channel id of a transfer's consult leg.
+
+    ``secret``: hexadecimal digits that nobody can guess. Agents know the ids of transfers, and
+    whoever knows a channel's id could write events about it (AMI sends some texts raw).
+    """
+    return f"avp-{transfer}{_joined(secret)}-leg"
 
 
-def fourth_id(transfer: str, count: int) -> str:
+def fourth_id(transfer: str, count: int, secret: str) -> str:
     """The channel id of the ``count``-th fourth party called into a transfer."""
-    return f"avp-{transfer}-{count}-leg"
+    return f"avp-{transfer}-{count}{_joined(secret)}-leg"
+
+
+def _joined(secret: str) -> str:
+    return f"-{secret}" if secret else ""
+
+
+def shown_id(channel: str) -> str:
+    """A channel's id as agents may see it: that of a leg of ours without its secret."""
+    return _SECRET.sub("", channel) if is_half(channel) else channel
 
 
 def other_half(leg: str) -> str:

@@ -27,7 +27,7 @@ from asterisk_avp.core.model import (
 from asterisk_avp.core.numbers import NumberCheck
 from asterisk_avp.core.parties import target_id
 from asterisk_avp.core.register import Record
-from asterisk_avp.core.session import REPORTED, Presence, Session, State
+from asterisk_avp.core.session import REPORTED, Presence, Session, State, shown_id
 
 Pops = Callable[[str, str], Mapping[str, Any]]
 """Agent and call (the caller's channel id) -> the call's screen pop; empty where there is none."""
@@ -156,7 +156,7 @@ def _target_agent(hub: Hub, agent: Agent) -> TargetAgent:
 def _call_view(hub: Hub, agent: Agent, call: Call, pops: Pops) -> CallView:
     group = hub.group_of_call(agent.id, call)
     return CallView(
-        id=call.caller_channel,
+        id=shown_id(call.caller_channel),
         caller=call.caller_number,
         group=group.id if group is not None else None,
         on_hold=call.on_hold,

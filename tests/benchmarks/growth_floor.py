@@ -22,6 +22,7 @@ from servers.pbx_channels import Call
 from servers.waiting import eventually
 
 from asterisk_avp.core.pins import SALT_BYTES, PinHash
+from asterisk_avp.core.session import is_leg
 
 APP = "asterisk_avp"
 TOKEN = "growth"
@@ -226,13 +227,12 @@ class Floor:
         wish = {"mode": "supervised", "target": {"kind": "agent", "id": pair.target}}
         said = await self.post(f"/v1/agents/{pair.agent}/transfers", wish)
         session = Session(pair, call, said["id"])
-        leg = f"avp-{session.id}-leg"
-        await eventually(lambda: self._seated(call, leg), PATIENCE_SECONDS)
+        await eventually(lambda: self._seated(call, session.id), PATIENCE_SECONDS)
         return session
 
-    def _seated(self, call: Call, leg: str) -> bool:
-        channel = self.pbx.channels.get(leg)
-        return channel is not None and channel is self.pbx.peer(call.phone)
+    def _seated(self, call: Call, transfer: str) -> bool:
+        peer = self.pbx.peer(call.phone)
+        return peer is not None and is_leg(peer.id) and peer.id.startswith(f"avp-{transfer}-")
 
     async def complete(self, session: Session) -> None:
         """Until agent 1 is out of it and the Local channel gone; then the call ends."""

@@ -211,7 +211,7 @@ def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
     """Without touching what is written: another daemon may have to read it meanwhile."""
     hub, with_us = found_at(ALL)
     hub.register.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
-    for mark in ("b:", "a:"):
+    for mark in ("b-", "a-"):
         outcome = take_over(hub, (), with_us, 2.0)
         (written,) = [
             effect.variables

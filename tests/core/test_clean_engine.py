@@ -1,0 +1,195 @@
+"""Whatever a caller, an agent or another program writes, what the engine emits passes the gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asterisk_avp.core import clean, memory
+from asterisk_avp.core import effects as fx
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.features import Features, ShownNumber
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.model import ConfiguredAgent, Group, Mode, Target, TargetKind, World
+from asterisk_avp.core.pause import pause
+from asterisk_avp.core.pops import Moved, history
+from asterisk_avp.core.pops import read as read_pop
+from asterisk_avp.core.register import Outcome
+from tests.core.test_clean import EVIL, TEXT
+from tests.core.world import NOW, member, request
+
+ACCOUNT = "+12025550199"
+OPEN = Features(
+    external_transfer=True,
+    manual_dial=True,
+    conference=True,
+    country="US",
+    caller_id=ACCOUNT,
+    external_caller_id=ShownNumber.CALLER,
+)
+NUMBER = Target(TargetKind.NUMBER, "+12025550100")
+# As it comes from AMI: what is not Unicode has been replaced there.
+FOREIGN = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+    [text for text in EVIL if text.isprintable()]
+)
+
+
+def gate(effects: Iterable[fx.Effect]) -> list[fx.Effect]:
+    """The same effects; raises where one of them would not be sent as it is."""
+    checked = list(effects)
+    for effect in checked:
+        match effect:
+            case fx.SetVariables(channel, variables):
+                clean.check_action("Setvar", {"Channel": channel})
+                assert clean.variables(variables)[1] == ()
+            case fx.DialLeg():
+                query = {
+                    "endpoint": effect.allow.endpoint,
+                    "callerId": effect.caller_id,
+                    "channelId": effect.channel,
+                    "otherChannelId": effect.other_channel,
+                    "originator": effect.originator,
+                    "context": effect.first.context if effect.first else None,
+                }
+                clean.check_request(query, {"variables": dict(effect.variables)})
+            case fx.Redirect(channel, destination):
+                headers = {"Channel": channel, "Exten": destination.extension}
+                clean.check_action("Redirect", headers | {"Context": destination.context})
+            case fx.AddMember(queue, interface, state_interface, name):
+                headers = {"Queue": queue, "Interface": interface, "MemberName": name}
+                clean.check_action("QueueAdd", headers | {"StateInterface": state_interface})
+            case fx.PauseMember(queue, interface, _, reason):
+                headers = {"Queue": queue, "Interface": interface, "Reason": reason}
+                clean.check_action("QueuePause", headers)
+            case _:
+                pass
+    return checked
+
+
+def of(outcome: Outcome) -> list[fx.Effect]:
+    return gate(effect for _, effect in outcome.effects)
+
+
+def call_centre(
+    number: str, name: str, connected: str, group: str, member_name: str
+) -> tuple[Hub, list[fx.Effect]]:
+    """Alice, called what ``member_name`` says, talks with a caller from outside."""
+    groups = {"sales": Group("sales", "sales", "Sales", account="acme", features=OPEN)}
+    world = World(groups, {"1002": ConfiguredAgent("1002", member_name or None, groups=("sales",))})
+    hub = Hub(world, new_id=lambda: "t1", new_secret=lambda: "ab" * 16)
+    done = []
+    for agent in ("1001", "1002"):
+        seen = replace(member(agent), name=member_name)
+        done += of(hub.fact(seen, NOW))
+    caller = ev.ChannelSeen("u-caller", "PJSIP/trunk-00000001", number, name)
+    for fact in (
+        replace(caller, connected_number=connected),
+        ev.QueueJoined("sales", "u-caller"),
+        ev.ChannelSeen("u-1001", "PJSIP/1001-00000002", connected_number=number),
+        ev.QueueLeft("sales", "u-caller"),
+        ev.BridgeEntered("u-1001", "b"),
+        ev.BridgeEntered("u-caller", "b"),
+        ev.CallGroup("u-caller", group),
+    ):
+        done += of(hub.fact(fact, NOW))
+    return hub, done
+
+
+@given(FOREIGN, FOREIGN, FOREIGN, FOREIGN, FOREIGN, FOREIGN, st.booleans())
+def test_any_text_in_a_transfer(
+    number: str, name: str, connected: str, group: str, member_name: str, notes: str, to_agent: bool
+) -> None:
+    hub, done = call_centre(number, name, connected, group, member_name)
+    added = [effect for effect in done if isinstance(effect, fx.AddMember)]
+    assert {effect.interface for effect in added} == {"PJSIP/1001", "PJSIP/1002"}
+    wanted = Target(TargetKind.AGENT, "1002") if to_agent else NUMBER
+    asked = replace(request(), target=wanted, notes=notes)
+    session, outcome = hub.request(asked, CallFacts(), NOW)
+    done = of(outcome)
+    for event in (
+        ev.StasisEntered("u-1001"),
+        ev.StasisEntered("u-caller"),
+        ev.StasisEntered(session.leg.channel),
+    ):
+        done += of(hub.fact(event, NOW))
+    if not to_agent:
+        done += of(hub.add_party("t1", "+12025550123", NOW))
+    for kind in (Kind.SWAP, Kind.SWAP, Kind.COMPLETE, Kind.BRIDGED):
+        done += of(hub.report("t1", SessionEvent(kind), NOW))
+    legs = [effect for effect in done if isinstance(effect, fx.DialLeg)]
+    assert legs
+    for leg in legs:
+        if leg.allow.number is not None:
+            assert leg.variables["AVP_CALLER_ID"] == (clean.number(number) or ACCOUNT)
+    if clean.number(connected) and not number:
+        assert hub.calls.channels["u-caller"].connected_number == connected
+
+
+@given(FOREIGN, FOREIGN)
+def test_any_text_when_it_goes_on_alone(number: str, notes: str) -> None:
+    hub, _ = call_centre(number, number, number, "", "")
+    asked = replace(request(mode=Mode.UNSUPERVISED), notes=notes)
+    _, outcome = hub.request(asked, CallFacts(), NOW)
+    done = of(outcome) + of(hub.report("t1", SessionEvent(Kind.REDIRECTED), NOW))
+    assert any(isinstance(effect, fx.Redirect) for effect in done)
+
+
+@given(FOREIGN, FOREIGN, FOREIGN, FOREIGN)
+def test_what_another_daemon_is_told(number: str, name: str, notes: str, reason: str) -> None:
+    hub, _ = call_centre(number, name, "", "", name)
+    session, _ = hub.request(replace(request(), notes=notes), CallFacts(), NOW)
+    written = memory.variables(replace(session, reason=reason))
+    assert clean.variables(written) == (written, ())
+    assert memory.read(written, hub.world) == replace(session, reason=reason)
+
+
+@given(FOREIGN, FOREIGN)
+def test_the_history_of_a_call(name: str, note: str) -> None:
+    moved = Moved("1001", name[:100], "supervised", note, "2026-01-01T00:00:00Z", "t1")
+    written = history((moved,), 12)
+    assert clean.variables(written) == (written, ())
+    found = read_pop(written)
+    assert found.ignored == ()
+    assert found.transfers[0].name == name[:100]
+    assert note.startswith(found.transfers[0].note)
+
+
+@given(TEXT)
+def test_any_reason_of_a_pause(reason: str) -> None:
+    hub, _ = call_centre("", "", "", "", "")
+    (effect,) = gate(pause(hub.agents, "1001", paused=True, reason=reason))
+    assert isinstance(effect, fx.PauseMember)
+    assert effect.paused
+
+
+def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
+    """Its pieces are the JSON itself, and a history is JSON between bars."""
+    hub, _ = call_centre("+12025550111", "Zoë", "", "", "")
+    session, _ = hub.request(replace(request(), notes='"{x}"'), CallFacts(), NOW)
+    text = memory.encode(session)
+    pieces = [text[at : at + 480] for at in range(0, len(text), 480)]
+    written = {f"AVP_SESSION_b{n}": piece for n, piece in enumerate(pieces)}
+    assert memory.read(written | {"AVP_SESSION_0": f"b:{len(pieces)}"}, hub.world) == session
+    entry = (
+        '{"from":"1001","from_name":"Zo\\u00eb","mode":"supervised",'
+        '"note":"n","at":"","transfer":"t"}'
+    )
+    parts = {"AVP_HISTORY_1_1": f"|{entry[:30]}|", "AVP_HISTORY_1_2": f"|{entry[30:]}|"}
+    assert read_pop(parts).transfers == (Moved("1001", "Zoë", "supervised", "n", "", "t"),)
+
+
+@given(st.sampled_from(EVIL), st.sampled_from(["id", "agent", "variables", "allow"]))
+def test_a_session_that_another_program_wrote_on_the_channel(evil: str, field: str) -> None:
+    hub, _ = call_centre("", "", "", "", "")
+    session, _ = hub.request(request(), CallFacts(), NOW)
+    told = json.loads(memory.encode(session))
+    told[field] = {
+        "variables": {"AVP_HOLD_ACTION": evil},
+        "allow": [evil, "1002", None, True],
+    }.get(field, evil)
+    assert memory.decode(json.dumps(told), hub.world) is None
