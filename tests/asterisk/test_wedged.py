@@ -164,7 +164,7 @@ async def test_the_target_is_not_seated(scene: Scene, wedged: Wedged) -> None:
 async def test_a_leg_that_was_dialled_although_nobody_said_so(scene: Scene, wedged: Wedged) -> None:
     """The transfer fails, the agent is back with the caller, and no phone goes on ringing."""
     await scene.call("caller1", "1001")
-    wedged.ari.fail(r"POST /channels(/avp-\w+-leg)?$", 0, carried_out=True)
+    wedged.ari.fail(r"POST /channels(/avp-[\w-]+-leg)?$", 0, carried_out=True)
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").ringing()
     await scene.ends(transfer, "failed", "target_unreachable", within=15)

@@ -20,6 +20,7 @@ from asterisk_avp.core.pause import pause
 from asterisk_avp.core.pops import Moved, history
 from asterisk_avp.core.pops import read as read_pop
 from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.session import fourth_id, is_half, leg_id, other_half, shown_id
 from tests.core.test_clean import EVIL, TEXT
 from tests.core.world import NOW, member, request
 
@@ -193,3 +194,15 @@ def test_a_session_that_another_program_wrote_on_the_channel(evil: str, field: s
         "allow": [evil, "1002", None, True],
     }.get(field, evil)
     assert memory.decode(json.dumps(told), hub.world) is None
+
+
+def test_agents_see_no_secret_of_a_leg() -> None:
+    secret = "ab" * 16
+    for leg in (leg_id("t1", secret), fourth_id("t1", 2, secret)):
+        assert secret in leg
+        for half in (leg, other_half(leg)):
+            assert is_half(half)
+            assert secret not in shown_id(half)
+            assert is_half(shown_id(half))
+    for other in ("asterisk-1769850300.25", f"avp-{secret}-legs"):
+        assert shown_id(other) == other

@@ -22,11 +22,14 @@ class InvitingPhone(SipPhone):
         self.rtp = rtp
         self._call, self._uri, self._from, self._to = "", "", "", ""
 
-    async def invite(self, number: str, more: str = "") -> int:
-        """Dial, with ``more`` headers, each with its CRLF; the final status. 200: `bye` ends it."""
+    async def invite(self, number: str, more: str = "", caller: str = "") -> int:
+        """Dial, with ``more`` headers, each with its CRLF; the final status. 200: `bye` ends it.
+
+        ``caller``: the user part of From, as it is sent, where it is not the phone's name.
+        """
         self._uri = f"sip:{number}@127.0.0.1:{self.proxy}"
         self._call = f"{secrets.token_hex(6)}@{self.address}"
-        self._from = f"<sip:{self.name}@127.0.0.1>;tag={secrets.token_hex(4)}"
+        self._from = f"<sip:{caller or self.name}@127.0.0.1>;tag={secrets.token_hex(4)}"
         answer = await self._invite(1, more)
         if status(answer) == _UNAUTHORIZED:
             authorization = self.authorization("INVITE", self._uri, answer)

@@ -36,12 +36,16 @@ class SipPhone(asyncio.DatagramProtocol):
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
-        """Listen and register."""
+    async def listen(self) -> None:
+        """All that a trunk does, which does not register."""
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(
             lambda: self, local_addr=("127.0.0.1", self.port), family=socket.AF_INET
         )
+
+    async def start(self) -> None:
+        """Listen and register."""
+        await self.listen()
         challenge = await self._register(1)
         answer = await self._register(2, self.authorization("REGISTER", self.registrar, challenge))
         assert answer.startswith("SIP/2.0 200"), answer
