@@ -207,7 +207,8 @@ class AccountSettings(PolicySettings):
     caller_id: PhoneNumber | None = None
     """The account's own number, also shown for what agents dial on their phones."""
     external_caller_id: ShownNumber | None = None
-    """What an external target of a transfer sees: `account` or `caller`."""
+    """What an external target of a transfer sees: `account` or `caller`, whose number has to be one
+    (`+` and at most 15 digits); else the account's."""
 
 
 class GroupSettings(PolicySettings):
