@@ -82,8 +82,10 @@ def effective(settings: Settings) -> Sections:
     world = settings.world()
     groups: dict[str, dict[str, Setting]] = {}
     for group in world.groups.values():
-        own = {"queue": group.queue, "name": group.name, "account": group.account}
+        own: dict[str, Any] = {"queue": group.queue, "name": group.name}
+        own["account"] = group.account
         own |= {"extension": group.extension, "pop_url": group.pop_url}
+        own |= {"shared_with": list(group.shared_with)}
         found = {
             name: _setting(value, settings.origin(("groups", group.id, name)))
             for name, value in {**own, "acw_seconds": group.acw_seconds}.items()
@@ -118,7 +120,7 @@ def effective(settings: Settings) -> Sections:
     presets = {
         preset.id: {
             name: _setting(getattr(preset, name), settings.origin(("presets", preset.id, name)))
-            for name in ("name", "number", "group")
+            for name in ("name", "number", "group", "shared_with")
         }
         for preset in world.presets.values()
     }

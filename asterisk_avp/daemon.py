@@ -213,7 +213,12 @@ class Daemon:
         )
         await agi.start()
         server = await serve(
-            create_app(self.switchboard, self._auth, metrics=self._metrics.text),
+            create_app(
+                self.switchboard,
+                self._auth,
+                metrics=self._metrics.text,
+                scopes=self._hub.scope_of,
+            ),
             self._settings.api.host,
             self._settings.api.port,
         )
@@ -267,6 +272,7 @@ class Daemon:
         async with self._reloads:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
+            self._desk.codes = self._settings.key_codes()
             self._queue_book.wanted = self._settings.log.queue_log
             self._queue_book.numbers = self._settings.log.numbers
 

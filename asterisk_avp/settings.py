@@ -224,6 +224,8 @@ class GroupSettings(PolicySettings):
     """After-call work: the queue's `wrapuptime`."""
     extension: Extension | None = None
     """What agents key in for the group on their phones."""
+    shared_with: SectionIdList = ()
+    """Other accounts whose agents may see the group and transfer calls to it."""
     pop_url: PopUrl | None = None
     """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`; in braces a key of
     the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
@@ -260,6 +262,8 @@ class PresetSettings(_Section):
     """What agents see of it."""
     code: Extension | None = None
     """What agents key in for it on their phones."""
+    shared_with: SectionIdList = ()
+    """Other accounts than its group's whose agents may pick it."""
 
 
 class AgentSettings(_Section):
@@ -391,7 +395,12 @@ class Settings(BaseSettings):
             },
             presets={
                 identifier: Preset(
-                    identifier, preset.name or identifier, preset.number, preset.group, preset.code
+                    identifier,
+                    preset.name or identifier,
+                    preset.number,
+                    preset.group,
+                    preset.code,
+                    preset.shared_with,
                 )
                 for identifier, preset in sorted(self.presets.items())
             },
@@ -443,4 +452,5 @@ class Settings(BaseSettings):
             extension=group.extension,
             pop_url=group.pop_url,
             features=features,
+            shared_with=group.shared_with,
         )

@@ -169,6 +169,7 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
         fault = _preset_fault(preset.number, settings.features(preset.group).country)
         if fault:
             yield f"{inputs.name(('presets', identifier, 'number'))}: {fault}"
+    yield from _shared_with_nobody(settings, inputs)
     yield from _dialled_twice(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
     alike: dict[str, str] = {}
@@ -185,6 +186,18 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
                 # Asked for only now: it looks through all that was written.
                 name = inputs.name(("agents", identifier, "groups"))
                 yield f"{name}: there is no group {group_id!r}{_choice(settings.groups)}"
+
+
+def _shared_with_nobody(settings: Settings, inputs: Inputs) -> Iterator[str]:
+    """An account that is not there, e.g. misspelt, or the one that it belongs to anyway."""
+    of_groups = {group.account for group in settings.groups.values()}
+    known = {*settings.accounts, *(account for account in of_groups if account)}
+    for section, entries in (("groups", settings.groups), ("presets", settings.presets)):
+        for identifier, entry in entries.items():
+            for account in entry.shared_with:
+                if account not in known:
+                    name = inputs.name((section, identifier, "shared_with"))
+                    yield f"{name}: there is no account {account!r}{_choice(dict.fromkeys(known))}"
 
 
 def _dialled_twice(settings: Settings, inputs: Inputs) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The HTTP API (`/v1`, described by itself at `/openapi.json`).
 
-Two kinds of tokens: an integration's may do everything; an agent's may see every agent's state
-in the list, but only their own calls, targets and the transfers that concern them, and may act
+Two kinds of tokens: an integration's may do everything; an agent's may see the state of every agent
+of the same client in the list, but only their own calls, targets and the transfers that concern them, and may act
 only for themselves. Whether a transfer is allowed is decided behind the `Switchboard`.
 """
 
@@ -19,6 +19,7 @@ from asterisk_avp.api import schemas
 from asterisk_avp.api import schemas_errors as errors
 from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.clients import Scopes, everything
 from asterisk_avp.api.events_ws import add_events_route
 from asterisk_avp.api.http import (
     BodyLimit,
@@ -35,8 +36,9 @@ from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.patience import Budget, Patience
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.sessions import add_session_routes
-from asterisk_avp.api.shared import Roster
-from asterisk_avp.api.visibility import as_seen_by, concerns
+from asterisk_avp.api.shared import Rosters
+from asterisk_avp.api.shown import Shown
+from asterisk_avp.api.visibility import concerns
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
@@ -75,10 +77,11 @@ def create_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     body_seconds: float = BODY_SECONDS,
     refusals: Budget | None = None,
+    scopes: Scopes = everything,
 ) -> FastAPI:
     """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`.
 
-    ``refusals``: how many each peer is answered at once.
+    ``refusals``: how many each peer is answered at once. ``scopes``: what each agent may know.
     """
     app = FastAPI(
         title="asterisk_avp",
@@ -90,13 +93,14 @@ def create_app(
     )
     add_error_handlers(app)
     _add_open_routes(app, switchboard, auth)
-    _add_agent_routes(app, switchboard)
-    _add_transfer_routes(app, switchboard)
-    _add_party_routes(app, switchboard)
+    shown = Shown(scopes)
+    _add_agent_routes(app, switchboard, shown)
+    _add_transfer_routes(app, switchboard, shown)
+    _add_party_routes(app, switchboard, shown)
     _add_number_routes(app, switchboard)
     add_session_routes(app, switchboard, auth, _responses(401, 403, 408, 413, 422, 429))
     add_panel(app)
-    add_events_route(app, switchboard, auth)
+    add_events_route(app, switchboard, auth, scopes)
     if metrics is not None:
         add_metrics_route(app, auth, metrics)
     app.add_middleware(BodyLimit, limit=max_body_bytes, seconds=body_seconds)
@@ -139,8 +143,8 @@ def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator
         return json_response(200 if ready.ready else 503, ready.model_dump())
 
 
-def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
-    roster = Roster(lambda view: schemas.agent_out(view).model_dump(mode="json"))
+def _add_agent_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> None:
+    rosters = Rosters(lambda view: schemas.agent_out(view).model_dump(mode="json"))
 
     @app.get(
         "/v1/agents",
@@ -148,9 +152,10 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         responses=_responses(401),
         dependencies=[_TOKEN],
     )
-    async def agents() -> Response:
-        """All agents and their states."""
-        texts = [text for _, text in roster.texts(switchboard.roster())]
+    async def agents(caller: WhoAsks) -> Response:
+        """All agents of the same client and their states."""
+        scope = shown.scope(caller)
+        texts = [text for _, text in rosters.texts(switchboard.roster(), scope)]
         return Response(f"[{','.join(texts)}]", media_type="application/json")
 
     @app.get(
@@ -162,7 +167,7 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def agent(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
         """One agent with their call."""
         _only_for(caller, agent_id)
-        return schemas.agent_detail_out(switchboard.agent(agent_id))
+        return shown.agent(caller, switchboard.agent(agent_id))
 
     @app.get(
         "/v1/agents/{agent_id}/targets",
@@ -189,7 +194,7 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         _only_for(caller, agent_id)
         view = await switchboard.request(body.request(agent_id))
         response.headers["Location"] = f"/v1/transfers/{view.id}"
-        return schemas.transfer_out(view)
+        return shown.transfer(caller, view)
 
     @app.get(
         "/v1/agents/{agent_id}/transfers",
@@ -203,9 +208,7 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         At most 100, and none from before the daemon was started.
         """
         _only_for(caller, agent_id)
-        return [
-            schemas.transfer_out(as_seen_by(caller, view)) for view in switchboard.history(agent_id)
-        ]
+        return [shown.transfer(caller, view) for view in switchboard.history(agent_id)]
 
     @app.post(
         "/v1/agents/{agent_id}/pause",
@@ -219,9 +222,8 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
         """Offer this agent no calls. The new state follows as an event."""
         _only_for(caller, agent_id)
         reason = body.reason if body is not None else ""
-        return schemas.agent_detail_out(
-            await switchboard.pause(agent_id, paused=True, reason=reason)
-        )
+        view = await switchboard.pause(agent_id, paused=True, reason=reason)
+        return shown.agent(caller, view)
 
     @app.post(
         "/v1/agents/{agent_id}/ready",
@@ -232,10 +234,10 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def ready(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
         """Offer this agent calls again. The new state follows as an event."""
         _only_for(caller, agent_id)
-        return schemas.agent_detail_out(await switchboard.pause(agent_id, paused=False, reason=""))
+        return shown.agent(caller, await switchboard.pause(agent_id, paused=False, reason=""))
 
 
-def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
+def _add_transfer_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> None:
     @app.get(
         "/v1/transfers",
         response_model=list[schemas.TransferOut],
@@ -246,7 +248,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
         """The transfers under way and those that ended lately."""
         return model_response(
             [
-                schemas.transfer_out(as_seen_by(caller, view))
+                shown.transfer(caller, view)
                 for view in switchboard.transfers()
                 if caller.agent is None or concerns(view, caller.agent)
             ]
@@ -263,7 +265,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
         view = switchboard.transfer(transfer_id)
         if caller.agent is not None and not concerns(view, caller.agent):
             raise Forbidden
-        return schemas.transfer_out(as_seen_by(caller, view))
+        return shown.transfer(caller, view)
 
     @app.post(
         "/v1/transfers/{transfer_id}/complete",
@@ -274,7 +276,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def complete(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
         """Connect caller and target; the transferor is done."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
-        return schemas.transfer_out(await switchboard.complete(transfer_id))
+        return shown.transfer(caller, await switchboard.complete(transfer_id))
 
     @app.post(
         "/v1/transfers/{transfer_id}/cancel",
@@ -285,7 +287,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def cancel(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
         """Return the transferor to the caller."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
-        return schemas.transfer_out(await switchboard.cancel(transfer_id))
+        return shown.transfer(caller, await switchboard.cancel(transfer_id))
 
     @app.post(
         "/v1/transfers/{transfer_id}/swap",
@@ -296,7 +298,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def swap(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
         """From the target to the caller, or back; the other one hears music."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
-        return schemas.transfer_out(await switchboard.swap(transfer_id))
+        return shown.transfer(caller, await switchboard.swap(transfer_id))
 
     @app.post(
         "/v1/transfers/{transfer_id}/conference",
@@ -307,10 +309,10 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard) -> None:
     async def conference(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
         """All together: the transferor, the caller and the target."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
-        return schemas.transfer_out(await switchboard.conference(transfer_id))
+        return shown.transfer(caller, await switchboard.conference(transfer_id))
 
 
-def _add_party_routes(app: FastAPI, switchboard: Switchboard) -> None:
+def _add_party_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> None:
     @app.post(
         "/v1/transfers/{transfer_id}/parties",
         status_code=201,
@@ -323,7 +325,7 @@ def _add_party_routes(app: FastAPI, switchboard: Switchboard) -> None:
     ) -> schemas.TransferOut:
         """Call a fourth party into the consult or the conference."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
-        return schemas.transfer_out(await switchboard.add_party(transfer_id, body.number))
+        return shown.transfer(caller, await switchboard.add_party(transfer_id, body.number))
 
     @app.delete(
         "/v1/transfers/{transfer_id}/parties/{party_id}",
@@ -336,7 +338,7 @@ def _add_party_routes(app: FastAPI, switchboard: Switchboard) -> None:
     ) -> schemas.TransferOut:
         """Hang up on the fourth party, or on the target; the id is that in ``parties``."""
         _only_for(caller, switchboard.transfer(transfer_id).agent)
-        return schemas.transfer_out(await switchboard.drop_party(transfer_id, party_id))
+        return shown.transfer(caller, await switchboard.drop_party(transfer_id, party_id))
 
 
 def _add_number_routes(app: FastAPI, switchboard: Switchboard) -> None:

@@ -10,6 +10,9 @@ after its token.
 
 What an agent's token sees is in `visibility`.
 
+A client whose scope has changed (`clients`: their groups, or the settings), or that was told of an
+agent whom they may no longer know, gets another snapshot in the place of what changed.
+
 Close codes: 4401 no valid token, or it ended; 1013 the client did not keep up and has to start
 again, since an old state must never look live, or too many clients have yet to send their token.
 """
@@ -27,12 +30,14 @@ from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asterisk_avp.api.auth import Authenticator, Caller
+from asterisk_avp.api.clients import Scopes, event_for, everything, scope_of
 from asterisk_avp.api.http import bearer_token, cookie_token, same_origin
 from asterisk_avp.api.patience import UNAUTHORIZED
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
-from asterisk_avp.api.shared import Roster, Shared, as_text
+from asterisk_avp.api.shared import Rosters, Shared, as_text
 from asterisk_avp.api.visibility import visible_to
+from asterisk_avp.core.tenants import Scope
 
 FIRST_MESSAGE_SECONDS = 5.0
 ALIVE_SECONDS = 10.0
@@ -44,12 +49,14 @@ MOST_UNKNOWN = 200
 TRY_AGAIN = 1013
 
 
-def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
+def add_events_route(
+    app: FastAPI, switchboard: Switchboard, auth: Authenticator, scopes: Scopes = everything
+) -> None:
     unknown = 0
-    roster = Roster(agent_for_all)
+    rosters = Rosters(agent_for_all)
 
-    def snapshot(caller: Caller) -> str:
-        return _snapshot(switchboard, caller, roster)
+    def view(caller: Caller) -> View:
+        return View(switchboard, caller, rosters, lambda: scope_of(caller, scopes))
 
     async def told_by(socket: WebSocket) -> str | None:
         nonlocal unknown
@@ -86,9 +93,7 @@ def add_events_route(app: FastAPI, switchboard: Switchboard, auth: Authenticator
         try:
             login = auth.login_of(token) if token else None
             ended = login.ended if login is not None else asyncio.Event()
-            await _serve(
-                socket, queue, snapshot, caller, lambda: auth.identify(token) == caller, ended
-            )
+            await _serve(socket, queue, view(caller), lambda: auth.identify(token) == caller, ended)
         finally:
             switchboard.unsubscribe(queue)
 
@@ -106,12 +111,11 @@ async def _first_message(socket: WebSocket) -> str | None:
 async def _serve(
     socket: WebSocket,
     queue: asyncio.Queue[Mapping[str, Any]],
-    snapshot: Callable[[Caller], str],
-    caller: Caller,
+    view: View,
     still_valid: Callable[[], bool],
     ended: asyncio.Event,
 ) -> None:
-    sender = asyncio.create_task(_send(socket, queue, snapshot, caller, still_valid))
+    sender = asyncio.create_task(_send(socket, queue, view, still_valid))
     watcher = asyncio.create_task(_until_closed(socket))
     signed_out = asyncio.create_task(ended.wait())
     tasks = {sender, watcher, signed_out}
@@ -133,12 +137,11 @@ async def _serve(
 async def _send(
     socket: WebSocket,
     queue: asyncio.Queue[Mapping[str, Any]],
-    snapshot: Callable[[Caller], str],
-    caller: Caller,
+    view: View,
     still_valid: Callable[[], bool],
 ) -> int:
     """Send until there is a reason to close, and return that as a close code."""
-    await _send_one(socket, snapshot(caller))
+    await _send_one(socket, view.snapshot())
     while True:
         try:
             event = queue.get_nowait() if not queue.empty() else await _next(queue)
@@ -146,11 +149,12 @@ async def _send(
             event = None
         if not still_valid():
             return UNAUTHORIZED
+        if view.outdated(event):
+            await _send_one(socket, view.snapshot())
         if event is None:
             await _send_one(socket, as_text({"type": "alive", "now": iso_time(time.time())}))
             continue
-        shared = event if isinstance(event, Shared) else Shared(event)
-        text = shared.text_for(caller)
+        text = view.text(event)
         if text is not None:
             await _send_one(socket, text)
         if event.get("type") == "overflow":
@@ -172,23 +176,76 @@ async def _until_closed(socket: WebSocket) -> None:
         pass
 
 
-def _snapshot(switchboard: Switchboard, caller: Caller, roster: Roster) -> str:
-    transfers = [visible_to(caller, transfer_event(view)) for view in switchboard.transfers()]
-    rest = {
-        "transfers": [event["transfer"] for event in transfers if event],
-        "readiness": ready_out(switchboard.readiness()).model_dump(mode="json"),
-    }
-    agents = ", ".join(_agents(switchboard, caller, roster))
-    now = as_text(iso_time(time.time()))
-    return f'{{"type": "snapshot", "now": {now}, "agents": [{agents}], {as_text(rest)[1:]}'
+class View:
+    """What one client sees, and is to be told of."""
 
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        caller: Caller,
+        rosters: Rosters,
+        scope: Callable[[], Scope],
+    ) -> None:
+        self._switchboard = switchboard
+        self._caller = caller
+        self._rosters = rosters
+        self._scope_now = scope
+        self._scope = scope()
+        self._told: set[str] = set()
+        """The agents the client has been told of, where there are others."""
 
-def _agents(switchboard: Switchboard, caller: Caller, roster: Roster) -> Iterator[str]:
-    """An integration sees all of every agent, and an agent only of themselves."""
-    if caller.agent is None:
-        for view in switchboard.agents():
-            yield as_text(agent_event(view)["agent"])
-        return
-    for agent, text in roster.texts(switchboard.roster()):
-        own = agent == caller.agent
-        yield as_text(agent_event(switchboard.agent(agent))["agent"]) if own else text
+    def snapshot(self) -> str:
+        self._scope = self._scope_now()
+        self._told.clear()
+        found = (
+            visible_to(self._caller, transfer_event(view), self._scope)
+            for view in self._switchboard.transfers()
+        )
+        rest = {
+            "transfers": [event["transfer"] for event in found if event],
+            "readiness": ready_out(self._switchboard.readiness()).model_dump(mode="json"),
+        }
+        agents = ", ".join(self._agents())
+        now = as_text(iso_time(time.time()))
+        return f'{{"type": "snapshot", "now": {now}, "agents": [{agents}], {as_text(rest)[1:]}'
+
+    def outdated(self, event: Mapping[str, Any] | None) -> bool:
+        """Whether what the client has been told is more, or less, than it may know now."""
+        scope = self._scope_now()
+        if scope != self._scope:
+            return True
+        if scope.everything:
+            return False
+        match event:
+            case {"type": "agent", "agent": {"id": agent_id, "groups": groups}}:
+                return agent_id in self._told and not scope.member(groups)
+            case _:
+                return False
+
+    def text(self, event: Mapping[str, Any]) -> str | None:
+        """What the client is told of ``event``; None where it is none of their business."""
+        shared = event if isinstance(event, Shared) else Shared(event)
+        text = shared.text_for(self._caller, self._scope)
+        if text is not None and not self._scope.everything and event.get("type") == "agent":
+            self._note(event["agent"]["id"])
+        return text
+
+    def _note(self, agent: str) -> None:
+        if not self._scope.everything and agent != self._scope.own:
+            self._told.add(agent)
+
+    def _agents(self) -> Iterator[str]:
+        """An integration sees all of every agent, and an agent only of themselves."""
+        if self._caller.agent is None:
+            for view in self._switchboard.agents():
+                yield as_text(agent_event(view)["agent"])
+            return
+        for agent, text in self._rosters.texts(self._switchboard.roster(), self._scope):
+            self._note(agent)
+            if agent != self._caller.agent:
+                yield text
+                continue
+            own = agent_event(self._switchboard.agent(agent))
+            shown = event_for(own, self._scope)
+            if shown is not None:
+                yield as_text(shown["agent"])

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.clients import event_for
 from asterisk_avp.api.visibility import Sight, partly, sight
 from asterisk_avp.core.model import AgentView
+from asterisk_avp.core.tenants import EVERYTHING, Scope
 
 
 def as_text(value: object) -> str:
@@ -27,17 +30,24 @@ class Shared(dict[str, Any]):
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         super().__init__(event)
-        self._texts: dict[Sight, str] = {}
+        self._texts: dict[tuple[Sight, frozenset[str] | None], str | None] = {}
 
-    def text_for(self, caller: Caller) -> str | None:
-        """What ``caller`` is told of it; None where it is none of their business."""
+    def text_for(self, caller: Caller, scope: Scope = EVERYTHING) -> str | None:
+        """What ``caller``, whose scope it is, is told of it; None where it is not their business.
+
+        The same for all of one scope, but for agents whom it concerns: they know themselves.
+        """
         seen = sight(caller, self)
         if seen is Sight.NOTHING:
             return None
-        text = self._texts.get(seen)
-        if text is None:
-            text = self._texts[seen] = as_text(self if seen is Sight.ALL else partly(self))
-        return text
+        key = seen, scope.groups
+        if key not in self._texts or not (scope.everything or self._of_another(seen)):
+            shown = event_for(self if seen is Sight.ALL else partly(self), scope)
+            self._texts[key] = None if shown is None else as_text(shown)
+        return self._texts[key]
+
+    def _of_another(self, seen: Sight) -> bool:
+        return seen is Sight.PART and self.get("type") == "agent"
 
 
 class Roster:
@@ -57,3 +67,29 @@ class Roster:
             now[view.id] = before
         self._known = now
         return [(agent, text) for agent, (_, text) in now.items()]
+
+
+_MOST_ROSTERS = 64
+
+
+class Rosters:
+    """The same for agents of several clients, of whom each knows some."""
+
+    def __init__(self, shown: Callable[[AgentView], Mapping[str, Any]]) -> None:
+        self._shown = shown
+        self._all = Roster(shown)
+        self._of: dict[frozenset[str], Roster] = {}
+        """By the groups of a scope."""
+
+    def texts(self, views: Iterable[AgentView], scope: Scope) -> Iterable[tuple[str, str]]:
+        """Id and text of each agent in ``scope``."""
+        if scope.groups is None:
+            return self._all.texts(views)
+        if scope.groups not in self._of and len(self._of) >= _MOST_ROSTERS:
+            self._of.clear()  # those of a configuration that is no more
+        roster = self._of.setdefault(scope.groups, Roster(partial(self._known, scope)))
+        return roster.texts(v for v in views if v.id == scope.own or scope.member(v.groups))
+
+    def _known(self, scope: Scope, view: AgentView) -> Mapping[str, Any]:
+        shown = self._shown(view)
+        return {**shown, "groups": [group for group in shown["groups"] if scope.group(group)]}

@@ -1,10 +1,10 @@
 """What an agent's token may see. An integration's sees everything.
 
-An agent sees every agent's state, but calls (and with them callers and screen pops) only of
-their own, and only the transfers that concern them: those they make, those made to them, and
-those in which they are the target that took the call. Who the caller is and what was noted about
-the call belongs to its screen pop: a target sees it when they have the call, or when it rings for
-them without a consultation, and not before.
+An agent sees the state of every agent of the same client (`clients`), but calls (and with them
+callers and screen pops) only of their own, and only the transfers that concern them: those they
+make, those made to them, and those in which they are the target that took the call. Who the caller
+is and what was noted about the call belongs to its screen pop: a target sees it when they have the
+call, or when it rings for them without a consultation, and not before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from enum import Enum
 from typing import Any
 
 from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.clients import event_for
 from asterisk_avp.core.history import concerned
 from asterisk_avp.core.model import Mode, TransferState, TransferView
+from asterisk_avp.core.tenants import EVERYTHING, Scope
 
 _PRIVATE = frozenset({"call", "calls", "pause_reason"})
 
@@ -105,12 +107,17 @@ def partly(event: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ValueError("such an event is seen whole, or not at all")
 
 
-def visible_to(caller: Caller, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The event as ``caller`` may see it; None where it is none of their business."""
+def visible_to(
+    caller: Caller, event: Mapping[str, Any], scope: Scope = EVERYTHING
+) -> Mapping[str, Any] | None:
+    """The event as ``caller`` may see it; None where it is none of their business.
+
+    ``scope``: the caller's, see `clients`.
+    """
     match sight(caller, event):
         case Sight.ALL:
-            return event
+            return event_for(event, scope)
         case Sight.PART:
-            return partly(event)
+            return event_for(partly(event), scope)
         case Sight.NOTHING:
             return None

@@ -30,6 +30,7 @@ from asterisk_avp.core.model import (
     agent_of_personal_queue,
 )
 from asterisk_avp.core.personal_queues import Wanted, difference
+from asterisk_avp.core.tenants import Tenants
 
 # enum ast_device_state (include/asterisk/devicestate.h)
 _IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
@@ -115,6 +116,8 @@ class Agents:
     """All agents that are configured or are members of a configured group's queue."""
 
     world: World
+    tenants: Tenants = field(init=False)
+    """Who may know of whom."""
     by_id: dict[str, Agent] = field(default_factory=dict)
     _queue_group: dict[str, str] = field(default_factory=dict)
     _by_interface: dict[str, str] = field(default_factory=dict)
@@ -135,6 +138,7 @@ class Agents:
     def reconfigure(self, world: World) -> None:
         """Go by another configuration. What Asterisk said of queues that stay is kept."""
         self.world = world
+        self.tenants = Tenants(world, self.groups_of)
         self._by_interface = {a.interface: a.id for a in world.agents.values() if a.interface}
         self._queue_group = {group.queue: group.id for group in world.groups.values()}
         self._order = {group: place for place, group in enumerate(world.groups)}

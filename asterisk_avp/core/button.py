@@ -18,6 +18,7 @@ from asterisk_avp.core.effects import Effect, TellPhone
 from asterisk_avp.core.events import TransferAsked
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
+    Group,
     Mode,
     Origin,
     Target,
@@ -83,7 +84,8 @@ class Button:
             return None
         call = self.call_of(asked.channel)
         answered = asked.target is not None
-        target = self._hub_meaning(asked.number)
+        group = self._hub.group_of_call(agent.id, call)
+        target = self._hub_meaning(asked.number, agent.id, group)
         if asked.target is not None:
             callee = self.agent_of(asked.target)
             target = Target(TargetKind.NUMBER, dialled)
@@ -98,8 +100,10 @@ class Button:
             call=call.caller_channel if call is not None else None,
         )
 
-    def _hub_meaning(self, text: str) -> Target:
-        return meaning(text, self._hub.agents, self._hub.world)
+    def _hub_meaning(self, text: str, agent: str, group: Group | None) -> Target:
+        """What ``text`` means to this agent with a call of ``group``."""
+        scope = self._hub.agents.tenants.of_call(agent, group)
+        return meaning(text, self._hub.agents, self._hub.world, scope)
 
     def refer(
         self, asked: TransferAsked, request: TransferRequest, facts: CallFacts, now: float

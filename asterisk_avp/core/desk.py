@@ -64,7 +64,8 @@ class Choosing:
 class Desk(Button):
     def __init__(self, hub: Hub, codes: KeyCodes) -> None:
         super().__init__(hub)
-        self._codes = codes
+        self.codes = codes
+        """Another configuration may have others."""
         self._pads: dict[str, Keypad] = {}
         """By session, where there is more to know than its state says."""
         self._last: dict[str, tuple[str, float]] = {}
@@ -91,7 +92,7 @@ class Desk(Button):
             return Outcome(), None
         if self._is_echo(session, pressed.key, now):
             return Outcome(), None
-        pad, results = self._pad(session).press(pressed.key, self._codes, now)
+        pad, results = self._pad(session).press(pressed.key, self.codes, now)
         self._keep(session, pad)
         if pad.typed and not results and session.state in _PASSES_ON:
             # Half a code, or a key for the other party: a pause will tell.
@@ -116,7 +117,7 @@ class Desk(Button):
     def _is_echo(self, session: Session, key: str, now: float) -> bool:
         """Whether it is a press that has been reported already, see `ECHO_SECONDS`."""
         # Before the first key we are asked about, there was the code that began it all.
-        before = (self._codes.transfer[-1], self._hub.record(session.id).since)
+        before = (self.codes.transfer[-1], self._hub.record(session.id).since)
         if session.state is not State.COLLECTING:
             before = ("", 0.0)
         last, at = self._last.get(session.id, before)
@@ -166,7 +167,7 @@ class Desk(Button):
         facts = policy.Facts(
             call_found=True,
             call_in_transfer=False,
-            group=session.allow.group,
+            group=hub.group_now(session),
             slot_taken=hub.slot_taken(request.target.value),
         )
         allow = policy.decide(request, facts, hub.agents, hub.world)
@@ -224,7 +225,9 @@ class Desk(Button):
 
     def _choosing(self, session: Session, typed: str) -> Choosing | None:
         fourth = session.state is not State.COLLECTING
-        target = Target(TargetKind.NUMBER, typed) if fourth else self._hub_meaning(typed)
+        target = Target(TargetKind.NUMBER, typed)
+        if not fourth:
+            target = self._hub_meaning(typed, session.agent, self._hub.group_now(session))
         unsupervised = target.kind is TargetKind.GROUP
         request = TransferRequest(
             agent=session.agent,
@@ -263,7 +266,7 @@ class Desk(Button):
                 return Outcome()  # on the way from here to there, for a moment
 
     def _ask_for_fourth(self, session: Session) -> Outcome:
-        policy.check_features(policy.PARTY, session.allow.group.features)
+        policy.check_features(policy.PARTY, self._hub.group_now(session).features)
         if session.state not in _MAY_ADD or session.fourth is not None:
             raise WrongState("Nobody can be called in now.")
         self._keep(session, Keypad(asking=True))

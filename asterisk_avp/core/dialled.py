@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from asterisk_avp.core.agents import Agents
 from asterisk_avp.core.model import Target, TargetKind, World
+from asterisk_avp.core.tenants import EVERYTHING, Scope
 
 MAX_TEXT = 80
 """No longer than a number may be in a request by the API."""
 
 
-def meaning(text: str, agents: Agents, world: World) -> Target:
+def meaning(text: str, agents: Agents, world: World, scope: Scope = EVERYTHING) -> Target:
     """An agent's id, a group's number or a preset's code; anything else is a number to be judged.
 
-    The settings see to it that no two of the first three are the same.
+    The settings see to it that no two of the first three are the same. What is not in ``scope``
+    means nothing, as if nobody had it.
     """
-    if text in agents.by_id:
+    if text in agents.by_id and scope.agent(text):
         return Target(TargetKind.AGENT, text)
     for group in world.groups.values():
-        if group.extension is not None and group.extension == text:
+        if group.extension is not None and group.extension == text and scope.group(group.id):
             return Target(TargetKind.GROUP, group.id)
     for preset in world.presets.values():
-        if preset.code is not None and preset.code == text:
+        if preset.code is not None and preset.code == text and scope.preset(preset.id):
             return Target(TargetKind.PRESET, preset.id)
     return Target(TargetKind.NUMBER, text[:MAX_TEXT])

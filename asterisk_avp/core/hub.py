@@ -7,7 +7,7 @@ The hub keeps the picture of channels (`Calls`), of agents (`Agents`) and of ses
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import parties, policy, transfer
@@ -18,6 +18,7 @@ from asterisk_avp.core.calls import Call, Calls
 from asterisk_avp.core.effects import Destination, HangUp, LeaveStasis
 from asterisk_avp.core.errors import UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.features import Features
 from asterisk_avp.core.model import (
     Group,
     Mode,
@@ -40,6 +41,7 @@ from asterisk_avp.core.session import (
     other_half,
     shown_id,
 )
+from asterisk_avp.core.tenants import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,13 @@ class Hub:
         self.world = world
         self.calls = Calls()
         self.agents = Agents(world)
-        self.register = Register()
+        self.register = Register(self._as_allowed_now)
         self._new_id = new_id
         self._new_secret = new_secret
         self._ring_outside_seconds = ring_outside_seconds
         self._orphan_seconds = orphan_seconds
         self._syncing = False
+        self._reconfigured = False
         self._queues = QueueWatch(self.calls, self.agents, self.register, ring_seconds)
 
     # --- requests ----------------------------------------------------------------------------
@@ -135,11 +138,12 @@ class Hub:
 
         Raises `UnknownTransfer`, `Refused` or `WrongState`.
         """
-        record = self.record(transfer_id)
-        if kind is Kind.CONFERENCE:
-            policy.check_features(policy.CONFERENCE, record.session.allow.group.features)
-        if not transfer.legal(record.session, kind):
-            state = REPORTED[record.session.state]
+        session = self._as_allowed_now(self.record(transfer_id).session)
+        needed = _NEEDED.get(kind)
+        if needed is not None:
+            policy.check_features(needed, self.group_now(session).features)
+        if not transfer.legal(session, kind):
+            state = REPORTED[session.state]
             raise WrongState(f"A transfer that is {state} cannot be {COMMANDS[kind]}.")
         outcome = Outcome()
         self.register.apply(transfer_id, SessionEvent(kind), now, outcome)
@@ -152,6 +156,10 @@ class Hub:
             raise UnknownTransfer(transfer_id)
         return record
 
+    def scope_of(self, agent_id: str) -> Scope:
+        """What of the configuration this agent may know."""
+        return self.agents.tenants.of_agent(agent_id)
+
     def slot_taken(self, agent_id: str) -> bool:
         """Whether a transferred call waits for this agent, or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
@@ -160,7 +168,7 @@ class Hub:
     def add_party(self, transfer_id: str, typed: str, now: float) -> Outcome:
         """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
         session = self.record(transfer_id).session
-        allow = parties.may_call(session, typed, self.world)
+        allow = parties.may_call(session, typed, self.group_now(session), self.world)
         return parties.add(self.register, session, allow, now, self._new_secret())
 
     def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
@@ -209,6 +217,8 @@ class Hub:
                 for agent in self.agents.acw_over(now):
                     self._refresh(agent, now, outcome)
             case _:
+                if isinstance(fact, ev.QueueJoined):
+                    self._another_groups(fact.channel)
                 self._queues.fact(fact, now, outcome)
         return outcome
 
@@ -224,16 +234,49 @@ class Hub:
     # --- another configuration ---------------------------------------------------------------
 
     def reconfigure(self, world: World, now: float) -> Outcome:
-        """Decide by ``world`` from now on. Calls and running sessions go on as they were allowed.
+        """Decide by ``world`` from now on.
+
+        What goes on ends in peace: a call that is held or a target who is rung is not taken back,
+        and a consultation can be completed, cancelled, or left by either side. What is begun in a
+        running transfer from now on (see `group_now`) has to be allowed by ``world``.
 
         Members of queues that are new to us have to be read by a resync.
         """
         self.world = world
+        self._reconfigured = True
         self.agents.reconfigure(world)
         outcome = Outcome(agents=set(self.agents.by_id))  # names and groups may be others
         for agent in self.agents.by_id.values():
             self._member_changed(agent, now, outcome)
         return outcome
+
+    def group_now(self, session: Session) -> Group:
+        """The group of a running transfer as it is configured now: it decides what may be begun.
+
+        ``session.allow`` has it as it was when the transfer was asked for. That stays, since what
+        was begun by it (a recording that was paused, say) has to be ended by it as well.
+        """
+        group = self.world.groups.get(session.group)
+        # One that is configured no more allows nothing.
+        return group or replace(session.allow.group, features=Features(session_transfer=False))
+
+    def _as_allowed_now(self, session: Session) -> Session:
+        """The session with what the settings in force say of going on without agent 1.
+
+        They may be others than those it was allowed by: after a reload, and where a former daemon
+        allowed it. Only a reload makes agents vanish; after a start some may not be known yet.
+        """
+        allow, target = session.allow, session.target
+        if session.mode is not Mode.SUPERVISED or allow.agent is None or target is None:
+            return session
+        request = TransferRequest(session.agent, Mode.UNSUPERVISED, target)
+        group = self.group_now(session)
+        may = policy.permitted(group.features, request.mode, target.kind)
+        if self._reconfigured:
+            may = may and policy.may_be_target(request, group, self.agents)
+        if may is allow.may_detach:
+            return session
+        return replace(session, allow=replace(allow, may_detach=may))
 
     # --- resync ------------------------------------------------------------------------------
 
@@ -308,6 +351,15 @@ class Hub:
         if kind is not None:
             reason = self._queues.why_gone(session.id) if kind is Kind.LEG_GONE else ""
             self.register.apply(session.id, SessionEvent(kind, reason), now, outcome)
+
+    def _another_groups(self, channel: str) -> None:
+        """A caller whom we have sent on is that group's from now on, as AVP_GROUP says there.
+
+        It is read again once an agent has the call, but who is rung must not be told the old one.
+        """
+        found = self.register.role_of(channel)
+        if found is not None and found[1] == "caller" and found[0].state in _SENT_ON:
+            self.calls.grouped(channel, found[0].group_after)
 
     def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:
@@ -390,6 +442,7 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
         outcome.agents.add(agent.id)
 
 
+_SENT_ON = frozenset({State.QUEUEING, State.QUEUED, State.OFFERED})
 _ENTERED = {
     "transferor": Kind.AGENT_ENTERED,
     "caller": Kind.CALLER_ENTERED,
@@ -402,6 +455,12 @@ _GONE = {
     "leg": Kind.LEG_GONE,
     "fourth": Kind.FOURTH_GONE,
 }
+_NEEDED = {
+    Kind.SWAP: (),
+    Kind.CONFERENCE: policy.CONFERENCE,
+}
+"""What begins something new in a running transfer, and the features it needs besides session
+transfer itself. To complete or cancel it is to end it, which needs none."""
 COMMANDS = {
     Kind.COMPLETE: "completed",
     Kind.CANCEL: "cancelled",

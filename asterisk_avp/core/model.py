@@ -94,6 +94,12 @@ class Group:
     pop_url: str | None = None
     """Template of the address that a screen pop opens."""
     features: Features = field(default_factory=Features)
+    shared_with: tuple[str, ...] = ()
+    """Other accounts whose agents may know it, and transfer calls to it (`core.tenants`)."""
+
+    def open_to(self, account: str | None) -> bool:
+        """Whether the people of ``account`` may know of it."""
+        return account == self.account or account in self.shared_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Preset:
     group: str
     code: str | None = None
     """What agents key in for it on their phones."""
+    shared_with: tuple[str, ...] = ()
+    """Other accounts than its group's whose agents may pick it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from asterisk_avp.core import policy
 from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.errors import UnknownParty, WrongState
 from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.model import World
+from asterisk_avp.core.model import Group, World
 from asterisk_avp.core.register import Outcome, Register
 from asterisk_avp.core.session import REPORTED, Fourth, Party, Session, State, fourth_id, other_half
 from asterisk_avp.core.transfer import legal
@@ -19,9 +19,12 @@ _WITH_ROOM = frozenset({State.CONSULTING, State.CONFERENCE})
 """The states in which a fourth party may be called."""
 
 
-def may_call(session: Session, typed: str, world: World) -> Allow:
-    """Policy's word on calling ``typed`` into this transfer. Raises `Refused`."""
-    return policy.decide_party(typed, session.agent, session.allow.group, world)
+def may_call(session: Session, typed: str, group: Group, world: World) -> Allow:
+    """Policy's word on calling ``typed`` into this transfer. Raises `Refused`.
+
+    ``group``: the transfer's, as it is configured now.
+    """
+    return policy.decide_party(typed, session.agent, group, world)
 
 
 def add(register: Register, session: Session, allow: Allow, now: float, secret: str) -> Outcome:

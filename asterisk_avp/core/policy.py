@@ -25,6 +25,7 @@ from asterisk_avp.core.model import (
     World,
     personal_queue,
 )
+from asterisk_avp.core.tenants import Scope
 
 REASONS: Final[dict[str, str]] = {
     "not_contracted": "Session transfer is not part of this account's contract.",
@@ -97,12 +98,17 @@ class Facts:
 
 
 def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World) -> Allow:
-    """Allow the request or raise `Refused` with the first reason that speaks against it."""
+    """Allow the request or raise `Refused` with the first reason that speaks against it.
+
+    What the agent may not know of, for this call, does not exist (`tenants`): the refusal is the
+    same as for an id that nobody has.
+    """
     group = _check_call(facts)
+    scope = agents.tenants.of_call(request.agent, group)
     setting = _check_rules(request.mode, request.target.kind, group.features)
     match request.target.kind:
         case TargetKind.AGENT:
-            target = _target_agent(request, agents)
+            target = _target_agent(request, agents, scope)
             if facts.slot_taken:
                 raise refused("target_queue_full")
             may_detach = group.features.allows("unsupervised_transfer")
@@ -115,12 +121,12 @@ def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World)
             )
         case TargetKind.GROUP:
             wanted = world.groups.get(request.target.value)
-            if wanted is None:
+            if wanted is None or not scope.group(wanted.id):
                 message = f"There is no agent group {request.target.value!r}."
                 raise refused("unknown_target", message)
             return Allow(group, queue=wanted.queue, may_detach=True, setting=setting)
         case TargetKind.PRESET:
-            typed = _preset_number(request, agents, world)
+            typed = _preset_number(request, agents, world, scope)
         case TargetKind.NUMBER:
             typed = request.target.value
     checked = check_number(typed, request.agent, group.features, world)
@@ -197,6 +203,13 @@ def setting_against(checked: numbers.NumberCheck, features: Features) -> str:
     return features.origins.get(name, "")
 
 
+def may_be_target(request: TransferRequest, group: Group, agents: Agents) -> bool:
+    """Whether the agent that is asked for is one to whom this agent may transfer calls at all."""
+    target = request.target.value
+    scope = agents.tenants.of_call(request.agent, group)
+    return target in agents.by_id and colleagues(request.agent, target, agents, scope)
+
+
 def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:
     """Whether an agent may do this at all: what is not permitted is not shown to them."""
     try:
@@ -221,27 +234,34 @@ def _check_switches(names: tuple[str, ...], features: Features) -> str:
     return features.origins.get(names[-1], "")
 
 
-def _preset_number(request: TransferRequest, agents: Agents, world: World) -> str:
+def _preset_number(request: TransferRequest, agents: Agents, world: World, scope: Scope) -> str:
     """The preset's number; an agent is offered those of groups other than their own."""
     preset = world.presets.get(request.target.value)
-    if preset is None or preset.group in agents.groups_of(request.agent):
+    own = preset is not None and preset.group in agents.groups_of(request.agent)
+    if preset is None or own or not scope.preset(preset.id):
         raise refused("unknown_target", f"There is no preset {request.target.value!r} for you.")
     return preset.number
 
 
-def _target_agent(request: TransferRequest, agents: Agents) -> Agent:
+def _target_agent(request: TransferRequest, agents: Agents, scope: Scope) -> Agent:
     target = agents.by_id.get(request.target.value)
-    if target is None:
+    if target is None or not scope.agent(target.id):
         raise refused("unknown_target", f"There is no agent {request.target.value!r}.")
     if target.id == request.agent:
         raise refused("self_transfer")
-    if not set(agents.groups_of(target.id)) & set(agents.groups_of(request.agent)):
+    if not colleagues(request.agent, target.id, agents, scope):
         raise refused("not_in_group")
     if target.state is AgentState.OFFLINE:
         raise refused("target_offline")
     if target.paused:
         raise refused("target_not_ready")
     return target
+
+
+def colleagues(agent: str, other: str, agents: Agents, scope: Scope) -> bool:
+    """Whether the two are in one group that counts for the call."""
+    common = set(agents.groups_of(agent)) & set(agents.groups_of(other))
+    return scope.member(common) if common else False
 
 
 def is_external(target: Target) -> bool:

@@ -264,7 +264,10 @@ class PopBoard:
     def _shape(self, agent: str, channel: Channel, pop: Pop, now: float) -> dict[str, Any]:
         number, name = channel.caller_number, channel.caller_name
         call = Call("", channel.id, number, name, channel.queue, on_hold=False, group=channel.group)
+        scope = self._hub.agents.tenants.of_agent(agent)
         group = self._hub.group_of_call(agent, call)
+        if group is not None and not scope.group(group.id):
+            group = None  # another client's, whose call it was
         group_id = group.id if group is not None else None
         own = {"id": channel.id, "caller_number": number, "caller_name": name, "group": group_id}
         return shape(
@@ -274,7 +277,9 @@ class PopBoard:
             name=name,
             group=group_id,
             waited_seconds=pop.waited_seconds(now),
-            transfers=pop.transfers,
+            transfers=tuple(
+                moved if scope.agent(moved.agent) else moved.by_nobody() for moved in pop.transfers
+            ),
             url=fill(group.pop_url, pop.data, own) if group is not None else None,
         )
 

@@ -58,6 +58,10 @@ class Moved:
     transfer: str = ""
     """Its id."""
 
+    def by_nobody(self) -> Moved:
+        """The same for somebody who may not know of the agent."""
+        return replace(self, agent="", name="")
+
     def shown(self) -> dict[str, str]:
         return {
             "from": self.agent,

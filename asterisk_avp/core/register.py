@@ -49,7 +49,12 @@ class Record:
 
 
 class Register:
-    def __init__(self) -> None:
+    """``as_allowed_now`` brings a session's permission up to date before each step of it."""
+
+    def __init__(
+        self, as_allowed_now: Callable[[Session], Session] = lambda session: session
+    ) -> None:
+        self._as_allowed_now = as_allowed_now
         self.records: dict[str, Record] = {}
         self._roles: dict[str, tuple[str, str]] = {}
         """Channel id to (session id, role) of the sessions that are not over."""
@@ -79,7 +84,7 @@ class Register:
         record = self.records.get(session_id)
         if record is None:
             return
-        before = record.session
+        before = record.session = self._as_allowed_now(record.session)
         session, effects = transfer.step(before, event)
         if session is before:
             return

@@ -87,7 +87,7 @@ def cancel_wanted(session: Session) -> bool:
 
 
 def complete_wanted(session: Session) -> bool:
-    return both_in(session) and session.intent is Intent.COMPLETE
+    return both_in(session) and session.intent is Intent.COMPLETE and session.may_detach
 
 
 def transferor_in(session: Session) -> bool:

@@ -15,6 +15,7 @@ from asterisk_avp.core.model import (
     AgentState,
     AgentView,
     CallView,
+    Group,
     Mode,
     PartyView,
     TargetAgent,
@@ -86,17 +87,22 @@ def transfer_view(record: Record) -> TransferView:
 
 def number_check(hub: Hub, agent_id: str, typed: str) -> NumberCheck:
     """The number rules with the settings of the call's group. Raises `UnknownAgent`."""
-    return policy.check_number(typed, agent_id, _features(hub, agent_id), hub.world)
+    group = _group(hub, agent_id)
+    features = group.features if group is not None else Features(contracted=False)
+    return policy.check_number(typed, agent_id, features, hub.world)
 
 
 def targets_view(hub: Hub, agent_id: str) -> TargetsView:
     """The three lists, with what the settings of the call's group permit and nothing else.
 
     My Agent Groups has the colleagues; Agent Groups takes unsupervised transfers; External
-    Presets are those of groups other than the agent's own.
+    Presets are those of groups other than the agent's own. None has anything that the agent, or
+    the call's account, may not know of (`tenants`).
     """
-    mine = hub.agents.groups_of(agent_id)
-    features = _features(hub, agent_id)
+    group = _group(hub, agent_id)
+    features = group.features if group is not None else Features(contracted=False)
+    own = hub.agents.groups_of(agent_id)
+    scope = hub.agents.tenants.of_call(agent_id, group)
 
     def may(kind: TargetKind, *modes: Mode) -> bool:
         return any(policy.permitted(features, mode, kind) for mode in modes)
@@ -107,28 +113,34 @@ def targets_view(hub: Hub, agent_id: str) -> TargetsView:
     return TargetsView(
         permissions=tuple(name for name in SWITCHES if features.allows(name)),
         my_agent_groups=tuple(
-            _target_group(hub, name, agent_id) for name in mine if agents or groups
+            _target_group(hub, name, agent_id)
+            for name in own
+            if (agents or groups) and scope.group(name)
         ),
         agent_groups=tuple(
             _target_group(hub, name, agent_id, with_agents=False)
             for name in hub.world.groups
-            if groups
+            if groups and scope.group(name)
         ),
         external_presets=tuple(
-            {"id": preset.id, "name": preset.name, "group": preset.group}
+            {
+                "id": preset.id,
+                "name": preset.name,
+                "group": preset.group if scope.group(preset.group) else "",
+            }
             for preset in hub.world.presets.values()
-            if presets and preset.group not in mine
+            if presets and preset.group not in own and scope.preset(preset.id)
         ),
     )
 
 
-def _features(hub: Hub, agent_id: str) -> Features:
-    """The settings of the call's group, also while the call is being transferred."""
+def _group(hub: Hub, agent_id: str) -> Group | None:
+    """The call's group, also while the call is being transferred. Raises `UnknownAgent`."""
     call = hub.call_of(agent_id)
     record = hub.register.transferring(agent_id)
-    group = hub.world.groups.get(record.session.group) if record is not None else None
-    group = group or hub.group_of_call(agent_id, call)
-    return group.features if group is not None else Features(contracted=False)
+    if record is not None:
+        return hub.group_now(record.session)
+    return hub.group_of_call(agent_id, call)
 
 
 def _target_group(hub: Hub, group_id: str, asking: str, *, with_agents: bool = True) -> TargetGroup:

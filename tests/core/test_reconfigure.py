@@ -6,13 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import views
-from asterisk_avp.core.effects import RemoveMember
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.features import Features
+from asterisk_avp.core import events as ev
+from asterisk_avp.core import prompts, views
+from asterisk_avp.core.desk import Desk
+from asterisk_avp.core.effects import Effect, Play, RemoveMember, ResumeRecording
+from asterisk_avp.core.errors import Refused, WrongState
+from asterisk_avp.core.events import Kind, SessionEvent
+from asterisk_avp.core.features import ConsultRecording, Features
 from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.keypad import KeyCodes
 from asterisk_avp.core.model import AgentState, ConfiguredAgent, Group, World
-from asterisk_avp.core.session import Session
+from asterisk_avp.core.session import Session, State
 from tests.core.world import NOW, WORLD, call, hub, member, request
 
 
@@ -36,7 +40,7 @@ def test_the_same_configuration_changes_nothing() -> None:
     assert made.record(session.id).session is session
 
 
-def test_new_requests_follow_it_and_running_transfers_do_not() -> None:
+def test_new_requests_follow_it_and_what_goes_on_is_left_alone() -> None:
     made = hub()
     session = begun(made)
     outcome = made.reconfigure(with_features(Features(internal_transfer=False)), NOW)
@@ -95,3 +99,238 @@ def test_one_that_comes_in_the_middle_of_a_resync_waits_for_its_end() -> None:
     made.sync_started()
     assert made.reconfigure(WORLD, NOW).effects == []
     assert made.agents.by_id["1001"].state is AgentState.AVAILABLE
+
+
+# --- what is begun in a transfer that runs -------------------------------------------------------
+
+ON = Features(external_transfer=True, manual_dial=True, presets=True, conference=True, country="US")
+NUMBER = "+12015550123"
+STEPS = {
+    # what agent 1 may want: in which state it can be wanted, and the settings it needs
+    "swap": (State.CONSULTING, ("session_transfer", "contracted")),
+    "conference": (State.CONSULTING, ("session_transfer", "contracted", "conference")),
+    "add_party": (
+        State.CONSULTING,
+        ("session_transfer", "contracted", "conference", "external_transfer", "manual_dial"),
+    ),
+    "alone": (
+        State.RINGING,
+        ("session_transfer", "contracted", "internal_transfer", "unsupervised_transfer"),
+    ),
+    "chosen": (State.COLLECTING, ("session_transfer", "contracted", "internal_transfer")),
+    "number": (
+        State.COLLECTING,
+        ("session_transfer", "contracted", "external_transfer", "manual_dial"),
+    ),
+}
+
+
+class Running:
+    """A transfer from 1001 to 1002 that has got to ``state``."""
+
+    def __init__(self, state: State, features: Features = ON) -> None:
+        self.hub = hub()
+        self.hub.reconfigure(with_features(features), NOW)
+        call(self.hub)
+        self.desk = Desk(self.hub, KeyCodes())
+        if state is State.COLLECTING:
+            used = ev.FeatureUsed("u-1001")
+            self.id = self.desk.code(used, CallFacts(), NOW)[0].id
+        else:
+            self.id = self.hub.request(request(), CallFacts(), NOW)[0].id
+        for channel in ("u-1001", "u-caller1"):
+            self.hub.fact(ev.StasisEntered(channel), NOW)
+        leg = self.session.leg.channel
+        if state in (State.RINGING, State.CONSULTING):
+            self.hub.report(self.id, SessionEvent(Kind.LEG_RINGING), NOW)
+        if state is State.CONSULTING:
+            self.hub.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-1;1"), NOW)
+            self.hub.fact(ev.StasisEntered(leg), NOW)
+        assert self.session.state is state
+
+    @property
+    def session(self) -> Session:
+        return self.hub.record(self.id).session
+
+    def wants(self, step: str) -> str:
+        """The reason why not; ``ok`` where it is done."""
+        try:
+            match step:
+                case "swap":
+                    self.hub.command(self.id, Kind.SWAP, NOW)
+                case "conference":
+                    self.hub.command(self.id, Kind.CONFERENCE, NOW)
+                case "add_party":
+                    self.hub.add_party(self.id, NUMBER, NOW)
+                case "alone":
+                    self.hub.command(self.id, Kind.COMPLETE, NOW)
+                case "chosen" | "number":
+                    typed = NUMBER if step == "number" else "1002"
+                    choosing = self.desk._choosing(self.session, typed)
+                    assert choosing is not None
+                    self.desk.choose(choosing, NOW)
+        except Refused as refused:
+            return refused.reason
+        except WrongState:
+            return "wrong_state"
+        return "ok"
+
+
+@pytest.mark.parametrize(
+    ("step", "setting"), [(step, x) for step, (_, needs) in STEPS.items() for x in needs]
+)
+def test_what_is_not_allowed_any_more_cannot_be_begun(step: str, setting: str) -> None:
+    """With that setting it is done; and without it, changed since the transfer began, it is not."""
+    state, _ = STEPS[step]
+    assert Running(state).wants(step) == "ok"
+    running = Running(state)
+    running.hub.reconfigure(with_features(replace(ON, **{setting: False})), NOW)
+    before = running.session
+    reason = running.wants(step)
+    assert reason == ("wrong_state" if step == "alone" else _REASONS[setting])
+    assert running.session.state is before.state
+    assert running.session.fourth is None
+    # And once it is on again, it can.
+    running.hub.reconfigure(with_features(ON), NOW)
+    assert running.wants(step) == "ok"
+
+
+_REASONS = {
+    "contracted": "not_contracted",
+    "session_transfer": "transfer_disabled",
+    "internal_transfer": "internal_disabled",
+    "external_transfer": "external_disabled",
+    "manual_dial": "manual_dial_disabled",
+    "conference": "conference_disabled",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_allowed_since_then_can_be_begun(step: str) -> None:
+    """Only what the transfer itself needs was on when it began."""
+    running = Running(STEPS[step][0], Features(unsupervised_transfer=False, country="US"))
+    if step in ("swap", "chosen"):
+        assert running.wants(step) == "ok"
+        return
+    assert running.wants(step) != "ok"
+    running.hub.reconfigure(with_features(ON), NOW)
+    assert running.wants(step) == "ok"
+
+
+NOTHING = World(groups={"support": WORLD.groups["support"]})
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_of_a_group_that_is_gone_nothing_can_be_begun(step: str) -> None:
+    running = Running(STEPS[step][0])
+    running.hub.reconfigure(NOTHING, NOW)
+    assert running.wants(step) == ("wrong_state" if step == "alone" else "transfer_disabled")
+    if running.session.state is State.CONSULTING and "1001" in running.hub.agents.by_id:
+        assert views.targets_view(running.hub, "1001").permissions == ()
+
+
+@pytest.mark.parametrize("world", [NOTHING, with_features(Features(session_transfer=False))])
+@pytest.mark.parametrize(
+    ("state", "kind", "following"),
+    [
+        (State.COLLECTING, Kind.CANCEL, State.RETURNING),
+        (State.RINGING, Kind.CANCEL, State.RETURNING),
+        (State.CONSULTING, Kind.CANCEL, State.RETURNING),
+        (State.CONSULTING, Kind.COMPLETE, State.COMPLETING),
+    ],
+)
+def test_what_goes_on_ends_in_peace(
+    world: World, state: State, kind: Kind, following: State
+) -> None:
+    running = Running(state)
+    running.hub.reconfigure(world, NOW)
+    if state is State.RINGING:  # the target may answer
+        leg = running.session.leg.channel
+        running.hub.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-1;1"), NOW)
+        running.hub.fact(ev.StasisEntered(leg), NOW)
+        assert running.session.state is State.CONSULTING
+    running.hub.command(running.id, kind, NOW)
+    assert running.session.state is following
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        with_features(Features(unsupervised_transfer=False)),
+        with_features(Features(internal_transfer=False)),
+        NOTHING,
+        replace(WORLD, groups={**WORLD.groups, "sales": replace(WORLD.groups["sales"], queue="x")}),
+    ],
+)
+def test_agent_1_who_hangs_up_leaves_the_call_to_the_group(world: World) -> None:
+    """It would be an unsupervised transfer; the last world has no agent 1002 any more."""
+    running = Running(State.RINGING)
+    running.hub.reconfigure(world, NOW)
+    running.hub.fact(ev.ChannelGone("u-1001"), NOW)
+    assert (running.session.state, running.session.reason) == (
+        State.RECALLING,
+        "transferor_hangup",
+    )
+    running = Running(State.RINGING)
+    running.hub.reconfigure(with_features(ON), NOW)
+    running.hub.fact(ev.ChannelGone("u-1001"), NOW)
+    assert running.session.state is State.DETACHING
+
+
+def test_a_completion_that_was_wanted_too_early_is_judged_when_it_is_due() -> None:
+    """Asked for while the parties are on their way; not allowed when they are there."""
+    made = hub()
+    session = begun(made)
+    made.command(session.id, Kind.COMPLETE, NOW)
+    made.reconfigure(with_features(Features(unsupervised_transfer=False)), NOW)
+    for channel in ("u-1001", "u-caller1"):
+        made.fact(ev.StasisEntered(channel), NOW)
+    assert made.record(session.id).session.state is State.WAITING
+
+
+@pytest.mark.parametrize("keys", ["*4", "*5"])
+def test_a_key_for_what_is_off_does_nothing(keys: str) -> None:
+    """But a beep. ``*4`` is for a conference, ``*5`` asks for a fourth party."""
+
+    def pressed(running: Running) -> list[Effect]:
+        effects = []
+        for number, key in enumerate(keys):
+            fact = ev.KeyPressed("u-1001", key)
+            outcome, _ = running.desk.key(fact, NOW + number)
+            effects += [effect for _, effect in outcome.effects]
+        return effects
+
+    def beeps(effects: list[Effect]) -> bool:
+        return any(isinstance(x, Play) and x.media == prompts.NOT_NOW for x in effects)
+
+    assert not beeps(pressed(Running(State.CONSULTING)))
+    running = Running(State.CONSULTING)
+    running.hub.reconfigure(with_features(replace(ON, conference=False)), NOW)
+    before = running.session
+    assert beeps(pressed(running))
+    assert running.session == before
+
+
+def test_what_was_begun_by_the_old_settings_is_ended_by_them() -> None:
+    """A recording that was paused goes on again, though nothing is to be paused any more."""
+    pausing = replace(ON, consult_recording=ConsultRecording.PAUSE)
+    running = Running(State.CONSULTING, pausing)
+    running.hub.reconfigure(with_features(ON), NOW)
+    outcome = running.hub.command(running.id, Kind.CANCEL, NOW)
+    assert any(isinstance(effect, ResumeRecording) for _, effect in outcome.effects)
+
+
+def test_another_account_is_no_way_out_either() -> None:
+    """The target's group becomes another client's while their phone rings."""
+    running = Running(State.RINGING)
+    sales = replace(with_features(ON).groups["sales"], account="acme")
+    support = replace(WORLD.groups["support"], account="beta")
+    members = {"1002": ConfiguredAgent("1002", groups=("support",))}
+    world = World({"sales": sales, "support": support}, members)
+    running.hub.reconfigure(world, NOW)
+    assert running.wants("alone") == "ok"  # 1002 is in sales still
+    running = Running(State.RINGING)
+    running.hub.agents.member_removed("sales", "PJSIP/1002")
+    running.hub.agents.by_id["1002"].left.clear()
+    running.hub.reconfigure(world, NOW)
+    assert running.wants("alone") == "wrong_state"

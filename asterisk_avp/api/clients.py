@@ -1,0 +1,106 @@
+"""What is shown to an agent, without what belongs to another client (account).
+
+What is not in the agent's scope (`core.tenants`) is left out, or has an empty id and name where it
+is part of something that concerns the agent: a call from another client's agent comes from nobody.
+Works on the JSON of answers and events, whatever they were made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asterisk_avp.api.auth import Caller
+from asterisk_avp.core.tenants import EVERYTHING, Scope
+
+Scopes = Callable[[str], Scope]
+"""By agent: what of the configuration they may know."""
+
+Json = Mapping[str, Any]
+
+
+def everything(agent: str) -> Scope:
+    """The scopes of a call centre with a single client."""
+    del agent
+    return EVERYTHING
+
+
+def scope_of(caller: Caller, scopes: Scopes) -> Scope:
+    """An integration may know everything."""
+    return EVERYTHING if caller.agent is None else scopes(caller.agent)
+
+
+def event_for(event: Json, scope: Scope) -> Json | None:
+    """The event as an agent of that scope may see it; None where it is none of their business."""
+    match event:
+        case _ if scope.everything:
+            return event
+        case {"type": "agent", "agent": {} as agent}:
+            shown = agent_for(agent, scope)
+            return None if shown is None else {**event, "agent": shown}
+        case {"type": "transfer", "transfer": {} as transfer}:
+            return {**event, "transfer": transfer_for(transfer, scope)}
+        case _:
+            return event
+
+
+def agent_for(agent: Json, scope: Scope) -> Json | None:
+    """An agent of a list or an event; None where the one who asks may not know of them."""
+    if scope.everything:
+        return agent
+    if agent["id"] != scope.own and not scope.member(agent["groups"]):
+        return None
+    shown = {**agent, "groups": [group for group in agent["groups"] if scope.group(group)]}
+    if "calls" in shown:
+        shown["calls"] = [_call(call, scope) for call in agent["calls"]]
+    if shown.get("call") is not None:
+        shown["call"] = _call(agent["call"], scope)
+    return shown
+
+
+def transfer_for(transfer: Json, scope: Scope) -> Json:
+    """A transfer that concerns the agent who asks."""
+    if scope.everything:
+        return transfer
+    by, target = scope.agent(transfer["agent"]), transfer["target"]
+    to = target is None or _knows(target, scope)
+    shown = {
+        **transfer,
+        "agent": transfer["agent"] if by else "",
+        "group": transfer["group"] if scope.group(transfer["group"]) else "",
+        "parties": [
+            _nobody(party)
+            if (party["role"] == "transferor" and not by)
+            or (party["role"] == "target" and not to and party["id"] == target["id"])
+            else party
+            for party in transfer["parties"]
+        ],
+    }
+    if not to:
+        shown["target"] = {**target, "id": ""}
+    return shown
+
+
+def _call(call: Json, scope: Scope) -> Json:
+    transfer = call["transfer"]
+    return {
+        **call,
+        "group": call["group"] if scope.group(call["group"]) else None,
+        "transfer": None if transfer is None else transfer_for(transfer, scope),
+    }
+
+
+def _knows(target: Json, scope: Scope) -> bool:
+    match target["kind"]:
+        case "agent":
+            return scope.agent(target["id"])
+        case "group":
+            return scope.group(target["id"])
+        case "preset":
+            return scope.preset(target["id"])
+        case _:
+            return True
+
+
+def _nobody(party: Json) -> Json:
+    return {**party, "id": "", "name": ""}

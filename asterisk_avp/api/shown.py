@@ -1,0 +1,35 @@
+"""Views as answers, with what whoever asks may see of them."""
+
+from __future__ import annotations
+
+from asterisk_avp.api import schemas
+from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.clients import Scopes, agent_for, scope_of, transfer_for
+from asterisk_avp.api.visibility import as_seen_by
+from asterisk_avp.core.model import AgentView, TransferView
+from asterisk_avp.core.tenants import Scope
+
+
+class Shown:
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
+
+    def scope(self, caller: Caller) -> Scope:
+        """What ``caller`` may know."""
+        return scope_of(caller, self._scopes)
+
+    def transfer(self, caller: Caller, view: TransferView) -> schemas.TransferOut:
+        """A transfer that concerns ``caller``."""
+        out = schemas.transfer_out(as_seen_by(caller, view))
+        scope = self.scope(caller)
+        if scope.everything:
+            return out
+        return schemas.TransferOut.model_validate(transfer_for(out.model_dump(mode="json"), scope))
+
+    def agent(self, caller: Caller, view: AgentView) -> schemas.AgentDetailOut:
+        """The agent that ``caller`` is, or may act for."""
+        out = schemas.agent_detail_out(view)
+        scope = self.scope(caller)
+        if scope.everything:
+            return out
+        return schemas.AgentDetailOut.model_validate(agent_for(out.model_dump(mode="json"), scope))
