@@ -2,9 +2,9 @@
 
 Settings that are not valid change nothing, and the log says what is wrong with them. Valid ones
 decide about every request from then on, and about what is begun in a transfer that runs
-(`core.hub.Hub.reconfigure`). The
-environment of a running process does not change, so what is to be reloaded belongs into `.env` or
-the file that AVP_CONFIG names. Addresses and credentials are read at the start only.
+(`core.hub.Hub.reconfigure`). The environment of a running process does not change, so what is to be
+reloaded belongs into `.env` or the file that AVP_CONFIG names. Addresses and credentials are read
+at the start only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The HTTP API (`/v1`, described by itself at `/openapi.json`).
 
 Two kinds of tokens: an integration's may do everything; an agent's may see the state of every agent
-of the same client in the list, but only their own calls, targets and the transfers that concern them, and may act
-only for themselves. Whether a transfer is allowed is decided behind the `Switchboard`.
+of the same client in the list, but only their own calls, targets and the transfers that concern
+them, and may act only for themselves. Whether a transfer is allowed is decided behind the
+`Switchboard`.
 """
 
 from __future__ import annotations
