@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from asterisk_avp import __version__, rights
+from asterisk_avp import __version__, descriptors, rights
 from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.selftest import selftest
 from asterisk_avp.agi.server import AgiServer
@@ -26,6 +26,7 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.schemas import agent_event, iso_time, readiness_event, transfer_event
 from asterisk_avp.api.server import serve
 from asterisk_avp.ari import translate as from_ari
@@ -50,7 +51,7 @@ from asterisk_avp.daemon_acw import AcwTimer
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
-from asterisk_avp.daemon_gauges import show_inside
+from asterisk_avp.daemon_gauges import show_connections, show_inside
 from asterisk_avp.daemon_groups import GroupReader
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
@@ -174,6 +175,11 @@ class Daemon:
             ready=lambda: self.readiness().ready,
         )
         self._auth = Authenticator(**credentials(settings))
+        api = settings.api
+        self._connections = Connections(
+            lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)
+        )
+        show_connections(self._metrics.gauge, self._connections)
         self._reloader = Reloader(
             self._hub,
             self._auth,
@@ -210,6 +216,7 @@ class Daemon:
             self._settings.agi.port,
             gate(self._check_dial) | selftest(__version__),
             timeout_seconds=self._settings.agi.timeout_seconds,
+            room=descriptors.for_agi,
         )
         await agi.start()
         server = await serve(
@@ -221,6 +228,7 @@ class Daemon:
             ),
             self._settings.api.host,
             self._settings.api.port,
+            self._connections,
         )
         log.info("api_listening", url=server.url)
         counted, told = self._metrics.connection, self._on_connection

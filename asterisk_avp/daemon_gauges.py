@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from asterisk_avp.api.connections import Connections
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.daemon_work import Workers
 
@@ -31,6 +32,17 @@ def show_inside(gauge: _Gauge, hub: Hub, workers: Workers) -> None:
         lambda: workers.timers,
     )
     gauge("tasks", "Tasks of the event loop.", _tasks)
+
+
+def show_connections(gauge: _Gauge, connections: Connections) -> None:
+    """Whether somebody takes up the API's connections."""
+    gauge("api_connections", "Connections of the API.", lambda: len(connections))
+    gauge("api_connections_most", "How many there may be.", connections.room)
+    gauge(
+        "api_connections_ended",
+        "Idle or unknown clients that had to make room, and newcomers that were turned away.",
+        lambda: connections.evicted + connections.refused,
+    )
 
 
 def _tasks() -> int:

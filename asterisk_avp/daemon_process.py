@@ -10,6 +10,7 @@ import sys
 
 import structlog
 
+from asterisk_avp import descriptors
 from asterisk_avp import log as logging_setup
 from asterisk_avp.daemon import Daemon
 from asterisk_avp.notify import Notifier
@@ -25,6 +26,7 @@ async def run(settings: Settings) -> None:
     goes on with them.
     """
     logging_setup.configure(settings.log.level, settings.log.format, numbers=settings.log.numbers)
+    descriptors.raise_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from asterisk_avp import descriptors
 from asterisk_avp.core.model import Readiness
 
 _LOOK_SECONDS: Final = 1.0
@@ -62,8 +63,14 @@ class ReadinessWatch:
     def now(self) -> Readiness:
         ari, ami = self._ari.connected, self._ami.connected
         detail = self._detail(ari=ari, ami=ami)
+        few = descriptors.too_few()
         return Readiness(
-            ready=not detail, ari=ari, ami=ami, synced=self._sync.synced, detail=detail
+            ready=not detail,
+            ari=ari,
+            ami=ami,
+            synced=self._sync.synced,
+            detail=detail,
+            warnings=(few,) if few else (),
         )
 
     def _detail(self, *, ari: bool, ami: bool) -> str:

@@ -33,7 +33,7 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "ari": (),
     "ami": (),
     "agi": (),
-    "api": ("host", "port"),
+    "api": ("host", "port", "max_connections", "trusted_proxies"),
     "pop": (),
     "webhook": (),
     "session": ("ring_seconds", "ring_outside_seconds"),

@@ -2,19 +2,23 @@
 
 Each event has a short fixed name and its facts as fields, e.g. ``log.info("ari_connected",
 url=...)``, so that lines can be searched. Fields named like a secret are blanked in any case, and
-telephone numbers keep only their last three digits unless the settings say otherwise. Whatever a
-value contains, a record is one line. In the text format a traceback follows, in lines that are
-indented: none of them can be taken for a record.
+telephone numbers keep only their last three digits unless the settings say otherwise. What the
+event loop and the HTTP server complain of, whoever causes it, is a line a second of each kind at
+most, and a number. Whatever a value contains, a record is one line. In the text format a traceback
+follows, in lines that are indented: none of them can be taken for a record.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, MutableMapping
-from typing import Any, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 
@@ -67,6 +71,7 @@ def configure(
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
+    handler.addFilter(RateLimit())
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in _QUIET:
@@ -82,6 +87,67 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+_LIMITED: Final = ("asyncio", "uvicorn", "websockets", "aiohttp")
+"""Loggers (and those below them) whose lines anybody who sends us something may cause."""
+_VARIES: Final = re.compile(r"<.*|0x[0-9a-fA-F]+|\d+|'.*", re.DOTALL)
+_KINDS_REMEMBERED: Final = 200
+
+
+class RateLimit(logging.Filter):
+    """A line a second of each kind; the next one of it says how many were left out.
+
+    A kind is a logger and what is always the same in its first line. Where no next one comes, a
+    line of its own says it a second later. ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._kinds: dict[str, tuple[float, int]] = {}
+        """Of each, from when on the next may be written, and how many have been left out."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] not in _LIMITED or record.levelno < logging.WARNING:
+            return True
+        kind = _kind(record)
+        now = self._clock()
+        until, left_out = self._kinds.get(kind, (0.0, 0))
+        if now < until:
+            self._kinds[kind] = (until, left_out + 1)
+            if not left_out:
+                self._tell_later(record.name, record.levelno, kind)
+            return False
+        self._kinds.pop(kind, None)
+        if len(self._kinds) >= _KINDS_REMEMBERED:
+            self._kinds.pop(next(iter(self._kinds)))
+        self._kinds[kind] = (now + self._seconds, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} more like it were left out)"
+            record.args = ()
+        return True
+
+    def _tell_later(self, name: str, level: int, kind: str) -> None:
+        with contextlib.suppress(RuntimeError):  # no event loop here: the next line says it
+            loop = asyncio.get_running_loop()
+            # A little later than the next one may be written, which says it as well.
+            loop.call_later(1.5 * self._seconds, self._tell, name, level, kind)
+
+    def _tell(self, name: str, level: int, kind: str) -> None:
+        until, left_out = self._kinds.get(kind, (0.0, 0))
+        if left_out and self._clock() >= until:
+            logging.getLogger(name).log(level, "%s", kind.partition(": ")[2])
+        elif left_out:
+            self._tell_later(name, level, kind)
+
+
+def _kind(record: logging.LogRecord) -> str:
+    first = record.getMessage().partition("\n")[0]
+    error = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
+    text = _VARIES.sub("…", first[:200])
+    return f"{record.name}: {text}{f' {error.__name__}' if error is not None else ''}"
 
 
 def peers_fault(record: logging.LogRecord) -> bool:

@@ -111,6 +111,8 @@ def in_words(default: Any) -> str:
         default = default.get_secret_value()
     if default is None or default in ("", ()):
         return "none"
+    if isinstance(default, tuple):
+        default = ",".join(default)
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, int | float):

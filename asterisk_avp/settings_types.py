@@ -6,6 +6,7 @@ meaning there is not accepted here.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from typing import Annotated, Any
@@ -111,6 +112,13 @@ def _pin_hash(value: SecretStr) -> SecretStr:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value)).removesuffix("/32").removesuffix("/128")
+    except ValueError:
+        raise ValueError("must be an address or a network such as 172.31.213.0/28") from None
+
+
 CommaList = BeforeValidator(_split)
 WrittenPinHash = AfterValidator(_pin_hash)
 
@@ -131,6 +139,7 @@ Interface = Annotated[str, _matching(_INTERFACE, "an interface such as PJSIP/100
 Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan")]
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
+Network = Annotated[str, AfterValidator(_network)]
 Country = Annotated[
     str,
     AfterValidator(_country),

@@ -40,6 +40,8 @@ TimeoutStartSec=60
 TimeoutStopSec={stop_seconds}
 # An event loop that stands still is ended and started again.
 WatchdogSec=30
+# File descriptors: one for each connection of a panel. systemd's own limit is 1024.
+LimitNOFILE=65536
 
 # The settings, with their secrets: mode 600, owner root. systemd reads it, the daemon cannot.
 EnvironmentFile={directory}/environment

@@ -7,15 +7,19 @@ deadline, spins the event loop when a peer closes before the blank line, lets a 
 an earlier one of the same name, and swallows the cancellation that a deadline needs.
 
 The guards: a header has a size and must be there in time, and so must the end of the exchange.
-There is a limit to connections; at the limit the one that has kept us waiting longest for its
-header makes room, so that silent peers cannot shut out others. Whatever is wrong, the connection
-is closed, and the dialplan takes a connection without an answer for a refusal.
+There is a limit to connections, which are counted by peer, answered or not. At the limit the peer
+with the most of them makes room: the connection that has kept us waiting longest for its header,
+else the one whose exchange began first, if that is another peer's than the newcomer or takes much
+longer than Asterisk's, which are milliseconds. So neither silent peers nor those that never end
+their exchange can shut out others, not even from Asterisk's own address. Whatever is wrong, the
+connection is closed, and the dialplan takes a connection without an answer for a refusal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +28,7 @@ import structlog
 from panoramisk.fast_agi import Request
 
 from asterisk_avp.core.errors import AvpError, ConfigError
+from asterisk_avp.listener import Listener, bound
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +37,8 @@ MAX_LINE_BYTES: Final = MAX_HEADER_BYTES
 MAX_CONNECTIONS: Final = 128
 _BACKLOG: Final = 512
 _COMPLAINT_PAUSE_SECONDS: Final = 10.0
+_EXCHANGE_SECONDS: Final = 0.5
+"""An exchange that takes longer than this may have to make room for another of its peer."""
 _END: Final = b"\n\n"
 
 # Answers of Asterisk are ASCII; whatever else a peer sends must not raise.
@@ -61,10 +68,41 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[None]]
 
 
+class _Connection(asyncio.StreamReaderProtocol):
+    """One connection. ``served`` is told of it once it is made."""
+
+    def __init__(self, peer: str, served: Callable[[_Connection], None]) -> None:
+        self.peer = peer
+        self.reader = asyncio.StreamReader(limit=MAX_HEADER_BYTES)
+        self.writer: asyncio.StreamWriter | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.answered: float | None = None
+        """Since when its header has been complete, in seconds of the loop's clock."""
+        self.ended = False
+        self._served = served
+        super().__init__(self.reader, self._made)
+
+    def _made(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        if self.ended:  # it had to make room before it was made
+            writer.transport.abort()
+            return
+        self._served(self)
+
+    def end(self) -> None:
+        """Close its socket now, not when its task has its turn."""
+        self.ended = True
+        if self.writer is not None:
+            self.writer.transport.abort()
+        if self.task is not None:
+            self.task.cancel()
+
+
 class AgiServer:
     """Listens from `start` to `stop`. ``routes``: by the path of the ``agi://`` address.
 
-    ``port`` 0 takes a free one; `port` is then the one taken.
+    ``port`` 0 takes a free one; `port` is then the one taken. ``room``: how many connections there
+    may be now, besides ``max_connections``.
     """
 
     def __init__(
@@ -75,79 +113,96 @@ class AgiServer:
         *,
         timeout_seconds: float,
         max_connections: int = MAX_CONNECTIONS,
+        room: Callable[[], int] = lambda: MAX_CONNECTIONS,
     ) -> None:
         self.host = host
         self.port = port
         self._routes = routes
         self._timeout_seconds = timeout_seconds
         self._max_connections = max_connections
-        self._server: asyncio.Server | None = None
-        self._silent: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        """Connections whose header is not complete, oldest first."""
-        self._served: set[asyncio.Task[None]] = set()
+        self._room = room
+        self._listener: Listener | None = None
+        self._peers: dict[str, dict[_Connection, None]] = {}
+        """The connections of each peer, oldest first."""
         self._log_again = 0.0
 
     async def start(self) -> None:
         """Raises `ConfigError` where the address cannot be had."""
         try:
-            self._server = await asyncio.start_server(
-                self._connected,
-                self.host,
-                self.port,
-                limit=MAX_HEADER_BYTES,
-                backlog=_BACKLOG,
-            )
+            listening = await asyncio.to_thread(bound, self.host, self.port, _BACKLOG)
         except OSError as error:
             raise ConfigError(
                 f"AVP_AGI__HOST, AVP_AGI__PORT: cannot listen on {self.host} port {self.port}: "
                 f"{error.strerror}"
             ) from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = listening.getsockname()[1]
+        self._listener = Listener("agi", listening, self._connected, self._exhausted)
+        self._listener.start()
         log.info("agi_listening", host=self.host, port=self.port)
 
     async def stop(self) -> None:
         """Close the listening socket and whatever connections there are."""
-        if self._server is None:
+        if self._listener is None:
             return
-        self._server.close()
-        open_connections = [*self._silent, *self._served]
-        for writer in self._silent.values():
-            writer.transport.abort()  # also of tasks that have not begun
-        for task in open_connections:
-            task.cancel()
-        if open_connections:
-            await asyncio.wait(open_connections)
-        await self._server.wait_closed()
-        self._server = None
+        self._listener.close()
+        self._listener = None
+        connections = [each for peer in self._peers.values() for each in peer]
+        for connection in connections:
+            connection.end()
+        tasks = [each.task for each in connections if each.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._silent) + len(self._served) >= self._max_connections:
-            self._complain("agi_crowded", connections=self._max_connections)
-            oldest = next(iter(self._silent), None)
-            if oldest is None:
-                writer.transport.abort()
-                return
-            # Its socket goes now, not when its task has its turn.
-            self._silent.pop(oldest).transport.abort()
-            oldest.cancel()
-        task = asyncio.create_task(self._serve(reader, writer), name="agi")
-        self._silent[task] = writer
-        task.add_done_callback(self._forget)
+    @property
+    def connections(self) -> int:
+        return sum(map(len, self._peers.values()))
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._silent.pop(task, None)
-        self._served.discard(task)
+    def _connected(self, accepted: socket.socket, peer: str) -> asyncio.Protocol | None:
+        most = min(self._max_connections, self._room())
+        while self.connections >= most:
+            self._complain("agi_crowded", connections=most)
+            if not self._make_room(peer):
+                accepted.close()
+                return None
+        connection = _Connection(peer, self._serve_it)
+        self._peers.setdefault(peer, {})[connection] = None
+        return connection
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
+    def _make_room(self, newcomer: str) -> bool:
+        """End a connection of the peer that has the most; whether there was one that may go."""
+        peer, crowd = max(self._peers.items(), key=lambda item: len(item[1]))
+        goes = next((each for each in crowd if each.answered is None), next(iter(crowd)))
+        if goes.answered is not None and peer == newcomer:
+            took = asyncio.get_running_loop().time() - goes.answered
+            if took < _EXCHANGE_SECONDS:
+                return False
+        self._forget(goes)
+        goes.end()
+        return True
+
+    def _exhausted(self) -> None:
+        if self._peers:
+            self._make_room("")
+
+    def _serve_it(self, connection: _Connection) -> None:
+        connection.task = asyncio.create_task(self._serve(connection), name="agi")
+        connection.task.add_done_callback(lambda _: self._forget(connection))
+
+    def _forget(self, connection: _Connection) -> None:
+        peer = self._peers.get(connection.peer, {})
+        peer.pop(connection, None)
+        if not peer:
+            self._peers.pop(connection.peer, None)
+
+    async def _serve(self, connection: _Connection) -> None:
+        reader, writer = connection.reader, connection.writer
+        assert writer is not None
         peer = writer.get_extra_info("peername")
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 header = parse_header(await reader.readuntil(_END))
                 handler = self._handler(header)
-                if task is not None:
-                    self._silent.pop(task, None)
-                    self._served.add(task)
+                connection.answered = asyncio.get_running_loop().time()
                 await handler(Exchange(header, Request(None, header, reader, writer, _ENCODING)))
                 writer.close()
                 await writer.wait_closed()

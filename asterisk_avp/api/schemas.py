@@ -207,7 +207,10 @@ class HealthOut(_Out):
 
 
 class ReadyOut(_Out):
-    """``missing`` lists what new transfers have to wait for: ari, ami, sync."""
+    """``missing`` lists what new transfers have to wait for: ari, ami, sync.
+
+    ``warnings``: what an administrator should change, though transfers are taken.
+    """
 
     ready: bool
     ari: bool
@@ -215,6 +218,7 @@ class ReadyOut(_Out):
     synced: bool
     missing: list[str]
     detail: str
+    warnings: list[str] = []
 
 
 # --- from the core's views -------------------------------------------------------------------
@@ -321,6 +325,7 @@ def ready_out(view: Readiness) -> ReadyOut:
         synced=view.synced,
         missing=[name for name, is_there in there.items() if not is_there],
         detail=view.detail,
+        warnings=list(view.warnings),
     )
 
 

@@ -7,24 +7,40 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from asterisk_avp.api.connections import Connections
+from asterisk_avp.api.protocol import CROWDED, GuardedConfig, GuardedHttp
 from asterisk_avp.core.errors import ConfigError
+from asterisk_avp.listener import Listener, bound
+
+log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 3
 _MAX_WS_MESSAGE_BYTES = 64 * 1024
 _PING_SECONDS = 20.0
+_BACKLOG = 1024
 
 
 class ApiServer:
     """A running server. ``host`` and ``port`` are where it really listens."""
 
-    def __init__(self, host: str, port: int, server: _Server, task: asyncio.Task[None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        server: _Server,
+        task: asyncio.Task[None],
+        connections: Connections,
+    ) -> None:
         self.host = host
         self.port = port
+        self.connections = connections
         self._server = server
         self._task = task
+        self._watch = asyncio.create_task(connections.watch(), name="api connections")
 
     @property
     def started(self) -> asyncio.Event:
@@ -41,14 +57,22 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Close the listening socket, finish requests, close WebSockets with 1012."""
+        self._server.listener.close()
         self._server.should_exit = True
         await asyncio.gather(self._task, return_exceptions=True)
+        self._watch.cancel()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    """uvicorn without its listening: whom to let in is for ``connections`` to say."""
+
+    def __init__(
+        self, config: GuardedConfig, listening: socket.socket, connections: Connections
+    ) -> None:
         super().__init__(config)
         self.is_up = asyncio.Event()
+        self._connections = connections
+        self.listener = Listener("api", listening, self._connected, connections.make_room)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,57 +81,67 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self.listener.start()
         self.is_up.set()
 
+    def _connected(self, accepted: socket.socket, address: str) -> asyncio.Protocol | None:
+        seat = self._connections.enter(address)
+        if seat is None:
+            log.debug("api_crowded", peer=address, connections=len(self._connections))
+            with contextlib.suppress(OSError):
+                accepted.send(CROWDED)  # into the kernel's buffer, or not at all
+            accepted.close()
+            return None
+        protocol: asyncio.Protocol = GuardedHttp(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        protocol.seat = seat  # type: ignore[attr-defined]
+        return protocol
 
-async def serve(app: ASGIApp, host: str, port: int) -> ApiServer:
+
+async def serve(
+    app: ASGIApp, host: str, port: int, connections: Connections | None = None
+) -> ApiServer:
     """Listen and serve until `ApiServer.stop`; returns once requests are answered.
 
-    ``port`` 0 takes a free one. Raises `ConfigError` where the address cannot be had.
+    ``port`` 0 takes a free one; ``connections`` says how many there may be. Raises `ConfigError`
+    where the address cannot be had.
     """
-    listener = await _listen(host, port)
-    bound_host, bound_port = listener.getsockname()[:2]
-    server = _Server(
-        uvicorn.Config(
-            app,
-            ws="websockets-sansio",
-            ws_max_size=_MAX_WS_MESSAGE_BYTES,
-            # Every change is written once and sent to all panels as it is; compressing would be
-            # done for each of them anew, with a dictionary for each in memory.
-            ws_per_message_deflate=False,
-            ws_ping_interval=_PING_SECONDS,
-            ws_ping_timeout=_PING_SECONDS,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
+    connections = connections or Connections()
+    listening = await _listen(host, port)
+    bound_host, bound_port = listening.getsockname()[:2]
+    config = GuardedConfig(
+        app,
+        connections,
+        ws_max_size=_MAX_WS_MESSAGE_BYTES,
+        # Every change is written once and sent to all panels as it is; compressing would be
+        # done for each of them anew, with a dictionary for each in memory.
+        ws_per_message_deflate=False,
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=_PING_SECONDS,
+        proxy_headers=bool(connections.proxies.trusted),
+        forwarded_allow_ips=list(connections.proxies.trusted),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    task = asyncio.create_task(server.serve(sockets=[listener]), name="api")
+    server = _Server(config, listening, connections)
+    # Without a socket of its own to listen on.
+    task = asyncio.create_task(server.serve(sockets=[]), name="api")
     up = asyncio.create_task(server.is_up.wait())
     await asyncio.wait({task, up}, return_when=asyncio.FIRST_COMPLETED)
     up.cancel()
     if task.done():
         await task
-    return ApiServer(bound_host, bound_port, server, task)
+    return ApiServer(bound_host, bound_port, server, task, connections)
 
 
 async def _listen(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(1024)
-        except BaseException:
-            listener.close()
-            raise
+        return await asyncio.to_thread(bound, host, port, _BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"AVP_API__HOST, AVP_API__PORT: cannot listen on {host} port {port}: {error.strerror}"
         ) from error
-    return listener

@@ -286,3 +286,5 @@ class Readiness:
     ami: bool
     synced: bool
     detail: str = ""
+    warnings: tuple[str, ...] = ()
+    """What an administrator should change, though transfers are taken."""

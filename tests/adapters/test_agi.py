@@ -91,7 +91,7 @@ class Served:
     async def empty(self) -> None:
         """Nothing is kept of connections that are over."""
         deadline = time.monotonic() + 3
-        while self.server._silent or self.server._served:
+        while self.server.connections:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
 
@@ -277,7 +277,7 @@ async def test_silent_connections(served: Served) -> None:
             began = time.monotonic()
             await served.allowed()
             assert time.monotonic() - began < TIMEOUT / 2
-    assert len(served.server._silent) + len(served.server._served) <= LIMIT
+    assert served.server.connections <= LIMIT
     await served.empty()
     for peer in served.peers[:200]:
         await served.closed(peer)
@@ -293,6 +293,64 @@ async def test_requests_do_not_make_room(served: Served) -> None:
     reader, writer = busy[0]
     writer.write(b"200 result=1\n")
     assert (await reader.readline()).startswith(b"SET VARIABLE AVP_GATE_CALLER_ID")
+
+
+@pytest.mark.parametrize("data", [b"", header()[:40], header()], ids=["silent", "part", "whole"])
+async def test_whoever_crowds_makes_room_for_other_peers(served: Served, data: bytes) -> None:
+    """Also where all of its headers are complete, and their exchanges only do not end."""
+    for _ in range(LIMIT):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", served.server.port, local_addr=("127.0.0.7", 0)
+        )
+        served.peers.append((reader, writer))
+        writer.write(data)
+        if data == header():
+            assert (await reader.readline()).startswith(b"SET VARIABLE")
+    crowd = list(served.peers)
+    await asyncio.gather(*(served.allowed() for _ in range(10)))
+    for peer in crowd[:10]:
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(peer[0].read(), 3)
+
+
+async def test_exchanges_that_do_not_end_make_room_for_their_own_peer() -> None:
+    """Asterisk's own address is a stranger's too, where that is on the same machine."""
+    server = AgiServer("127.0.0.1", 0, gate(check), timeout_seconds=60, max_connections=8)
+    await server.start()
+    served = Served(server)
+    for _ in range(8):
+        reader, _ = await served.peer(header())
+        assert (await reader.readline()).startswith(b"SET VARIABLE")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 10
+    while True:  # until the first of them has taken longer than any of Asterisk's
+        reader, writer = await served.peer(header())
+        with contextlib.suppress(ConnectionError):
+            if await reader.readline():
+                break
+        assert loop.time() < deadline
+        await asyncio.sleep(0.05)
+    assert server.connections == 8
+    for _, writer in served.peers:
+        writer.close()
+    await server.stop()
+
+
+async def test_room_is_what_descriptors_leave_now() -> None:
+    room = 100
+    server = AgiServer("127.0.0.1", 0, gate(check), timeout_seconds=60, room=lambda: room)
+    await server.start()
+    served = Served(server)
+    for _ in range(30):
+        await served.peer()
+    await served.allowed()
+    assert server.connections >= 30
+    room = 5
+    await served.allowed()
+    assert server.connections <= 5
+    for _, writer in served.peers:
+        writer.close()
+    await server.stop()
 
 
 async def test_many_at_once(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -92,3 +93,67 @@ def test_what_an_error_says_is_no_record_in_its_traceback(kind: Literal["json", 
     records = [line for line in text.split("\n") if line and not line.startswith("  ")]
     assert len(records) == 2
     assert "ValueError" in text
+
+
+# --- what others may cause is limited --------------------------------------------------------
+
+
+def test_the_same_complaint_is_written_once_a_second_with_a_number() -> None:
+    now = 1000.0
+    limit = log.RateLimit(clock=lambda: now)
+
+    def complaint(name: str, text: str, *args: object) -> str | None:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, text, args, None)
+        return record.getMessage() if limit.filter(record) else None
+
+    accept = "socket.accept() out of system resource\nsocket: <socket fd=%d>"
+    written = [complaint("asyncio", accept, number) for number in range(2000)]
+    assert sum(text is not None for text in written) == 1
+    assert complaint("asyncio", "Task exception was never retrieved\nfuture: <Task-7>") is not None
+    assert complaint("asyncio", "Executing <Handle f()> took 0.1 seconds") is not None
+    assert complaint("asyncio", "Executing <Handle g()> took 0.2 seconds") is None
+    assert complaint("uvicorn.error", "Invalid HTTP request received.") is not None
+    assert complaint("asterisk_avp.daemon", "ours") is not None
+    assert complaint("asterisk_avp.daemon", "ours") is not None
+    now += 1
+    again = complaint("asyncio", accept, 1)
+    assert again is not None
+    assert again.endswith("(1999 more like it were left out)")
+    assert complaint("asyncio", accept, 2) is None
+
+
+def test_kinds_of_complaints_do_not_fill_the_memory() -> None:
+    limit = log.RateLimit(clock=lambda: 1000.0)
+    for number in range(5000):
+        text = "".join(chr(97 + int(digit)) for digit in str(number))
+        limit.filter(logging.LogRecord("asyncio", logging.ERROR, "", 0, text, (), None))
+    assert len(limit._kinds) <= 200
+
+
+async def test_what_was_left_out_is_told_though_nothing_follows() -> None:
+    out = io.StringIO()
+    log.configure("info", stream=out)
+    logger = logging.getLogger("asyncio")
+    for number in range(50):
+        logger.error("socket.accept() out of system resource\nsocket: %d", number)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 20
+    while "49 more like it were left out" not in out.getvalue():
+        assert loop.time() < deadline
+        await asyncio.sleep(0.05)
+    assert out.getvalue().count("out of system resource") == 2
+
+
+async def test_an_exception_handlers_flood_is_a_few_lines() -> None:
+    """By the event loop itself, as it complains of accept()."""
+    out = io.StringIO()
+    log.configure("info", stream=out)
+    loop = asyncio.get_running_loop()
+    for _ in range(5000):
+        loop.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": OSError(24, "Too many open files"),
+            }
+        )
+    assert len(out.getvalue()) < 2000

@@ -29,6 +29,8 @@ IMPURE_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__impor
 OTHERS = {
     "__init__": (),
     "log": (),
+    "listener": (),
+    "descriptors": (),
     "audit": ("core", "log"),
     "dialplan_files": (),
     "asterisk_conf": (),
@@ -41,6 +43,7 @@ OTHERS = {
     "installation": ("core", "asterisk_conf", "queues_conf", "rights"),
     "settings": ("core", "settings"),
 }
+# `listener` is how an adapter takes connections from outside.
 # These put the parts together.
 MAY_IMPORT_ALL = ("daemon", "cli", "__main__")
 
@@ -89,7 +92,7 @@ def permitted(part: str) -> tuple[str, ...] | None:
     if part == "core":
         return ("core",)
     if part in ADAPTERS:
-        return ("core", part)
+        return ("core", "listener", part)
     return OTHERS.get(part, ("core",))
 
 
