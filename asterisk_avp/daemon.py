@@ -59,7 +59,7 @@ from asterisk_avp.daemon_pops import PopFeed, set_headers
 from asterisk_avp.daemon_queue_log import QueueBook
 from asterisk_avp.daemon_ready import ReadinessWatch
 from asterisk_avp.daemon_recordings import RecordingWatch
-from asterisk_avp.daemon_reload import Reloader, credentials
+from asterisk_avp.daemon_reload import Reloader, credentials, device_secret
 from asterisk_avp.daemon_switchboard import Switchboard
 from asterisk_avp.daemon_sync import RETRY_SECONDS, Synchroniser
 from asterisk_avp.daemon_version import VersionWatch
@@ -174,7 +174,7 @@ class Daemon:
             self._ami_performer.variables,
             ready=lambda: self.readiness().ready,
         )
-        self._auth = Authenticator(**credentials(settings))
+        self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
         api = settings.api
         self._connections = Connections(
             lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)

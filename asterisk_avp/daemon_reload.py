@@ -10,6 +10,7 @@ at the start only.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -98,6 +99,12 @@ def credentials(settings: Settings) -> dict[str, Any]:
         },
         "token_lifetime_seconds": settings.api.token_lifetime_seconds,
     }
+
+
+def device_secret(settings: Settings) -> bytes:
+    """What `asterisk_avp.api.devices` makes its key from: the same after a restart."""
+    known = [settings.ari.password.get_secret_value(), settings.ami.secret.get_secret_value()]
+    return json.dumps(known).encode()
 
 
 def _changed_at_start_only(old: Settings, new: Settings) -> Iterator[str]:

@@ -52,7 +52,8 @@ def too_few() -> str:
         return ""
     return (
         f"Only {now} file descriptors (ulimit -n): the API takes {for_api(now)} connections at "
-        f"most; LimitNOFILE= in the unit, or ulimits in the Compose file, should be {ENOUGH} or more."
+        f"most; LimitNOFILE= in the unit, or ulimits in the Compose file, should be {ENOUGH} or "
+        "more."
     )
 
 

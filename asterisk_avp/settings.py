@@ -126,8 +126,8 @@ class ApiSettings(_Section):
     token_lifetime_seconds: Seconds = 12 * 3600.0
     """How long an agent's log-in lasts."""
     max_connections: Annotated[int, Field(ge=8, le=65_535)] = 4096
-    """How many connections the API takes, or as many as the limit of file descriptors leaves besides
-    AMI, ARI and FastAGI, if those are fewer."""
+    """How many connections the API takes, or as many as the limit of file descriptors leaves
+    besides AMI, ARI and FastAGI, if those are fewer."""
     trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ("127.0.0.1", "::1")
     """Addresses or networks of reverse proxies, separated by commas, whose `X-Forwarded-For` and
     `X-Forwarded-Proto` are believed. Any other address has half of the connections at most."""

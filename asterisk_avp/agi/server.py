@@ -196,7 +196,8 @@ class AgiServer:
 
     async def _serve(self, connection: _Connection) -> None:
         reader, writer = connection.reader, connection.writer
-        assert writer is not None
+        if writer is None:
+            return  # not made yet
         peer = writer.get_extra_info("peername")
         try:
             async with asyncio.timeout(self._timeout_seconds):

@@ -21,12 +21,14 @@ from asterisk_avp.api import schemas_errors as errors
 from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.clients import Scopes, everything
+from asterisk_avp.api.cookies import is_secure
 from asterisk_avp.api.events_ws import add_events_route
 from asterisk_avp.api.http import (
     BodyLimit,
     Forbidden,
     Gate,
     add_error_handlers,
+    address_of,
     caller_of,
     json_response,
     login_refused,
@@ -122,9 +124,10 @@ def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator
     )
     async def login(body: schemas.LoginIn, request: Request) -> Response | schemas.TokenOut:
         """An agent's token for their PIN."""
-        address = request.client.host if request.client else ""
+        secure = is_secure(request.scope)
         try:
-            return schemas.TokenOut(token=await auth.login(body.agent, body.pin, address))
+            token = await auth.login(body.agent, body.pin, address_of(request), secure=secure)
+            return schemas.TokenOut(token=token)
         except (LoginFailed, LoginLimited) as refused:
             return login_refused(refused)
 

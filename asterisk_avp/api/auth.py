@@ -2,8 +2,10 @@
 
 An agent's token may act for that agent only. Tokens are random, live in this process alone and
 end after a while, or when the agent signs out; only their hashes are kept, and of PINs only salted
-scrypt hashes. A PIN is short, so what protects it is the limit on failed log-ins, per agent (a
-short one and one for the hour) and per address.
+scrypt hashes. How often a PIN may be tried is `asterisk_avp.api.log_in_limits`.
+
+Agents that do not exist, that have no PIN, and that have one cannot be told apart: the answer is
+the same, so is the count, and so is the work, which is a hash of every kind that is in use.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ import hashlib
 import ipaddress
 import secrets
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from asterisk_avp.core.pins import IN_MEMORY, SALT_BYTES, PinHash
+from asterisk_avp.api.devices import Devices
+from asterisk_avp.api.log_in_limits import Attempts, Crowded, Limits, LoginLimited, Turns
+from asterisk_avp.core.pins import SALT_BYTES, PinHash
+
+__all__ = ["Authenticator", "Caller", "Limits", "Login", "LoginFailed", "LoginLimited"]
 
 _TOKENS_PER_AGENT = 10
-_ADDRESSES_REMEMBERED = 10_000
 _PINS_AT_ONCE = 1
 """PINs compared at a time. Each takes a processor for up to 50 ms, and calls need them too."""
 _PINS_WAITING = 30
@@ -42,35 +46,15 @@ class LoginFailed(Exception):
     """No agent with a PIN has this id, or the PIN is wrong; which of the two is not said."""
 
 
-class LoginLimited(Exception):
-    """Too many failed log-ins. ``retry_after_seconds`` says when to try again."""
-
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"too many failed log-ins, try again in {retry_after_seconds} s")
-        self.retry_after_seconds = retry_after_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many log-ins may fail within ``window_seconds``."""
-
-    window_seconds: float = 60.0
-    per_agent: int = 5
-    per_address: int = 30
-    per_agent_and_hour: int = 30
-    """So that who is patient does not try all PINs of four digits within a day either."""
-
-
 @dataclass(frozen=True, slots=True)
 class Login:
     """A log-in that lasts until ``expires`` (seconds of the clock) or until ``ended`` is set."""
 
     agent: str
     expires: float
+    secure: bool = False
+    """Whether it was made over TLS. Its cookie then has a name that no other site can set."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-_HOUR = 3600.0
 
 
 class Authenticator:
@@ -85,61 +69,59 @@ class Authenticator:
         token_lifetime_seconds: float = 12 * 3600.0,
         metrics_token: str = "",
         limits: Limits | None = None,
+        device_secret: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._integrations = _digests(tokens)
         self._metrics = _digests([metrics_token])
         self._pins = _hashes(pins or {}, pin_hashes or {}, {})
-        self._nobody = _like_the_slowest(self._pins)
+        self._decoys = _decoys(self._pins.values())
         self._lifetime = token_lifetime_seconds
         self._limits = limits or Limits()
         self._clock = clock
         self._logins: dict[bytes, Login] = {}
-        self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._attempts = Attempts(clock)
+        self._turns = Turns(_PINS_AT_ONCE, _PINS_WAITING)
+        self.devices = Devices(device_secret)
         # Threads of our own: the loop's own ones also look up names, e.g. Asterisk's.
         self._threads = ThreadPoolExecutor(_PINS_AT_ONCE, thread_name_prefix="pin")
-        self._comparing = 0
 
     @property
     def lifetime_seconds(self) -> float:
         return self._lifetime
 
-    async def login(self, agent: str, pin: str, address: str) -> str:
-        """A new token for ``agent``. Raises `LoginFailed` and `LoginLimited`."""
-        window = self._limits.window_seconds
-        counters = [(("address", address), self._limits.per_address, window)]
-        if agent in self._pins:
-            counters.append((("agent", agent), self._limits.per_agent, window))
-            counters.append((("hour", agent), self._limits.per_agent_and_hour, _HOUR))
-        now = self._clock()
-        for key, limit, seconds in counters:
-            _refuse_above(limit, self._recent(key, now, seconds), now, seconds)
-        if self._comparing >= _PINS_AT_ONCE + _PINS_WAITING:
-            raise LoginLimited(1)
-        # Counted before the slow comparison, so that attempts at the same moment count as well.
-        for key, _, seconds in counters:
-            self._recent(key, now, seconds).append(now)
+    async def login(
+        self,
+        agent: str,
+        pin: str,
+        address: str,
+        *,
+        devices: Iterable[str] = (),
+        secure: bool = False,
+    ) -> str:
+        """A new token for ``agent``. Raises `LoginFailed` and `LoginLimited`.
 
-        expected = self._pins.get(agent, self._nobody)
-        right = await self._compare(expected, pin)
+        ``devices``: what the browser has in its cookies of earlier log-ins. ``secure``: whether
+        the request came over TLS.
+        """
+        if not self.devices.prepared:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self.devices.prepare)
+        device = self.devices.known(agent, devices)
+        attempt = await self._attempts.begin(self._limits, agent, address, device)
+        try:
+            async with self._turns.turn(attempt.peer):
+                expected, decoys = self._pins.get(agent), self._decoys
+                loop = asyncio.get_running_loop()
+                right = await loop.run_in_executor(self._threads, _matches, expected, decoys, pin)
+        except Crowded:
+            self._attempts.undo(attempt)
+            raise LoginLimited(1) from None
         # Still the agent's PIN: it may have been changed meanwhile.
         if not right or self._pins.get(agent) != expected:
             raise LoginFailed(agent)
-        for key, _, seconds in counters:
-            attempts = self._recent(key, self._clock(), seconds)
-            if key[0] == "agent":
-                attempts.clear()
-            elif attempts:
-                attempts.pop()
-        return self._issue(agent)
-
-    async def _compare(self, expected: PinHash, pin: str) -> bool:
-        self._comparing += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, expected.matches, pin)
-        finally:
-            self._comparing -= 1
+        self._attempts.succeeded(attempt)
+        return self._issue(agent, secure=secure)
 
     def log_out(self, token: str) -> None:
         """End the log-in that ``token`` belongs to, if it is one."""
@@ -162,11 +144,11 @@ class Authenticator:
     ) -> None:
         """Go by other tokens and PINs. Whose PIN has changed or gone has to log in anew."""
         hashed = await asyncio.to_thread(_hashes, pins, pin_hashes or {}, self._pins)
-        nobody = await asyncio.to_thread(_like_the_slowest, hashed)
+        decoys = await asyncio.to_thread(_decoys, hashed.values())
         for digest, login in list(self._logins.items()):
             if hashed.get(login.agent) != self._pins.get(login.agent):
                 self._end(digest)
-        self._integrations, self._pins, self._nobody = _digests(tokens), hashed, nobody
+        self._integrations, self._pins, self._decoys = _digests(tokens), hashed, decoys
         self._metrics = _digests([metrics_token])
         self._lifetime = token_lifetime_seconds
 
@@ -184,6 +166,20 @@ class Authenticator:
             self._end(digest)
             return None
         return Caller(agent=login.agent)
+
+    def cookie_of(self, cookies: Iterable[tuple[str, bool]]) -> str | None:
+        """The first token of an agent's log-in among a request's session cookies, if any.
+
+        Each comes with whether its name is the one that only we can set. There may be several:
+        another site of the same domain can add some, under the plain name. Such a one counts only
+        for a log-in that was made without TLS, or an agent could be made to act as another. An
+        integration's token has no business in a cookie.
+        """
+        for token, ours in cookies:
+            login = self.login_of(token)
+            if login is not None and (ours or not login.secure):
+                return token
+        return None
 
     def login_of(self, token: str) -> Login | None:
         """The log-in that a valid token belongs to; None for an integration's token."""
@@ -207,7 +203,7 @@ class Authenticator:
             return True
         return not self._metrics and _is_loopback(address)
 
-    def _issue(self, agent: str) -> str:
+    def _issue(self, agent: str, *, secure: bool) -> str:
         now = self._clock()
         for digest, login in list(self._logins.items()):
             if login.expires <= now:
@@ -216,22 +212,8 @@ class Authenticator:
         for digest in own[: max(0, len(own) - _TOKENS_PER_AGENT + 1)]:
             self._end(digest)
         token = secrets.token_urlsafe(32)
-        self._logins[_digest(token)] = Login(agent, now + self._lifetime)
+        self._logins[_digest(token)] = Login(agent, now + self._lifetime, secure)
         return token
-
-    def _recent(self, key: tuple[str, str], now: float, seconds: float) -> deque[float]:
-        attempts = self._failures.setdefault(key, deque())
-        self._failures.move_to_end(key)
-        while attempts and attempts[0] <= now - seconds:
-            attempts.popleft()
-        while len(self._failures) > _ADDRESSES_REMEMBERED:
-            self._failures.popitem(last=False)
-        return attempts
-
-
-def _refuse_above(limit: int, attempts: deque[float], now: float, seconds: float) -> None:
-    if len(attempts) >= limit:
-        raise LoginLimited(max(1, round(attempts[0] + seconds - now)))
 
 
 def _is_loopback(address: str) -> bool:
@@ -265,7 +247,19 @@ def _hashes(
     return hashed
 
 
-def _like_the_slowest(hashes: Mapping[str, PinHash]) -> PinHash:
-    """What is compared with when the agent is unknown, so that the answer takes as long."""
-    slowest = max((known.log_n for known in hashes.values()), default=IN_MEMORY)
-    return PinHash.of(secrets.token_urlsafe(), secrets.token_bytes(SALT_BYTES), slowest)
+def _decoys(hashes: Iterable[PinHash]) -> tuple[PinHash, ...]:
+    """A hash of each kind that is in use, of a PIN that nobody has."""
+    kinds = {known.cost: known for known in hashes}
+    if not kinds:
+        nobody = PinHash.of("", b"\0" * SALT_BYTES)
+        kinds[nobody.cost] = nobody
+    return tuple(known.decoy(secrets.token_bytes) for known in kinds.values())
+
+
+def _matches(expected: PinHash | None, decoys: tuple[PinHash, ...], pin: str) -> bool:
+    """The same work for everybody: one hash of each kind, of which one may be the agent's."""
+    right = False
+    for decoy in decoys:
+        mine = expected if expected is not None and expected.cost == decoy.cost else decoy
+        right |= mine.matches(pin) and mine is expected
+    return right

@@ -17,6 +17,10 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Final, Protocol
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 HEAD_SECONDS: Final = 10.0
 """For the head of a request to arrive, and between two requests."""
 REQUEST_SECONDS: Final = 60.0
@@ -24,6 +28,7 @@ REQUEST_SECONDS: Final = 60.0
 LEAVE_SECONDS: Final = 10.0
 """For a connection that is being closed to take what was sent last."""
 SWEEP_SECONDS: Final = 1.0
+_COMPLAINT_PAUSE_SECONDS: Final = 10.0
 _V6_NETWORK: Final = 64
 """What one subscriber has of IPv6 (RFC 6177): its addresses count as one."""
 
@@ -176,10 +181,15 @@ class Connections:
             pass
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; says in the log where connections had to go for want of room."""
+        told, again = 0, 0.0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep()
+            ended = self.evicted + self.refused
+            if ended > told and self._clock() >= again:
+                log.warning("api_crowded", ended=ended - told, connections=len(self))
+                told, again = ended, self._clock() + _COMPLAINT_PAUSE_SECONDS
 
     def _evict(self, network: str | None) -> bool:
         """Whether somebody (of this network) could be sent away."""

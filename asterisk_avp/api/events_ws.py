@@ -13,6 +13,10 @@ What an agent's token sees is in `visibility`.
 A client whose scope has changed (`clients`: their groups, or the settings), or that was told of an
 agent whom they may no longer know, gets another snapshot in the place of what changed.
 
+A token has `MOST_PER_TOKEN` of these at a time, and an agent `MOST_PER_AGENT` by all of their
+log-ins; the next one is refused, by 429 in answer to the handshake or by close code 4429 after a
+first message, and those that there are stay.
+
 Close codes: 4401 no valid token, or it ended; 1013 the client did not keep up and has to start
 again, since an old state must never look live, or too many clients have yet to send their token.
 """
@@ -21,18 +25,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asterisk_avp.api.auth import Authenticator, Caller
 from asterisk_avp.api.clients import Scopes, event_for, everything, scope_of
-from asterisk_avp.api.http import bearer_token, cookie_token, same_origin
-from asterisk_avp.api.patience import UNAUTHORIZED
+from asterisk_avp.api.connections import network_of
+from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
+from asterisk_avp.api.http import bearer_token, error, same_origin
+from asterisk_avp.api.patience import CALLER, UNAUTHORIZED
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
 from asterisk_avp.api.shared import Rosters, Shared, as_text
@@ -46,56 +55,128 @@ SEND_SECONDS = 10.0
 MOST_UNKNOWN = 200
 """Clients whose first message is waited for at a time; who brings a token at once needs none."""
 
+UNKNOWN_PER_ADDRESS = 50
+"""Of these, from one address."""
+MOST_PER_TOKEN = 20
+"""Panels and programs with one token; a person has a few tabs."""
+MOST_PER_AGENT = 60
+
 TRY_AGAIN = 1013
+TOO_MANY: Final = 4429
+
+
+class Count:
+    """How many WebSockets each token, and each agent, has."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    def full(self, token: str, caller: Caller) -> bool:
+        one, agent = self._keys(token, caller)
+        return self._of[one] >= MOST_PER_TOKEN or self._of[agent] >= MOST_PER_AGENT
+
+    @contextlib.contextmanager
+    def one_more(self, token: str, caller: Caller) -> Iterator[None]:
+        keys = self._keys(token, caller)
+        self._of.update(keys)
+        try:
+            yield
+        finally:
+            self._of.subtract(keys)
+            for key in keys:
+                if not self._of[key]:
+                    del self._of[key]
+
+    @staticmethod
+    def _keys(token: str, caller: Caller) -> tuple[str, str]:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        # Integrations have nothing in common but their token.
+        return f"token {digest}", f"agent {caller.agent or digest}"
 
 
 def add_events_route(
     app: FastAPI, switchboard: Switchboard, auth: Authenticator, scopes: Scopes = everything
 ) -> None:
-    unknown = 0
+    unknown: Counter[str] = Counter()
+    count = Count()
     rosters = Rosters(agent_for_all)
 
     def view(caller: Caller) -> View:
         return View(switchboard, caller, rosters, lambda: scope_of(caller, scopes))
 
     async def told_by(socket: WebSocket) -> str | None:
-        nonlocal unknown
-        unknown += 1
+        address = network_of(socket.client.host if socket.client else "")
+        if unknown.total() >= MOST_UNKNOWN or unknown[address] >= UNKNOWN_PER_ADDRESS:
+            await socket.close(TRY_AGAIN, "too many without a token")
+            return None
+        unknown[address] += 1
         try:
-            return await _first_message(socket)
+            return await _first_message(socket) or ""
         finally:
-            unknown -= 1
+            unknown[address] -= 1
+            if not unknown[address]:
+                del unknown[address]
 
     @app.websocket("/v1/events")
     async def events(socket: WebSocket) -> None:
         headers = socket.headers
-        cookie = cookie_token(headers.get("cookie"))
-        if bearer_token(headers.get("authorization")):
-            cookie = None  # a program that was given a token goes by it
-        if cookie and not same_origin(headers.get("origin"), headers.get("host")):
+        bearer = bearer_token(headers.get("authorization"))
+        # A program that was given a token goes by it.
+        cookies = [] if bearer else values(socket.scope, SESSION_COOKIE)
+        secure = is_secure(socket.scope)
+        if cookies and not same_origin(headers.get("origin"), headers.get("host"), secure=secure):
             await socket.close()  # before it is accepted: the handshake is answered with 403
             return
-        await socket.accept()
-        token = bearer_token(headers.get("authorization")) or cookie
-        if token is None and unknown >= MOST_UNKNOWN:
-            await socket.close(TRY_AGAIN, "too many without a token")
-            return
-        token = token or await told_by(socket)
+        token = bearer or (auth.cookie_of(cookies) or "" if cookies else None)
         caller = auth.identify(token)
-        if cookie and caller is not None and caller.agent is None:
-            caller = None  # an integration's token has no business in a cookie
+        if token and caller is not None and count.full(token, caller):
+            socket.scope[CALLER] = caller
+            await socket.send_denial_response(_too_many())
+            return
+        await socket.accept()
+        if token is None:
+            token = await told_by(socket)
+            if token is None:
+                return
+            caller = auth.identify(token)
         if caller is None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(UNAUTHORIZED, "unauthorized")
             return
-        # Subscribed before the snapshot is taken, so that nothing falls between the two.
-        queue = switchboard.subscribe()
-        try:
-            login = auth.login_of(token) if token else None
-            ended = login.ended if login is not None else asyncio.Event()
-            await _serve(socket, queue, view(caller), lambda: auth.identify(token) == caller, ended)
-        finally:
-            switchboard.unsubscribe(queue)
+        socket.scope[CALLER] = caller  # known, from here on (see `connections`)
+        if count.full(token, caller):
+            await socket.close(TOO_MANY, "too many with this token")
+            return
+        with count.one_more(token, caller):
+            await _tell(socket, switchboard, view(caller), caller, auth, token)
+
+
+def _too_many() -> Response:
+    return error(
+        429,
+        "too_many_connections",
+        f"There are {MOST_PER_TOKEN} connections to /v1/events with this token, or "
+        f"{MOST_PER_AGENT} of this agent; close one.",
+        {"Retry-After": "10"},
+    )
+
+
+async def _tell(
+    socket: WebSocket,
+    switchboard: Switchboard,
+    view: View,
+    caller: Caller,
+    auth: Authenticator,
+    token: str,
+) -> None:
+    # Subscribed before the snapshot is taken, so that nothing falls between the two.
+    queue = switchboard.subscribe()
+    try:
+        login = auth.login_of(token)
+        ended = login.ended if login is not None else asyncio.Event()
+        await _serve(socket, queue, view, lambda: auth.identify(token) == caller, ended)
+    finally:
+        switchboard.unsubscribe(queue)
 
 
 async def _first_message(socket: WebSocket) -> str | None:

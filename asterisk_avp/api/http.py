@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI, Request
@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.connections import network_of
+from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
 from asterisk_avp.api.patience import CALLER
 from asterisk_avp.core.errors import (
     AmiError,
@@ -35,7 +37,6 @@ log = structlog.get_logger(__name__)
 _OPEN_PATHS = frozenset({"/v1/login", "/v1/session"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
-SESSION_COOKIE = "avp_session"
 PANEL_HEADER = "x-avp-panel"
 """A header that only a page of this server can send with the agent's cookie."""
 
@@ -105,30 +106,30 @@ def bearer_token(authorization: str | None) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def cookie_token(cookies: str | None) -> str | None:
-    """The token in the panel's cookie, given the header ``Cookie``."""
-    for part in (cookies or "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == SESSION_COOKIE:
-            return value or None
-    return None
+_ORIGIN = re.compile(r"(https?)://([^/?#@,\s]+)", re.IGNORECASE)
 
 
-def same_origin(origin: str | None, host: str | None) -> bool:
+def same_origin(origin: str | None, host: str | None, *, secure: bool = False) -> bool:
     """Whether a request's ``Origin``, if it has one, is the page of this server itself.
 
-    Schemes are not compared: behind a proxy that ends TLS, ours is http.
+    ``secure``: whether the request came over TLS; then so has the page. Else schemes are not
+    compared: behind a proxy that ends TLS and does not say so, ours is http.
     """
     if origin is None:
         return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:  # such as http://[
+    found = _ORIGIN.fullmatch(origin)
+    if found is None or not host:  # such as null
         return False
-    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    return bool(host) and parts.netloc.lower().removesuffix(default) == (
-        (host or "").lower().removesuffix(default)
-    )
+    scheme = found[1].lower()
+    if secure and scheme != "https":
+        return False
+    default = ":443" if scheme == "https" else ":80"
+    return found[2].lower().removesuffix(default) == host.lower().removesuffix(default)
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, as attempts are counted."""
+    return network_of(request.client.host if request.client else "")
 
 
 async def caller_of(request: Request) -> Caller:
@@ -157,16 +158,16 @@ class Gate:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             bearer = bearer_token(headers.get(b"authorization"))
             by_cookie = b"authorization" not in headers
-            token = cookie_token(headers.get(b"cookie")) if by_cookie else bearer
+            sessions = values(scope, SESSION_COOKIE) if by_cookie else []
+            token = self._auth.cookie_of(sessions) if by_cookie else bearer
             changes = scope["method"] not in _SAFE_METHODS
-            if (by_cookie and token) or path == "/v1/session":
-                foreign = not same_origin(headers.get(b"origin"), headers.get(b"host"))
+            if sessions or path == "/v1/session":
+                origin, host = headers.get(b"origin"), headers.get(b"host")
+                foreign = not same_origin(origin, host, secure=is_secure(scope))
                 if foreign or (changes and PANEL_HEADER.encode() not in headers):
                     await cross_site()(scope, receive, send)
                     return
             caller = self._auth.identify(token)
-            if by_cookie and caller is not None and caller.agent is None:
-                caller = None  # an integration's token has no business in a cookie
             if caller is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return

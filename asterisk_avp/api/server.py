@@ -7,7 +7,6 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -15,8 +14,6 @@ from asterisk_avp.api.connections import Connections
 from asterisk_avp.api.protocol import CROWDED, GuardedConfig, GuardedHttp
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.listener import Listener, bound
-
-log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 3
 _MAX_WS_MESSAGE_BYTES = 64 * 1024
@@ -87,7 +84,6 @@ class _Server(uvicorn.Server):
     def _connected(self, accepted: socket.socket, address: str) -> asyncio.Protocol | None:
         seat = self._connections.enter(address)
         if seat is None:
-            log.debug("api_crowded", peer=address, connections=len(self._connections))
             with contextlib.suppress(OSError):
                 accepted.send(CROWDED)  # into the kernel's buffer, or not at all
             accepted.close()
@@ -107,7 +103,7 @@ async def serve(
     ``port`` 0 takes a free one; ``connections`` says how many there may be. Raises `ConfigError`
     where the address cannot be had.
     """
-    connections = connections or Connections()
+    connections = Connections() if connections is None else connections
     listening = await _listen(host, port)
     bound_host, bound_port = listening.getsockname()[:2]
     config = GuardedConfig(

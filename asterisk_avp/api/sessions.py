@@ -10,11 +10,17 @@ from starlette.responses import Response
 
 from asterisk_avp.api import schemas
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.cookies import (
+    device_values,
+    is_secure,
+    session_token,
+    set_device,
+    set_session,
+)
 from asterisk_avp.api.http import (
-    SESSION_COOKIE,
     Forbidden,
+    address_of,
     caller_of,
-    cookie_token,
     json_response,
     login_refused,
     unauthorized,
@@ -30,9 +36,9 @@ def add_session_routes(
 ) -> None:
     """``described``: the answers that are not those of success, for the API's description."""
 
-    def answer(token: str, request: Request) -> Response:
-        login = auth.login_of(token)
-        if login is None:  # an integration's token is no log-in
+    def answer(token: str | None, request: Request) -> Response:
+        login = auth.login_of(token) if token else None
+        if login is None or token is None:
             return unauthorized()
         try:
             name = switchboard.agent(login.agent).name
@@ -43,28 +49,35 @@ def add_session_routes(
             agent=login.agent, name=name, expires=schemas.iso_time(time.time() + left)
         )
         response = json_response(200, body.model_dump(mode="json"), {"Cache-Control": "no-store"})
-        _set_cookie(response, request, token, int(left))
+        set_session(response, request.scope, token, int(left))
         return response
 
     @app.post("/v1/session", response_model=schemas.SessionOut, responses=described)
     async def sign_in(body: schemas.LoginIn, request: Request) -> Response:
         """Log in at the panel; needs the header X-AVP-Panel. The cookie is the answer."""
-        address = request.client.host if request.client else ""
+        devices = device_values(request.scope)
+        secure = is_secure(request.scope)
         try:
-            token = await auth.login(body.agent, body.pin, address)
+            token = await auth.login(
+                body.agent, body.pin, address_of(request), devices=devices, secure=secure
+            )
         except (LoginFailed, LoginLimited) as refused:
             return login_refused(refused)
-        return answer(token, request)
+        # Whose log-in the browser had before has nothing to do with this one.
+        auth.log_out(session_token(request.scope, auth) or "")
+        response = answer(token, request)
+        set_device(response, request.scope, auth.devices.remember(body.agent, devices))
+        return response
 
     @app.get("/v1/session", response_model=schemas.SessionOut, responses=described)
     async def session(request: Request) -> Response:
         """Who is logged in by the panel's cookie."""
-        return answer(cookie_token(request.headers.get("cookie")) or "", request)
+        return answer(session_token(request.scope, auth), request)
 
     @app.delete("/v1/session", status_code=204, response_class=Response, responses=described)
     async def sign_out(request: Request) -> Response:
         """Log out here; needs the header X-AVP-Panel."""
-        auth.log_out(cookie_token(request.headers.get("cookie")) or "")
+        auth.log_out(session_token(request.scope, auth) or "")
         return signed_out(request)
 
     @app.delete("/v1/sessions", status_code=204, response_class=Response, responses=described)
@@ -79,17 +92,5 @@ def add_session_routes(
 
     def signed_out(request: Request) -> Response:
         response = Response(status_code=204)
-        _set_cookie(response, request, "", 0)
+        set_session(response, request.scope, "", 0)
         return response
-
-
-def _set_cookie(response: Response, request: Request, token: str, seconds: int) -> None:
-    response.set_cookie(
-        SESSION_COOKIE,
-        token,
-        max_age=seconds,
-        path="/",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="strict",
-    )

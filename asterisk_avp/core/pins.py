@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Self
 
 SALT_BYTES = 16
@@ -56,6 +57,16 @@ class PinHash:
                 self.digest.hex(),
             )
         )
+
+    @property
+    def cost(self) -> tuple[int, int, int, int, int]:
+        """What a comparison takes; the same for hashes that cannot be told apart by time."""
+        return (self.log_n, self.r, self.p, len(self.salt), len(self.digest))
+
+    def decoy(self, random_bytes: Callable[[int], bytes]) -> Self:
+        """A hash of the same cost that no PIN has."""
+        salt, digest = random_bytes(len(self.salt)), random_bytes(len(self.digest))
+        return replace(self, salt=salt, digest=digest)
 
     def matches(self, pin: str) -> bool:
         """Compared in constant time; takes as long as the hash was made to take."""

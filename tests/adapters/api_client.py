@@ -12,6 +12,7 @@ from scripted_switchboard import INTEGRATION, PINS, UNLIMITED, ScriptedSwitchboa
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.connections import Connections
 from asterisk_avp.api.patience import Budget
 from asterisk_avp.api.server import ApiServer, serve
 
@@ -53,12 +54,16 @@ class Api:
 
 
 @asynccontextmanager
-async def api_here(refusals: Budget | None = None, **more: Any) -> AsyncIterator[Api]:
+async def api_here(
+    refusals: Budget | None = None, connections: Connections | None = None, **more: Any
+) -> AsyncIterator[Api]:
     board = ScriptedSwitchboard()
     auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
     app = create_app(board, auth, refusals=refusals or UNLIMITED, **more)
-    server = await serve(app, "127.0.0.1", 0)
+    server = await serve(app, "127.0.0.1", 0, connections)
     assert server.started.is_set()
-    async with aiohttp.ClientSession() as http:
-        yield Api(server, board, http, auth)
-    await server.stop()
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Api(server, board, http, auth)
+    finally:
+        await server.stop()

@@ -1,0 +1,52 @@
+"""So much at once, then so much a second: what is beyond it has to wait."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+_PEERS_REMEMBERED: Final = 10_000
+
+Peer = tuple[str, str]
+
+
+class Budget:
+    """Of refusals: ``burst`` at once, then ``per_second``; no wait is longer than ``most_seconds``.
+
+    ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        burst: int = 20,
+        per_second: float = 5.0,
+        most_seconds: float = 3.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tolerance = burst / per_second
+        self._apart = 1 / per_second
+        self._most = most_seconds
+        self._clock = clock
+        self._next: OrderedDict[Peer, float] = OrderedDict()
+        """By peer, until when its refusals take up its budget (the GCRA of ATM, ITU-T I.371)."""
+
+    def spend(self, peer: Peer) -> float:
+        """Take one refusal from a peer's budget; the seconds for which its answer has to wait."""
+        now = self._clock()
+        until = max(self._next.get(peer, 0.0), now) + self._apart
+        wait = until - now - self._tolerance
+        if wait > self._most:
+            wait, until = self._most, now + self._tolerance + self._most
+        self._next[peer] = until
+        self._next.move_to_end(peer)
+        while len(self._next) > _PEERS_REMEMBERED:
+            self._next.popitem(last=False)
+        return max(0.0, wait)
+
+    def refund(self, peer: Peer) -> None:
+        """It was none, after all."""
+        if peer in self._next:
+            self._next[peer] -= self._apart

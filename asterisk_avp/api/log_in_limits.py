@@ -1,0 +1,218 @@
+"""How often, and how many at a time, somebody may try a PIN.
+
+A PIN is short, so what protects it is the limit on failed log-ins. A limit can also be used to
+lock others out, so it counts where the attempts come from: per agent and address, and over all
+addresses only by the hour. A browser in which the agent has logged in before has a count of its
+own (see `asterisk_avp.api.devices`), which a stranger's attempts do not touch. An address as such
+is never locked, since a whole call centre may be behind it; beyond its budget each of its attempts
+waits.
+
+All of it is the same for agents that do not exist: what is counted is what was typed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from asterisk_avp.api.budget import Budget
+
+_HOUR: Final = 3600.0
+_REMEMBERED: Final = 100_000
+"""Counts that are kept, 300 bytes each. Some ten thousand PINs would have to be tried for one of
+an agent to be forgotten, and then only as many more could be tried as the limits say."""
+_SLOWED_AT_ONCE: Final = 20
+"""Attempts of one address that wait at a time; more are asked to come again."""
+_MOST_SLOWED: Final = 200
+
+
+class LoginLimited(Exception):
+    """Too many failed log-ins. ``retry_after_seconds`` says when to try again."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many failed log-ins, try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many log-ins may fail within ``window_seconds`` (where it does not say by the hour)."""
+
+    window_seconds: float = 60.0
+    per_agent: int = 5
+    """From one address, or in a browser that the agent has used before."""
+    per_agent_and_hour: int = 30
+    """From everywhere, so that who is patient does not try all PINs of four digits within a day
+    either."""
+    here_and_hour: int = 10
+    """From one address, so that it takes several to use up what an agent has."""
+    per_address: int = 30
+    """Without waiting, whoever the agents are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One that was counted at ``at``, under these keys. ``device``: in a browser known to us."""
+
+    at: float
+    near: bytes
+    everywhere: bytes
+    peer: str
+    device: bool
+
+
+class Attempts:
+    """Counts them. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[bytes, list[float]] = OrderedDict()
+        self._slow = Budget(clock=clock)
+        self._slow_as: Limits | None = None
+        self._slowed: Counter[str] = Counter()
+
+    async def begin(self, limits: Limits, agent: str, address: str, device: str | None) -> Attempt:
+        """Count an attempt, and wait where its address has had many. Raises `LoginLimited`.
+
+        Counted before the slow comparison, so that attempts at the same moment count as well.
+        """
+        now = self._clock()
+        where, who = ("address", address) if device is None else ("device", device)
+        near, everywhere = _key(where, agent, who), _key(f"every {where}", agent)
+        for key, limit, seconds in (
+            (near, limits.per_agent, limits.window_seconds),
+            (near, limits.here_and_hour, _HOUR),
+            (everywhere, limits.per_agent_and_hour, _HOUR),
+        ):
+            recent = [at for at in self._times(key, now) if at > now - seconds]
+            if len(recent) >= limit:
+                raise LoginLimited(max(1, round(recent[-limit] + seconds - now)))
+        for key in (near, everywhere):
+            self._times(key, now).append(now)
+        attempt = Attempt(now, near, everywhere, who, device is not None)
+        if device is None:
+            await self._wait(limits, attempt)
+        return attempt
+
+    def undo(self, attempt: Attempt) -> None:
+        """It came to nothing: nobody has looked at the PIN."""
+        for key in (attempt.near, attempt.everywhere):
+            times = self._failures.get(key, [])
+            if attempt.at in times:
+                times.remove(attempt.at)
+        if not attempt.device:
+            self._slow.refund(("address", attempt.peer))
+
+    def succeeded(self, attempt: Attempt) -> None:
+        """The PIN was right: what was mistyped there before does not matter."""
+        self.undo(attempt)
+        self._failures.pop(attempt.near, None)
+
+    async def _wait(self, limits: Limits, attempt: Attempt) -> None:
+        if self._slow_as is not limits:
+            self._slow_as = limits
+            self._slow = Budget(
+                burst=limits.per_address,
+                per_second=limits.per_address / limits.window_seconds,
+                clock=self._clock,
+            )
+        seconds = self._slow.spend(("address", attempt.peer))
+        if seconds <= 0:
+            return
+        if self._slowed[attempt.peer] >= _SLOWED_AT_ONCE or self._slowed.total() >= _MOST_SLOWED:
+            self.undo(attempt)
+            raise LoginLimited(max(1, round(seconds)))
+        self._slowed[attempt.peer] += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._slowed[attempt.peer] -= 1
+            if not self._slowed[attempt.peer]:
+                del self._slowed[attempt.peer]
+
+    def _times(self, key: bytes, now: float) -> list[float]:
+        times = self._failures.setdefault(key, [])
+        self._failures.move_to_end(key)
+        while times and times[0] <= now - _HOUR:
+            del times[0]
+        while len(self._failures) > _REMEMBERED:
+            self._failures.popitem(last=False)
+        return times
+
+
+def _key(*parts: str) -> bytes:
+    """Of one size, however long what was typed is."""
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+class Crowded(Exception):
+    """More wait than there is place for."""
+
+
+class Turns:
+    """``at_once`` at a time; the others wait, and each of those they come from in turn.
+
+    Where ``waiting`` wait, a newcomer takes the place of the last one of whoever has the most
+    waiting, unless that is who the newcomer comes from. So a crowd from one place only makes those
+    from there wait.
+    """
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._at_once = at_once
+        self._most_waiting = waiting
+        self._running = 0
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def turn(self, peer: str) -> AsyncIterator[None]:
+        """Wait for one's turn. Raises `Crowded`."""
+        if self._running >= self._at_once:
+            await self._queue(peer)
+        else:
+            self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._next()
+
+    async def _queue(self, peer: str) -> None:
+        if sum(map(len, self._queues.values())) >= self._most_waiting:
+            longest = max(self._queues.values(), key=len)
+            if len(self._queues.get(peer, ())) + 1 >= len(longest):
+                raise Crowded
+            longest.pop().set_exception(Crowded())
+        mine = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(peer, deque()).append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():  # it was our turn just now
+                self._running -= 1
+                self._next()
+            raise
+        finally:
+            waiting = self._queues.get(peer)
+            if waiting is not None and mine in waiting:
+                waiting.remove(mine)
+            if not waiting:
+                self._queues.pop(peer, None)
+
+    def _next(self) -> None:
+        for peer in list(self._queues):
+            waiting = self._queues.pop(peer)
+            while waiting:
+                first = waiting.popleft()
+                if not first.done():
+                    self._running += 1
+                    first.set_result(None)
+                    if waiting:  # at the end, behind the others
+                        self._queues[peer] = waiting
+                    return

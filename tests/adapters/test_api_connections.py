@@ -1,0 +1,337 @@
+"""Connections to the API: how many there may be, who has to go first, and what has a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from api_client import TO_BOB, Api, Clock, api_here
+from scripted_switchboard import INTEGRATION, bearer
+
+from asterisk_avp import descriptors
+from asterisk_avp.api import connections as rules
+from asterisk_avp.api.connections import Connections, Proxies, Stage, network_of
+
+PART = b"GET / HTTP/1.1\r\nX-A: "
+AGENTS = (
+    f"GET /v1/agents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {INTEGRATION}\r\n\r\n".encode()
+)
+
+Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def crowded_api(connections: Connections) -> AbstractAsyncContextManager[Api]:
+    return api_here(connections=connections)
+
+
+class Crowd:
+    """Raw connections, closed in the end."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.peers: list[Peer] = []
+
+    async def one(self, data: bytes = b"", address: str = "127.0.0.1") -> Peer:
+        peer = await asyncio.open_connection(
+            self._api.server.host, self._api.server.port, local_addr=(address, 0)
+        )
+        self.peers.append(peer)
+        peer[1].write(data)
+        return peer
+
+    def close(self) -> None:
+        for _, writer in self.peers:
+            writer.close()
+
+
+@asynccontextmanager
+async def crowd(api: Api) -> AsyncIterator[Crowd]:
+    made = Crowd(api)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def eventually(true: Callable[[], bool], within: float = 20.0) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while not true():
+        assert loop.time() < deadline
+        await asyncio.sleep(0.02)
+
+
+def descriptors_open() -> list[int]:
+    return [int(found.name) for found in Path("/proc/self/fd").iterdir()]
+
+
+async def closed(peer: Peer, within: float = 20.0) -> bytes:
+    """What came until the end."""
+    with contextlib.suppress(ConnectionError):
+        return await asyncio.wait_for(peer[0].read(), within)
+    return b""
+
+
+# --- how many --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", PART, b"\r"], ids=["nothing", "part of a head", "a byte"])
+async def test_idle_connections_make_room(data: bytes) -> None:
+    """Five times as many as there may be; each request in between is answered."""
+    seats = Connections(lambda: 40)
+    async with crowded_api(seats) as api, crowd(api) as all_of_them:
+        async with api.events(headers=bearer()) as panel:
+            assert (await panel.receive_json())["type"] == "snapshot"
+            for count in range(200):
+                await all_of_them.one(data)
+                if count % 20 == 0:
+                    assert (await api.ask("GET", "/v1/agents"))[0] == 200
+                    assert (await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB))[0] == 201
+            assert len(seats) <= 40
+            assert len(api.server._server.server_state.connections) <= 42
+            api.board.agent_changed("1003", waiting_transfer=True)
+            while (await panel.receive_json())["type"] != "agent":
+                pass
+        await eventually(lambda: len(seats) <= 40)
+        assert seats.evicted >= 150
+
+
+async def test_who_goes_first() -> None:
+    """The silent, then the idle, then those without a token; never those who have one."""
+    seats = Connections(lambda: 6)
+    async with crowded_api(seats) as api, crowd(api) as them:
+        panels = [await api.events(headers=bearer()) for _ in range(2)]
+        stranger = await api.events()  # has yet to send its token
+        idle = await them.one(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        await idle[0].readuntil(b"}")
+        silent = await them.one(b"")
+        await eventually(lambda: len(seats) == 5)
+
+        def stages() -> list[int]:
+            return [len(seats._stages[stage]) for stage in Stage]
+
+        await eventually(lambda: stages() == [1, 1, 3])
+        kept = [await them.one(AGENTS + PART)]  # known, and part of another head
+        await kept[0][0].readuntil(b"]")
+        assert len(seats) == 6
+        await them.one(PART)
+        assert await closed(silent) == b""
+        assert not idle[0].at_eof()
+        for _ in range(4):
+            panel = await api.events(headers=bearer())
+            assert (await panel.receive_json())["type"] == "snapshot"
+            panels.append(panel)
+        await closed(idle)
+        assert (await stranger.receive()).type in {
+            aiohttp.WSMsgType.CLOSED,
+            aiohttp.WSMsgType.ERROR,
+        }
+        assert stages() == [0, 0, 6]
+        # Nobody is left who could go.
+        late = await them.one(AGENTS)
+        answer = await closed(late)
+        assert answer.startswith(b"HTTP/1.1 503 ") or not answer
+        assert seats.refused == 1
+        for panel in panels:
+            assert not panel.closed
+            await panel.close()
+        await eventually(lambda: len(seats) == 0)
+        assert (await api.ask("GET", "/v1/agents"))[0] == 200
+
+
+async def test_one_address_has_half_of_the_places_and_a_proxy_all() -> None:
+    seats = Connections(lambda: 40, Proxies(["127.0.0.1"]))
+    async with crowded_api(seats) as api, crowd(api) as them:
+        stranger = [await them.one(AGENTS, "127.0.0.9") for _ in range(10)]
+        for _ in range(60):
+            await them.one(PART, "127.0.0.9")
+        await eventually(lambda: seats._of["127.0.0.9"] == 20)
+        for reader, _ in stranger:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        panels = [await api.events(headers=bearer()) for _ in range(20)]
+        assert len(seats) == 40
+        for panel in panels:
+            assert (await panel.receive_json())["type"] == "snapshot"
+            await panel.close()
+
+
+async def test_the_limit_counts_as_it_is_now() -> None:
+    room = 100
+    seats = Connections(lambda: room)
+    async with crowded_api(seats) as api, crowd(api) as them:
+        for _ in range(60):
+            await them.one(PART)
+        await eventually(lambda: len(seats) == 60)
+        room = 10
+        await eventually(lambda: len(seats) <= 10)
+        assert (await api.ask("GET", "/v1/agents"))[0] == 200
+
+
+async def test_without_a_descriptor_left_nothing_spins_and_what_can_go_goes() -> None:
+    """Whoever has taken them: here the count of connections alone would let everybody in."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seats = Connections(lambda: 10_000)
+    async with crowded_api(seats) as api, crowd(api) as them:
+        for _ in range(20):
+            await them.one(PART)
+        await eventually(lambda: len(seats) == 20)
+        loop = asyncio.get_running_loop()
+        used = [await them.one(PART) for _ in range(5)]
+        complaints: list[object] = []
+        loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+        highest = max(descriptors_open())
+        # The client's end takes one, the server's finds none.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, before[1]))
+        try:
+            late = await asyncio.wait_for(them.one(AGENTS), 5)
+            assert (await asyncio.wait_for(late[0].readline(), 10)).startswith(b"HTTP/1.1 200 ")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert complaints == []
+        assert used
+        assert seats.evicted >= 1
+
+
+def test_what_is_left_for_whom() -> None:
+    for most in (16, 64, 256, 1024, 4096, 65_536, 1_048_576):
+        ours = most - descriptors.for_api(most) - descriptors.for_agi(most)
+        assert descriptors.for_agi(most) >= 1
+        assert descriptors.for_api(most) >= 1
+        assert ours >= min(most // 4, 160)
+    assert descriptors.for_api(1024) == 736
+
+
+def test_the_limit_is_raised_as_far_as_it_may_be(caplog: pytest.LogCaptureFixture) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
+    try:
+        assert "512 file descriptors" in descriptors.too_few()
+
+        def forbidden(_which: int, _to: tuple[int, int]) -> None:
+            raise OSError
+
+        descriptors.raise_limit(forbidden)  # a seccomp filter may say so
+        assert descriptors.limit() == 512
+        descriptors.raise_limit()
+        assert descriptors.limit() == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        ("no address", "unknown"),
+        ("x" * 70_000, "unknown"),
+    ],
+)
+def test_whose_connections_count_together(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+# --- deadlines -------------------------------------------------------------------------------
+
+
+async def drip(peer: Peer, data: bytes, seconds: float) -> bytes:
+    """What is answered to a client that sends a byte at a time and never ends."""
+    _, writer = peer
+
+    async def send() -> None:
+        with contextlib.suppress(OSError):
+            writer.write(data)
+            while True:
+                writer.write(b"a")
+                await writer.drain()
+                await asyncio.sleep(seconds)
+
+    sending = asyncio.create_task(send())
+    try:
+        return await closed(peer)
+    finally:
+        sending.cancel()
+
+
+async def test_a_head_that_comes_a_byte_a_second_is_not_waited_for() -> None:
+    seats = Connections(head_seconds=1.0)
+    async with crowded_api(seats) as api, crowd(api) as them:
+        answer = await drip(await them.one(), PART, 1.0)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"too_slow"' in answer
+        assert b"connection: close" in answer
+        await eventually(lambda: len(seats) == 0)
+
+
+async def test_a_second_head_has_the_same_deadline() -> None:
+    """uvicorn's own, between two requests, is put off by each byte."""
+    seats = Connections(head_seconds=1.0)
+    async with crowded_api(seats) as api, crowd(api) as them:
+        answer = await drip(await them.one(), AGENTS + PART, 0.1)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"HTTP/1.1 408 " in answer
+
+
+async def test_the_rest_of_a_body_that_was_refused_has_a_deadline() -> None:
+    seats = Connections(head_seconds=1.0)
+    post = b"POST /v1/agents/1001/transfers HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+    async with crowded_api(seats) as api, crowd(api) as them:
+        answer = await drip(await them.one(), post, 0.1)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        await eventually(lambda: len(seats) == 0)
+
+
+async def test_silent_connections_end() -> None:
+    seats = Connections(head_seconds=1.0)
+    async with crowded_api(seats) as api, crowd(api) as them:
+        silent = [await them.one() for _ in range(20)]
+        await eventually(lambda: len(seats) == 20)
+        for peer in silent:
+            assert await closed(peer) == b""
+        await eventually(lambda: len(seats) == 0)
+
+
+async def test_who_does_not_take_the_answer_is_cut_off() -> None:
+    clock = Clock()
+    seats = Connections(clock=clock)
+    script = b"GET /panel/main.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with crowded_api(seats) as api, crowd(api) as them:
+        _, writer = await them.one()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(script * 3000)
+        await eventually(lambda: len(seats._stages[Stage.SERVED]) == 1)
+        (seat,) = seats._stages[Stage.SERVED]
+        # Until its buffer is full, and the server waits for it.
+        await eventually(lambda: bool(seat.transport and seat.transport.get_write_buffer_size()))
+        clock.now += rules.REQUEST_SECONDS + 1
+        await eventually(lambda: len(seats) == 0)
+
+
+async def test_a_panel_that_reads_nothing_leaves_no_descriptor_behind() -> None:
+    """The application gives it up; a transport that closes waits for its buffer, for ever."""
+    clock = Clock()
+    seats = Connections(clock=clock)
+    async with crowded_api(seats) as api:
+        panel = await api.events(headers=bearer())
+        await panel.receive_json()
+        await eventually(lambda: len(seats) == 1)
+        (seat,) = seats._stages[Stage.SERVED]
+        assert seat.transport is not None
+        panel._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+        while seat.transport.get_write_buffer_size() < 1_000_000:
+            seat.transport.write(b"x" * 100_000)
+        seat.transport.close()
+        seats.sweep()
+        assert len(seats) == 1
+        clock.now += rules.LEAVE_SECONDS
+        await eventually(lambda: len(seats) == 0)
