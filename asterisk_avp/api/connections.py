@@ -1,10 +1,12 @@
 """How many connections the API has, and who has to go when there is no room for another.
 
-At the limit a newcomer gets the place of whoever has kept us waiting: first of those that never
-sent a complete request, then of those between two requests, then of those whose request had no
-valid token, each time the one that has been so for longest. Who has a token and is being served
-keeps their place; where only such are left, the newcomer is turned away. One address has half of
-the places at most, unless it is a trusted proxy's, behind which everybody comes from one address.
+At the limit a newcomer gets the place of whoever has kept us waiting, each time of the one that has
+been so for longest: first of those that have sent no complete request although they had time to,
+then of those between two requests, then of those that have only just come, then of those whose
+request had no valid token, and of those with one between two requests last. Who has a token and is
+being served keeps their place; where only such are left, the newcomer is turned away. One address
+has half of the places at most, unless it is a trusted proxy's, behind which everybody comes from
+one address.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import asyncio
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -28,13 +30,15 @@ REQUEST_SECONDS: Final = 60.0
 LEAVE_SECONDS: Final = 10.0
 """For a connection that is being closed to take what was sent last."""
 SWEEP_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 1.0
+"""For a newcomer to begin, before they are counted among the silent."""
 _COMPLAINT_PAUSE_SECONDS: Final = 10.0
 _V6_NETWORK: Final = 64
 """What one subscriber has of IPv6 (RFC 6177): its addresses count as one."""
 
 
 class Stage(IntEnum):
-    """What a connection does, in the order in which they have to go."""
+    """What a connection does."""
 
     SILENT = 0
     """It has sent no complete request, or has been refused and is being closed."""
@@ -48,7 +52,7 @@ class Occupant(Protocol):
     """Who sits there: a protocol of the server."""
 
     def known(self) -> bool:
-        """Whether the request that is being served has a valid token."""
+        """Whether the request that is being served, or was last, has a valid token."""
         ...
 
     def overdue(self) -> None:
@@ -59,11 +63,13 @@ class Occupant(Protocol):
 class Seat:
     """A connection's place."""
 
-    __slots__ = ("address", "due", "gone", "leaving", "occupant", "stage", "transport")
+    __slots__ = ("address", "due", "gone", "leaving", "occupant", "since", "stage", "transport")
 
-    def __init__(self, address: str, due: float) -> None:
+    def __init__(self, address: str, since: float, due: float) -> None:
         self.address = address
         self.stage = Stage.SILENT
+        self.since = since
+        """Of this stage, in seconds of the clock."""
         self.due: float | None = due
         """When its time is up; None: never."""
         self.transport: asyncio.Transport | None = None
@@ -71,6 +77,9 @@ class Seat:
         self.leaving: float | None = None
         """Since when its transport has been closing."""
         self.gone = False
+
+    def known(self) -> bool:
+        return self.occupant is not None and self.occupant.known()
 
     def abort(self) -> None:
         if self.transport is not None:
@@ -129,7 +138,8 @@ class Connections:
             if not self._evict(network if self._of[network] >= share else None):
                 self.refused += 1
                 return None
-        seat = Seat(network, self._clock() + self.head_seconds)
+        now = self._clock()
+        seat = Seat(network, now, now + self.head_seconds)
         self._stages[Stage.SILENT][seat] = None
         self._of[network] += 1
         return seat
@@ -149,8 +159,8 @@ class Connections:
         if seat.gone:
             return
         del self._stages[seat.stage][seat]
-        seat.stage = stage
-        seat.due = None if seconds is None else self._clock() + seconds
+        seat.stage, seat.since = stage, self._clock()
+        seat.due = None if seconds is None else seat.since + seconds
         self._stages[stage][seat] = None
 
     def leave(self, seat: Seat) -> None:
@@ -193,17 +203,29 @@ class Connections:
 
     def _evict(self, network: str | None) -> bool:
         """Whether somebody (of this network) could be sent away."""
-        for stage in Stage:
-            for seat in self._stages[stage]:
-                if network is not None and seat.address != network:
-                    continue
-                if stage is Stage.SERVED and seat.occupant is not None and seat.occupant.known():
-                    continue
-                self.evicted += 1
-                self._forget(seat)
-                seat.abort()
-                return True
-        return False
+        seat = next(self._who_goes(network), None)
+        if seat is None:
+            return False
+        self.evicted += 1
+        self._forget(seat)
+        seat.abort()
+        return True
+
+    def _who_goes(self, network: str | None) -> Iterator[Seat]:
+        """In this order."""
+
+        def all_in(stage: Stage) -> Iterator[Seat]:
+            found = self._stages[stage]
+            return (seat for seat in found if network is None or seat.address == network)
+
+        silent = next(all_in(Stage.SILENT), None)
+        if silent is not None and silent.since <= self._clock() - GRACE_SECONDS:
+            yield silent
+        yield from (seat for seat in all_in(Stage.IDLE) if not seat.known())
+        if silent is not None:
+            yield silent
+        yield from (seat for seat in all_in(Stage.SERVED) if not seat.known())
+        yield from all_in(Stage.IDLE)
 
     def _forget(self, seat: Seat) -> None:
         if seat.gone:

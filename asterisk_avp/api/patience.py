@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,6 +47,9 @@ class Patience:
     ) -> None:
         self._app = app
         self._budget = budget
+        # A panel too many: cheap to refuse, and a program that opens its panels one after the
+        # other is told so at once. Nobody is answered more of these than a machine can do.
+        self._panels = Budget(burst=500, per_second=20.0)
         self._sleep = sleep
         self._waiting = 0
 
@@ -59,7 +63,8 @@ class Patience:
             nonlocal accepted
             accepted = accepted or message["type"] == "websocket.accept"
             if _refuses(message, accepted=accepted):
-                await self._wait(self._budget.spend(_peer(scope)))
+                budget = self._panels if _too_many_panels(message) else self._budget
+                await self._wait(budget.spend(_peer(scope)))
             await send(message)
 
         await self._app(scope, receive, late)
@@ -82,6 +87,12 @@ def _refuses(message: Message, *, accepted: bool) -> bool:
             return not accepted or message.get("code") == UNAUTHORIZED
         case _:
             return False
+
+
+def _too_many_panels(message: Message) -> bool:
+    if message["type"] != "websocket.http.response.start":
+        return False
+    return bool(message["status"] == HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def _peer(scope: Scope) -> Peer:

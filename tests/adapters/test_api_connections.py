@@ -103,46 +103,74 @@ async def test_idle_connections_make_room(data: bytes) -> None:
 
 
 async def test_who_goes_first() -> None:
-    """The silent, then the idle, then those without a token; never those who have one."""
-    seats = Connections(lambda: 6)
+    """The silent, those between two requests, those without a token; who has one last or never."""
+    clock = Clock()
+    seats = Connections(lambda: 7, clock=clock)
     async with crowded_api(seats) as api, crowd(api) as them:
         panels = [await api.events(headers=bearer()) for _ in range(2)]
+        known = await them.one(AGENTS + PART)  # had a token, and has begun another head
+        await known[0].readuntil(b"]")
         stranger = await api.events()  # has yet to send its token
         idle = await them.one(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await idle[0].readuntil(b"}")
         silent = await them.one(b"")
-        await eventually(lambda: len(seats) == 5)
 
         def stages() -> list[int]:
             return [len(seats._stages[stage]) for stage in Stage]
 
-        await eventually(lambda: stages() == [1, 1, 3])
-        kept = [await them.one(AGENTS + PART)]  # known, and part of another head
-        await kept[0][0].readuntil(b"]")
-        assert len(seats) == 6
-        await them.one(PART)
-        assert await closed(silent) == b""
-        assert not idle[0].at_eof()
-        for _ in range(4):
-            panel = await api.events(headers=bearer())
-            assert (await panel.receive_json())["type"] == "snapshot"
-            panels.append(panel)
-        await closed(idle)
+        await eventually(lambda: stages() == [1, 2, 3])
+        clock.now += rules.GRACE_SECONDS
+        newcomer = await them.one(PART)
+        await eventually(lambda: len(seats) == 7)
+
+        async def panel() -> None:
+            made = await api.events(headers=bearer())
+            assert (await made.receive_json())["type"] == "snapshot"
+            panels.append(made)
+
+        for goes in (silent, idle, newcomer):
+            others = [peer for peer in (silent, idle, newcomer, known) if not peer[0].at_eof()]
+            await panel()
+            await closed(goes)
+            assert [peer for peer in others if peer[0].at_eof()] == [goes]
+        await panel()
         assert (await stranger.receive()).type in {
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.ERROR,
         }
-        assert stages() == [0, 0, 6]
+        assert not known[0].at_eof()
+        await panel()
+        await closed(known)
+        assert stages() == [0, 0, 7]
         # Nobody is left who could go.
         late = await them.one(AGENTS)
         answer = await closed(late)
         assert answer.startswith(b"HTTP/1.1 503 ") or not answer
         assert seats.refused == 1
-        for panel in panels:
-            assert not panel.closed
-            await panel.close()
+        for made in panels:
+            assert not made.closed
+            await made.close()
         await eventually(lambda: len(seats) == 0)
         assert (await api.ask("GET", "/v1/agents"))[0] == 200
+
+
+async def test_newcomers_get_in_where_strangers_sit_between_requests() -> None:
+    seats = Connections(lambda: 20)
+    healthz = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with crowded_api(seats) as api, crowd(api) as them:
+        for _ in range(60):
+            peer = await them.one(healthz)
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await peer[0].readuntil(b"}")
+        mine = await them.one()
+        for _ in range(15):
+            assert (await peer_answers(await them.one(healthz))).startswith(b"HTTP/1.1 200 ")
+        mine[1].write(AGENTS)
+        assert (await peer_answers(mine)).startswith(b"HTTP/1.1 200 ")
+
+
+async def peer_answers(peer: Peer) -> bytes:
+    return await asyncio.wait_for(peer[0].readline(), 20)
 
 
 async def test_one_address_has_half_of_the_places_and_a_proxy_all() -> None:
