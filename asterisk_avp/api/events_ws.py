@@ -13,9 +13,8 @@ What an agent's token sees is in `visibility`.
 A client whose scope has changed (`clients`: their groups, or the settings), or that was told of an
 agent whom they may no longer know, gets another snapshot in the place of what changed.
 
-A token has `MOST_PER_TOKEN` of these at a time, and an agent `MOST_PER_AGENT` by all of their
-log-ins; the next one is refused, by 429 in answer to the handshake or by close code 4429 after a
-first message, and those that there are stay.
+A token has so many of these at a time, and so has an agent (`socket_count`); the next one is
+refused, by 429 in answer to the handshake or by close code 4429 after a first message.
 
 Close codes: 4401 no valid token, or it ended; 1013 the client did not keep up and has to start
 again, since an old state must never look live, or too many clients have yet to send their token.
@@ -25,26 +24,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI
-from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asterisk_avp.api.auth import Authenticator, Caller
 from asterisk_avp.api.clients import Scopes, event_for, everything, scope_of
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
-from asterisk_avp.api.http import bearer_token, error, same_origin
+from asterisk_avp.api.http import bearer_token, same_origin
 from asterisk_avp.api.patience import CALLER, UNAUTHORIZED
 from asterisk_avp.api.port import Switchboard
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
 from asterisk_avp.api.shared import Rosters, Shared, as_text
+from asterisk_avp.api.socket_count import TOO_MANY, SocketCount, too_many
 from asterisk_avp.api.visibility import visible_to
 from asterisk_avp.core.tenants import Scope
 
@@ -57,48 +55,14 @@ MOST_UNKNOWN = 200
 
 UNKNOWN_PER_ADDRESS = 50
 """Of these, from one address."""
-MOST_PER_TOKEN = 20
-"""Panels and programs with one token; a person has a few tabs."""
-MOST_PER_AGENT = 60
-
 TRY_AGAIN = 1013
-TOO_MANY: Final = 4429
-
-
-class Count:
-    """How many WebSockets each token, and each agent, has."""
-
-    def __init__(self) -> None:
-        self._of: Counter[str] = Counter()
-
-    def full(self, token: str, caller: Caller) -> bool:
-        one, agent = self._keys(token, caller)
-        return self._of[one] >= MOST_PER_TOKEN or self._of[agent] >= MOST_PER_AGENT
-
-    @contextlib.contextmanager
-    def one_more(self, token: str, caller: Caller) -> Iterator[None]:
-        keys = self._keys(token, caller)
-        self._of.update(keys)
-        try:
-            yield
-        finally:
-            self._of.subtract(keys)
-            for key in keys:
-                if not self._of[key]:
-                    del self._of[key]
-
-    @staticmethod
-    def _keys(token: str, caller: Caller) -> tuple[str, str]:
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-        # Integrations have nothing in common but their token.
-        return f"token {digest}", f"agent {caller.agent or digest}"
 
 
 def add_events_route(
     app: FastAPI, switchboard: Switchboard, auth: Authenticator, scopes: Scopes = everything
 ) -> None:
     unknown: Counter[str] = Counter()
-    count = Count()
+    count = SocketCount()
     rosters = Rosters(agent_for_all)
 
     def view(caller: Caller) -> View:
@@ -131,7 +95,7 @@ def add_events_route(
         caller = auth.identify(token)
         if token and caller is not None and count.full(token, caller):
             socket.scope[CALLER] = caller
-            await socket.send_denial_response(_too_many())
+            await socket.send_denial_response(too_many())
             return
         await socket.accept()
         if token is None:
@@ -149,16 +113,6 @@ def add_events_route(
             return
         with count.one_more(token, caller):
             await _tell(socket, switchboard, view(caller), caller, auth, token)
-
-
-def _too_many() -> Response:
-    return error(
-        429,
-        "too_many_connections",
-        f"There are {MOST_PER_TOKEN} connections to /v1/events with this token, or "
-        f"{MOST_PER_AGENT} of this agent; close one.",
-        {"Retry-After": "10"},
-    )
 
 
 async def _tell(

@@ -159,3 +159,10 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 
     def overdue(self) -> None:
         self.transport.abort()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            # uvicorn (0.54) takes a handshake that was refused so for one that was never answered,
+            # and logs an error for it.
+            self.handshake_complete = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +17,7 @@ from api_client import Api, api_here
 from scripted_switchboard import INTEGRATION, PINS, bearer
 from servers.waiting import eventually
 
-from asterisk_avp.api import events_ws
+from asterisk_avp.api import events_ws, socket_count
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -164,7 +165,7 @@ async def test_a_token_has_so_many_websockets_and_the_oldest_stay(api: Api, who:
     async with api.events() as late:
         await late.send_json({"token": token})
         assert (await late.receive()).type is aiohttp.WSMsgType.CLOSE
-        assert late.close_code == events_ws.TOO_MANY
+        assert late.close_code == socket_count.TOO_MANY
     async with api.events(headers=bearer(other)) as another:
         await snapshot(another)
     api.board.agent_changed("1003", waiting_transfer=True)
@@ -178,7 +179,9 @@ async def test_a_token_has_so_many_websockets_and_the_oldest_stay(api: Api, who:
         await socket.close()
 
 
-async def test_the_refusal_of_a_websocket_says_why(api: Api) -> None:
+async def test_the_refusal_of_a_websocket_says_why(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
     sockets = [await api.events(headers=bearer()) for _ in range(20)]
     key = base64.b64encode(os.urandom(16)).decode()
     answer = await raw(
@@ -192,6 +195,7 @@ async def test_the_refusal_of_a_websocket_says_why(api: Api) -> None:
     assert b"retry-after: 10" in head.lower()
     assert json.loads(body)["error"] == "too_many_connections"
     assert "20 connections" in json.loads(body)["message"]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     for socket in sockets:
         await socket.close()
 
@@ -199,7 +203,7 @@ async def test_the_refusal_of_a_websocket_says_why(api: Api) -> None:
 async def test_an_agent_has_so_many_by_all_log_ins(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_ws, "MOST_PER_AGENT", 5)
+    monkeypatch.setattr(socket_count, "MOST_PER_AGENT", 5)
     tokens = [await api.login("1001") for _ in range(3)]
     sockets = [await api.events(headers=bearer(tokens[n % 3])) for n in range(5)]
     for socket in sockets:

@@ -39,12 +39,15 @@ async def test_sign_in_and_out(office: OpenOffice, desks: Desks) -> None:
     await desk.page.keyboard.press("Enter")
     await desk.live()
     await expect(desk.state).to_contain_text("Available")
-    (cookie,) = await desk.page.context.cookies()
-    assert cookie["httpOnly"]
-    assert cookie["sameSite"] == "Strict"
+    cookies = {found["name"]: found for found in await desk.page.context.cookies()}
+    assert set(cookies) == {"avp_session", "avp_device"}
+    for cookie in cookies.values():
+        assert cookie["httpOnly"]
+        assert cookie["sameSite"] == "Strict"
     assert await desk.page.evaluate("document.cookie") == ""
     stored = await desk.page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
-    assert cookie["value"] not in stored
+    for cookie in cookies.values():
+        assert cookie["value"] not in stored
     await desk.page.reload()
     await desk.live()
     elsewhere = await desks(office.url)

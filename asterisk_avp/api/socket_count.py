@@ -1,0 +1,65 @@
+"""How many WebSockets a token may have at a time, and an agent by all of their log-ins.
+
+Each takes a file descriptor, and its share of everything that is told. The next one is refused and
+those that there are stay: whoever has got hold of a token does not throw out the agent's panel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from starlette.responses import Response
+
+from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.http import error
+
+MOST_PER_TOKEN: Final = 20
+"""A person has a few tabs."""
+MOST_PER_AGENT: Final = 60
+
+TOO_MANY: Final = 4429
+"""Close code of one whose token came as a first message."""
+
+
+class SocketCount:
+    """Counts them, without keeping tokens."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    def full(self, token: str, caller: Caller) -> bool:
+        one, agent = self._keys(token, caller)
+        return self._of[one] >= MOST_PER_TOKEN or self._of[agent] >= MOST_PER_AGENT
+
+    @contextlib.contextmanager
+    def one_more(self, token: str, caller: Caller) -> Iterator[None]:
+        keys = self._keys(token, caller)
+        self._of.update(keys)
+        try:
+            yield
+        finally:
+            self._of.subtract(keys)
+            for key in keys:
+                if not self._of[key]:
+                    del self._of[key]
+
+    @staticmethod
+    def _keys(token: str, caller: Caller) -> tuple[str, str]:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        # Integrations have nothing in common but their token.
+        return f"token {digest}", f"agent {caller.agent or digest}"
+
+
+def too_many() -> Response:
+    """The answer to a handshake."""
+    return error(
+        429,
+        "too_many_connections",
+        f"There are {MOST_PER_TOKEN} connections to /v1/events with this token, or "
+        f"{MOST_PER_AGENT} of this agent; close one.",
+        {"Retry-After": "10"},
+    )
