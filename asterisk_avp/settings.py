@@ -216,6 +216,9 @@ class AccountSettings(PolicySettings):
     external_caller_id: ShownNumber | None = None
     """What an external target of a transfer sees: `account` or `caller`, whose number has to be one
     (`+` and at most 15 digits); else the account's."""
+    complete_dialling: bool = False
+    """Whether all phones send a number only when all of it has been dialled. Then ids and codes may
+    begin with an emergency number of the country, as 1001 does where 100 is one."""
 
 
 class GroupSettings(PolicySettings):

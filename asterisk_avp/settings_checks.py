@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from asterisk_avp.core import numbers
 from asterisk_avp.core.errors import ConfigError
 from asterisk_avp.core.features import contradictions
+from asterisk_avp.settings_emergency import emergencies
 from asterisk_avp.settings_files import Path_
 from asterisk_avp.settings_sources import Inputs, variable
 
@@ -171,6 +172,7 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
             yield f"{inputs.name(('presets', identifier, 'number'))}: {fault}"
     yield from _shared_with_nobody(settings, inputs)
     yield from _dialled_twice(settings, inputs)
+    yield from emergencies(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():

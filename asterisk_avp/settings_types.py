@@ -23,7 +23,7 @@ _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _SECTION_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9][A-Za-z0-9._@/+-]{0,99}")
 _KEY_CODE = re.compile(r"[0-9*#]{1,6}")
-_EXTENSION = re.compile(r"[A-Za-z0-9*#+._-]{1,40}")
+_EXTENSION = re.compile(r"(?!_)[A-Za-z0-9*#+._-]{1,40}")
 _PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _POP_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_%-]{1,253}")
@@ -136,7 +136,7 @@ QueueName = Annotated[
     AfterValidator(_queue_name),
 ]
 Interface = Annotated[str, _matching(_INTERFACE, "an interface such as PJSIP/1001")]
-Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan")]
+Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, and no pattern")]
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
 Network = Annotated[str, AfterValidator(_network)]

@@ -15,6 +15,7 @@ from asterisk_avp.core.allow import Allow
 from asterisk_avp.core.calls import Call, resource_of
 from asterisk_avp.core.dialled import meaning
 from asterisk_avp.core.effects import Effect, TellPhone
+from asterisk_avp.core.emergency import found_in
 from asterisk_avp.core.events import TransferAsked
 from asterisk_avp.core.hub import CallFacts, Hub
 from asterisk_avp.core.model import (
@@ -102,6 +103,13 @@ class Button:
 
     def _hub_meaning(self, text: str, agent: str, group: Group | None) -> Target:
         """What ``text`` means to this agent with a call of ``group``."""
+        configured = self._hub.world.agents.get(agent)
+        of_agent = configured.country if configured is not None else None
+        countries = {of_agent, group.features.country if group is not None else None} - {None}
+        emergency = found_in(text, filter(None, countries), ())
+        if emergency is not None and emergency.whole:
+            # No setting can have it, but a queue may have a member whose interface is named so.
+            return Target(TargetKind.NUMBER, text)
         scope = self._hub.agents.tenants.of_call(agent, group)
         return meaning(text, self._hub.agents, self._hub.world, scope)
 

@@ -46,7 +46,7 @@ _KINDS: Final = (
     "uan",
     "voicemail",
 )
-_EMERGENCY_ANYWHERE: Final = frozenset({"112", "911"})
+EMERGENCY_ANYWHERE: Final = frozenset({"112", "911"})
 _LONGEST_EMERGENCY: Final = 6
 
 
@@ -132,7 +132,7 @@ class Plan:
                     yield digits[end:]
 
     def is_emergency(self, digits: str) -> bool:
-        return digits in _EMERGENCY_ANYWHERE or bool(self._emergency(digits))
+        return digits in EMERGENCY_ANYWHERE or bool(self._emergency(digits))
 
 
 def _desc(desc: PhoneNumberDesc | None) -> _Desc | None:

@@ -1,0 +1,249 @@
+"""Nothing that is dialled or keyed in may be an emergency number, or stand in the way of one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asterisk_avp.core.button import Button
+from asterisk_avp.core.emergency import found_in
+from asterisk_avp.core.model import TargetKind
+from asterisk_avp.core.numbers_plans import COUNTRIES, plan_of
+from tests.asterisk.bed.world import World as DemoWorld
+from tests.core.clients import ALL_ON
+from tests.core.test_settings import load, problems
+from tests.core.world import NOW, WORLD, call, hub, member
+
+ANYWHERE = {"112", "911"}
+LONGEST = 5
+
+
+@cache
+def emergencies_of(country: str) -> tuple[str, ...]:
+    """All emergency numbers of up to five digits, found by trying each."""
+    plan = plan_of(country)
+    digits = (f"{n:0{size}}" for size in range(1, LONGEST + 1) for n in range(10**size))
+    return tuple(number for number in digits if plan.is_emergency(number))
+
+
+def settings_with(country: str, place: str, text: str) -> dict[str, str]:
+    """A call centre in that country, in which ``text`` is an id, an extension, a code or a key."""
+    found = {
+        "AVP_ACCOUNTS__ACME__COUNTRY": country,
+        "AVP_GROUPS__SALES__ACCOUNT": "acme",
+    }
+    match place:
+        case "agent":
+            found[f"AVP_AGENTS__{text}__GROUPS"] = "sales"
+        case "group":
+            found[f"AVP_GROUPS__{text}__ACCOUNT"] = "acme"
+        case "preset":
+            found[f"AVP_PRESETS__{text}__GROUP"] = "sales"
+            found[f"AVP_PRESETS__{text}__NUMBER"] = "+12025550101"
+        case "extension":
+            found["AVP_GROUPS__SALES__EXTENSION"] = text
+        case "code":
+            found["AVP_PRESETS__BILLING__GROUP"] = "sales"
+            found["AVP_PRESETS__BILLING__NUMBER"] = "+12025550101"
+            found["AVP_PRESETS__BILLING__CODE"] = text
+        case _:
+            found[f"AVP_KEYS__{place}"] = text
+    return found
+
+
+KEYS = ("TRANSFER", "COMPLETE", "CANCEL", "SWAP", "CONFERENCE", "ADD_PARTY")
+PLACES = ("agent", "group", "preset", "extension", "code", *KEYS)
+COMPLETE = {"AVP_ACCOUNTS__ACME__COMPLETE_DIALLING": "true"}
+
+
+def names(country: str, place: str, text: str) -> list[str]:
+    """The variables that are to be named."""
+    found = settings_with(country, place, text)
+    end = {"extension": "EXTENSION", "code": "CODE"}.get(place, f"__{text}__")
+    end = f"KEYS__{place}" if place in KEYS else end
+    return [name for name in found if end in name]
+
+
+def refused(country: str, place: str, text: str, **more: str) -> str:
+    """What is said of it, and of nothing else."""
+    (line,) = problems(settings_with(country, place, text) | more, connect=False)
+    variables, _, says = line.partition(": ")
+    assert variables.split(", ") == sorted(names(country, place, text)), line
+    return says
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("country", "text", "says"),
+    [
+        ("GB", "999", "'999' is an emergency number in GB; take another"),
+        ("US", "911", "'911' is an emergency number everywhere; take another"),
+        ("IN", "112", "'112' is an emergency number everywhere; take another"),
+        ("US", "9112", "'9112' begins with 911, an emergency number everywhere; take another"),
+        ("AU", "000", "'000' is an emergency number in AU; take another"),
+        ("CN", "119", "'119' is an emergency number in CN; take another"),
+        ("JP", "110", "'110' is an emergency number in JP; take another"),
+    ],
+)
+def test_by_example(place: str, country: str, text: str, says: str) -> None:
+    assert refused(country, place, text) == says
+    assert refused(country, place, text, **COMPLETE) == says
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("country", "text", "number"), [("GB", "9991", "999"), ("IN", "1001", "100")]
+)
+def test_what_begins_with_one_has_a_way_out(
+    place: str, country: str, text: str, number: str
+) -> None:
+    assert refused(country, place, text) == (
+        f"{text!r} begins with {number}, an emergency number in {country}, which a phone may dial"
+        " instead; take another, or say by AVP_ACCOUNTS__ACME__COMPLETE_DIALLING=true that phones"
+        " send whole numbers only"
+    )
+    load(settings_with(country, place, text) | COMPLETE, connect=False)
+
+
+@pytest.mark.parametrize(
+    ("country", "text"),
+    [
+        *(("US", text) for text in ("1001", "1002", "9001", "999", "110", "000", "91", "800")),
+        *(("GB", text) for text in ("1001", "1110", "99", "9998", "2999", "0112", "Alice", "a999")),
+        ("DE", "1001"),
+        ("FR", "1001"),
+        ("JP", "1001"),
+        ("CN", "1001"),
+    ],
+)
+def test_ordinary_ids_are_allowed(country: str, text: str) -> None:
+    if (country, text) == ("GB", "9998"):
+        assert refused(country, "agent", text)  # begins with 999 as well
+        return
+    load(settings_with(country, "agent", text), connect=False)
+
+
+@pytest.mark.parametrize("text", ["9-1-1", "9.1.1", "9_11", "91-1"])
+def test_separators_are_not_dialled(text: str) -> None:
+    """And Asterisk overlooks the hyphen in an extension (pbx.c, ext_cmp): 9-1-1 is 911 to it."""
+    assert refused("US", "agent", text) == "'911' is an emergency number everywhere; take another"
+
+
+@pytest.mark.parametrize("text", ["+999", "+112", "99-9", "+9991"])
+def test_nor_is_a_plus(text: str) -> None:
+    assert refused("GB", "extension", text)
+
+
+@pytest.mark.parametrize("text", ["_9XX", "_X.", "_99!"])
+def test_an_extension_is_no_pattern(text: str) -> None:
+    assert "must be an extension of the dialplan, and no pattern" in refused(
+        "GB", "extension", text
+    )
+
+
+def test_words_that_nobody_dials() -> None:
+    """Ids of groups and presets are for the API; those with letters are no numbers."""
+    for place in ("group", "preset"):
+        load(settings_with("US", place, "911-dispatch"), connect=False)
+    assert refused("US", "agent", "911x")  # a softphone can dial it, and stop on the way
+
+
+@pytest.mark.parametrize("country", sorted(COUNTRIES))
+def test_of_every_country(country: str) -> None:
+    numbers = emergencies_of(country)
+    for number in {*numbers, *ANYWHERE}:
+        found = found_in(number, [country], [])
+        assert found is not None, number
+        assert found.whole or any(number.startswith(x) for x in ANYWHERE)
+        for more in ("0", "1", "23", "-7"):
+            longer = found_in(number + more, [country], [country])
+            assert longer is not None
+            assert number.startswith(longer.number) or longer.whole
+    for text in ("1001", "2001", "3001", "7001", "8001", "1234", "1501", "1901", "9001"):
+        begins = any(text.startswith(x) for x in {*numbers, *ANYWHERE})
+        assert (found_in(text, [country], [country]) is not None) is begins, text
+        if begins and text not in numbers:  # no common id is impossible
+            assert found_in(text, [country], []) is None
+
+
+@given(st.sampled_from(sorted(COUNTRIES)), st.text("0123456789", min_size=1, max_size=6))
+def test_just_those_that_begin_with_one(country: str, text: str) -> None:
+    numbers = {*emergencies_of(country), *ANYWHERE}
+    found = found_in(text, [country], [country])
+    assert (found is not None) is any(text.startswith(number) for number in numbers)
+    if found is not None:
+        assert text.startswith(found.number)
+        assert found.whole is (found.number == text)
+
+
+# --- whose country -----------------------------------------------------------------------------
+
+TWO = {
+    "AVP_ACCOUNTS__ACME__COUNTRY": "US",
+    "AVP_ACCOUNTS__BETA__COUNTRY": "GB",
+    "AVP_GROUPS__SALES__ACCOUNT": "acme",
+    "AVP_GROUPS__HELP__ACCOUNT": "beta",
+}
+
+
+def lines(**more: str) -> list[str]:
+    return [line.partition(";")[0] for line in problems(TWO | more, connect=False)]
+
+
+def test_what_is_one_anywhere_is_none_for_anybody() -> None:
+    """All phones dial in one dialplan: 999 of an agent in the US would be what the British get."""
+    assert lines(AVP_AGENTS__999__GROUPS="sales") == [
+        "AVP_AGENTS__999__GROUPS: '999' is an emergency number in GB"
+    ]
+
+
+def test_what_begins_with_one_is_a_matter_of_those_who_dial_it() -> None:
+    load(TWO | {"AVP_AGENTS__9991__GROUPS": "sales"}, connect=False)
+    assert lines(AVP_AGENTS__9991__GROUPS="help")
+    assert lines(AVP_AGENTS__9991__GROUPS="sales,help")
+    both = {"AVP_AGENTS__9991__GROUPS": "sales,help"} | COMPLETE
+    assert lines(**both)  # of beta's phones nothing has been said
+    load(TWO | both | {"AVP_ACCOUNTS__BETA__COMPLETE_DIALLING": "yes"}, connect=False)
+    assert lines(AVP_AGENTS__9991__NAME="of no group yet")
+    load(TWO | {"AVP_GROUPS__SALES__EXTENSION": "9991"}, connect=False)
+    assert lines(AVP_GROUPS__SALES__EXTENSION="9991", AVP_GROUPS__SALES__SHARED_WITH="beta")
+    assert lines(AVP_KEYS__COMPLETE="9991")
+
+
+def test_an_agents_own_country_counts() -> None:
+    abroad = {"AVP_AGENTS__9991__GROUPS": "sales", "AVP_AGENTS__9991__COUNTRY": "GB"}
+    alone = {k: v for k, v in TWO.items() if "BETA" not in k and "HELP" not in k}
+    assert len(problems(alone | abroad, connect=False)) == 1
+    load(alone | abroad | COMPLETE, connect=False)
+    assert problems(alone | {"AVP_AGENTS__000__COUNTRY": "AU"}, connect=False)
+
+
+def test_without_any_country_there_are_112_and_911() -> None:
+    sales = {"AVP_GROUPS__SALES__QUEUE": "sales"}
+    load(sales | {"AVP_AGENTS__999__NAME": "x", "AVP_AGENTS__1001__NAME": "y"}, connect=False)
+    for text in ("112", "911", "1120"):
+        assert problems(sales | {f"AVP_AGENTS__{text}__NAME": "x"}, connect=False)
+
+
+def test_the_demo_is_not_concerned() -> None:
+    load(DemoWorld().daemon_settings(), connect=False)
+
+
+def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
+    """Nobody has to have written them into the settings."""
+    made = hub()
+    british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
+    made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": british}), NOW)
+    for agent in ("999", "112", "1004"):
+        made.fact(member(agent), NOW)
+    call(made)
+    for text, kind in (
+        ("999", TargetKind.NUMBER),
+        ("112", TargetKind.NUMBER),
+        ("1004", TargetKind.AGENT),
+    ):
+        assert Button(made)._hub_meaning(text, "1001", british).kind is kind
