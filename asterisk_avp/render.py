@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from asterisk_avp.core.emergency import found_in
 from asterisk_avp.core.model import (
     ConfiguredAgent,
     Group,
@@ -74,11 +75,17 @@ def agents_to_render(
 ) -> dict[str, frozenset[str] | None]:
     """Every agent that is known, with the ids of their groups; None: not known which.
 
-    ``more``: ids given by hand. ``members``: those found in the administrator's queues.conf.
+    ``more``: ids given by hand. ``members``: those found in the administrator's queues.conf. Nobody
+    whose id is an emergency number is among them, since what is rendered is dialled.
     """
+    of_groups = [group.features.country for group in world.groups.values()]
+    of_agents = [agent.country for agent in world.agents.values()]
+    countries = {country for country in (*of_groups, *of_agents) if country is not None}
     found: dict[str, frozenset[str] | None] = {}
 
     def add(agent: str, groups: Iterable[str]) -> None:
+        if found_in(agent, countries) is not None:
+            return
         known = found.get(agent) or frozenset()
         found[agent] = (known | frozenset(groups)) or None
 

@@ -42,8 +42,6 @@ def emergencies(settings: Settings, inputs: Inputs) -> Iterator[str]:
         name, what = inputs.name(dialled.place), f"{found.number}, an emergency number"
         if found.whole:
             yield f"{name}: {found.number!r} is an emergency number {found.where}; take another"
-        elif not found.country:
-            yield f"{name}: {dialled.text!r} begins with {what} {found.where}; take another"
         else:
             ways = " and ".join(
                 variable(("accounts", account, "complete_dialling")) + "=true"
@@ -90,12 +88,15 @@ def _of_entry(
         yield _Dialled((section, identifier, name), code, by)
 
 
-def _beginning_in(settings: Settings, dialled: _Dialled, strict: list[str | None]) -> list[str]:
-    """The countries of whose emergency numbers it must not begin with one."""
+def _beginning_in(
+    settings: Settings, dialled: _Dialled, strict: list[str | None]
+) -> list[str] | None:
+    """The countries of whose emergency numbers it must not begin with one; None: it may."""
+    if dialled.by and not strict:
+        return None
     accounts = [settings.accounts.get(account or "") for account in strict]
     found = [account.country for account in accounts if account is not None]
-    if strict or not dialled.by:
-        found.append(dialled.country)
+    found.append(dialled.country)
     return [country for country in found if country is not None]
 
 

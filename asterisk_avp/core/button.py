@@ -106,8 +106,8 @@ class Button:
         configured = self._hub.world.agents.get(agent)
         of_agent = configured.country if configured is not None else None
         countries = {of_agent, group.features.country if group is not None else None} - {None}
-        emergency = found_in(text, filter(None, countries), ())
-        if emergency is not None and emergency.whole:
+        emergency = found_in(text, filter(None, countries))
+        if emergency is not None:
             # No setting can have it, but a queue may have a member whose interface is named so.
             return Target(TargetKind.NUMBER, text)
         scope = self._hub.agents.tenants.of_call(agent, group)

@@ -10,8 +10,7 @@ emergency numbers everywhere, since phones and networks take them for that (3GPP
   an agent who is to dial 1001 calls the police (as on most networks, see
   ``connects_to_emergency_number`` of libphonenumber). In Belgium, Greece, India and other
   countries that concerns ids from 1001 on, so there is a way out: the administrator can say that no
-  phone does so (``COMPLETE_DIALLING``). It is asked of the countries of those only who dial it, and
-  for 112 and 911 there is no way out.
+  phone does so (``COMPLETE_DIALLING``). It is asked of the countries of those only who dial it.
 """
 
 from __future__ import annotations
@@ -43,23 +42,29 @@ class Emergency:
         return f"in {self.country}" if self.country else "everywhere"
 
 
-def found_in(text: str, countries: Iterable[str], beginning_in: Iterable[str]) -> Emergency | None:
+def found_in(
+    text: str, countries: Iterable[str], beginning_in: Iterable[str] | None = None
+) -> Emergency | None:
     """What ``text`` would be taken for if it is dialled.
 
     ``countries``: those in which it must not be an emergency number; ``beginning_in``: those in
-    which it must not begin with one either.
+    which it must not begin with one either; None: it may, as phones send whole numbers only.
     """
     dialled = text.translate(_NOT_DIALLED)
     digits = _DIGITS.match(dialled)
     typed = digits[0] if digits is not None else ""
     if not typed:
         return None
-    for number in EMERGENCY_ANYWHERE:
-        if typed.startswith(number):
-            return Emergency(number, "", dialled == number)
+    if dialled in EMERGENCY_ANYWHERE:
+        return Emergency(dialled, "", whole=True)
     for country in countries:
         if dialled == typed and plan_of(country).is_emergency(dialled):
             return Emergency(dialled, country, whole=True)
+    if beginning_in is None:
+        return None
+    for number in EMERGENCY_ANYWHERE:
+        if typed.startswith(number):
+            return Emergency(number, "", whole=False)
     for country in beginning_in:
         plan = plan_of(country)
         if plan.begins_emergency(typed):
