@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import structlog
 from panoramisk.fast_agi import Request
 
+from asterisk_avp.core import clean
 from asterisk_avp.core.errors import AvpError, ConfigError
 from asterisk_avp.listener import Listener, bound
 
@@ -58,7 +59,7 @@ class Exchange:
 
     async def set_variable(self, name: str, value: str) -> None:
         """Set a channel variable. Raises `BadRequest` where Asterisk does not take it."""
-        if not (name + value).isprintable() or '"' in value or "\\" in value:
+        if not clean.is_clean(name, value):
             raise BadRequest(f"a value that cannot be sent for {name}")
         result = await self._request.send_command(f'SET VARIABLE {name} "{value}"')
         if result.get("status_code") != 200:  # noqa: PLR2004 - the protocol's "done"
