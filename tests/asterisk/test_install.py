@@ -140,8 +140,8 @@ class OwnBed(Bed):
         environment = self._inherited()
         environment["PATH"] = f"{self.place('bin')}:{environment['PATH']}"
         environment["AVP_URL"] = self.url  # 8766 is another test's
-        # The packages that ours needs are there already; no registry is asked for them.
-        environment |= {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+        # The packages of the lock are there already, as pip sees; no registry is asked for them.
+        environment["PIP_NO_INDEX"] = "1"
         # What a system with other ports would have in its settings.
         if "render all" in text:
             environment["AVP_AGI__PORT"] = str(self.ports.agi)
@@ -149,7 +149,7 @@ class OwnBed(Bed):
         process = await asyncio.create_subprocess_exec(
             *("sh", "-c", script),
             env=environment,
-            cwd=ROOT if "pip install ." in text else self.directory,
+            cwd=ROOT if "bin/pip install" in text else self.directory,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -28,7 +28,13 @@ ELSEWHERE = {
     "docker/demo": "test_demo.py",
     "tests/run": "CI runs it",
     "python3 -m venv /opt/asterisk-avp": "test_install.py, by the README's own lines",
-    "/opt/asterisk-avp/bin/pip install .": "test_install.py",
+    (
+        "/opt/asterisk-avp/bin/pip install --require-hashes --only-binary :all:"
+        " -r docker/requirements.lock -r docker/build.lock"
+    ): "test_install.py; the images are made by the same, from an index",
+    "/opt/asterisk-avp/bin/pip install --no-index --no-deps --no-build-isolation .": (
+        "test_install.py"
+    ),
     "asterisk-avp render all --output /etc/asterisk-avp --config-dir /etc/asterisk": (
         "test_install.py, with transfers on what it wrote"
     ),
@@ -37,7 +43,9 @@ ELSEWHERE = {
     "asterisk-avp settings --check": "test_cli_settings.py",
     "asterisk-avp settings --reference": "test_settings_readme.py",
     "asterisk-avp number": "below with numbers",
-    "/opt/asterisk-avp/bin/pip install --upgrade .": "as the one above",
+    "/opt/asterisk-avp/bin/pip install --no-index --no-deps --no-build-isolation --upgrade .": (
+        "as the one above"
+    ),
     "asterisk-avp pin-hash": "test_api_panel.py; it asks for the PIN",
     "asterisk-avp run": "the fixture `bed` has it running",
 }
