@@ -255,7 +255,7 @@ class AmiPerformer:
             log.error(  # noqa: TRY400 - the message says it all; a traceback would hide the hint
                 "personal_queue_not_followed",
                 queue=effect.queue,
-                interface=effect.interface,
+                interface=clean.location(effect.interface) or "(not clean)",
                 action=action,
                 error=str(error),
                 hint="does the queue exist? write it with: asterisk-avp render queues",

@@ -152,6 +152,7 @@ class AriPerformer:
     async def _dial(self, effect: DialLeg, report: Report) -> None:
         failed = Kind.FOURTH_FAILED if effect.fourth else Kind.LEG_FAILED
         first = effect.first
+        endpoint = clean.location(effect.allow.endpoint) or "(not clean)"
         variables, unclean = clean.variables(effect.variables)
         for variable in unclean:
             log.error("unclean_value", channel=effect.channel, variable=variable)
@@ -171,10 +172,10 @@ class AriPerformer:
                 timeout_seconds=effect.timeout_seconds or _NO_TIMEOUT,
             )
         except AriError as error:
-            log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
+            log.warning("dial_failed", endpoint=endpoint, error=str(error))
             report(SessionEvent(failed, "target_unreachable"))
         except AsteriskUnavailable as error:
-            log.warning("dial_failed", endpoint=effect.allow.endpoint, error=str(error))
+            log.warning("dial_failed", endpoint=endpoint, error=str(error))
             report(SessionEvent(failed, "asterisk_unavailable"))
             # It may ring all the same: whoever looks after the session finds it then.
             raise
