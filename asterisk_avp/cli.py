@@ -24,7 +24,7 @@ from asterisk_avp.cli_run import PROGRAM, say
 from asterisk_avp.cli_settings import show_settings
 from asterisk_avp.cli_watch import watch
 from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.core.model import AGENT_ID
+from asterisk_avp.core.model import AGENT_ID, World
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
@@ -103,29 +103,56 @@ def pin_hash(
     typer.echo(str(PinHash.of(pin, secrets.token_bytes(SALT_BYTES), AT_REST)))
 
 
-@render_app.command("queues")
-def queues(
-    output: Annotated[
-        Path | None, typer.Option(help="The file to write; default: standard output.")
-    ] = None,
-    agent: Annotated[
-        list[str] | None, typer.Option(help="An agent who is in no setting (repeatable).")
-    ] = None,
-    from_queues: Annotated[
-        Path | None,
-        typer.Option(help="A queues.conf whose members of the groups' queues are agents."),
-    ] = None,
-) -> None:
-    """Write the agents' personal queues, to be included in queues.conf."""
-    from asterisk_avp.queues_conf import read_members  # noqa: PLC0415
-    from asterisk_avp.render import agents_to_render, render_queues  # noqa: PLC0415
+_Output = Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")]
+_Agent = Annotated[
+    list[str] | None, typer.Option(help="An agent who is in no setting (repeatable).")
+]
+_FromQueues = Annotated[
+    Path | None, typer.Option(help="A queues.conf whose members of the groups' queues are agents.")
+]
 
-    by_hand = agent or []
+
+@render_app.command("queues")
+def queues(output: _Output = None, agent: _Agent = None, from_queues: _FromQueues = None) -> None:
+    """Write the agents' personal queues, to be included in queues.conf."""
+    from asterisk_avp.render import render_queues  # noqa: PLC0415
+
+    settings = load_settings(connect=False)
+    world = settings.world()
+    text = render_queues(
+        _agents(world, agent or [], from_queues),
+        world.groups,
+        ring_seconds=settings.session.ring_seconds,
+        command=_command("queues", agent or [], from_queues),
+    )
+    _write(text, output)
+
+
+@render_app.command("extensions")
+def extensions(
+    output: _Output = None, agent: _Agent = None, from_queues: _FromQueues = None
+) -> None:
+    """Write the agents' ids as extensions, which the dialplan includes by itself."""
+    from asterisk_avp.render import render_extensions  # noqa: PLC0415
+
+    agents = _agents(load_settings(connect=False).world(), agent or [], from_queues)
+    text, left_out = render_extensions(
+        agents, command=_command("extensions", agent or [], from_queues)
+    )
+    for remark in left_out:
+        typer.echo(remark, err=True)
+    _write(text, output)
+
+
+def _agents(
+    world: World, by_hand: Sequence[str], from_queues: Path | None
+) -> dict[str, frozenset[str] | None]:
+    from asterisk_avp.queues_conf import read_members  # noqa: PLC0415
+    from asterisk_avp.render import agents_to_render  # noqa: PLC0415
+
     for identifier in by_hand:
         if AGENT_ID.fullmatch(identifier) is None:
             raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
-    settings = load_settings(connect=False)
-    world = settings.world()
     members = None
     if from_queues is not None:
         try:
@@ -139,16 +166,14 @@ def queues(
         raise CommandFailed(
             "no agent is known: set AVP_AGENTS__<ID>__GROUPS, or give --agent or --from-queues"
         )
-    words = [PROGRAM, "render", "queues"]
+    return agents
+
+
+def _command(what: str, by_hand: Sequence[str], from_queues: Path | None) -> str:
+    words = [PROGRAM, "render", what]
     words += [word for identifier in by_hand for word in ("--agent", identifier)]
     words += ["--from-queues", str(from_queues)] if from_queues is not None else []
-    text = render_queues(
-        agents,
-        world.groups,
-        ring_seconds=settings.session.ring_seconds,
-        command=shlex.join(words),
-    )
-    _write(text, output)
+    return shlex.join(words)
 
 
 @render_app.command("dialplan")

@@ -16,12 +16,12 @@ from asterisk_avp.asterisk_conf import Conf
 from asterisk_avp.checks.agents import agents as phones
 from asterisk_avp.checks.agents import endpoints
 from asterisk_avp.checks.model import Facts
-from asterisk_avp.checks.pjsip import NO_REPLACES, order_lines
+from asterisk_avp.checks.pjsip import NO_CONTROL_CHARACTERS, NO_REPLACES, order_lines
 from asterisk_avp.cli_output import warn
 from asterisk_avp.core.features import DEFAULT
 from asterisk_avp.core.versions import troubles
 from asterisk_avp.dialplan_files import dialplan_files
-from asterisk_avp.render import agents_to_render, render_queues
+from asterisk_avp.render import agents_to_render, render_extensions, render_queues
 from asterisk_avp.settings import Settings
 from asterisk_avp.settings_sources import (
     CONFIG_VARIABLE,
@@ -67,6 +67,8 @@ class Renderer:
                 " for each of them; an agent needs a personal queue before calls can be"
                 " transferred to them."
             )
+        extensions, not_dialled = render_extensions(agents, command=command)
+        self._remarks += not_dialled
         facts = Facts({**self._files}, world=world)
         pjsip = self._files["pjsip.conf"]
         known = endpoints(pjsip)
@@ -77,12 +79,14 @@ class Renderer:
                 f"pjsip.conf has no endpoint for {', '.join(missing)}: give theirs the lines that"
                 " avp_pjsip.conf has for the others."
             )
+        current = not any(trouble.serious for trouble in troubles(asterisk or "22.10.1"))
         given = self._connections(settings)
         pair = _colleagues(agents)
         texts = {
             "asterisk_avp.conf": "\n".join(
                 file.read_text(encoding="utf-8") for file in dialplan_files()
             ),
+            "avp_extensions.conf": extensions,
             "avp_queues.conf": render_queues(
                 agents,
                 world.groups,
@@ -95,10 +99,10 @@ class Renderer:
             "avp_manager.conf": to.manager_conf(given, command),
             "avp_ari.conf": to.ari_conf(given, command),
             "avp_pjsip.conf": to.pjsip_conf(
-                names,
-                order_lines(pjsip),
-                NO_REPLACES,
-                button=not any(trouble.serious for trouble in troubles(asterisk or "22.10.1")),
+                {name: known[name] for name in names},
+                order_lines(pjsip, ("header", "request_uri") if current else ("header",)),
+                (*NO_REPLACES, *(("", *NO_CONTROL_CHARACTERS) if current else ())),
+                current=current,
                 command=command,
             ),
             to.ENVIRONMENT: to.environment(written, variables, generated, pair[0]),

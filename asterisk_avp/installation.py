@@ -21,6 +21,7 @@ from asterisk_avp.rights import READ, WRITE
 OURS: Final = frozenset(
     {
         "asterisk_avp.conf",
+        "avp_extensions.conf",
         "avp_queues.conf",
         "avp_features.conf",
         "avp_manager.conf",
@@ -141,25 +142,33 @@ def features_conf(conf: Conf, code: str, command: str) -> str:
 
 
 def pjsip_conf(
-    endpoints: Iterable[str],
+    endpoints: Mapping[str, Section],
     order: Iterable[str],
-    replaces: Iterable[str],
+    refused: Iterable[str],
     *,
-    button: bool,
+    current: bool,
     command: str,
 ) -> str:
-    """``button``: whether this Asterisk can hand the Transfer button over."""
+    """``endpoints``: the agents', by name. ``refused``: the sections of what nobody may send.
+
+    ``current``: whether this Asterisk can hand the Transfer button over, and has what is as new.
+    """
     lines = [
         *_head(command, "Nobody enters somebody else's call by an INVITE with Replaces."),
         *order,
         "",
-        *replaces,
+        *refused,
         "",
-        "; Each agent's phone: its Transfer button goes by the rules, and the transfer code works.",
+        "; Each agent's phone: its Transfer button goes by the rules, the transfer code works, a",
+        "; SIP MESSAGE runs no dialplan, and in avp-agents it dials what avp-phones has.",
     ]
-    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if button else "allow_transfer = no"
-    for name in endpoints:
+    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
+    for name, endpoint in endpoints.items():
         lines += [f"[{name}](+type=endpoint)", handling, "set_var = DYNAMIC_FEATURES=avp_transfer"]
+        lines.append("message_context = avp-nowhere")
+        if endpoint.last("context") == "avp-agents":
+            lines.append("allow_overlap = no")
+            lines += ["overlap_context = avp-phones"] if current else []
         lines.append("")
     return "\n".join(lines)
 
@@ -353,10 +362,16 @@ def notes(
         "  Your trunk, for transfers to numbers outside, in extensions.conf below the #include:",
         "",
         "    [avp-external](+)",
-        f"    exten => _+X!,1,Dial(PJSIP/${{EXTEN}}@{trunk or 'trunk'},60,i)",
+        *(
+            f"    exten => {what},1,Dial(PJSIP/{number}@{trunk or 'trunk'},60,i)"
+            for what, number in (("_+X!", "${AVP_NUMBER}"), ("112", "112"), ("911", "911"))
+        ),
         "",
         *(() if trunk else ("  with your trunk's endpoint in place of `trunk`;",)),
-        "  numbers come as +442079460000: ${EXTEN:1} is without the +.",
+        "  numbers come as +442079460000: ${AVP_NUMBER:1} is without the +.",
+        "",
+        "  A phone that answers 302 must not send a call elsewhere: give option i to every Queue()",
+        "  and Dial() of yours that rings agents, e.g. Queue(sales,i).",
         "",
         f"{step + 1}. Let Asterisk read them. Calls go on:",
         "",

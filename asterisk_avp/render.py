@@ -1,4 +1,4 @@
-"""Write Asterisk configuration: the agents' personal queues.
+"""Write Asterisk configuration: the agents' personal queues, and their ids as extensions.
 
 Each agent has a queue of their own for transferred calls, with one place in it and a weight above
 every group. Such a queue gives "one transferred call may wait" and "it is the next call" from
@@ -136,3 +136,52 @@ def render_queues(
             )
         )
     return "".join(parts)
+
+
+_EXTENSIONS_HEADER = """\
+; The agents' ids, as colleagues dial them (context avp-agents).
+;
+; Written by: {command}
+; Do not edit; write it again after agents have changed, then `dialplan reload`.
+;
+; asterisk_avp.conf includes this file by itself, from Asterisk's folder of configuration. An id is
+; a literal line and never a pattern: what a phone dials is not looked at otherwise.
+
+[avp-colleagues](+)
+"""
+
+_EXTENSION = """
+exten => {agent},1,Set(AVP_COLLEAGUE={agent})
+ same => n,Gosub(avp-colleague,s,1)
+ same => n,Dial(${{AVP_PHONE}},30,i)
+ same => n,Hangup()
+"""
+
+_OWN_MEANING = frozenset({"s", "h", "i", "t", "T", "o", "a", "e", "fax"})
+"""Extensions that Asterisk goes to by itself (pbx.c, __ast_pbx_run)."""
+_EMERGENCY = frozenset({"112", "911"})
+
+
+def render_extensions(agents: Iterable[str], *, command: str) -> tuple[str, tuple[str, ...]]:
+    """The text of the file, and for each agent who cannot be dialled a sentence that says why.
+
+    Asterisk skips ``-`` in an extension (pbx.c, ext_cmp_exten): `ann-a` and `anna` are one.
+    """
+    parts = [_EXTENSIONS_HEADER.format(command=command)]
+    remarks = []
+    taken: dict[str, str] = {}
+    for agent in sorted(agents):
+        compared = agent.replace("-", "")
+        why = ""
+        if compared in _OWN_MEANING:
+            why = "that name has a meaning of its own in a dialplan"
+        elif compared in _EMERGENCY:
+            why = "that is an emergency number"
+        elif compared in taken:
+            why = f"for Asterisk that is the same as {taken[compared]}"
+        if why:
+            remarks.append(f"agent {agent} cannot be dialled by colleagues: {why}.")
+            continue
+        taken[compared] = agent
+        parts.append(_EXTENSION.format(agent=agent))
+    return "".join(parts), tuple(remarks)

@@ -18,7 +18,7 @@ MODULES: Final[dict[str, str]] = {
     **dict.fromkeys(("res_ari_channels", "res_ari_events", "res_ari_playbacks"), "ARI"),
     "res_http_websocket": "ARI's events",
     "res_stasis_playback": "prompts in a transfer",
-    **dict.fromkeys(("app_dial", "app_exec", "app_userevent"), "the dialplan"),
+    **dict.fromkeys(("app_dial", "app_userevent"), "the dialplan"),
     **dict.fromkeys(("app_playback", "app_read"), "announcements, and EXTERNAL_ACCEPT=press1"),
     "res_agi": "numbers dialled on phones",
     **dict.fromkeys(
@@ -38,9 +38,10 @@ MODULES: Final[dict[str, str]] = {
 
 EXTENSIONS: Final = (
     *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
-    *("avp-queue-parameters,1", "avp-head-of-queue,1", "avp-own-recording,s"),
-    *("avp-somebody-there,1", "avp-member,s"),
-    *("avp-pop-headers,s", "avp-agents,s", "avp-dialled,1", "avp-gate,1", "avp-gate-refused,s"),
+    *("avp-queue-parameters,s", "avp-head-of-queue,s", "avp-own-priority,s"),
+    *("avp-own-recording,s", "avp-somebody-there,s", "avp-member,s", "avp-clean,id"),
+    *("avp-pop-headers,s", "avp-agents,s", "avp-phones,112", "avp-always,112", "avp-colleague,s"),
+    *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
 )
 """One extension of each context that asterisk_avp.conf has."""

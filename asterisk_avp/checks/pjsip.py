@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from asterisk_avp.asterisk_conf import Conf, Section
 from asterisk_avp.checks.agents import agents, endpoints, ids
@@ -22,6 +22,9 @@ NO_REPLACES = (
     "[avp-no-replaces]",
     "type = endpoint",
     "context = avp-nowhere",
+    "message_context = avp-nowhere",
+    "deny = 0.0.0.0/0.0.0.0",
+    "deny = ::/0",
     "disallow = all",
     "allow = ulaw",
     "",
@@ -30,7 +33,23 @@ NO_REPLACES = (
     "endpoint = avp-no-replaces",
     "match_header = Replaces: /./",
 )
-"""What refuses an INVITE with Replaces, together with the order of identifiers."""
+"""What refuses an INVITE with Replaces, together with the order of identifiers.
+
+``deny``: no address may be this endpoint, so that Asterisk asks for a password that nobody knows
+(pjsip_distributor.c, apply_acls and artificial_endpoint) before it looks at what was dialled. The
+context alone does not stop the pick-up extension (res_pjsip_session.c, get_destination).
+"""
+
+NO_CONTROL_CHARACTERS = (
+    "[avp-no-control-characters]",
+    "type = identify",
+    "endpoint = avp-no-replaces",
+    "match_request_uri = /^sips?:_|%[01][0-9A-Fa-f]|%7[Ff]/",
+)
+"""Refuses whoever dials a pattern of the dialplan, or control characters, which AMI sends raw.
+
+For an Asterisk that has the identifier ``request_uri`` (18.26, 20.10, 21.5, 22.0 and later).
+"""
 
 
 def agents_endpoints(facts: Facts) -> Iterator[Finding]:
@@ -168,12 +187,11 @@ def _order(conf: Conf) -> str:
     return _DEFAULT_ORDER
 
 
-def order_lines(conf: Conf) -> tuple[str, ...]:
-    """What puts ``header`` first in the order of identifiers that is there."""
+def order_lines(conf: Conf, first: Sequence[str] = ("header",)) -> tuple[str, ...]:
+    """What puts these identifiers first in the order that is there."""
     words = [word.strip() for word in _order(conf).split(",")]
-    line = (
-        f"endpoint_identifier_order = {','.join(['header', *(x for x in words if x != 'header')])}"
-    )
+    order = [*first, *(word for word in words if word not in first)]
+    line = f"endpoint_identifier_order = {','.join(order)}"
     for section in _globals(conf):
         return (f"[{section.name}](+type=global)", line)
     return ("[global]", "type = global", line)

@@ -107,7 +107,10 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     # Of a phone that pjsip.conf does not have, Asterisk would refuse the file.
     pjsip = place.text("avp_pjsip.conf")
     assert re.findall(r"^\[(\S+)\]\(\+type=endpoint\)", pjsip, re.MULTILINE) == ["1001", "1003"]
-    assert "[mine](+type=global)\nendpoint_identifier_order = header,ip,username\n" in pjsip
+    assert (
+        "[mine](+type=global)\nendpoint_identifier_order = header,request_uri,ip,username\n"
+        in pjsip
+    )
     assert "no endpoint for 1002" in output
     assert "[applicationmap](+)" in place.text("avp_features.conf")
     manager = place.text("avp_manager.conf")
@@ -176,7 +179,7 @@ def test_the_way_out_is_named_where_there_is_one_trunk(place: Place, more: str, 
     code, output = place.render()
     assert code == 0, output
     todo = place.text("INSTALL.txt")
-    assert f"Dial(PJSIP/${{EXTEN}}@{trunk or 'trunk'},60,i)" in todo
+    assert f"Dial(PJSIP/${{AVP_NUMBER}}@{trunk or 'trunk'},60,i)" in todo
     assert ("in place of `trunk`" in todo) is not bool(trunk)
 
 
@@ -218,7 +221,7 @@ def test_secrets_are_made_once_and_never_shown(place: Place) -> None:
     place.avp._monkeypatch.delenv("AVP_AMI__SECRET")
     code, output = place.render()
     assert code == 0, output
-    assert output.count(": unchanged") == 8
+    assert output.count(": unchanged") == 9
 
 
 SECRETS = ("ARI__PASSWORD", "AMI__SECRET", "API__TOKENS")
@@ -253,7 +256,7 @@ def test_once_more_after_the_lines_were_added_nothing_changes(place: Place) -> N
             file.write(f"\n#include {line}\n")
     code, output = place.render()
     assert code == 0, output
-    assert output.count(": unchanged") == 8
+    assert output.count(": unchanged") == 9
     after = everything(place.out)
     changed = {Path(name).name for name in before if before[name] != after[name]}
     assert changed == {"INSTALL.txt", ".asterisk-avp-rendered.json"}  # the lines are there now

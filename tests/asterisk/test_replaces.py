@@ -65,7 +65,7 @@ async def test_nobody_takes_a_place_in_a_call(scene: Scene, intruder: InvitingPh
         ):
             for number in ("1001", "1004", "+12025550100"):
                 status = await intruder.invite(number, f"{header}\r\n")
-                assert status == 404, f"{place} {header} {number}: {status}"
+                assert status == 401, f"{place} {header} {number}: {status}"
     await guard.undisturbed(scene, began)
 
 
@@ -73,7 +73,7 @@ async def test_nobody_picks_up_a_call_that_rings(scene: Scene, intruder: Invitin
     """The queue has rung 1001; an early dialog can be replaced as well (RFC 3891 section 3)."""
     await scene.phone("caller1").dial("800")
     await scene.phone("1001").ringing()
-    assert await intruder.invite("1001", f"Replaces: {await dialog(scene, '1001')}\r\n") == 404
+    assert await intruder.invite("1001", f"Replaces: {await dialog(scene, '1001')}\r\n") == 401
     await scene.phone("1001").answer()
     await scene.talking("caller1", "1001")
 
@@ -81,7 +81,7 @@ async def test_nobody_picks_up_a_call_that_rings(scene: Scene, intruder: Invitin
 async def test_the_phone_dials_as_before(scene: Scene, intruder: InvitingPhone) -> None:
     await scene.call("caller1", "1001")
     named = f"Replaces: {await dialog(scene, '1001')}\r\n"
-    assert await intruder.invite("1004", named) == 404
+    assert await intruder.invite("1004", named) == 401
     await scene.phone("1004").auto_answer()
     assert await intruder.invite("1004") == 200
     await scene.ami.bridged(INTRUDER, "1004")
@@ -108,7 +108,7 @@ async def test_without_these_lines_the_call_is_taken(scene: Scene, intruder: Inv
     await scene.phone("caller1").closed()
     await scene.direct_call("caller2", "1001")  # the queue would give its agent time to wrap up
     named = f"Replaces: {await dialog(scene, '1001')}\r\n"
-    assert await intruder.invite("1004", named) == 404
+    assert await intruder.invite("1004", named) == 401
     await scene.talking("caller2", "1001")
 
 

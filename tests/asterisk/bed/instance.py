@@ -169,22 +169,29 @@ class Bed:
             shutil.copytree(DIALPLAN, target, dirs_exist_ok=True)
 
     def render_personal_queues(self) -> None:
-        """The agents' personal queues, written by the product as for an administrator."""
-        target = self.directory / "etc" / "avp_queues.conf"
+        """The agents' personal queues and ids, written by the product as for an administrator."""
         env = {**self._inherited(), **self.world.daemon_settings()}
         for agent in self.world.agents:
             groups = ",".join(g.queue for g in self.world.groups_of(agent.id))
             env[f"AVP_AGENTS__{agent.id}__GROUPS"] = groups
-        done = subprocess.run(
-            [str(self.program), "render", "queues", "--output", str(target)],
-            env=env,
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"asterisk-avp render queues: {done.stderr or done.stdout}")
+        running = {
+            what: subprocess.Popen(
+                [
+                    *(str(self.program), "render", what),
+                    *("--output", str(self.directory / "etc" / f"avp_{what}.conf")),
+                ],
+                env=env,
+                cwd=self.directory,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for what in ("queues", "extensions")
+        }
+        said = {what: (process.communicate()[0], process) for what, process in running.items()}
+        for what, (output, process) in said.items():
+            if process.returncode:
+                raise RuntimeError(f"asterisk-avp render {what}: {output}")
 
     @staticmethod
     def _inherited() -> dict[str, str]:

@@ -174,17 +174,17 @@ class World:
                 continue
             lines.append(f"exten => {group.number},1,Answer()")
             if group is self.groups[0]:  # one way to give the screen pop: a JSON object …
-                pop = '{"case":"4711","customer":"Ms Sample","called":"${EXTEN}"}'
+                pop = f'{{"case":"4711","customer":"Ms Sample","called":"{group.number}"}}'
                 lines.append(f" same => n,Set(AVP_POP={pop})")
             else:  # … and the other: one variable per key
                 lines.append(" same => n,Set(AVP_POP_CASE=4712)")
                 lines.append(" same => n,Set(AVP_POP_CUSTOMER=Mr Example)")
-            lines.append(f" same => n,Queue({group.queue})")
+            lines.append(f" same => n,Queue({group.queue},i)")
             lines.append(" same => n,Hangup()")
         return "\n".join(lines)
 
     def render_agents(self) -> str:
-        return "\n".join(f"exten => {a.id},1,Dial(PJSIP/${{EXTEN}},60)" for a in self.agents)
+        return "\n".join(f"exten => {a.id},1,Dial(PJSIP/{a.id},60,i)" for a in self.agents)
 
     def daemon_settings(self) -> dict[str, str]:
         """The daemon's environment, as far as it follows from the world."""
