@@ -106,7 +106,7 @@ def call_centre() -> World:
 [callers](+)
 exten => {SHORT_HOLD},1,Answer()
  same => n,Set(AVP_MAX_HOLD={SHORT_HOLD_SECONDS})
- same => n,Queue(sales)
+ same => n,Queue(sales,i)
  same => n,Hangup()
 
 [avp-external](+)

@@ -61,7 +61,7 @@ def call_centre(lanes: int) -> World:
     )
     short = "\n".join(
         f"exten => 81{lane},1,Answer()\n same => n,Set(AVP_MAX_HOLD=1)\n"
-        f" same => n,Queue(lane{lane})\n same => n,Hangup()"
+        f" same => n,Queue(lane{lane},i)\n same => n,Hangup()"
         for lane in range(1, lanes + 1)
     )
     return World(

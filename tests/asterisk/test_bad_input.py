@@ -40,11 +40,11 @@ exten => 700,1,Answer()
  same => n,Set(AVP_SESSION_1=${URIDECODE(%ff%00[[[[)})
  same => n,Set(AVP_HISTORY_1_1=|[[[[{"from":1}|)
  same => n,Set(AVP_WAITED=99999999999999999999)
- same => n,Queue(sales)
+ same => n,Queue(sales,i)
  same => n,Hangup()
 exten => _71X,1,Answer()
  same => n,Set(AVP_MAX_HOLD=${HOSTILE_${EXTEN}})
- same => n,Queue(sales)
+ same => n,Queue(sales,i)
  same => n,Hangup()
 """
 HOLDS = {

@@ -34,7 +34,7 @@ exten => 814,1,Answer()
  same => n,Set(CONFBRIDGE(user,quiet)=yes)
  same => n,ConfBridge(room)
 exten => 813,1,Answer()
- same => n,Dial(PJSIP/1004)
+ same => n,Dial(PJSIP/1004,,i)
 """
 
 

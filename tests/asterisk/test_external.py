@@ -26,12 +26,12 @@ exten => _+12025550107,1,Hangup(1)
 ; A trunk that does not know the number.
 exten => _+12025550111,1,Dial(PJSIP/${EXTEN}@pstn,60,i)
 ; Two trunks, of which the first is out of order.
-exten => _+12025550108,1,Dial(PJSIP/nobody,5)
+exten => _+12025550108,1,Dial(PJSIP/nobody,5,i)
  same => n,Dial(PJSIP/pstn,60,i)
  same => n,Hangup()
 ; After Dial() the administrator does something else with a call that was not answered.
 exten => _+12025550109,1,Dial(PJSIP/pstn,60,i)
- same => n,Queue(support)
+ same => n,Queue(support,i)
 """
 
 SETTINGS = {

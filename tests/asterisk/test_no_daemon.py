@@ -32,7 +32,7 @@ async def mortal() -> AsyncIterator[Bed]:
     patient.settings["AVP_SESSION__DRAIN_SECONDS"] = "1"
     # Calls with a limit of their own, and a survey after the call.
     limited = (
-        "exten => 803,1,Answer()\n same => n,Set(TIMEOUT(absolute)=16)\n same => n,Queue(sales)"
+        "exten => 803,1,Answer()\n same => n,Set(TIMEOUT(absolute)=16)\n same => n,Queue(sales,i)"
     )
     made = replace(patient, max_hold_seconds=60, extensions=f"[callers](+)\n{limited}\n")
     async with Bed(made, backend=backend_named(None)) as bed:

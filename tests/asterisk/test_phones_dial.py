@@ -27,9 +27,9 @@ ACCOUNT = "+12025550199"
 # What an administrator adds. 700 is an extension of theirs, 999 an emergency number.
 ADMINISTRATOR = """
 [avp-internal](+)
-exten => 700,1,Dial(PJSIP/caller4,30)
+exten => 700,1,Dial(PJSIP/caller4,30,i)
 [avp-emergency](+)
-exten => 999,1,Dial(PJSIP/caller3,30)
+exten => 999,1,Dial(PJSIP/caller3,30,i)
 """
 
 SETTINGS = {

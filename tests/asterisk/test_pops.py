@@ -31,11 +31,11 @@ INBOUND = r"""
 exten => 700,1,Answer()
  same => n,Set(AVP_POP={"customer_id":"4711","name":"J\u00fcrgen \"Ö\" Sample","vip":true})
  same => n,Set(AVP_POP_ORDER=17 & 18/b)
- same => n,Queue(sales,b(avp-pop-headers^s^1))
+ same => n,Queue(sales,ib(avp-pop-headers^s^1))
  same => n,Hangup()
 exten => 701,1,Answer()
  same => n,Set(__AVP_POP={"customer_id":"inherited"})
- same => n,Queue(sales)
+ same => n,Queue(sales,i)
  same => n,Hangup()
 exten => 710,1,Answer()
  same => n,Set(AVP_POP={"customer_id":4711)
@@ -49,7 +49,7 @@ exten => 712,1,Answer()
 exten => 713,1,Answer()
  same => n,Set(AVP_POP={"customer_id":"../../\r\nX: y","half":"\ud800","n":1e999})
  same => n,Goto(sales,1)
-exten => sales,1,Queue(sales)
+exten => sales,1,Queue(sales,i)
  same => n,Hangup()
 """
 
@@ -519,7 +519,7 @@ async def test_a_receiver_in_trouble_holds_nobody_up(
 class LocalWorld(World):
     def render_agents(self) -> str:
         lines = super().render_agents()
-        return lines.replace(",60)", ",60,b(avp-pop-headers^s^1))")
+        return lines.replace(",60,i)", ",60,ib(avp-pop-headers^s^1))")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

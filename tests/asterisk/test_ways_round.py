@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 # A speed dial of the administrator's: what a moved call would reach by its extension.
 ADMINISTRATOR = """
 [avp-internal](+)
-exten => 770,1,Dial(PJSIP/pstn,30)
+exten => 770,1,Dial(PJSIP/pstn,30,i)
 """
 
 # What becomes of a 302: Bob's becomes an extension in the context of his phone (the default),

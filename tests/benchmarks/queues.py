@@ -83,7 +83,7 @@ class Crowd(World):
         return f"member => Local/{agent_id}@agents/n,0,A{agent_id},{device(agent_id)}"
 
     def render_agents(self) -> str:
-        return "exten => _X.,1,Dial(PJSIP/${EXTEN},60)"
+        return "exten => _X.,1,Dial(PJSIP/${EXTEN},60,i)"
 
     def daemon_settings(self) -> dict[str, str]:
         settings = super().daemon_settings()

@@ -1,5 +1,7 @@
-"""No text from outside stands where Asterisk evaluates it: in the dialplan, in what `render`
-writes, in the test bed's configuration and in the README's examples. Holes that were there are found again.
+"""No text from outside stands where Asterisk evaluates it.
+
+Not in the dialplan, in what `render` writes, in the test bed's configuration and in the README's
+examples. And holes, each put back, are found.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ RENDERED, _ = render_extensions(["1001", "ann-b", "o.neil"], command="test")
 
 DAEMON_ONLY = frozenset({"avp-agent-queue", "avp-group-queue", "avp-external-leg"})
 """Contexts that no phone dials: their patterns take ids of any length, and refuse unclean ones."""
+WAY_OUT = "avp-external"
+"""Where a call comes with an allowed number in AVP_NUMBER; a pattern there only chooses the trunk."""
 
 
 def faults(text: str) -> list[str]:
@@ -31,7 +35,7 @@ def open_patterns(text: str) -> list[str]:
     return [
         str(line)
         for line in lines(text)
-        if line.context not in DAEMON_ONLY
+        if line.context not in {*DAEMON_ONLY, WAY_OUT}
         and line.extension.startswith("_")
         and re.search(r"[.!]", re.sub(r"\[[^\]]*\]", "", line.extension))
     ]
@@ -99,7 +103,7 @@ def test_the_readmes_examples() -> None:
             assert faults(example)
             continue
         assert faults(example) == [], example
-        assert [x for x in open_patterns(example) if "[avp-external]" not in x] == []
+        assert open_patterns(example) == []
 
 
 def test_what_install_txt_says() -> None:
