@@ -24,7 +24,7 @@ RENDERED, _ = render_extensions(["1001", "ann-b", "o.neil"], command="test")
 DAEMON_ONLY = frozenset({"avp-agent-queue", "avp-group-queue", "avp-external-leg"})
 """Contexts that no phone dials: their patterns take ids of any length, and refuse unclean ones."""
 WAY_OUT = "avp-external"
-"""Where a call comes with an allowed number in AVP_NUMBER; a pattern there only chooses the trunk."""
+"""Where a call comes with its allowed number in AVP_NUMBER; a pattern only chooses the trunk."""
 
 
 def faults(text: str) -> list[str]:
