@@ -55,6 +55,10 @@ HERE = {
         "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"
         " --output /etc/asterisk/avp_queues.conf"
     ),
+    (
+        "asterisk-avp render extensions --from-queues /etc/asterisk/queues.conf"
+        " --output /etc/asterisk/avp_extensions.conf"
+    ),
     "asterisk-avp render systemd --output /etc/systemd/system/asterisk-avp.service",
     "asterisk-avp transfer 1001 --supervised --to-agent 1002",
     "asterisk-avp watch",
@@ -114,6 +118,7 @@ async def test_rendering(bed: Bed, tmp_path: Path) -> None:
     dialplan = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")
     assert (tmp_path / "asterisk_avp.conf").read_text(encoding="utf-8") == dialplan
     assert "Type=notify" in (tmp_path / "asterisk-avp.service").read_text(encoding="utf-8")
+    assert "exten => 1007,1," in (tmp_path / "avp_extensions.conf").read_text(encoding="utf-8")
     assert "[avp-agent-1007]" in (tmp_path / "avp_queues.conf").read_text(encoding="utf-8")
 
 

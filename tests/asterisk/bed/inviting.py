@@ -27,14 +27,33 @@ class InvitingPhone(SipPhone):
 
         ``caller``: the user part of From, as it is sent, where it is not the phone's name.
         """
-        self._uri = f"sip:{number}@127.0.0.1:{self.proxy}"
-        self._call = f"{secrets.token_hex(6)}@{self.address}"
-        self._from = f"<sip:{caller or self.name}@127.0.0.1>;tag={secrets.token_hex(4)}"
+        self._begin(number, caller)
         answer = await self._invite(1, more)
         if status(answer) == _UNAUTHORIZED:
             authorization = self.authorization("INVITE", self._uri, answer)
             answer = await self._invite(2, more, authorization)
         return status(answer)
+
+    async def ask(self, method: str, number: str, more: str = "", body: str = "") -> int:
+        """Another request out of a call; the final status."""
+        self._begin(number)
+        contact = f"Contact: <sip:{self.name}@{self.address}>\r\n"
+        kind = "Content-Type: text/plain\r\n" if body else ""
+        headers = f"{contact}{more}{kind}"
+        answer = await self.answer_to(self._request(method, 1, headers, body))
+        if status(answer) == _UNAUTHORIZED:
+            authorization = self.authorization(method, self._uri, answer)
+            answer = await self.answer_to(
+                self._request(method, 2, f"{authorization}{headers}", body)
+            )
+        return status(answer)
+
+    def _begin(self, number: str, caller: str = "") -> None:
+        """A request out of any dialog."""
+        self._uri = f"sip:{number}@127.0.0.1:{self.proxy}".replace("sip:@", "sip:")
+        self._to = f"<{self._uri}>"
+        self._call = f"{secrets.token_hex(6)}@{self.address}"
+        self._from = f"<sip:{caller or self.name}@127.0.0.1>;tag={secrets.token_hex(4)}"
 
     async def bye(self) -> None:
         """End the call that was answered."""
