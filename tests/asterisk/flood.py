@@ -1,4 +1,4 @@
-"""Idle connections, as many as wanted: whatever the server closes is opened again."""
+"""Idle connections, as many as wanted: whatever the server closes is opened again, after a while."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 
 from bed import Bed
 
+PAUSE_SECONDS = 10
+"""About as long as an idle connection lives: they are many, not fast. A flood of new ones is a
+matter of processors, of which tests that run beside others have no share to give away."""
 OURS = 4096
 """Descriptors that the tests' own process takes for itself, if it may."""
 
@@ -46,8 +49,7 @@ class Flood:
                 finally:
                     self.open -= 1
                     writer.transport.abort()
-            # As a stranger's program that is refused would: not without a pause.
-            await asyncio.sleep(1)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 @asynccontextmanager
