@@ -28,6 +28,7 @@ _FIELD: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t \x21-\x7e\x80-\xff]*"
     rb"[\x21-\x7e\x80-\xff])?)?)[ \t]*"
 )
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)(/.*)?", re.IGNORECASE)
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]*)(?::[0-9]{0,5})?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
@@ -123,10 +124,9 @@ class Framing:
         method, target, major, minor = found.groups()
         if major != b"1":
             raise BadRequest("the version is not supported", 505)
-        if not target.startswith((b"/", b"http://", b"https://")) and (method, target) != (
-            b"OPTIONS",
-            b"*",
-        ):
+        absolute = _ABSOLUTE.fullmatch(target)
+        star = (method, target) == (b"OPTIONS", b"*")
+        if absolute is None and not target.startswith(b"/") and not star:
             raise BadRequest("the request target is malformed")
         if len(lines) > MAX_FIELDS:
             raise BadRequest("the request has too many fields", 431)
@@ -144,6 +144,11 @@ class Framing:
             raise BadRequest("no host")
         if not _HOST.fullmatch(fields.get(b"host", b"")):
             raise BadRequest("the host is malformed")
+        if absolute is not None:  # of which parsers make different paths
+            if absolute[1].lower() != fields.get(b"host", absolute[1]).lower():
+                raise BadRequest("the request target is of another host")
+            path = absolute[2] or b"/"
+            first = b"%s %s HTTP/1.%s" % (method, path, minor)
         self._length(fields, latest=latest)
         lines = self._upgrade(method, fields, lines, latest=latest)
         self.requests += 1

@@ -1,4 +1,4 @@
-"""Idle connections, as many as wanted: whatever the server closes is opened again, after a while."""
+"""Idle connections, as many as wanted: what the server closes is opened again after a while."""
 
 from __future__ import annotations
 
