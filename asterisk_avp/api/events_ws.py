@@ -247,10 +247,10 @@ class View:
     def outdated(self, event: Mapping[str, Any] | None) -> bool:
         """Whether what the client has been told is more, or less, than it may know now."""
         scope = self._scope_now()
+        if scope.everything and self._scope.everything:
+            return False
         if scope != self._scope:
             return True
-        if scope.everything:
-            return False
         match event:
             case {"type": "agent", "agent": {"id": agent_id, "groups": groups}}:
                 return agent_id in self._told and not scope.member(groups)

@@ -137,6 +137,8 @@ class NumberTargetOut(_Out):
 
 
 class TransferOut(_Out):
+    """Ids and names of what belongs to another client than the agent's who asks are empty."""
+
     id: str
     agent: str
     group: str

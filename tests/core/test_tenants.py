@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asterisk_avp.core import events as ev
 from asterisk_avp.core import policy, views
 from asterisk_avp.core.button import Button
+from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.dialled import meaning
 from asterisk_avp.core.errors import Refused
 from asterisk_avp.core.features import Features
-from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.hub import CallFacts, Hub
+from asterisk_avp.core.keypad import KeyCodes
 from asterisk_avp.core.model import (
     ConfiguredAgent,
     Group,
@@ -242,6 +245,29 @@ def test_shared_with_names_who_else_may_have_it() -> None:
     assert decided(made, "1001", Mode.SUPERVISED, to_preset)[0] == "ok"
     (shown,) = views.targets_view(made, "1001").external_presets
     assert shown == {"id": "bill", "name": "Billing", "group": ""}
+
+
+def test_nor_is_whom_the_phone_has_called_already_a_target() -> None:
+    """By the phones' dialplan anybody can call anybody; the caller is not handed over by that."""
+    made = two_clients()
+    talk(made, "1001", "caller", "sales")
+    for name, line in (("1001", "u2-1001"), ("2001", "u2-2001"), ("1002", "u2-1002")):
+        made.fact(ev.ChannelSeen(line, f"PJSIP/{name}-00000021"), NOW)
+    desk = Desk(made, KeyCodes())
+    for peer, reason in (("2001", "unknown_target"), ("1002", "ok")):
+        for line in ("u2-1001", f"u2-{peer}"):
+            made.fact(ev.BridgeEntered(line, f"b2-{peer}"), NOW)
+        asked = ev.TransferAsked(
+            "u-1001", peer, attended=True, second="u2-1001", target=f"u2-{peer}"
+        )
+        wanted = desk.wanted(asked, "")
+        assert wanted is not None
+        found = "ok"
+        try:
+            desk.refer(asked, wanted, CallFacts(), NOW)
+        except Refused as refused:
+            found = refused.reason
+        assert found == reason
 
 
 def test_groups_of_no_account_are_one_client_more() -> None:

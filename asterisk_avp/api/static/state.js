@@ -46,7 +46,7 @@ export const state = {
   },
   agentName(id) {
     const agent = this.agents.get(id);
-    return agent ? agent.name : id;
+    return agent ? agent.name : id || "somebody";
   },
   groupName(id) {
     const lists = this.targets ? [...this.targets.my_agent_groups, ...this.targets.agent_groups] : [];
