@@ -203,3 +203,14 @@ async def test_a_group_that_is_no_more(scene: Scene, end: str) -> None:
     other = {"complete": "1002", "cancel": "1001"}[end]
     await scene.talking("caller1", other)
     await scene.plain("caller1", other)
+
+
+async def test_other_keys_are_the_ones_to_press(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await guard.reload(scene.bed, SALES + '[keys]\nswap = "*9"\n')
+    await scene.press("1001", "*3")  # means nothing any more, and is passed on to the target
+    await scene.press("1001", "*9")
+    await scene.reaches(transfer, "swapped")
+    await scene.press("1001", "*2")
+    await scene.ends(transfer, "cancelled", "cancelled")
+    await scene.talking("caller1", "1001")
