@@ -90,8 +90,15 @@ class Proxies:
     """The addresses and networks whose ``X-Forwarded-For`` is believed."""
 
     def __init__(self, trusted: Iterable[str] = ("127.0.0.1", "::1")) -> None:
-        self.trusted = tuple(trusted)
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in self.trusted]
+        self._networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
+        # As a socket that listens for both, IPv6 and IPv4, has them (RFC 4291, section 2.5.5.2).
+        mapped = [
+            f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+            for network in self._networks
+            if isinstance(network, ipaddress.IPv4Network)
+        ]
+        self.trusted = (*map(str, self._networks), *mapped)
+        """As uvicorn wants them."""
 
     def __contains__(self, address: str) -> bool:
         try:

@@ -55,12 +55,15 @@ class Api:
 
 @asynccontextmanager
 async def api_here(
-    refusals: Budget | None = None, connections: Connections | None = None, **more: Any
+    refusals: Budget | None = None,
+    connections: Connections | None = None,
+    host: str = "127.0.0.1",
+    **more: Any,
 ) -> AsyncIterator[Api]:
     board = ScriptedSwitchboard()
     auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
     app = create_app(board, auth, refusals=refusals or UNLIMITED, **more)
-    server = await serve(app, "127.0.0.1", 0, connections)
+    server = await serve(app, host, 0, connections)
     assert server.started.is_set()
     try:
         async with aiohttp.ClientSession() as http:

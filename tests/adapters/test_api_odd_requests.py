@@ -18,6 +18,7 @@ from scripted_switchboard import INTEGRATION, PINS, bearer
 from servers.waiting import eventually
 
 from asterisk_avp.api import events_ws, socket_count
+from asterisk_avp.api.connections import Connections, Proxies
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -315,8 +316,17 @@ async def test_the_metrics_are_this_machines_whatever_a_client_says_of_itself() 
         assert await status("127.0.0.1") == 200
 
 
+async def test_a_proxy_is_trusted_by_either_kind_of_address() -> None:
+    async with api_here(host="::", metrics=lambda: b"x 1\n") as api:
+        for host in ("127.0.0.1", "[::1]"):
+            for forwarded, status in (("198.51.100.1", 401), ("127.0.0.1", 200)):
+                url = f"http://{host}:{api.server.port}"
+                headers = {"X-Forwarded-For": forwarded, "X-Forwarded-Proto": "https"}
+                async with api.http.get(url + "/metrics", headers=headers) as answer:
+                    assert answer.status == status, (host, forwarded)
+
+
 async def test_only_a_trusted_proxy_is_believed_about_tls_and_addresses() -> None:
-    from asterisk_avp.api.connections import Connections, Proxies
 
     async with api_here(connections=Connections(proxies=Proxies(["192.0.2.0/24"]))) as api:
         headers = {"X-AVP-Panel": "1", "X-Forwarded-Proto": "https"}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from asterisk_avp.descriptors import ENOUGH
+from asterisk_avp.systemd_unit import render_unit
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
@@ -40,3 +43,13 @@ def test_network_volumes_and_secrets() -> None:
         assert f"`{name}`" in section()
     for name in re.findall(r"^  (\w+): \{ file:", COMPOSE, re.MULTILINE):
         assert f"secrets/{name}" in section()
+
+
+def test_descriptors() -> None:
+    """As many as the unit has; the command without Compose has them as well."""
+    ulimits = re.search(r"nofile: \{ soft: (\d+), hard: (\d+) \}", COMPOSE)
+    assert ulimits
+    assert int(ulimits[1]) == int(ulimits[2]) >= ENOUGH
+    assert f"--ulimit nofile={ulimits[1]}:{ulimits[2]}" in section()
+    unit = render_unit(Path("/x"), drain_seconds=1, user=None, command="x")
+    assert f"\nLimitNOFILE={ulimits[1]}\n" in unit
