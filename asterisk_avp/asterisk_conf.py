@@ -21,13 +21,13 @@ _BLANK = "".join(map(chr, range(33)))
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a file; ``file`` as it was named, ``line`` counts from 1."""
+    """A line of a file; ``file`` as it was named, ``line`` counts from 1; 0: it is no file."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)

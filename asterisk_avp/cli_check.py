@@ -37,7 +37,7 @@ def check(
     """Test all that transfers need, on this Asterisk: exit status 0 without errors, else 1.
 
     Asks Asterisk with the daemon's own users, runs one channel in the context avp-check, which
-    rings nobody, and reads the configuration files.
+    rings nobody, sends SIP requests that have to be refused, and reads the configuration files.
     """
     # Imported only here: the other commands do not need them.
     from asterisk_avp import checks  # noqa: PLC0415
@@ -76,7 +76,7 @@ async def collect(
     world = settings.world()
     live, version = None, None
     if connect:
-        live, version = await ask(settings, world, clock)
+        live, version = await ask(settings, world, files, clock)
         unreachable = live.ari
     return Facts(
         files,
@@ -162,6 +162,10 @@ def _how(where: str) -> str:
         return "What mends it:"
     if where == "the settings":
         return "In the settings:"
+    from asterisk_avp.checks.running import RUNNING  # noqa: PLC0415
+
+    if where.startswith(RUNNING):
+        return f"Where this comes from ({where}):"
     if where.endswith("]"):
         return f"In {where}:"
     return f"{'In place of' if ':' in where else 'At the end of'} {where}:"

@@ -1,7 +1,8 @@
 """What `asterisk-avp check` asks of a running Asterisk, with the daemon's own two users.
 
 Nothing is changed and nobody is rung: besides reading, one Local channel runs the context
-`avp-check` of our dialplan, in which nothing is dialled.
+`avp-check` of our dialplan, in which nothing is dialled, and a few SIP requests are sent that have
+to be refused (`cli_check_sip`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import requests
 from asterisk_avp.ami.link import AmiLink
 from asterisk_avp.ari.resources import AsteriskInfo, Channels
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.checks.model import Live, Queue, SelfTest
+from asterisk_avp.asterisk_conf import Conf
+from asterisk_avp.checks.agents import agents
+from asterisk_avp.checks.model import Facts, Live, Queue, SelfTest, SipTest
 from asterisk_avp.checks.parts import EXTENSIONS, OUTSIDE, SOUND_VARIABLES
+from asterisk_avp.checks.running import running
+from asterisk_avp.cli_check_sip import try_replaces
 from asterisk_avp.core.errors import AmiError, AriError, AvpError
 from asterisk_avp.core.model import World, agent_id_of_interface
 from asterisk_avp.rights import READ
@@ -34,7 +39,10 @@ _RESULT: Final = "AVP_CHECK_RESULT"
 
 
 async def ask(
-    settings: Settings, world: World, clock: Callable[[], float] = time.time
+    settings: Settings,
+    world: World,
+    files: Mapping[str, Conf],
+    clock: Callable[[], float] = time.time,
 ) -> tuple[Live, str | None]:
     """What Asterisk says, and its version. ``clock``: ours, in Unix seconds."""
     heard: set[str] = set()
@@ -61,6 +69,7 @@ async def ask(
         if not ami and not ari and facts["extensions"].get("avp-check,s"):
             facts["selftest"] = await _selftest(link, rest, heard)
         facts["daemon"] = await asyncio.to_thread(_daemon, settings)
+        facts["sip"] = await asyncio.to_thread(_sip, settings, world, files)
         return Live(**facts), version
     finally:
         await link.close()
@@ -104,6 +113,8 @@ async def _by_ami(link: AmiLink, world: World, clock: Callable[[], float]) -> di
         found["queues"] = _queues(
             await link.request_list("QueueStatus", seconds=_LIST_SECONDS), world
         )
+    if "ShowDialPlan" in actions:
+        found["dialplan"] = running(await link.request_list("ShowDialPlan", seconds=_LIST_SECONDS))
     return found
 
 
@@ -198,6 +209,15 @@ async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
     while not heard >= {"Newchannel", "UserEvent"} and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
     return SelfTest(ran=True, agi=said[1], answer=said[2], address=said[3], heard=frozenset(heard))
+
+
+def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest | None:
+    """INVITEs with Replaces, to where pjsip.conf says that Asterisk takes SIP."""
+    pjsip = files["pjsip.conf"]
+    if not pjsip.found:
+        return None
+    names = agents(Facts(files, world=world))
+    return try_replaces(pjsip, files["features.conf"], names, settings.ami.host)
 
 
 def _daemon(settings: Settings) -> Mapping[str, object] | None:

@@ -14,11 +14,15 @@ from asterisk_avp.checks.dialplan import transfer_options
 from asterisk_avp.checks.exposure import exposure
 from asterisk_avp.checks.features import feature_codes
 from asterisk_avp.checks.files import readable_files, valid_settings
+from asterisk_avp.checks.foreign import foreign_values
+from asterisk_avp.checks.forwarding import forwarding
+from asterisk_avp.checks.methods import messages, publications
 from asterisk_avp.checks.model import Facts, Finding
 from asterisk_avp.checks.parts import contexts, modules, sounds
 from asterisk_avp.checks.passwords import passwords
-from asterisk_avp.checks.pjsip import agents_endpoints, replaces
+from asterisk_avp.checks.pjsip import agents_endpoints
 from asterisk_avp.checks.queues import group_queues, personal_queues, queue_settings
+from asterisk_avp.checks.replaces import replaces
 from asterisk_avp.checks.version import version
 
 Check = Callable[[Facts], Iterable[Finding]]
@@ -40,7 +44,11 @@ CHECKS: tuple[Check, ...] = (
     personal_queues,
     agents_endpoints,
     replaces,
+    messages,
+    publications,
     transfer_options,
+    forwarding,
+    foreign_values,
     feature_codes,
     exposure,
     passwords,

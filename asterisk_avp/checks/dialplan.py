@@ -30,13 +30,33 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``Dial()``, ``RetryDial()`` or ``Queue()``: where it stands and the text of its options."""
+    """``Dial()``, ``RetryDial()`` or ``Queue()``: where it stands, and the texts of its arguments.
+
+    ``at``: where in the line's value the arguments begin. ``number``: which one the options are.
+    """
 
     line: Line
     application: str
-    options: str
+    arguments: tuple[str, ...]
     at: int
-    """Where in the line's value the options begin."""
+    number: int
+
+    @property
+    def options(self) -> str:
+        return self.arguments[self.number] if len(self.arguments) > self.number else ""
+
+    @property
+    def options_at(self) -> int:
+        """Where in the line's value the options begin."""
+        return self.at + sum(len(argument) + 1 for argument in self.arguments[: self.number])
+
+    def with_options(self, options: str) -> str:
+        """The line with other options."""
+        wanted = [*self.arguments, *[""] * (self.number + 1 - len(self.arguments))]
+        wanted[self.number] = options
+        value = self.line.value
+        end = self.at + len(",".join(self.arguments))
+        return f"{self.line.name} => {value[: self.at]}{','.join(wanted)}{value[end:]}"
 
 
 @dataclass(slots=True)
@@ -48,7 +68,7 @@ class Letters:
 
 
 def transfer_options(facts: Facts) -> Iterator[Finding]:
-    conf = facts.file("extensions.conf")
+    conf = facts.dialplan()
     values = assignments(conf)
     clean = True
     for call in calls(conf):
@@ -71,7 +91,7 @@ def _findings(call: Call, letters: Letters, values: Mapping[str, list[str]]) -> 
     where = str(call.line.place)
     given = letters.found & {"t", "T"}
     if given:
-        mend = _mended(call.line, call.options, call.at, values)
+        mend = _mended(call.line, call.options, call.options_at, values)
         what = f"{call.application}() with {_named(given)}"
         yield Finding(_ID, Severity.ERROR, what, _WHY, where, mend)
     elif letters.unknown:
@@ -113,9 +133,7 @@ def calls(conf: Conf) -> Iterator[Call]:
             at = match.end()
             number = _OPTIONS_AT[match["name"].lower()]
             arguments = split(line.value[at : _end(line.value, at)], ",")
-            if len(arguments) > number:
-                before = sum(len(argument) + 1 for argument in arguments[:number])
-                yield Call(line, match["name"], arguments[number], at + before)
+            yield Call(line, match["name"], tuple(arguments), at, number)
 
 
 def assignments(conf: Conf) -> dict[str, list[str]]:
@@ -150,6 +168,31 @@ def letters_of(
                 result.found |= more.found
                 result.unknown |= more.unknown
     return result
+
+
+def surely(
+    options: str, values: Mapping[str, list[str]], seen: frozenset[str] = frozenset()
+) -> set[str]:
+    """The letters that ``options`` has whatever its variables hold at that moment."""
+    found: set[str] = set()
+    for kind, text in _parts(options):
+        if kind == "letter":
+            found.add(text)
+        elif kind == "expression":
+            found |= _always(text[2:].removesuffix("}"), values, seen)
+    return found
+
+
+def _always(text: str, values: Mapping[str, list[str]], seen: frozenset[str]) -> set[str]:
+    """As `_expression`, those letters that all that ``${text}`` can come to have in common."""
+    each: list[set[str]] = []
+    if _VARIABLE.fullmatch(text):
+        if text not in seen:
+            each = [surely(value, values, seen | {text}) for value in values.get(text, ())]
+    elif text.startswith("IF(") and len(sides := split(text[3:-1], "?")) > 1:
+        found = split("?".join(sides[1:]), ":")
+        each = [surely(side, values, seen) for side in found] if len(found) > 1 else []
+    return set.intersection(*each) if each else set()
 
 
 def without(options: str, letters: str) -> str:

@@ -87,7 +87,7 @@ def _codes(conf: Conf) -> Iterator[_Code]:
 
 def _defaults(facts: Facts) -> Iterator[_Code]:
     """Those without a line, where the dialplan switches them on."""
-    features, dialplan = facts.file("features.conf"), facts.file("extensions.conf")
+    features, dialplan = facts.file("features.conf"), facts.dialplan()
     written = {line.name for section in features.named("featuremap") for line in section.lines}
     section = "[featuremap](+)" if any(features.named("featuremap")) else "[featuremap]"
     values = assignments(dialplan)

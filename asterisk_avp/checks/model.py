@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from asterisk_avp.asterisk_conf import Conf
+from asterisk_avp.checks.running import with_running
 from asterisk_avp.core.model import World
 
 FILES = ("extensions.conf", "features.conf", "pjsip.conf", "queues.conf")
@@ -73,6 +74,31 @@ class SelfTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An INVITE with Replaces that was sent over SIP; it names a dialog that does not exist.
+
+    ``address``: the transport, as in ``udp 127.0.0.1:5060``. ``sender``: the endpoint whose
+    password was given; empty: nobody's. ``large``: the header was longer than Asterisk's header
+    match looks at. ``answer``: the final status; 100 where only a provisional one came, None where
+    nothing did.
+    """
+
+    address: str
+    sender: str
+    dialled: str
+    large: bool
+    answer: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SipTest:
+    """What Asterisk answered over SIP. ``untried``: what was not sent, each with the reason."""
+
+    attempts: tuple[Attempt, ...] = ()
+    untried: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What Asterisk said to the daemon's own users.
 
@@ -80,7 +106,8 @@ class Live:
     ``actions``: those that Asterisk lets the AMI user send. ``clock``: by how many seconds
     Asterisk's clock is ahead of ours. ``extensions``: ``context,extension`` -> whether it is there.
     ``modules``: their status. ``sounds``: the languages of each. ``daemon``: what our API says of
-    itself; None: it does not answer.
+    itself; None: it does not answer. ``sip``: the answers to INVITEs with Replaces. ``dialplan``:
+    the one that runs, as ``core show dialplan`` has it.
     """
 
     ami: str = ""
@@ -94,6 +121,8 @@ class Live:
     sounds: Mapping[str, frozenset[str]] | None = None
     selftest: SelfTest | None = None
     daemon: Mapping[str, object] | None = None
+    sip: SipTest | None = None
+    dialplan: Conf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +171,10 @@ class Facts:
 
     def file(self, name: str) -> Conf:
         return self.files.get(name, self._nothing)
+
+    def dialplan(self) -> Conf:
+        """extensions.conf, and what runs in Asterisk without being in it."""
+        written = self.file("extensions.conf")
+        if self.live is None or self.live.dialplan is None:
+            return written
+        return with_running(written, self.live.dialplan)

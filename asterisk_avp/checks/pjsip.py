@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from asterisk_avp.asterisk_conf import Conf, Section
@@ -13,9 +12,6 @@ from asterisk_avp.core.versions import troubles
 
 _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 _HANDLING = "PJSIP_TRANSFER_HANDLING()"
-_REPLACES_ID = "invite_replaces"
-_SAMPLE = "a84b4c76e66710@192.0.2.1;to-tag=7743;from-tag=6472"
-"""What a Replaces header holds."""
 _DEFAULT_ORDER = "ip,username,anonymous"
 
 NO_REPLACES = (
@@ -141,47 +137,11 @@ def _addition(endpoint: Section, line: str) -> tuple[str, ...]:
     return (f"[{endpoint.name}](+type=endpoint)", line)
 
 
-# --- INVITE with Replaces ----------------------------------------------------------------------
-
-
-def replaces(facts: Facts) -> Iterator[Finding]:
-    """Is whoever sends one taken for an endpoint that has nowhere to go?"""
-    conf = facts.file("pjsip.conf")
-    if not conf.found:
-        return  # said by another check
-    why = (
-        "An INVITE with Replaces puts its sender in the place of a party of any call. Asterisk asks"
-        " neither the dialplan nor allow_transfer or PJSIP_TRANSFER_HANDLING about it."
-    )
-    clean = True
-    order = [word.strip() for word in _order(conf).split(",")]
-    if order[0] != "header":
-        clean = False
-        lines = order_lines(conf)
-        what = f"endpoint_identifier_order is {','.join(order)}, not header first"
-        yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
-    known = endpoints(conf)
-    taken_for = [known.get(section.last("endpoint")) for section in _identifies(conf)]
-    if not any(taken_for):
-        clean = False
-        what = "no identify section catches an INVITE with Replaces"
-        yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", NO_REPLACES)
-    for endpoint in filter(None, taken_for):
-        context = endpoint.last("context", "default")
-        if _has_extensions(facts.file("extensions.conf"), context):
-            clean = False
-            what = f"the context {context} of [{endpoint.name}] has extensions"
-            lines = _addition(endpoint, "context = avp-nowhere")
-            yield Finding(_REPLACES_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
-    if clean:
-        yield Finding(_REPLACES_ID, Severity.OK, "INVITE with Replaces is refused")
-
-
 def _globals(conf: Conf) -> list[Section]:
     return [s for s in conf.sections if not s.template and s.last("type").lower() == "global"]
 
 
-def _order(conf: Conf) -> str:
+def order_of(conf: Conf) -> str:
     for section in _globals(conf):
         return section.last("endpoint_identifier_order", _DEFAULT_ORDER)
     return _DEFAULT_ORDER
@@ -189,33 +149,9 @@ def _order(conf: Conf) -> str:
 
 def order_lines(conf: Conf, first: Sequence[str] = ("header",)) -> tuple[str, ...]:
     """What puts these identifiers first in the order that is there."""
-    words = [word.strip() for word in _order(conf).split(",")]
+    words = [word.strip() for word in order_of(conf).split(",")]
     order = [*first, *(word for word in words if word not in first)]
     line = f"endpoint_identifier_order = {','.join(order)}"
     for section in _globals(conf):
         return (f"[{section.name}](+type=global)", line)
     return ("[global]", "type = global", line)
-
-
-def _identifies(conf: Conf) -> Iterator[Section]:
-    """Those that every Replaces header matches."""
-    for section in conf.sections:
-        if section.template or section.last("type").lower() != "identify":
-            continue
-        name, _, value = section.last("match_header").partition(":")
-        if name.strip().lower() == "replaces" and _matches(value.strip()):
-            yield section
-
-
-def _matches(value: str) -> bool:
-    if not (len(value) > 1 and value.startswith("/") and value.endswith("/")):
-        return False
-    try:
-        return re.search(value[1:-1], _SAMPLE) is not None
-    except re.error:
-        return False
-
-
-def _has_extensions(conf: Conf, context: str) -> bool:
-    wanted = {"exten", "include", "switch", "lswitch", "eswitch"}
-    return any(line.name.lower() in wanted for s in conf.named(context) for line in s.lines)

@@ -23,7 +23,7 @@ SAFE = ir
 OUT = ,60,i
 [callers]
 exten => 800,1,Queue(sales,${SAFE})
- same => n,Queue(sales)
+ same => n,Queue(sales,i)
 exten => 801,1,Set(HOW=i${IF($["${X}" = "t"]?c:r)})
  same => n,Queue(sales,${HOW}b(avp-member^s^1(tT)),,,30)
 [out]
@@ -50,6 +50,7 @@ endpoint_identifier_order = header,ip,username
 [agent](!)
 type = endpoint
 context = avp-agents
+message_context = avp-nowhere
 set_var = PJSIP_TRANSFER_HANDLING()=ari-only
 [1001](agent)
 [1001]
@@ -63,6 +64,8 @@ context = callers
 [nothing]
 type = endpoint
 context = avp-nowhere
+deny = 0.0.0.0/0.0.0.0
+deny = ::/0
 [replaces]
 type = identify
 endpoint = nothing
@@ -148,7 +151,8 @@ class Office:
         return [(x["severity"], x["id"], x["where"]) for x in self.findings()]
 
     def one(self) -> dict[str, Any]:
-        (found,) = self.findings()
+        found, *more = self.findings()
+        assert not more, more
         return found
 
 
@@ -187,8 +191,8 @@ def test_all_is_well(office: Office) -> None:
     assert {finding["severity"] for finding in answer["findings"]} == {"ok"}
     assert [finding["id"] for finding in answer["findings"]] == [
         *("settings", "files", "group_queue", "queue_settings", "personal_queue"),
-        *("transfer_button", "invite_replaces", "dtmf_transfer", "feature_code"),
-        *("exposure", "password"),
+        *("transfer_button", "invite_replaces", "sip_message", "dtmf_transfer", "forwarding"),
+        *("foreign_values", "feature_code", "exposure", "password"),
     ]
     assert (answer["ok"], answer["errors"], answer["warnings"]) == (True, 0, 0)
 
@@ -206,16 +210,16 @@ def test_an_agent_in_other_letters_is_another_one(office: Office) -> None:
 
 def test_for_people(office: Office) -> None:
     office.change("pjsip", "ari-only\n", "core\n")
-    office.change("extensions", "Queue(sales)", "Queue(sales,t)")
+    office.change("extensions", "Queue(sales,i)", "Queue(sales,it)")
     result = office.run()
     assert (result.code, result.err) == (1, "")
     lines = result.out.splitlines()
     assert lines[0].split() == ["RESULT", "CHECK", "WHERE", "WHAT"]
     assert [line.split()[0] for line in lines[1:4]] == ["error"] * 3
-    assert [line.split()[0] for line in lines[4:13]] == ["ok"] * 9
+    assert [line.split()[0] for line in lines[4:16]] == ["ok"] * 12
     assert "      [1002](+type=endpoint)" in lines
     assert "      set_var = PJSIP_TRANSFER_HANDLING()=ari-only" in lines
-    assert "      same => n,Queue(sales,)" in lines
+    assert "      same => n,Queue(sales,i)" in lines
     assert "  In place of extensions.conf:9:" in lines
     assert "  At the end of pjsip.conf:" in lines
     assert lines[-1] == "errors: 3, warnings: 0"
@@ -423,17 +427,108 @@ def test_bridge_features_of_an_endpoint(office: Office) -> None:
         ("endpoint_identifier_order = header,ip,username", ""),
         ("header,ip", "ip,header"),
         ("[global]\ntype = global", "[global](!)\ntype = global"),
-        ("context = avp-nowhere", "context = callers"),
-        ("context = avp-nowhere", ""),  # then it is "default"
+        ("\ncontext = avp-nowhere", "\ncontext = callers"),
+        ("\ncontext = avp-nowhere", ""),  # then it is "default"
+        ("\ncontext = avp-nowhere", "\ncontext = avp-nowhere\noverlap_context = callers"),
+        ("deny = ::/0", ""),
+        ("deny = 0.0.0.0/0.0.0.0", "deny = 10.0.0.0/255.0.0.0"),
+        ("deny = ::/0", "deny = ::/0\npermit = 10.0.0.1"),
+        ("deny = ::/0", "auth = none"),
+        ("deny = ::/0", "auth = 1001\nauth = open"),
+        ("deny = ::/0", "auth = short"),
     ],
 )
 def test_replaces(office: Office, old: str, new: str) -> None:
     office.add("extensions", "[default]\ninclude => out\n")
+    office.add("pjsip", AUTHS)
     assert office.findings() == []
     office.change("pjsip", old, new)
     found = office.one()
     assert (found["severity"], found["id"]) == ("error", "invite_replaces")
     office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+def test_a_trunk_that_is_known_by_a_header(office: Office) -> None:
+    """Anybody can send that header along with Replaces, and be taken for the trunk."""
+    trunk = "[trunk]\ntype = identify\nendpoint = trunk\n{}\n"
+    office.change("pjsip", "context = callers", "context = callers\nmessage_context = avp-nowhere")
+    office.add("pjsip", trunk.format("match = 192.0.2.7"))
+    assert office.findings() == []
+    office.add("pjsip", trunk.format("match_header = X-Trunk: 1").replace("[trunk]", "[trunk2]"))
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "invite_replaces")
+    assert "X-Trunk" in found["what"]
+    assert found["where"].startswith("pjsip.conf:")
+    office.change("pjsip", "match_header = X-Trunk: 1", "match = 192.0.2.8")
+    assert office.findings() == []
+
+
+AUTHS = """
+[short]
+type = auth
+username = short
+password = 6c1f0a7d5e2b493
+[open]
+type = auth
+username = open
+auth_type = google_oauth
+[long]
+type = auth
+username = long
+password = 6c1f0a7d5e2b4938
+[digest]
+type = auth
+username = digest
+password_digest = MD5:0123456789abcdef0123456789abcdef
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["auth = long", "auth = digest", "permit = 10.0.0.1\ndeny = 0.0.0.0/0, ::/0", "deny = ::0/0"],
+)
+def test_other_endpoints_that_nobody_can_be(office: Office, line: str) -> None:
+    office.add("pjsip", AUTHS)
+    office.change("pjsip", "deny = ::/0", line)
+    assert office.findings() == []
+
+
+# --- other methods ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["", "message_context = callers", "message_context = inner"])
+def test_messages_of_agents(office: Office, line: str) -> None:
+    office.add("extensions", "[inner]\ninclude => callers\n")
+    office.change("pjsip", "message_context = avp-nowhere", line)
+    found = office.findings()
+    assert [(x["severity"], x["id"]) for x in found] == [("error", "sip_message")] * 2
+    for each in found:
+        office.add("pjsip", "\n".join(["", *each["mend"], ""]))
+    assert office.findings() == []
+
+
+def test_messages_by_a_trunk(office: Office) -> None:
+    office.add("pjsip", "[trunk]\ntype = identify\nendpoint = trunk\nmatch = 192.0.2.7\n")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("warning", "sip_message")
+    assert "[trunk]" in found["what"]
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+    # One that leads nowhere needs nothing, nor does whoever has to log in.
+    office.add("pjsip", "[other]\ntype = endpoint\ncontext = empty\n")
+    office.add("pjsip", "[other]\ntype = identify\nendpoint = other\nmatch = 192.0.2.8\n")
+    assert office.findings() == []
+
+
+def test_device_states_that_phones_publish(office: Office) -> None:
+    lines = "[devices]\ntype = inbound-publication\nevent_asterisk-devicestate = peers\n{}\n"
+    text = (office.etc / "pjsip.conf").read_text()
+    for sender, expected in (("", True), ("endpoint = 1001", True), ("endpoint = trunk", False)):
+        office.write("pjsip", text + lines.format(sender))
+        found = [(x["severity"], x["id"]) for x in office.findings()]
+        assert found == [("error", "sip_publish")] * expected, sender
+    office.write("pjsip", text + lines.format("").replace("asterisk-devicestate", "asterisk-mwi"))
     assert office.findings() == []
 
 
@@ -449,11 +544,11 @@ def test_other_ways_to_write_it(office: Office, header: str) -> None:
 @pytest.mark.parametrize(
     ("line", "mend"),
     [
-        ("1,1,Queue(sales,t)", "1,1,Queue(sales,)"),
+        ("1,1,Queue(sales,it)", "1,1,Queue(sales,i)"),
         ("1,1,Queue(sales,Tic,,,30)", "1,1,Queue(sales,ic,,,30)"),
-        ("1,1,queue(sales,rtm(T))", "1,1,queue(sales,rm(T))"),
+        ("1,1,queue(sales,rtim(T))", "1,1,queue(sales,rim(T))"),
         ("1,1,Dial(PJSIP/1&PJSIP/2,30,tTg)", "1,1,Dial(PJSIP/1&PJSIP/2,30,g)"),
-        ("1,1,Dial(PJSIP/${A:-3},,b(x^s^1(a,b))t)", "1,1,Dial(PJSIP/${A:-3},,b(x^s^1(a,b)))"),
+        ("1,1,Dial(PJSIP/${A:-3},,b(x^s^1(a,b))ti)", "1,1,Dial(PJSIP/${A:-3},,b(x^s^1(a,b))i)"),
         ("1,1,Dial(PJSIP/1,30,${SAFE}t)", "1,1,Dial(PJSIP/1,30,${SAFE})"),
         (
             '1,1,ExecIf($["${X}" = ""]?Dial(PJSIP/1,30,T))',
@@ -462,8 +557,8 @@ def test_other_ways_to_write_it(office: Office, header: str) -> None:
         ("1,1,RetryDial(a,1,2,PJSIP/1,30,t)", "1,1,RetryDial(a,1,2,PJSIP/1,30,)"),
         ("1,1,Dial(PJSIP/1,30,t", "1,1,Dial(PJSIP/1,30,"),
         ("1,1,Dial(PJSIP/1,30,${TRANSFERS})", None),
-        ("1,1,Queue(sales,${AGAIN})", None),
-        ("1,1,Queue(sales,${IF($[1]?r:t)})", None),
+        ("1,1,Queue(sales,i${AGAIN})", None),
+        ("1,1,Queue(sales,i${IF($[1]?r:t)})", None),
         ("1,1,Set(BRIDGE_FEATURES=T)", "1,1,Set(BRIDGE_FEATURES=)"),
         ("1,1,Set(__BRIDGE_FEATURES=Ht)", "1,1,Set(__BRIDGE_FEATURES=H)"),
     ],
@@ -486,7 +581,7 @@ def test_options_that_let_keys_transfer(office: Office, line: str, mend: str | N
 @pytest.mark.parametrize(
     "line",
     [
-        "1,1,Queue(t,r,T,t)",
+        "1,1,Queue(t,ri,T,t)",
         "1,1,Dial(PJSIP/t,30,ig,t)",
         "1,1,Dial(PJSIP/1,30,G(T^t^1))",
         "1,1,Dial(PJSIP/1,30,r) ; t",
@@ -512,8 +607,142 @@ def test_options_that_are_not_known(office: Office) -> None:
 
 def test_what_is_included_and_what_is_a_template(office: Office) -> None:
     office.add("extensions", "[t](!)\nexten => 1,1,Queue(sales,t)\n#include more.conf\n")
-    (office.etc / "more.conf").write_text("[m]\nexten => 1,1,NoOp()\n same => n,Queue(sales,t)\n")
+    (office.etc / "more.conf").write_text("[m]\nexten => 1,1,NoOp()\n same => n,Queue(sales,it)\n")
     assert office.one()["where"] == "more.conf:3"
+
+
+# --- 302 ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "mend"),
+    [
+        ("1,1,Queue(sales)", "1,1,Queue(sales,i)"),
+        ("1,1,Queue(SALES,c)", "1,1,Queue(SALES,ic)"),
+        ("1,1,Queue(new)", "1,1,Queue(new,i)"),  # agents may log in to it
+        ("1,1,Queue(avp-agent-1001,,,,8)", "1,1,Queue(avp-agent-1001,i,,,8)"),
+        ("1,1,Queue(sales,rb(ctx^s^1(i)))", "1,1,Queue(sales,irb(ctx^s^1(i)))"),
+        ("1,1,Queue(sales,${IF($[${X}]?i:c)}", None),
+        ("1,1,Queue(${WHICH},r)", "1,1,Queue(${WHICH},ir)"),
+        ("1,1,Dial(PJSIP/1001)", "1,1,Dial(PJSIP/1001,,i)"),
+        ("1,1,Dial(PJSIP/1001,30)", "1,1,Dial(PJSIP/1001,30,i)"),
+        ("1,1,Dial(PJSIP/lobby&PJSIP/1002,30,g)", "1,1,Dial(PJSIP/lobby&PJSIP/1002,30,ig)"),
+        ("1,1,Dial(PJSIP/x@1001/sip:y@z,30)", "1,1,Dial(PJSIP/x@1001/sip:y@z,30,i)"),
+        ("1,1,Dial(PJSIP/${EXTEN},30)", "1,1,Dial(PJSIP/${EXTEN},30,i)"),
+        ("1,1,Dial(${PHONE},30)", "1,1,Dial(${PHONE},30,i)"),
+        ("1,1,Dial(${ANY},30)", "1,1,Dial(${ANY},30,i)"),
+        ("1,1,ExecIf($[${X}]?Dial(PJSIP/1001,30))", "1,1,ExecIf($[${X}]?Dial(PJSIP/1001,30,i))"),
+        ("1,1,RetryDial(a,1,2,PJSIP/1001,30)", "1,1,RetryDial(a,1,2,PJSIP/1001,30,i)"),
+        ("1,1,Dial(PJSIP/1001,30,G(i^i^1))", "1,1,Dial(PJSIP/1001,30,iG(i^i^1))"),
+        ("1,1,Queue(sales,${NONE})", "1,1,Queue(sales,i${NONE})"),
+    ],
+)
+def test_phones_that_may_send_a_call_on(office: Office, line: str, mend: str | None) -> None:
+    office.change("extensions", "SAFE = ir", "SAFE = ir\nPHONE = PJSIP/1001\nNONE = cr")
+    office.add("extensions", f"[more]\nexten => {line}\n")
+    found = office.one()
+    expected = ("error" if mend else "warning", "forwarding", "extensions.conf:19")
+    assert (found["severity"], found["id"], found["where"]) == expected
+    if mend is not None:
+        assert found["mend"] == [f"exten => {mend}"]
+    office.change("extensions", f"exten => {line}\n", f"{found['mend'][0]}\n")
+    assert office.findings() == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1,1,Queue(robots)",
+        "1,1,Dial(PJSIP/${EXTEN}@trunk,60)",
+        "1,1,Dial(PJSIP/lobby,30)",
+        "1,1,Dial(${OUTSIDE}/${EXTEN},30)",
+        "1,1,Dial(Local/1001@inner,30)",
+        "1,1,Dial(DAHDI/g1/${EXTEN},30)",
+        "1,1,QueueLog(sales,x,PJSIP/1001,EVENT)",
+        "1,1,Queue(sales,${IF($[${X}]?i:ic)})",
+        "1,1,Queue(sales,tb(ctx^s^1)i) ; and t is another matter",
+    ],
+)
+def test_phones_that_may_not(office: Office, line: str) -> None:
+    office.change("extensions", "SAFE = ir", "SAFE = ir\nOUTSIDE = PJSIP/trunk")
+    office.add("extensions", f"[more]\nexten => {line}\n")
+    office.add("queues", "[robots]\nmember => PJSIP/robot\n")
+    found = [x for x in office.findings() if x["id"] != "dtmf_transfer"]
+    assert found == []
+
+
+def test_options_that_may_have_i(office: Office) -> None:
+    office.add("extensions", "[more]\nexten => 1,1,Queue(sales,${WHO})\n")
+    found = [x for x in office.findings() if x["id"] == "forwarding"]
+    assert [x["severity"] for x in found] == ["warning"]
+    assert "${WHO}" in found[0]["what"]
+
+
+# --- values from outside ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('1,1,GotoIf($["${CALLERID(num)}" = "1"]?a,1)', "${CALLERID(num)} stands in an expression"),
+        ("1,1,Set(X=${LEN(${CALLERID(name)})})", "an argument of LEN()"),
+        ("1,1,ExecIf($[1]?Set(X=${PJSIP_HEADER(read,X-A)}))", "the arguments of execif()"),
+        ("1,1,System(echo ${CALLERID(num)})", "the arguments of system()"),
+        ("1,1,Set(DB(a/${CALLERID(num)})=1)", "an argument of DB()"),
+        ("1,1,NoOp(${X_${CALLERID(num)}})", "a variable name"),
+        ("1,1,Set(N=${CALLERID(num)})\n same => n,Goto(a,${N},1)", "${N} stands in"),
+        ("1,1,Set(__N=${DB(a/b)})\n same => n,Set(M=x${N})\n same => n,NoOp($[${M}])", "${M}"),
+        ("1,1,Set(N=${CALLERID(num)})\n same => n,NoOp($[${SHIFT(N)}])", "${SHIFT(N)}"),
+        ("1,1,UserEvent(Call,Number: ${CALLERID(num)})", "userevent()"),
+        ("_X.,1,Dial(PJSIP/${EXTEN}@trunk,60,i)", "${EXTEN} stands in the arguments of dial()"),
+        ("_9X!,1,Goto(out,${EXTEN:1},1)", "the arguments of goto()"),
+        ("_[+0-9].,1,NoOp()\n same => n(x),Queue(q${EXTEN},i)", "the arguments of queue()"),
+        ("i,1,Goto(a,${INVALID_EXTEN},1)", "${INVALID_EXTEN}"),
+    ],
+)
+def test_values_that_are_evaluated(office: Office, line: str, words: str) -> None:
+    office.change("extensions", "[callers]", f"[callers]\nexten => {line}")
+    found = [x for x in office.findings() if x["id"] == "foreign_values"]
+    assert [x["severity"] for x in found] == ["warning"]
+    assert words in found[0]["what"]
+    assert found[0]["where"] == f"extensions.conf:{8 + line.count(chr(10))}"
+    # The same where neither a phone nor a trunk comes.
+    office.change("extensions", f"[callers]\nexten => {line}", "[callers]")
+    office.add("extensions", f"[elsewhere]\nexten => {line}\n")
+    assert [x for x in office.findings() if x["id"] == "foreign_values"] == []
+    # By an include, or by a Goto, they do.
+    office.change("extensions", "[callers]", "[callers]\ninclude => elsewhere")
+    assert len([x for x in office.findings() if x["id"] == "foreign_values"]) == 1
+    office.change("extensions", "include => elsewhere", "exten => 7,1,Goto(elsewhere,s,1)")
+    assert len([x for x in office.findings() if x["id"] == "foreign_values"]) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1,1,Set(CALLERID(name)=Sales: ${CALLERID(name)})",
+        "1,1,Verbose(1,${CALLERID(num)})",
+        "1,1,Set(AVP_POP_NAME=${CALLERID(name)})",
+        "_NXXNXXXXXX,1,Dial(PJSIP/${EXTEN}@trunk,60,i)",
+        "_1[2-9]XX,1,Dial(PJSIP/${EXTEN:1}@trunk,60,i)",
+        "_X.,1,NoOp(${EXTEN})",
+        "_X.,1,Playback(ss-noservice)",
+        "1,1,Set(N=${LEN(x)})\n same => n,GotoIf($[${N} > 3]?a,1)",
+        "1,1,GotoIf($[${QUEUE_MEMBER(sales,ready)} = 0]?a,1)",
+        '1,1,GotoIf($["${DIALSTATUS}" = "BUSY"]?a,1)',
+    ],
+)
+def test_values_that_are_not(office: Office, line: str) -> None:
+    office.change("extensions", "[callers]", f"[callers]\nexten => {line}")
+    assert [x for x in office.findings() if x["id"] == "foreign_values"] == []
+
+
+def test_many_lines_with_foreign_values(office: Office) -> None:
+    lines = "".join(f"exten => {n},1,System(${{CALLERID(num)}})\n" for n in range(14))
+    office.change("extensions", "[callers]", f"[callers]\n{lines}")
+    found = [x for x in office.findings() if x["id"] == "foreign_values"]
+    assert len(found) == 11
+    assert "4 more lines" in found[-1]["what"]
 
 
 # --- codes ----------------------------------------------------------------------------------------
