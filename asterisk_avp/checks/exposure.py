@@ -14,7 +14,13 @@ _ID = "exposure"
 
 
 def exposure(facts: Facts) -> Iterator[Finding]:
-    found = [*_manager(facts), *_http(facts), *_ours(facts), *_in_the_clear(facts)]
+    found = [
+        *_manager(facts),
+        *_writers(facts),
+        *_http(facts),
+        *_ours(facts),
+        *_in_the_clear(facts),
+    ]
     yield from found
     if not found:
         yield Finding(_ID, Severity.OK, "nothing is open to other machines without need")
@@ -56,6 +62,53 @@ def _users(conf: Conf) -> Iterator[Section]:
     for section in conf.sections:
         if not section.template and section.name.lower() != "general":
             yield section
+
+
+def _writers(facts: Facts) -> Iterator[Finding]:
+    """Other programs' users that may act, and may come from other machines."""
+    conf = facts.file("manager.conf")
+    general = next(conf.named("general"), None)
+    if general is None or general.last("enabled").lower() not in _TRUE:
+        return
+    if _loopback(general.last("bindaddr") or "::"):
+        return
+    for user in _users(conf):
+        classes = [x.strip() for x in user.last("write").lower().split(",") if x.strip()]
+        limited = any(map(user.all, ("permit", "deny", "acl")))  # else it is an error already
+        if user.name == facts.addresses.ami_user or not classes or not limited:
+            continue
+        if _only_from_here(user):
+            continue
+        worst = [x for x in classes if x in _PROGRAMS]
+        does = "run programs on Asterisk's machine" if worst else "move and end calls"
+        yield Finding(
+            "ami_users",
+            Severity.WARNING,
+            f"[{user.name}] may write ({', '.join(worst or classes)}) from other machines",
+            f"Whoever has its secret, or is in its way, can {does}, past every rule.",
+            _line(user, "write", f"manager.conf [{user.name}]"),
+            ("write =", "; or permit = 127.0.0.1/255.255.255.255 for a program on this machine"),
+        )
+
+
+def _only_from_here(user: Section) -> bool:
+    """Whether what is permitted, after all that is denied, is loopback only."""
+    denied = False
+    for line in user.lines:
+        name = line.name.lower()
+        if name == "deny":
+            denied |= line.value.strip() in {"0.0.0.0/0.0.0.0", "0.0.0.0/0"}
+        elif name == "acl":
+            return False
+        elif name == "permit":
+            for word in line.value.split(","):
+                if not _loopback(word.strip().partition("/")[0]):
+                    return False
+    return denied
+
+
+_PROGRAMS = frozenset({"all", "system", "command", "config", "originate", "dialplan"})
+"""Classes of actions with which a program of one's own can be run (manager.c)."""
 
 
 def _http(facts: Facts) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ def ami(facts: Facts) -> Iterator[Finding]:
     """Can the daemon log in to AMI, and is its user allowed what is needed and not more?"""
     live = facts.live
     if live is None:
+        yield from _by_file(facts)
         return
     if live.ami:
         yield Finding(
@@ -35,6 +36,30 @@ def ami(facts: Facts) -> Iterator[Finding]:
         return
     yield Finding("ami", Severity.OK, "logged in to AMI")
     yield from _rights(facts, live.actions or frozenset())
+
+
+def _by_file(facts: Facts) -> Iterator[Finding]:
+    """What manager.conf says of the daemon's user, where Asterisk itself was not asked."""
+    user = facts.addresses.ami_user
+    section = next(facts.file("manager.conf").named(user), None) if user else None
+    if section is None:
+        return
+    clean = True
+    for name, needed in (("write", WRITE), ("read", READ)):
+        has = {word.strip().lower() for word in section.last(name).split(",")}
+        missing = [x for x in needed if x not in has and _ALL_RIGHTS not in has]
+        if missing:
+            clean = False
+            yield Finding(
+                "ami_rights",
+                Severity.WARNING,
+                f"[{user}] lacks {', '.join(missing)} in `{name}`",
+                "; ".join(f"{x} is for {needed[x]}" for x in missing) + ".",
+                _where(section, user, name),
+                (f"{name} = {','.join(needed)}",),
+            )
+    if clean:
+        yield Finding("ami_rights", Severity.OK, f"[{user}] has all classes that are needed")
 
 
 def _rights(facts: Facts, actions: frozenset[str]) -> Iterator[Finding]:

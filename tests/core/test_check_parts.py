@@ -9,10 +9,12 @@ import pytest
 
 from asterisk_avp.asterisk_conf import Conf, parse
 from asterisk_avp.checks.exposure import exposure
+from asterisk_avp.checks.live import ami
 from asterisk_avp.checks.model import Addresses, Facts, Live, Secret
 from asterisk_avp.checks.parts import DIALPLAN_SOUNDS, EXTENSIONS, MODULES, sounds
 from asterisk_avp.checks.passwords import fault, passwords
 from asterisk_avp.core import prompts
+from asterisk_avp.rights import READ, WRITE
 
 DIALPLAN = Path(__file__).resolve().parents[2] / "dialplan" / "asterisk_avp.conf"
 TEXT = DIALPLAN.read_text(encoding="utf-8")
@@ -82,6 +84,50 @@ MANAGER = "[general]\nenabled = yes\n{}\n[avp]\nsecret = x\n{}\n"
 def test_what_ami_listens_on(general: str, user: str, expected: str) -> None:
     facts = Facts({"manager.conf": conf("manager.conf", MANAGER.format(general, user))})
     assert [x.severity for x in exposure(facts)] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("bind", "user", "expected"),
+    [
+        ("0.0.0.0", "permit = 10.0.0.1\nwrite = originate,call", "originate"),
+        ("0.0.0.0", "permit = 10.0.0.0/8\nwrite = all", "all"),
+        ("0.0.0.0", "acl = inside\nwrite = call,agent", "call, agent"),
+        ("0.0.0.0", "deny = 0.0.0.0/0\npermit = 127.0.0.1, 10.0.0.1\nwrite = call", "call"),
+        ("0.0.0.0", "permit = 127.0.0.1\nwrite = call", "call"),  # permits nothing less
+        ("0.0.0.0", "deny = 0.0.0.0/0.0.0.0\npermit = 127.0.0.1/255.255.255.255\nwrite = all", ""),
+        ("0.0.0.0", "permit = 10.0.0.1\nwrite =\nread = all", ""),
+        ("127.0.0.1", "permit = 10.0.0.1\nwrite = all", ""),
+    ],
+)
+def test_other_programs_that_may_act(bind: str, user: str, expected: str) -> None:
+    general = f"bindaddr = {bind}\ntlsenable = yes"
+    text = (
+        MANAGER.format(general, "permit = 10.0.0.9\nwrite = call") + f"[crm]\nsecret = x\n{user}\n"
+    )
+    files = {"manager.conf": conf("manager.conf", text)}
+    (found,) = exposure(Facts(files, addresses=Addresses(ami_user="avp")))
+    assert (found.severity, found.id) == (
+        ("warning", "ami_users") if expected else ("ok", "exposure")
+    )
+    if expected:
+        assert f"[crm] may write ({expected})" in found.what
+
+
+@pytest.mark.parametrize(
+    ("lines", "lacking"),
+    [
+        (f"read = {','.join(READ)}\nwrite = {','.join(WRITE)}", []),
+        ("read = all\nwrite = all", []),
+        (f"read = {','.join(READ)}", list(WRITE)),
+        (f"read = {','.join(list(READ)[1:])}\nwrite = {','.join(WRITE)}", list(READ)[:1]),
+    ],
+)
+def test_what_the_daemons_user_lacks_by_its_file(lines: str, lacking: list[str]) -> None:
+    files = {"manager.conf": conf("manager.conf", f"[general]\n[avp]\nsecret = x\n{lines}\n")}
+    (found,) = ami(Facts(files, addresses=Addresses(ami_user="avp")))
+    assert (found.severity, found.id) == ("warning" if lacking else "ok", "ami_rights")
+    for name in lacking:
+        assert name in found.what
 
 
 @pytest.mark.parametrize(
