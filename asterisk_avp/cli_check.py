@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,7 +90,28 @@ async def collect(
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),
         stale_dialplan=stale,
+        ignored=settings.ignored,
+        open_files=tuple(_open_files(os.environ, Path.cwd())),
     )
+
+
+def _open_files(environ: Mapping[str, str], directory: Path) -> Iterator[str]:
+    """Files with secrets of ours that everybody on this machine can read.
+
+    Not those below /run, which Docker and systemd make for one container or service.
+    """
+    named = [environ[x] for x in sorted(environ) if x.startswith("AVP_") and x.endswith("_FILE")]
+    for name in filter(None, (".env", environ.get("AVP_CONFIG", ""), *named)):
+        file = (directory / name).absolute()
+        if file.is_relative_to("/run"):
+            continue
+        try:
+            mode = file.stat().st_mode
+            closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
+        except OSError:
+            continue  # said with the settings, if it matters
+        if stat.S_ISREG(mode) and mode & stat.S_IROTH and not closed:
+            yield name
 
 
 def _stale_dialplan(config_dir: Path, extensions: Conf) -> str:

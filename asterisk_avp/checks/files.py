@@ -14,7 +14,24 @@ def valid_settings(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "settings", Severity.ERROR, facts.settings, "The daemon does not start with them."
         )
-    else:
+    for sentence in facts.ignored:
+        yield Finding(
+            "settings",
+            Severity.WARNING,
+            sentence,
+            "Somebody else could have written it: it would say where our passwords are sent.",
+            "the settings",
+        )
+    for name in facts.open_files:
+        yield Finding(
+            "settings",
+            Severity.WARNING,
+            f"{name} has secrets, and every user of this machine can read it",
+            "Whoever reads them can do with calls what the daemon can.",
+            "the settings",
+            (f"# chmod o-r {name}",),
+        )
+    if facts.world is not None and not facts.ignored and not facts.open_files:
         yield Finding("settings", Severity.OK, "the settings are valid")
 
 

@@ -204,6 +204,17 @@ def daemon(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield Finding("daemon", Severity.OK, "the daemon is ready for transfers")
+    warnings = said.get("warnings") if said is not None else None
+    for sentence in warnings if isinstance(warnings, list) else ():
+        yield Finding(
+            "daemon_limits",
+            Severity.WARNING,
+            str(sentence),
+            "Connections that anybody opens could keep the daemon from Asterisk, and agents from"
+            " their page.",
+            "asterisk-avp.service [Service]",
+            ("LimitNOFILE=65536",),
+        )
 
 
 def agi(facts: Facts) -> Iterator[Finding]:

@@ -155,6 +155,8 @@ class Facts:
     are empty where nothing was to be asked. ``live``: None then, too.
     ``world``: our own settings, or None, and then ``settings`` says what is wrong with them.
     ``stale_dialplan``: the file that is our dialplan in another version, where there is one.
+    ``ignored``: files of settings that do not count, in a sentence each. ``open_files``: those with
+    secrets that every user of this machine can read.
     """
 
     files: Mapping[str, Conf]
@@ -167,6 +169,8 @@ class Facts:
     secrets: tuple[Secret, ...] = ()
     addresses: Addresses = Addresses()
     stale_dialplan: str = ""
+    ignored: tuple[str, ...] = ()
+    open_files: tuple[str, ...] = ()
     _nothing: Conf = field(default=Conf("", found=False), repr=False)
 
     def file(self, name: str) -> Conf:

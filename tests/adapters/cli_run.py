@@ -31,8 +31,10 @@ class Avp:
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.chdir(place)
 
-    def __call__(self, *arguments: str, stdin: bytes = b"") -> Result:
+    def __call__(self, *arguments: str, stdin: bytes = b"", **variables: str) -> Result:
         with self._monkeypatch.context() as patched:
+            for name, value in variables.items():
+                patched.setenv(name, value)
             patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
             with pytest.raises(SystemExit) as exited:
                 cli.main(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,7 @@ class Office:
 
     def __init__(self, avp: Avp, place: Path, server: AriServer) -> None:
         self.avp, self.place, self.server = avp, place, server
+        self.variables: dict[str, str] = {}
         self.etc = place / "etc"
         self.etc.mkdir()
         texts = {"extensions": EXTENSIONS, "features": FEATURES, "pjsip": PJSIP, "queues": QUEUES}
@@ -127,7 +129,8 @@ class Office:
 
     def run(self, *arguments: str) -> Result:
         """Without Asterisk; tests/asterisk/test_check_live.py has a real one."""
-        return self.avp("check", "--config-dir", str(self.etc), "--offline", *arguments)
+        where = ("--config-dir", str(self.etc), "--offline")
+        return self.avp("check", *where, *arguments, **self.variables)
 
     def asked(self) -> list[dict[str, Any]]:
         """What is not ok of what depends on the version, which is asked for."""
@@ -239,6 +242,37 @@ def test_settings(office: Office) -> None:
         ("error", "settings"),
     ]
     assert "AVP_GROUPS__SALES__ACW_SECONDS" in found[0]["what"]
+
+
+def test_settings_of_a_stranger(office: Office) -> None:
+    """They are not taken, and check says so (the rest is in test_strangers_dotenv.py)."""
+    variables = dict(line.split("=", 1) for line in office.settings.splitlines())
+    (office.place / ".env").chmod(0o666)
+    result = office.avp(
+        "check", "--config-dir", str(office.etc), "--offline", "--json", **variables
+    )
+    found = [x for x in json.loads(result.out)["findings"] if x["severity"] != "ok"]
+    assert [(x["severity"], x["id"]) for x in found] == [("warning", "settings")]
+    assert "does not count" in found[0]["what"]
+    assert "hush" not in result.out
+
+
+def test_secrets_that_everybody_can_read(office: Office) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ami"
+        file.write_text("hush-hush-too\n")
+        file.chmod(0o644)
+        office.settings = office.settings.replace("AVP_AMI__SECRET=hush-hush\n", "")
+        office.set()
+        office.variables = {"AVP_AMI__SECRET_FILE": str(file)}
+        assert office.findings() == []  # the folder lets nobody in
+        Path(folder).chmod(0o755)
+        found = office.one()
+        assert (found["severity"], found["id"]) == ("warning", "settings")
+        assert str(file) in found["what"]
+        assert found["mend"] == [f"# chmod o-r {file}"]
+        file.chmod(0o600)
+        assert office.findings() == []
 
 
 # --- files --------------------------------------------------------------------------------------

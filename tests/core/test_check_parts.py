@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asterisk_avp.asterisk_conf import Conf, parse
 from asterisk_avp.checks.exposure import exposure
-from asterisk_avp.checks.live import ami
-from asterisk_avp.checks.model import Addresses, Facts, Live, Secret
+from asterisk_avp.checks.forwarding import forwarding
+from asterisk_avp.checks.live import ami, daemon
+from asterisk_avp.checks.model import Addresses, Attempt, Facts, Live, Secret, SipTest
 from asterisk_avp.checks.parts import DIALPLAN_SOUNDS, EXTENSIONS, MODULES, sounds
 from asterisk_avp.checks.passwords import fault, passwords
+from asterisk_avp.checks.replaces import replaces
+from asterisk_avp.checks.running import running
+from asterisk_avp.checks.sip import (
+    SipAccount,
+    account,
+    pickup_extension,
+    transports,
+    untried_transports,
+)
 from asterisk_avp.core import prompts
+from asterisk_avp.dialplan_text import EXPRESSION, NAME, parts, uses
 from asterisk_avp.rights import READ, WRITE
 
 DIALPLAN = Path(__file__).resolve().parents[2] / "dialplan" / "asterisk_avp.conf"
@@ -60,6 +74,186 @@ def test_a_language_without_the_sounds() -> None:
         True,
         True,
     )
+
+
+def test_what_the_daemon_says_of_its_limits() -> None:
+    said = {"ready": True, "warnings": ["Only 256 file descriptors (ulimit -n)"]}
+    ok, few = daemon(Facts({}, live=Live(daemon=said)))
+    assert (ok.severity, few.severity, few.id) == ("ok", "warning", "daemon_limits")
+    assert few.mend == ("LimitNOFILE=65536",)
+    for well in ({"ready": True}, {"ready": True, "warnings": []}):
+        assert [x.severity for x in daemon(Facts({}, live=Live(daemon=well)))] == ["ok"]
+
+
+ANSWERS = [
+    # who, large, answer -> severity
+    ("", False, 401, "ok"),
+    ("", False, 404, "ok"),
+    ("1001", False, 401, "ok"),
+    ("1001", True, 401, "ok"),
+    ("1001", True, 420, "ok"),
+    ("1001", True, None, "ok"),  # a firewall
+    ("", False, 481, "error"),
+    ("", False, 200, "error"),
+    ("", False, 488, "error"),
+    ("", False, 100, "error"),
+    ("", False, 603, "error"),
+    ("1001", False, 481, "error"),
+    ("1001", True, 481, "error"),
+    ("", False, None, "warning"),
+    ("1001", False, 500, "warning"),
+    ("1001", True, 503, "warning"),
+]
+
+
+@pytest.mark.parametrize(("who", "large", "answer", "severity"), ANSWERS)
+def test_answers_to_an_invite_with_replaces(
+    who: str, large: bool, answer: int | None, severity: str
+) -> None:
+    attempt = Attempt("udp 192.0.2.1:5060", who, "*8", large, answer)
+    (found,) = replaces(Facts({}, live=Live(sip=SipTest((attempt,)))))
+    assert (found.severity, found.id) == (severity, "invite_replaces")
+    if severity == "error" and large:
+        assert "udp dport 5060 udp length gt 4096 drop" in "\n".join(found.mend)
+        assert "noload = res_pjsip_refer.so" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("bind", "protocol", "severity", "words"),
+    [
+        ("127.0.0.1:5070", "udp", "warning", "udp dport 5070"),
+        ("0.0.0.0:5070", "udp", "error", "udp dport 5070"),
+        ("0.0.0.0:5070", "tcp", "error", "session border"),
+        ("[::]:5070", "tls", "error", "session border"),
+    ],
+)
+def test_a_large_header_matters_by_who_reaches_the_transport(
+    bind: str, protocol: str, severity: str, words: str
+) -> None:
+    text = f"[t]\ntype = transport\nprotocol = {protocol}\nbind = {bind}\n"
+    files = {"pjsip.conf": conf("pjsip.conf", text)}
+    (address,) = transports(files["pjsip.conf"], "127.0.0.1")
+    assert str(address) == f"{protocol} 127.0.0.1:5070"
+    attempt = Attempt(str(address), "1001", "*8", large=True, answer=481)
+    found = [
+        x
+        for x in replaces(Facts(files, live=Live(sip=SipTest((attempt,)))))
+        if "more than 4 kB" in x.what
+    ]
+    assert [x.severity for x in found] == [severity]
+    assert words in "\n".join(found[0].mend)
+
+
+def test_what_could_not_be_tried_is_told() -> None:
+    untried = ("udp 192.0.2.1:5060: nothing answers there",)
+    (found,) = replaces(Facts({}, live=Live(sip=SipTest(untried=untried))))
+    assert (found.severity, untried[0] in found.what) == ("warning", True)
+
+
+def test_transports() -> None:
+    text = """
+[a](!)
+type = transport
+[udp](a)
+bind = 0.0.0.0
+[tcp](a)
+protocol = tcp
+bind = 192.0.2.1:5080
+[tls](a)
+protocol = tls
+bind = ::
+[six](a)
+bind = [2001:db8::1]:5090
+[ws](a)
+protocol = wss
+bind = 0.0.0.0
+"""
+    pjsip = conf("pjsip.conf", text)
+    assert [str(x) for x in transports(pjsip, "pbx.example")] == [
+        "udp pbx.example:5060",
+        "tcp 192.0.2.1:5080",
+        "tls pbx.example:5061",
+        "udp [2001:db8::1]:5090",
+    ]
+    assert untried_transports(pjsip) == ["ws"]
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("username = a\npassword = s", SipAccount("p", "a", "s")),
+        ("username = a\nauth_type = md5\nmd5_cred = 01ab", SipAccount("p", "a", "", "01ab")),
+        (
+            "username = a\nauth_type = digest\npassword_digest = MD5: 01ab",
+            SipAccount("p", "a", "", "01ab"),
+        ),
+        ("username = a\nauth_type = digest\npassword_digest = SHA-256:01ab", None),
+        ("password = s", None),
+    ],
+)
+def test_accounts(auth: str, expected: SipAccount | None) -> None:
+    text = f"[p]\ntype = endpoint\nauth = p-auth\n[p-auth]\ntype = auth\n{auth}\n"
+    assert account(conf("pjsip.conf", text), ["none", "p"]) == expected
+    assert account(conf("pjsip.conf", "[p]\ntype = endpoint\n"), ["p"]) == SipAccount("p")
+
+
+def test_the_pickup_extension() -> None:
+    assert pickup_extension(conf("features.conf", "[general]\n")) == "*8"
+    assert pickup_extension(conf("features.conf", "[general]\npickupexten = *55\n")) == "*55"
+    assert pickup_extension(conf("features.conf", "[general]\npickupexten =\n")) == ""
+
+
+def test_what_runs_and_is_in_no_file() -> None:
+    """AMI's words for two lines of the file, written otherwise, and for two more."""
+    written = conf(
+        "extensions.conf",
+        '[a]\nexten => 1,1,NoOp\n same => n(x),Set(X="a b")\ninclude => b\n',
+    )
+    event = {"Event": "ListDialplan", "Context": "a", "Extension": "1", "Registrar": "pbx_config"}
+    runs = running(
+        [
+            event | {"Priority": "1", "Application": "NoOp", "AppData": ""},
+            event | {"Priority": "2", "Application": "Set", "AppData": 'X="a b"'},
+            event | {"Priority": "3", "Application": "Queue", "AppData": "sales"},
+            event | {"Priority": "hint", "Application": "PJSIP/1"},
+            {"Event": "ListDialplan", "Context": "a", "IncludeContext": "b"},
+            {"Event": "ListDialplan", "Context": "ael", "Extension": "2"}
+            | {"Priority": "1", "Application": "Dial", "AppData": "PJSIP/1001,30"},
+        ]
+    )
+    files = {
+        "extensions.conf": written,
+        "pjsip.conf": conf("pjsip.conf", "[1001]\ntype=endpoint\ncontext=avp-agents\n"),
+    }
+    facts = Facts(files, live=Live(dialplan=runs))
+    found = [(str(x.severity), x.where) for x in forwarding(facts)]
+    assert found == [("error", "dialplan show a"), ("error", "dialplan show ael")]
+    assert [x.severity for x in forwarding(Facts(files))] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", []),
+        ("${A}", [("A", ())]),
+        ("${A:1:-2}", [("A", ())]),
+        ("$[${A} + 1]", [("A", (EXPRESSION,))]),
+        ("${F(${A},b)}", [("F", ()), ("A", ("F",))]),
+        ("${F(${G(${A})})}", [("F", ()), ("G", ("F",)), ("A", ("G", "F"))]),
+        ("${X_${A}}", [("X_${A}", ()), ("A", (NAME,))]),
+        ('$["${F(${A})}" = "]"]${B}', [("F", (EXPRESSION,)), ("A", ("F", EXPRESSION)), ("B", ())]),
+        ("${A", [("A", ())]),
+        ("$", []),
+        ("a$b{c}", []),
+    ],
+)
+def test_what_a_text_of_the_dialplan_reads(text: str, expected: list[Any]) -> None:
+    assert [(use.part.name, use.within) for use in uses(text)] == expected
+
+
+@given(st.text('${}[]()ab:,"', max_size=40))
+def test_a_text_is_the_sum_of_its_parts(text: str) -> None:
+    assert "".join(part.text for part in parts(text)) == text
 
 
 MANAGER = "[general]\nenabled = yes\n{}\n[avp]\nsecret = x\n{}\n"
