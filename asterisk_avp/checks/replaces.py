@@ -231,8 +231,13 @@ def _firewall(address: str) -> tuple[str, ...]:
     )
     if protocol == "udp":
         return (
-            "# in the firewall, here for a table `filter` with a chain `input`:",
-            f"nft add rule inet filter input udp dport {port} udp length gt 4096 drop",
+            "# in the firewall of Asterisk's machine, as /etc/nftables.d/asterisk_avp.nft:",
+            "table inet asterisk_avp {",
+            "    chain sip {",
+            "        type filter hook prerouting priority -300; policy accept;",
+            f"        udp dport {port} udp length > 4096 counter drop",
+            "    }",
+            "}",
             *off,
         )
     return (

@@ -114,7 +114,7 @@ def test_answers_to_an_invite_with_replaces(
     (found,) = replaces(Facts({}, live=Live(sip=SipTest((attempt,)))))
     assert (found.severity, found.id) == (severity, "invite_replaces")
     if severity == "error" and large:
-        assert "udp dport 5060 udp length gt 4096 drop" in "\n".join(found.mend)
+        assert "udp dport 5060 udp length > 4096 counter drop" in "\n".join(found.mend)
         assert "noload = res_pjsip_refer.so" in found.mend
 
 
