@@ -148,6 +148,7 @@ async def test_check(bed: Bed) -> None:
     assert {(x["severity"], x["id"]) for x in found} == {
         ("warning", "version"),
         ("warning", "password"),
+        ("warning", "invite_replaces"),
     }, found
     # The release without it is not there yet.
     assert "2021" in next(x["why"] for x in found if x["id"] == "version")
