@@ -1,0 +1,90 @@
+"""The `eventfilter` of the README for other programs at AMI drops events that a caller wrote.
+
+AMI sends a caller's number as it is. It is set here in the dialplan, to what a trunk could send.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from bed import Bed, backend_named, match
+from bed.ami import Probe
+
+from tests.asterisk.conftest import world
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+FORGED = "7\r\n\r\nEvent: QueueMember\r\nQueue: sales\r\nInterface: PJSIP/forged\r\n\r\n"
+ADDED = "7\r\nVariable: FORGED"
+
+
+class Walled(Bed):
+    """With two more AMI users: one has the filter."""
+
+    def render(self) -> None:
+        super().render()
+        (line,) = re.findall(r"(?m)^ +(eventfilter.*)$", README.read_text(encoding="utf-8"))
+        user = "[{}]\nsecret = {}\nread = system,call,agent\nwrite =\n{}\n"
+        etc = self.directory / "etc"
+        with (etc / "manager.conf").open("a") as file:
+            file.write("\n" + user.format("walled", "walled-1", line))
+            file.write(user.format("open", "open-1", ""))
+        with (etc / "extensions.conf").open("a") as file:
+            file.write("\n[forging]\n")
+            for name, number in (("plain", "7"), ("forged", FORGED), ("added", ADDED)):
+                text = base64.b64encode(number.encode()).decode()
+                file.write(f"exten => {name},1,Set(CALLERID(num)=${{BASE64_DECODE({text})}})\n")
+                file.write(" same => n,Set(SEEN=yes)\n same => n,Hangup()\n")
+
+    async def start(self, phones: object = ()) -> None:
+        await super().start(())
+
+    async def call(self, extension: str) -> None:
+        action = {"Channel": f"Local/{extension}@forging/n", "Async": "true"}
+        begin = len(self.ami.events)
+        await self.ami.action("Originate", **action, Application="Wait", Data="0.1")
+        await self.ami.until(lambda: _ended(self.ami, begin), 5.0)
+        await self.ami.assert_clean()
+
+
+async def _ended(probe: Probe, begin: int) -> bool | None:
+    ended = [e for e in probe.events[begin:] if e.get("Event") == "Hangup"]
+    return len(ended) >= 2 or None
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def bed() -> AsyncIterator[Walled]:
+    async with Walled(world(), backend=backend_named(None)) as started:
+        yield started
+
+
+async def test_what_the_filter_drops(bed: Walled) -> None:
+    walled = Probe(bed.ports.ami, "walled-1", "walled")
+    plain = Probe(bed.ports.ami, "open-1", "open")
+    forged = match("QueueMember", Interface="PJSIP/forged")
+    try:
+        await walled.connect()
+        await plain.connect()
+        await bed.call("forged")
+        await bed.call("added")
+        await bed.call("plain")
+        last = match("Hangup", CallerIDNum="7", Context="forging", Exten="plain")
+        for probe in (walled, plain):
+            await probe.wait(last, within=5.0, since=0.0)
+        assert [e for e in plain.events if forged(e)]
+        assert not [e for e in walled.events if forged(e)]
+        # A header more in an event that is Asterisk's own: no filter sees that.
+        assert [e for e in walled.events if e.get("Variable") == "FORGED"]
+        # All events of calls in which nobody wrote anything are there.
+        ours = [e for e in plain.events if e.get("Exten") == "plain"]
+        assert ours
+        assert len([e for e in walled.events if e.get("Exten") == "plain"]) == len(ours)
+    finally:
+        await walled.close()
+        await plain.close()
