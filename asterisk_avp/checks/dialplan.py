@@ -19,9 +19,8 @@ _WHY = (
     " atxfer), to any number and past every rule."
 )
 
-_OPTIONS_AT = {"queue": 1, "dial": 2, "retrydial": 5}
-"""Which argument the options are, from 0."""
-_CALL = re.compile(r"(?<!\w)(?P<name>Queue|RetryDial|Dial)\(", re.IGNORECASE)
+OPTIONS_AT: Mapping[str, int] = {"queue": 1, "dial": 2, "retrydial": 5}
+"""Which argument the options are, from 0, of the applications that connect two parties."""
 _SET = re.compile(r"(?<!\w)Set\(", re.IGNORECASE)
 _ASSIGNED = re.compile(r"_{0,2}(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\w+")
@@ -126,14 +125,14 @@ def lines(conf: Conf) -> Iterator[Line]:
                 yield line
 
 
-def calls(conf: Conf) -> Iterator[Call]:
-    """Also those within ExecIf() and the like."""
+def calls(conf: Conf, options_at: Mapping[str, int] = OPTIONS_AT) -> Iterator[Call]:
+    """The calls of these applications, also those within ExecIf() and the like."""
+    pattern = re.compile(rf"(?<!\w)(?P<name>{'|'.join(options_at)})\s*\(", re.IGNORECASE)
     for line in lines(conf):
-        for match in _CALL.finditer(line.value):
+        for match in pattern.finditer(line.value):
             at = match.end()
-            number = _OPTIONS_AT[match["name"].lower()]
             arguments = split(line.value[at : _end(line.value, at)], ",")
-            yield Call(line, match["name"], tuple(arguments), at, number)
+            yield Call(line, match["name"], tuple(arguments), at, options_at[match["name"].lower()])
 
 
 def assignments(conf: Conf) -> dict[str, list[str]]:

@@ -2,8 +2,8 @@
 
 app_queue and app_dial call what the answer names, by a Local channel in the context of the phone's
 endpoint or by any channel technology that it names, and ask no policy (app_queue.c,
-wait_for_answer; app_dial.c, do_forward). Option `i` of
-Queue() and Dial() ignores it.
+wait_for_answer; app_dial.c, do_forward; dial.c, handle_call_forward). Option `i` of Queue(), Dial()
+and Page() ignores it; Originate() has none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 
 from asterisk_avp.checks.agents import agents, queue_members
 from asterisk_avp.checks.dialplan import (
+    OPTIONS_AT,
     Call,
     assignments,
     calls,
@@ -29,6 +30,12 @@ _WHY: Final = (
     "A phone that answers with 302 sends the call to any number or channel that it names, and no"
     " rule is asked. Option i has Asterisk ignore it."
 )
+_OPTIONS_AT: Final = {**OPTIONS_AT, "page": 1, "originate": 99}
+"""Originate() has no such option at all: its mend is another one."""
+_ORIGINATE: Final = (
+    "; Originate(Local/<extension>@<context>,…), with a Dial(…,i) in that context, in place of",
+    "; the phone",
+)
 _SIP: Final = frozenset({"PJSIP", "SIP"})
 _LEVELS: Final = 10
 """How often variables within variables are looked up."""
@@ -42,12 +49,17 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
     values = assignments(conf)
     phones = frozenset(agents(facts))
     clean = True
-    for call in calls(conf):
+    for call in calls(conf, _OPTIONS_AT):
         who = _rung(facts, call, values, phones)
         if not who or _OPTION in surely(call.options, values):
             continue
         clean = False
         where = str(call.line.place)
+        if call.application.lower() == "originate":
+            what = f"{call.application}() to {who}, which has no option i"
+            why = "A phone that answers with 302 sends the call to any number or channel."
+            yield Finding(_ID, Severity.ERROR, what, why, where, _ORIGINATE)
+            continue
         letters = letters_of(call.options, values)
         if letters.unknown or _OPTION in letters.found:
             names = ", ".join(f"${{{name}}}" for name in sorted(letters.unknown))

@@ -666,6 +666,9 @@ def test_what_is_included_and_what_is_a_template(office: Office) -> None:
         ("1,1,Dial(${PHONE},30)", "1,1,Dial(${PHONE},30,i)"),
         ("1,1,Dial(${ANY},30)", "1,1,Dial(${ANY},30,i)"),
         ("1,1,ExecIf($[${X}]?Dial(PJSIP/1001,30))", "1,1,ExecIf($[${X}]?Dial(PJSIP/1001,30,i))"),
+        ("1,1,Page(PJSIP/lobby&PJSIP/1001)", "1,1,Page(PJSIP/lobby&PJSIP/1001,i)"),
+        ("1,1,Page(PJSIP/1001,d,10)", "1,1,Page(PJSIP/1001,id,10)"),
+        ("1,1,Queue (sales,c)", "1,1,Queue (sales,ic)"),
         ("1,1,RetryDial(a,1,2,PJSIP/1001,30)", "1,1,RetryDial(a,1,2,PJSIP/1001,30,i)"),
         ("1,1,Dial(PJSIP/1001,30,G(i^i^1))", "1,1,Dial(PJSIP/1001,30,iG(i^i^1))"),
         ("1,1,Queue(sales,${NONE})", "1,1,Queue(sales,i${NONE})"),
@@ -703,6 +706,15 @@ def test_phones_that_may_not(office: Office, line: str) -> None:
     office.add("queues", "[robots]\nmember => PJSIP/robot\n")
     found = [x for x in office.findings() if x["id"] != "dtmf_transfer"]
     assert found == []
+
+
+def test_an_application_that_has_no_such_option(office: Office) -> None:
+    office.add("extensions", "[more]\nexten => 1,1,Originate(PJSIP/1001,exten,callers,800,1)\n")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("error", "forwarding")
+    assert "Local/" in found["mend"][0]
+    office.change("extensions", "Originate(PJSIP/1001,", "Originate(Local/1001@inner,")
+    assert office.findings() == []
 
 
 def test_options_that_may_have_i(office: Office) -> None:
