@@ -127,7 +127,7 @@ def lines(conf: Conf) -> Iterator[Line]:
 
 def calls(conf: Conf, options_at: Mapping[str, int] = OPTIONS_AT) -> Iterator[Call]:
     """The calls of these applications, also those within ExecIf() and the like."""
-    pattern = re.compile(rf"(?<!\w)(?P<name>{'|'.join(options_at)})\s*\(", re.IGNORECASE)
+    pattern = re.compile(rf"(?<!\w)(?P<name>{'|'.join(options_at)})\(", re.IGNORECASE)
     for line in lines(conf):
         for match in pattern.finditer(line.value):
             at = match.end()

@@ -668,7 +668,6 @@ def test_what_is_included_and_what_is_a_template(office: Office) -> None:
         ("1,1,ExecIf($[${X}]?Dial(PJSIP/1001,30))", "1,1,ExecIf($[${X}]?Dial(PJSIP/1001,30,i))"),
         ("1,1,Page(PJSIP/lobby&PJSIP/1001)", "1,1,Page(PJSIP/lobby&PJSIP/1001,i)"),
         ("1,1,Page(PJSIP/1001,d,10)", "1,1,Page(PJSIP/1001,id,10)"),
-        ("1,1,Queue (sales,c)", "1,1,Queue (sales,ic)"),
         ("1,1,RetryDial(a,1,2,PJSIP/1001,30)", "1,1,RetryDial(a,1,2,PJSIP/1001,30,i)"),
         ("1,1,Dial(PJSIP/1001,30,G(i^i^1))", "1,1,Dial(PJSIP/1001,30,iG(i^i^1))"),
         ("1,1,Queue(sales,${NONE})", "1,1,Queue(sales,i${NONE})"),
