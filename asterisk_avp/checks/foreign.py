@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from asterisk_avp.asterisk_conf import Conf, Line
-from asterisk_avp.checks.agents import endpoints
 from asterisk_avp.checks.model import Facts, Finding, Severity
-from asterisk_avp.checks.replaces import denies_all
+from asterisk_avp.checks.reach import OURS, of_phones
 from asterisk_avp.dialplan_text import Kind, Part, uses
 
 _ID: Final = "foreign_values"
@@ -26,16 +25,13 @@ _WHY: Final = (
     " colons of whoever wrote it count. A dialled `1):System(…` can run a program."
 )
 _MEND: Final = (
-    "; match what is dialled by patterns of fixed length (_NXXNXXXXXX, not _X. or _X!), and hand a",
-    "; value to functions that take a variable by its name: SHIFT(x), CUT(x,…), REPLACE(x,…)",
+    "; match what is dialled by patterns of fixed length (_NXXNXXXXXX, not _X. or _X!); a value:",
+    "; Set(AVP_TEXT=<the value>), Gosub(avp-clean,number,1), and then ${AVP_CLEAN}, or nothing",
 )
 _SHOWN: Final = 10
 """How many lines are told one by one."""
 
-_OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf"})
-"""Files of ours; avp_extensions.conf has the agents' ids as literal extensions."""
-_DEFAULT: Final = "default"
-"""The context of an endpoint that names none."""
+_NO_CONTEXT: Final = frozenset({"general", "globals"})
 
 FUNCTIONS: Final = frozenset(
     {
@@ -89,7 +85,6 @@ _CALLS: Final = re.compile(
 )
 _ASSIGNED: Final = re.compile(r"(?P<left>[^=]*)=(?P<value>.*)", re.DOTALL)
 _NAME: Final = re.compile(r"(?:(?:LOCAL|GLOBAL)\()?_{0,2}(?P<name>\w+)\)?$")
-_GOES: Final = re.compile(r"(?<!\w)(?:Goto|GotoIf|Gosub|GosubIf|Macro)\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +101,10 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
     conf = facts.dialplan()
     if not conf.sections:
         return
-    steps = {name: list(_steps(conf, name)) for name in _entered(facts, conf)}
+    entered = of_phones(facts)
+    if entered is None:
+        entered = frozenset(section.name.lower() for section in conf.sections) - _NO_CONTEXT
+    steps = {name: list(_steps(conf, name)) for name in sorted(entered)}
     tainted = _tainted([step for found in steps.values() for step in found])
     found: list[tuple[_Step, str]] = []
     for step in (step for each in steps.values() for step in each):
@@ -123,42 +121,6 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
         yield Finding(_ID, Severity.OK, "no value from outside is evaluated by your dialplan")
 
 
-# --- which contexts -----------------------------------------------------------------------------
-
-
-def _entered(facts: Facts, conf: Conf) -> list[str]:
-    """Contexts of endpoints, what they include, and where these go on; all without pjsip.conf."""
-    names = {section.name.lower(): section.name for section in conf.sections}
-    pjsip = facts.file("pjsip.conf")
-    if not pjsip.found:
-        return [x for x in names.values() if x.lower() not in {"general", "globals"}]
-    waiting = []
-    for endpoint in endpoints(pjsip).values():
-        if denies_all(endpoint):
-            continue
-        waiting.append(endpoint.last("context", _DEFAULT))
-        waiting += [endpoint.last(name) for name in ("overlap_context", "message_context")]
-    found: dict[str, None] = {}
-    while waiting:
-        name = names.get(waiting.pop().split(",")[0].strip().lower(), "")
-        if not name or name in found:
-            continue
-        found[name] = None
-        for section in conf.named(name):
-            waiting += section.all("include")
-        for step in _steps(conf, name):
-            waiting += _goes_to(step)
-    return sorted(found)
-
-
-def _goes_to(step: _Step) -> Iterator[str]:
-    """The contexts that a step names to go on in."""
-    if step.application in {"goto", "gosub", "gotoif", "gosubif", "macro"}:
-        for word in re.split(r"[?:]", step.arguments):
-            if word.count(",") >= 2 or step.application == "macro":  # noqa: PLR2004 - context,…,…
-                yield word.split(",")[0]
-
-
 def _steps(conf: Conf, context: str) -> Iterator[_Step]:
     for section in conf.named(context):
         pattern = ""
@@ -172,7 +134,7 @@ def _steps(conf: Conf, context: str) -> Iterator[_Step]:
                 rest = line.value.partition(",")[2]
             else:
                 continue
-            if Path(line.place.file).name in _OURS:
+            if Path(line.place.file).name in OURS:
                 continue
             call = _CALLS.match(rest)
             if call is not None:

@@ -9,8 +9,10 @@ and Page() ignores it; Originate() has none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
+from asterisk_avp.asterisk_conf import Conf
 from asterisk_avp.checks.agents import agents, queue_members
 from asterisk_avp.checks.dialplan import (
     OPTIONS_AT,
@@ -22,6 +24,7 @@ from asterisk_avp.checks.dialplan import (
     surely,
 )
 from asterisk_avp.checks.model import Facts, Finding, Severity
+from asterisk_avp.checks.reach import of_calls
 from asterisk_avp.core.model import PERSONAL_QUEUE_PREFIX
 
 _ID: Final = "forwarding"
@@ -37,6 +40,7 @@ _ORIGINATE: Final = (
     "; the phone",
 )
 _SIP: Final = frozenset({"PJSIP", "SIP"})
+_MAYBE: Final = ", which may be an agent's"
 _LEVELS: Final = 10
 """How often variables within variables are looked up."""
 
@@ -48,11 +52,14 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
         return
     values = assignments(conf)
     phones = frozenset(agents(facts))
+    reached = of_calls(facts)
     clean = True
-    for call in calls(conf, _OPTIONS_AT):
+    for context, call in _calls(conf):
         who = _rung(facts, call, values, phones)
         if not who or _OPTION in surely(call.options, values):
             continue
+        if _MAYBE in who and reached is not None and context.lower() not in reached:
+            continue  # somebody's sample, to which no call comes
         clean = False
         where = str(call.line.place)
         if call.application.lower() == "originate":
@@ -74,6 +81,13 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
         yield Finding(_ID, Severity.OK, "no Queue() or Dial() lets an agent's phone send a call on")
 
 
+def _calls(conf: Conf) -> Iterator[tuple[str, Call]]:
+    """With the context that each is in."""
+    for section in conf.sections:
+        for call in calls(replace(conf, sections=(section,)), _OPTIONS_AT):
+            yield section.name, call
+
+
 def _mended(call: Call) -> str:
     return call.with_options(f"{_OPTION}{call.options}")
 
@@ -90,14 +104,14 @@ def _rung(facts: Facts, call: Call, values: Mapping[str, list[str]], phones: fro
         text = _known(target.strip(), values)
         technology, _, rest = text.partition("/")
         if "$" in technology:
-            return f"{text}, which may be an agent's phone"
+            return f"{text}{_MAYBE}"
         if technology.upper() not in _SIP:
             continue  # other technologies know no 302; Local/… runs a context, which is looked at
         endpoint = _endpoint(rest)
         if endpoint in phones:
             return f"the agent's phone {endpoint}"
         if "$" in endpoint:
-            return f"{text}, which may be an agent's phone"
+            return f"{text}{_MAYBE}"
     return ""
 
 
@@ -106,7 +120,9 @@ def _queue(facts: Facts, name: str) -> str:
     groups = facts.world.groups.values() if facts.world is not None else ()
     if name.lower() in {group.queue.lower() for group in groups}:
         return f"the group's queue {name}"
-    if "$" in name or name.startswith(PERSONAL_QUEUE_PREFIX):
+    if "$" in name:
+        return f"the queue {name}{_MAYBE}"
+    if name.startswith(PERSONAL_QUEUE_PREFIX):
         return f"the queue {name}"
     members = {queue.lower(): found for queue, found in queue_members(facts).items()}
     known = {agent for queue in groups for agent in members.get(queue.queue.lower(), ())}

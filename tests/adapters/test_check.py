@@ -675,9 +675,10 @@ def test_what_is_included_and_what_is_a_template(office: Office) -> None:
 )
 def test_phones_that_may_send_a_call_on(office: Office, line: str, mend: str | None) -> None:
     office.change("extensions", "SAFE = ir", "SAFE = ir\nPHONE = PJSIP/1001\nNONE = cr")
+    office.change("extensions", "[callers]", "[callers]\ninclude => more")
     office.add("extensions", f"[more]\nexten => {line}\n")
     found = office.one()
-    expected = ("error" if mend else "warning", "forwarding", "extensions.conf:19")
+    expected = ("error" if mend else "warning", "forwarding", "extensions.conf:20")
     assert (found["severity"], found["id"], found["where"]) == expected
     if mend is not None:
         assert found["mend"] == [f"exten => {mend}"]
@@ -705,6 +706,35 @@ def test_phones_that_may_not(office: Office, line: str) -> None:
     office.add("queues", "[robots]\nmember => PJSIP/robot\n")
     found = [x for x in office.findings() if x["id"] != "dtmf_transfer"]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reached"),
+    [
+        ("", False),
+        ("[callers](+)\ninclude => more,9:00-17:00,mon-fri,*,*", True),
+        ("[callers](+)\nexten => 9,1,GotoIf($[${X}]?more,1,1:out,1,1)", True),
+        ("[callers](+)\nexten => 9,1,GotoIf($[${X}]?out,1,1:more,1,1)", True),
+        ("[callers](+)\nexten => 9,1,Gosub(more,1,1(a,b))", True),
+        ("[callers](+)\nexten => 9,1,Queue(sales,ib(more^1^1(x)))", True),
+        ("[callers](+)\nexten => 9,1,Dial(Local/1@more/n,30,i)", True),
+        ("[callers](+)\nexten => 9,1,Goto(one,1,1)\n[one]\ninclude => more", True),
+        ("[more](+)\n[macro-x]\ninclude => more\n[callers](+)\nexten => 9,1,Macro(x,1)", True),
+        ("[one]\ninclude => more", False),
+        ("[callers](+)\nexten => 9,1,Goto(out,more,1)", False),
+    ],
+)
+def test_contexts_that_no_call_comes_to(office: Office, line: str, reached: bool) -> None:
+    """Samples of a distribution: what may be an agent's phone matters only where calls come."""
+    office.add("extensions", f"[more]\nexten => 1,1,Dial(${{ARG1}},30)\n{line}\n")
+    found = [(x["severity"], x["where"]) for x in office.findings() if x["id"] == "forwarding"]
+    assert found == [("error", "extensions.conf:17")] * reached
+    # That it is an agent's phone is enough by itself, and so is a member that dials it.
+    office.change("extensions", "Dial(${ARG1}", "Dial(PJSIP/1001")
+    assert [x["id"] for x in office.findings() if x["id"] == "forwarding"] == ["forwarding"]
+    office.change("extensions", "Dial(PJSIP/1001", "Dial(${ARG1}")
+    office.change("queues", "Local/1002@agents", "Local/1002@more")
+    assert [x["id"] for x in office.findings() if x["id"] == "forwarding"] == ["forwarding"]
 
 
 def test_an_application_that_has_no_such_option(office: Office) -> None:

@@ -97,7 +97,10 @@ class OwnBed(Bed):
             f"[probe]\nsecret = {self.secrets.probe}\nread = all\nwrite = all\n"
         )
         write_music(self.directory / "moh" / "music.wav")
-        self.backend.give(self.directory)
+        # Not the folder itself, where the daemon runs, nor what an administrator has there.
+        for part in self.directory.iterdir():
+            if part.is_dir():
+                self.backend.give(part)
 
     def configure_phone(self, name: str, answer: str = "manual") -> Phone:
         """At the trunk's other end somebody has the number that is called."""
