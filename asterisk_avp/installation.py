@@ -377,6 +377,12 @@ def notes(
         "",
         *(f"    asterisk -rx '{command}'" for command in RELOADS),
         "",
+        "   and, the first time, start it anew when no call is left. Asterisk takes the order of",
+        "   identifiers (pjsip.conf) at its start only; until then a phone can put itself into",
+        "   somebody else's call:",
+        "",
+        f"    asterisk -rx '{RESTART}'",
+        "",
         f"{step + 2}. The settings and the service:",
         "",
         *_placed(folder, directory),
@@ -424,3 +430,7 @@ RELOADS: Final = (
     "module reload res_pjsip.so",
 )
 """What makes Asterisk read the files."""
+RESTART: Final = "core restart when convenient"
+"""What makes `endpoint_identifier_order` count: identifiers are put in order as their modules are
+loaded (res_pjsip.c, ast_sip_register_endpoint_identifier_with_name), and
+res_pjsip_endpoint_identifier_ip cannot be loaded a second time."""

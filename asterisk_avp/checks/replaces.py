@@ -215,9 +215,9 @@ def _answer(facts: Facts, attempt: Attempt) -> Iterator[Finding]:
             _WHY,
             "pjsip.conf",
             (
-                "; what the other findings of invite_replaces say, or if there are none:",
-                "; asterisk -rx 'module reload res_pjsip.so', and",
-                "; asterisk -rx 'module reload res_pjsip_endpoint_identifier_ip.so'",
+                "; what the other findings of invite_replaces say. If there are none, Asterisk has",
+                "; not read the file yet; endpoint_identifier_order counts from its next start on:",
+                "; asterisk -rx 'core restart when convenient'",
             ),
         )
 

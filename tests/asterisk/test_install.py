@@ -3,7 +3,7 @@
 The commands are those of the README's step by step, and then those of INSTALL.txt, run as they
 stand there with this test's folders put in. Asterisk has the configuration that its package brings,
 and at the end of some of its files what somebody who knows nothing of us has written
-(tests/asterisk/own). It runs meanwhile, and is never started again.
+(tests/asterisk/own). It runs meanwhile, and starts anew where INSTALL.txt says so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +22,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
-from bed import Bed, Phone, backend_named
+from bed import Bed, Phone, backend_named, match
 from bed.audio import write_music
 from bed.backend import RootFs
 from bed.instance import STAGES
 from bed.world import Agent, Group, World
 from dotenv import dotenv_values
 
-from asterisk_avp.installation import OURS
+from asterisk_avp.installation import OURS, RESTART
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
 
@@ -189,9 +190,14 @@ class OwnBed(Bed):
         await self.sh(*code(copy))
         self.backend.give(self.etc)
         self.add(add)
+        since = time.time()
         for line in code(reload):
             (command,) = re.fullmatch(r"asterisk -rx '(.+)'", line).groups()  # type: ignore[union-attr]
             await self.asterisk_says(command)
+        assert command == RESTART
+        await self.ami.wait(match("Shutdown"), within=10.0, since=since)
+        await self.ami.close()
+        await self.connect()
         await self.sh(*(line for line in code(service) if not line.startswith("systemctl")))
         self.secrets = replace(self.secrets, token=self.daemon_env()["AVP_API__TOKENS"])
 
