@@ -163,6 +163,15 @@ async def test_without_the_section_that_catches_it(office: Office) -> None:
         assert any("no identify section" in x.what for x in found)
 
 
+async def test_strangers_that_are_taken_for_an_endpoint(office: Office) -> None:
+    """Who is not known is `anonymous`, where there is such an endpoint: the large one passes."""
+    anonymous = "\n[anonymous]\ntype = endpoint\ncontext = avp-nowhere\n"
+    async with office.changed("pjsip.conf", r"\Z", anonymous):
+        found = await office.findings()
+        assert told(found) == LARGE * 2
+        assert sum("by somebody without an account" in x.what for x in found) == 2
+
+
 async def test_an_agent_who_cannot_log_in(office: Office) -> None:
     async with office.changed("pjsip.conf", "password = pw-1001", "password = another-one"):
         assert told(await office.findings()) == LARGE
