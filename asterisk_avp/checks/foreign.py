@@ -26,7 +26,8 @@ _WHY: Final = (
 )
 _MEND: Final = (
     "; match what is dialled by patterns of fixed length (_NXXNXXXXXX, not _X. or _X!); a value:",
-    "; Set(AVP_TEXT=<the value>), Gosub(avp-clean,number,1), and then ${AVP_CLEAN}, or nothing",
+    "; Set(AVP_TEXT=<the value>), Gosub(avp-clean,number,1), and then ${AVP_CLEAN}, or nothing.",
+    "; In avp-external ${AVP_NUMBER} is the number that is called.",
 )
 _SHOWN: Final = 10
 """How many lines are told one by one."""

@@ -20,6 +20,8 @@ OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf"})
 """Files of ours; avp_extensions.conf has the agents' ids as literal extensions."""
 _DEFAULT: Final = "default"
 """The context of an endpoint that names none."""
+_EXTENDED: Final = ("avp-external", "avp-emergency", "avp-internal")
+"""Contexts of ours that the administrator's lines extend, and that our dialplan goes on to."""
 _CONTEXT: Final = r"(?<![\w.$-])([\w.-]+)"
 _NAMED: Final = (
     re.compile(rf"\b(?:Goto|Gosub)\w*\(.*?{_CONTEXT},[^,?:]+,", re.IGNORECASE),
@@ -36,7 +38,7 @@ def of_phones(facts: Facts) -> frozenset[str] | None:
     pjsip = facts.file("pjsip.conf")
     if not pjsip.found:
         return None
-    begin = []
+    begin = list(_EXTENDED)
     for endpoint in endpoints(pjsip).values():
         if denies_all(endpoint):
             continue

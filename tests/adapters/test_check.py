@@ -803,6 +803,7 @@ def test_values_that_are_evaluated(office: Office, line: str, words: str) -> Non
         "_X.,1,NoOp(${EXTEN})",
         "_X.,1,Playback(ss-noservice)",
         "1,1,Set(N=${LEN(x)})\n same => n,GotoIf($[${N} > 3]?a,1)",
+        "1,1,Set(AVP_TEXT=${CALLERID(num)})\n same => n,NoOp($[${AVP_CLEAN}])",
         "1,1,GotoIf($[${QUEUE_MEMBER(sales,ready)} = 0]?a,1)",
         '1,1,GotoIf($["${DIALSTATUS}" = "BUSY"]?a,1)',
     ],
@@ -810,6 +811,16 @@ def test_values_that_are_evaluated(office: Office, line: str, words: str) -> Non
 def test_values_that_are_not(office: Office, line: str) -> None:
     office.change("extensions", "[callers]", f"[callers]\nexten => {line}")
     assert [x for x in office.findings() if x["id"] == "foreign_values"] == []
+
+
+def test_the_way_out(office: Office) -> None:
+    """As earlier READMEs had it; our dialplan goes on there with what was dialled."""
+    office.add("extensions", "[avp-external]\nexten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)\n")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("warning", "foreign_values")
+    assert "AVP_NUMBER" in found["mend"][-1]
+    office.change("extensions", "PJSIP/${EXTEN}@trunk,60,i)\n", "PJSIP/${AVP_NUMBER}@trunk,60,i)\n")
+    assert office.findings() == []
 
 
 def test_many_lines_with_foreign_values(office: Office) -> None:
