@@ -40,6 +40,7 @@ ELSEWHERE = {
     ),
     "asterisk-avp check": "test_check_live.py, and below with the folder",
     "asterisk-avp render queues": "below with its options",
+    "asterisk-avp render systemd": "below with its options",
     "asterisk-avp settings --check": "test_cli_settings.py",
     "asterisk-avp settings --reference": "test_settings_readme.py",
     "asterisk-avp number": "below with numbers",
