@@ -47,12 +47,15 @@ from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.recordings import Recordings
 from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import SECRET_BYTES
+from asterisk_avp.core.swaps import Swaps
 from asterisk_avp.daemon_acw import AcwTimer
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
 from asterisk_avp.daemon_gauges import show_connections, show_inside
 from asterisk_avp.daemon_groups import GroupReader
+from asterisk_avp.daemon_integrity import IntegrityWatch
+from asterisk_avp.daemon_members import MemberVerifier
 from asterisk_avp.daemon_music import Music
 from asterisk_avp.daemon_phones import Phones
 from asterisk_avp.daemon_pops import PopFeed, set_headers
@@ -98,6 +101,7 @@ class Daemon:
             backoff_max_seconds=settings.ami.reconnect_max_seconds,
             needs=rights.ACTIONS,
             wanted=from_ami.EVENTS,
+            on_defect=self._defect,
         )
         self._ari = AriClient(
             settings.ari.url,
@@ -111,6 +115,8 @@ class Daemon:
             backoff_max_seconds=settings.ari.reconnect_max_seconds,
             event_types=from_ari.EVENT_TYPES,
         )
+        self._from_ari = from_ari.Translator()
+        self._swaps = Swaps(self._hub.calls)
         self._desk = Desk(self._hub, settings.key_codes())
         recordings = Recordings()
         self._ami_performer = AmiPerformer(self._ami, self._hub.calls.name_of, recordings)
@@ -198,11 +204,24 @@ class Daemon:
             carry_out=self._carry_out,
             look_at_groups=lambda: self._groups.look_at(self._hub.agents.by_id),
             at_work=self._workers.at_work,
-            settle=(self._workers.settle, self._groups.settle, self._pops.settle),
+            settle=(
+                self._workers.settle,
+                self._groups.settle,
+                self._pops.settle,
+                self._settle_members,
+            ),
             also=self._synchronised,
             connected=lambda: self._ami.connected and self._ari.connected,
             changed=self._changed,
         )
+        self._members = MemberVerifier(
+            self._hub,
+            self._ami_performer.members,
+            lambda fact: self._sync.take(fact, self._feed),
+            lambda: self._doubt(None),
+        )
+        self._ami_performer.membership = self._members
+        self._integrity = IntegrityWatch(self._metrics.impossible_message, self._resync_soon)
         self._readiness = ReadinessWatch(
             self._ami, self._ari, self._sync, self._version, self._publish_readiness
         )
@@ -250,6 +269,7 @@ class Daemon:
                 task.cancel()
         self._workers.stop()
         self._groups.stop()
+        self._members.stop()
         self._pops.stop()
         await self._pop_feed.stop()
         self._phones.stop()
@@ -306,17 +326,37 @@ class Daemon:
     def _on_ami(self, event: Mapping[str, str]) -> None:
         fact = from_ami.translate(event, time.time())
         self._metrics.ami_event(handled=fact is not None)
-        if fact is None:
-            return
-        self._sync.take(fact)
+        if isinstance(fact, ev.BridgeSwapped):
+            self._swapped(fact)
+        elif fact is not None:
+            self._sync.take(fact, self._hint)
 
     def _on_ari(self, event: Mapping[str, Any]) -> None:
         if event.get("type") == "ApplicationReplaced" and event.get("application") == self._ari.app:
             # Whoever has it now acts on the calls. Two must not.
             self._workers.hold()
-        fact = from_ari.translate(event)
-        if fact is not None:
+        for fact in self._from_ari.translate(event):
+            if isinstance(fact, ev.StasisEntered | ev.StasisLeft | ev.PhoneFact):
+                self._feed(fact)
+            else:
+                self._sync.take(fact, self._feed)
+
+    def _hint(self, fact: ev.Fact) -> None:
+        """What AMI says, and a caller may have written."""
+        if not self._members.hint(fact):
             self._feed(fact)
+
+    def _swapped(self, swap: ev.BridgeSwapped) -> None:
+        replaced = self._swaps.by_phone(swap)
+        if replaced:
+            self._metrics.swapped()
+            log.error(
+                "phone_took_over_a_call",
+                channel=swap.name,
+                replaced=replaced,
+                hint="an INVITE with Replaces, unless you let phones or trunks make attended "
+                "transfers of their own; see SECURITY.md",
+            )
 
     def _feed(self, fact: ev.Fact) -> None:
         if isinstance(fact, ev.PhoneFact):
@@ -327,6 +367,7 @@ class Daemon:
             return
         self._recordings.take(fact)
         if isinstance(fact, ev.ChannelGone):
+            self._swaps.gone(fact.id)
             self._music.told(ev.MusicChanged(fact.id, playing=False))
         self._pops.board.saw(fact, time.time())
         self._carry_out(self._hub.fact(fact, time.time()))
@@ -334,6 +375,7 @@ class Daemon:
     def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
         # Which of the two it was, and its state, is asked of the clients.
         self._version.connection(connected=self._ari.connected)
+        self._from_ari.forget()
         if self._workers.held and self._ari.connected:
             # The application is ours; or again, where no other daemon has had it meanwhile.
             self._sync.anew()
@@ -349,6 +391,15 @@ class Daemon:
 
     def _resync(self) -> None:
         self._sync.connection()
+
+    def _resync_soon(self) -> None:
+        self._doubt(None)
+
+    async def _settle_members(self, seconds: float) -> None:
+        await self._members.settle(seconds)
+
+    def _defect(self, event: str, problem: str) -> None:
+        self._integrity.defect(event, problem)
 
     def _changed(self) -> None:
         self._readiness.changed()

@@ -86,19 +86,19 @@ class Synchroniser:
         self._taken_over = False
         """Whether the transfers of a daemon before us have been looked for."""
         self._anew = False
-        self._buffer: list[ev.Fact] | None = None
+        self._buffer: list[tuple[ev.Fact, Callable[[ev.Fact], None]]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._doubtful: set[str] = set()
         self._doubts: Counter[str | None] = Counter()
         """How many times in a row a transfer has been in doubt."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, fact: ev.Fact) -> None:
-        """A fact from AMI. While the picture is being read it is told after that."""
+    def take(self, fact: ev.Fact, tell: Callable[[ev.Fact], None]) -> None:
+        """``tell`` a fact about the picture; while that is being read, afterwards."""
         if self._buffer is not None:
-            self._buffer.append(fact)
+            self._buffer.append((fact, tell))
         else:
-            self._feed(fact)
+            tell(fact)
 
     def connection(self) -> None:
         """One of the connections has come or gone: what we knew may be out of date."""
@@ -174,18 +174,20 @@ class Synchroniser:
         await self._settled()
         self._buffer = []
         try:
-            facts = await self._ami.snapshot(time.time)
+            queues = await self._ami.queues(time.time)
             found = await self._remembered()
-            # The last to be read, since what enters meanwhile is told at once.
-            in_stasis = await self._ari.channels_in_stasis()
+            # The last to be read, since what enters Stasis meanwhile is told at once.
+            channels, in_stasis = await self._ari.picture(await self._ami.linked())
         finally:
             buffered, self._buffer = self._buffer or [], None
         hub, board = self._hub, self._board
         hub.sync_started()
         board.sync_started()
         self._music.forget()
-        for fact in (*facts, *buffered):
+        for fact in (*channels, *queues):
             self._feed(fact)
+        for fact, tell in buffered:
+            tell(fact)
         synced = hub.sync_finished(time.time())
         board.sync_finished(time.time())
         self._carry_out(synced)
@@ -229,7 +231,9 @@ class Synchroniser:
         if self._taken_over:
             return []
         found = []
-        for channel, mark in (await self._ami.variable_of_all(memory.MARK)).items():
+        for channel in await self._ami.variable_of_all(memory.MARK):
+            # Callers can write into a list of AMI, not into an answer.
+            mark = (await self._ami.variables(channel, (memory.MARK,))).get(memory.MARK, "")
             names = memory.names_after(mark)
             pieces = await self._ami.variables(channel, names) if names else {}
             session = memory.read({memory.MARK: mark, **pieces}, self._hub.world)

@@ -125,6 +125,14 @@ class Metrics:
         self._reconnects = counter(
             "reconnects_total", "Connections to Asterisk after the first one.", "interface"
         )
+        self._impossible = counter(
+            "ami_impossible_messages_total",
+            "Messages in AMI's stream that Asterisk cannot have written. Each is worth a look.",
+        )
+        self._swaps = counter(
+            "bridge_swaps_total",
+            "Phones that took another's place in a call (INVITE with Replaces, or a transfer).",
+        )
         # Plain numbers: there are thousands a second, and a counter takes a lock for each.
         self._ami_events = {"yes": 0, "no": 0}
         self._connected: dict[Interface, bool | None] = {"ami": None, "ari": None}
@@ -154,6 +162,12 @@ class Metrics:
 
     def ami_event(self, *, handled: bool) -> None:
         self._ami_events["yes" if handled else "no"] += 1
+
+    def impossible_message(self) -> None:
+        self._impossible.inc()
+
+    def swapped(self) -> None:
+        self._swaps.inc()
 
     def connection(
         self, interface: Interface, then: Callable[[bool], None]

@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 READ: Final[Mapping[str, str]] = {
-    "system": "that Asterisk shuts down: at once, and not only when the connection breaks",
-    "call": "channels and bridges: without it no transfer takes a step",
+    "call": "music, recordings, and phones that take over a call",
     "agent": "what queues and their members do: without it agents have no states",
-    "user": "key presses and queues that gave a call back, from the dialplan",
 }
 """The classes of events, and what they tell."""
 

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import structlog
 
 from asterisk_avp.ami.link import AmiLink, OnEvent
-from asterisk_avp.ami.wire import Headers, check_headers
+from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core import clean
 from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, UncleanValue
 
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 OnConnected = Callable[[bool], None]
 
-#: Classes of events: `system` has FullyBooted and Shutdown; `agent` the queue's; `call` channels,
-#: bridges and device states; `user` the dialplan's UserEvent. Not `dialplan`: an event for every
-#: line of it and every variable.
-DEFAULT_EVENTS = "system,call,agent,user"
+#: Classes of events: `agent` the queue's; `call` for music, recordings and bridges. Not `user`:
+#: a UserEvent carries text of any length that the dialplan has from anywhere. Not `dialplan`: an
+#: event for every line of it and every variable.
+DEFAULT_EVENTS = "call,agent"
 
 
 class _Lacking(Exception):
@@ -45,7 +45,8 @@ class AmiClient:
     longest time for which a dead connection goes unnoticed. `list_timeout_seconds` is the deadline
     of `list_action`, whose answer may be thousands of messages long. `needs` are the actions that
     the user has to be allowed, each with the classes of which one is enough. Of events that are not
-    among `wanted`, by name, only the name is told; None: all are.
+    among `wanted`, by name, only the name is told; None: all are. Messages that Asterisk cannot
+    have written go to `on_defect` and nowhere else (`asterisk_avp.ami.integrity`).
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class AmiClient:
         events: str = DEFAULT_EVENTS,
         needs: Mapping[str, Collection[str]] = MappingProxyType({}),
         wanted: Collection[str] | None = None,
+        on_defect: OnDefect | None = None,
     ) -> None:
         check_headers({"Username": username, "Secret": secret, "Events": events})
         self._host = host
@@ -77,6 +79,7 @@ class AmiClient:
         self._backoff_max_seconds = backoff_max_seconds
         self._needs = needs
         self._wanted = wanted
+        self._on_defect = on_defect
         self._link: AmiLink | None = None
         self._trouble = ""
 
@@ -117,6 +120,7 @@ class AmiClient:
                 on_event=on_event,
                 action_seconds=self._action_seconds,
                 wanted=self._wanted,
+                on_defect=self._on_defect,
             )
             try:
                 version = await link.open(self._username, self._secret, self._events)

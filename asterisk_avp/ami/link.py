@@ -16,7 +16,9 @@ this module takes away from it, and why (panoramisk 1.4):
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Collection, Mapping
+from itertools import count
 from typing import Any
 
 import structlog
@@ -24,7 +26,7 @@ from panoramisk import Manager
 from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 
-from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, check_headers
+from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, OnDefect, check_headers
 from asterisk_avp.core.errors import AmiError, AsteriskSilent, AsteriskUnavailable
 
 log = structlog.get_logger(__name__)
@@ -56,7 +58,11 @@ class AmiLink:
         on_event: OnEvent,
         action_seconds: float,
         wanted: Collection[str] | None = None,
+        on_defect: OnDefect | None = None,
     ) -> None:
+        self.on_defect = on_defect
+        #: No caller can guess it, so nobody can write an answer to an action of ours.
+        self.nonce = secrets.token_hex(16)
         self._address = f"{host}:{port}"
         self._on_event = on_event
         self._action_seconds = action_seconds
@@ -64,6 +70,7 @@ class AmiLink:
         self._protocol: _Protocol | None = None
         self._lost = asyncio.Event()
         self._lost_reason = ""
+        self._numbers = count(1)
         self._overdue: set[str] = set()
         """Ids of actions whose answers nobody waits for any more, and which are still to come."""
         self._manager = _Manager(
@@ -83,6 +90,10 @@ class AmiLink:
     def silent(self) -> bool:
         """Whether an action has been without an answer for longer than it may."""
         return bool(self._overdue)
+
+    def next_id(self) -> str:
+        """An ActionID for the next action."""
+        return f"{self.nonce}/{next(self._numbers)}"
 
     def answered(self, action_id: str) -> None:
         """An answer has come, in time or not."""
@@ -189,9 +200,6 @@ class AmiLink:
             self._on_event(message)
         except Exception:
             log.exception("ami_event_handler_failed", ami_event=message.get("Event"))
-        if message.get("Event") == "Shutdown":
-            # Asterisk closes the socket only when it is gone; actions would wait for nothing.
-            self.drop("Asterisk is shutting down")
 
     def drop(self, reason: str) -> None:
         """End the connection now; every action that waits for an answer fails at once."""
@@ -232,7 +240,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
 
     def __init__(self, link: AmiLink, wanted: Collection[str] | None) -> None:
         self._link = link
-        self.frames = FrameReader(wanted)
+        self.frames = FrameReader(wanted, link.on_defect)
         self.greeted = asyncio.Event()
         #: Messages received so far: a sign of life.
         self.messages = 0
@@ -268,7 +276,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         for message in messages:
             self._take(message)
 
-    def _take(self, message: dict[str, str]) -> None:
+    def _take(self, message: Mapping[str, str]) -> None:
         action_id = message.get("ActionID")
         if action_id is not None and "Response" in message:
             self._link.answered(action_id)
@@ -278,6 +286,9 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
             # dictionary without regard to case: seconds, with thousands of members.
             if request.add_message(message):
                 self.responses.pop(request.id, None)
+        elif action_id is not None and not action_id.startswith(self._link.nonce):
+            if self._link.on_defect is not None:
+                self._link.on_defect(message.get("Event", ""), "it answers nobody's action")
         elif "Event" in message:
             if action_id is None or message["Event"].startswith(_ANNOUNCED_LATER):
                 self._link.deliver(message)
@@ -320,10 +331,11 @@ class _Request(Action):  # type: ignore[misc]
         *,
         as_list: bool = False,
     ) -> None:
-        super().__init__({"Action": name, **headers}, as_list=as_list)
+        action_id = link.next_id()
+        super().__init__({"Action": name, "ActionID": action_id, **headers}, as_list=as_list)
         self.name = name
         # Asked for often; panoramisk looks them up without regard to case.
-        self.id = self.action_id = str(self["ActionID"])
+        self.id = self.action_id = action_id
         self.replies: asyncio.Future[list[Mapping[str, str]]]
         self.replies = asyncio.get_running_loop().create_future()
         self._link = link

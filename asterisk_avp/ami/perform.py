@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -35,6 +36,22 @@ from asterisk_avp.core.recordings import Recordings
 log = structlog.get_logger(__name__)
 
 Report = Callable[[SessionEvent], None]
+Change = AddMember | RemoveMember | PauseMember
+
+
+class Membership(Protocol):
+    """Told how changes of membership go."""
+
+    def started(self, effect: Change) -> None: ...
+    def done(self, effect: Change) -> None: ...
+    def failed(self, effect: Change) -> None: ...
+
+
+class _Nobody:
+    def started(self, effect: Change) -> None: ...
+    def done(self, effect: Change) -> None: ...
+    def failed(self, effect: Change) -> None: ...
+
 
 _DONE_ALREADY = ("Already there", "Not there", "Interface not found")
 """Answers to a change of membership that another change in quick succession has overtaken."""
@@ -51,6 +68,7 @@ class AmiPerformer:
     ) -> None:
         self._client = client
         self._name_of = name_of
+        self.membership: Membership = _Nobody()
         self._recorder = Recorder(client, name_of, recordings or Recordings())
 
     async def perform(self, effect: AmiEffect, report: Report) -> None:
@@ -157,15 +175,30 @@ class AmiPerformer:
         """A pause that somebody waits for. Raises `AmiError` and `AsteriskUnavailable`."""
         await self._client.action("QueuePause", _pause_headers(effect))
 
-    async def snapshot(self, now: Callable[[], float]) -> list[ev.Fact]:
-        """Channels, bridges, members and waiting callers as they are; raises `AvpError`."""
-        facts: list[ev.Fact] = []
-        for action in ("CoreShowChannels", "QueueStatus"):
-            for item in await self._client.list_action(action):
-                fact = translate(item, now())
-                if fact is not None:
-                    facts.append(fact)
-        return facts
+    async def queues(self, now: Callable[[], float]) -> list[ev.Fact]:
+        """Members and waiting callers of all queues as they are; raises `AvpError`."""
+        return _queue_facts(await self._client.list_action("QueueStatus"), now())
+
+    async def members(self, queue: str, interface: str) -> list[ev.Fact]:
+        """The member of a queue (all of them, where ``interface`` is empty) and who waits there.
+
+        Raises `AvpError`.
+        """
+        headers = {"Queue": queue} | ({"Member": interface} if interface else {})
+        found = await self._client.list_action("QueueStatus", headers)
+        return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
+
+    async def linked(self) -> dict[str, str]:
+        """The Linkedid of each channel, by its id; raises `AvpError`.
+
+        Callers can write into this list. It decides nothing but whether a transfer is shown as
+        ringing after a resync.
+        """
+        return {
+            item["Uniqueid"]: item["Linkedid"]
+            for item in await self._client.list_action("CoreShowChannels")
+            if "Uniqueid" in item and "Linkedid" in item
+        }
 
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
@@ -246,9 +279,11 @@ class AmiPerformer:
         else:
             action = "QueuePause"
             headers = _pause_headers(effect)
+        self.membership.started(effect)
         try:
             await self._client.action(action, headers)
         except AmiError as error:
+            self.membership.failed(effect)
             if error.message.endswith(_DONE_ALREADY):
                 log.debug("ami_skipped", action=action, error=str(error))
                 return
@@ -260,6 +295,36 @@ class AmiPerformer:
                 error=str(error),
                 hint="does the queue exist? write it with: asterisk-avp render queues",
             )
+        except BaseException:
+            self.membership.failed(effect)
+            raise
+        else:
+            self.membership.done(effect)
+
+
+def _queue_facts(items: Sequence[Mapping[str, str]], now: float) -> list[ev.Fact]:
+    """What a list of QueueStatus says.
+
+    Asterisk writes the ActionID last into its items, and a caller's number or a member's name into
+    the middle (app_queue.c, ``manager_queues_status``): who has a line end in it can put another
+    beginning before a genuine end. But Asterisk lists each queue's parameters before what is in it.
+    """
+    facts: list[ev.Fact] = []
+    listed = None
+    for item in items:
+        if item.get("Event") == "QueueParams":
+            listed = item.get("Queue")
+        elif item.get("Queue") != listed:
+            log.error("ami_list_impossible", item=item.get("Event"), queue=listed)
+        else:
+            fact = translate(item, now)
+            if fact is not None:
+                facts.append(fact)
+    return facts
+
+
+def _queue_of(fact: ev.Fact) -> str:
+    return fact.queue if isinstance(fact, ev.MemberSeen | ev.QueueJoined) else ""
 
 
 def _limit(effect: LimitCall, now: float) -> SetVariables:

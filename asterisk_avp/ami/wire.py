@@ -8,8 +8,10 @@ message and decodes only then.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
+from asterisk_avp.ami.integrity import beginning_defect, defect, repeated_defect
 from asterisk_avp.core.errors import AmiHeaderError, AsteriskUnavailable
 
 Headers = Mapping[str, str | Sequence[str]]
@@ -24,6 +26,7 @@ MAX_HEADER_LINES = 128
 #: A message that grows past this many bytes without an end is not AMI; bounds our memory.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _MAX_BANNER_BYTES = 256
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _END_OF_MESSAGE = b"\r\n\r\n"
 _EVENT = "Event: "
@@ -87,6 +90,12 @@ def _check_value(name: str, value: str) -> None:
         )
 
 
+OnDefect = Callable[[str, str], None]
+"""Told of a message that Asterisk cannot have written: the event's name, if any, and what is wrong.
+
+Never the text itself, which whoever wrote it has chosen."""
+
+
 def parse_message(block: str) -> dict[str, str]:
     r"""One message as a plain dict, header names exactly as Asterisk wrote them.
 
@@ -95,6 +104,11 @@ def parse_message(block: str) -> dict[str, str]:
     value, so `value.split("\n")` gives back exactly the occurrences. Lines without a colon are
     left out.
     """
+    return _parse(block)[0]
+
+
+def _parse(block: str) -> tuple[dict[str, str], Collection[str]]:
+    """The message, and the names of the headers that occur several times."""
     message: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for line in block.split("\r\n"):
@@ -111,7 +125,7 @@ def parse_message(block: str) -> dict[str, str]:
             message[name] = value
     for name, values in repeated.items():
         message[name] = "\n".join(values)
-    return message
+    return message, repeated.keys()
 
 
 def name_of_unwanted(block: str, wanted: Collection[str]) -> str:
@@ -130,16 +144,20 @@ class FrameReader:
     """Cuts the byte stream of one connection into messages.
 
     Of events that are not among ``wanted`` (None: all are) only the name is read. Asterisk tells of
-    every channel and device, and most of that concerns nobody here.
+    every channel and device, and most of that concerns nobody here. With ``on_defect``, messages
+    that Asterisk cannot have written are told to it and left out (`asterisk_avp.ami.integrity`).
     """
 
-    def __init__(self, wanted: Collection[str] | None = None) -> None:
+    def __init__(
+        self, wanted: Collection[str] | None = None, on_defect: OnDefect | None = None
+    ) -> None:
         self._wanted = wanted
+        self._on_defect = on_defect
         self._buffer = b""
         #: Protocol version from the banner, None until it has arrived.
         self.version: str | None = None
 
-    def feed(self, data: bytes) -> list[dict[str, str]]:
+    def feed(self, data: bytes) -> list[Mapping[str, str]]:
         """Take bytes as they came; return the messages that are complete now.
 
         Raises `NotAmi` when the stream cannot be AMI.
@@ -163,12 +181,29 @@ class FrameReader:
             if (message := self._read(block)) and ("Event" in message or "Response" in message)
         ]
 
-    def _read(self, block: str) -> dict[str, str]:
+    def _read(self, block: str) -> Mapping[str, str]:
         if self._wanted is not None:
             name = name_of_unwanted(block, self._wanted)
             if name:
                 return {"Event": name}
-        return parse_message(block)
+        if self._on_defect is None:
+            return parse_message(block)
+        problem = beginning_defect(block)
+        if problem:
+            self._on_defect("", problem)
+            return _NOTHING
+        message, repeated = _parse(block)
+        problem = repeated_defect(message, repeated) if repeated else ""
+        if problem and "Event" not in message:
+            # An answer: what it says of a variable has a header in it. Whoever waits for it waits
+            # no longer, and gets what came first, which Asterisk wrote.
+            self._on_defect("", problem)
+            return {name: value.partition("\n")[0] for name, value in message.items()}
+        problem = problem or defect(block, message)
+        if problem:
+            self._on_defect(message.get("Event", ""), problem)
+            return _NOTHING
+        return message
 
     def _take_banner(self, buffer: bytes) -> bytes:
         """Read the greeting, the only line that no blank line follows."""

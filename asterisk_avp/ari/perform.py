@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from asterisk_avp.ari.client import AriClient
+from asterisk_avp.ari.translate import channel_seen
 from asterisk_avp.core import clean
+from asterisk_avp.core import events as ev
 from asterisk_avp.core.effects import (
     AddToBridge,
     AriEffect,
@@ -103,17 +106,51 @@ class AriPerformer:
             case _:
                 raise TypeError(f"not an ARI effect: {effect!r}")
 
-    async def channels_in_stasis(self) -> set[str]:
-        """Ids of the channels that are in (or were bridged away from) our Stasis application.
+    async def picture(self, linked: Mapping[str, str]) -> tuple[list[ev.ChannelSeen], set[str]]:
+        """All channels with their bridges, and the ids of those in our Stasis application.
 
-        Raises `AsteriskUnavailable` or `AriError`.
+        Those that were bridged away from it still say that they are in it. ``linked``: Linkedids by
+        channel id. Raises `AsteriskUnavailable` or `AriError`.
         """
-        return {
-            channel["id"]
-            for channel in await self._client.channels.list()
-            if channel.get("dialplan", {}).get("app_name") == "Stasis"
-            and str(channel["dialplan"].get("app_data", "")).split(",")[0] == self._app
-        }
+        bridges = await self._client.bridges.list()
+        inside = {channel: bridge["id"] for bridge in bridges for channel in bridge["channels"]}
+        channels = await self._channels(linked)
+        facts = [
+            channel_seen(channel, inside.get(channel["id"]), linked.get(channel["id"], ""))
+            for channel in channels
+        ]
+        return facts, {channel["id"] for channel in channels if self._is_ours(channel)}
+
+    async def _channels(self, known: Iterable[str]) -> Sequence[Mapping[str, Any]]:
+        """Asterisk gives no list at all while one of the channels cannot be written as JSON.
+
+        So it is with a dialled extension that is not UTF-8 (main/json.c,
+        ``ast_json_dialplan_cep_app``), which any caller may send. Then they are asked for one by
+        one, and that one stays unknown.
+        """
+        try:
+            return [*await self._client.channels.list()]
+        except AriError as error:
+            if isinstance(error, AriGone):
+                raise
+            log.warning("channels_not_listed", error=str(error), hint="asked for one by one")
+        found = await asyncio.gather(
+            *(self._client.channels.get(channel) for channel in known), return_exceptions=True
+        )
+        channels = []
+        for channel in found:
+            if isinstance(channel, AriError):
+                continue
+            if isinstance(channel, BaseException):
+                raise channel
+            channels.append(channel)
+        return channels
+
+    def _is_ours(self, channel: Mapping[str, Any]) -> bool:
+        dialplan = channel.get("dialplan", {})
+        if dialplan.get("app_name") != "Stasis":
+            return False
+        return str(dialplan.get("app_data", "")).split(",")[0] == self._app
 
     async def reap(self, wanted: Callable[[str], bool]) -> bool:
         """Send what a former daemon left in our bridges back to the dialplan.

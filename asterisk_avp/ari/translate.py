@@ -1,46 +1,189 @@
-"""ARI events in the project's own words."""
+"""ARI events in the project's own words.
+
+Channels, bridges, holds, dialling and what our dialplan says come from here and not from AMI: ARI's
+events are JSON, and whatever a caller put into a number or an extension stays inside of its string.
+
+An event of a channel has the whole channel with it. Only its creation (and a resync) makes it known
+to us: others may come after its end, and nobody would take it away again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
 
 from asterisk_avp.core import events as ev
+from asterisk_avp.core.calls import resource_of
 
-EVENT_TYPES = (
+QUEUE_ENDED: Final = "AVPQueueEnded"
+"""Name of the UserEvent that our dialplan sends when Queue() gave a call back unanswered."""
+
+FEATURE: Final = "AVPFeature"
+"""Name of the one that features.conf sends when an agent keys in the feature code."""
+
+NOT_ACCEPTED: Final = "AVPNotAccepted"
+"""Name of the one it sends when an external target answered but did not accept the call."""
+
+_ANSWER, _CANCEL = "ANSWER", "CANCEL"
+_CALLED: Final = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
+"""Statuses of a Dial event with which the attempt goes on."""
+
+Event = Mapping[str, Any]
+
+
+class Translator:
+    """Keeps since when each phone rings: only the end of the ring tells that it was one."""
+
+    def __init__(self) -> None:
+        self._rings: dict[str, float] = {}
+        """By channel that rings for a queue: Unix seconds, by Asterisk's clock."""
+
+    def translate(self, event: Event) -> tuple[ev.Fact, ...]:
+        """One ARI event as facts, in their order; none where it is none of ours."""
+        kind = event.get("type")
+        if kind == "Dial":
+            return self._dial(event)
+        if kind == "ChannelTransfer":
+            asked = _transfer_asked(event)
+            return (asked,) if asked is not None else ()
+        channel = _map(event.get("channel"))
+        identifier = _text(channel, "id")
+        if not isinstance(kind, str) or not identifier:
+            return ()
+        if kind == "ChannelDestroyed":
+            self._rings.pop(identifier, None)
+        return tuple(_of_channel(kind, event, channel, identifier))
+
+    def forget(self) -> None:
+        """Events have been missed: no ring is known any more."""
+        self._rings.clear()
+
+    def _dial(self, event: Event) -> tuple[ev.Fact, ...]:
+        """Queue() or Dial() on the caller's channel has come further with one of whom it calls.
+
+        app_queue tells the same steps by AMI (AgentCalled, AgentConnect, AgentRingNoAnswer), in a
+        stream that callers can write into; here they are in order with the channels as well
+        (apps/app_queue.c, ``ring_entry``, ``wait_for_answer``).
+        """
+        caller, peer = _map(event.get("caller")), _map(event.get("peer"))
+        status = _text(event, "dialstatus")
+        channel, phone = _text(caller, "id"), _text(peer, "id")
+        queue = _queue_of(caller)
+        if not queue or not channel:
+            of = channel or phone
+            return (ev.DialProgress(of, status),) if of and status else ()
+        interface = resource_of(_text(peer, "name"))
+        seen = _seen(caller, created=False)
+        if not status:
+            self._rings[phone] = _seconds(event)
+            return (seen, ev.AgentRung(queue, channel, interface))
+        if status in _CALLED:
+            return ()
+        began = self._rings.pop(phone, None)
+        if status == _ANSWER:
+            return (seen, ev.AgentConnected(queue, channel, interface))
+        if began is None or status == _CANCEL:
+            return ()  # another has answered, or the caller is gone; or it was told already
+        return (ev.AgentUnanswered(queue, channel, interface, max(0.0, _seconds(event) - began)),)
+
+
+def channel_seen(channel: Mapping[str, Any], bridge: str | None, linked: str) -> ev.ChannelSeen:
+    """A channel of the list that ``GET /channels`` gives; ``linked``: its Linkedid, where known."""
+    return _seen(channel, created=True, bridge=bridge, linked=linked)
+
+
+def _seen(
+    channel: Mapping[str, Any], *, created: bool, bridge: str | None = None, linked: str = ""
+) -> ev.ChannelSeen:
+    caller, connected = _map(channel.get("caller")), _map(channel.get("connected"))
+    return ev.ChannelSeen(
+        id=_text(channel, "id"),
+        name=_text(channel, "name"),
+        caller_number=_text(caller, "number"),
+        caller_name=_text(caller, "name"),
+        connected_number=_text(connected, "number"),
+        queue=_queue_of(channel) or None,
+        bridge=bridge,
+        linked=linked,
+        rung=channel.get("state") == "Ringing",
+        created=created,
+    )
+
+
+def _queue_of(channel: Mapping[str, Any]) -> str:
+    """The queue that Queue() on this channel is about."""
+    dialplan = _map(channel.get("dialplan"))
+    if _text(dialplan, "app_name") != "Queue":
+        return ""
+    return _text(dialplan, "app_data").partition(",")[0]
+
+
+def _of_channel(
+    kind: str, event: Event, channel: Mapping[str, Any], identifier: str
+) -> Iterator[ev.Fact]:
+    """What an event about a channel says."""
+    match kind:
+        case "ChannelCreated":
+            yield _seen(channel, created=True)
+        case "ChannelCallerId" | "ChannelConnectedLine":
+            yield _seen(channel, created=False)
+        case "ChannelDestroyed":
+            yield ev.ChannelGone(identifier)
+        case "ChannelEnteredBridge":
+            yield _seen(channel, created=False)
+            if _bridge(event):
+                yield ev.BridgeEntered(identifier, _bridge(event))
+        case "ChannelLeftBridge":
+            yield ev.BridgeLeft(identifier, _bridge(event))
+        case "ChannelHold" | "ChannelUnhold":
+            yield ev.HoldChanged(identifier, on_hold=kind == "ChannelHold")
+        case "StasisStart":
+            yield _seen(channel, created=False)
+            yield ev.StasisEntered(identifier)
+        case "StasisEnd":
+            yield ev.StasisLeft(identifier)
+        case "ChannelDtmfReceived" if key := _text(event, "digit"):
+            yield ev.KeyPressed(identifier, key)
+        case "ChannelUserevent":
+            yield from _user_event(event, identifier)
+
+
+def _user_event(event: Event, identifier: str) -> Iterator[ev.Fact]:
+    name = _text(event, "eventname")
+    if name == FEATURE:
+        yield ev.FeatureUsed(identifier)
+    elif name == QUEUE_ENDED:
+        yield ev.QueueEnded(identifier, _text(_map(event.get("userevent")), "Status"))
+    elif name == NOT_ACCEPTED:
+        yield ev.NotAccepted(identifier)
+
+
+def _bridge(event: Event) -> str:
+    return _text(_map(event.get("bridge")), "id")
+
+
+EVENT_TYPES: Final = (
+    "ChannelCreated",
+    "ChannelCallerId",
+    "ChannelConnectedLine",
+    "ChannelDestroyed",
+    "ChannelEnteredBridge",
+    "ChannelLeftBridge",
+    "ChannelHold",
+    "ChannelUnhold",
+    "ChannelUserevent",
+    "ChannelDtmfReceived",
+    "ChannelTransfer",
+    "Dial",
     "StasisStart",
     "StasisEnd",
-    "ChannelTransfer",
-    "ChannelDtmfReceived",
     "ApplicationReplaced",
 )
-"""What we ask Asterisk to send; everything else is filtered out over there.
-
-Not ChannelDestroyed: the ends of channels come by AMI, in order with what app_queue and our
-dialplan said of them before. From here they would overtake it.
-"""
+"""What we ask Asterisk to send; everything else is filtered out over there."""
 
 
-def translate(event: Mapping[str, Any]) -> ev.Fact | None:
-    """One ARI event as a fact, None where it is none of ours."""
-    if event.get("type") == "ChannelTransfer":
-        return _transfer_asked(event)
-    identifier = _id(event.get("channel"))
-    if identifier is None:
-        return None
-    match event.get("type"):
-        case "ChannelDtmfReceived":
-            key = event.get("digit")
-            return ev.KeyPressed(identifier, key) if isinstance(key, str) and key else None
-        case "StasisStart":
-            return ev.StasisEntered(identifier)
-        case "StasisEnd":
-            return ev.StasisLeft(identifier)
-        case _:
-            return None
-
-
-def _transfer_asked(event: Mapping[str, Any]) -> ev.TransferAsked | None:
+def _transfer_asked(event: Event) -> ev.TransferAsked | None:
     """A REFER that waits for our answer.
 
     What we answer comes back as the same event with a ``state``. And where the phone hangs up
@@ -48,8 +191,8 @@ def _transfer_asked(event: Mapping[str, Any]) -> ev.TransferAsked | None:
     (res_pjsip_refer.c, ``refer_progress_framehook_destroy``).
     """
     referred_by, refer_to = _map(event.get("referred_by")), _map(event.get("refer_to"))
-    channel = _id(referred_by.get("source_channel"))
-    if event.get("state") or channel is None or not referred_by.get("bridge"):
+    channel = _text(_map(referred_by.get("source_channel")), "id")
+    if event.get("state") or not channel or not referred_by.get("bridge"):
         return None
     wanted = _map(refer_to.get("requested_destination"))
     return ev.TransferAsked(
@@ -57,15 +200,23 @@ def _transfer_asked(event: Mapping[str, Any]) -> ev.TransferAsked | None:
         number=str(wanted.get("destination") or ""),
         # An attended one names the call it is about (RFC 3891, Replaces).
         attended=bool(wanted.get("protocol_id")),
-        second=_id(refer_to.get("destination_channel")),
-        target=_id(refer_to.get("connected_channel")),
+        second=_text(_map(refer_to.get("destination_channel")), "id") or None,
+        target=_text(_map(refer_to.get("connected_channel")), "id") or None,
     )
+
+
+def _seconds(event: Event) -> float:
+    """When Asterisk says that it happened, in Unix seconds; 0 where it does not."""
+    try:
+        return datetime.fromisoformat(_text(event, "timestamp")).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _map(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _id(channel: object) -> str | None:
-    identifier = _map(channel).get("id")
-    return identifier if isinstance(identifier, str) and identifier else None
+def _text(of: Mapping[str, Any], name: str) -> str:
+    value = of.get(name)
+    return value if isinstance(value, str) else ""

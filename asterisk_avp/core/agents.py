@@ -200,6 +200,19 @@ class Agents:
             agent.personal = None
         return agent
 
+    def concerns(self, queue: str) -> bool:
+        """Whether the queue is a group's or an agent's own."""
+        return queue in self._queue_group or agent_of_personal_queue(queue) is not None
+
+    def of_member(self, queue: str, interface: str) -> Agent | None:
+        """Whose membership of this queue it would be; None where they are not known."""
+        agent_id = (
+            agent_of_personal_queue(queue)
+            or self._by_interface.get(interface)
+            or agent_id_of_interface(interface)
+        )
+        return self.by_id.get(agent_id or "")
+
     def waiting_joined(self, queue: str, channel: str) -> Agent | None:
         agent = self.by_id.get(agent_of_personal_queue(queue) or "")
         if agent is not None:
@@ -213,9 +226,10 @@ class Agents:
         return agent
 
     def connected(self, queue: str, interface: str) -> Agent | None:
-        """app_queue gave the agent a call."""
+        """app_queue gave the agent a call; ``interface`` as far as a channel's name has it."""
         agent = self.by_id.get(
             agent_of_personal_queue(queue)
+            or self._by_resource.get(interface)
             or self._by_interface.get(interface)
             or agent_id_of_interface(interface)
             or ""

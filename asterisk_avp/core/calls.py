@@ -9,11 +9,12 @@ one to transfer, since it is the one in a bridge with the caller.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from asterisk_avp.core.events import ChannelSeen
+from asterisk_avp.core.model import agent_of_personal_queue
 
 # What chan_pjsip, chan_local and others append to the dialled resource: "-" and eight hex
 # digits, and ";1" or ";2" for the halves of a Local channel (core_unreal.c).
@@ -28,7 +29,7 @@ class Channel:
     caller_name: str = ""
     connected_number: str = ""
     queue: str | None = None
-    """The last queue it entered as a caller."""
+    """The last group's queue whose Queue() it was seen in."""
     bridge: str | None = None
     on_hold: bool = False
     group: str = ""
@@ -78,15 +79,20 @@ class Calls:
     def see(self, seen: ChannelSeen) -> None:
         channel = self.channels.get(seen.id)
         if channel is None:
+            if not seen.created:
+                return  # gone
             channel = self.channels[seen.id] = Channel(seen.id, seen.name)
             channel.group = self._groups_before.pop(seen.id, "")
             self._index(channel)
         elif channel.name != seen.name:
-            self.rename(seen.id, seen.name)
+            self._unindex(channel)
+            channel.name = seen.name
+            self._index(channel)
         channel.caller_number = seen.caller_number or channel.caller_number
         channel.caller_name = seen.caller_name or channel.caller_name
         channel.connected_number = seen.connected_number or channel.connected_number
-        channel.queue = seen.queue or channel.queue
+        if seen.queue and agent_of_personal_queue(seen.queue) is None:
+            channel.queue = seen.queue
         channel.linked = seen.linked or channel.linked
         channel.rung = seen.rung
         if seen.bridge:
@@ -96,14 +102,6 @@ class Calls:
         """Whether a phone rang in this channel's call at the last resync."""
         linked = self.channels[channel_id].linked if channel_id in self.channels else ""
         return any(c.rung and c.linked == linked for c in self.channels.values() if linked)
-
-    def rename(self, channel_id: str, name: str) -> None:
-        channel = self.channels.get(channel_id)
-        if channel is None:
-            return
-        self._unindex(channel)
-        channel.name = name
-        self._index(channel)
 
     def gone(self, channel_id: str) -> None:
         channel = self.channels.pop(channel_id, None)
@@ -132,11 +130,6 @@ class Calls:
         channel = self.channels.get(channel_id)
         if channel is not None:
             channel.on_hold = on_hold
-
-    def queued(self, channel_id: str, queue: str) -> None:
-        channel = self.channels.get(channel_id)
-        if channel is not None:
-            channel.queue = queue
 
     def grouped(self, channel_id: str, group: str) -> bool:
         """Note the channel's group; whether it is news."""
@@ -181,6 +174,10 @@ class Calls:
             if (peer := self._peer(channel)) is not None and resource_of(peer.name) not in resources
         ]
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
+
+    def of_resources(self, interfaces: Iterable[str]) -> bool:
+        """Whether there is a channel of one of these interfaces."""
+        return any(self._by_resource.get(resource_of_interface(x)) for x in interfaces)
 
     def _channels_of(self, resources: set[str]) -> Iterator[Channel]:
         for resource in resources:

@@ -72,7 +72,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSeen(Fact):
-    """A channel exists, with what is known of it now (Newchannel, NewCallerid, a resync…)."""
+    """A channel exists, with what is known of it now (it was created, a resync found it)."""
 
     id: str
     name: str
@@ -85,12 +85,8 @@ class ChannelSeen(Fact):
     """Asterisk's Linkedid: the same for all channels that one call has led to. Of a resync only."""
     rung: bool = False
     """A phone that rings for somebody. Of a resync only."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRenamed(Fact):
-    id: str
-    name: str
+    created: bool = True
+    """False: news of a channel that is known if it still exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +104,15 @@ class BridgeEntered(Fact):
 class BridgeLeft(Fact):
     channel: str
     bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSwapped(Fact):
+    """A channel has taken another's place in a bridge. A hint: see `core.swaps`."""
+
+    channel: str
+    name: str
+    replaced: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,7 @@ class QueueLeft(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AgentRung(Fact):
-    """app_queue rings a member for the call of ``channel`` (AgentCalled)."""
+    """app_queue rings a member for the call of ``channel``."""
 
     queue: str
     channel: str
@@ -207,7 +212,7 @@ class AgentRung(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AgentUnanswered(Fact):
-    """The member's phone stopped ringing without an answer (AgentRingNoAnswer)."""
+    """The member's phone stopped ringing without an answer."""
 
     queue: str
     channel: str
@@ -217,7 +222,7 @@ class AgentUnanswered(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AgentConnected(Fact):
-    """app_queue connected ``channel`` with a member (AgentConnect)."""
+    """A member has answered the call of ``channel``."""
 
     queue: str
     channel: str
@@ -236,7 +241,7 @@ class AgentCompleted(Fact):
 
 @dataclass(frozen=True, slots=True)
 class DialProgress(Fact):
-    """Dial() on ``channel`` got on (DialState) or ended (DialEnd), with its DIALSTATUS.
+    """Dial() on ``channel`` got on or ended, with its DIALSTATUS.
 
     For the leg itself, which is originated, ``channel`` is the leg.
     An administrator's context may try one trunk after the other, so an end of one attempt is

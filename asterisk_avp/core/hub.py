@@ -77,7 +77,7 @@ class Hub:
         self._orphan_seconds = orphan_seconds
         self._syncing = False
         self._reconfigured = False
-        self._queues = QueueWatch(self.calls, self.agents, self.register, ring_seconds)
+        self._queues = QueueWatch(self.agents, self.register, ring_seconds)
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -183,8 +183,6 @@ class Hub:
         match fact:
             case ev.ChannelSeen():
                 self.calls.see(fact)
-            case ev.ChannelRenamed():
-                self.calls.rename(fact.id, fact.name)
             case ev.ChannelGone():
                 self.register.leg_over(fact.id)
                 self._gone(fact.id, now, outcome)

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.agents import Agent, Agents
-from asterisk_avp.core.calls import Calls
 from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.model import agent_of_personal_queue
 from asterisk_avp.core.register import Outcome, Register
 from asterisk_avp.core.session import State
 
@@ -48,11 +46,8 @@ REJECT_SECONDS = 1.0
 
 
 class QueueWatch:
-    def __init__(
-        self, calls: Calls, agents: Agents, register: Register, ring_seconds: float
-    ) -> None:
+    def __init__(self, agents: Agents, register: Register, ring_seconds: float) -> None:
         """``ring_seconds``: how long a personal queue rings its agent."""
-        self._calls = calls
         self._agents = agents
         self._register = register
         self._ring_seconds = ring_seconds
@@ -67,8 +62,6 @@ class QueueWatch:
         """Take in what app_queue or a Dial() did for a channel."""
         match fact:
             case ev.QueueJoined():
-                if agent_of_personal_queue(fact.queue) is None:
-                    self._calls.queued(fact.channel, fact.queue)
                 _changed(self._agents.waiting_joined(fact.queue, fact.channel), outcome)
             case ev.QueueLeft():
                 _changed(self._agents.waiting_left(fact.queue, fact.channel), outcome)

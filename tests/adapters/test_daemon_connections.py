@@ -43,6 +43,42 @@ def empty_list(action: Action) -> bytes:
     return success(action, EventList="start") + end
 
 
+MEMBER = {
+    "Queue": "sales",
+    "Name": "Alice",
+    "Location": "PJSIP/1001",
+    "StateInterface": "PJSIP/1001",
+    "Membership": "dynamic",
+    "Penalty": "0",
+    "CallsTaken": "0",
+    "LastCall": "0",
+    "InCall": "0",
+    "Status": "1",
+    "Paused": "0",
+    "PausedReason": "",
+    "Wrapuptime": "0",
+}
+"""An item of QueueStatus."""
+
+
+def event_of(member: dict[str, str]) -> list[tuple[str, str]]:
+    """The same in an event, where two headers have other names."""
+    names = {"Name": "MemberName", "Location": "Interface"}
+    return [(names.get(name, name), value) for name, value in member.items()]
+
+
+def has_member(action: Action) -> bytes:
+    """`MEMBER` is a member of sales, by Asterisk's answer."""
+    own = ("ActionID", action["ActionID"])
+    queue = (("Queue", "sales"), ("Max", "0"), ("Strategy", "ringall"), ("Calls", "0"), own)
+    return (
+        success(action, EventList="start")
+        + message(("Event", "QueueParams"), *queue)
+        + message(("Event", "QueueMember"), *MEMBER.items(), own)
+        + message(("Event", "QueueStatusComplete"), own, EventList="Complete")
+    )
+
+
 @pytest.fixture
 async def ami() -> AsyncIterator[AmiServer]:
     async with AmiServer() as server:
@@ -217,19 +253,9 @@ async def test_until_it_knows_to_be_alone_it_does_nothing(
     await is_ready(first)
     second = start()
     await eventually(lambda: len(ami.connections) == 2 and ami.last.logged_in)
-    member = {
-        "Queue": "sales",
-        "Interface": "PJSIP/1001",
-        "StateInterface": "PJSIP/1001",
-        "MemberName": "Alice",
-        "Status": "1",
-        "Paused": "0",
-        "InCall": "0",
-        "LastCall": "0",
-        "Wrapuptime": "0",
-    }
+    ami.answers["QueueStatus"] = has_member
     for connection in ami.connections:
-        connection.event("QueueMemberAdded", **member)
+        connection.event("QueueMemberAdded", ("Privilege", "agent,all"), *event_of(MEMBER))
     await says(second, "Another daemon serves")
     await eventually(lambda: "QueueAdd" in ami.connections[0].names())
     assert "QueueAdd" not in ami.connections[1].names()

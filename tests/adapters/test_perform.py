@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from servers.ami_server import AmiServer, error, message, success
 from servers.ari_server import Answer, AriServer
 from servers.waiting import eventually
+from structlog.testing import capture_logs
 
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
@@ -235,34 +237,86 @@ async def test_reading_variables() -> None:
             await performer.variables("u2", ("AVP_GROUP",))
 
 
-async def test_a_snapshot_reads_channels_and_queues() -> None:
-    def channels(action: dict[str, str]) -> bytes:
-        identity = ("ActionID", action["ActionID"])
-        return (
-            message(("Response", "Success"), identity, EventList="start", Message="follows")
-            + message(
-                ("Event", "CoreShowChannel"),
-                identity,
-                Uniqueid="u1",
-                Channel="PJSIP/1-1",
-                BridgeId="b",
-            )
-            + message(("Event", "CoreShowChannelsComplete"), identity, EventList="Complete")
-        )
+def listed(action: dict[str, str], end: str, *items: tuple[str, dict[str, str]]) -> bytes:
+    """A list with the items' ActionID at their end, where QueueStatus has it."""
+    identity = ("ActionID", action["ActionID"])
+    return (
+        message(("Response", "Success"), identity, EventList="start", Message="follows")
+        + b"".join(message(("Event", name), *rest.items(), identity) for name, rest in items)
+        + message(("Event", end), identity, EventList="Complete")
+    )
 
+
+async def test_the_queues_are_read() -> None:
     def queues(action: dict[str, str]) -> bytes:
-        identity = ("ActionID", action["ActionID"])
-        return (
-            message(("Response", "Success"), identity, EventList="start", Message="follows")
-            + message(("Event", "QueueParams"), identity, Queue="q")
-            + message(("Event", "QueueEntry"), identity, Queue="q", Uniqueid="u1")
-            + message(("Event", "QueueStatusComplete"), identity, EventList="Complete")
+        assert action.get("Queue", "q") == "q"
+        return listed(
+            action,
+            "QueueStatusComplete",
+            ("QueueParams", {"Queue": "q"}),
+            ("QueueEntry", {"Queue": "q", "Uniqueid": "u1", "Wait": "7"}),
+            ("QueueParams", {"Queue": "r"}),
+            # The end of a genuine item behind a beginning that somebody else has written.
+            ("QueueMember", {"Queue": "q", "Location": "PJSIP/1003"}),
+            ("QueueEntry", {"Queue": "r", "Uniqueid": "u2", "Wait": "0"}),
         )
 
     async with AmiServer() as server, running_ami(server) as performer:
-        server.answers = {"CoreShowChannels": channels, "QueueStatus": queues}
-        facts = await performer.snapshot(lambda: 1.0)
-    assert facts == [ev.ChannelSeen("u1", "PJSIP/1-1", bridge="b"), ev.QueueJoined("q", "u1")]
+        server.answers = {"QueueStatus": queues}
+        joined = ev.QueueJoined("q", "u1", 7.0)
+        with capture_logs() as lines:
+            assert await performer.queues(lambda: 1.0) == [joined, ev.QueueJoined("r", "u2")]
+        assert [line["event"] for line in lines] == ["ami_list_impossible"]
+        assert await performer.members("q", "PJSIP/1") == [joined]
+        assert server.last.actions[-1]["Member"] == "PJSIP/1"
+
+
+async def test_which_channels_belong_to_one_call_is_read() -> None:
+    async with AmiServer() as server, running_ami(server) as performer:
+        server.answers["CoreShowChannels"] = lambda action: listed(
+            action,
+            "CoreShowChannelsComplete",
+            ("CoreShowChannel", {"Uniqueid": "u1", "Linkedid": "u0"}),
+            ("CoreShowChannel", {"Channel": "PJSIP/cut"}),
+        )
+        assert await performer.linked() == {"u1": "u0"}
+
+
+CHANGES = [
+    fx.AddMember("avp-agent-1", "PJSIP/1", "PJSIP/1", "A", paused=False, wrapup_seconds=0),
+    fx.RemoveMember("avp-agent-1", "PJSIP/1"),
+    fx.PauseMember("avp-agent-1", "PJSIP/1", paused=True),
+]
+
+
+@pytest.mark.parametrize("effect", CHANGES)
+async def test_how_a_change_of_membership_goes_is_told(effect: Any) -> None:
+    told: list[tuple[str, Any]] = []
+
+    class Listener:
+        def started(self, change: Any) -> None:
+            told.append(("started", change))
+
+        def done(self, change: Any) -> None:
+            told.append(("done", change))
+
+        def failed(self, change: Any) -> None:
+            told.append(("failed", change))
+
+    async with AmiServer() as server, running_ami(server) as performer:
+        performer.membership = Listener()
+        await performer.perform(effect, lambda _event: None)
+        assert told == [("started", effect), ("done", effect)]
+        told.clear()
+        for name in ("QueueAdd", "QueueRemove", "QueuePause"):
+            server.answers[name] = lambda action: error(action, "Interface not found")
+        await performer.perform(effect, lambda _event: None)
+        assert told == [("started", effect), ("failed", effect)]
+        told.clear()
+        server.silent = True
+        with pytest.raises(AsteriskUnavailable):
+            await performer.perform(effect, lambda _event: None)
+        assert told == [("started", effect), ("failed", effect)]
 
 
 # --- ARI -----------------------------------------------------------------------------------------
@@ -475,4 +529,23 @@ async def test_channels_in_our_application() -> None:
                 {"id": "d"},
             ],
         )
-        assert await performer.channels_in_stasis() == {"a"}
+        server.answers["GET", "/bridges"] = Answer(200, [{"id": "br", "channels": ["c", "gone"]}])
+        facts, in_stasis = await performer.picture({"c": "u0"})
+        assert in_stasis == {"a"}
+        assert [fact.id for fact in facts] == ["a", "b", "c", "d"]
+        seen = {fact.id: (fact.bridge, fact.queue, fact.linked) for fact in facts}
+        assert seen["c"] == ("br", "sales", "u0")
+        assert seen["a"] == (None, None, "")
+
+
+async def test_one_channel_that_cannot_be_listed_hides_no_other() -> None:
+    """A dialled extension that is not UTF-8 makes Asterisk refuse the whole list (500)."""
+    async with AriServer() as server, running_ari(server) as performer:
+        server.answers["GET", "/channels"] = Answer(500, {"message": "Allocation failed"})
+        server.answers["GET", "/bridges"] = Answer(200, [])
+        server.answers["GET", "/channels/good"] = Answer(200, {"id": "good", "name": "PJSIP/1-1"})
+        server.answers["GET", "/channels/bad"] = Answer(500, {"message": "Allocation failed"})
+        server.answers["GET", "/channels/left"] = Answer(404, {"message": "Channel not found"})
+        facts, in_stasis = await performer.picture({"bad": "", "good": "g", "left": ""})
+        assert [(fact.id, fact.linked) for fact in facts] == [("good", "g")]
+        assert in_stasis == set()

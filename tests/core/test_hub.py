@@ -384,9 +384,12 @@ def test_the_group_travels_with_the_call(queue: str, said: str | None, group: st
 def test_a_personal_queue_does_not_change_the_group() -> None:
     made = hub()
     call(made, queue="q-support")
-    made.fact(ev.QueueJoined("avp-agent-1001", "u-caller1"), NOW)
+    name = made.calls.name_of("u-caller1")
+    made.fact(ev.ChannelSeen("u-caller1", name, queue="avp-agent-1001", created=False), NOW)
     session, _ = made.request(request(), NO_FACTS, NOW)
     assert session.group == "support"
+    made.fact(ev.QueueJoined("sales", "u-caller1"), NOW)  # AMI's word for it is not enough
+    assert made.calls.channels["u-caller1"].queue == "q-support"
 
 
 def test_max_hold_of_the_script_wins() -> None:

@@ -67,6 +67,8 @@ def call(made: Hub, agent: str = "1001", caller: str = "caller1", queue: str = "
     """``caller`` talks to ``agent``, delivered by ``queue``."""
     made.fact(ev.ChannelSeen(f"u-{caller}", f"PJSIP/{caller}-00000001", caller), NOW)
     made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)
+    seen = ev.ChannelSeen(f"u-{caller}", f"PJSIP/{caller}-00000001", queue=queue, created=False)
+    made.fact(seen, NOW)
     made.fact(ev.ChannelSeen(f"u-{agent}", f"PJSIP/{agent}-00000002"), NOW)
     made.fact(ev.QueueLeft(queue, f"u-{caller}"), NOW)
     made.fact(ev.BridgeEntered(f"u-{agent}", f"b-{agent}"), NOW)

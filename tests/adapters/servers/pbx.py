@@ -34,6 +34,8 @@ from servers.pbx_channels import (
 )
 
 PERSONAL = "avp-agent-"
+Recorded = bytes | dict[str, object]
+"""An event of AMI, or one of ARI."""
 
 
 class Pbx:
@@ -63,9 +65,9 @@ class Pbx:
         """When the daemon logged in at AMI, by the monotonic clock."""
         self._by_name: dict[str, Channel] = {}
         self._numbers = itertools.count(1)
-        self._recorded: list[bytes] | None = None
+        self._recorded: list[Recorded] | None = None
         self._expected: dict[tuple[str, str], asyncio.Future[None]] = {}
-        self._told: asyncio.Queue[tuple[str, Channel]] = asyncio.Queue()
+        self._told: asyncio.Queue[dict[str, object]] = asyncio.Queue()
         self._telling: asyncio.Task[None] | None = None
         # Imported here: those modules need this one's class.
         from servers.pbx_ami import PbxAmi
@@ -107,7 +109,7 @@ class Pbx:
         return [c for c in self.ami.connections if c.logged_in and not c.closed]
 
     @contextlib.contextmanager
-    def recording(self) -> Iterator[list[bytes]]:
+    def recording(self) -> Iterator[list[Recorded]]:
         """Keep the events instead of sending them; they are for `play`."""
         self._recorded = kept = []
         try:
@@ -115,31 +117,47 @@ class Pbx:
         finally:
             self._recorded = None
 
-    async def play(self, events: list[bytes]) -> None:
+    async def play(self, events: list[Recorded]) -> None:
         """Send recorded events as fast as they are taken."""
         (connection,) = self._connections()
         for start in range(0, len(events), 200):
-            connection.send(b"".join(events[start : start + 200]))
+            some = events[start : start + 200]
+            for event in some:
+                if isinstance(event, dict):
+                    self._told.put_nowait(event)
+            connection.send(b"".join(event for event in some if isinstance(event, bytes)))
             await connection.writer.drain()
+            await self._told.join()
+
+    def tell(self, kind: str, channel: Channel | None, **more: object) -> None:
+        """One event of ARI: sent behind those before it, or kept where events are recorded."""
+        event: dict[str, object] = {
+            "type": kind,
+            "application": self.app,
+            "timestamp": "2026-01-31T09:05:07.250+0000",
+            **more,
+        }
+        if channel is not None:
+            event["channel"] = channel.as_json(self.app)
+        if self._recorded is not None:
+            self._recorded.append(event)
+        else:
+            self._told.put_nowait(event)
 
     def stasis(self, kind: str, channel: Channel) -> None:
         """StasisStart or StasisEnd of a channel."""
         if (kind == "StasisStart") is not channel.stasis:
             channel.stasis = not channel.stasis
-            self._told.put_nowait((kind, channel))
+            self.tell(kind, channel, args=[])
 
     async def _tell_ari(self) -> None:
         while True:
-            kind, channel = await self._told.get()
+            event = await self._told.get()
             owner = self.ari.owner
             if owner is not None:
-                await owner.event(
-                    kind,
-                    application=self.app,
-                    timestamp="2026-01-31T09:05:07.250+0000",
-                    args=[],
-                    channel=channel.as_json(self.app),
-                )
+                kind = str(event.pop("type"))
+                await owner.event(kind, **event)
+            self._told.task_done()
 
     def expect(self, action: str, subject: str) -> asyncio.Future[None]:
         """Done once the daemon has asked for this action: `QueuePause` on a queue, or `Getvar` of
@@ -211,10 +229,11 @@ class Pbx:
             channel.number = channel.caller = number
         self.channels[channel.id] = self._by_name[name] = channel
         self.emit("Newchannel", channel.headers())
+        self.tell("ChannelCreated", channel)
         return channel
 
     def join(self, channel: Channel, queue: str) -> None:
-        channel.queue = queue
+        channel.queue = channel.queue_app = queue
         place = f"Queue: {queue}\r\nPosition: 1\r\nCount: 1\r\n"
         self.emit("QueueCallerJoin", channel.headers(), place, privilege="agent,all")
 
@@ -223,6 +242,7 @@ class Pbx:
         of = f"Queue: {queue}\r\nInterface: {member.interface}\r\nMemberName: A {member.agent}\r\n"
         self.emit("DialBegin", both, f"DialString: {member.agent}\r\n")
         self.emit("AgentCalled", both, of, privilege="agent,all")
+        self._dial(caller, phone, "")
         self._state(phone, RINGING)
         self.device(member, DEVICE_RINGING)
 
@@ -230,6 +250,7 @@ class Pbx:
         self._state(phone, UP)
         both = caller.headers() + phone.headers("Dest")
         self.emit("DialEnd", both, "DialStatus: ANSWER\r\n")
+        self._dial(caller, phone, "ANSWER")
         self.music(caller, on=False)
         caller.queue, phone.served = "", queue
         place = f"Queue: {queue}\r\nPosition: 1\r\nCount: 0\r\n"
@@ -239,6 +260,7 @@ class Pbx:
         times = "HoldTime: 2\r\nRingTime: 2000\r\n"
         self.emit("AgentConnect", both, of, times, privilege="agent,all")
         self.emit("NewConnectedLine", phone.headers())
+        self.tell("ChannelConnectedLine", phone)
         bridge = self.new_bridge("basic")
         self.enter(phone, bridge)
         self.enter(caller, bridge)
@@ -251,6 +273,7 @@ class Pbx:
             place = f"Queue: {channel.queue}\r\nPosition: 1\r\nCount: 0\r\n"
             self.emit("QueueCallerLeave", channel.headers(), place, privilege="agent,all")
         self.emit("Hangup", channel.headers(), "Cause: 16\r\nCause-txt: Normal Clearing\r\n")
+        self.tell("ChannelDestroyed", channel, cause=16, cause_txt="Normal Clearing")
         del self.channels[channel.id]
         self._by_name.pop(channel.name, None)
         member = channel.member
@@ -280,6 +303,17 @@ class Pbx:
             )
             self.emit(name, channel.headers(), more)
 
+    def _dial(self, caller: Channel, phone: Channel, status: str) -> None:
+        self.tell(
+            "Dial",
+            None,
+            dialstatus=status,
+            forward="",
+            dialstring="",
+            caller=caller.as_json(self.app),
+            peer=phone.as_json(self.app),
+        )
+
     def _state(self, channel: Channel, state: int) -> None:
         channel.state = state
         self.emit("Newstate", channel.headers())
@@ -297,6 +331,7 @@ class Pbx:
         channel.bridge = bridge
         self.bridges[bridge].add(channel.id)
         self.emit("BridgeEnter", self._bridge_headers(bridge), channel.headers())
+        self.tell("ChannelEnteredBridge", channel, bridge=self._bridge_json(bridge))
 
     def leave(self, channel: Channel) -> None:
         bridge, channel.bridge = channel.bridge, None
@@ -304,6 +339,7 @@ class Pbx:
             return
         self.bridges[bridge].discard(channel.id)
         self.emit("BridgeLeave", self._bridge_headers(bridge), channel.headers())
+        self.tell("ChannelLeftBridge", channel, bridge=self._bridge_json(bridge))
         if not self.bridges[bridge] and not bridge.startswith("avp-"):
             self.destroy(bridge)
 
@@ -317,6 +353,19 @@ class Pbx:
         """The only other one in its bridge."""
         others = self.bridges.get(channel.bridge or "", set()) - {channel.id}
         return self.channels[others.pop()] if len(others) == 1 else None
+
+    def _bridge_json(self, bridge: str) -> dict[str, object]:
+        return {
+            "id": bridge,
+            "technology": "simple_bridge",
+            "bridge_type": "mixing",
+            "bridge_class": "basic",
+            "creator": "",
+            "name": "",
+            "channels": sorted(self.bridges.get(bridge, ())),
+            "creationtime": "2026-01-31T09:05:07.250+0000",
+            "video_mode": "none",
+        }
 
     def _bridge_headers(self, bridge: str, kind: str = "basic") -> str:
         return (

@@ -57,18 +57,38 @@ class PbxAmi:
         return success(action, EventList="start") + "".join((*texts, last)).encode()
 
     def _queue_status(self, action: Action) -> bytes:
+        pbx, wanted, interface = self._pbx, action.get("Queue"), action.get("Member")
+        by_queue: dict[str, list[Member]] = {}
+        if interface:
+            some = [m for m in pbx.members.values() if m.interface == interface]
+        elif wanted and wanted.startswith(PERSONAL):
+            some = [m for m in (pbx.members.get(wanted.removeprefix(PERSONAL)),) if m]
+        else:
+            some = list(pbx.members.values())
+        for member in some:
+            for queue in member.everywhere:
+                by_queue.setdefault(queue, []).append(member)
+
         def items() -> Iterator[str]:
-            personal = [PERSONAL + agent for agent in self._pbx.members]
-            for queue in (*self._pbx.queues, *personal):
+            personal = [PERSONAL + agent for agent in pbx.members]
+            for queue in (wanted,) if wanted else (*pbx.queues, *personal):
                 yield (
                     f"Event: QueueParams\r\nQueue: {queue}\r\nMax: 0\r\nStrategy: rrmemory\r\n"
                     "Calls: 0\r\nHoldtime: 0\r\nTalkTime: 0\r\nCompleted: 0\r\nAbandoned: 0\r\n"
                     "ServiceLevel: 0\r\nServicelevelPerf: 0.0\r\nServicelevelPerf2: 0.0\r\n"
                     "Weight: 0\r\n"
                 )
-            for member in self._pbx.members.values():
-                for queue in member.everywhere:
+                for member in by_queue.get(queue, ()):
                     yield "Event: QueueMember\r\n" + member.headers(queue, listed=True)
+                waiting = (c for c in pbx.channels.values() if c.queue == queue) if wanted else ()
+                for place, channel in enumerate(waiting, 1):
+                    yield (
+                        f"Event: QueueEntry\r\nQueue: {queue}\r\nPosition: {place}\r\n"
+                        f"Channel: {channel.name}\r\nUniqueid: {channel.id}\r\n"
+                        f"CallerIDNum: {channel.number}\r\nCallerIDName: unknown\r\n"
+                        "ConnectedLineNum: unknown\r\nConnectedLineName: unknown\r\n"
+                        "Wait: 1\r\nPriority: 0\r\n"
+                    )
 
         return self._list(action, items(), "QueueStatusComplete")
 

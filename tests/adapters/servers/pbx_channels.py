@@ -30,6 +30,8 @@ class Channel:
     bridge: str | None = None
     queue: str = ""
     """The queue it waits in."""
+    queue_app: str = ""
+    """The queue whose Queue() it executes, while it waits and while it talks."""
     music: bool = False
     stasis: bool = False
     other: Channel | None = None
@@ -62,20 +64,23 @@ class Channel:
             self.variables[one.lstrip("_")] = text
 
     def as_json(self, app: str) -> dict[str, object]:
+        name, data = ("Queue", f"{self.queue_app},ib") if self.queue_app else ("", "")
+        if self.stasis:
+            name, data = "Stasis", app
         dialplan: dict[str, object] = {
             "context": self.context,
             "exten": self.exten,
             "priority": 2,
-            "app_name": "Stasis" if self.stasis else "",
-            "app_data": app if self.stasis else "",
+            "app_name": name,
+            "app_data": data,
         }
         return {
             "id": self.id,
             "name": self.name,
             "state": _STATES[self.state],
             "protocol_id": "",
-            "caller": {"name": self.caller, "number": self.number},
-            "connected": {"name": "", "number": self.connected},
+            "caller": {"name": _known(self.caller), "number": _known(self.number)},
+            "connected": {"name": "", "number": _known(self.connected)},
             "accountcode": "",
             "dialplan": dialplan,
             "creationtime": "2026-01-31T09:05:07.250+0000",
@@ -130,3 +135,8 @@ class Call:
     phone: Channel
     member: Member
     queue: str
+
+
+def _known(value: str) -> str:
+    """AMI says that nothing is known; ARI says nothing."""
+    return "" if value == "<unknown>" else value

@@ -1,0 +1,143 @@
+"""What Asterisk can have written, told from what a caller wrote into AMI's stream.
+
+AMI sends a caller's number, a dialled extension and a queue member's name as they are, CR and LF
+included (main/manager_channels.c, ``ast_manager_build_channel_state_string_prefix``;
+apps/app_queue.c, ``manager_queues_status``). So whoever can dial can end one of Asterisk's messages
+and begin others. What shows is the rest: the message that was cut lacks its end, what follows has
+no beginning, and a header that was put in twice stands there twice.
+
+This finds such messages. It cannot prove that a message is genuine, since a text without a limit
+of its length can make up all of it. What grants, ends or moves something is therefore asked of
+Asterisk (`asterisk_avp.daemon_members`), or comes by ARI, whose JSON nobody can write into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+EVENT: Final = "Event: "
+RESPONSE: Final = "Response: "
+_PRIVILEGE: Final = "\r\nPrivilege: "
+_ACTION_ID: Final = "\r\nActionID: "
+_REPEATABLE: Final = ("ChanVariable", "Variable", "Output")
+"""What the names of the only headers end in that Asterisk writes several times into a message."""
+
+CHANNEL: Final = (
+    "Channel",
+    "ChannelState",
+    "ChannelStateDesc",
+    "CallerIDNum",
+    "CallerIDName",
+    "ConnectedLineNum",
+    "ConnectedLineName",
+    "Language",
+    "AccountCode",
+    "Context",
+    "Exten",
+    "Priority",
+    "Uniqueid",
+    "Linkedid",
+)
+"""A channel's snapshot, in an event about one."""
+
+_MEMBER: Final = (
+    "StateInterface",
+    "Membership",
+    "Penalty",
+    "CallsTaken",
+    "LastCall",
+    "Status",
+    "Paused",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """``needed``: headers that each such message of Asterisk 16 and later has.
+
+    ``alien``: headers that none has.
+    """
+
+    needed: Collection[str]
+    alien: frozenset[str] = frozenset()
+
+
+_NO_CHANNEL: Final = frozenset(CHANNEL)
+_EVENT_OF_MEMBER: Final = Shape(("Queue", "MemberName", "Interface", *_MEMBER), _NO_CHANNEL)
+
+SHAPES: Final[Mapping[str, Shape]] = {
+    "QueueMemberAdded": _EVENT_OF_MEMBER,
+    "QueueMemberPause": _EVENT_OF_MEMBER,
+    "QueueMemberRemoved": _EVENT_OF_MEMBER,
+    "QueueMemberStatus": _EVENT_OF_MEMBER,
+    "QueueCallerJoin": Shape((*CHANNEL, "Queue", "Position", "Count")),
+    "QueueCallerLeave": Shape((*CHANNEL, "Queue", "Position", "Count")),
+    "AgentComplete": Shape(("Queue", "Interface", "MemberName", "HoldTime", "TalkTime", "Reason")),
+    "MusicOnHoldStart": Shape(CHANNEL),
+    "MusicOnHoldStop": Shape(CHANNEL),
+    "MixMonitorMute": Shape((*CHANNEL, "Direction", "State")),
+    "BridgeEnter": Shape((*CHANNEL, "BridgeUniqueid", "BridgeType")),
+    # Items of lists, which carry our ActionID.
+    "QueueParams": Shape(("Queue", "Max", "Strategy", "Calls"), _NO_CHANNEL),
+    "QueueMember": Shape(("Queue", "Name", "Location", *_MEMBER), _NO_CHANNEL),
+    "QueueEntry": Shape(("Queue", "Position", "Channel", "Uniqueid", "Wait")),
+    "CoreShowChannel": Shape((*CHANNEL, "BridgeId", "Application", "ApplicationData", "Duration")),
+    "Status": Shape(("Channel", "ChannelState", "CallerIDNum", "Uniqueid", "Linkedid")),
+}
+"""By the name of the event."""
+
+_LISTED: Final = frozenset(
+    {"QueueParams", "QueueMember", "QueueEntry", "CoreShowChannel", "Status"}
+)
+
+
+def beginning_defect(block: str) -> str:
+    """Why a message cannot begin so; empty where it can.
+
+    Asterisk writes ``Event`` or ``Response`` first, into every message.
+    """
+    if block.startswith((EVENT, RESPONSE)):
+        return ""
+    return "it has no beginning" if block else "a blank line too many"
+
+
+def defect(block: str, message: Mapping[str, str]) -> str:
+    """Why Asterisk cannot have written this message as it is; empty where it can.
+
+    ``block``: the message as text, without the blank line at its end; ``message``: its headers.
+    """
+    name = message.get("Event")
+    if name is None:
+        # Each of our actions has an id. Asterisk complains without one of what it cannot read.
+        nobodys = "ActionID" not in message and message.get("Response") != "Error"
+        return "an answer to nobody" if nobodys else ""
+    shape = SHAPES.get(name)
+    if shape is None:
+        return ""
+    if name in _LISTED:
+        if _ACTION_ID not in block:
+            return "an item of a list that belongs to no list"
+    elif not block.startswith(_PRIVILEGE, block.find("\r\n")):
+        return "it has no class"
+    for header in shape.needed:
+        if header not in message:
+            return f"it has no {header}"
+    if not shape.alien.isdisjoint(message):
+        return "it has headers of another event"
+    return ""
+
+
+def repeated_defect(message: Mapping[str, str], names: Collection[str]) -> str:
+    """Why these headers cannot stand in a message several times; empty where they can.
+
+    Asterisk itself repeats some in events that are not read here (OriginateResponse).
+    """
+    event = message.get("Event")
+    if event is not None and event not in SHAPES:
+        return ""
+    for name in names:
+        if not name.endswith(_REPEATABLE):
+            return "a header stands there twice"
+    return ""

@@ -1,0 +1,250 @@
+"""Events about members are hints: what counts is what Asterisk answers (`daemon_members`)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from servers.waiting import eventually
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
+from asterisk_avp.core.errors import AsteriskUnavailable
+from asterisk_avp.core.hub import Hub
+from asterisk_avp.core.model import AgentState
+from asterisk_avp.daemon_members import MemberVerifier
+from tests.core.world import NOW, hub, member
+
+SLOT = "avp-agent-1002"
+
+
+class Asterisk:
+    """Answers with what is in `facts`, once `free` is set."""
+
+    def __init__(self) -> None:
+        self.facts: list[ev.Fact] = []
+        self.asked: list[tuple[str, str]] = []
+        self.away = False
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def query(self, queue: str, interface: str) -> list[ev.Fact]:
+        self.asked.append((queue, interface))
+        await self.free.wait()
+        if self.away:
+            raise AsteriskUnavailable("gone")
+        return list(self.facts)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.hub: Hub = hub()
+        self.asterisk = Asterisk()
+        self.doubts = 0
+        self.fed: list[ev.Fact] = []
+        self.members = MemberVerifier(self.hub, self.asterisk.query, self.feed, self.doubt)
+
+    def feed(self, fact: ev.Fact) -> None:
+        self.fed.append(fact)
+        self.hub.fact(fact, NOW)
+
+    def doubt(self) -> None:
+        self.doubts += 1
+
+    async def told(self, fact: ev.Fact) -> None:
+        assert self.members.hint(fact)
+        await self.members.settle(5)
+
+    def known(self, agent: str, queue: str = "sales") -> ev.MemberSeen | None:
+        return self.hub.agents.by_id[agent].memberships.get(queue)
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+def of(agent: str, **changes: object) -> ev.MemberSeen:
+    return replace(member(agent), **changes)  # type: ignore[arg-type]
+
+
+async def test_nobody_is_a_member_before_asterisk_says_so(desk: Desk) -> None:
+    new = of("1003", queue="sales")
+    await desk.told(new)
+    assert desk.asterisk.asked == [("sales", "PJSIP/1003")]
+    assert desk.known("1003") is None
+    desk.asterisk.facts = [new]
+    await desk.told(new)
+    assert desk.known("1003") == new
+
+
+async def test_an_answer_about_somebody_else_is_none(desk: Desk) -> None:
+    desk.asterisk.facts = [of("1004", queue="sales")]
+    await desk.told(of("1003", queue="sales"))
+    assert desk.fed == []
+
+
+async def test_nobody_is_logged_out_before_asterisk_says_so(desk: Desk) -> None:
+    here = of("1002")
+    desk.feed(here)
+    desk.asterisk.facts = [here]
+    await desk.told(ev.MemberRemoved("sales", "PJSIP/1002", NOW))
+    assert desk.known("1002") == here
+    desk.asterisk.facts = []
+    await desk.told(ev.MemberRemoved("sales", "PJSIP/1002", NOW))
+    assert desk.known("1002") is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"paused": True},
+        {"paused_reason": "lunch"},
+        {"name": "Mallory"},
+        {"state_interface": "PJSIP/1009"},
+        {"wrapup_seconds": 9},
+        {"status": 5},
+        {"status": 4},
+        {"status": 0},
+        {"status": 2},
+        {"status": 6},
+        {"status": 1, "in_call": True},
+        {"last_call": NOW},
+    ],
+    ids=str,
+)
+async def test_what_the_channels_do_not_bear_out_is_asked(
+    desk: Desk, changes: dict[str, object]
+) -> None:
+    here = of("1002", status=1)
+    desk.feed(here)
+    desk.asterisk.facts = [here]
+    await desk.told(replace(here, **changes))  # type: ignore[arg-type]
+    assert desk.asterisk.asked == [("sales", "PJSIP/1002")]
+    assert desk.known("1002") == here
+
+
+@pytest.mark.parametrize("status", [2, 3, 6, 7, 8])
+async def test_a_phone_with_a_channel_may_be_in_use_and_one_without_is_free(
+    desk: Desk, status: int
+) -> None:
+    here = of("1002", status=1)
+    desk.feed(here)
+    desk.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))
+    busy = replace(here, status=status)
+    await desk.told(busy)
+    assert desk.known("1002") == busy
+    desk.feed(ev.ChannelGone("u"))
+    await desk.told(here)
+    assert desk.known("1002") == here
+    assert desk.asterisk.asked == []
+
+
+async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: Desk) -> None:
+    here = of("1002", status=1)
+    desk.feed(here)
+    desk.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))
+    desk.feed(ev.AgentConnected("sales", "u-caller", "PJSIP/1002"))
+    await desk.told(replace(here, status=2, in_call=True))
+    desk.feed(ev.ChannelGone("u"))
+    await desk.told(replace(here, last_call=NOW - 1))
+    assert desk.asterisk.asked == []
+    assert desk.hub.agents.by_id["1002"].state is AgentState.ACW
+
+
+async def test_queues_of_others_are_not_asked_about(desk: Desk) -> None:
+    await desk.told(of("1002", queue="theirs"))
+    assert desk.asterisk.asked == []
+    assert not desk.members.hint(ev.MusicChanged("c", playing=True))
+
+
+async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
+    desk: Desk,
+) -> None:
+    desk.asterisk.free.clear()
+    for paused in (True, False):
+        desk.members.hint(of("1003", queue="sales", paused=paused))
+    await eventually(lambda: desk.asterisk.asked)
+    for paused in (True, False):
+        desk.members.hint(of("1003", queue="sales", paused=paused))
+    desk.asterisk.facts = [of("1003", queue="sales")]
+    desk.asterisk.free.set()
+    await desk.members.settle(5)
+    assert len(desk.asterisk.asked) == 2
+    assert desk.known("1003") is not None
+
+
+async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Desk) -> None:
+    desk.asterisk.away = True
+    await desk.told(of("1003", queue="sales"))
+    assert (desk.fed, desk.doubts) == ([], 1)
+
+
+# --- calls that wait -----------------------------------------------------------------------------
+
+
+async def test_a_place_is_taken_only_by_a_call_that_is_there(desk: Desk) -> None:
+    await desk.told(ev.QueueJoined(SLOT, "u-caller1"))
+    assert desk.asterisk.asked == [(SLOT, "")]
+    assert not desk.hub.slot_taken("1002")
+    desk.asterisk.facts = [ev.QueueJoined(SLOT, "u-caller1")]
+    await desk.told(ev.QueueJoined(SLOT, "u-caller1"))
+    assert desk.hub.slot_taken("1002")
+    await desk.told(ev.QueueLeft(SLOT, "u-caller1"))
+    assert desk.hub.slot_taken("1002")
+    desk.asterisk.facts = []
+    await desk.told(ev.QueueLeft(SLOT, "u-caller1"))
+    assert not desk.hub.slot_taken("1002")
+
+
+async def test_of_a_groups_queue_nothing_is_asked(desk: Desk) -> None:
+    await desk.told(ev.QueueJoined("sales", "nobody"))
+    assert desk.fed == []
+    desk.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
+    await desk.told(ev.QueueJoined("sales", "u"))
+    assert desk.asterisk.asked == []
+    assert desk.fed[-1] == ev.QueueJoined("sales", "u")
+
+
+# --- what the daemon itself changes --------------------------------------------------------------
+
+ADD = AddMember(SLOT, "PJSIP/1002", "PJSIP/1002", "Bob", paused=False, wrapup_seconds=0)
+
+
+async def test_our_own_change_is_so_once_it_is_answered(desk: Desk) -> None:
+    desk.feed(of("1002", status=1))
+    agent = desk.hub.agents.by_id["1002"]
+    event = of("1002", queue=SLOT, name="Bob", state_interface="PJSIP/1002", status=1)
+    desk.members.started(ADD)
+    desk.members.hint(event)  # it may come before the answer
+    assert agent.personal is None
+    desk.members.done(ADD)
+    assert agent.personal is not None
+    assert (agent.personal.status, agent.personal.paused) == (1, False)
+    desk.members.hint(event)  # or behind it
+    pause = PauseMember(SLOT, "PJSIP/1002", paused=True)
+    desk.members.started(pause)
+    desk.members.done(pause)
+    assert agent.personal.paused
+    remove = RemoveMember(SLOT, "PJSIP/1002")
+    desk.members.started(remove)
+    desk.members.done(remove)
+    assert agent.personal is None
+    assert desk.asterisk.asked == []
+
+
+async def test_a_change_that_was_refused_is_looked_at(desk: Desk) -> None:
+    desk.members.started(ADD)
+    desk.members.failed(ADD)
+    await desk.members.settle(5)
+    assert desk.asterisk.asked == [(SLOT, "PJSIP/1002")]
+
+
+async def test_another_change_behind_ours_is_not_lost(desk: Desk) -> None:
+    desk.feed(of("1002", status=1))
+    desk.members.started(ADD)
+    desk.members.hint(of("1002", queue=SLOT, paused=True))
+    desk.members.done(ADD)
+    await desk.members.settle(5)
+    assert desk.asterisk.asked == [(SLOT, "PJSIP/1002")]
