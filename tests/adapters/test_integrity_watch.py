@@ -1,4 +1,4 @@
-"""Messages that Asterisk cannot have written: counted, logged and followed by a resync, in bounds."""
+"""Messages that Asterisk cannot have written: counted, logged, and the picture is read anew."""
 
 from __future__ import annotations
 

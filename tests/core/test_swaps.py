@@ -26,7 +26,7 @@ def swaps(victim: str = VICTIM) -> tuple[Swaps, Calls]:
         ("Local/1001@agents-00000001;1", VICTIM, ""),
     ],
 )
-def test_a_phone_for_a_phone(intruder: str, victim: str, name: str, gone: bool) -> None:  # noqa: FBT001
+def test_a_phone_for_a_phone(intruder: str, victim: str, name: str, gone: bool) -> None:
     watch, calls = swaps(victim)
     if gone:  # the end of the one who was replaced may come first
         watch.gone("u")
