@@ -49,6 +49,7 @@ from asterisk_avp.core.register import Outcome
 from asterisk_avp.core.session import SECRET_BYTES
 from asterisk_avp.core.swaps import Swaps
 from asterisk_avp.daemon_acw import AcwTimer
+from asterisk_avp.daemon_channels import EndWatch
 from asterisk_avp.daemon_dead_man import DeadMan
 from asterisk_avp.daemon_drain import drain
 from asterisk_avp.daemon_feed import Feed
@@ -221,6 +222,11 @@ class Daemon:
             lambda: self._doubt(None),
         )
         self._ami_performer.membership = self._members
+        self._ends = EndWatch(
+            self._hub.calls,
+            self._ari_performer.exists,
+            lambda fact: self._sync.take(fact, self._feed),
+        )
         self._integrity = IntegrityWatch(self._metrics.impossible_message, self._resync_soon)
         self._readiness = ReadinessWatch(
             self._ami, self._ari, self._sync, self._version, self._publish_readiness
@@ -270,6 +276,7 @@ class Daemon:
         self._workers.stop()
         self._groups.stop()
         self._members.stop()
+        self._ends.stop()
         self._pops.stop()
         await self._pop_feed.stop()
         self._phones.stop()
@@ -328,6 +335,8 @@ class Daemon:
         self._metrics.ami_event(handled=fact is not None)
         if isinstance(fact, ev.BridgeSwapped):
             self._swapped(fact)
+        elif isinstance(fact, ev.ChannelEnding):
+            self._ends.hint(fact.id)
         elif fact is not None:
             self._sync.take(fact, self._hint)
 

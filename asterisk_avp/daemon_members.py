@@ -23,7 +23,7 @@ import structlog
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.agents import Agent
 from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
-from asterisk_avp.core.errors import AmiHeaderError, AvpError
+from asterisk_avp.core.errors import AmiHeaderError, AvpError, UncleanValue
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import agent_of_personal_queue
 from asterisk_avp.core.session import is_half
@@ -221,7 +221,7 @@ class MemberVerifier:
             self._again.discard(key)
             try:
                 found = await self._query(queue, interface)
-            except AmiHeaderError:
+            except (AmiHeaderError, UncleanValue):
                 log.warning("member_not_asked", queue=queue, hint="no such name can be asked for")
                 return
             except AvpError as error:

@@ -20,7 +20,7 @@ from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core import events as ev
 from asterisk_avp.core import memory
-from asterisk_avp.core.errors import AvpError
+from asterisk_avp.core.errors import AmiTampered, AvpError
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.pop_board import PopBoard
 from asterisk_avp.core.register import Outcome
@@ -174,7 +174,7 @@ class Synchroniser:
         await self._settled()
         self._buffer = []
         try:
-            queues = await self._ami.queues(time.time)
+            queues = await self._queues()
             found = await self._remembered()
             # The last to be read, since what enters Stasis meanwhile is told at once.
             channels, in_stasis = await self._ari.picture(await self._ami.linked())
@@ -221,6 +221,16 @@ class Synchroniser:
         if not self.synced:
             self.synced = True
             self._changed()
+
+    async def _queues(self) -> list[ev.Fact]:
+        try:
+            return await self._ami.queues(time.time)
+        except AmiTampered as error:
+            log.warning("queues_read_one_by_one", error=str(error))
+        facts: list[ev.Fact] = []
+        for queue in self._hub.agents.queues():
+            facts += await self._ami.members(queue)
+        return facts
 
     async def _settled(self) -> None:
         for settle in self._settle:

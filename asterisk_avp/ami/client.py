@@ -192,15 +192,18 @@ class AmiClient:
         return await self._connection(name).request(name, headers)
 
     async def list_action(
-        self, name: str, headers: Headers | None = None
+        self, name: str, headers: Headers | None = None, *, whole: bool = False
     ) -> list[Mapping[str, str]]:
         """Send an action that Asterisk answers with a list, such as `QueueStatus`.
 
         Returns its items, without the answer that announces them and the event that ends them.
-        Raises what `action` raises.
+        Raises what `action` raises; with ``whole`` also `AmiTampered`, where somebody has written
+        into AMI's stream before the list had ended.
         """
         _refuse_unclean(name, headers)
-        return await self._connection(name).request_list(name, headers, seconds=self._list_seconds)
+        return await self._connection(name).request_list(
+            name, headers, seconds=self._list_seconds, whole=whole
+        )
 
     def _connection(self, name: str) -> AmiLink:
         if self._link is None:

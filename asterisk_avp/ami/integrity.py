@@ -6,9 +6,14 @@ apps/app_queue.c, ``manager_queues_status``). So whoever can dial can end one of
 and begin others. What shows is the rest: the message that was cut lacks its end, what follows has
 no beginning, and a header that was put in twice stands there twice.
 
-This finds such messages. It cannot prove that a message is genuine, since a text without a limit
-of its length can make up all of it. What grants, ends or moves something is therefore asked of
+This finds such messages. It cannot prove that an event is genuine, since a text without a limit of
+its length can make up all of it. What grants, ends or moves something is therefore asked of
 Asterisk (`asterisk_avp.daemon_members`), or comes by ARI, whose JSON nobody can write into.
+
+Nor is an item of a list genuine because it carries our ActionID: QueueStatus and Status write it
+last, so that a forged beginning gets it from the genuine end. But then the message that was cut has
+none, which shows: a list in which every message is as Asterisk writes it is genuine as a whole, and
+any other is not believed at all (`AmiTampered`).
 """
 
 from __future__ import annotations
@@ -57,15 +62,21 @@ _MEMBER: Final = (
 class Shape:
     """``needed``: headers that each such message of Asterisk 16 and later has.
 
-    ``alien``: headers that none has.
+    ``alien``: headers that none has. ``only``: there are no others at all.
     """
 
     needed: Collection[str]
     alien: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
 
 
 _NO_CHANNEL: Final = frozenset(CHANNEL)
 _EVENT_OF_MEMBER: Final = Shape(("Queue", "MemberName", "Interface", *_MEMBER), _NO_CHANNEL)
+
+_END: Final = Shape(
+    ("EventList",),
+    only=frozenset({"Event", "ActionID", "EventList", "ListItems", "Items"}),
+)
 
 SHAPES: Final[Mapping[str, Shape]] = {
     "QueueMemberAdded": _EVENT_OF_MEMBER,
@@ -79,17 +90,30 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "MusicOnHoldStop": Shape(CHANNEL),
     "MixMonitorMute": Shape((*CHANNEL, "Direction", "State")),
     "BridgeEnter": Shape((*CHANNEL, "BridgeUniqueid", "BridgeType")),
-    # Items of lists, which carry our ActionID.
+    "Hangup": Shape((*CHANNEL, "Cause")),
+    # Items and ends of lists, which carry our ActionID.
     "QueueParams": Shape(("Queue", "Max", "Strategy", "Calls"), _NO_CHANNEL),
     "QueueMember": Shape(("Queue", "Name", "Location", *_MEMBER), _NO_CHANNEL),
     "QueueEntry": Shape(("Queue", "Position", "Channel", "Uniqueid", "Wait")),
     "CoreShowChannel": Shape((*CHANNEL, "BridgeId", "Application", "ApplicationData", "Duration")),
     "Status": Shape(("Channel", "ChannelState", "CallerIDNum", "Uniqueid", "Linkedid")),
+    "QueueStatusComplete": _END,
+    "StatusComplete": _END,
+    "CoreShowChannelsComplete": _END,
 }
 """By the name of the event."""
 
 _LISTED: Final = frozenset(
-    {"QueueParams", "QueueMember", "QueueEntry", "CoreShowChannel", "Status"}
+    {
+        "QueueParams",
+        "QueueMember",
+        "QueueEntry",
+        "QueueStatusComplete",
+        "CoreShowChannel",
+        "CoreShowChannelsComplete",
+        "Status",
+        "StatusComplete",
+    }
 )
 
 
@@ -124,7 +148,7 @@ def defect(block: str, message: Mapping[str, str]) -> str:
     for header in shape.needed:
         if header not in message:
             return f"it has no {header}"
-    if not shape.alien.isdisjoint(message):
+    if not shape.alien.isdisjoint(message) or (shape.only and message.keys() - shape.only):
         return "it has headers of another event"
     return ""
 

@@ -27,7 +27,7 @@ from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 
 from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, OnDefect, check_headers
-from asterisk_avp.core.errors import AmiError, AsteriskSilent, AsteriskUnavailable
+from asterisk_avp.core.errors import AmiError, AmiTampered, AsteriskSilent, AsteriskUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,8 @@ class AmiLink:
         wanted: Collection[str] | None = None,
         on_defect: OnDefect | None = None,
     ) -> None:
-        self.on_defect = on_defect
+        self._tell_defect = on_defect
+        self.looks = on_defect is not None
         #: No caller can guess it, so nobody can write an answer to an action of ours.
         self.nonce = secrets.token_hex(16)
         self._address = f"{host}:{port}"
@@ -163,11 +164,25 @@ class AmiLink:
         return replies[0]
 
     async def request_list(
-        self, name: str, headers: Headers | None = None, *, seconds: float
+        self, name: str, headers: Headers | None = None, *, seconds: float, whole: bool = False
     ) -> list[Mapping[str, str]]:
-        """Send an action that Asterisk answers with a list of events; return the items."""
+        """Send an action that Asterisk answers with a list of events; return the items.
+
+        Raises `AmiTampered` with ``whole`` where somebody has written into the stream meanwhile.
+        """
         request = _Request(name, check_headers(headers or {}), self, as_list=True)
-        return await self._send(request, seconds)
+        items = await self._send(request, seconds)
+        if whole and request.tampered:
+            raise AmiTampered(f"AMI {name}: somebody has written into the answer")
+        return items
+
+    def defect(self, event: str, problem: str) -> None:
+        """A message that Asterisk has not written so: no list that is being read is whole."""
+        protocol = self._protocol
+        for request in protocol.responses.values() if protocol is not None else ():
+            request.tampered = True
+        if self._tell_defect is not None:
+            self._tell_defect(event, problem)
 
     async def _send(
         self, request: _Request, seconds: float | None = None
@@ -240,7 +255,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
 
     def __init__(self, link: AmiLink, wanted: Collection[str] | None) -> None:
         self._link = link
-        self.frames = FrameReader(wanted, link.on_defect)
+        self.frames = FrameReader(wanted, link.defect if link.looks else None)
         self.greeted = asyncio.Event()
         #: Messages received so far: a sign of life.
         self.messages = 0
@@ -287,8 +302,8 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
             if request.add_message(message):
                 self.responses.pop(request.id, None)
         elif action_id is not None and not action_id.startswith(self._link.nonce):
-            if self._link.on_defect is not None:
-                self._link.on_defect(message.get("Event", ""), "it answers nobody's action")
+            if self._link.looks:
+                self._link.defect(message.get("Event", ""), "it answers nobody's action")
         elif "Event" in message:
             if action_id is None or message["Event"].startswith(_ANNOUNCED_LATER):
                 self._link.deliver(message)
@@ -340,6 +355,7 @@ class _Request(Action):  # type: ignore[misc]
         self.replies = asyncio.get_running_loop().create_future()
         self._link = link
         self._items: list[Mapping[str, str]] = []
+        self.tampered = False
 
     def add_message(self, fields: Mapping[str, str]) -> bool:
         """Take a message with this action's id; True once nothing more will come."""
@@ -352,6 +368,8 @@ class _Request(Action):  # type: ignore[misc]
         elif not self.as_list:
             self._link.deliver(fields)
         elif _ends_list(fields):
+            counted = fields.get("ListItems", "")
+            self.tampered |= counted.isdigit() and int(counted) != len(self._items)
             self._finish(self._items)
         else:
             self._items.append(fields)

@@ -68,6 +68,10 @@ def _member_removed(event: Event, now: float) -> ev.Fact | None:
     return ev.MemberRemoved(event["Queue"], event["Interface"], now)
 
 
+def _hangup(event: Event, now: float) -> ev.Fact | None:
+    return ev.ChannelEnding(event["Uniqueid"])
+
+
 def _swapped(event: Event, now: float) -> ev.Fact | None:
     replaced = event.get("SwapUniqueid")
     return ev.BridgeSwapped(event["Uniqueid"], event["Channel"], replaced) if replaced else None
@@ -92,6 +96,7 @@ _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
     "MusicOnHoldStop": _music,
     "MixMonitorMute": _recording,
     "BridgeEnter": _swapped,
+    "Hangup": _hangup,
     "QueueMember": _member,
     "QueueMemberStatus": _member,
     "QueueMemberAdded": _member,

@@ -121,6 +121,16 @@ class AriPerformer:
         ]
         return facts, {channel["id"] for channel in channels if self._is_ours(channel)}
 
+    async def exists(self, channel: str) -> bool:
+        """Whether Asterisk still has the channel. Raises `AsteriskUnavailable`."""
+        try:
+            await self._client.channels.get(channel)
+        except AriGone:
+            return False
+        except AriError:
+            return True  # but it cannot be written as JSON: see `_channels`
+        return True
+
     async def _channels(self, known: Iterable[str]) -> Sequence[Mapping[str, Any]]:
         """Asterisk gives no list at all while one of the channels cannot be written as JSON.
 

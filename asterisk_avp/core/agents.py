@@ -28,6 +28,7 @@ from asterisk_avp.core.model import (
     World,
     agent_id_of_interface,
     agent_of_personal_queue,
+    personal_queue,
 )
 from asterisk_avp.core.personal_queues import Wanted, difference
 from asterisk_avp.core.tenants import Tenants
@@ -203,6 +204,10 @@ class Agents:
     def concerns(self, queue: str) -> bool:
         """Whether the queue is a group's or an agent's own."""
         return queue in self._queue_group or agent_of_personal_queue(queue) is not None
+
+    def queues(self) -> list[str]:
+        """The queues that concern us: the groups' and the agents' own."""
+        return [*self._queue_group, *map(personal_queue, self.by_id)]
 
     def of_member(self, queue: str, interface: str) -> Agent | None:
         """Whose membership of this queue it would be; None where they are not known."""

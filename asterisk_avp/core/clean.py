@@ -84,6 +84,11 @@ def location(text: str) -> str:
     return text if _location(text) else ""
 
 
+def interface(text: str) -> str:
+    """A queue member's interface, as ``PJSIP/1001`` or ``Local/1001@agents/n``; else empty."""
+    return text if _interface(text) else ""
+
+
 def member_name(text: str) -> str:
     """What app_queue calls a member: a name, or its interface where it has none; else empty."""
     return name(text) or location(text)
@@ -171,7 +176,7 @@ _HEADERS: Final[Mapping[str, Test]] = {
     **dict.fromkeys(("Context", "ExtraContext", "Queue", "Event", "Paused"), _ident),
     **dict.fromkeys(("Exten", "ExtraExten"), _extension),
     **dict.fromkeys(("Priority", "ExtraPriority", "Penalty", "Wrapuptime"), _count),
-    "Interface": _interface,
+    **dict.fromkeys(("Interface", "Member"), _interface),
     "StateInterface": _location,
     "MemberName": member_name,
     "Reason": name,

@@ -54,6 +54,10 @@ class AmiError(AvpError):
         self.message = message
 
 
+class AmiTampered(AvpError):
+    """Somebody has written into AMI's stream while Asterisk answered: nothing of it is believed."""
+
+
 class AmiHeaderError(AvpError, ValueError):
     """A header name or value with CR, LF or NUL, which would inject headers into AMI."""
 

@@ -95,6 +95,13 @@ class ChannelGone(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelEnding(Fact):
+    """AMI says that a channel has ended: a hint, where nothing else has said so."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeEntered(Fact):
     channel: str
     bridge: str

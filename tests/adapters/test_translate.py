@@ -88,7 +88,7 @@ CHANNEL = {"Uniqueid": "u1", "Channel": "PJSIP/1001-00000001"}
         # Of channels and bridges only ARI is believed.
         ({"Event": "Newchannel", **CHANNEL, "CallerIDNum": "5550100"}, None),
         ({"Event": "Rename", **CHANNEL, "Newname": "X"}, None),
-        ({"Event": "Hangup", **CHANNEL, "Cause": "16"}, None),
+        ({"Event": "Hangup", **CHANNEL, "Cause": "16"}, ev.ChannelEnding("u1")),
         ({"Event": "BridgeEnter", **CHANNEL, "BridgeUniqueid": "b"}, None),
         ({"Event": "BridgeLeave", **CHANNEL, "BridgeUniqueid": "b"}, None),
         ({"Event": "Hold", **CHANNEL}, None),

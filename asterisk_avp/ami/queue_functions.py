@@ -1,0 +1,70 @@
+"""Reads a queue by dialplan functions, one answer for each value.
+
+QueueStatus tells all of a queue at once, but a caller who waits in it with line ends in their
+number can write into that list for as long as they wait. An answer to Getvar carries our ActionID
+before anything foreign, so that nobody can write one. It says less: no name, no last call, and not
+who waits, only how many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.core import clean
+from asterisk_avp.core import events as ev
+
+SOMEBODY: Final = "somebody"
+"""In place of the channel of a caller who waits, where only their number is known."""
+
+# func_devstate.c, and enum ast_device_state (include/asterisk/devicestate.h)
+_STATUS: Final = {
+    "NOT_INUSE": 1,
+    "INUSE": 2,
+    "BUSY": 3,
+    "INVALID": 4,
+    "UNAVAILABLE": 5,
+    "RINGING": 6,
+    "RINGINUSE": 7,
+    "ONHOLD": 8,
+}
+
+
+async def queue_by_functions(client: AmiClient, queue: str) -> list[ev.Fact]:
+    """Members and waiting callers of a queue; raises `AvpError`."""
+    listed, waiting = await asyncio.gather(
+        _value(client, f"QUEUE_MEMBER_LIST({queue})"),
+        _value(client, f"QUEUE_WAITING_COUNT({queue})"),
+    )
+    # A member whose interface is not clean is none that an agent could be.
+    interfaces = [one for one in listed.split(",") if clean.interface(one)]
+    facts: list[ev.Fact] = [*await asyncio.gather(*(_member(client, queue, i) for i in interfaces))]
+    if waiting not in ("", "0"):
+        facts.append(ev.QueueJoined(queue, SOMEBODY))
+    return facts
+
+
+async def _member(client: AmiClient, queue: str, interface: str) -> ev.MemberSeen:
+    paused, state = await asyncio.gather(
+        _value(client, f"QUEUE_MEMBER({queue},paused,{interface})"),
+        _value(client, f"DEVICE_STATE({interface})"),
+    )
+    return ev.MemberSeen(
+        queue=queue,
+        interface=interface,
+        state_interface=interface,
+        name="",
+        status=_STATUS.get(state, 0),
+        paused=paused not in ("", "0"),
+        in_call=False,
+        last_call=0.0,
+        wrapup_seconds=0,
+        now=time.time(),
+    )
+
+
+async def _value(client: AmiClient, function: str) -> str:
+    answer = await client.action("Getvar", {"Variable": function})
+    return answer.get("Value", "")

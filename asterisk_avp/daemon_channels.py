@@ -1,0 +1,63 @@
+"""Ends of channels that ARI does not tell.
+
+Asterisk sends no event of a channel that it cannot write as JSON, as one that has gone on to an
+extension that is not UTF-8 (main/stasis_channels.c, ``ast_channel_snapshot_to_json``). It would
+stay in the picture for ever. AMI tells every end. Since a caller may have written that, Asterisk is
+asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.calls import Calls
+from asterisk_avp.core.errors import AvpError
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long after AMI's word ARI's is waited for; usually that comes first."""
+
+
+class EndWatch:
+    """``exists`` asks Asterisk about a channel, ``feed`` gets the end of one that it lacks."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        exists: Callable[[str], Awaitable[bool]],
+        feed: Callable[[ev.Fact], None],
+    ) -> None:
+        self._calls = calls
+        self._exists = exists
+        self._feed = feed
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+
+    def hint(self, channel: str) -> None:
+        """AMI says that it has ended."""
+        if channel in self._calls.channels and channel not in self._waiting:
+            task = asyncio.create_task(self._look(channel), name="end")
+            self._waiting[channel] = task
+            task.add_done_callback(lambda _task: self._waiting.pop(channel, None))
+
+    def stop(self) -> None:
+        for task in tuple(self._waiting.values()):
+            task.cancel()
+
+    async def _look(self, channel: str) -> None:
+        await asyncio.sleep(PATIENCE_SECONDS)
+        if channel not in self._calls.channels:
+            return
+        try:
+            gone = not await self._exists(channel)
+        except AvpError as error:
+            log.debug("end_not_asked", channel=channel, error=str(error))
+            return  # the resync on the next connection sees it
+        if gone:
+            log.warning("end_not_told", channel=channel, hint="ARI sent no event of it")
+            self._feed(ev.ChannelGone(channel))
