@@ -83,8 +83,10 @@ class Translator:
         began = self._rings.pop(phone, None)
         if status == _ANSWER:
             return (seen, ev.AgentConnected(queue, channel, interface))
-        if began is None or status == _CANCEL:
-            return ()  # another has answered, or the caller is gone; or it was told already
+        if began is None:
+            return ()  # told already
+        if status == _CANCEL:
+            return (ev.AgentRingEnded(queue, channel, interface),)
         return (ev.AgentUnanswered(queue, channel, interface, max(0.0, _seconds(event) - began)),)
 
 

@@ -228,6 +228,15 @@ class AgentUnanswered(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentRingEnded(Fact):
+    """The member's phone rings no more: another has answered, or the call has left the queue."""
+
+    queue: str
+    channel: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConnected(Fact):
     """A member has answered the call of ``channel``."""
 

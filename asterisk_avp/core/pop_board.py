@@ -84,10 +84,11 @@ class PopBoard:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
                 if agent is not None and not _ours(fact.channel):
+                    self._not_connected(fact.channel)  # the queue before has let go of it
                     _put(self._rings, agent, fact.channel)
                     _put(self._rung_by, fact.channel, agent)
                     self._touched.add(agent)
-            case ev.AgentUnanswered():
+            case ev.AgentUnanswered() | ev.AgentRingEnded():
                 self._stop_ringing(fact.channel, self._agent_of(fact.interface))
             case ev.AgentConnected():
                 self._stop_ringing(fact.channel)
@@ -309,9 +310,6 @@ class PopBoard:
         self.ledger.joined(fact, now, again=self._syncing)
         if self._syncing:
             self._joined.add(fact.channel)
-        else:
-            self._stop_ringing(fact.channel)
-            self._not_connected(fact.channel)
 
     def _stop_ringing(self, call: str, agent: str | None = None) -> None:
         ringing = self._rung_by.get(call, set())

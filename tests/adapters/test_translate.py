@@ -254,7 +254,8 @@ def test_who_answers_has_the_call_and_the_others_are_let_go() -> None:
     seen, connected = translator.translate(dial("ANSWER", 4))
     assert connected == ev.AgentConnected(*RUNG)
     assert seen == ev.ChannelSeen("u", "PJSIP/trunk-0000000a", queue="sales", created=False)
-    assert translator.translate(dial("CANCEL", 4, peer=other)) == ()
+    ended = ev.AgentRingEnded("sales", "u", "PJSIP/1003")
+    assert translator.translate(dial("CANCEL", 4, peer=other)) == (ended,)
 
 
 def test_no_ring_is_kept_of_a_phone_that_is_gone_or_was_missed() -> None:

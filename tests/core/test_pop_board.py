@@ -145,6 +145,17 @@ def test_offered_and_delivered() -> None:
     assert floor.reads == [CALLER, CALLER], "once in the queue, once in the bridge"
 
 
+def test_that_a_call_has_come_to_a_queue_takes_nothing_back() -> None:
+    """AMI says so, and may say so late: the member rings already, or has the call."""
+    floor = Floor()
+    floor.arrives()
+    floor.rings("1001")
+    floor.fact(ev.QueueJoined("sales", CALLER))
+    floor.answers_call("1001")
+    floor.fact(ev.QueueJoined("sales", CALLER))
+    assert floor.heard == ["1001 offered", "1001 delivered"]
+
+
 def test_ringing_all() -> None:
     """One answers: it is withdrawn from the others, who are told nothing else by app_queue."""
     floor = Floor()
@@ -162,7 +173,7 @@ def test_ringing_all() -> None:
     [
         lambda floor: floor.stops("1001"),
         lambda floor: floor.fact(ev.ChannelGone(CALLER)),
-        lambda floor: floor.fact(ev.QueueJoined("q-support", CALLER)),
+        lambda floor: floor.fact(ev.AgentRingEnded("sales", CALLER, "PJSIP/1001")),
         lambda floor: floor.fact(ev.QueueEnded(CALLER, "TIMEOUT")),
     ],
 )
