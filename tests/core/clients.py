@@ -126,7 +126,8 @@ def centres(draw: st.DrawFn) -> Centre:
 
 def talk(made: Hub, agent: str, caller: str, queue: str, group: str = "") -> None:
     """``caller`` talks to ``agent``, delivered by ``queue``; ``group``: the call's AVP_GROUP."""
-    made.fact(ev.ChannelSeen(f"u-{caller}", f"PJSIP/{caller}-00000001", caller), NOW)
+    name = f"PJSIP/{caller}-00000001"
+    made.fact(ev.ChannelSeen(f"u-{caller}", name, caller, queue=queue), NOW)
     made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)
     made.fact(ev.ChannelSeen(f"u-{agent}", f"PJSIP/{agent}-00000002"), NOW)
     made.fact(ev.QueueLeft(queue, f"u-{caller}"), NOW)

@@ -87,7 +87,7 @@ def call_centre(
     for agent in ("1001", "1002"):
         seen = replace(member(agent), name=member_name)
         done += of(hub.fact(seen, NOW))
-    caller = ev.ChannelSeen("u-caller", "PJSIP/trunk-00000001", number, name)
+    caller = ev.ChannelSeen("u-caller", "PJSIP/trunk-00000001", number, name, queue="sales")
     for fact in (
         replace(caller, connected_number=connected),
         ev.QueueJoined("sales", "u-caller"),

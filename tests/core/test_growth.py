@@ -72,7 +72,7 @@ class Floor:
         """A call comes and rings an agent."""
         agent, caller = self.agents[n], f"c{which}{n}"
         self.fact(
-            ev.ChannelSeen(caller, f"PJSIP/trunk-{n:08x}"),
+            ev.ChannelSeen(caller, f"PJSIP/trunk-{n:08x}", queue=self.queue(n)),
             ev.QueueJoined(self.queue(n), caller),
             ev.ChannelSeen(f"p{n}", f"PJSIP/{agent}-{n:08x}"),
             ev.AgentRung(self.queue(n), caller, f"PJSIP/{agent}"),

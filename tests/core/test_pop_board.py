@@ -72,7 +72,7 @@ class Floor:
 
     def arrives(self) -> None:
         self.fact(
-            ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100", "Ann"),
+            ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100", "Ann", queue="sales"),
             ev.QueueJoined("sales", CALLER),
         )
 
