@@ -101,6 +101,7 @@ async def test_without_these_lines_the_call_is_taken(scene: Scene, intruder: Inv
         assert await intruder.invite("1004", named) == 200
         await scene.ami.bridged("caller1", INTRUDER)
         await scene.phone("1001").closed()
+        assert await scene.ami.until(lambda: taken_over(scene), 3)
         await intruder.bye()
     finally:
         file.write_text(ours)
@@ -110,6 +111,12 @@ async def test_without_these_lines_the_call_is_taken(scene: Scene, intruder: Inv
     named = f"Replaces: {await dialog(scene, '1001')}\r\n"
     assert await intruder.invite("1004", named) == 401
     await scene.talking("caller2", "1001")
+
+
+async def taken_over(scene: Scene) -> bool | None:
+    """The daemon says so, and who was replaced."""
+    lines = guard.records(scene.bed, "phone_took_over_a_call")
+    return any("PJSIP/1001-" in line["replaced"] for line in lines) or None
 
 
 async def reload(scene: Scene) -> None:
