@@ -37,7 +37,7 @@ from asterisk_avp.core import events as ev
 from asterisk_avp.core import views
 from asterisk_avp.core.desk import Desk
 from asterisk_avp.core.effects import SetTimer
-from asterisk_avp.core.errors import OtherDaemon
+from asterisk_avp.core.errors import AmiTampered, OtherDaemon
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.gate import Dial, Dialled, check_dial
 from asterisk_avp.core.history import History
@@ -202,6 +202,7 @@ class Daemon:
             self._pops.board,
             self._music,
             feed=self._feed,
+            members=self._queue_members,
             carry_out=self._carry_out,
             look_at_groups=lambda: self._groups.look_at(self._hub.agents.by_id),
             at_work=self._workers.at_work,
@@ -217,7 +218,7 @@ class Daemon:
         )
         self._members = MemberVerifier(
             self._hub,
-            self._ami_performer.members,
+            self._queue_members,
             lambda fact: self._sync.take(fact, self._feed),
             lambda: self._doubt(None),
         )
@@ -403,6 +404,13 @@ class Daemon:
 
     def _resync_soon(self) -> None:
         self._doubt(None)
+
+    async def _queue_members(self, queue: str, interface: str = "") -> list[ev.Fact]:
+        try:
+            return await self._ami_performer.members(queue, interface)
+        except AmiTampered as error:
+            log.warning("queue_read_by_functions", queue=queue, error=str(error))
+        return await self._ari_performer.queue(queue)
 
     async def _settle_members(self, seconds: float) -> None:
         await self._members.settle(seconds)

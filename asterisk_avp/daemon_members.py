@@ -45,6 +45,17 @@ _NOW_SECONDS: Final = 5.0
 """The clocks of Asterisk and this machine agree (`core.agents`); this is for load."""
 
 
+def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
+    """What of a membership does not change with the phone's state."""
+    return (
+        member.paused,
+        member.paused_reason,
+        member.name,
+        member.state_interface,
+        member.wrapup_seconds,
+    )
+
+
 class MemberVerifier:
     """``feed`` gets what is so; ``doubt`` is told where Asterisk could not be asked."""
 
@@ -135,6 +146,9 @@ class MemberVerifier:
         if (queue, interface) in self._changing:
             self._changing[queue, interface] = fact  # our own doing, most likely: see `done`
             return
+        if (queue, interface) in self._asking:
+            self._ask(queue, interface)  # what is being answered may be older
+            return
         known = self._known(queue, interface)
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
@@ -157,14 +171,7 @@ class MemberVerifier:
 
     def _borne_out(self, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
         """Whether nothing but the phone's state has changed, and ARI's channels say the same."""
-        same = replace(
-            seen,
-            status=known.status,
-            in_call=known.in_call,
-            last_call=known.last_call,
-            now=known.now,
-        )
-        if same != known:
+        if _standing(seen) != _standing(known):
             return False
         agent = self._hub.agents.of_member(seen.queue, seen.interface)
         if agent is None:

@@ -45,6 +45,8 @@ Settle = Callable[[float], Awaitable[None]]
 class Synchroniser:
     """`connected` says whether both connections stand; `changed` is told when `synced` changes.
 
+    `members` reads one queue, where the list of all has been tampered with.
+
     `at_work` says whether something is being done for a transfer, whose outcome will be told.
     `settle` waits for what the new picture led to, so many seconds at most; `also` is done with
     each reading, once both are known to work.
@@ -59,6 +61,7 @@ class Synchroniser:
         music: Music,
         *,
         feed: Callable[[ev.Fact], None],
+        members: Callable[[str], Awaitable[list[ev.Fact]]],
         carry_out: Callable[[Outcome], None],
         look_at_groups: Callable[[], None],
         at_work: Callable[[str], bool],
@@ -73,6 +76,7 @@ class Synchroniser:
         self._board = board
         self._music = music
         self._feed = feed
+        self._members = members
         self._carry_out = carry_out
         self._look_at_groups = look_at_groups
         self._at_work = at_work
@@ -229,7 +233,7 @@ class Synchroniser:
             log.warning("queues_read_one_by_one", error=str(error))
         facts: list[ev.Fact] = []
         for queue in self._hub.agents.queues():
-            facts += await self._ami.members(queue)
+            facts += await self._members(queue)
         return facts
 
     async def _settled(self) -> None:

@@ -236,7 +236,8 @@ class AmiLink:
         """Log off if still possible, then leave nothing behind."""
         if self._protocol is not None and not self._lost.is_set():
             self._protocol.flush()
-            self._protocol.transport.write(b"Action: Logoff\r\n\r\n")
+            goodbye = f"Action: Logoff\r\nActionID: {self.next_id()}\r\n\r\n"
+            self._protocol.transport.write(goodbye.encode())
             await self._lost_within(_GOODBYE_SECONDS)
         self.drop("closed by us")
         self._manager.close()
@@ -356,11 +357,17 @@ class _Request(Action):  # type: ignore[misc]
         self._link = link
         self._items: list[Mapping[str, str]] = []
         self.tampered = False
+        self._answered = False
 
     def add_message(self, fields: Mapping[str, str]) -> bool:
         """Take a message with this action's id; True once nothing more will come."""
         # OriginateResponse is an event, although it has a Response header as well.
         if "Event" not in fields:
+            if self._answered:
+                # Asterisk answers once. This one has the end of an item of the list.
+                self.tampered = True
+                return False
+            self._answered = True
             if fields["Response"] not in _SUCCESS:
                 self.fail(AmiError(self.name, fields.get("Message") or fields["Response"]))
             elif not self.as_list:

@@ -10,7 +10,6 @@ from typing import Protocol
 import structlog
 
 from asterisk_avp.ami.client import AmiClient
-from asterisk_avp.ami.queue_functions import queue_by_functions
 from asterisk_avp.ami.recording import Recorder
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.ami.variables import actions as together
@@ -30,7 +29,7 @@ from asterisk_avp.core.effects import (
     ResumeRecording,
     SetVariables,
 )
-from asterisk_avp.core.errors import AmiError, AmiTampered, AsteriskUnavailable, AvpError
+from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, AvpError
 from asterisk_avp.core.events import Kind, SessionEvent
 from asterisk_avp.core.recordings import Recordings
 
@@ -186,14 +185,10 @@ class AmiPerformer:
     async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
         """The member of a queue (all of them, where ``interface`` is empty) and who waits there.
 
-        Raises `AvpError`.
+        Raises `AmiTampered` and `AvpError`.
         """
         headers = {"Queue": queue} | ({"Member": interface} if interface else {})
-        try:
-            found = await self._client.list_action("QueueStatus", headers, whole=True)
-        except AmiTampered as error:
-            log.warning("queue_read_by_functions", queue=queue, error=str(error))
-            return await queue_by_functions(self._client, queue)
+        found = await self._client.list_action("QueueStatus", headers, whole=True)
         return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
 
     async def linked(self) -> dict[str, str]:

@@ -24,6 +24,8 @@ class Asterisk:
 
     def __init__(self) -> None:
         self.facts: list[ev.Fact] = []
+        self.answers: list[list[ev.Fact]] = []
+        """The next ones, before `facts`."""
         self.asked: list[tuple[str, str]] = []
         self.away = False
         self.free = asyncio.Event()
@@ -34,7 +36,7 @@ class Asterisk:
         await self.free.wait()
         if self.away:
             raise AsteriskUnavailable("gone")
-        return list(self.facts)
+        return self.answers.pop(0) if self.answers else list(self.facts)
 
 
 class Desk:
@@ -173,6 +175,27 @@ async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
     await desk.members.settle(5)
     assert len(desk.asterisk.asked) == 2
     assert desk.known("1003") is not None
+
+
+@pytest.mark.parametrize("back", [True, False])
+async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
+    desk: Desk,
+    back: bool,
+) -> None:
+    """A phone is gone for a moment: the answer says so when it is back already; or the reverse."""
+    here, away = of("1002", status=1), of("1002", status=5)
+    before, meanwhile = (here, away) if back else (away, here)
+    desk.feed(before)
+    desk.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))  # so that nothing is borne out
+    desk.asterisk.free.clear()
+    desk.asterisk.answers = [[meanwhile], [before]]
+    desk.members.hint(meanwhile)
+    await eventually(lambda: desk.asterisk.asked)
+    desk.members.hint(before)
+    desk.asterisk.free.set()
+    await desk.members.settle(5)
+    assert desk.asterisk.answers == []
+    assert desk.known("1002") == before
 
 
 async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Desk) -> None:
