@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 _IN_A_ROW: Final = 64
 """Connections that are accepted before the event loop does something else."""
 _PAUSE_SECONDS: Final = 0.2
+_COMPLAINT_PAUSE_SECONDS: Final = 10.0
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Connected = Callable[[socket.socket, str], asyncio.Protocol | None]
@@ -50,6 +51,8 @@ class Listener:
         self._again: asyncio.TimerHandle | None = None
         self._making: set[asyncio.Task[None]] = set()
         self._open = False
+        self._left_out = 0
+        self._log_again = 0.0
 
     def start(self) -> None:
         self._socket.settimeout(0)
@@ -90,7 +93,17 @@ class Listener:
             protocol.connection_lost(error)
 
     def _wait(self, error: OSError) -> None:
-        log.warning("descriptors_exhausted", listener=self._name, error=error.strerror)
+        now = self._loop.time()
+        if now >= self._log_again:
+            log.warning(
+                "descriptors_exhausted",
+                listener=self._name,
+                error=error.strerror,
+                left_out=self._left_out,
+            )
+            self._log_again, self._left_out = now + _COMPLAINT_PAUSE_SECONDS, 0
+        else:
+            self._left_out += 1
         self._exhausted()
         # What was closed is free in the next turn of the loop; who wants in waits in the kernel.
         self._loop.remove_reader(self._socket.fileno())

@@ -179,7 +179,10 @@ class Framing:
             if self.in_body:
                 raise BadRequest("a WebSocket's handshake has no body")
             self.upgraded = True
-            return lines
+            # One line, whatever there were: uvicorn goes by the last, and would take a handshake
+            # that ends in another for a request with others behind it.
+            others = [line for line in lines if not line.lower().startswith(b"connection:")]
+            return [*others, b"Connection: Upgrade"]
         return [line for line in lines if not line.lower().startswith((b"upgrade:", b"http2-"))]
 
     # --- bodies ------------------------------------------------------------------------------

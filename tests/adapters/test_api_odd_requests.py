@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -205,6 +206,24 @@ async def test_the_refusal_of_a_websocket_says_why(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     for socket in sockets:
         await socket.close()
+
+
+@pytest.mark.parametrize("last", ["keep-alive", "close", "x"])
+async def test_a_handshake_hides_no_second_request(api: Api, last: str) -> None:
+    """Two lines ``Connection``: whoever goes by the last one sees a request, and another behind."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    reader, writer = await asyncio.open_connection(api.server.host, api.server.port)
+    writer.write(
+        b"GET /v1/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        + f"Connection: {last}\r\nSec-WebSocket-Key: {key}\r\n".encode()
+        + b"Sec-WebSocket-Version: 13\r\nAuthorization: Bearer x\r\n\r\n"
+        + b"GET /healthz HTTP/1.1\nHost: x\n\n"
+    )
+    assert (await reader.readline()).startswith(b"HTTP/1.1 101 ")
+    writer.write(b"GET /healthz HTTP/1.1\nHost: x\n\n")
+    with contextlib.suppress(ConnectionError):
+        assert b" 200 " not in await asyncio.wait_for(reader.read(), 20)
+    writer.close()
 
 
 async def test_an_agent_has_so_many_by_all_log_ins(
