@@ -72,52 +72,73 @@ def read_trusted(file: Path, most_bytes: int) -> bytes:
 @contextmanager
 def _opened(file: Path) -> Iterator[int]:
     """The file, open for reading, after all of the way to it has been judged."""
-    names = deque(_parts(Path.cwd() / file))
-    folder = os.open("/", _FOLDER | os.O_DIRECTORY)
-    where = "/"
-    links = 0
+    way = _Way()
     try:
-        _check_folder(os.fstat(folder), where)
+        name = way.walk(Path.cwd() / file)
+        handle = os.open(name, _FILE, dir_fd=way.folder)
+        try:
+            # What counts is what is open now; the entry may have been exchanged meanwhile.
+            _check_file(os.fstat(handle))
+            yield handle
+        finally:
+            os.close(handle)
+    finally:
+        os.close(way.folder)
+
+
+class _Way:
+    """The way to a file, from open folder to open folder."""
+
+    def __init__(self) -> None:
+        self.folder = os.open("/", _FOLDER | os.O_DIRECTORY)
+        self._where = "/"
+        self._links = 0
+        self._faults = [*_folder_faults(os.fstat(self.folder), "/")]
+        """Told only if there is a file at the end: an absent one is nobody's fault."""
+
+    def walk(self, file: Path) -> str:
+        """Go to the folder of ``file``, which must be absolute; the name that it has there.
+
+        Raises `OSError`, `Untrusted` and `Unusable`.
+        """
+        names = deque(_parts(file))
         while names:
             name = names.popleft()
-            place = os.path.join(where, name)  # noqa: PTH118 - `..` must stay as it is
-            entry = os.open(name, _FOLDER, dir_fd=folder)
+            place = os.path.join(self._where, name)  # noqa: PTH118 - `..` must stay as it is
+            entry = os.open(name, _FOLDER, dir_fd=self.folder)
             try:
                 status = os.fstat(entry)
                 if stat.S_ISLNK(status.st_mode):
-                    links += 1
-                    if links > _MOST_LINKS:
-                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-                    _check_owner(status, f"the symbolic link {place}")
-                    pointed = os.readlink("", dir_fd=entry)
-                    names.extendleft(reversed(_parts(Path(pointed))))
-                    if not pointed.startswith("/"):
-                        continue
-                    os.close(folder)
-                    folder = os.open("/", _FOLDER | os.O_DIRECTORY)
-                    where = "/"
-                    continue
-                if names:
-                    if not stat.S_ISDIR(status.st_mode):
-                        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-                    _check_folder(status, place)
-                    folder, entry, where = entry, folder, place
-                    continue
-                _check_file(status)
+                    names.extendleft(reversed(self._follow(entry, status, place)))
+                elif names:
+                    self._faults += _folder_faults(status, place)
+                    self.folder, entry, self._where = entry, self.folder, place
+                else:
+                    self._check(status)
+                    return name
             finally:
                 os.close(entry)
-            handle = os.open(name, _FILE, dir_fd=folder)
-            try:
-                # What counts is what is open now; the entry may have been exchanged meanwhile.
-                status = os.fstat(handle)
-                _check_file(status)
-                yield handle
-            finally:
-                os.close(handle)
-            return
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    finally:
-        os.close(folder)
+
+    def _follow(self, link: int, status: os.stat_result, place: str) -> tuple[str, ...]:
+        """The names that a symbolic link stands for."""
+        self._links += 1
+        if self._links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        self._faults += _link_faults(status, place)
+        pointed = os.readlink("", dir_fd=link)
+        if pointed.startswith("/"):
+            os.close(self.folder)
+            self.folder = os.open("/", _FOLDER | os.O_DIRECTORY)
+            self._where = "/"
+        return _parts(Path(pointed))
+
+    def _check(self, status: os.stat_result) -> None:
+        if stat.S_ISDIR(status.st_mode):
+            raise Unusable("is a folder, not a file")
+        if self._faults:
+            raise Untrusted(self._faults[0])
+        _check_file(status)
 
 
 def _parts(path: Path) -> tuple[str, ...]:
@@ -132,16 +153,17 @@ def _check_file(status: os.stat_result) -> None:
         raise Untrusted(f"it {_fault(status)}: {_remedy(status)}")
 
 
-def _check_folder(status: os.stat_result, place: str) -> None:
+def _folder_faults(status: os.stat_result, place: str) -> Iterator[str]:
     sticky = bool(status.st_mode & stat.S_ISVTX)
     if status.st_uid not in _trusted() or (_others_write(status) and not sticky):
         fault, remedy = _fault(status), _remedy(status)
-        raise Untrusted(f"its folder {place} {fault}: {remedy}, or put the file elsewhere")
+        yield f"its folder {place} {fault}: {remedy}, or put the file elsewhere"
 
 
-def _check_owner(status: os.stat_result, what: str) -> None:
+def _link_faults(status: os.stat_result, place: str) -> Iterator[str]:
     if status.st_uid not in _trusted():
-        raise Untrusted(f"{what} belongs to {_name(status.st_uid)}: replace it by one of your own")
+        whose = _name(status.st_uid)
+        yield f"the symbolic link {place} belongs to {whose}: replace it by one of your own"
 
 
 def _trusted() -> tuple[int, int]:
@@ -175,6 +197,4 @@ def _name(uid: int) -> str:
 
 
 def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a folder"
     return "a FIFO" if stat.S_ISFIFO(mode) else "a device or a socket"

@@ -256,6 +256,21 @@ def test_none_there_is_no_fault(tmp_path: Path) -> None:
     assert load(NEEDED, tmp_path, whole=True).ignored == ()
 
 
+@pytest.mark.parametrize("folder", ["loose", pytest.param("foreign", marks=AS_ROOT)])
+def test_a_strangers_folder_without_one_is_nobodys_fault(tmp_path: Path, folder: str) -> None:
+    """Whoever runs a command, or a daemon, there does not hear of a file that is not there."""
+    place = tmp_path / folder
+    place.mkdir()
+    place.chmod(0o777)
+    if folder == "foreign":
+        give(place)
+    assert load(NEEDED, place, whole=True).ignored == ()
+    (line,) = problems(NEEDED | {"AVP_CONFIG": str(place / "avp.toml")})
+    assert line == f"AVP_CONFIG: {place}/avp.toml cannot be read: No such file or directory"
+    (place / ".env").mkdir()
+    assert load(NEEDED, place, whole=True).ignored == ()
+
+
 def test_a_huge_dotenv_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / ".env").open("wb") as file:
         file.truncate(1 << 40)  # takes no room on the disk
