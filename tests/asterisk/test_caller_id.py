@@ -1,7 +1,8 @@
 """A caller from a trunk, whose number is a piece of dialplan: it is shown to nobody as a number.
 
 With EXTERNAL_CALLER_ID=caller an external target sees the caller's number. What the trunk says of
-it is foreign text: where it is a number it is shown, else the account's number is.
+it is foreign text: where it is a number it is shown, else the account's number is. Without one
+the agent's phone is shown, as in any call of theirs.
 """
 
 from __future__ import annotations
@@ -33,10 +34,8 @@ type = identify
 endpoint = trunk
 match_header = X-Trunk: 1
 """
-SETTINGS = {
-    "AVP_ACCOUNTS__ACME__CALLER_ID": ACCOUNT,
-    "AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller",
-}
+SETTINGS = {"AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller"}
+AGENT = "1001"
 RUN = "Set(GLOBAL(AVP_RAN)=yes"
 """What every one of them tries to run."""
 EVIL = (
@@ -50,9 +49,10 @@ EVIL = (
 )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def centre() -> AsyncIterator[tuple[Bed, InvitingPhone]]:
-    world = World(settings=SETTINGS, pjsip=TRUNK).with_group("sales", strategy="linear")
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=[ACCOUNT, ""])
+async def centre(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Bed, InvitingPhone]]:
+    account = {"AVP_ACCOUNTS__ACME__CALLER_ID": request.param} if request.param else {}
+    world = World(settings=SETTINGS | account, pjsip=TRUNK).with_group("sales", strategy="linear")
     bed = Bed(world, backend=backend_named(None))
     ports = bed.ports.phone(bed.world.accounts.index(PORTS_OF))
     trunk = InvitingPhone("trunk", ports.sip, bed.ports.sip, ports.rtp[0])
@@ -95,7 +95,8 @@ async def shown(scene: Scene, trunk: InvitingPhone, caller: str) -> str:
 
 @pytest.mark.parametrize("caller", EVIL)
 async def test_a_number_that_is_dialplan(scene: Scene, trunk: InvitingPhone, caller: str) -> None:
-    assert await shown(scene, trunk, caller) == ACCOUNT
+    account = scene.bed.world.settings.get("AVP_ACCOUNTS__ACME__CALLER_ID", AGENT)
+    assert await shown(scene, trunk, caller) == account
     assert await scene.bed.ami.variable("", "AVP_RAN") == ""
 
 

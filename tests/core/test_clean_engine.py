@@ -77,10 +77,11 @@ def of(outcome: Outcome) -> list[fx.Effect]:
 
 
 def call_centre(
-    number: str, name: str, connected: str, group: str, member_name: str
+    number: str, name: str, connected: str, group: str, member_name: str, account: str = ACCOUNT
 ) -> tuple[Hub, list[fx.Effect]]:
     """Alice, called what ``member_name`` says, talks with a caller from outside."""
-    groups = {"sales": Group("sales", "sales", "Sales", account="acme", features=OPEN)}
+    features = replace(OPEN, caller_id=account or None)
+    groups = {"sales": Group("sales", "sales", "Sales", account="acme", features=features)}
     world = World(groups, {"1002": ConfiguredAgent("1002", member_name or None, groups=("sales",))})
     hub = Hub(world, new_id=lambda: "t1", new_secret=lambda: "ab" * 16)
     done = []
@@ -101,11 +102,22 @@ def call_centre(
     return hub, done
 
 
-@given(FOREIGN, FOREIGN, FOREIGN, FOREIGN, FOREIGN, FOREIGN, st.booleans())
+@given(
+    *[FOREIGN] * 6,
+    st.booleans(),
+    st.sampled_from([ACCOUNT, ""]),
+)
 def test_any_text_in_a_transfer(
-    number: str, name: str, connected: str, group: str, member_name: str, notes: str, to_agent: bool
+    number: str,
+    name: str,
+    connected: str,
+    group: str,
+    member_name: str,
+    notes: str,
+    to_agent: bool,
+    account: str,
 ) -> None:
-    hub, done = call_centre(number, name, connected, group, member_name)
+    hub, done = call_centre(number, name, connected, group, member_name, account)
     added = [effect for effect in done if isinstance(effect, fx.AddMember)]
     assert {effect.interface for effect in added} == {"PJSIP/1001", "PJSIP/1002"}
     wanted = Target(TargetKind.AGENT, "1002") if to_agent else NUMBER
@@ -126,7 +138,7 @@ def test_any_text_in_a_transfer(
     assert legs
     for leg in legs:
         if leg.allow.number is not None:
-            assert leg.variables["AVP_CALLER_ID"] == (clean.number(number) or ACCOUNT)
+            assert leg.variables["AVP_CALLER_ID"] == (clean.number(number) or account)
     if clean.number(connected) and not number:
         assert hub.calls.channels["u-caller"].connected_number == connected
 
