@@ -6,6 +6,7 @@ that they are what keeps the call where it is.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -47,6 +48,18 @@ def intruder(office: tuple[Bed, InvitingPhone]) -> InvitingPhone:
     return office[1]
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def stranger(scene: Scene) -> AsyncIterator[InvitingPhone]:
+    """Somebody without an account, on a port of their own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    phone = InvitingPhone("stranger", port, scene.bed.ports.sip, port + 1)
+    await phone.listen()
+    yield phone
+    phone.stop()
+
+
 async def dialog(scene: Scene, name: str) -> str:
     return await scene.bed.dialog((await scene.ami.channel_of(name))["Channel"])
 
@@ -66,6 +79,39 @@ async def test_nobody_takes_a_place_in_a_call(scene: Scene, intruder: InvitingPh
             for number in ("1001", "1004", "+12025550100"):
                 status = await intruder.invite(number, f"{header}\r\n")
                 assert status == 401, f"{place} {header} {number}: {status}"
+    await guard.undisturbed(scene, began)
+
+
+@pytest.mark.parametrize("number", ["*8", "%2A8", "*8-", "s", "", "700"])
+async def test_nor_by_the_pick_up_extension(
+    scene: Scene, intruder: InvitingPhone, stranger: InvitingPhone, number: str
+) -> None:
+    """Asterisk takes it in any context; a stranger needed no account."""
+    await scene.call("caller1", "1001")
+    began = scene.ami.mark()
+    for place in ("1001", "caller1"):
+        named = await dialog(scene, place)
+        for header in (f"Replaces: {named}", f"Replaces:{named};early-only"):
+            for who in (intruder, stranger):
+                assert await who.invite(number, f"{header}\r\n") == 401
+    await guard.undisturbed(scene, began)
+
+
+async def test_nor_by_other_ways_to_name_a_call(scene: Scene, intruder: InvitingPhone) -> None:
+    """Twice, and by Join (RFC 3911) and Target-Dialog (RFC 4538), which Asterisk does not know."""
+    await scene.call("caller1", "1001")
+    began = scene.ami.mark()
+    named = await dialog(scene, "1001")
+    for number, more in (
+        ("1003", f"Replaces: x;to-tag=1;from-tag=2\r\nReplaces: {named}\r\n"),
+        ("1003", f"Replaces: {named}\r\nReplaces: x;to-tag=1;from-tag=2\r\n"),
+        ("nobody", f"Join: {named}\r\n"),
+        (
+            "nobody",
+            f"Target-Dialog: {named.replace('to-', 'local-').replace('from-', 'remote-')}\r\n",
+        ),
+    ):
+        assert await intruder.invite(number, more) in {400, 401, 404, 416}, (number, more)
     await guard.undisturbed(scene, began)
 
 

@@ -225,3 +225,41 @@ async def test_moved_colleague_dialled_directly(scene: Scene, moved: dict[str, M
     dialled = [event["DestChannel"] for event in scene.ami.seen(match("DialBegin"), mark)]
     assert [name.partition("-")[0] for name in dialled] == [f"PJSIP/{name}" for name in MOVED]
     guard.nothing_outside(scene)
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "sip:770@127.0.0.1",
+        "sip:+12025550100@127.0.0.1",
+        "sip:911@127.0.0.1",
+        "sip:Local%2F%2B12025550100%40avp-external@127.0.0.1",
+        "sip:PJSIP%2Fpstn@127.0.0.1",
+    ],
+)
+async def test_an_ordinary_call_that_a_phone_sends_elsewhere(
+    scene: Scene, moved: dict[str, MovedPhone], contact: str
+) -> None:
+    """A call of Queue(sales,i), before anybody has asked for a transfer."""
+    phone = moved["1002"]
+    before, phone.contact = phone.contact, contact
+    try:
+        await scene.pause("1001")
+        await scene.pause("1003")
+        await scene.phone("caller1").dial("800")
+
+        async def rung_again() -> bool | None:
+            return len(phone.invites) > 1 or None
+
+        assert await scene.ami.until(rung_again, 10.0)  # the first 302 has come to its end
+        dialled = scene.ami.seen(match("DialBegin"), scene.since)
+        names = {event["DestChannel"].partition("-")[0] for event in dialled}
+        assert names == {"PJSIP/1002"}
+        created = {x["Channel"] for x in scene.ami.seen(match("Newchannel"), scene.since)}
+        assert {name.partition("-")[0] for name in created} == {"PJSIP/caller1", "PJSIP/1002"}
+        guard.nothing_outside(scene)
+        await scene.hang_up("caller1")
+    finally:
+        phone.contact = before
+        await scene.pause("1001", paused=False)
+        await scene.pause("1003", paused=False)
