@@ -65,7 +65,8 @@ class OwnBed(Bed):
         return self.directory / "etc"
 
     def place(self, name: str) -> Path:
-        found = self.directory / "places" / name
+        # Not in the instance's own directory, which is Asterisk's: settings there would not count.
+        found = self.backend.directory(f"{self.name}.places") / name
         found.mkdir(parents=True, exist_ok=True)
         return found
 
@@ -232,9 +233,13 @@ async def own() -> AsyncIterator[OwnBed]:
     if not isinstance(backend, RootFs):
         pytest.skip("the images are without Debian's /etc/asterisk (docker/Dockerfile says why)")
     async with OwnBed(CENTRE, backend=backend) as started:
-        await started.install()
-        await started.start_daemon()
-        yield started
+        try:
+            await started.install()
+            await started.start_daemon()
+            yield started
+        finally:
+            if not os.environ.get("AVP_KEEP"):
+                shutil.rmtree(started.place("").resolve(), ignore_errors=True)
 
 
 async def call(scene: Scene, caller: str, agent: str) -> None:
