@@ -9,6 +9,7 @@ and at the end of some of its files what somebody who knows nothing of us has wr
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
