@@ -211,11 +211,11 @@ async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
     return SelfTest(ran=True, agi=said[1], answer=said[2], address=said[3], heard=frozenset(heard))
 
 
-def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest | None:
+def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest:
     """INVITEs with Replaces, to where pjsip.conf says that Asterisk takes SIP."""
     pjsip = files["pjsip.conf"]
     if not pjsip.found:
-        return None
+        return SipTest(untried=("there is no pjsip.conf that says where Asterisk takes SIP",))
     names = agents(Facts(files, world=world))
     return try_replaces(pjsip, files["features.conf"], names, settings.ami.host)
 
