@@ -20,6 +20,7 @@ from asterisk_avp.ari.resources import AsteriskInfo, Channels
 from asterisk_avp.ari.rest import AriRest
 from asterisk_avp.asterisk_conf import Conf
 from asterisk_avp.checks.agents import agents
+from asterisk_avp.checks.live import TOLD_BY
 from asterisk_avp.checks.model import Facts, Live, Queue, SelfTest, SipTest
 from asterisk_avp.checks.parts import EXTENSIONS, OUTSIDE, SOUND_VARIABLES
 from asterisk_avp.checks.running import running
@@ -206,7 +207,7 @@ async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
         await asyncio.sleep(_POLL_SECONDS)
     deadline = min(deadline, time.monotonic() + _EVENTS_SECONDS)
     # Events may come behind the answers.
-    while not heard >= {"Newchannel", "UserEvent"} and time.monotonic() < deadline:  # noqa: ASYNC110
+    while not heard >= {*TOLD_BY.values()} and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
     return SelfTest(ran=True, agi=said[1], answer=said[2], address=said[3], heard=frozenset(heard))
 

@@ -10,6 +10,8 @@ from asterisk_avp.checks.model import Facts, Finding, Severity
 from asterisk_avp.rights import ACTIONS, DANGEROUS, READ, WRITE
 
 _ALL_RIGHTS: Final = "all"
+TOLD_BY: Final = {"call": "Newchannel"}
+"""Of the classes of events, those that the self-test raises one of, and which."""
 MOST_SECONDS: Final = 1.5
 """How far apart the clocks may be: half of it is the second that Asterisk rounds to."""
 
@@ -108,8 +110,7 @@ def _ears(facts: Facts, section: Section | None, user: str, line: str) -> Iterat
         missing = [name for name in READ if name not in has and _ALL_RIGHTS not in has]
     elif facts.live is not None and facts.live.selftest is not None and facts.live.selftest.ran:
         heard = facts.live.selftest.heard
-        told = {"call": "Newchannel", "user": "UserEvent"}
-        missing = [name for name, event in told.items() if event not in heard]
+        missing = [name for name, event in TOLD_BY.items() if event not in heard]
     if missing:
         yield Finding(
             "ami_rights",

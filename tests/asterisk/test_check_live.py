@@ -53,7 +53,7 @@ class Office(Bed):
         self.change("extensions.conf", r"(?s)\[avp-external\]\(\+\).*?Hangup\(\)", "")
         self.change("extensions.conf", r"AVP_AGI = .*", "AVP_AGI = agi://127.0.0.1:1")
         self.change("extensions.conf", r"\[globals\]", "[globals]\nAVP_MAX_HOLD_SOUND = my/own")
-        self.change("manager.conf", r"(\[avp\][^\[]*?read = ).*", r"\1call,agent")
+        self.change("manager.conf", r"(\[avp\][^\[]*?read = ).*", r"\1agent")
         self.change("manager.conf", r"(\[avp\][^\[]*?write = ).*", r"\1call,agent,command")
         # Sounds of another place, in which there are none.
         data = self.directory / "data"
@@ -260,7 +260,7 @@ async def test_an_asterisk_that_is_broken(wrong: Office) -> None:
     assert rights["mend"] == ["write = call,agent,reporting"]
     assert re.fullmatch(r"manager\.conf:\d+", rights["where"])
     assert "command" in about(found, "ami_rights", "may do more")["what"]
-    assert "system, user" in about(found, "ami_rights", "does not hear")["what"]
+    assert "events of call" in about(found, "ami_rights", "does not hear")["what"]
     assert {"app_read", "func_json"} <= set(re.findall(r"\w+", about(found, "modules")["what"]))
     assert "avp-accept" in about(found, "dialplan", "no context")["what"]
     assert "no way out" in about(found, "dialplan", "avp-external")["what"]
@@ -301,4 +301,4 @@ async def test_without_the_files(wrong: Office) -> None:
         *(("error", "personal_queue"), ("error", "sounds"), ("error", "daemon")),
     } <= kinds(found)
     # What it does not hear is only known by what was not heard.
-    assert "user" in about(found, "ami_rights", "does not hear")["what"]
+    assert "events of call" in about(found, "ami_rights", "does not hear")["what"]
