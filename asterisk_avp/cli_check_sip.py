@@ -66,7 +66,7 @@ def try_replaces(pjsip: Conf, features: Conf, names: list[str], host: str) -> Si
     attempts: list[Attempt] = []
     for address in addresses:
         try:
-            with _Client(address) as client:
+            with Client(address) as client:
                 attempts += _attempts(client, dialled, phone, untried)
         except OSError as error:
             untried.append(f"{address}: {error.strerror or error}")
@@ -74,7 +74,7 @@ def try_replaces(pjsip: Conf, features: Conf, names: list[str], host: str) -> Si
 
 
 def _attempts(
-    client: _Client, dialled: str, phone: SipAccount | None, untried: list[str]
+    client: Client, dialled: str, phone: SipAccount | None, untried: list[str]
 ) -> Iterator[Attempt]:
     address = str(client.address)
     if client.request("OPTIONS", "", SipAccount(_STRANGER)) is None:
@@ -123,7 +123,7 @@ class _Answer:
         return [str(value) for value in found]
 
 
-class _Client:
+class Client:
     """Requests outside of a dialog, from a port of its own, one at a time."""
 
     def __init__(self, address: SipAddress) -> None:

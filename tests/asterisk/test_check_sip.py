@@ -15,9 +15,10 @@ from bed import Bed, backend_named
 
 from asterisk_avp import checks
 from asterisk_avp.asterisk_conf import read
-from asterisk_avp.checks.model import FILES, Facts, Finding, Live
+from asterisk_avp.checks.model import FILES, Facts, Finding, Live, Severity
 from asterisk_avp.checks.running import running
-from asterisk_avp.cli_check_sip import try_replaces
+from asterisk_avp.checks.sip import SipAccount, SipAddress
+from asterisk_avp.cli_check_sip import Client, try_replaces
 from tests.asterisk.conftest import world
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -170,6 +171,20 @@ async def test_strangers_that_are_taken_for_an_endpoint(office: Office) -> None:
         found = await office.findings()
         assert told(found) == LARGE * 2
         assert sum("by somebody without an account" in x.what for x in found) == 2
+
+
+async def test_a_trunk_that_is_known_by_a_header(office: Office) -> None:
+    """Who sends that header along with Replaces is taken for either, by a hash of the names."""
+    both = "Replaces: a@b;to-tag=1;from-tag=2\r\nRequire: replaces\r\nX-Trunk: 1\r\n"
+    address = SipAddress("udp", "127.0.0.1", office.ports.sip)
+    for name, answer in (("trunk", 401), ("aa", 481)):
+        more = f"\n[{name}]\ntype = endpoint\ncontext = callers\nmessage_context = avp-nowhere\n"
+        more += f"[{name}]\ntype = identify\nendpoint = {name}\nmatch_header = X-Trunk: 1\n"
+        async with office.changed("pjsip.conf", r"\Z", more):
+            found = [x for x in await office.findings() if x.severity is Severity.ERROR]
+            assert [("X-Trunk" in x.what, x.id) for x in found] == [(True, "invite_replaces")]
+            with Client(address) as client:
+                assert client.request("INVITE", "*8", SipAccount("avp-check"), both) == answer
 
 
 async def test_an_agent_who_cannot_log_in(office: Office) -> None:
