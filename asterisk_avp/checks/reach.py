@@ -22,6 +22,8 @@ _DEFAULT: Final = "default"
 """The context of an endpoint that names none."""
 _EXTENDED: Final = ("avp-external", "avp-emergency", "avp-internal")
 """Contexts of ours that the administrator's lines extend, and that our dialplan goes on to."""
+_SENT_ON: Final = frozenset({"TRANSFER_CONTEXT", "FORWARD_CONTEXT"})
+"""Variables that name the context in which a phone's REFER or 302 is looked up."""
 _CONTEXT: Final = r"(?<![\w.$-])([\w.-]+)"
 _NAMED: Final = (
     re.compile(rf"\b(?:Goto|Gosub)\w*\(.*?{_CONTEXT},[^,?:]+,", re.IGNORECASE),
@@ -44,6 +46,10 @@ def of_phones(facts: Facts) -> frozenset[str] | None:
             continue
         begin.append(endpoint.last("context", _DEFAULT))
         begin += [endpoint.last(name) for name in ("overlap_context", "message_context")]
+        given = [value.partition("=") for value in endpoint.all("set_var")]
+        begin += [value for name, _, value in given if name.strip("_ ") in _SENT_ON]
+    for section in facts.dialplan().named("globals"):
+        begin += [section.last(name.lower()) for name in sorted(_SENT_ON)]
     return _closed(facts.dialplan(), begin)
 
 

@@ -813,6 +813,16 @@ def test_values_that_are_not(office: Office, line: str) -> None:
     assert [x for x in office.findings() if x["id"] == "foreign_values"] == []
 
 
+@pytest.mark.parametrize("variable", ["TRANSFER_CONTEXT", "__FORWARD_CONTEXT", "globals"])
+def test_where_a_phone_sends_a_call(office: Office, variable: str) -> None:
+    assert office.findings() == []  # `out` takes any text, and nobody comes there
+    if variable == "globals":
+        office.change("extensions", "[globals]", "[globals]\nTRANSFER_CONTEXT = out")
+    else:
+        office.change("pjsip", "context = callers", f"context = callers\nset_var = {variable}=out")
+    assert office.one()["id"] == "foreign_values"
+
+
 def test_the_way_out(office: Office) -> None:
     """As earlier READMEs had it; our dialplan goes on there with what was dialled."""
     office.add("extensions", "[avp-external]\nexten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)\n")
