@@ -231,7 +231,7 @@ def _firewall(address: str) -> tuple[str, ...]:
     )
     if protocol == "udp":
         return (
-            "# in the firewall of Asterisk's machine, as /etc/nftables.d/asterisk_avp.nft:",
+            "# in the firewall of Asterisk's machine, /etc/nftables.conf:",
             "table inet asterisk_avp {",
             "    chain sip {",
             "        type filter hook prerouting priority -300; policy accept;",
