@@ -220,10 +220,18 @@ class MemberVerifier:
             return
         task = asyncio.create_task(self._answer(queue, interface), name="member")
         self._asking[key] = task
-        task.add_done_callback(lambda _task: self._asking.pop(key, None))
 
     async def _answer(self, queue: str, interface: str) -> None:
         key = (queue, interface)
+        try:
+            await self._until_answered(key)
+        finally:
+            # Here, and not in a callback of the task: that comes a moment later, and an event in
+            # between would count on a question that has been answered already.
+            self._asking.pop(key, None)
+
+    async def _until_answered(self, key: tuple[str, str]) -> None:
+        queue, interface = key
         while True:
             self._again.discard(key)
             try:
