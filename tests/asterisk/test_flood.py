@@ -26,6 +26,11 @@ NUMBER = "+12025550100"
 ABROAD = "+442079460000"
 PART = b"GET / HTTP/1.1\r\nX-A: "
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+HANDSHAKE = (
+    b"GET /v1/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+BODY = b"POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
 AGI = b"agi_network: yes\nagi_network_script: avp/dial\n"
 
 
@@ -106,8 +111,15 @@ async def panel_works(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("data", "to"),
-    [(PART, "api"), (b"", "api"), (HEALTH, "api"), (AGI, "agi")],
-    ids=["part of a head", "nothing", "a request", "FastAGI"],
+    [
+        (PART, "api"),
+        (b"", "api"),
+        (HEALTH, "api"),
+        (HANDSHAKE, "api"),
+        (BODY, "api"),
+        (AGI, "agi"),
+    ],
+    ids=["part of a head", "nothing", "a request", "a WebSocket", "part of a body", "FastAGI"],
 )
 async def test_idle_connections_stop_nothing(
     wired: tuple[Bed, Wires],
