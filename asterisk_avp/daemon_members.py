@@ -206,7 +206,9 @@ class MemberVerifier:
         if owner is None or is_half(fact.channel):
             # A group's: nothing but how long the caller has waited. Our own leg: nobody else knows
             # its id.
-            if fact.channel in self._hub.calls.channels:
+            # Its end counts also after ARI has told that the channel is gone, or the place would
+            # stay taken.
+            if isinstance(fact, ev.QueueLeft) or fact.channel in self._hub.calls.channels:
                 self._feed(fact)
         elif owner in self._hub.agents.by_id:
             self._ask(fact.queue, "")

@@ -235,6 +235,17 @@ async def test_of_a_groups_queue_nothing_is_asked(desk: Desk) -> None:
 ADD = AddMember(SLOT, "PJSIP/1002", "PJSIP/1002", "Bob", paused=False, wrapup_seconds=0)
 
 
+async def test_a_leg_that_is_gone_leaves_no_place_taken(desk: Desk) -> None:
+    """ARI may tell of the end of the channel before AMI tells that it has left the queue."""
+    leg = "avp-t1-leg-queue"
+    desk.hub.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    await desk.told(ev.QueueJoined(SLOT, leg))
+    assert desk.hub.slot_taken("1002")
+    desk.hub.fact(ev.ChannelGone(leg), NOW)
+    await desk.told(ev.QueueLeft(SLOT, leg))
+    assert not desk.hub.slot_taken("1002")
+
+
 async def test_our_own_change_is_so_once_it_is_answered(desk: Desk) -> None:
     desk.feed(of("1002", status=1))
     agent = desk.hub.agents.by_id["1002"]
