@@ -177,6 +177,7 @@ async def test_no_channel_for_what_is_neither_an_id_nor_a_number(
     scene: Scene, dialler: InvitingPhone, text: str
 ) -> None:
     """404, or 401 for what no password opens; and the dialplan has not run at all."""
+    await no_hit(scene)
     mark = scene.ami.mark()
     assert await dialler.invite(quote(text, safe="+")) in {401, 404}
     await scene.ami.command("core show version")  # what came before it has been read
@@ -199,6 +200,7 @@ async def test_a_colleague(scene: Scene, dialler: InvitingPhone, text: str) -> N
 @pytest.mark.parametrize("text", TEXTS)
 async def test_the_number_of_a_caller(scene: Scene, trunk: InvitingPhone, text: str) -> None:
     """Where the target is to see the caller's number (EXTERNAL_CALLER_ID=caller)."""
+    await no_hit(scene)
     await scene.phone("1001").auto_answer()
     caller = quote(text, safe="")
     assert await trunk.invite("800", "X-Trunk: 1\r\n", caller=caller) == 200
