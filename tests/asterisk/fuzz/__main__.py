@@ -1,0 +1,47 @@
+"""Random requests at a real Asterisk, and what must not come of them.
+
+    tests/run fuzz [--inputs 20000] [--seed 1] [--batch 50] [--from N] [--only N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.asterisk.fuzz.campaign import campaign  # noqa: E402
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests/run fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=20_000, help="how many (default: 20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="plays the same ones again")
+    parser.add_argument("--batch", type=int, default=50, help="inputs between two looks")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first input")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="go on after a fault, and count the kinds of them"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    report = asyncio.run(
+        campaign(
+            options.seed,
+            options.inputs,
+            batch=options.batch,
+            first=options.first,
+            keep_going=options.keep_going,
+            say=lambda text: print(text, flush=True),
+        )
+    )
+    print(report)
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

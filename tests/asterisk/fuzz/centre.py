@@ -1,0 +1,245 @@
+"""The call centre that is attacked: its trunk, its phones, and a call that nobody may disturb."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiohttp
+from bed import Bed, World, backend_named
+
+from .inputs import HIT, SECRET, Words
+from .message import Dialog
+from .phone import OK, Phone
+from .trace import Dialplan, Log
+
+TRUNK_HOST: Final = "127.0.0.2"
+STRANGER_HOST: Final = "127.0.0.3"
+AGENTS: Final = ("1001", "1002", "1003", "1004")
+OUTSIDE: Final = "+12025550100"
+_SECONDS: Final = 10.0
+
+#: A provider's trunk, known by its address, whose caller id is believed.
+_PJSIP: Final = f"""
+[trunk](outside)
+trust_id_inbound = yes
+[trunk]
+type = identify
+endpoint = trunk
+match = {TRUNK_HOST}
+"""
+#: What the caller says is shown to agents, as the README's inbound dialplan may.
+_EXTENSIONS: Final = """
+[callers](+)
+exten => 803,1,Answer()
+ same => n,Set(AVP_POP_CALLER=${CALLERID(name)})
+ same => n,Set(AVP_POP_NOTE=${PJSIP_HEADER(read,X-Note)})
+ same => n,Queue(sales,ib(avp-pop-headers^s^1))
+ same => n,Hangup()
+"""
+
+
+def world() -> World:
+    """Nobody needs time to wrap up: a thousand calls go by the same four agents."""
+    settings = {
+        "AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller",
+        "AVP_POP__SIP_HEADERS": "caller,note",
+        "AVP_SESSION__RING_SECONDS": "4",
+    }
+    demo = World(wrapuptime=0, pjsip=_PJSIP, extensions=_EXTENSIONS, settings=settings)
+    return replace(demo.with_group("sales", retry=1), callers=("caller1", "caller2"))
+
+
+@dataclass
+class Events:
+    """What ARI tells of all channels and bridges."""
+
+    url: str
+    user: str
+    password: str
+    protocol: dict[str, str] = field(default_factory=dict)
+    """SIP Call-IDs by channel name."""
+    created: Counter[str] = field(default_factory=Counter)
+    """Channels that began, by owner, since `take`."""
+    entered: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+    """Who entered a bridge in which others were."""
+    busy_in: dict[str, str] = field(default_factory=dict)
+    """The application that a call, by Call-ID, is in."""
+    ended: set[str] = field(default_factory=set)
+    """Call-IDs of channels that are over."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    leaks: list[str] = field(default_factory=list)
+    secret: str = ""
+
+    async def start(self) -> None:
+        auth = aiohttp.BasicAuth(self.user, self.password)
+        self.session = aiohttp.ClientSession(auth=auth, timeout=aiohttp.ClientTimeout(_SECONDS))
+        self._socket = await self.session.ws_connect(f"{self.url}/events?app=fuzz", heartbeat=30)
+        self._task = asyncio.create_task(self._read(), name="ari of the fuzzer")
+        source = "channel:,bridge:"
+        await self.post("/applications/fuzz/subscription", eventSource=source)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._socket.close()
+        await self.session.close()
+
+    async def post(self, path: str, **query: str) -> None:
+        async with self.session.post(self.url + path, params=query) as answer:
+            assert answer.status < 300, await answer.text()
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with self.session.get(self.url + path) as answer:
+            return answer.status, await answer.json()
+
+    async def delete(self, path: str) -> None:
+        async with self.session.delete(self.url + path):
+            pass
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self._take(message.data)
+
+    def _take(self, text: str) -> None:
+        if self.secret in text:
+            self.leaks.append(text)
+        event = json.loads(text)
+        kind, channel = event["type"], event.get("channel") or {}
+        name, call = channel.get("name", ""), channel.get("protocol_id", "")
+        if call:
+            self.protocol[name] = call
+        if kind == "ChannelCreated":
+            self.created[name.rpartition("-")[0] or name] += 1
+        elif kind == "ChannelDialplan" and call:
+            self.busy_in[call] = event["dialplan_app"]
+        elif kind == "ChannelEnteredBridge":
+            self.entered.append((name, frozenset(event["bridge"]["channels"])))
+        elif kind == "ChannelDestroyed" and call:
+            self.ended.add(call)
+        self.changed.set()
+
+    def forget(self) -> None:
+        """Begin a new batch."""
+        for kept in (self.protocol, self.created, self.entered, self.busy_in, self.ended):
+            kept.clear()
+
+    async def until(self, test: Any, within: float) -> bool:
+        """Wait until ``test()`` holds; False where it does not in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not test():
+                    self.changed.clear()
+                    await self.changed.wait()
+        return bool(test())
+
+
+class Centre:
+    """A running call centre with phones of ours in place of all of its phones."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.phones: dict[str, Phone] = {}
+        self.secret = f"fz{secrets.token_hex(8)}"
+        self.log = Log(bed.directory / "log" / "full.log")
+        self.leaks: list[str] = []
+        self.events = Events(
+            f"http://127.0.0.1:{bed.ports.http}/ari", "avp", bed.secrets.ari, secret=self.secret
+        )
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, using: World | None = None) -> AsyncIterator[Self]:
+        bed = Bed(using or world(), backend=backend_named(None))
+        centre = cls(bed)
+        try:
+            await bed.start(phones=())
+            await bed.start_daemon()
+            await centre._start()
+            yield centre
+        finally:
+            for phone in centre.phones.values():
+                phone.stop()
+            if hasattr(centre.events, "session"):
+                await centre.events.stop()
+            await bed.stop()
+
+    async def _start(self) -> None:
+        proxy = self.bed.ports.sip
+        for account in (*AGENTS, "caller1", "caller2", "pstn"):
+            self.phones[account] = Phone(account, "127.0.0.1", proxy, f"pw-{account}")
+        self.phones["trunk"] = Phone("trunk", TRUNK_HOST, proxy, None)
+        self.phones["stranger"] = Phone("stranger", STRANGER_HOST, proxy, None)
+        for phone in self.phones.values():
+            phone.heard = self._heard
+            await phone.start()
+        await self.bed.ami.command(f"dialplan set global {SECRET} {self.secret}")
+        await self.bed.ami.action("Events", EventMask="off")
+        self.dialplan = Dialplan.read(await self.bed.ami.command("dialplan show"))
+        await self.events.start()
+        await self.begin_call()
+        self.log.skip()
+
+    def _heard(self, message: bytes) -> None:
+        if self.secret.encode() in message:
+            self.leaks.append(message.decode("utf-8", "replace"))
+
+    async def begin_call(self) -> None:
+        """caller2 talks with 1004, for the whole time."""
+        caller, agent = self.phones["caller2"], self.phones["1004"]
+        agent.reply = lambda _invite: OK
+        us = f"<sip:caller2@127.0.0.1>;tag={secrets.token_hex(4)}".encode()
+        target = f"sip:1004@127.0.0.1:{self.bed.ports.sip}".encode()
+        dialog = Dialog(us, b"<" + target + b">", target)
+        self.events.entered.clear()
+        answer = await caller.ask("INVITE", dialog, sdp=True, tries=5)
+        assert answer.startswith(b"SIP/2.0 200"), answer
+        assert await self.events.until(lambda: len(self.events.entered) >= 2, _SECONDS)
+        names = sorted(name for name, _ in self.events.entered)
+        self.victims = tuple(names)
+        _, channels = await self.events.get("/channels")
+        self.victim_ids = {row["name"]: row["id"] for row in channels}
+        self.replaces = [(await self.bed.dialog(name)).encode() for name in names]
+        self.events.forget()
+
+    # What is there ---------------------------------------------------------------------------
+
+    def canary(self) -> tuple[str, Path]:
+        """A file that nobody makes but a command which was sent: its path there, and here."""
+        there = f"{self.bed.backend.directories(self.bed.name)['SPOOL']}/fz"
+        return there, self.bed.directory / "spool" / "fz"
+
+    def words(self) -> Words:
+        there, _ = self.canary()
+        return Words(f"touch {there}", there, self.victim_ids[self.victims[-1]])
+
+    async def globals_hit(self) -> bool:
+        answer = await self.bed.ami.action("Getvar", Variable=HIT)
+        return bool(answer.get("Value"))
+
+    def files(self) -> frozenset[str]:
+        """Files of the instance that Asterisk or what it runs could have made."""
+        where = self.bed.directory
+        found = {
+            str(path.relative_to(where))
+            for part in ("spool", "etc", "var", "run", "moh", "phones")
+            for path in (where / part).rglob("*")
+        }
+        tmp = where.parents[1] / "tmp"  # the root file system's, if it is one
+        if (where.parents[1] / "srv") == where.parent and tmp.is_dir():
+            found |= {f"/tmp/{path.name}" for path in tmp.iterdir() if path.name.startswith("fz")}
+        return frozenset(found)
+
+    async def channels(self) -> list[str]:
+        """Names of all channels, by an answer that nobody else can write."""
+        names = (row["Channel"] for row in await self.bed.ami.channels())
+        # Asterisk's own, for SIP MESSAGE; it stays, and what it runs is in the log.
+        return sorted(name for name in names if name != "Message/ast_msg_queue")

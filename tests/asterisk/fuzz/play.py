@@ -1,0 +1,200 @@
+"""Sending an input, of whatever kind, until Asterisk has said its last word about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import aiohttp
+
+from . import message
+from .centre import AGENTS, OUTSIDE, Centre
+from .inputs import AGENT, STRANGER, TRUNK, Input
+from .message import Dialog
+from .phone import BUSY, OK, Incoming, Phone, Reply, status
+
+AT_ONCE: Final = 12
+_WAITS_IN: Final = frozenset({"Playback", "Queue", "Dial", "Read", "Wait", "Stasis", "Hangup"})
+_SOON: Final = 1.0
+"""How long something may take that need not happen at all."""
+_RUNG: Final = 0.4
+
+
+async def play(centre: Centre, batch: list[Input]) -> dict[str, Input]:
+    """Send all of them; the inputs by their Call-IDs. Those without a call go side by side."""
+    calls: dict[str, Input] = {}
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def one(what: Input) -> None:
+        async with free:
+            await _request(centre, what, calls)
+
+    await asyncio.gather(*(one(what) for what in batch if what.kind == "request"))
+    for what in batch:
+        if what.kind == "in-call":
+            await _in_call(centre, what, calls)
+        elif what.kind == "moved":
+            await _moved(centre, what, calls)
+        elif what.kind == "external":
+            await _external(centre, what, calls)
+    return calls
+
+
+def _sender(centre: Centre, what: Input) -> Phone:
+    names = {AGENT: "1001", TRUNK: "trunk", STRANGER: "stranger"}
+    return centre.phones[names[what.sender]]
+
+
+def _replaces(centre: Centre, what: Input) -> bytes:
+    return centre.replaces[what.number % len(centre.replaces)]
+
+
+async def _request(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
+    phone = _sender(centre, what)
+    dialog = message.opening(what, phone.line)
+    more = message.headers(what, phone.line, _replaces(centre, what))
+    calls[dialog.call_id] = what
+    if what.method != "INVITE":
+        await phone.ask(what.method, dialog, more=more)
+        phone.forget(dialog)
+        return
+    await _invite(centre, phone, dialog, more, what.sender != AGENT)
+
+
+async def _invite(
+    centre: Centre, phone: Phone, dialog: Dialog, more: bytes, wait_for_ring: bool
+) -> None:
+    """Call, and hang up once the dialplan is where it would stay."""
+    asking = asyncio.ensure_future(_call(phone, dialog, more))
+    answer = await asking
+    if 200 <= status(answer) < 300:
+        call = dialog.call_id
+        await centre.events.until(
+            lambda: centre.events.busy_in.get(call) in _WAITS_IN or call in centre.events.ended,
+            _SOON,
+        )
+        if wait_for_ring and centre.events.busy_in.get(call) == "Queue":
+            await _rung(centre)
+        await phone.ask("BYE", dialog, tries=3)
+    phone.forget(dialog)
+
+
+async def _call(phone: Phone, dialog: Dialog, more: bytes) -> bytes:
+    return await phone.ask("INVITE", dialog, more=more, sdp=True, within=12.0)
+
+
+async def _rung(centre: Centre) -> None:
+    """Wait until an agent's phone rings, if it will."""
+    waits = [asyncio.ensure_future(centre.phones[a].rung.wait()) for a in AGENTS[:2]]
+    done, waiting = await asyncio.wait(
+        waits, timeout=_RUNG, return_when=asyncio.FIRST_COMPLETED
+    )
+    for wait in (*done, *waiting):
+        wait.cancel()
+
+
+async def _connected(
+    centre: Centre, caller: Phone, dialog: Dialog, more: bytes, agent: str
+) -> Incoming | None:
+    """The caller talks with the agent; the call at the agent's phone."""
+    phone = centre.phones[agent]
+    phone.reply, before = (lambda _invite: OK), len(phone.calls)
+    try:
+        answer = await _call(caller, dialog, more)
+    finally:
+        phone.reply = lambda _invite: BUSY
+    if not 200 <= status(answer) < 300 or len(phone.calls) == before:
+        return None
+    call = phone.calls[-1]
+    await centre.events.until(
+        lambda: sum(call.call_id in (centre.events.protocol.get(n), "") for n, _ in
+                    centre.events.entered) > 0,
+        _SOON,
+    )
+    return call
+
+
+def _plain(phone: Phone, number: str, who: str) -> Dialog:
+    what = Input(0, "request", TRUNK, "INVITE", (("user", number.encode()), ("from", who.encode())))
+    return message.opening(what, phone.line)
+
+
+async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
+    """A caller from the trunk talks with 1002; one of the two says more."""
+    trunk = centre.phones["trunk"]
+    dialog = _plain(trunk, "1002", "+12025550177")
+    calls[dialog.call_id] = what
+    call = await _connected(centre, trunk, dialog, b"", "1002")
+    if call is not None:
+        calls[call.call_id] = what
+        phone, said = (trunk, dialog) if what.sender == TRUNK else (centre.phones["1002"], call.dialog)
+        more = message.headers(what, phone.line, _replaces(centre, what))
+        sdp = what.method in ("INVITE", "UPDATE")
+        await phone.ask(what.method, said, more=more, sdp=sdp, within=3.0)
+        if what.method == "REFER":  # the far end may be taken away by it
+            await centre.events.until(lambda: call.call_id in centre.events.ended, _RUNG)
+        phone.forget(said)
+    await trunk.ask("BYE", dialog, tries=2)
+    trunk.forget(dialog)
+
+
+async def _moved(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
+    """The phone of 1002 says that it has moved, to a call by the queue or to its own number."""
+    caller, phone = centre.phones["caller1"], centre.phones["1002"]
+    more = message.moved_to(what, phone.line)
+    phone.reply = lambda _invite: Reply(f"{what.method} Moved", more)
+    phone.rung.clear()
+    before = len(phone.calls)
+    dialog = _plain(caller, ("803", "1002", "800")[what.number % 3], "caller1")
+    dialog.local = dialog.local.replace(b"@127.0.0.2", b"@127.0.0.1")
+    calls[dialog.call_id] = what
+    try:
+        asking = asyncio.ensure_future(_call(caller, dialog, b""))
+        await asyncio.wait({asking, asyncio.ensure_future(phone.rung.wait())}, timeout=2.5,
+                           return_when=asyncio.FIRST_EXCEPTION)
+        for call in phone.calls[before:]:
+            calls[call.call_id] = what
+            await centre.events.until(lambda c=call: c.call_id in centre.events.ended, _SOON)
+        if asking.done() and 200 <= status(asking.result()) < 300:
+            await caller.ask("BYE", dialog, tries=3)
+        await asking
+    finally:
+        phone.reply = lambda _invite: BUSY
+        caller.forget(dialog)
+
+
+async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
+    """1001 wants to speak to somebody outside about a caller from the trunk: the call out says
+    who calls."""
+    trunk = centre.phones["trunk"]
+    asked = Input(what.number, "request", TRUNK, "INVITE", (("user", b"1001"), *what.parts), what.raw)
+    dialog = message.opening(asked, trunk.line)
+    calls[dialog.call_id] = what
+    more = message.headers(what, trunk.line, b"")
+    call = await _connected(centre, trunk, dialog, more, "1001")
+    if call is not None:
+        calls[call.call_id] = what
+        before = len(centre.phones["pstn"].calls)
+        centre.phones["pstn"].rung.clear()
+        body = {"mode": "supervised", "target": {"kind": "number", "number": OUTSIDE}}
+        code, _ = await api(centre, "POST", "/v1/agents/1001/transfers", body)
+        if code == 201:
+            try:
+                async with asyncio.timeout(4):
+                    await centre.phones["pstn"].rung.wait()
+            except TimeoutError:
+                pass
+            for one in centre.phones["pstn"].calls[before:]:
+                calls[one.call_id] = what
+    await trunk.ask("BYE", dialog, tries=2)
+    trunk.forget(dialog)
+
+
+async def api(centre: Centre, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    url = centre.bed.url + path
+    headers = {"Authorization": f"Bearer {centre.bed.secrets.token}"}
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
+        session.request(method, url, json=body, headers=headers) as answer,
+    ):
+        return answer.status, await answer.json()

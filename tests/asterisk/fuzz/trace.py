@@ -1,0 +1,176 @@
+"""What Asterisk ran, from its own log, against what its dialplan says and who may run what.
+
+Each line of the dialplan that runs is logged as `Executing [exten@context:priority] App("channel",
+"data") in new stack` (main/pbx.c, pbx_extension_helper), with what came of its data once they were
+evaluated. ARI's events would name the call as well, but Asterisk makes none for a channel whose
+extension is not UTF-8 (main/stasis_channels.c, ast_channel_snapshot_to_json).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_EXECUTING: Final = re.compile(
+    r"Executing \[(?P<exten>.*?)@(?P<context>[\w-]+):(?P<priority>\d+)\] "
+    r'(?P<app>\w+)\("(?P<channel>[^"]*)", "(?P<data>.*)"\) in new stack',
+    re.DOTALL,
+)
+_RECORD: Final = re.compile(r"(?m)^(?=\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
+_LINE: Final = re.compile(
+    r"^ *(?:'(?P<exten>.*)' => +|\[\w+\] +|)(?P<priority>\d+)\. (?P<app>\w+)\((?P<data>.*)\) +\["
+)
+_CONTEXT: Final = re.compile(r"^\[ Context '(.*)' created by")
+_INCLUDE: Final = re.compile(r"^  Include => +'(.*)' +\[")
+_SUBSTITUTED: Final = r"[A-Za-z0-9_.+/@-]*"
+"""What a variable may become in a place where Asterisk goes on to take the text apart."""
+_OURS: Final = r'[^$`|;\\"\r\n\0]*'
+"""What one of ours may become, which is written by the dialplan and the daemon alone."""
+_OUR_NAMES: Final = re.compile(r"AVP_(AGI|SOUND|QUEUE_OPTIONS|PHONE|\w+_SOUND)\b|SHIFT\(AVP_PHONE")
+#: Applications that take their data for text, whatever is in it.
+_TEXT_AFTER_NAME: Final = frozenset({"Set", "MSet"})
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One line of the dialplan that was run."""
+
+    exten: str
+    context: str
+    priority: int
+    app: str
+    channel: str
+    data: str
+
+    @property
+    def owner(self) -> str:
+        """PJSIP/1001-00000001 -> PJSIP/1001; Message/ast_msg_queue and the like as they are."""
+        return self.channel.rpartition("-")[0] or self.channel
+
+    def __str__(self) -> str:
+        place = f"[{self.exten}@{self.context}:{self.priority}]"
+        return f"{self.channel} {place!r} {self.app}({self.data!r})"
+
+
+@dataclass
+class Log:
+    """Asterisk's full log, from where it was looked at last."""
+
+    path: Path
+    at: int = 0
+    rest: str = ""
+    marks: int = 0
+    """How often the probe has logged in so far: a way to know that all before it was written."""
+
+    def skip(self) -> None:
+        self.at, self.rest, self.marks = self.path.stat().st_size, "", 0
+
+    def new(self) -> list[str]:
+        """Records that are complete now, each with its further lines."""
+        with self.path.open("rb") as file:
+            file.seek(self.at)
+            data = file.read()
+        self.at += len(data)
+        text = self.rest + data.decode("utf-8", "surrogateescape")
+        records = [record for record in _RECORD.split(text) if record]
+        self.rest = records.pop() if records and not text.endswith("\n") else ""
+        self.marks += sum("Manager 'probe' logged on" in record for record in records)
+        return records
+
+
+def ran(records: list[str]) -> Iterator[Ran]:
+    for record in records:
+        if "] pbx.c: Executing [" not in record[:120]:
+            continue
+        found = _EXECUTING.search(record)
+        if found is None:
+            yield Ran("?", "?", 0, "?", "?", record.strip())
+            continue
+        rest = found.groupdict()
+        rest["priority"] = int(rest["priority"])
+        yield Ran(**rest)
+
+
+@dataclass
+class Dialplan:
+    """What `dialplan show` tells: for each context its lines, and the contexts in it."""
+
+    lines: dict[str, dict[int, list[tuple[str, re.Pattern[str]]]]] = field(default_factory=dict)
+    includes: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, shown: str) -> Dialplan:
+        plan, context = cls(), ""
+        for line in shown.splitlines():
+            if found := _CONTEXT.match(line):
+                context = found[1]
+            elif found := _INCLUDE.match(line):
+                plan.includes.setdefault(context, []).append(found[1])
+            elif found := _LINE.match(line):
+                there = plan.lines.setdefault(context, {}).setdefault(int(found["priority"]), [])
+                there.append((found["app"], _pattern(found["app"], found["data"])))
+        return plan
+
+    def _contexts(self, context: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+        if context not in seen:
+            yield context
+            for included in self.includes.get(context, ()):
+                yield from self._contexts(included, seen | {context})
+
+    def fits(self, one: Ran) -> bool:
+        """Whether the dialplan has such a line there, and the data are what it may become."""
+        return any(
+            app == one.app and pattern.fullmatch(one.data)
+            for context in self._contexts(one.context)
+            for app, pattern in self.lines.get(context, {}).get(one.priority, ())
+        )
+
+
+def _pattern(app: str, template: str) -> re.Pattern[str]:
+    name, equals, _ = template.partition("=")
+    if app in _TEXT_AFTER_NAME and equals and "$" not in name:
+        return re.compile(re.escape(name) + "=.*", re.DOTALL)
+    out, at = "", 0
+    while at < len(template):
+        if template[at : at + 2] in ("${", "$["):
+            end = _end(template, at + 1)
+            inner = template[at:end]
+            out += _OURS if _OUR_NAMES.search(inner) else _SUBSTITUTED
+            at = end
+        else:
+            out += re.escape(template[at])
+            at += 1
+    if app in _TEXT_AFTER_NAME and equals:
+        out = out.partition("=")[0] + "=.*"
+    return re.compile(out, re.DOTALL)
+
+
+def _end(text: str, at: int) -> int:
+    """Behind the bracket that closes the one at ``at``."""
+    close = {"{": "}", "[": "]"}[text[at]]
+    depth = 0
+    for index in range(at, len(text)):
+        if text[index] == text[at]:
+            depth += 1
+        elif text[index] == close:
+            depth -= 1
+            if depth == 0:
+                return index + 1
+    return len(text)
+
+
+Allowed = Mapping[str, Mapping[str, frozenset[str]]]
+"""By owner of the channel (a pattern) and context (a pattern): the applications it may run."""
+
+
+def allowed(rules: Allowed, one: Ran) -> bool:
+    for owner, contexts in rules.items():
+        if re.fullmatch(owner, one.owner):
+            return any(
+                re.fullmatch(context, one.context) and one.app in apps
+                for context, apps in contexts.items()
+            )
+    return False
