@@ -26,24 +26,25 @@ _OURS: Final = _PLAIN | {"ExecIf", "Answer", "Playback", "Dial", "AGI"}
 RULES: Final[Allowed] = {
     # An agent's phone that dials.
     r"PJSIP/100[1-4]": {
-        "avp-(agents|dialled|gate|gate-refused|end|emergency|internal)": _OURS,
+        "avp-(agents|phones|always|colleagues|colleague|dialled|gate|gate-refused|clean|end)": _OURS,
+        "avp-(emergency|internal)": _OURS,
         "avp-external": frozenset({"Dial", "Hangup", "Playback"}),
         # Before it rings, where the queue of the inbound dialplan says so.
         "avp-pop-headers": _PLAIN,
         # A transfer that an agent asked for.
         "avp-stasis": _PLAIN | {"ExecIf", "Stasis"},
-        "avp-own-limit": _PLAIN | {"ExecIf"},
+        "avp-own-(limit|priority)": _PLAIN | {"ExecIf"},
     },
     # A caller, from the trunk too: the administrator's inbound dialplan.
     r"PJSIP/(caller[12]|trunk)": {
         "callers|agents": _PLAIN | {"Answer", "Queue", "Dial"},
-        "avp-(stasis|recall|group-queue|own-limit|head-of-queue|own-recording|end)": _OURS
+        "avp-(stasis|recall|group-queue|own-[a-z]+|head-of-queue|clean|somebody-there|end)": _OURS
         | {"Stasis", "Queue", "UserEvent"},
-        "avp-somebody-there": _OURS,
     },
     # Our own leg to somebody outside.
     rf"Local/\{OUTSIDE}@avp-external-leg": {
         "avp-external-leg": _PLAIN | {"ExecIf"},
+        "avp-clean": _PLAIN,
         "avp-external": frozenset({"Dial", "Hangup"}),
     },
     r"PJSIP/pstn": {},

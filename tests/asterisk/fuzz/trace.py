@@ -29,7 +29,7 @@ _SUBSTITUTED: Final = r"[A-Za-z0-9_.+/@-]*"
 """What a variable may become in a place where Asterisk goes on to take the text apart."""
 _OURS: Final = r'[^$`|;\\"\r\n\0]*'
 """What one of ours may become, which is written by the dialplan and the daemon alone."""
-_OUR_NAMES: Final = re.compile(r"AVP_(AGI|SOUND|QUEUE_OPTIONS|PHONE|\w+_SOUND)\b|SHIFT\(AVP_PHONE")
+_OUR_NAMES: Final = re.compile(r"AVP_(AGI|CHECK_AGI|SOUND|QUEUE_OPTIONS|PHONE|\w+_SOUND)\b")
 #: Applications that take their data for text, whatever is in it.
 _TEXT_AFTER_NAME: Final = frozenset({"Set", "MSet"})
 
