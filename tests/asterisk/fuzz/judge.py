@@ -64,7 +64,7 @@ class Fault:
     @property
     def sort(self) -> str:
         """The same for faults that come of the same gap."""
-        owner = re.search(r"(PJSIP/\w+|Local/|Message/)", self.what)
+        owner = re.search(r"(PJSIP/\w+|Local/|Message/)", self.what.partition(":")[2])
         first = self.what.partition(":")[0].partition(" of Local/")[0]
         return f"{first[:40]} {owner[1] if owner else ''}".strip()
 
@@ -87,7 +87,7 @@ async def settle(centre: Centre) -> list[Fault]:
             await centre.bed.ami.action("Hangup", Channel=name)
     faults = [Fault(f"left over: {name}", name) for name in left if name not in victims]
     if gone := set(victims) - set(left):
-        faults.append(Fault(f"a call is over that nobody ended: {gone}"))
+        faults.append(Fault(f"a call is over that nobody ended: {sorted(gone)}"))
         await centre.begin_call()
     return faults
 
