@@ -19,6 +19,7 @@ from .play import api
 from .trace import Allowed, Ran, allowed, ran
 
 _SETTLED_SECONDS: Final = 12.0
+_BELIEVED_SECONDS: Final = 6.0
 _DAEMON_FAULTS: Final = re.compile(r"Traceback \(most recent|effect_crashed|handler_failed")
 
 _PLAIN: Final = frozenset({"Set", "GotoIf", "Goto", "Gosub", "GosubIf", "Return", "NoOp", "Hangup"})
@@ -194,9 +195,11 @@ def _met(centre: Centre) -> list[Fault]:
 
 async def _believed(centre: Centre) -> list[Fault]:
     """The daemon's picture, once it has had the time to become the true one."""
-    deadline = time.monotonic() + _SETTLED_SECONDS
+    deadline = time.monotonic() + _BELIEVED_SECONDS
     while wrong := await _wrong(centre):
         if time.monotonic() > deadline:
+            await centre.bed.stop_daemon(kill=True)  # the next batch is not to suffer from it
+            await centre.bed.start_daemon()
             return [Fault(f"the daemon believes {text}") for text in wrong]
         await asyncio.sleep(0.05)
     return []

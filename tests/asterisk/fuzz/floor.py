@@ -1,0 +1,265 @@
+"""A call centre in the middle of its work, and what the daemon tells of it while AMI lies to it.
+
+Alice (1001) consults Bob (1002) about caller1; caller3, whom Carol (1003) transferred, waits for
+Dave (1004), who talks with caller4. Carol is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from bed import Bed, World, backend_named, party
+
+from tests.asterisk.scene import Scene
+
+from . import message
+from .centre import TRUNK_HOST
+from .forged import QUEUES, Attempt, dialplan, number_of
+from .inputs import TRUNK, Input
+from .phone import Phone, status
+
+_PJSIP: Final = f"""
+[trunk](outside)
+context = forge
+trust_id_inbound = yes
+[trunk]
+type = identify
+endpoint = trunk
+match = {TRUNK_HOST}
+"""
+_AT_ONCE: Final = 8
+_CHANGED_WITHIN: Final = 6.0
+_NAMES: Final = {
+    "caller1": "caller1",
+    "alice": "1001",
+    "bob": "1002",
+    "caller3": "caller3",
+    "dave": "1004",
+    "caller4": "caller4",
+}
+
+
+def world() -> World:
+    """Nothing here ends by itself while it is lied about."""
+    demo = World(
+        max_hold_seconds=600,
+        pjsip=_PJSIP,
+        extensions=dialplan(),
+        queues=QUEUES,
+        settings={"AVP_SESSION__RING_SECONDS": "600"},
+    )
+    patient = replace(demo, callers=("caller1", "caller2", "caller3", "caller4"))
+    return patient.with_group("sales", strategy="linear").with_group("support", strategy="linear")
+
+
+class Floor:
+    """`write` has AMI say something; `unchanged` is the question afterwards."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.scene = Scene(bed)
+        self.told: list[dict[str, Any]] = []
+        """What the WebSocket has said since `unchanged` last looked."""
+        self.begun = False
+        self.trunk: Phone
+        self.session: aiohttp.ClientSession
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls) -> AsyncIterator[Floor]:
+        async with Bed(world(), backend=backend_named(None)) as bed:
+            await bed.start_daemon()
+            floor = cls(bed)
+            floor.trunk = await Phone("trunk", TRUNK_HOST, bed.ports.sip, None).start()
+            async with aiohttp.ClientSession() as floor.session:
+                await floor.connect()
+                try:
+                    yield floor
+                finally:
+                    await floor._disconnect()
+                    floor.trunk.stop()
+
+    async def connect(self) -> None:
+        """The WebSocket to the daemon that runs now."""
+        await self._disconnect()
+        headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
+        url = f"{self.bed.url}/v1/events"
+        self._socket = await self.session.ws_connect(url, headers=headers)
+        self._reader = asyncio.create_task(self._listen(self._socket))
+
+    async def _disconnect(self) -> None:
+        if self._socket is not None and self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+            await self._socket.close()
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for got in socket:
+            if got.type is aiohttp.WSMsgType.TEXT:
+                self.told.append(json.loads(got.data))
+
+    # The floor -------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Also after the daemon has believed what it should not: then it starts anew."""
+        scene = self.scene
+        if self.begun:
+            await self.bed.stop_daemon(kill=True)
+            await self.bed.start_daemon()
+            await self.connect()
+        self.begun = True
+        await scene.everybody_free()
+        scene.begin()
+        self.consult = await scene.consult("caller1", "1001", "1002")
+        await scene.call("caller3", "1003", "support")
+        await scene.call("caller4", "1004", "support", "1004")
+        self.waiting = await scene.transfer("1003", "unsupervised", "1004")
+        await scene.reaches(self.waiting, "waiting")
+        await scene.gone("1003")
+        await scene.agent_is("1003", "available", within=10)
+        self.ids = await self._ids()
+        self.before = await self.picture()
+        await self.unchanged()  # what was told on the way here
+
+    async def _ids(self) -> dict[str, str]:
+        rows = await self.bed.ami.channels()
+        ids = {"action": "1", "bridge": "none", "dave_bridge": "none"}
+        for name, account in _NAMES.items():
+            row = next(row for row in rows if party(row["Channel"]) == account)
+            ids |= {name: row["Uniqueid"], f"{name}_name": row["Channel"]}
+            if name in ("alice", "dave"):
+                ids["bridge" if name == "alice" else "dave_bridge"] = row["BridgeId"]
+        return ids
+
+    async def finish(self) -> None:
+        """Both transfers end as their agents want them to."""
+        scene = self.scene
+        await scene.complete(self.consult)
+        await scene.talking("caller1", "1002")
+        await scene.hang_up("1004")
+        await scene.phone("1004").answer(within=10)
+        await scene.talking("caller3", "1004")
+        await scene.ends(self.waiting, "completed", "completed")
+        await scene.ends(self.consult, "completed", "completed")
+        await scene.hang_up("caller1", "caller3")
+        await scene.gone("1002", "1004")
+
+    # What is told ----------------------------------------------------------------------------
+
+    async def picture(self) -> dict[str, Any]:
+        """What the API tells, without the times in it."""
+        agents = (await self.scene.api("GET", "/v1/agents")).body
+        told: dict[str, Any] = {"agents": sorted(agent["id"] for agent in agents)}
+        for agent in agents:
+            told[agent["id"]] = agent_told((await self.scene.agent(agent["id"])))
+        for name in (self.consult, self.waiting):
+            transfer = (await self.scene.api("GET", f"/v1/transfers/{name}")).body
+            told[name] = transfer_told(transfer)
+        told["transfers"] = sorted(
+            (t["id"], t["state"]) for t in (await self.scene.api("GET", "/v1/transfers")).body
+        )
+        return told
+
+    async def unchanged(self) -> list[str]:
+        """What is different from what it was before; empty if nothing is.
+
+        What was written into AMI has been read when the daemon tells of something that happened
+        afterwards; and what it asks Asterisk about it, when it tells of the next.
+        """
+        for _ in range(2):
+            for paused, state in ((True, "not_ready"), (False, "available")):
+                await self.scene.pause("1003", paused=paused)
+                await self.scene.agent_is("1003", state, within=_CHANGED_WITHIN)
+        wrong = differences(self.before, await self.picture())
+        if wrong:  # a picture that is read anew while it is looked at is not a belief
+            await self.scene.ami.until(self._as_before, _CHANGED_WITHIN)
+            wrong = differences(self.before, await self.picture())
+        told, self.told = self.told, []
+        for event in told:
+            wrong += self._told_wrong(event)
+        return sorted(set(wrong))
+
+    async def _as_before(self) -> bool | None:
+        return not differences(self.before, await self.picture()) or None
+
+    def _told_wrong(self, event: dict[str, Any]) -> list[str]:
+        """What a panel was told by the WebSocket that was never so."""
+        if event["type"] == "agent":
+            agent = event["agent"]
+            expected = dict(self.before.get(agent["id"], {}))
+            told = agent_told(agent)
+            if agent["id"] == "1003":  # who takes breaks meanwhile
+                expected.pop("state")
+                told.pop("state")
+            return differences({agent["id"]: expected}, {agent["id"]: told}, "told ")
+        if event["type"] == "transfer":
+            transfer = event["transfer"]
+            told = transfer_told(transfer)
+            expected = self.before.get(transfer["id"], {})
+            return differences({transfer["id"]: expected}, {transfer["id"]: told}, "told ")
+        return []
+
+    # Writing ---------------------------------------------------------------------------------
+
+    async def write(self, attempts: Iterable[Attempt]) -> int:
+        """Call, so that AMI says all of these; how many of the calls ran."""
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(attempt: Attempt) -> bool:
+            async with free:
+                return await self._call(attempt)
+
+        return sum(await asyncio.gather(*map(one, attempts)))
+
+    async def _call(self, attempt: Attempt) -> bool:
+        text = attempt.text(self.ids).encode()
+        dialled = text if attempt.way == "extension" else number_of(attempt.way).encode()
+        known = text if attempt.way in ("number", "waiting caller") else b"+12025550133"
+        what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", known)))
+        dialog = message.opening(what, self.trunk.line)
+        note = b"X-Note: " + quote(text, safe="").encode() + b"\r\n"
+        answer = await self.trunk.ask("INVITE", dialog, more=note, sdp=True, tries=4)
+        if 200 <= status(answer) < 300:
+            await self.trunk.ask("BYE", dialog, tries=4)
+        self.trunk.forget(dialog)
+        return status(answer) not in (0, 401, 403, 404)
+
+
+def agent_told(agent: dict[str, Any]) -> dict[str, Any]:
+    groups = [group["id"] if isinstance(group, dict) else group for group in agent["groups"]]
+    call = agent.get("call") or {}
+    transfer = call.get("transfer") or {}
+    return {
+        "state": agent["state"],
+        "groups": groups,
+        "waiting_transfer": agent["waiting_transfer"],
+        "caller": call.get("caller"),
+        "group": call.get("group"),
+        "transfer": transfer.get("id") if isinstance(transfer, dict) else transfer,
+    }
+
+
+def transfer_told(transfer: dict[str, Any]) -> dict[str, Any]:
+    kept = ("agent", "group", "mode", "target", "state", "ended_reason", "caller", "actions")
+    told = {key: transfer.get(key) for key in kept}
+    told["parties"] = [(p["id"], p.get("hears")) for p in transfer.get("parties") or ()]
+    return told
+
+
+def differences(
+    expected: dict[str, Any], found: dict[str, Any], head: str = ""
+) -> list[str]:
+    return [
+        f"{head}{key}: {found.get(key)} and was {expected.get(key)}"
+        for key in sorted({*expected, *found})
+        if expected.get(key) != found.get(key)
+    ]

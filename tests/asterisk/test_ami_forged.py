@@ -1,0 +1,62 @@
+"""Forged AMI events: whatever somebody writes into AMI's stream, the daemon goes by the truth.
+
+Each way in which a caller's text gets into AMI, each event that the daemon could read, and each
+form: behind the end of a genuine message, with that one's end for its own, or in its middle. More
+of them, at random: `tests/run fuzz --ami`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import requests
+
+from tests.asterisk.fuzz import forged
+from tests.asterisk.fuzz.floor import Floor
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def floor() -> AsyncIterator[Floor]:
+    async with Floor.open() as opened:
+        await opened.begin()
+        yield opened
+
+
+@pytest.mark.parametrize("way", forged.WAYS)
+async def test_nothing_is_believed(floor: Floor, way: str) -> None:
+    if await floor.unchanged():  # after a test that failed
+        await floor.begin()
+    for form in forged.forms_by(way):
+        attempts = list(forged.all_by(way, form))
+        ran = await floor.write(attempts)
+        assert ran > len(attempts) * 0.9, f"{form}: {ran} of {len(attempts)} calls ran"
+        assert await floor.unchanged() == [], form
+
+
+async def test_it_is_logged_and_counted(floor: Floor) -> None:
+    """What cannot be a message of Asterisk's: a fault, or somebody who tries."""
+    before = impossible(floor)
+    log = len(floor.scene.log_of_daemon())
+    await floor.write(forged.Attempt("number", "whole", e, complete=False) for e in forged.EVENTS)
+    assert await floor.unchanged() == []
+    assert impossible(floor) > before
+    everything = floor.scene.log_of_daemon()
+    assert "ami_message_impossible" in everything
+    assert "Traceback" not in everything
+    assert len(everything) - log < 100_000
+
+
+async def test_the_transfers_go_on(floor: Floor) -> None:
+    """After all that; so this is the last test of the file."""
+    await floor.finish()
+
+
+def impossible(floor: Floor) -> float:
+    """The metric."""
+    headers = {"Authorization": f"Bearer {floor.bed.secrets.token}"}
+    text = requests.get(f"{floor.bed.url}/metrics", headers=headers, timeout=10).text
+    lines = [line for line in text.splitlines() if "ami_impossible_messages_total " in line]
+    return float(next(line for line in lines if not line.startswith("#")).split()[-1])
