@@ -36,6 +36,25 @@ async def test_nothing_is_believed(floor: Floor, way: str) -> None:
         assert await floor.unchanged() == [], form
 
 
+IN_LISTS = tuple(
+    event
+    for event in forged.EVENTS
+    if event.name.endswith(("StatusComplete", "ChannelsComplete"))
+    or event.name in ("QueueEntry", "QueueMember", "QueueParams", "CoreShowChannel")
+)
+
+
+@pytest.mark.parametrize("by", forged.LISTED)
+@pytest.mark.parametrize("event", IN_LISTS, ids=lambda e: f"{e.name} {len(e.headers)}")
+async def test_no_list_is_believed(floor: Floor, event: forged.Forged, by: str) -> None:
+    """What a caller wrote stands in an answer, before the ActionID, which nobody can guess."""
+    if await floor.unchanged():  # after a test that failed
+        await floor.begin()
+    text = event.text("tail", floor.ids, complete=False, head="7").encode()
+    await floor.lists_with(text, by)
+    assert await floor.unchanged() == []
+
+
 async def test_it_is_logged_and_counted(floor: Floor) -> None:
     """What cannot be a message of Asterisk's: a fault, or somebody who tries."""
     before = impossible(floor)

@@ -38,6 +38,10 @@ class Report:
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    answered: int = 0
+    """Inputs that Asterisk took for a request, and answered."""
+    ran: int = 0
+    """Lines of the dialplan that ran for them."""
     faults: Counter[str] = field(default_factory=Counter)
     """How often what kind of fault was seen."""
 
@@ -45,7 +49,8 @@ class Report:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
         rate = self.inputs / max(self.seconds, 0.001)
         head = f"seed {self.seed}: {self.inputs} inputs in {self.seconds:.0f} s ({rate:.0f}/s): {kinds}"
-        seen = [f"{count:6} x {sort}" for sort, count in self.faults.most_common()]
+        seen = [f"{self.answered} answered, {self.ran} lines of the dialplan run"]
+        seen += [f"{count:6} x {sort}" for sort, count in self.faults.most_common()]
         return "\n".join([head, *seen, f"{len(self.failures)} got through", *map(str, self.failures)])
 
 
@@ -94,6 +99,7 @@ async def _batch(
 ) -> None:
     """Play a batch; what is new of that which it did is reported with the least input for it."""
     faults, calls = await attempt(centre, some)
+    report.answered, report.ran = centre.answered, centre.ran
     new = {fault.sort: fault for fault in faults if fault.sort not in report.faults}
     report.faults.update(fault.sort for fault in faults)
     protocol = dict(centre.events.protocol)

@@ -151,6 +151,8 @@ class Centre:
         self.secret = f"fz{secrets.token_hex(8)}"
         self.log = Log(bed.directory / "log" / "full.log")
         self.leaks: list[str] = []
+        self.answered = self.ran = 0
+        """Requests that were answered, and lines of the dialplan that ran, so far."""
         self.events = Events(
             f"http://127.0.0.1:{bed.ports.http}/ari", "avp", bed.secrets.ari, secret=self.secret
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any, Final
@@ -21,8 +22,9 @@ from tests.asterisk.scene import Scene
 
 from . import message
 from .centre import TRUNK_HOST
-from .forged import QUEUES, Attempt, dialplan, number_of
+from .forged import HALLS, QUEUES, Attempt, dialplan, number_of, number_of_hall
 from .inputs import TRUNK, Input
+from .message import Dialog
 from .phone import Phone, status
 
 _PJSIP: Final = f"""
@@ -175,10 +177,14 @@ class Floor:
         What was written into AMI has been read when the daemon tells of something that happened
         afterwards; and what it asks Asterisk about it, when it tells of the next.
         """
-        for _ in range(2):
-            for paused, state in ((True, "not_ready"), (False, "available")):
-                await self.scene.pause("1003", paused=paused)
-                await self.scene.agent_is("1003", state, within=_CHANGED_WITHIN)
+        try:
+            for _ in range(2):
+                for paused, state in ((True, "not_ready"), (False, "available")):
+                    await self.scene.pause("1003", paused=paused)
+                    await self.scene.agent_is("1003", state, within=_CHANGED_WITHIN)
+        except AssertionError as error:
+            await self.scene.pause("1003", paused=False)
+            return [f"what happens is not told: {error}"]
         wrong = differences(self.before, await self.picture())
         if wrong:  # a picture that is read anew while it is looked at is not a belief
             await self.scene.ami.until(self._as_before, _CHANGED_WITHIN)
@@ -219,6 +225,44 @@ class Floor:
                 return await self._call(attempt)
 
         return sum(await asyncio.gather(*map(one, attempts)))
+
+    async def lists_with(self, text: bytes, by: str) -> None:
+        """Have the daemon read its lists anew while callers wait in queues whom they describe so."""
+        dialogs = [await self._wait_in(hall, by, text) for hall in HALLS]
+        try:
+            await self._cut_ami()
+        finally:
+            for dialog in dialogs:
+                await self.trunk.ask("BYE", dialog, tries=4)
+                self.trunk.forget(dialog)
+
+    async def _wait_in(self, hall: str, by: str, text: bytes) -> Dialog:
+        dialled = number_of_hall(hall, by).encode()
+        what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", b"+12025550133")))
+        dialog = message.opening(what, self.trunk.line)
+        note = b"X-Note: " + quote(text, safe="").encode() + b"\r\n"
+        answer = await self.trunk.ask("INVITE", dialog, more=note, sdp=True, tries=4)
+        assert status(answer) == 200, answer
+
+        async def look() -> bool | None:
+            rows = await self.bed.ami.command(f"queue show {hall}")
+            return "PJSIP/trunk" in rows or None
+
+        assert await self.scene.ami.until(look, 5.0), hall
+        return dialog
+
+    async def _cut_ami(self) -> None:
+        """Asterisk ends the daemon's connection; the daemon comes back, and reads all there is."""
+        log = len(self.scene.log_of_daemon())
+        shown = await self.bed.ami.command("manager show connected")
+        (handle,) = re.findall(r"(?m)^\s*avp\s+\S+\s+\d+\s+\d+\s+(\d+)", shown)
+        await self.bed.ami.command(f"manager kick session {handle}")
+
+        async def back() -> bool | None:
+            again = "ami_connected" in self.scene.log_of_daemon(log)
+            return (again and (await self.scene.api("GET", "/readyz")).status == 200) or None
+
+        assert await self.scene.ami.until(back, 15.0)
 
     async def _call(self, attempt: Attempt) -> bool:
         text = attempt.text(self.ids).encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from typing import Final
 
@@ -161,6 +162,11 @@ EVENTS: Final[tuple[Forged, ...]] = (
     _plain("DeviceStateChange", "call,all", Device="PJSIP/1003", State="UNAVAILABLE"),
     _plain("CoreShowChannel", Uniqueid="{caller1}", Channel="PJSIP/1003-00000081", Application="Queue"),
     _plain("QueueStatusComplete", EventList="Complete", ListItems="0"),
+    _plain("QueueStatusComplete"),
+    _plain("CoreShowChannelsComplete", EventList="Complete", ListItems="0"),
+    _plain("StatusComplete", EventList="Complete", Items="0"),
+    _plain("QueueParams", Queue="avp-agent-1003", Max="1", Strategy="ringall", Calls="1"),
+    _queue("QueueEntry", "sales", "caller3", Wait="5"),
     _plain("FullyBooted", "system,all", Status="Fully Booted"),
     _plain("Shutdown", "system,all", Shutdown="Cleanly", Restart="False"),
     _plain("Reload", "system,all", Module="All", Status="0"),
@@ -201,14 +207,34 @@ def dialplan() -> str:
         if way == "member":
             lines.append(" same => n,RemoveQueueMember(lobby,Local/${NOTE}@forge-end)")
         lines.append(" same => n,Hangup()")
+    for index, (where, does) in enumerate(product(HALLS, LISTED)):
+        lines += [f"exten => {300 + index},1,{NOTE}", f" same => n,{LISTED[does]}"]
+        lines += [" same => n,Answer()", f" same => n,Queue({where})", " same => n,Hangup()"]
     return "\n".join([*lines, "[forge-end]", "exten => _.,1,Hangup()"])
 
 
-QUEUES: Final = "[lobby]\njoinempty = yes\nmember => Local/8@forge-end,0,Nobody\n"
+HALLS: Final = ("sales", "hall-a", "hall-b", "hall-c", "hall-d")
+"""Queues in which a caller waits whom AMI's lists name; in what order, Asterisk decides."""
+LISTED: Final = {
+    "number": "Set(CALLERID(num)=${NOTE})",
+    "account code": "Set(CHANNEL(accountcode)=${NOTE})",
+}
+"""What a list says of somebody who waits."""
+QUEUES: Final = "\n".join(
+    [
+        "[lobby]\njoinempty = yes\nmember => Local/8@forge-end,0,Nobody",
+        *(f"[{hall}]\njoinempty = yes" for hall in HALLS[1:]),
+    ]
+)
 
 
 def number_of(way: str) -> str:
     return str(200 + list(WAYS).index(way))
+
+
+def number_of_hall(hall: str, by: str) -> str:
+    """What is dialled to wait there, with the text in that place."""
+    return str(300 + list(product(HALLS, LISTED)).index((hall, by)))
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ async def judge(centre: Centre, before: frozenset[str]) -> list[Fault]:
     faults = await settle(centre)
     records = await _records(centre)
     lines = list(ran(records))
+    centre.ran += len(lines)
     faults += [
         Fault(f"ran what it may not: {one}", one.channel)
         for one in lines

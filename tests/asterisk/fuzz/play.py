@@ -55,18 +55,18 @@ async def _request(centre: Centre, what: Input, calls: dict[str, Input]) -> None
     more = message.headers(what, phone.line, _replaces(centre, what))
     calls[dialog.call_id] = what
     if what.method != "INVITE":
-        await phone.ask(what.method, dialog, more=more)
+        answer = await phone.ask(what.method, dialog, more=more)
         phone.forget(dialog)
-        return
-    await _invite(centre, phone, dialog, more, what.sender != AGENT)
+    else:
+        answer = await _invite(centre, phone, dialog, more, what.sender != AGENT)
+    centre.answered += bool(answer)
 
 
 async def _invite(
     centre: Centre, phone: Phone, dialog: Dialog, more: bytes, wait_for_ring: bool
-) -> None:
-    """Call, and hang up once the dialplan is where it would stay."""
-    asking = asyncio.ensure_future(_call(phone, dialog, more))
-    answer = await asking
+) -> bytes:
+    """Call, and hang up once the dialplan is where it would stay; the answer."""
+    answer = await _call(phone, dialog, more)
     if 200 <= status(answer) < 300:
         call = dialog.call_id
         await centre.events.until(
@@ -77,6 +77,7 @@ async def _invite(
             await _rung(centre)
         await phone.ask("BYE", dialog, tries=3)
     phone.forget(dialog)
+    return answer
 
 
 async def _call(phone: Phone, dialog: Dialog, more: bytes) -> bytes:
