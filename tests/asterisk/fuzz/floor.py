@@ -222,12 +222,17 @@ class Floor:
 
         async def one(attempt: Attempt) -> bool:
             async with free:
-                return await self._call(attempt)
+                return await self._call_with(attempt.way, attempt.text(self.ids).encode())
 
         return sum(await asyncio.gather(*map(one, attempts)))
 
     async def lists_with(self, text: bytes, by: str) -> None:
-        """Have the daemon read its lists anew while callers wait in queues whom they describe so."""
+        """Have the daemon read its lists anew while some of those in them are described so."""
+        if by == "pause reason":
+            assert await self._call_with(by, text)
+            await self._cut_ami()
+            await self.tidy()
+            return
         dialogs = [await self._wait_in(hall, by, text) for hall in HALLS]
         try:
             await self._cut_ami()
@@ -235,6 +240,12 @@ class Floor:
             for dialog in dialogs:
                 await self.trunk.ask("BYE", dialog, tries=4)
                 self.trunk.forget(dialog)
+
+    async def tidy(self) -> None:
+        """What `pause reason` leaves behind is in every list else."""
+        await self.bed.ami.action(
+            "QueuePause", Queue="lobby", Interface="Local/8@forge-end", Paused="false"
+        )
 
     async def _wait_in(self, hall: str, by: str, text: bytes) -> Dialog:
         dialled = number_of_hall(hall, by).encode()
@@ -264,10 +275,10 @@ class Floor:
 
         assert await self.scene.ami.until(back, 15.0)
 
-    async def _call(self, attempt: Attempt) -> bool:
-        text = attempt.text(self.ids).encode()
-        dialled = text if attempt.way == "extension" else number_of(attempt.way).encode()
-        known = text if attempt.way in ("number", "waiting caller") else b"+12025550133"
+    async def _call_with(self, way: str, text: bytes) -> bool:
+        """Whether the call, with that text in it, was taken."""
+        dialled = text if way == "extension" else number_of(way).encode()
+        known = text if way in ("number", "waiting caller") else b"+12025550133"
         what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", known)))
         dialog = message.opening(what, self.trunk.line)
         note = b"X-Note: " + quote(text, safe="").encode() + b"\r\n"

@@ -56,6 +56,9 @@ class Forged:
     full: tuple[tuple[str, str], ...] = ()
     privilege: str = ""
 
+    def __str__(self) -> str:
+        return " ".join([self.name, *(value for _, value in self.headers)])
+
     def lines(self, ids: Mapping[str, str], *, complete: bool) -> list[str]:
         headers = dict(self.full) | dict(self.headers) if complete else dict(self.headers)
         first = [] if self.name.startswith("Response") else [f"Event: {self.name}"]
@@ -207,19 +210,21 @@ def dialplan() -> str:
         if way == "member":
             lines.append(" same => n,RemoveQueueMember(lobby,Local/${NOTE}@forge-end)")
         lines.append(" same => n,Hangup()")
-    for index, (where, does) in enumerate(product(HALLS, LISTED)):
-        lines += [f"exten => {300 + index},1,{NOTE}", f" same => n,{LISTED[does]}"]
+    for index, (where, does) in enumerate(product(HALLS, _WAITING)):
+        lines += [f"exten => {300 + index},1,{NOTE}", f" same => n,{_WAITING[does]}"]
         lines += [" same => n,Answer()", f" same => n,Queue({where})", " same => n,Hangup()"]
     return "\n".join([*lines, "[forge-end]", "exten => _.,1,Hangup()"])
 
 
 HALLS: Final = ("sales", "hall-a", "hall-b", "hall-c", "hall-d")
 """Queues in which a caller waits whom AMI's lists name; in what order, Asterisk decides."""
-LISTED: Final = {
+_WAITING: Final = {
     "number": "Set(CALLERID(num)=${NOTE})",
     "account code": "Set(CHANNEL(accountcode)=${NOTE})",
 }
 """What a list says of somebody who waits."""
+LISTED: Final = (*_WAITING, "pause reason")
+"""The places in AMI's lists that somebody may have written."""
 QUEUES: Final = "\n".join(
     [
         "[lobby]\njoinempty = yes\nmember => Local/8@forge-end,0,Nobody",
@@ -234,7 +239,7 @@ def number_of(way: str) -> str:
 
 def number_of_hall(hall: str, by: str) -> str:
     """What is dialled to wait there, with the text in that place."""
-    return str(300 + list(product(HALLS, LISTED)).index((hall, by)))
+    return str(300 + list(product(HALLS, _WAITING)).index((hall, by)))
 
 
 @dataclass(frozen=True)
