@@ -54,7 +54,7 @@ async def test_no_list_is_believed(floor: Floor, event: forged.Forged, by: str) 
         await floor.begin()
     text = event.text("tail", floor.ids, complete=False, head="7").encode()
     await floor.lists_with(text, by)
-    assert await floor.unchanged() == []
+    assert await floor.unchanged(told=False) == []
 
 
 async def test_it_is_logged_and_counted(floor: Floor) -> None:
