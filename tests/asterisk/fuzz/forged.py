@@ -225,6 +225,10 @@ _WAITING: Final = {
 """What a list says of somebody who waits."""
 LISTED: Final = (*_WAITING, "pause reason")
 """The places in AMI's lists that somebody may have written."""
+PARTS_OF_ANSWERS: Final = (
+    *("QueueMember", "QueueEntry", "QueueParams", "QueueStatusComplete", "Response"),
+    *("CoreShowChannel", "CoreShowChannelsComplete"),
+)
 QUEUES: Final = "\n".join(
     [
         "[lobby]\njoinempty = yes\nmember => Local/8@forge-end,0,Nobody",
