@@ -18,6 +18,7 @@ from tests.asterisk.fuzz.floor import Floor
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def floor() -> AsyncIterator[Floor]:
     async with Floor.open() as opened:

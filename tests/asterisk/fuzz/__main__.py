@@ -1,6 +1,6 @@
 """Random requests at a real Asterisk, and what must not come of them.
 
-    tests/run fuzz [--inputs 20000] [--seed 1] [--batch 50] [--from N] [--only N]
+tests/run fuzz [--inputs 20000] [--seed 1] [--batch 50] [--from N] [--only N]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.asterisk.fuzz.campaign import campaign  # noqa: E402
+from tests.asterisk.fuzz.campaign import campaign
 
 
 def parse() -> argparse.Namespace:

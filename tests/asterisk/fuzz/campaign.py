@@ -48,10 +48,15 @@ class Report:
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
         rate = self.inputs / max(self.seconds, 0.001)
-        head = f"seed {self.seed}: {self.inputs} inputs in {self.seconds:.0f} s ({rate:.0f}/s): {kinds}"
-        seen = [f"{self.answered} answered, {self.ran} lines of the dialplan run"]
+        how = f"{self.inputs} inputs in {self.seconds:.0f} s ({rate:.0f}/s)"
+        seen = [
+            f"seed {self.seed}: {how}: {kinds}",
+            f"{self.answered} answered, {self.ran} lines of the dialplan run",
+        ]
         seen += [f"{count:6} x {sort}" for sort, count in self.faults.most_common()]
-        return "\n".join([head, *seen, f"{len(self.failures)} got through", *map(str, self.failures)])
+        return "\n".join(
+            [head, *seen, f"{len(self.failures)} got through", *map(str, self.failures)]
+        )
 
 
 async def campaign(

@@ -237,7 +237,7 @@ class Centre:
         }
         tmp = where.parents[1] / "tmp"  # the root file system's, if it is one
         if (where.parents[1] / "srv") == where.parent and tmp.is_dir():
-            found |= {f"/tmp/{path.name}" for path in tmp.iterdir() if path.name.startswith("fz")}
+            found |= {str(path) for path in tmp.glob("fz*")}
         return frozenset(found)
 
     async def channels(self) -> list[str]:

@@ -162,7 +162,7 @@ class Floor:
         agents = (await self.scene.api("GET", "/v1/agents")).body
         told: dict[str, Any] = {"agents": sorted(agent["id"] for agent in agents)}
         for agent in agents:
-            told[agent["id"]] = agent_told((await self.scene.agent(agent["id"])))
+            told[agent["id"]] = agent_told(await self.scene.agent(agent["id"]))
         for name in (self.consult, self.waiting):
             transfer = (await self.scene.api("GET", f"/v1/transfers/{name}")).body
             told[name] = transfer_told(transfer)
@@ -313,9 +313,7 @@ def transfer_told(transfer: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def differences(
-    expected: dict[str, Any], found: dict[str, Any], head: str = ""
-) -> list[str]:
+def differences(expected: dict[str, Any], found: dict[str, Any], head: str = "") -> list[str]:
     return [
         f"{head}{key}: {found.get(key)} and was {expected.get(key)}"
         for key in sorted({*expected, *found})

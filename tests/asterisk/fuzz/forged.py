@@ -132,8 +132,12 @@ EVENTS: Final[tuple[Forged, ...]] = (
     _queue("AgentRingNoAnswer", "avp-agent-1004", "caller3", "1004", RingTime="4000"),
     _queue("AgentConnect", "support", "caller1", "1003", HoldTime="1", RingTime="1"),
     _queue("AgentConnect", "avp-agent-1004", "caller3", "1004", HoldTime="1", RingTime="1"),
-    _queue("AgentComplete", "support", "caller4", "1004", HoldTime="1", TalkTime="1", Reason="agent"),
-    _queue("AgentComplete", "sales", "caller1", "1001", HoldTime="1", TalkTime="1", Reason="caller"),
+    _queue(
+        "AgentComplete", "support", "caller4", "1004", HoldTime="1", TalkTime="1", Reason="agent"
+    ),
+    _queue(
+        "AgentComplete", "sales", "caller1", "1001", HoldTime="1", TalkTime="1", Reason="caller"
+    ),
     *(_about("Hangup", who, Cause="16") for who in ("caller1", "alice", "bob", "caller3", "dave")),
     _about("Newchannel", "caller1", Channel="PJSIP/1003-00000077"),
     _plain("Newchannel", "call,all", Channel="PJSIP/1003-00000078", Uniqueid="x.1", Linkedid="x.1"),
@@ -163,7 +167,9 @@ EVENTS: Final[tuple[Forged, ...]] = (
     _plain("BlindTransfer", "call,all", Result="Success", TransfererUniqueid="{dave}"),
     _plain("Pickup", "call,all", Uniqueid="{alice}", TargetUniqueid="{dave}"),
     _plain("DeviceStateChange", "call,all", Device="PJSIP/1003", State="UNAVAILABLE"),
-    _plain("CoreShowChannel", Uniqueid="{caller1}", Channel="PJSIP/1003-00000081", Application="Queue"),
+    _plain(
+        "CoreShowChannel", Uniqueid="{caller1}", Channel="PJSIP/1003-00000081", Application="Queue"
+    ),
     _plain("QueueStatusComplete", EventList="Complete", ListItems="0"),
     _plain("QueueStatusComplete"),
     _plain("CoreShowChannelsComplete", EventList="Complete", ListItems="0"),
@@ -280,8 +286,6 @@ def all_by(way: str, form: str) -> Iterator[Attempt]:
 
 def some(rng: Random, count: int) -> list[Attempt]:
     return [
-        Attempt(
-            rng.choice(list(WAYS)), rng.choice(FORMS), rng.choice(EVENTS), rng.random() < 0.5
-        )
+        Attempt(rng.choice(list(WAYS)), rng.choice(FORMS), rng.choice(EVENTS), rng.random() < 0.5)
         for _ in range(count)
     ]

@@ -86,7 +86,25 @@ _EVENTS: Final = (
     "Event: QueueCallerJoin\r\nQueue: avp-agent-1001\r\nUniqueid: {victim}",
     "Response: Goodbye\r\nActionID: 1",
 )
-_LENGTHS: Final = (40, 78, 79, 80, 81, 127, 128, 254, 255, 256, 257, 511, 1023, 1024, 4095, 4096, 5000)
+_LENGTHS: Final = (
+    40,
+    78,
+    79,
+    80,
+    81,
+    127,
+    128,
+    254,
+    255,
+    256,
+    257,
+    511,
+    1023,
+    1024,
+    4095,
+    4096,
+    5000,
+)
 
 
 @dataclass(frozen=True)
@@ -189,7 +207,9 @@ def make(seed: int, number: int, words: Words) -> Input:
 
 
 def value(rng: Random, words: Words) -> bytes:
-    match rng.choices(("stem", "mixed", "mutated", "long", "bytes", "event"), (6, 4, 3, 1, 2, 3))[0]:
+    match rng.choices(("stem", "mixed", "mutated", "long", "bytes", "event"), (6, 4, 3, 1, 2, 3))[
+        0
+    ]:
         case "stem":
             return words.fill(rng.choice(_STEMS)).encode()
         case "mixed":

@@ -7,11 +7,12 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from asterisk_avp.core import numbers
 from bed import ActionFailed, Probe
 from bed.procs import exited
+
+from asterisk_avp.core import numbers
 
 from .centre import AGENTS, OUTSIDE, Centre
 from .inputs import PRODUCT
@@ -27,8 +28,8 @@ _OURS: Final = _PLAIN | {"ExecIf", "Answer", "Playback", "Dial", "AGI"}
 RULES: Final[Allowed] = {
     # An agent's phone that dials.
     r"PJSIP/100[1-4]": {
-        "avp-(agents|phones|always|colleagues|colleague|dialled|gate|gate-refused|clean|end)": _OURS,
-        "avp-(emergency|internal)": _OURS,
+        "avp-(agents|phones|always|colleagues?|dialled|gate|gate-refused)": _OURS,
+        "avp-(emergency|internal|clean|end)": _OURS,
         "avp-external": frozenset({"Dial", "Hangup", "Playback"}),
         # Before it rings, where the queue of the inbound dialplan says so.
         "avp-pop-headers": _PLAIN,
@@ -147,8 +148,8 @@ def _evaluated(centre: Centre, records: list[str]) -> list[Fault]:
         if centre.secret in record or product in record:
             channel = re.search(r"(PJSIP|Local|Message)/[^\s\"',)]*", record)
             faults.append(Fault(f"evaluated: {record!r}", channel[0] if channel else ""))
-    for text in (*centre.leaks, *centre.events.leaks):
-        faults.append(Fault(f"what was evaluated is told: {text[:400]!r}"))
+    leaks = (*centre.leaks, *centre.events.leaks)
+    faults += [Fault(f"what was evaluated is told: {text[:400]!r}") for text in leaks]
     centre.leaks.clear()
     centre.events.leaks.clear()
     return faults

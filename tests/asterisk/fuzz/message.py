@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import string
 from dataclasses import dataclass, field
 from typing import Final
 
 from .inputs import AGENT, Input
 
-_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()+")
-_NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'+%`")
+_WORD: Final = f"{string.ascii_letters}{string.digits}-_.!~*'+".encode()
+_PLAIN: Final = frozenset(_WORD + b"()")
+_NAME: Final = frozenset(_WORD + b"%`")
 _ASCII: Final = 0x7F
 #: Methods that need more than the headers of every request, and bodies that go with them.
 _MORE: Final = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -87,9 +89,7 @@ async def _call(phone: Phone, dialog: Dialog, more: bytes) -> bytes:
 async def _rung(centre: Centre) -> None:
     """Wait until an agent's phone rings, if it will."""
     waits = [asyncio.ensure_future(centre.phones[a].rung.wait()) for a in AGENTS[:2]]
-    done, waiting = await asyncio.wait(
-        waits, timeout=_RUNG, return_when=asyncio.FIRST_COMPLETED
-    )
+    done, waiting = await asyncio.wait(waits, timeout=_RUNG, return_when=asyncio.FIRST_COMPLETED)
     for wait in (*done, *waiting):
         wait.cancel()
 
@@ -107,9 +107,9 @@ async def _connected(
     if not 200 <= status(answer) < 300 or len(phone.calls) == before:
         return None
     call = phone.calls[-1]
+    protocol = centre.events.protocol
     await centre.events.until(
-        lambda: sum(call.call_id in (centre.events.protocol.get(n), "") for n, _ in
-                    centre.events.entered) > 0,
+        lambda: any(protocol.get(name) == call.call_id for name, _ in centre.events.entered),
         _SOON,
     )
     return call
@@ -128,7 +128,9 @@ async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None
     call = await _connected(centre, trunk, dialog, b"", "1002")
     if call is not None:
         calls[call.call_id] = what
-        phone, said = (trunk, dialog) if what.sender == TRUNK else (centre.phones["1002"], call.dialog)
+        phone, said = trunk, dialog
+        if what.sender == AGENT:
+            phone, said = centre.phones["1002"], call.dialog
         more = message.headers(what, phone.line, _replaces(centre, what))
         sdp = what.method in ("INVITE", "UPDATE")
         await phone.ask(what.method, said, more=more, sdp=sdp, within=3.0)
@@ -151,14 +153,14 @@ async def _moved(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
     calls[dialog.call_id] = what
     try:
         asking = asyncio.ensure_future(_call(caller, dialog, b""))
-        await asyncio.wait({asking, asyncio.ensure_future(phone.rung.wait())}, timeout=2.5,
-                           return_when=asyncio.FIRST_EXCEPTION)
+        rung = asyncio.ensure_future(phone.rung.wait())
+        await asyncio.wait({asking, rung}, timeout=2.5)
+        rung.cancel()
         for call in phone.calls[before:]:
             calls[call.call_id] = what
             await centre.events.until(lambda c=call: c.call_id in centre.events.ended, _SOON)
-        if asking.done() and 200 <= status(asking.result()) < 300:
+        if 200 <= status(await asking) < 300:
             await caller.ask("BYE", dialog, tries=3)
-        await asking
     finally:
         phone.reply = lambda _invite: BUSY
         caller.forget(dialog)
@@ -168,7 +170,7 @@ async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> Non
     """1001 wants to speak to somebody outside about a caller from the trunk: the call out says
     who calls."""
     trunk = centre.phones["trunk"]
-    asked = Input(what.number, "request", TRUNK, "INVITE", (("user", b"1001"), *what.parts), what.raw)
+    asked = replace(what, kind="request", parts=(("user", b"1001"), *what.parts))
     dialog = message.opening(asked, trunk.line)
     calls[dialog.call_id] = what
     more = message.headers(what, trunk.line, b"")
@@ -180,11 +182,9 @@ async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> Non
         body = {"mode": "supervised", "target": {"kind": "number", "number": OUTSIDE}}
         code, _ = await api(centre, "POST", "/v1/agents/1001/transfers", body)
         if code == 201:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(4):
                     await centre.phones["pstn"].rung.wait()
-            except TimeoutError:
-                pass
             for one in centre.phones["pstn"].calls[before:]:
                 calls[one.call_id] = what
     await trunk.ask("BYE", dialog, tries=2)
