@@ -54,9 +54,8 @@ class Report:
             f"{self.answered} answered, {self.ran} lines of the dialplan run",
         ]
         seen += [f"{count:6} x {sort}" for sort, count in self.faults.most_common()]
-        return "\n".join(
-            [head, *seen, f"{len(self.failures)} got through", *map(str, self.failures)]
-        )
+        seen.append(f"{len(self.failures)} got through")
+        return "\n".join([*seen, *map(str, self.failures)])
 
 
 async def campaign(
