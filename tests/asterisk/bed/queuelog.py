@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 #: The events that end a call's stay in a queue, of which each stay has exactly one.
 ENDINGS = frozenset(
@@ -38,6 +39,9 @@ class Row:
         return int(self.data[1])
 
 
+_LEAST_BARS: Final = 4
+
+
 class QueueLog:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +51,9 @@ class QueueLog:
         if not self.path.exists():
             return []
         out = []
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_text(errors="replace").splitlines():
+            if line.count("|") < _LEAST_BARS:  # Asterisk writes a pause's reason as it is
+                continue
             time, call, queue, agent, event, *data = line.split("|")
             out.append(Row(int(float(time)), call, queue, agent, event, tuple(data)))
         return out[after:]

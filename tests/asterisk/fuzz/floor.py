@@ -280,7 +280,7 @@ class Floor:
 
     async def _call_with(self, way: str, text: bytes) -> bool:
         """Whether the call, with that text in it, was taken."""
-        dialled = text if way == "extension" else number_of(way).encode()
+        dialled = number_of(way).encode()
         known = text if way in ("number", "waiting caller") else b"+12025550133"
         what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", known)))
         dialog = message.opening(what, self.trunk.line)

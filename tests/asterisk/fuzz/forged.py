@@ -189,7 +189,7 @@ EVENTS: Final[tuple[Forged, ...]] = (
 #: text; `X-Note` has it in hexadecimal digits, since no header can have a line end.
 NOTE: Final = "Set(NOTE=${URIDECODE(${PJSIP_HEADER(read,X-Note)})})"
 WAYS: Final = {
-    "extension": "",
+    "extension": "Goto(forge,${NOTE},1)",
     "number": "NoOp(caller)",
     "name": "Set(CALLERID(name)=${NOTE})",
     "user event": "UserEvent(Call,From: ${CALLERID(num)},Note: ${NOTE})",
@@ -208,8 +208,6 @@ def dialplan() -> str:
     """The context `forge`, in which a trunk's calls arrive."""
     lines = ["[forge]", "exten => _1!,1,Answer()", " same => n,Hangup()"]
     for index, (way, does) in enumerate(WAYS.items()):
-        if way == "extension":
-            continue
         lines += [f"exten => {200 + index},1,{NOTE}", f" same => n,{does}"]
         if way == "member name":
             lines.append(" same => n,RemoveQueueMember(lobby,Local/9@forge-end)")
