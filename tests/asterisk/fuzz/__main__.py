@@ -17,6 +17,7 @@ from tests.asterisk.fuzz.campaign import campaign
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/run fuzz", description=__doc__)
+    parser.add_argument("--ami", action="store_true", help="forge events of AMI instead")
     parser.add_argument("--inputs", type=int, default=20_000, help="how many (default: 20,000)")
     parser.add_argument("--seed", type=int, default=1, help="plays the same ones again")
     parser.add_argument("--batch", type=int, default=50, help="inputs between two looks")
@@ -27,8 +28,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
 def main() -> int:
     options = parse()
+    if options.ami:
+        lies = asyncio.run(lie(options.seed, options.inputs, say))
+        say(f"{len(lies)} forged messages were believed")
+        return 1 if lies else 0
     report = asyncio.run(
         campaign(
             options.seed,
@@ -36,7 +45,7 @@ def main() -> int:
             batch=options.batch,
             first=options.first,
             keep_going=options.keep_going,
-            say=lambda text: print(text, flush=True),
+            say=say,
         )
     )
     print(report)

@@ -234,6 +234,7 @@ class Centre:
             str(path.relative_to(where))
             for part in ("spool", "etc", "var", "run", "moh", "phones")
             for path in (where / part).rglob("*")
+            if not path.name.startswith("astdb.")  # Asterisk's own database
         }
         tmp = where.parents[1] / "tmp"  # the root file system's, if it is one
         if (where.parents[1] / "srv") == where.parent and tmp.is_dir():

@@ -191,6 +191,8 @@ def make(seed: int, number: int, words: Words) -> Input:
         places = [place for place in places if place not in ("user", "to", "from")] or ["identity"]
         if method == "REFER":
             places.append("refer-to")
+            if rng.random() < 0.4:  # an attended transfer, to somebody else's call
+                places.append("replaces")
     elif kind == "moved":
         sender, method = AGENT, str(rng.choice(REDIRECTIONS))
         places = ["contact"]

@@ -123,11 +123,14 @@ def headers(what: Input, of: Line, replaces: bytes) -> bytes:
             text += b";party=calling;privacy=off\r\n" if place == "party" else b"\r\n"
     for place, name in (("refer-to", b"Refer-To"), ("referred-by", b"Referred-By")):
         if what.has(place):
-            text += name + b": <sip:" + user(what.get(place), raw=raw) + b"@" + server + b">\r\n"
+            text += name + b": <sip:" + user(what.get(place), raw=raw) + b"@" + server
+            if place == "refer-to" and what.kind == "in-call" and what.has("replaces"):
+                text += b"?Replaces=" + user(replaces)
+            text += b">\r\n"
     if what.has("name") or what.has("note"):
         name = bytes(byte for byte in what.get("name", "Note") if byte in _NAME) or b"Note"
         text += b"X-" + name + b": " + line(what.get("note", "1")) + b"\r\n"
-    if what.has("replaces"):
+    if what.has("replaces") and what.kind != "in-call":
         # Asterisk does not look at a header of 4,095 bytes, and the README's firewall drops those.
         pad = b";x=" + user(what.get("replaces")) * (1 + 90 * (what.number % 2))
         pad = pad[: 4000 - len(replaces)]
