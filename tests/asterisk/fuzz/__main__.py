@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.asterisk.fuzz.campaign import campaign
+from tests.asterisk.fuzz.lies import lie
 
 
 def parse() -> argparse.Namespace:
