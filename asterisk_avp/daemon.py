@@ -410,7 +410,9 @@ class Daemon:
             return await self._ami_performer.members(queue, interface)
         except AmiTampered as error:
             log.warning("queue_read_by_functions", queue=queue, error=str(error))
-        return await self._ari_performer.queue(queue)
+        return await self._ami_performer.by_functions(
+            queue, lambda interface: self._members.known(queue, interface)
+        )
 
     async def _settle_members(self, seconds: float) -> None:
         await self._members.settle(seconds)

@@ -20,6 +20,7 @@ from typing import Final
 
 import structlog
 
+from asterisk_avp.ami.queue_functions import SOMEBODY
 from asterisk_avp.core import events as ev
 from asterisk_avp.core.agents import Agent
 from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
@@ -123,7 +124,7 @@ class MemberVerifier:
             case RemoveMember():
                 self._feed(ev.MemberRemoved(effect.queue, effect.interface, now))
             case PauseMember():
-                known = self._known(effect.queue, effect.interface)
+                known = self.known(effect.queue, effect.interface)
                 if known is not None:
                     paused = replace(known, paused=effect.paused, paused_reason=effect.reason)
                     self._feed(paused)
@@ -149,7 +150,7 @@ class MemberVerifier:
         if (queue, interface) in self._asking:
             self._ask(queue, interface)  # what is being answered may be older
             return
-        known = self._known(queue, interface)
+        known = self.known(queue, interface)
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
                 self._ask(queue, interface)
@@ -164,7 +165,8 @@ class MemberVerifier:
         members = agent.memberships.values() if agent is not None else ()
         return next((m.status for m in members if m.interface == interface), 0)
 
-    def _known(self, queue: str, interface: str) -> ev.MemberSeen | None:
+    def known(self, queue: str, interface: str) -> ev.MemberSeen | None:
+        """What has been believed so far of this member."""
         agent = self._hub.agents.of_member(queue, interface)
         known = agent.membership(queue) if agent is not None else None
         return known if known is not None and known.interface == interface else None
@@ -258,13 +260,15 @@ class MemberVerifier:
             ]
             if seen:
                 self._feed(seen[0])
-            elif self._known(queue, interface) is not None:
+            elif self.known(queue, interface) is not None:
                 self._feed(ev.MemberRemoved(queue, interface, time.time()))
             return
         agent = self._hub.agents.by_id.get(agent_of_personal_queue(queue) or "")
         if agent is None:
             return
         joined = {fact.channel: fact for fact in found if isinstance(fact, ev.QueueJoined)}
+        if SOMEBODY in joined and agent.waiting:
+            return  # there is room for one: it is the one that we know of
         for channel in agent.waiting - joined.keys():
             self._feed(ev.QueueLeft(queue, channel))
         for channel in joined.keys() - agent.waiting:

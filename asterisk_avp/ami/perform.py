@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.queue_functions import Known, queue_by_functions
 from asterisk_avp.ami.recording import Recorder
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.ami.variables import actions as together
@@ -190,6 +191,14 @@ class AmiPerformer:
         headers = {"Queue": queue} | ({"Member": interface} if interface else {})
         found = await self._client.list_action("QueueStatus", headers, whole=True)
         return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
+
+    async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
+        """The same, where somebody has written into the list; see `ami.queue_functions`."""
+        return await queue_by_functions(self._function, queue, known)
+
+    async def _function(self, function: str) -> str:
+        answer = await self._client.action("Getvar", {"Variable": function})
+        return answer.get("Value", "").partition("\n")[0]
 
     async def linked(self) -> dict[str, str]:
         """The Linkedid of each channel, by its id; raises `AvpError`.

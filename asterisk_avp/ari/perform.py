@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.ari.queue_functions import queue_by_functions
 from asterisk_avp.ari.translate import channel_seen
 from asterisk_avp.core import clean
 from asterisk_avp.core import events as ev
@@ -121,10 +120,6 @@ class AriPerformer:
             for channel in channels
         ]
         return facts, {channel["id"] for channel in channels if self._is_ours(channel)}
-
-    async def queue(self, queue: str) -> list[ev.Fact]:
-        """Members of a queue and whether somebody waits; see `ari.queue_functions`."""
-        return await queue_by_functions(self._client.asterisk, queue)
 
     async def exists(self, channel: str) -> bool:
         """Whether Asterisk still has the channel. Raises `AsteriskUnavailable`."""

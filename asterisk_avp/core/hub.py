@@ -76,6 +76,8 @@ class Hub:
         self._ring_outside_seconds = ring_outside_seconds
         self._orphan_seconds = orphan_seconds
         self._syncing = False
+        self._untold: set[str] = set()
+        """Agents of whom a resync has something to tell, once it is over."""
         self._reconfigured = False
         self._queues = QueueWatch(self.agents, self.register, ring_seconds)
 
@@ -218,6 +220,10 @@ class Hub:
                 if isinstance(fact, ev.QueueJoined):
                     self._another_groups(fact.channel)
                 self._queues.fact(fact, now, outcome)
+        if self._syncing:
+            # Half a picture is none: panels would be told of calls without callers.
+            self._untold |= outcome.agents
+            outcome.agents.clear()
         return outcome
 
     def report(self, session_id: str, event: SessionEvent, now: float) -> Outcome:
@@ -289,6 +295,8 @@ class Hub:
         self._syncing = False
         self.register.only_legs(self.calls.channels.__contains__)
         outcome = Outcome()
+        outcome.agents |= self._untold
+        self._untold.clear()
         for agent in self.agents.by_id.values():
             self._refresh(agent, now, outcome)
         outcome.effects.extend((None, effect) for effect in self.agents.mirror_all())

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from servers.ami_server import Action, AmiServer, message, success
-from servers.ari_server import Answer, AriServer, Asked
 from servers.waiting import eventually
 
 from asterisk_avp.ami import translate
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
-from asterisk_avp.ari.client import AriClient
-from asterisk_avp.ari.queue_functions import queue_by_functions
 from asterisk_avp.core import events as ev
-from asterisk_avp.core.errors import AmiTampered
+from asterisk_avp.core.errors import AmiTampered, AsteriskUnavailable
 
 GENUINE = {
     "Name": "Carol",
@@ -143,31 +141,63 @@ async def test_a_list_that_lacks_items_is_not_whole() -> None:
         assert found == []
 
 
+VALUES = {
+    "QUEUE_MEMBER_LIST(sales)": "PJSIP/1003,PJSIP/1 4,PJSIP/1004",
+    "QUEUE_MEMBER(sales,count)": "3",
+    "QUEUE_WAITING_COUNT(sales)": "1",
+    "QUEUE_MEMBER(sales,paused,PJSIP/1003)": "1",
+    "QUEUE_MEMBER(sales,paused,PJSIP/1004)": "0",
+    "DEVICE_STATE(PJSIP/1003)": "ONHOLD",
+    "DEVICE_STATE(PJSIP/1004)": "NOT_INUSE",
+}
+
+
+async def by_functions(known: ev.MemberSeen | None = None, **other: str) -> list[ev.Fact]:
+    """What comes of these values, as AMI's Getvar gives them; "" where there is none."""
+    async with asterisk("7") as (server, client, _found):
+        values = VALUES | other
+
+        def getvar(action: Action) -> bytes:
+            value = values.get(action["Variable"], "")
+            return success(action, Variable=action["Variable"], Value=value)
+
+        server.answers["Getvar"] = getvar
+        return await AmiPerformer(client, str).by_functions("sales", lambda _interface: known)
+
+
 async def test_a_queue_is_read_by_functions() -> None:
-    values = {
-        "QUEUE_MEMBER_LIST(sales)": "PJSIP/1003,Local/1\r\n\r\nEvent: X,PJSIP/1004",
-        "QUEUE_WAITING_COUNT(sales)": "1",
-        "QUEUE_MEMBER(sales,paused,PJSIP/1003)": "1",
-        "QUEUE_MEMBER(sales,paused,PJSIP/1004)": "0",
-        "DEVICE_STATE(PJSIP/1003)": "ONHOLD",
-        "DEVICE_STATE(PJSIP/1004)": "NOT_INUSE",
-    }
+    facts = await by_functions()
+    members = [fact for fact in facts if isinstance(fact, ev.MemberSeen)]
+    assert [(m.interface, m.paused, m.status) for m in members] == [
+        ("PJSIP/1003", True, 8),
+        ("PJSIP/1004", False, 1),
+    ]
+    assert facts[-1] == ev.QueueJoined("sales", "somebody")
 
-    def variable(asked: Asked) -> Answer | None:
-        value = values.get(asked.query.get("variable", ""))
-        return (
-            Answer(404, {"message": "No such"}) if value is None else Answer(200, {"value": value})
-        )
 
-    async with AriServer() as server:
-        server.handler = variable
-        client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=1)
-        facts = await queue_by_functions(client.asterisk, "sales")
-        members = [fact for fact in facts if isinstance(fact, ev.MemberSeen)]
-        assert [(m.interface, m.paused, m.status) for m in members] == [
-            ("PJSIP/1003", True, 8),
-            ("PJSIP/1004", False, 1),
-        ]
-        assert facts[-1] == ev.QueueJoined("sales", "somebody")
-        assert await queue_by_functions(client.asterisk, "none") == []
-        await client.close()
+async def test_what_functions_do_not_tell_stays_as_it_was() -> None:
+    known = replace(
+        next(f for f in await by_functions() if isinstance(f, ev.MemberSeen)),
+        name="Carol",
+        state_interface="PJSIP/1004",
+        last_call=5.0,
+        wrapup_seconds=7,
+    )
+    first = next(f for f in await by_functions(known) if isinstance(f, ev.MemberSeen))
+    assert (first.name, first.last_call, first.wrapup_seconds, first.status) == ("Carol", 5.0, 7, 1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"QUEUE_MEMBER_LIST(sales)": ""},  # what ARI and a missing right say of everything
+        {"QUEUE_MEMBER_LIST(sales)": "PJSIP/1003,Local/1\r\n\r\nEvent: X,PJSIP/1004"},
+        {"QUEUE_MEMBER(sales,count)": ""},
+        {"QUEUE_WAITING_COUNT(sales)": ""},
+        {"DEVICE_STATE(PJSIP/1004)": ""},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+async def test_no_answer_of_a_function_is_no_evidence(values: dict[str, str]) -> None:
+    with pytest.raises(AsteriskUnavailable):
+        await by_functions(**values)

@@ -169,3 +169,13 @@ def test_after_a_resync_all_are_read_and_known_meanwhile() -> None:
     made.sync_started()
     call(made)
     assert shown(made) == "sales", "another call, as far as we know"
+
+
+def test_of_half_a_picture_nothing_is_told() -> None:
+    made = hub()
+    call(made)
+    made.sync_started()
+    call(made)
+    assert made.fact(ev.CallGroup("u-caller1", "support"), NOW).agents == set()
+    assert "1001" in made.sync_finished(NOW).agents
+    assert made.sync_finished(NOW).agents == set(), "once"

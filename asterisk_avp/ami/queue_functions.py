@@ -1,0 +1,95 @@
+"""Reads a queue by dialplan functions, one answer for each value.
+
+QueueStatus of AMI tells all of a queue at once, but a caller who waits in it with line ends in
+their number can write into that list for as long as they wait. Getvar without a channel reads
+functions (main/manager.c, ``action_getvar``), and writes the ActionID, which nobody can guess,
+before the value; ARI's variables read none (res/ari/resource_asterisk.c). The functions say less:
+no name, no last call, and not who waits, only how many. What was known of a member stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from asterisk_avp.core import clean
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.errors import AsteriskUnavailable
+
+SOMEBODY: Final = "somebody"
+"""In place of the channel of a caller who waits, where only their number is known."""
+
+Read = Callable[[str], Awaitable[str]]
+"""A function with its arguments → its value, of which a line end is the end."""
+Known = Callable[[str], ev.MemberSeen | None]
+"""An interface → what is known of this member so far."""
+
+# func_devstate.c, and enum ast_device_state (include/asterisk/devicestate.h)
+_STATUS: Final = {
+    "NOT_INUSE": 1,
+    "INUSE": 2,
+    "BUSY": 3,
+    "INVALID": 4,
+    "UNAVAILABLE": 5,
+    "RINGING": 6,
+    "RINGINUSE": 7,
+    "ONHOLD": 8,
+}
+_NOT_IN_USE: Final = 1
+
+
+async def queue_by_functions(read: Read, queue: str, known: Known) -> list[ev.Fact]:
+    """Members and waiting callers of a queue.
+
+    Raises what ``read`` raises, and `AsteriskUnavailable` where the list is not all of it: it has
+    1,024 bytes at most, and ends at a line end in somebody's interface.
+    """
+    listed, counted, waiting = await asyncio.gather(
+        read(f"QUEUE_MEMBER_LIST({queue})"),
+        read(f"QUEUE_MEMBER({queue},count)"),
+        read(f"QUEUE_WAITING_COUNT({queue})"),
+    )
+    names = listed.split(",") if listed else []
+    if counted != str(len(names)) or not waiting.isdecimal():
+        raise AsteriskUnavailable(f"the functions of queue {queue} do not tell all of it")
+    # A member whose interface is not clean is none that an agent could be.
+    interfaces = [one for one in names if clean.interface(one)]
+    members = await asyncio.gather(*(_member(read, queue, one, known(one)) for one in interfaces))
+    joined = [ev.QueueJoined(queue, SOMEBODY)] if int(waiting) else []
+    return [*members, *joined]
+
+
+async def _member(
+    read: Read, queue: str, interface: str, known: ev.MemberSeen | None
+) -> ev.MemberSeen:
+    phone = (known.state_interface if known is not None else "") or interface
+    paused, state = await asyncio.gather(
+        read(f"QUEUE_MEMBER({queue},paused,{interface})"), read(f"DEVICE_STATE({phone})")
+    )
+    status = _STATUS.get(state)
+    if status is None and known is None:
+        raise AsteriskUnavailable(f"the state of {phone} is not known")
+    if known is not None:
+        status = known.status if status is None else status
+        return replace(
+            known,
+            status=status,
+            paused=paused == "1",
+            in_call=known.in_call and status != _NOT_IN_USE,
+            now=time.time(),
+        )
+    return ev.MemberSeen(
+        queue=queue,
+        interface=interface,
+        state_interface=interface,
+        name="",
+        status=status or 0,
+        paused=paused == "1",
+        in_call=False,
+        last_call=0.0,
+        wrapup_seconds=0,
+        now=time.time(),
+    )
