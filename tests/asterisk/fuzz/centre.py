@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import secrets
@@ -79,8 +80,10 @@ class Events:
     secret: str = ""
 
     async def start(self) -> None:
-        auth = aiohttp.BasicAuth(self.user, self.password)
-        self.session = aiohttp.ClientSession(auth=auth, timeout=aiohttp.ClientTimeout(_SECONDS))
+        user = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        self.session = aiohttp.ClientSession(
+            headers={"Authorization": f"Basic {user}"}, timeout=aiohttp.ClientTimeout(_SECONDS)
+        )
         self._socket = await self.session.ws_connect(f"{self.url}/events?app=fuzz", heartbeat=30)
         self._task = asyncio.create_task(self._read(), name="ari of the fuzzer")
         source = "channel:,bridge:"

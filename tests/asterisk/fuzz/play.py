@@ -94,7 +94,7 @@ async def _rung(centre: Centre) -> None:
         wait.cancel()
 
 
-async def _connected(
+async def connected(
     centre: Centre, caller: Phone, dialog: Dialog, more: bytes, agent: str
 ) -> Incoming | None:
     """The caller talks with the agent; the call at the agent's phone."""
@@ -115,7 +115,7 @@ async def _connected(
     return call
 
 
-def _plain(phone: Phone, number: str, who: str) -> Dialog:
+def dialog_with(phone: Phone, number: str, who: str) -> Dialog:
     what = Input(0, "request", TRUNK, "INVITE", (("user", number.encode()), ("from", who.encode())))
     return message.opening(what, phone.line)
 
@@ -123,9 +123,9 @@ def _plain(phone: Phone, number: str, who: str) -> Dialog:
 async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
     """A caller from the trunk talks with 1002; one of the two says more."""
     trunk = centre.phones["trunk"]
-    dialog = _plain(trunk, "1002", "+12025550177")
+    dialog = dialog_with(trunk, "1002", "+12025550177")
     calls[dialog.call_id] = what
-    call = await _connected(centre, trunk, dialog, b"", "1002")
+    call = await connected(centre, trunk, dialog, b"", "1002")
     if call is not None:
         calls[call.call_id] = what
         phone, said = trunk, dialog
@@ -148,7 +148,7 @@ async def _moved(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
     phone.reply = lambda _invite: Reply(f"{what.method} Moved", more)
     phone.rung.clear()
     before = len(phone.calls)
-    dialog = _plain(caller, ("803", "1002", "800")[what.number % 3], "caller1")
+    dialog = dialog_with(caller, ("803", "1002", "800")[what.number % 3], "caller1")
     dialog.local = dialog.local.replace(b"@127.0.0.2", b"@127.0.0.1")
     calls[dialog.call_id] = what
     try:
@@ -174,7 +174,7 @@ async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> Non
     dialog = message.opening(asked, trunk.line)
     calls[dialog.call_id] = what
     more = message.headers(what, trunk.line, b"")
-    call = await _connected(centre, trunk, dialog, more, "1001")
+    call = await connected(centre, trunk, dialog, more, "1001")
     if call is not None:
         calls[call.call_id] = what
         before = len(centre.phones["pstn"].calls)
