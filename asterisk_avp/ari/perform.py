@@ -153,7 +153,10 @@ class AriPerformer:
                 continue
             if isinstance(channel, BaseException):
                 raise channel
-            channels.append(channel)
+            if channel.get(
+                "id"
+            ):  # Asterisk answers 200 and nothing for the one that it cannot write
+                channels.append(channel)
         return channels
 
     def _is_ours(self, channel: Mapping[str, Any]) -> bool:

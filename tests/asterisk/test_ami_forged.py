@@ -57,6 +57,12 @@ async def test_no_list_is_believed(floor: Floor, event: forged.Forged, by: str) 
     assert await floor.unchanged(told=False) == []
 
 
+async def test_a_channel_that_ari_cannot_show_hides_no_other(floor: Floor) -> None:
+    """GET /channels answers 500 as long as there is one whose extension is not UTF-8."""
+    await floor.lists_with_no_text()
+    assert await floor.unchanged(told=False) == []
+
+
 async def test_it_is_logged_and_counted(floor: Floor) -> None:
     """What cannot be a message of Asterisk's: a fault, or somebody who tries."""
     before = impossible(floor)

@@ -251,12 +251,7 @@ class Floor:
         )
 
     async def _wait_in(self, hall: str, by: str, text: bytes) -> Dialog:
-        dialled = number_of_hall(hall, by).encode()
-        what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", b"+12025550133")))
-        dialog = message.opening(what, self.trunk.line)
-        note = b"X-Note: " + quote(text, safe="").encode() + b"\r\n"
-        answer = await self.trunk.ask("INVITE", dialog, more=note, sdp=True, tries=4)
-        assert status(answer) == 200, answer
+        dialog = await self._stay(number_of_hall(hall, by).encode(), text)
 
         async def look() -> bool | None:
             rows = await self.bed.ami.command(f"queue show {hall}")
@@ -264,6 +259,24 @@ class Floor:
 
         assert await self.scene.ami.until(look, 5.0), hall
         return dialog
+
+    async def _stay(self, dialled: bytes, text: bytes = b"") -> Dialog:
+        """A call to this number, which stays."""
+        what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", b"+12025550133")))
+        dialog = message.opening(what, self.trunk.line)
+        note = b"X-Note: " + quote(text, safe="").encode() + b"\r\n"
+        answer = await self.trunk.ask("INVITE", dialog, more=note, sdp=True, tries=4)
+        assert status(answer) == 200, answer
+        return dialog
+
+    async def lists_with_no_text(self) -> None:
+        """Have the daemon read everything anew while a channel's extension is no UTF-8."""
+        dialog = await self._stay(b"7\xff")
+        try:
+            await self._cut_ami()
+        finally:
+            await self.trunk.ask("BYE", dialog, tries=4)
+            self.trunk.forget(dialog)
 
     async def _cut_ami(self) -> None:
         """Asterisk ends the daemon's connection; the daemon comes back, and reads all there is."""

@@ -207,6 +207,7 @@ WAYS: Final = {
 def dialplan() -> str:
     """The context `forge`, in which a trunk's calls arrive."""
     lines = ["[forge]", "exten => _1!,1,Answer()", " same => n,Hangup()"]
+    lines += ["exten => _7!,1,Answer()", " same => n,Wait(120)"]
     for index, (way, does) in enumerate(WAYS.items()):
         lines += [f"exten => {200 + index},1,{NOTE}", f" same => n,{does}"]
         if way == "member name":
