@@ -221,6 +221,8 @@ async def test_the_number_of_a_caller(scene: Scene, trunk: InvitingPhone, text: 
 async def test_variables(scene: Scene, text: str) -> None:
     """By all ways in at once, since each waits for seconds. Nothing but our ids is ever entered."""
     await no_hit(scene)
+    # Asterisk tells every AMI user how an Originate of this test has ended; the daemon complains.
+    scene.expected.add("[error")
     await scene.ami.action("Setvar", Variable="RAW", Value=text)
     mark = scene.ami.mark()
     for entry in ENTRIES:
