@@ -16,7 +16,8 @@ from asterisk_avp.asterisk_conf import Conf
 from asterisk_avp.checks.agents import agents as phones
 from asterisk_avp.checks.agents import endpoints
 from asterisk_avp.checks.model import Facts
-from asterisk_avp.checks.pjsip import NO_CONTROL_CHARACTERS, NO_REPLACES, order_lines
+from asterisk_avp.checks.pjsip import NO_CONTROL_CHARACTERS, NO_REPLACES, addition, order_lines
+from asterisk_avp.checks.refer import GUARD, unguarded
 from asterisk_avp.cli_output import warn
 from asterisk_avp.core.features import DEFAULT
 from asterisk_avp.core.versions import troubles
@@ -81,6 +82,8 @@ class Renderer:
             )
         current = not any(trouble.serious for trouble in troubles(asterisk or "22.10.1"))
         given = self._connections(settings)
+        outside, _ = unguarded(Facts({**self._with_ours}, world=world), by_hand)
+        guards = [line for endpoint, _ in outside for line in addition(endpoint, GUARD)]
         pair = _colleagues(agents)
         texts = {
             "asterisk_avp.conf": "\n".join(
@@ -116,7 +119,7 @@ class Renderer:
         texts[to.NOTES] = to.notes(
             self._output,
             self._config_dir,
-            to.additions(self._with_ours, given),
+            to.additions(self._with_ours, given, guards),
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),

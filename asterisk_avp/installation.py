@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -257,8 +257,19 @@ class Addition:
     section: str | None = None
 
 
-def additions(files: Mapping[str, Conf], given: Connections) -> list[Addition]:
-    """What is still to be added; ``files``: with what they include."""
+_NO_TRANSFER: Final = (
+    "; Trunks and callers transfer nobody: by a REFER in their own call they would send the agent",
+    "; anywhere, past every rule. It is refused then (603), also one of a PBX behind a trunk.",
+)
+
+
+def additions(
+    files: Mapping[str, Conf], given: Connections, guards: Sequence[str] = ()
+) -> list[Addition]:
+    """What is still to be added; ``files``: with what they include.
+
+    ``guards``: what refuses a REFER of trunks and callers, as far as that is not there.
+    """
     found: list[Addition] = []
 
     def general(file: str, wanted: Mapping[str, str]) -> None:
@@ -286,6 +297,8 @@ def additions(files: Mapping[str, Conf], given: Connections) -> list[Addition]:
     include("queues.conf", "avp_queues.conf")
     include("features.conf", "avp_features.conf")
     include("pjsip.conf", "avp_pjsip.conf")
+    if guards:
+        found.append(Addition("pjsip.conf", (*_NO_TRANSFER, *guards)))
     general("manager.conf", {"enabled": "yes", "bindaddr": _bind(given)})
     include("manager.conf", "avp_manager.conf")
     general("http.conf", {"enabled": "yes", "bindaddr": _bind(given)})

@@ -22,6 +22,7 @@ from asterisk_avp.checks.parts import contexts, modules, sounds
 from asterisk_avp.checks.passwords import passwords
 from asterisk_avp.checks.pjsip import agents_endpoints
 from asterisk_avp.checks.queues import group_queues, personal_queues, queue_settings
+from asterisk_avp.checks.refer import refers
 from asterisk_avp.checks.replaces import replaces
 from asterisk_avp.checks.version import version
 
@@ -43,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     queue_settings,
     personal_queues,
     agents_endpoints,
+    refers,
     replaces,
     messages,
     publications,

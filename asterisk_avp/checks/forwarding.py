@@ -81,6 +81,16 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
         yield Finding(_ID, Severity.OK, "no Queue() or Dial() lets an agent's phone send a call on")
 
 
+def rings_agents(facts: Facts) -> frozenset[str]:
+    """The contexts in which an agent may be rung, by Queue() or Dial(), in small letters."""
+    conf = facts.dialplan()
+    values = assignments(conf)
+    phones = frozenset(agents(facts))
+    return frozenset(
+        context.lower() for context, call in _calls(conf) if _rung(facts, call, values, phones)
+    )
+
+
 def _calls(conf: Conf) -> Iterator[tuple[str, Call]]:
     """With the context that each is in."""
     for section in conf.sections:

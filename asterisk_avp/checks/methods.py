@@ -1,8 +1,8 @@
 """What else than a call can a phone or a trunk set off by SIP: MESSAGE and PUBLISH.
 
 The other methods were looked at, and let nothing pass by a setting of their own: REFER is the
-Transfer button's (`checks.pjsip`), an UPDATE or INFO belongs to a call, SUBSCRIBE only reads, and a
-NOTIFY that nobody asked for sets voice mail lamps.
+Transfer button's (`checks.pjsip`, and `checks.refer` for callers), an UPDATE or INFO belongs to a
+call, SUBSCRIBE only reads, and a NOTIFY that nobody asked for sets voice mail lamps.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def messages(facts: Facts) -> Iterator[Finding]:
         if fault:
             clean = False
             yield Finding(_MESSAGE, Severity.ERROR, fault, _RUNS, "pjsip.conf", _mended(name))
-    for name in _trunks(conf):
+    for name in trunks(conf):
         if name in phones or name not in known:
             continue
         if not known[name].last("message_context") and not extensions(
@@ -73,7 +73,7 @@ def extensions(facts: Facts, context: str) -> bool:
     return any(line.name.lower() in wanted for s in conf.named(context) for line in s.lines)
 
 
-def _trunks(conf: Conf) -> list[str]:
+def trunks(conf: Conf) -> list[str]:
     """Endpoints that are known by their address, and the one for whoever is not known."""
     found = {"anonymous": None}
     for section in conf.sections:

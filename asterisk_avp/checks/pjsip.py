@@ -21,6 +21,7 @@ NO_REPLACES = (
     "message_context = avp-nowhere",
     "deny = 0.0.0.0/0.0.0.0",
     "deny = ::/0",
+    "allow_transfer = no",
     "disallow = all",
     "allow = ulaw",
     "",
@@ -53,7 +54,7 @@ def agents_endpoints(facts: Facts) -> Iterator[Finding]:
     yield from ids(facts)
     names = agents(facts)
     known = endpoints(facts.file("pjsip.conf"))
-    too_old = facts.version is not None and any(t.serious for t in troubles(facts.version))
+    too_old = version_too_old(facts)
     clean = 0
     for name in names:
         endpoint = known.get(name)
@@ -84,11 +85,20 @@ def agents_endpoints(facts: Facts) -> Iterator[Finding]:
         yield Finding("transfer_button", Severity.OK, what)
 
 
-def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
+def version_too_old(facts: Facts) -> bool:
+    """Whether this Asterisk cannot hand a REFER over to ARI; one that is not known can."""
+    return facts.version is not None and any(t.serious for t in troubles(facts.version))
+
+
+def transfer_guarded(endpoint: Section, *, too_old: bool) -> bool:
+    """Whether Asterisk itself obeys no REFER of this endpoint."""
     if endpoint.last("allow_transfer", "yes").lower() not in _TRUE:
-        return
-    handling = _variables(endpoint).get(_HANDLING, "")
-    if handling == "ari-only" and not too_old:
+        return True
+    return _variables(endpoint).get(_HANDLING, "") == "ari-only" and not too_old
+
+
+def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
+    if transfer_guarded(endpoint, too_old=too_old):
         return
     line = "allow_transfer = no" if too_old else f"set_var = {_HANDLING}=ari-only"
     which = "and this version of Asterisk cannot guard it" if too_old else "and nothing guards it"
@@ -98,7 +108,7 @@ def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
         f"the Transfer button of [{endpoint.name}] is on, {which}",
         "Asterisk does what the phone asks for: a transfer to anybody, past every rule.",
         "pjsip.conf",
-        _addition(endpoint, line),
+        addition(endpoint, line),
     )
 
 
@@ -111,7 +121,7 @@ def _ways_round(endpoint: Section) -> Iterator[Finding]:
             "A phone that answers a call with 302 sends it to any address; PJSIP follows by itself,"
             " and no dialplan sees it.",
             "pjsip.conf",
-            _addition(endpoint, "redirect_method = user"),
+            addition(endpoint, "redirect_method = user"),
         )
     variables = _variables(endpoint)
     features = variables.get("BRIDGE_FEATURES", "") + variables.get("__BRIDGE_FEATURES", "")
@@ -122,7 +132,7 @@ def _ways_round(endpoint: Section) -> Iterator[Finding]:
             f"[{endpoint.name}] has BRIDGE_FEATURES with t or T",
             "It lets a party of the call transfer it by keys of the phone, past every rule.",
             "pjsip.conf",
-            _addition(endpoint, "set_var = BRIDGE_FEATURES="),
+            addition(endpoint, "set_var = BRIDGE_FEATURES="),
         )
 
 
@@ -132,7 +142,8 @@ def _variables(endpoint: Section) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _addition(endpoint: Section, line: str) -> tuple[str, ...]:
+def addition(endpoint: Section, line: str) -> tuple[str, ...]:
+    """A line for an endpoint that is there."""
     # Other sections, an aor's or an auth's, may have the endpoint's name.
     return (f"[{endpoint.name}](+type=endpoint)", line)
 

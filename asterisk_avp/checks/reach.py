@@ -7,7 +7,7 @@ that is only named by a variable is not known; what our own dialplan goes on to 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +51,11 @@ def of_phones(facts: Facts) -> frozenset[str] | None:
     for section in facts.dialplan().named("globals"):
         begin += [section.last(name.lower()) for name in sorted(_SENT_ON)]
     return _closed(facts.dialplan(), begin)
+
+
+def from_contexts(facts: Facts, begin: Iterable[str]) -> frozenset[str]:
+    """Contexts that calls which begin in these come to, these included, in small letters."""
+    return _closed(facts.dialplan(), [*begin])
 
 
 def of_calls(facts: Facts) -> frozenset[str] | None:

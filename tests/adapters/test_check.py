@@ -62,9 +62,11 @@ redirect_method = uri_core
 [trunk]
 type = endpoint
 context = callers
+allow_transfer = no
 [nothing]
 type = endpoint
 context = avp-nowhere
+allow_transfer = no
 deny = 0.0.0.0/0.0.0.0
 deny = ::/0
 [replaces]
@@ -194,7 +196,8 @@ def test_all_is_well(office: Office) -> None:
     assert {finding["severity"] for finding in answer["findings"]} == {"ok"}
     assert [finding["id"] for finding in answer["findings"]] == [
         *("settings", "files", "group_queue", "queue_settings", "personal_queue"),
-        *("transfer_button", "invite_replaces", "sip_message", "dtmf_transfer", "forwarding"),
+        *("transfer_button", "sip_refer", "invite_replaces", "sip_message"),
+        *("dtmf_transfer", "forwarding"),
         *("foreign_values", "feature_code", "exposure", "password"),
     ]
     assert (answer["ok"], answer["errors"], answer["warnings"]) == (True, 0, 0)
@@ -219,7 +222,7 @@ def test_for_people(office: Office) -> None:
     lines = result.out.splitlines()
     assert lines[0].split() == ["RESULT", "CHECK", "WHERE", "WHAT"]
     assert [line.split()[0] for line in lines[1:4]] == ["error"] * 3
-    assert [line.split()[0] for line in lines[4:16]] == ["ok"] * 12
+    assert [line.split()[0] for line in lines[4:17]] == ["ok"] * 13
     assert "      [1002](+type=endpoint)" in lines
     assert "      set_var = PJSIP_TRANSFER_HANDLING()=ari-only" in lines
     assert "      same => n,Queue(sales,i)" in lines
@@ -446,6 +449,96 @@ def test_bridge_features_of_an_endpoint(office: Office) -> None:
     assert office.findings() == []
 
 
+# --- REFER of trunks and callers ---------------------------------------------------------------
+
+
+def refers(office: Office) -> list[dict[str, Any]]:
+    return [x for x in office.findings() if x["id"] == "sip_refer"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "guarded"),
+    [
+        ("", False),
+        ("allow_transfer = yes", False),
+        ("allow_transfer = no\nallow_transfer = 1", False),
+        ("set_var = PJSIP_TRANSFER_HANDLING()=core", False),
+        ("allow_transfer = no", True),
+        ("allow_transfer => false", True),
+        ("set_var = PJSIP_TRANSFER_HANDLING()=ari-only", True),
+    ],
+)
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("context = callers", "whose calls reach agents"),
+        ("context = a", "whose calls reach agents"),
+        ("context = b", "whose calls reach agents"),
+        ("context = none\noverlap_context = c", "whose calls reach agents"),
+        ("context = none\noutbound_auth = x", "where Asterisk logs in"),
+        ("context = none\n[i]\ntype = identify\nendpoint = x\nmatch = 192.0.2.7", "a trunk"),
+        ("context = none\n[i]\ntype = identify\nendpoint = x\nmatch_header = X-A: 1", "a trunk"),
+    ],
+)
+def test_who_may_transfer_by_refer(
+    office: Office, more: str, reason: str, lines: str, guarded: bool
+) -> None:
+    office.add("extensions", "[a]\ninclude => b\n[b]\nexten => 1,1,Goto(c,1,1)\n")
+    office.add("extensions", "[c]\nexten => 1,1,Dial(PJSIP/lobby&PJSIP/1001,60,i)\n")
+    office.add("pjsip", f"[x]\ntype = endpoint\nmessage_context = avp-nowhere\n{lines}\n{more}\n")
+    if guarded:
+        assert refers(office) == []
+        return
+    (found,) = refers(office)
+    assert (found["severity"], found["what"]) == (
+        "error",
+        f"[x], {reason}, may transfer calls by REFER",
+    )
+    assert "603" in found["why"]
+    assert found["mend"] == ["[x](+type=endpoint)", "allow_transfer = no"]
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert refers(office) == []
+
+
+@pytest.mark.parametrize("way", ["${EXTEN}@out-1,60", "out-1/sip:${EXTEN}@192.0.2.7,60"])
+def test_a_way_out_is_a_trunk(office: Office, way: str) -> None:
+    """Whoever answers there can send a REFER, whatever the endpoint itself may dial."""
+    office.add("pjsip", "[out-1]\ntype = endpoint\ncontext = none\n")
+    office.add("pjsip", "[out]\ntype = endpoint\ncontext = none\nallow_transfer = no\n")
+    (found,) = refers(office)
+    assert found["severity"] == "warning"
+    office.add("extensions", f"[way]\nexten => _X,1,Dial(PJSIP/{way})\n")
+    (found,) = refers(office)
+    assert (found["severity"], "[out-1]" in found["what"]) == ("error", True)
+
+
+def test_nobody_in_particular_may_transfer(office: Office) -> None:
+    office.add("pjsip", "[anonymous]\ntype = endpoint\ncontext = none\n")
+    (found,) = refers(office)
+    assert (found["severity"], "[anonymous]" in found["what"]) == ("error", True)
+
+
+def test_the_offices_other_phones(office: Office) -> None:
+    """They need their button, perhaps, and no call of theirs reaches an agent: one warning."""
+    office.add("pjsip", "[door](!)\ntype = endpoint\ncontext = doors\n[7](door)\n[8](door)\n")
+    office.add("extensions", "[doors]\nexten => 1,1,Dial(PJSIP/7,60)\n")
+    (found,) = refers(office)
+    assert found["severity"] == "warning"
+    assert found["what"].endswith(": [7], [8]")
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert refers(office) == []
+
+
+def test_a_version_that_hands_no_refer_over(office: Office) -> None:
+    """Below 22.7 only allow_transfer keeps a trunk from it."""
+    office.change("pjsip", "allow_transfer = no", "set_var = PJSIP_TRANSFER_HANDLING()=ari-only")
+    for version, expected in ((GOOD_VERSION, []), ("22.5.0", ["error"])):
+        office.version(version)
+        result = office.avp("check", "--config-dir", str(office.etc), "--json")
+        found = [x for x in json.loads(result.out)["findings"] if x["id"] == "sip_refer"]
+        assert [x["severity"] for x in found if "[trunk]" in x["what"]] == expected
+
+
 # --- INVITE with Replaces ----------------------------------------------------------------------
 
 
@@ -550,7 +643,7 @@ def test_messages_by_a_trunk(office: Office) -> None:
     office.add("pjsip", "\n".join(["", *found["mend"], ""]))
     assert office.findings() == []
     # One that leads nowhere needs nothing, nor does whoever has to log in.
-    office.add("pjsip", "[other]\ntype = endpoint\ncontext = empty\n")
+    office.add("pjsip", "[other]\ntype = endpoint\ncontext = empty\nallow_transfer = no\n")
     office.add("pjsip", "[other]\ntype = identify\nendpoint = other\nmatch = 192.0.2.8\n")
     assert office.findings() == []
 

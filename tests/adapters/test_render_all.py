@@ -338,8 +338,29 @@ def test_the_daemon_on_another_machine(place: Place) -> None:
 def test_an_asterisk_that_cannot_hand_over_the_button(place: Place) -> None:
     place.render("--asterisk", "22.5.0")
     text = place.text("avp_pjsip.conf")
-    assert text.count("allow_transfer = no") == 2
+    assert text.count("allow_transfer = no") == 3  # two agents, and who sends Replaces
     assert "ari-only" not in text
+
+
+def test_lines_for_trunks_and_callers(place: Place) -> None:
+    """They are the administrator's endpoints: the lines are told, until they are there."""
+    for more, names in (
+        ("[trunk](+)\ncontext = other\n", []),
+        ("[trunk](+)\ncontext = callers\n[door]\ntype = endpoint\ncontext = callers\n", [1, 1]),
+    ):
+        (place.etc / "pjsip.conf").write_text(PJSIP + more)
+        _, output = place.render("--write")
+        assert output.count("    allow_transfer = no\n") == len(names)
+    lines = [
+        *("    [trunk](+type=endpoint)", "    allow_transfer = no"),
+        *("    [door](+type=endpoint)", "    allow_transfer = no", ""),
+    ]
+    assert "\n".join(lines) in output
+    assert "[1001]" not in output
+    added = "\n".join(line.strip() for line in lines)
+    (place.etc / "pjsip.conf").write_text(PJSIP + more + added)
+    _, output = place.render("--write")
+    assert "    allow_transfer = no\n" not in output
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,15 @@
-"""What else registered phones may send: only an INVITE runs the dialplan or rings anybody."""
+"""What else phones and trunks may send: only an INVITE runs the dialplan or rings anybody.
+
+Within a call a caller's REFER (RFC 3515) would move the agent to another extension, or put the
+agent into another call (Replaces in Refer-To, RFC 3891). `allow_transfer = no` refuses both; the
+last tests take that line away.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -70,3 +77,133 @@ async def test_a_question_runs_nothing(
         assert method == "OPTIONS" or status >= 400, f"{number}: {status}"
     await scene.ami.command("core show version")
     assert scene.ami.seen(match("Newchannel"), mark) == []
+
+
+# --- REFER within a call -------------------------------------------------------------------------
+
+REFUSED = 603
+"""res_pjsip_refer.c, refer_incoming_refer_request."""
+TAKEN = 202
+GUARD = "allow_transfer = no\n"
+OUTSIDE = "pstn"
+"""Stands for the trunk that agents call out by; its other end may send a REFER as well."""
+
+
+async def replaced(scene: Scene, name: str) -> str:
+    """The dialog of a phone's call, as it stands in a URI."""
+    channel = (await scene.ami.channel_of(name))["Channel"]
+    return quote(await scene.bed.dialog(channel), safe="")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def caller(
+    scene: Scene, office: tuple[Bed, dict[str, InvitingPhone]]
+) -> AsyncIterator[InvitingPhone]:
+    """Talks to 1002, while caller2 talks to 1004."""
+    phone = office[1][CALLER]
+    await scene.direct_call("caller2", "1004")
+    await scene.phone("1002").auto_answer()
+    try:
+        assert await phone.invite("1002") == 200
+        await scene.ami.bridged(CALLER, "1002")
+        yield phone
+    finally:
+        await scene.phone("1002").auto_answer(False)
+        if any(c["Channel"].startswith(f"PJSIP/{CALLER}-") for c in await scene.ami.channels()):
+            await phone.bye()
+
+
+async def undisturbed(scene: Scene, since: float) -> None:
+    """Both calls go on as they were, and nobody else was called."""
+    await scene.ami.command("core show version")  # what came before it has been read
+    assert scene.ami.seen(match("Newchannel"), since) == []
+    assert scene.ami.seen(match(("BlindTransfer", "AttendedTransfer")), since) == []
+    assert scene.ami.seen(match(("BridgeEnter", "BridgeLeave")), since) == []
+    await scene.ami.bridged(CALLER, "1002")
+    await scene.talking("caller2", "1004")
+
+
+@pytest.mark.parametrize("place", ["1004", "caller2"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Refer-To: <sip:1004@127.0.0.1?Replaces={}>",
+        "Refer-To: <sip:801@127.0.0.1?Replaces={}>\r\nReferred-By: <sip:1002@127.0.0.1>",
+        "Refer-To: <sip:1004@127.0.0.1;Replaces={}>",
+        "r: <sip:1004@127.0.0.1?Replaces={}%3Bearly-only>",
+        "Refer-To: <sip:1004@127.0.0.1?Replaces={}>\r\nRefer-Sub: false",
+        "Refer-To: <sip:1004@127.0.0.1?Require=replaces&Replaces={}>\r\nRequire: norefersub",
+    ],
+)
+async def test_a_caller_takes_no_place_in_another_call(
+    scene: Scene, caller: InvitingPhone, header: str, place: str
+) -> None:
+    more = header.format(await replaced(scene, place)) + "\r\n"
+    mark = scene.ami.mark()
+    assert await caller.ask_in_call("REFER", more) == REFUSED
+    await undisturbed(scene, mark)
+
+
+async def test_a_caller_moves_no_agent(scene: Scene, caller: InvitingPhone) -> None:
+    mark = scene.ami.mark()
+    unknown = "x%40y%3Bto-tag%3D1%3Bfrom-tag%3D2"
+    for to in (
+        *("sip:801@127.0.0.1", "sip:1003@127.0.0.1", "sip:911@127.0.0.1", "sip:s@127.0.0.1"),
+        *("sip:%2B12025550100@192.0.2.1", "sips:1003@127.0.0.1", "tel:911"),
+        f"sip:1004@192.0.2.1?Replaces={unknown}",
+    ):
+        status = await caller.ask_in_call("REFER", f"Refer-To: <{to}>\r\n")
+        assert status == REFUSED, f"{to}: {status}"
+    await undisturbed(scene, mark)
+
+
+async def test_nor_does_the_other_end_of_a_trunk(scene: Scene) -> None:
+    """An agent has called out; who answered asks for the agent to be sent to another number."""
+    await scene.phone("1003").dial("+12025550100")
+    await scene.phone(OUTSIDE).answer()
+    await scene.talking("1003", OUTSIDE)
+    mark = scene.ami.mark()
+    await scene.phone(OUTSIDE).transfer("801")
+    await scene.phone(OUTSIDE).closed()  # as baresip does when it is refused
+    assert scene.ami.seen(match("Newchannel"), mark) == []
+    assert scene.ami.seen(match("BlindTransfer"), mark) == []
+
+
+@asynccontextmanager
+async def unguarded(scene: Scene) -> AsyncIterator[None]:
+    """As Asterisk is without the line. A call keeps what held for its endpoint when it began."""
+    file = scene.bed.directory / "etc" / "pjsip.conf"
+    ours = file.read_text()
+    assert GUARD in ours
+    try:
+        file.write_text(ours.replace(GUARD, ""))
+        await scene.ami.action("Reload", Module="res_pjsip.so")
+        yield
+    finally:
+        file.write_text(ours)
+        await scene.ami.action("Reload", Module="res_pjsip.so")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def without_the_line(scene: Scene) -> AsyncIterator[None]:
+    async with unguarded(scene):
+        yield
+
+
+@pytest.mark.usefixtures("without_the_line")
+async def test_without_this_line_the_agent_is_put_into_another_call(
+    scene: Scene, caller: InvitingPhone
+) -> None:
+    named = await replaced(scene, "1004")
+    refer_to = f"Refer-To: <sip:1004@127.0.0.1?Replaces={named}>\r\n"
+    scene.expected |= {"[error"}  # that the daemon says so, phone_took_over_a_call
+    assert await caller.ask_in_call("REFER", refer_to) == TAKEN
+    await scene.phone("1004").closed()
+    await scene.talking("1002", "caller2")
+
+
+@pytest.mark.usefixtures("without_the_line")
+async def test_without_this_line_the_agent_is_moved(scene: Scene, caller: InvitingPhone) -> None:
+    assert await caller.ask_in_call("REFER", "Refer-To: <sip:1003@127.0.0.1>\r\n") == TAKEN
+    await scene.phone("1003").answer()
+    await scene.talking("1002", "1003")

@@ -21,6 +21,8 @@ class InvitingPhone(SipPhone):
         super().__init__(name, port, proxy)
         self.rtp = rtp
         self._call, self._uri, self._from, self._to = "", "", "", ""
+        self._sequence = 0
+        """CSeq of the last request within the call."""
 
     async def invite(self, number: str, more: str = "", caller: str = "") -> int:
         """Dial, with ``more`` headers, each with its CRLF; the final status. 200: `bye` ends it.
@@ -50,6 +52,7 @@ class InvitingPhone(SipPhone):
 
     def _begin(self, number: str, caller: str = "") -> None:
         """A request out of any dialog."""
+        self._sequence = 2  # an INVITE is sent once or twice
         self._uri = f"sip:{number}@127.0.0.1:{self.proxy}".replace("sip:@", "sip:")
         self._to = f"<{self._uri}>"
         self._call = f"{secrets.token_hex(6)}@{self.address}"
@@ -57,8 +60,15 @@ class InvitingPhone(SipPhone):
 
     async def bye(self) -> None:
         """End the call that was answered."""
-        answer = await self.answer_to(self._request("BYE", 3))
-        assert status(answer) == _OK, answer
+        answer = await self.ask_in_call("BYE")
+        assert answer == _OK, answer
+
+    async def ask_in_call(self, method: str, more: str = "") -> int:
+        """A request within the call that was answered; the final status."""
+        self._sequence += 1
+        contact = f"Contact: <sip:{self.name}@{self.address}>\r\n"
+        request = self._request(method, self._sequence, f"{contact}{more}")
+        return status(await self.answer_to(request))
 
     async def _invite(self, number: int, more: str, authorization: str = "") -> str:
         """The final answer to an INVITE, acknowledged."""
