@@ -17,7 +17,8 @@ from tests.asterisk.fuzz.lies import lie
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests/run fuzz", description=__doc__)
+    first = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="tests/run fuzz", description=first)
     parser.add_argument("--ami", action="store_true", help="forge events of AMI instead")
     parser.add_argument("--inputs", type=int, default=20_000, help="how many (default: 20,000)")
     parser.add_argument("--seed", type=int, default=1, help="plays the same ones again")

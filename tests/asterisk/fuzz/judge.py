@@ -49,6 +49,8 @@ RULES: Final[Allowed] = {
         "avp-clean": _PLAIN,
         "avp-external": frozenset({"Dial", "Hangup"}),
     },
+    # What is left of a channel that was moved into another bridge.
+    r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "NoOp"})},
     r"PJSIP/pstn": {},
 }
 _CHANNELS: Final = re.compile(

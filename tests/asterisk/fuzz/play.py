@@ -180,15 +180,22 @@ async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> Non
         before = len(centre.phones["pstn"].calls)
         centre.phones["pstn"].rung.clear()
         body = {"mode": "supervised", "target": {"kind": "number", "number": OUTSIDE}}
-        code, _ = await api(centre, "POST", "/v1/agents/1001/transfers", body)
+        code, transfer = await api(centre, "POST", "/v1/agents/1001/transfers", body)
         if code == 201:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(4):
                     await centre.phones["pstn"].rung.wait()
             for one in centre.phones["pstn"].calls[before:]:
                 calls[one.call_id] = what
+            # A BYE in the moment in which Asterisk bridges the two again may be lost.
+            await centre.bed.ami.until(lambda: _over(centre, transfer["id"]), 4.0)
     await trunk.ask("BYE", dialog, tries=2)
     trunk.forget(dialog)
+
+
+async def _over(centre: Centre, transfer: str) -> bool | None:
+    _, told = await api(centre, "GET", f"/v1/transfers/{transfer}")
+    return told.get("ended_reason") is not None or None
 
 
 async def api(centre: Centre, method: str, path: str, body: object = None) -> tuple[int, Any]:
