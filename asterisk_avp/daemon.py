@@ -369,6 +369,10 @@ class Daemon:
             )
 
     def _feed(self, fact: ev.Fact) -> None:
+        if isinstance(fact, ev.ChannelSeen):
+            # The most frequent, and all that follows from it is the picture.
+            self._hub.fact(fact, 0.0)
+            return
         if isinstance(fact, ev.PhoneFact):
             self._phones.take(fact)
             return

@@ -42,8 +42,20 @@ Raises `AvpError`.
 _NOT_IN_USE: Final = 1
 _IN_USE: Final = frozenset({2, 3, 7, 8})
 _RINGING: Final = 6
+_NOT_THERE: Final = frozenset({0, 4, 5})
+"""Unknown, invalid, unavailable."""
+
+PATIENCE_SECONDS: Final = 0.1
+"""How long ARI's word of a channel is waited for before Asterisk is asked."""
+
 _NOW_SECONDS: Final = 5.0
 """The clocks of Asterisk and this machine agree (`core.agents`); this is for load."""
+
+
+def _phone_only(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+    """Whether it is the change of a phone that was there, and still is."""
+    there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
+    return (there or seen.status == known.status) and _standing(seen) == _standing(known)
 
 
 def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
@@ -74,6 +86,9 @@ class MemberVerifier:
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By queue and interface; the interface is empty where it is about who waits."""
         self._again: set[tuple[str, str]] = set()
+        self._later: dict[tuple[str, str], ev.MemberSeen] = {}
+        """By queue and interface: changes of phones that no channel bears out yet."""
+        self._timer: asyncio.TimerHandle | None = None
         self._changing: dict[tuple[str, str], Hint | None] = {}
         """By queue and interface: what we are changing, and what has been said of it meanwhile."""
 
@@ -131,10 +146,13 @@ class MemberVerifier:
 
     async def settle(self, seconds: float) -> None:
         """Wait until what is being asked has been answered, but no longer than that."""
+        self._judge()
         if self._asking:
             await asyncio.wait(tuple(self._asking.values()), timeout=seconds)
 
     def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for task in tuple(self._asking.values()):
             task.cancel()
 
@@ -154,10 +172,30 @@ class MemberVerifier:
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
                 self._ask(queue, interface)
-        elif known is not None and self._borne_out(known, fact):
+        elif known is None or not _phone_only(known, fact):
+            self._ask(queue, interface)
+        elif self._borne_out(known, fact):
+            self._later.pop((queue, interface), None)
             self._feed(fact)
         else:
-            self._ask(queue, interface)
+            # ARI's word of the channel may be on its way.
+            self._later[queue, interface] = fact
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(PATIENCE_SECONDS, self._judge)
+
+    def _judge(self) -> None:
+        """What was not borne out yet has had its time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        later, self._later = self._later, {}
+        for (queue, interface), fact in later.items():
+            known = self._known(queue, interface)
+            if known is not None and _phone_only(known, fact) and self._borne_out(known, fact):
+                self._feed(fact)
+            else:
+                self._ask(queue, interface)
 
     def _status(self, queue: str, interface: str) -> int:
         """What the agent's other memberships say of the same phone; 0: nothing."""
@@ -172,9 +210,7 @@ class MemberVerifier:
         return known if known is not None and known.interface == interface else None
 
     def _borne_out(self, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
-        """Whether nothing but the phone's state has changed, and ARI's channels say the same."""
-        if _standing(seen) != _standing(known):
-            return False
+        """Whether ARI's channels say the same of the phone."""
         agent = self._hub.agents.of_member(seen.queue, seen.interface)
         if agent is None:
             return False
@@ -199,6 +235,8 @@ class MemberVerifier:
         """
         if seen.last_call == agent.last_call:
             return True
+        if agent.last_call_guessed and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
+            return True
         return bool(agent.call_queue) and abs(seen.now - seen.last_call) < _NOW_SECONDS
 
     # --- waiting calls -------------------------------------------------------------------------
@@ -219,6 +257,7 @@ class MemberVerifier:
 
     def _ask(self, queue: str, interface: str) -> None:
         key = (queue, interface)
+        self._later.pop(key, None)
         if key in self._asking:
             self._again.add(key)  # the answer may be older than what this event is about
             return

@@ -31,6 +31,8 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _END_OF_MESSAGE = b"\r\n\r\n"
 _EVENT = "Event: "
 _ACTION_ID = "\r\nActionID:"
+_ENTERED, _SWAP = "BridgeEnter", "\r\nSwapUniqueid:"
+"""Of the many channels that enter bridges only those are wanted that take another's place."""
 # Asterisk ends a line at a bare LF as well as at CR LF. A bare CR it keeps, and other software
 # in the path may not.
 _FORBIDDEN = frozenset("\r\n\0")
@@ -137,7 +139,9 @@ def name_of_unwanted(block: str, wanted: Collection[str]) -> str:
     if not block.startswith(_EVENT):
         return ""
     name = block[len(_EVENT) :].partition("\r\n")[0]
-    return "" if name in wanted or _ACTION_ID in block else name
+    if name in wanted and not (name == _ENTERED and _SWAP not in block):
+        return ""
+    return "" if _ACTION_ID in block else name
 
 
 class FrameReader:
