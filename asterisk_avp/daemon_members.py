@@ -52,6 +52,11 @@ _NOW_SECONDS: Final = 5.0
 """The clocks of Asterisk and this machine agree (`core.agents`); this is for load."""
 
 
+def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSeen | None:
+    known = agent.membership(queue) if agent is not None else None
+    return known if known is not None and known.interface == interface else None
+
+
 def _phone_only(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
     """Whether it is the change of a phone that was there, and still is."""
     there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
@@ -168,13 +173,14 @@ class MemberVerifier:
         if (queue, interface) in self._asking:
             self._ask(queue, interface)  # what is being answered may be older
             return
-        known = self.known(queue, interface)
+        agent = self._hub.agents.of_member(queue, interface)
+        known = _membership(agent, queue, interface)
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
                 self._ask(queue, interface)
-        elif known is None or not _phone_only(known, fact):
+        elif agent is None or known is None or not _phone_only(known, fact):
             self._ask(queue, interface)
-        elif self._borne_out(known, fact):
+        elif self._borne_out(agent, known, fact):
             self._later.pop((queue, interface), None)
             self._feed(fact)
         else:
@@ -191,8 +197,14 @@ class MemberVerifier:
             self._timer = None
         later, self._later = self._later, {}
         for (queue, interface), fact in later.items():
-            known = self._known(queue, interface)
-            if known is not None and _phone_only(known, fact) and self._borne_out(known, fact):
+            agent = self._hub.agents.of_member(queue, interface)
+            known = _membership(agent, queue, interface)
+            if (
+                agent is not None
+                and known is not None
+                and _phone_only(known, fact)
+                and self._borne_out(agent, known, fact)
+            ):
                 self._feed(fact)
             else:
                 self._ask(queue, interface)
@@ -205,15 +217,10 @@ class MemberVerifier:
 
     def known(self, queue: str, interface: str) -> ev.MemberSeen | None:
         """What has been believed so far of this member."""
-        agent = self._hub.agents.of_member(queue, interface)
-        known = agent.membership(queue) if agent is not None else None
-        return known if known is not None and known.interface == interface else None
+        return _membership(self._hub.agents.of_member(queue, interface), queue, interface)
 
-    def _borne_out(self, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+    def _borne_out(self, agent: Agent, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
         """Whether ARI's channels say the same of the phone."""
-        agent = self._hub.agents.of_member(seen.queue, seen.interface)
-        if agent is None:
-            return False
         if seen.last_call != known.last_call and not self._just_talked(agent, seen):
             return False
         if seen.status == known.status and seen.in_call == known.in_call:

@@ -66,6 +66,8 @@ class ScreenPops:
 
     def look_at(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
         """Something has changed for these: tell what follows, read what is to be read first."""
+        if not (agents or transfers or self.board.stirred):
+            return  # as with most events
         tellings, to_read = self.board.settle(agents, transfers, time.time())
         for call in to_read:
             self._begin(self._read(call))

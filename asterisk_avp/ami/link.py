@@ -26,6 +26,7 @@ from panoramisk import Manager
 from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 
+from asterisk_avp.ami.integrity import SHAPES
 from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, OnDefect, check_headers
 from asterisk_avp.core.errors import AmiError, AmiTampered, AsteriskSilent, AsteriskUnavailable
 
@@ -303,7 +304,8 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
             if request.add_message(message):
                 self.responses.pop(request.id, None)
         elif action_id is not None and not action_id.startswith(self._link.nonce):
-            if self._link.looks:
+            # Asterisk tells everybody how another program's Originate went, with that one's id.
+            if self._link.looks and message.get("Event") in (None, *SHAPES):
                 self._link.defect(message.get("Event", ""), "it answers nobody's action")
         elif "Event" in message:
             if action_id is None or message["Event"].startswith(_ANNOUNCED_LATER):

@@ -3,7 +3,8 @@
 Channels, bridges, holds, dialling and what our dialplan says come from here and not from AMI: ARI's
 events are JSON, and whatever a caller put into a number or an extension stays inside of its string.
 
-An event of a channel has the whole channel with it. Only its creation (and a resync) makes it known
+An event of a channel has the whole channel with it, so that there is no need to hear of each change
+of its connected line. Only its creation (and a resync) makes it known
 to us: others may come after its end, and nobody would take it away again.
 """
 
@@ -128,7 +129,7 @@ def _of_channel(
     match kind:
         case "ChannelCreated":
             yield _seen(channel, created=True)
-        case "ChannelCallerId" | "ChannelConnectedLine":
+        case "ChannelCallerId":
             yield _seen(channel, created=False)
         case "ChannelDestroyed":
             yield ev.ChannelGone(identifier)
@@ -168,7 +169,6 @@ def _bridge(event: Event) -> str:
 EVENT_TYPES: Final = (
     "ChannelCreated",
     "ChannelCallerId",
-    "ChannelConnectedLine",
     "ChannelDestroyed",
     "ChannelEnteredBridge",
     "ChannelLeftBridge",

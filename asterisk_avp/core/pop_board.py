@@ -114,6 +114,11 @@ class PopBoard:
             case _:
                 pass
 
+    @property
+    def stirred(self) -> bool:
+        """Whether something is to be settled, or written, although no agent has changed."""
+        return bool(self._touched or self._gone or self.ledger.unwritten_calls)
+
     def sync_started(self) -> None:
         self._syncing = True
         self._joined.clear()

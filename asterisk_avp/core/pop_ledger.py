@@ -84,6 +84,11 @@ class Ledger:
         if pop is not None:
             pop.known = True
 
+    @property
+    def unwritten_calls(self) -> bool:
+        """Whether `unwritten` may find something."""
+        return bool(self._unwritten)
+
     def unwritten(self) -> dict[str, dict[str, str]]:
         """What is to be written to the channels of which calls; taken as written from now on."""
         found = {}

@@ -170,7 +170,7 @@ C = {"id": "c", "name": "PJSIP/1-00000001"}
             (replace(SEEN, caller_name="Zoë", caller_number="1\r\nA: b"),),
         ),
         (
-            {"type": "ChannelConnectedLine", "channel": {**C, "dialplan": IN_QUEUE}},
+            {"type": "ChannelCallerId", "channel": {**C, "dialplan": IN_QUEUE}},
             (replace(SEEN, queue="sales"),),
         ),
         (
