@@ -45,6 +45,12 @@ _RINGING: Final = 6
 _NOT_THERE: Final = frozenset({0, 4, 5})
 """Unknown, invalid, unavailable."""
 
+MAX_QUESTIONS: Final = 2000
+"""At the same time; so many agents may log in at once."""
+
+AT_ONCE: Final = 20
+"""Questions that Asterisk has to answer at the same time."""
+
 PATIENCE_SECONDS: Final = 0.1
 """How long ARI's word of a channel is waited for before Asterisk is asked."""
 
@@ -90,6 +96,7 @@ class MemberVerifier:
         self._doubt = doubt
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By queue and interface; the interface is empty where it is about who waits."""
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._again: set[tuple[str, str]] = set()
         self._later: dict[tuple[str, str], ev.MemberSeen] = {}
         """By queue and interface: changes of phones that no channel bears out yet."""
@@ -268,6 +275,9 @@ class MemberVerifier:
         if key in self._asking:
             self._again.add(key)  # the answer may be older than what this event is about
             return
+        if len(self._asking) >= MAX_QUESTIONS:
+            self._doubt()  # whoever makes up so many names: all is read at once instead
+            return
         task = asyncio.create_task(self._answer(queue, interface), name="member")
         self._asking[key] = task
 
@@ -285,7 +295,8 @@ class MemberVerifier:
         while True:
             self._again.discard(key)
             try:
-                found = await self._query(queue, interface)
+                async with self._room:
+                    found = await self._query(queue, interface)
             except (AmiHeaderError, UncleanValue):
                 log.warning("member_not_asked", queue=queue, hint="no such name can be asked for")
                 return

@@ -217,7 +217,8 @@ class Hub:
                 for agent in self.agents.acw_over(now):
                     self._refresh(agent, now, outcome)
             case _:
-                if isinstance(fact, ev.QueueJoined):
+                if isinstance(fact, ev.QueueJoined | ev.AgentRung):
+                    # AMI tells the one, ARI the other: whichever comes first.
                     self._another_groups(fact.channel)
                 self._queues.fact(fact, now, outcome)
         if self._syncing:

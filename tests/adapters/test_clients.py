@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,18 +114,21 @@ class Office:
         return [*agents, *(transfer_event(view) for view in self.transfers())]
 
 
-def move(office: Office, centre: Centre, session: str, taker: str) -> None:
-    """The transferred call reaches ``taker``, as Asterisk tells it."""
+def move(office: Office, centre: Centre, session: str, taker: str, *, late: bool) -> None:
+    """The transferred call reaches ``taker``, as Asterisk tells it.
+
+    ``late``: AMI's word that it has come to the queue comes behind ARI's that it rings somebody.
+    """
     made = office.hub.record(session).session
     office.follow(office.hub.report(session, SessionEvent(Kind.REDIRECTED), NOW))
     queue = made.target_destination.extension
     if made.allow.agent is not None:
         queue = f"avp-agent-{made.allow.agent}"
+    joined, rung = ev.QueueJoined(queue, CALLER), ev.AgentRung(queue, CALLER, f"PJSIP/{taker}")
     office.fact(
         ev.BridgeLeft(CALLER, f"b-{made.agent}"),
         ev.ChannelGone(f"u-{made.agent}"),
-        ev.QueueJoined(queue, CALLER),
-        ev.AgentRung(queue, CALLER, f"PJSIP/{taker}"),
+        *((rung, joined) if late else (joined, rung)),
         ev.QueueLeft(queue, CALLER),
         ev.AgentConnected(queue, CALLER, f"PJSIP/{taker}"),
         ev.ChannelSeen(f"u-{taker}", f"PJSIP/{taker}-00000003"),
@@ -173,7 +177,7 @@ def test_nothing_of_another_client_is_told(
             if target.kind is TargetKind.GROUP:
                 takers = [x for x, groups in centre.members.items() if target.value in groups]
             if takers:
-                move(office, centre, session.id, takers[turn % len(takers)])
+                move(office, centre, session.id, takers[turn % len(takers)], late=turn % 3 == 0)
                 check(office, centre)
         break
 
@@ -194,7 +198,8 @@ def check(office: Office, centre: Centre) -> None:
 # --- by example -----------------------------------------------------------------------------------
 
 
-def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody() -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bool) -> None:
     """`help` is shared with acme, whose agents beta's people do not know for that."""
     office = Office(two_clients(with_group("help", shared_with=("acme",))))
     talk(office.hub, "1001", "caller", "sales", "sales")
@@ -204,7 +209,7 @@ def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody() -> Non
     session, outcome = office.hub.request(request, CallFacts(), NOW)
     office.follow(outcome)
     members = {"1001": ("sales",), "2001": ("help",)}
-    move(office, Centre(office.hub.world, members), session.id, "2001")
+    move(office, Centre(office.hub.world, members), session.id, "2001", late=late)
     (pop,) = {json.dumps(pop): pop for agent, pop in office.told if agent == "2001"}.values()
     assert pop["group"] == "help"
     assert (pop["note"], pop["data"]) == ("wants blue", {"case": 4711})

@@ -13,7 +13,7 @@ from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.errors import AsteriskUnavailable
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import AgentState
-from asterisk_avp.daemon_members import MemberVerifier
+from asterisk_avp.daemon_members import AT_ONCE, MAX_QUESTIONS, MemberVerifier
 from tests.core.world import NOW, hub, member
 
 SLOT = "avp-agent-1002"
@@ -196,6 +196,19 @@ async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
     await desk.members.settle(5)
     assert desk.asterisk.answers == []
     assert desk.known("1002") == before
+
+
+async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(desk: Desk) -> None:
+    desk.asterisk.free.clear()
+    for number in range(MAX_QUESTIONS + 100):
+        desk.members.hint(of("1002", interface=f"PJSIP/made-up-{number}"))
+    await eventually(lambda: len(desk.asterisk.asked) == AT_ONCE)
+    assert desk.doubts == 100
+    assert len(desk.asterisk.asked) == AT_ONCE
+    desk.asterisk.free.set()
+    await desk.members.settle(30)
+    assert len(desk.asterisk.asked) == MAX_QUESTIONS
+    assert desk.fed == []
 
 
 async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Desk) -> None:
