@@ -228,6 +228,7 @@ class Daemon:
             self._ari_performer.exists,
             lambda fact: self._sync.take(fact, self._feed),
         )
+        self._ami_performer.end_told = self._ends.told
         self._integrity = IntegrityWatch(self._metrics.impossible_message, self._resync_soon)
         self._readiness = ReadinessWatch(
             self._ami, self._ari, self._sync, self._version, self._publish_readiness
@@ -385,6 +386,8 @@ class Daemon:
             self._music.told(ev.MusicChanged(fact.id, playing=False))
         self._pops.board.saw(fact, time.time())
         self._carry_out(self._hub.fact(fact, time.time()))
+        if isinstance(fact, ev.ChannelGone):
+            self._ends.gone(fact.id)
 
     def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
         # Which of the two it was, and its state, is asked of the clients.

@@ -9,7 +9,7 @@ asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -19,6 +19,9 @@ from asterisk_avp.core.calls import Calls
 from asterisk_avp.core.errors import AvpError
 
 log = structlog.get_logger(__name__)
+
+EXPECTED_SECONDS: Final = 0.5
+"""How long ARI's word is waited for of a channel that AMI has just answered to be missing."""
 
 PATIENCE_SECONDS: Final = 1.0
 """How long after AMI's word ARI's is waited for; usually that comes first."""
@@ -37,6 +40,23 @@ class EndWatch:
         self._exists = exists
         self._feed = feed
         self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._expected: dict[asyncio.Future[None], frozenset[str]] = {}
+
+    def gone(self, channel: str) -> None:
+        """It has been told that this one has ended."""
+        for future, channels in self._expected.items():
+            if channel in channels and not future.done():
+                future.set_result(None)
+
+    async def told(self, channels: Sequence[str]) -> None:
+        """Wait until the end of one of these is known, for a moment at most."""
+        if all(channel in self._calls.channels for channel in channels):
+            future = asyncio.get_running_loop().create_future()
+            self._expected[future] = frozenset(channels)
+            try:
+                await asyncio.wait((future,), timeout=EXPECTED_SECONDS)
+            finally:
+                del self._expected[future]
 
     def hint(self, channel: str) -> None:
         """AMI says that it has ended."""

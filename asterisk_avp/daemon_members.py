@@ -186,6 +186,8 @@ class MemberVerifier:
             if known is not None:
                 self._ask(queue, interface)
         elif agent is None or known is None or not _phone_only(known, fact):
+            if agent is not None:
+                agent.said_paused = fact.paused
             self._ask(queue, interface)
         elif self._borne_out(agent, known, fact):
             self._later.pop((queue, interface), None)
@@ -289,6 +291,9 @@ class MemberVerifier:
             # Here, and not in a callback of the task: that comes a moment later, and an event in
             # between would count on a question that has been answered already.
             self._asking.pop(key, None)
+            agent = self._hub.agents.of_member(queue, interface) if interface else None
+            if agent is not None and not any(i == interface for _, i in self._asking):
+                agent.said_paused = False
 
     async def _until_answered(self, key: tuple[str, str]) -> None:
         queue, interface = key

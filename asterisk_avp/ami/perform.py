@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -48,11 +48,21 @@ class Membership(Protocol):
     def failed(self, effect: Change) -> None: ...
 
 
+EndTold = Callable[[Sequence[str]], Awaitable[None]]
+"""Channel ids → once the end of one of them is known, or was waited for long enough."""
+
+
+async def _at_once(_channels: Sequence[str]) -> None: ...
+
+
 class _Nobody:
     def started(self, effect: Change) -> None: ...
     def done(self, effect: Change) -> None: ...
     def failed(self, effect: Change) -> None: ...
 
+
+_MISSING = "does not exist"
+"""In an answer about a channel that has ended (manager.c, ``action_redirect``; features.c)."""
 
 _DONE_ALREADY = ("Already there", "Not there", "Interface not found")
 """Answers to a change of membership that another change in quick succession has overtaken."""
@@ -70,6 +80,7 @@ class AmiPerformer:
         self._client = client
         self._name_of = name_of
         self.membership: Membership = _Nobody()
+        self.end_told: EndTold = _at_once
         self._recorder = Recorder(client, name_of, recordings or Recordings())
 
     async def perform(self, effect: AmiEffect, report: Report) -> None:
@@ -86,8 +97,8 @@ class AmiPerformer:
                     "Redirect",
                     self._redirect(effect),
                     report,
-                    Kind.REDIRECTED,
-                    Kind.REDIRECT_FAILED,
+                    (Kind.REDIRECTED, Kind.REDIRECT_FAILED),
+                    [x for x in (effect.channel, effect.extra_channel) if x is not None],
                 )
             case BridgePair():
                 await self._reported(
@@ -98,8 +109,8 @@ class AmiPerformer:
                         "Tone": "no",
                     },
                     report,
-                    Kind.BRIDGED,
-                    Kind.BRIDGE_FAILED,
+                    (Kind.BRIDGED, Kind.BRIDGE_FAILED),
+                    (effect.first, effect.second),
                 )
             case LimitCall():
                 await self._set_variables(_limit(effect, time.time()))
@@ -258,12 +269,22 @@ class AmiPerformer:
         return headers
 
     async def _reported(
-        self, action: str, headers: Mapping[str, str], report: Report, good: Kind, bad: Kind
+        self,
+        action: str,
+        headers: Mapping[str, str],
+        report: Report,
+        outcomes: tuple[Kind, Kind],
+        channels: Sequence[str],
     ) -> None:
+        good, bad = outcomes
         try:
             await self._client.action(action, headers)
         except AmiError as error:
             log.info("ami_refused", action=action, error=str(error))
+            if _MISSING in error.message:
+                # AMI's answer may come before ARI's word of the end. Whose end it was is what
+                # became of the transfer.
+                await self.end_told(channels)
             report(SessionEvent(bad))
         else:
             report(SessionEvent(good))

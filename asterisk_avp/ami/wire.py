@@ -31,6 +31,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _END_OF_MESSAGE = b"\r\n\r\n"
 _EVENT = "Event: "
 _ACTION_ID = "\r\nActionID:"
+_STATUS, _VARIABLES = "Status", "Variable"
 _ENTERED, _SWAP = "BridgeEnter", "\r\nSwapUniqueid:"
 """Of the many channels that enter bridges only those are wanted that take another's place."""
 # Asterisk ends a line at a bare LF as well as at CR LF. A bare CR it keeps, and other software
@@ -197,6 +198,14 @@ class FrameReader:
             self._on_defect("", problem)
             return _NOTHING
         message, repeated = _parse(block)
+        if repeated and message.get("Event") == _STATUS:
+            # What a channel's variables say may be of several lines, as JSON often is. Of the
+            # headers of the channel itself the first is Asterisk's.
+            message = {
+                name: value if name == _VARIABLES else value.partition("\n")[0]
+                for name, value in message.items()
+            }
+            repeated = ()
         problem = repeated_defect(message, repeated) if repeated else ""
         if problem and "Event" not in message:
             # An answer: what it says of a variable has a header in it. Whoever waits for it waits

@@ -67,6 +67,8 @@ class Agent:
     since: float = 0.0
     shown_pause: tuple[bool, str] = (False, "")
     """Whether paused and why, as it was told last."""
+    said_paused: bool = False
+    """AMI has said so, and Asterisk is being asked: good for nothing but a reason in words."""
     mirror_pending: frozenset[Effect] = frozenset()
     """Changes of the personal membership that were asked for and not confirmed yet."""
 

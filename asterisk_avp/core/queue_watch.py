@@ -141,7 +141,9 @@ class QueueWatch:
         found = self._register.role_of(channel)
         wanted = found[0].target if found is not None else None
         target = self._agents.by_id.get(wanted.value) if wanted is not None else None
-        if target is not None and target.memberships and target.paused:
+        if target is None or not target.memberships:
+            return "target_offline"
+        if target.paused or target.said_paused:
             return "target_not_ready"
         return "target_offline"
 

@@ -15,7 +15,7 @@ from asterisk_avp.core.calls import Calls
 from asterisk_avp.core.events import BridgeSwapped
 
 _LOCAL: Final = "Local/"
-_KEPT: Final = 1000
+_KEPT: Final = 50
 """Channels that have ended and whose names are still known: the swap is told after the end."""
 
 

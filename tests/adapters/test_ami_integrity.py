@@ -126,6 +126,16 @@ def test_an_answer_whose_value_has_a_header_in_it_is_an_answer_with_what_came_fi
     assert found == ["a header stands there twice"]
 
 
+def test_a_channels_variables_may_be_of_several_lines() -> None:
+    """As JSON is that somebody wrote so; the channel's own headers come before them."""
+    headers = {**SNAPSHOT, "Variable": 'AVP_POP={\r\n"a": 1,\r\nUniqueid: x}\r\nVariable: B=2'}
+    found: list[str] = []
+    reader = FrameReader(EVENTS, lambda _name, problem: found.append(problem))
+    (message,) = reader.feed(GREETING + text(headers, "Status", "a").encode())
+    assert found == []
+    assert (message["Uniqueid"], message["Variable"]) == ("1", "AVP_POP={\nB=2")
+
+
 def test_channel_variables_may_stand_there_several_times() -> None:
     variables = "ChanVariable: AVP_STATE=\r\nChanVariable: AVP_GROUP=sales\r\n"
     stream = text(JOIN, "QueueCallerJoin").removesuffix("\r\n") + variables + "\r\n"

@@ -211,6 +211,20 @@ async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(de
     assert desk.fed == []
 
 
+async def test_a_break_that_is_being_asked_about_is_a_reason_already(desk: Desk) -> None:
+    """The queue gives the call back in the same moment, and ARI may be first to say so."""
+    here = of("1002", status=1)
+    desk.feed(here)
+    desk.asterisk.free.clear()
+    desk.members.hint(replace(here, paused=True))
+    agent = desk.hub.agents.by_id["1002"]
+    assert (agent.paused, agent.said_paused) == (False, True)
+    desk.asterisk.facts = [here]
+    desk.asterisk.free.set()
+    await desk.members.settle(5)
+    assert (agent.paused, agent.said_paused) == (False, False)
+
+
 async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Desk) -> None:
     desk.asterisk.away = True
     await desk.told(of("1003", queue="sales"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -280,6 +280,26 @@ async def test_which_channels_belong_to_one_call_is_read() -> None:
             ("CoreShowChannel", {"Channel": "PJSIP/cut"}),
         )
         assert await performer.linked() == {"u1": "u0"}
+
+
+async def test_of_a_channel_that_is_missing_its_end_is_waited_for() -> None:
+    """AMI answers so before ARI tells the end, and who hung up is what the transfer ends as."""
+    order: list[object] = []
+
+    async def told(channels: Sequence[str]) -> None:
+        order.append(tuple(channels))
+
+    async with AmiServer() as server, running_ami(server) as performer:
+        performer.end_told = told
+        for action in ("Redirect", "Bridge"):
+            text = "Channel does not exist: PJSIP/x"
+            server.answers[action] = lambda asked, text=text: error(asked, text)
+        place = fx.Destination("avp-stasis", "caller")
+        redirect = fx.Redirect("u1", place, "u2", place)
+        for effect in (redirect, fx.BridgePair("u1", "u2")):
+            await performer.perform(effect, order.append)
+        failed = [SessionEvent(Kind.REDIRECT_FAILED), SessionEvent(Kind.BRIDGE_FAILED)]
+        assert order == [("u1", "u2"), failed[0], ("u1", "u2"), failed[1]]
 
 
 CHANGES = [

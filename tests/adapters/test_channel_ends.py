@@ -1,0 +1,84 @@
+"""Ends of channels: those that ARI does not tell, and those that it tells a moment later."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from servers.waiting import eventually
+
+from asterisk_avp import daemon_channels
+from asterisk_avp.core import events as ev
+from asterisk_avp.core.calls import Calls
+from asterisk_avp.core.errors import AsteriskUnavailable
+from asterisk_avp.daemon_channels import EndWatch
+
+
+class Asterisk:
+    def __init__(self) -> None:
+        self.calls = Calls()
+        self.calls.see(ev.ChannelSeen("u", "PJSIP/1001-00000001"))
+        self.there = True
+        self.away = False
+        self.asked: list[str] = []
+        self.fed: list[ev.Fact] = []
+        self.watch = EndWatch(self.calls, self.exists, self.fed.append)
+
+    async def exists(self, channel: str) -> bool:
+        self.asked.append(channel)
+        if self.away:
+            raise AsteriskUnavailable("gone")
+        return self.there
+
+
+@pytest.fixture
+async def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
+    monkeypatch.setattr(daemon_channels, "PATIENCE_SECONDS", 0.01)
+    return Asterisk()
+
+
+@pytest.mark.parametrize(
+    ("there", "away", "facts"),
+    [(False, False, [ev.ChannelGone("u")]), (True, False, []), (False, True, [])],
+)
+async def test_an_end_that_only_ami_tells_is_asked_about(
+    asterisk: Asterisk,
+    facts: list[ev.Fact],
+    there: bool,
+    away: bool,
+) -> None:
+    asterisk.there, asterisk.away = there, away
+    asterisk.watch.hint("u")
+    asterisk.watch.hint("u")
+    asterisk.watch.hint("nobody")
+    await eventually(lambda: not asterisk.watch._waiting)
+    assert asterisk.asked == ["u"]
+    assert asterisk.fed == facts
+
+
+async def test_what_ari_has_told_meanwhile_is_not_asked(asterisk: Asterisk) -> None:
+    asterisk.watch.hint("u")
+    asterisk.calls.gone("u")
+    await eventually(lambda: not asterisk.watch._waiting)
+    assert asterisk.asked == []
+
+
+async def test_the_end_of_one_of_two_is_waited_for(asterisk: Asterisk) -> None:
+    asterisk.calls.see(ev.ChannelSeen("v", "PJSIP/1002-00000002"))
+    waiting = asyncio.create_task(asterisk.watch.told(["u", "v"]))
+    await eventually(lambda: asterisk.watch._expected)
+    asterisk.watch.gone("somebody-else")
+    assert not waiting.done()
+    asterisk.calls.gone("v")
+    asterisk.watch.gone("v")
+    await asyncio.wait_for(waiting, 5)
+    await asterisk.watch.told(["u", "v"])  # known already
+    assert asterisk.watch._expected == {}
+
+
+async def test_an_end_that_never_comes_is_not_waited_for_long(
+    asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_channels, "EXPECTED_SECONDS", 0.01)
+    await asyncio.wait_for(asterisk.watch.told(["u"]), 5)
+    assert asterisk.watch._expected == {}
