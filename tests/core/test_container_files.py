@@ -47,7 +47,8 @@ def test_network_volumes_and_secrets() -> None:
 
 def test_descriptors() -> None:
     """As many as the unit has; the command without Compose has them as well."""
-    ulimits = re.search(r"nofile: \{ soft: (\d+), hard: (\d+) \}", COMPOSE)
+    number = r'"\$\{AVP_NOFILE:-(\d+)\}"'
+    ulimits = re.search(rf"nofile: \{{ soft: {number}, hard: {number} \}}", COMPOSE)
     assert ulimits
     assert int(ulimits[1]) == int(ulimits[2]) >= ENOUGH
     assert f"--ulimit nofile={ulimits[1]}:{ulimits[2]}" in section()

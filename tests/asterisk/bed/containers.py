@@ -8,6 +8,7 @@ address of its own; only what the tests talk to is published, on 127.0.0.1.
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -163,6 +164,8 @@ class Composed(Docker):
             "AVP_SECRETS": directory / "secrets",
             "AVP_CONTROL_SUBNET": _control(ports.base),
             "AVP_API_PORT": ports.api,
+            # An engine in a sandbox cannot give more than it has.
+            "AVP_NOFILE": min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
             "AVP_ASTERISK_IMAGE": f"{IMAGE}:asterisk",
             "AVP_DAEMON_IMAGE": f"{IMAGE}:daemon",
             "BED_DIR": directory,
