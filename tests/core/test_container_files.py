@@ -24,7 +24,9 @@ def test_variables() -> None:
     """Each one that the file asks for by default is named, and no other."""
     asked = set(re.findall(r"\$\{(AVP_\w+)", COMPOSE)) - {"AVP_ASTERISK_IMAGE", "AVP_DAEMON_IMAGE"}
     told = set(
-        re.findall(r"\b(AVP_(?:ASTERISK|DAEMON|SECRETS|CONTROL|API_PORT|BASE)\w*)", section())
+        re.findall(
+            r"\b(AVP_(?:ASTERISK|DAEMON|SECRETS|CONTROL|API_PORT|BASE|NOFILE)\w*)", section()
+        )
     )
     assert told == asked
 
