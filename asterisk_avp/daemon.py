@@ -373,6 +373,7 @@ class Daemon:
         if isinstance(fact, ev.ChannelSeen):
             # The most frequent, and all that follows from it is the picture.
             self._hub.fact(fact, 0.0)
+            self._members.channel_seen(fact.id)
             return
         if isinstance(fact, ev.PhoneFact):
             self._phones.take(fact)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
@@ -44,6 +45,9 @@ _IN_USE: Final = frozenset({2, 3, 7, 8})
 _RINGING: Final = 6
 _NOT_THERE: Final = frozenset({0, 4, 5})
 """Unknown, invalid, unavailable."""
+
+MAX_EARLY: Final = 50
+"""Channels that AMI may be ahead of ARI with; those that somebody has made up never come."""
 
 MAX_QUESTIONS: Final = 2000
 """At the same time; so many agents may log in at once."""
@@ -101,6 +105,8 @@ class MemberVerifier:
         self._later: dict[tuple[str, str], ev.MemberSeen] = {}
         """By queue and interface: changes of phones that no channel bears out yet."""
         self._timer: asyncio.TimerHandle | None = None
+        self._early: OrderedDict[str, ev.QueueJoined] = OrderedDict()
+        """By channel: who waits according to AMI, while ARI has not told of the channel yet."""
         self._changing: dict[tuple[str, str], Hint | None] = {}
         """By queue and interface: what we are changing, and what has been said of it meanwhile."""
 
@@ -114,6 +120,12 @@ class MemberVerifier:
             case _:
                 return False
         return True
+
+    def channel_seen(self, channel: str) -> None:
+        """ARI has told of the channel; AMI may have told before where it waits."""
+        fact = self._early.pop(channel, None)
+        if fact is not None:
+            self._feed(fact)
 
     def started(self, effect: Change) -> None:
         """Asterisk is about to be asked for this change."""
@@ -264,8 +276,15 @@ class MemberVerifier:
             # its id.
             # Its end counts also after ARI has told that the channel is gone, or the place would
             # stay taken.
-            if isinstance(fact, ev.QueueLeft) or fact.channel in self._hub.calls.channels:
+            if isinstance(fact, ev.QueueLeft):
+                self._early.pop(fact.channel, None)
                 self._feed(fact)
+            elif fact.channel in self._hub.calls.channels:
+                self._feed(fact)
+            else:
+                self._early[fact.channel] = fact
+                if len(self._early) > MAX_EARLY:
+                    self._early.popitem(last=False)
         elif owner in self._hub.agents.by_id:
             self._ask(fact.queue, "")
 

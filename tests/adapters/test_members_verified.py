@@ -13,7 +13,7 @@ from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.errors import AsteriskUnavailable
 from asterisk_avp.core.hub import Hub
 from asterisk_avp.core.model import AgentState
-from asterisk_avp.daemon_members import AT_ONCE, MAX_QUESTIONS, MemberVerifier
+from asterisk_avp.daemon_members import AT_ONCE, MAX_EARLY, MAX_QUESTIONS, MemberVerifier
 from tests.core.world import NOW, hub, member
 
 SLOT = "avp-agent-1002"
@@ -255,6 +255,27 @@ async def test_of_a_groups_queue_nothing_is_asked(desk: Desk) -> None:
     await desk.told(ev.QueueJoined("sales", "u"))
     assert desk.asterisk.asked == []
     assert desk.fed[-1] == ev.QueueJoined("sales", "u")
+
+
+async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: Desk) -> None:
+    """How long it has waited would be lost."""
+    await desk.told(ev.QueueJoined("sales", "u"))
+    assert desk.fed == []
+    desk.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
+    desk.members.channel_seen("u")
+    assert desk.fed[-1] == ev.QueueJoined("sales", "u")
+    desk.members.channel_seen("u")
+    assert desk.fed.count(ev.QueueJoined("sales", "u")) == 1
+    await desk.told(ev.QueueJoined("sales", "v"))
+    await desk.told(ev.QueueLeft("sales", "v"))
+    desk.members.channel_seen("v")
+    assert ev.QueueJoined("sales", "v") not in desk.fed
+
+
+async def test_calls_that_never_come_do_not_pile_up(desk: Desk) -> None:
+    for number in range(MAX_EARLY + 10):
+        await desk.told(ev.QueueJoined("sales", f"made-up-{number}"))
+    assert len(desk.members._early) == MAX_EARLY
 
 
 # --- what the daemon itself changes --------------------------------------------------------------
