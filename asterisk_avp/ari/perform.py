@@ -153,9 +153,8 @@ class AriPerformer:
                 continue
             if isinstance(channel, BaseException):
                 raise channel
-            if channel.get(
-                "id"
-            ):  # Asterisk answers 200 and nothing for the one that it cannot write
+            # For the one that it cannot write Asterisk answers 200, and nothing.
+            if channel.get("id"):
                 channels.append(channel)
         return channels
 
