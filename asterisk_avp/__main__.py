@@ -7,10 +7,10 @@ def main() -> None:
     # The daemon needs neither typer nor the clients of its own API, which take a third of the time
     # and of the memory that it starts with.
     if sys.argv[1:] == ["run"]:
-        from asterisk_avp.cli_run import run  # noqa: PLC0415
+        from asterisk_avp.cli.run import run  # noqa: PLC0415
 
         sys.exit(run())
-    from asterisk_avp import cli  # noqa: PLC0415
+    from asterisk_avp.cli import app as cli  # noqa: PLC0415
 
     cli.main()
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from asterisk_avp.agi.server import BadRequest, Exchange, Handler
-from asterisk_avp.core.gate import Dial, Dialled
+from asterisk_avp.core.policy.dialling import Dial, Dialled
 
 PATH: Final = "avp/dial"
 

@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 import structlog
 from panoramisk.fast_agi import Request
 
-from asterisk_avp.core import clean
-from asterisk_avp.core.errors import AvpError, ConfigError
-from asterisk_avp.listener import Listener, bound
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.model.errors import AvpError, ConfigError
+from asterisk_avp.sockets.listener import Listener, bound
 
 log = structlog.get_logger(__name__)
 

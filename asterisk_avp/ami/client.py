@@ -21,8 +21,8 @@ import structlog
 
 from asterisk_avp.ami.link import AmiLink, OnEvent
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
-from asterisk_avp.core import clean
-from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, UncleanValue
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, UncleanValue
 
 log = structlog.get_logger(__name__)
 
@@ -184,7 +184,7 @@ class AmiClient:
     async def action(self, name: str, headers: Headers | None = None) -> Mapping[str, str]:
         """Send an action and return the headers of its answer.
 
-        Raises `AmiError` (Asterisk refuses, or a value is not clean, see `core.clean`),
+        Raises `AmiError` (Asterisk refuses, or a value is not clean, see `core.messages.clean`),
         `AsteriskUnavailable` (no connection or no answer) and
         `AmiHeaderError` (nothing was sent). A header may have several values: one line each.
         """

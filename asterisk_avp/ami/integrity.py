@@ -8,7 +8,7 @@ no beginning, and a header that was put in twice stands there twice.
 
 This finds such messages. It cannot prove that an event is genuine, since a text without a limit of
 its length can make up all of it. What grants, ends or moves something is therefore asked of
-Asterisk (`asterisk_avp.daemon_members`), or comes by ARI, whose JSON nobody can write into.
+Asterisk (`asterisk_avp.service.members`), or comes by ARI, whose JSON nobody can write into.
 
 Nor is an item of a list genuine because it carries our ActionID: QueueStatus and Status write it
 last, so that a forged beginning gets it from the genuine end. But then the message that was cut has

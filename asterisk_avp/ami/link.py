@@ -28,7 +28,12 @@ from panoramisk.ami_protocol import AMIProtocol
 
 from asterisk_avp.ami.integrity import SHAPES
 from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, OnDefect, check_headers
-from asterisk_avp.core.errors import AmiError, AmiTampered, AsteriskSilent, AsteriskUnavailable
+from asterisk_avp.core.model.errors import (
+    AmiError,
+    AmiTampered,
+    AsteriskSilent,
+    AsteriskUnavailable,
+)
 
 log = structlog.get_logger(__name__)
 

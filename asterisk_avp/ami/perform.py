@@ -14,10 +14,9 @@ from asterisk_avp.ami.queue_functions import Known, queue_by_functions
 from asterisk_avp.ami.recording import Recorder
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.ami.variables import actions as together
-from asterisk_avp.core import clean
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.actions import LIMIT
-from asterisk_avp.core.effects import (
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import (
     AddMember,
     AmiEffect,
     BridgePair,
@@ -30,9 +29,10 @@ from asterisk_avp.core.effects import (
     ResumeRecording,
     SetVariables,
 )
-from asterisk_avp.core.errors import AmiError, AsteriskUnavailable, AvpError
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.recordings import Recordings
+from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError
+from asterisk_avp.core.pbx.recordings import Recordings
+from asterisk_avp.core.transfer.actions import LIMIT
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class AmiPerformer:
                     "Redirect",
                     self._redirect(effect),
                     report,
-                    (Kind.REDIRECTED, Kind.REDIRECT_FAILED),
+                    (EventType.REDIRECTED, EventType.REDIRECT_FAILED),
                     [x for x in (effect.channel, effect.extra_channel) if x is not None],
                 )
             case BridgePair():
@@ -109,7 +109,7 @@ class AmiPerformer:
                         "Tone": "no",
                     },
                     report,
-                    (Kind.BRIDGED, Kind.BRIDGE_FAILED),
+                    (EventType.BRIDGED, EventType.BRIDGE_FAILED),
                     (effect.first, effect.second),
                 )
             case LimitCall():
@@ -273,7 +273,7 @@ class AmiPerformer:
         action: str,
         headers: Mapping[str, str],
         report: Report,
-        outcomes: tuple[Kind, Kind],
+        outcomes: tuple[EventType, EventType],
         channels: Sequence[str],
     ) -> None:
         good, bad = outcomes

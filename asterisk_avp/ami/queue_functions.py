@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from asterisk_avp.core import clean
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.errors import AsteriskUnavailable
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AsteriskUnavailable
 
 SOMEBODY: Final = "somebody"
 """In place of the channel of a caller who waits, where only their number is known."""

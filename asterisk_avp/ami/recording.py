@@ -1,4 +1,4 @@
-"""Pauses the recording of a caller's channel, and lets it go on (see `core.recordings`).
+"""Pauses the recording of a caller's channel, and lets it go on (see `core.pbx.recordings`).
 
 Most calls are recorded by nothing, and then Asterisk answers with an error that means no harm.
 """
@@ -10,9 +10,9 @@ from collections.abc import Callable
 import structlog
 
 from asterisk_avp.ami.client import AmiClient
-from asterisk_avp.core.effects import PauseRecording, ResumeRecording
-from asterisk_avp.core.errors import AmiError
-from asterisk_avp.core.recordings import VARIABLE, Recordings
+from asterisk_avp.core.messages.effects import PauseRecording, ResumeRecording
+from asterisk_avp.core.model.errors import AmiError
+from asterisk_avp.core.pbx.recordings import VARIABLE, Recordings
 
 log = structlog.get_logger(__name__)
 

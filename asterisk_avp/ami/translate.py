@@ -1,8 +1,8 @@
 """AMI events in the project's own words. Anything that is not about us becomes nothing.
 
 Whoever can dial can write into this stream, so what comes of it are hints: of what grants, ends or
-moves something Asterisk itself is asked before it counts (`asterisk_avp.daemon_members`). Channels,
-bridges and what the dialplan says come by ARI (`asterisk_avp.ari.translate`).
+moves something Asterisk itself is asked before it counts (`asterisk_avp.service.members`).
+Channels, bridges and what the dialplan says come by ARI (`asterisk_avp.ari.translate`).
 
 Header names are Asterisk's (main/manager_channels.c, manager_bridges.c, apps/app_queue.c).
 """
@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from asterisk_avp.core import events as ev
+from asterisk_avp.core.messages import facts as ev
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from asterisk_avp.ami.integrity import beginning_defect, defect, repeated_defect
-from asterisk_avp.core.errors import AmiHeaderError, AsteriskUnavailable
+from asterisk_avp.core.model.errors import AmiHeaderError, AsteriskUnavailable
 
 Headers = Mapping[str, str | Sequence[str]]
 

@@ -3,7 +3,7 @@
 Two kinds of tokens: an integration's may do everything; an agent's may see the state of every agent
 of the same client in the list, but only their own calls, targets and the transfers that concern
 them, and may act only for themselves. Whether a transfer is allowed is decided behind the
-`Switchboard`.
+`TransferService`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.clients import Scopes, everything
 from asterisk_avp.api.cookies import is_secure
+from asterisk_avp.api.event_cache import Rosters
 from asterisk_avp.api.events_ws import add_events_route
 from asterisk_avp.api.http import (
     BodyLimit,
@@ -36,11 +37,10 @@ from asterisk_avp.api.http import (
 )
 from asterisk_avp.api.metrics import add_metrics_route
 from asterisk_avp.api.panel import add_panel
-from asterisk_avp.api.patience import Budget, Patience
-from asterisk_avp.api.port import Switchboard
+from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.sessions import add_session_routes
-from asterisk_avp.api.shared import Rosters
 from asterisk_avp.api.shown import Shown
+from asterisk_avp.api.throttle import Budget, Patience
 from asterisk_avp.api.visibility import concerns
 
 MAX_BODY_BYTES = 64 * 1024
@@ -73,7 +73,7 @@ WhoAsks = Annotated[Caller, Depends(caller_of)]
 
 
 def create_app(
-    switchboard: Switchboard,
+    switchboard: TransferService,
     auth: Authenticator,
     *,
     metrics: Callable[[], bytes] | None = None,
@@ -118,7 +118,7 @@ _TOKEN = Depends(
 )
 
 
-def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator) -> None:
+def _add_open_routes(app: FastAPI, switchboard: TransferService, auth: Authenticator) -> None:
     @app.post(
         "/v1/login", response_model=schemas.TokenOut, responses=_responses(401, 408, 413, 422, 429)
     )
@@ -147,7 +147,7 @@ def _add_open_routes(app: FastAPI, switchboard: Switchboard, auth: Authenticator
         return json_response(200 if ready.ready else 503, ready.model_dump())
 
 
-def _add_agent_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> None:
+def _add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
     rosters = Rosters(lambda view: schemas.agent_out(view).model_dump(mode="json"))
 
     @app.get(
@@ -241,7 +241,7 @@ def _add_agent_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> N
         return shown.agent(caller, await switchboard.pause(agent_id, paused=False, reason=""))
 
 
-def _add_transfer_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> None:
+def _add_transfer_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
     @app.get(
         "/v1/transfers",
         response_model=list[schemas.TransferOut],
@@ -316,7 +316,7 @@ def _add_transfer_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -
         return shown.transfer(caller, await switchboard.conference(transfer_id))
 
 
-def _add_party_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> None:
+def _add_party_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
     @app.post(
         "/v1/transfers/{transfer_id}/parties",
         status_code=201,
@@ -345,7 +345,7 @@ def _add_party_routes(app: FastAPI, switchboard: Switchboard, shown: Shown) -> N
         return shown.transfer(caller, await switchboard.drop_party(transfer_id, party_id))
 
 
-def _add_number_routes(app: FastAPI, switchboard: Switchboard) -> None:
+def _add_number_routes(app: FastAPI, switchboard: TransferService) -> None:
     @app.post(
         "/v1/numbers/check",
         response_model=numbers.NumberCheckOut,

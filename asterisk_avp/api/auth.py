@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from asterisk_avp.api.devices import Devices
 from asterisk_avp.api.log_in_limits import Attempts, Crowded, Limits, LoginLimited, Turns
-from asterisk_avp.core.pins import SALT_BYTES, PinHash
+from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
 
 __all__ = ["Authenticator", "Caller", "Limits", "Login", "LoginFailed", "LoginLimited"]
 

@@ -1,8 +1,8 @@
 """What is shown to an agent, without what belongs to another client (account).
 
-What is not in the agent's scope (`core.tenants`) is left out, or has an empty id and name where it
-is part of something that concerns the agent: a call from another client's agent comes from nobody.
-Works on the JSON of answers and events, whatever they were made for.
+What is not in the agent's scope (`core.model.tenants`) is left out, or has an empty id and name
+where it is part of something that concerns the agent: a call from another client's agent comes
+from nobody. Works on the JSON of answers and events, whatever they were made for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from asterisk_avp.api.auth import Caller
-from asterisk_avp.core.tenants import EVERYTHING, Scope
+from asterisk_avp.core.model.tenants import EVERYTHING, Scope
 
 Scopes = Callable[[str], Scope]
 """By agent: what of the configuration they may know."""

@@ -37,14 +37,14 @@ from asterisk_avp.api.auth import Authenticator, Caller
 from asterisk_avp.api.clients import Scopes, event_for, everything, scope_of
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
+from asterisk_avp.api.event_cache import Rosters, Shared, as_text
 from asterisk_avp.api.http import bearer_token, same_origin
-from asterisk_avp.api.patience import CALLER, UNAUTHORIZED
-from asterisk_avp.api.port import Switchboard
+from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
-from asterisk_avp.api.shared import Rosters, Shared, as_text
 from asterisk_avp.api.socket_count import TOO_MANY, SocketCount, too_many
+from asterisk_avp.api.throttle import CALLER, UNAUTHORIZED
 from asterisk_avp.api.visibility import visible_to
-from asterisk_avp.core.tenants import Scope
+from asterisk_avp.core.model.tenants import Scope
 
 FIRST_MESSAGE_SECONDS = 5.0
 ALIVE_SECONDS = 10.0
@@ -59,7 +59,7 @@ TRY_AGAIN = 1013
 
 
 def add_events_route(
-    app: FastAPI, switchboard: Switchboard, auth: Authenticator, scopes: Scopes = everything
+    app: FastAPI, switchboard: TransferService, auth: Authenticator, scopes: Scopes = everything
 ) -> None:
     unknown: Counter[str] = Counter()
     count = SocketCount()
@@ -117,7 +117,7 @@ def add_events_route(
 
 async def _tell(
     socket: WebSocket,
-    switchboard: Switchboard,
+    switchboard: TransferService,
     view: View,
     caller: Caller,
     auth: Authenticator,
@@ -216,7 +216,7 @@ class View:
 
     def __init__(
         self,
-        switchboard: Switchboard,
+        switchboard: TransferService,
         caller: Caller,
         rosters: Rosters,
         scope: Callable[[], Scope],

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
-from asterisk_avp.api.patience import CALLER
-from asterisk_avp.core.errors import (
+from asterisk_avp.api.throttle import CALLER
+from asterisk_avp.core.model.errors import (
     AmiError,
     AriError,
     AsteriskUnavailable,

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from asterisk_avp.core.model import (
+from asterisk_avp.core.model.world import (
     AgentView,
     Readiness,
     TargetsView,
     TransferRequest,
     TransferView,
 )
-from asterisk_avp.core.numbers import NumberCheck
+from asterisk_avp.core.numbers.rules import NumberCheck
 
 
-class Switchboard(Protocol):
+class TransferService(Protocol):
     """The daemon as seen by the API. Reads are immediate; requests wait for the decision only."""
 
     def readiness(self) -> Readiness: ...

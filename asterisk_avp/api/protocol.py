@@ -20,7 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from asterisk_avp.api.auth import Caller
 from asterisk_avp.api.connections import REQUEST_SECONDS, Connections, Seat, Stage
 from asterisk_avp.api.framing import BadRequest, Framing
-from asterisk_avp.api.patience import CALLER
+from asterisk_avp.api.throttle import CALLER
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from asterisk_avp.core.model import (
+from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
     CallView,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asterisk_avp.core.numbers import MESSAGES, NumberCheck, Reason
+from asterisk_avp.core.numbers.rules import MESSAGES, NumberCheck, Reason
 
 
 class NumberCheckIn(BaseModel):

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 
 from asterisk_avp.api.connections import Connections
 from asterisk_avp.api.protocol import CROWDED, GuardedConfig, GuardedHttp
-from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.listener import Listener, bound
+from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.sockets.listener import Listener, bound
 
 _GRACE_SECONDS = 3
 _MAX_WS_MESSAGE_BYTES = 64 * 1024

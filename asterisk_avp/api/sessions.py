@@ -25,14 +25,14 @@ from asterisk_avp.api.http import (
     login_refused,
     unauthorized,
 )
-from asterisk_avp.api.port import Switchboard
-from asterisk_avp.core.errors import UnknownAgent
+from asterisk_avp.api.port import TransferService
+from asterisk_avp.core.model.errors import UnknownAgent
 
 Responses = dict[int | str, dict[str, Any]]
 
 
 def add_session_routes(
-    app: FastAPI, switchboard: Switchboard, auth: Authenticator, described: Responses
+    app: FastAPI, switchboard: TransferService, auth: Authenticator, described: Responses
 ) -> None:
     """``described``: the answers that are not those of success, for the API's description."""
 

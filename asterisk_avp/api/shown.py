@@ -6,8 +6,8 @@ from asterisk_avp.api import schemas
 from asterisk_avp.api.auth import Caller
 from asterisk_avp.api.clients import Scopes, agent_for, scope_of, transfer_for
 from asterisk_avp.api.visibility import as_seen_by
-from asterisk_avp.core.model import AgentView, TransferView
-from asterisk_avp.core.tenants import Scope
+from asterisk_avp.core.model.tenants import Scope
+from asterisk_avp.core.model.world import AgentView, TransferView
 
 
 class Shown:

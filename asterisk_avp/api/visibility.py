@@ -16,9 +16,9 @@ from typing import Any
 
 from asterisk_avp.api.auth import Caller
 from asterisk_avp.api.clients import event_for
-from asterisk_avp.core.history import concerned
-from asterisk_avp.core.model import Mode, TransferState, TransferView
-from asterisk_avp.core.tenants import EVERYTHING, Scope
+from asterisk_avp.core.engine.history import concerned
+from asterisk_avp.core.model.tenants import EVERYTHING, Scope
+from asterisk_avp.core.model.world import Mode, TransferState, TransferView
 
 _PRIVATE = frozenset({"call", "calls", "pause_reason"})
 

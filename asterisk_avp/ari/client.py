@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, cast
 import aiohttp
 import structlog
 
-from asterisk_avp.ari.pulse import EVENT_TYPE, PATIENCE_SECONDS, Pulse
+from asterisk_avp.ari.health_probe import EVENT_TYPE, PATIENCE_SECONDS, Pulse
 from asterisk_avp.ari.resources import (
     Applications,
     AsteriskInfo,
@@ -32,8 +32,13 @@ from asterisk_avp.ari.resources import (
     Playbacks,
 )
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.ari.sole import Sole
-from asterisk_avp.core.errors import AriError, AsteriskSilent, AsteriskUnavailable, OtherDaemon
+from asterisk_avp.ari.single_instance import Sole
+from asterisk_avp.core.model.errors import (
+    AriError,
+    AsteriskSilent,
+    AsteriskUnavailable,
+    OtherDaemon,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +73,10 @@ class AriClient:
     (ApplicationReplaced) before it takes it back, where that program is no daemon that answers.
 
     With `who`, a name for this process, the client makes sure that no other daemon has the app
-    (`asterisk_avp.ari.sole`), and that Asterisk delivers its events (`asterisk_avp.ari.pulse`),
-    every `probe_seconds`. `outdated` is told, before the client connects again, that another daemon
-    had the app meanwhile, which is gone: what is known of transfers is older than what it did.
+    (`asterisk_avp.ari.single_instance`), and that Asterisk delivers its events
+    (`asterisk_avp.ari.health_probe`), every `probe_seconds`. `outdated` is told, before the client
+    connects again, that another daemon had the app meanwhile, which is gone: what is known of
+    transfers is older than what it did.
     """
 
     def __init__(

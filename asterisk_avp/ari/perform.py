@@ -11,9 +11,9 @@ import structlog
 
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.translate import channel_seen
-from asterisk_avp.core import clean
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.effects import (
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import (
     AddToBridge,
     AriEffect,
     CreateBridge,
@@ -30,9 +30,9 @@ from asterisk_avp.core.effects import (
     StopRingback,
     TellPhone,
 )
-from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.session import is_bridge, is_leg
+from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskUnavailable
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import is_bridge, is_leg
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +199,7 @@ class AriPerformer:
             await leave(channel, context=to.context, extension=to.extension, priority=to.priority)
 
     async def _dial(self, effect: DialLeg, report: Report) -> None:
-        failed = Kind.FOURTH_FAILED if effect.fourth else Kind.LEG_FAILED
+        failed = EventType.FOURTH_FAILED if effect.fourth else EventType.LEG_FAILED
         first = effect.first
         endpoint = clean.location(effect.allow.endpoint) or "(not clean)"
         variables, unclean = clean.variables(effect.variables)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.core.errors import AriGone
+from asterisk_avp.core.model.errors import AriGone
 
 Json = dict[str, Any]
 

@@ -12,8 +12,8 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from asterisk_avp.core import clean
-from asterisk_avp.core.errors import (
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.model.errors import (
     AriError,
     AriGone,
     AsteriskSilent,
@@ -85,8 +85,9 @@ class AriRest:
 
         `segments` are the parts of the path below `/ari`, not yet quoted. Entries of `query` that
         are None are left out. `seconds` is how long it may take, if not as long as any request.
-        Raises `AriGone`, `AriError` or `AsteriskUnavailable`. An unclean value (`core.clean`) is an
-        `AriError`, as if Asterisk had refused it, and nothing is sent.
+        Raises `AriGone`, `AriError` or `AsteriskUnavailable`. An unclean value
+        (`core.messages.clean`) is an `AriError`, as if Asterisk had refused it, and nothing is
+        sent.
         """
         path = _path(segments)
         what = f"ARI {method} {path}"

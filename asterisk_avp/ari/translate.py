@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.calls import resource_of
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.pbx.calls import resource_of
 
 QUEUE_ENDED: Final = "AVPQueueEnded"
 """Name of the UserEvent that our dialplan sends when Queue() gave a call back unanswered."""

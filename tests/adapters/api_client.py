@@ -13,8 +13,8 @@ from scripted_switchboard import INTEGRATION, PINS, UNLIMITED, ScriptedSwitchboa
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.connections import Connections
-from asterisk_avp.api.patience import Budget
 from asterisk_avp.api.server import ApiServer, serve
+from asterisk_avp.api.throttle import Budget
 
 TO_BOB = {"mode": "supervised", "target": {"kind": "agent", "id": "1002"}}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asterisk_avp import cli
+from asterisk_avp.cli import app as cli
 
 
 class Result:

@@ -11,10 +11,11 @@ from typing import Any
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
-from asterisk_avp.api.patience import Budget
 from asterisk_avp.api.schemas import agent_event, transfer_event
 from asterisk_avp.api.server import ApiServer, serve
-from asterisk_avp.core.errors import (
+from asterisk_avp.api.throttle import Budget
+from asterisk_avp.core.engine.history import History
+from asterisk_avp.core.model.errors import (
     AsteriskUnavailable,
     Refused,
     UnknownAgent,
@@ -22,8 +23,7 @@ from asterisk_avp.core.errors import (
     UnknownTransfer,
     WrongState,
 )
-from asterisk_avp.core.history import History
-from asterisk_avp.core.model import (
+from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
     CallView,
@@ -39,7 +39,7 @@ from asterisk_avp.core.model import (
     TransferState,
     TransferView,
 )
-from asterisk_avp.core.numbers import NumberCheck, check
+from asterisk_avp.core.numbers.rules import NumberCheck, check
 
 SINCE = 1_769_850_307.25
 SINCE_TEXT = "2026-01-31T09:05:07.250Z"
@@ -55,7 +55,7 @@ def bearer(token: str = INTEGRATION) -> dict[str, str]:
 
 @dataclass
 class ScriptedSwitchboard:
-    """Implements `Switchboard`. 1001 has a call; 1002 is free; 1003 is in another group."""
+    """Implements `TransferService`. 1001 has a call; 1002 is free; 1003 is in another group."""
 
     connected: bool = True
     views: dict[str, AgentView] = field(default_factory=dict)

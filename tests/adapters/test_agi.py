@@ -15,8 +15,8 @@ import pytest_asyncio
 from asterisk_avp.agi import server as agi
 from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.server import AgiServer, BadRequest, parse_header
-from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.core.gate import Dial, Dialled
+from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.core.policy.dialling import Dial, Dialled
 
 TIMEOUT = 0.4
 LIMIT = 64

@@ -15,7 +15,12 @@ from structlog.testing import capture_logs
 from asterisk_avp.ami import wire
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.wire import FrameReader, NotAmi, check_headers, parse_message
-from asterisk_avp.core.errors import AmiError, AmiHeaderError, AsteriskSilent, AsteriskUnavailable
+from asterisk_avp.core.model.errors import (
+    AmiError,
+    AmiHeaderError,
+    AsteriskSilent,
+    AsteriskUnavailable,
+)
 
 TRACES = Path(__file__).parent / "traces"
 SECRET = "s3cret-not-to-be-seen"

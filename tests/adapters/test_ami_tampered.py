@@ -14,8 +14,8 @@ from servers.waiting import eventually
 from asterisk_avp.ami import translate
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.errors import AmiTampered, AsteriskUnavailable
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AmiTampered, AsteriskUnavailable
 
 GENUINE = {
     "Name": "Carol",

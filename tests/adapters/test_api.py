@@ -29,8 +29,8 @@ from scripted_switchboard import (
     transfer_view,
 )
 
-from asterisk_avp.core.errors import AmiError
-from asterisk_avp.core.model import Mode, Target, TargetKind, TransferRequest
+from asterisk_avp.core.model.errors import AmiError
+from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequest
 
 CHECKS = REGISTERED.get_all()
 OF_REFUSALS = [

@@ -20,7 +20,7 @@ from scripted_switchboard import (
 from asterisk_avp.api.auth import Authenticator, Caller, Limits, LoginFailed, LoginLimited
 from asterisk_avp.api.schemas import transfer_out
 from asterisk_avp.api.visibility import visible_to
-from asterisk_avp.core.model import Mode, PartyView, TransferState
+from asterisk_avp.core.model.world import Mode, PartyView, TransferState
 
 
 @pytest_asyncio.fixture(loop_scope="function")

@@ -15,7 +15,7 @@ from api_client import Api, api_here
 from scripted_switchboard import bearer
 
 from asterisk_avp.api.server import ApiServer
-from asterisk_avp.log import peers_fault
+from asterisk_avp.observe.log import peers_fault
 
 
 @pytest_asyncio.fixture(loop_scope="function")

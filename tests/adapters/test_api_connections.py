@@ -14,9 +14,9 @@ import pytest
 from api_client import TO_BOB, Api, Clock, api_here
 from scripted_switchboard import INTEGRATION, bearer
 
-from asterisk_avp import descriptors
 from asterisk_avp.api import connections as rules
 from asterisk_avp.api.connections import Connections, Proxies, Stage, network_of
+from asterisk_avp.sockets import descriptors
 
 PART = b"GET / HTTP/1.1\r\nX-A: "
 AGENTS = (

@@ -21,7 +21,7 @@ from asterisk_avp.api import events_ws
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import serve
-from asterisk_avp.core.errors import ConfigError
+from asterisk_avp.core.model.errors import ConfigError
 
 
 @pytest_asyncio.fixture(loop_scope="function")

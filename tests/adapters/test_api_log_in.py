@@ -23,7 +23,7 @@ from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimit
 from asterisk_avp.api.devices import DEVICE_DAYS, Devices
 from asterisk_avp.api.log_in_limits import Crowded, Turns
 from asterisk_avp.api.server import serve
-from asterisk_avp.core.pins import PinHash
+from asterisk_avp.core.model.pins import PinHash
 
 PANEL = {"X-AVP-Panel": "1"}
 HTTPS = {"X-Forwarded-Proto": "https"}

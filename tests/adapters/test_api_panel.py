@@ -19,10 +19,10 @@ from asterisk_avp.api import events_ws, panel
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimited
 from asterisk_avp.api.server import serve
-from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.core.model import AgentState
-from asterisk_avp.core.pins import PinHash
-from asterisk_avp.settings import Settings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.core.model.pins import PinHash
+from asterisk_avp.core.model.world import AgentState
 
 PANEL = {"X-AVP-Panel": "1"}
 

@@ -15,10 +15,10 @@ from api_client import TO_BOB, Clock, api_here
 from scripted_switchboard import bearer
 from servers.waiting import eventually
 
-from asterisk_avp.api import events_ws, patience
+from asterisk_avp.api import events_ws, throttle
 from asterisk_avp.api.auth import Limits
-from asterisk_avp.api.patience import Budget
-from asterisk_avp.core.pins import PinHash
+from asterisk_avp.api.throttle import Budget
+from asterisk_avp.core.model.pins import PinHash
 
 BURST = 5
 LONG = 60.0
@@ -46,7 +46,7 @@ class Held(list[float]):
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     waits = Held()
-    monkeypatch.setattr(patience.Patience.__init__, "__defaults__", (waits.sleep,))
+    monkeypatch.setattr(throttle.Patience.__init__, "__defaults__", (waits.sleep,))
     return waits
 
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from scripted_switchboard import transfer_view
 
-from asterisk_avp.api import shared
+from asterisk_avp.api import event_cache
 from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.event_cache import Roster, Shared
 from asterisk_avp.api.schemas import agent_event, agent_for_all, transfer_event
-from asterisk_avp.api.shared import Roster, Shared
 from asterisk_avp.api.visibility import visible_to
-from asterisk_avp.core.model import AgentState, AgentView, CallView
+from asterisk_avp.core.model.world import AgentState, AgentView, CallView
 
 VIEW = AgentView(
     "1001",
@@ -48,8 +48,8 @@ def test_each_is_told_what_is_theirs(event: dict[str, object]) -> None:
 
 def test_it_is_written_once_for_all_who_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    as_text = shared.as_text
-    monkeypatch.setattr(shared, "as_text", lambda value: written.append(1) or as_text(value))
+    as_text = event_cache.as_text
+    monkeypatch.setattr(event_cache, "as_text", lambda value: written.append(1) or as_text(value))
     told = Shared(EVENTS[0])
     for number in range(500):
         told.text_for(Caller(str(1001 + number)))

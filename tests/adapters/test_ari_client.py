@@ -13,7 +13,7 @@ from servers.waiting import eventually
 from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.core.errors import AriError, AriGone, AsteriskUnavailable
+from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskUnavailable
 
 PASSWORD = "pass:wörd/not-to-be-seen"
 APP = "asterisk_avp"

@@ -12,7 +12,7 @@ from servers.waiting import eventually
 from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.core.errors import OtherDaemon
+from asterisk_avp.core.model.errors import OtherDaemon
 
 APP = "asterisk_avp"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asterisk_avp.asterisk_conf import Conf, parse, read
+from asterisk_avp.install.asterisk_conf import Conf, parse, read
 
 
 def conf(text: str, **files: str) -> Conf:

@@ -13,13 +13,13 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp import log
-from asterisk_avp.audit import Audit
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.gate import Dial, Dialled
-from asterisk_avp.core.hub import CallFacts
-from asterisk_avp.core.model import Mode, TargetKind
-from tests.core.world import NOW, call, hub, request
+from asterisk_avp.core.engine.engine import CallFacts
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.world import Mode, TargetKind
+from asterisk_avp.core.policy.dialling import Dial, Dialled
+from asterisk_avp.observe import log
+from asterisk_avp.observe.audit import Audit
+from tests.core.world import NOW, call, engine, request
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def audited(asked: Any, *, numbers: bool = False, kind: Any = "json") -> tuple[s
     """The log of one request to a hub in which 1001 has a call, and the session if allowed."""
     out = io.StringIO()
     log.configure("info", kind, out, numbers=numbers)
-    made = hub()
+    made = engine()
     call(made)
     audit = Audit(numbers=numbers)
     found = made.call_of(asked.agent, asked.call)
@@ -59,7 +59,7 @@ def records(text: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in text.splitlines()]
     for line in lines:
         assert line.pop("timestamp")
-        assert (line.pop("level"), line.pop("logger")) == ("info", "asterisk_avp.audit")
+        assert (line.pop("level"), line.pop("logger")) == ("info", "asterisk_avp.observe.audit")
     return lines
 
 

@@ -29,10 +29,10 @@ from asterisk_avp.ami.wire import MAX_MESSAGE_BYTES, FrameReader, NotAmi
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.errors import AsteriskUnavailable
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import Group, World
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.model.world import Group, World
 
 NOW = 1_700_000_000.0
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
@@ -169,12 +169,12 @@ def sane(fact: ev.Fact | None) -> None:
 
 @given(st.lists(AMI_EVENTS, max_size=12))
 def test_any_order_of_ami_events_leaves_a_picture(events: list[Mapping[str, str]]) -> None:
-    hub = Hub(World({"sales": Group("sales", "sales", "Sales")}), new_id=lambda: "t")
+    engine = TransferEngine(World({"sales": Group("sales", "sales", "Sales")}), new_id=lambda: "t")
     for event in events:
         fact = from_ami.translate(event, NOW)
         if fact is not None and not isinstance(fact, ev.PhoneFact | ev.MusicChanged):
-            hub.fact(fact, NOW)
-    end = hub.agents.next_acw_end()
+            engine.fact(fact, NOW)
+    end = engine.agents.next_acw_end()
     assert end is None or end - NOW < 2**33
 
 

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from servers.waiting import eventually
 
-from asterisk_avp import daemon_channels
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.calls import Calls
-from asterisk_avp.core.errors import AsteriskUnavailable
-from asterisk_avp.daemon_channels import EndWatch
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.pbx.calls import Calls
+from asterisk_avp.service import channel_ends
+from asterisk_avp.service.channel_ends import EndWatch
 
 
 class Asterisk:
@@ -33,7 +33,7 @@ class Asterisk:
 
 @pytest.fixture
 async def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
-    monkeypatch.setattr(daemon_channels, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(channel_ends, "PATIENCE_SECONDS", 0.01)
     return Asterisk()
 
 
@@ -79,6 +79,6 @@ async def test_the_end_of_one_of_two_is_waited_for(asterisk: Asterisk) -> None:
 async def test_an_end_that_never_comes_is_not_waited_for_long(
     asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_channels, "EXPECTED_SECONDS", 0.01)
+    monkeypatch.setattr(channel_ends, "EXPECTED_SECONDS", 0.01)
     await asyncio.wait_for(asterisk.watch.told(["u"]), 5)
     assert asterisk.watch._expected == {}

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from asterisk_avp.asterisk_conf import Conf, parse
-from asterisk_avp.checks.model import SipTest
-from asterisk_avp.cli_check_sip import try_replaces
+from asterisk_avp.install.asterisk_conf import Conf, parse
+from asterisk_avp.install.checks.model import SipTest
+from asterisk_avp.install.sip_probe import try_replaces
 
 Answers = Callable[[str], list[str]]
 """From a request to what is sent back, one or several statuses."""

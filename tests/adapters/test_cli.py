@@ -21,9 +21,9 @@ from scripted_switchboard import (
 )
 
 import asterisk_avp
-from asterisk_avp import cli
 from asterisk_avp.api import panel
-from asterisk_avp.dialplan_files import dialplan_dir, dialplan_files
+from asterisk_avp.cli import app as cli
+from asterisk_avp.install.dialplan_files import dialplan_dir, dialplan_files
 
 
 @pytest.fixture(autouse=True)

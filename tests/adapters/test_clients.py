@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 from asterisk_avp.api import schemas
 from asterisk_avp.api.auth import Caller
 from asterisk_avp.api.clients import event_for
+from asterisk_avp.api.event_cache import Rosters, Shared
 from asterisk_avp.api.events_ws import View
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, transfer_event
-from asterisk_avp.api.shared import Rosters, Shared
 from asterisk_avp.api.shown import Shown
 from asterisk_avp.api.visibility import concerns, visible_to
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import views
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import (
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.world import (
     AgentView,
     Mode,
     Readiness,
@@ -37,9 +37,9 @@ from asterisk_avp.core.model import (
     TransferRequest,
     TransferView,
 )
-from asterisk_avp.core.pop_board import PopBoard
-from asterisk_avp.core.pops import read
-from asterisk_avp.core.register import Outcome
+from asterisk_avp.core.pops.board import PopBoard
+from asterisk_avp.core.pops.content import read
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from tests.core.clients import Centre, centres, talk
 from tests.core.test_tenants import GROUPS, two_clients, with_group
 from tests.core.world import NOW, member
@@ -50,8 +50,8 @@ CALLER = "u-caller"
 class Office:
     """A hub with its pops, and what the API asks of them."""
 
-    def __init__(self, made: Hub) -> None:
-        self.hub = made
+    def __init__(self, made: TransferEngine) -> None:
+        self.engine = made
         self.board = PopBoard(made, iso_time)
         self.board.started()
         self.told: list[tuple[str, Mapping[str, Any]]] = []
@@ -59,7 +59,7 @@ class Office:
     def fact(self, *facts: ev.Fact) -> None:
         for fact in facts:
             self.board.saw(fact, NOW)
-            self.follow(self.hub.fact(fact, NOW))
+            self.follow(self.engine.fact(fact, NOW))
 
     def follow(self, outcome: Outcome) -> None:
         tellings, calls = self.board.settle(outcome.agents, outcome.transfers, NOW)
@@ -77,33 +77,33 @@ class Office:
         return Readiness(ready=True, ari=True, ami=True, synced=True)
 
     def agents(self) -> Sequence[AgentView]:
-        return [self.agent(agent) for agent in sorted(self.hub.agents.by_id)]
+        return [self.agent(agent) for agent in sorted(self.engine.agents.by_id)]
 
     def roster(self) -> Sequence[AgentView]:
-        by_id = self.hub.agents.by_id
-        return [views.roster_view(self.hub, by_id[agent]) for agent in sorted(by_id)]
+        by_id = self.engine.agents.by_id
+        return [views.roster_view(self.engine, by_id[agent]) for agent in sorted(by_id)]
 
     def agent(self, agent_id: str) -> AgentView:
-        return views.agent_view(self.hub, self.hub.agents.by_id[agent_id], self.pop)
+        return views.agent_view(self.engine, self.engine.agents.by_id[agent_id], self.pop)
 
     def transfers(self) -> Sequence[TransferView]:
-        return [views.transfer_view(record) for record in self.hub.register.records.values()]
+        return [views.transfer_view(record) for record in self.engine.store.records.values()]
 
     # --- what is sent -----------------------------------------------------------------------------
 
     def shown_to(self, viewer: str) -> Iterator[str]:
         """All that this agent could be answered or told, as text."""
-        hub, caller, scope = self.hub, Caller(viewer), self.hub.scope_of(viewer)
+        engine, caller, scope = self.engine, Caller(viewer), self.engine.scope_of(viewer)
         view = View(self, caller, Rosters(agent_for_all), lambda: scope)  # type: ignore[arg-type]
         yield view.snapshot()
         for event in self.events():
             yield view.text(Shared(event)) or ""
             yield json.dumps(visible_to(caller, event, scope))
-        shown = Shown(hub.scope_of)
+        shown = Shown(engine.scope_of)
         roster = Rosters(lambda x: schemas.agent_out(x).model_dump(mode="json"))
         yield from (text for _, text in roster.texts(self.roster(), scope))
         yield shown.agent(caller, self.agent(viewer)).model_dump_json()
-        yield json.dumps(asdict(views.targets_view(hub, viewer)))
+        yield json.dumps(asdict(views.targets_view(engine, viewer)))
         for transfer in self.transfers():
             if concerns(transfer, viewer):
                 yield shown.transfer(caller, transfer).model_dump_json()
@@ -119,8 +119,8 @@ def move(office: Office, centre: Centre, session: str, taker: str, *, late: bool
 
     ``late``: AMI's word that it has come to the queue comes behind ARI's that it rings somebody.
     """
-    made = office.hub.record(session).session
-    office.follow(office.hub.report(session, SessionEvent(Kind.REDIRECTED), NOW))
+    made = office.engine.record(session).session
+    office.follow(office.engine.report(session, SessionEvent(EventType.REDIRECTED), NOW))
     queue = made.target_destination.extension
     if made.allow.agent is not None:
         queue = f"avp-agent-{made.allow.agent}"
@@ -155,8 +155,8 @@ def test_nothing_of_another_client_is_told(
     case: tuple[Centre, str, str, list[Target], int],
 ) -> None:
     centre, agent, group, targets, turn = case
-    office = Office(centre.hub())
-    talk(office.hub, agent, "caller", centre.world.groups[group].queue)
+    office = Office(centre.engine())
+    talk(office.engine, agent, "caller", centre.world.groups[group].queue)
     if group not in centre.members[agent]:
         office.fact(ev.CallGroup(CALLER, group))
     office.follow(Outcome(agents=set(centre.members)))
@@ -167,7 +167,7 @@ def test_nothing_of_another_client_is_told(
             mode = Mode.SUPERVISED
         request = TransferRequest(agent, mode, target)
         try:
-            session, outcome = office.hub.request(request, CallFacts(), NOW)
+            session, outcome = office.engine.request(request, CallFacts(), NOW)
         except Refused:
             continue
         office.follow(outcome)
@@ -202,22 +202,22 @@ def check(office: Office, centre: Centre) -> None:
 def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bool) -> None:
     """`help` is shared with acme, whose agents beta's people do not know for that."""
     office = Office(two_clients(with_group("help", shared_with=("acme",))))
-    talk(office.hub, "1001", "caller", "sales", "sales")
+    talk(office.engine, "1001", "caller", "sales", "sales")
     request = TransferRequest(
         "1001", Mode.UNSUPERVISED, Target(TargetKind.GROUP, "help"), "wants blue"
     )
-    session, outcome = office.hub.request(request, CallFacts(), NOW)
+    session, outcome = office.engine.request(request, CallFacts(), NOW)
     office.follow(outcome)
     members = {"1001": ("sales",), "2001": ("help",)}
-    move(office, Centre(office.hub.world, members), session.id, "2001", late=late)
+    move(office, Centre(office.engine.world, members), session.id, "2001", late=late)
     (pop,) = {json.dumps(pop): pop for agent, pop in office.told if agent == "2001"}.values()
     assert pop["group"] == "help"
     assert (pop["note"], pop["data"]) == ("wants blue", {"case": 4711})
     (moved,) = pop["transfers"]
     assert (moved["from"], moved["from_name"], moved["note"]) == ("", "", "wants blue")
     # Whose call it was, they know themselves.
-    mine = Shown(office.hub.scope_of)
-    view = views.transfer_view(office.hub.record(session.id))
+    mine = Shown(office.engine.scope_of)
+    view = views.transfer_view(office.engine.record(session.id))
     assert mine.transfer(Caller("1001"), view).group == "sales"
     assert mine.transfer(Caller("1001"), view) == schemas.transfer_out(view)
     assert mine.transfer(Caller(None), view) == schemas.transfer_out(view)
@@ -233,14 +233,16 @@ def snapshots(view: View, events: list[Mapping[str, Any]]) -> list[bool]:
 def test_who_is_known_no_more_does_not_stay_on_the_screen() -> None:
     """An agent of two clients leaves one of them; what was told of them is old from then on."""
     office = Office(two_clients())
-    view = View(office, Caller("1001"), Rosters(agent_for_all), lambda: office.hub.scope_of("1001"))  # type: ignore[arg-type]
+    view = View(
+        office, Caller("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
+    )  # type: ignore[arg-type]
     assert '"3001"' in view.snapshot()
     event = agent_event(office.agent("3001"))
     assert not view.outdated(event)
     assert json.loads(view.text(event) or "")["agent"]["groups"] == ["sales"]
-    world = office.hub.world
-    office.hub.reconfigure(replace(world, agents={}), NOW)  # only the queues say who is where
-    office.hub.agents.member_removed("sales", "PJSIP/3001")
+    world = office.engine.world
+    office.engine.reconfigure(replace(world, agents={}), NOW)  # only the queues say who is where
+    office.engine.agents.member_removed("sales", "PJSIP/3001")
     event = agent_event(office.agent("3001"))
     assert view.outdated(event)
     assert '"3001"' not in view.snapshot()
@@ -250,14 +252,16 @@ def test_who_is_known_no_more_does_not_stay_on_the_screen() -> None:
 
 def test_another_group_of_ones_own_shows_others() -> None:
     office = Office(two_clients())
-    view = View(office, Caller("1001"), Rosters(agent_for_all), lambda: office.hub.scope_of("1001"))  # type: ignore[arg-type]
+    view = View(
+        office, Caller("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
+    )  # type: ignore[arg-type]
     assert '"2001"' not in view.snapshot()
     office.fact(member("1001", "help"))
     assert view.outdated(None)
     assert '"2001"' in view.snapshot()
     assert not view.outdated(None)
     # So does another configuration.
-    office.hub.reconfigure(with_group("lost", shared_with=("acme",)), NOW)
+    office.engine.reconfigure(with_group("lost", shared_with=("acme",)), NOW)
     assert view.outdated(None)
     assert '"4001"' in view.snapshot()
 
@@ -265,7 +269,7 @@ def test_another_group_of_ones_own_shows_others() -> None:
 def test_an_integration_sees_all_clients() -> None:
     office = Office(two_clients())
     caller = Caller(None)
-    seen = Shown(office.hub.scope_of)
+    seen = Shown(office.engine.scope_of)
     assert seen.scope(caller).everything
     view = View(office, caller, Rosters(agent_for_all), lambda: seen.scope(caller))  # type: ignore[arg-type]
     agents = {x["id"] for x in json.loads(view.snapshot())["agents"]}
@@ -275,11 +279,13 @@ def test_an_integration_sees_all_clients() -> None:
 def test_a_text_is_written_once_for_each_client() -> None:
     office = Office(two_clients())
     event = Shared(agent_event(office.agent("3001")))
-    texts = {x: event.text_for(Caller(x), office.hub.scope_of(x)) for x in office.hub.agents.by_id}
+    texts = {
+        x: event.text_for(Caller(x), office.engine.scope_of(x)) for x in office.engine.agents.by_id
+    }
     assert texts["1001"] is texts["1002"]
     assert json.loads(texts["1001"] or "")["agent"]["groups"] == ["sales"]
     assert json.loads(texts["2001"] or "")["agent"]["groups"] == ["help"]
     assert json.loads(texts["3001"] or "")["agent"]["groups"] == ["sales", "help"]
     assert texts["4001"] is None
     assert len(GROUPS) == 4
-    assert event_for(event, office.hub.scope_of("4001")) is None
+    assert event_for(event, office.engine.scope_of("4001")) is None

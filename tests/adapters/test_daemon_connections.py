@@ -12,11 +12,11 @@ from servers.ami_server import Action, AmiServer, error, message, success
 from servers.ari_server import Answer, AriServer
 from servers.waiting import eventually
 
-from asterisk_avp import rights
-from asterisk_avp.core.errors import AsteriskUnavailable, OtherDaemon
-from asterisk_avp.core.model import Mode, Target, TargetKind, TransferRequest
-from asterisk_avp.daemon import Daemon
-from asterisk_avp.settings import Settings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.model.errors import AsteriskUnavailable, OtherDaemon
+from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequest
+from asterisk_avp.core.pbx import ami_rights
+from asterisk_avp.service.daemon import Daemon
 from tests.core.test_settings import NEEDED
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -27,8 +27,8 @@ Start = Callable[..., Daemon]
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asterisk_avp.daemon_ready._LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("asterisk_avp.daemon_sync.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("asterisk_avp.service.readiness._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("asterisk_avp.service.resync.RETRY_SECONDS", 0.05)
 
 
 def free_port() -> int:
@@ -82,7 +82,7 @@ def has_member(action: Action) -> bytes:
 @pytest.fixture
 async def ami() -> AsyncIterator[AmiServer]:
     async with AmiServer() as server:
-        may = dict.fromkeys(rights.ACTIONS, "(Priv: …)")
+        may = dict.fromkeys(ami_rights.ACTIONS, "(Priv: …)")
         server.answers["ListCommands"] = lambda action: success(action, **may)
         for name in ("CoreShowChannels", "QueueStatus", "Status"):
             server.answers[name] = empty_list

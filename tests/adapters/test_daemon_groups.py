@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.errors import AsteriskUnavailable
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.daemon_groups import GroupReader
-from tests.core.world import NOW, call, hub
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.service.call_groups import GroupReader
+from tests.core.world import NOW, call, engine
 
 
 class Asterisk:
@@ -25,7 +25,7 @@ class Asterisk:
         return await self.answers[-1]
 
 
-def reader(made: Hub, asterisk: Asterisk) -> tuple[GroupReader, list[ev.Fact]]:
+def reader(made: TransferEngine, asterisk: Asterisk) -> tuple[GroupReader, list[ev.Fact]]:
     fed: list[ev.Fact] = []
 
     def feed(fact: ev.Fact) -> None:
@@ -35,9 +35,9 @@ def reader(made: Hub, asterisk: Asterisk) -> tuple[GroupReader, list[ev.Fact]]:
     return GroupReader(made, asterisk.variables, feed), fed
 
 
-async def asked() -> tuple[Hub, Asterisk, GroupReader, list[ev.Fact]]:
+async def asked() -> tuple[TransferEngine, Asterisk, GroupReader, list[ev.Fact]]:
     """1001 has a call, and its group has been asked for."""
-    made, asterisk = hub(), Asterisk()
+    made, asterisk = engine(), Asterisk()
     call(made)
     groups, fed = reader(made, asterisk)
     groups.look_at({"1001"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asterisk_avp.daemon import Daemon
-from asterisk_avp.settings import Settings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.service.daemon import Daemon
 from tests.core.test_settings import NEEDED
 
 

@@ -8,9 +8,9 @@ from servers.ari_server import Answer, AriServer
 from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.core.model import Readiness
-from asterisk_avp.daemon_ready import ReadinessWatch
-from asterisk_avp.daemon_version import VersionWatch
+from asterisk_avp.core.model.world import Readiness
+from asterisk_avp.service.readiness import ReadinessWatch
+from asterisk_avp.service.version import VersionWatch
 
 
 def info(version: object) -> Answer:

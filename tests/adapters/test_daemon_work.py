@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import structlog
 
-from asterisk_avp import log as logging_setup
-from asterisk_avp.core.effects import AmiEffect, AriEffect, HangUp, StartMusic
-from asterisk_avp.core.events import SessionEvent
-from asterisk_avp.daemon_work import Workers
+from asterisk_avp.core.messages.effects import AmiEffect, AriEffect, HangUp, StartMusic
+from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.observe import log as logging_setup
+from asterisk_avp.service.executor import Workers
 
 
 class Talkative:

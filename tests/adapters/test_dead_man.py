@@ -6,22 +6,22 @@ import asyncio
 
 from servers.waiting import eventually
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core.effects import Effect
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import World
-from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import State
-from asterisk_avp.daemon_dead_man import DeadMan
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.messages.effects import Effect
+from asterisk_avp.core.model.world import World
+from asterisk_avp.core.transfer.session import State
+from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from tests.core.sessions import SALES, session
 
 
 async def test_only_a_daemon_that_has_asterisk_in_hand_puts_it_off() -> None:
-    hub = Hub(World(groups={"sales": SALES}), lambda: "new")
-    hub.register.adopt(session(State.CONSULTING), 1.0, Outcome())
+    engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
+    engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())
     done: list[tuple[str | None, Effect]] = []
     in_control = False
-    dead_man = DeadMan(hub, lambda *what: done.append(what), 60, lambda: in_control)
+    dead_man = OrphanTimeoutRenewal(engine, lambda *what: done.append(what), 60, lambda: in_control)
     dead_man.put_off()
     assert done == []
     in_control = True
@@ -32,11 +32,11 @@ async def test_only_a_daemon_that_has_asterisk_in_hand_puts_it_off() -> None:
 
 
 async def test_it_is_put_off_again_and_again() -> None:
-    hub = Hub(World(groups={"sales": SALES}), lambda: "new")
-    hub.register.adopt(session(State.CONSULTING), 1.0, Outcome())
+    engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
+    engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())
     done: list[Effect] = []
     # A limit of no seconds: a round as often as the loop comes round.
-    dead_man = DeadMan(hub, lambda _, effect: done.append(effect), 0, lambda: True)
+    dead_man = OrphanTimeoutRenewal(engine, lambda _, effect: done.append(effect), 0, lambda: True)
     running = asyncio.create_task(dead_man.run())
     await eventually(lambda: len(done) > 3)
     running.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from asterisk_avp.daemon_integrity import LOG_SECONDS, RESYNC_SECONDS, IntegrityWatch
+from asterisk_avp.service.integrity import LOG_SECONDS, RESYNC_SECONDS, IntegrityWatch
 
 
 def test_however_many_there_are_the_log_and_asterisk_are_left_in_peace() -> None:

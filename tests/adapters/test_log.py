@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from asterisk_avp import log
+from asterisk_avp.observe import log
 
 
 @pytest.fixture(autouse=True)
@@ -113,8 +113,8 @@ def test_the_same_complaint_is_written_once_a_second_with_a_number() -> None:
     assert complaint("asyncio", "Executing <Handle f()> took 0.1 seconds") is not None
     assert complaint("asyncio", "Executing <Handle g()> took 0.2 seconds") is None
     assert complaint("uvicorn.error", "Invalid HTTP request received.") is not None
-    assert complaint("asterisk_avp.daemon", "ours") is not None
-    assert complaint("asterisk_avp.daemon", "ours") is not None
+    assert complaint("asterisk_avp.service.daemon", "ours") is not None
+    assert complaint("asterisk_avp.service.daemon", "ours") is not None
     now += 1
     again = complaint("asyncio", accept, 1)
     assert again is not None

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from servers.waiting import eventually
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
-from asterisk_avp.core.errors import AsteriskUnavailable
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import AgentState
-from asterisk_avp.daemon_members import AT_ONCE, MAX_EARLY, MAX_QUESTIONS, MemberVerifier
-from tests.core.world import NOW, hub, member
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
+from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.model.world import AgentState
+from asterisk_avp.service.members import AT_ONCE, MAX_EARLY, MAX_QUESTIONS, MemberVerifier
+from tests.core.world import NOW, engine, member
 
 SLOT = "avp-agent-1002"
 
@@ -39,17 +39,17 @@ class Asterisk:
         return self.answers.pop(0) if self.answers else list(self.facts)
 
 
-class Desk:
+class FeatureCodeHandler:
     def __init__(self) -> None:
-        self.hub: Hub = hub()
+        self.engine: TransferEngine = engine()
         self.asterisk = Asterisk()
         self.doubts = 0
         self.fed: list[ev.Fact] = []
-        self.members = MemberVerifier(self.hub, self.asterisk.query, self.feed, self.doubt)
+        self.members = MemberVerifier(self.engine, self.asterisk.query, self.feed, self.doubt)
 
     def feed(self, fact: ev.Fact) -> None:
         self.fed.append(fact)
-        self.hub.fact(fact, NOW)
+        self.engine.fact(fact, NOW)
 
     def doubt(self) -> None:
         self.doubts += 1
@@ -59,19 +59,19 @@ class Desk:
         await self.members.settle(5)
 
     def known(self, agent: str, queue: str = "sales") -> ev.MemberSeen | None:
-        return self.hub.agents.by_id[agent].memberships.get(queue)
+        return self.engine.agents.by_id[agent].memberships.get(queue)
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    return Desk()
+async def desk() -> FeatureCodeHandler:
+    return FeatureCodeHandler()
 
 
 def of(agent: str, **changes: object) -> ev.MemberSeen:
     return replace(member(agent), **changes)  # type: ignore[arg-type]
 
 
-async def test_nobody_is_a_member_before_asterisk_says_so(desk: Desk) -> None:
+async def test_nobody_is_a_member_before_asterisk_says_so(desk: FeatureCodeHandler) -> None:
     new = of("1003", queue="sales")
     await desk.told(new)
     assert desk.asterisk.asked == [("sales", "PJSIP/1003")]
@@ -81,13 +81,13 @@ async def test_nobody_is_a_member_before_asterisk_says_so(desk: Desk) -> None:
     assert desk.known("1003") == new
 
 
-async def test_an_answer_about_somebody_else_is_none(desk: Desk) -> None:
+async def test_an_answer_about_somebody_else_is_none(desk: FeatureCodeHandler) -> None:
     desk.asterisk.facts = [of("1004", queue="sales")]
     await desk.told(of("1003", queue="sales"))
     assert desk.fed == []
 
 
-async def test_nobody_is_logged_out_before_asterisk_says_so(desk: Desk) -> None:
+async def test_nobody_is_logged_out_before_asterisk_says_so(desk: FeatureCodeHandler) -> None:
     here = of("1002")
     desk.feed(here)
     desk.asterisk.facts = [here]
@@ -117,7 +117,7 @@ async def test_nobody_is_logged_out_before_asterisk_says_so(desk: Desk) -> None:
     ids=str,
 )
 async def test_what_the_channels_do_not_bear_out_is_asked(
-    desk: Desk, changes: dict[str, object]
+    desk: FeatureCodeHandler, changes: dict[str, object]
 ) -> None:
     here = of("1002", status=1)
     desk.feed(here)
@@ -129,7 +129,7 @@ async def test_what_the_channels_do_not_bear_out_is_asked(
 
 @pytest.mark.parametrize("status", [2, 3, 6, 7, 8])
 async def test_a_phone_with_a_channel_may_be_in_use_and_one_without_is_free(
-    desk: Desk, status: int
+    desk: FeatureCodeHandler, status: int
 ) -> None:
     here = of("1002", status=1)
     desk.feed(here)
@@ -143,7 +143,7 @@ async def test_a_phone_with_a_channel_may_be_in_use_and_one_without_is_free(
     assert desk.asterisk.asked == []
 
 
-async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: Desk) -> None:
+async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: FeatureCodeHandler) -> None:
     here = of("1002", status=1)
     desk.feed(here)
     desk.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))
@@ -152,17 +152,17 @@ async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: Desk) -> 
     desk.feed(ev.ChannelGone("u"))
     await desk.told(replace(here, last_call=NOW - 1))
     assert desk.asterisk.asked == []
-    assert desk.hub.agents.by_id["1002"].state is AgentState.ACW
+    assert desk.engine.agents.by_id["1002"].state is AgentState.ACW
 
 
-async def test_queues_of_others_are_not_asked_about(desk: Desk) -> None:
+async def test_queues_of_others_are_not_asked_about(desk: FeatureCodeHandler) -> None:
     await desk.told(of("1002", queue="theirs"))
     assert desk.asterisk.asked == []
     assert not desk.members.hint(ev.MusicChanged("c", playing=True))
 
 
 async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
-    desk: Desk,
+    desk: FeatureCodeHandler,
 ) -> None:
     desk.asterisk.free.clear()
     for paused in (True, False):
@@ -179,7 +179,7 @@ async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
 
 @pytest.mark.parametrize("back", [True, False])
 async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
-    desk: Desk,
+    desk: FeatureCodeHandler,
     back: bool,
 ) -> None:
     """A phone is gone for a moment: the answer says so when it is back already; or the reverse."""
@@ -198,7 +198,9 @@ async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
     assert desk.known("1002") == before
 
 
-async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(desk: Desk) -> None:
+async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(
+    desk: FeatureCodeHandler,
+) -> None:
     desk.asterisk.free.clear()
     for number in range(MAX_QUESTIONS + 100):
         desk.members.hint(of("1002", interface=f"PJSIP/made-up-{number}"))
@@ -211,13 +213,15 @@ async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(de
     assert desk.fed == []
 
 
-async def test_a_break_that_is_being_asked_about_is_a_reason_already(desk: Desk) -> None:
+async def test_a_break_that_is_being_asked_about_is_a_reason_already(
+    desk: FeatureCodeHandler,
+) -> None:
     """The queue gives the call back in the same moment, and ARI may be first to say so."""
     here = of("1002", status=1)
     desk.feed(here)
     desk.asterisk.free.clear()
     desk.members.hint(replace(here, paused=True))
-    agent = desk.hub.agents.by_id["1002"]
+    agent = desk.engine.agents.by_id["1002"]
     assert (agent.paused, agent.said_paused) == (False, True)
     desk.asterisk.facts = [here]
     desk.asterisk.free.set()
@@ -225,7 +229,7 @@ async def test_a_break_that_is_being_asked_about_is_a_reason_already(desk: Desk)
     assert (agent.paused, agent.said_paused) == (False, False)
 
 
-async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Desk) -> None:
+async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: FeatureCodeHandler) -> None:
     desk.asterisk.away = True
     await desk.told(of("1003", queue="sales"))
     assert (desk.fed, desk.doubts) == ([], 1)
@@ -234,21 +238,21 @@ async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Desk) -> No
 # --- calls that wait -----------------------------------------------------------------------------
 
 
-async def test_a_place_is_taken_only_by_a_call_that_is_there(desk: Desk) -> None:
+async def test_a_place_is_taken_only_by_a_call_that_is_there(desk: FeatureCodeHandler) -> None:
     await desk.told(ev.QueueJoined(SLOT, "u-caller1"))
     assert desk.asterisk.asked == [(SLOT, "")]
-    assert not desk.hub.slot_taken("1002")
+    assert not desk.engine.slot_taken("1002")
     desk.asterisk.facts = [ev.QueueJoined(SLOT, "u-caller1")]
     await desk.told(ev.QueueJoined(SLOT, "u-caller1"))
-    assert desk.hub.slot_taken("1002")
+    assert desk.engine.slot_taken("1002")
     await desk.told(ev.QueueLeft(SLOT, "u-caller1"))
-    assert desk.hub.slot_taken("1002")
+    assert desk.engine.slot_taken("1002")
     desk.asterisk.facts = []
     await desk.told(ev.QueueLeft(SLOT, "u-caller1"))
-    assert not desk.hub.slot_taken("1002")
+    assert not desk.engine.slot_taken("1002")
 
 
-async def test_of_a_groups_queue_nothing_is_asked(desk: Desk) -> None:
+async def test_of_a_groups_queue_nothing_is_asked(desk: FeatureCodeHandler) -> None:
     await desk.told(ev.QueueJoined("sales", "nobody"))
     assert desk.fed == []
     desk.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
@@ -257,7 +261,7 @@ async def test_of_a_groups_queue_nothing_is_asked(desk: Desk) -> None:
     assert desk.fed[-1] == ev.QueueJoined("sales", "u")
 
 
-async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: Desk) -> None:
+async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: FeatureCodeHandler) -> None:
     """How long it has waited would be lost."""
     await desk.told(ev.QueueJoined("sales", "u"))
     assert desk.fed == []
@@ -272,7 +276,7 @@ async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: Desk) -> 
     assert ev.QueueJoined("sales", "v") not in desk.fed
 
 
-async def test_calls_that_never_come_do_not_pile_up(desk: Desk) -> None:
+async def test_calls_that_never_come_do_not_pile_up(desk: FeatureCodeHandler) -> None:
     for number in range(MAX_EARLY + 10):
         await desk.told(ev.QueueJoined("sales", f"made-up-{number}"))
     assert len(desk.members._early) == MAX_EARLY
@@ -283,20 +287,20 @@ async def test_calls_that_never_come_do_not_pile_up(desk: Desk) -> None:
 ADD = AddMember(SLOT, "PJSIP/1002", "PJSIP/1002", "Bob", paused=False, wrapup_seconds=0)
 
 
-async def test_a_leg_that_is_gone_leaves_no_place_taken(desk: Desk) -> None:
+async def test_a_leg_that_is_gone_leaves_no_place_taken(desk: FeatureCodeHandler) -> None:
     """ARI may tell of the end of the channel before AMI tells that it has left the queue."""
     leg = "avp-t1-leg-queue"
-    desk.hub.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    desk.engine.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     await desk.told(ev.QueueJoined(SLOT, leg))
-    assert desk.hub.slot_taken("1002")
-    desk.hub.fact(ev.ChannelGone(leg), NOW)
+    assert desk.engine.slot_taken("1002")
+    desk.engine.fact(ev.ChannelGone(leg), NOW)
     await desk.told(ev.QueueLeft(SLOT, leg))
-    assert not desk.hub.slot_taken("1002")
+    assert not desk.engine.slot_taken("1002")
 
 
-async def test_our_own_change_is_so_once_it_is_answered(desk: Desk) -> None:
+async def test_our_own_change_is_so_once_it_is_answered(desk: FeatureCodeHandler) -> None:
     desk.feed(of("1002", status=1))
-    agent = desk.hub.agents.by_id["1002"]
+    agent = desk.engine.agents.by_id["1002"]
     event = of("1002", queue=SLOT, name="Bob", state_interface="PJSIP/1002", status=1)
     desk.members.started(ADD)
     desk.members.hint(event)  # it may come before the answer
@@ -316,14 +320,14 @@ async def test_our_own_change_is_so_once_it_is_answered(desk: Desk) -> None:
     assert desk.asterisk.asked == []
 
 
-async def test_a_change_that_was_refused_is_looked_at(desk: Desk) -> None:
+async def test_a_change_that_was_refused_is_looked_at(desk: FeatureCodeHandler) -> None:
     desk.members.started(ADD)
     desk.members.failed(ADD)
     await desk.members.settle(5)
     assert desk.asterisk.asked == [(SLOT, "PJSIP/1002")]
 
 
-async def test_another_change_behind_ours_is_not_lost(desk: Desk) -> None:
+async def test_another_change_behind_ours_is_not_lost(desk: FeatureCodeHandler) -> None:
     desk.feed(of("1002", status=1))
     desk.members.started(ADD)
     desk.members.hint(of("1002", queue=SLOT, paused=True))

@@ -22,9 +22,12 @@ from asterisk_avp import __version__
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import serve
-from asterisk_avp.core.effects import ClearTimer, SetTimer, StartMusic, StopMusic
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import (
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.queue_events import DIAL_REASONS
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages.effects import ClearTimer, SetTimer, StartMusic, StopMusic
+from asterisk_avp.core.model.world import (
     ConfiguredAgent,
     Group,
     Mode,
@@ -33,14 +36,11 @@ from asterisk_avp.core.model import (
     TargetKind,
     World,
 )
-from asterisk_avp.core.policy import REASONS
-from asterisk_avp.core.queue_watch import DIAL_REASONS
-from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Session, State
-from asterisk_avp.core.table import ROWS
-from asterisk_avp.daemon import Daemon
-from asterisk_avp.metrics import Metrics
-from asterisk_avp.settings import Settings
+from asterisk_avp.core.policy.policy import REASONS
+from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.table import ROWS
+from asterisk_avp.observe.metrics import Metrics
+from asterisk_avp.service.daemon import Daemon
 from tests.core.sessions import session as at
 from tests.core.test_settings import NEEDED
 
@@ -64,7 +64,7 @@ class Counted:
         agents = {name: ConfiguredAgent(name, groups=("sales",)) for name in ("1001", "1002")}
         world = World({"sales": Group("sales", "sales", "Sales")}, agents)
         self.clock = Clock()
-        self.metrics = Metrics(Hub(world, new_id=lambda: "t"), lambda: READY, self.clock)
+        self.metrics = Metrics(TransferEngine(world, new_id=lambda: "t"), lambda: READY, self.clock)
 
     def values(self) -> dict[str, float]:
         """What is not zero, by name and values of the labels (sorted by the labels' names)."""

@@ -6,8 +6,8 @@ import asyncio
 
 from servers.waiting import eventually
 
-from asterisk_avp.core.events import MusicChanged
-from asterisk_avp.daemon_music import Music
+from asterisk_avp.ari.music import Music
+from asterisk_avp.core.messages.facts import MusicChanged
 
 ON, OFF = MusicChanged("c", playing=True), MusicChanged("c", playing=False)
 SOON, LONG = 0.02, 5.0

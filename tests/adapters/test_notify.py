@@ -18,10 +18,10 @@ import pytest
 from cli_run import Avp
 from test_reload import GOOD, Running, wait_until
 
-from asterisk_avp.cli_run import ANOTHER_SERVES
-from asterisk_avp.core.model import Readiness
-from asterisk_avp.notify import LATEST_SECONDS, Notifier
-from asterisk_avp.systemd_unit import render_unit
+from asterisk_avp.cli.run import ANOTHER_SERVES
+from asterisk_avp.core.model.world import Readiness
+from asterisk_avp.install.systemd_unit import render_unit
+from asterisk_avp.observe.systemd_notify import LATEST_SECONDS, Notifier
 
 READY = Readiness(ready=True, ari=True, ami=True, synced=True)
 MISSING = Readiness(ready=False, ari=False, ami=True, synced=False, detail="No ARI.")
@@ -124,7 +124,7 @@ async def test_the_event_loop_feeds_the_watchdog(supervisor: Supervisor) -> None
 async def test_no_watchdog_waits_for_us(
     watchdog: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asterisk_avp.notify.LATEST_SECONDS", 0.2)
+    monkeypatch.setattr("asterisk_avp.observe.systemd_notify.LATEST_SECONDS", 0.2)
     supervisor = Supervisor(str(tmp_path / "notify"))
     task = asyncio.create_task(Notifier(supervisor.environ | watchdog).run())
     # The start does not wait for Asterisk for ever.

@@ -11,7 +11,8 @@ from servers.pbx import Pbx
 from servers.waiting import eventually
 from test_daemon_connections import free_port
 
-from asterisk_avp.core.model import (
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.model.world import (
     AgentState,
     Mode,
     Target,
@@ -19,8 +20,7 @@ from asterisk_avp.core.model import (
     TransferRequest,
     TransferState,
 )
-from asterisk_avp.daemon import Daemon
-from asterisk_avp.settings import Settings
+from asterisk_avp.service.daemon import Daemon
 
 WITHIN = 10.0
 

@@ -18,13 +18,13 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.allow import Allow
-from asterisk_avp.core.errors import AriError, AsteriskUnavailable
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.model import Group
-from asterisk_avp.core.recordings import Recordings
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AriError, AsteriskUnavailable
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.model.world import Group
+from asterisk_avp.core.pbx.recordings import Recordings
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
 
 NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}
 
@@ -32,7 +32,7 @@ NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}
 class Reports(list[SessionEvent]):
     """What a session was told."""
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[EventType]:
         return [event.kind for event in self]
 
 
@@ -147,13 +147,13 @@ async def test_redirect_of_two() -> None:
             "ExtraPriority": "7",
         }
     ]
-    assert reports.kinds() == [Kind.REDIRECTED]
+    assert reports.kinds() == [EventType.REDIRECTED]
 
 
 async def test_bridge_is_by_name_and_in_order() -> None:
     actions, reports = await done(fx.BridgePair("u1", "u2"))
     assert (actions[0]["Channel1"], actions[0]["Channel2"]) == (NAMES["u1"], NAMES["u2"])
-    assert reports.kinds() == [Kind.BRIDGED]
+    assert reports.kinds() == [EventType.BRIDGED]
 
 
 @pytest.mark.parametrize(
@@ -195,11 +195,11 @@ async def test_other_actions(effect: fx.AmiEffect, action: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("effect", "kind"),
     [
-        (fx.Redirect("u1", fx.Destination("a", "b")), Kind.REDIRECT_FAILED),
-        (fx.BridgePair("u1", "u2"), Kind.BRIDGE_FAILED),
+        (fx.Redirect("u1", fx.Destination("a", "b")), EventType.REDIRECT_FAILED),
+        (fx.BridgePair("u1", "u2"), EventType.BRIDGE_FAILED),
     ],
 )
-async def test_what_fails_is_reported(effect: fx.AmiEffect, kind: Kind) -> None:
+async def test_what_fails_is_reported(effect: fx.AmiEffect, kind: EventType) -> None:
     """Not so what nobody knows: Asterisk may have done what it does not answer."""
     reports = Reports()
     async with AmiServer() as server, running_ami(server) as performer:
@@ -298,7 +298,7 @@ async def test_of_a_channel_that_is_missing_its_end_is_waited_for() -> None:
         redirect = fx.Redirect("u1", place, "u2", place)
         for effect in (redirect, fx.BridgePair("u1", "u2")):
             await performer.perform(effect, order.append)
-        failed = [SessionEvent(Kind.REDIRECT_FAILED), SessionEvent(Kind.BRIDGE_FAILED)]
+        failed = [SessionEvent(EventType.REDIRECT_FAILED), SessionEvent(EventType.BRIDGE_FAILED)]
         assert order == [("u1", "u2"), failed[0], ("u1", "u2"), failed[1]]
 
 
@@ -355,7 +355,7 @@ async def running_ari(server: AriServer) -> AsyncIterator[AriPerformer]:
         await client.close()
 
 
-ALLOW = Allow(Group("sales", "sales", "Sales"), queue="avp-agent-1002", agent="1002")
+ALLOW = Permission(Group("sales", "sales", "Sales"), queue="avp-agent-1002", agent="1002")
 LEG = fx.DialLeg("leg", "leg-queue", ALLOW, "u1", '"Alice" <1001>', {"AVP_LEG": "consult"})
 
 
@@ -499,7 +499,7 @@ async def test_a_leg_that_cannot_be_dialled_is_reported(answer: Answer, reason: 
         unsure = reason == "asterisk_unavailable"
         with pytest.raises(AsteriskUnavailable) if unsure else contextlib.nullcontext():
             await performer.perform(LEG, reports.append)
-    assert reports == [SessionEvent(Kind.LEG_FAILED, reason)]
+    assert reports == [SessionEvent(EventType.LEG_FAILED, reason)]
 
 
 @pytest.mark.parametrize(

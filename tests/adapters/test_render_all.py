@@ -11,9 +11,9 @@ import pytest
 from cli_run import Avp
 from dotenv import dotenv_values
 
-from asterisk_avp.asterisk_conf import read
-from asterisk_avp.rights import READ, WRITE
-from asterisk_avp.settings import Settings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.pbx.ami_rights import READ, WRITE
+from asterisk_avp.install.asterisk_conf import read
 
 QUEUES = """
 [general]

@@ -41,5 +41,5 @@ def test_what_is_wrong_is_said_and_is_the_status(tmp_path: Path, by: list[str]) 
 def test_the_daemon_does_without_the_command_line(tmp_path: Path) -> None:
     ended = run(tmp_path, "-X", "importtime", "-m", "asterisk_avp", "run")
     loaded = set(re.findall(r"\| +([\w.]+)$", ended.stderr, re.MULTILINE))
-    assert "asterisk_avp.settings" in loaded
-    assert loaded.isdisjoint({"typer", "requests", "asterisk_avp.cli"})
+    assert "asterisk_avp.config.settings" in loaded
+    assert loaded.isdisjoint({"typer", "requests", "asterisk_avp.cli.app"})

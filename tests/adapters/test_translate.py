@@ -12,9 +12,9 @@ import pytest
 from asterisk_avp.ami import translate as ami
 from asterisk_avp.ami.wire import FrameReader
 from asterisk_avp.ari import translate as ari
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import AgentState, Group, World
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.world import AgentState, Group, World
 
 NOW = 1_700_000_000.0
 TRACE = Path(__file__).with_name("traces") / "queue_call.ami"
@@ -50,24 +50,24 @@ def test_a_recorded_call_is_understood() -> None:
 
 
 def test_a_recorded_call_leaves_nothing_in_the_picture() -> None:
-    hub = Hub(World({"sales": Group("sales", "sales", "Sales")}), new_id=lambda: "t")
-    hub.fact(ev.MemberSeen("sales", "PJSIP/1002", "", "", 1, False, False, 0.0, 0, NOW), NOW)
+    engine = TransferEngine(World({"sales": Group("sales", "sales", "Sales")}), new_id=lambda: "t")
+    engine.fact(ev.MemberSeen("sales", "PJSIP/1002", "", "", 1, False, False, 0.0, 0, NOW), NOW)
     queues = set()
     for fact in recorded_by_ari():
-        hub.fact(fact, NOW)
-        call = hub.call_of("1002")
+        engine.fact(fact, NOW)
+        call = engine.call_of("1002")
         if call is not None:
             queues.add(call.queue)
     assert queues == {"sales"}
-    assert hub.calls.channels == {}
+    assert engine.calls.channels == {}
 
 
 def test_the_members_of_a_recorded_call_have_their_states() -> None:
-    hub = Hub(World({"sales": Group("sales", "sales", "Sales")}), new_id=lambda: "t")
+    engine = TransferEngine(World({"sales": Group("sales", "sales", "Sales")}), new_id=lambda: "t")
     states = set()
     for fact in recorded_by_ami():
-        hub.fact(fact, NOW)
-        states |= {agent.state for agent in hub.agents.by_id.values()}
+        engine.fact(fact, NOW)
+        states |= {agent.state for agent in engine.agents.by_id.values()}
     assert AgentState.TALKING in states
 
 

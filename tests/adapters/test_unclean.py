@@ -9,11 +9,11 @@ from servers.ari_server import AriServer
 from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core.allow import Allow
-from asterisk_avp.core.errors import AriError
-from asterisk_avp.core.events import Kind
-from asterisk_avp.core.model import Group
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.model.errors import AriError
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.model.world import Group
+from asterisk_avp.core.transfer.events import EventType
 from tests.adapters.test_perform import Reports, done, running_ari
 
 EVIL = '1" & "):System(touch /tmp/x'
@@ -42,9 +42,9 @@ async def test_the_other_variables_are_set() -> None:
         (
             fx.Redirect("u2", fx.Destination("avp-agent-queue", EVIL)),
             "Redirect Exten",
-            Kind.REDIRECT_FAILED,
+            EventType.REDIRECT_FAILED,
         ),
-        (fx.BridgePair("/.*/", "u2"), "Bridge Channel1", Kind.BRIDGE_FAILED),
+        (fx.BridgePair("/.*/", "u2"), "Bridge Channel1", EventType.BRIDGE_FAILED),
         (fx.HangUp("/.*/"), "Hangup Channel", None),
         (fx.AddMember("avp-agent-1", f"Local/{EVIL}", "", "x", False), "QueueAdd Interface", None),
         (fx.AddMember("avp-agent-1", "PJSIP/1", "", EVIL, False), "QueueAdd MemberName", None),
@@ -53,7 +53,7 @@ async def test_the_other_variables_are_set() -> None:
     ],
 )
 async def test_an_action_is_refused_as_asterisk_would(
-    effect: fx.AmiEffect, header: str, kind: Kind | None
+    effect: fx.AmiEffect, header: str, kind: EventType | None
 ) -> None:
     with capture_logs() as logs:
         actions, reports = await done(effect)
@@ -66,7 +66,7 @@ def leg(caller_id: str = '"Alice" <1001>', number: str | None = "+12025550100") 
     return fx.DialLeg(
         channel="leg",
         other_channel="leg-queue",
-        allow=Allow(SALES, number=number),
+        allow=Permission(SALES, number=number),
         originator="u1",
         caller_id=caller_id,
         variables={"AVP_LEG": "consult", "AVP_CALLER_ID": EVIL},
@@ -99,7 +99,7 @@ async def test_a_leg_that_would_be_dialplan_is_not_dialled(
     server, reports, logs = await dialled(effect)
     assert server.asked == []
     assert said(logs) == ["AVP_CALLER_ID", parameter]
-    assert reports.kinds() == [Kind.LEG_FAILED]
+    assert reports.kinds() == [EventType.LEG_FAILED]
 
 
 @pytest.mark.parametrize(

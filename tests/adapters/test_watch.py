@@ -26,8 +26,8 @@ from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, transfe
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import ApiServer, serve
-from asterisk_avp.cli_client import CommandFailed, TokenRefused
-from asterisk_avp.cli_watch import View, connected_again
+from asterisk_avp.cli.client import CommandFailed, TokenRefused
+from asterisk_avp.cli.watch import View, connected_again
 
 SINCE = "2026-01-31T09:05:07.250Z"
 NOW = 1_769_850_307.25 + 127
@@ -246,7 +246,7 @@ class Screen:
         # Whatever runs these tests in the background may have had Ctrl-C ignored.
         program = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-            "from asterisk_avp.cli import main; main(['watch'])"
+            "from asterisk_avp.cli.app import main; main(['watch'])"
         )
         command = [sys.executable, "-c", program]
         self.process = subprocess.Popen(

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from servers.waiting import eventually
 
-from asterisk_avp.webhooks import Webhooks
+from asterisk_avp.pops.webhook import Webhooks
 
 SECRET = "a shared secret"
 PATH = "/hooks/a-long-path-that-is-a-secret"

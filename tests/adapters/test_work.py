@@ -16,15 +16,15 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.daemon_work import Workers
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.service.executor import Workers
 
 SESSION = "s1"
 
 
 @dataclass
-class Desk:
+class FeatureCodeHandler:
     ami: AmiServer
     ari: AriServer
     workers: Workers = field(init=False)
@@ -38,9 +38,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def desk() -> AsyncIterator[FeatureCodeHandler]:
     async with AmiServer() as ami, AriServer() as ari:
-        desk = Desk(ami, ari)
+        desk = FeatureCodeHandler(ami, ari)
         client = AmiClient("127.0.0.1", ami.port, "avp", "s3cret", action_timeout_seconds=0.5)
         task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
         await eventually(lambda: client.connected)
@@ -69,7 +69,9 @@ PAIR = fx.BridgePair("agent", "caller")
 
 
 @pytest.mark.parametrize("status", [500, 503, 403])
-async def test_a_caller_who_may_sit_in_silence_is_a_doubt(desk: Desk, status: int) -> None:
+async def test_a_caller_who_may_sit_in_silence_is_a_doubt(
+    desk: FeatureCodeHandler, status: int
+) -> None:
     desk.ari.answers["POST", "/bridges/b/addChannel"] = Answer(status, {"message": "no"})
     desk.do(fx.AddToBridge("b", "c"), fx.StartMusic("c"), PAIR)
     await eventually(lambda: desk.told)
@@ -77,14 +79,14 @@ async def test_a_caller_who_may_sit_in_silence_is_a_doubt(desk: Desk, status: in
     assert desk.performed == ["StartMusic", "BridgePair"]
 
 
-async def test_one_that_hung_up_meanwhile_is_none(desk: Desk) -> None:
+async def test_one_that_hung_up_meanwhile_is_none(desk: FeatureCodeHandler) -> None:
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(404, {"message": "Channel not found"})
     desk.do(fx.StartMusic("c"), PAIR)
     await eventually(lambda: desk.told)
     assert desk.doubts == []
 
 
-async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Desk) -> None:
+async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: FeatureCodeHandler) -> None:
     """Each request would take its half second, and a stop of music five times that."""
     hold = asyncio.Event()
     for method, path in (
@@ -104,13 +106,13 @@ async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Desk) -> No
         PAIR,
     )
     await eventually(lambda: desk.told)
-    assert desk.told == [SessionEvent(Kind.BRIDGED)]
+    assert desk.told == [SessionEvent(EventType.BRIDGED)]
     assert time.monotonic() - began < 2.0
     assert set(desk.doubts) == {SESSION}
     hold.set()
 
 
-async def test_who_is_to_leave_leaves_even_then(desk: Desk) -> None:
+async def test_who_is_to_leave_leaves_even_then(desk: FeatureCodeHandler) -> None:
     hold = asyncio.Event()
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
     desk.do(fx.StartMusic("c"), fx.StartRingback("c"), fx.LeaveStasis("c"))
@@ -120,7 +122,7 @@ async def test_who_is_to_leave_leaves_even_then(desk: Desk) -> None:
     hold.set()
 
 
-async def test_ami_silent(desk: Desk) -> None:
+async def test_ami_silent(desk: FeatureCodeHandler) -> None:
     desk.ami.silent = True
     desk.do(fx.HangUp("agent"), PAIR)
     await eventually(lambda: len(desk.doubts) == 2)
@@ -129,7 +131,7 @@ async def test_ami_silent(desk: Desk) -> None:
     assert desk.ami.received("Bridge") == [], "what is sent now is carried out at any time"
 
 
-async def test_no_time_is_up_while_something_is_being_done(desk: Desk) -> None:
+async def test_no_time_is_up_while_something_is_being_done(desk: FeatureCodeHandler) -> None:
     """What follows from it would be done after that, on a call that has become another meanwhile:
     the leg of a Bridge that was late would be hung up, and the caller with it."""
     hold = asyncio.Event()
@@ -140,10 +142,10 @@ async def test_no_time_is_up_while_something_is_being_done(desk: Desk) -> None:
     assert desk.told == []
     hold.set()
     await eventually(lambda: len(desk.told) == 2)
-    assert desk.told == [SessionEvent(Kind.BRIDGED), SessionEvent(Kind.TIMED_OUT)]
+    assert desk.told == [SessionEvent(EventType.BRIDGED), SessionEvent(EventType.TIMED_OUT)]
 
 
-async def test_held_it_does_nothing_and_then_goes_on(desk: Desk) -> None:
+async def test_held_it_does_nothing_and_then_goes_on(desk: FeatureCodeHandler) -> None:
     hold = asyncio.Event()
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
     desk.do(fx.StartMusic("c"), PAIR, fx.SetTimer(0.05))
@@ -157,5 +159,5 @@ async def test_held_it_does_nothing_and_then_goes_on(desk: Desk) -> None:
     assert desk.ami.received("Bridge") == []
     desk.workers.go_on()
     desk.do(PAIR)
-    await eventually(lambda: desk.told == [SessionEvent(Kind.BRIDGED)])
+    await eventually(lambda: desk.told == [SessionEvent(EventType.BRIDGED)])
     assert len(desk.ami.received("Bridge")) == 1

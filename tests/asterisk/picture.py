@@ -23,7 +23,9 @@ from tests.asterisk.scene import Scene
 FINAL = frozenset({"completed", "cancelled", "failed", "abandoned"})
 PASSING = frozenset({"starting", "completing"})
 """States of a transfer that nobody rests in: Asterisk is at work, or an agent keys something in."""
-_OURS = re.compile(r"avp-([0-9a-f]{12})-")  # a transfer's legs and bridges (core/session.py)
+_OURS = re.compile(
+    r"avp-([0-9a-f]{12})-"
+)  # a transfer's legs and bridges (core/transfer/session.py)
 _ALONE = {"music", "ringback", "speech"}
 _NOT_IN_USE = "1"
 _LISTENED_SECONDS = 0.4

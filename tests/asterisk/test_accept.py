@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from bed import Bed, World, backend_named
 
-from asterisk_avp.core.session import ACCEPT_SECONDS
+from asterisk_avp.core.transfer.session import ACCEPT_SECONDS
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
 

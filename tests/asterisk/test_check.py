@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bed import ActionFailed, Bed
 
-from asterisk_avp.asterisk_conf import read
+from asterisk_avp.install.asterisk_conf import read
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 

@@ -19,11 +19,11 @@ import pytest_asyncio
 from bed import Bed, backend_named
 from bed.procs import spawn
 
-from asterisk_avp import checks
-from asterisk_avp.checks.model import Finding
-from asterisk_avp.checks.parts import DIALPLAN_SOUNDS, MODULES
-from asterisk_avp.cli_check import collect
-from asterisk_avp.core.prompts import ALL as PROMPTS
+from asterisk_avp.cli.check import collect
+from asterisk_avp.core.transfer.prompts import ALL as PROMPTS
+from asterisk_avp.install import checks
+from asterisk_avp.install.checks.model import Finding
+from asterisk_avp.install.checks.parts import DIALPLAN_SOUNDS, MODULES
 from tests.asterisk.conftest import world
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]

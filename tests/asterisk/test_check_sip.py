@@ -13,12 +13,12 @@ import pytest
 import pytest_asyncio
 from bed import Bed, backend_named
 
-from asterisk_avp import checks
-from asterisk_avp.asterisk_conf import read
-from asterisk_avp.checks.model import FILES, Facts, Finding, Live, Severity
-from asterisk_avp.checks.running import running
-from asterisk_avp.checks.sip import SipAccount, SipAddress
-from asterisk_avp.cli_check_sip import Client, try_replaces
+from asterisk_avp.install import checks
+from asterisk_avp.install.asterisk_conf import read
+from asterisk_avp.install.checks.model import FILES, Facts, Finding, Live, Severity
+from asterisk_avp.install.checks.running import running
+from asterisk_avp.install.checks.sip import SipAccount, SipAddress
+from asterisk_avp.install.sip_probe import Client, try_replaces
 from tests.asterisk.conftest import world
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]

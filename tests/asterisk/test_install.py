@@ -30,7 +30,7 @@ from bed.instance import STAGES
 from bed.world import Agent, Group, World
 from dotenv import dotenv_values
 
-from asterisk_avp.installation import OURS, RESTART
+from asterisk_avp.install.files import OURS, RESTART
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
 

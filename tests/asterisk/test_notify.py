@@ -9,7 +9,7 @@ import time
 import pytest
 from bed import Bed, RootFs
 
-from asterisk_avp.notify import LATEST_SECONDS
+from asterisk_avp.observe.systemd_notify import LATEST_SECONDS
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 

@@ -16,7 +16,8 @@ import pytest
 import pytest_asyncio
 from bed import Bed, backend_named, match, party
 
-from asterisk_avp.core import policy, prompts
+from asterisk_avp.core.policy import policy
+from asterisk_avp.core.transfer import prompts
 from tests.asterisk import guard
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene

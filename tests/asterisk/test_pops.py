@@ -17,7 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 from bed import Agent, Bed, Group, World, backend_named
 
-from asterisk_avp.webhooks import sign
+from asterisk_avp.pops.webhook import sign
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
 

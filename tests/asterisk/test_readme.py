@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from bed import Bed
 
-from asterisk_avp.checks.pjsip import NO_REPLACES
+from asterisk_avp.install.checks.pjsip import NO_REPLACES
 from tests.asterisk.scene import Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]

@@ -14,7 +14,7 @@ import pytest_asyncio
 from bed import ActionFailed, Bed, Probe, backend_named, match
 
 from asterisk_avp.ami.translate import EVENTS
-from asterisk_avp.rights import ACTIONS, DANGEROUS, READ, WRITE
+from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
 from tests.asterisk.conftest import open_scene, world
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asterisk_avp.cli import main
-from asterisk_avp.daemon import Daemon
+from asterisk_avp.cli.app import main
+from asterisk_avp.service.daemon import Daemon
 
 _COLLECTIONS = (dict, set, list, deque)
 

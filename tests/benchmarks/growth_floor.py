@@ -21,8 +21,8 @@ from servers.pbx import Pbx
 from servers.pbx_channels import Call
 from servers.waiting import eventually
 
-from asterisk_avp.core.pins import SALT_BYTES, PinHash
-from asterisk_avp.core.session import is_leg
+from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
+from asterisk_avp.core.transfer.session import is_leg
 
 APP = "asterisk_avp"
 TOKEN = "growth"

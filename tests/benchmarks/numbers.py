@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 import phonenumbers
 from phonenumbers import NumberParseException
 
-from asterisk_avp.core.numbers import check
+from asterisk_avp.core.numbers.rules import check
 
 
 class Case(NamedTuple):

@@ -13,8 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
-from asterisk_avp.daemon_process import run
-from asterisk_avp.settings import Settings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.service.process import run
 
 
 def main(file: Path) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import ConfiguredAgent, Group, Preset, World
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.world import ConfiguredAgent, Group, Preset, World
 from tests.core.world import NOW, member
 
 ALL_ON = Features(
@@ -77,10 +77,10 @@ class Centre:
                 words |= {agent, f"name of {agent}"}
         return words - {""}
 
-    def hub(self) -> Hub:
+    def engine(self) -> TransferEngine:
         """With everybody logged in and free."""
         numbers = itertools.count(1)
-        made = Hub(self.world, new_id=lambda: f"t{next(numbers)}")
+        made = TransferEngine(self.world, new_id=lambda: f"t{next(numbers)}")
         for agent, groups in self.members.items():
             for group in groups:
                 made.fact(member(agent, self.world.groups[group].queue), NOW)
@@ -124,7 +124,7 @@ def centres(draw: st.DrawFn) -> Centre:
     return Centre(world, members)
 
 
-def talk(made: Hub, agent: str, caller: str, queue: str, group: str = "") -> None:
+def talk(made: TransferEngine, agent: str, caller: str, queue: str, group: str = "") -> None:
     """``caller`` talks to ``agent``, delivered by ``queue``; ``group``: the call's AVP_GROUP."""
     name = f"PJSIP/{caller}-00000001"
     made.fact(ev.ChannelSeen(f"u-{caller}", name, caller, queue=queue), NOW)

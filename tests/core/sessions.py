@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from asterisk_avp.core.allow import Allow
-from asterisk_avp.core.features import ConsultRecording, ExternalAccept, Features
-from asterisk_avp.core.model import Group, Mode, Target, TargetKind
-from asterisk_avp.core.session import Fourth, Party, Presence, Session, State
+from asterisk_avp.core.model.features import ConsultRecording, ExternalAccept, Features
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.model.world import Group, Mode, Target, TargetKind
+from asterisk_avp.core.transfer.session import Fourth, Party, Presence, Session, State
 
 SALES = Group("sales", "sales", "Sales")
 UNRECORDED = replace(SALES, features=Features(consult_recording=ConsultRecording.PAUSE))
@@ -46,7 +46,7 @@ WHERE = {
 def fourth_party(presence: Presence) -> Fourth:
     leg = "avp-t1-1-leg"
     party = Party(leg, number="+12015550123", presence=presence)
-    return Fourth("party-4", party, leg + "-queue", Allow(SALES, number="+12015550123"))
+    return Fourth("party-4", party, leg + "-queue", Permission(SALES, number="+12015550123"))
 
 
 def session(
@@ -72,7 +72,7 @@ def session(
         caller=Party("chan-caller", "5550100", presence=caller or where[1]),
         leg=Party("avp-t1-leg", presence=leg or where[2]),
         leg_other="avp-t1-leg-queue",
-        allow=Allow(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
+        allow=Permission(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
         transferor_location="1001",
         max_hold_seconds=8,
         ring_outside_seconds=45,

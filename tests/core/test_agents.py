@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.agents import Agents, longest_acw
-from asterisk_avp.core.effects import AddMember, PauseMember, RemoveMember
-from asterisk_avp.core.model import AgentState, agent_id_of_interface
-from tests.core.world import NOW, WORLD, hub, member
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
+from asterisk_avp.core.model.world import AgentState, agent_id_of_interface
+from asterisk_avp.core.pbx.agents import Agents, longest_acw
+from tests.core.world import NOW, WORLD, engine, member
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_agent_id_of_an_interface(interface: str, agent: str | None) -> None:
 def test_state_of_one_membership(
     status: int, paused: bool, in_call: bool, state: AgentState
 ) -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", status=status, paused=paused, in_call=in_call), NOW)
     assert made.agents.by_id["1002"].state is state
 
 
 def test_acw_lasts_as_long_as_app_queue_says() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", status=2, in_call=True), NOW)
     outcome = made.fact(member("1002", last_call=NOW), NOW + 0.4)
     assert outcome.agents == {"1002"}
@@ -72,7 +72,7 @@ def test_acw_lasts_as_long_as_app_queue_says() -> None:
     [("sales", 0, 10), ("sales", 4, 4), ("avp-agent-1002", 0, 10), ("q-support", 0, 2)],
 )
 def test_acw_is_that_of_the_queue_of_the_last_call(queue: str, own: int, seconds: int) -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", "q-support"), NOW)
     made.fact(member("1002", queue, last_call=NOW, wrapup_seconds=own), NOW)
     assert made.agents.by_id["1002"].acw_until == NOW + seconds
@@ -81,7 +81,7 @@ def test_acw_is_that_of_the_queue_of_the_last_call(queue: str, own: int, seconds
 @pytest.mark.parametrize(("queue", "seconds"), [("sales", 10), ("q-support", 2), ("", 10)])
 def test_acw_goes_by_the_queue_that_delivered_the_call(queue: str, seconds: int) -> None:
     """Asterisk tells the end of a call for all queues of the agent, in any order."""
-    made = hub()
+    made = engine()
     made.fact(member("1002", "q-support"), NOW)
     if queue:
         made.fact(ev.AgentConnected(queue, "u-caller1", "PJSIP/1002"), NOW - 5)
@@ -91,7 +91,7 @@ def test_acw_goes_by_the_queue_that_delivered_the_call(queue: str, seconds: int)
 
 
 def test_acw_after_a_call_that_was_known_by_its_status_only() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", "q-support", status=2, in_call=True), NOW - 5)
     made.fact(member("1002", "sales", last_call=NOW), NOW)
     assert made.agents.by_id["1002"].acw_until == NOW + 2
@@ -105,7 +105,7 @@ def test_acw_after_a_call_that_was_known_by_its_status_only() -> None:
 
 def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
     """The device state overtook ``update_queue``: its announcement has the former LastCall."""
-    made = hub()
+    made = engine()
     made.fact(member("1002", "q-support", last_call=NOW - 100), NOW - 50)
     made.fact(ev.AgentConnected("q-support", "u-caller1", "PJSIP/1002"), NOW - 5)
     made.fact(member("1002", "q-support", status=2, in_call=True), NOW - 5)
@@ -123,7 +123,7 @@ def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
 
 
 def test_the_end_of_a_call_that_was_announced_is_not_another_end() -> None:
-    made = hub()
+    made = engine()
     made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), NOW - 5)
     made.fact(member("1002", "sales", last_call=NOW), NOW)
     assert not made.fact(ev.AgentCompleted("sales", "PJSIP/1002", NOW + 1.1), NOW + 1.1).agents
@@ -136,7 +136,7 @@ def test_longest_acw() -> None:
 
 
 def test_a_break_is_a_break_in_every_group() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", "q-support", paused=True), NOW)
     assert made.agents.by_id["1002"].state is AgentState.AVAILABLE
     made.fact(member("1002", "sales", paused=True), NOW)
@@ -144,7 +144,7 @@ def test_a_break_is_a_break_in_every_group() -> None:
 
 
 def test_groups_survive_a_log_out() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", "q-support"), NOW)
     for queue, interface in (
         ("sales", "PJSIP/1001"),
@@ -160,7 +160,7 @@ def test_groups_survive_a_log_out() -> None:
 
 
 def test_groups_survive_a_log_out_during_a_resync() -> None:
-    made = hub()
+    made = engine()
     made.sync_started()
     made.sync_finished(NOW)
     assert made.agents.groups_of("1002") == ("sales",)
@@ -168,7 +168,7 @@ def test_groups_survive_a_log_out_during_a_resync() -> None:
 
 
 def test_a_configured_interface_names_the_agent() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("?", interface="Local/ivy@agents/n"), NOW)
     assert made.agents.by_id["1009"].state is AgentState.AVAILABLE
     assert "ivy" not in made.agents.by_id
@@ -188,7 +188,7 @@ def effects_of(outcome: object) -> list[object]:
 
 
 def test_log_in_pause_and_log_out_are_followed() -> None:
-    made = hub()
+    made = engine()
     queue, interface = "avp-agent-1005", "PJSIP/1005"
     assert effects_of(made.fact(member("1005"), NOW)) == [
         AddMember(queue, interface, "", "name of 1005", paused=False)
@@ -206,7 +206,7 @@ def test_log_in_pause_and_log_out_are_followed() -> None:
 
 
 def test_another_interface_replaces_the_first() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1002", "avp-agent-1002"), NOW)
     made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
     outcome = made.fact(member("1002", interface="Local/1002@agents/n"), NOW)
@@ -218,7 +218,7 @@ def test_another_interface_replaces_the_first() -> None:
 
 def test_the_members_own_wrap_up_is_followed() -> None:
     """It would win over that of the personal queue, so it must not be shorter than any other."""
-    made = hub()
+    made = engine()
     queue, interface = "avp-agent-1005", "PJSIP/1005"
     added = AddMember(queue, interface, "", "name of 1005", paused=False, wrapup_seconds=4)
     assert effects_of(made.fact(member("1005", "q-support", wrapup_seconds=4), NOW)) == [added]
@@ -234,14 +234,14 @@ def test_the_members_own_wrap_up_is_followed() -> None:
 
 
 def test_members_of_other_queues_are_no_agents() -> None:
-    made = hub()
+    made = engine()
     made.fact(ev.AgentConnected("theirs", "u-caller1", "PJSIP/2001"), NOW)
     made.fact(ev.MemberRemoved("theirs", "PJSIP/2001", NOW), NOW)
     assert "2001" not in made.agents.by_id
 
 
 def test_nothing_is_touched_while_the_picture_is_incomplete() -> None:
-    made = hub()
+    made = engine()
     made.sync_started()
     assert effects_of(made.fact(member("1002", "avp-agent-1002"), NOW)) == []
     assert effects_of(made.fact(member("1002"), NOW)) == []

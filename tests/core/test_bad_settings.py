@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.settings import Settings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.model.errors import ConfigError
 from tests.core.test_settings import NEEDED
 
 SECRET = "ami-hush"

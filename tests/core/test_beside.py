@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core.beside import beside
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.transfer.concurrency import beside
 
 MARK = fx.SetVariables("caller", {"AVP_STATE": "done"})
 THERE = fx.Destination("avp-stasis", "caller")

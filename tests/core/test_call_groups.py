@@ -6,35 +6,35 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import views
-from asterisk_avp.core.call_groups import unread
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import Group, Mode, TargetKind
-from tests.core.world import NOW, WORLD, call, hub, request
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.call_groups import unread
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.world import Group, Mode, TargetKind
+from tests.core.world import NOW, WORLD, call, engine, request
 
 ALONE = Mode.UNSUPERVISED
 TO_GROUP = request(target="sales", kind=TargetKind.GROUP, mode=ALONE)
 
 
-def strict_support() -> Hub:
+def strict_support() -> TransferEngine:
     """Where calls of support are not to be transferred unsupervised."""
-    made = hub()
+    made = engine()
     support: Group = WORLD.groups["support"]
     strict = replace(support, features=Features(unsupervised_transfer=False))
     made.reconfigure(replace(WORLD, groups={**WORLD.groups, "support": strict}), NOW)
     return made
 
 
-def shown(made: Hub, agent: str = "1001") -> str | None:
+def shown(made: TransferEngine, agent: str = "1001") -> str | None:
     view = views.agent_view(made, made.agents.by_id[agent])
     assert view.call is not None
     return view.call.group
 
 
-def may_alone(made: Hub, agent: str = "1001") -> bool:
+def may_alone(made: TransferEngine, agent: str = "1001") -> bool:
     return "unsupervised_transfer" in views.targets_view(made, agent).permissions
 
 
@@ -52,7 +52,7 @@ def test_the_picture_and_the_decision_agree() -> None:
 
 
 def test_the_number_rules_are_those_of_the_calls_group() -> None:
-    made = hub()
+    made = engine()
     free = Features(external_transfer=True, country="US", toll_free_service=True)
     groups = {name: replace(group, features=free) for name, group in WORLD.groups.items()}
     groups["support"] = replace(groups["support"], features=replace(free, toll_free_service=False))
@@ -64,14 +64,14 @@ def test_the_number_rules_are_those_of_the_calls_group() -> None:
 
 
 def test_the_same_again_is_not_news() -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.fact(ev.CallGroup("u-caller1", "support"), NOW)
     assert made.fact(ev.CallGroup("u-caller1", "support"), NOW).agents == set()
 
 
 def test_a_call_that_is_gone_meanwhile() -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.fact(ev.ChannelGone("u-caller1"), NOW)
     assert made.fact(ev.CallGroup("u-caller1", "support"), NOW).agents == set()
@@ -79,7 +79,7 @@ def test_a_call_that_is_gone_meanwhile() -> None:
 
 
 def test_a_group_that_is_taken_back() -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.fact(ev.CallGroup("u-caller1", "support"), NOW)
     made.fact(ev.CallGroup("u-caller1", ""), NOW)
@@ -99,12 +99,12 @@ def test_while_the_call_is_being_transferred() -> None:
 # --- what has to be read ---------------------------------------------------------------------
 
 
-def everybody(made: Hub) -> set[str]:
+def everybody(made: TransferEngine) -> set[str]:
     return set(made.agents.by_id)
 
 
 def test_each_call_is_read_once() -> None:
-    made = hub()
+    made = engine()
     call(made)
     assert unread(made, {"1002"}) == []
     assert unread(made, everybody(made)) == ["u-caller1"]
@@ -112,7 +112,7 @@ def test_each_call_is_read_once() -> None:
 
 
 def test_the_end_of_a_call_is_nothing_to_read() -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.fact(ev.BridgeLeft("u-1001", "b-1001"), NOW)
     assert unread(made, everybody(made)) == []
@@ -120,7 +120,7 @@ def test_the_end_of_a_call_is_nothing_to_read() -> None:
 
 def test_both_who_come_together_have_news() -> None:
     """Whichever of the two is the last to enter the bridge."""
-    made = hub()
+    made = engine()
     made.fact(ev.ChannelSeen("u-1001", "PJSIP/1001-00000002"), NOW)
     made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001"), NOW)
     made.fact(ev.BridgeEntered("u-1001", "b"), NOW)
@@ -129,7 +129,7 @@ def test_both_who_come_together_have_news() -> None:
 
 def test_it_is_read_again_after_a_transfer() -> None:
     """The next agent has the caller in another bridge, or in the same one after a while."""
-    made = hub()
+    made = engine()
     call(made)
     assert unread(made, everybody(made)) == ["u-caller1"]
     made.fact(ev.BridgeLeft("u-caller1", "b-1001"), NOW)
@@ -143,7 +143,7 @@ def test_it_is_read_again_after_a_transfer() -> None:
 
 def test_a_local_channel_that_is_optimised_away() -> None:
     """The phone takes its half's place beside the caller: only then is it the agent's call."""
-    made = hub()
+    made = engine()
     made.fact(ev.ChannelSeen("leg", "Local/1002@avp-agent-queue-00000001;1"), NOW)
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)
     made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001"), NOW)
@@ -155,7 +155,7 @@ def test_a_local_channel_that_is_optimised_away() -> None:
 
 
 def test_after_a_resync_all_are_read_and_known_meanwhile() -> None:
-    made = hub()
+    made = engine()
     call(made)
     unread(made, everybody(made))
     made.fact(ev.CallGroup("u-caller1", "support"), NOW)
@@ -172,7 +172,7 @@ def test_after_a_resync_all_are_read_and_known_meanwhile() -> None:
 
 
 def test_of_half_a_picture_nothing_is_told() -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.sync_started()
     call(made)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.calls import Calls, resource_of, resource_of_interface
-from asterisk_avp.core.events import ChannelSeen
+from asterisk_avp.core.messages.facts import ChannelSeen
+from asterisk_avp.core.pbx.calls import Calls, resource_of, resource_of_interface
 
 
 def picture(*bridges: tuple[str, ...]) -> Calls:

@@ -10,25 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.asterisk_conf import Conf, parse
-from asterisk_avp.checks.exposure import exposure
-from asterisk_avp.checks.forwarding import forwarding
-from asterisk_avp.checks.live import ami, daemon
-from asterisk_avp.checks.model import Addresses, Attempt, Facts, Live, Secret, SipTest
-from asterisk_avp.checks.parts import DIALPLAN_SOUNDS, EXTENSIONS, MODULES, sounds
-from asterisk_avp.checks.passwords import fault, passwords
-from asterisk_avp.checks.replaces import replaces
-from asterisk_avp.checks.running import running
-from asterisk_avp.checks.sip import (
+from asterisk_avp.core.pbx.ami_rights import READ, WRITE
+from asterisk_avp.core.transfer import prompts
+from asterisk_avp.install.asterisk_conf import Conf, parse
+from asterisk_avp.install.checks.exposure import exposure
+from asterisk_avp.install.checks.forwarding import forwarding
+from asterisk_avp.install.checks.live import ami, daemon
+from asterisk_avp.install.checks.model import Addresses, Attempt, Facts, Live, Secret, SipTest
+from asterisk_avp.install.checks.parts import DIALPLAN_SOUNDS, EXTENSIONS, MODULES, sounds
+from asterisk_avp.install.checks.passwords import fault, passwords
+from asterisk_avp.install.checks.replaces import replaces
+from asterisk_avp.install.checks.running import running
+from asterisk_avp.install.checks.sip import (
     SipAccount,
     account,
     pickup_extension,
     transports,
     untried_transports,
 )
-from asterisk_avp.core import prompts
-from asterisk_avp.dialplan_text import EXPRESSION, NAME, parts, uses
-from asterisk_avp.rights import READ, WRITE
+from asterisk_avp.install.dialplan_text import EXPRESSION, NAME, parts, uses
 
 DIALPLAN = Path(__file__).resolve().parents[2] / "dialplan" / "asterisk_avp.conf"
 TEXT = DIALPLAN.read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from asterisk_avp.core import clean, packing
-from asterisk_avp.core.errors import UncleanValue
+from asterisk_avp.core.messages import clean, packing
+from asterisk_avp.core.model.errors import UncleanValue
 
 EVIL = (
     '" & "):System(touch /tmp/x',

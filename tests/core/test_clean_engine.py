@@ -9,18 +9,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core import clean, memory
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.features import Features, ShownNumber
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import ConfiguredAgent, Group, Mode, Target, TargetKind, World
-from asterisk_avp.core.pause import pause
-from asterisk_avp.core.pops import Moved, history
-from asterisk_avp.core.pops import read as read_pop
-from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import fourth_id, is_half, leg_id, other_half, shown_id
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.pause import pause
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.features import Features, ShownNumber
+from asterisk_avp.core.model.world import ConfiguredAgent, Group, Mode, Target, TargetKind, World
+from asterisk_avp.core.pops.content import Moved, history
+from asterisk_avp.core.pops.content import read as read_pop
+from asterisk_avp.core.transfer import persistence
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import fourth_id, is_half, leg_id, other_half, shown_id
 from tests.core.test_clean import EVIL, TEXT
 from tests.core.world import NOW, member, request
 
@@ -78,16 +79,16 @@ def of(outcome: Outcome) -> list[fx.Effect]:
 
 def call_centre(
     number: str, name: str, connected: str, group: str, member_name: str, account: str = ACCOUNT
-) -> tuple[Hub, list[fx.Effect]]:
+) -> tuple[TransferEngine, list[fx.Effect]]:
     """Alice, called what ``member_name`` says, talks with a caller from outside."""
     features = replace(OPEN, caller_id=account or None)
     groups = {"sales": Group("sales", "sales", "Sales", account="acme", features=features)}
     world = World(groups, {"1002": ConfiguredAgent("1002", member_name or None, groups=("sales",))})
-    hub = Hub(world, new_id=lambda: "t1", new_secret=lambda: "ab" * 16)
+    engine = TransferEngine(world, new_id=lambda: "t1", new_secret=lambda: "ab" * 16)
     done = []
     for agent in ("1001", "1002"):
         seen = replace(member(agent), name=member_name)
-        done += of(hub.fact(seen, NOW))
+        done += of(engine.fact(seen, NOW))
     caller = ev.ChannelSeen("u-caller", "PJSIP/trunk-00000001", number, name, queue="sales")
     for fact in (
         replace(caller, connected_number=connected),
@@ -98,8 +99,8 @@ def call_centre(
         ev.BridgeEntered("u-caller", "b"),
         ev.CallGroup("u-caller", group),
     ):
-        done += of(hub.fact(fact, NOW))
-    return hub, done
+        done += of(engine.fact(fact, NOW))
+    return engine, done
 
 
 @given(
@@ -117,48 +118,48 @@ def test_any_text_in_a_transfer(
     to_agent: bool,
     account: str,
 ) -> None:
-    hub, done = call_centre(number, name, connected, group, member_name, account)
+    engine, done = call_centre(number, name, connected, group, member_name, account)
     added = [effect for effect in done if isinstance(effect, fx.AddMember)]
     assert {effect.interface for effect in added} == {"PJSIP/1001", "PJSIP/1002"}
     wanted = Target(TargetKind.AGENT, "1002") if to_agent else NUMBER
     asked = replace(request(), target=wanted, notes=notes)
-    session, outcome = hub.request(asked, CallFacts(), NOW)
+    session, outcome = engine.request(asked, CallFacts(), NOW)
     done = of(outcome)
     for event in (
         ev.StasisEntered("u-1001"),
         ev.StasisEntered("u-caller"),
         ev.StasisEntered(session.leg.channel),
     ):
-        done += of(hub.fact(event, NOW))
+        done += of(engine.fact(event, NOW))
     if not to_agent:
-        done += of(hub.add_party("t1", "+12025550123", NOW))
-    for kind in (Kind.SWAP, Kind.SWAP, Kind.COMPLETE, Kind.BRIDGED):
-        done += of(hub.report("t1", SessionEvent(kind), NOW))
+        done += of(engine.add_party("t1", "+12025550123", NOW))
+    for kind in (EventType.SWAP, EventType.SWAP, EventType.COMPLETE, EventType.BRIDGED):
+        done += of(engine.report("t1", SessionEvent(kind), NOW))
     legs = [effect for effect in done if isinstance(effect, fx.DialLeg)]
     assert legs
     for leg in legs:
         if leg.allow.number is not None:
             assert leg.variables["AVP_CALLER_ID"] == (clean.number(number) or account)
     if clean.number(connected) and not number:
-        assert hub.calls.channels["u-caller"].connected_number == connected
+        assert engine.calls.channels["u-caller"].connected_number == connected
 
 
 @given(FOREIGN, FOREIGN)
 def test_any_text_when_it_goes_on_alone(number: str, notes: str) -> None:
-    hub, _ = call_centre(number, number, number, "", "")
+    engine, _ = call_centre(number, number, number, "", "")
     asked = replace(request(mode=Mode.UNSUPERVISED), notes=notes)
-    _, outcome = hub.request(asked, CallFacts(), NOW)
-    done = of(outcome) + of(hub.report("t1", SessionEvent(Kind.REDIRECTED), NOW))
+    _, outcome = engine.request(asked, CallFacts(), NOW)
+    done = of(outcome) + of(engine.report("t1", SessionEvent(EventType.REDIRECTED), NOW))
     assert any(isinstance(effect, fx.Redirect) for effect in done)
 
 
 @given(FOREIGN, FOREIGN, FOREIGN, FOREIGN)
 def test_what_another_daemon_is_told(number: str, name: str, notes: str, reason: str) -> None:
-    hub, _ = call_centre(number, name, "", "", name)
-    session, _ = hub.request(replace(request(), notes=notes), CallFacts(), NOW)
-    written = memory.variables(replace(session, reason=reason))
+    engine, _ = call_centre(number, name, "", "", name)
+    session, _ = engine.request(replace(request(), notes=notes), CallFacts(), NOW)
+    written = persistence.variables(replace(session, reason=reason))
     assert clean.variables(written) == (written, ())
-    assert memory.read(written, hub.world) == replace(session, reason=reason)
+    assert persistence.read(written, engine.world) == replace(session, reason=reason)
 
 
 @given(FOREIGN, FOREIGN)
@@ -174,20 +175,22 @@ def test_the_history_of_a_call(name: str, note: str) -> None:
 
 @given(TEXT)
 def test_any_reason_of_a_pause(reason: str) -> None:
-    hub, _ = call_centre("", "", "", "", "")
-    (effect,) = gate(pause(hub.agents, "1001", paused=True, reason=reason))
+    engine, _ = call_centre("", "", "", "", "")
+    (effect,) = gate(pause(engine.agents, "1001", paused=True, reason=reason))
     assert isinstance(effect, fx.PauseMember)
     assert effect.paused
 
 
 def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
     """Its pieces are the JSON itself, and a history is JSON between bars."""
-    hub, _ = call_centre("+12025550111", "Zoë", "", "", "")
-    session, _ = hub.request(replace(request(), notes='"{x}"'), CallFacts(), NOW)
-    text = memory.encode(session)
+    engine, _ = call_centre("+12025550111", "Zoë", "", "", "")
+    session, _ = engine.request(replace(request(), notes='"{x}"'), CallFacts(), NOW)
+    text = persistence.encode(session)
     pieces = [text[at : at + 480] for at in range(0, len(text), 480)]
     written = {f"AVP_SESSION_b{n}": piece for n, piece in enumerate(pieces)}
-    assert memory.read(written | {"AVP_SESSION_0": f"b:{len(pieces)}"}, hub.world) == session
+    assert (
+        persistence.read(written | {"AVP_SESSION_0": f"b:{len(pieces)}"}, engine.world) == session
+    )
     entry = (
         '{"from":"1001","from_name":"Zo\\u00eb","mode":"supervised",'
         '"note":"n","at":"","transfer":"t"}'
@@ -198,14 +201,14 @@ def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
 
 @given(st.sampled_from(EVIL), st.sampled_from(["id", "agent", "variables", "allow"]))
 def test_a_session_that_another_program_wrote_on_the_channel(evil: str, field: str) -> None:
-    hub, _ = call_centre("", "", "", "", "")
-    session, _ = hub.request(request(), CallFacts(), NOW)
-    told = json.loads(memory.encode(session))
+    engine, _ = call_centre("", "", "", "", "")
+    session, _ = engine.request(request(), CallFacts(), NOW)
+    told = json.loads(persistence.encode(session))
     told[field] = {
         "variables": {"AVP_HOLD_ACTION": evil},
         "allow": [evil, "1002", None, True],
     }.get(field, evil)
-    assert memory.decode(json.dumps(told), hub.world) is None
+    assert persistence.decode(json.dumps(told), engine.world) is None
 
 
 def test_agents_see_no_secret_of_a_leg() -> None:

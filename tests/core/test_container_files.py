@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from asterisk_avp.descriptors import ENOUGH
-from asterisk_avp.systemd_unit import render_unit
+from asterisk_avp.install.systemd_unit import render_unit
+from asterisk_avp.sockets.descriptors import ENOUGH
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")

@@ -6,19 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import policy, prompts
-from asterisk_avp.core.desk import Choosing, Desk
-from asterisk_avp.core.errors import Refused, WrongState
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.keypad import CODE_SECONDS, KeyCodes
-from asterisk_avp.core.model import Mode, Preset
-from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Session, State
-from tests.core.world import NOW, WORLD, call, hub, member
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import Refused, WrongState
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.world import Mode, Preset
+from asterisk_avp.core.phone.feature_code import Choosing, FeatureCodeHandler
+from asterisk_avp.core.phone.keypad import CODE_SECONDS, KeyCodes
+from asterisk_avp.core.policy import policy
+from asterisk_avp.core.transfer import prompts
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Session, State
+from tests.core.world import NOW, WORLD, call, engine, member
 
 EVERYTHING = Features(
     external_transfer=True, manual_dial=True, presets=True, conference=True, country="US"
@@ -30,14 +31,14 @@ class Office:
     """1001 talks with caller1 and has the phone in the hand."""
 
     def __init__(self, **features: object) -> None:
-        self.hub: Hub = hub()
+        self.engine: TransferEngine = engine()
         self.configure(**features)
-        self.desk = Desk(self.hub, KeyCodes())
+        self.desk = FeatureCodeHandler(self.engine, KeyCodes())
         self.now = NOW
         self.effects: list[fx.Effect] = []
         """What the last press led to."""
         self.refusals: list[str] = []
-        call(self.hub)
+        call(self.engine)
 
     def configure(self, **features: object) -> None:
         chosen = replace(EVERYTHING, **features)  # type: ignore[arg-type]  # the tests know them
@@ -46,7 +47,7 @@ class Office:
             "support": replace(WORLD.groups["support"], features=chosen, extension="801"),
         }
         presets = {"billing": Preset("billing", "Billing", "+12025550101", "support", "91")}
-        self.hub.reconfigure(replace(WORLD, groups=groups, presets=presets), NOW)
+        self.engine.reconfigure(replace(WORLD, groups=groups, presets=presets), NOW)
 
     def code(self, channel: str = "u-1001") -> Session:
         """*7"""
@@ -57,7 +58,7 @@ class Office:
         """*7, and both are in our hands."""
         session = self.code()
         for channel in ("u-caller1", "u-1001"):
-            self.hub.fact(ev.StasisEntered(channel), self.now)
+            self.engine.fact(ev.StasisEntered(channel), self.now)
         assert self.session.state is State.COLLECTING
         return session
 
@@ -65,7 +66,7 @@ class Office:
         session = self.asked()
         self.press(typed)
         assert self.state is State.WAITING
-        self.hub.fact(ev.StasisEntered(session.leg.channel), self.now)
+        self.engine.fact(ev.StasisEntered(session.leg.channel), self.now)
         assert self.state is State.CONSULTING
         return session
 
@@ -73,12 +74,12 @@ class Office:
         self.consulting()
         self.press(f"*5{OUTSIDE}#")
         assert self.session.fourth is not None
-        self.hub.fact(ev.StasisEntered(self.session.fourth.party.channel), self.now)
+        self.engine.fact(ev.StasisEntered(self.session.fourth.party.channel), self.now)
         return self.session
 
     @property
     def session(self) -> Session:
-        (record,) = self.hub.register.records.values()
+        (record,) = self.engine.store.records.values()
         return record.session
 
     @property
@@ -97,7 +98,7 @@ class Office:
         """The session's timer has run out; whether that was the desk's business."""
         found = self.desk.timed_out(self.session.id)
         if found is None:
-            self.hub.report(self.session.id, SessionEvent(Kind.TIMED_OUT), self.now)
+            self.engine.report(self.session.id, SessionEvent(EventType.TIMED_OUT), self.now)
             return False
         self._take(*found)
         return True
@@ -150,12 +151,12 @@ def test_a_code_that_is_switched_off_does_nothing(features: dict[str, bool], rea
     with pytest.raises(Refused) as refusal:
         office.code()
     assert refusal.value.reason == reason
-    assert office.hub.register.records == {}
+    assert office.engine.store.records == {}
 
 
 @pytest.mark.parametrize("channel", ["u-caller1", "u-1002", "u-nobody"])
 def test_the_code_of_others_does_nothing(office: Office, channel: str) -> None:
-    office.hub.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000009"), NOW)
+    office.engine.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000009"), NOW)
     with pytest.raises(Refused) as refusal:
         office.code(channel)
     assert refusal.value.reason == "no_active_call"
@@ -170,7 +171,7 @@ def test_the_code_twice(office: Office) -> None:
 
 def test_the_code_of_a_phone_behind_a_local_member() -> None:
     """The phone is in a bridge with the ``;2`` half; the call is that of the ``;1`` half."""
-    made = hub()
+    made = engine()
     made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
     made.fact(member("1002", interface="Local/1002@agents/n"), NOW)
     made.fact(ev.ChannelSeen("u-l1", "Local/1002@agents-00000001;1"), NOW)
@@ -179,7 +180,7 @@ def test_the_code_of_a_phone_behind_a_local_member() -> None:
     made.fact(ev.ChannelSeen("u-c2", "PJSIP/caller2-00000007", "caller2"), NOW)
     for channel, bridge in (("u-l1", "b1"), ("u-c2", "b1"), ("u-l2", "b2"), ("u-phone", "b2")):
         made.fact(ev.BridgeEntered(channel, bridge), NOW)
-    desk = Desk(made, KeyCodes())
+    desk = FeatureCodeHandler(made, KeyCodes())
     session, _ = desk.code(ev.FeatureUsed("u-phone"), CallFacts(), NOW)
     assert (session.agent, session.transferor.channel) == ("1002", "u-l1")
     for channel in ("u-c2", "u-l1"):
@@ -272,7 +273,7 @@ def test_what_is_refused_can_be_repeated(
 )
 def test_an_agent_who_cannot_take_it(office: Office, seen: ev.Fact, reason: str) -> None:
     office.asked()
-    office.hub.fact(seen, NOW)
+    office.engine.fact(seen, NOW)
     office.press("1002#")
     assert office.refusals == [reason]
     assert "digits:1002" in office.said()
@@ -322,7 +323,7 @@ def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
     office.press("1002#")
     assert echo(office, "#") == []
     assert office.state is State.WAITING
-    office.hub.fact(ev.StasisEntered(office.session.leg.channel), office.now)
+    office.engine.fact(ev.StasisEntered(office.session.leg.channel), office.now)
     for state in (State.SWAPPED, State.CONSULTING):
         office.press("*3")
         assert echo(office, "3") == []
@@ -335,9 +336,9 @@ def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
 
 def test_a_key_before_we_ask_is_no_part_of_the_answer(office: Office) -> None:
     office.code()
-    office.hub.fact(ev.StasisEntered("u-1001"), NOW)
+    office.engine.fact(ev.StasisEntered("u-1001"), NOW)
     office.press("*")
-    office.hub.fact(ev.StasisEntered("u-caller1"), NOW)
+    office.engine.fact(ev.StasisEntered("u-caller1"), NOW)
     office.press("1002#")
     assert office.state is State.WAITING
 
@@ -354,10 +355,10 @@ def test_keys_of_others_mean_nothing(office: Office, channel: str) -> None:
 def test_what_was_half_typed_is_forgotten(office: Office, gone: str) -> None:
     session = office.asked()
     office.press("10")
-    office.hub.fact(ev.ChannelGone(gone), NOW)
+    office.engine.fact(ev.ChannelGone(gone), NOW)
     expected = {"u-1001": State.RECALLING, "u-caller1": State.ABANDONED}
     assert office.state is expected[gone]
-    office.hub.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
+    office.engine.report(session.id, SessionEvent(EventType.REDIRECTED), NOW)
     assert office.state.final
     office.desk.forget_ended()
     assert (office.desk._pads, office.desk._last) == ({}, {})
@@ -398,7 +399,7 @@ def test_not_now_while_it_rings(office: Office, key: str) -> None:
     office.press(key)
     assert office.said() == BEEP
     assert office.effects[-1] == fx.StartMusic("u-1001"), "the beep has cut it off"
-    office.hub.fact(ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"), NOW)
+    office.engine.fact(ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"), NOW)
     office.press(key)
     assert office.said() == BEEP
     assert office.effects[-1] == fx.StartRingback("u-1001")
@@ -538,23 +539,23 @@ def test_no_fourth_party_after_all(office: Office) -> None:
 def test_a_fourth_party_whom_the_api_has_called_meanwhile(office: Office) -> None:
     session = office.consulting()
     office.press(f"*5{OUTSIDE}")
-    office.hub.add_party(session.id, "+12025550111", NOW)
+    office.engine.add_party(session.id, "+12025550111", NOW)
     office.press("#")
     assert office.said() == BEEP
     office.press("*4")
     assert office.state is State.CONFERENCE
 
 
-@pytest.mark.parametrize("command", [Kind.SWAP, Kind.COMPLETE, Kind.CANCEL])
-def test_the_api_overtakes_the_asking(office: Office, command: Kind) -> None:
+@pytest.mark.parametrize("command", [EventType.SWAP, EventType.COMPLETE, EventType.CANCEL])
+def test_the_api_overtakes_the_asking(office: Office, command: EventType) -> None:
     session = office.consulting()
     office.press("*520")
-    outcome = office.hub.command(session.id, command, NOW)
+    outcome = office.engine.command(session.id, command, NOW)
     stop = fx.StopPlaying(f"avp-{session.id}-prompt")
-    assert command is Kind.COMPLETE or stop in [effect for _, effect in outcome.effects]
+    assert command is EventType.COMPLETE or stop in [effect for _, effect in outcome.effects]
     assert not office.pause() or office.state is State.SWAPPED
-    if command is Kind.SWAP:
-        office.hub.command(session.id, Kind.SWAP, NOW)
+    if command is EventType.SWAP:
+        office.engine.command(session.id, EventType.SWAP, NOW)
         office.press("*1")
         assert office.state is State.COMPLETING
 

@@ -6,29 +6,29 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.desk import Desk
-from asterisk_avp.core.effects import HangUp, Redirect, SetVariables, TellPhone
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.keypad import KeyCodes
-from asterisk_avp.core.model import TargetKind
-from asterisk_avp.core.register import Outcome
-from tests.core.world import NOW, WORLD, call, hub, member, request
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import HangUp, Redirect, SetVariables, TellPhone
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.world import TargetKind
+from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
+from asterisk_avp.core.phone.keypad import KeyCodes
+from tests.core.world import NOW, WORLD, call, engine, member, request
 
 NO_FACTS = CallFacts()
 GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension="801")}
 
 
-def office() -> tuple[Hub, Desk]:
+def office() -> tuple[TransferEngine, FeatureCodeHandler]:
     """1001 talks with caller1."""
-    made = hub()
+    made = engine()
     made.world = replace(WORLD, groups=GROUPS)
     call(made)
-    return made, Desk(made, KeyCodes())
+    return made, FeatureCodeHandler(made, KeyCodes())
 
 
-def second_call(made: Hub, agent: str, peer: str) -> None:
+def second_call(made: TransferEngine, agent: str, peer: str) -> None:
     """A line of ``agent`` is in a bridge with ``peer``."""
     made.fact(ev.ChannelSeen(f"u2-{agent}", f"PJSIP/{agent}-00000021"), NOW)
     made.fact(ev.ChannelSeen(f"u2-{peer}", f"PJSIP/{peer}-00000022"), NOW)
@@ -36,7 +36,9 @@ def second_call(made: Hub, agent: str, peer: str) -> None:
         made.fact(ev.BridgeEntered(channel, f"b2-{agent}"), NOW)
 
 
-def refused(desk: Desk, asked: ev.TransferAsked, dialled: str = "") -> tuple[str, Outcome]:
+def refused(
+    desk: FeatureCodeHandler, asked: ev.TransferAsked, dialled: str = ""
+) -> tuple[str, Outcome]:
     """Why, and what is done."""
     wanted = desk.wanted(asked, dialled)
     assert wanted is not None
@@ -107,8 +109,8 @@ def test_the_one_who_is_consulted_presses_it() -> None:
 
 
 def test_a_caller_who_is_an_agent_presses_it_on_music() -> None:
-    made = hub()
-    desk = Desk(made, KeyCodes())
+    made = engine()
+    desk = FeatureCodeHandler(made, KeyCodes())
     call(made, "1001", "1003")
     made.request(request(call="u-1003"), NO_FACTS, NOW)
     for channel in ("u-1003", "u-1001"):

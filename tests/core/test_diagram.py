@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asterisk_avp.core import diagram
+from asterisk_avp.core.transfer import diagram
 
 PAGE = Path(diagram.__file__).with_name("README.md")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asterisk_avp.installation import notes
-from asterisk_avp.render import render_extensions
+from asterisk_avp.install.files import notes
+from asterisk_avp.install.personal_queues import render_extensions
 from tests.core.dialplan_reader import Reader, declared, lines, parse, shown
 
 ROOT = Path(__file__).resolve().parents[2]

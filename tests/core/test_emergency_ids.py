@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata
 
-from asterisk_avp.core.button import Button
-from asterisk_avp.core.emergency import found_in
-from asterisk_avp.core.model import TargetKind, World
-from asterisk_avp.core.numbers_plans import COUNTRIES, plan_of
-from asterisk_avp.queues_conf import QueueMembers
-from asterisk_avp.render import agents_to_render
+from asterisk_avp.core.model.world import TargetKind, World
+from asterisk_avp.core.numbers.emergency import found_in
+from asterisk_avp.core.numbers.plans import COUNTRIES, plan_of
+from asterisk_avp.core.phone.refer import ReferHandler
+from asterisk_avp.install.personal_queues import agents_to_render
+from asterisk_avp.install.queues_conf import QueueMembers
 from tests.asterisk.bed.world import World as DemoWorld
 from tests.core.clients import ALL_ON
 from tests.core.test_settings import load, problems
-from tests.core.world import NOW, WORLD, call, hub, member
+from tests.core.world import NOW, WORLD, call, engine, member
 
 ANYWHERE = {"112", "911"}
 
@@ -251,7 +251,7 @@ def test_nothing_is_rendered_for_one() -> None:
 
 def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
     """Nobody has to have written them into the settings."""
-    made = hub()
+    made = engine()
     british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
     made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": british}), NOW)
     for agent in ("999", "112", "1004"):
@@ -262,4 +262,4 @@ def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
         ("112", TargetKind.NUMBER),
         ("1004", TargetKind.AGENT),
     ):
-        assert Button(made)._hub_meaning(text, "1001", british).kind is kind
+        assert ReferHandler(made)._hub_meaning(text, "1001", british).kind is kind

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import transfer
-from asterisk_avp.core.actions import pauses_now
-from asterisk_avp.core.events import Kind as K
-from asterisk_avp.core.events import SessionEvent
-from asterisk_avp.core.memory import encode
-from asterisk_avp.core.model import Mode, Origin
-from asterisk_avp.core.session import Choice, Fourth, Session
-from asterisk_avp.core.session import State as S
-from asterisk_avp.core.transfer import legal
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.model.world import Mode, Origin
+from asterisk_avp.core.transfer import machine
+from asterisk_avp.core.transfer.actions import pauses_now
+from asterisk_avp.core.transfer.events import EventType as K
+from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.core.transfer.machine import legal
+from asterisk_avp.core.transfer.persistence import encode
+from asterisk_avp.core.transfer.session import Choice, Fourth, Session
+from asterisk_avp.core.transfer.session import State as S
 from tests.core.sessions import BOB, GONE, IN, OUT, UNRECORDED, fourth_party, session
 
 CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
@@ -157,7 +157,7 @@ def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
 def told(place: Place, event: SessionEvent) -> Place:
     """The session is told, and what it asks for is done."""
     way = (*place.way, event.kind.value)
-    after, effects = transfer.step(place.session, event)
+    after, effects = machine.step(place.session, event)
     return perform(replace(place, session=after, way=way), effects)
 
 
@@ -289,7 +289,7 @@ def test_every_order_of_events(how: str, record_property: pytest.RecordProperty)
     """Prints how many states of the world there are, and the ways between them."""
     begun = session(**{"state": S.STARTING, **BEGUN[how]})  # type: ignore[arg-type]  # a table
     begun = replace(begun, allow=replace(begun.allow, group=UNRECORDED))
-    started, effects = transfer.begin(begun)
+    started, effects = machine.begin(begun)
     at = {CALLER: TALKS, AGENT: TALKS}
     if begun.attended:
         at[LEG] = TALKS  # on agent 1's other line, which AMI Bridge can take it from

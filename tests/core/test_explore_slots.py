@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import Mode
-from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import REPORTED, other_half
-from asterisk_avp.core.transfer import legal
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.world import Mode
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.machine import legal
+from asterisk_avp.core.transfer.session import REPORTED, other_half
 from tests.core.world import NOW, WORLD, call, member, request
 
 DEPTH = 5
@@ -53,7 +53,7 @@ Todo = tuple[str, str]
 class Floor:
     """Our picture, and beside it what a very simple Asterisk has of it."""
 
-    hub: Hub
+    engine: TransferEngine
     ids: int = 0
     slot: str = ""
     """Who waits in the target's queue."""
@@ -68,27 +68,27 @@ class Floor:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Floor:
         memo[id(WORLD)] = WORLD
-        for record in self.hub.register.records.values():
+        for record in self.engine.store.records.values():
             memo[id(record.session)] = record.session
-        made = Floor(self.hub, self.ids, self.slot, Counter(self.todo), self.over, self.way)
-        made.hub = deepcopy(self.hub, memo)
-        made.hub._new_id = made.new_id
+        made = Floor(self.engine, self.ids, self.slot, Counter(self.todo), self.over, self.way)
+        made.engine = deepcopy(self.engine, memo)
+        made.engine._new_id = made.new_id
         return made
 
     @property
     def key(self) -> tuple[object, ...]:
         sessions = sorted(
             (s.agent, s.state, s.mode, s.intent, s.transferor.presence, s.caller.presence)
-            for s in self.hub.register.sessions()
+            for s in self.engine.store.sessions()
         )
         todo = sorted((what, self.of(who)) for what, who in self.todo.elements())
-        waits = sorted(self.of(who) for who in self.hub.agents.by_id[TARGET].waiting)
+        waits = sorted(self.of(who) for who in self.engine.agents.by_id[TARGET].waiting)
         gone = sorted(map(self.of, self.over))
         return (*sessions, self.of(self.slot), *todo, "waits", *waits, "gone", *gone)
 
     def of(self, who: str) -> str:
         """A name that does not depend on how many transfers there have been."""
-        for record in self.hub.register.records.values():
+        for record in self.engine.store.records.values():
             who = who.replace(record.session.id + "-", record.session.agent + "-")
             who = record.session.agent if who == record.session.id else who
         return who
@@ -119,7 +119,7 @@ class Floor:
 
     def told(self, *facts: ev.Fact) -> None:
         for fact in facts:
-            self.take(self.hub.fact(fact, NOW))
+            self.take(self.engine.fact(fact, NOW))
 
     def does(self, what: str, who: str) -> None:
         self.todo -= Counter([(what, who)])
@@ -135,9 +135,9 @@ class Floor:
                 if who.endswith("-leg"):  # and with it, a moment later, its other half
                     self.todo["end", other_half(who)] += 1
             case "redirected":
-                self.take(self.hub.report(who, SessionEvent(Kind.REDIRECTED), NOW))
+                self.take(self.engine.report(who, SessionEvent(EventType.REDIRECTED), NOW))
             case "bridged":
-                self.take(self.hub.report(who, SessionEvent(Kind.BRIDGED), NOW))
+                self.take(self.engine.report(who, SessionEvent(EventType.BRIDGED), NOW))
 
     def ends(self, *channels: str) -> None:
         self.over |= set(channels)
@@ -156,12 +156,12 @@ class Floor:
 
 
 def floor() -> Floor:
-    made = Floor(Hub(WORLD, new_id=lambda: ""))
-    made.hub._new_id = made.new_id
+    made = Floor(TransferEngine(WORLD, new_id=lambda: ""))
+    made.engine._new_id = made.new_id
     for agent in ("1001", "1002", "1004"):
-        made.hub.fact(member(agent), NOW)
+        made.engine.fact(member(agent), NOW)
     for agent, caller in CALLERS.items():
-        call(made.hub, agent, caller)
+        call(made.engine, agent, caller)
     return made
 
 
@@ -171,13 +171,13 @@ def moves(now: Floor) -> Iterator[tuple[str, ...]]:
     if now.slot:
         yield ("answers",)
     for agent, caller in CALLERS.items():
-        if now.hub.register.transferring(agent) is None and f"u-{agent}" not in now.over:
+        if now.engine.store.transferring(agent) is None and f"u-{agent}" not in now.over:
             yield from (("asks", agent, mode) for mode in Mode)
         for channel in (f"u-{agent}", f"u-{caller}"):
-            if channel not in now.over and now.hub.register.role_of(channel):
+            if channel not in now.over and now.engine.store.role_of(channel):
                 yield ("ends", channel)
-    for session in now.hub.register.sessions():
-        for kind in (Kind.COMPLETE, Kind.CANCEL):
+    for session in now.engine.store.sessions():
+        for kind in (EventType.COMPLETE, EventType.CANCEL):
             if legal(session, kind):
                 yield ("wants", session.id, kind)
 
@@ -196,9 +196,9 @@ def after(before: Floor, move: tuple[str, ...]) -> Floor | None:
                 now.ends(channel)
             case ("asks", agent, mode):
                 asked = request(agent, TARGET, mode=Mode(mode))
-                now.take(now.hub.request(asked, CallFacts(), NOW)[1])
+                now.take(now.engine.request(asked, CallFacts(), NOW)[1])
             case ("wants", session_id, kind):
-                now.take(now.hub.command(session_id, Kind(kind), NOW))
+                now.take(now.engine.command(session_id, EventType(kind), NOW))
     except Refused:
         return None
     return now
@@ -216,7 +216,7 @@ def test_at_most_one_waits_for_an_agent(how: str) -> None:
     known, waiting, ways, seen = {begun.key}, deque([begun]), 0, set()
     while waiting:
         before = waiting.popleft()
-        seen |= {(REPORTED[s.state], s.mode) for s in before.hub.register.sessions()}
+        seen |= {(REPORTED[s.state], s.mode) for s in before.engine.store.sessions()}
         if len(before.way) == deepest:
             continue
         for move in moves(before):

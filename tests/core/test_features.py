@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from asterisk_avp.core.features import (
+from asterisk_avp.core.model.features import (
     DEFAULT,
     SETTINGS,
     SWITCHES,

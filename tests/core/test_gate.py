@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core.agents import Agents
-from asterisk_avp.core.events import MemberSeen
-from asterisk_avp.core.features import Features, ShownNumber
-from asterisk_avp.core.gate import MAX_TYPED, UNKNOWN_AGENT, Dial, check_dial
-from asterisk_avp.core.model import ConfiguredAgent, Group, World
-from asterisk_avp.core.policy import REASONS
+from asterisk_avp.core.messages.facts import MemberSeen
+from asterisk_avp.core.model.features import Features, ShownNumber
+from asterisk_avp.core.model.world import ConfiguredAgent, Group, World
+from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.policy.dialling import MAX_TYPED, UNKNOWN_AGENT, Dial, check_dial
+from asterisk_avp.core.policy.policy import REASONS
 
 NUMBER = "+12025550100"
 OPEN = Features(

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import (
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.world import (
     AgentState,
     ConfiguredAgent,
     Group,
@@ -29,7 +29,7 @@ from asterisk_avp.core.model import (
     TransferRequest,
     World,
 )
-from asterisk_avp.core.pop_board import PopBoard
+from asterisk_avp.core.pops.board import PopBoard
 from tests.core.world import NOW, member
 
 FEW, MANY = 10, 300
@@ -41,8 +41,8 @@ class Floor:
     def __init__(self, agents: int, queues: int, busy: int) -> None:
         groups = {f"q{n}": Group(f"q{n}", f"q{n}", f"Q{n}", acw_seconds=10) for n in range(queues)}
         numbers = itertools.count(1)
-        self.hub = Hub(World(groups), new_id=lambda: f"t{next(numbers)}")
-        self.board = PopBoard(self.hub, str)
+        self.engine = TransferEngine(World(groups), new_id=lambda: f"t{next(numbers)}")
+        self.board = PopBoard(self.engine, str)
         self.board.started()
         self.queues = queues
         self.agents = [str(1000 + n) for n in range(agents)]
@@ -62,11 +62,11 @@ class Floor:
     def fact(self, *facts: ev.Fact) -> None:
         for fact in facts:
             self.board.saw(fact, NOW)
-            self.follow(self.hub.fact(fact, NOW))
+            self.follow(self.engine.fact(fact, NOW))
 
     def follow(self, outcome: Any) -> None:
         self.board.settle(outcome.agents, outcome.transfers, NOW)
-        self.hub.agents.next_acw_end()
+        self.engine.agents.next_acw_end()
 
     def come(self, n: int, which: str = "") -> None:
         """A call comes and rings an agent."""
@@ -104,7 +104,7 @@ class Floor:
     def transfer(self, n: int) -> None:
         target = Target(TargetKind.AGENT, self.agents[n + 1])
         asked = TransferRequest(self.agents[n], Mode.SUPERVISED, target)
-        session, outcome = self.hub.request(asked, CallFacts(), NOW)
+        session, outcome = self.engine.request(asked, CallFacts(), NOW)
         self.follow(outcome)
         self.fact(
             ev.BridgeLeft(f"c{n}", f"b{n}"),
@@ -145,7 +145,7 @@ def whole(floor: Floor) -> None:
     n = len(floor.agents) - 2
     floor.call(n)
     floor.transfer(n)
-    floor.hub.slot_taken(floor.agents[n])
+    floor.engine.slot_taken(floor.agents[n])
     n -= 4
     floor.call(n)
     floor.end(n)
@@ -162,7 +162,9 @@ def test_a_call_and_a_transfer_take_as_many_steps_among_many() -> None:
 def test_what_agents_have_in_common_takes_as_many_steps_among_many() -> None:
     def ask(floor: Floor) -> int:
         agent = floor.agents[-3]
-        return steps(lambda: [*floor.hub.agents.groups_of(agent), *floor.hub.agents.in_group("q1")])
+        return steps(
+            lambda: [*floor.engine.agents.groups_of(agent), *floor.engine.agents.in_group("q1")]
+        )
 
     assert ask(Floor(MANY, MANY, 0)) <= ask(Floor(FEW, FEW, 0)) * 1.1
 
@@ -202,7 +204,7 @@ FACTS = st.one_of(
 STEPS = st.lists(FACTS | st.sampled_from(["tick", "sync", *WORLDS]), max_size=40)
 
 
-def run(made: Hub, board: PopBoard, happens: list[Any]) -> Iterator[float]:
+def run(made: TransferEngine, board: PopBoard, happens: list[Any]) -> Iterator[float]:
     now = NOW
     for happening in happens:
         now += 1
@@ -225,7 +227,7 @@ def run(made: Hub, board: PopBoard, happens: list[Any]) -> Iterator[float]:
 
 @given(STEPS)
 def test_groups_and_the_end_of_acw_are_those_of_all_agents(happens: list[Any]) -> None:
-    made = Hub(WORLDS[0], new_id=lambda: "t")
+    made = TransferEngine(WORLDS[0], new_id=lambda: "t")
     for now in run(made, PopBoard(made, str), happens):
         agents, world = made.agents, made.world
         for agent in agents.by_id.values():
@@ -247,7 +249,7 @@ def test_groups_and_the_end_of_acw_are_those_of_all_agents(happens: list[Any]) -
 
 @given(STEPS)
 def test_who_is_rung_and_who_has_which_call_is_known_both_ways(happens: list[Any]) -> None:
-    made = Hub(WORLDS[0], new_id=lambda: "t")
+    made = TransferEngine(WORLDS[0], new_id=lambda: "t")
     board = PopBoard(made, str)
     board.started()
     for _ in run(made, board, happens):
@@ -264,7 +266,9 @@ def test_who_is_rung_and_who_has_which_call_is_known_both_ways(happens: list[Any
 @pytest.mark.parametrize("groups", [("sales",), ("support", "sales")])
 def test_a_group_that_is_not_configured_is_nobodys(groups: tuple[str, ...]) -> None:
     world = World({"sales": Group("sales", "sales", "Sales", features=Features())})
-    made = Hub(World(world.groups, {"1": ConfiguredAgent("1", groups=groups)}), new_id=lambda: "t")
+    made = TransferEngine(
+        World(world.groups, {"1": ConfiguredAgent("1", groups=groups)}), new_id=lambda: "t"
+    )
     assert made.agents.groups_of("1") == ("sales",)
     assert made.agents.groups_of("2") == ()
     assert [agent.id for agent in made.agents.in_group("support")] == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.hold import MAX_SECONDS, max_hold_seconds
+from asterisk_avp.core.model.hold import MAX_SECONDS, max_hold_seconds
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1", 1), ("8", 8), ("0060", 60), ("86400", 86_400)])

@@ -6,23 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import views
-from asterisk_avp.core.effects import DialLeg, HangUp, LeaveStasis, Redirect, SetVariables
-from asterisk_avp.core.errors import Refused, UnknownAgent, UnknownTransfer, WrongState
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.features import ExternalAccept, Features
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import Mode, TargetKind, TransferRequest
-from asterisk_avp.core.session import Session, State
-from asterisk_avp.core.takeover import take_over
-from tests.core.world import NOW, WORLD, call, hub, member, request
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.resync import take_over
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import DialLeg, HangUp, LeaveStasis, Redirect, SetVariables
+from asterisk_avp.core.model.errors import Refused, UnknownAgent, UnknownTransfer, WrongState
+from asterisk_avp.core.model.features import ExternalAccept, Features
+from asterisk_avp.core.model.world import Mode, TargetKind, TransferRequest
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Session, State
+from tests.core.world import NOW, WORLD, call, engine, member, request
 
 NO_FACTS = CallFacts()
 ALONE = Mode.UNSUPERVISED
 
 
-def reason(made: Hub, asked: TransferRequest, facts: CallFacts = NO_FACTS) -> str:
+def reason(made: TransferEngine, asked: TransferRequest, facts: CallFacts = NO_FACTS) -> str:
     with pytest.raises(Refused) as refusal:
         made.request(asked, facts, NOW)
     assert refusal.value.message
@@ -31,15 +31,15 @@ def reason(made: Hub, asked: TransferRequest, facts: CallFacts = NO_FACTS) -> st
 
 def test_whose_channels_were_ours_lately() -> None:
     """Who looks after strays must not take a call that was completed a moment ago for one."""
-    made = hub()
+    made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
     parties = {"u-caller1", "u-1001", session.leg.channel}
-    assert parties <= made.register.lately(NOW)
-    made.report(session.id, SessionEvent(Kind.REDIRECT_FAILED), NOW + 5)
-    assert made.register.role_of("u-caller1") is None
-    assert parties <= made.register.lately(NOW + 5)
-    assert made.register.lately(NOW + 6) == set()
+    assert parties <= made.store.lately(NOW)
+    made.report(session.id, SessionEvent(EventType.REDIRECT_FAILED), NOW + 5)
+    assert made.store.role_of("u-caller1") is None
+    assert parties <= made.store.lately(NOW + 5)
+    assert made.store.lately(NOW + 6) == set()
 
 
 # --- refusals and their order --------------------------------------------------------------------
@@ -61,17 +61,17 @@ def test_whose_channels_were_ours_lately() -> None:
     ],
 )  # fmt: skip
 def test_refusals(asked: TransferRequest, expected: str) -> None:
-    made = hub()
+    made = engine()
     call(made)
     assert reason(made, asked) == expected
 
 
 def test_a_refusal_does_nothing() -> None:
-    made = hub()
+    made = engine()
     call(made)
     reason(made, request(target="nobody"))
-    assert made.register.records == {}
-    assert made.register.roles() == []
+    assert made.store.records == {}
+    assert made.store.roles() == []
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_a_refusal_does_nothing() -> None:
     ],
 )
 def test_state_of_the_target(seen: ev.Fact, expected: str) -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.fact(seen, NOW)
     assert reason(made, request()) == expected
 
 
 def test_the_call_is_looked_at_before_the_target() -> None:
-    made = hub()
+    made = engine()
     assert reason(made, request(target="nobody")) == "no_active_call"
     call(made)
     made.request(request(), NO_FACTS, NOW)
@@ -101,11 +101,11 @@ def test_the_call_is_looked_at_before_the_target() -> None:
 
 def test_unknown_agent() -> None:
     with pytest.raises(UnknownAgent):
-        hub().request(request(agent="9999"), NO_FACTS, NOW)
+        engine().request(request(agent="9999"), NO_FACTS, NOW)
 
 
 def test_one_of_two_requests_for_one_target_wins() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1004"), NOW)
     call(made)
     call(made, "1004", "caller2")
@@ -117,7 +117,7 @@ def test_one_of_two_requests_for_one_target_wins() -> None:
 def test_the_target_of_a_consult_cannot_transfer_it() -> None:
     made, session_id = consulting()
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
-    leg = made.register.records[session_id].session
+    leg = made.store.records[session_id].session
     made.fact(ev.ChannelSeen(leg.leg_other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     made.fact(ev.BridgeEntered("u-1002", "b9"), NOW)
     made.fact(ev.BridgeEntered(leg.leg_other, "b9"), NOW)
@@ -130,13 +130,13 @@ def test_a_call_that_asterisk_still_puts_together_cannot_be_transferred() -> Non
     To take that half out of its bridge would end the call.
     """
     made, session_id = consulting()
-    leg = made.register.records[session_id].session
+    leg = made.store.records[session_id].session
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
     made.fact(ev.ChannelSeen(leg.leg_other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     for channel in ("u-1002", leg.leg_other):
         made.fact(ev.BridgeEntered(channel, "b9"), NOW)
-    made.command(session_id, Kind.COMPLETE, NOW)
-    made.report(session_id, SessionEvent(Kind.BRIDGED), NOW)
+    made.command(session_id, EventType.COMPLETE, NOW)
+    made.report(session_id, SessionEvent(EventType.BRIDGED), NOW)
     assert state(made, session_id) is State.COMPLETED
     assert reason(made, request(agent="1002", target="1001")) == "already_transferring"
     for channel in ("u-1002", "u-caller1"):
@@ -148,37 +148,37 @@ def test_a_call_that_asterisk_still_puts_together_cannot_be_transferred() -> Non
 # --- from facts to sessions ----------------------------------------------------------------------
 
 
-def consulting() -> tuple[Hub, str]:
-    made = hub()
+def consulting() -> tuple[TransferEngine, str]:
+    made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
     made.fact(ev.StasisEntered("u-caller1"), NOW)
     made.fact(ev.StasisEntered("u-1001"), NOW)
     made.fact(ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"), NOW)
-    assert made.register.records[session.id].session.state is State.RINGING
+    assert made.store.records[session.id].session.state is State.RINGING
     made.fact(ev.StasisEntered(session.leg.channel), NOW)
     return made, session.id
 
 
-def state(made: Hub, session_id: str) -> State:
-    return made.register.records[session_id].session.state
+def state(made: TransferEngine, session_id: str) -> State:
+    return made.store.records[session_id].session.state
 
 
 def test_a_supervised_transfer() -> None:
     made, session_id = consulting()
     assert state(made, session_id) is State.CONSULTING
     assert not made.slot_taken("1002"), "the target has the call, so another may wait"
-    made.command(session_id, Kind.COMPLETE, NOW)
-    made.report(session_id, SessionEvent(Kind.BRIDGED), NOW + 1)
-    record = made.register.records[session_id]
+    made.command(session_id, EventType.COMPLETE, NOW)
+    made.report(session_id, SessionEvent(EventType.BRIDGED), NOW + 1)
+    record = made.store.records[session_id]
     assert (record.session.state, record.since) == (State.COMPLETED, NOW + 1)
-    assert made.register.roles() == []
-    assert made.register.transferring("1001") is None
+    assert made.store.roles() == []
+    assert made.store.transferring("1001") is None
 
 
 def test_leaving_stasis_counts_only_while_we_hold_the_party() -> None:
     made, session_id = consulting()
-    made.command(session_id, Kind.CANCEL, NOW)
+    made.command(session_id, EventType.CANCEL, NOW)
     made.fact(ev.StasisLeft("u-caller1"), NOW)
     assert state(made, session_id) is State.RETURNING
     made, session_id = consulting()
@@ -187,7 +187,7 @@ def test_leaving_stasis_counts_only_while_we_hold_the_party() -> None:
 
 
 def test_a_former_stay_in_stasis_ends_as_the_next_transfer_begins() -> None:
-    made = hub()
+    made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
     made.fact(ev.StasisLeft("u-caller1"), NOW)
@@ -196,10 +196,10 @@ def test_a_former_stay_in_stasis_ends_as_the_next_transfer_begins() -> None:
 
 def test_a_caller_who_enters_stasis_too_late_is_sent_back() -> None:
     """The Redirect timed out, the transfer is over, and then Asterisk carries it out."""
-    made = hub()
+    made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
-    made.report(session.id, SessionEvent(Kind.REDIRECT_FAILED, "asterisk_unavailable"), NOW)
+    made.report(session.id, SessionEvent(EventType.REDIRECT_FAILED, "asterisk_unavailable"), NOW)
     outcome = made.fact(ev.StasisEntered("u-caller1"), NOW)
     assert outcome.effects == [(None, LeaveStasis("u-caller1"))]
     leg = session.leg.channel
@@ -211,32 +211,32 @@ def test_a_caller_who_enters_stasis_too_late_is_sent_back() -> None:
     [("TIMEOUT", "max_hold"), ("FULL", "target_queue_full"), ("JOINEMPTY", "target_offline")],
 )
 def test_why_the_queue_gave_up(status: str, expected: str) -> None:
-    made = hub()
+    made = engine()
     call(made)
     session, _ = made.request(request(mode=Mode.UNSUPERVISED), NO_FACTS, NOW)
-    made.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
+    made.report(session.id, SessionEvent(EventType.REDIRECTED), NOW)
     made.fact(ev.QueueEnded("u-caller1", status), NOW)
-    ended = made.register.records[session.id].session
+    ended = made.store.records[session.id].session
     assert (ended.state, ended.reason) == (State.FAILED, expected)
 
 
 @pytest.mark.parametrize("status", ["LEAVEEMPTY", "JOINEMPTY"])
 @pytest.mark.parametrize("paused", [True, False])
 def test_an_emptied_queue_is_told_apart(paused: bool, status: str) -> None:
-    made = hub()
+    made = engine()
     call(made)
     session, _ = made.request(request(mode=Mode.UNSUPERVISED), NO_FACTS, NOW)
-    made.report(session.id, SessionEvent(Kind.REDIRECTED), NOW)
+    made.report(session.id, SessionEvent(EventType.REDIRECTED), NOW)
     change = member("1002", paused=True) if paused else ev.MemberRemoved("sales", "PJSIP/1002", NOW)
     made.fact(change, NOW)
     made.fact(ev.QueueEnded("u-caller1", status), NOW)
     expected = "target_not_ready" if paused else "target_offline"
-    assert made.register.records[session.id].session.reason == expected
+    assert made.store.records[session.id].session.reason == expected
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.2, "rejected"), (15.0, "no_answer")])
 def test_rejected_or_not_answered(seconds: float, expected: str) -> None:
-    made = hub()
+    made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
     for channel in ("u-caller1", "u-1001"):
@@ -244,16 +244,16 @@ def test_rejected_or_not_answered(seconds: float, expected: str) -> None:
     rung = ("avp-agent-1002", session.leg_other, "PJSIP/1002")
     made.fact(ev.AgentRung(*rung), NOW)
     made.fact(ev.AgentUnanswered(*rung, seconds), NOW)
-    assert made.register.records[session.id].session.reason == expected
+    assert made.store.records[session.id].session.reason == expected
 
 
-def outside(*, accept: ExternalAccept) -> tuple[Hub, Session]:
+def outside(*, accept: ExternalAccept) -> tuple[TransferEngine, Session]:
     """A leg to an external number is being dialled."""
     features = Features(
         external_transfer=True, manual_dial=True, country="US", external_accept=accept
     )
     sales = replace(WORLD.groups["sales"], features=features)
-    made = hub()
+    made = engine()
     made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": sales}), NOW)
     call(made)
     asked = request(target="+12025550100", kind=TargetKind.NUMBER)
@@ -275,8 +275,8 @@ def test_an_answer_that_is_not_accepted(rings: bool) -> None:
     made.fact(ev.NotAccepted(session.leg.channel), NOW)
     assert state(made, session.id) is State.RINGING, "it ends with the leg"
     made.fact(ev.ChannelGone(session.leg.channel), NOW)
-    made.report(session.id, SessionEvent(Kind.BRIDGED), NOW)
-    ended = made.register.records[session.id].session
+    made.report(session.id, SessionEvent(EventType.BRIDGED), NOW)
+    ended = made.store.records[session.id].session
     assert (ended.state, ended.reason) == (State.FAILED, "not_accepted")
 
 
@@ -297,8 +297,8 @@ def test_why_a_number_was_not_reached(statuses: tuple[str, ...], reason: str) ->
     for status in statuses:
         made.fact(ev.DialProgress(session.leg_other, status), NOW)
     made.fact(ev.ChannelGone(session.leg.channel), NOW)
-    made.report(session.id, SessionEvent(Kind.BRIDGED), NOW)
-    ended = made.register.records[session.id].session
+    made.report(session.id, SessionEvent(EventType.BRIDGED), NOW)
+    ended = made.store.records[session.id].session
     assert (ended.state, ended.reason) == (State.FAILED, reason)
 
 
@@ -308,8 +308,8 @@ def test_an_answer_that_is_accepted() -> None:
     made.fact(ev.StasisEntered(session.leg.channel), NOW)
     assert state(made, session.id) is State.CONSULTING
     made.fact(ev.ChannelGone(session.leg.channel), NOW)
-    made.report(session.id, SessionEvent(Kind.BRIDGED), NOW)
-    assert made.register.records[session.id].session.reason == "target_hangup"
+    made.report(session.id, SessionEvent(EventType.BRIDGED), NOW)
+    assert made.store.records[session.id].session.reason == "target_hangup"
 
 
 def test_nothing_is_kept_of_a_dial_whose_transfer_is_forgotten() -> None:
@@ -322,7 +322,7 @@ def test_nothing_is_kept_of_a_dial_whose_transfer_is_forgotten() -> None:
             made.fact(ev.StasisEntered(session.leg.channel), NOW)
         made.fact(ev.ChannelGone("u-caller1"), NOW)
         assert state(made, session.id) is State.ABANDONED
-        made.register.forget_ended(NOW + 1)
+        made.store.forget_ended(NOW + 1)
         kept = [value for value in vars(made._queues).values() if isinstance(value, dict | set)]
         assert not any(kept), kept
 
@@ -335,16 +335,16 @@ def test_without_acceptance_an_answer_is_not_ringing() -> None:
 
 
 def test_nobody_knows_a_leg_that_was_not_accepted() -> None:
-    assert hub().fact(ev.NotAccepted("avp-gone-leg"), NOW).effects == []
+    assert engine().fact(ev.NotAccepted("avp-gone-leg"), NOW).effects == []
 
 
 def test_who_took_the_call_is_known() -> None:
-    made = hub()
+    made = engine()
     call(made)
     asked = request(target="support", kind=TargetKind.GROUP, mode=Mode.UNSUPERVISED)
     session, _ = made.request(asked, NO_FACTS, NOW)
     made.fact(ev.AgentConnected("q-support", "u-caller1", "PJSIP/1003"), NOW)
-    ended = made.register.records[session.id].session
+    ended = made.store.records[session.id].session
     assert (ended.state, ended.delivered_to) == (State.COMPLETED, "1003")
 
 
@@ -373,7 +373,7 @@ def test_parties_missing_after_a_resync_are_gone() -> None:
     ],
 )
 def test_the_group_travels_with_the_call(queue: str, said: str | None, group: str) -> None:
-    made = hub()
+    made = engine()
     call(made, queue=queue)
     if said is not None:
         made.fact(ev.CallGroup("u-caller1", said), NOW)
@@ -382,7 +382,7 @@ def test_the_group_travels_with_the_call(queue: str, said: str | None, group: st
 
 
 def test_a_personal_queue_does_not_change_the_group() -> None:
-    made = hub()
+    made = engine()
     call(made, queue="q-support")
     name = made.calls.name_of("u-caller1")
     made.fact(ev.ChannelSeen("u-caller1", name, queue="avp-agent-1001", created=False), NOW)
@@ -393,7 +393,7 @@ def test_a_personal_queue_does_not_change_the_group() -> None:
 
 
 def test_max_hold_of_the_script_wins() -> None:
-    made = hub()
+    made = engine()
     call(made)
     session, outcome = made.request(request(), CallFacts(max_hold_seconds=3), NOW)
     assert session.max_hold_seconds == 3
@@ -402,7 +402,7 @@ def test_max_hold_of_the_script_wins() -> None:
 
 
 def test_what_a_group_transfer_tells_the_dialplan() -> None:
-    made = hub()
+    made = engine()
     call(made)
     asked = request(target="support", kind=TargetKind.GROUP, mode=Mode.UNSUPERVISED)
     _, outcome = made.request(asked, NO_FACTS, NOW)
@@ -425,10 +425,10 @@ def test_what_a_group_transfer_tells_the_dialplan() -> None:
 def test_commands_that_cannot_be() -> None:
     made, session_id = consulting()
     with pytest.raises(UnknownTransfer):
-        made.command("nope", Kind.CANCEL, NOW)
-    made.command(session_id, Kind.COMPLETE, NOW)
+        made.command("nope", EventType.CANCEL, NOW)
+    made.command(session_id, EventType.COMPLETE, NOW)
     with pytest.raises(WrongState, match="completing"):
-        made.command(session_id, Kind.CANCEL, NOW)
+        made.command(session_id, EventType.CANCEL, NOW)
 
 
 def test_views() -> None:
@@ -452,14 +452,14 @@ def test_views() -> None:
 def test_ended_transfers_are_forgotten_in_time() -> None:
     made, session_id = consulting()
     made.fact(ev.ChannelGone("u-caller1"), NOW + 5)
-    made.register.forget_ended(NOW + 5)
-    assert session_id in made.register.records
-    made.register.forget_ended(NOW + 6)
-    assert made.register.records == {}
+    made.store.forget_ended(NOW + 5)
+    assert session_id in made.store.records
+    made.store.forget_ended(NOW + 6)
+    assert made.store.records == {}
 
 
 def test_the_leg_is_dialled_on_behalf_of_agent_1() -> None:
-    made = hub()
+    made = engine()
     call(made)
     made.request(request(), NO_FACTS, NOW)
     made.fact(ev.StasisEntered("u-caller1"), NOW)

@@ -12,7 +12,48 @@ import pytest
 import asterisk_avp
 
 PACKAGE = Path(asterisk_avp.__file__).parent
-ADAPTERS = ("ari", "ami", "agi", "api")
+
+# Each room, and the other rooms that it may import. A module of a room may import its own room.
+# `core.*` are rooms of their own, from the ground floor up.
+CORE = {
+    "core": (),
+    "core.model": (),
+    "core.numbers": ("core.model",),
+    "core.messages": ("core.model",),
+    "core.pbx": ("core.model", "core.messages"),
+    "core.policy": ("core.model", "core.numbers", "core.messages", "core.pbx"),
+    "core.transfer": ("core.model", "core.messages"),
+}
+_BELOW_ENGINE = tuple(CORE)
+CORE["core.engine"] = _BELOW_ENGINE
+CORE["core.phone"] = (*_BELOW_ENGINE, "core.engine")
+CORE["core.pops"] = (*_BELOW_ENGINE, "core.engine")
+ALL_OF_CORE = tuple(CORE)
+
+ROOMS = {
+    **CORE,
+    "sockets": (),
+    **dict.fromkeys(("ami", "ari", "agi", "api"), (*ALL_OF_CORE, "sockets")),
+    "observe": ALL_OF_CORE,
+    "config": ALL_OF_CORE,
+    "install": (*ALL_OF_CORE, "config"),
+    "pops": (*ALL_OF_CORE, "config"),
+    "service": (
+        *ALL_OF_CORE,
+        *("sockets", "ami", "ari", "agi", "api", "observe", "config", "pops"),
+    ),
+    "cli": (*ALL_OF_CORE, "api", "config", "install"),
+    "__main__": ("cli",),
+    "__init__": (),
+}
+
+# Modules that may import more than the rest of their room.
+DOORS = {
+    # What `check` asks a running Asterisk.
+    "install/probe.py": ("ami", "ari"),
+    # `asterisk-avp run` is the daemon; no other command loads it.
+    "cli/run.py": ("service",),
+}
 
 # What the core may not even look at: it has no socket, file, clock, sleep, thread or log.
 NOT_FOR_THE_CORE = {
@@ -24,29 +65,6 @@ NOT_FOR_THE_CORE = {
 # Pure data, no I/O: the only package from outside that the core may use.
 PACKAGES_OF_THE_CORE = {"phonenumbers"}
 IMPURE_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__import__"}
-
-# Parts that are neither core nor adapter, and what of ours they may import.
-OTHERS = {
-    "__init__": (),
-    "log": (),
-    "listener": (),
-    "descriptors": (),
-    "audit": ("core", "log"),
-    "dialplan_files": (),
-    "asterisk_conf": (),
-    "dialplan_text": (),
-    "checks": ("core", "asterisk_conf", "checks", "dialplan_text", "rights"),
-    "queues_conf": ("core",),
-    "render": ("core", "queues_conf"),
-    "proposals": ("core", "asterisk_conf", "checks"),
-    "render_folder": (),
-    "rights": (),
-    "installation": ("core", "asterisk_conf", "queues_conf", "rights"),
-    "settings": ("core", "settings"),
-}
-# `listener` is how an adapter takes connections from outside.
-# These put the parts together.
-MAY_IMPORT_ALL = ("daemon", "cli", "__main__")
 
 
 def modules() -> list[Path]:
@@ -67,48 +85,35 @@ def imports(tree: ast.AST, file: Path) -> Iterator[tuple[str, int]]:
                 yield f"{base}.{alias.name}", node.lineno
 
 
-def own_part(name: str) -> str | None:
-    """The part of ours that ``asterisk_avp.core.model.Group`` belongs to; None: not ours."""
+def room_of(name: str) -> str | None:
+    """The room that ``asterisk_avp.core.model.world.Group`` belongs to; None: not ours."""
     first, *rest = name.split(".")
     if first != "asterisk_avp":
         return None
+    if rest[:1] == ["core"] and (PACKAGE / "core" / "/".join(rest[1:2])).is_dir():
+        return ".".join(rest[:2])
     return rest[0] if rest else "__init__"
 
 
-def part_of(file: Path) -> str:
-    relative = file.relative_to(PACKAGE)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
-
-
-def family(part: str) -> str:
-    """``settings_checks`` belongs to ``settings``, ``cli_calls`` to ``cli``."""
-    return next((x for x in ("settings", "cli", "daemon") if part.startswith(f"{x}_")), part)
-
-
-def permitted(part: str) -> tuple[str, ...] | None:
-    """The parts that ``part`` may import; None: all."""
-    part = family(part)
-    if part in MAY_IMPORT_ALL:
-        return None
-    if part == "core":
-        return ("core",)
-    if part in ADAPTERS:
-        return ("core", "listener", part)
-    return OTHERS.get(part, ("core",))
+def room_of_file(file: Path) -> str:
+    relative = file.relative_to(PACKAGE).with_suffix("")
+    room = room_of(".".join(["asterisk_avp", *relative.parts]))
+    assert room is not None
+    # A package's own `__init__`.
+    return room.removesuffix(".__init__")
 
 
 def faults_of_direction(file: Path, source: str) -> list[str]:
-    allowed = permitted(part_of(file))
-    if allowed is None:
-        return []
+    room = room_of_file(file)
+    allowed = {room, *ROOMS[room], *DOORS.get(str(file.relative_to(PACKAGE)), ())}
     found = []
     for name, line in imports(ast.parse(source), file):
-        part = own_part(name)
+        other = room_of(name)
         # The version is a constant of the package itself.
-        if part is None or name == "asterisk_avp.__version__":
+        if other is None or name == "asterisk_avp.__version__":
             continue
-        if family(part) not in allowed:
-            found.append(f"{file.name}:{line} imports {name}")
+        if other not in allowed:
+            found.append(f"{file.relative_to(PACKAGE)}:{line} imports {name}")
     return found
 
 
@@ -144,19 +149,47 @@ def test_the_core_is_pure(file: Path) -> None:
     assert faults_of_purity(file, file.read_text(encoding="utf-8")) == []
 
 
+def test_each_module_is_in_a_room() -> None:
+    rooms = {room_of_file(file) for file in modules()}
+    assert rooms <= ROOMS.keys()
+    # No row for a room that is not there, no door of a module that is gone.
+    assert ROOMS.keys() <= rooms
+    assert all((PACKAGE / place).is_file() for place in DOORS)
+
+
+def test_no_room_is_in_a_circle() -> None:
+    """The rows themselves cannot lead back: each room may import only rooms above it."""
+    floors = list(ROOMS)
+    for room, others in ROOMS.items():
+        if room != "__main__":
+            assert all(floors.index(other) < floors.index(room) for other in others), room
+
+
 @pytest.mark.parametrize(
     ("place", "source"),
     [
-        ("core/x.py", "import asterisk_avp.settings"),
-        ("core/x.py", "from asterisk_avp.api import port"),
-        ("core/x.py", "from ..ari import client"),
-        ("core/x.py", "from .. import settings"),
-        ("core/x.py", "def f():\n    from asterisk_avp import daemon"),
+        ("core/model/x.py", "import asterisk_avp.config"),
+        ("core/model/x.py", "from asterisk_avp.core.messages import facts"),
+        ("core/engine/x.py", "from asterisk_avp.api import port"),
+        ("core/engine/x.py", "from ...ari import client"),
+        ("core/engine/x.py", "from ... import config"),
+        ("core/engine/x.py", "def f():\n    from asterisk_avp import service"),
+        ("core/messages/x.py", "from asterisk_avp.core.transfer.session import Session"),
+        ("core/transfer/x.py", "from asterisk_avp.core.pbx.agents import Agents"),
+        ("core/transfer/x.py", "from asterisk_avp.core.engine import engine"),
+        ("core/pbx/x.py", "from asterisk_avp.core.policy import policy"),
+        ("core/policy/x.py", "from asterisk_avp.core import transfer"),
         ("ari/x.py", "from asterisk_avp.ami.client import AmiClient"),
         ("ari/x.py", "from asterisk_avp import ami"),
-        ("api/x.py", "from asterisk_avp.settings import Settings"),
-        ("log.py", "from asterisk_avp.core import model"),
-        ("settings_checks.py", "from asterisk_avp import daemon"),
+        ("api/x.py", "from asterisk_avp.config.settings import Settings"),
+        ("observe/x.py", "from asterisk_avp.api import connections"),
+        ("config/x.py", "from asterisk_avp import service"),
+        ("install/x.py", "from asterisk_avp.cli.output import warn"),
+        ("install/x.py", "from asterisk_avp.ari.resources import Client"),
+        ("cli/x.py", "from asterisk_avp.service import process"),
+        ("cli/x.py", "from asterisk_avp.ami import client"),
+        ("service/x.py", "from asterisk_avp.install import files"),
+        ("service/x.py", "from asterisk_avp.cli import output"),
     ],
 )
 def test_the_test_sees_a_wrong_direction(place: str, source: str) -> None:
@@ -181,10 +214,16 @@ def test_the_test_sees_impurity(source: str) -> None:
 
 
 def test_what_is_right_is_accepted() -> None:
-    core = PACKAGE / "core" / "x.py"
-    for source in ("from asterisk_avp.core.model import Group", "from .model import Group"):
-        assert faults_of_direction(core, source) == []
-    assert faults_of_purity(core, "import re\nfrom dataclasses import dataclass") == []
+    engine = PACKAGE / "core" / "engine" / "x.py"
+    for source in (
+        "from asterisk_avp.core.model.world import Group",
+        "from ..model.world import Group",
+        "from .engine import TransferEngine",
+        "from asterisk_avp.core import numbers",
+    ):
+        assert faults_of_direction(engine, source) == []
+    assert faults_of_purity(engine, "import re\nfrom dataclasses import dataclass") == []
     api = PACKAGE / "api" / "x.py"
     assert faults_of_direction(api, "from asterisk_avp import __version__") == []
-    assert faults_of_direction(PACKAGE / "cli.py", "from asterisk_avp import daemon") == []
+    run = PACKAGE / "cli" / "run.py"
+    assert faults_of_direction(run, "from asterisk_avp.service import process") == []

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.keypad import (
-    CODE_SECONDS,
-    MAX_DIGITS,
-    KeyCodes,
-    Keypad,
-    Pressed,
-)
+from asterisk_avp.core.phone.keypad import CODE_SECONDS, MAX_DIGITS, KeyCodes, Keypad, Pressed
 
 USUAL = KeyCodes()
 ODD = KeyCodes(complete="*12", cancel="13", swap="##", conference="112", add_party="0")

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import actions
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core.dead_man import TALK_SECONDS, put_off
-from asterisk_avp.core.leaving import hand_back, need_us
-from asterisk_avp.core.register import Outcome, Register
-from asterisk_avp.core.session import HELD_IN_STASIS, Presence, State
+from asterisk_avp.core.engine.sessions import Outcome, SessionStore
+from asterisk_avp.core.engine.shutdown import hand_back, need_us
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.transfer import actions
+from asterisk_avp.core.transfer.orphan_timeout import TALK_SECONDS, put_off
+from asterisk_avp.core.transfer.session import HELD_IN_STASIS, Presence, State
 from tests.core.sessions import GONE, IN, session
 
 NOW = 1_800_000_000.0
@@ -56,18 +56,18 @@ def test_who_is_let_go_has_the_limit_of_their_own(let_go: object, ends_at: str) 
     assert own == ([fx.LimitCall("chan-caller", NOW)] if ends_at else [])
 
 
-def register_of(*states: State) -> Register:
-    register = Register()
+def register_of(*states: State) -> SessionStore:
+    store = SessionStore()
     for number, state in enumerate(states):
         made = replace(session(state), id=f"t{number}")
-        register.adopt(made, NOW, Outcome())
-    return register
+        store.adopt(made, NOW, Outcome())
+    return store
 
 
 @pytest.mark.parametrize("state", [state for state in State if not state.final])
 def test_what_needs_us(state: State) -> None:
-    register = register_of(state)
-    needed = [found.state for found in need_us(register)]
+    store = register_of(state)
+    needed = [found.state for found in need_us(store)]
     assert needed == ([] if state in (State.QUEUED, State.OFFERED) else [state])
 
 
@@ -87,18 +87,18 @@ def test_what_needs_us(state: State) -> None:
     ],
 )
 def test_handed_back(state: State, after: State) -> None:
-    register = register_of(state)
-    hand_back(register, NOW)
-    assert register.records["t0"].session.state is after
+    store = register_of(state)
+    hand_back(store, NOW)
+    assert store.records["t0"].session.state is after
 
 
 def test_handed_back_once_both_have_arrived() -> None:
-    register = register_of(State.STARTING)
-    hand_back(register, NOW)
-    assert register.records["t0"].session.intent.value == "cancel"
+    store = register_of(State.STARTING)
+    hand_back(store, NOW)
+    assert store.records["t0"].session.intent.value == "cancel"
 
 
 def test_nobody_is_handed_back_to_who_has_gone() -> None:
-    register = Register()
-    register.adopt(session(State.SHARED, transferor=GONE, fourth=IN), NOW, Outcome())
-    assert hand_back(register, NOW).effects == []
+    store = SessionStore()
+    store.adopt(session(State.SHARED, transferor=GONE, fourth=IN), NOW, Outcome())
+    assert hand_back(store, NOW).effects == []

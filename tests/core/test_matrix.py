@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asterisk_avp.core.session import REPORTED
+from asterisk_avp.core.transfer.session import REPORTED
 from tests.asterisk import matrix
 
 # Who has a call in which state; the others cannot hang up.

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asterisk_avp.core import memory
-from asterisk_avp.core.model import Target, TargetKind, World
-from asterisk_avp.core.session import Session, State
+from asterisk_avp.core.model.world import Target, TargetKind, World
+from asterisk_avp.core.transfer import persistence
+from asterisk_avp.core.transfer.session import Session, State
 from tests.core.sessions import GONE, IN, OUT, SALES, session
 
 WORLD = World(groups={"sales": SALES})
-NAMES = (memory.MARK, *memory.SETS["a"], *memory.SETS["b"])
+NAMES = (persistence.MARK, *persistence.SETS["a"], *persistence.SETS["b"])
 
 
 def test_every_field_is_remembered() -> None:
-    assert {field.name for field in fields(Session)} == memory.REMEMBERED
+    assert {field.name for field in fields(Session)} == persistence.REMEMBERED
 
 
 @pytest.mark.parametrize("state", State)
@@ -32,18 +32,18 @@ def test_what_is_written_is_read(state: State, fourth: object) -> None:
         {"notes": 'wants "blue", not {red}\r\n', "delivered_to": "1002", "leg": GONE},
     ):
         before = session(state, fourth=fourth, **changes)  # type: ignore[arg-type]
-        assert memory.decode(memory.encode(before), WORLD) == before
+        assert persistence.decode(persistence.encode(before), WORLD) == before
 
 
 @pytest.mark.parametrize("notes", ["", "☎" * 2_000])
 def test_it_fits_into_channel_variables(notes: str) -> None:
     before = session(State.CONFERENCE, fourth=IN, notes=notes)
-    variables = memory.variables(before)
+    variables = persistence.variables(before)
     assert len(variables) <= (4 if not notes else 29)
     lines = [f"Value: {value}" for value in variables.values()]
     assert max(len(line.encode()) for line in lines) < 511
     stale = dict.fromkeys(NAMES, "left over") | variables
-    assert memory.read(stale, WORLD) == before
+    assert persistence.read(stale, WORLD) == before
 
 
 def test_whoever_writes_it_may_be_killed_half_way() -> None:
@@ -53,28 +53,28 @@ def test_whoever_writes_it_may_be_killed_half_way() -> None:
     last = None
     for notes in ("first", "second " * 300, "third", "☎" * 200):
         following = session(State.CONSULTING, notes=notes)
-        written = memory.variables(following, written)
+        written = persistence.variables(following, written)
         for name, value in written.items():
-            assert memory.read(channel, WORLD) == last
+            assert persistence.read(channel, WORLD) == last
             channel[name] = value
         last = following
-        assert memory.read(channel, WORLD) == last
+        assert persistence.read(channel, WORLD) == last
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text()))
 def test_any_variables(values: dict[str, str]) -> None:
-    assert memory.read(values, WORLD) is None
+    assert persistence.read(values, WORLD) is None
 
 
 def test_another_version_or_group_is_no_session() -> None:
-    text = memory.encode(session())
-    assert memory.decode(text, World(groups={})) is None
-    assert memory.decode(text.replace('"v":1', '"v":2'), WORLD) is None
+    text = persistence.encode(session())
+    assert persistence.decode(text, World(groups={})) is None
+    assert persistence.decode(text.replace('"v":1', '"v":2'), WORLD) is None
 
 
 @given(st.text())
 def test_any_text(text: str) -> None:
-    assert memory.decode(text, WORLD) is None
+    assert persistence.decode(text, WORLD) is None
 
 
 JSON = st.recursive(
@@ -87,24 +87,24 @@ JSON = st.recursive(
 @given(st.data())
 def test_text_that_was_tampered_with(data: st.DataObject) -> None:
     """It is read as a session of the right types, or not at all."""
-    read = json.loads(memory.encode(session(State.CONSULTING, fourth=IN)))
+    read = json.loads(persistence.encode(session(State.CONSULTING, fourth=IN)))
     for name in data.draw(st.lists(st.sampled_from(sorted(read)), min_size=1, unique=True)):
         read[name] = data.draw(JSON)
-    found = memory.decode(json.dumps(read), WORLD)
+    found = persistence.decode(json.dumps(read), WORLD)
     if found is not None:
-        assert memory.decode(memory.encode(found), WORLD) == found
+        assert persistence.decode(persistence.encode(found), WORLD) == found
         assert found.group in WORLD.groups
 
 
 @pytest.mark.parametrize(("name", "value"), [("target", []), ("target", {"0": 1}), ("fourth", [])])
 def test_what_is_too_short(name: str, value: object) -> None:
-    read = json.loads(memory.encode(session(State.CONSULTING)))
-    assert memory.decode(json.dumps(read | {name: value}), WORLD) is None
+    read = json.loads(persistence.encode(session(State.CONSULTING)))
+    assert persistence.decode(json.dumps(read | {name: value}), WORLD) is None
 
 
 def test_deep_nesting() -> None:
-    assert memory.decode("[" * 8_000, WORLD) is None
-    assert memory.decode("x" * (memory.MAX_LENGTH + 1), WORLD) is None
+    assert persistence.decode("[" * 8_000, WORLD) is None
+    assert persistence.decode("x" * (persistence.MAX_LENGTH + 1), WORLD) is None
 
 
 JSON = st.recursive(
@@ -121,18 +121,18 @@ HOSTILE = (
 
 @given(
     st.sampled_from(State),
-    st.dictionaries(st.sampled_from(sorted(memory.REMEMBERED | {"v"})), HOSTILE, min_size=1),
+    st.dictionaries(st.sampled_from(sorted(persistence.REMEMBERED | {"v"})), HOSTILE, min_size=1),
 )
 def test_a_hostile_field_makes_no_session_or_a_usable_one(
     state: State, hostile: dict[str, object]
 ) -> None:
     """Whoever can write a channel's variables must not be able to stop the daemon with them."""
-    text = json.dumps(json.loads(memory.encode(session(state))) | hostile)
-    found = memory.decode(text, WORLD)
+    text = json.dumps(json.loads(persistence.encode(session(state))) | hostile)
+    found = persistence.decode(text, WORLD)
     if found is None:
         return
-    assert memory.decode(memory.encode(found), WORLD) == found
-    memory.encode(found).encode()
+    assert persistence.decode(persistence.encode(found), WORLD) == found
+    persistence.encode(found).encode()
     for seconds in (found.max_hold_seconds, found.ring_outside_seconds, found.tries):
         assert 0 <= seconds <= 86_400
     for text in (found.notes, found.caller.name, found.caller.number, *found.variables.values()):
@@ -155,10 +155,10 @@ def test_a_hostile_field_makes_no_session_or_a_usable_one(
     ],
 )
 def test_a_value_that_could_not_be_used_later_makes_no_session(field: str, value: object) -> None:
-    text = json.dumps(json.loads(memory.encode(session(State.WAITING))) | {field: value})
-    assert memory.decode(text, WORLD) is None
+    text = json.dumps(json.loads(persistence.encode(session(State.WAITING))) | {field: value})
+    assert persistence.decode(text, WORLD) is None
 
 
 @pytest.mark.parametrize("count", ["\uff11", "²", "-1", "0", "36", "1e1", "+1", " 1"])
 def test_a_number_of_pieces_that_is_none(count: str) -> None:
-    assert memory.names_after(f"{count}:{{}}") is None
+    assert persistence.names_after(f"{count}:{{}}") is None

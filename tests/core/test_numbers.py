@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asterisk_avp.core.numbers import COUNTRIES, MESSAGES, NumberCheck, check
+from asterisk_avp.core.numbers.rules import COUNTRIES, MESSAGES, NumberCheck, check
 
 
 def ask(text: str, agent: str, client: str | None = None, **settings: bool) -> NumberCheck:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat
 
-from asterisk_avp.core.numbers import NumberCheck, check
+from asterisk_avp.core.numbers.rules import NumberCheck, check
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 REASONS = {

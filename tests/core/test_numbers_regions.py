@@ -15,7 +15,7 @@ import phonenumbers
 import pytest
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-from asterisk_avp.core.numbers import check
+from asterisk_avp.core.numbers.rules import check
 
 # All countries' patterns, which are more than the `re` module keeps.
 if hasattr(phonenumbers, "enable_pattern_cache"):

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import views
-from asterisk_avp.core.effects import PauseMember
-from asterisk_avp.core.errors import UnknownAgent, WrongState
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.history import KEPT_SECONDS, PER_AGENT, History
-from asterisk_avp.core.hub import CallFacts
-from asterisk_avp.core.model import (
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts
+from asterisk_avp.core.engine.history import KEPT_SECONDS, PER_AGENT, History
+from asterisk_avp.core.engine.pause import MAX_REASON, pause
+from asterisk_avp.core.messages.effects import PauseMember
+from asterisk_avp.core.model.errors import UnknownAgent, WrongState
+from asterisk_avp.core.model.world import (
     AgentState,
     Mode,
     PartyView,
@@ -21,12 +21,12 @@ from asterisk_avp.core.model import (
     TransferState,
     TransferView,
 )
-from asterisk_avp.core.pause import MAX_REASON, pause
-from tests.core.world import NOW, call, hub, member, request
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from tests.core.world import NOW, call, engine, member, request
 
 
 def test_pause_is_for_every_group_queue() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("1005"), NOW)
     made.fact(member("1005", "q-support"), NOW)
     assert pause(made.agents, "1005", paused=True, reason=" Lunch\r\nbreak ") == (
@@ -41,7 +41,7 @@ def test_pause_is_for_every_group_queue() -> None:
 
 
 def test_who_is_in_no_queue_cannot_pause() -> None:
-    made = hub()
+    made = engine()
     with pytest.raises(UnknownAgent):
         pause(made.agents, "nobody", paused=True)
     made.fact(member("1005"), NOW)
@@ -51,7 +51,7 @@ def test_who_is_in_no_queue_cannot_pause() -> None:
 
 
 def test_a_pause_during_a_call_is_shown_at_once() -> None:
-    made = hub()
+    made = engine()
     call(made)
     talking = member("1001", status=2, in_call=True)
     outcome = made.fact(replace(talking, paused=True, paused_reason="Lunch"), NOW + 5)
@@ -64,7 +64,7 @@ def test_a_pause_during_a_call_is_shown_at_once() -> None:
 
 
 def test_until_when_a_target_is_waited_for() -> None:
-    made = hub()
+    made = engine()
     call(made)
     asked = request(mode=Mode.UNSUPERVISED)
     session, _ = made.request(asked, CallFacts(max_hold_seconds=30), NOW)
@@ -73,13 +73,13 @@ def test_until_when_a_target_is_waited_for() -> None:
         return views.transfer_view(made.record(session.id)).hold_until
 
     assert until() is None
-    made.report(session.id, SessionEvent(Kind.REDIRECTED), NOW + 1)
+    made.report(session.id, SessionEvent(EventType.REDIRECTED), NOW + 1)
     assert until() == NOW + 31
-    made.report(session.id, SessionEvent(Kind.OFFERED), NOW + 9)
+    made.report(session.id, SessionEvent(EventType.OFFERED), NOW + 9)
     assert until() == NOW + 31, "ringing is the same wait"
-    made.report(session.id, SessionEvent(Kind.UNANSWERED), NOW + 12)
+    made.report(session.id, SessionEvent(EventType.UNANSWERED), NOW + 12)
     assert until() == NOW + 31
-    made.report(session.id, SessionEvent(Kind.DELIVERED, agent="1002"), NOW + 20)
+    made.report(session.id, SessionEvent(EventType.DELIVERED, agent="1002"), NOW + 20)
     assert until() is None
 
 

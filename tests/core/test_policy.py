@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import numbers, policy
-from asterisk_avp.core.agents import Agents
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.model import (
+from asterisk_avp.core import numbers
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.world import (
     ConfiguredAgent,
     Group,
     Mode,
@@ -21,6 +20,8 @@ from asterisk_avp.core.model import (
     TransferRequest,
     World,
 )
+from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.policy import policy
 from tests.core.world import NOW, member
 
 ALL_ON = Features(
@@ -68,7 +69,7 @@ def decide(
     features: Features = ALL_ON,
     agent: str = "1001",
     **facts: object,
-) -> policy.Allow:
+) -> policy.Permission:
     made = world(features)
     agents = Agents(made)
     for name, queue in (("1001", "sales"), ("1002", "sales"), ("1003", "support")):

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import views
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.model import Mode
-from asterisk_avp.core.pop_board import PopBoard, Telling
-from asterisk_avp.core.pops import read
-from asterisk_avp.core.register import Outcome
-from tests.core.world import NOW, WORLD, hub, member, request
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.world import Mode
+from asterisk_avp.core.pops.board import PopBoard, Telling
+from asterisk_avp.core.pops.content import read
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from tests.core.world import NOW, WORLD, engine, member, request
 
 CALLER = "u-caller1"
 
@@ -23,10 +23,10 @@ CALLER = "u-caller1"
 class Floor:
     """A hub and a board wired as the daemon wires them; variables are read at once."""
 
-    def __init__(self, made: Hub | None = None) -> None:
-        self.hub = made or hub()
+    def __init__(self, made: TransferEngine | None = None) -> None:
+        self.engine = made or engine()
         self.now = NOW
-        self.board = PopBoard(self.hub, lambda at: f"at {at - NOW:g}")
+        self.board = PopBoard(self.engine, lambda at: f"at {at - NOW:g}")
         self.told: list[Telling] = []
         self.variables: dict[str, dict[str, str]] = {CALLER: {"AVP_POP": '{"id": 7}'}}
         self.reads: list[str] = []
@@ -36,7 +36,7 @@ class Floor:
     def fact(self, *facts: ev.Fact) -> None:
         for fact in facts:
             self.board.saw(fact, self.now)
-            self.follow(self.hub.fact(fact, self.now))
+            self.follow(self.engine.fact(fact, self.now))
 
     def follow(self, outcome: Outcome) -> None:
         tellings, to_read = self.board.settle(outcome.agents, outcome.transfers, self.now)
@@ -52,15 +52,15 @@ class Floor:
         self.board.ledger.noted(call, read(self.variables.get(call, {})))
         self.follow(Outcome(agents=self.board.holders(call)))
 
-    def command(self, transfer: str, kind: Kind) -> None:
-        self.follow(self.hub.command(transfer, kind, self.now))
+    def command(self, transfer: str, kind: EventType) -> None:
+        self.follow(self.engine.command(transfer, kind, self.now))
 
-    def report(self, transfer: str, kind: Kind) -> None:
-        self.follow(self.hub.report(transfer, SessionEvent(kind), self.now))
+    def report(self, transfer: str, kind: EventType) -> None:
+        self.follow(self.engine.report(transfer, SessionEvent(kind), self.now))
 
     def transfer(self, mode: Mode, notes: str = "a note") -> str:
         asked = replace(request(mode=mode), notes=notes)
-        session, outcome = self.hub.request(asked, CallFacts(), self.now)
+        session, outcome = self.engine.request(asked, CallFacts(), self.now)
         self.follow(outcome)
         return session.id
 
@@ -99,7 +99,7 @@ class Floor:
         self.answers_call(agent)
 
     def in_stasis(self, transfer: str) -> None:
-        session = self.hub.register.records[transfer].session
+        session = self.engine.store.records[transfer].session
         self.fact(
             ev.BridgeLeft(CALLER, "b1"),
             ev.BridgeLeft("u-1001", "b1"),
@@ -122,7 +122,7 @@ def shown(floor: Floor, agent: str) -> dict[str, object]:
     def pops(of: str, call: str) -> dict[str, object]:
         return floor.board.shown(of, call, floor.now)
 
-    view = views.agent_view(floor.hub, floor.hub.agents.by_id[agent], pops)
+    view = views.agent_view(floor.engine, floor.engine.agents.by_id[agent], pops)
     return dict(view.call.pop) if view.call is not None else {}
 
 
@@ -266,20 +266,20 @@ def test_supervised_completed() -> None:
     floor.talking()
     floor.told.clear()
     transfer = floor.transfer(Mode.SUPERVISED)
-    leg = floor.hub.register.records[transfer].session.leg_other
+    leg = floor.engine.store.records[transfer].session.leg_other
     floor.variables[leg] = {"AVP_POP": '{"inherited": 1}'}
     floor.in_stasis(transfer)
     assert floor.told == []
     assert shown(floor, "1001")["data"] == {"id": 7}
     assert shown(floor, "1002") == {}
-    floor.command(transfer, Kind.COMPLETE)
+    floor.command(transfer, EventType.COMPLETE)
     assert floor.told == []
     floor.fact(
         ev.BridgeLeft("u-1002", "b2"),
         ev.BridgeEntered(CALLER, "b3"),
         ev.BridgeEntered("u-1002", "b3"),
     )
-    floor.report(transfer, Kind.BRIDGED)
+    floor.report(transfer, EventType.BRIDGED)
     floor.fact(ev.ChannelGone("u-1001"))
     assert floor.heard == ["1002 delivered"]
     [moved] = floor.told[0].pop["transfers"]
@@ -302,12 +302,12 @@ def test_supervised_cancelled() -> None:
         floor.told.clear()
         transfer = floor.transfer(Mode.SUPERVISED)
         floor.in_stasis(transfer)
-        floor.command(transfer, Kind.CANCEL)
+        floor.command(transfer, EventType.CANCEL)
         if not bridge_first:
-            floor.report(transfer, Kind.BRIDGED)
+            floor.report(transfer, EventType.BRIDGED)
         floor.fact(ev.BridgeEntered("u-1001", "b3"), ev.BridgeEntered(CALLER, "b3"))
         if bridge_first:
-            floor.report(transfer, Kind.BRIDGED)
+            floor.report(transfer, EventType.BRIDGED)
         assert floor.told == []
         assert shown(floor, "1001")["transfers"] == []
 
@@ -318,9 +318,9 @@ def test_a_completion_that_fails_leaves_no_trace() -> None:
     floor.told.clear()
     transfer = floor.transfer(Mode.SUPERVISED)
     floor.in_stasis(transfer)
-    floor.command(transfer, Kind.COMPLETE)
+    floor.command(transfer, EventType.COMPLETE)
     assert "AVP_HISTORY_1_1" in floor.variables[CALLER]
-    floor.report(transfer, Kind.BRIDGE_FAILED)
+    floor.report(transfer, EventType.BRIDGE_FAILED)
     assert shown(floor, "1001")["transfers"] == []
     assert floor.variables[CALLER]["AVP_HISTORY_1_1"] == ""
     assert floor.told == []
@@ -354,7 +354,7 @@ def test_back_to_agent_1() -> None:
     floor = Floor()
     floor.talking()
     transfer = floor.transfer(Mode.UNSUPERVISED)
-    floor.report(transfer, Kind.REDIRECTED)
+    floor.report(transfer, EventType.REDIRECTED)
     floor.fact(
         ev.ChannelGone("u-1001"),
         ev.QueueJoined("avp-agent-1002", CALLER),
@@ -373,10 +373,10 @@ def test_back_to_agent_1() -> None:
 
 
 def synchronise(floor: Floor, *facts: ev.Fact) -> None:
-    floor.hub.sync_started()
+    floor.engine.sync_started()
     floor.board.sync_started()
     floor.fact(*(member(agent, "sales") for agent in ("1001", "1002")), *facts)
-    synced = floor.hub.sync_finished(floor.now)
+    synced = floor.engine.sync_finished(floor.now)
     floor.board.sync_finished(floor.now)
     floor.follow(synced)
     floor.board.started()
@@ -401,7 +401,7 @@ def test_restart(queue: str | None) -> None:
     before.now += 5
     before.rings("1002", "avp-agent-1002")
     before.answers_call("1002", "avp-agent-1002", "b9")
-    assert before.hub.register.records[transfer].session.state.final
+    assert before.engine.store.records[transfer].session.state.final
     after = Floor()
     after.board._started = False
     after.variables = before.variables
@@ -447,7 +447,7 @@ def test_waiting_time_over_a_resync() -> None:
 
 def test_the_groups_address() -> None:
     sales = replace(WORLD.groups["sales"], pop_url="https://crm.example/{id}?n={caller_number}")
-    made = hub()
+    made = engine()
     made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": sales}), NOW)
     floor = Floor(made)
     floor.talking()

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asterisk_avp.core.pop_url import fill, template_fault
-from asterisk_avp.core.pops import (
+from asterisk_avp.core.pops.content import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_TRANSFERS,
@@ -24,6 +23,7 @@ from asterisk_avp.core.pops import (
     shape,
     whole,
 )
+from asterisk_avp.core.pops.url import fill, template_fault
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -6,21 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import prompts, views
-from asterisk_avp.core.desk import Desk
-from asterisk_avp.core.effects import Effect, Play, RemoveMember, ResumeRecording
-from asterisk_avp.core.errors import Refused, WrongState
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.features import ConsultRecording, Features
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.keypad import KeyCodes
-from asterisk_avp.core.model import AgentState, ConfiguredAgent, Group, World
-from asterisk_avp.core.session import Session, State
-from tests.core.world import NOW, WORLD, call, hub, member, request
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import Effect, Play, RemoveMember, ResumeRecording
+from asterisk_avp.core.model.errors import Refused, WrongState
+from asterisk_avp.core.model.features import ConsultRecording, Features
+from asterisk_avp.core.model.world import AgentState, ConfiguredAgent, Group, World
+from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
+from asterisk_avp.core.phone.keypad import KeyCodes
+from asterisk_avp.core.transfer import prompts
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Session, State
+from tests.core.world import NOW, WORLD, call, engine, member, request
 
 
-def begun(made: Hub) -> Session:
+def begun(made: TransferEngine) -> Session:
     call(made)
     session, _ = made.request(request(), CallFacts(), NOW)
     return session
@@ -32,7 +33,7 @@ def with_features(features: Features) -> World:
 
 
 def test_the_same_configuration_changes_nothing() -> None:
-    made = hub()
+    made = engine()
     session = begun(made)
     before = [views.agent_view(made, agent) for agent in made.agents.by_id.values()]
     assert made.reconfigure(WORLD, NOW).effects == []
@@ -41,12 +42,12 @@ def test_the_same_configuration_changes_nothing() -> None:
 
 
 def test_new_requests_follow_it_and_what_goes_on_is_left_alone() -> None:
-    made = hub()
+    made = engine()
     session = begun(made)
     outcome = made.reconfigure(with_features(Features(internal_transfer=False)), NOW)
     assert (outcome.effects, outcome.transfers) == ([], [])
     assert made.record(session.id).session is session
-    assert made.register.role_of("u-caller1") == (session, "caller")
+    assert made.store.role_of("u-caller1") == (session, "caller")
     call(made, agent="1002", caller="caller2")
     with pytest.raises(Refused) as refused:
         made.request(request("1002", "1001"), CallFacts(), NOW)
@@ -58,7 +59,7 @@ def test_new_requests_follow_it_and_what_goes_on_is_left_alone() -> None:
 
 
 def test_names_are_the_new_ones() -> None:
-    made = hub()
+    made = engine()
     agents = {"1001": ConfiguredAgent("1001", "Alicia", groups=("sales",))}
     outcome = made.reconfigure(replace(WORLD, agents=agents), NOW)
     assert made.agents.name_of("1001") == "Alicia"
@@ -68,7 +69,7 @@ def test_names_are_the_new_ones() -> None:
 
 
 def test_a_group_that_is_gone_takes_its_members_with_it() -> None:
-    made = hub()
+    made = engine()
     made.fact(member("avp", "avp-agent-1003", interface="PJSIP/1003"), NOW)
     assert made.agents.by_id["1003"].personal is not None
     world = replace(WORLD, groups={"sales": WORLD.groups["sales"]})
@@ -83,7 +84,7 @@ def test_a_group_that_is_gone_takes_its_members_with_it() -> None:
 
 
 def test_a_new_group_has_the_members_that_a_resync_finds() -> None:
-    made = hub()
+    made = engine()
     world = replace(WORLD, groups={**WORLD.groups, "vip": Group("vip", "vip", "VIP")})
     made.reconfigure(world, NOW)
     made.sync_started()
@@ -95,7 +96,7 @@ def test_a_new_group_has_the_members_that_a_resync_finds() -> None:
 
 
 def test_one_that_comes_in_the_middle_of_a_resync_waits_for_its_end() -> None:
-    made = hub()
+    made = engine()
     made.sync_started()
     assert made.reconfigure(WORLD, NOW).effects == []
     assert made.agents.by_id["1001"].state is AgentState.AVAILABLE
@@ -129,41 +130,41 @@ class Running:
     """A transfer from 1001 to 1002 that has got to ``state``."""
 
     def __init__(self, state: State, features: Features = ON) -> None:
-        self.hub = hub()
-        self.hub.reconfigure(with_features(features), NOW)
-        call(self.hub)
-        self.desk = Desk(self.hub, KeyCodes())
+        self.engine = engine()
+        self.engine.reconfigure(with_features(features), NOW)
+        call(self.engine)
+        self.desk = FeatureCodeHandler(self.engine, KeyCodes())
         if state is State.COLLECTING:
             used = ev.FeatureUsed("u-1001")
             self.id = self.desk.code(used, CallFacts(), NOW)[0].id
         else:
-            self.id = self.hub.request(request(), CallFacts(), NOW)[0].id
+            self.id = self.engine.request(request(), CallFacts(), NOW)[0].id
         for channel in ("u-1001", "u-caller1"):
-            self.hub.fact(ev.StasisEntered(channel), NOW)
+            self.engine.fact(ev.StasisEntered(channel), NOW)
         leg = self.session.leg.channel
         if state in (State.RINGING, State.CONSULTING):
-            self.hub.report(self.id, SessionEvent(Kind.LEG_RINGING), NOW)
+            self.engine.report(self.id, SessionEvent(EventType.LEG_RINGING), NOW)
         if state is State.CONSULTING:
-            self.hub.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-1;1"), NOW)
-            self.hub.fact(ev.StasisEntered(leg), NOW)
+            self.engine.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-1;1"), NOW)
+            self.engine.fact(ev.StasisEntered(leg), NOW)
         assert self.session.state is state
 
     @property
     def session(self) -> Session:
-        return self.hub.record(self.id).session
+        return self.engine.record(self.id).session
 
     def wants(self, step: str) -> str:
         """The reason why not; ``ok`` where it is done."""
         try:
             match step:
                 case "swap":
-                    self.hub.command(self.id, Kind.SWAP, NOW)
+                    self.engine.command(self.id, EventType.SWAP, NOW)
                 case "conference":
-                    self.hub.command(self.id, Kind.CONFERENCE, NOW)
+                    self.engine.command(self.id, EventType.CONFERENCE, NOW)
                 case "add_party":
-                    self.hub.add_party(self.id, NUMBER, NOW)
+                    self.engine.add_party(self.id, NUMBER, NOW)
                 case "alone":
-                    self.hub.command(self.id, Kind.COMPLETE, NOW)
+                    self.engine.command(self.id, EventType.COMPLETE, NOW)
                 case "chosen" | "number":
                     typed = NUMBER if step == "number" else "1002"
                     choosing = self.desk._choosing(self.session, typed)
@@ -184,14 +185,14 @@ def test_what_is_not_allowed_any_more_cannot_be_begun(step: str, setting: str) -
     state, _ = STEPS[step]
     assert Running(state).wants(step) == "ok"
     running = Running(state)
-    running.hub.reconfigure(with_features(replace(ON, **{setting: False})), NOW)
+    running.engine.reconfigure(with_features(replace(ON, **{setting: False})), NOW)
     before = running.session
     reason = running.wants(step)
     assert reason == ("wrong_state" if step == "alone" else _REASONS[setting])
     assert running.session.state is before.state
     assert running.session.fourth is None
     # And once it is on again, it can.
-    running.hub.reconfigure(with_features(ON), NOW)
+    running.engine.reconfigure(with_features(ON), NOW)
     assert running.wants(step) == "ok"
 
 
@@ -213,7 +214,7 @@ def test_what_is_allowed_since_then_can_be_begun(step: str) -> None:
         assert running.wants(step) == "ok"
         return
     assert running.wants(step) != "ok"
-    running.hub.reconfigure(with_features(ON), NOW)
+    running.engine.reconfigure(with_features(ON), NOW)
     assert running.wants(step) == "ok"
 
 
@@ -223,33 +224,33 @@ NOTHING = World(groups={"support": WORLD.groups["support"]})
 @pytest.mark.parametrize("step", STEPS)
 def test_of_a_group_that_is_gone_nothing_can_be_begun(step: str) -> None:
     running = Running(STEPS[step][0])
-    running.hub.reconfigure(NOTHING, NOW)
+    running.engine.reconfigure(NOTHING, NOW)
     assert running.wants(step) == ("wrong_state" if step == "alone" else "transfer_disabled")
-    if running.session.state is State.CONSULTING and "1001" in running.hub.agents.by_id:
-        assert views.targets_view(running.hub, "1001").permissions == ()
+    if running.session.state is State.CONSULTING and "1001" in running.engine.agents.by_id:
+        assert views.targets_view(running.engine, "1001").permissions == ()
 
 
 @pytest.mark.parametrize("world", [NOTHING, with_features(Features(session_transfer=False))])
 @pytest.mark.parametrize(
     ("state", "kind", "following"),
     [
-        (State.COLLECTING, Kind.CANCEL, State.RETURNING),
-        (State.RINGING, Kind.CANCEL, State.RETURNING),
-        (State.CONSULTING, Kind.CANCEL, State.RETURNING),
-        (State.CONSULTING, Kind.COMPLETE, State.COMPLETING),
+        (State.COLLECTING, EventType.CANCEL, State.RETURNING),
+        (State.RINGING, EventType.CANCEL, State.RETURNING),
+        (State.CONSULTING, EventType.CANCEL, State.RETURNING),
+        (State.CONSULTING, EventType.COMPLETE, State.COMPLETING),
     ],
 )
 def test_what_goes_on_ends_in_peace(
-    world: World, state: State, kind: Kind, following: State
+    world: World, state: State, kind: EventType, following: State
 ) -> None:
     running = Running(state)
-    running.hub.reconfigure(world, NOW)
+    running.engine.reconfigure(world, NOW)
     if state is State.RINGING:  # the target may answer
         leg = running.session.leg.channel
-        running.hub.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-1;1"), NOW)
-        running.hub.fact(ev.StasisEntered(leg), NOW)
+        running.engine.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-1;1"), NOW)
+        running.engine.fact(ev.StasisEntered(leg), NOW)
         assert running.session.state is State.CONSULTING
-    running.hub.command(running.id, kind, NOW)
+    running.engine.command(running.id, kind, NOW)
     assert running.session.state is following
 
 
@@ -265,23 +266,23 @@ def test_what_goes_on_ends_in_peace(
 def test_agent_1_who_hangs_up_leaves_the_call_to_the_group(world: World) -> None:
     """It would be an unsupervised transfer; the last world has no agent 1002 any more."""
     running = Running(State.RINGING)
-    running.hub.reconfigure(world, NOW)
-    running.hub.fact(ev.ChannelGone("u-1001"), NOW)
+    running.engine.reconfigure(world, NOW)
+    running.engine.fact(ev.ChannelGone("u-1001"), NOW)
     assert (running.session.state, running.session.reason) == (
         State.RECALLING,
         "transferor_hangup",
     )
     running = Running(State.RINGING)
-    running.hub.reconfigure(with_features(ON), NOW)
-    running.hub.fact(ev.ChannelGone("u-1001"), NOW)
+    running.engine.reconfigure(with_features(ON), NOW)
+    running.engine.fact(ev.ChannelGone("u-1001"), NOW)
     assert running.session.state is State.DETACHING
 
 
 def test_a_completion_that_was_wanted_too_early_is_judged_when_it_is_due() -> None:
     """Asked for while the parties are on their way; not allowed when they are there."""
-    made = hub()
+    made = engine()
     session = begun(made)
-    made.command(session.id, Kind.COMPLETE, NOW)
+    made.command(session.id, EventType.COMPLETE, NOW)
     made.reconfigure(with_features(Features(unsupervised_transfer=False)), NOW)
     for channel in ("u-1001", "u-caller1"):
         made.fact(ev.StasisEntered(channel), NOW)
@@ -305,7 +306,7 @@ def test_a_key_for_what_is_off_does_nothing(keys: str) -> None:
 
     assert not beeps(pressed(Running(State.CONSULTING)))
     running = Running(State.CONSULTING)
-    running.hub.reconfigure(with_features(replace(ON, conference=False)), NOW)
+    running.engine.reconfigure(with_features(replace(ON, conference=False)), NOW)
     before = running.session
     assert beeps(pressed(running))
     assert running.session == before
@@ -315,8 +316,8 @@ def test_what_was_begun_by_the_old_settings_is_ended_by_them() -> None:
     """A recording that was paused goes on again, though nothing is to be paused any more."""
     pausing = replace(ON, consult_recording=ConsultRecording.PAUSE)
     running = Running(State.CONSULTING, pausing)
-    running.hub.reconfigure(with_features(ON), NOW)
-    outcome = running.hub.command(running.id, Kind.CANCEL, NOW)
+    running.engine.reconfigure(with_features(ON), NOW)
+    outcome = running.engine.command(running.id, EventType.CANCEL, NOW)
     assert any(isinstance(effect, ResumeRecording) for _, effect in outcome.effects)
 
 
@@ -327,10 +328,10 @@ def test_another_account_is_no_way_out_either() -> None:
     support = replace(WORLD.groups["support"], account="beta")
     members = {"1002": ConfiguredAgent("1002", groups=("support",))}
     world = World({"sales": sales, "support": support}, members)
-    running.hub.reconfigure(world, NOW)
+    running.engine.reconfigure(world, NOW)
     assert running.wants("alone") == "ok"  # 1002 is in sales still
     running = Running(State.RINGING)
-    running.hub.agents.member_removed("sales", "PJSIP/1002")
-    running.hub.agents.by_id["1002"].left.clear()
-    running.hub.reconfigure(world, NOW)
+    running.engine.agents.member_removed("sales", "PJSIP/1002")
+    running.engine.agents.by_id["1002"].left.clear()
+    running.engine.reconfigure(world, NOW)
     assert running.wants("alone") == "wrong_state"

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import recovery, transfer
-from asterisk_avp.core.actions import pauses_now
-from asterisk_avp.core.events import Kind, SessionEvent
-from asterisk_avp.core.recordings import BOTH, READ, WRITE, Recordings
-from asterisk_avp.core.session import Session, State
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.pbx.recordings import BOTH, READ, WRITE, Recordings
+from asterisk_avp.core.transfer import machine, recovery
+from asterisk_avp.core.transfer.actions import pauses_now
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Session, State
 from tests.core.sessions import GONE, IN, SALES, UNRECORDED, session
 
 PAUSE, RESUME = fx.PauseRecording("chan-caller"), fx.ResumeRecording("chan-caller")
@@ -29,22 +29,22 @@ def unrecorded(state: State, **more: object) -> Session:
 @pytest.mark.parametrize(
     ("state", "kind", "expected"),
     [
-        (State.STARTING, Kind.CALLER_ENTERED, [PAUSE]),
-        (State.CONSULTING, Kind.COMPLETE, [RESUME]),
-        (State.CONSULTING, Kind.CANCEL, [RESUME]),
-        (State.CONSULTING, Kind.AGENT_GONE, [RESUME]),
-        (State.CONSULTING, Kind.SWAP, [RESUME]),
-        (State.SWAPPED, Kind.SWAP, [PAUSE]),
-        (State.CONSULTING, Kind.CONFERENCE, [RESUME]),
-        (State.RINGING, Kind.LEG_UNANSWERED, [RESUME]),
-        (State.RINGING, Kind.LEG_ANSWERED, []),
-        (State.DETACHING, Kind.LEG_GONE, [RESUME]),
-        (State.COMPLETING, Kind.BRIDGED, []),
-        (State.RECALLING, Kind.REDIRECT_FAILED, [RESUME]),
+        (State.STARTING, EventType.CALLER_ENTERED, [PAUSE]),
+        (State.CONSULTING, EventType.COMPLETE, [RESUME]),
+        (State.CONSULTING, EventType.CANCEL, [RESUME]),
+        (State.CONSULTING, EventType.AGENT_GONE, [RESUME]),
+        (State.CONSULTING, EventType.SWAP, [RESUME]),
+        (State.SWAPPED, EventType.SWAP, [PAUSE]),
+        (State.CONSULTING, EventType.CONFERENCE, [RESUME]),
+        (State.RINGING, EventType.LEG_UNANSWERED, [RESUME]),
+        (State.RINGING, EventType.LEG_ANSWERED, []),
+        (State.DETACHING, EventType.LEG_GONE, [RESUME]),
+        (State.COMPLETING, EventType.BRIDGED, []),
+        (State.RECALLING, EventType.REDIRECT_FAILED, [RESUME]),
     ],
 )
-def test_a_pause_and_its_end(state: State, kind: Kind, expected: list[fx.Effect]) -> None:
-    _, effects = transfer.step(unrecorded(state), SessionEvent(kind))
+def test_a_pause_and_its_end(state: State, kind: EventType, expected: list[fx.Effect]) -> None:
+    _, effects = machine.step(unrecorded(state), SessionEvent(kind))
     assert about_recordings(effects) == expected
     # Before anything that takes the caller away, since nobody could do it after that.
     if RESUME in effects:
@@ -52,7 +52,7 @@ def test_a_pause_and_its_end(state: State, kind: Kind, expected: list[fx.Effect]
         at = [i for i, x in enumerate(effects) if isinstance(x, takes)]
         assert effects.index(RESUME) < max(at)
     # Without the setting recordings are none of our business.
-    _, effects = transfer.step(session(state), SessionEvent(kind))
+    _, effects = machine.step(session(state), SessionEvent(kind))
     assert about_recordings(effects) == []
 
 

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import memory, recovery, transfer
-from asterisk_avp.core.events import ChannelSeen, Kind, SessionEvent, StasisEntered
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import World
-from asterisk_avp.core.register import Outcome
-from asterisk_avp.core.session import Party, Presence, Session
-from asterisk_avp.core.session import State as S
-from asterisk_avp.core.takeover import strays, take_over
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.resync import strays, take_over
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.messages.facts import ChannelSeen, StasisEntered
+from asterisk_avp.core.model.world import World
+from asterisk_avp.core.transfer import machine, persistence, recovery
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Party, Presence, Session
+from asterisk_avp.core.transfer.session import State as S
 from tests.core.sessions import IN, OUT, SALES, session
 from tests.core.test_transfer_table import short
 
@@ -28,17 +29,19 @@ UNTIMED = {S.CONSULTING, S.SWAPPED, S.CONFERENCE, S.SHARED}
 GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE = range(6)
 
 
-def found_at(places: dict[str, int]) -> tuple[Hub, set[str]]:
+def found_at(places: dict[str, int]) -> tuple[TransferEngine, set[str]]:
     """A picture with these channels in these places."""
-    hub = Hub(World(groups={"sales": SALES}), lambda: "new")
+    engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
     bridges = {HELD: HOLD, CONSULTS: CONSULT, ELSEWHERE: "some-bridge"}
     for channel, place in places.items():
         if place == GONE:
             continue
-        hub.fact(ChannelSeen(channel, f"PJSIP/{channel}-00000001", bridge=bridges.get(place)), 1.0)
+        engine.fact(
+            ChannelSeen(channel, f"PJSIP/{channel}-00000001", bridge=bridges.get(place)), 1.0
+        )
     # A channel that was bridged away still says that it is in our application.
     with_us = {c for c, place in places.items() if place not in (GONE, NOWHERE)}
-    return hub, with_us
+    return engine, with_us
 
 
 def brief(effect: fx.Effect) -> str:
@@ -50,15 +53,15 @@ def brief(effect: fx.Effect) -> str:
 
 def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], Outcome]:
     """The session after a new daemon has taken over, and what is done, in short."""
-    hub, with_us = found_at(places)
-    found = memory.read(memory.variables(before), hub.world)
+    engine, with_us = found_at(places)
+    found = persistence.read(persistence.variables(before), engine.world)
     assert found == before
-    outcome = take_over(hub, [(found, "a:3")], with_us, 2.0)
-    after = hub.register.records[before.id].session
+    outcome = take_over(engine, [(found, "a:3")], with_us, 2.0)
+    after = engine.store.records[before.id].session
     done = [
         brief(effect)
         for _, effect in outcome.effects
-        if not (isinstance(effect, fx.SetVariables) and memory.MARK in effect.variables)
+        if not (isinstance(effect, fx.SetVariables) and persistence.MARK in effect.variables)
     ]
     return after, done, outcome
 
@@ -133,19 +136,19 @@ def test_wherever_they_are_it_goes_on(state: S) -> None:
 
 
 def test_a_session_that_is_known_is_not_replaced() -> None:
-    hub, with_us = found_at(ALL)
+    engine, with_us = found_at(ALL)
     known = session(S.CONSULTING)
-    hub.register.adopt(known, 1.0, Outcome())
+    engine.store.adopt(known, 1.0, Outcome())
     old = replace(known, state=S.RINGING, notes="old")
-    take_over(hub, [(old, "a:3")], with_us, 2.0)
-    assert hub.register.records["t1"].session == known
+    take_over(engine, [(old, "a:3")], with_us, 2.0)
+    assert engine.store.records["t1"].session == known
 
 
 def test_what_is_under_way_is_not_asked_for_twice() -> None:
     """A connection was away, but the worker that completes the transfer is at it."""
-    hub, with_us = found_at(ALL)
-    hub.register.adopt(session(S.COMPLETING), 1.0, Outcome())
-    outcome = take_over(hub, (), with_us, 2.0, at_work=lambda _: True)
+    engine, with_us = found_at(ALL)
+    engine.store.adopt(session(S.COMPLETING), 1.0, Outcome())
+    outcome = take_over(engine, (), with_us, 2.0, at_work=lambda _: True)
     assert not [e for _, e in outcome.effects if isinstance(e, fx.BridgePair)]
 
 
@@ -169,10 +172,10 @@ def test_an_answer_that_was_lost_with_its_connection(
     state: S, places: dict[str, int], following: S
 ) -> None:
     """Nobody is at work any more: where everybody is says what Asterisk has done."""
-    hub, with_us = found_at(places)
-    hub.register.adopt(session(state), 1.0, Outcome())
-    outcome = take_over(hub, (), with_us, 2.0)
-    after = hub.register.records["t1"].session
+    engine, with_us = found_at(places)
+    engine.store.adopt(session(state), 1.0, Outcome())
+    outcome = take_over(engine, (), with_us, 2.0)
+    after = engine.store.records["t1"].session
     assert after.state is following
     if not after.state.final:
         assert [e for _, e in outcome.effects if isinstance(e, fx.SetTimer)]
@@ -192,13 +195,13 @@ def test_the_target_is_rung_meanwhile(state: S, waits: str, following: S) -> Non
     """And agent 1 hears it ring. A phone that rings in another call says nothing."""
     unrung = S.QUEUED if state is S.QUEUEING else state
     for linked, expected in (("l1", following), ("l2", unrung)):
-        hub, with_us = found_at({CALLER: HELD, AGENT: CONSULTS} if state is S.WAITING else {})
-        hub.fact(ChannelSeen("avp-t1-leg", "Local/1002@avp-agent-queue-00000001;1"), 1.0)
-        hub.fact(ChannelSeen(waits, "PJSIP/caller1-00000001", linked="l1"), 1.0)
-        hub.fact(ChannelSeen("phone", "PJSIP/1002-00000009", linked=linked, rung=True), 1.0)
-        hub.register.adopt(session(state), 1.0, Outcome())
-        take_over(hub, (), with_us, 2.0)
-        assert hub.register.records["t1"].session.state is expected
+        engine, with_us = found_at({CALLER: HELD, AGENT: CONSULTS} if state is S.WAITING else {})
+        engine.fact(ChannelSeen("avp-t1-leg", "Local/1002@avp-agent-queue-00000001;1"), 1.0)
+        engine.fact(ChannelSeen(waits, "PJSIP/caller1-00000001", linked="l1"), 1.0)
+        engine.fact(ChannelSeen("phone", "PJSIP/1002-00000009", linked=linked, rung=True), 1.0)
+        engine.store.adopt(session(state), 1.0, Outcome())
+        take_over(engine, (), with_us, 2.0)
+        assert engine.store.records["t1"].session.state is expected
 
 
 def test_bridges_are_there_before_anybody_is_seated() -> None:
@@ -209,62 +212,62 @@ def test_bridges_are_there_before_anybody_is_seated() -> None:
 
 def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
     """Without touching what is written: another daemon may have to read it meanwhile."""
-    hub, with_us = found_at(ALL)
-    hub.register.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
+    engine, with_us = found_at(ALL)
+    engine.store.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
     for mark in ("b-", "a-"):
-        outcome = take_over(hub, (), with_us, 2.0)
+        outcome = take_over(engine, (), with_us, 2.0)
         (written,) = [
             effect.variables
             for _, effect in outcome.effects
-            if isinstance(effect, fx.SetVariables) and memory.MARK in effect.variables
+            if isinstance(effect, fx.SetVariables) and persistence.MARK in effect.variables
         ]
-        assert written[memory.MARK].startswith(mark)
+        assert written[persistence.MARK].startswith(mark)
 
 
 def test_strays() -> None:
-    hub, with_us = found_at(ALL | {"chan-other": WITH_US, "chan-gone-on": ELSEWHERE})
-    hub.register.adopt(session(S.CONSULTING), 1.0, Outcome())
-    assert strays(hub, with_us) == ["chan-other"]
+    engine, with_us = found_at(ALL | {"chan-other": WITH_US, "chan-gone-on": ELSEWHERE})
+    engine.store.adopt(session(S.CONSULTING), 1.0, Outcome())
+    assert strays(engine, with_us) == ["chan-other"]
 
 
 def test_a_leg_that_rings_for_nobody() -> None:
     """The caller has hung up while no daemon was there, and with the channel went the session."""
-    hub, with_us = found_at({LEG: NOWHERE, "avp-t2-leg": NOWHERE, "avp-t3-leg": ELSEWHERE})
-    hub.register.adopt(
+    engine, with_us = found_at({LEG: NOWHERE, "avp-t2-leg": NOWHERE, "avp-t3-leg": ELSEWHERE})
+    engine.store.adopt(
         replace(session(S.RINGING), id="t2", leg=Party("avp-t2-leg")), 1.0, Outcome()
     )
-    assert strays(hub, with_us) == [LEG]
+    assert strays(engine, with_us) == [LEG]
 
 
 def test_a_leg_that_rings_for_nobody_is_a_stray() -> None:
     """Asterisk did not answer when it was to be dialled, and dialled it all the same."""
     late, handed_over = "avp-t0-leg", "avp-t9-leg"
-    hub, with_us = found_at(ALL | {LEG: NOWHERE, late: NOWHERE, handed_over: ELSEWHERE})
-    hub.register.adopt(session(S.RINGING), 1.0, Outcome())
-    assert strays(hub, with_us) == [late]
-    effects = hub.fact(StasisEntered(late), 2.0).effects
+    engine, with_us = found_at(ALL | {LEG: NOWHERE, late: NOWHERE, handed_over: ELSEWHERE})
+    engine.store.adopt(session(S.RINGING), 1.0, Outcome())
+    assert strays(engine, with_us) == [late]
+    effects = engine.fact(StasisEntered(late), 2.0).effects
     assert effects == [(None, fx.HangUp(late))]
 
 
 def known(state: S, places: dict[str, int], **how: object) -> tuple[S, list[str]]:
     """What becomes of a session that the daemon has had all along, and what is done."""
-    hub, with_us = found_at(places)
-    hub.register.adopt(session(state), 1.0, Outcome())
-    outcome = take_over(hub, (), with_us, 2.0, **how)  # type: ignore[arg-type]
+    engine, with_us = found_at(places)
+    engine.store.adopt(session(state), 1.0, Outcome())
+    outcome = take_over(engine, (), with_us, 2.0, **how)  # type: ignore[arg-type]
     done = [brief(effect) for _, effect in outcome.effects]
-    return hub.register.records["t1"].session.state, [x for x in done if x[:6] != "create"]
+    return engine.store.records["t1"].session.state, [x for x in done if x[:6] != "create"]
 
 
 def test_a_caller_who_could_not_be_let_go_is_not_taken_for_done() -> None:
     """AMI was lost while they were being bridged: the channel is marked as done, and is not."""
-    hub, with_us = found_at({CALLER: HELD})
-    hub.register.adopt(session(S.RECALLING), 1.0, Outcome())
+    engine, with_us = found_at({CALLER: HELD})
+    engine.store.adopt(session(S.RECALLING), 1.0, Outcome())
     gone = Outcome()
-    hub.register.apply("t1", SessionEvent(Kind.REDIRECT_FAILED), 2.0, gone)
+    engine.store.apply("t1", SessionEvent(EventType.REDIRECT_FAILED), 2.0, gone)
     recall = fx.Destination("avp-recall", "group")
     assert ("t1", fx.LeaveStasis(CALLER, recall)) in gone.effects
-    assert strays(hub, with_us) == [CALLER]
-    effects = hub.fact(StasisEntered(CALLER), 3.0).effects
+    assert strays(engine, with_us) == [CALLER]
+    effects = engine.fact(StasisEntered(CALLER), 3.0).effects
     assert effects == [(None, fx.LeaveStasis(CALLER, recall))]
 
 
@@ -279,18 +282,18 @@ def test_only_what_is_in_doubt_is_arranged_again() -> None:
 
 
 def test_what_another_daemon_went_on_with_is_read_anew() -> None:
-    hub, with_us = found_at(ALL)
+    engine, with_us = found_at(ALL)
     ours = session(S.RINGING)
-    hub.register.adopt(ours, 1.0, Outcome())
-    hub.register.adopt(session(S.COMPLETED, id="t0"), 1.0, Outcome())
-    assert hub.register.heading_for("1002")
-    hub.register.forget_running()
-    assert hub.register.role_of(CALLER) is None
-    assert not hub.register.heading_for("1002")
-    assert hub.register.transferring(ours.agent) is None
-    assert list(hub.register.records) == ["t0"]
-    take_over(hub, [(session(S.CONSULTING), "a:1")], with_us, 2.0)
-    assert hub.register.records["t1"].session.state is S.CONSULTING
+    engine.store.adopt(ours, 1.0, Outcome())
+    engine.store.adopt(session(S.COMPLETED, id="t0"), 1.0, Outcome())
+    assert engine.store.heading_for("1002")
+    engine.store.forget_running()
+    assert engine.store.role_of(CALLER) is None
+    assert not engine.store.heading_for("1002")
+    assert engine.store.transferring(ours.agent) is None
+    assert list(engine.store.records) == ["t0"]
+    take_over(engine, [(session(S.CONSULTING), "a:1")], with_us, 2.0)
+    assert engine.store.records["t1"].session.state is S.CONSULTING
 
 
 def test_what_another_daemon_would_need_is_written_once_more() -> None:
@@ -316,7 +319,7 @@ def test_every_running_state_is_thought_of() -> None:
 
 def test_timers_are_those_of_the_table() -> None:
     for state in set(RUNNING) - UNTIMED:
-        (timer,) = transfer.timer(session(state))
+        (timer,) = machine.timer(session(state))
         assert isinstance(timer, fx.SetTimer)
 
 

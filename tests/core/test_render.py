@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import configparser
 
-from asterisk_avp.core.model import ConfiguredAgent, Group, World
-from asterisk_avp.queues_conf import read_members
-from asterisk_avp.render import PERSONAL_QUEUE_WEIGHT, agents_to_render, render_queues
+from asterisk_avp.core.model.world import ConfiguredAgent, Group, World
+from asterisk_avp.install.personal_queues import (
+    PERSONAL_QUEUE_WEIGHT,
+    agents_to_render,
+    render_queues,
+)
+from asterisk_avp.install.queues_conf import read_members
 
 GROUPS = {
     "sales": Group(id="sales", queue="sales", name="Sales", acw_seconds=2),

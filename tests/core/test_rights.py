@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asterisk_avp
 from asterisk_avp.ami.client import DEFAULT_EVENTS
-from asterisk_avp.rights import ACTIONS, DANGEROUS, READ, WRITE
+from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
 
 PACKAGE = Path(asterisk_avp.__file__).parent
 _SENDERS = {"action", "list_action", "_try", "_reported", "_send"}

@@ -43,10 +43,10 @@ def test_it_says_against_whom(who: str) -> None:
 
 
 def test_its_rights_are_those_that_the_daemon_needs() -> None:
-    from asterisk_avp import rights
+    from asterisk_avp.core.pbx import ami_rights
 
-    assert f"`read = {','.join(rights.READ)}`" in PAGE
-    assert f"`write = {','.join(rights.WRITE)}`" in PAGE
+    assert f"`read = {','.join(ami_rights.READ)}`" in PAGE
+    assert f"`write = {','.join(ami_rights.WRITE)}`" in PAGE
 
 
 def test_its_ports_are_ours() -> None:

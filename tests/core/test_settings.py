@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.errors import ConfigError
-from asterisk_avp.core.features import Features, MaxHoldAction
-from asterisk_avp.core.model import ConfiguredAgent, Group, World
-from asterisk_avp.settings import Settings
-from asterisk_avp.settings_sources import Inputs, read_inputs, variable
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.config.sources import Inputs, read_inputs, variable
+from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.core.model.features import Features, MaxHoldAction
+from asterisk_avp.core.model.world import ConfiguredAgent, Group, World
 
 CONNECTIONS = {
     "AVP_ARI__URL": "http://127.0.0.1:8088",

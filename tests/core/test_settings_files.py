@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from asterisk_avp.settings import Settings
-from asterisk_avp.settings_files import SECRETS
+from asterisk_avp.config.secret_files import SECRETS
+from asterisk_avp.config.settings import Settings
 from tests.core.test_settings import CONNECTIONS, NEEDED, load, problems
 
 WITHOUT_SECRETS = {

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from asterisk_avp import cli
-from asterisk_avp.settings import PolicySettings, Settings
-from asterisk_avp.settings_checks import _known_variables
-from asterisk_avp.settings_reference import NO_VALUE, markdown, settings
+from asterisk_avp.cli import app as cli
+from asterisk_avp.config.checks import _known_variables
+from asterisk_avp.config.reference import NO_VALUE, markdown, settings
+from asterisk_avp.config.settings import PolicySettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_every_setting_says_what_it_means() -> None:
 
 
 def test_the_readme_has_the_tables_as_they_are_printed() -> None:
-    """After a change: python -m asterisk_avp.settings_reference"""
+    """After a change: python -m asterisk_avp.config.reference"""
     assert README.count(markdown()) == 1
     section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
     assert markdown() in section

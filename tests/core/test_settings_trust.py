@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asterisk_avp.settings_sources import read_inputs
-from asterisk_avp.settings_trust import Untrusted, Unusable, read_trusted
+from asterisk_avp.config.file_trust import Untrusted, Unusable, read_trusted
+from asterisk_avp.config.sources import read_inputs
 from tests.core.test_settings import CONNECTIONS, NEEDED, load, problems
 
 STRANGER = 65534

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asterisk_avp.core.calls import Calls
-from asterisk_avp.core.events import BridgeSwapped, ChannelSeen
-from asterisk_avp.core.swaps import _KEPT, Swaps
+from asterisk_avp.core.messages.facts import BridgeSwapped, ChannelSeen
+from asterisk_avp.core.pbx.calls import Calls
+from asterisk_avp.core.pbx.swaps import _KEPT, Swaps
 
 VICTIM = "PJSIP/1001-00000001"
 

@@ -9,16 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core import policy, views
-from asterisk_avp.core.button import Button
-from asterisk_avp.core.desk import Desk
-from asterisk_avp.core.dialled import meaning
-from asterisk_avp.core.errors import Refused
-from asterisk_avp.core.features import Features
-from asterisk_avp.core.hub import CallFacts, Hub
-from asterisk_avp.core.keypad import KeyCodes
-from asterisk_avp.core.model import (
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.tenants import Tenants
+from asterisk_avp.core.model.world import (
     ConfiguredAgent,
     Group,
     Mode,
@@ -28,7 +25,11 @@ from asterisk_avp.core.model import (
     TransferRequest,
     World,
 )
-from asterisk_avp.core.tenants import Tenants
+from asterisk_avp.core.phone.dial_codes import meaning
+from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
+from asterisk_avp.core.phone.keypad import KeyCodes
+from asterisk_avp.core.phone.refer import ReferHandler
+from asterisk_avp.core.policy import policy
 from tests.core.clients import ALL_ON, Centre, agent_id, centres, talk
 from tests.core.world import NOW, member
 
@@ -39,7 +40,7 @@ NOBODY = {
 }
 
 
-def decided(made: Hub, agent: str, mode: Mode, target: Target) -> tuple[str, str]:
+def decided(made: TransferEngine, agent: str, mode: Mode, target: Target) -> tuple[str, str]:
     """Reason and message; the reason is ``ok`` where it is allowed."""
     facts = made.facts_of(agent, made.call_of(agent))
     try:
@@ -60,8 +61,8 @@ def calls(draw: st.DrawFn) -> tuple[Centre, str, str]:
     return centre, agent, group
 
 
-def in_call(centre: Centre, agent: str, group: str) -> Hub:
-    made = centre.hub()
+def in_call(centre: Centre, agent: str, group: str) -> TransferEngine:
+    made = centre.engine()
     found = centre.world.groups[group]
     # By its queue, and by AVP_GROUP where the agent is not in that queue.
     talk(made, agent, "caller", found.queue, "" if group in centre.members[agent] else group)
@@ -102,7 +103,7 @@ def test_what_is_keyed_in_means_nothing_of_another_client(case: tuple[Centre, st
     made, world = in_call(centre, agent, group), centre.world
     found = world.groups[group]
     ours, mine = {found.account}, centre.accounts_of(agent)
-    button = Button(made)
+    button = ReferHandler(made)
     texts = [
         *((x, TargetKind.AGENT, x, centre.knows_agent) for x in centre.members if x != agent),
         *((x.extension, TargetKind.GROUP, x.id, centre.knows_group) for x in world.groups.values()),
@@ -180,8 +181,8 @@ WORLD = World(
 MEMBERS = {"1001": "sales", "1002": "sales", "1003": "desk", "2001": "help", "4001": "lost"}
 
 
-def two_clients(world: World = WORLD) -> Hub:
-    made = Hub(world, new_id=iter(["t1", "t2"]).__next__)
+def two_clients(world: World = WORLD) -> TransferEngine:
+    made = TransferEngine(world, new_id=iter(["t1", "t2"]).__next__)
     for agent, queue in MEMBERS.items():
         made.fact(member(agent, queue), NOW)
     for queue in ("sales", "help"):
@@ -253,7 +254,7 @@ def test_nor_is_whom_the_phone_has_called_already_a_target() -> None:
     talk(made, "1001", "caller", "sales")
     for name, line in (("1001", "u2-1001"), ("2001", "u2-2001"), ("1002", "u2-1002")):
         made.fact(ev.ChannelSeen(line, f"PJSIP/{name}-00000021"), NOW)
-    desk = Desk(made, KeyCodes())
+    desk = FeatureCodeHandler(made, KeyCodes())
     for peer, reason in (("2001", "unknown_target"), ("1002", "ok")):
         for line in ("u2-1001", f"u2-{peer}"):
             made.fact(ev.BridgeEntered(line, f"b2-{peer}"), NOW)

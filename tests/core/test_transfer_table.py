@@ -10,15 +10,15 @@ import itertools
 
 import pytest
 
-from asterisk_avp.core import effects as fx
-from asterisk_avp.core import transfer
-from asterisk_avp.core.allow import Allow
-from asterisk_avp.core.events import Kind as K
-from asterisk_avp.core.events import SessionEvent
-from asterisk_avp.core.model import Mode, Origin
-from asterisk_avp.core.session import Intent, Session
-from asterisk_avp.core.session import State as S
-from asterisk_avp.core.table import ROWS
+from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.model.world import Mode, Origin
+from asterisk_avp.core.transfer import machine
+from asterisk_avp.core.transfer.events import EventType as K
+from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.core.transfer.session import Intent, Session
+from asterisk_avp.core.transfer.session import State as S
+from asterisk_avp.core.transfer.table import ROWS
 from tests.core.sessions import CAREFUL, GONE, IN, OUT, SALES, fourth_party, session
 
 NAMES = {
@@ -355,7 +355,7 @@ ILLEGAL = sorted(
 def test_legal_pair(case: Case, following: S, expected: list[str]) -> None:
     state, kind, changes = case
     before = session(state, **changes)  # type: ignore[arg-type]  # the table knows the fields
-    after, effects = transfer.step(before, SessionEvent(kind))
+    after, effects = machine.step(before, SessionEvent(kind))
     assert after.state is following
     assert [short(effect) for effect in effects] == expected
 
@@ -363,7 +363,7 @@ def test_legal_pair(case: Case, following: S, expected: list[str]) -> None:
 @pytest.mark.parametrize(("state", "kind"), ILLEGAL, ids=[f"{s}-{k}" for s, k in ILLEGAL])
 def test_illegal_pair_changes_nothing(state: S, kind: K) -> None:
     before = session(state)
-    after, effects = transfer.step(before, SessionEvent(kind))
+    after, effects = machine.step(before, SessionEvent(kind))
     assert after is before
     assert effects == ()
 
@@ -371,22 +371,22 @@ def test_illegal_pair_changes_nothing(state: S, kind: K) -> None:
 def test_complete_needs_permission_to_detach() -> None:
     for state in (S.STARTING, S.WAITING, S.RINGING):
         before = session(state, may_detach=False)
-        assert not transfer.legal(before, K.COMPLETE)
-        assert transfer.step(before, SessionEvent(K.COMPLETE)) == (before, ())
+        assert not machine.legal(before, K.COMPLETE)
+        assert machine.step(before, SessionEvent(K.COMPLETE)) == (before, ())
 
 
 def test_every_row_of_the_table_is_covered() -> None:
     """A row that no case above takes would be a row nobody asserted."""
     taken = set()
     for (state, kind, changes), _, _ in LEGAL.values():
-        noted = transfer._note(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
-        taken.add(id(transfer._choose(noted, kind)))
+        noted = machine._note(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
+        taken.add(id(machine._choose(noted, kind)))
     assert [row for row in ROWS if id(row) not in taken] == []
 
 
 def run(before: Session, *events: SessionEvent) -> Session:
     for event in events:
-        before, _ = transfer.step(before, event)
+        before, _ = machine.step(before, event)
     return before
 
 
@@ -419,7 +419,7 @@ def test_why_a_leg_ended_is_reported(reason: str) -> None:
 )
 def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) -> None:
     """AMI Hangup may reach a channel whose PBX has not started; app_queue would not notice."""
-    _, effects = transfer.step(
+    _, effects = machine.step(
         session(S.QUEUEING, mode=Mode.UNSUPERVISED), SessionEvent(kind, agent="1002")
     )
     assert not [effect for effect in effects if isinstance(effect, fx.HangUp)]
@@ -428,7 +428,7 @@ def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) ->
 @pytest.mark.parametrize("state", [S.CONSULTING, S.CONFERENCE])
 def test_a_fourth_party_is_dialled_by_policys_permission_for_it(state: S) -> None:
     added = SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT))
-    after, effects = transfer.step(session(state), added)
+    after, effects = machine.step(session(state), added)
     assert after.state is state
     assert [short(effect) for effect in effects] == [
         "dial fourth Local/+12015550123@avp-external-leg"
@@ -440,7 +440,7 @@ def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
     after = run(session(S.CONSULTING, fourth=IN), SessionEvent(K.LEG_GONE))
     assert (after.leg.channel, after.target_id, after.fourth) == ("avp-t1-1-leg", "party-4", None)
     assert not after.may_detach
-    _, effects = transfer.step(after, SessionEvent(K.COMPLETE))
+    _, effects = machine.step(after, SessionEvent(K.COMPLETE))
     assert short(effects[-2]) == "bridge fourth caller"
 
 
@@ -475,9 +475,9 @@ def test_agent_hanging_up_while_it_rings_makes_it_unsupervised() -> None:
     assert (after.state, after.reason, after.delivered_to) == (S.COMPLETED, "completed", "1002")
 
 
-OUTSIDE = Allow(SALES, number="+12025550100")
-TO_ACCEPT = Allow(CAREFUL, number="+12025550100")
-INSIDE = Allow(CAREFUL, queue="avp-agent-1002", agent="1002")
+OUTSIDE = Permission(SALES, number="+12025550100")
+TO_ACCEPT = Permission(CAREFUL, number="+12025550100")
+INSIDE = Permission(CAREFUL, queue="avp-agent-1002", agent="1002")
 
 
 @pytest.mark.parametrize(
@@ -490,20 +490,20 @@ INSIDE = Allow(CAREFUL, queue="avp-agent-1002", agent="1002")
     ],
 )
 def test_who_has_to_accept_and_how_long_it_may_take(
-    allow: Allow, first: fx.Destination | None, seconds: float
+    allow: Permission, first: fx.Destination | None, seconds: float
 ) -> None:
     before = session(S.STARTING, transferor=IN, allow=allow)
-    after, effects = transfer.step(before, SessionEvent(K.CALLER_ENTERED))
+    after, effects = machine.step(before, SessionEvent(K.CALLER_ENTERED))
     (dial,) = (effect for effect in effects if isinstance(effect, fx.DialLeg))
     assert dial.first == first
     assert effects[-1] == fx.SetTimer(seconds)
-    after, effects = transfer.step(after, SessionEvent(K.LEG_RINGING))
+    after, effects = machine.step(after, SessionEvent(K.LEG_RINGING))
     assert not [effect for effect in effects if isinstance(effect, fx.SetTimer)]
     assert after.allow.to_accept is (first is not None)
 
 
 def test_beginning_marks_before_it_moves() -> None:
-    _, effects = transfer.begin(session(S.STARTING))
+    _, effects = machine.begin(session(S.STARTING))
     assert [short(effect) for effect in effects] == [
         "timer 5",
         "mark caller live",
@@ -512,7 +512,7 @@ def test_beginning_marks_before_it_moves() -> None:
         "create hold",
         "create consult",
     ]
-    _, effects = transfer.begin(session(S.QUEUEING))
+    _, effects = machine.begin(session(S.QUEUEING))
     assert [short(effect) for effect in effects] == [
         "timer 5",
         "mark caller live",
@@ -527,7 +527,7 @@ def test_nobody_is_moved_while_something_is_said_to_them(case: Case) -> None:
     state, kind, changes = case
     if state in (S.STARTING, S.COMPLETING):
         return  # nothing has been said yet; and `COMPLETING` has hung up or moves nobody
-    _, effects = transfer.step(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
+    _, effects = machine.step(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
     said = True
     for effect in effects:
         said = said and not isinstance(effect, fx.StopPlaying)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asterisk_avp.core.versions import Problem, Version, parse, support, troubles
+from asterisk_avp.core.pbx.versions import Problem, Version, parse, support, troubles
 
 NO_ARI_ONLY = (Problem.NO_ARI_ONLY,)
 FIRST = (Problem.BLIND_REFER_CRASH, Problem.BYE_DEFERRED, Problem.REFER_SUB_CRASH)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from asterisk_avp.core import events as ev
-from asterisk_avp.core.hub import Hub
-from asterisk_avp.core.model import (
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.world import (
     ConfiguredAgent,
     Group,
     Mode,
@@ -14,7 +14,7 @@ from asterisk_avp.core.model import (
     TargetKind,
     TransferRequest,
 )
-from asterisk_avp.core.model import World as Configured
+from asterisk_avp.core.model.world import World as Configured
 
 WORLD = Configured(
     groups={
@@ -29,10 +29,10 @@ WORLD = Configured(
 NOW = 1_000_000.0
 
 
-def hub() -> Hub:
+def engine() -> TransferEngine:
     """A hub with Alice, Bob (sales) and Carol (support), all free, and nothing going on."""
     numbers = itertools.count(1)
-    made = Hub(WORLD, new_id=lambda: f"t{next(numbers)}")
+    made = TransferEngine(WORLD, new_id=lambda: f"t{next(numbers)}")
     for agent, queue in (("1001", "sales"), ("1002", "sales"), ("1003", "q-support")):
         made.fact(member(agent, queue), NOW)
     return made
@@ -63,7 +63,9 @@ def member(
     )
 
 
-def call(made: Hub, agent: str = "1001", caller: str = "caller1", queue: str = "sales") -> None:
+def call(
+    made: TransferEngine, agent: str = "1001", caller: str = "caller1", queue: str = "sales"
+) -> None:
     """``caller`` talks to ``agent``, delivered by ``queue``."""
     made.fact(ev.ChannelSeen(f"u-{caller}", f"PJSIP/{caller}-00000001", caller), NOW)
     made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)

@@ -11,7 +11,7 @@ from typing import Any
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import ApiServer, serve
-from asterisk_avp.core.model import (
+from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
     CallView,
@@ -164,7 +164,7 @@ class Office(ScriptedSwitchboard):
 
 async def super_request(office: Office, request: TransferRequest) -> None:
     """What the scripted switchboard checks before it takes a transfer."""
-    from asterisk_avp.core.errors import AsteriskUnavailable, Refused
+    from asterisk_avp.core.model.errors import AsteriskUnavailable, Refused
 
     office.requests.append(request)
     if not office.connected:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from asterisk_avp.core.model import AgentState, PartyView, TransferState
+from asterisk_avp.core.model.world import AgentState, PartyView, TransferState
 from tests.panel.browser import chromium
-from tests.panel.desk import Desk
+from tests.panel.desk import FeatureCodeHandler
 from tests.panel.office import CALLER, ME, OpenOffice, open_office
 
 FOLDER = Path(__file__).with_name("pictures")
@@ -24,7 +24,7 @@ async def take(page: Page, name: str) -> None:
     await page.screenshot(path=FOLDER / f"{name}.png")
 
 
-async def pictures(office: OpenOffice, desk: Desk) -> None:
+async def pictures(office: OpenOffice, desk: FeatureCodeHandler) -> None:
     office.office.past("p2", "1004", 4000, TransferState.FAILED, "no_answer", caller="+12125550119")
     office.office.past("p1", "1002", 1200, TransferState.COMPLETED, "completed",
                        caller="+12025550188")  # fmt: skip
@@ -57,7 +57,7 @@ async def main() -> None:
     async with chromium() as browser, open_office() as office:
         view = {"width": 1280, "height": 820}
         context = await browser.new_context(viewport=view, color_scheme="light", locale="en-GB")
-        desk = Desk(await context.new_page(), office.url)
+        desk = FeatureCodeHandler(await context.new_page(), office.url)
         await desk.open()
         await desk.sign_in(ME)
         await pictures(office, desk)

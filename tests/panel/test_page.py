@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from playwright.async_api import expect
 
-from asterisk_avp.core.model import AgentState, PartyView, TransferState
-from tests.panel.desk import Desk
+from asterisk_avp.core.model.world import AgentState, PartyView, TransferState
+from tests.panel.desk import FeatureCodeHandler
 from tests.panel.office import (
     EVERYTHING,
     ME,
@@ -20,7 +20,7 @@ from tests.panel.office import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-Desks = Callable[..., Awaitable[Desk]]
+Desks = Callable[..., Awaitable[FeatureCodeHandler]]
 
 
 # --- signing in ----------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import expect
 
 from asterisk_avp.api.schemas import readiness_event
-from asterisk_avp.core.model import AgentState, TransferState
-from tests.panel.desk import Desk
+from asterisk_avp.core.model.world import AgentState, TransferState
+from tests.panel.desk import FeatureCodeHandler
 from tests.panel.office import (
     ME,
     POP,
@@ -22,7 +22,7 @@ from tests.panel.office import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-Desks = Callable[..., Awaitable[Desk]]
+Desks = Callable[..., Awaitable[FeatureCodeHandler]]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 

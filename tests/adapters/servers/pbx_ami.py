@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 
-from asterisk_avp import rights
+from asterisk_avp.core.pbx import ami_rights
 from servers.ami_server import Action, Answer, error, success
 from servers.pbx import PERSONAL, Pbx
 from servers.pbx_channels import Member
@@ -19,7 +19,7 @@ class PbxAmi:
         self._pbx = pbx
         self.answers: dict[str, Answer] = {
             "ListCommands": lambda action: success(
-                action, **dict.fromkeys(rights.ACTIONS, "(Priv: …)")
+                action, **dict.fromkeys(ami_rights.ACTIONS, "(Priv: …)")
             ),
             "Login": self._login,
             "QueueStatus": self._queue_status,

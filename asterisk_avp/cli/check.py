@@ -1,0 +1,194 @@
+"""`asterisk-avp check`: is this Asterisk set up so that the transfer rules hold?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asterisk_avp.cli.output import Json, load_settings, print_json, print_table
+from asterisk_avp.core.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asterisk_avp.config.settings import Settings
+    from asterisk_avp.install.asterisk_conf import Conf
+    from asterisk_avp.install.checks.model import Addresses, Facts, Finding, Secret
+
+_CONFIG_DIR = Path("/etc/asterisk")
+
+
+def check(
+    config_dir: Annotated[
+        Path,
+        typer.Option(
+            help="Asterisk's configuration files.", exists=True, file_okay=False, dir_okay=True
+        ),
+    ] = _CONFIG_DIR,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only read the files; ask Asterisk for nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Test all that transfers need, on this Asterisk: exit status 0 without errors, else 1.
+
+    Asks Asterisk with the daemon's own users, runs one channel in the context avp-check, which
+    rings nobody, sends SIP requests that have to be refused, and reads the configuration files.
+    """
+    # Imported only here: the other commands do not need them.
+    from asterisk_avp.install import checks  # noqa: PLC0415
+    from asterisk_avp.install.checks.model import Severity  # noqa: PLC0415
+
+    findings = checks.run(asyncio.run(collect(config_dir, connect=not offline)))
+    errors, warnings = (
+        sum(finding.severity is severity for finding in findings)
+        for severity in (Severity.ERROR, Severity.WARNING)
+    )
+    if as_json:
+        counted = {"ok": not errors, "errors": errors, "warnings": warnings}
+        print_json(counted | {"findings": [asdict(finding) for finding in findings]})
+    else:
+        _show(findings)
+        typer.echo(f"errors: {errors}, warnings: {warnings}")
+    if errors:
+        raise typer.Exit(1)
+
+
+async def collect(
+    config_dir: Path, *, connect: bool = True, clock: Callable[[], float] = time.time
+) -> Facts:
+    """Read the files and the settings, and ask Asterisk. ``clock``: ours, in Unix seconds."""
+    from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
+    from asterisk_avp.install.checks.model import FILES, USERS_FILES, Facts  # noqa: PLC0415
+    from asterisk_avp.install.probe import ask  # noqa: PLC0415
+
+    files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES)}
+    stale = _stale_dialplan(config_dir, files["extensions.conf"])
+    unreachable = "there are no valid settings to ask it with" if connect else ""
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        return Facts(files, None, unreachable, settings=str(error), stale_dialplan=stale)
+    world = settings.world()
+    live, version = None, None
+    if connect:
+        live, version = await ask(settings, world, files, clock)
+        unreachable = live.ari
+    return Facts(
+        files,
+        version,
+        unreachable,
+        world,
+        feature_code=settings.keys.transfer,
+        live=live,
+        secrets=tuple(_secrets(settings)),
+        addresses=_addresses(settings),
+        stale_dialplan=stale,
+        ignored=settings.ignored,
+        open_files=tuple(_open_files(os.environ, Path.cwd())),
+    )
+
+
+def _open_files(environ: Mapping[str, str], directory: Path) -> Iterator[str]:
+    """Files with secrets of ours that everybody on this machine can read.
+
+    Not those below /run, which Docker and systemd make for one container or service.
+    """
+    named = [environ[x] for x in sorted(environ) if x.startswith("AVP_") and x.endswith("_FILE")]
+    for name in filter(None, (".env", environ.get("AVP_CONFIG", ""), *named)):
+        file = (directory / name).absolute()
+        if file.is_relative_to("/run"):
+            continue
+        try:
+            mode = file.stat().st_mode
+            closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
+        except OSError:
+            continue  # said with the settings, if it matters
+        if stat.S_ISREG(mode) and mode & stat.S_IROTH and not closed:
+            yield name
+
+
+def _stale_dialplan(config_dir: Path, extensions: Conf) -> str:
+    """The name of the included file that is our dialplan, but not this version's."""
+    from asterisk_avp.install.dialplan_files import dialplan_files  # noqa: PLC0415
+
+    ours = {file.name: file for file in dialplan_files()}
+    for name in dict.fromkeys(section.place.file for section in extensions.sections):
+        known = ours.get(Path(name).name)
+        if known is not None:
+            there = (config_dir / name).read_text(encoding="utf-8", errors="replace")
+            if there != known.read_text(encoding="utf-8"):
+                return name
+    return ""
+
+
+def _secrets(settings: Settings) -> Iterator[Secret]:
+    from asterisk_avp.install.checks.model import Secret  # noqa: PLC0415
+
+    ami, ari, api = settings.ami, settings.ari, settings.api
+    yield Secret("AVP_AMI__SECRET", ami.secret.get_secret_value(), (ami.username,))
+    yield Secret("AVP_ARI__PASSWORD", ari.password.get_secret_value(), (ari.username,))
+    for token in api.tokens:
+        yield Secret("AVP_API__TOKENS", token.get_secret_value())
+    if api.metrics_token.get_secret_value():
+        yield Secret("AVP_API__METRICS_TOKEN", api.metrics_token.get_secret_value())
+    if settings.webhook.url is not None:
+        yield Secret("AVP_WEBHOOK__SECRET", settings.webhook.secret.get_secret_value())
+    for identifier, agent in settings.agents.items():
+        if agent.pin is not None:
+            names = (identifier, agent.name or "")
+            yield Secret(f"AVP_AGENTS__{identifier}__PIN", agent.pin.get_secret_value(), names)
+
+
+def _addresses(settings: Settings) -> Addresses:
+    from asterisk_avp.install.checks.model import Addresses  # noqa: PLC0415
+
+    return Addresses(
+        api=settings.api.host,
+        agi=settings.agi.host,
+        agi_port=settings.agi.port,
+        ami=settings.ami.host,
+        ari=settings.ari.url,
+        ami_user=settings.ami.username,
+        ari_user=settings.ari.username,
+    )
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    rows = [["RESULT", "CHECK", "WHERE", "WHAT"]]
+    rows += [
+        [x.severity.value, x.id, x.where or "-", " ".join(x.what.split())]
+        for x in sorted(findings, key=lambda x: ("error", "warning", "ok").index(x.severity))
+    ]
+    print_table(rows)
+    typer.echo("")
+    for finding in findings:
+        if not finding.why:
+            continue
+        typer.echo(f"{finding.id}: {finding.what}")
+        typer.echo(f"  {finding.why}")
+        if finding.mend:
+            typer.echo(f"  {_how(finding.where)}")
+            for line in finding.mend:
+                typer.echo(f"      {line}".rstrip())
+        typer.echo("")
+
+
+def _how(where: str) -> str:
+    if not where:
+        return "What mends it:"
+    if where == "the settings":
+        return "In the settings:"
+    from asterisk_avp.install.checks.running import RUNNING  # noqa: PLC0415
+
+    if where.startswith(RUNNING):
+        return f"Where this comes from ({where}):"
+    if where.endswith("]"):
+        return f"In {where}:"
+    return f"{'In place of' if ':' in where else 'At the end of'} {where}:"

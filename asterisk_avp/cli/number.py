@@ -1,0 +1,149 @@
+"""`asterisk-avp number`: may this number be called? Of a daemon, or by the rules alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from asterisk_avp.api.schemas_numbers import number_check_out
+from asterisk_avp.cli.calls import Token, Url
+from asterisk_avp.cli.client import DEFAULT_URL, Client, CommandFailed
+from asterisk_avp.cli.output import Json, print_json
+from asterisk_avp.core import numbers
+
+Check = Callable[[str, str], Mapping[str, Any]]
+"""An agent and a number to the API's answer. Raises `CommandFailed`."""
+
+
+def number(
+    typed: Annotated[
+        str,
+        typer.Argument(
+            metavar="NUMBER",
+            help="As an agent would type it; -: JSON lines on standard input, each"
+            ' {"agent": …, "number": …}, answered by one JSON line each.',
+        ),
+    ],
+    agent: Annotated[str | None, typer.Option(help="The agent who would call it.")] = None,
+    country: Annotated[
+        str | None, typer.Option(help="Without a daemon: the agent's country, e.g. US.")
+    ] = None,
+    client_country: Annotated[
+        str | None, typer.Option(help="The client's country; default: the agent's.")
+    ] = None,
+    toll_free: Annotated[
+        bool, typer.Option("--toll-free", help="The client has toll-free service.")
+    ] = False,
+    toll: Annotated[bool, typer.Option("--toll", help="The client has toll service.")] = False,
+    strict_landline: Annotated[
+        bool, typer.Option("--strict-landline", help="What may be a mobile is no land line.")
+    ] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Say whether a number may be called: exit status 0 if so, 1 if not."""
+    check: Check
+    if country is not None:
+        check = _offline(
+            country,
+            client_country,
+            toll_free=toll_free,
+            toll=toll,
+            strict_landline=strict_landline,
+        )
+    elif client_country is not None or toll_free or toll or strict_landline:
+        raise typer.BadParameter(
+            "--client-country, --toll-free, --toll and --strict-landline need --country"
+        )
+    else:
+        check = Client(url, token).check_number
+    if typed == "-":
+        lines = typer.get_binary_stream("stdin")
+        allowed = _answer_lines(lines, check, agent, agent_needed=country is None)
+    elif agent is None and country is None:
+        raise typer.BadParameter("give --agent, or --country to do without a daemon")
+    else:
+        allowed = _answer(check(agent or "", typed), as_json=as_json)
+    if not allowed:
+        raise typer.Exit(1)
+
+
+def _offline(
+    country: str,
+    client_country: str | None,
+    *,
+    toll_free: bool,
+    toll: bool,
+    strict_landline: bool,
+) -> Check:
+    for value, option in ((country, "--country"), (client_country, "--client-country")):
+        if value is not None and value.upper() not in numbers.COUNTRIES:
+            raise typer.BadParameter(f"{value!r} is no country, such as GB", param_hint=option)
+
+    def check(_agent: str, typed: str) -> Mapping[str, Any]:
+        checked = numbers.check(
+            typed,
+            agent_country=country,
+            client_country=client_country or country,
+            toll_free_service=toll_free,
+            toll_service=toll,
+            strict_landline=strict_landline,
+        )
+        return number_check_out(checked).model_dump()
+
+    return check
+
+
+def _answer(answer: Mapping[str, Any], *, as_json: bool) -> bool:
+    if as_json:
+        print_json(answer)
+    elif answer["allowed"]:
+        typer.echo(f"allowed: {answer['e164']} ({answer['region']}, {answer['line_type']})")
+    else:
+        typer.echo(f"refused ({answer['reason']}): {answer['message']}")
+    return bool(answer["allowed"])
+
+
+def _answer_lines(
+    lines: Iterable[bytes], check: Check, agent: str | None, *, agent_needed: bool
+) -> bool:
+    """One answer a line, in order; whether all were allowed. Empty lines are passed over."""
+    all_allowed = True
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            answer = check(*_asked(line, agent, agent_needed=agent_needed))
+        except _Malformed as error:
+            answer = {"error": "malformed", "message": str(error)}
+        except CommandFailed as failed:
+            # An answer about this line; without one nothing can be said of any other line either.
+            if failed.answer is None or failed.answer.get("error") == "unauthorized":
+                raise
+            answer = failed.answer
+        all_allowed = all_allowed and answer.get("allowed") is True
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+    return all_allowed
+
+
+class _Malformed(Exception):
+    pass
+
+
+def _asked(line: bytes, agent: str | None, *, agent_needed: bool) -> tuple[str, str]:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise _Malformed("this line is not JSON") from None
+    if not isinstance(value, dict) or not isinstance(value.get("number"), str):
+        raise _Malformed('a line is an object such as {"agent": "1001", "number": "…"}')
+    who = value.get("agent", agent)
+    if who is None and not agent_needed:
+        who = ""
+    if not isinstance(who, str):
+        raise _Malformed('"agent" is missing, or not a text')
+    return who, value["number"]

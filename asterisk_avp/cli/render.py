@@ -1,0 +1,111 @@
+"""`asterisk-avp render all`: everything that an installation needs, in one folder."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asterisk_avp.cli.client import CommandFailed
+from asterisk_avp.cli.output import warn
+from asterisk_avp.core.model.world import AGENT_ID
+
+_PROGRAM = "asterisk-avp"
+_CONFIG_DIR = Path("/etc/asterisk")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+
+
+def render_all(
+    output: Annotated[Path, typer.Option(help="The folder to write into; made if need be.")],
+    config_dir: Annotated[
+        Path, typer.Option(help="Asterisk's configuration files, which are only read.")
+    ] = _CONFIG_DIR,
+    agent: Annotated[
+        list[str] | None, typer.Option(help="An agent who is in no file (repeatable).")
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Whose process it is to be; default: a user that systemd makes up."),
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option("--from", help="The address that the daemon connects to Asterisk from."),
+    ] = "127.0.0.1",
+    asterisk: Annotated[
+        str, typer.Option(help="Asterisk's version, where it is an old one, e.g. 22.5.0.")
+    ] = "",
+    write: Annotated[
+        bool, typer.Option("--write", help="Also replace files that are there and differ.")
+    ] = False,
+) -> None:
+    """Write the dialplan, queues, users, features, endpoints, unit and settings for this Asterisk.
+
+    Nothing of yours is changed: INSTALL.txt says which lines to add to which file. Files that are
+    there already and differ are shown and left alone without --write; then the exit status is 1.
+    """
+    # Imported only here: the other commands do not need them.
+    from asterisk_avp.install import files as installation  # noqa: PLC0415
+    from asterisk_avp.install import folder  # noqa: PLC0415
+    from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
+    from asterisk_avp.install.renderer import Renderer  # noqa: PLC0415
+
+    for identifier in agent or []:
+        if AGENT_ID.fullmatch(identifier) is None:
+            raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
+    if user is not None and _USER.fullmatch(user) is None:
+        raise typer.BadParameter(f"{user!r} is no user name", param_hint="--user")
+    try:
+        ipaddress.ip_address(source)
+    except ValueError:
+        raise typer.BadParameter(f"{source!r} is no address", param_hint="--from") from None
+    if not config_dir.is_dir():
+        raise typer.BadParameter(f"there is no {config_dir}", param_hint="--config-dir")
+
+    files = {name: read(config_dir, name) for name in installation.CONF_FILES}
+    words = [_PROGRAM, "render", "all", "--output", str(output), "--config-dir", str(config_dir)]
+    words += [word for identifier in agent or [] for word in ("--agent", identifier)]
+    words += ["--user", user] if user is not None else []
+    words += ["--from", source] if source != "127.0.0.1" else []
+    words += ["--asterisk", asterisk] if asterisk else []
+    renderer = Renderer(files, output, config_dir, shlex.join(words), source)
+    try:
+        texts = renderer.texts(agent or [], user, asterisk)
+    except installation.CannotRender as error:
+        raise CommandFailed(str(error)) from None
+    finally:
+        warn(renderer.ignored)
+
+    todo = texts.pop(installation.NOTES)
+    found = folder.compare(output, texts)
+    done = {
+        file.name: file
+        for file in folder.write(output, found, installation.SECRET_FILES, replace=write)
+    }
+    folder.write(output, folder.compare(output, {installation.NOTES: todo}), (), replace=True)
+    left = 0
+    for file in found:
+        for line in file.difference:
+            typer.echo(line)
+        if file.name in done:
+            kept = done[file.name].kept
+            what = "written" if file.state is folder.State.NEW else "replaced"
+            what += f"; what you had edited is in {kept}" if kept else ""
+        elif file.state is folder.State.SAME:
+            what = "unchanged"
+        else:
+            left += 1
+            edited = (
+                ", and it was edited since it was written"
+                if file.state is folder.State.EDITED
+                else ""
+            )
+            what = f"differs{edited}: left as it is"
+        typer.echo(f"{output / file.name}: {what}")
+    typer.echo("")
+    typer.echo(todo)
+    if left:
+        raise CommandFailed(f"{left} files differ and were left as they are; --write replaces them")

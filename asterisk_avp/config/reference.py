@@ -1,0 +1,136 @@
+"""All settings with their meaning and default, out of the settings themselves.
+
+The README's tables are what `python -m asterisk_avp.config.reference` prints, and
+`asterisk-avp settings --reference` shows the same on a terminal.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+
+from asterisk_avp.config.settings import PolicySettings, Settings
+from asterisk_avp.config.sources import variable
+from asterisk_avp.core.model.features import SETTINGS, Features
+
+NO_VALUE: Final = {
+    # nothing can be guessed for; `settings_checks` and pydantic say so
+    "AVP_ARI__USERNAME": "required",
+    "AVP_ARI__PASSWORD": "required",
+    "AVP_AMI__USERNAME": "required",
+    "AVP_AMI__SECRET": "required",
+    "AVP_PRESETS__<ID>__NUMBER": "required",
+    "AVP_PRESETS__<ID>__GROUP": "required",
+    # something else stands in
+    "AVP_GROUPS__<ID>__QUEUE": "the id",
+    "AVP_GROUPS__<ID>__NAME": "the queue's",
+    "AVP_AGENTS__<ID>__NAME": "the id",
+    "AVP_PRESETS__<ID>__NAME": "the id",
+    "AVP_AGENTS__<ID>__INTERFACE": "from the queues",
+    "AVP_AGENTS__<ID>__GROUPS": "from the queues",
+    "AVP_AGENTS__<ID>__COUNTRY": "the account's",
+}
+"""What stands in the column of defaults where there is no value of its own."""
+_SHORT: Final = {"AVP_LOG__NUMBERS": "AVP_LOG_NUMBERS"}
+
+LEVELS: Final = """\
+The following can be set for the enterprise, as written here, and also for an account
+(`AVP_ACCOUNTS__<ID>__…`) and a group (`AVP_GROUPS__<ID>__…`). The nearest wins.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``name``: the variable. ``levels``: it can be set at three levels, this being the highest."""
+
+    name: str
+    meaning: str
+    default: str
+    levels: bool
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting once, in the order of the code."""
+    for section, field in Settings.model_fields.items():
+        *_, model = get_args(field.annotation) or (field.annotation,)
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(f"{section} is no section")
+        path = (section,) if model is field.annotation else (section, "<ID>")
+        levels = issubclass(model, PolicySettings)
+        meanings = meanings_of(model)
+        for name, setting in model.model_fields.items():
+            one_choice = get_origin(setting.annotation) is Literal
+            if one_choice and len(get_args(setting.annotation)) == 1:
+                continue  # nothing to set
+            if levels and section != "enterprise" and name in PolicySettings.model_fields:
+                continue  # said of the enterprise
+            full = variable((*path, name))
+            default = setting.default
+            if default is None and levels and name in SETTINGS:
+                default = getattr(Features(), name)
+            yield Setting(
+                _SHORT.get(full, full),
+                meanings.get(name, ""),
+                NO_VALUE.get(full) or in_words(default),
+                levels and section == "enterprise",
+            )
+
+
+def meanings_of(model: type[BaseModel]) -> dict[str, str]:
+    """By field, the text below it in the code.
+
+    Read here and not by pydantic (`use_attribute_docstrings`), which does so whenever the settings
+    are imported and takes a fifth of the daemon's start for it.
+    """
+    found: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        if not issubclass(owner, BaseModel) or owner is BaseModel:
+            continue
+        (made,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        lines = made.body if isinstance(made, ast.ClassDef) else []
+        for field, below in itertools.pairwise(lines):
+            match field, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)),
+                    ast.Expr(ast.Constant(str(text))),
+                ):
+                    found[name] = " ".join(text.split())
+    return found
+
+
+def in_words(default: Any) -> str:
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if default is None or default in ("", ()):
+        return "none"
+    if isinstance(default, tuple):
+        default = ",".join(default)
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, int | float):
+        return str(int(default)) if default == int(default) else str(default)
+    return f"`{default.value if isinstance(default, Enum) else default}`"
+
+
+def markdown() -> str:
+    """The README's two tables."""
+    known = list(settings())
+    parts = []
+    for levels in (False, True):
+        rows = [x for x in known if x.levels is levels]
+        table = ["| name | meaning | default |", "| --- | --- | --- |"]
+        table += [f"| `{x.name}` | {x.meaning} | {x.default} |" for x in rows]
+        parts.append("\n".join(table) + "\n")
+    return f"{parts[0]}\n{LEVELS}\n{parts[1]}"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")  # noqa: T201 - what it is for

@@ -1,0 +1,99 @@
+"""Secrets from files, such as those that Docker and systemd put below `/run`.
+
+``AVP_AMI__SECRET_FILE=/run/secrets/ami`` is ``AVP_AMI__SECRET`` with the content of that file.
+A reload reads the files again. Whose they have to be is in `settings_trust`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from asterisk_avp.config.file_trust import Untrusted, Unusable, read_trusted
+
+Path_ = tuple[str, ...]
+Leaves = dict[Path_, tuple[Any, str]]
+"""By place in the tree: the value, and the name it was given by."""
+
+SECRETS: Final[frozenset[Path_]] = frozenset(
+    {
+        ("ari", "password"),
+        ("ami", "secret"),
+        ("api", "tokens"),
+        ("api", "metrics_token"),
+        ("agents", "*", "pin"),
+        ("agents", "*", "pin_hash"),
+        ("webhook", "url"),
+        ("webhook", "secret"),
+    }
+)
+"""The settings that may be in a file: all that are secret."""
+
+_SUFFIX = "_file"
+_MOST_BYTES = 64 * 1024
+
+
+class _Unusable(Exception):
+    """The file cannot be used; the text says why."""
+
+
+def read_secret_files(
+    leaves: Leaves, directory: Path, problem: Callable[[Path_, str], None]
+) -> None:
+    """Put the contents of files in the place of their names.
+
+    A relative name starts at ``directory``. ``problem`` is told the place of a secret that cannot
+    be had and why not. A secret given in both ways is one of these, wherever the two were written:
+    which of them is meant is not for us to guess.
+    """
+    for place in sorted(leaves):
+        secret = _secret_of(place)
+        if secret is None:
+            continue
+        written, name = leaves.pop(place)
+        if secret in leaves:
+            _, other = leaves.pop(secret)
+            problem(secret, f"{name}: also set as {other}; only one of the two can be")
+            continue
+        try:
+            leaves[secret] = (_content(written, directory, secret), name)
+        except _Unusable as error:
+            problem(secret, f"{name}: {error}")
+
+
+def _secret_of(place: Path_) -> Path_ | None:
+    """``("ami", "secret")`` for ``("ami", "secret_file")``; None where that is no secret."""
+    if not place or not place[-1].endswith(_SUFFIX):
+        return None
+    secret = (*place[:-1], place[-1].removesuffix(_SUFFIX))
+    agents = len(place) == len(("agents", "<ID>", "pin")) and place[0] == "agents"
+    return secret if (("agents", "*", secret[-1]) if agents else secret) in SECRETS else None
+
+
+def _content(written: Any, directory: Path, secret: Path_) -> str:
+    if not isinstance(written, str) or not written:
+        raise _Unusable("must be the name of a file")
+    file = directory / written
+    try:
+        raw = read_trusted(file, _MOST_BYTES)
+    except FileNotFoundError as error:
+        raise _Unusable(f"{file} cannot be read: {error.strerror}") from None
+    except Untrusted as error:
+        raise _Unusable(f"{file} does not count, since {error}") from None
+    except Unusable as error:
+        raise _Unusable(f"{file} {error}") from None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Unusable(f"{file} is not text in UTF-8") from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise _Unusable(f"{file} is empty")
+    if secret[-1] == "tokens":
+        # A list may have a line for each; one in JSON has lines as it likes.
+        return text if text.lstrip().startswith("[") else ",".join(text.splitlines())
+    if not text.isprintable():
+        # No secret of ours has line ends; in AMI they would begin another header.
+        raise _Unusable(f"{file} has more than one line, or control characters")
+    return text

@@ -1,0 +1,1 @@
+"""All calls and transfers at once: facts and requests in, outcomes out."""

@@ -1,0 +1,262 @@
+"""What the hub knows, in the shapes that are shown. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.parties import target_id
+from asterisk_avp.core.engine.sessions import Record
+from asterisk_avp.core.model.features import SWITCHES, Features
+from asterisk_avp.core.model.world import (
+    AgentState,
+    AgentView,
+    CallView,
+    Group,
+    Mode,
+    PartyView,
+    TargetAgent,
+    TargetGroup,
+    TargetKind,
+    TargetsView,
+    TransferState,
+    TransferView,
+)
+from asterisk_avp.core.numbers.rules import NumberCheck
+from asterisk_avp.core.pbx.agents import Agent
+from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.policy import policy
+from asterisk_avp.core.transfer.session import REPORTED, Presence, Session, State, shown_id
+
+Pops = Callable[[str, str], Mapping[str, Any]]
+"""Agent and call (the caller's channel id) -> the call's screen pop; empty where there is none."""
+
+
+def no_pops(agent: str, call: str) -> Mapping[str, Any]:
+    del agent, call
+    return {}
+
+
+def agent_view(engine: TransferEngine, agent: Agent, pops: Pops = no_pops) -> AgentView:
+    calls = tuple(_call_view(engine, agent, call, pops) for call in engine.calls_of(agent))
+    return replace(
+        roster_view(engine, agent),
+        call=_transferring(engine, agent, pops) or next(iter(calls), None),
+        calls=calls,
+        pause_reason=agent.pause_reason,
+    )
+
+
+def roster_view(engine: TransferEngine, agent: Agent) -> AgentView:
+    """The agent without their calls, and without the reason for a pause."""
+    return AgentView(
+        id=agent.id,
+        name=engine.agents.name_of(agent.id),
+        state=agent.state,
+        since=agent.since,
+        groups=engine.agents.groups_of(agent.id),
+        waiting_transfer=engine.slot_taken(agent.id),
+        paused=agent.paused,
+    )
+
+
+def transfer_view(record: Record) -> TransferView:
+    session = record.session
+    return TransferView(
+        id=session.id,
+        agent=session.agent,
+        group=session.group,
+        mode=session.mode,
+        target=session.target,
+        state=REPORTED[session.state],
+        ended_reason=session.reason if session.state.final else None,
+        caller=session.caller.number,
+        parties=_parties(session),
+        since=record.since,
+        started=record.started,
+        notes=session.notes,
+        hold_until=(
+            record.waiting_since + session.wait_seconds
+            if REPORTED[session.state] in _AWAITED
+            else None
+        ),
+    )
+
+
+def number_check(engine: TransferEngine, agent_id: str, typed: str) -> NumberCheck:
+    """The number rules with the settings of the call's group. Raises `UnknownAgent`."""
+    group = _group(engine, agent_id)
+    features = group.features if group is not None else Features(contracted=False)
+    return policy.check_number(typed, agent_id, features, engine.world)
+
+
+def targets_view(engine: TransferEngine, agent_id: str) -> TargetsView:
+    """The three lists, with what the settings of the call's group permit and nothing else.
+
+    My Agent Groups has the colleagues; Agent Groups takes unsupervised transfers; External
+    Presets are those of groups other than the agent's own. None has anything that the agent, or
+    the call's account, may not know of (`tenants`).
+    """
+    group = _group(engine, agent_id)
+    features = group.features if group is not None else Features(contracted=False)
+    own = engine.agents.groups_of(agent_id)
+    scope = engine.agents.tenants.of_call(agent_id, group)
+
+    def may(kind: TargetKind, *modes: Mode) -> bool:
+        return any(policy.permitted(features, mode, kind) for mode in modes)
+
+    agents = may(TargetKind.AGENT, Mode.SUPERVISED, Mode.UNSUPERVISED)
+    groups = may(TargetKind.GROUP, Mode.UNSUPERVISED)
+    presets = may(TargetKind.PRESET, Mode.SUPERVISED)
+    return TargetsView(
+        permissions=tuple(name for name in SWITCHES if features.allows(name)),
+        my_agent_groups=tuple(
+            _target_group(engine, name, agent_id)
+            for name in own
+            if (agents or groups) and scope.group(name)
+        ),
+        agent_groups=tuple(
+            _target_group(engine, name, agent_id, with_agents=False)
+            for name in engine.world.groups
+            if groups and scope.group(name)
+        ),
+        external_presets=tuple(
+            {
+                "id": preset.id,
+                "name": preset.name,
+                "group": preset.group if scope.group(preset.group) else "",
+            }
+            for preset in engine.world.presets.values()
+            if presets and preset.group not in own and scope.preset(preset.id)
+        ),
+    )
+
+
+def _group(engine: TransferEngine, agent_id: str) -> Group | None:
+    """The call's group, also while the call is being transferred. Raises `UnknownAgent`."""
+    call = engine.call_of(agent_id)
+    record = engine.store.transferring(agent_id)
+    if record is not None:
+        return engine.group_now(record.session)
+    return engine.group_of_call(agent_id, call)
+
+
+def _target_group(
+    engine: TransferEngine, group_id: str, asking: str, *, with_agents: bool = True
+) -> TargetGroup:
+    group = engine.world.groups[group_id]
+    colleagues = [agent for agent in engine.agents.in_group(group_id) if agent.id != asking]
+    shown = sorted(colleagues, key=lambda agent: agent.id) if with_agents else []
+    return TargetGroup(
+        id=group.id,
+        name=group.name,
+        agents=tuple(_target_agent(engine, agent) for agent in shown),
+        available=[agent.state for agent in colleagues].count(AgentState.AVAILABLE),
+    )
+
+
+def _target_agent(engine: TransferEngine, agent: Agent) -> TargetAgent:
+    return TargetAgent(
+        id=agent.id,
+        name=engine.agents.name_of(agent.id),
+        state=agent.state,
+        since=agent.since,
+        waiting_transfer=engine.slot_taken(agent.id),
+    )
+
+
+def _call_view(engine: TransferEngine, agent: Agent, call: Call, pops: Pops) -> CallView:
+    group = engine.group_of_call(agent.id, call)
+    return CallView(
+        id=shown_id(call.caller_channel),
+        caller=call.caller_number,
+        group=group.id if group is not None else None,
+        on_hold=call.on_hold,
+        pop=pops(agent.id, call.caller_channel),
+    )
+
+
+def _transferring(engine: TransferEngine, agent: Agent, pops: Pops) -> CallView | None:
+    """The agent's call while they transfer it: it is not in a bridge with them then."""
+    record = engine.store.transferring(agent.id)
+    if record is None:
+        return None
+    return CallView(
+        id=record.session.caller.channel,
+        caller=record.session.caller.number,
+        group=record.session.group,
+        on_hold=True,
+        pop=pops(agent.id, record.session.caller.channel),
+        transfer=transfer_view(record),
+    )
+
+
+_AWAITED = frozenset({TransferState.WAITING, TransferState.RINGING})
+_CALLER_STATES = {
+    State.CONSULTING: "holding",
+    State.SWAPPED: "talking",
+    State.CONFERENCE: "talking",
+    State.SHARED: "talking",
+    State.PARTING: "talking",
+    State.COMPLETED: "talking",
+    State.CANCELLED: "talking",
+    State.QUEUED: "waiting",
+    State.OFFERED: "waiting",
+    State.QUEUEING: "waiting",
+}
+_IN_TALKS = frozenset({State.SHARED, State.PARTING})
+_TARGET_STATES = {
+    State.STARTING: "waiting",
+    State.QUEUEING: "waiting",
+    State.WAITING: "waiting",
+    State.RINGING: "ringing",
+    State.QUEUED: "waiting",
+    State.OFFERED: "ringing",
+    State.CONSULTING: "talking",
+    State.SWAPPED: "holding",
+    State.CONFERENCE: "talking",
+    State.SHARED: "talking",
+    State.PARTING: "talking",
+    State.COMPLETING: "talking",
+    State.COMPLETED: "talking",
+}
+
+
+def _parties(session: Session) -> tuple[PartyView, ...]:
+    """Who takes part and what they do now, as seen from the transfer."""
+    state = session.state
+    caller = "gone" if session.caller.presence is Presence.GONE else None
+    transferor = "gone" if session.transferor.presence is Presence.GONE else None
+    alone = session.mode is Mode.UNSUPERVISED and not session.refused
+    if state is State.COMPLETED or alone:
+        transferor = "gone"
+    target = _TARGET_STATES.get(state, "gone")
+    if state in _IN_TALKS and session.leg.presence is Presence.GONE:
+        target = "gone"
+    return (
+        PartyView(session.agent, "transferor", session.transferor.name, transferor or "talking"),
+        PartyView(
+            "caller",
+            "caller",
+            session.caller.number,
+            caller or _CALLER_STATES.get(state, "holding"),
+        ),
+        *_target(session, target),
+        *_fourth(session),
+    )
+
+
+def _target(session: Session, state: str) -> tuple[PartyView, ...]:
+    if session.target is None:
+        return ()
+    name = session.leg.number if session.target_id else session.target.value
+    return (PartyView(target_id(session), "target", name, state),)
+
+
+def _fourth(session: Session) -> tuple[PartyView, ...]:
+    if session.fourth is None or session.state.final:
+        return ()
+    state = "talking" if session.fourth_is is Presence.PRESENT else "ringing"
+    return (PartyView(session.fourth.id, "fourth", session.fourth.party.number, state),)

@@ -1,0 +1,1 @@
+"""The world as configured: groups, agents, features, permissions, errors."""

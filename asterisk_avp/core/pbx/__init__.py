@@ -1,0 +1,1 @@
+"""What is known of Asterisk: channels, calls, agents, queues, recordings, versions."""

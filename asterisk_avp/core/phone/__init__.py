@@ -1,0 +1,1 @@
+"""What a transferor does on the phone: feature code, Transfer button, keys."""

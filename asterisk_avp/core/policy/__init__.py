@@ -1,0 +1,1 @@
+"""Who may transfer what to whom, and what an agent may dial."""

@@ -1,0 +1,268 @@
+"""The one gate: every request for a transfer passes `decide`, whatever path it came by.
+
+The order of the checks is a contract (DESIGN section 4): contract, call, mode x target, feature,
+target exists, group, number, target's state. The first that fails is the reason given. The
+settings are those of the call's group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from asterisk_avp.core import numbers
+from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.model.tenants import Scope
+from asterisk_avp.core.model.world import (
+    AgentState,
+    Group,
+    Mode,
+    Target,
+    TargetKind,
+    TransferRequest,
+    World,
+    personal_queue,
+)
+from asterisk_avp.core.pbx.agents import Agent, Agents
+
+REASONS: Final[dict[str, str]] = {
+    "not_contracted": "Session transfer is not part of this account's contract.",
+    "no_active_call": "There is no call that could be transferred.",
+    "already_transferring": "This call is already being transferred.",
+    "unsupervised_external": "An external number can only be called with a consultation first.",
+    "supervised_group": "A consultation needs one agent; a group takes unsupervised transfers.",
+    "transfer_disabled": "Session transfer is not enabled for this call's group.",
+    "internal_disabled": "Transfer to agents and groups is not enabled for this call's group.",
+    "external_disabled": "External transfer is not enabled for this call's group.",
+    "manual_dial_disabled": "Typing a number is not enabled for this call's group.",
+    "presets_disabled": "Preset numbers are not enabled for this call's group.",
+    "unsupervised_disabled": "Unsupervised transfer is not enabled for this call's group.",
+    "conference_disabled": "Conferences are not enabled for this call's group.",
+    "unknown_target": "There is no such target.",
+    "not_in_group": "The target is not in any of your groups.",
+    "self_transfer": "A call cannot be transferred to yourself.",
+    "target_not_ready": "The target is on a break.",
+    "target_offline": "The target is not logged in or their phone cannot be reached.",
+    "target_queue_full": "A transferred call is already waiting for this target.",
+    "unknown_agent": "This phone belongs to no agent of a group: log in to a queue and try again.",
+}
+REASONS.update({code: text for code, text in numbers.MESSAGES.items() if code != "ok"})
+"""Every reason code there is, with its sentence."""
+
+RULES: Final[dict[tuple[Mode, TargetKind], tuple[str, ...] | str]] = {
+    # mode, kind of target: the features it needs, in the order they are looked at; or why never
+    (Mode.SUPERVISED, TargetKind.AGENT): ("internal_transfer",),
+    (Mode.SUPERVISED, TargetKind.GROUP): "supervised_group",
+    (Mode.SUPERVISED, TargetKind.NUMBER): ("external_transfer", "manual_dial"),
+    (Mode.SUPERVISED, TargetKind.PRESET): ("external_transfer", "presets"),
+    (Mode.UNSUPERVISED, TargetKind.AGENT): ("internal_transfer", "unsupervised_transfer"),
+    (Mode.UNSUPERVISED, TargetKind.GROUP): ("internal_transfer", "unsupervised_transfer"),
+    (Mode.UNSUPERVISED, TargetKind.NUMBER): "unsupervised_external",
+    (Mode.UNSUPERVISED, TargetKind.PRESET): "unsupervised_external",
+}
+
+CONFERENCE: Final = ("conference",)
+"""What bringing all three together needs."""
+
+PARTY: Final = ("conference", "external_transfer", "manual_dial")
+"""What calling a fourth party needs: it is an external number, typed in."""
+
+_DISABLED: Final = {
+    "session_transfer": "transfer_disabled",
+    "internal_transfer": "internal_disabled",
+    "external_transfer": "external_disabled",
+    "manual_dial": "manual_dial_disabled",
+    "presets": "presets_disabled",
+    "unsupervised_transfer": "unsupervised_disabled",
+    "conference": "conference_disabled",
+}
+
+
+def refused(reason: str, message: str = "", setting: str = "") -> Refused:
+    """A refusal with the sentence that belongs to its reason, unless a better one is given."""
+    return Refused(reason, message or REASONS[reason], setting)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the call and the target at the moment of the decision."""
+
+    call_found: bool
+    call_in_transfer: bool
+    group: Group | None
+    """The call's group; without a call, the agent's first."""
+    slot_taken: bool
+    """A transferred call waits for the target, or is on its way to them."""
+
+
+def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World) -> Permission:
+    """Allow the request or raise `Refused` with the first reason that speaks against it.
+
+    What the agent may not know of, for this call, does not exist (`tenants`): the refusal is the
+    same as for an id that nobody has.
+    """
+    group = _check_call(facts)
+    scope = agents.tenants.of_call(request.agent, group)
+    setting = _check_rules(request.mode, request.target.kind, group.features)
+    match request.target.kind:
+        case TargetKind.AGENT:
+            target = _target_agent(request, agents, scope)
+            if facts.slot_taken:
+                raise refused("target_queue_full")
+            may_detach = group.features.allows("unsupervised_transfer")
+            return Permission(
+                group,
+                queue=personal_queue(target.id),
+                agent=target.id,
+                may_detach=may_detach,
+                setting=setting,
+            )
+        case TargetKind.GROUP:
+            wanted = world.groups.get(request.target.value)
+            if wanted is None or not scope.group(wanted.id):
+                message = f"There is no agent group {request.target.value!r}."
+                raise refused("unknown_target", message)
+            return Permission(group, queue=wanted.queue, may_detach=True, setting=setting)
+        case TargetKind.PRESET:
+            typed = _preset_number(request, agents, world, scope)
+        case TargetKind.NUMBER:
+            typed = request.target.value
+    checked = check_number(typed, request.agent, group.features, world)
+    if not checked.allowed or checked.e164 is None:
+        raise refused(checked.reason, setting=setting_against(checked, group.features))
+    return Permission(group, number=checked.e164, setting=setting)
+
+
+def decide_asking(facts: Facts) -> Permission:
+    """Allow an agent to key in where the call is to go, or raise `Refused`.
+
+    What is then keyed in passes `decide` like any other request.
+    """
+    group = _check_call(facts)
+    return Permission(group, setting=_check_switches(("session_transfer",), group.features))
+
+
+def _check_call(facts: Facts) -> Group:
+    """Contract and call; the call's group."""
+    group = facts.group
+    if group is not None and not group.features.contracted:
+        raise refused("not_contracted", setting=group.features.origins.get("contracted", ""))
+    if not facts.call_found or group is None:
+        raise refused("no_active_call")
+    if facts.call_in_transfer:
+        raise refused("already_transferring")
+    return group
+
+
+def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Permission:
+    """Allow a number to be called into a consult, or raise `Refused` with the first reason."""
+    setting = check_features(PARTY, group.features)
+    checked = check_number(typed, agent_id, group.features, world)
+    if not checked.allowed or checked.e164 is None:
+        raise refused(checked.reason)
+    return Permission(group, number=checked.e164, setting=setting)
+
+
+def check_features(names: tuple[str, ...], features: Features) -> str:
+    """Raise `Refused` for the first that is off; where the last of them came from."""
+    if not features.contracted:
+        raise refused("not_contracted", setting=features.origins.get("contracted", ""))
+    return _check_switches(("session_transfer", *names), features)
+
+
+def check_number(
+    typed: str, agent_id: str, features: Features, world: World
+) -> numbers.NumberCheck:
+    """The number rules with the settings of a group, as seen from an agent's country."""
+    configured = world.agents.get(agent_id)
+    country = configured.country if configured is not None else None
+    if country is None and features.country is None:
+        # Without a country nothing is "the same country"; start-up insists on one where
+        # external transfer is on, so this is a group that cannot dial out anyway.
+        return numbers.NumberCheck(allowed=False, reason="country_mismatch")
+    return numbers.check(
+        typed,
+        agent_country=country,
+        client_country=features.country,
+        toll_free_service=features.allows("toll_free_service"),
+        toll_service=features.allows("toll_service"),
+        strict_landline=features.strict_landline,
+    )
+
+
+def setting_against(checked: numbers.NumberCheck, features: Features) -> str:
+    """Where the setting came from that a number failed by; empty where it was none of ours."""
+    name = {
+        "toll_free_not_enabled": "toll_free_service",
+        "toll_not_enabled": "toll_service",
+    }.get(checked.reason, "")
+    if checked.reason == "not_landline" and checked.line_type == "fixed_line_or_mobile":
+        name = "strict_landline"  # any other line is none under either setting
+    return features.origins.get(name, "")
+
+
+def may_be_target(request: TransferRequest, group: Group, agents: Agents) -> bool:
+    """Whether the agent that is asked for is one to whom this agent may transfer calls at all."""
+    target = request.target.value
+    scope = agents.tenants.of_call(request.agent, group)
+    return target in agents.by_id and colleagues(request.agent, target, agents, scope)
+
+
+def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:
+    """Whether an agent may do this at all: what is not permitted is not shown to them."""
+    try:
+        _check_rules(mode, kind, features)
+    except Refused:
+        return False
+    return features.contracted
+
+
+def _check_rules(mode: Mode, kind: TargetKind, features: Features) -> str:
+    """Raise what speaks against it; where the last setting that mattered came from."""
+    rule = RULES[mode, kind]
+    if isinstance(rule, str):
+        raise refused(rule)
+    return _check_switches(("session_transfer", *rule), features)
+
+
+def _check_switches(names: tuple[str, ...], features: Features) -> str:
+    for name in names:
+        if not getattr(features, name):
+            raise refused(_DISABLED[name], setting=features.origins.get(name, ""))
+    return features.origins.get(names[-1], "")
+
+
+def _preset_number(request: TransferRequest, agents: Agents, world: World, scope: Scope) -> str:
+    """The preset's number; an agent is offered those of groups other than their own."""
+    preset = world.presets.get(request.target.value)
+    own = preset is not None and preset.group in agents.groups_of(request.agent)
+    if preset is None or own or not scope.preset(preset.id):
+        raise refused("unknown_target", f"There is no preset {request.target.value!r} for you.")
+    return preset.number
+
+
+def _target_agent(request: TransferRequest, agents: Agents, scope: Scope) -> Agent:
+    target = agents.by_id.get(request.target.value)
+    if target is None or not scope.agent(target.id):
+        raise refused("unknown_target", f"There is no agent {request.target.value!r}.")
+    if target.id == request.agent:
+        raise refused("self_transfer")
+    if not colleagues(request.agent, target.id, agents, scope):
+        raise refused("not_in_group")
+    if target.state is AgentState.OFFLINE:
+        raise refused("target_offline")
+    if target.paused:
+        raise refused("target_not_ready")
+    return target
+
+
+def colleagues(agent: str, other: str, agents: Agents, scope: Scope) -> bool:
+    """Whether the two are in one group that counts for the call."""
+    common = set(agents.groups_of(agent)) & set(agents.groups_of(other))
+    return scope.member(common) if common else False
+
+
+def is_external(target: Target) -> bool:
+    return target.kind in (TargetKind.NUMBER, TargetKind.PRESET)

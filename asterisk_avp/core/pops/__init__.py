@@ -1,0 +1,1 @@
+"""Screen pops: what they contain, who is shown which, and when."""

@@ -1,0 +1,1 @@
+"""One transfer: its states, the table of transitions, and what each step does."""

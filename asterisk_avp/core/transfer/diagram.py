@@ -1,0 +1,48 @@
+"""The picture of the state table, made from the table itself."""
+
+from __future__ import annotations
+
+from asterisk_avp.core.transfer.session import REPORTED, State
+from asterisk_avp.core.transfer.table import ROWS
+
+
+def mermaid() -> str:
+    """The transitions as a Mermaid state diagram; rows that stay in their state are left out."""
+    labels: dict[tuple[State, State], list[str]] = {}
+    for row in ROWS:
+        if row.next is row.state:
+            continue
+        names = labels.setdefault((row.state, row.next), [])
+        if row.kind.value not in names:
+            names.append(row.kind.value)
+    lines = [
+        "stateDiagram-v2",
+        "    [*] --> starting: supervised",
+        "    [*] --> queueing: unsupervised",
+    ]
+    lines += [
+        f"    {before.value} --> {after.value}: {', '.join(names)}"
+        for (before, after), names in labels.items()
+    ]
+    lines += [f"    {state.value} --> [*]" for state in State if state.final]
+    return "\n".join(lines) + "\n"
+
+
+def table() -> str:
+    """The states with what the API reports for each, as a Markdown table."""
+    lines = ["| state | reported as | legal events |", "| --- | --- | --- |"]
+    for state in State:
+        kinds = dict.fromkeys(row.kind.value for row in ROWS if row.state is state)
+        lines.append(f"| {state.value} | {REPORTED[state].value} | {', '.join(kinds) or '-'} |")
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    """The whole of ``asterisk_avp/core/transfer/README.md``."""
+    return (
+        "# The states of a transfer\n\n"
+        "Generated from the table in `table.py` by "
+        "`python -c 'from asterisk_avp.core import diagram; print(diagram.page(), end=str())'`.\n"
+        "What the states mean is told on top of that module.\n\n"
+        f"```mermaid\n{mermaid()}```\n\n{table()}"
+    )

@@ -1,0 +1,57 @@
+"""The events that a transfer's session understands: the columns of the state table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from asterisk_avp.core.transfer.session import Choice, Fourth
+
+
+class EventType(StrEnum):
+    """Columns of the state table in `asterisk_avp.core.transfer.machine`."""
+
+    CALLER_ENTERED = "caller_entered"
+    AGENT_ENTERED = "agent_entered"
+    CALLER_GONE = "caller_gone"
+    AGENT_GONE = "agent_gone"
+    LEG_RINGING = "leg_ringing"
+    LEG_UNANSWERED = "leg_unanswered"
+    LEG_LEFT_QUEUE = "leg_left_queue"
+    LEG_FAILED = "leg_failed"
+    LEG_ANSWERED = "leg_answered"
+    LEG_GONE = "leg_gone"
+    FOURTH_ANSWERED = "fourth_answered"
+    FOURTH_FAILED = "fourth_failed"
+    FOURTH_GONE = "fourth_gone"
+    COMPLETE = "complete"
+    CANCEL = "cancel"
+    SWAP = "swap"
+    CONFERENCE = "conference"
+    ADD_PARTY = "add_party"
+    DROP_TARGET = "drop_target"
+    DROP_FOURTH = "drop_fourth"
+    CHOSEN = "chosen"
+    WRONG_CHOICE = "wrong_choice"
+    BRIDGED = "bridged"
+    BRIDGE_FAILED = "bridge_failed"
+    REDIRECTED = "redirected"
+    REDIRECT_FAILED = "redirect_failed"
+    OFFERED = "offered"
+    UNANSWERED = "unanswered"
+    DELIVERED = "delivered"
+    LEFT_QUEUE = "left_queue"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    kind: EventType
+    reason: str = ""
+    """Why, for the kinds that have one: a reason code of `transfer.REASONS`."""
+    agent: str = ""
+    """For `DELIVERED`: the agent who took the call."""
+    fourth: Fourth | None = None
+    """For `ADD_PARTY`: whom policy has allowed to be called."""
+    choice: Choice | None = None
+    """For `CHOSEN`: what agent 1 keyed in, as policy has allowed it."""

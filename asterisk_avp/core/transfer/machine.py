@@ -1,0 +1,151 @@
+"""How the state table is applied: one event, the next session, what is to be done.
+
+The table itself, and the theory of it, are in `asterisk_avp.core.transfer.table`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from asterisk_avp.core.messages.effects import ClearTimer, Effect, SetTimer
+from asterisk_avp.core.transfer import actions as do
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Intent, Presence, Session, State
+from asterisk_avp.core.transfer.table import ROWS, Transition
+
+ASTERISK_SECONDS: Final = 5.0
+"""How long Asterisk may take over something it does in milliseconds when it is well."""
+
+GRACE_SECONDS: Final = 30.0
+"""Beyond the wait itself before we stop believing that Asterisk's own timer will end it."""
+
+FIRST_KEY_SECONDS: Final = 15.0
+"""How long agent 1 may take, prompt included, to begin keying in where the call is to go."""
+
+DECLINED_SECONDS: Final = 3.0
+"""How long a phone is given to hang up on hearing that its transfer is refused."""
+
+_QUICK = frozenset(
+    {
+        State.STARTING,
+        State.COMPLETING,
+        State.RETURNING,
+        State.DETACHING,
+        State.QUEUEING,
+        State.RECALLING,
+        State.PARTING,
+    }
+)
+_HOLDING = frozenset({State.WAITING, State.RINGING, State.QUEUED, State.OFFERED})
+_SAME_WAIT = (
+    frozenset({State.WAITING, State.RINGING}),
+    frozenset({State.QUEUED, State.OFFERED}),
+)
+_TALKING = frozenset({State.CONSULTING, State.SWAPPED, State.CONFERENCE, State.SHARED})
+"""Nobody is waited for, and no timer runs."""
+
+TABLE: Final[dict[tuple[State, EventType], tuple[Transition, ...]]] = {}
+for _row in ROWS:
+    TABLE[_row.state, _row.kind] = (*TABLE.get((_row.state, _row.kind), ()), _row)
+
+
+def begin(session: Session) -> tuple[Session, tuple[Effect, ...]]:
+    """The first effects of a session that policy has allowed."""
+    if session.state is State.QUEUEING:
+        return session, (SetTimer(ASTERISK_SECONDS), *do.start_unsupervised(session))
+    return session, (SetTimer(ASTERISK_SECONDS), *do.start_supervised(session))
+
+
+def legal(session: Session, kind: EventType) -> bool:
+    """Whether the event would change anything: what `complete` and `cancel` are checked by."""
+    return _choose(_note(session, SessionEvent(kind)), kind) is not None
+
+
+def step(session: Session, event: SessionEvent) -> tuple[Session, tuple[Effect, ...]]:
+    """The next session and what is to be done. An illegal event gives the same session back."""
+    if _known_already(session, event.kind):
+        return session, ()
+    noted = _note(session, event)
+    row = _choose(noted, event.kind)
+    if row is None:
+        return session, ()
+    if row.change is not None:
+        noted = row.change(noted)
+    reason = noted.reason
+    if row.outcome is not None or row.next.final:
+        reason = row.reason or event.reason or noted.reason
+    following = replace(noted, state=row.next, outcome=row.outcome or noted.outcome, reason=reason)
+    effects = [effect for action in row.actions for effect in action(following)]
+    return following, (*effects, *_timer(session.state, following))
+
+
+def _choose(session: Session, kind: EventType) -> Transition | None:
+    for row in TABLE.get((session.state, kind), ()):
+        if row.guard is None or row.guard(session):
+            return row
+    return None
+
+
+def timer(session: Session) -> tuple[Effect, ...]:
+    """The timer of the session's state, if it has one, started once more."""
+    return tuple(x for x in _timer(State.COMPLETED, session) if isinstance(x, SetTimer))
+
+
+def _timer(before: State, session: Session) -> tuple[Effect, ...]:
+    after = session.state
+    if after.final:
+        return () if before.final else (ClearTimer(),)
+    if after is before or {before, after} in _SAME_WAIT:
+        return ()  # the same wait goes on
+    if before in _TALKING and after in _TALKING:
+        return ()
+    if after in _QUICK:
+        return (SetTimer(ASTERISK_SECONDS),)
+    if after is State.COLLECTING:
+        return (SetTimer(FIRST_KEY_SECONDS),)
+    if after is State.DECLINED:
+        return (SetTimer(DECLINED_SECONDS),)
+    if after in _HOLDING:
+        return (SetTimer(session.wait_seconds + GRACE_SECONDS),)
+    return (ClearTimer(),)
+
+
+_WHEREABOUTS: Final = {
+    EventType.CALLER_ENTERED: ("caller", Presence.PRESENT),
+    EventType.AGENT_ENTERED: ("transferor", Presence.PRESENT),
+    EventType.LEG_ANSWERED: ("leg", Presence.PRESENT),
+    EventType.CALLER_GONE: ("caller", Presence.GONE),
+    EventType.AGENT_GONE: ("transferor", Presence.GONE),
+    EventType.LEG_GONE: ("leg", Presence.GONE),
+    EventType.LEG_FAILED: ("leg", Presence.GONE),
+    EventType.FOURTH_ANSWERED: ("fourth", Presence.PRESENT),
+    EventType.FOURTH_FAILED: ("fourth", Presence.GONE),
+    EventType.FOURTH_GONE: ("fourth", Presence.GONE),
+}
+
+
+def _known_already(session: Session, kind: EventType) -> bool:
+    """The end of a party is told more than once: it leaves Stasis, and its channel ends."""
+    party, presence = _WHEREABOUTS.get(kind, ("", None))
+    return presence is Presence.GONE and session.presence_of(party) is Presence.GONE
+
+
+def _note(session: Session, event: SessionEvent) -> Session:
+    """What the event says by itself, whatever the state."""
+    if event.kind in _WHEREABOUTS:
+        return session.with_presence(*_WHEREABOUTS[event.kind])
+    if event.kind is EventType.COMPLETE:
+        return replace(session, intent=Intent.COMPLETE)
+    if event.kind is EventType.CANCEL:
+        return replace(session, intent=Intent.CANCEL)
+    if event.kind is EventType.ADD_PARTY:
+        return replace(session, fourth=event.fourth, fourths_called=session.fourths_called + 1)
+    if event.kind is EventType.CHOSEN and event.choice is not None:
+        choice = event.choice
+        return replace(session, mode=choice.mode, target=choice.target, allow=choice.allow)
+    if event.kind is EventType.WRONG_CHOICE:
+        return replace(session, tries=session.tries + 1)
+    if event.kind is EventType.DELIVERED:
+        return replace(session, delivered_to=event.agent)
+    return session

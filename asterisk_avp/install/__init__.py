@@ -1,0 +1,1 @@
+"""The files of an installation, and what `check` finds in an administrator's own."""

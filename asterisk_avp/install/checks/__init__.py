@@ -1,0 +1,62 @@
+"""What `asterisk-avp check` looks at: is this Asterisk set up so that the transfer rules hold?
+
+A check is a function from `Facts` to `Finding`s; `CHECKS` lists them in the order in which they are
+shown. Each says that all is well by a finding of severity ``ok``, or finds at least one thing. The
+facts are collected by the command line; no check reads a file or asks a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from asterisk_avp.install.checks import live
+from asterisk_avp.install.checks.dialplan import transfer_options
+from asterisk_avp.install.checks.exposure import exposure
+from asterisk_avp.install.checks.features import feature_codes
+from asterisk_avp.install.checks.files import readable_files, valid_settings
+from asterisk_avp.install.checks.foreign import foreign_values
+from asterisk_avp.install.checks.forwarding import forwarding
+from asterisk_avp.install.checks.methods import messages, publications
+from asterisk_avp.install.checks.model import Facts, Finding
+from asterisk_avp.install.checks.parts import contexts, modules, sounds
+from asterisk_avp.install.checks.passwords import passwords
+from asterisk_avp.install.checks.pjsip import agents_endpoints
+from asterisk_avp.install.checks.queues import group_queues, personal_queues, queue_settings
+from asterisk_avp.install.checks.refer import refers
+from asterisk_avp.install.checks.replaces import replaces
+from asterisk_avp.install.checks.version import version
+
+Check = Callable[[Facts], Iterable[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    valid_settings,
+    readable_files,
+    version,
+    live.ami,
+    live.ari,
+    live.daemon,
+    live.agi,
+    live.clock,
+    modules,
+    contexts,
+    sounds,
+    group_queues,
+    queue_settings,
+    personal_queues,
+    agents_endpoints,
+    refers,
+    replaces,
+    messages,
+    publications,
+    transfer_options,
+    forwarding,
+    foreign_values,
+    feature_codes,
+    exposure,
+    passwords,
+)
+
+
+def run(facts: Facts) -> list[Finding]:
+    """What all checks find."""
+    return [finding for check in CHECKS for finding in check(facts)]

@@ -1,0 +1,102 @@
+"""Which endpoints of pjsip.conf are agents' phones?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asterisk_avp.core.model.world import agent_id_of_interface
+from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+
+_CONTEXT = "avp-agents"
+_STATE_INTERFACE = 3
+"""Where it is in a line ``member => interface,penalty,name,state_interface``."""
+
+
+def endpoints(conf: Conf) -> dict[str, Section]:
+    """The endpoints of pjsip.conf by name."""
+    return {
+        section.name: section
+        for section in conf.sections
+        if not section.template and section.last("type").lower() == "endpoint"
+    }
+
+
+def agents(facts: Facts) -> list[str]:
+    """The endpoints of all agents that are known, whether or not pjsip.conf has them.
+
+    Agents are those of the settings, the members of the groups' queues in queues.conf, and the
+    phones that dial in the project's own context.
+    """
+    found = dict.fromkeys(_of_settings(facts))
+    found |= dict.fromkeys(_of_queues(facts))
+    found |= {
+        name: None
+        for name, section in endpoints(facts.file("pjsip.conf")).items()
+        if section.last("context") == _CONTEXT
+    }
+    return list(found)
+
+
+def queue_members(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """The ids of the agents who are static members of each queue."""
+    found = {}
+    for section in facts.file("queues.conf").sections:
+        if not section.template:
+            names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
+            ids = [agent_of(facts, interface) for interface in names]
+            found[section.name] = tuple(dict.fromkeys(filter(None, ids)))
+    return found
+
+
+def ids(facts: Facts) -> Iterator[Finding]:
+    """Is an agent of the settings a member under the same id, in other letters?
+
+    The ids of agents are names in Asterisk, where `anna` and `ANNA` are two.
+    """
+    members = {x for found in queue_members(facts).values() for x in found}
+    by_letters = {member.lower(): member for member in members}
+    for agent in facts.world.agents.values() if facts.world is not None else ():
+        meant = by_letters.get(agent.id.lower())
+        if agent.interface is None and agent.id not in members and meant is not None:
+            yield Finding(
+                "agents",
+                Severity.WARNING,
+                f"the settings have an agent {agent.id}, the queues a member {meant}",
+                "They are two: what is set for the one, a PIN say, does not hold for the other.",
+                "the settings",
+                (f"AVP_AGENTS__{meant}__… in place of AVP_AGENTS__{agent.id}__…",),
+            )
+
+
+def agent_of(facts: Facts, interface: str) -> str | None:
+    """Whose interface it is: what the settings say, or what follows the technology."""
+    for agent in facts.world.agents.values() if facts.world is not None else ():
+        if agent.interface == interface:
+            return agent.id
+    return agent_id_of_interface(interface)
+
+
+def _of_settings(facts: Facts) -> Iterator[str]:
+    for agent in facts.world.agents.values() if facts.world is not None else ():
+        yield _endpoint(agent.interface or "") or agent.id
+
+
+def _of_queues(facts: Facts) -> Iterator[str]:
+    groups = facts.world.groups.values() if facts.world is not None else ()
+    queues = {group.queue.lower() for group in groups}
+    for section in facts.file("queues.conf").sections:
+        if section.template or section.name.lower() not in queues:
+            continue
+        for value in section.all("member"):
+            words = [word.strip().strip('"') for word in value.split(",")]
+            state = words[_STATE_INTERFACE] if len(words) > _STATE_INTERFACE else ""
+            found = _endpoint(state) or _endpoint(words[0]) or agent_id_of_interface(words[0])
+            if found:
+                yield found
+
+
+def _endpoint(interface: str) -> str:
+    """``PJSIP/1001`` -> ``1001``; nothing for what is no phone by PJSIP."""
+    technology, _, rest = interface.partition("/")
+    return rest.partition("/")[0].rpartition("@")[2] if technology.upper() == "PJSIP" else ""

@@ -1,0 +1,193 @@
+"""Is anything open to the world that need not be?"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+_ID = "exposure"
+
+
+def exposure(facts: Facts) -> Iterator[Finding]:
+    found = [
+        *_manager(facts),
+        *_writers(facts),
+        *_http(facts),
+        *_ours(facts),
+        *_in_the_clear(facts),
+    ]
+    yield from found
+    if not found:
+        yield Finding(_ID, Severity.OK, "nothing is open to other machines without need")
+
+
+def _manager(facts: Facts) -> Iterator[Finding]:
+    conf = facts.file("manager.conf")
+    general = next(conf.named("general"), None)
+    if general is None or general.last("enabled").lower() not in _TRUE:
+        return
+    bound = general.last("bindaddr") or "::"  # Asterisk's own default (manager.c)
+    if _loopback(bound):
+        return
+    where = _line(general, "bindaddr", "manager.conf [general]")
+    mend = ("bindaddr = 127.0.0.1",)
+    open_ones = [s.name for s in _users(conf) if not any(map(s.all, ("permit", "deny", "acl")))]
+    if open_ones:
+        yield Finding(
+            _ID,
+            Severity.ERROR,
+            f"AMI listens on {bound} and [{'], ['.join(open_ones)}] may come from anywhere",
+            "A password is all that is between the network and Asterisk's calls.",
+            where,
+            mend,
+        )
+    elif general.last("tlsenable").lower() not in _TRUE:
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"AMI listens on {bound} without TLS",
+            "Secrets and telephone numbers can be read on the way; the users' permit lines are all"
+            " that keeps others out.",
+            where,
+            mend,
+        )
+
+
+def _users(conf: Conf) -> Iterator[Section]:
+    for section in conf.sections:
+        if not section.template and section.name.lower() != "general":
+            yield section
+
+
+def _writers(facts: Facts) -> Iterator[Finding]:
+    """Other programs' users that may act, and may come from other machines."""
+    conf = facts.file("manager.conf")
+    general = next(conf.named("general"), None)
+    if general is None or general.last("enabled").lower() not in _TRUE:
+        return
+    if _loopback(general.last("bindaddr") or "::"):
+        return
+    for user in _users(conf):
+        classes = [x.strip() for x in user.last("write").lower().split(",") if x.strip()]
+        limited = any(map(user.all, ("permit", "deny", "acl")))  # else it is an error already
+        if user.name == facts.addresses.ami_user or not classes or not limited:
+            continue
+        if _only_from_here(user):
+            continue
+        worst = [x for x in classes if x in _PROGRAMS]
+        does = "run programs on Asterisk's machine" if worst else "move and end calls"
+        yield Finding(
+            "ami_users",
+            Severity.WARNING,
+            f"[{user.name}] may write ({', '.join(worst or classes)}) from other machines",
+            f"Whoever has its secret, or is in its way, can {does}, past every rule.",
+            _line(user, "write", f"manager.conf [{user.name}]"),
+            ("write =", "; or permit = 127.0.0.1/255.255.255.255 for a program on this machine"),
+        )
+
+
+def _only_from_here(user: Section) -> bool:
+    """Whether what is permitted, after all that is denied, is loopback only."""
+    denied = False
+    for line in user.lines:
+        name = line.name.lower()
+        if name == "deny":
+            denied |= line.value.strip() in {"0.0.0.0/0.0.0.0", "0.0.0.0/0"}
+        elif name == "acl":
+            return False
+        elif name == "permit":
+            for word in line.value.split(","):
+                if not _loopback(word.strip().partition("/")[0]):
+                    return False
+    return denied
+
+
+_PROGRAMS = frozenset({"all", "system", "command", "config", "originate", "dialplan"})
+"""Classes of actions with which a program of one's own can be run (manager.c)."""
+
+
+def _http(facts: Facts) -> Iterator[Finding]:
+    general = next(facts.file("http.conf").named("general"), None)
+    ari = next(facts.file("ari.conf").named("general"), None)
+    if general is None or general.last("enabled").lower() not in _TRUE:
+        return
+    if ari is not None and ari.last("enabled", "yes").lower() not in _TRUE:
+        return
+    bound = general.last("bindaddr") or "::"
+    if not _loopback(bound):
+        yield Finding(
+            _ID,
+            Severity.ERROR,
+            f"ARI listens on {bound} without TLS",
+            "A password that goes over the network in the clear is all that is between it and"
+            " Asterisk's calls.",
+            _line(general, "bindaddr", "http.conf [general]"),
+            ("bindaddr = 127.0.0.1",),
+        )
+
+
+def _ours(facts: Facts) -> Iterator[Finding]:
+    given = facts.addresses
+    if not _loopback(given.api):
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"the daemon's API listens on {given.api} without TLS",
+            "Tokens, PINs and screen pops can be read on the way.",
+            "the settings",
+            ("AVP_API__HOST=127.0.0.1", "# and a reverse proxy that speaks TLS before it"),
+        )
+    if not _loopback(given.agi):
+        local = _loopback(given.ami)
+        yield Finding(
+            _ID,
+            Severity.ERROR if local else Severity.WARNING,
+            f"the daemon's FastAGI listens on {given.agi}",
+            "FastAGI knows no passwords: whoever reaches the port learns which numbers an agent may"
+            " dial." + ("" if local else " Let a firewall leave it to Asterisk alone."),
+            "the settings",
+            ("AVP_AGI__HOST=127.0.0.1",) if local else ("AVP_AGI__HOST=<an inner address>",),
+        )
+
+
+def _in_the_clear(facts: Facts) -> Iterator[Finding]:
+    given = facts.addresses
+    url = urlsplit(given.ari)
+    ways = []
+    if not _loopback(given.ami):
+        ways.append(f"AMI to {given.ami}")
+    if url.scheme == "http" and not _loopback(url.hostname or ""):
+        ways.append(f"ARI to {url.hostname}")
+    if ways:
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"{' and '.join(ways)}: our passwords go over the network in the clear",
+            "Whoever reads them can do with calls what the daemon can.",
+            "the settings",
+            ("# run the daemon beside Asterisk, or join the two by a tunnel (WireGuard, ssh -L)",),
+        )
+
+
+def _line(section: Section, name: str, default: str) -> str:
+    lines = [line for line in section.lines if line.name.lower() == name]
+    return str(lines[-1].place) if lines else default
+
+
+def _loopback(host: str) -> bool:
+    """Whether an address, with or without a port, is this machine's own."""
+    bare = host.strip().removeprefix("[")
+    bare = bare.partition("]")[0] if "]" in bare else bare
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    if bare.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,63 @@
+"""Could everything be looked at?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asterisk_avp.install.checks.model import FILES, USERS_FILES, Facts, Finding, Severity
+
+_NEEDED = frozenset(FILES) - {"features.conf"}
+
+
+def valid_settings(facts: Facts) -> Iterator[Finding]:
+    if facts.world is None:
+        yield Finding(
+            "settings", Severity.ERROR, facts.settings, "The daemon does not start with them."
+        )
+    for sentence in facts.ignored:
+        yield Finding(
+            "settings",
+            Severity.WARNING,
+            sentence,
+            "Somebody else could have written it: it would say where our passwords are sent.",
+            "the settings",
+        )
+    for name in facts.open_files:
+        yield Finding(
+            "settings",
+            Severity.WARNING,
+            f"{name} has secrets, and every user of this machine can read it",
+            "Whoever reads them can do with calls what the daemon can.",
+            "the settings",
+            (f"# chmod o-r {name}",),
+        )
+    if facts.world is not None and not facts.ignored and not facts.open_files:
+        yield Finding("settings", Severity.OK, "the settings are valid")
+
+
+def readable_files(facts: Facts) -> Iterator[Finding]:
+    complete = True
+    for name in FILES:
+        conf = facts.file(name)
+        if not conf.found and name in _NEEDED:
+            complete = False
+            yield Finding(
+                "files",
+                Severity.WARNING,
+                f"there is no {name}",
+                "What Asterisk has from elsewhere (a database, a module's own file) is not known"
+                " here.",
+                name,
+            )
+        for fault in conf.faults:
+            complete = False
+            severity = Severity.WARNING if fault.harmless else Severity.ERROR
+            why = "What is there was not looked at."
+            yield Finding("files", severity, fault.what, why, fault.where)
+    for name in USERS_FILES:
+        for fault in facts.file(name).faults:
+            complete = False
+            why = "Passwords, and what is open to other machines, were not looked at there."
+            yield Finding("files", Severity.WARNING, fault.what, why, fault.where)
+    if complete:
+        yield Finding("files", Severity.OK, "all files could be read")

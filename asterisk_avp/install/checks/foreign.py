@@ -1,0 +1,213 @@
+"""Is what a phone, a trunk or a database wrote evaluated by the administrator's own dialplan?
+
+Asterisk substitutes from the inside out and reads the result again: in ``$["${X}" = "1"]``, in
+``${LEN(${X})}`` and in the arguments of an application that takes them apart, a caller whose number
+is ``1):System(…`` writes dialplan. Only contexts that phones and trunks enter are looked at, and
+not our own, for which the project has a test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from asterisk_avp.install.asterisk_conf import Conf, Line
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+from asterisk_avp.install.checks.reach import OURS, of_phones
+from asterisk_avp.install.dialplan_text import EventType, Part, uses
+
+_ID: Final = "foreign_values"
+_WHY: Final = (
+    "Asterisk reads the text again after it has put the value in: brackets, quotes, commas and"
+    " colons of whoever wrote it count. A dialled `1):System(…` can run a program."
+)
+_MEND: Final = (
+    "; match what is dialled by patterns of fixed length (_NXXNXXXXXX, not _X. or _X!); a value:",
+    "; Set(AVP_TEXT=<the value>), Gosub(avp-clean,number,1), and then ${AVP_CLEAN}, or nothing.",
+    "; In avp-external ${AVP_NUMBER} is the number that is called.",
+)
+_SHOWN: Final = 10
+"""How many lines are told one by one."""
+
+_NO_CONTEXT: Final = frozenset({"general", "globals"})
+
+FUNCTIONS: Final = frozenset(
+    {
+        *("CALLERID", "CALLERPRES", "CONNECTEDLINE", "REDIRECTING", "DIALEDPEER", "CDR"),
+        *("PJSIP_HEADER", "PJSIP_HEADERS", "PJSIP_RESPONSE_HEADER", "PJSIP_HEADER_PARAM"),
+        *("SIP_HEADER", "SIP_HEADERS", "SIPCHANINFO", "SIPPEER", "PJSIP_PARSE_URI"),
+        *("PJSIP_PARSE_URI_FROM", "MESSAGE", "MESSAGE_DATA", "DB", "DB_DELETE", "REALTIME"),
+        *("REALTIME_FIELD", "REALTIME_HASH", "CURL", "ENUMLOOKUP", "ENUMRESULT", "DUNDILOOKUP"),
+        *("SHELL", "FILE", "ENV", "JSON_DECODE", "JABBER_RECEIVE"),
+    }
+)
+"""Functions that read what others wrote."""
+VARIABLES: Final = frozenset(
+    {
+        *("INVALID_EXTEN", "SIPCALLID", "SIPDOMAIN", "SIPURI", "SIPREFERTOHDR", "SIPREFERREDBYHDR"),
+        *("SIPREPLACESHDR", "SIPTRANSFER_REFERER", "FORWARDERNAME", "DNIS", "CALLERID", "ANI"),
+        *("RDNIS", "MESSAGE_BODY", "DIALEDPEERNUMBER", "ODBC_FETCH"),
+    }
+)
+PARSED: Final = frozenset(
+    {
+        *("exec", "execif", "tryexec", "execiftime", "while", "gotoif", "gotoiftime", "goto"),
+        *("gosub", "gosubif", "macro", "macroif", "macroexclusive", "system", "trysystem"),
+        *("agi", "eagi", "deadagi", "externalivr", "originate", "dial", "retrydial", "page"),
+        *("queue", "followme", "mset", "userevent", "mixmonitor", "monitor", "chanspy", "bridge"),
+        *("extenspy", "transfer", "messagesend", "stasis", "record", "db_deltree", "evalexten"),
+    }
+)
+"""Applications that take their arguments apart, run them, or hand them on as lines."""
+_CLEAN: Final = frozenset(
+    {
+        *("FILTER", "LEN", "MATH", "INC", "DEC", "MD5", "SHA1", "REGEX", "ISNULL", "EXISTS"),
+        *("DIALPLAN_EXISTS", "VALID_EXTEN", "DB_EXISTS", "FIELDQTY", "FIELDNUM", "STRFTIME"),
+        *("DEVICE_STATE", "EXTENSION_STATE", "HINT", "QUEUE_EXISTS", "QUEUE_MEMBER", "GROUP_COUNT"),
+        *("BASE64_ENCODE", "URIENCODE", "KEYPADHASH", "RAND", "EPOCH"),
+    }
+)
+"""Functions whose result holds nothing of what they were given but signs that were chosen."""
+
+_BY_NAME: Final = frozenset(
+    {
+        *("SHIFT", "POP", "CUT", "LISTFILTER", "PASSTHRU"),
+        *("GLOBAL", "LOCAL", "MASTER_CHANNEL", "SHARED"),
+    }
+)
+"""Functions that return the value, or a part of it, of the variable that they are given."""
+
+_EXTEN: Final = "EXTEN"
+_CALLS: Final = re.compile(
+    r"\s*(?:\([\w-]+\))?\s*(?P<name>\w+)\s*(?:\((?P<arguments>.*)\))?\s*$", re.DOTALL
+)
+_ASSIGNED: Final = re.compile(r"(?P<left>[^=]*)=(?P<value>.*)", re.DOTALL)
+_NAME: Final = re.compile(r"(?:(?:LOCAL|GLOBAL)\()?_{0,2}(?P<name>\w+)\)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A priority: ``pattern``: its extension; ``application`` in small letters."""
+
+    line: Line
+    pattern: str
+    application: str
+    arguments: str
+
+
+def foreign_values(facts: Facts) -> Iterator[Finding]:
+    conf = facts.dialplan()
+    if not conf.sections:
+        return
+    entered = of_phones(facts)
+    if entered is None:
+        entered = frozenset(section.name.lower() for section in conf.sections) - _NO_CONTEXT
+    steps = {name: list(_steps(conf, name)) for name in sorted(entered)}
+    tainted = _tainted([step for found in steps.values() for step in found])
+    found: list[tuple[_Step, str]] = []
+    for step in (step for each in steps.values() for step in each):
+        told = dict.fromkeys(_evaluated(step, tainted))
+        if told:
+            found.append((step, "; ".join(told)))
+    for step, what in found[:_SHOWN]:
+        yield Finding(_ID, Severity.WARNING, what, _WHY, str(step.line.place), _MEND)
+    if len(found) > _SHOWN:
+        places = ", ".join(str(step.line.place) for step, _ in found[_SHOWN : _SHOWN * 3])
+        what = f"foreign values are evaluated in {len(found) - _SHOWN} more lines: {places}"
+        yield Finding(_ID, Severity.WARNING, what, _WHY, "", _MEND)
+    if not found:
+        yield Finding(_ID, Severity.OK, "no value from outside is evaluated by your dialplan")
+
+
+def _steps(conf: Conf, context: str) -> Iterator[_Step]:
+    for section in conf.named(context):
+        pattern = ""
+        for line in section.lines:
+            name = line.name.lower()
+            if name == "exten":
+                pattern, _, rest = line.value.partition(",")
+                pattern = pattern.partition("/")[0].strip()
+                rest = rest.partition(",")[2]
+            elif name.startswith("same"):
+                rest = line.value.partition(",")[2]
+            else:
+                continue
+            if Path(line.place.file).name in OURS:
+                continue
+            call = _CALLS.match(rest)
+            if call is not None:
+                yield _Step(line, pattern, call["name"].lower(), call["arguments"] or "")
+
+
+# --- which values -------------------------------------------------------------------------------
+
+
+def _open(pattern: str) -> bool:
+    """Whether an extension can be any text: ``.`` and ``!`` match every character."""
+    if not pattern.startswith("_"):
+        return False
+    return bool(re.search(r"[.!]", re.sub(r"\[[^\]]*\]", "", pattern)))
+
+
+def _tainted(steps: list[_Step]) -> frozenset[str]:
+    """The variables that are set to a foreign value somewhere."""
+    assigned: list[tuple[_Step, str, str]] = []
+    for step in steps:
+        if step.application in {"set", "mset"}:
+            match = _ASSIGNED.match(step.arguments)
+            name = _NAME.match(match["left"].strip()) if match is not None else None
+            if match is not None and name is not None:
+                assigned.append((step, name["name"], match["value"]))
+    found: set[str] = set()
+    while True:
+        more = {
+            name
+            for step, name, value in assigned
+            if name not in found
+            and any(
+                _foreign(use.part, step, found) and not _CLEAN & set(use.within)
+                for use in uses(value)
+            )
+        }
+        if not more:
+            return frozenset(found)
+        found |= more
+
+
+def _foreign(part: Part, step: _Step, tainted: Collection[str]) -> bool:
+    """Whether what ``part`` reads was written by others."""
+    if part.kind is EventType.FUNCTION:
+        name = part.name.upper()
+        if name in _BY_NAME:
+            return "".join(x.text for x in part.inside).partition(",")[0].strip() in tainted
+        return name in FUNCTIONS or name.startswith("ODBC_")
+    if part.name == _EXTEN:
+        return _open(step.pattern)
+    return part.name in VARIABLES or part.name in tainted
+
+
+def _evaluated(step: _Step, tainted: frozenset[str]) -> Iterator[str]:
+    """The foreign values of a step that are evaluated, and where, in a few words each."""
+    texts = [(step.arguments, f"the arguments of {step.application}()")]
+    if step.application not in PARSED:
+        texts = [(step.arguments, "")]
+    for text, parsed in texts:
+        for use in uses(text):
+            if not _foreign(use.part, step, tainted):
+                continue
+            if use.within:
+                inner = use.within[0]
+                where = "an expression" if inner.startswith("$[") else f"an argument of {inner}()"
+                yield f"{use.part.text} stands in {where.replace('${…}()', 'a variable name')}"
+            elif parsed:
+                yield f"{use.part.text} stands in {parsed}"
+    if step.application == "set":
+        match = _ASSIGNED.match(step.arguments)
+        name, bracket, _ = (match["left"] if match else "").partition("(")
+        if match is not None and bracket and "$" not in name:
+            for use in uses(match["left"]):
+                if _foreign(use.part, step, tainted) and not use.within:
+                    yield f"{use.part.text} stands in an argument of {name.strip()}()"

@@ -1,0 +1,247 @@
+"""Do the daemon's two users reach Asterisk, may they do what it needs, and does it run?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
+from asterisk_avp.install.asterisk_conf import Section
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+
+_ALL_RIGHTS: Final = "all"
+TOLD_BY: Final = {"call": "Newchannel"}
+"""Of the classes of events, those that the self-test raises one of, and which."""
+MOST_SECONDS: Final = 1.5
+"""How far apart the clocks may be: half of it is the second that Asterisk rounds to."""
+
+
+def ami(facts: Facts) -> Iterator[Finding]:
+    """Can the daemon log in to AMI, and is its user allowed what is needed and not more?"""
+    live = facts.live
+    if live is None:
+        yield from _by_file(facts)
+        return
+    if live.ami:
+        yield Finding(
+            "ami",
+            Severity.ERROR,
+            live.ami,
+            "Without AMI there are no agents' states and no transfers.",
+            "manager.conf",
+            (
+                "; [general] needs enabled = yes and the port of AVP_AMI__PORT; the user with its",
+                "; secret, and a permit for the daemon's address, are in avp_manager.conf:",
+                "; asterisk-avp render all --output FOLDER",
+            ),
+        )
+        return
+    yield Finding("ami", Severity.OK, "logged in to AMI")
+    yield from _rights(facts, live.actions or frozenset())
+
+
+def _by_file(facts: Facts) -> Iterator[Finding]:
+    """What manager.conf says of the daemon's user, where Asterisk itself was not asked."""
+    user = facts.addresses.ami_user
+    section = next(facts.file("manager.conf").named(user), None) if user else None
+    if section is None:
+        return
+    clean = True
+    for name, needed in (("write", WRITE), ("read", READ)):
+        has = {word.strip().lower() for word in section.last(name).split(",")}
+        missing = [x for x in needed if x not in has and _ALL_RIGHTS not in has]
+        if missing:
+            clean = False
+            yield Finding(
+                "ami_rights",
+                Severity.WARNING,
+                f"[{user}] lacks {', '.join(missing)} in `{name}`",
+                "; ".join(f"{x} is for {needed[x]}" for x in missing) + ".",
+                _where(section, user, name),
+                (f"{name} = {','.join(needed)}",),
+            )
+    if clean:
+        yield Finding("ami_rights", Severity.OK, f"[{user}] has all classes that are needed")
+
+
+def _rights(facts: Facts, actions: frozenset[str]) -> Iterator[Finding]:
+    user = facts.addresses.ami_user
+    section = next(facts.file("manager.conf").named(user), None)
+    lacking = sorted(name for name in ACTIONS if ACTIONS[name] and name not in actions)
+    excess = [DANGEROUS[name] for name in DANGEROUS if name in actions]
+    write = f"write = {','.join(WRITE)}"
+    read = f"read = {','.join(READ)}"
+    clean = True
+    if lacking:
+        clean = False
+        classes = [x for x in WRITE if any(x in ACTIONS[y] for y in lacking)]
+        yield Finding(
+            "ami_rights",
+            Severity.ERROR,
+            f"[{user}] may not send {', '.join(lacking)}",
+            f"It needs the write classes {', '.join(classes)}: "
+            + "; ".join(f"{name} for {WRITE[name]}" for name in classes)
+            + ".",
+            _where(section, user, "write"),
+            (write,),
+        )
+    if excess:
+        clean = False
+        yield Finding(
+            "ami_rights",
+            Severity.WARNING,
+            f"[{user}] may do more than the daemon does: {', '.join(excess)}",
+            "Whoever gets hold of its secret can run commands or rewrite the configuration.",
+            _where(section, user, "write"),
+            (write,),
+        )
+    for finding in _ears(facts, section, user, read):
+        clean = False
+        yield finding
+    if clean:
+        yield Finding("ami_rights", Severity.OK, f"[{user}] may do what is needed, and no more")
+
+
+def _ears(facts: Facts, section: Section | None, user: str, line: str) -> Iterator[Finding]:
+    """Asterisk tells nobody what they may hear: the file says it, or what came of the self-test."""
+    missing: list[str] = []
+    if section is not None:
+        has = {word.strip().lower() for word in section.last("read").split(",")}
+        missing = [name for name in READ if name not in has and _ALL_RIGHTS not in has]
+    elif facts.live is not None and facts.live.selftest is not None and facts.live.selftest.ran:
+        heard = facts.live.selftest.heard
+        missing = [name for name, event in TOLD_BY.items() if event not in heard]
+    if missing:
+        yield Finding(
+            "ami_rights",
+            Severity.ERROR,
+            f"[{user}] does not hear events of {', '.join(missing)}",
+            "; ".join(f"{name} tells {READ[name]}" for name in missing) + ".",
+            _where(section, user, "read"),
+            (line,),
+        )
+
+
+def _where(section: Section | None, user: str, name: str) -> str:
+    lines = [line for line in section.lines if line.name.lower() == name] if section else []
+    return str(lines[-1].place) if lines else f"manager.conf [{user}]"
+
+
+def ari(facts: Facts) -> Iterator[Finding]:
+    """Can the daemon use ARI, and write with it?"""
+    live = facts.live
+    if live is None:
+        return
+    user = facts.addresses.ari_user
+    if live.ari:
+        yield Finding(
+            "ari",
+            Severity.ERROR,
+            live.ari,
+            "Without ARI no call can be taken out of its queue for a transfer.",
+            "ari.conf",
+            (
+                "; http.conf: [general] enabled = yes, bindaddr and bindport as in AVP_ARI__URL;",
+                "; ari.conf: [general] enabled = yes, and the user that avp_ari.conf has:",
+                "; asterisk-avp render all --output FOLDER",
+            ),
+        )
+    elif live.selftest is not None and live.selftest.refused:
+        section = next(facts.file("ari.conf").named(user), None)
+        lines = [x for x in section.lines if x.name.lower() == "read_only"] if section else []
+        yield Finding(
+            "ari",
+            Severity.ERROR,
+            f"[{user}] may not make a channel: {live.selftest.refused}",
+            "Consultations and everything that happens during them is asked of ARI.",
+            str(lines[-1].place) if lines else f"ari.conf [{user}]",
+            ("read_only = no",),
+        )
+    else:
+        yield Finding("ari", Severity.OK, "ARI may be read and written")
+
+
+def clock(facts: Facts) -> Iterator[Finding]:
+    """Do Asterisk's clock and ours agree?"""
+    if facts.live is None or facts.live.clock is None:
+        return
+    ahead = facts.live.clock
+    if abs(ahead) <= MOST_SECONDS:
+        yield Finding("clock", Severity.OK, "the clocks of Asterisk and of this machine agree")
+        return
+    yield Finding(
+        "clock",
+        Severity.ERROR,
+        f"Asterisk's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours",
+        "The end of after-call work is computed from Asterisk's times: agents would be shown as"
+        " free too early or too late.",
+        "",
+        ("# on both machines: timedatectl set-ntp true",),
+    )
+
+
+def daemon(facts: Facts) -> Iterator[Finding]:
+    """Does the daemon run, ready for transfers?"""
+    if facts.live is None:
+        return
+    said = facts.live.daemon
+    if said is None:
+        yield Finding(
+            "daemon",
+            Severity.ERROR,
+            "the daemon does not answer at its API",
+            "Calls reach agents without it; transfers wait until it runs.",
+            "",
+            ("# systemctl start asterisk-avp, or asterisk-avp run; journalctl -u asterisk-avp",),
+        )
+    elif said.get("ready") is not True:
+        yield Finding(
+            "daemon",
+            Severity.ERROR,
+            f"the daemon runs and is not ready: {said.get('detail') or 'it does not say why'}",
+            "It takes no transfers until it is; its log says what it waits for.",
+            "",
+            ("# journalctl -u asterisk-avp",),
+        )
+    else:
+        yield Finding("daemon", Severity.OK, "the daemon is ready for transfers")
+    warnings = said.get("warnings") if said is not None else None
+    for sentence in warnings if isinstance(warnings, list) else ():
+        yield Finding(
+            "daemon_limits",
+            Severity.WARNING,
+            str(sentence),
+            "Connections that anybody opens could keep the daemon from Asterisk, and agents from"
+            " their page.",
+            "asterisk-avp.service [Service]",
+            ("LimitNOFILE=65536",),
+        )
+
+
+def agi(facts: Facts) -> Iterator[Finding]:
+    """Does Asterisk reach the daemon about numbers that are dialled on phones?"""
+    live = facts.live
+    if live is None or live.selftest is None or live.selftest.refused:
+        return
+    test = live.selftest
+    if not test.ran or live.daemon is None:
+        return  # said by `dialplan` and by `daemon`
+    if test.answer:
+        yield Finding("agi", Severity.OK, f"Asterisk reaches the daemon at {test.address}")
+        return
+    yield Finding(
+        "agi",
+        Severity.ERROR,
+        f"Asterisk does not reach the daemon at {test.address} ({test.agi or 'no answer'})",
+        "Every number outside that an agent dials on a phone in the context avp-agents is refused.",
+        "extensions.conf",
+        (
+            "[globals](+)",
+            f"AVP_AGI = agi://{_reachable(facts.addresses.agi)}:{facts.addresses.agi_port}",
+        ),
+    )
+
+
+def _reachable(host: str) -> str:
+    everywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
+    return "<the daemon's address>" if host in everywhere else host

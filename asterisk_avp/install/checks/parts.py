@@ -1,0 +1,184 @@
+"""Has this Asterisk all that the dialplan and the daemon use: modules, contexts, sounds?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from asterisk_avp.core.transfer.prompts import ALL as PROMPTS
+from asterisk_avp.install.checks.agents import agents, endpoints
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+
+MODULES: Final[dict[str, str]] = {
+    **dict.fromkeys(("app_queue", "app_stack", "pbx_config"), "queues and the dialplan"),
+    **dict.fromkeys(("app_stasis", "res_stasis", "res_stasis_answer"), "calls in a transfer"),
+    **dict.fromkeys(
+        ("res_ari", "res_ari_applications", "res_ari_asterisk", "res_ari_bridges"), "ARI"
+    ),
+    **dict.fromkeys(("res_ari_channels", "res_ari_events", "res_ari_playbacks"), "ARI"),
+    "res_http_websocket": "ARI's events",
+    "res_stasis_playback": "prompts in a transfer",
+    **dict.fromkeys(("app_dial", "app_userevent"), "the dialplan"),
+    **dict.fromkeys(("app_playback", "app_read"), "announcements, and EXTERNAL_ACCEPT=press1"),
+    "res_agi": "numbers dialled on phones",
+    **dict.fromkeys(
+        ("func_callerid", "func_channel", "func_cut", "func_devstate", "func_dialplan"),
+        "functions of the dialplan",
+    ),
+    **dict.fromkeys(
+        ("func_global", "func_json", "func_logic", "func_strings", "func_timeout"),
+        "functions of the dialplan",
+    ),
+    **dict.fromkeys(("bridge_simple", "bridge_softmix"), "consultations and conferences"),
+    "bridge_builtin_features": "the transfer code",
+    "res_pjsip_header_funcs": "screen pops in SIP headers",
+    "res_musiconhold": "music for callers who wait",
+}
+"""The modules that are used, and for what. Asterisk names them with `.so`."""
+
+EXTENSIONS: Final = (
+    *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
+    *("avp-queue-parameters,s", "avp-head-of-queue,s", "avp-own-priority,s"),
+    *("avp-own-recording,s", "avp-somebody-there,s", "avp-member,s", "avp-clean,id"),
+    *("avp-pop-headers,s", "avp-agents,s", "avp-phones,112", "avp-always,112", "avp-colleague,s"),
+    *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
+    *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
+)
+"""One extension of each context that asterisk_avp.conf has."""
+OUTSIDE: Final = "avp-external,+12025550100"
+
+DIALPLAN_SOUNDS: Final = (
+    *("vm-nobodyavail", "vm-goodbye", "followme/no-recording", "followme/options"),
+    *("sorry-youre-having-problems", "please-try-call-later", "cannot-complete-as-dialed"),
+    *("feature-not-avail-line", "ss-noservice"),
+)
+"""What asterisk_avp.conf plays unless a global variable says otherwise."""
+SOUND_VARIABLES: Final = ("AVP_MAX_HOLD_SOUND", "AVP_ACCEPT_SOUND")
+_DIGITS: Final = tuple(f"digits/{digit}" for digit in range(10))
+
+
+def modules(facts: Facts) -> Iterator[Finding]:
+    if facts.live is None or facts.live.modules is None:
+        return
+    there = facts.live.modules
+    missing = [name for name in MODULES if there.get(f"{name}.so", "") != "Running"]
+    if not missing:
+        yield Finding("modules", Severity.OK, "all modules that are used are running")
+        return
+    parts = ", ".join(dict.fromkeys(MODULES[name] for name in missing))
+    yield Finding(
+        "modules",
+        Severity.ERROR,
+        f"these modules are not running: {', '.join(missing)}",
+        f"They are needed for {parts}.",
+        "modules.conf",
+        tuple(f"load = {name}.so" for name in missing),
+    )
+
+
+def contexts(facts: Facts) -> Iterator[Finding]:
+    """Is our dialplan there, whole and of this version, with the way out that belongs to it?"""
+    if facts.stale_dialplan:
+        yield Finding(
+            "dialplan",
+            Severity.WARNING,
+            f"{facts.stale_dialplan} is not the dialplan of this version of asterisk-avp",
+            "It was edited, or asterisk-avp was upgraded; daemon and dialplan belong together.",
+            facts.stale_dialplan,
+            (f"; asterisk-avp render dialplan --output <path of {facts.stale_dialplan}>",),
+        )
+    if facts.live is None or not facts.live.extensions:
+        return
+    found = facts.live.extensions
+    missing = [name.partition(",")[0] for name in EXTENSIONS if not found.get(name)]
+    if missing:
+        yield Finding(
+            "dialplan",
+            Severity.ERROR,
+            f"Asterisk has no context {', '.join(missing)}",
+            "Calls are sent there in a transfer, and would be lost.",
+            "extensions.conf",
+            (
+                "; asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf, then",
+                "#include asterisk_avp.conf",
+                "; and asterisk -rx 'dialplan reload'",
+            ),
+        )
+    elif facts.live.selftest is not None and not facts.live.selftest.refused:
+        if facts.live.selftest.ran:
+            yield Finding("dialplan", Severity.OK, "the dialplan is there and runs")
+        else:
+            yield Finding(
+                "dialplan",
+                Severity.ERROR,
+                "the context avp-check was started and did not come to its end",
+                "Asterisk's log says what is wrong with the dialplan.",
+                "extensions.conf",
+                ("; asterisk -rx 'dialplan reload', and look into Asterisk's log",),
+            )
+    groups = facts.world.groups.values() if facts.world is not None else ()
+    if any(group.features.external_transfer for group in groups) and not found.get(OUTSIDE):
+        yield Finding(
+            "dialplan",
+            Severity.ERROR,
+            "the context avp-external has no way out",
+            "External transfer is on, and every number outside would be refused.",
+            "extensions.conf",
+            ("[avp-external](+)", "exten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)"),
+        )
+
+
+def sounds(facts: Facts) -> Iterator[Finding]:
+    """Are the sounds there that callers and agents hear?"""
+    if facts.live is None or facts.live.sounds is None:
+        return
+    there = facts.live.sounds
+    said = [facts.live.variables.get(name, "") for name in SOUND_VARIABLES]
+    own = [sound for value in said for sound in value.split("&") if sound]
+    silent = [name for name in (*DIALPLAN_SOUNDS, *PROMPTS, *_DIGITS) if name not in there]
+    unknown = [name for name in own if name not in there]
+    foreign = {
+        language: [x for x in (*DIALPLAN_SOUNDS, *PROMPTS) if language not in there.get(x, ())]
+        for language in _languages(facts)
+    }
+    clean = True
+    if silent:
+        clean = False
+        yield Finding(
+            "sounds",
+            Severity.ERROR,
+            f"Asterisk has no sound {', '.join(silent)}",
+            "Callers and agents would hear nothing where they are to be told something.",
+            "",
+            ("# install Asterisk's core sounds, e.g. apt install asterisk-core-sounds-en-gsm",),
+        )
+    if unknown:
+        clean = False
+        yield Finding(
+            "sounds",
+            Severity.WARNING,
+            f"Asterisk does not list the sound {', '.join(unknown)}",
+            "It is what a global variable names in place of ours; if the file is not there, nothing"
+            " is heard.",
+            "extensions.conf",
+            (f"; [globals]: {' and '.join(SOUND_VARIABLES)}",),
+        )
+    for language, names in foreign.items():
+        if names and not silent:
+            clean = False
+            yield Finding(
+                "sounds",
+                Severity.WARNING,
+                f"in the language {language} Asterisk has no {', '.join(names)}",
+                "Phones with this language hear the default language there.",
+                "",
+                (f"# install asterisk-core-sounds-{language}, or change `language` in pjsip.conf",),
+            )
+    if clean:
+        yield Finding("sounds", Severity.OK, "all sounds that are played are there")
+
+
+def _languages(facts: Facts) -> list[str]:
+    known = endpoints(facts.file("pjsip.conf"))
+    spoken = (known[name].last("language") for name in agents(facts) if name in known)
+    return list(dict.fromkeys(x for x in spoken if x))

@@ -1,0 +1,168 @@
+"""Can an agent's phone get round the rules by SIP itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from asterisk_avp.core.pbx.versions import troubles
+from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.checks.agents import agents, endpoints, ids
+from asterisk_avp.install.checks.dialplan import letters_of
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+_HANDLING = "PJSIP_TRANSFER_HANDLING()"
+_DEFAULT_ORDER = "ip,username,anonymous"
+
+NO_REPLACES = (
+    "[avp-no-replaces]",
+    "type = endpoint",
+    "context = avp-nowhere",
+    "message_context = avp-nowhere",
+    "deny = 0.0.0.0/0.0.0.0",
+    "deny = ::/0",
+    "allow_transfer = no",
+    "disallow = all",
+    "allow = ulaw",
+    "",
+    "[avp-no-replaces]",
+    "type = identify",
+    "endpoint = avp-no-replaces",
+    "match_header = Replaces: /./",
+)
+"""What refuses an INVITE with Replaces, together with the order of identifiers.
+
+``deny``: no address may be this endpoint, so that Asterisk asks for a password that nobody knows
+(pjsip_distributor.c, apply_acls and artificial_endpoint) before it looks at what was dialled. The
+context alone does not stop the pick-up extension (res_pjsip_session.c, get_destination).
+"""
+
+NO_CONTROL_CHARACTERS = (
+    "[avp-no-control-characters]",
+    "type = identify",
+    "endpoint = avp-no-replaces",
+    "match_request_uri = /^sips?:_|%[01][0-9A-Fa-f]|%7[Ff]/",
+)
+"""Refuses whoever dials a pattern of the dialplan, or control characters, which AMI sends raw.
+
+For an Asterisk that has the identifier ``request_uri`` (18.26, 20.10, 21.5, 22.0 and later).
+"""
+
+
+def agents_endpoints(facts: Facts) -> Iterator[Finding]:
+    """Does the Transfer button go by the rules, and does a 302 stay in the dialplan?"""
+    yield from ids(facts)
+    names = agents(facts)
+    known = endpoints(facts.file("pjsip.conf"))
+    too_old = version_too_old(facts)
+    clean = 0
+    for name in names:
+        endpoint = known.get(name)
+        if endpoint is None:
+            yield Finding(
+                "agents",
+                Severity.WARNING,
+                f"pjsip.conf has no endpoint [{name}], which is an agent's phone",
+                "It may come from a database or from pjsip_wizard.conf, where it needs the same"
+                " lines as the others; it was not looked at.",
+                "pjsip.conf",
+            )
+            continue
+        found = [*_transfer_button(endpoint, too_old=too_old), *_ways_round(endpoint)]
+        clean += not found
+        yield from found
+    if not names:
+        yield Finding(
+            "agents",
+            Severity.WARNING,
+            "no agent's phone is known",
+            "Agents are known from AVP_AGENTS, from static members of the groups' queues and by"
+            " the context avp-agents of their endpoints.",
+            "pjsip.conf",
+        )
+    elif clean:
+        what = f"the Transfer button of {clean} agents' phones keeps to the rules"
+        yield Finding("transfer_button", Severity.OK, what)
+
+
+def version_too_old(facts: Facts) -> bool:
+    """Whether this Asterisk cannot hand a REFER over to ARI; one that is not known can."""
+    return facts.version is not None and any(t.serious for t in troubles(facts.version))
+
+
+def transfer_guarded(endpoint: Section, *, too_old: bool) -> bool:
+    """Whether Asterisk itself obeys no REFER of this endpoint."""
+    if endpoint.last("allow_transfer", "yes").lower() not in _TRUE:
+        return True
+    return _variables(endpoint).get(_HANDLING, "") == "ari-only" and not too_old
+
+
+def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
+    if transfer_guarded(endpoint, too_old=too_old):
+        return
+    line = "allow_transfer = no" if too_old else f"set_var = {_HANDLING}=ari-only"
+    which = "and this version of Asterisk cannot guard it" if too_old else "and nothing guards it"
+    yield Finding(
+        "transfer_button",
+        Severity.ERROR,
+        f"the Transfer button of [{endpoint.name}] is on, {which}",
+        "Asterisk does what the phone asks for: a transfer to anybody, past every rule.",
+        "pjsip.conf",
+        addition(endpoint, line),
+    )
+
+
+def _ways_round(endpoint: Section) -> Iterator[Finding]:
+    if endpoint.last("redirect_method").lower() == "uri_pjsip":
+        yield Finding(
+            "redirect_method",
+            Severity.ERROR,
+            f"redirect_method of [{endpoint.name}] is uri_pjsip",
+            "A phone that answers a call with 302 sends it to any address; PJSIP follows by itself,"
+            " and no dialplan sees it.",
+            "pjsip.conf",
+            addition(endpoint, "redirect_method = user"),
+        )
+    variables = _variables(endpoint)
+    features = variables.get("BRIDGE_FEATURES", "") + variables.get("__BRIDGE_FEATURES", "")
+    if letters_of(features, {}).found & {"t", "T"}:
+        yield Finding(
+            "dtmf_transfer",
+            Severity.ERROR,
+            f"[{endpoint.name}] has BRIDGE_FEATURES with t or T",
+            "It lets a party of the call transfer it by keys of the phone, past every rule.",
+            "pjsip.conf",
+            addition(endpoint, "set_var = BRIDGE_FEATURES="),
+        )
+
+
+def _variables(endpoint: Section) -> dict[str, str]:
+    """Of two lines for one variable the last counts (pjsip_configuration.c, set_var_handler)."""
+    pairs = [value.partition("=") for value in endpoint.all("set_var")]
+    return {name: value for name, _, value in pairs}
+
+
+def addition(endpoint: Section, line: str) -> tuple[str, ...]:
+    """A line for an endpoint that is there."""
+    # Other sections, an aor's or an auth's, may have the endpoint's name.
+    return (f"[{endpoint.name}](+type=endpoint)", line)
+
+
+def _globals(conf: Conf) -> list[Section]:
+    return [s for s in conf.sections if not s.template and s.last("type").lower() == "global"]
+
+
+def order_of(conf: Conf) -> str:
+    for section in _globals(conf):
+        return section.last("endpoint_identifier_order", _DEFAULT_ORDER)
+    return _DEFAULT_ORDER
+
+
+def order_lines(conf: Conf, first: Sequence[str] = ("header",)) -> tuple[str, ...]:
+    """What puts these identifiers first in the order that is there."""
+    words = [word.strip() for word in order_of(conf).split(",")]
+    order = [*first, *(word for word in words if word not in first)]
+    line = f"endpoint_identifier_order = {','.join(order)}"
+    for section in _globals(conf):
+        return (f"[{section.name}](+type=global)", line)
+    return ("[global]", "type = global", line)

@@ -1,0 +1,184 @@
+"""Has every agent a personal queue, and do the queues keep to what transfers count on?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asterisk_avp.core.model.world import PERSONAL_QUEUE_PREFIX, personal_queue
+from asterisk_avp.install.asterisk_conf import Section
+from asterisk_avp.install.checks.agents import queue_members
+from asterisk_avp.install.checks.model import Facts, Finding, Queue, Severity
+
+_NO_SHARED_LASTCALL = (
+    "app_queue times wrap-up by the queue of the last call: without it there is no after-call work"
+    " after a transferred call."
+)
+_NO_PERSISTENT_MEMBERS = (
+    "After a restart of Asterisk the personal queues have no members until the daemon has connected"
+    " again."
+)
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+
+
+def group_queues(facts: Facts) -> Iterator[Finding]:
+    """Are the groups' queues there, and is their wrap-up what the settings say?"""
+    if facts.world is None:
+        return
+    conf = facts.file("queues.conf")
+    clean = True
+    for group in facts.world.groups.values():
+        section = next(conf.named(group.queue), None)
+        live = facts.live.queues if facts.live is not None else None
+        if live is not None and group.queue.lower() not in {name.lower() for name in live}:
+            clean = False
+            yield Finding(
+                "group_queue",
+                Severity.ERROR,
+                f"Asterisk has no queue {group.queue}, which is group {group.id}",
+                "Its agents and calls are not known, and nothing can be transferred to it.",
+                "queues.conf",
+                (f"; [{group.queue}], or AVP_GROUPS__{group.id.upper()}__QUEUE=<its queue>",),
+            )
+            continue
+        if section is None:
+            continue  # from a database, or in a file that could not be read
+        written = section.last("wrapuptime", "0")
+        wrapup = int(written) if written.isdecimal() else 0
+        if wrapup != group.acw_seconds:
+            clean = False
+            yield Finding(
+                "group_queue",
+                Severity.WARNING,
+                f"wrapuptime of {group.queue} is {wrapup} s and ACW_SECONDS {group.acw_seconds}",
+                "Agents are shown as free before app_queue rings them, or after; Asterisk tells"
+                " nobody a queue's wrap-up.",
+                "the settings",
+                (f"AVP_GROUPS__{group.id.upper()}__ACW_SECONDS={wrapup}",),
+            )
+    if clean and conf.found:
+        yield Finding("group_queue", Severity.OK, "the groups' queues are as the settings say")
+
+
+def queue_settings(facts: Facts) -> Iterator[Finding]:
+    """[general] of queues.conf."""
+    conf = facts.file("queues.conf")
+    if not conf.found:
+        return
+    general = next(conf.named("general"), None)
+    clean = True
+    for name, severity, why in (
+        ("shared_lastcall", Severity.ERROR, _NO_SHARED_LASTCALL),
+        ("persistentmembers", Severity.WARNING, _NO_PERSISTENT_MEMBERS),
+    ):
+        if general is None or general.last(name).lower() not in _TRUE:
+            clean = False
+            where = _line(general, name)
+            lines = (f"{name} = yes",) if ":" in where else ("[general](+)", f"{name} = yes")
+            yield Finding("queue_settings", severity, f"{name} is not on", why, where, lines)
+    if clean:
+        yield Finding("queue_settings", Severity.OK, "wrap-up counts across an agent's queues")
+
+
+def _line(section: Section | None, name: str) -> str:
+    lines = [x for x in section.lines if x.name.lower() == name] if section is not None else []
+    return str(lines[-1].place) if lines else "queues.conf"
+
+
+def personal_queues(facts: Facts) -> Iterator[Finding]:
+    """Does each agent have one, with one place and above every group?"""
+    live = facts.live.queues if facts.live is not None else None
+    conf = facts.file("queues.conf")
+    if facts.world is None or (live is None and not conf.found):
+        return
+    known = _agents(facts)
+    sections = {s.name.lower(): s for s in conf.sections if not s.template}
+    highest = max((queue.weight for queue in _others(facts)), default=0)
+    clean = bool(known)
+    for agent, wrapup in sorted(known.items()):
+        name = personal_queue(agent)
+        section = sections.get(name.lower())
+        queue = (live or {}).get(name)
+        lines = (f"[{name}](avp-personal)", f"wrapuptime = {wrapup}")
+        if queue is None and (live is not None or section is None):
+            clean = False
+            yield Finding(
+                "personal_queue",
+                Severity.ERROR,
+                f"agent {agent} has no queue {name}",
+                "A call that is transferred to them has nowhere to wait, and goes back.",
+                "avp_queues.conf",
+                (*lines, "; or asterisk-avp render queues again, then `queue reload all`"),
+            )
+            continue
+        faults: dict[str, str] = {}
+        if queue is not None:
+            if queue.maxlen != 1:
+                faults["maxlen = 1"] = f"maxlen is {queue.maxlen}"
+            if queue.weight <= highest:
+                weight = f"weight = {max(1_000_000, highest + 1)}"
+                faults[weight] = f"weight is {queue.weight}, and a group's queue has {highest}"
+        if section is not None:
+            faults |= _of_file(section, wrapup)
+        for line, what in faults.items():
+            clean = False
+            yield Finding(
+                "personal_queue",
+                Severity.ERROR,
+                f"{name}: {what}",
+                _WHY[line.partition(" ")[0]],
+                _line(section, line.partition(" ")[0]) if section is not None else name,
+                (f"[{name}](+)", line) if section is not None else (f"[{name}]", line),
+            )
+    if clean:
+        yield Finding("personal_queue", Severity.OK, f"{len(known)} agents have a personal queue")
+
+
+_WHY = {
+    "maxlen": "One transferred call may wait for an agent; a second one is refused.",
+    "weight": "A transferred call is to be the agent's next one, ahead of every group's call.",
+    "wrapuptime": "app_queue times wrap-up by the queue of the last call: after a transferred call"
+    " the agent would have another after-call work than after others.",
+    "retry": "A transferred call is to come as soon as the agent is free; the default waits 5 s.",
+    "ringinuse": "A phone that is in a call would be rung for the transferred one.",
+}
+
+
+def _of_file(section: Section, wrapup: int) -> dict[str, str]:
+    """What Asterisk does not tell: it is only in the file."""
+    found = {}
+    for name, wanted, default in (
+        ("wrapuptime", str(wrapup), "0"),
+        ("retry", "1", "5"),
+        ("ringinuse", "no", "yes"),
+    ):
+        written = section.last(name, default).lower()
+        if written != wanted and not (wanted == "no" and written not in _TRUE):
+            found[f"{name} = {wanted}"] = f"{name} is {written}, not {wanted}"
+    return found
+
+
+def _others(facts: Facts) -> list[Queue]:
+    live = facts.live.queues if facts.live is not None else None
+    return [q for name, q in (live or {}).items() if not name.startswith(PERSONAL_QUEUE_PREFIX)]
+
+
+def _agents(facts: Facts) -> dict[str, int]:
+    """Every agent, with the longest wrap-up of their groups."""
+    world = facts.world
+    if world is None:
+        return {}
+    groups: dict[str, set[str]] = {agent.id: set(agent.groups) for agent in world.agents.values()}
+    queues = {group.queue.lower(): group.id for group in world.groups.values()}
+    for queue, found in queue_members(facts).items():
+        if queue.lower() in queues:
+            for agent in found:
+                groups.setdefault(agent, set()).add(queues[queue.lower()])
+    live = facts.live.queues if facts.live is not None else None
+    for name, known in (live or {}).items():
+        if name.lower() in queues:
+            for agent in known.agents:
+                groups.setdefault(agent, set()).add(queues[name.lower()])
+    return {
+        agent: max((world.groups[x].acw_seconds for x in own or world.groups), default=0)
+        for agent, own in groups.items()
+    }

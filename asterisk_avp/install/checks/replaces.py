@@ -1,0 +1,284 @@
+"""Can anybody put themselves into somebody else's call by an INVITE with Replaces (RFC 3891)?
+
+Asterisk answers one before the dialplan begins (res_pjsip_refer.c, refer_incoming_invite_request).
+What comes before that: the sender is identified, has to log in if the endpoint has an `auth`
+(pjsip_distributor.c, authenticate), and the extension has to exist in the endpoint's context;
+`pickupexten` exists in any (res_pjsip_session.c, get_destination). So whoever sends one is taken
+for an endpoint that nobody can log in to, and that has no extension.
+
+The files say whether this is set up; `Live.sip` says what Asterisk answers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.checks.agents import endpoints
+from asterisk_avp.install.checks.methods import extensions
+from asterisk_avp.install.checks.model import Attempt, Facts, Finding, Severity
+from asterisk_avp.install.checks.passwords import fault
+from asterisk_avp.install.checks.pjsip import NO_REPLACES, order_lines, order_of
+from asterisk_avp.install.checks.sip import auth_names, auths, pickup_extension, transports
+
+_ID: Final = "invite_replaces"
+_WHY: Final = (
+    "An INVITE with Replaces puts its sender in the place of a party of any call. Asterisk asks"
+    " neither the dialplan nor allow_transfer or PJSIP_TRANSFER_HANDLING about it."
+)
+_SAMPLE: Final = "a84b4c76e66710@192.0.2.1;to-tag=7743;from-tag=6472"
+"""What a Replaces header holds."""
+_SHORT: Final = 16
+"""A password that nobody needs to type may be a long one."""
+_DENY: Final = ("deny = 0.0.0.0/0.0.0.0", "deny = ::/0")
+_AUTH_TYPES: Final = frozenset({"userpass", "digest", "md5"})
+_REFUSED: Final = frozenset({400, 401, 403, 404, 405, 407, 413, 420, 484, 501, 513})
+"""Answers that come before Asterisk looks at the dialog that Replaces names: the log-in, the
+extension, the message itself (RFC 3261 section 21.4), and 420 without res_pjsip_refer."""
+_LOOKED_AT: Final = frozenset({415, 481, 488})
+"""481: there is no such dialog. The other two are about the media, which come after the log-in and
+the extension (res_pjsip_session.c, new_invite): with other media the dialog is looked at."""
+
+
+def replaces(facts: Facts) -> Iterator[Finding]:
+    """Is whoever sends one taken for an endpoint that nobody can use?"""
+    conf = facts.file("pjsip.conf")
+    found = [*_static(facts)] if conf.found else []
+    found += _answers(facts)
+    yield from found
+    tried = facts.live is not None and facts.live.sip is not None and facts.live.sip.attempts
+    if (conf.found or tried) and not found:
+        yield Finding(_ID, Severity.OK, "INVITE with Replaces is refused")
+
+
+def _static(facts: Facts) -> Iterator[Finding]:
+    conf = facts.file("pjsip.conf")
+    order = [word.strip() for word in order_of(conf).split(",")]
+    if order[0] != "header":
+        lines = order_lines(conf)
+        what = f"endpoint_identifier_order is {','.join(order)}, not header first"
+        yield Finding(_ID, Severity.ERROR, what, _WHY, "pjsip.conf", lines)
+    known = endpoints(conf)
+    catching = [known.get(section.last("endpoint")) for section in _identifies(conf)]
+    if not any(catching):
+        what = "no identify section catches an INVITE with Replaces"
+        yield Finding(_ID, Severity.ERROR, what, _WHY, "pjsip.conf", NO_REPLACES)
+    else:
+        yield from _other_headers(conf, {x.name for x in catching if x is not None})
+    for endpoint in filter(None, dict.fromkeys(x.name if x else "" for x in catching)):
+        yield from _endpoint(facts, known[endpoint])
+
+
+def _endpoint(facts: Facts, endpoint: Section) -> Iterator[Finding]:
+    """The endpoint that every INVITE with Replaces is taken for."""
+    context = endpoint.last("context", "default")
+    overlap = endpoint.last("overlap_context")
+    for name, value in (("context", context), ("overlap_context", overlap)):
+        if value and extensions(facts, value):
+            what = f"the {name} {value} of [{endpoint.name}] has extensions"
+            line = f"{name} = avp-nowhere"
+            yield Finding(_ID, Severity.ERROR, what, _WHY, "pjsip.conf", _addition(endpoint, line))
+    pickup = pickup_extension(facts.file("features.conf"))
+    why = f"{_WHY} {pickup or 'pickupexten'} is an extension in every context (features.conf)."
+    if denies_all(endpoint):
+        return
+    wanted = auth_names(endpoint)
+    there = {section.name: section for section in auths(facts.file("pjsip.conf"), wanted)}
+    taken = f"[{endpoint.name}], which INVITEs with Replaces are taken for,"
+    lines = tuple(line for deny in _DENY for line in _addition(endpoint, deny))
+    if not wanted:
+        what = f"{taken} neither denies all addresses nor has an auth"
+        yield Finding(_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
+    for name in wanted:
+        section = there.get(name)
+        weak = _weakness(section) if section is not None else "is not in pjsip.conf"
+        if weak:
+            what = f"{taken} does not deny all addresses, and its auth [{name}] {weak}"
+            yield Finding(_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
+
+
+def denies_all(endpoint: Section) -> bool:
+    """Whether no address may be this endpoint.
+
+    Asterisk then has an endpoint of its own ask for a password that there is not
+    (pjsip_distributor.c, apply_acls and artificial_endpoint). Of the rules that an address matches,
+    the last one counts (acl.c, ast_apply_ha).
+    """
+    denied: set[int] = set()
+    for line in endpoint.lines:
+        name = line.name.lower()
+        if name not in {"deny", "permit"}:
+            continue
+        for word in line.value.split(","):
+            try:
+                network = ipaddress.ip_network(word.strip(), strict=False)
+            except ValueError:
+                network = None
+            if name == "permit":
+                denied -= {network.version} if network is not None else {4, 6}
+            elif network is not None and network.prefixlen == 0:
+                denied.add(network.version)
+    return denied == {4, 6}
+
+
+def _weakness(auth: Section) -> str:
+    """Why somebody could pass it; nothing where nobody can."""
+    if auth.last("auth_type", "userpass").lower() not in _AUTH_TYPES:
+        return f"has auth_type {auth.last('auth_type')}, with which nobody is asked for a password"
+    password = auth.last("password")
+    if not password and (auth.last("password_digest") or auth.last("md5_cred")):
+        return ""
+    wrong = fault(password, (auth.name, auth.last("username")))
+    if wrong or len(password) < _SHORT:
+        return f"has a password that {wrong or f'has less than {_SHORT} characters'}"
+    return ""
+
+
+def _other_headers(conf: Conf, catching: Collection[str]) -> Iterator[Finding]:
+    """Of several sections that a request matches, Asterisk takes the first that it comes across.
+
+    That is by a hash of their names (res_sorcery_config.c; common_identify): an INVITE with both
+    headers may be taken for the other endpoint.
+    """
+    known = endpoints(conf)
+    for section in _all_identifies(conf):
+        name = section.last("match_header").partition(":")[0].strip()
+        endpoint = known.get(section.last("endpoint"))
+        if not name or name.lower() == "replaces" or endpoint is None:
+            continue
+        if endpoint.name in catching or denies_all(endpoint):
+            continue
+        lines = [x for x in section.lines if x.name.lower() == "match_header"]
+        yield Finding(
+            _ID,
+            Severity.ERROR,
+            f"[{section.name}] identifies [{section.last('endpoint')}] by the header {name}, which"
+            " anybody can send along with Replaces",
+            f"{_WHY} Which of two sections wins, Asterisk decides by a hash of their names.",
+            str(lines[-1].place) if lines else "pjsip.conf",
+            ("match = <the address that the requests come from>",),
+        )
+
+
+# --- what Asterisk answers ----------------------------------------------------------------------
+
+
+def _answers(facts: Facts) -> Iterator[Finding]:
+    if facts.live is None or facts.live.sip is None:
+        return
+    test = facts.live.sip
+    for attempt in test.attempts:
+        yield from _answer(facts, attempt)
+    for what in dict.fromkeys(test.untried):
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"INVITE with Replaces was not tried: {what}",
+            "Only the files were looked at; what Asterisk answers there is not known.",
+            "pjsip.conf",
+        )
+
+
+def _answer(facts: Facts, attempt: Attempt) -> Iterator[Finding]:
+    """What one answer means. A large one that is not answered did not get through a firewall."""
+    status = attempt.answer
+    if status in _REFUSED or (status is None and attempt.large):
+        return
+    who = f"[{attempt.sender}]" if attempt.sender else "somebody without an account"
+    size = " of more than 4 kB" if attempt.large else ""
+    sent = (
+        f"{attempt.address}: an INVITE to {attempt.dialled} with a Replaces header{size} by {who}"
+    )
+    if status is None or not (status in _LOOKED_AT or status < 300 or status >= 600):  # noqa: PLR2004
+        what = f"{sent} is answered {status}" if status else f"{sent} is not answered"
+        why = "That says neither that it is refused nor that it is obeyed."
+        yield Finding(_ID, Severity.WARNING, what, why, "pjsip.conf")
+    elif attempt.large:
+        local = _local(facts, attempt.address)
+        yield Finding(
+            _ID,
+            Severity.WARNING if local else Severity.ERROR,
+            f"{sent} is obeyed ({status})",
+            f"{_WHY} Asterisk's match_header skips a header of more than 4,095 bytes, and no"
+            f" setting limits its size{'; only this machine reaches the transport' * local}.",
+            "",
+            _firewall(attempt.address),
+        )
+    else:
+        yield Finding(
+            _ID,
+            Severity.ERROR,
+            f"{sent} is obeyed ({status})",
+            _WHY,
+            "pjsip.conf",
+            (
+                "; what the other findings of invite_replaces say. If there are none, Asterisk has",
+                "; not read the file yet; endpoint_identifier_order counts from its next start on:",
+                "; asterisk -rx 'core restart when convenient'",
+            ),
+        )
+
+
+def _firewall(address: str) -> tuple[str, ...]:
+    protocol, _, place = address.partition(" ")
+    port = place.rpartition(":")[2]
+    off = (
+        "# or in modules.conf, which ends Replaces and the phones' Transfer button as well:",
+        "noload = res_pjsip_refer.so",
+    )
+    if protocol == "udp":
+        return (
+            "# in the firewall of Asterisk's machine, /etc/nftables.conf:",
+            "table inet asterisk_avp {",
+            "    chain sip {",
+            "        type filter hook prerouting priority -300; policy accept;",
+            f"        udp dport {port} udp length > 4096 counter drop",
+            "    }",
+            "}",
+            *off,
+        )
+    return (
+        f"# by {protocol.upper()} no firewall sees how long a header is: have a session border",
+        "# controller take Replaces out, or let phones and trunks use UDP only, without this",
+        "# transport and with a firewall,",
+        *off,
+    )
+
+
+def _local(facts: Facts, address: str) -> bool:
+    known = transports(facts.file("pjsip.conf"), "")
+    return any(x.local and str(x) == address for x in known)
+
+
+# --- sections -----------------------------------------------------------------------------------
+
+
+def _addition(endpoint: Section, line: str) -> tuple[str, ...]:
+    # Other sections, an aor's or an auth's, may have the endpoint's name.
+    return (f"[{endpoint.name}](+type=endpoint)", line)
+
+
+def _all_identifies(conf: Conf) -> Iterator[Section]:
+    for section in conf.sections:
+        if not section.template and section.last("type").lower() == "identify":
+            yield section
+
+
+def _identifies(conf: Conf) -> Iterator[Section]:
+    """Those that every Replaces header matches."""
+    for section in _all_identifies(conf):
+        name, _, value = section.last("match_header").partition(":")
+        if name.strip().lower() == "replaces" and _matches(value.strip()):
+            yield section
+
+
+def _matches(value: str) -> bool:
+    if not (len(value) > 1 and value.startswith("/") and value.endswith("/")):
+        return False
+    try:
+        return re.search(value[1:-1], _SAMPLE) is not None
+    except re.error:
+        return False

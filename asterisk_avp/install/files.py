@@ -1,0 +1,449 @@
+"""What `asterisk-avp render all` writes for one installation, as texts; nothing is written here.
+
+Everything of Asterisk's is in files of our own, each with the one line that includes it: what the
+administrator wrote stays as it is. The texts depend on the administrator's files and not on ours,
+so that rendering once more, with ours included, gives the same texts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from asterisk_avp.core.pbx.ami_rights import READ, WRITE
+from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.queues_conf import QueueMembers
+
+OURS: Final = frozenset(
+    {
+        "asterisk_avp.conf",
+        "avp_extensions.conf",
+        "avp_queues.conf",
+        "avp_features.conf",
+        "avp_manager.conf",
+        "avp_ari.conf",
+        "avp_pjsip.conf",
+    }
+)
+"""The files that are included in Asterisk's."""
+ENVIRONMENT: Final = "environment"
+UNIT: Final = "asterisk-avp.service"
+NOTES: Final = "INSTALL.txt"
+SECRET_FILES: Final = frozenset({ENVIRONMENT, "avp_manager.conf", "avp_ari.conf"})
+"""Those that hold secrets: mode 600, and never shown."""
+
+CONF_FILES: Final = (
+    *("extensions.conf", "queues.conf", "features.conf", "pjsip.conf"),
+    *("manager.conf", "ari.conf", "http.conf"),
+)
+"""The administrator's files that are looked at."""
+
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+_DEFAULT_AGI = ("127.0.0.1", 4573)
+
+
+class CannotRender(Exception):
+    """The text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What Asterisk's users and the dialplan have to know of the daemon. Secrets are plain text.
+
+    ``source``: the address that the daemon connects from.
+    """
+
+    ami_user: str
+    ami_secret: str = field(repr=False)
+    ari_user: str
+    ari_password: str = field(repr=False)
+    agi: tuple[str, int] = _DEFAULT_AGI
+    source: str = "127.0.0.1"
+
+
+def without_ours(conf: Conf) -> Conf:
+    """The file as it is without what we have written into files of our own."""
+    sections = []
+    for section in conf.sections:
+        if Path(section.place.file).name in OURS:
+            continue
+        lines = [line for line in section.lines if Path(line.place.file).name not in OURS]
+        sections.append(Section(section.name, section.place, section.template, lines))
+    return replace(conf, sections=tuple(sections))
+
+
+# --- queues ----------------------------------------------------------------------------------
+
+
+def members(conf: Conf) -> QueueMembers:
+    """The static members of each queue."""
+    found: dict[str, tuple[str, ...]] = {}
+    for section in conf.sections:
+        if section.template:
+            continue
+        names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
+        found[section.name] = tuple(dict.fromkeys(name for name in names if name))
+    return QueueMembers(found, ())
+
+
+# --- single files --------------------------------------------------------------------------------
+
+
+def manager_conf(given: Connections, command: str) -> str:
+    source = ipaddress.ip_address(given.source)
+    permits = ["127.0.0.1/255.255.255.255", "::1/128"] if source.is_loopback else [given.source]
+    return "\n".join(
+        [
+            *_head(command, "The daemon's user at the manager interface, for manager.conf."),
+            "; Each class is needed; core/pbx/ami_rights.py says for what. No more are: with",
+            "; `command`, `config`, `originate` or `system` a stolen secret is the whole machine.",
+            f"[{given.ami_user}]",
+            f"secret = {_escaped(given.ami_secret)}",
+            "deny = 0.0.0.0/0.0.0.0",
+            "deny = ::/0",
+            *(f"permit = {permit}" for permit in permits),
+            f"read = {','.join(READ)}",
+            f"write = {','.join(WRITE)}",
+            "writetimeout = 5000",
+            "",
+        ]
+    )
+
+
+def ari_conf(given: Connections, command: str) -> str:
+    return "\n".join(
+        [
+            *_head(command, "The daemon's user at the REST interface, for ari.conf."),
+            f"[{given.ari_user}]",
+            "type = user",
+            "read_only = no",
+            f"password = {_escaped(given.ari_password)}",
+            "",
+        ]
+    )
+
+
+def features_conf(conf: Conf, code: str, command: str) -> str:
+    """``conf``: the administrator's features.conf, without ours."""
+    there = any(conf.named("applicationmap"))
+    return "\n".join(
+        [
+            *_head(command, "The code that begins a transfer on an agent's phone."),
+            "; It is switched on for agents by DYNAMIC_FEATURES in avp_pjsip.conf.",
+            "[applicationmap](+)" if there else "[applicationmap]",
+            f"avp_transfer => {code},self,UserEvent,AVPFeature",
+            "",
+        ]
+    )
+
+
+def pjsip_conf(
+    endpoints: Mapping[str, Section],
+    order: Iterable[str],
+    refused: Iterable[str],
+    *,
+    current: bool,
+    command: str,
+) -> str:
+    """``endpoints``: the agents', by name. ``refused``: the sections of what nobody may send.
+
+    ``current``: whether this Asterisk can hand the Transfer button over, and has what is as new.
+    """
+    lines = [
+        *_head(command, "Nobody enters somebody else's call by an INVITE with Replaces."),
+        *order,
+        "",
+        *refused,
+        "",
+        "; Each agent's phone: its Transfer button goes by the rules, the transfer code works, a",
+        "; SIP MESSAGE runs no dialplan, and in avp-agents it dials what avp-phones has.",
+    ]
+    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
+    for name, endpoint in endpoints.items():
+        lines += [f"[{name}](+type=endpoint)", handling, "set_var = DYNAMIC_FEATURES=avp_transfer"]
+        lines.append("message_context = avp-nowhere")
+        if endpoint.last("context") == "avp-agents":
+            lines.append("allow_overlap = no")
+            lines += ["overlap_context = avp-phones"] if current else []
+        lines.append("")
+    return "\n".join(lines)
+
+
+def environment(
+    written: str | None,
+    variables: Mapping[str, str],
+    generated: Mapping[str, str],
+    agent: str = "1001",
+) -> str:
+    """The environment file: ``written`` is what is there, whose lines and order are kept.
+
+    ``variables`` are in force, ``generated`` those that were set nowhere. ``agent``: whose id is
+    the example.
+    """
+    wanted = {**variables, **generated}
+    lines = [] if written is None else written.rstrip("\n").split("\n")
+    if written is None:
+        example = agent if re.fullmatch(r"\w+", agent, re.ASCII) else "1001"
+        lines = [line.format(agent=example) for line in _ENVIRONMENT_HEAD]
+    for at, line in enumerate(lines):
+        name = line.partition("=")[0].strip()
+        if name in wanted and "=" in line and not line.lstrip().startswith("#"):
+            value = wanted.pop(name)
+            if _unquoted(line.partition("=")[2]) != value:
+                lines[at] = f"{name}={quoted(value)}"
+    lines += [f"{name}={quoted(value)}" for name, value in wanted.items()]
+    return "\n".join(lines) + "\n"
+
+
+_ENVIRONMENT_HEAD = (
+    "# The settings of asterisk_avp, with their secrets: readable by root only.",
+    "# systemd hands them to the daemon (asterisk-avp.service). All settings, with their meaning",
+    "# and default: asterisk-avp settings --reference",
+    "#",
+    "# Agents log in at the panel with their id, in the letters that Asterisk has it in, and a",
+    "# PIN each; asterisk-avp pin-hash makes the value. (Ids with other signs: AVP_CONFIG's TOML.)",
+    "#AVP_AGENTS__{agent}__PIN_HASH=scrypt:...",
+    "# Transfers to numbers outside that agents type, of a client in this country:",
+    "#AVP_ENTERPRISE__EXTERNAL_TRANSFER=true",
+    "#AVP_ENTERPRISE__MANUAL_DIAL=true",
+    "#AVP_ACCOUNTS__MAIN__COUNTRY=US",
+    "",
+)
+
+
+def quoted(value: str) -> str:
+    """As systemd and python-dotenv read it alike."""
+    if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]*", value):
+        return value
+    if "'" not in value and "\\" not in value:
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1]
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text
+
+
+def _head(command: str, what: str) -> list[str]:
+    return [f"; {what}", ";", f"; Written by: {command}", ""]
+
+
+def _escaped(secret: str) -> str:
+    """A value of a configuration file, where `;` begins a comment."""
+    if not secret.isprintable():
+        raise CannotRender("a secret with control characters cannot be in a file of Asterisk's")
+    return secret.replace(";", "\\;")
+
+
+# --- what the administrator adds -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Lines for one of the administrator's files. ``section`` None: at the end of the file."""
+
+    file: str
+    lines: tuple[str, ...]
+    section: str | None = None
+
+
+_NO_TRANSFER: Final = (
+    "; Trunks and callers transfer nobody: by a REFER in their own call they would send the agent",
+    "; anywhere, past every rule. It is refused then (603), also one of a PBX behind a trunk.",
+)
+
+
+def additions(
+    files: Mapping[str, Conf], given: Connections, guards: Sequence[str] = ()
+) -> list[Addition]:
+    """What is still to be added; ``files``: with what they include.
+
+    ``guards``: what refuses a REFER of trunks and callers, as far as that is not there.
+    """
+    found: list[Addition] = []
+
+    def general(file: str, wanted: Mapping[str, str]) -> None:
+        conf = files[file]
+        section = next(conf.named("general"), None)
+        missing = [
+            f"{name} = {value}"
+            for name, value in wanted.items()
+            if section is None or not _says(section, name, value)
+        ]
+        if missing:
+            found.append(Addition(file, tuple(missing), "general"))
+
+    def include(file: str, ours: str) -> None:
+        if not _includes(files[file], ours):
+            found.append(Addition(file, (f"#include {ours}",)))
+
+    if given.agi != _DEFAULT_AGI:
+        section = next(files["extensions.conf"].named("globals"), None)
+        if section is None or not section.last("avp_agi"):
+            line = f"AVP_AGI = agi://{given.agi[0]}:{given.agi[1]}"
+            found.append(Addition("extensions.conf", (line,), "globals"))
+    include("extensions.conf", "asterisk_avp.conf")
+    general("queues.conf", {"shared_lastcall": "yes", "persistentmembers": "yes"})
+    include("queues.conf", "avp_queues.conf")
+    include("features.conf", "avp_features.conf")
+    include("pjsip.conf", "avp_pjsip.conf")
+    if guards:
+        found.append(Addition("pjsip.conf", (*_NO_TRANSFER, *guards)))
+    general("manager.conf", {"enabled": "yes", "bindaddr": _bind(given)})
+    include("manager.conf", "avp_manager.conf")
+    general("http.conf", {"enabled": "yes", "bindaddr": _bind(given)})
+    general("ari.conf", {"enabled": "yes"})
+    include("ari.conf", "avp_ari.conf")
+    return found
+
+
+def _bind(given: Connections) -> str:
+    local = ipaddress.ip_address(given.source).is_loopback
+    return "127.0.0.1" if local else "; the address that the daemon reaches"
+
+
+def _says(section: Section, name: str, value: str) -> bool:
+    written = section.last(name).lower()
+    if name == "bindaddr":
+        return bool(written)  # theirs; `check` says what is open to the world
+    return written == value or (value == "yes" and written in _TRUE)
+
+
+def _includes(conf: Conf, ours: str) -> bool:
+    places = [section.place for section in conf.sections]
+    places += [line.place for section in conf.sections for line in section.lines]
+    return any(Path(place.file).name == ours for place in places)
+
+
+def notes(
+    folder: Path,
+    config_dir: Path,
+    todo: Iterable[Addition],
+    remarks: Iterable[str],
+    directory: str,
+    *,
+    trunk: str = "",
+    pair: tuple[str, str] = ("1001", "1002"),
+) -> str:
+    """The text that tells the administrator what to do with the files.
+
+    ``trunk``: the endpoint that leads outside, where it is known. ``pair``: two agents of a group.
+    """
+    one, other = pair
+    lines = ["How to install asterisk_avp from these files", ""]
+    lines += [*(f"Note: {remark}" for remark in remarks)]
+    lines += [""] if lines[-1] else []
+    step = 1
+    if folder != config_dir:
+        lines += [
+            f"{step}. Copy the files that Asterisk includes; it has to be able to read them:",
+            "",
+        ]
+        lines += [
+            f"    cd {folder}",
+            f"    install -m 644 {' '.join(sorted(OURS - SECRET_FILES))} {config_dir}/",
+            f"    install -m 640 -g asterisk {' '.join(sorted(OURS & SECRET_FILES))} {config_dir}/",
+            "",
+        ]
+    else:
+        lines += [f"{step}. Let Asterisk read the two files with passwords:", ""]
+        for name in sorted(OURS & SECRET_FILES):
+            lines.append(f"    chgrp asterisk {config_dir}/{name}; chmod 640 {config_dir}/{name}")
+        lines.append("")
+    step += 1
+    todo = list(todo)
+    if todo:
+        lines += [f"{step}. Add these lines to your own files:", ""]
+        for addition in todo:
+            where = f"in [{addition.section}]" if addition.section else "at the end"
+            lines += [f"  {config_dir}/{addition.file}, {where}:", ""]
+            lines += [f"    {line}" for line in addition.lines]
+            lines.append("")
+    else:
+        lines += [f"{step}. Your own files include these already: nothing to add.", ""]
+    lines += [
+        "  Your trunk, for transfers to numbers outside, in extensions.conf below the #include:",
+        "",
+        "    [avp-external](+)",
+        *(
+            f"    exten => {what},1,Dial(PJSIP/{number}@{trunk or 'trunk'},60,i)"
+            for what, number in (("_+X!", "${AVP_NUMBER}"), ("112", "112"), ("911", "911"))
+        ),
+        "",
+        *(() if trunk else ("  with your trunk's endpoint in place of `trunk`;",)),
+        "  numbers come as +442079460000: ${AVP_NUMBER:1} is without the +.",
+        "",
+        "  A phone that answers 302 must not send a call elsewhere: give option i to every Queue()",
+        "  and Dial() of yours that rings agents, e.g. Queue(sales,i).",
+        "",
+        f"{step + 1}. Let Asterisk read them. Calls go on:",
+        "",
+        *(f"    asterisk -rx '{command}'" for command in RELOADS),
+        "",
+        "   and, the first time, start it anew when no call is left. Asterisk takes the order of",
+        "   identifiers (pjsip.conf) at its start only; until then a phone can put itself into",
+        "   somebody else's call:",
+        "",
+        f"    asterisk -rx '{RESTART}'",
+        "",
+        f"{step + 2}. The settings and the service:",
+        "",
+        *_placed(folder, directory),
+        f"    install -m 644 {folder}/{UNIT} /etc/systemd/system/{UNIT}",
+        "    systemctl daemon-reload",
+        "    systemctl enable --now asterisk-avp",
+        "",
+        f"{step + 3}. See that all is right, with the same settings:",
+        "",
+        f"    set -a; . {directory}/{ENVIRONMENT}; set +a",
+        f"    asterisk-avp check --config-dir {config_dir}",
+        "",
+        f"{step + 4}. The first transfer, in that shell. Who is there:",
+        "",
+        "    asterisk-avp agents",
+        "",
+        f"   When {one} talks with a caller:",
+        "",
+        f"    asterisk-avp transfer {one} --supervised --to-agent {other}",
+        "",
+        f"   The caller hears music, {other}'s phone rings. Once {other} has answered, with the id",
+        "   that was printed:",
+        "",
+        "    asterisk-avp complete ID",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _placed(folder: Path, directory: str) -> list[str]:
+    """Where the unit looks for the settings, if they are not there already."""
+    if str(folder) == directory:
+        return []
+    place = f"{directory}/{ENVIRONMENT}"
+    return [f"    install -d {directory}", f"    install -m 600 {folder}/{ENVIRONMENT} {place}"]
+
+
+RELOADS: Final = (
+    "dialplan reload",
+    "module reload features",
+    "module reload app_queue.so",
+    "module reload http",
+    "module reload manager",
+    "module reload res_ari.so",
+    "module reload res_pjsip.so",
+)
+"""What makes Asterisk read the files."""
+RESTART: Final = "core restart when convenient"
+"""What makes `endpoint_identifier_order` count: identifiers are put in order as their modules are
+loaded (res_pjsip.c, ast_sip_register_endpoint_identifier_with_name), and
+res_pjsip_endpoint_identifier_ip cannot be loaded a second time."""

@@ -1,0 +1,235 @@
+"""What `asterisk-avp check` asks of a running Asterisk, with the daemon's own two users.
+
+Nothing is changed and nobody is rung: besides reading, one Local channel runs the context
+`avp-check` of our dialplan, in which nothing is dialled, and a few SIP requests are sent that have
+to be refused (`cli_check_sip`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import requests
+
+from asterisk_avp.ami.link import AmiLink
+from asterisk_avp.ari.resources import AsteriskInfo, Channels
+from asterisk_avp.ari.rest import AriRest
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.model.errors import AmiError, AriError, AvpError
+from asterisk_avp.core.model.world import World, agent_id_of_interface
+from asterisk_avp.core.pbx.ami_rights import READ
+from asterisk_avp.install.asterisk_conf import Conf
+from asterisk_avp.install.checks.agents import agents
+from asterisk_avp.install.checks.live import TOLD_BY
+from asterisk_avp.install.checks.model import Facts, Live, Queue, SelfTest, SipTest
+from asterisk_avp.install.checks.parts import EXTENSIONS, OUTSIDE, SOUND_VARIABLES
+from asterisk_avp.install.checks.running import running
+from asterisk_avp.install.sip_probe import try_replaces
+
+_LIST_SECONDS: Final = 10.0
+_SELFTEST_SECONDS: Final = 8.0
+"""Asterisk itself gives a FastAGI connection up after 5 s."""
+_EVENTS_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.1
+_RESULT: Final = "AVP_CHECK_RESULT"
+"""The global variable that avp-check leaves its result in."""
+
+
+async def ask(
+    settings: Settings,
+    world: World,
+    files: Mapping[str, Conf],
+    clock: Callable[[], float] = time.time,
+) -> tuple[Live, str | None]:
+    """What Asterisk says, and its version. ``clock``: ours, in Unix seconds."""
+    heard: set[str] = set()
+    link = AmiLink(
+        settings.ami.host,
+        settings.ami.port,
+        on_event=lambda event: heard.add(event.get("Event", "")),
+        action_seconds=settings.ami.action_timeout_seconds,
+    )
+    rest = AriRest(
+        settings.ari.url,
+        settings.ari.username,
+        settings.ari.password.get_secret_value(),
+        timeout_seconds=settings.ari.request_timeout_seconds,
+    )
+    try:
+        ami = await _login(link, settings)
+        version, ari = await _version(rest)
+        facts: dict[str, Any] = {"ami": ami, "ari": ari}
+        if not ami:
+            facts |= await _by_ami(link, world, clock)
+        if not ari:
+            facts |= await _by_ari(rest)
+        if not ami and not ari and facts["extensions"].get("avp-check,s"):
+            facts["selftest"] = await _selftest(link, rest, heard)
+        facts["daemon"] = await asyncio.to_thread(_daemon, settings)
+        facts["sip"] = await asyncio.to_thread(_sip, settings, world, files)
+        return Live(**facts), version
+    finally:
+        await link.close()
+        await rest.close()
+
+
+async def _login(link: AmiLink, settings: Settings) -> str:
+    """Why it did not work; empty: logged in."""
+    user = settings.ami.username
+    try:
+        await link.open(user, settings.ami.secret.get_secret_value(), ",".join(READ))
+    except AmiError:
+        return f"AMI at {settings.ami.host}:{settings.ami.port} refuses user {user!r}"
+    except AvpError as error:
+        return str(error)
+    link.start_events()
+    return ""
+
+
+async def _version(rest: AriRest) -> tuple[str | None, str]:
+    try:
+        return await AsteriskInfo(rest).version(), ""
+    except AvpError as error:
+        return None, str(error)
+
+
+async def _by_ami(link: AmiLink, world: World, clock: Callable[[], float]) -> dict[str, Any]:
+    commands = await link.request("ListCommands")
+    actions = {name for name, says in commands.items() if "(Priv:" in says}
+    found: dict[str, Any] = {"actions": frozenset(actions)}
+    if "Getvar" in actions:
+        found["clock"] = await _clock(link, clock)
+        found["extensions"] = {
+            name: await _variable(link, f"DIALPLAN_EXISTS({name},1)") == "1"
+            for name in (*EXTENSIONS, OUTSIDE)
+        }
+        found["variables"] = {name: await _variable(link, name) for name in SOUND_VARIABLES}
+    else:
+        found["extensions"] = {}
+    if "QueueStatus" in actions:
+        found["queues"] = _queues(
+            await link.request_list("QueueStatus", seconds=_LIST_SECONDS), world
+        )
+    if "ShowDialPlan" in actions:
+        found["dialplan"] = running(await link.request_list("ShowDialPlan", seconds=_LIST_SECONDS))
+    return found
+
+
+async def _variable(link: AmiLink, name: str) -> str:
+    try:
+        return (await link.request("Getvar", {"Variable": name})).get("Value", "")
+    except AmiError:
+        return ""
+
+
+async def _clock(link: AmiLink, clock: Callable[[], float]) -> float | None:
+    """By how much Asterisk's clock is ahead. It says whole seconds: the half of one is added."""
+    before = clock()
+    said = await _variable(link, "EPOCH")
+    middle = (before + clock()) / 2
+    return int(said) + 0.5 - middle if said.isdecimal() else None
+
+
+def _queues(items: list[Mapping[str, str]], world: World) -> dict[str, Queue]:
+    interfaces = {agent.interface: agent.id for agent in world.agents.values()}
+    params: dict[str, Mapping[str, str]] = {}
+    members: dict[str, list[str]] = {}
+    for item in items:
+        name = item.get("Queue", "")
+        if item.get("Event") == "QueueParams":
+            params[name] = item
+        elif item.get("Event") == "QueueMember":
+            interface = item.get("Location", "")
+            agent = interfaces.get(interface) or agent_id_of_interface(interface)
+            if agent is not None:
+                members.setdefault(name, []).append(agent)
+    return {
+        name: Queue(
+            name,
+            int(item.get("Max") or 0),
+            int(item.get("Weight") or 0),
+            tuple(members.get(name, ())),
+        )
+        for name, item in params.items()
+    }
+
+
+async def _by_ari(rest: AriRest) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        modules = await rest.request("GET", ["asterisk", "modules"])
+        found["modules"] = {x["name"]: x.get("status", "") for x in modules}
+    except AriError:
+        found["modules"] = (
+            None  # of an Asterisk without res_ari_asterisk there is no version either
+        )
+    try:
+        sounds = await rest.request("GET", ["sounds"])
+        found["sounds"] = {
+            x["id"]: frozenset(y["language"] for y in x.get("formats", ())) for x in sounds
+        }
+    except AriError as error:
+        # Without res_ari_sounds there is nobody to ask; with it, this says that there are none
+        # (res/ari/resource_sounds.c).
+        found["sounds"] = {} if "No sounds found" in error.message else None
+    return found
+
+
+async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
+    mark = secrets.token_hex(6)
+    heard.clear()
+    try:
+        await Channels(rest).originate(
+            "Local/s@avp-check/n",
+            context="avp-check",
+            extension="answered",
+            priority=1,
+            channel_id=f"avp-check-{mark}",
+            other_channel_id=f"avp-check-{mark}-2",
+            caller_id="asterisk-avp check <>",
+            variables={"__AVP_CHECK": mark},
+            timeout_seconds=int(_SELFTEST_SECONDS),
+        )
+    except AvpError as error:
+        return SelfTest(refused=str(error))
+    deadline = time.monotonic() + _SELFTEST_SECONDS
+    while True:
+        # mark,AGISTATUS,answer,address
+        said = (await _variable(link, _RESULT)).split(",")
+        if said[0] == mark and len(said) == 4:  # noqa: PLR2004 - the four of them
+            break
+        if time.monotonic() > deadline:
+            return SelfTest(heard=frozenset(heard))
+        await asyncio.sleep(_POLL_SECONDS)
+    deadline = min(deadline, time.monotonic() + _EVENTS_SECONDS)
+    # Events may come behind the answers.
+    while not heard >= {*TOLD_BY.values()} and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+    return SelfTest(ran=True, agi=said[1], answer=said[2], address=said[3], heard=frozenset(heard))
+
+
+def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest:
+    """INVITEs with Replaces, to where pjsip.conf says that Asterisk takes SIP."""
+    pjsip = files["pjsip.conf"]
+    if not pjsip.found:
+        return SipTest(untried=("there is no pjsip.conf that says where Asterisk takes SIP",))
+    names = agents(Facts(files, world=world))
+    return try_replaces(pjsip, files["features.conf"], names, settings.ami.host)
+
+
+def _daemon(settings: Settings) -> Mapping[str, object] | None:
+    """What `/readyz` of our API says; None: no answer, or somebody else's."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared only
+    host = everywhere.get(settings.api.host, settings.api.host)
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            answer = session.get(f"http://{host}:{settings.api.port}/readyz", timeout=5)
+            said = answer.json()
+        except (requests.RequestException, ValueError):
+            return None
+    return said if isinstance(said, dict) and "ready" in said else None

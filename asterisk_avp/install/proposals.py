@@ -1,0 +1,105 @@
+"""Settings that follow from an administrator's files, for an installation that has none yet."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from asterisk_avp.core.model.world import PERSONAL_QUEUE_PREFIX
+from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.checks.agents import endpoints
+
+ACCOUNT: Final = "main"
+"""The account of groups that were proposed: who has one client needs no other."""
+
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+_HTTP_PORT, _AMI_PORT = "8088", "5038"
+
+
+def groups(conf: Conf) -> dict[str, str]:
+    """``conf``: queues.conf. Each queue is an agent group."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for section in _queues(conf):
+        name = section.name
+        if not _QUEUE.fullmatch(name):
+            continue
+        # As part of a variable's name, which systemd takes only in these characters.
+        identifier = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40].upper().strip("_") or "QUEUE"
+        while identifier in taken:
+            identifier = f"{identifier[:38]}_2"
+        taken.add(identifier)
+        found[f"AVP_GROUPS__{identifier}__QUEUE"] = name
+        found[f"AVP_GROUPS__{identifier}__ACCOUNT"] = ACCOUNT
+        wrapup = section.last("wrapuptime")
+        if wrapup.isdecimal() and int(wrapup):
+            found[f"AVP_GROUPS__{identifier}__ACW_SECONDS"] = wrapup
+    if found:
+        found[f"AVP_ACCOUNTS__{ACCOUNT.upper()}__CONTRACTED"] = "true"
+    return found
+
+
+def unfit(conf: Conf) -> list[str]:
+    """Queues that can be no agent group: their names do not fit into the dialplan and AMI."""
+    return [section.name for section in _queues(conf) if not _QUEUE.fullmatch(section.name)]
+
+
+def _queues(conf: Conf) -> Iterator[Section]:
+    for section in conf.sections:
+        name = section.name.lower()
+        ours = name.startswith(PERSONAL_QUEUE_PREFIX)
+        if not (section.template or ours or name == "general"):
+            yield section
+
+
+def addresses(http: Conf, manager: Conf) -> dict[str, str]:
+    """Where ARI and AMI are, as far as it is not where they are by default."""
+    found: dict[str, str] = {}
+    web = next(http.named("general"), None)
+    if web is not None:
+        host, port = _host(web), web.last("bindport", _HTTP_PORT)
+        prefix = web.last("prefix").strip("/")
+        place = (host, port, prefix)
+        if place != ("127.0.0.1", _HTTP_PORT, "") and port.isdecimal():
+            shown = f"[{host}]" if ":" in host else host
+            found["AVP_ARI__URL"] = "/".join(
+                filter(None, (f"http://{shown}:{port}", prefix, "ari"))
+            )
+    desk = next(manager.named("general"), None)
+    if desk is not None:
+        host, port = _host(desk), desk.last("port", _AMI_PORT)
+        if host != "127.0.0.1":
+            found["AVP_AMI__HOST"] = host
+        if port != _AMI_PORT and port.isdecimal():
+            found["AVP_AMI__PORT"] = port
+    return found
+
+
+def _host(general: Section) -> str:
+    """How to reach, from the same machine, what listens there."""
+    try:
+        address = ipaddress.ip_address(general.last("bindaddr"))
+    except ValueError:
+        return "127.0.0.1"
+    if not address.is_unspecified:
+        return str(address)
+    return "127.0.0.1" if address.version == 4 else "::1"  # noqa: PLR2004 - IP's version
+
+
+def trunk(pjsip: Conf, phones: Collection[str]) -> str:
+    """The endpoint that leads outside, where only one can be it; else nothing.
+
+    That is one which is no agent's, and which is known by its address or by our own log-in there.
+    """
+    there = endpoints(pjsip)
+    by_address = {
+        section.last("endpoint")
+        for section in pjsip.sections
+        if not section.template and section.last("type").lower() in {"identify", "registration"}
+    }
+    by_login = {name for name, section in there.items() if section.last("outbound_auth")}
+    found = ((by_address | by_login) & there.keys()) - set(phones)
+    return next(iter(found)) if len(found) == 1 else ""

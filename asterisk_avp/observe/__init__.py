@@ -1,0 +1,1 @@
+"""What others are told: log, audit, metrics, queue_log, systemd."""

@@ -1,0 +1,294 @@
+"""What Prometheus reads at `/metrics`.
+
+No label names a person, a call or a number: the values of each are words of this program, so the
+number of series has a bound that does not grow with the call centre. Names and labels are a
+contract with dashboards; `docker/grafana/asterisk_avp.json` is one.
+
+Durations are measured here, by a monotonic clock, as the steps of a transfer go by.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from asterisk_avp import __version__
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages.effects import Effect, StartMusic
+from asterisk_avp.core.model.world import AgentState, Mode, Readiness
+from asterisk_avp.core.transfer.session import REPORTED, Session, State
+
+# One more series for each counter and histogram, of which Prometheus has no use.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # typed, all but this function
+
+_PREFIX: Final = "asterisk_avp_"
+_MACHINE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""What Asterisk and we do: milliseconds when all is well, five seconds until it is given up."""
+_PEOPLE = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0)
+"""What waits for a person."""
+
+Interface = Literal["ami", "ari"]
+
+_PHASES: Final[Mapping[State, str]] = {
+    State.QUEUEING: "start",
+    State.RINGING: "ring",
+    State.OFFERED: "ring",
+    State.CONSULTING: "consult",
+    State.SWAPPED: "consult",
+    State.CONFERENCE: "consult",
+    State.SHARED: "consult",
+    State.COMPLETING: "completion",
+}
+
+
+@dataclass(slots=True)
+class _Running:
+    """A transfer that is not over, and when what it is in began (monotonic seconds)."""
+
+    mode: str
+    target: str
+    """Its kind; ``none`` while agent 1 is keying it in, who by that may choose the mode as well."""
+    caller: str
+    began: float
+    phase: str
+    phase_began: float
+    music_heard: bool = False
+
+
+class Metrics:
+    """Counts, and shows what ``hub`` and ``readiness`` say when it is asked."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        readiness: Callable[[], Readiness],
+        clock: Callable[[], float] = time.monotonic,
+        stuck: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(_PREFIX + name, meaning, labels, registry=registry)
+
+        def seconds(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(
+                f"{_PREFIX}transfer_{name}_seconds",
+                meaning,
+                labels,
+                buckets=buckets,
+                registry=registry,
+            )
+
+        self._ended = counter(
+            "transfers_total",
+            "Transfers that have ended, and how.",
+            *("mode", "target", "outcome", "reason"),
+        )
+        self._decisions = counter(
+            "decisions_total",
+            "Decisions on transfers, fourth parties (mode party) and numbers dialled (mode dial).",
+            *("mode", "decision", "reason"),
+        )
+        self._start = seconds(
+            "start",
+            "From the decision until the caller has music, or is in the target's queue.",
+            _MACHINE,
+            "mode",
+        )
+        self._ring = seconds("ring", "One ring of the target.", _PEOPLE, "target")
+        self._consult = seconds("consult", "From the target's answer to the end of it.", _PEOPLE)
+        self._completion = seconds(
+            "completion", "From completing until caller and target are connected.", _MACHINE
+        )
+        self._wait = seconds(
+            "wait", "The whole transfer, from the decision to its end.", _PEOPLE, "mode", "outcome"
+        )
+        self._reconnects = counter(
+            "reconnects_total", "Connections to Asterisk after the first one.", "interface"
+        )
+        self._impossible = counter(
+            "ami_impossible_messages_total",
+            "Messages in AMI's stream that Asterisk cannot have written. Each is worth a look.",
+        )
+        self._swaps = counter(
+            "bridge_swaps_total",
+            "Phones that took another's place in a call (INVITE with Replaces, or a transfer).",
+        )
+        # Plain numbers: there are thousands a second, and a counter takes a lock for each.
+        self._ami_events = {"yes": 0, "no": 0}
+        self._connected: dict[Interface, bool | None] = {"ami": None, "ari": None}
+        for interface in self._connected:
+            self._reconnects.labels(interface)
+        build = Gauge(
+            _PREFIX + "build_info",
+            "Always 1.",
+            ("version", "python"),
+            registry=registry,
+        )
+        build.labels(__version__, platform.python_version()).set(1)
+        registry.register(_Now(engine, readiness, stuck, self._ami_events))
+        ProcessCollector(registry=registry)
+
+    def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Show what ``value`` says when it is asked."""
+        Gauge(_PREFIX + name, meaning, registry=self.registry).set_function(value)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def decision(self, mode: str, decision: str, reason: str) -> None:
+        """``reason``: ``ok`` or one of `asterisk_avp.core.policy.policy.REASONS`."""
+        self._decisions.labels(mode, decision, reason).inc()
+
+    def ami_event(self, *, handled: bool) -> None:
+        self._ami_events["yes" if handled else "no"] += 1
+
+    def impossible_message(self) -> None:
+        self._impossible.inc()
+
+    def swapped(self) -> None:
+        self._swaps.inc()
+
+    def connection(
+        self, interface: Interface, then: Callable[[bool], None]
+    ) -> Callable[[bool], None]:
+        """What to give a client as its ``on_connected``: counts, then tells ``then``."""
+
+        def told(connected: bool) -> None:  # noqa: FBT001 - the clients' signature
+            if connected and self._connected[interface] is not None:
+                self._reconnects.labels(interface).inc()
+            self._connected[interface] = connected
+            then(connected)
+
+        return told
+
+    def performed(self, session_id: str | None, effect: Effect) -> None:
+        """An effect has been performed: the first music of a caller ends the start."""
+        running = self._running.get(session_id or "")
+        if (
+            running is not None
+            and not running.music_heard
+            and isinstance(effect, StartMusic)
+            and effect.channel == running.caller
+        ):
+            running.music_heard = True
+            self._start.labels(running.mode).observe(self._clock() - running.began)
+
+    def transfer(self, session: Session) -> None:
+        """A transfer has changed; the same state again is no news."""
+        now = self._clock()
+        running = self._running.get(session.id)
+        phase = _PHASES.get(session.state, "")
+        target = session.target.kind.value if session.target is not None else "none"
+        if running is None:
+            if session.state.final:
+                return  # a view of one that is over has changed
+            running = self._running[session.id] = _Running(
+                mode=session.mode.value,
+                target=target,
+                caller=session.caller.channel,
+                began=now,
+                phase=phase,
+                phase_began=now,
+            )
+        elif phase != running.phase:
+            self._phase_over(running, now - running.phase_began)
+            running.phase, running.phase_began = phase, now
+        running.mode, running.target = session.mode.value, target
+        if session.state.final:
+            del self._running[session.id]
+            outcome = REPORTED[session.state].value
+            self._wait.labels(running.mode, outcome).observe(now - running.began)
+            self._ended.labels(
+                running.mode, running.target, outcome, session.reason or "none"
+            ).inc()
+
+    def _phase_over(self, running: _Running, seconds: float) -> None:
+        match running.phase:
+            case "start" if running.mode == Mode.UNSUPERVISED:
+                self._start.labels(running.mode).observe(seconds)
+            case "ring":
+                self._ring.labels(running.target).observe(seconds)
+            case "consult":
+                self._consult.observe(seconds)
+            case "completion":
+                self._completion.observe(seconds)
+
+
+class _Now(Collector):
+    """What is so at the moment of asking."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        readiness: Callable[[], Readiness],
+        stuck: Callable[[], bool],
+        ami_events: Mapping[str, int],
+    ) -> None:
+        self._engine = engine
+        self._readiness = readiness
+        self._stuck = stuck
+        self._ami_events = ami_events
+
+    def collect(self) -> Iterator[Metric]:
+        events = CounterMetricFamily(
+            _PREFIX + "ami_events",
+            "Events of AMI, by whether they concern us.",
+            labels=("handled",),
+        )
+        for handled, count in self._ami_events.items():
+            events.add_metric((handled,), count)
+        yield events
+        agents = self._engine.agents.by_id
+        states = Tally(agent.state for agent in agents.values())
+        by_state = GaugeMetricFamily(
+            _PREFIX + "agents", "Agents, by their state.", labels=("state",)
+        )
+        for state in AgentState:
+            by_state.add_metric((state.value,), states[state])
+        yield by_state
+        yield GaugeMetricFamily(
+            _PREFIX + "waiting_slots_taken",
+            "Agents for whom a transferred call waits, or is on its way.",
+            value=sum(self._engine.slot_taken(agent) for agent in agents),
+        )
+        yield GaugeMetricFamily(
+            _PREFIX + "transfers_running",
+            "Transfers that are not over.",
+            value=self._engine.store.running(),
+        )
+        readiness = self._readiness()
+        connected = GaugeMetricFamily(
+            _PREFIX + "connected", "Whether we are connected to Asterisk.", labels=("interface",)
+        )
+        connected.add_metric(("ami",), readiness.ami)
+        connected.add_metric(("ari",), readiness.ari)
+        yield connected
+        yield GaugeMetricFamily(
+            _PREFIX + "stasis_stuck",
+            "Whether Asterisk does nothing for our Stasis app although the connection stands.",
+            value=self._stuck(),
+        )
+        yield GaugeMetricFamily(
+            _PREFIX + "ready", "Whether new transfers are taken.", value=readiness.ready
+        )

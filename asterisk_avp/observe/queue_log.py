@@ -1,0 +1,112 @@
+"""One line in Asterisk's queue_log for each transfer that has ended.
+
+    1769850307|1769850300.25|sales|Alice|AVPTRANSFER|supervised|agent:1002|completed|completed|9f3c…
+
+Time, the caller's channel id, the queue of the group whose call it was, and the agent who
+transferred it, as app_queue writes them; then mode, target, outcome, reason and the transfer's id.
+The event's name is our own: reports count the names that they know (CONNECT, COMPLETECALLER,
+ATTENDEDTRANSFER…), of which app_queue writes each exactly as it would without us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.core.model.world import Target, TargetKind
+from asterisk_avp.core.transfer.session import REPORTED, Session
+from asterisk_avp.observe.log import masked
+
+log = structlog.get_logger(__name__)
+
+EVENT: Final = "AVPTRANSFER"
+_MOST_REMEMBERED: Final = 10_000
+
+
+class QueueLogWriter:
+    """``send`` is AMI's `action`. ``numbers``: whether telephone numbers are written in full."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        send: Callable[[str, Mapping[str, str]], Awaitable[object]],
+        *,
+        wanted: bool,
+        numbers: bool,
+    ) -> None:
+        self._engine = engine
+        self._send = send
+        self.wanted = wanted
+        self.numbers = numbers
+        self._written: dict[str, None] = {}
+        """Ids of transfers, the oldest first: the end of a transfer may be told more than once."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def transfer(self, session: Session) -> None:
+        """A transfer has changed; its end is written."""
+        if not self.wanted or not session.state.final or session.id in self._written:
+            return
+        self._written[session.id] = None
+        if len(self._written) > _MOST_REMEMBERED:
+            del self._written[next(iter(self._written))]
+        task = asyncio.create_task(self._write(session), name="queue_log")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what is being written is written, but no longer than that."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
+    async def _write(self, session: Session) -> None:
+        group = self._engine.world.groups.get(session.group)
+        queue = group.queue if group is not None else "NONE"
+        fields = (
+            session.mode.value,
+            self._target(session.target),
+            REPORTED[session.state].value,
+            session.reason,
+            session.id,
+        )
+        headers = {
+            "Queue": queue,
+            "UniqueId": session.caller.channel,
+            "Interface": self._member_name(session.agent, queue),
+            "Event": EVENT,
+            "Message": "|".join(map(_field, fields)),
+        }
+        try:
+            await self._send("QueueLog", headers)
+        except AvpError as error:
+            log.warning(
+                "queue_log_not_written",
+                transfer=session.id,
+                call=session.caller.channel,
+                error=str(error),
+            )
+
+    def _member_name(self, agent_id: str, queue: str) -> str:
+        """As app_queue calls the agent in its own lines."""
+        agent = self._engine.agents.by_id.get(agent_id)
+        if agent is None:
+            return agent_id
+        members = [agent.memberships.get(queue), *agent.memberships.values(), agent.personal]
+        named = (clean.member_name(m.name) for m in members if m is not None)
+        return next(filter(None, named), agent_id)
+
+    def _target(self, target: Target | None) -> str:
+        if target is None:
+            return ""
+        hidden = target.kind is TargetKind.NUMBER and not self.numbers
+        return f"{target.kind.value}:{masked(target.value) if hidden else target.value}"
+
+
+def _field(text: str) -> str:
+    """What separates fields and lines cannot be in one, nor what means something elsewhere."""
+    return "".join(c if c == ":" or clean.harmless(c) else "_" for c in text)

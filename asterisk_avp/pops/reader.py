@@ -1,0 +1,118 @@
+"""Screen pops at work: variables read and written beside the path of calls, and pops told.
+
+Nothing here is waited for by a call or a request. What a call's variables say is read when it
+first rings an agent, and again in each queue and each bridge it comes to; what happened to the
+call is written back to its channel, where a daemon that starts anew finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.core.pops.board import PopBoard, Telling
+from asterisk_avp.core.pops.content import read
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 20
+"""Requests to Asterisk under way at a time, so that a resync does not flood it."""
+
+ReadAll = Callable[[str], Awaitable[Mapping[str, str]]]
+"""Channel id → all its variables. Raises `AvpError`."""
+Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
+"""Channel id, variables. Raises `AvpError`."""
+
+
+def pop_event(telling: Telling) -> dict[str, Any]:
+    """The event of a pop, as the WebSocket and the webhook have it."""
+    return {
+        "type": "pop",
+        "agent": telling.agent,
+        "state": telling.state,
+        "pop": dict(telling.pop),
+    }
+
+
+class ScreenPops:
+    """``tell`` gets each event, in order; ``feed`` each call's group as it was read.
+
+    ``changed`` is told which agents' pops have been read.
+    """
+
+    def __init__(
+        self,
+        board: PopBoard,
+        read_all: ReadAll,
+        write: Write,
+        feed: Callable[[ev.Fact], None],
+        changed: Callable[[set[str]], None],
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self.board = board
+        self._read_all = read_all
+        self._write = write
+        self._feed = feed
+        self._changed = changed
+        self._tell = tell
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    def look_at(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
+        """Something has changed for these: tell what follows, read what is to be read first."""
+        if not (agents or transfers or self.board.stirred):
+            return  # as with most events
+        tellings, to_read = self.board.settle(agents, transfers, time.time())
+        for call in to_read:
+            self._begin(self._read(call))
+        for telling in tellings:
+            log.info("pop", agent=telling.agent, call=telling.pop["id"], state=telling.state)
+            self._tell(pop_event(telling))
+        for call, variables in self.board.ledger.unwritten().items():
+            self._begin(self._write_history(call, variables))
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what is under way is done, but no longer than that."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
+    def stop(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="pop")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, call: str) -> None:
+        try:
+            async with self._room:
+                variables = await self._read_all(call)
+        except AvpError as error:
+            # The channel is gone, or the connection; what there is to tell is told without it.
+            log.debug("pop_not_read", call=call, error=str(error))
+            self.board.ledger.unread(call)
+        else:
+            found = read(variables)
+            for ignored in found.ignored:
+                log.warning(
+                    "pop_ignored", call=call, variable=ignored.variable, reason=ignored.reason
+                )
+            self.board.ledger.noted(call, found)
+            self._feed(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
+        self._changed(self.board.holders(call))
+
+    async def _write_history(self, call: str, variables: Mapping[str, str]) -> None:
+        try:
+            async with self._room:
+                await self._write(call, variables)
+        except AvpError as error:
+            log.debug("history_not_written", call=call, error=str(error))
+            self.board.ledger.not_written(call, variables)

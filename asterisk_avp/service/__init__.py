@@ -1,0 +1,1 @@
+"""The daemon: the parts, and the composition root that puts them together."""

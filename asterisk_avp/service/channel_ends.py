@@ -1,0 +1,83 @@
+"""Ends of channels that ARI does not tell.
+
+Asterisk sends no event of a channel that it cannot write as JSON, as one that has gone on to an
+extension that is not UTF-8 (main/stasis_channels.c, ``ast_channel_snapshot_to_json``). It would
+stay in the picture for ever. AMI tells every end. Since a caller may have written that, Asterisk is
+asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.core.pbx.calls import Calls
+
+log = structlog.get_logger(__name__)
+
+EXPECTED_SECONDS: Final = 0.5
+"""How long ARI's word is waited for of a channel that AMI has just answered to be missing."""
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long after AMI's word ARI's is waited for; usually that comes first."""
+
+
+class EndWatch:
+    """``exists`` asks Asterisk about a channel, ``feed`` gets the end of one that it lacks."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        exists: Callable[[str], Awaitable[bool]],
+        feed: Callable[[ev.Fact], None],
+    ) -> None:
+        self._calls = calls
+        self._exists = exists
+        self._feed = feed
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._expected: dict[asyncio.Future[None], frozenset[str]] = {}
+
+    def gone(self, channel: str) -> None:
+        """It has been told that this one has ended."""
+        for future, channels in self._expected.items():
+            if channel in channels and not future.done():
+                future.set_result(None)
+
+    async def told(self, channels: Sequence[str]) -> None:
+        """Wait until the end of one of these is known, for a moment at most."""
+        if all(channel in self._calls.channels for channel in channels):
+            future = asyncio.get_running_loop().create_future()
+            self._expected[future] = frozenset(channels)
+            try:
+                await asyncio.wait((future,), timeout=EXPECTED_SECONDS)
+            finally:
+                del self._expected[future]
+
+    def hint(self, channel: str) -> None:
+        """AMI says that it has ended."""
+        if channel in self._calls.channels and channel not in self._waiting:
+            task = asyncio.create_task(self._look(channel), name="end")
+            self._waiting[channel] = task
+            task.add_done_callback(lambda _task: self._waiting.pop(channel, None))
+
+    def stop(self) -> None:
+        for task in tuple(self._waiting.values()):
+            task.cancel()
+
+    async def _look(self, channel: str) -> None:
+        await asyncio.sleep(PATIENCE_SECONDS)
+        if channel not in self._calls.channels:
+            return
+        try:
+            gone = not await self._exists(channel)
+        except AvpError as error:
+            log.debug("end_not_asked", channel=channel, error=str(error))
+            return  # the resync on the next connection sees it
+        if gone:
+            log.warning("end_not_told", channel=channel, hint="ARI sent no event of it")
+            self._feed(ev.ChannelGone(channel))

@@ -1,0 +1,241 @@
+"""What the API may ask of the daemon: `asterisk_avp.api.port.TransferService`, and nothing else.
+
+Questions are answered from what is known; requests are decided at once, in one step of the event
+loop, and what comes of them is carried out by the daemon's workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.api.broadcast import EventBroadcaster
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.history import History
+from asterisk_avp.core.engine.pause import pause
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AsteriskUnavailable, UnknownAgent
+from asterisk_avp.core.model.hold import MAX_SECONDS, max_hold_seconds
+from asterisk_avp.core.model.world import (
+    AgentView,
+    Readiness,
+    TargetsView,
+    TransferRequest,
+    TransferView,
+)
+from asterisk_avp.core.numbers.rules import NumberCheck
+from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.transfer.actions import LIMIT
+from asterisk_avp.core.transfer.events import EventType
+from asterisk_avp.observe.audit import Audit
+from asterisk_avp.service.call_groups import VARIABLE, group_fact
+
+log = structlog.get_logger(__name__)
+
+Pop = Callable[[str, str], Mapping[str, Any]]
+"""What an agent (first) is shown of a call (second)."""
+
+
+class Asterisk(Protocol):
+    """How things stand with it."""
+
+    def readiness(self) -> Readiness: ...
+
+    def listens(self) -> bool:
+        """Whether anything can be asked of its queues."""
+        ...
+
+    def reachable(self) -> bool:
+        """Whether a transfer under way can be acted upon."""
+        ...
+
+
+class TransferService:
+    """Implements `asterisk_avp.api.port.TransferService`."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        performer: AmiPerformer,
+        audit: Audit,
+        history: History,
+        changes: EventBroadcaster,
+        *,
+        pop: Pop,
+        asterisk: Asterisk,
+        carry_out: Callable[[Outcome], None],
+        feed: Callable[[ev.Fact], None],
+        action_timeout_seconds: float,
+    ) -> None:
+        self._engine = engine
+        self._performer = performer
+        self._audit = audit
+        self._history = history
+        self._changes = changes
+        self._pop = pop
+        self._asterisk = asterisk
+        self._carry_out = carry_out
+        self._feed = feed
+        self._action_timeout_seconds = action_timeout_seconds
+        self._moved: dict[str, asyncio.Future[None]] = {}
+        """Requests that wait for their Redirect, by session."""
+
+    def moved(self, session_id: str) -> None:
+        """Something was heard of a transfer's call: it is not where it was."""
+        moved = self._moved.get(session_id)
+        if moved is not None and not moved.done():
+            moved.set_result(None)
+
+    # --- listeners -----------------------------------------------------------------------------
+
+    def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
+        return self._changes.subscribe()
+
+    def unsubscribe(self, queue: asyncio.Queue[Mapping[str, Any]]) -> None:
+        self._changes.unsubscribe(queue)
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def readiness(self) -> Readiness:
+        return self._asterisk.readiness()
+
+    def agents(self) -> Sequence[AgentView]:
+        agents = sorted(self._engine.agents.by_id.values(), key=lambda agent: agent.id)
+        return [views.agent_view(self._engine, agent, self._pop) for agent in agents]
+
+    def roster(self) -> Sequence[AgentView]:
+        agents = sorted(self._engine.agents.by_id.values(), key=lambda agent: agent.id)
+        return [views.roster_view(self._engine, agent) for agent in agents]
+
+    def agent(self, agent_id: str) -> AgentView:
+        agent = self._engine.agents.by_id.get(agent_id)
+        if agent is None:
+            raise UnknownAgent(agent_id)
+        return views.agent_view(self._engine, agent, self._pop)
+
+    def targets(self, agent_id: str) -> TargetsView:
+        if agent_id not in self._engine.agents.by_id:
+            raise UnknownAgent(agent_id)
+        return views.targets_view(self._engine, agent_id)
+
+    def check_number(self, agent_id: str, number: str) -> NumberCheck:
+        return views.number_check(self._engine, agent_id, number)
+
+    def transfers(self) -> Sequence[TransferView]:
+        return [views.transfer_view(record) for record in self._engine.store.records.values()]
+
+    def transfer(self, transfer_id: str) -> TransferView:
+        return views.transfer_view(self._engine.record(transfer_id))
+
+    def history(self, agent_id: str) -> Sequence[TransferView]:
+        self.agent(agent_id)
+        return self._history.of(agent_id, self.transfers())
+
+    # --- requests ------------------------------------------------------------------------------
+
+    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
+        if not self._asterisk.listens():
+            raise AsteriskUnavailable(self.readiness().detail)
+        for effect in pause(self._engine.agents, agent_id, paused=paused, reason=reason):
+            await self._performer.pause(effect)
+        return self.agent(agent_id)
+
+    async def request(self, request: TransferRequest) -> TransferView:
+        self._check_ready()
+        call = self._engine.call_of(request.agent, request.call)
+        facts = CallFacts()
+        if call is not None:
+            facts = await self.read_call(call)
+            self._check_ready()
+        # From here to the end of the decision nothing awaits: of two requests for the same call
+        # or the same target, the second finds what the first has done.
+        session, outcome = self._audit.decide(
+            request, call, lambda: self._engine.request(request, facts, time.time())
+        )
+        moved = self._moved[session.id] = asyncio.get_running_loop().create_future()
+        self._carry_out(outcome)
+        # Answered once Asterisk has moved the call: an agent who hangs up on seeing the answer
+        # then hangs up on a transfer, not on the caller.
+        try:
+            async with asyncio.timeout(self._action_timeout_seconds):
+                await moved
+        except TimeoutError:
+            log.warning("slow_redirect", transfer=session.id, call=session.caller.channel)
+        finally:
+            del self._moved[session.id]
+        return self.transfer(session.id)
+
+    async def read_call(self, call: Call) -> CallFacts:
+        """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
+        variables = await self._performer.variables(
+            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
+        )
+        group = group_fact(call.caller_channel, variables)
+        if group is not None:
+            self._feed(group)  # what is decided by is what is shown
+        return _call_facts(call.caller_channel, variables, time.time())
+
+    async def complete(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, EventType.COMPLETE)
+
+    async def cancel(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, EventType.CANCEL)
+
+    async def swap(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, EventType.SWAP)
+
+    async def conference(self, transfer_id: str) -> TransferView:
+        return self._command(transfer_id, EventType.CONFERENCE)
+
+    async def add_party(self, transfer_id: str, number: str) -> TransferView:
+        self._check_reachable(transfer_id)
+        _, outcome = self._audit.party(
+            self._engine.record(transfer_id).session,
+            number,
+            lambda: self._engine.add_party(transfer_id, number, time.time()),
+        )
+        self._carry_out(outcome)
+        return self.transfer(transfer_id)
+
+    async def drop_party(self, transfer_id: str, party: str) -> TransferView:
+        self._check_reachable(transfer_id)
+        self._carry_out(self._engine.drop_party(transfer_id, party, time.time()))
+        return self.transfer(transfer_id)
+
+    def _command(self, transfer_id: str, kind: EventType) -> TransferView:
+        self._check_reachable(transfer_id)
+        self._carry_out(self._engine.command(transfer_id, kind, time.time()))
+        return self.transfer(transfer_id)
+
+    def _check_reachable(self, transfer_id: str) -> None:
+        self._engine.record(transfer_id)
+        if not self._asterisk.reachable():
+            raise AsteriskUnavailable(self.readiness().detail)
+
+    def _check_ready(self) -> None:
+        readiness = self.readiness()
+        if not readiness.ready:
+            raise AsteriskUnavailable(readiness.detail)
+
+
+def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallFacts:
+    text = variables.get("AVP_MAX_HOLD", "")
+    seconds = max_hold_seconds(text)
+    if text and seconds is None:
+        log.warning(
+            "max_hold_ignored",
+            channel=channel,
+            hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting holds",
+        )
+    limit, _, _ = variables.get(LIMIT, "").partition(".")
+    return CallFacts(
+        max_hold_seconds=seconds,
+        ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
+    )

@@ -1,0 +1,356 @@
+"""Asks Asterisk about members and waiting calls before anything follows from an event of AMI.
+
+Whoever can dial can write events of the queues into AMI's stream (`asterisk_avp.ami.integrity`).
+Who is a member grants something, who has logged out or paused ends something, and a call that waits
+takes a place. Such an event is only a hint here: what counts is Asterisk's answer to an action with
+an ActionID that nobody can guess. Two kinds of event need no question:
+
+* a phone's ordinary change of state that the picture of channels, which is ARI's, bears out: the
+  phone is said to be in use and has a channel, or to be free and has none;
+* what this daemon has just asked for, since the answer to its own action says as much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from asterisk_avp.ami.queue_functions import SOMEBODY
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
+from asterisk_avp.core.model.errors import AmiHeaderError, AvpError, UncleanValue
+from asterisk_avp.core.model.world import agent_of_personal_queue
+from asterisk_avp.core.pbx.agents import Agent
+from asterisk_avp.core.transfer.session import is_half
+
+log = structlog.get_logger(__name__)
+
+Hint = ev.MemberSeen | ev.MemberRemoved
+Change = AddMember | RemoveMember | PauseMember
+Queried = Callable[[str, str], Awaitable[list[ev.Fact]]]
+"""Queue and interface (empty: all members) → `MemberSeen` of them, `QueueJoined` of those waiting.
+
+Raises `AvpError`.
+"""
+
+_NOT_IN_USE: Final = 1
+_IN_USE: Final = frozenset({2, 3, 7, 8})
+_RINGING: Final = 6
+_NOT_THERE: Final = frozenset({0, 4, 5})
+"""Unknown, invalid, unavailable."""
+
+MAX_EARLY: Final = 50
+"""Channels that AMI may be ahead of ARI with; those that somebody has made up never come."""
+
+MAX_QUESTIONS: Final = 2000
+"""At the same time; so many agents may log in at once."""
+
+AT_ONCE: Final = 20
+"""Questions that Asterisk has to answer at the same time."""
+
+PATIENCE_SECONDS: Final = 0.1
+"""How long ARI's word of a channel is waited for before Asterisk is asked."""
+
+_NOW_SECONDS: Final = 5.0
+"""The clocks of Asterisk and this machine agree (`core.pbx.agents`); this is for load."""
+
+
+def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSeen | None:
+    known = agent.membership(queue) if agent is not None else None
+    return known if known is not None and known.interface == interface else None
+
+
+def _phone_only(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+    """Whether it is the change of a phone that was there, and still is."""
+    there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
+    return (there or seen.status == known.status) and _standing(seen) == _standing(known)
+
+
+def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
+    """What of a membership does not change with the phone's state."""
+    return (
+        member.paused,
+        member.paused_reason,
+        member.name,
+        member.state_interface,
+        member.wrapup_seconds,
+    )
+
+
+class MemberVerifier:
+    """``feed`` gets what is so; ``doubt`` is told where Asterisk could not be asked."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        query: Queried,
+        feed: Callable[[ev.Fact], None],
+        doubt: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._query = query
+        self._feed = feed
+        self._doubt = doubt
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """By queue and interface; the interface is empty where it is about who waits."""
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._again: set[tuple[str, str]] = set()
+        self._later: dict[tuple[str, str], ev.MemberSeen] = {}
+        """By queue and interface: changes of phones that no channel bears out yet."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._early: OrderedDict[str, ev.QueueJoined] = OrderedDict()
+        """By channel: who waits according to AMI, while ARI has not told of the channel yet."""
+        self._changing: dict[tuple[str, str], Hint | None] = {}
+        """By queue and interface: what we are changing, and what has been said of it meanwhile."""
+
+    def hint(self, fact: ev.Fact) -> bool:
+        """Take in what an event of AMI says; whether that kind of event is for us."""
+        match fact:
+            case ev.MemberSeen() | ev.MemberRemoved():
+                self._member(fact)
+            case ev.QueueJoined() | ev.QueueLeft():
+                self._waiting(fact)
+            case _:
+                return False
+        return True
+
+    def channel_seen(self, channel: str) -> None:
+        """ARI has told of the channel; AMI may have told before where it waits."""
+        fact = self._early.pop(channel, None)
+        if fact is not None:
+            self._feed(fact)
+
+    def started(self, effect: Change) -> None:
+        """Asterisk is about to be asked for this change."""
+        self._changing.setdefault((effect.queue, effect.interface), None)
+
+    def failed(self, effect: Change) -> None:
+        """It was not done, or nobody knows."""
+        self._changing.pop((effect.queue, effect.interface), None)
+        self._ask(effect.queue, effect.interface)
+
+    def done(self, effect: Change) -> None:
+        """Asterisk has confirmed it."""
+        held = self._changing.pop((effect.queue, effect.interface), None)
+        self._confirmed(effect, time.time())
+        if held is not None:
+            self._member(held)
+
+    def _confirmed(self, effect: Change, now: float) -> None:
+        match effect:
+            case AddMember():
+                self._feed(
+                    ev.MemberSeen(
+                        queue=effect.queue,
+                        interface=effect.interface,
+                        state_interface=effect.state_interface or effect.interface,
+                        name=effect.member_name,
+                        status=self._status(effect.queue, effect.interface),
+                        paused=effect.paused,
+                        in_call=False,
+                        last_call=0.0,
+                        wrapup_seconds=effect.wrapup_seconds,
+                        now=now,
+                    )
+                )
+            case RemoveMember():
+                self._feed(ev.MemberRemoved(effect.queue, effect.interface, now))
+            case PauseMember():
+                known = self.known(effect.queue, effect.interface)
+                if known is not None:
+                    paused = replace(known, paused=effect.paused, paused_reason=effect.reason)
+                    self._feed(paused)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what is being asked has been answered, but no longer than that."""
+        self._judge()
+        if self._asking:
+            await asyncio.wait(tuple(self._asking.values()), timeout=seconds)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in tuple(self._asking.values()):
+            task.cancel()
+
+    # --- members -----------------------------------------------------------------------------
+
+    def _member(self, fact: Hint) -> None:
+        queue, interface = fact.queue, fact.interface
+        if not self._engine.agents.concerns(queue):
+            return
+        if (queue, interface) in self._changing:
+            self._changing[queue, interface] = fact  # our own doing, most likely: see `done`
+            return
+        if (queue, interface) in self._asking:
+            self._ask(queue, interface)  # what is being answered may be older
+            return
+        agent = self._engine.agents.of_member(queue, interface)
+        known = _membership(agent, queue, interface)
+        if isinstance(fact, ev.MemberRemoved):
+            if known is not None:
+                self._ask(queue, interface)
+        elif agent is None or known is None or not _phone_only(known, fact):
+            if agent is not None:
+                agent.said_paused = fact.paused
+            self._ask(queue, interface)
+        elif self._borne_out(agent, known, fact):
+            self._later.pop((queue, interface), None)
+            self._feed(fact)
+        else:
+            # ARI's word of the channel may be on its way.
+            self._later[queue, interface] = fact
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(PATIENCE_SECONDS, self._judge)
+
+    def _judge(self) -> None:
+        """What was not borne out yet has had its time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        later, self._later = self._later, {}
+        for (queue, interface), fact in later.items():
+            agent = self._engine.agents.of_member(queue, interface)
+            known = _membership(agent, queue, interface)
+            if (
+                agent is not None
+                and known is not None
+                and _phone_only(known, fact)
+                and self._borne_out(agent, known, fact)
+            ):
+                self._feed(fact)
+            else:
+                self._ask(queue, interface)
+
+    def _status(self, queue: str, interface: str) -> int:
+        """What the agent's other memberships say of the same phone; 0: nothing."""
+        agent = self._engine.agents.of_member(queue, interface)
+        members = agent.memberships.values() if agent is not None else ()
+        return next((m.status for m in members if m.interface == interface), 0)
+
+    def known(self, queue: str, interface: str) -> ev.MemberSeen | None:
+        """What has been believed so far of this member."""
+        return _membership(self._engine.agents.of_member(queue, interface), queue, interface)
+
+    def _borne_out(self, agent: Agent, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+        """Whether ARI's channels say the same of the phone."""
+        if seen.last_call != known.last_call and not self._just_talked(agent, seen):
+            return False
+        if seen.status == known.status and seen.in_call == known.in_call:
+            return True
+        has_channels = self._engine.calls.of_resources(
+            {seen.interface, seen.state_interface or seen.interface}
+        )
+        if seen.in_call and not has_channels:
+            return False
+        if seen.status == _NOT_IN_USE:
+            return not has_channels
+        return has_channels and (seen.status in _IN_USE or seen.status == _RINGING)
+
+    @staticmethod
+    def _just_talked(agent: Agent, seen: ev.MemberSeen) -> bool:
+        """Whether a queue's call of theirs may have ended at the time that is named.
+
+        It is known from an answer, or they have had a call by a queue that ended about now.
+        """
+        if seen.last_call == agent.last_call:
+            return True
+        if agent.last_call_guessed and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
+            return True
+        return bool(agent.call_queue) and abs(seen.now - seen.last_call) < _NOW_SECONDS
+
+    # --- waiting calls -------------------------------------------------------------------------
+
+    def _waiting(self, fact: ev.QueueJoined | ev.QueueLeft) -> None:
+        owner = agent_of_personal_queue(fact.queue)
+        if owner is None or is_half(fact.channel):
+            # A group's: nothing but how long the caller has waited. Our own leg: nobody else knows
+            # its id.
+            # Its end counts also after ARI has told that the channel is gone, or the place would
+            # stay taken.
+            if isinstance(fact, ev.QueueLeft):
+                self._early.pop(fact.channel, None)
+                self._feed(fact)
+            elif fact.channel in self._engine.calls.channels:
+                self._feed(fact)
+            else:
+                self._early[fact.channel] = fact
+                if len(self._early) > MAX_EARLY:
+                    self._early.popitem(last=False)
+        elif owner in self._engine.agents.by_id:
+            self._ask(fact.queue, "")
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def _ask(self, queue: str, interface: str) -> None:
+        key = (queue, interface)
+        self._later.pop(key, None)
+        if key in self._asking:
+            self._again.add(key)  # the answer may be older than what this event is about
+            return
+        if len(self._asking) >= MAX_QUESTIONS:
+            self._doubt()  # whoever makes up so many names: all is read at once instead
+            return
+        task = asyncio.create_task(self._answer(queue, interface), name="member")
+        self._asking[key] = task
+
+    async def _answer(self, queue: str, interface: str) -> None:
+        key = (queue, interface)
+        try:
+            await self._until_answered(key)
+        finally:
+            # Here, and not in a callback of the task: that comes a moment later, and an event in
+            # between would count on a question that has been answered already.
+            self._asking.pop(key, None)
+            agent = self._engine.agents.of_member(queue, interface) if interface else None
+            if agent is not None and not any(i == interface for _, i in self._asking):
+                agent.said_paused = False
+
+    async def _until_answered(self, key: tuple[str, str]) -> None:
+        queue, interface = key
+        while True:
+            self._again.discard(key)
+            try:
+                async with self._room:
+                    found = await self._query(queue, interface)
+            except (AmiHeaderError, UncleanValue):
+                log.warning("member_not_asked", queue=queue, hint="no such name can be asked for")
+                return
+            except AvpError as error:
+                log.debug("member_not_asked", queue=queue, error=str(error))
+                self._doubt()
+                return
+            self._take(queue, interface, found)
+            if key not in self._again:
+                return
+
+    def _take(self, queue: str, interface: str, found: list[ev.Fact]) -> None:
+        if interface:
+            seen = [
+                fact
+                for fact in found
+                if isinstance(fact, ev.MemberSeen) and fact.interface == interface
+            ]
+            if seen:
+                self._feed(seen[0])
+            elif self.known(queue, interface) is not None:
+                self._feed(ev.MemberRemoved(queue, interface, time.time()))
+            return
+        agent = self._engine.agents.by_id.get(agent_of_personal_queue(queue) or "")
+        if agent is None:
+            return
+        joined = {fact.channel: fact for fact in found if isinstance(fact, ev.QueueJoined)}
+        if SOMEBODY in joined and agent.waiting:
+            return  # there is room for one: it is the one that we know of
+        for channel in agent.waiting - joined.keys():
+            self._feed(ev.QueueLeft(queue, channel))
+        for channel in joined.keys() - agent.waiting:
+            self._feed(joined[channel])

@@ -1,0 +1,52 @@
+"""The dead man's switch: callers who are with us do not depend on our being alive.
+
+A caller in Stasis has a limit, after which Asterisk takes them out of it and the dialplan sends
+them to the head of their group (``avp-stasis``, extension T). For as long as we are there, and have
+Asterisk in hand, we put its end off. An application that Asterisk does not serve any more (asterisk
+issue 2170) is as good as a dead daemon: nobody could give the caller back to anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages.effects import Effect
+from asterisk_avp.core.transfer.orphan_timeout import put_off
+
+_ROUNDS: Final = 4
+"""How many times within the limit its end is put off: three may fail."""
+
+
+class OrphanTimeoutRenewal:
+    def __init__(
+        self,
+        engine: TransferEngine,
+        perform: Callable[[str | None, Effect], None],
+        orphan_seconds: int,
+        in_control: Callable[[], bool],
+    ) -> None:
+        """``in_control``: whether Asterisk does what we say and tells us what happens."""
+        self._engine = engine
+        self._perform = perform
+        self._orphan_seconds = orphan_seconds
+        self._in_control = in_control
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(self._orphan_seconds / _ROUNDS)
+            self.put_off()
+
+    def put_off(self) -> None:
+        """For every caller who is with us, in turn with what else is done for their transfer."""
+        if not self._in_control():
+            return
+        now = time.time()
+        for session in self._engine.store.sessions():
+            effect = put_off(session, now, self._orphan_seconds)
+            if effect is not None:
+                self._perform(session.id, effect)

@@ -1,0 +1,149 @@
+"""Transfers asked for on agents' phones: each goes through the desk, and through the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from asterisk_avp.core.engine.engine import CallFacts
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AvpError, Refused, WrongState
+from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.phone.feature_code import Choosing, FeatureCodeHandler
+from asterisk_avp.observe.audit import Audit
+
+log = structlog.get_logger(__name__)
+
+_DIALLED: Final = "AVP_GATE_NUMBER"
+"""Set by the gate on the channel of an agent whom it allowed to dial out (`agi.gate`)."""
+
+
+class Phones:
+    def __init__(
+        self,
+        desk: FeatureCodeHandler,
+        audit: Audit,
+        carry_out: Callable[[Outcome], None],
+        read_call: Callable[[Call], Awaitable[CallFacts]],
+        variables: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]],
+        ready: Callable[[], bool],
+    ) -> None:
+        self.desk = desk
+        self._audit = audit
+        self._carry_out = carry_out
+        self._read_call = read_call
+        self._variables = variables
+        self._ready = ready
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, fact: ev.PhoneFact) -> None:
+        """What an agent did at a phone."""
+        match fact:
+            case ev.KeyPressed():
+                outcome, choosing = self.desk.key(fact, time.time())
+                self._carry_out(outcome)
+                if choosing is not None:
+                    self._choose(choosing)
+            case ev.TransferAsked():
+                self._start(self._refer(fact))
+            case ev.FeatureUsed():
+                self._start(self._code(fact))
+
+    def timed_out(self, session_id: str) -> bool:
+        """Whether the end of a session's timer meant that the agent has finished typing."""
+        found = self.desk.timed_out(session_id)
+        if found is None:
+            return False
+        outcome, choosing = found
+        self._carry_out(outcome)
+        if choosing is not None:
+            self._choose(choosing)
+        return True
+
+    def stop(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _choose(self, choosing: Choosing) -> None:
+        now = time.time()
+        try:
+            _, outcome = self._audit.decide(
+                choosing.request,
+                None,
+                lambda: self.desk.choose(choosing, now),
+                party=choosing.fourth,
+            )
+        except Refused as refused:
+            outcome = self.desk.wrong(choosing, refused.reason, now)
+        except WrongState as error:
+            log.info(
+                "keyed_in_too_late",
+                transfer=choosing.session,
+                call=choosing.request.call,
+                detail=str(error),
+            )
+            outcome = self.desk.too_late(choosing)
+        self._carry_out(outcome)
+
+    async def _refer(self, asked: ev.TransferAsked) -> None:
+        dialled = ""
+        if asked.second is not None and asked.target is not None:
+            dialled = (await self._ask(asked.second, _DIALLED)).get(_DIALLED, "")
+        facts = await self._facts(asked.channel)
+        request = self.desk.wanted(asked, dialled)
+        if request is None:
+            log.warning("transfer_button_of_no_agent", channel=asked.channel)
+            return
+        call = self.desk.call_of(asked.channel)
+        now = time.time()
+        try:
+            _, outcome = self._audit.decide(
+                request, call, lambda: self.desk.refer(asked, request, facts, now)
+            )
+        except Refused as refused:
+            outcome = self.desk.refuse(asked, request, refused.reason, now)
+        self._carry_out(outcome)
+
+    async def _code(self, used: ev.FeatureUsed) -> None:
+        if not self._ready():
+            log.warning("feature_code_while_not_ready", channel=used.channel)
+            return
+        facts = await self._facts(used.channel)
+        call, agent = self.desk.call_of(used.channel), self.desk.agent_of(used.channel)
+        try:
+            _, outcome = self._audit.code(
+                agent.id if agent is not None else "",
+                used.channel,
+                call,
+                lambda: self.desk.code(used, facts, time.time()),
+            )
+        except Refused:
+            return  # a code that is not enabled does nothing
+        self._carry_out(outcome)
+
+    async def _facts(self, channel: str) -> CallFacts:
+        call = self.desk.call_of(channel)
+        if call is None:
+            return CallFacts()
+        try:
+            return await self._read_call(call)
+        except AvpError as error:
+            log.warning("call_not_read", channel=channel, error=str(error))
+            return CallFacts()
+
+    async def _ask(self, channel: str, variable: str) -> Mapping[str, str]:
+        try:
+            return await self._variables(channel, (variable,))
+        except AvpError as error:
+            log.warning("call_not_read", channel=channel, error=str(error))
+            return {}

@@ -1,0 +1,108 @@
+"""Whether new transfers are taken, and what is missing if not, in words for an administrator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from asterisk_avp.core.model.world import Readiness
+from asterisk_avp.sockets import descriptors
+
+_LOOK_SECONDS: Final = 1.0
+
+
+class _Client(Protocol):
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def trouble(self) -> str: ...
+
+
+class _Ami(_Client, Protocol):
+    @property
+    def silent(self) -> bool: ...
+
+
+class _Ari(_Client, Protocol):
+    @property
+    def stuck(self) -> bool: ...
+
+
+class _Sync(Protocol):
+    synced: bool
+    trouble: str
+
+
+class _Version(Protocol):
+    unfit: str
+
+
+class ReadinessWatch:
+    """``publish`` is told of each change, at once or within a second."""
+
+    def __init__(
+        self,
+        ami: _Ami,
+        ari: _Ari,
+        sync: _Sync,
+        version: _Version,
+        publish: Callable[[Readiness], None],
+    ) -> None:
+        self._ami = ami
+        self._ari = ari
+        self._sync = sync
+        self._version = version
+        self._publish = publish
+        self._published: Readiness | None = None
+        self.stopping = False
+        self.displaced = ""
+        """Why another daemon serves instead of this one; empty if this one does."""
+
+    def now(self) -> Readiness:
+        ari, ami = self._ari.connected, self._ami.connected
+        detail = self._detail(ari=ari, ami=ami)
+        few = descriptors.too_few()
+        return Readiness(
+            ready=not detail,
+            ari=ari,
+            ami=ami,
+            synced=self._sync.synced,
+            detail=detail,
+            warnings=(few,) if few else (),
+        )
+
+    def _detail(self, *, ari: bool, ami: bool) -> str:
+        if self.displaced:
+            return self.displaced
+        if self.stopping:
+            return "The daemon is stopping and takes no new transfers."
+        troubles = [x.trouble for x, up in ((self._ari, ari), (self._ami, ami)) if not up]
+        if ami and self._ari.stuck:
+            return " ".join(filter(None, troubles))
+        if not (ari and ami):
+            missing = [name for name, up in (("ARI", ari), ("AMI", ami)) if not up]
+            what = f"Not connected to Asterisk: {' and '.join(missing)}."
+            return " ".join((what, *filter(None, troubles)))
+        if self._version.unfit:
+            return self._version.unfit
+        if self._ami.silent:
+            return "AMI does not answer: an action has been waiting for longer than it may."
+        if not self._sync.synced:
+            reading = "Reading the state of Asterisk."
+            return f"{reading} It failed: {self._sync.trouble}" if self._sync.trouble else reading
+        return ""
+
+    def changed(self) -> None:
+        """Something may have changed: tell it, if so."""
+        now = self.now()
+        if now != self._published:
+            self._published = now
+            self._publish(now)
+
+    async def run(self) -> None:
+        """Until cancelled: what changes without anybody saying so."""
+        while True:
+            self.changed()
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,59 @@
+"""What others do to the recordings of calls, and what is left paused that should not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import Effect, ResumeRecording
+from asterisk_avp.core.model.features import ConsultRecording
+from asterisk_avp.core.pbx.recordings import VARIABLE, Recordings
+from asterisk_avp.core.transfer.actions import pauses_now
+
+log = structlog.get_logger(__name__)
+
+
+class RecordingWatch:
+    def __init__(
+        self,
+        engine: TransferEngine,
+        recordings: Recordings,
+        ami: AmiPerformer,
+        perform: Callable[[str | None, Effect], None],
+    ) -> None:
+        self._engine = engine
+        self._recordings = recordings
+        self._ami = ami
+        self._perform = perform
+        self._looked = False
+
+    def take(self, fact: ev.Fact) -> None:
+        match fact:
+            case ev.RecordingMuted(channel, direction, muted):
+                self._recordings.told(channel, direction, muted=muted)
+            case ev.ChannelGone(channel):
+                self._recordings.gone(channel)
+
+    async def look(self) -> None:
+        """Let recordings go on that a daemon before us, or one without connection, has paused.
+
+        Also of callers whose transfer is over for it: the dialplan, which takes them to their
+        group meanwhile, cannot do it. Raises `AvpError`.
+        """
+        engine = self._engine
+        self._recordings.only(engine.calls.channels)
+        features = (group.features for group in engine.world.groups.values())
+        used = any(x.consult_recording is ConsultRecording.PAUSE for x in features)
+        if self._looked and not used:
+            return
+        for channel in await self._ami.variable_of_all(VARIABLE):
+            found = engine.store.role_of(channel)
+            if found is None or found[1] != "caller" or not pauses_now(found[0]):
+                session = found[0].id if found is not None else None
+                log.info("recording_resumed", call=channel)
+                self._perform(session, ResumeRecording(channel))
+        self._looked = True

@@ -1,0 +1,133 @@
+"""SIGHUP: the settings are read again while calls and transfers go on.
+
+Settings that are not valid change nothing, and the log says what is wrong with them. Valid ones
+decide about every request from then on, and about what is begun in a transfer that runs
+(`core.engine.engine.TransferEngine.reconfigure`). The environment of a running process does not
+change, so what is to be reloaded belongs into `.env` or the file that AVP_CONFIG names. Addresses
+and credentials are read at the start only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import structlog
+
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.config.sources import variable
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.core.model.world import World
+from asterisk_avp.observe import log as logging_setup
+from asterisk_avp.observe.audit import Audit
+
+log = structlog.get_logger(__name__)
+
+_AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
+    # section: its settings; none named: all of them
+    "ari": (),
+    "ami": (),
+    "agi": (),
+    "api": ("host", "port", "max_connections", "trusted_proxies"),
+    "pop": (),
+    "webhook": (),
+    "session": ("ring_seconds", "ring_outside_seconds"),
+}
+
+
+class Reloader:
+    """``carry_out`` takes what the hub wants done, ``resync`` reads Asterisk's state anew."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        auth: Authenticator,
+        audit: Audit,
+        carry_out: Callable[[Outcome], None],
+        resync: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._auth = auth
+        self._audit = audit
+        self._carry_out = carry_out
+        self._resync = resync
+
+    async def reload(self, old: Settings) -> Settings:
+        """The settings in force afterwards: the new ones, or ``old`` where those are invalid."""
+        try:
+            read = await asyncio.to_thread(Settings.load, whole=True)
+        except ConfigError as error:
+            problems = [line.strip() for line in str(error).splitlines()[1:]]
+            log.error("reload_refused", problems=problems)  # noqa: TRY400 - it says it all
+            return old
+        waiting = sorted(_changed_at_start_only(old, read))
+        new = _with_connections_of(old, read)
+        world = new.world()
+        await self._auth.reconfigure(**credentials(new))
+        self._audit.numbers = new.log.numbers
+        logging_setup.configure(new.log.level, new.log.format, numbers=new.log.numbers)
+        members_differ = _members(world) != _members(self._engine.world)
+        self._carry_out(self._engine.reconfigure(world, time.time()))
+        if members_differ:
+            self._resync()
+        log.info("reloaded", groups=len(world.groups), agents=len(world.agents))
+        if waiting:
+            log.warning("restart_needed", settings=waiting)
+        return new
+
+
+def credentials(settings: Settings) -> dict[str, Any]:
+    """What the API lets people in by, as `Authenticator` takes it."""
+    return {
+        "tokens": [token.get_secret_value() for token in settings.api.tokens],
+        "pins": {
+            agent_id: agent.pin.get_secret_value()
+            for agent_id, agent in settings.agents.items()
+            if agent.pin is not None
+        },
+        "metrics_token": settings.api.metrics_token.get_secret_value(),
+        "pin_hashes": {
+            agent_id: agent.pin_hash.get_secret_value()
+            for agent_id, agent in settings.agents.items()
+            if agent.pin_hash is not None
+        },
+        "token_lifetime_seconds": settings.api.token_lifetime_seconds,
+    }
+
+
+def device_secret(settings: Settings) -> bytes:
+    """What `asterisk_avp.api.devices` makes its key from: the same after a restart."""
+    known = [settings.ari.password.get_secret_value(), settings.ami.secret.get_secret_value()]
+    return json.dumps(known).encode()
+
+
+def _changed_at_start_only(old: Settings, new: Settings) -> Iterator[str]:
+    """The variables whose change has to wait for a restart."""
+    for section, names in _AT_START_ONLY.items():
+        before, after = getattr(old, section), getattr(new, section)
+        for name in names or type(before).model_fields:
+            if getattr(before, name) != getattr(after, name):
+                yield variable((section, name))
+
+
+def _with_connections_of(old: Settings, new: Settings) -> Settings:
+    kept: dict[str, object] = {}
+    for section, names in _AT_START_ONLY.items():
+        before, after = getattr(old, section), getattr(new, section)
+        update = {name: getattr(before, name) for name in names}
+        kept[section] = after.model_copy(update=update) if names else before
+    return new.model_copy(update=kept)
+
+
+def _members(world: World) -> object:
+    """What decides which members of which queues are whom."""
+    return (
+        {group.queue for group in world.groups.values()},
+        {(agent.id, agent.interface) for agent in world.agents.values()},
+    )
