@@ -1,6 +1,6 @@
 """All settings with their meaning and default, out of the settings themselves.
 
-The README's tables are what `python -m asterisk_avp.config.reference` prints, and
+The tables of docs/configuration.md are what `python -m asterisk_avp.config.reference` prints, and
 `asterisk-avp settings --reference` shows the same on a terminal.
 """
 
@@ -121,7 +121,7 @@ def in_words(default: Any) -> str:
 
 
 def markdown() -> str:
-    """The README's two tables."""
+    """The two tables of docs/configuration.md."""
     known = list(settings())
     parts = []
     for levels in (False, True):

@@ -1,4 +1,4 @@
-"""The `eventfilter` of the README for other programs at AMI drops events that a caller wrote.
+"""The `eventfilter` of docs/security.md for other programs at AMI drops events that a caller wrote.
 
 AMI sends a caller's number as it is. It is set here in the dialplan, to what a trunk could send.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,10 +15,10 @@ from bed import Bed, backend_named, match
 from bed.ami import Probe
 
 from tests.asterisk.conftest import world
+from tests.documentation import blocks, page
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-README = Path(__file__).resolve().parents[2] / "README.md"
 FORGED = "7\r\n\r\nEvent: QueueMember\r\nQueue: sales\r\nInterface: PJSIP/forged\r\n\r\n"
 ADDED = "7\r\nVariable: FORGED"
 
@@ -29,7 +28,8 @@ class Walled(Bed):
 
     def render(self) -> None:
         super().render()
-        (line,) = re.findall(r"(?m)^ +(eventfilter.*)$", README.read_text(encoding="utf-8"))
+        code = "".join(block.text for block in blocks(page("docs/security.md"), "ini"))
+        (line,) = re.findall(r"(?m)^eventfilter.*$", code)
         user = "[{}]\nsecret = {}\nread = system,call,agent\nwrite =\n{}\n"
         etc = self.directory / "etc"
         with (etc / "manager.conf").open("a") as file:

@@ -1,6 +1,6 @@
-"""From Debian's own Asterisk and a call centre with names of its own to transfers, by the README.
+"""From Debian's own Asterisk and a call centre with names of its own to transfers, by the pages.
 
-The commands are those of the README's step by step, and then those of INSTALL.txt, run as they
+The commands are those of docs/install.md step by step, and then those of INSTALL.txt, run as they
 stand there with this test's folders put in. Asterisk has the configuration that its package brings,
 and at the end of some of its files what somebody who knows nothing of us has written
 (tests/asterisk/own). It runs meanwhile, and starts anew where INSTALL.txt says so.
@@ -33,11 +33,10 @@ from dotenv import dotenv_values
 from asterisk_avp.install.files import OURS, RESTART
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
+from tests.documentation import ROOT, blocks, page, section
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 OWN = Path(__file__).with_name("own")
 OUTSIDE = "+12025550100"
 CENTRE = World(
@@ -51,11 +50,15 @@ CENTRE = World(
 )
 
 
-def readme_commands() -> list[str]:
-    """Those of the step by step, in their order."""
-    begin = README.index("## Install it on your own Asterisk")
-    text = README[begin : README.index("\n### ", begin)]
-    return re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)
+STEPS = ("## 1. Install the package", "## 2. Write the files for your Asterisk")
+"""INSTALL.txt has the rest."""
+
+
+def page_commands(*headings: str) -> list[str]:
+    """Those of these sections, in their order."""
+    text = page("docs/install.md")
+    code = (block.text for x in headings for block in blocks(section(text, x), "sh"))
+    return [line for lines in code for line in lines.splitlines()]
 
 
 class OwnBed(Bed):
@@ -179,8 +182,8 @@ class OwnBed(Bed):
         return done.stdout
 
     async def install(self) -> None:
-        """The README's commands, and INSTALL.txt's up to the check."""
-        for command in readme_commands():
+        """The page's commands, and INSTALL.txt's up to the check."""
+        for command in page_commands(*STEPS):
             await self.sh(command)
             if command.startswith("python3 -m venv"):
                 (packages,) = self.place("opt").glob("lib/python3*/site-packages")
@@ -346,8 +349,11 @@ async def test_the_unit_is_one(own: OwnBed) -> None:
 
 
 async def test_once_more_there_is_nothing_to_do(own: OwnBed) -> None:
-    """What the upgrade does with an installation that is up to date."""
-    (render,) = (line for line in readme_commands() if "render all" in line)
+    """By the page's commands for an upgrade, of an installation that is up to date."""
+    stop, *upgrade, render = page_commands("## Upgrade")
+    assert stop == "systemctl stop asterisk-avp"
+    for command in upgrade:
+        await own.sh(command)
     output = await own.sh(render)
     assert output.count(": unchanged") == len(OURS) + 2
     assert "nothing to add" in output

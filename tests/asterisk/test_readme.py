@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there, with this call centre's addresses put in."""
+"""The commands of README.md and docs/, as they stand there, with this call centre's addresses."""
 
 from __future__ import annotations
 
@@ -16,88 +16,28 @@ from bed import Bed
 
 from asterisk_avp.install.checks.pjsip import NO_REPLACES
 from tests.asterisk.scene import Scene
+from tests.documentation import COMMANDS, HERE, ROOT, blocks, page, section
+from tests.documentation import commands as commands_of
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-PROGRAMS = ("asterisk-avp", "curl", "docker/", "tests/", "python3", "/opt/", "export")
-
-ELSEWHERE = {
-    "docker/demo": "test_demo.py",
-    "tests/run": "CI runs it",
-    "python3 -m venv /opt/asterisk-avp": "test_install.py, by the README's own lines",
-    (
-        "/opt/asterisk-avp/bin/pip install --require-hashes --only-binary :all:"
-        " -r docker/requirements.lock -r docker/build.lock"
-    ): "test_install.py; the images are made by the same, from an index",
-    "/opt/asterisk-avp/bin/pip install --no-index --no-deps --no-build-isolation .": (
-        "test_install.py"
-    ),
-    "asterisk-avp render all --output /etc/asterisk-avp --config-dir /etc/asterisk": (
-        "test_install.py, with transfers on what it wrote"
-    ),
-    "asterisk-avp check": "test_check_live.py, and below with the folder",
-    "asterisk-avp render queues": "below with its options",
-    "asterisk-avp render systemd": "below with its options",
-    "asterisk-avp settings --check": "test_cli_settings.py",
-    "asterisk-avp settings --reference": "test_settings_readme.py",
-    "asterisk-avp number": "below with numbers",
-    "/opt/asterisk-avp/bin/pip install --no-index --no-deps --no-build-isolation --upgrade .": (
-        "as the one above"
-    ),
-    "asterisk-avp pin-hash": "test_api_panel.py; it asks for the PIN",
-    "asterisk-avp run": "the fixture `bed` has it running",
-}
-HERE = {
-    "asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf",
-    (
-        "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"
-        " --output /etc/asterisk/avp_queues.conf"
-    ),
-    (
-        "asterisk-avp render extensions --from-queues /etc/asterisk/queues.conf"
-        " --output /etc/asterisk/avp_extensions.conf"
-    ),
-    "asterisk-avp render systemd --output /etc/systemd/system/asterisk-avp.service",
-    "asterisk-avp transfer 1001 --supervised --to-agent 1002",
-    "asterisk-avp watch",
-    "asterisk-avp settings",
-    "asterisk-avp check --config-dir /etc/asterisk",
-    'asterisk-avp number "(202) 555-0100" --agent 1001',
-    'asterisk-avp number "020 7946 0000" --country GB --json',
-    "curl http://127.0.0.1:8766/readyz",
-}
-
-
-def commands() -> list[str]:
-    """The lines of code that are commands; a backslash joins two."""
-    joined = README.replace("\\\n", "")
-    blocks = re.findall(r"^ {4}(\S.*)$", joined, re.MULTILINE)
-    inline = re.findall(r"`((?:curl|asterisk-avp) [^`]+)`", joined)
-    found = [re.sub(r"\s+", " ", line).strip() for line in (*blocks, *inline)]
-    return [line for line in found if line.startswith(PROGRAMS)]
-
-
-async def test_every_command_is_run_by_some_test() -> None:
-    post = {line for line in commands() if "-d '{" in line}
-    assert len(post) == 1
-    unknown = set(commands()) - set(ELSEWHERE) - HERE - post
-    assert {line for line in unknown if not line.startswith("asterisk-avp run")} == set()
+def told(begin: str) -> str:
+    """The one command with this beginning that is run here."""
+    (found,) = (x for x, file in COMMANDS.items() if file == HERE and x.startswith(begin))
+    return found
 
 
 async def run(bed: Bed, command: str, **more: str) -> tuple[int, str]:
-    """A command of the README, with its addresses and paths replaced by the test's."""
+    """A command of the pages, with its addresses and paths replaced by the test's."""
     bin_directory = Path(sys.executable).parent
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AVP_")}
     environment |= bed.daemon_env() | {"AVP_URL": bed.url, "AVP_TOKEN": bed.secrets.token}
     environment["PATH"] = f"{bin_directory}:{environment['PATH']}"
-    command = command.replace("http://127.0.0.1:8766", bed.url)
-    for there, here in more.items():
-        command = command.replace(there, here)
+    places = {"http://127.0.0.1:8766": bed.url} | more
+    there = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", command),
+        *("sh", "-c", re.sub(there, lambda match: places[match[0]], command)),
         env=environment,
         cwd=bed.directory,
         stdout=asyncio.subprocess.PIPE,
@@ -110,12 +50,12 @@ async def run(bed: Bed, command: str, **more: str) -> tuple[int, str]:
 async def test_rendering(bed: Bed, tmp_path: Path) -> None:
     queues = tmp_path / "queues.conf"
     queues.write_text("[sales]\nmember => PJSIP/1001\nmember => PJSIP/1007\n", encoding="utf-8")
-    for command in sorted(HERE):
-        if "render" in command:
-            here = shlex.quote(str(tmp_path))
-            places = {"/etc/asterisk": here, "/etc/systemd/system": here}
-            code, output = await run(bed, command, **places)
-            assert code == 0, output
+    here = shlex.quote(str(tmp_path))
+    for file in ("dialplan", "queues --from", "extensions", "systemd"):
+        command = told(f"asterisk-avp render {file}")
+        places = {"/etc/asterisk": here, "/etc/systemd/system": here}
+        code, output = await run(bed, command, **places)
+        assert code == 0, output
     dialplan = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")
     assert (tmp_path / "asterisk_avp.conf").read_text(encoding="utf-8") == dialplan
     assert "Type=notify" in (tmp_path / "asterisk-avp.service").read_text(encoding="utf-8")
@@ -124,23 +64,28 @@ async def test_rendering(bed: Bed, tmp_path: Path) -> None:
 
 
 async def test_ready(bed: Bed) -> None:
-    code, output = await run(bed, "curl -s http://127.0.0.1:8766/readyz")
+    code, output = await run(bed, told("curl http").replace("curl", "curl -s"))
     assert code == 0
     assert json.loads(output)["ready"] is True
 
 
 async def test_settings_and_numbers(bed: Bed) -> None:
-    code, output = await run(bed, "asterisk-avp settings")
-    assert code == 0, output
-    assert "AVP_ENTERPRISE__EXTERNAL_TRANSFER" in output
-    for command in sorted(line for line in HERE if " number " in line):
+    for command, shown in {
+        "asterisk-avp settings": "AVP_ENTERPRISE__EXTERNAL_TRANSFER",
+        "asterisk-avp settings --check": "",
+        "asterisk-avp settings --reference": "AVP_AMI__PORT (default: 5038)",
+        told('asterisk-avp number "(202)'): "+12025550100",
+        told('asterisk-avp number "020'): '"allowed": true',
+    }.items():
+        assert COMMANDS[command] == HERE
         code, output = await run(bed, command)
         assert code == 0, output
+        assert shown in output
 
 
 async def test_check(bed: Bed) -> None:
     """All is as it should be; of the version, and of passwords that everybody knows, it warns."""
-    (command,) = (line for line in HERE if " check " in line)
+    command = told("asterisk-avp check --config-dir")
     here = {"/etc/asterisk": f"{bed.directory}/etc"}
     code, output = await run(bed, command, **here)
     assert code == 0, output
@@ -157,19 +102,32 @@ async def test_check(bed: Bed) -> None:
     assert "asterisk_version_trouble" in log
 
 
-async def test_the_lines_of_the_bed_are_those_of_the_readme(bed: Bed) -> None:
+async def test_the_lines_of_the_bed_are_those_of_the_page(bed: Bed) -> None:
     """What INVITEs with Replaces meet in tests is what an administrator is told to write."""
-    lines = [line.strip() for line in README.splitlines()]
-    begin = lines.index("[avp-no-replaces]")
-    wanted = lines[begin : lines.index("match_header = Replaces: /./") + 1]
-    assert "\n".join(wanted) == "\n".join(NO_REPLACES)
-    assert "\n".join(wanted) in (bed.directory / "etc" / "pjsip.conf").read_text(encoding="utf-8")
+    (block,) = blocks(section(page("docs/security.md"), "## INVITE with Replaces"), "ini")
+    wanted = block.text[block.text.index("[avp-no-replaces]") :]
+    wanted = wanted[: wanted.index("\n\n[avp-no-control-characters]")]
+    assert wanted == "\n".join(NO_REPLACES)
+    assert wanted in (bed.directory / "etc" / "pjsip.conf").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files are given to other users")
+async def test_preparing_for_containers(bed: Bed, tmp_path: Path) -> None:
+    steps = list(commands_of(section(page("docs/containers.md"), "## Prepare")))
+    here = {"/etc/asterisk-avp": str(tmp_path / "ours"), "/etc/asterisk": f"{bed.directory}/etc"}
+    for command in steps:
+        code, output = await run(bed, command, **here)
+        assert code == 0, output
+    assert len(steps) == 4
+    secrets = (tmp_path / "ours" / "secrets").stat()
+    assert (secrets.st_uid, secrets.st_mode & 0o777) == (10001, 0o700)
+    assert (tmp_path / "ours" / "asterisk" / "pjsip.conf").stat().st_uid == 10002
 
 
 async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
     pid, seen = tmp_path / "pid", tmp_path / "seen"
     seen.touch()
-    command = f"echo $$ >{pid}; exec asterisk-avp watch >{seen}"
+    command = f"echo $$ >{pid}; exec {told('asterisk-avp watch')} >{seen}"
     watching = asyncio.create_task(run(bed, command))
 
     async def shown(text: str) -> None:
@@ -180,7 +138,7 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
 
     await shown("Alice")
     await scene.call("caller1", "1001")
-    code, output = await run(bed, "asterisk-avp transfer 1001 --supervised --to-agent 1002")
+    code, output = await run(bed, told("asterisk-avp transfer 1001 --supervised --to-agent 1002"))
     assert code == 0, output
     await scene.phone("1002").answer()
     await scene.phone("caller1").hears({"music"})
@@ -191,12 +149,16 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
     await shown(transfer)
     os.kill(int(pid.read_text()), signal.SIGTERM)
     await watching
+    journal = told("journalctl").replace("9f3c2d4e5a6b", transfer)
+    log = {"journalctl -u asterisk-avp": f"cat {shlex.quote(str(bed.directory))}/log/daemon.log"}
+    code, output = await run(bed, journal, **log)
+    assert code == 0
+    assert all(f"transfer={transfer}" in line for line in output.splitlines())
 
 
 async def test_first_transfer_by_http(bed: Bed, scene: Scene) -> None:
-    (command,) = (line for line in commands() if "-d '{" in line)
     await scene.call("caller1", "1001")
-    code, output = await run(bed, command.replace("curl ", "curl -s ", 1))
+    code, output = await run(bed, told('curl -H "Authorization').replace("curl ", "curl -s ", 1))
     assert code == 0
     transfer = json.loads(output)["id"]
     await scene.phone("1002").answer()

@@ -1,28 +1,26 @@
 """CDR, CEL and queue_log of transferred calls: what reports are made of stays right.
 
-On the demo's call centre, with CDR and CEL as files, which is how Asterisk comes. The view that the
-README gives for reports is run on the queue_log that Asterisk has written.
+On the demo's call centre, with CDR and CEL as files, which is how Asterisk comes. The view of
+docs/reporting.md is run on the queue_log that Asterisk has written.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from bed import Bed, match, party
 
 from tests.asterisk.scene import FOURTH, Scene
+from tests.documentation import blocks, page
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 AFTER = "surveyed"
 CONTEXT, DSTCHANNEL, UNIQUEID = 3, 6, 16
 """Columns of cdr_csv with ``loguniqueid``."""
@@ -174,10 +172,9 @@ async def test_one_call_in_the_books(books: Bed, scene: Scene, kind: str) -> Non
 
 
 def view() -> str:
-    """The statement that the README gives."""
-    text = re.search(r"    CREATE VIEW queue_log_by_group.*?;\n", README, re.DOTALL)
-    assert text is not None
-    return text.group()
+    """The statement that the page gives."""
+    (block,) = blocks(page("docs/reporting.md"), "sql")
+    return block.text
 
 
 def table(rows: list[tuple[object, ...]]) -> sqlite3.Connection:

@@ -1,32 +1,30 @@
-"""What the README says about containers is what the compose file and the Dockerfile have."""
+"""What docs/containers.md says is what the compose file and the Dockerfile have."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+<<<<<<< HEAD
 from asterisk_avp.install.systemd_unit import render_unit
 from asterisk_avp.sockets.descriptors import ENOUGH
+=======
+from asterisk_avp.descriptors import ENOUGH
+from asterisk_avp.systemd_unit import render_unit
+from tests.documentation import page
+>>>>>>> 606e9f5 (README of one page; docs by reader; a test for each command, link and block in them)
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
-
-
-def section() -> str:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"^## In containers\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+PAGE = page("docs/containers.md")
 
 
 def test_variables() -> None:
     """Each one that the file asks for by default is named, and no other."""
     asked = set(re.findall(r"\$\{(AVP_\w+)", COMPOSE)) - {"AVP_ASTERISK_IMAGE", "AVP_DAEMON_IMAGE"}
     told = set(
-        re.findall(
-            r"\b(AVP_(?:ASTERISK|DAEMON|SECRETS|CONTROL|API_PORT|BASE|NOFILE)\w*)", section()
-        )
+        re.findall(r"\b(AVP_(?:ASTERISK|DAEMON|SECRETS|CONTROL|API_PORT|BASE|NOFILE)\w*)", PAGE)
     )
     assert told == asked
 
@@ -34,17 +32,17 @@ def test_variables() -> None:
 def test_users() -> None:
     for number, name in (("10001", "asterisk-avp"), ("10002", "asterisk")):
         assert re.search(rf"useradd [^&]*--uid {number} [^&]*\b{name}\b", DOCKERFILE)
-        assert number in section()
+        assert number in PAGE
 
 
 def test_network_volumes_and_secrets() -> None:
     subnet = re.search(r"AVP_CONTROL_SUBNET:-([\d./]+)", COMPOSE)
     assert subnet
-    assert f"`permit = {subnet[1]}`" in section()
+    assert f"`permit = {subnet[1]}`" in PAGE
     for name in (*re.findall(r"^  (asterisk-\w+): \{\}", COMPOSE, re.MULTILINE), "control"):
-        assert f"`{name}`" in section()
+        assert f"`{name}`" in PAGE
     for name in re.findall(r"^  (\w+): \{ file:", COMPOSE, re.MULTILINE):
-        assert f"secrets/{name}" in section()
+        assert f"secrets/{name}" in PAGE
 
 
 def test_descriptors() -> None:
@@ -53,6 +51,6 @@ def test_descriptors() -> None:
     ulimits = re.search(rf"nofile: \{{ soft: {number}, hard: {number} \}}", COMPOSE)
     assert ulimits
     assert int(ulimits[1]) == int(ulimits[2]) >= ENOUGH
-    assert f"--ulimit nofile={ulimits[1]}:{ulimits[2]}" in section()
+    assert f"--ulimit nofile={ulimits[1]}:{ulimits[2]}" in PAGE
     unit = render_unit(Path("/x"), drain_seconds=1, user=None, command="x")
     assert f"\nLimitNOFILE={ulimits[1]}\n" in unit

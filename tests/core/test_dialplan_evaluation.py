@@ -1,7 +1,7 @@
 """No text from outside stands where Asterisk evaluates it.
 
-Not in the dialplan, in what `render` writes, in the test bed's configuration and in the README's
-examples. And holes, each put back, are found.
+Not in the dialplan, in what `render` writes, in the test bed's configuration and in the examples
+of README.md and docs/. And holes, each put back, are found.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pytest
 from asterisk_avp.install.files import notes
 from asterisk_avp.install.personal_queues import render_extensions
 from tests.core.dialplan_reader import Reader, declared, lines, parse, shown
+from tests.documentation import blocks, everything
 
 ROOT = Path(__file__).resolve().parents[2]
 DIALPLAN = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 OURS = declared(DIALPLAN)
 RENDERED, _ = render_extensions(["1001", "ann-b", "o.neil"], command="test")
 
@@ -86,16 +86,15 @@ def test_the_test_bed() -> None:
 
 
 def examples() -> list[str]:
-    """Blocks of the README that are dialplan, and calls within its sentences."""
-    blocks = re.findall(r"(?:^(?: {4,}.*)?\n)+", README, re.MULTILINE)
-    found = [
-        block for block in blocks if re.search(r"^\s+(?:exten|same)\s*=>", block, re.MULTILINE)
-    ]
-    calls = re.findall(r"`((?:Queue|Dial|Set|Gosub|GotoIf|ExecIf|AGI)\([^`]+\))`", README)
+    """Blocks of the pages that are dialplan, and calls within their sentences."""
+    text = everything()
+    dialplan = re.compile(r"^\s*(?:exten|same)\s*=>", re.MULTILINE)
+    found = [block.text for block in blocks(text) if dialplan.search(block.text)]
+    calls = re.findall(r"`((?:Queue|Dial|Set|Gosub|GotoIf|ExecIf|AGI)\([^`]+\))`", text)
     return [*found, *(f"exten => s,1,{call}" for call in calls)]
 
 
-def test_the_readmes_examples() -> None:
+def test_the_examples_of_the_pages() -> None:
     assert len(examples()) >= 7
     shown_as_wrong = 'GotoIf($["${CALLERID(num)}" = "…"]?…)'
     for example in examples():

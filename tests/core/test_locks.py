@@ -1,4 +1,4 @@
-"""What is installed is what the lock files say: by the README, in the images, for the tests.
+"""What is installed is what the lock files say: by the pages, in the images, for the tests.
 
 The lock files of the images are parts of requirements.lock, and whole for what they install.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.documentation import page, pages, section
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,7 +101,7 @@ SHELL_FILES = sorted(
 )
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", *SHELL_FILES])
+@pytest.mark.parametrize("file", [*pages(), "CONTRIBUTING.md", *SHELL_FILES])
 def test_pip_takes_nothing_without_a_hash(file: str) -> None:
     """Either by a lock file, or this program alone with the tools that are there already."""
     for arguments in pip_commands((ROOT / file).read_text(encoding="utf-8")):
@@ -119,15 +121,16 @@ def test_the_test_sees_what_takes_anything() -> None:
     assert pip_commands("$pip --python /x install \\\n  -r a.lock && y") == ["-r a.lock"]
 
 
-def section(name: str) -> list[str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    text = text[text.index(f"\n## {name}\n") :]
-    return pip_commands(text[: text.index("\n## ", 1)])
-
-
-@pytest.mark.parametrize("place", ["Install it on your own Asterisk", "Upgrade"])
-def test_the_readme_installs_the_versions_of_the_lock(place: str) -> None:
-    packages, ours = section(place)
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("README.md", "## Install it in five steps"),
+        ("docs/install.md", "## 1. Install the package"),
+        ("docs/install.md", "## Upgrade"),
+    ],
+)
+def test_the_pages_install_the_versions_of_the_lock(name: str, place: str) -> None:
+    packages, ours = pip_commands(section(page(name), place))
     files = re.findall(r"-r (\S+)", packages)
     assert files == ["docker/requirements.lock", "docker/build.lock"]
     assert "--only-binary :all:" in packages, "an sdist would run tools that no lock names"

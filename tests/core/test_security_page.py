@@ -1,36 +1,20 @@
-"""SECURITY.md: found from the README, its links lead somewhere, and its firewall is one."""
+"""SECURITY.md: found from the README, true of rights and ports, and its firewall is one."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from tests.documentation import blocks, everything, links, page
 
-
-def anchors(text: str) -> set[str]:
-    """As hosting platforms make them of headings."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+PAGE = page("SECURITY.md")
 
 
 def test_the_readme_leads_to_it() -> None:
-    assert "(SECURITY.md)" in README
-
-
-def test_its_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)#?([^)]*)\)", PAGE)
-    assert links
-    for file, anchor in links:
-        assert (ROOT / file).is_file(), file
-        if anchor:
-            assert anchor in anchors((ROOT / file).read_text(encoding="utf-8")), anchor
+    assert ("SECURITY.md", "") in links(page("README.md"))
 
 
 @pytest.mark.parametrize(
@@ -54,15 +38,19 @@ def test_its_ports_are_ours() -> None:
         assert re.search(rf"^\| [^|]*{port}", PAGE, re.MULTILINE)
 
 
+FIREWALLS = [block.text for text in (PAGE, everything()) for block in blocks(text, "nft")]
+
+
+def test_its_firewalls_are_there() -> None:
+    assert [re.findall(r"\w+(?= \{)", table)[0] for table in FIREWALLS] == ["calls", "asterisk_avp"]
+
+
 @pytest.mark.skipif(shutil.which("nft") is None, reason="no nft here")
-@pytest.mark.parametrize("text", [PAGE, README], ids=["SECURITY.md", "README.md"])
-def test_its_firewall_is_one(text: str) -> None:
-    tables = re.findall(r"^ {4}table inet \w+ \{\n(?: {4}.*\n)+? {4}\}\n", text, re.MULTILINE)
-    assert tables or text is README
-    for table in tables:
-        done = subprocess.run(
-            ["nft", "-c", "-f", "-"], input=table, capture_output=True, text=True, check=False
-        )
-        if "Operation not permitted" in done.stderr:
-            pytest.skip("nft checks for root only")
-        assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("table", FIREWALLS)
+def test_its_firewall_is_one(table: str) -> None:
+    done = subprocess.run(
+        ["nft", "-c", "-f", "-"], input=table, capture_output=True, text=True, check=False
+    )
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("nft checks for root only")
+    assert done.returncode == 0, done.stderr

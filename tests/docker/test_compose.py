@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -17,6 +16,8 @@ from bed.containers import COMPOSE, compose_command, docker
 from bed.images import IMAGE
 
 from tests.asterisk.scene import Scene
+from tests.documentation import COMPOSE as COMMAND
+from tests.documentation import blocks, commands, page
 
 pytestmark = [
     pytest.mark.asterisk,
@@ -126,7 +127,7 @@ async def test_phones_cannot_use_the_manager(bed: Bed) -> None:
         assert ("Authentication accepted" in tried.stdout) is welcome, tried
 
 
-async def test_the_lines_for_asterisk_are_those_of_the_readme(bed: Bed) -> None:
+async def test_the_lines_for_asterisk_are_those_of_the_page(bed: Bed) -> None:
     etc = bed.directory / "etc"
     for file in ("http.conf", "manager.conf"):
         assert "bindaddr = 0.0.0.0" in (etc / file).read_text()
@@ -135,17 +136,23 @@ async def test_the_lines_for_asterisk_are_those_of_the_readme(bed: Bed) -> None:
     assert "AVP_AGI = agi://daemon:4573" in (etc / "extensions.conf").read_text()
 
 
-async def test_the_readmes_settings_and_command(bed: Bed) -> None:
+async def test_the_settings_and_the_command_of_the_page(bed: Bed) -> None:
     """As they stand there, with this call centre's folder put in; what Compose makes of it."""
     assert isinstance(bed.backend, Composed)
-    readme = (COMPOSE.parents[1] / "README.md").read_text(encoding="utf-8")
-    file = bed.directory / "readme.env"
-    lines = re.findall(r"^ {4}(AVP_\w+=/etc/asterisk-avp/.*)$", readme, re.MULTILINE)
+    text = page("docs/containers.md")
+    file = bed.directory / "page.env"
+    (settings,) = (x.text for x in blocks(text, "ini") if "AVP_SECRETS" in x.text)
+    lines = settings.splitlines()
     assert len(lines) == 3
-    text = "\n".join(lines).replace("/etc/asterisk-avp/asterisk", f"{bed.directory}/etc")
-    file.write_text(text.replace("/etc/asterisk-avp", str(bed.directory)))
-    (command,) = re.findall(r"^ {4}docker compose (.*) up --detach$", readme, re.MULTILINE)
-    words = command.replace("/etc/asterisk-avp/compose.env", str(file)).split()
+    written = "\n".join(lines).replace("/etc/asterisk-avp/asterisk", f"{bed.directory}/etc")
+    file.write_text(written.replace("/etc/asterisk-avp", str(bed.directory)))
+    command = f"{COMMAND} up --detach"
+    assert command in commands(text)
+    words = (
+        COMMAND.removeprefix("docker compose ")
+        .replace("/etc/asterisk-avp/compose.env", str(file))
+        .split()
+    )
     words = [str(COMPOSE) if word == "docker/compose.yaml" else word for word in words]
     shown = await asyncio.to_thread(
         subprocess.run,
@@ -159,6 +166,30 @@ async def test_the_readmes_settings_and_command(bed: Bed) -> None:
     assert found["name"] == "asterisk-avp"
     assert set(found["services"]) == set(SERVICES)
     assert found["secrets"]["ami"]["file"] == f"{bed.directory}/secrets/ami"
+
+
+async def test_the_daemon_alone_by_the_command_of_the_page(bed: Bed) -> None:
+    """Once, with this call centre's settings and image; its settings are found and are valid."""
+    (command,) = (x for x in commands(page("docs/containers.md")) if x.startswith("docker run "))
+    settings = bed.directory / "alone.env"
+    settings.write_text("".join(f"{key}={value}\n" for key, value in bed.daemon_env().items()))
+    settings.chmod(0o600)
+    name = f"{bed.name}-alone"
+    for there, here in {
+        "--restart unless-stopped": "--label asterisk-avp",
+        "--name asterisk-avp": f"--name {name}",
+        "/etc/asterisk-avp/environment": str(settings),
+        "asterisk-avp:daemon": f"{IMAGE}:daemon settings --check",
+    }.items():
+        assert there in command
+        command = command.replace(there, here)
+    try:
+        started = await asyncio.to_thread(docker, *command.removeprefix("docker ").split())
+        assert started.returncode == 0, started.stderr
+        ended = await asyncio.to_thread(docker, "wait", name)
+        assert ended.stdout.strip() == "0", await asyncio.to_thread(docker, "logs", name)
+    finally:
+        await asyncio.to_thread(docker, "rm", "--force", name)
 
 
 async def test_only_the_api_is_published_and_only_to_this_machine(bed: Bed) -> None:

@@ -1,0 +1,131 @@
+"""README.md and docs/: short, whole, and nothing in them to run that no test runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.documentation import (
+    COMMANDS,
+    CONVENTIONAL,
+    ROOT,
+    anchors,
+    blocks,
+    commands,
+    links,
+    page,
+    pages,
+    prose,
+    section,
+)
+
+PAGES = pages()
+README_AT_MOST = 8192
+"""Bytes: a page that is read to its end."""
+LANGUAGES = {"sh", "ini", "json", "nft", "sql", "text"}
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(PAGES["README.md"].encode()) <= README_AT_MOST
+
+
+def leads_to(name: str, link: str) -> Path:
+    return (ROOT / name).parent.joinpath(link).resolve() if link else ROOT / name
+
+
+@pytest.mark.parametrize("name", [*PAGES, *CONVENTIONAL])
+def test_links_lead_somewhere(name: str) -> None:
+    for link, anchor in links(page(name)):
+        target = leads_to(name, link)
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{link}#{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    left = [ROOT / "README.md"]
+    while left:
+        file = left.pop()
+        if file in reached or file.suffix != ".md":
+            continue
+        reached.add(file)
+        text = file.read_text(encoding="utf-8")
+        left += [leads_to(str(file.relative_to(ROOT)), link) for link, _ in links(text) if link]
+    names = {str(file.relative_to(ROOT)) for file in reached}
+    assert {*PAGES, *CONVENTIONAL} - names == set()
+
+
+def test_the_readme_links_to_each_page_by_itself() -> None:
+    """Two pages belong to a third: their readers come from there."""
+    linked = {link for link, _ in links(PAGES["README.md"])}
+    assert set(PAGES) - linked == {"README.md", "docs/check.md", "docs/troubleshooting.md"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_block_says_what_it_is(name: str) -> None:
+    text = PAGES[name]
+    assert text.count("```") == 2 * len(blocks(text))
+    assert {block.language for block in blocks(text)} <= LANGUAGES
+    assert not [line for line in prose(text).splitlines() if line.startswith("    ")], (
+        "an indented block says nothing of itself"
+    )
+    for block in blocks(text, *(LANGUAGES - {"sh"})):
+        assert not block.text.startswith(("asterisk-avp ", "docker", "curl ", "$ ")), block
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    found = {command for text in PAGES.values() for command in commands(text)}
+    assert found - set(COMMANDS) == set(), "no test runs these; see tests/documentation.py"
+    assert set(COMMANDS) - found == set(), "no page has these any more"
+
+
+@pytest.mark.parametrize("file", sorted(set(COMMANDS.values())))
+def test_what_runs_them_is_there(file: str) -> None:
+    assert (ROOT / file).is_file()
+
+
+def test_the_readme_installs_as_the_page_about_it_does() -> None:
+    """The same lines, in the same order; what else the steps name is on that page as well."""
+    short = section(PAGES["README.md"], "## Install it in five steps")
+    install = PAGES["docs/install.md"]
+    lines = [line for block in blocks(short, "sh") for line in block.text.splitlines()]
+    told = [line for block in blocks(install, "sh") for line in block.text.splitlines()]
+    assert told[: len(lines)] == lines
+    assert set(commands(short)) <= set(commands(install))
+
+
+# --- the reader itself ---------------------------------------------------------------------------
+
+SAMPLE = """\
+# A page
+
+Run `asterisk-avp watch` or `tests/run`; see [that](other.md#there), [here](#a-page) or
+[elsewhere](https://example.org/).
+
+1. First:
+
+   ```sh
+   curl -s \\
+       http://127.0.0.1/
+   # `asterisk-avp no`
+   ```
+
+## A page
+"""
+
+
+def test_what_is_read() -> None:
+    assert list(commands(SAMPLE)) == [
+        "curl -s http://127.0.0.1/",
+        "# `asterisk-avp no`",
+        "asterisk-avp watch",
+        "tests/run",
+    ]
+    assert anchors(SAMPLE) == {"a-page", "a-page-1"}
+    assert links(SAMPLE) == [("other.md", "there"), ("", "a-page")]
+    assert section(SAMPLE, "## A page") == "## A page\n"
+    with pytest.raises(ValueError, match="substring"):
+        section(SAMPLE, "## Nothing")
