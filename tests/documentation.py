@@ -30,6 +30,7 @@ INSTALL: Final = "tests/asterisk/test_install.py"
 COMMANDS: Final = {
     "docker/demo": "tests/asterisk/test_demo.py",
     "tests/run": ".ci/run",
+    "tests/run docker": ".ci/run",
     "tests/run soak": "tests/asterisk/test_soak.py",
     "python3 -m venv /opt/asterisk-avp": INSTALL,
     PACKAGES: INSTALL,

@@ -368,7 +368,7 @@ class Daemon:
                 channel=swap.name,
                 replaced=replaced,
                 hint="an INVITE with Replaces, unless you let phones or trunks make attended "
-                "transfers of their own; see SECURITY.md",
+                "transfers of their own; see docs/security.md of the project",
             )
 
     def _feed(self, fact: ev.Fact) -> None:

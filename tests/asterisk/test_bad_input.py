@@ -87,14 +87,16 @@ async def pop_with(scene: Scene, agent: str, key: str) -> dict[str, Any]:
 
 
 def assert_shown_sanely(pop: dict[str, Any]) -> None:
-    """As text: whoever shows it as markup or on a terminal is warned by the README."""
+    """As text: whoever shows it as markup or on a terminal is warned by docs/screen-pops.md."""
     data = pop["data"]
     assert data["html"] == HTML, "the variable of its own wins, and is not interpreted"
     assert data["half"] == "\ufffd"
     assert data["esc"] == "\x1b[2J\n"
     assert data["escape"].startswith("\x1b")
     assert "bytes" not in data
-    assert data["clean"] == "JürgenEvent: QueueMemberAdded", "as the README says to take in answers"
+    assert data["clean"] == "JürgenEvent: QueueMemberAdded", (
+        "as docs/screen-pops.md says to take in answers"
+    )
     assert "\n" not in data["lines"]
     assert "\r" not in data["lines"]
     assert pop["transfers"] == [] or pop["transfers"][0]["from"] == "1001"

@@ -2,7 +2,7 @@
 
 caller1 speaks A-law and the agents µ-law, so that Asterisk translates both directions; agent 1003
 speaks A-law too. Debian's Asterisk takes the packets of a translated party's next partner for late
-ones of the partner before, where their numbers are smaller (README, Limits). Phones begin at
+ones of the partner before, where their numbers are smaller (docs/limits.md). Phones begin at
 random numbers, so that the kinds of transfer are done several times.
 """
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-<<<<<<< HEAD
 from asterisk_avp.install.systemd_unit import render_unit
 from asterisk_avp.sockets.descriptors import ENOUGH
-=======
-from asterisk_avp.descriptors import ENOUGH
-from asterisk_avp.systemd_unit import render_unit
 from tests.documentation import page
->>>>>>> 606e9f5 (README of one page; docs by reader; a test for each command, link and block in them)
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,29 @@ def test_the_readme_installs_as_the_page_about_it_does() -> None:
     told = [line for block in blocks(install, "sh") for line in block.text.splitlines()]
     assert told[: len(lines)] == lines
     assert set(commands(short)) <= set(commands(install))
+
+
+def test_pages_that_other_files_name_are_there() -> None:
+    """A message, a comment or a file of an installation sends its reader to one of them."""
+    named = {
+        (found, file)
+        for folder in ("asterisk_avp", "dialplan", "docker")
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in {".py", ".conf", ".yml", ".yaml", ".js", ".html", ".json", ""}
+        and file.is_file()
+        for found in re.findall(r"docs/[\w-]+\.md", file.read_text(encoding="utf-8"))
+    }
+    assert {found for found, _ in named} >= {"docs/security.md", "docs/containers.md"}
+    assert {x for x in named if x[0] not in PAGES} == set()
+
+
+def test_each_package_is_on_the_page_about_them() -> None:
+    folders = {
+        str(file.parent.relative_to(ROOT / "asterisk_avp"))
+        for file in (ROOT / "asterisk_avp").rglob("__init__.py")
+    }
+    named = set(re.findall(r"`([a-z/]+)`", PAGES["docs/packages.md"]))
+    assert folders - named == {".", "core"}
 
 
 # --- the reader itself ---------------------------------------------------------------------------

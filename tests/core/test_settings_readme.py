@@ -7,18 +7,11 @@ import re
 
 import pytest
 
-<<<<<<< HEAD
 from asterisk_avp.cli import app as cli
 from asterisk_avp.config.checks import _known_variables
 from asterisk_avp.config.reference import NO_VALUE, markdown, settings
 from asterisk_avp.config.settings import PolicySettings, Settings
-=======
-from asterisk_avp import cli
-from asterisk_avp.settings import PolicySettings, Settings
-from asterisk_avp.settings_checks import _known_variables
-from asterisk_avp.config.reference import NO_VALUE, markdown, settings
 from tests.documentation import everything, page, section
->>>>>>> 606e9f5 (README of one page; docs by reader; a test for each command, link and block in them)
 
 LEVELS = ("AVP_ACCOUNTS", "AVP_GROUPS")
 
@@ -66,13 +59,6 @@ def test_every_setting_says_what_it_means() -> None:
         assert "``" not in setting.meaning, setting
 
 
-<<<<<<< HEAD
-def test_the_readme_has_the_tables_as_they_are_printed() -> None:
-    """After a change: python -m asterisk_avp.config.reference"""
-    assert README.count(markdown()) == 1
-    section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
-    assert markdown() in section
-=======
 def test_the_page_has_the_tables_as_they_are_printed() -> None:
     """After a change: python -m asterisk_avp.config.reference"""
     assert everything().count(markdown()) == 1
@@ -83,12 +69,11 @@ def test_the_page_has_the_tables_as_they_are_printed() -> None:
 def test_the_pages_name_no_other_settings(name: str) -> None:
     """An id stands in place of ``<ID>``; what is cut off, as in AVP_KEYS__…, is no name."""
     known = {setting.name.replace("<ID>", "*") for setting in settings()}
-    section, *rest = name.split("__")
-    if section in {"AVP_ACCOUNTS", "AVP_GROUPS", "AVP_PRESETS", "AVP_AGENTS"}:
+    first, *rest = name.split("__")
+    if first in {"AVP_ACCOUNTS", "AVP_GROUPS", "AVP_PRESETS", "AVP_AGENTS"}:
         rest[0] = "*"
     known |= {x.replace("AVP_ENTERPRISE__", f"{y}__*__") for x in known for y in LEVELS}
-    assert "__".join([section, *rest]).removesuffix("_FILE") in known
->>>>>>> 606e9f5 (README of one page; docs by reader; a test for each command, link and block in them)
+    assert "__".join([first, *rest]).removesuffix("_FILE") in known
 
 
 def test_what_a_terminal_shows(capsys: pytest.CaptureFixture[str]) -> None:

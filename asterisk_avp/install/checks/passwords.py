@@ -13,7 +13,7 @@ _SHORT: Final = 8
 _SHORT_TOKEN: Final = 16
 _KNOWN: Final = frozenset(
     {
-        # the README's own, samples of Asterisk's, defaults of distributions, and what people use
+        # the demo's own, samples of Asterisk's, defaults of distributions, and what people use
         *("choose-one", "choose-another", "a-long-random-token"),
         *("mysecret", "secret", "asterisk", "unsecurepassword", "amp111", "peekaboo", "mark"),
         *("password", "passw0rd", "password1", "changeme", "change-me", "change_me", "default"),

@@ -36,7 +36,7 @@ type = identify
 endpoint = trunk
 match = {TRUNK_HOST}
 """
-#: What the caller says is shown to agents, as the README's inbound dialplan may.
+#: What the caller says is shown to agents, as the inbound dialplan of docs/screen-pops.md may.
 _EXTENSIONS: Final = """
 [callers](+)
 exten => 803,1,Answer()
