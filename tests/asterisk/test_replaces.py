@@ -1,7 +1,7 @@
 """INVITE with Replaces: a phone that puts itself in somebody's place in a call, past every rule.
 
-The bed's pjsip.conf has the lines that docs/security.md asks for. The last test takes them away, to show
-that they are what keeps the call where it is.
+The bed's pjsip.conf has the lines that docs/security.md asks for. The last test takes them away, to
+show that they are what keeps the call where it is.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def headers(what: Input, of: Line, replaces: bytes) -> bytes:
         name = bytes(byte for byte in what.get("name", "Note") if byte in _NAME) or b"Note"
         text += b"X-" + name + b": " + line(what.get("note", "1")) + b"\r\n"
     if what.has("replaces") and what.kind != "in-call":
-        # Asterisk does not look at a header of 4,095 bytes, and the firewall of docs/security.md drops those.
+        # Asterisk does not look at a header of 4,095 bytes; docs/security.md has the firewall.
         pad = b";x=" + user(what.get("replaces")) * (1 + 90 * (what.number % 2))
         pad = pad[: 4000 - len(replaces)]
         text += (b"Replaces: ", b"REPLACES : ", b"Replaces:\r\n ")[what.number % 3]
