@@ -11,7 +11,7 @@ import structlog
 
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.queue_functions import Known, queue_by_functions
-from asterisk_avp.ami.recording import Recorder
+from asterisk_avp.ami.recording import Recorder, Recordings
 from asterisk_avp.ami.translate import translate
 from asterisk_avp.ami.variables import actions as together
 from asterisk_avp.core.messages import clean
@@ -30,7 +30,6 @@ from asterisk_avp.core.messages.effects import (
     SetVariables,
 )
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError
-from asterisk_avp.core.pbx.recordings import Recordings
 from asterisk_avp.core.transfer.actions import LIMIT
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 

@@ -17,8 +17,6 @@ from starlette.responses import Response
 
 from asterisk_avp import __version__
 from asterisk_avp.api import schemas
-from asterisk_avp.api import schemas_errors as errors
-from asterisk_avp.api import schemas_numbers as numbers
 from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
 from asterisk_avp.api.clients import Scopes, everything
 from asterisk_avp.api.cookies import is_secure
@@ -50,15 +48,15 @@ BODY_SECONDS = 10.0
 
 def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int, tuple[str, type]] = {
-        401: ("No valid token", errors.ErrorOut),
-        403: ("Refused, or another agent's token", errors.RefusalOut),
-        404: ("No such agent or transfer", errors.ErrorOut),
-        409: ("Not possible in the transfer's present state", errors.ErrorOut),
-        408: ("The body did not arrive in time", errors.ErrorOut),
-        413: ("The body is too large", errors.ErrorOut),
-        422: ("Malformed", errors.MalformedOut),
-        429: ("Too many failed log-ins", errors.ErrorOut),
-        503: ("Asterisk cannot be reached", errors.ErrorOut),
+        401: ("No valid token", schemas.ErrorOut),
+        403: ("Refused, or another agent's token", schemas.RefusalOut),
+        404: ("No such agent or transfer", schemas.ErrorOut),
+        409: ("Not possible in the transfer's present state", schemas.ErrorOut),
+        408: ("The body did not arrive in time", schemas.ErrorOut),
+        413: ("The body is too large", schemas.ErrorOut),
+        422: ("Malformed", schemas.MalformedOut),
+        429: ("Too many failed log-ins", schemas.ErrorOut),
+        503: ("Asterisk cannot be reached", schemas.ErrorOut),
     }
     return {
         status: {"description": described[status][0], "model": described[status][1]}
@@ -348,14 +346,14 @@ def _add_party_routes(app: FastAPI, switchboard: TransferService, shown: Shown) 
 def _add_number_routes(app: FastAPI, switchboard: TransferService) -> None:
     @app.post(
         "/v1/numbers/check",
-        response_model=numbers.NumberCheckOut,
+        response_model=schemas.NumberCheckOut,
         responses=_responses(401, 403, 404, 408, 413, 422),
         dependencies=[_TOKEN],
     )
-    async def check_number(body: numbers.NumberCheckIn, caller: WhoAsks) -> numbers.NumberCheckOut:
+    async def check_number(body: schemas.NumberCheckIn, caller: WhoAsks) -> schemas.NumberCheckOut:
         """Whether the rules for numbers let this agent call a number, and as what."""
         _only_for(caller, body.agent)
-        return numbers.number_check_out(switchboard.check_number(body.agent, body.number))
+        return schemas.number_check_out(switchboard.check_number(body.agent, body.number))
 
 
 def _only_for(caller: Caller, agent_id: str) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.http import bearer_token, unauthorized
-from asterisk_avp.api.schemas_errors import ErrorOut
+from asterisk_avp.api.schemas import ErrorOut
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -9,30 +9,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
-    CallView,
     Mode,
-    PartyView,
     Readiness,
     Target,
-    TargetGroup,
     TargetKind,
     TargetsView,
     TransferRequest,
     TransferState,
     TransferView,
 )
-
-Time = Annotated[
-    str,
-    WithJsonSchema(
-        {"type": "string", "format": "date-time", "examples": ["2026-01-31T09:05:07.250Z"]}
-    ),
-]
+from asterisk_avp.core.numbers.rules import MESSAGES, NumberCheck, Reason
 
 
 def iso_time(unix_seconds: float) -> str:
@@ -41,12 +32,35 @@ def iso_time(unix_seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _time(value: object) -> object:
+    return iso_time(value) if isinstance(value, int | float) else value
+
+
+def _target(value: object) -> object:
+    if not isinstance(value, Target):
+        return value
+    key = "number" if value.kind is TargetKind.NUMBER else "id"
+    return {"kind": value.kind.value, key: value.value}
+
+
+Time = Annotated[
+    str,
+    BeforeValidator(_time),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-01-31T09:05:07.250Z"]}
+    ),
+]
+"""Made from Unix seconds where a view has those."""
+
+
 class _In(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Out(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    """``model_validate`` makes one from the core's view with the same attributes."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 # --- requests --------------------------------------------------------------------------------
@@ -104,6 +118,13 @@ class PartyIn(_In):
     number: Annotated[str, Field(max_length=80)]
 
 
+class NumberCheckIn(_In):
+    """A number as ``agent`` would type it."""
+
+    agent: Annotated[str, Field(min_length=1, max_length=80)]
+    number: Annotated[str, Field(max_length=80)]
+
+
 # --- answers ---------------------------------------------------------------------------------
 
 
@@ -143,7 +164,7 @@ class TransferOut(_Out):
     agent: str
     group: str
     mode: Mode
-    target: IdTargetOut | NumberTargetOut | None
+    target: Annotated[IdTargetOut | NumberTargetOut | None, BeforeValidator(_target)]
     """Null while the agent is still keying it in on the phone."""
     state: TransferState
     ended_reason: str | None
@@ -223,57 +244,56 @@ class ReadyOut(_Out):
     warnings: list[str] = []
 
 
+class NumberCheckOut(_Out):
+    """``e164`` is what would be dialled: null unless allowed. ``region`` 001: of no country."""
+
+    allowed: bool
+    reason: Reason
+    message: str
+    e164: str | None
+    region: str | None
+    line_type: str | None
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+class ErrorOut(_Out):
+    error: str
+    message: str
+
+
+class RefusalOut(_Out):
+    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token.
+
+    ``cross_site``: the panel's cookie came with a request that is not the panel's own.
+    """
+
+    error: Literal["refused", "forbidden", "cross_site"]
+    message: str
+    reason: str | None = None
+
+
+class MalformedDetail(_Out):
+    where: list[str | int]
+    message: str
+
+
+class MalformedOut(_Out):
+    error: Literal["malformed"]
+    message: str
+    details: list[MalformedDetail]
+
+
 # --- from the core's views -------------------------------------------------------------------
 
 
-def party_out(view: PartyView) -> PartyOut:
-    return PartyOut(id=view.id, role=view.role, name=view.name, state=view.state)
-
-
-def target_out(target: Target) -> IdTargetOut | NumberTargetOut:
-    if target.kind is TargetKind.NUMBER:
-        return NumberTargetOut(kind="number", number=target.value)
-    return IdTargetOut(kind=target.kind.value, id=target.value)
-
-
 def transfer_out(view: TransferView) -> TransferOut:
-    return TransferOut(
-        id=view.id,
-        agent=view.agent,
-        group=view.group,
-        mode=view.mode,
-        target=None if view.target is None else target_out(view.target),
-        state=view.state,
-        ended_reason=view.ended_reason,
-        caller=view.caller,
-        parties=[party_out(party) for party in view.parties],
-        since=iso_time(view.since),
-        started=iso_time(view.started),
-        notes=view.notes,
-        hold_until=None if view.hold_until is None else iso_time(view.hold_until),
-    )
-
-
-def call_out(view: CallView) -> CallOut:
-    return CallOut(
-        id=view.id,
-        caller=view.caller,
-        group=view.group,
-        on_hold=view.on_hold,
-        pop=dict(view.pop),
-        transfer=None if view.transfer is None else transfer_out(view.transfer),
-    )
+    return TransferOut.model_validate(view)
 
 
 def agent_out(view: AgentView) -> AgentOut:
-    return AgentOut(
-        id=view.id,
-        name=view.name,
-        state=view.state,
-        since=iso_time(view.since),
-        groups=list(view.groups),
-        waiting_transfer=view.waiting_transfer,
-    )
+    return AgentOut.model_validate(view)
 
 
 def agent_for_all(view: AgentView) -> dict[str, Any]:
@@ -282,40 +302,11 @@ def agent_for_all(view: AgentView) -> dict[str, Any]:
 
 
 def agent_detail_out(view: AgentView) -> AgentDetailOut:
-    return AgentDetailOut(
-        **agent_out(view).model_dump(),
-        paused=view.paused,
-        pause_reason=view.pause_reason,
-        call=None if view.call is None else call_out(view.call),
-        calls=[call_out(call) for call in view.calls],
-    )
-
-
-def _group_out(group: TargetGroup) -> TargetGroupOut:
-    return TargetGroupOut(
-        id=group.id,
-        name=group.name,
-        available=group.available,
-        agents=[
-            TargetAgentOut(
-                id=agent.id,
-                name=agent.name,
-                state=agent.state,
-                since=iso_time(agent.since),
-                waiting_transfer=agent.waiting_transfer,
-            )
-            for agent in group.agents
-        ],
-    )
+    return AgentDetailOut.model_validate(view)
 
 
 def targets_out(view: TargetsView) -> TargetsOut:
-    return TargetsOut(
-        permissions=list(view.permissions),
-        my_agent_groups=[_group_out(group) for group in view.my_agent_groups],
-        agent_groups=[_group_out(group) for group in view.agent_groups],
-        external_presets=[dict(preset) for preset in view.external_presets],
-    )
+    return TargetsOut.model_validate(view)
 
 
 def ready_out(view: Readiness) -> ReadyOut:
@@ -328,6 +319,17 @@ def ready_out(view: Readiness) -> ReadyOut:
         missing=[name for name, is_there in there.items() if not is_there],
         detail=view.detail,
         warnings=list(view.warnings),
+    )
+
+
+def number_check_out(check: NumberCheck) -> NumberCheckOut:
+    return NumberCheckOut(
+        allowed=check.allowed,
+        reason=check.reason,
+        message=MESSAGES[check.reason],
+        e164=check.e164,
+        region=check.region,
+        line_type=check.line_type,
     )
 
 

@@ -7,7 +7,7 @@ import re
 import secrets
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -148,19 +148,23 @@ def extensions(
 def _agents(
     world: World, by_hand: Sequence[str], from_queues: Path | None
 ) -> dict[str, frozenset[str] | None]:
+    from asterisk_avp.install import asterisk_conf  # noqa: PLC0415
     from asterisk_avp.install.personal_queues import agents_to_render  # noqa: PLC0415
-    from asterisk_avp.install.queues_conf import read_members  # noqa: PLC0415
 
     for identifier in by_hand:
         if AGENT_ID.fullmatch(identifier) is None:
             raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
-    members = None
+    members: Mapping[str, tuple[asterisk_conf.Member, ...]] = {}
     if from_queues is not None:
         try:
-            members = read_members(from_queues.read_text(encoding="utf-8"))
+            text = from_queues.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise CommandFailed(f"{from_queues}: {error}") from None
-        for file in members.includes:
+        conf, included = asterisk_conf.alone(str(from_queues), text)
+        members = asterisk_conf.members(conf)
+        for fault in conf.faults:
+            typer.echo(f"{fault.where}: {fault.what}", err=True)
+        for file in included:
             typer.echo(f"{from_queues}: #include {file} was not looked into", err=True)
     agents = agents_to_render(world, by_hand, members)
     if not agents:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from asterisk_avp.api.schemas_numbers import number_check_out
+from asterisk_avp.api.schemas import number_check_out
 from asterisk_avp.cli.calls import Token, Url
 from asterisk_avp.cli.client import DEFAULT_URL, Client, CommandFailed
 from asterisk_avp.cli.output import Json, print_json

@@ -86,6 +86,29 @@ class Conf:
                 yield section
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A static member of a queue: ``member => interface,penalty,name,state_interface``."""
+
+    interface: str
+    state_interface: str = ""
+
+
+def members(conf: Conf) -> dict[str, tuple[Member, ...]]:
+    """The static members of each queue of queues.conf, in the order of their lines."""
+    found: dict[str, tuple[Member, ...]] = {}
+    for section in conf.sections:
+        if section.template:
+            continue
+        lines = [
+            [word.strip().strip('"') for word in value.split(",")]
+            for value in section.all("member")
+        ]
+        own = [Member(words[0], "".join(words[3:4])) for words in lines if words[0]]
+        found[section.name] = tuple(dict.fromkeys((*found.get(section.name, ()), *own)))
+    return found
+
+
 Load = Callable[[str], Sequence[tuple[str, str | OSError]]]
 """From a name as in ``#include`` to the files it means: their names, and text or why not."""
 
@@ -105,6 +128,19 @@ def parse(name: str, load: Load) -> Conf:
     reader = _Reader(load)
     reader.file(name)
     return Conf(name, tuple(reader.sections), tuple(reader.faults))
+
+
+def alone(name: str, text: str) -> tuple[Conf, tuple[str, ...]]:
+    """Read ``text`` without what it includes; also the names that it includes."""
+    included: list[str] = []
+
+    def load(wanted: str) -> list[tuple[str, str | OSError]]:
+        if wanted == name:
+            return [(name, text)]
+        included.append(wanted)
+        return [(wanted, "")]
+
+    return parse(name, load), tuple(included)
 
 
 def _unreadable(name: str, error: OSError) -> Fault:

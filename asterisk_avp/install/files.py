@@ -16,7 +16,6 @@ from typing import Final
 
 from asterisk_avp.core.pbx.ami_rights import READ, WRITE
 from asterisk_avp.install.asterisk_conf import Conf, Section
-from asterisk_avp.install.queues_conf import QueueMembers
 
 OURS: Final = frozenset(
     {
@@ -74,20 +73,6 @@ def without_ours(conf: Conf) -> Conf:
         lines = [line for line in section.lines if Path(line.place.file).name not in OURS]
         sections.append(Section(section.name, section.place, section.template, lines))
     return replace(conf, sections=tuple(sections))
-
-
-# --- queues ----------------------------------------------------------------------------------
-
-
-def members(conf: Conf) -> QueueMembers:
-    """The static members of each queue."""
-    found: dict[str, tuple[str, ...]] = {}
-    for section in conf.sections:
-        if section.template:
-            continue
-        names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
-        found[section.name] = tuple(dict.fromkeys(name for name in names if name))
-    return QueueMembers(found, ())
 
 
 # --- single files --------------------------------------------------------------------------------

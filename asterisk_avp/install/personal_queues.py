@@ -8,6 +8,7 @@ app_queue itself, with the daemon or without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from asterisk_avp.core.model.world import (
     ConfiguredAgent,
@@ -17,7 +18,7 @@ from asterisk_avp.core.model.world import (
     personal_queue,
 )
 from asterisk_avp.core.numbers.emergency import found_in
-from asterisk_avp.install.queues_conf import QueueMembers
+from asterisk_avp.install.asterisk_conf import Member
 
 PERSONAL_QUEUE_WEIGHT = 1_000_000
 
@@ -71,11 +72,13 @@ wrapuptime = {wrapuptime}
 
 
 def agents_to_render(
-    world: World, more: Iterable[str] = (), members: QueueMembers | None = None
+    world: World,
+    more: Iterable[str] = (),
+    members: Mapping[str, Iterable[Member]] = MappingProxyType({}),
 ) -> dict[str, frozenset[str] | None]:
     """Every agent that is known, with the ids of their groups; None: not known which.
 
-    ``more``: ids given by hand. ``members``: those found in the administrator's queues.conf. Nobody
+    ``more``: ids given by hand. ``members``: those of the administrator's queues.conf. Nobody
     whose id is an emergency number is among them, since what is rendered is dialled.
     """
     of_groups = [group.features.country for group in world.groups.values()]
@@ -95,14 +98,14 @@ def agents_to_render(
         add(identifier, ())
     # app_queue does not care for the case of a queue's name.
     queues = {group.queue.lower(): group.id for group in world.groups.values()}
-    for queue, interfaces in (members.interfaces if members else {}).items():
+    for queue, static in members.items():
         group_id = queues.get(queue.lower())
         if group_id is None:
             continue
-        for interface in interfaces:
-            member = _agent_of(interface, world.agents)
-            if member is not None:
-                add(member, (group_id,))
+        for member in static:
+            agent_id = _agent_of(member.interface, world.agents)
+            if agent_id is not None:
+                add(agent_id, (group_id,))
     return found
 
 

@@ -23,7 +23,7 @@ from asterisk_avp.core.model.features import DEFAULT
 from asterisk_avp.core.pbx.versions import troubles
 from asterisk_avp.install import files as to
 from asterisk_avp.install import proposals
-from asterisk_avp.install.asterisk_conf import Conf
+from asterisk_avp.install.asterisk_conf import Conf, members
 from asterisk_avp.install.checks.agents import agents as phones
 from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.model import Facts
@@ -67,7 +67,7 @@ class Renderer:
         settings = _load({**variables, **generated})
         world = settings.world()
         command = self._command
-        agents = agents_to_render(world, by_hand, to.members(self._files["queues.conf"]))
+        agents = agents_to_render(world, by_hand, members(self._files["queues.conf"]))
         if not agents:
             self._remarks.append(
                 "no agent is known, as no queue has members in its file. Render again with --agent"

@@ -24,6 +24,7 @@ from asterisk_avp.agi.server import AgiServer
 from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster
@@ -44,7 +45,6 @@ from asterisk_avp.core.messages.effects import SetTimer
 from asterisk_avp.core.model.errors import AmiTampered, OtherDaemon
 from asterisk_avp.core.model.world import Readiness
 from asterisk_avp.core.pbx import ami_rights
-from asterisk_avp.core.pbx.recordings import Recordings
 from asterisk_avp.core.pbx.swaps import Swaps
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
 from asterisk_avp.core.policy.dialling import Dial, Dialled, check_dial
@@ -68,11 +68,10 @@ from asterisk_avp.service.integrity import IntegrityWatch
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from asterisk_avp.service.phones import Phones
-from asterisk_avp.service.readiness import ReadinessWatch
+from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
 from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import RETRY_SECONDS, Synchroniser
-from asterisk_avp.service.version import VersionWatch
 from asterisk_avp.sockets import descriptors
 
 log = structlog.get_logger(__name__)

@@ -1,4 +1,9 @@
-"""Whether new transfers are taken, and what is missing if not, in words for an administrator."""
+"""Whether new transfers are taken, and what is missing if not, in words for an administrator.
+
+The version of Asterisk counts too. Asterisk may have been upgraded, or downgraded, while we ran: it
+is asked on each connection. What is wrong with its version is logged, and one that is too old for
+transfers is in `VersionWatch.unfit`, so that none is taken.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
+
+from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.world import Readiness
+from asterisk_avp.core.pbx.versions import Problem, support, troubles
 from asterisk_avp.sockets import descriptors
+
+log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS: Final = 1.0
 
@@ -35,8 +46,55 @@ class _Sync(Protocol):
     trouble: str
 
 
-class _Version(Protocol):
-    unfit: str
+class _Asterisk(Protocol):
+    async def version(self) -> str: ...
+
+
+class VersionWatch:
+    """Told of connections and their ends, it asks once for each connection."""
+
+    def __init__(self, asterisk: _Asterisk, changed: Callable[[], None] = lambda: None) -> None:
+        """``changed`` is told when `unfit` has changed."""
+        self._asterisk = asterisk
+        self._changed = changed
+        self.unfit = ""
+        """Why no transfer can be taken; empty where the version is good enough, or not known."""
+        self._connected = False
+        self._asking: asyncio.Task[None] | None = None
+
+    def connection(self, *, connected: bool) -> None:
+        """Whether ARI is connected; being told the same twice is once."""
+        if connected != self._connected:
+            self.stop()
+            if connected:
+                self._asking = asyncio.create_task(self._ask(), name="version")
+        self._connected = connected
+
+    def stop(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
+    async def _ask(self) -> None:
+        try:
+            version = await self._asterisk.version()
+        except AvpError as error:
+            log.warning("asterisk_version_unknown", error=str(error))
+            return
+        log.info("asterisk_version", version=version)
+        unfit = support(version)
+        too_old = unfit is not None and unfit.problem is Problem.TOO_OLD
+        self.unfit = f"Asterisk {version}: {unfit.what} {unfit.remedy}" if unfit and too_old else ""
+        self._changed()
+        for trouble in (*filter(None, (unfit,)), *(() if too_old else troubles(version))):
+            log.warning(
+                "asterisk_version_trouble",
+                version=version,
+                problem=trouble.problem.value,
+                issue=trouble.issue,
+                what=trouble.what,
+                remedy=trouble.remedy,
+            )
 
 
 class ReadinessWatch:
@@ -47,7 +105,7 @@ class ReadinessWatch:
         ami: _Ami,
         ari: _Ari,
         sync: _Sync,
-        version: _Version,
+        version: VersionWatch,
         publish: Callable[[Readiness], None],
     ) -> None:
         self._ami = ami

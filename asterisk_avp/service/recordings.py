@@ -7,11 +7,11 @@ from collections.abc import Callable
 import structlog
 
 from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.recording import VARIABLE, Recordings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import Effect, ResumeRecording
 from asterisk_avp.core.model.features import ConsultRecording
-from asterisk_avp.core.pbx.recordings import VARIABLE, Recordings
 from asterisk_avp.core.transfer.actions import pauses_now
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.core.model.world import Readiness
-from asterisk_avp.service.readiness import ReadinessWatch
-from asterisk_avp.service.version import VersionWatch
+from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
 
 
 def info(version: object) -> Answer:

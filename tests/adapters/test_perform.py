@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core.messages import effects as fx
@@ -23,7 +24,6 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AriError, AsteriskUnavailable
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Group
-from asterisk_avp.core.pbx.recordings import Recordings
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 
 NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}

@@ -14,8 +14,8 @@ from asterisk_avp.core.model.world import TargetKind, World
 from asterisk_avp.core.numbers.emergency import found_in
 from asterisk_avp.core.numbers.plans import COUNTRIES, plan_of
 from asterisk_avp.core.phone.refer import ReferHandler
+from asterisk_avp.install.asterisk_conf import Member
 from asterisk_avp.install.personal_queues import agents_to_render
-from asterisk_avp.install.queues_conf import QueueMembers
 from tests.asterisk.bed.world import World as DemoWorld
 from tests.core.clients import ALL_ON
 from tests.core.test_settings import load, problems
@@ -244,7 +244,7 @@ def test_the_demo_is_not_concerned() -> None:
 
 def test_nothing_is_rendered_for_one() -> None:
     british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
-    members = QueueMembers({"sales": ("PJSIP/999", "PJSIP/1001", "PJSIP/112")}, ())
+    members = {"sales": [Member("PJSIP/999"), Member("PJSIP/1001"), Member("PJSIP/112")]}
     found = agents_to_render(World({"sales": british}), ("911", "1002"), members)
     assert set(found) == {"1001", "1002"}
 

@@ -1,4 +1,4 @@
-"""Recordings: who has paused them, and that only a setting makes us do so."""
+"""Recordings are paused in a consultation, and only where a setting says so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.messages import effects as fx
-from asterisk_avp.core.pbx.recordings import BOTH, READ, WRITE, Recordings
 from asterisk_avp.core.transfer import machine, recovery
 from asterisk_avp.core.transfer.actions import pauses_now
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
@@ -78,26 +77,3 @@ def test_who_is_recorded() -> None:
     assert not pauses_now(replace(unrecorded(State.DECLINED), refused=True))
     assert not pauses_now(session(State.WAITING))
     assert SALES.features != UNRECORDED.features
-
-
-def test_what_others_have_muted_is_not_ours() -> None:
-    book = Recordings()
-    assert book.left_to_us("c") == BOTH
-    for ours in (READ, WRITE, BOTH):
-        book.told("c", ours, muted=True)
-    assert book.left_to_us("c") == BOTH
-    book.told("c", "read", muted=True)
-    assert book.left_to_us("c") == WRITE
-    assert book.left_to_us("c", READ) == ""
-    assert book.left_to_us("d") == BOTH
-    book.told("c", "Both", muted=True)
-    assert book.left_to_us("c") == ""
-    book.told("c", "write", muted=False)
-    assert book.left_to_us("c") == WRITE
-    book.only(["c"])
-    assert book.left_to_us("c") == WRITE
-    book.gone("c")
-    assert book.left_to_us("c") == BOTH
-    book.told("c", "both", muted=True)
-    book.only(["d"])
-    assert book.left_to_us("c") == BOTH

@@ -5,12 +5,12 @@ from __future__ import annotations
 import configparser
 
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, World
+from asterisk_avp.install.asterisk_conf import Member, alone, members
 from asterisk_avp.install.personal_queues import (
     PERSONAL_QUEUE_WEIGHT,
     agents_to_render,
     render_queues,
 )
-from asterisk_avp.install.queues_conf import read_members
 
 GROUPS = {
     "sales": Group(id="sales", queue="sales", name="Sales", acw_seconds=2),
@@ -55,10 +55,18 @@ def render(agents: dict[str, frozenset[str] | None]) -> str:
 
 
 def test_members_are_read_from_queues_conf() -> None:
-    members = read_members(QUEUES_CONF)
-    assert members.interfaces["sales"] == ("PJSIP/1007", "PJSIP/1001", "Local/1002@agents/n", "SIP")
-    assert members.interfaces["support-queue"] == ("PJSIP/desk-4",)
-    assert members.includes == ("other.conf", "more.conf")
+    conf, included = alone("queues.conf", QUEUES_CONF)
+    assert conf.faults == ()
+    found = members(conf)
+    assert found["sales"] == (
+        Member("PJSIP/1007"),
+        Member("PJSIP/1001"),
+        Member("Local/1002@agents/n", "PJSIP/1002"),
+        Member("SIP"),
+    )
+    assert found["support-queue"] == (Member("PJSIP/desk-4"),)
+    assert "staff" not in found, "a template is no queue"
+    assert included == ("other.conf", "more.conf")
 
 
 def test_agents_come_from_settings_options_and_queues() -> None:
@@ -70,7 +78,8 @@ def test_agents_come_from_settings_options_and_queues() -> None:
             "1008": ConfiguredAgent(id="1008"),
         },
     )
-    assert agents_to_render(world, ["1009", "1001"], read_members(QUEUES_CONF)) == {
+    conf, _ = alone("queues.conf", QUEUES_CONF)
+    assert agents_to_render(world, ["1009", "1001"], members(conf)) == {
         "dora": frozenset({"support"}),
         "1001": frozenset({"sales", "support"}),
         "1002": frozenset({"sales"}),

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asterisk_avp.core.model.world import agent_id_of_interface
-from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.asterisk_conf import Conf, Section, members
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
 _CONTEXT = "avp-agents"
-_STATE_INTERFACE = 3
-"""Where it is in a line ``member => interface,penalty,name,state_interface``."""
 
 
 def endpoints(conf: Conf) -> dict[str, Section]:
@@ -41,11 +39,9 @@ def agents(facts: Facts) -> list[str]:
 def queue_members(facts: Facts) -> dict[str, tuple[str, ...]]:
     """The ids of the agents who are static members of each queue."""
     found = {}
-    for section in facts.file("queues.conf").sections:
-        if not section.template:
-            names = [value.split(",")[0].strip().strip('"') for value in section.all("member")]
-            ids = [agent_of(facts, interface) for interface in names]
-            found[section.name] = tuple(dict.fromkeys(filter(None, ids)))
+    for queue, static in members(facts.file("queues.conf")).items():
+        ids = [agent_of(facts, member.interface) for member in static]
+        found[queue] = tuple(dict.fromkeys(filter(None, ids)))
     return found
 
 
@@ -54,11 +50,11 @@ def ids(facts: Facts) -> Iterator[Finding]:
 
     The ids of agents are names in Asterisk, where `anna` and `ANNA` are two.
     """
-    members = {x for found in queue_members(facts).values() for x in found}
-    by_letters = {member.lower(): member for member in members}
+    known = {x for found in queue_members(facts).values() for x in found}
+    by_letters = {member.lower(): member for member in known}
     for agent in facts.world.agents.values() if facts.world is not None else ():
         meant = by_letters.get(agent.id.lower())
-        if agent.interface is None and agent.id not in members and meant is not None:
+        if agent.interface is None and agent.id not in known and meant is not None:
             yield Finding(
                 "agents",
                 Severity.WARNING,
@@ -85,13 +81,12 @@ def _of_settings(facts: Facts) -> Iterator[str]:
 def _of_queues(facts: Facts) -> Iterator[str]:
     groups = facts.world.groups.values() if facts.world is not None else ()
     queues = {group.queue.lower() for group in groups}
-    for section in facts.file("queues.conf").sections:
-        if section.template or section.name.lower() not in queues:
+    for queue, static in members(facts.file("queues.conf")).items():
+        if queue.lower() not in queues:
             continue
-        for value in section.all("member"):
-            words = [word.strip().strip('"') for word in value.split(",")]
-            state = words[_STATE_INTERFACE] if len(words) > _STATE_INTERFACE else ""
-            found = _endpoint(state) or _endpoint(words[0]) or agent_id_of_interface(words[0])
+        for member in static:
+            phones = (_endpoint(member.state_interface), _endpoint(member.interface))
+            found = next(filter(None, phones), None) or agent_id_of_interface(member.interface)
             if found:
                 yield found
 

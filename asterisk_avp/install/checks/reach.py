@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from asterisk_avp.install.asterisk_conf import Conf, Line
+from asterisk_avp.install.asterisk_conf import Conf, Line, members
 from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.model import Facts
 from asterisk_avp.install.checks.replaces import denies_all
@@ -63,9 +63,8 @@ def of_calls(facts: Facts) -> frozenset[str] | None:
     found = of_phones(facts)
     if found is None:
         return None
-    texts = [
-        value for section in facts.file("queues.conf").sections for value in section.all("member")
-    ]
+    queues = members(facts.file("queues.conf"))
+    texts = [member.interface for static in queues.values() for member in static]
     if facts.world is not None:
         texts += [agent.interface or "" for agent in facts.world.agents.values()]
     local = [name for text in texts for name in _NAMED[3].findall(text)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AsteriskUnavailable
-from asterisk_avp.service.call_groups import GroupReader
+from asterisk_avp.service.call_groups import GroupReader, unread
 from tests.core.world import NOW, call, engine
 
 
@@ -83,3 +84,75 @@ async def test_nobody_waits_for_an_answer_for_ever() -> None:
     groups.stop()
     await groups.settle(1)
     assert asterisk.answers[0].cancelled()
+
+
+# --- what has to be read ---------------------------------------------------------------------
+
+
+def group_shown(made: TransferEngine) -> str | None:
+    view = views.agent_view(made, made.agents.by_id["1001"])
+    assert view.call is not None
+    return view.call.group
+
+
+def everybody(made: TransferEngine) -> set[str]:
+    return set(made.agents.by_id)
+
+
+def test_each_call_is_read_once() -> None:
+    made = engine()
+    call(made)
+    assert unread(made, {"1002"}) == []
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    assert unread(made, everybody(made)) == []
+
+
+def test_the_end_of_a_call_is_nothing_to_read() -> None:
+    made = engine()
+    call(made)
+    made.fact(ev.BridgeLeft("u-1001", "b-1001"), NOW)
+    assert unread(made, everybody(made)) == []
+
+
+def test_it_is_read_again_after_a_transfer() -> None:
+    """The next agent has the caller in another bridge, or in the same one after a while."""
+    made = engine()
+    call(made)
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    made.fact(ev.BridgeLeft("u-caller1", "b-1001"), NOW)
+    made.fact(ev.BridgeEntered("u-caller1", "b-1001"), NOW)
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)
+    made.fact(ev.BridgeEntered("u-1002", "b2"), NOW)
+    outcome = made.fact(ev.BridgeEntered("u-caller1", "b2"), NOW)
+    assert unread(made, outcome.agents) == ["u-caller1"]
+
+
+def test_a_local_channel_that_is_optimised_away() -> None:
+    """The phone takes its half's place beside the caller: only then is it the agent's call."""
+    made = engine()
+    made.fact(ev.ChannelSeen("leg", "Local/1002@avp-agent-queue-00000001;1"), NOW)
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)
+    made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001"), NOW)
+    for channel in ("leg", "u-caller1", "u-1002"):
+        made.fact(ev.BridgeEntered(channel, "b"), NOW)
+    assert unread(made, everybody(made)) == []
+    outcome = made.fact(ev.BridgeLeft("leg", "b"), NOW)
+    assert unread(made, outcome.agents) == ["u-caller1"]
+
+
+def test_after_a_resync_all_are_read_and_known_meanwhile() -> None:
+    made = engine()
+    call(made)
+    unread(made, everybody(made))
+    made.fact(ev.CallGroup("u-caller1", "support"), NOW)
+    made.sync_started()
+    call(made)
+    made.sync_finished(NOW)
+    assert group_shown(made) == "support", "until Asterisk has said it again"
+    assert unread(made, everybody(made)) == ["u-caller1"]
+    made.sync_started()
+    made.sync_finished(NOW)
+    made.sync_started()
+    call(made)
+    assert group_shown(made) == "sales", "another call, as far as we know"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from servers.waiting import eventually
 
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -11,9 +12,12 @@ from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import World
-from asterisk_avp.core.transfer.session import State
-from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
-from tests.core.sessions import SALES, session
+from asterisk_avp.core.transfer.session import HELD_IN_STASIS, Presence, State
+from asterisk_avp.service.orphan_timeout import TALK_SECONDS, OrphanTimeoutRenewal, put_off
+from tests.core.sessions import IN, SALES, session
+
+NOW = 1_800_000_000.0
+TALKS = {State.SWAPPED, State.CONFERENCE, State.SHARED, State.DECLINED}
 
 
 async def test_only_a_daemon_that_has_asterisk_in_hand_puts_it_off() -> None:
@@ -40,3 +44,22 @@ async def test_it_is_put_off_again_and_again() -> None:
     running = asyncio.create_task(dead_man.run())
     await eventually(lambda: len(done) > 3)
     running.cancel()
+
+
+@pytest.mark.parametrize("state", State)
+def test_who_is_with_us_is_looked_after(state: State) -> None:
+    limit = put_off(session(state, caller=IN), NOW, 60)
+    if state in HELD_IN_STASIS:
+        assert limit == fx.LimitCall("chan-caller", NOW + (TALK_SECONDS if state in TALKS else 60))
+    else:
+        assert limit is None, "their own limit is in force, or the dialplan has them"
+
+
+@pytest.mark.parametrize("presence", [Presence.EXPECTED, Presence.GONE])
+def test_who_is_not_with_us_is_let_alone(presence: Presence) -> None:
+    assert put_off(session(State.WAITING, caller=presence), NOW, 60) is None
+
+
+def test_a_long_limit_is_no_shorter_for_who_talks() -> None:
+    limit = put_off(session(State.CONFERENCE), NOW, 3600)
+    assert limit == fx.LimitCall("chan-caller", NOW + 3600)

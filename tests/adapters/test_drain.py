@@ -1,0 +1,62 @@
+"""A daemon that leaves: what becomes of the transfers under way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core.engine.sessions import Outcome, SessionStore
+from asterisk_avp.core.transfer.session import State
+from asterisk_avp.service.drain import hand_back, need_us
+from tests.core.sessions import GONE, IN, session
+
+NOW = 1_800_000_000.0
+
+
+def store_of(*states: State) -> SessionStore:
+    store = SessionStore()
+    for number, state in enumerate(states):
+        made = replace(session(state), id=f"t{number}")
+        store.adopt(made, NOW, Outcome())
+    return store
+
+
+@pytest.mark.parametrize("state", [state for state in State if not state.final])
+def test_what_needs_us(state: State) -> None:
+    store = store_of(state)
+    needed = [found.state for found in need_us(store)]
+    assert needed == ([] if state in (State.QUEUED, State.OFFERED) else [state])
+
+
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [
+        (State.STARTING, State.STARTING),  # as soon as both have arrived
+        (State.COLLECTING, State.RETURNING),
+        (State.WAITING, State.RETURNING),
+        (State.RINGING, State.RETURNING),
+        (State.CONSULTING, State.RETURNING),
+        (State.SWAPPED, State.RETURNING),
+        (State.CONFERENCE, State.RETURNING),
+        (State.SHARED, State.SHARED),  # agent 1 has gone
+        (State.COMPLETING, State.COMPLETING),
+        (State.QUEUED, State.QUEUED),
+    ],
+)
+def test_handed_back(state: State, after: State) -> None:
+    store = store_of(state)
+    hand_back(store, NOW)
+    assert store.records["t0"].session.state is after
+
+
+def test_handed_back_once_both_have_arrived() -> None:
+    store = store_of(State.STARTING)
+    hand_back(store, NOW)
+    assert store.records["t0"].session.intent.value == "cancel"
+
+
+def test_nobody_is_handed_back_to_who_has_gone() -> None:
+    store = SessionStore()
+    store.adopt(session(State.SHARED, transferor=GONE, fourth=IN), NOW, Outcome())
+    assert hand_back(store, NOW).effects == []
