@@ -16,7 +16,7 @@ from bed import Bed
 
 from asterisk_avp.install.checks.pjsip import NO_REPLACES
 from tests.asterisk.scene import Scene
-from tests.documentation import COMMANDS, HERE, ROOT, blocks, page, section
+from tests.documentation import COMMANDS, HERE, ROOT, blocks, page, pages, section
 from tests.documentation import commands as commands_of
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -109,6 +109,23 @@ async def test_the_lines_of_the_bed_are_those_of_the_page(bed: Bed) -> None:
     wanted = wanted[: wanted.index("\n\n[avp-no-control-characters]")]
     assert wanted == "\n".join(NO_REPLACES)
     assert wanted in (bed.directory / "etc" / "pjsip.conf").read_text(encoding="utf-8")
+
+
+async def test_what_an_administrator_is_told_to_ask_asterisk(bed: Bed) -> None:
+    """Commands of Asterisk's own are known to it; `module reload` takes a module that is there."""
+    texts = [*pages().values(), page("SECURITY.md")]
+    verbs = "reload|restart|set|show"
+    cli = re.compile(rf"`((?:[a-z]+ (?:{verbs})(?: [a-z]+)?|module reload [\w.]+))`")
+    found = {command for text in texts for command in cli.findall(text)}
+    assert {"queue show", "manager reload", "module reload res_ari.so"} <= found
+    for command in sorted(found):
+        words = command.split()
+        if words[:2] == ["module", "reload"]:
+            assert words[2] in await bed.ami.command(f"module show like {words[2]}"), command
+        else:
+            usage = await bed.ami.command(f"core show help {command}")
+            assert usage.split()[1:3] == words[:2], usage
+            assert words[-1] in usage
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="files are given to other users")

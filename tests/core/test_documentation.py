@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asterisk_avp.cli.app import app
 from tests.documentation import (
     COMMANDS,
     CONVENTIONAL,
@@ -110,6 +111,35 @@ def test_pages_that_other_files_name_are_there() -> None:
     }
     assert {found for found, _ in named} >= {"docs/security.md", "docs/containers.md"}
     assert {x for x in named if x[0] not in PAGES} == set()
+
+
+ELSEWHERE = {
+    # Asterisk's: applications, modules, options.
+    *("app_queue", "chan_sip", "direct_media", "external_media_address", "one_touch_recording"),
+    *("pickup_group", "subscribe_context"),
+    # What prometheus-client adds.
+    *("process_open_fds", "process_resident_memory_bytes"),
+}
+
+
+def test_names_on_the_pages_are_those_of_the_code() -> None:
+    """Log events, metrics, reason codes, findings: whoever renames one renames it here as well."""
+    files = [*(ROOT / "asterisk_avp").rglob("*.py"), *(ROOT / "dialplan").iterdir()]
+    files += (ROOT / "docker" / "grafana").iterdir()  # metrics, by their whole names
+    source = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    texts = [prose(text) for text in (*PAGES.values(), page("SECURITY.md"))]
+    named = {name for text in texts for name in re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", text)}
+    ours = {name.removeprefix("asterisk_avp_") for name in named - ELSEWHERE}
+    assert len(ours) > 50
+    assert {name for name in ours if name not in source} == set()
+
+
+def test_each_command_of_the_program_is_on_a_page() -> None:
+    table = section(PAGES["docs/operations.md"], "## The command line")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == {
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in app.registered_commands
+    } | {group.name for group in app.registered_groups}
 
 
 def test_each_package_is_on_the_page_about_them() -> None:
