@@ -17,7 +17,7 @@ class PopSettings(Section):
     """Screen pops."""
 
     sip_headers: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=16)] = ()
-    """Keys of the pop's data that go to agents' phones as SIP headers, separated by commas, at most
+    """Keys of the pop's data that agents' phones get as SIP headers, separated by commas, at most
     16."""
 
 
@@ -25,14 +25,14 @@ class WebhookSettings(Section):
     """Where screen pops are posted to; nowhere, without ``url``."""
 
     url: WebhookUrl | None = None
-    """Where screen pops are posted to."""
+    """Address that screen pops are posted to."""
     secret: SecretStr = SecretStr("")
-    """The key they are signed with."""
+    """The key that the posts are signed with."""
     timeout_seconds: Seconds = 5.0
-    """How long one attempt may take."""
+    """How long one attempt to post may take."""
     attempts: Annotated[int, Field(ge=1, le=50)] = 8
-    """How many attempts there are."""
+    """How many times an event is attempted."""
     retry_max_seconds: Seconds = 30.0
-    """The longest pause between two; the first is half a second."""
+    """The longest pause between two attempts. The first is half a second."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """How many events may wait; the oldest makes room."""
+    """How many events may wait. If there are more, the oldest is dropped."""

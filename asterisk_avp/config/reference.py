@@ -41,9 +41,26 @@ NO_VALUE: Final = {
 """What stands in the column of defaults where there is no value of its own."""
 _SHORT: Final = {"AVP_LOG__NUMBERS": "AVP_LOG_NUMBERS"}
 
+SECTIONS: Final = {
+    "ari": "ARI, Asterisk's REST interface",
+    "ami": "AMI, Asterisk's manager interface",
+    "agi": "FastAGI",
+    "api": "API and panel",
+    "log": "Log",
+    "session": "Timings",
+    "pop": "Screen pops",
+    "webhook": "Webhook",
+    "keys": "Keys on phones",
+    "enterprise": "Features: enterprise, account, group",
+    "accounts": "Accounts",
+    "groups": "Groups",
+    "presets": "Presets",
+    "agents": "Agents",
+}
+"""Each section of the settings and its heading on the page."""
 LEVELS: Final = """\
-The following can be set for the enterprise, as written here, and also for an account
-(`AVP_ACCOUNTS__<ID>__…`) and a group (`AVP_GROUPS__<ID>__…`). The nearest wins.
+Set these for the enterprise, as written here, for an account (`AVP_ACCOUNTS__<ID>__…`), or for a
+group (`AVP_GROUPS__<ID>__…`). The most specific one applies.
 """
 
 
@@ -121,15 +138,17 @@ def in_words(default: Any) -> str:
 
 
 def markdown() -> str:
-    """The two tables of docs/configuration.md."""
-    known = list(settings())
+    """The tables of docs/configuration.md, a heading and a table for each section."""
     parts = []
-    for levels in (False, True):
-        rows = [x for x in known if x.levels is levels]
+    for section, found in itertools.groupby(settings(), lambda x: x.name.split("_")[1].lower()):
+        rows = list(found)
+        parts.append(f"### {SECTIONS[section]}\n")
+        if rows[0].levels:
+            parts.append(LEVELS)
         table = ["| name | meaning | default |", "| --- | --- | --- |"]
         table += [f"| `{x.name}` | {x.meaning} | {x.default} |" for x in rows]
         parts.append("\n".join(table) + "\n")
-    return f"{parts[0]}\n{LEVELS}\n{parts[1]}"
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

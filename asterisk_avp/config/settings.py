@@ -72,16 +72,16 @@ class AriSettings(_Section):
     url: AriUrl = "http://127.0.0.1:8088/ari"
     """Address of Asterisk's REST interface."""
     username: str = ""
-    """Its user for the daemon."""
+    """The daemon's ARI user."""
     password: SecretStr = SecretStr("")
-    """That user's password."""
+    """The ARI user's password."""
     app: Literal["asterisk_avp"] = "asterisk_avp"
     request_timeout_seconds: Seconds = 5.0
-    """How long one request may take."""
+    """How long one request to ARI may take."""
     reconnect_max_seconds: Seconds = 5.0
-    """Longest pause between attempts to connect."""
+    """The longest pause between attempts to connect to ARI."""
     probe_seconds: Seconds = 5.0
-    """How often Asterisk has to show that it still delivers events."""
+    """How often the daemon probes whether Asterisk still delivers events."""
 
 
 class AmiSettings(_Section):
@@ -90,58 +90,59 @@ class AmiSettings(_Section):
     host: Host = "127.0.0.1"
     """Address of Asterisk's manager interface."""
     port: Port = 5038
-    """Its port."""
+    """Port of Asterisk's manager interface."""
     username: str = ""
-    """Its user for the daemon."""
+    """The daemon's AMI user."""
     secret: SecretStr = SecretStr("")
-    """That user's secret."""
+    """The AMI user's secret."""
     action_timeout_seconds: Seconds = 5.0
-    """How long one action may take."""
+    """How long one AMI action may take."""
     reconnect_max_seconds: Seconds = 5.0
-    """Longest pause between attempts to connect."""
+    """The longest pause between attempts to connect to AMI."""
 
 
 class AgiSettings(_Section):
     """Where our FastAGI server listens, which Asterisk asks about numbers dialled on phones."""
 
     host: Host = "127.0.0.1"
-    """Where Asterisk asks about numbers dialled on agents' phones (FastAGI)."""
+    """Address where the daemon answers Asterisk's FastAGI requests about dialled numbers."""
     port: Port = 4573
-    """The port there."""
+    """Port for FastAGI."""
     timeout_seconds: Seconds = 2.0
-    """How long one such question may take; the dialplan waits 5 seconds."""
+    """How long the daemon takes to answer at most. The dialplan waits 5 seconds."""
 
 
 class ApiSettings(_Section):
     """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
 
     host: Host = "127.0.0.1"
-    """Where our own API listens."""
+    """Address where the API and the panel listen."""
     port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_API_PORT
-    """The port there."""
+    """Port of the API and the panel."""
     tokens: Annotated[tuple[SecretStr, ...], CommaList] = ()
-    """Tokens of integrations, separated by commas."""
+    """Tokens for integrations, separated by commas. Each may act for every agent."""
     metrics_token: SecretStr = SecretStr("")
-    """Token for `/metrics`; without one only this machine may read it."""
+    """Token for `/metrics`. Without it, only this machine may read the metrics."""
     token_lifetime_seconds: Seconds = 12 * 3600.0
     """How long an agent's log-in lasts."""
     max_connections: Annotated[int, Field(ge=8, le=65_535)] = 4096
-    """How many connections the API takes, or as many as the limit of file descriptors leaves
-    besides AMI, ARI and FastAGI, if those are fewer."""
+    """How many connections the API accepts. Fewer if the limit of file descriptors, minus those
+    reserved for AMI, ARI and FastAGI, is lower."""
     trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ("127.0.0.1", "::1")
     """Addresses or networks of reverse proxies, separated by commas, whose `X-Forwarded-For` and
-    `X-Forwarded-Proto` are believed. Any other address has half of the connections at most."""
+    `X-Forwarded-Proto` the daemon trusts. Any other address may have at most half of the
+    connections."""
 
 
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    """The least severe level that is logged: `debug`, `info`, `warning` or `error`."""
     format: Literal["text", "json"] = "text"
-    """`text` or `json`."""
+    """Format of the log: `text` or `json`."""
     numbers: bool = False
-    """Whether telephone numbers are logged in full; else only their last three digits."""
+    """Whether to log telephone numbers in full. Otherwise only their last three digits appear."""
     queue_log: bool = True
-    """Whether each transfer that has ended is a line in Asterisk's `queue_log`."""
+    """Whether to write a line to Asterisk's `queue_log` for each transfer that has ended."""
 
 
 class SessionSettings(_Section):
@@ -150,15 +151,15 @@ class SessionSettings(_Section):
     ring_seconds: Annotated[int, Field(ge=1, le=600)] = 15
     """How long a personal queue rings its agent before it tries again."""
     ring_outside_seconds: Annotated[int, Field(ge=1, le=600)] = 45
-    """How long an external number may ring."""
+    """How long an external number is rung."""
     drain_seconds: Seconds = 10.0
-    """How long a stopping daemon waits for running transfers, before agents get their callers back.
-    """
+    """How long a stopping daemon waits for running transfers before agents get their callers
+    back."""
     orphan_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
-    """How long a caller in a transfer waits for a daemon that is away before the dialplan takes
-    them to the head of their group."""
+    """How long a caller in a transfer waits for a daemon that is down, before the dialplan takes
+    them to the head of their group's queue."""
     keep_ended_seconds: Seconds = 600.0
-    """How long an ended transfer can still be seen."""
+    """How long an ended transfer remains visible in the API."""
 
 
 # --- policy, at three levels -----------------------------------------------------------------
@@ -168,36 +169,36 @@ class PolicySettings(_Section):
     """What can be set for the enterprise, an account and a group alike."""
 
     session_transfer: bool | None = None
-    """Transfers at all."""
+    """Session transfer. Without it, no transfer is possible."""
     internal_transfer: bool | None = None
-    """To agents and groups."""
+    """Transfers to agents and groups."""
     external_transfer: bool | None = None
-    """To numbers outside, in a consultation."""
+    """Transfers to external numbers, after a consultation."""
     manual_dial: bool | None = None
-    """Numbers outside that the agent types; needs external transfer."""
+    """Transfers to external numbers that the agent types. Needs external transfer."""
     presets: bool | None = None
-    """Numbers outside that the agent picks; needs external transfer."""
+    """Transfers to presets. Needs external transfer."""
     unsupervised_transfer: bool | None = None
-    """Without a consultation."""
+    """Transfers without a consultation."""
     conference: bool | None = None
-    """All together, and a fourth party."""
+    """Conferences of all parties, and calling a fourth party."""
     toll_free_service: bool | None = None
-    """Toll-free numbers."""
+    """Whether agents may call toll-free numbers."""
     toll_service: bool | None = None
-    """Premium-rate, shared-cost and personal numbers."""
+    """Whether agents may call premium-rate, shared-cost and personal numbers."""
     strict_landline: bool | None = None
-    """Refuse what may be a mobile."""
+    """Whether to refuse numbers that may be mobile numbers."""
     max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
-    """How long a transferred call may wait."""
+    """How long a transferred call may wait for its target."""
     max_hold_action: MaxHoldAction | None = None
-    """What happens then: `hangup` (after an announcement), `return` (to the agent who transferred
-    it, else the group) or `group`."""
+    """What happens to a call that has waited that long: `hangup` (after an announcement), `return`
+    (to the transferor, or else to the group) or `group`."""
     external_accept: ExternalAccept | None = None
-    """What an external target has to do besides answering: `none`, or `press1` to be asked for the
-    key 1 first."""
+    """What an external target must do besides answering: `none`, or `press1` (press 1 when
+    asked)."""
     consult_recording: ConsultRecording | None = None
-    """What a recording of the caller's channel (MixMonitor) does during a consultation: `continue`,
-    with the music, or `pause`, with silence."""
+    """What a recording of the caller's channel (MixMonitor) contains during a consultation:
+    `continue`, the music, or `pause`, silence."""
 
 
 class EnterpriseSettings(PolicySettings):
@@ -206,56 +207,56 @@ class EnterpriseSettings(PolicySettings):
 
 class AccountSettings(PolicySettings):
     name: Name | None = None
-    """A name for people who read the settings."""
+    """A name of the account, for people who read the settings."""
     contracted: bool | None = None
-    """Whether the account has session transfer; without it everything is off."""
+    """Whether the account's contract includes session transfer. Otherwise everything is off."""
     country: Country | None = None
-    """The client's country (`US`); needed where external transfer is on."""
+    """The client's country (`US`). Required where external transfer is on."""
     caller_id: PhoneNumber | None = None
-    """The account's own number, also shown for what agents dial on their phones."""
+    """The account's number, which external targets see, and whoever agents call on their phones."""
     external_caller_id: ShownNumber | None = None
-    """What an external target of a transfer sees: `account` or `caller`, whose number has to be one
-    (`+` and at most 15 digits); else the account's."""
+    """Which number an external target of a transfer sees: `account` or `caller`. A caller's number
+    that is not `+` and at most 15 digits is replaced by the account's."""
     complete_dialling: bool = False
-    """Whether all phones send a number only when all of it has been dialled. Then ids and codes may
-    begin with an emergency number of the country, as 1001 does where 100 is one."""
+    """Whether all phones send a number only when it has been dialled completely. Then ids and codes
+    may begin with an emergency number of the country, as 1001 does where 100 is one."""
 
 
 class GroupSettings(PolicySettings):
     """An agent group. ``queue`` is its queue in app_queue; None: the queue named as the group."""
 
     account: SectionId | None = None
-    """Whose group it is."""
+    """The account that the group belongs to."""
     queue: QueueName | None = None
     """The group's queue in `app_queue`."""
     name: Name | None = None
-    """What agents see."""
+    """The group's name, as agents see it."""
     acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
-    """After-call work: the queue's `wrapuptime`."""
+    """After-call work, in seconds: the queue's `wrapuptime`."""
     extension: Extension | None = None
-    """What agents key in for the group on their phones."""
+    """The number by which agents reach the group on their phones, in a transfer."""
     shared_with: SectionIdList = ()
     """Other accounts whose agents may see the group and transfer calls to it."""
     pop_url: PopUrl | None = None
-    """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`; in braces a key of
-    the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
+    """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`. In braces: a key
+    of the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
 
 
 class KeySettings(_Section):
     """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
 
     transfer: KeyCode = "*7"
-    """What agents press on their phones to begin a transfer; also in features.conf."""
+    """Keys to begin a transfer. The same code is in features.conf."""
     complete: KeyCode = "*1"
-    """To complete it."""
+    """Keys to complete it."""
     cancel: KeyCode = "*2"
-    """To cancel it."""
+    """Keys to cancel it."""
     swap: KeyCode = "*3"
-    """To speak with the other one."""
+    """Keys to swap between caller and target."""
     conference: KeyCode = "*4"
-    """To bring all together."""
+    """Keys to begin a conference."""
     add_party: KeyCode = "*5"
-    """To call a fourth party."""
+    """Keys to call a fourth party."""
 
 
 class PresetSettings(_Section):
@@ -265,32 +266,32 @@ class PresetSettings(_Section):
     """
 
     number: Annotated[str, Field(min_length=1, max_length=64)]
-    """A number that agents of other groups than this preset's may pick."""
+    """The preset's external number. Agents of groups other than the preset's own may select it."""
     group: SectionId
-    """The group whose work it is."""
+    """The group that the preset belongs to."""
     name: Name | None = None
-    """What agents see of it."""
+    """The preset's name, as agents see it."""
     code: Extension | None = None
-    """What agents key in for it on their phones."""
+    """The code by which agents reach the preset on their phones, in a transfer."""
     shared_with: SectionIdList = ()
-    """Other accounts than its group's whose agents may pick it."""
+    """Other accounts whose agents may select the preset."""
 
 
 class AgentSettings(_Section):
     """What is known of an agent beforehand. Without a PIN the agent cannot log in here."""
 
     name: Name | None = None
-    """What others see."""
+    """The agent's name, as others see it."""
     pin: SecretStr | None = None
-    """For log-in at the panel and the API; without it the agent cannot."""
+    """The PIN for the panel and the API. Without it the agent cannot log in."""
     pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
-    """In place of the PIN: what `asterisk-avp pin-hash` printed for it."""
+    """The PIN's hash, which `asterisk-avp pin-hash` prints, in place of the PIN."""
     interface: Interface | None = None
-    """The member's interface, where the id is not part of it."""
+    """The queue member's interface, if the id is not part of it."""
     country: Country | None = None
     """The agent's country."""
     groups: SectionIdList = ()
-    """Groups the agent belongs to also while logged out."""
+    """Groups that the agent belongs to, also while logged out."""
 
 
 # --- all of it -------------------------------------------------------------------------------
