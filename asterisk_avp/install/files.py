@@ -406,6 +406,10 @@ def notes(
         "",
         "    asterisk-avp complete ID",
         "",
+        "The documentation of asterisk_avp explains these steps (docs/install.md), what the lines",
+        "for phones and trunks prevent and what you lose by them (docs/security.md), and what the",
+        "findings of `asterisk-avp check` mean (docs/check.md).",
+        "",
     ]
     return "\n".join(lines)
 

@@ -113,6 +113,19 @@ def test_pages_that_other_files_name_are_there() -> None:
     assert {x for x in named if x[0] not in PAGES} == set()
 
 
+@pytest.mark.parametrize("name", ["docs/packages.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_files_that_developers_are_sent_to_are_there(name: str) -> None:
+    """Named from the root of the repository, from the package, or from the tests on Asterisk."""
+    text = page(name)
+    named = {*re.findall(r"`([\w.-]+/[\w./-]*)`", text)} - {"repos/debian/remote/"}
+    pictures = "".join(block.text for block in blocks(text, "text"))
+    named |= {*re.findall(r"\b(?:core|service|ami|ari|api)/[\w/]+", pictures)}
+    assert named
+    bases = [ROOT, ROOT / "asterisk_avp", ROOT / "tests" / "asterisk"]
+    found = {x for x in named for base in bases for y in (x, f"{x}.py") if (base / y).exists()}
+    assert named - found == set()
+
+
 ELSEWHERE = {
     # Asterisk's: applications, modules, options.
     *("app_queue", "chan_sip", "direct_media", "external_media_address", "one_touch_recording"),
