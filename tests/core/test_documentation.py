@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from asterisk_avp.api.app import create_app
 from asterisk_avp.cli.app import app
+from asterisk_avp.core.policy.policy import REASONS
 from tests.documentation import (
     COMMANDS,
     CONVENTIONAL,
@@ -145,6 +148,20 @@ def test_names_on_the_pages_are_those_of_the_code() -> None:
     ours = {name.removeprefix("asterisk_avp_") for name in named - ELSEWHERE}
     assert len(ours) > 50
     assert {name for name in ours if name not in source} == set()
+
+
+def test_each_request_of_the_api_is_on_its_page() -> None:
+    requests = section(PAGES["docs/api.md"], "## Requests")
+    described = create_app(cast("Any", None), cast("Any", None)).openapi()["paths"]
+    assert set(re.findall(r"`([A-Z]+ /[\w/{}]+)", requests)) == {
+        f"{method.upper()} {path}" for path, methods in described.items() for method in methods
+    }
+
+
+def test_each_reason_of_a_refusal_is_on_the_page_of_the_api() -> None:
+    table = section(PAGES["docs/api.md"], "## Refusals")
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == list(REASONS)
 
 
 def test_each_command_of_the_program_is_on_a_page() -> None:
