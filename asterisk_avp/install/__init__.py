@@ -1,1 +1,1 @@
-"""The files of an installation, and what `check` finds in an administrator's own."""
+"""The files of an installation, and the checks of an administrator's own files."""

@@ -1,8 +1,8 @@
 """Read Asterisk's configuration files as Asterisk reads them (main/config.c).
 
-Sections, templates, additions, comments and includes; what the lines mean is for others. Nothing
-here raises for what is in a file: what Asterisk would not take, or what cannot be read, is one of
-the `Fault`s.
+This module handles sections, templates, additions, comments and includes; other modules interpret
+the lines. The content of a file never raises: what Asterisk would reject, or what cannot be read,
+is reported as a `Fault`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 _INCLUDE_LEVELS = 10
 """Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
 _BLANK = "".join(map(chr, range(33)))
-"""What Asterisk strips off: control characters too."""
+"""The characters that Asterisk strips, control characters included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a file; ``file`` as it was named, ``line`` counts from 1; 0: it is no file."""
+    """A line of a file. ``file``: as the include names it. ``line``: from 1; 0: not in a file."""
 
     file: str
     line: int
@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``name = value`` or ``name => value``. One that was inherited has the template's place."""
+    """``name = value`` or ``name => value``. An inherited line has the template's place."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(slots=True)
 class Section:
-    """``[name]`` with its lines, inherited ones first. Several sections may have one name."""
+    """``[name]`` with its lines, inherited ones first. Several sections may share a name."""
 
     name: str
     place: Place
@@ -49,20 +49,20 @@ class Section:
     lines: list[Line] = field(default_factory=list)
 
     def all(self, name: str) -> list[str]:
-        """The values of that name, in their order. Asterisk does not care for a name's case."""
+        """The values of that name, in order. Asterisk ignores the case of names."""
         return [line.value for line in self.lines if line.name.lower() == name]
 
     def last(self, name: str, default: str = "") -> str:
-        """The value that counts, where a name can have one."""
+        """The effective value of a name that can have only one."""
         values = self.all(name)
         return values[-1] if values else default
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What could not be read, or what Asterisk itself would not take.
+    """Something that could not be read, or that Asterisk itself would reject.
 
-    ``harmless``: Asterisk goes on; it is only that we do not know what is there.
+    ``harmless``: Asterisk accepts it, but its content is unknown here.
     """
 
     where: str
@@ -72,7 +72,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Conf:
-    """A file with all that it includes. ``found``: whether there is such a file."""
+    """A file with everything that it includes. ``found``: whether the file exists."""
 
     name: str
     sections: tuple[Section, ...] = ()
@@ -80,7 +80,7 @@ class Conf:
     found: bool = True
 
     def named(self, name: str) -> Iterator[Section]:
-        """The sections of that name that are no templates."""
+        """The sections of that name, without templates."""
         for section in self.sections:
             if section.name.lower() == name.lower() and not section.template:
                 yield section
@@ -110,7 +110,7 @@ def members(conf: Conf) -> dict[str, tuple[Member, ...]]:
 
 
 Load = Callable[[str], Sequence[tuple[str, str | OSError]]]
-"""From a name as in ``#include`` to the files it means: their names, and text or why not."""
+"""From a name as in ``#include`` to the files it matches: each name, and its text or the error."""
 
 
 def read(directory: Path, name: str) -> Conf:
@@ -124,14 +124,14 @@ def read(directory: Path, name: str) -> Conf:
 
 
 def parse(name: str, load: Load) -> Conf:
-    """As `read`, with files from ``load``."""
+    """Like `read`, with the files that ``load`` returns."""
     reader = _Reader(load)
     reader.file(name)
     return Conf(name, tuple(reader.sections), tuple(reader.faults))
 
 
 def alone(name: str, text: str) -> tuple[Conf, tuple[str, ...]]:
-    """Read ``text`` without what it includes; also the names that it includes."""
+    """Read ``text`` without its includes. Also returns the names that it includes."""
     included: list[str] = []
 
     def load(wanted: str) -> list[tuple[str, str | OSError]]:
@@ -148,7 +148,7 @@ def _unreadable(name: str, error: OSError) -> Fault:
 
 
 def _load(directory: Path, wanted: str) -> list[tuple[str, str | OSError]]:
-    # Relative names are relative to the configuration directory, wherever the #include stands.
+    # Names are relative to the configuration directory, not to the file with the #include.
     found: list[tuple[str, str | OSError]] = []
     for file in sorted(glob.glob(str(directory / wanted))):  # noqa: PTH207 - absolute ones as well
         path = Path(file)
@@ -156,7 +156,7 @@ def _load(directory: Path, wanted: str) -> list[tuple[str, str | OSError]]:
             continue
         shown = str(path.relative_to(directory)) if path.is_relative_to(directory) else file
         try:
-            # Asterisk takes any bytes; what is no UTF-8 is in comments and names for people.
+            # Asterisk accepts any bytes. Those that are not UTF-8 are in comments and names.
             found.append((shown, path.read_text(encoding="utf-8-sig", errors="replace")))
         except OSError as error:
             found.append((shown, error))
@@ -164,11 +164,11 @@ def _load(directory: Path, wanted: str) -> list[tuple[str, str | OSError]]:
 
 
 class _Invalid(Exception):
-    """Asterisk does not take this line, nor anything after it in the file."""
+    """Asterisk rejects this line and everything after it in the file."""
 
 
 class _Comments:
-    """Takes comments out of lines; blocks between ``;--`` and ``--;`` go over several lines."""
+    """Removes comments from lines; blocks from ``;--`` to ``--;`` may span several lines."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -188,7 +188,7 @@ class _Comments:
                 self._depth += 1
                 at = found + 3
             elif found >= at + 2 and line[found - 2 : found] == "--":
-                # Below 0 where no block has begun; Asterisk then takes all that follows for one.
+                # Below 0 if no block has begun; Asterisk then treats the rest of the file as one.
                 self._depth -= 1
                 at = found + 1
                 if self._depth == 0:
@@ -208,19 +208,19 @@ class _Reader:
         self.sections: list[Section] = []
         self.faults: list[Fault] = []
         self._current: Section | None = None
-        """Where an included file begins: the section that was opened or added to last."""
+        """The section that was opened or extended last. An included file continues it."""
         self._open: list[str] = []
-        """The files that are being read, each included by the one before it."""
+        """The files being read, each included by the one before it."""
 
     def file(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Read the file. Returns whether it exists."""
         files = self._load(name)
         for shown, text in files:
             if isinstance(text, OSError):
                 self.faults.append(_unreadable(shown, text))
                 continue
             if shown in self._open:
-                # Asterisk goes round until it is ten levels deep, which says nothing new.
+                # Asterisk recurses until it is ten levels deep, which adds nothing new.
                 self.faults.append(Fault(shown, "includes itself"))
                 continue
             self._open.append(shown)
@@ -242,18 +242,18 @@ class _Reader:
                 elif line:
                     self._line(section, line, place)
             except _Invalid as error:
-                self.faults.append(Fault(str(place), f"Asterisk does not take this file: {error}"))
+                self.faults.append(Fault(str(place), f"Asterisk rejects this file: {error}"))
                 return
 
     def _section(self, line: str, place: Place) -> Section:
         name, closed, rest = line[1:].partition("]")
         if not closed:
-            raise _Invalid("a section's name without ]")
+            raise _Invalid("the section name has no closing ]")
         section = Section(name, place)
         if rest.startswith("("):
             options, closed, _ = rest[1:].partition(")")
             if not closed:
-                raise _Invalid("a section's options without )")
+                raise _Invalid("the section options have no closing )")
             for option in options.split(","):
                 section = self._option(section, option)
         if not any(section is known for known in self.sections):
@@ -262,7 +262,7 @@ class _Reader:
         return section
 
     def _option(self, section: Section, option: str) -> Section:
-        """What one word in the parentheses after ``[name]`` makes of the section."""
+        """Apply one option in the parentheses after ``[name]``. Returns the section to fill."""
         if option == "!":
             section.template = True
         elif option.startswith("+"):
@@ -280,7 +280,7 @@ class _Reader:
         return section
 
     def _find(self, name: str, wanted: str) -> Section | None:
-        """The section that ``(+…)`` adds to; it may be chosen, as by ``(+type=endpoint)``."""
+        """The section that ``(+…)`` extends, chosen by a filter such as ``(+type=endpoint)``."""
         pairs = [tuple(x.strip() for x in pair.split("=", 1)) for pair in wanted.split("&") if pair]
         templates = any(pair[0] == "TEMPLATES" for pair in pairs)
         for section in self.sections:
@@ -297,18 +297,18 @@ class _Reader:
             if len(argument) > 1 and argument.startswith(left) and argument.endswith(right):
                 argument = argument[1:-1]
         if kind == "exec":
-            what = f"#exec {argument} is not run: what it writes is not known here"
+            what = f"#exec {argument} is not run here, so its output is unknown"
             self.faults.append(Fault(str(place), what, harmless=True))
         if kind not in {"include", "tryinclude"} or not argument:
             return
         if len(self._open) > _INCLUDE_LEVELS:
-            raise _Invalid(f"#include more than {_INCLUDE_LEVELS} levels deep")
+            raise _Invalid(f"#include is nested more than {_INCLUDE_LEVELS} levels deep")
         if not self.file(argument) and kind == "include":
-            raise _Invalid(f"there is no {argument} to include")
+            raise _Invalid(f"the file {argument} does not exist")
 
     def _line(self, section: Section | None, line: str, place: Place) -> None:
         if section is None:
-            raise _Invalid("a line before the first section")
+            raise _Invalid("a line stands before the first section")
         escaped = line.startswith("\\")
         line = line[1:] if escaped else line
         at = line.find("=", 1 if escaped else 0)
@@ -325,7 +325,7 @@ class _Reader:
         if last is None:
             section.lines.append(Line(name, value.strip(_BLANK), place))
             return
-        # Of several lines that are like the last one Asterisk changes the first.
+        # If several lines equal the last one, Asterisk changes the first of them.
         like = [(known.name, known.value) for known in section.lines].index((name, last.value))
         section.lines[like] = Line(name, (last.value + value).strip(_BLANK), place)
 

@@ -10,9 +10,9 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def dialplan_dir() -> Path:
     """The directory of the files that an administrator includes.
 
-    Raises `FileNotFoundError` where the installation lacks them.
+    Raises `FileNotFoundError` if the installation lacks them.
     """
-    # The wheel carries them inside the package; a checkout, beside it.
+    # A wheel has them inside the package, a checkout beside it.
     for place in (_PACKAGE / "dialplan", _PACKAGE.parent / "dialplan"):
         if place.is_dir():
             return place
@@ -20,7 +20,7 @@ def dialplan_dir() -> Path:
 
 
 def dialplan_files() -> list[Path]:
-    """The files themselves, in the order of their names."""
+    """The dialplan files, sorted by name."""
     return sorted(
         path for path in dialplan_dir().iterdir() if path.is_file() and path.suffix != ".md"
     )

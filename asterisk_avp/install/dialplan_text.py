@@ -1,9 +1,10 @@
-"""What a text of the dialplan is made of, as Asterisk substitutes it (pbx_variables.c,
+"""Parse dialplan text as Asterisk substitutes it (pbx_variables.c,
 pbx_substitute_variables_helper_full): plain text, ``${variable:offset:length}``, ``${FUNCTION(…)}``
-and ``$[expression]``, each of which may hold others.
+and ``$[expression]``, which can be nested.
 
-Asterisk substitutes from the inside out: what an inner part held is then read as part of the outer
-one, with every bracket, colon and comma in it. So it matters in what a value stands.
+Asterisk substitutes from the inside out. It then parses the value of an inner part as text of the
+outer part, with every bracket, colon and comma in it. The enclosing parts therefore decide whether
+a value is evaluated.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class EventType(StrEnum):
+class PartKind(StrEnum):
     TEXT = "text"
     VARIABLE = "variable"
     FUNCTION = "function"
@@ -22,13 +23,13 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``name``: of the variable or the function, in which a nested part is left as it is written.
+    """A piece of dialplan text; ``text`` is its source.
 
-    ``inside``: what the name of a variable, the arguments of a function, or an expression is made
-    of. ``text``: as it is written.
+    ``name``: the name of the variable or function; nested parts in it are left as written.
+    ``inside``: the parts of the variable's name, the function's arguments, or the expression.
     """
 
-    kind: EventType
+    kind: PartKind
     text: str
     name: str = ""
     inside: tuple[Part, ...] = ()
@@ -36,10 +37,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A variable or function that is read, and what reads it next.
+    """A variable or function that is read, and the parts that enclose it.
 
-    ``within``: the function or the expression around it, from the inside out; a variable's name
-    that is put together is `NAME`, and an expression `EXPRESSION`.
+    ``within``: the enclosing functions and expressions, innermost first. A composed variable name
+    is `NAME`, and an expression is `EXPRESSION`.
     """
 
     part: Part
@@ -51,7 +52,7 @@ NAME = "${…}"
 
 
 def parts(text: str) -> tuple[Part, ...]:
-    """A bracket that is not closed takes all that follows, as in Asterisk."""
+    """Split ``text`` into its parts. As in Asterisk, an unclosed bracket extends to the end."""
     found: list[Part] = []
     begin = at = 0
     while at < len(text) - 1:
@@ -60,29 +61,29 @@ def parts(text: str) -> tuple[Part, ...]:
             continue
         end = _end(text, at + 2, text[at + 1])
         if begin < at:
-            found.append(Part(EventType.TEXT, text[begin:at]))
+            found.append(Part(PartKind.TEXT, text[begin:at]))
         inner = text[at + 2 : end]
         whole = text[at : end + 1]
         if text[at + 1] == "[":
-            found.append(Part(EventType.EXPRESSION, whole, EXPRESSION, parts(inner)))
+            found.append(Part(PartKind.EXPRESSION, whole, EXPRESSION, parts(inner)))
         else:
             found.append(_read(whole, inner))
         begin = at = end + 1
     if begin < len(text):
-        found.append(Part(EventType.TEXT, text[begin:]))
+        found.append(Part(PartKind.TEXT, text[begin:]))
     return tuple(found)
 
 
 def _read(whole: str, inner: str) -> Part:
     name, bracket, arguments = inner.partition("(")
     if bracket and "$" not in name:
-        # Where the arguments end, decides the last bracket (pbx_functions.c, func_args).
-        return Part(EventType.FUNCTION, whole, name.strip(), parts(arguments.rpartition(")")[0]))
-    return Part(EventType.VARIABLE, whole, inner.partition(":")[0].strip(), parts(inner))
+        # The last bracket ends the arguments (pbx_functions.c, func_args).
+        return Part(PartKind.FUNCTION, whole, name.strip(), parts(arguments.rpartition(")")[0]))
+    return Part(PartKind.VARIABLE, whole, inner.partition(":")[0].strip(), parts(inner))
 
 
 def _end(text: str, begin: int, opened: str) -> int:
-    """Where the bracket that ``opened`` before ``begin`` is closed."""
+    """The index at which the bracket ``opened`` before ``begin`` is closed."""
     closing = {"{": "}", "[": "]"}[opened]
     depth = 1
     for at in range(begin, len(text)):
@@ -102,10 +103,10 @@ def uses(text: str) -> Iterator[Use]:
 
 
 def _uses(part: Part, within: tuple[str, ...]) -> Iterator[Use]:
-    if part.kind is EventType.TEXT:
+    if part.kind is PartKind.TEXT:
         return
-    if part.kind is not EventType.EXPRESSION:
+    if part.kind is not PartKind.EXPRESSION:
         yield Use(part, within)
-    around = NAME if part.kind is EventType.VARIABLE else part.name
+    around = NAME if part.kind is PartKind.VARIABLE else part.name
     for inner in part.inside:
         yield from _uses(inner, (around, *within))

@@ -1,8 +1,8 @@
-"""What `asterisk-avp render all` writes for one installation, as texts; nothing is written here.
+"""The contents of the files that `asterisk-avp render all` writes. Nothing is written here.
 
-Everything of Asterisk's is in files of our own, each with the one line that includes it: what the
-administrator wrote stays as it is. The texts depend on the administrator's files and not on ours,
-so that rendering once more, with ours included, gives the same texts.
+Our Asterisk configuration is in files of our own, each included by one line, so that the
+administrator's files stay as they are. The contents depend on the administrator's files only:
+rendering again, with ours included, gives the same result.
 """
 
 from __future__ import annotations
@@ -28,32 +28,33 @@ OURS: Final = frozenset(
         "avp_pjsip.conf",
     }
 )
-"""The files that are included in Asterisk's."""
+"""The files that Asterisk's configuration includes."""
 ENVIRONMENT: Final = "environment"
 UNIT: Final = "asterisk-avp.service"
 NOTES: Final = "INSTALL.txt"
 SECRET_FILES: Final = frozenset({ENVIRONMENT, "avp_manager.conf", "avp_ari.conf"})
-"""Those that hold secrets: mode 600, and never shown."""
+"""The files with secrets: mode 600, and never shown."""
 
 CONF_FILES: Final = (
     *("extensions.conf", "queues.conf", "features.conf", "pjsip.conf"),
     *("manager.conf", "ari.conf", "http.conf"),
 )
-"""The administrator's files that are looked at."""
+"""The administrator's files that are read."""
 
 _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 _DEFAULT_AGI = ("127.0.0.1", 4573)
 
 
 class CannotRender(Exception):
-    """The text says what is missing."""
+    """The files cannot be rendered; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What Asterisk's users and the dialplan have to know of the daemon. Secrets are plain text.
+    """What the AMI and ARI users and the dialplan need to know about the daemon.
 
-    ``source``: the address that the daemon connects from.
+    Secrets are plain text. ``agi``: host and port of the daemon's FastAGI. ``source``: the address
+    that the daemon connects from.
     """
 
     ami_user: str
@@ -65,7 +66,7 @@ class Connections:
 
 
 def without_ours(conf: Conf) -> Conf:
-    """The file as it is without what we have written into files of our own."""
+    """The file without the lines that come from files of ours."""
     sections = []
     for section in conf.sections:
         if Path(section.place.file).name in OURS:
@@ -83,9 +84,10 @@ def manager_conf(given: Connections, command: str) -> str:
     permits = ["127.0.0.1/255.255.255.255", "::1/128"] if source.is_loopback else [given.source]
     return "\n".join(
         [
-            *_head(command, "The daemon's user at the manager interface, for manager.conf."),
-            "; Each class is needed; core/pbx/ami_rights.py says for what. No more are: with",
-            "; `command`, `config`, `originate` or `system` a stolen secret is the whole machine.",
+            *_head(command, "The daemon's AMI user, for manager.conf."),
+            "; The daemon needs each of these classes; core/pbx/ami_rights.py says why. Add no",
+            "; others: with `command`, `config`, `originate` or `system`, whoever steals the",
+            "; secret controls the whole machine.",
             f"[{given.ami_user}]",
             f"secret = {_escaped(given.ami_secret)}",
             "deny = 0.0.0.0/0.0.0.0",
@@ -102,7 +104,7 @@ def manager_conf(given: Connections, command: str) -> str:
 def ari_conf(given: Connections, command: str) -> str:
     return "\n".join(
         [
-            *_head(command, "The daemon's user at the REST interface, for ari.conf."),
+            *_head(command, "The daemon's ARI user, for ari.conf."),
             f"[{given.ari_user}]",
             "type = user",
             "read_only = no",
@@ -113,12 +115,12 @@ def ari_conf(given: Connections, command: str) -> str:
 
 
 def features_conf(conf: Conf, code: str, command: str) -> str:
-    """``conf``: the administrator's features.conf, without ours."""
+    """``conf``: the administrator's features.conf, without our lines."""
     there = any(conf.named("applicationmap"))
     return "\n".join(
         [
-            *_head(command, "The code that begins a transfer on an agent's phone."),
-            "; It is switched on for agents by DYNAMIC_FEATURES in avp_pjsip.conf.",
+            *_head(command, "The feature code that starts a transfer on an agent's phone."),
+            "; DYNAMIC_FEATURES in avp_pjsip.conf enables it for agents.",
             "[applicationmap](+)" if there else "[applicationmap]",
             f"avp_transfer => {code},self,UserEvent,AVPFeature",
             "",
@@ -134,18 +136,20 @@ def pjsip_conf(
     current: bool,
     command: str,
 ) -> str:
-    """``endpoints``: the agents', by name. ``refused``: the sections of what nobody may send.
+    """The PJSIP settings of the agents' phones.
 
-    ``current``: whether this Asterisk can hand the Transfer button over, and has what is as new.
+    ``endpoints``: the agents' endpoints by name. ``order``: the lines with the order of endpoint
+    identifiers. ``refused``: the sections that refuse forbidden requests. ``current``: whether this
+    Asterisk can pass a REFER to ARI and has the options that are as new.
     """
     lines = [
-        *_head(command, "Nobody enters somebody else's call by an INVITE with Replaces."),
+        *_head(command, "An INVITE with Replaces cannot take over somebody else's call."),
         *order,
         "",
         *refused,
         "",
-        "; Each agent's phone: its Transfer button goes by the rules, the transfer code works, a",
-        "; SIP MESSAGE runs no dialplan, and in avp-agents it dials what avp-phones has.",
+        "; Each agent's phone: its Transfer button obeys the rules, the feature code works, a SIP",
+        "; MESSAGE runs no dialplan, and in avp-agents it dials the extensions of avp-phones.",
     ]
     handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
     for name, endpoint in endpoints.items():
@@ -164,10 +168,10 @@ def environment(
     generated: Mapping[str, str],
     agent: str = "1001",
 ) -> str:
-    """The environment file: ``written`` is what is there, whose lines and order are kept.
+    """The environment file. ``written``: the existing text, whose lines and order are kept.
 
-    ``variables`` are in force, ``generated`` those that were set nowhere. ``agent``: whose id is
-    the example.
+    ``variables``: those in effect. ``generated``: values for variables that were not set anywhere.
+    ``agent``: the id that the example uses.
     """
     wanted = {**variables, **generated}
     lines = [] if written is None else written.rstrip("\n").split("\n")
@@ -185,14 +189,14 @@ def environment(
 
 
 _ENVIRONMENT_HEAD = (
-    "# The settings of asterisk_avp, with their secrets: readable by root only.",
-    "# systemd hands them to the daemon (asterisk-avp.service). All settings, with their meaning",
+    "# The settings of asterisk_avp, secrets included: readable by root only.",
+    "# systemd passes them to the daemon (asterisk-avp.service). To list all settings with meaning",
     "# and default: asterisk-avp settings --reference",
     "#",
-    "# Agents log in at the panel with their id, in the letters that Asterisk has it in, and a",
-    "# PIN each; asterisk-avp pin-hash makes the value. (Ids with other signs: AVP_CONFIG's TOML.)",
+    "# Agents log in to the panel with their id, spelled as in Asterisk, and a PIN. To create the",
+    "# value: asterisk-avp pin-hash. (Ids with other characters: in the TOML file of AVP_CONFIG.)",
     "#AVP_AGENTS__{agent}__PIN_HASH=scrypt:...",
-    "# Transfers to numbers outside that agents type, of a client in this country:",
+    "# Transfers to external numbers that agents enter, for a client in this country:",
     "#AVP_ENTERPRISE__EXTERNAL_TRANSFER=true",
     "#AVP_ENTERPRISE__MANUAL_DIAL=true",
     "#AVP_ACCOUNTS__MAIN__COUNTRY=US",
@@ -201,7 +205,7 @@ _ENVIRONMENT_HEAD = (
 
 
 def quoted(value: str) -> str:
-    """As systemd and python-dotenv read it alike."""
+    """Quote ``value`` so that systemd and python-dotenv read it alike."""
     if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]*", value):
         return value
     if "'" not in value and "\\" not in value:
@@ -224,9 +228,9 @@ def _head(command: str, what: str) -> list[str]:
 
 
 def _escaped(secret: str) -> str:
-    """A value of a configuration file, where `;` begins a comment."""
+    """Escape a value for a configuration file, in which `;` begins a comment."""
     if not secret.isprintable():
-        raise CannotRender("a secret with control characters cannot be in a file of Asterisk's")
+        raise CannotRender("a secret has control characters, which Asterisk's files cannot hold")
     return secret.replace(";", "\\;")
 
 
@@ -243,17 +247,18 @@ class Addition:
 
 
 _NO_TRANSFER: Final = (
-    "; Trunks and callers transfer nobody: by a REFER in their own call they would send the agent",
-    "; anywhere, past every rule. It is refused then (603), also one of a PBX behind a trunk.",
+    "; Trunks and callers may not transfer calls: a REFER in their call would send the agent",
+    "; anywhere, past every rule. Asterisk refuses it (603), also from a PBX behind a trunk.",
 )
 
 
 def additions(
     files: Mapping[str, Conf], given: Connections, guards: Sequence[str] = ()
 ) -> list[Addition]:
-    """What is still to be added; ``files``: with what they include.
+    """The lines that the administrator still needs to add.
 
-    ``guards``: what refuses a REFER of trunks and callers, as far as that is not there.
+    ``files``: the administrator's files with their includes. ``guards``: the missing lines that
+    refuse a REFER from trunks and callers.
     """
     found: list[Addition] = []
 
@@ -263,14 +268,14 @@ def additions(
         missing = [
             f"{name} = {value}"
             for name, value in wanted.items()
-            if section is None or not _says(section, name, value)
+            if section is None or not _has(section, name, value)
         ]
         if missing:
             found.append(Addition(file, tuple(missing), "general"))
 
-    def include(file: str, ours: str) -> None:
-        if not _includes(files[file], ours):
-            found.append(Addition(file, (f"#include {ours}",)))
+    def include(file: str, included: str) -> None:
+        if not _includes(files[file], included):
+            found.append(Addition(file, (f"#include {included}",)))
 
     if given.agi != _DEFAULT_AGI:
         section = next(files["extensions.conf"].named("globals"), None)
@@ -294,20 +299,20 @@ def additions(
 
 def _bind(given: Connections) -> str:
     local = ipaddress.ip_address(given.source).is_loopback
-    return "127.0.0.1" if local else "; the address that the daemon reaches"
+    return "127.0.0.1" if local else "; the address that the daemon connects to"
 
 
-def _says(section: Section, name: str, value: str) -> bool:
+def _has(section: Section, name: str, value: str) -> bool:
     written = section.last(name).lower()
     if name == "bindaddr":
-        return bool(written)  # theirs; `check` says what is open to the world
+        return bool(written)  # the administrator's choice; `check` reports what is exposed
     return written == value or (value == "yes" and written in _TRUE)
 
 
-def _includes(conf: Conf, ours: str) -> bool:
+def _includes(conf: Conf, included: str) -> bool:
     places = [section.place for section in conf.sections]
     places += [line.place for section in conf.sections for line in section.lines]
-    return any(Path(place.file).name == ours for place in places)
+    return any(Path(place.file).name == included for place in places)
 
 
 def notes(
@@ -320,9 +325,10 @@ def notes(
     trunk: str = "",
     pair: tuple[str, str] = ("1001", "1002"),
 ) -> str:
-    """The text that tells the administrator what to do with the files.
+    """INSTALL.txt: what the administrator does with the files.
 
-    ``trunk``: the endpoint that leads outside, where it is known. ``pair``: two agents of a group.
+    ``todo``: the lines to add. ``directory``: where the unit looks for the settings. ``trunk``: the
+    endpoint of the outside line, if known. ``pair``: two agents of one group, for the example.
     """
     one, other = pair
     lines = ["How to install asterisk_avp from these files", ""]
@@ -331,7 +337,7 @@ def notes(
     step = 1
     if folder != config_dir:
         lines += [
-            f"{step}. Copy the files that Asterisk includes; it has to be able to read them:",
+            f"{step}. Copy the files that Asterisk includes. Asterisk must be able to read them:",
             "",
         ]
         lines += [
@@ -341,7 +347,7 @@ def notes(
             "",
         ]
     else:
-        lines += [f"{step}. Let Asterisk read the two files with passwords:", ""]
+        lines += [f"{step}. Give Asterisk read access to the two files with passwords:", ""]
         for name in sorted(OURS & SECRET_FILES):
             lines.append(f"    chgrp asterisk {config_dir}/{name}; chmod 640 {config_dir}/{name}")
         lines.append("")
@@ -355,9 +361,9 @@ def notes(
             lines += [f"    {line}" for line in addition.lines]
             lines.append("")
     else:
-        lines += [f"{step}. Your own files include these already: nothing to add.", ""]
+        lines += [f"{step}. Your own files already include these. There is nothing to add.", ""]
     lines += [
-        "  Your trunk, for transfers to numbers outside, in extensions.conf below the #include:",
+        "  For transfers to external numbers: your trunk, in extensions.conf below the #include:",
         "",
         "    [avp-external](+)",
         *(
@@ -365,44 +371,44 @@ def notes(
             for what, number in (("_+X!", "${AVP_NUMBER}"), ("112", "112"), ("911", "911"))
         ),
         "",
-        *(() if trunk else ("  with your trunk's endpoint in place of `trunk`;",)),
-        "  numbers come as +442079460000: ${AVP_NUMBER:1} is without the +.",
+        *(() if trunk else ("  Replace `trunk` with the name of your trunk's endpoint.",)),
+        "  Numbers have the form +442079460000. ${AVP_NUMBER:1} is the number without the +.",
         "",
-        "  A phone that answers 302 must not send a call elsewhere: give option i to every Queue()",
-        "  and Dial() of yours that rings agents, e.g. Queue(sales,i).",
+        "  A phone that answers 302 must not forward a call: add option i to every Queue() and",
+        "  Dial() of yours that rings agents, e.g. Queue(sales,i).",
         "",
-        f"{step + 1}. Let Asterisk read them. Calls go on:",
+        f"{step + 1}. Make Asterisk read the files. Calls continue:",
         "",
         *(f"    asterisk -rx '{command}'" for command in RELOADS),
         "",
-        "   and, the first time, start it anew when no call is left. Asterisk takes the order of",
-        "   identifiers (pjsip.conf) at its start only; until then a phone can put itself into",
-        "   somebody else's call:",
+        "   The first time, also restart Asterisk when no calls are left. It applies the order of",
+        "   endpoint identifiers (pjsip.conf) only when it starts. Until then, a phone can take",
+        "   over somebody else's call:",
         "",
         f"    asterisk -rx '{RESTART}'",
         "",
-        f"{step + 2}. The settings and the service:",
+        f"{step + 2}. Install the settings and the service:",
         "",
         *_placed(folder, directory),
         f"    install -m 644 {folder}/{UNIT} /etc/systemd/system/{UNIT}",
         "    systemctl daemon-reload",
         "    systemctl enable --now asterisk-avp",
         "",
-        f"{step + 3}. See that all is right, with the same settings:",
+        f"{step + 3}. Check the installation, with the same settings:",
         "",
         f"    set -a; . {directory}/{ENVIRONMENT}; set +a",
         f"    asterisk-avp check --config-dir {config_dir}",
         "",
-        f"{step + 4}. The first transfer, in that shell. Who is there:",
+        f"{step + 4}. Make the first transfer, in the same shell. List the agents:",
         "",
         "    asterisk-avp agents",
         "",
-        f"   When {one} talks with a caller:",
+        f"   While {one} is talking to a caller:",
         "",
         f"    asterisk-avp transfer {one} --supervised --to-agent {other}",
         "",
-        f"   The caller hears music, {other}'s phone rings. Once {other} has answered, with the id",
-        "   that was printed:",
+        f"   The caller hears music, and {other}'s phone rings. When {other} has answered,",
+        "   complete the transfer with the id that was printed:",
         "",
         "    asterisk-avp complete ID",
         "",
@@ -415,7 +421,7 @@ def notes(
 
 
 def _placed(folder: Path, directory: str) -> list[str]:
-    """Where the unit looks for the settings, if they are not there already."""
+    """The commands that put the settings where the unit looks for them, if needed."""
     if str(folder) == directory:
         return []
     place = f"{directory}/{ENVIRONMENT}"
@@ -431,8 +437,8 @@ RELOADS: Final = (
     "module reload res_ari.so",
     "module reload res_pjsip.so",
 )
-"""What makes Asterisk read the files."""
+"""The commands that make Asterisk read the files."""
 RESTART: Final = "core restart when convenient"
-"""What makes `endpoint_identifier_order` count: identifiers are put in order as their modules are
-loaded (res_pjsip.c, ast_sip_register_endpoint_identifier_with_name), and
-res_pjsip_endpoint_identifier_ip cannot be loaded a second time."""
+"""Applies `endpoint_identifier_order`. Asterisk orders the identifiers when it loads their modules
+(res_pjsip.c, ast_sip_register_endpoint_identifier_with_name), and
+res_pjsip_endpoint_identifier_ip cannot be reloaded."""

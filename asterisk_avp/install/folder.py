@@ -1,8 +1,8 @@
-"""Write a folder of files so that nothing that a person has edited is lost without a word.
+"""Write a folder of files without losing what a person has edited.
 
-A file that is not there is written. One that is there and differs is shown as a difference, and
-replaced only when that was asked for; if it is not as we left it, its text is kept beside it. What
-we have written is noted by its hash in `.asterisk-avp-rendered.json`.
+A new file is written. An existing file that differs is shown as a diff, and replaced only on
+request; if somebody edited it since we wrote it, a backup is kept beside it. The hashes of the
+files that we wrote are in `.asterisk-avp-rendered.json`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-NOTE: Final = ".asterisk-avp-rendered.json"
+MANIFEST: Final = ".asterisk-avp-rendered.json"
 _SECRET_MODE: Final = 0o600
 _MODE: Final = 0o644
 _SECRET_LINE = re.compile(
@@ -31,26 +31,26 @@ class State(StrEnum):
     NEW = "new"
     SAME = "same"
     CHANGED = "changed"
-    """It differs from what is there now."""
+    """It differs from the existing file."""
     EDITED = "edited"
-    """It differs, and what is there is not what we wrote."""
+    """It differs, and somebody edited the existing file since we wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the folder: its state before, and the difference, in which no secret is shown."""
+    """One file of the folder: its state before, and the diff, in which secrets are masked."""
 
     name: str
     state: State
     text: str
     difference: tuple[str, ...] = ()
     kept: str = ""
-    """Where an edited text went, once it was replaced."""
+    """The name of the backup of an edited file that was replaced."""
 
 
 def compare(folder: Path, texts: Mapping[str, str]) -> list[File]:
     """What writing ``texts`` into the folder would change. Raises `OSError`."""
-    noted = _noted(folder)
+    hashes = _recorded(folder)
     found = []
     for name, text in texts.items():
         try:
@@ -61,8 +61,8 @@ def compare(folder: Path, texts: Mapping[str, str]) -> list[File]:
         if present == text:
             found.append(File(name, State.SAME, text))
             continue
-        ours = noted.get(name) == _hash(present)
-        state = State.CHANGED if ours else State.EDITED
+        unedited = hashes.get(name) == _hash(present)
+        state = State.CHANGED if unedited else State.EDITED
         found.append(File(name, state, text, tuple(_difference(name, present, text))))
     return found
 
@@ -70,66 +70,68 @@ def compare(folder: Path, texts: Mapping[str, str]) -> list[File]:
 def write(
     folder: Path, files: Collection[File], secret: Collection[str], *, replace: bool
 ) -> list[File]:
-    """Write the new ones and, with ``replace``, those that differ. Returns what was written.
+    """Write the new files and, with ``replace``, those that differ. Returns the files written.
 
-    ``secret``: names of those that only their owner may read, from their first byte on.
+    ``secret``: the names of files that only their owner may read, even while they are written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    noted = _noted(folder)
+    hashes = _recorded(folder)
     done = []
     for file in files:
-        place = folder / file.name
+        path = folder / file.name
         if file.state is State.SAME:
-            noted[file.name] = _hash(file.text)
+            hashes[file.name] = _hash(file.text)
             if file.name in secret:
-                place.chmod(place.stat().st_mode & (_SECRET_MODE | 0o040))
+                path.chmod(path.stat().st_mode & (_SECRET_MODE | 0o040))
             continue
         if file.state is not State.NEW and not replace:
             continue
         kept = ""
         if file.state is State.EDITED:
-            kept = _keep(place)
-        _put(place, file.text, _SECRET_MODE if file.name in secret else _MODE)
-        noted[file.name] = _hash(file.text)
+            kept = _back_up(path)
+        _write_atomically(path, file.text, _SECRET_MODE if file.name in secret else _MODE)
+        hashes[file.name] = _hash(file.text)
         done.append(File(file.name, file.state, file.text, file.difference, kept))
-    _put(folder / NOTE, json.dumps(noted, indent=2, sort_keys=True) + "\n", _MODE)
+    manifest = json.dumps(hashes, indent=2, sort_keys=True) + "\n"
+    _write_atomically(folder / MANIFEST, manifest, _MODE)
     return done
 
 
-def _keep(place: Path) -> str:
+def _back_up(path: Path) -> str:
     number = 1
-    while (kept := place.with_name(f"{place.name}.before-{number}")).exists():
+    while (kept := path.with_name(f"{path.name}.before-{number}")).exists():
         number += 1
-    os.link(place, kept)  # the text with its mode and owner; the name itself is replaced below
+    os.link(path, kept)  # keeps mode and owner; the original name is replaced afterwards
     return kept.name
 
 
-def _put(place: Path, text: str, mode: int) -> None:
-    """In one step: nobody ever reads half a file, or one with secrets before its mode is set."""
-    beside = place.with_name(f".{place.name}.new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+def _write_atomically(path: Path, text: str, mode: int) -> None:
+    """Nobody can read half a file, or a file with secrets before its mode is set."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-        if place.exists():
-            status = place.stat()
+        if path.exists():
+            status = path.stat()
             if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(file.fileno(), status.st_uid, status.st_gid)
             if mode == _SECRET_MODE:
-                # Asterisk's group may read its own files' secrets, if the administrator said so.
+                # Keep group read access that the administrator gave to Asterisk's group.
                 mode |= status.st_mode & 0o040
         os.fchmod(file.fileno(), mode)
-    beside.replace(place)
+    temporary.replace(path)
 
 
-def _noted(folder: Path) -> dict[str, str]:
+def _recorded(folder: Path) -> dict[str, str]:
+    """The hash of each file that we wrote."""
     try:
-        noted = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        recorded = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    if not isinstance(noted, dict):
+    if not isinstance(recorded, dict):
         return {}
-    return {name: value for name, value in noted.items() if isinstance(value, str)}
+    return {name: value for name, value in recorded.items() if isinstance(value, str)}
 
 
 def _hash(text: str) -> str:
@@ -140,7 +142,7 @@ def _difference(name: str, before: str, after: str) -> Iterator[str]:
     lines = difflib.unified_diff(
         before.splitlines(),
         after.splitlines(),
-        f"{name} (there)",
+        f"{name} (existing)",
         f"{name} (new)",
         lineterm="",
         n=1,

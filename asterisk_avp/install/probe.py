@@ -1,8 +1,8 @@
-"""What `asterisk-avp check` asks of a running Asterisk, with the daemon's own two users.
+"""Collect facts from a running Asterisk for `asterisk-avp check`, as the daemon's own users.
 
-Nothing is changed and nobody is rung: besides reading, one Local channel runs the context
-`avp-check` of our dialplan, in which nothing is dialled, and a few SIP requests are sent that have
-to be refused (`cli_check_sip`).
+The probe changes nothing and rings nobody. It reads, runs one Local channel through the context
+`avp-check` of our dialplan, which dials nothing, and sends a few SIP requests that Asterisk must
+refuse (`sip_probe`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from asterisk_avp.install.sip_probe import try_replaces
 
 _LIST_SECONDS: Final = 10.0
 _SELFTEST_SECONDS: Final = 8.0
-"""Asterisk itself gives a FastAGI connection up after 5 s."""
+"""Asterisk itself abandons a FastAGI connection after 5 s."""
 _EVENTS_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.1
 _RESULT: Final = "AVP_CHECK_RESULT"
-"""The global variable that avp-check leaves its result in."""
+"""The global variable in which avp-check stores its result."""
 
 
 async def ask(
@@ -45,7 +45,7 @@ async def ask(
     files: Mapping[str, Conf],
     clock: Callable[[], float] = time.time,
 ) -> tuple[Live, str | None]:
-    """What Asterisk says, and its version. ``clock``: ours, in Unix seconds."""
+    """The facts from Asterisk, and its version. ``clock``: this machine's, in Unix seconds."""
     heard: set[str] = set()
     link = AmiLink(
         settings.ami.host,
@@ -78,12 +78,12 @@ async def ask(
 
 
 async def _login(link: AmiLink, settings: Settings) -> str:
-    """Why it did not work; empty: logged in."""
+    """Log in to AMI. Returns the error, or an empty string."""
     user = settings.ami.username
     try:
         await link.open(user, settings.ami.secret.get_secret_value(), ",".join(READ))
     except AmiError:
-        return f"AMI at {settings.ami.host}:{settings.ami.port} refuses user {user!r}"
+        return f"AMI at {settings.ami.host}:{settings.ami.port} rejects user {user!r}"
     except AvpError as error:
         return str(error)
     link.start_events()
@@ -99,7 +99,7 @@ async def _version(rest: AriRest) -> tuple[str | None, str]:
 
 async def _by_ami(link: AmiLink, world: World, clock: Callable[[], float]) -> dict[str, Any]:
     commands = await link.request("ListCommands")
-    actions = {name for name, says in commands.items() if "(Priv:" in says}
+    actions = {name for name, summary in commands.items() if "(Priv:" in summary}
     found: dict[str, Any] = {"actions": frozenset(actions)}
     if "Getvar" in actions:
         found["clock"] = await _clock(link, clock)
@@ -127,11 +127,11 @@ async def _variable(link: AmiLink, name: str) -> str:
 
 
 async def _clock(link: AmiLink, clock: Callable[[], float]) -> float | None:
-    """By how much Asterisk's clock is ahead. It says whole seconds: the half of one is added."""
+    """How far Asterisk's clock is ahead, in seconds. Half a second makes up for its rounding."""
     before = clock()
-    said = await _variable(link, "EPOCH")
+    epoch = await _variable(link, "EPOCH")
     middle = (before + clock()) / 2
-    return int(said) + 0.5 - middle if said.isdecimal() else None
+    return int(epoch) + 0.5 - middle if epoch.isdecimal() else None
 
 
 def _queues(items: list[Mapping[str, str]], world: World) -> dict[str, Queue]:
@@ -164,23 +164,21 @@ async def _by_ari(rest: AriRest) -> dict[str, Any]:
         modules = await rest.request("GET", ["asterisk", "modules"])
         found["modules"] = {x["name"]: x.get("status", "") for x in modules}
     except AriError:
-        found["modules"] = (
-            None  # of an Asterisk without res_ari_asterisk there is no version either
-        )
+        found["modules"] = None  # without res_ari_asterisk there is no version either
     try:
         sounds = await rest.request("GET", ["sounds"])
         found["sounds"] = {
             x["id"]: frozenset(y["language"] for y in x.get("formats", ())) for x in sounds
         }
     except AriError as error:
-        # Without res_ari_sounds there is nobody to ask; with it, this says that there are none
-        # (res/ari/resource_sounds.c).
+        # This message comes from res_ari_sounds and means that there are no sounds
+        # (res/ari/resource_sounds.c). Any other error means that the module is missing.
         found["sounds"] = {} if "No sounds found" in error.message else None
     return found
 
 
 async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
-    mark = secrets.token_hex(6)
+    run_id = secrets.token_hex(6)
     heard.clear()
     try:
         await Channels(rest).originate(
@@ -188,28 +186,30 @@ async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
             context="avp-check",
             extension="answered",
             priority=1,
-            channel_id=f"avp-check-{mark}",
-            other_channel_id=f"avp-check-{mark}-2",
+            channel_id=f"avp-check-{run_id}",
+            other_channel_id=f"avp-check-{run_id}-2",
             caller_id="asterisk-avp check <>",
-            variables={"__AVP_CHECK": mark},
+            variables={"__AVP_CHECK": run_id},
             timeout_seconds=int(_SELFTEST_SECONDS),
         )
     except AvpError as error:
         return SelfTest(refused=str(error))
     deadline = time.monotonic() + _SELFTEST_SECONDS
     while True:
-        # mark,AGISTATUS,answer,address
-        said = (await _variable(link, _RESULT)).split(",")
-        if said[0] == mark and len(said) == 4:  # noqa: PLR2004 - the four of them
+        # run_id,AGISTATUS,answer,address
+        result = (await _variable(link, _RESULT)).split(",")
+        if result[0] == run_id and len(result) == 4:  # noqa: PLR2004 - the four fields
             break
         if time.monotonic() > deadline:
             return SelfTest(heard=frozenset(heard))
         await asyncio.sleep(_POLL_SECONDS)
     deadline = min(deadline, time.monotonic() + _EVENTS_SECONDS)
-    # Events may come behind the answers.
+    # Events may arrive after the response.
     while not heard >= {*TOLD_BY.values()} and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
-    return SelfTest(ran=True, agi=said[1], answer=said[2], address=said[3], heard=frozenset(heard))
+    return SelfTest(
+        ran=True, agi=result[1], answer=result[2], address=result[3], heard=frozenset(heard)
+    )
 
 
 def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest:
@@ -222,14 +222,14 @@ def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest
 
 
 def _daemon(settings: Settings) -> Mapping[str, object] | None:
-    """What `/readyz` of our API says; None: no answer, or somebody else's."""
+    """The answer of our API's `/readyz`. None: no answer, or another server's."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared only
     host = everywhere.get(settings.api.host, settings.api.host)
     with requests.Session() as session:
         session.trust_env = False
         try:
             answer = session.get(f"http://{host}:{settings.api.port}/readyz", timeout=5)
-            said = answer.json()
+            state = answer.json()
         except (requests.RequestException, ValueError):
             return None
-    return said if isinstance(said, dict) and "ready" in said else None
+    return state if isinstance(state, dict) and "ready" in state else None

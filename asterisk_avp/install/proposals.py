@@ -1,4 +1,4 @@
-"""Settings that follow from an administrator's files, for an installation that has none yet."""
+"""Derive settings from an administrator's files, for an installation without settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.agents import endpoints
 
 ACCOUNT: Final = "main"
-"""The account of groups that were proposed: who has one client needs no other."""
+"""The account of proposed groups. One client needs only one account."""
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
@@ -20,14 +20,14 @@ _HTTP_PORT, _AMI_PORT = "8088", "5038"
 
 
 def groups(conf: Conf) -> dict[str, str]:
-    """``conf``: queues.conf. Each queue is an agent group."""
+    """Settings that make each queue of ``conf`` (queues.conf) an agent group."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for section in _queues(conf):
         name = section.name
         if not _QUEUE.fullmatch(name):
             continue
-        # As part of a variable's name, which systemd takes only in these characters.
+        # Part of a variable's name, in which systemd accepts only these characters.
         identifier = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40].upper().strip("_") or "QUEUE"
         while identifier in taken:
             identifier = f"{identifier[:38]}_2"
@@ -43,20 +43,20 @@ def groups(conf: Conf) -> dict[str, str]:
 
 
 def unfit(conf: Conf) -> list[str]:
-    """Queues that can be no agent group: their names do not fit into the dialplan and AMI."""
+    """Queues that cannot be agent groups, because of characters in their names."""
     return [section.name for section in _queues(conf) if not _QUEUE.fullmatch(section.name)]
 
 
 def _queues(conf: Conf) -> Iterator[Section]:
     for section in conf.sections:
         name = section.name.lower()
-        ours = name.startswith(PERSONAL_QUEUE_PREFIX)
-        if not (section.template or ours or name == "general"):
+        personal = name.startswith(PERSONAL_QUEUE_PREFIX)
+        if not (section.template or personal or name == "general"):
             yield section
 
 
 def addresses(http: Conf, manager: Conf) -> dict[str, str]:
-    """Where ARI and AMI are, as far as it is not where they are by default."""
+    """Settings with the addresses of ARI and AMI, where these are not the defaults."""
     found: dict[str, str] = {}
     web = next(http.named("general"), None)
     if web is not None:
@@ -68,9 +68,9 @@ def addresses(http: Conf, manager: Conf) -> dict[str, str]:
             found["AVP_ARI__URL"] = "/".join(
                 filter(None, (f"http://{shown}:{port}", prefix, "ari"))
             )
-    desk = next(manager.named("general"), None)
-    if desk is not None:
-        host, port = _host(desk), desk.last("port", _AMI_PORT)
+    ami = next(manager.named("general"), None)
+    if ami is not None:
+        host, port = _host(ami), ami.last("port", _AMI_PORT)
         if host != "127.0.0.1":
             found["AVP_AMI__HOST"] = host
         if port != _AMI_PORT and port.isdecimal():
@@ -79,7 +79,7 @@ def addresses(http: Conf, manager: Conf) -> dict[str, str]:
 
 
 def _host(general: Section) -> str:
-    """How to reach, from the same machine, what listens there."""
+    """The host to connect to, from the same machine, for a server with this ``bindaddr``."""
     try:
         address = ipaddress.ip_address(general.last("bindaddr"))
     except ValueError:
@@ -90,9 +90,10 @@ def _host(general: Section) -> str:
 
 
 def trunk(pjsip: Conf, phones: Collection[str]) -> str:
-    """The endpoint that leads outside, where only one can be it; else nothing.
+    """The endpoint of the trunk, if there is exactly one candidate; else an empty string.
 
-    That is one which is no agent's, and which is known by its address or by our own log-in there.
+    A candidate is not an agent's phone, and is identified by its address or by a registration or
+    log-in of ours.
     """
     there = endpoints(pjsip)
     by_address = {

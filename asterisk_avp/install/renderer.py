@@ -1,4 +1,4 @@
-"""Collects what `asterisk-avp render all` needs to know, and has it made into texts."""
+"""Collect what `asterisk-avp render all` needs, and render the files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Renderer:
         self._source = source
         self._remarks: list[str] = []
         self.ignored: list[str] = []
-        """Settings files that do not count, as sentences that say why."""
+        """Settings files that are ignored: a sentence with the reason for each."""
 
     def texts(self, by_hand: list[str], user: str | None, asterisk: str) -> dict[str, str]:
         """The text of each file of the folder. Raises `CannotRender`."""
@@ -70,9 +70,9 @@ class Renderer:
         agents = agents_to_render(world, by_hand, members(self._files["queues.conf"]))
         if not agents:
             self._remarks.append(
-                "no agent is known, as no queue has members in its file. Render again with --agent"
-                " for each of them; an agent needs a personal queue before calls can be"
-                " transferred to them."
+                "No agent is known, because no queue in queues.conf has members. Render again with"
+                " one --agent for each agent: an agent needs a personal queue to receive"
+                " transferred calls."
             )
         extensions, not_dialled = render_extensions(agents, command=command)
         self._remarks += not_dialled
@@ -83,8 +83,8 @@ class Renderer:
         missing = sorted(set(phones(facts)) - known.keys())
         if missing:
             self._remarks.append(
-                f"pjsip.conf has no endpoint for {', '.join(missing)}: give theirs the lines that"
-                " avp_pjsip.conf has for the others."
+                f"pjsip.conf has no endpoint for {', '.join(missing)}. Give these endpoints the"
+                " lines that avp_pjsip.conf has for the others."
             )
         current = not any(trouble.serious for trouble in troubles(asterisk or "22.10.1"))
         given = self._connections(settings)
@@ -136,23 +136,26 @@ class Renderer:
     def _remark_faults(self) -> None:
         for name, conf in self._with_ours.items():
             if not conf.found:
-                self._remarks.append(f"there is no {name} in {self._config_dir}.")
+                self._remarks.append(f"{self._config_dir} has no {name}.")
             self._remarks += [f"{fault.where}: {fault.what}." for fault in conf.faults]
 
     def _written_environment(self) -> str | None:
-        """What the folder has already, passwords included, if nobody else can have written it."""
+        """The existing environment file, passwords included, if no other user can have written it.
+
+        Raises `CannotRender` if it is not trusted or not readable.
+        """
         file = self._output / to.ENVIRONMENT
         try:
             return read_trusted(file, _MOST_BYTES).decode("utf-8")
         except FileNotFoundError:
             return None
         except Untrusted as error:
-            raise to.CannotRender(f"{file} does not count, since {error}") from None
+            raise to.CannotRender(f"{file} is not trusted, because {error}") from None
         except (Unusable, UnicodeDecodeError) as error:
             raise to.CannotRender(f"{file}: {error}") from None
 
     def _variables(self, written: str | None) -> dict[str, str]:
-        """What is set: in the folder's file, in .env, and above both in the environment."""
+        """What is set: in the folder's file, in .env, and in the environment, which wins."""
         found = {**_ours(parse_dotenv(written or "")), **self._of_dotenv(), **_of_environment()}
         if found.get(CONFIG_VARIABLE):
             found[CONFIG_VARIABLE] = str(Path(found[CONFIG_VARIABLE]).absolute())
@@ -160,14 +163,14 @@ class Renderer:
             queues = self._files["queues.conf"]
             groups = proposals.groups(queues)
             self._remarks += [
-                f"the queue {name!r} cannot be an agent group: a name may have letters, digits,"
-                " '.', '_' and '-', and has to begin with a letter or a digit."
+                f"The queue {name!r} cannot be an agent group: a name may have letters, digits,"
+                " '.', '_' and '-', and must begin with a letter or a digit."
                 for name in proposals.unfit(queues)
             ]
             if groups:
                 self._remarks.append(
-                    "no groups were set: every queue of queues.conf has been made an agent group."
-                    " Take those that are none out of the file `environment`."
+                    "No groups were set, so every queue of queues.conf became an agent group."
+                    " In the file `environment`, delete the entries that are not agent groups."
                 )
             found |= groups
         return found
@@ -180,13 +183,13 @@ class Renderer:
         return found
 
     def _addresses(self, settings: Settings) -> dict[str, str]:
-        """Of ARI and AMI, where they are set nowhere and the daemon is on Asterisk's machine."""
+        """The addresses of ARI and AMI, if they are not set and the daemon is on this machine."""
         if not ipaddress.ip_address(self._source).is_loopback:
             return {}
-        there = proposals.addresses(self._files["http.conf"], self._files["manager.conf"])
+        proposed = proposals.addresses(self._files["http.conf"], self._files["manager.conf"])
         paths = {"AVP_ARI__URL": ("ari", "url"), "AVP_AMI__HOST": ("ami", "host")}
         paths["AVP_AMI__PORT"] = ("ami", "port")
-        return {k: v for k, v in there.items() if settings.origin(paths[k]) == DEFAULT}
+        return {k: v for k, v in proposed.items() if settings.origin(paths[k]) == DEFAULT}
 
     def _connections(self, settings: Settings) -> to.Connections:
         for name, value in (
@@ -194,7 +197,10 @@ class Renderer:
             ("AVP_ARI__USERNAME", settings.ari.username),
         ):
             if re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value) is None:
-                raise to.CannotRender(f"{name}: {value!r} cannot be the name of a section")
+                raise to.CannotRender(
+                    f"{name}: {value!r} cannot be a section name; use letters, digits, '.', '_'"
+                    " and '-'"
+                )
         host = settings.agi.host
         if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not listened on
             host = self._source
@@ -209,7 +215,7 @@ class Renderer:
 
 
 def _colleagues(agents: Mapping[str, frozenset[str] | None]) -> tuple[str, str]:
-    """Two of one group, if there are any."""
+    """Two agents of one group, or an example if there are none."""
     for one, groups in agents.items():
         for other, theirs in agents.items():
             if one != other and (groups or frozenset()) & (theirs or frozenset()):
@@ -222,7 +228,7 @@ def _load(variables: Mapping[str, str]) -> Settings:
 
 
 def _generated(settings: Settings) -> dict[str, str]:
-    """Secrets and names for what was set nowhere, neither in a variable nor in a file."""
+    """User names and new secrets for settings that have none."""
     found: dict[str, str] = {}
     if not settings.ari.username:
         found["AVP_ARI__USERNAME"] = "avp"

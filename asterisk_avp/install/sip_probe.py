@@ -1,12 +1,12 @@
 """The SIP requests of `asterisk-avp check`: does Asterisk refuse an INVITE with Replaces?
 
-Nothing can be taken over: the Replaces header names a dialog that does not exist, and `Require:
-replaces` (RFC 3891 section 3) has an Asterisk refuse the request that does not look at the header,
-and would treat it as a call. A request that is answered all the same is ended at once.
+The requests cannot take over a call: the Replaces header names a dialog that does not exist. An
+Asterisk that ignores the header would treat the request as a new call; `Require: replaces` (RFC
+3891 section 3) makes it refuse the request. A request that is answered anyway is ended at once.
 
-A sender without an account comes first, then an agent's phone with its password from pjsip.conf.
-The latter is tried only where an OPTIONS shows that this log-in works: without that, a 401 would
-say nothing about the INVITE.
+The probe first sends as a sender without an account, then as an agent's phone with its password
+from pjsip.conf. It sends the latter only if an OPTIONS shows that the log-in works; otherwise a 401
+would say nothing about the INVITE.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from asterisk_avp.install.checks.sip import (
 )
 
 LARGE: Final = 4200
-"""Bytes that are added to the header. Asterisk's match copies it into a buffer of PATH_MAX, 4096
-bytes, and skips one that does not fit (res_pjsip_endpoint_identifier_ip.c,
+"""Bytes added to the header. Asterisk's header match copies the header into a buffer of PATH_MAX,
+4096 bytes, and skips a header that does not fit (res_pjsip_endpoint_identifier_ip.c,
 header_identify_match_check)."""
 _SECONDS: Final = 3.0
 _FIRST_REPEAT_SECONDS: Final = 0.5
-"""T1 of RFC 3261: over UDP a request is repeated after it, after twice that, and so on."""
+"""T1 of RFC 3261: over UDP, a request is retransmitted after T1, 2*T1, and so on."""
 _MOST_BYTES: Final = 65535
 _UNAUTHORIZED: Final = 401
 _OK: Final = 200
@@ -49,20 +49,20 @@ _STRANGER: Final = "avp-check"
 
 
 def try_replaces(pjsip: Conf, features: Conf, names: list[str], host: str) -> SipTest:
-    """Try it on each transport. ``names``: agents' endpoints; ``host``: where Asterisk is.
+    """Probe each transport. ``names``: the agents' endpoints; ``host``: Asterisk's host.
 
-    Takes up to a few seconds for each request that is not answered.
+    Blocks for a few seconds per unanswered request.
     """
     addresses = transports(pjsip, host)
     untried = [
-        f"transport [{name}]: WebSockets are not tried" for name in untried_transports(pjsip)
+        f"transport [{name}]: WebSockets are not tested" for name in untried_transports(pjsip)
     ]
     if not addresses:
-        untried.append("pjsip.conf names no transport of UDP, TCP or TLS")
+        untried.append("pjsip.conf has no UDP, TCP or TLS transport")
     dialled = pickup_extension(features)
     phone = account(pjsip, names)
     if phone is None and names:
-        untried.append("pjsip.conf has no password of an agent's phone to log in with")
+        untried.append("pjsip.conf has no password of an agent's phone for the log-in")
     attempts: list[Attempt] = []
     for address in addresses:
         try:
@@ -78,7 +78,7 @@ def _attempts(
 ) -> Iterator[Attempt]:
     address = str(client.address)
     if client.request("OPTIONS", "", SipAccount(_STRANGER)) is None:
-        untried.append(f"{address}: nothing answers there")
+        untried.append(f"{address}: no answer")
         return
 
     def invite(sender: SipAccount | None, number: str, size: int) -> Attempt:
@@ -92,20 +92,20 @@ def _attempts(
 
     if dialled:
         yield invite(None, dialled, 0)
-        yield invite(None, dialled, LARGE)  # with an endpoint `anonymous`, it may get through
+        yield invite(None, dialled, LARGE)  # an endpoint `anonymous` may let it through
     if phone is None:
         return
     login = client.request("OPTIONS", "", phone)
     if login is None or not (login < _FAILURE or login == _NOT_FOUND):
         untried.append(
-            f"{address}: [{phone.endpoint}] cannot log in with its password of pjsip.conf"
+            f"{address}: [{phone.endpoint}] cannot log in with its password in pjsip.conf"
             f" ({login or 'no answer'})"
         )
         return
     if dialled:
         yield invite(phone, dialled, 0)
-    # Without pickupexten a colleague is dialled: an extension that is not there is refused before
-    # the header is looked at.
+    # Without pickupexten, dial a colleague: Asterisk refuses an unknown extension before it
+    # examines the header.
     yield invite(phone, dialled or phone.endpoint, LARGE)
 
 
@@ -115,7 +115,7 @@ class _Answer:
     head: str
 
     def header(self, name: str) -> str:
-        """The first one of that name."""
+        """The first header of that name, or an empty string."""
         return next(iter(self.headers(name)), "")
 
     def headers(self, name: str) -> list[str]:
@@ -124,7 +124,7 @@ class _Answer:
 
 
 class Client:
-    """Requests outside of a dialog, from a port of its own, one at a time."""
+    """Sends requests outside of a dialog, one at a time, from a socket of its own."""
 
     def __init__(self, address: SipAddress) -> None:
         self.address = address
@@ -149,7 +149,7 @@ class Client:
             return connected
         connected = socket.create_connection((address.host, address.port), timeout=_SECONDS)
         if address.protocol == "tls":
-            # Whose certificate it is does not matter: it is asked whether it refuses.
+            # The certificate does not matter here: the probe only asks for a refusal.
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -157,7 +157,7 @@ class Client:
         return connected
 
     def request(self, method: str, user: str, sender: SipAccount, more: str = "") -> int | None:
-        """Send it, log in where that is asked for, and return the final status (see `Attempt`)."""
+        """Send a request, log in if challenged, and return the final status (see `Attempt`)."""
         call = f"{secrets.token_hex(8)}@{self._host}"
         tag, credentials = secrets.token_hex(4), ""
         where = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
@@ -191,8 +191,8 @@ class Client:
             if method == "INVITE":
                 self._send(message("ACK", "", answer.header("To")))
                 if status is not None and _OK <= status < _FAILURE:
-                    later = f"z9hG4bK{secrets.token_hex(8)}"
-                    self._send(message("BYE", "", answer.header("To"), later, number + 1))
+                    bye_branch = f"z9hG4bK{secrets.token_hex(8)}"
+                    self._send(message("BYE", "", answer.header("To"), bye_branch, number + 1))
             if status != _UNAUTHORIZED or not sender.username:
                 return status
             credentials = _login(sender, method, uri, answer.headers("WWW-Authenticate"))
@@ -201,7 +201,7 @@ class Client:
         return status
 
     def _exchange(self, text: bytes, call: str, number: int) -> tuple[int | None, _Answer | None]:
-        """The final answer and its status; 100 and None where only provisional ones came."""
+        """The status and the final answer; 100 and None if only provisional answers came."""
         datagrams = self.address.protocol == "udp"
         end = time.monotonic() + _SECONDS
         repeat = _FIRST_REPEAT_SECONDS if datagrams else _SECONDS
@@ -227,12 +227,12 @@ class Client:
         return status, None
 
     def _send(self, text: bytes) -> None:
-        # Where nobody listens, an earlier datagram's ICMP error is told here.
+        # If nobody listens, the ICMP error of an earlier datagram is raised here.
         with contextlib.suppress(ConnectionRefusedError, BrokenPipeError, ConnectionResetError):
             self._socket.sendall(text)
 
     def _received(self, seconds: float) -> _Answer | None:
-        """The next answer; None: none came in time."""
+        """The next answer, or None if none arrives within ``seconds``."""
         end = time.monotonic() + seconds
         while True:
             if (complete := self._complete()) is not None:
@@ -262,7 +262,7 @@ class Client:
 
 
 def _escaped(user: str) -> str:
-    """The user part of a SIP URI (RFC 3261 section 25.1)."""
+    """Escape the user part of a SIP URI (RFC 3261 section 25.1)."""
     plain = "-_.!~*'()&=+$,;?/"
     return "".join(
         x
@@ -273,13 +273,13 @@ def _escaped(user: str) -> str:
 
 
 def _login(sender: SipAccount, method: str, uri: str, challenges: list[str]) -> str:
-    """The Authorization header for the first challenge that can be met (RFC 8760); or nothing."""
+    """The Authorization header for the first supported challenge (RFC 8760), or an empty string."""
     for challenge in challenges:
-        asked = {
+        parameters = {
             name.lower(): quoted or plain
             for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', challenge)
         }
-        algorithm = asked.get("algorithm", "MD5")
+        algorithm = parameters.get("algorithm", "MD5")
         digest = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}.get(algorithm.upper())
         if digest is None or (algorithm.upper() != "MD5" and not sender.password):
             continue
@@ -287,15 +287,15 @@ def _login(sender: SipAccount, method: str, uri: str, challenges: list[str]) -> 
         def hashed(text: str, digest: object = digest) -> str:
             return digest(text.encode()).hexdigest()  # type: ignore[operator, no-any-return]
 
-        realm, nonce = asked.get("realm", ""), asked.get("nonce", "")
+        realm, nonce = parameters.get("realm", ""), parameters.get("nonce", "")
         secret = hashed(f"{sender.username}:{realm}:{sender.password}")
         if not sender.password:
             secret = sender.md5
-        ours = secrets.token_hex(8)
-        parts = [nonce, "00000001", ours, "auth"] if "qop" in asked else [nonce]
+        cnonce = secrets.token_hex(8)
+        parts = [nonce, "00000001", cnonce, "auth"] if "qop" in parameters else [nonce]
         response = hashed(":".join([secret, *parts, hashed(f"{method}:{uri}")]))
-        qop = f', qop=auth, nc=00000001, cnonce="{ours}"' if "qop" in asked else ""
-        opaque = f', opaque="{asked["opaque"]}"' if "opaque" in asked else ""
+        qop = f', qop=auth, nc=00000001, cnonce="{cnonce}"' if "qop" in parameters else ""
+        opaque = f', opaque="{parameters["opaque"]}"' if "opaque" in parameters else ""
         return (
             f'Authorization: Digest username="{sender.username}", realm="{realm}",'
             f' nonce="{nonce}", uri="{uri}", response="{response}",'

@@ -8,47 +8,47 @@ from typing import Final
 
 DIRECTORY: Final = "/etc/asterisk-avp"
 _STOP_MORE_SECONDS: Final = 20
-"""What stopping takes besides waiting for transfers, at the most."""
+"""The longest time that stopping takes, besides the wait for transfers."""
 _HOMES: Final = ("/home", "/root", "/run/user")
 
 _UNIT = """\
 # The daemon of asterisk_avp.
 #
 # Written by: {command}
-# Put it into /etc/systemd/system, then: systemctl daemon-reload
+# Install it in /etc/systemd/system, then run: systemctl daemon-reload
 
 [Unit]
 Description=Session transfer for Asterisk call centres
-# Only the order: without Asterisk the daemon waits for it, and reconnects when it comes back.
+# This is only an order: the daemon waits for Asterisk and reconnects when it returns.
 After=network-online.target asterisk.service
 Wants=network-online.target
-# Settings that are not valid do not get better by trying for ever.
+# Do not retry forever with invalid settings.
 StartLimitIntervalSec=60
 StartLimitBurst=5
 
 [Service]
 Type=notify
 ExecStart={program} run
-# Reads the settings again; calls and transfers go on.
+# Reloads the settings. Calls and transfers continue.
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2
-# Another daemon serves this Asterisk: that is for a person to look at.
+# 75: another daemon serves this Asterisk. An administrator must resolve this.
 RestartPreventExitStatus=75
 TimeoutStartSec=60
-# Longer than AVP_SESSION__DRAIN_SECONDS, for transfers that are under way.
+# Longer than AVP_SESSION__DRAIN_SECONDS, so that transfers in progress can end.
 TimeoutStopSec={stop_seconds}
-# An event loop that stands still is ended and started again.
+# Restart the daemon if its event loop hangs.
 WatchdogSec=30
-# File descriptors: one for each connection of a panel. systemd's own limit is 1024.
+# File descriptors: one for each panel connection. The default of systemd is 1024.
 LimitNOFILE=65536
 
-# The settings, with their secrets: mode 600, owner root. systemd reads it, the daemon cannot.
+# The settings, secrets included: mode 600, owner root. systemd reads it; the daemon cannot.
 EnvironmentFile={directory}/environment
-# Where .env and a relative AVP_CONFIG are looked for. What is to be in force on reload belongs
-# there, readable by the daemon, since the environment above is read at the start only.
+# The directory of .env and of a relative AVP_CONFIG. Put settings that a reload may change there,
+# readable by the daemon: the environment above is read only at the start.
 WorkingDirectory={directory}
-# Secrets that can be changed by a reload: give their files here, and name them in .env
+# For secrets that a reload may change, load their files here and name them in .env
 # (AVP_API__TOKENS_FILE=/run/credentials/asterisk-avp.service/tokens).
 #LoadCredential=tokens:{directory}/tokens
 
@@ -84,7 +84,7 @@ WantedBy=multi-user.target
 
 
 def render_unit(program: Path, *, drain_seconds: float, user: str | None, command: str) -> str:
-    """The text of the unit. ``user`` None: one that systemd makes up while the daemon runs."""
+    """The text of the unit. ``user`` None: a dynamic user that systemd allocates."""
     in_a_home = any(program.is_relative_to(home) for home in _HOMES)
     return _UNIT.format(
         command=command,
@@ -97,6 +97,6 @@ def render_unit(program: Path, *, drain_seconds: float, user: str | None, comman
 
 
 def _escaped(program: Path) -> str:
-    """As one word of ExecStart=."""
+    """Escape the path as one word of ExecStart=."""
     text = str(program).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if " " in text or "\\" in text else text

@@ -136,25 +136,34 @@ def test_additions() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[a\nb=1", "main.conf:1: Asterisk does not take this file: a section's name without ]"),
-        ("[a](b\n", "main.conf:1: Asterisk does not take this file: a section's options without )"),
+        ("[a\nb=1", "main.conf:1: Asterisk rejects this file: the section name has no closing ]"),
+        (
+            "[a](b\n",
+            "main.conf:1: Asterisk rejects this file: the section options have no closing )",
+        ),
         (
             "[a](b)",
-            "main.conf:1: Asterisk does not take this file: there is no [b] to inherit from",
+            "main.conf:1: Asterisk rejects this file: there is no [b] to inherit from",
         ),
-        ("[a](+)", "main.conf:1: Asterisk does not take this file: there is no [a] to add to"),
+        ("[a](+)", "main.conf:1: Asterisk rejects this file: there is no [a] to add to"),
         (
             "[a](!)\n[a](+)",
-            "main.conf:2: Asterisk does not take this file: there is no [a] to add to",
+            "main.conf:2: Asterisk rejects this file: there is no [a] to add to",
         ),
         (
             "[a]\nb=(\n[a](+b=()",
-            "main.conf:3: Asterisk does not take this file: there is no [a] to",
+            "main.conf:3: Asterisk rejects this file: there is no [a] to",
         ),
-        ("a=1", "main.conf:1: Asterisk does not take this file: a line before the first section"),
-        ("#include x", "main.conf:1: Asterisk does not take this file: there is no x to include"),
+        (
+            "a=1",
+            "main.conf:1: Asterisk rejects this file: a line stands before the first section",
+        ),
+        (
+            "#include x",
+            "main.conf:1: Asterisk rejects this file: the file x does not exist",
+        ),
         ("#include main.conf", "main.conf: includes itself"),
-        ("#exec /bin/x", "main.conf:1: #exec /bin/x is not run: what it writes is not known here"),
+        ("#exec /bin/x", "main.conf:1: #exec /bin/x is not run here, so its output is unknown"),
     ],
 )
 def test_what_asterisk_does_not_take(text: str, fault: str) -> None:

@@ -186,4 +186,4 @@ def test_nobody_listens(protocol: str) -> None:
 
 def test_no_transport() -> None:
     test = try_replaces(conf("pjsip.conf", ""), conf("features.conf", ""), [], "127.0.0.1")
-    assert test.untried == ("pjsip.conf names no transport of UDP, TCP or TLS",)
+    assert test.untried == ("pjsip.conf has no UDP, TCP or TLS transport",)

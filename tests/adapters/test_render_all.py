@@ -180,7 +180,7 @@ def test_the_way_out_is_named_where_there_is_one_trunk(place: Place, more: str, 
     assert code == 0, output
     todo = place.text("INSTALL.txt")
     assert f"Dial(PJSIP/${{AVP_NUMBER}}@{trunk or 'trunk'},60,i)" in todo
-    assert ("in place of `trunk`" in todo) is not bool(trunk)
+    assert ("Replace `trunk`" in todo) is not bool(trunk)
 
 
 def test_the_first_transfer_is_between_colleagues(place: Place) -> None:

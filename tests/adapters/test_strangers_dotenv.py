@@ -142,5 +142,5 @@ def test_an_environment_that_a_stranger_has_put_into_the_folder(
         "render", "all", "--output", str(trap.folder), "--config-dir", f"{tmp_path}/etc"
     )  # fmt: skip
     assert result.code == 1
-    assert f"{trap.folder}/environment does not count, since its folder" in result.err
+    assert f"{trap.folder}/environment is not trusted, because its folder" in result.err
     assert not (trap.folder / "avp_manager.conf").exists()

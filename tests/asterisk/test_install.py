@@ -356,5 +356,5 @@ async def test_once_more_there_is_nothing_to_do(own: OwnBed) -> None:
         await own.sh(command)
     output = await own.sh(render)
     assert output.count(": unchanged") == len(OURS) + 2
-    assert "nothing to add" in output
+    assert "There is nothing to add" in output
     assert sys.executable not in output

@@ -17,7 +17,7 @@ from typing import Final
 from asterisk_avp.install.asterisk_conf import Conf, Line
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import OURS, of_phones
-from asterisk_avp.install.dialplan_text import EventType, Part, uses
+from asterisk_avp.install.dialplan_text import Part, PartKind, uses
 
 _ID: Final = "foreign_values"
 _WHY: Final = (
@@ -179,7 +179,7 @@ def _tainted(steps: list[_Step]) -> frozenset[str]:
 
 def _foreign(part: Part, step: _Step, tainted: Collection[str]) -> bool:
     """Whether what ``part`` reads was written by others."""
-    if part.kind is EventType.FUNCTION:
+    if part.kind is PartKind.FUNCTION:
         name = part.name.upper()
         if name in _BY_NAME:
             return "".join(x.text for x in part.inside).partition(",")[0].strip() in tainted
