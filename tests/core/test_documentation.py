@@ -28,7 +28,7 @@ from tests.documentation import (
 PAGES = pages()
 README_AT_MOST = 8192
 """Bytes: a page that is read to its end."""
-LANGUAGES = {"sh", "ini", "json", "nft", "sql", "text"}
+LANGUAGES = {"sh", "ini", "json", "nft", "sql", "text", "toml"}
 
 
 def test_the_readme_is_one_page() -> None:

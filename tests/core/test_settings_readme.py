@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from asterisk_avp.cli import app as cli
 from asterisk_avp.config.checks import _known_variables
 from asterisk_avp.config.reference import NO_VALUE, markdown, settings
 from asterisk_avp.config.settings import PolicySettings, Settings
-from tests.documentation import everything, page, section
+from tests.documentation import blocks, everything, page, section
 
 LEVELS = ("AVP_ACCOUNTS", "AVP_GROUPS")
 
@@ -75,6 +76,21 @@ def test_the_pages_name_no_other_settings() -> None:
     names = {re.sub(section, r"\1<ID>__", name).removesuffix("_FILE") for name in named}
     names = {name for name in names if not name.endswith("__")}
     assert names - known == set()
+
+
+def test_the_examples_say_the_same(tmp_path: Path) -> None:
+    text = page("docs/configuration.md")
+    environment = dict(line.split("=", 1) for line in blocks(text, "ini")[0].text.splitlines())
+    (toml,) = blocks(text, "toml")
+    file = tmp_path / "avp.toml"
+    file.write_text(toml.text, encoding="utf-8")
+    file.chmod(0o600)
+    loaded = [
+        Settings.load(environ, tmp_path, connect=False)
+        for environ in (environment, {"AVP_CONFIG": str(file)})
+    ]
+    assert loaded[0].model_dump() == loaded[1].model_dump()
+    assert set(loaded[0].groups) == {"sales", "support"}
 
 
 def test_what_a_terminal_shows(capsys: pytest.CaptureFixture[str]) -> None:
