@@ -16,7 +16,7 @@ from typing import Any
 
 from asterisk_avp.api.auth import Caller
 from asterisk_avp.api.clients import event_for
-from asterisk_avp.core.engine.history import concerned
+from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.model.tenants import EVERYTHING, Scope
 from asterisk_avp.core.model.world import Mode, TransferState, TransferView
 
@@ -25,7 +25,7 @@ _PRIVATE = frozenset({"call", "calls", "pause_reason"})
 
 def concerns(transfer: TransferView, agent: str) -> bool:
     """Whether ``agent`` gives, is to take, or has taken the call of ``transfer``."""
-    return agent in concerned(transfer)
+    return agent in agents_involved(transfer)
 
 
 def _event_concerns(transfer: Mapping[str, Any], agent: str) -> bool:

@@ -21,6 +21,7 @@ from asterisk_avp.core.messages.effects import (
     DestroyBridge,
     DialLeg,
     LeaveStasis,
+    NotifyPhone,
     Play,
     SendKeys,
     StartMusic,
@@ -28,7 +29,6 @@ from asterisk_avp.core.messages.effects import (
     StopMusic,
     StopPlaying,
     StopRingback,
-    TellPhone,
 )
 from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskUnavailable
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
@@ -97,7 +97,7 @@ class AriPerformer:
                 await self._try(effect, self._client.playbacks.stop(playback))
             case SendKeys(channel, keys):
                 await self._try(effect, channels.send_dtmf(channel, keys))
-            case TellPhone(channel, done):
+            case NotifyPhone(channel, done):
                 state = "channel_answered" if done else "channel_declined"
                 await self._try(effect, channels.transfer_progress(channel, state))
                 await asyncio.sleep(_TOLD_SECONDS)

@@ -185,7 +185,7 @@ EVENT_TYPES: Final = (
 """What we ask Asterisk to send; everything else is filtered out over there."""
 
 
-def _transfer_asked(event: Event) -> ev.TransferAsked | None:
+def _transfer_asked(event: Event) -> ev.ReferReceived | None:
     """A REFER that waits for our answer.
 
     What we answer comes back as the same event with a ``state``. And where the phone hangs up
@@ -197,7 +197,7 @@ def _transfer_asked(event: Event) -> ev.TransferAsked | None:
     if event.get("state") or not channel or not referred_by.get("bridge"):
         return None
     wanted = _map(refer_to.get("requested_destination"))
-    return ev.TransferAsked(
+    return ev.ReferReceived(
         channel=channel,
         number=str(wanted.get("destination") or ""),
         # An attended one names the call it is about (RFC 3891, Replaces).

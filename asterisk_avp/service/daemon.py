@@ -206,7 +206,7 @@ class Daemon:
             members=self._queue_members,
             carry_out=self._carry_out,
             look_at_groups=lambda: self._groups.look_at(self._engine.agents.by_id),
-            at_work=self._workers.at_work,
+            is_busy=self._workers.is_busy,
             settle=(
                 self._workers.settle,
                 self._groups.settle,
@@ -397,7 +397,7 @@ class Daemon:
         self._from_ari.forget()
         if self._workers.held and self._ari.connected:
             # The application is ours; or again, where no other daemon has had it meanwhile.
-            self._sync.anew()
+            self._sync.restart_steps()
             self._workers.go_on()
         self._sync.connection()
 

@@ -105,12 +105,12 @@ class Workers:
         well yet: a Bridge that came late, on an Asterisk with too much to do, was taken for the one
         that brings the caller back, and its leg hung up. The caller went with it.
         """
-        if self.at_work(session_id):
+        if self.is_busy(session_id):
             self._arm(session_id, _AT_WORK_SECONDS)
         else:
             self._report(session_id, SessionEvent(EventType.TIMED_OUT))
 
-    def at_work(self, session_id: str) -> bool:
+    def is_busy(self, session_id: str) -> bool:
         """Whether something is being done for this session."""
         return session_id in self._queues
 

@@ -16,7 +16,7 @@ import structlog
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.api.broadcast import EventBroadcaster
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.history import History
 from asterisk_avp.core.engine.pause import pause
 from asterisk_avp.core.engine.sessions import Outcome
@@ -150,7 +150,7 @@ class TransferService:
     async def request(self, request: TransferRequest) -> TransferView:
         self._check_ready()
         call = self._engine.call_of(request.agent, request.call)
-        facts = CallFacts()
+        facts = CallVariables()
         if call is not None:
             facts = await self.read_call(call)
             self._check_ready()
@@ -172,7 +172,7 @@ class TransferService:
             del self._moved[session.id]
         return self.transfer(session.id)
 
-    async def read_call(self, call: Call) -> CallFacts:
+    async def read_call(self, call: Call) -> CallVariables:
         """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
         variables = await self._performer.variables(
             call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
@@ -225,7 +225,7 @@ class TransferService:
             raise AsteriskUnavailable(readiness.detail)
 
 
-def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallFacts:
+def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallVariables:
     text = variables.get("AVP_MAX_HOLD", "")
     seconds = max_hold_seconds(text)
     if text and seconds is None:
@@ -235,7 +235,7 @@ def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallF
             hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting holds",
         )
     limit, _, _ = variables.get(LIMIT, "").partition(".")
-    return CallFacts(
+    return CallVariables(
         max_hold_seconds=seconds,
         ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
     )

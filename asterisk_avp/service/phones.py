@@ -9,12 +9,12 @@ from typing import Final
 
 import structlog
 
-from asterisk_avp.core.engine.engine import CallFacts
+from asterisk_avp.core.engine.engine import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError, Refused, WrongState
 from asterisk_avp.core.pbx.calls import Call
-from asterisk_avp.core.phone.feature_code import Choosing, FeatureCodeHandler
+from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.observe.audit import Audit
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class Phones:
         desk: FeatureCodeHandler,
         audit: Audit,
         carry_out: Callable[[Outcome], None],
-        read_call: Callable[[Call], Awaitable[CallFacts]],
+        read_call: Callable[[Call], Awaitable[CallVariables]],
         variables: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]],
         ready: Callable[[], bool],
     ) -> None:
@@ -45,11 +45,11 @@ class Phones:
         """What an agent did at a phone."""
         match fact:
             case ev.KeyPressed():
-                outcome, choosing = self.desk.key(fact, time.time())
+                outcome, selection = self.desk.key(fact, time.time())
                 self._carry_out(outcome)
-                if choosing is not None:
-                    self._choose(choosing)
-            case ev.TransferAsked():
+                if selection is not None:
+                    self._choose(selection)
+            case ev.ReferReceived():
                 self._start(self._refer(fact))
             case ev.FeatureUsed():
                 self._start(self._code(fact))
@@ -59,10 +59,10 @@ class Phones:
         found = self.desk.timed_out(session_id)
         if found is None:
             return False
-        outcome, choosing = found
+        outcome, selection = found
         self._carry_out(outcome)
-        if choosing is not None:
-            self._choose(choosing)
+        if selection is not None:
+            self._choose(selection)
         return True
 
     def stop(self) -> None:
@@ -74,44 +74,44 @@ class Phones:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _choose(self, choosing: Choosing) -> None:
+    def _choose(self, selection: Selection) -> None:
         now = time.time()
         try:
             _, outcome = self._audit.decide(
-                choosing.request,
+                selection.request,
                 None,
-                lambda: self.desk.choose(choosing, now),
-                party=choosing.fourth,
+                lambda: self.desk.apply_selection(selection, now),
+                party=selection.fourth,
             )
         except Refused as refused:
-            outcome = self.desk.wrong(choosing, refused.reason, now)
+            outcome = self.desk.reject_selection(selection, refused.reason, now)
         except WrongState as error:
             log.info(
                 "keyed_in_too_late",
-                transfer=choosing.session,
-                call=choosing.request.call,
+                transfer=selection.session,
+                call=selection.request.call,
                 detail=str(error),
             )
-            outcome = self.desk.too_late(choosing)
+            outcome = self.desk.discard_selection(selection)
         self._carry_out(outcome)
 
-    async def _refer(self, asked: ev.TransferAsked) -> None:
+    async def _refer(self, received: ev.ReferReceived) -> None:
         dialled = ""
-        if asked.second is not None and asked.target is not None:
-            dialled = (await self._ask(asked.second, _DIALLED)).get(_DIALLED, "")
-        facts = await self._facts(asked.channel)
-        request = self.desk.wanted(asked, dialled)
+        if received.second is not None and received.target is not None:
+            dialled = (await self._ask(received.second, _DIALLED)).get(_DIALLED, "")
+        facts = await self._facts(received.channel)
+        request = self.desk.transfer_request(received, dialled)
         if request is None:
-            log.warning("transfer_button_of_no_agent", channel=asked.channel)
+            log.warning("transfer_button_of_no_agent", channel=received.channel)
             return
-        call = self.desk.call_of(asked.channel)
+        call = self.desk.call_of(received.channel)
         now = time.time()
         try:
             _, outcome = self._audit.decide(
-                request, call, lambda: self.desk.refer(asked, request, facts, now)
+                request, call, lambda: self.desk.refer(received, request, facts, now)
             )
         except Refused as refused:
-            outcome = self.desk.refuse(asked, request, refused.reason, now)
+            outcome = self.desk.refuse(received, request, refused.reason, now)
         self._carry_out(outcome)
 
     async def _code(self, used: ev.FeatureUsed) -> None:
@@ -131,15 +131,15 @@ class Phones:
             return  # a code that is not enabled does nothing
         self._carry_out(outcome)
 
-    async def _facts(self, channel: str) -> CallFacts:
+    async def _facts(self, channel: str) -> CallVariables:
         call = self.desk.call_of(channel)
         if call is None:
-            return CallFacts()
+            return CallVariables()
         try:
             return await self._read_call(call)
         except AvpError as error:
             log.warning("call_not_read", channel=channel, error=str(error))
-            return CallFacts()
+            return CallVariables()
 
     async def _ask(self, channel: str, variable: str) -> Mapping[str, str]:
         try:

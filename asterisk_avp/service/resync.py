@@ -20,7 +20,7 @@ from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.resync import strays, take_over
+from asterisk_avp.core.engine.resync import orphaned_channels, take_over
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AmiTampered, AvpError
@@ -47,7 +47,7 @@ class Synchroniser:
 
     `members` reads one queue, where the list of all has been tampered with.
 
-    `at_work` says whether something is being done for a transfer, whose outcome will be told.
+    `is_busy` says whether something is being done for a transfer, whose outcome will be told.
     `settle` waits for what the new picture led to, so many seconds at most; `also` is done with
     each reading, once both are known to work.
     """
@@ -64,7 +64,7 @@ class Synchroniser:
         members: Callable[[str], Awaitable[list[ev.Fact]]],
         carry_out: Callable[[Outcome], None],
         look_at_groups: Callable[[], None],
-        at_work: Callable[[str], bool],
+        is_busy: Callable[[str], bool],
         settle: Sequence[Settle],
         also: Callable[[], Awaitable[None]],
         connected: Callable[[], bool],
@@ -79,7 +79,7 @@ class Synchroniser:
         self._members = members
         self._carry_out = carry_out
         self._look_at_groups = look_at_groups
-        self._at_work = at_work
+        self._is_busy = is_busy
         self._settle = settle
         self._also = also
         self._connected = connected
@@ -112,7 +112,7 @@ class Synchroniser:
             self._task = asyncio.create_task(self._read(None), name="resync")
         self._changed()
 
-    def anew(self) -> None:
+    def restart_steps(self) -> None:
         """What was being done has been broken off: every transfer begins its step once more."""
         self._anew = True
 
@@ -197,13 +197,21 @@ class Synchroniser:
         self._carry_out(synced)
         board.started()
         self._look_at_groups()
-        anew, self._anew = self._anew, False
+        restart_steps, self._anew = self._anew, False
         if only is None:
             self._doubtful.clear()
         self._carry_out(
-            take_over(engine, found, in_stasis, time.time(), self._at_work, only=only, anew=anew)
+            take_over(
+                engine,
+                found,
+                in_stasis,
+                time.time(),
+                self._is_busy,
+                only=only,
+                restart_steps=restart_steps,
+            )
         )
-        for channel in strays(engine, in_stasis):
+        for channel in orphaned_channels(engine, in_stasis):
             self._feed(ev.StasisEntered(channel))
         self._taken_over = True
         # What the new picture led to comes first: ending sessions clear away after themselves, and
@@ -212,7 +220,7 @@ class Synchroniser:
         await self._also()
         # What ARI lists may be old when it comes, by seconds on a busy Asterisk: a call that was
         # completed meanwhile is still in our bridge there, and was not left behind by anybody.
-        ours = engine.store.lately(time.time() - _LATELY_SECONDS)
+        ours = engine.store.recent_channels(time.time() - _LATELY_SECONDS)
         if not await self._ari.reap(
             lambda channel: channel in ours or engine.store.role_of(channel) is not None
         ):

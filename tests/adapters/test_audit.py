@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.engine.engine import CallFacts
+from asterisk_avp.core.engine.engine import CallVariables
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import Mode, TargetKind
 from asterisk_avp.core.policy.dialling import Dial, Dialled
@@ -47,7 +47,7 @@ def audited(asked: Any, *, numbers: bool = False, kind: Any = "json") -> tuple[s
     audit = Audit(numbers=numbers)
     found = made.call_of(asked.agent, asked.call)
     try:
-        session, _ = audit.decide(asked, found, lambda: made.request(asked, CallFacts(), NOW))
+        session, _ = audit.decide(asked, found, lambda: made.request(asked, CallVariables(), NOW))
     except Refused:
         return out.getvalue(), None
     audit.transfer(session)

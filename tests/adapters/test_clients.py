@@ -24,7 +24,7 @@ from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, trans
 from asterisk_avp.api.shown import Shown
 from asterisk_avp.api.visibility import concerns, visible_to
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused
@@ -167,7 +167,7 @@ def test_nothing_of_another_client_is_told(
             mode = Mode.SUPERVISED
         request = TransferRequest(agent, mode, target)
         try:
-            session, outcome = office.engine.request(request, CallFacts(), NOW)
+            session, outcome = office.engine.request(request, CallVariables(), NOW)
         except Refused:
             continue
         office.follow(outcome)
@@ -206,7 +206,7 @@ def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bo
     request = TransferRequest(
         "1001", Mode.UNSUPERVISED, Target(TargetKind.GROUP, "help"), "wants blue"
     )
-    session, outcome = office.engine.request(request, CallFacts(), NOW)
+    session, outcome = office.engine.request(request, CallVariables(), NOW)
     office.follow(outcome)
     members = {"1001": ("sales",), "2001": ("help",)}
     move(office, Centre(office.engine.world, members), session.id, "2001", late=late)

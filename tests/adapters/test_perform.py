@@ -373,7 +373,7 @@ LEG = fx.DialLeg("leg", "leg-queue", ALLOW, "u1", '"Alice" <1001>', {"AVP_LEG": 
         (fx.Play("c", ("sound:beeperr",), "p"), "POST /channels/c/play/p"),
         (fx.StopPlaying("p"), "DELETE /playbacks/p"),
         (fx.SendKeys("c", "5*9"), "POST /channels/c/dtmf"),
-        (fx.TellPhone("c", done=True), "POST /channels/c/transfer_progress"),
+        (fx.NotifyPhone("c", done=True), "POST /channels/c/transfer_progress"),
     ],
 )
 @pytest.mark.parametrize("status", [204, 404, 409, 422, 403, 500, 503])
@@ -417,7 +417,7 @@ async def test_a_prompt_is_in_the_channels_language() -> None:
 
 async def test_keys_and_answers_to_phones() -> None:
     assert (await asked_of_ari(fx.SendKeys("c", "5*9#")))["dtmf"] == "5*9#"
-    told = [(await asked_of_ari(fx.TellPhone("c", done=done))) for done in (True, False)]
+    told = [(await asked_of_ari(fx.NotifyPhone("c", done=done))) for done in (True, False)]
     assert told == [{"states": "channel_answered"}, {"states": "channel_declined"}]
 
 

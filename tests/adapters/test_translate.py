@@ -295,12 +295,12 @@ CHANNEL_1001 = "pbx-1795382339.1"
 @pytest.mark.parametrize(
     ("name", "fact"),
     [
-        ("blind-queue", ev.TransferAsked(CHANNEL_1001, "1002", attended=False)),
+        ("blind-queue", ev.ReferReceived(CHANNEL_1001, "1002", attended=False)),
         # The phone's own channel, not the half of the Local channel that is in the queue's call.
-        ("blind-local-member", ev.TransferAsked("pbx-1795383071.3", "1002", attended=False)),
+        ("blind-local-member", ev.ReferReceived("pbx-1795383071.3", "1002", attended=False)),
         (
             "attended",
-            ev.TransferAsked(
+            ev.ReferReceived(
                 "pbx-1795382369.9",
                 "1003",
                 attended=True,
@@ -310,11 +310,11 @@ CHANNEL_1001 = "pbx-1795382339.1"
         ),
         (
             "attended-early",  # the target has not answered: nobody is connected yet
-            ev.TransferAsked(
+            ev.ReferReceived(
                 "pbx-1795382611.10", "1004", attended=True, second="pbx-1795382611.12"
             ),
         ),
-        ("attended-nomatch", ev.TransferAsked("pbx-1795382375.12", "1001", attended=True)),
+        ("attended-nomatch", ev.ReferReceived("pbx-1795382375.12", "1001", attended=True)),
     ],
 )
 def test_a_recorded_transfer(name: str, fact: ev.Fact) -> None:
@@ -337,7 +337,7 @@ def test_a_recorded_transfer(name: str, fact: ev.Fact) -> None:
 )
 def test_a_transfer_to_nowhere_is_one_all_the_same(broken: dict[str, object]) -> None:
     (asked,) = one(TRANSFERS["blind-queue"] | broken)
-    assert asked == ev.TransferAsked(CHANNEL_1001, "", attended=False)
+    assert asked == ev.ReferReceived(CHANNEL_1001, "", attended=False)
 
 
 @pytest.mark.parametrize("referred_by", [None, "x", {}, {"source_channel": {"id": 1}}])

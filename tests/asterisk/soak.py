@@ -35,7 +35,7 @@ from tests.asterisk.scene import Scene
 
 KEPT_SECONDS: Final = 2
 FINAL: Final = ("completed", "cancelled", "failed", "abandoned")
-BOUNDED: Final = ("_history._of", "_queue_book._written")
+BOUNDED: Final = ("_history._by_agent", "_queue_book._written")
 """Collections of the daemon that keep something for a while, and no more than so much."""
 SPARE: Final = {"timers": 4, "files": 6}
 """Idle connections to Asterisk's HTTP server are kept for some seconds; a leak is of hundreds."""

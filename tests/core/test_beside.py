@@ -74,7 +74,7 @@ def test_what_happens_to_one_channel_keeps_its_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "last", [fx.LeaveStasis("caller"), fx.TellPhone("agent", done=True), fx.DestroyBridge("hold")]
+    "last", [fx.LeaveStasis("caller"), fx.NotifyPhone("agent", done=True), fx.DestroyBridge("hold")]
 )
 def test_the_rule_is_to_wait(last: fx.Effect) -> None:
     for other in (MARK, fx.HangUp("leg"), fx.StopMusic("caller"), fx.BridgePair("a", "b")):

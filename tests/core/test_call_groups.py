@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.features import Features
@@ -46,7 +46,7 @@ def test_the_picture_and_the_decision_agree() -> None:
     assert (shown(made), may_alone(made)) == ("support", False)
     assert views.targets_view(made, "1001").agent_groups == ()
     with pytest.raises(Refused) as refusal:
-        made.request(TO_GROUP, CallFacts(), NOW)
+        made.request(TO_GROUP, CallVariables(), NOW)
     assert refusal.value.reason == "unsupervised_disabled"
 
 
@@ -90,7 +90,7 @@ def test_while_the_call_is_being_transferred() -> None:
     made = strict_support()
     call(made)
     made.fact(ev.CallGroup("u-caller1", "support"), NOW)
-    made.request(request(), CallFacts(), NOW)
+    made.request(request(), CallVariables(), NOW)
     made.fact(ev.BridgeLeft("u-caller1", "b-1001"), NOW)
     assert (shown(made), may_alone(made)) == ("support", False)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.pause import pause
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import clean
@@ -123,7 +123,7 @@ def test_any_text_in_a_transfer(
     assert {effect.interface for effect in added} == {"PJSIP/1001", "PJSIP/1002"}
     wanted = Target(TargetKind.AGENT, "1002") if to_agent else NUMBER
     asked = replace(request(), target=wanted, notes=notes)
-    session, outcome = engine.request(asked, CallFacts(), NOW)
+    session, outcome = engine.request(asked, CallVariables(), NOW)
     done = of(outcome)
     for event in (
         ev.StasisEntered("u-1001"),
@@ -148,7 +148,7 @@ def test_any_text_in_a_transfer(
 def test_any_text_when_it_goes_on_alone(number: str, notes: str) -> None:
     engine, _ = call_centre(number, number, number, "", "")
     asked = replace(request(mode=Mode.UNSUPERVISED), notes=notes)
-    _, outcome = engine.request(asked, CallFacts(), NOW)
+    _, outcome = engine.request(asked, CallVariables(), NOW)
     done = of(outcome) + of(engine.report("t1", SessionEvent(EventType.REDIRECTED), NOW))
     assert any(isinstance(effect, fx.Redirect) for effect in done)
 
@@ -156,7 +156,7 @@ def test_any_text_when_it_goes_on_alone(number: str, notes: str) -> None:
 @given(FOREIGN, FOREIGN, FOREIGN, FOREIGN)
 def test_what_another_daemon_is_told(number: str, name: str, notes: str, reason: str) -> None:
     engine, _ = call_centre(number, name, "", "", name)
-    session, _ = engine.request(replace(request(), notes=notes), CallFacts(), NOW)
+    session, _ = engine.request(replace(request(), notes=notes), CallVariables(), NOW)
     written = persistence.variables(replace(session, reason=reason))
     assert clean.variables(written) == (written, ())
     assert persistence.read(written, engine.world) == replace(session, reason=reason)
@@ -184,7 +184,7 @@ def test_any_reason_of_a_pause(reason: str) -> None:
 def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
     """Its pieces are the JSON itself, and a history is JSON between bars."""
     engine, _ = call_centre("+12025550111", "Zoë", "", "", "")
-    session, _ = engine.request(replace(request(), notes='"{x}"'), CallFacts(), NOW)
+    session, _ = engine.request(replace(request(), notes='"{x}"'), CallVariables(), NOW)
     text = persistence.encode(session)
     pieces = [text[at : at + 480] for at in range(0, len(text), 480)]
     written = {f"AVP_SESSION_b{n}": piece for n, piece in enumerate(pieces)}
@@ -202,7 +202,7 @@ def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
 @given(st.sampled_from(EVIL), st.sampled_from(["id", "agent", "variables", "allow"]))
 def test_a_session_that_another_program_wrote_on_the_channel(evil: str, field: str) -> None:
     engine, _ = call_centre("", "", "", "", "")
-    session, _ = engine.request(request(), CallFacts(), NOW)
+    session, _ = engine.request(request(), CallVariables(), NOW)
     told = json.loads(persistence.encode(session))
     told[field] = {
         "variables": {"AVP_HOLD_ACTION": evil},

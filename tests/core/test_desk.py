@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused, WrongState
 from asterisk_avp.core.model.features import Features
 from asterisk_avp.core.model.world import Mode, Preset
-from asterisk_avp.core.phone.feature_code import Choosing, FeatureCodeHandler
+from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.core.phone.keypad import CODE_SECONDS, KeyCodes
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer import prompts
@@ -51,7 +51,7 @@ class Office:
 
     def code(self, channel: str = "u-1001") -> Session:
         """*7"""
-        session, _ = self.desk.code(ev.FeatureUsed(channel), CallFacts(), self.now)
+        session, _ = self.desk.code(ev.FeatureUsed(channel), CallVariables(), self.now)
         return session
 
     def asked(self) -> Session:
@@ -90,8 +90,8 @@ class Office:
         """Press keys; what the last of them led to."""
         for key in keys:
             self.now += 0.2
-            outcome, choosing = self.desk.key(ev.KeyPressed(channel, key), self.now)
-            self._take(outcome, choosing)
+            outcome, selection = self.desk.key(ev.KeyPressed(channel, key), self.now)
+            self._take(outcome, selection)
         return self.effects
 
     def pause(self) -> bool:
@@ -103,17 +103,17 @@ class Office:
         self._take(*found)
         return True
 
-    def _take(self, outcome: Outcome, choosing: Choosing | None) -> None:
+    def _take(self, outcome: Outcome, selection: Selection | None) -> None:
         self.effects = [effect for _, effect in outcome.effects]
-        if choosing is None:
+        if selection is None:
             return
         try:
-            _, outcome = self.desk.choose(choosing, self.now)
+            _, outcome = self.desk.apply_selection(selection, self.now)
         except Refused as refused:
             self.refusals.append(refused.reason)
-            outcome = self.desk.wrong(choosing, refused.reason, self.now)
+            outcome = self.desk.reject_selection(selection, refused.reason, self.now)
         except WrongState:
-            outcome = self.desk.too_late(choosing)
+            outcome = self.desk.discard_selection(selection)
         self.effects += [effect for _, effect in outcome.effects]
 
     def said(self) -> tuple[str, ...]:
@@ -181,17 +181,17 @@ def test_the_code_of_a_phone_behind_a_local_member() -> None:
     for channel, bridge in (("u-l1", "b1"), ("u-c2", "b1"), ("u-l2", "b2"), ("u-phone", "b2")):
         made.fact(ev.BridgeEntered(channel, bridge), NOW)
     desk = FeatureCodeHandler(made, KeyCodes())
-    session, _ = desk.code(ev.FeatureUsed("u-phone"), CallFacts(), NOW)
+    session, _ = desk.code(ev.FeatureUsed("u-phone"), CallVariables(), NOW)
     assert (session.agent, session.transferor.channel) == ("1002", "u-l1")
     for channel in ("u-c2", "u-l1"):
         made.fact(ev.StasisEntered(channel), NOW)
     # The phone and the half in our hands both report each key: it counts once.
     desk.key(ev.KeyPressed("u-phone", "1"), NOW)
-    _, choosing = desk.key(ev.KeyPressed("u-l1", "1"), NOW)
-    assert choosing is None
-    _, choosing = desk.key(ev.KeyPressed("u-l1", "#"), NOW)
-    assert choosing is not None
-    assert choosing.typed == "1"
+    _, selection = desk.key(ev.KeyPressed("u-l1", "1"), NOW)
+    assert selection is None
+    _, selection = desk.key(ev.KeyPressed("u-l1", "#"), NOW)
+    assert selection is not None
+    assert selection.typed == "1"
 
 
 # --- where to -----------------------------------------------------------------------------------
@@ -307,8 +307,8 @@ def echo(office: Office, key: str) -> list[fx.Effect]:
     """Asterisk reports the press of this key twice more, as seen on 22.10.1."""
     effects: list[fx.Effect] = []
     for later in (0.02, 0.05):
-        outcome, choosing = office.desk.key(ev.KeyPressed("u-1001", key), office.now + later)
-        assert choosing is None
+        outcome, selection = office.desk.key(ev.KeyPressed("u-1001", key), office.now + later)
+        assert selection is None
         effects += [effect for _, effect in outcome.effects]
     return effects
 

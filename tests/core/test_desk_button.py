@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.messages.effects import HangUp, Redirect, SetVariables, TellPhone
+from asterisk_avp.core.messages.effects import HangUp, NotifyPhone, Redirect, SetVariables
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import TargetKind
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
 from asterisk_avp.core.phone.keypad import KeyCodes
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
-NO_FACTS = CallFacts()
+NO_FACTS = CallVariables()
 GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension="801")}
 
 
@@ -37,10 +37,10 @@ def second_call(made: TransferEngine, agent: str, peer: str) -> None:
 
 
 def refused(
-    desk: FeatureCodeHandler, asked: ev.TransferAsked, dialled: str = ""
+    desk: FeatureCodeHandler, asked: ev.ReferReceived, dialled: str = ""
 ) -> tuple[str, Outcome]:
     """Why, and what is done."""
-    wanted = desk.wanted(asked, dialled)
+    wanted = desk.transfer_request(asked, dialled)
     assert wanted is not None
     with pytest.raises(Refused) as refusal:
         desk.refer(asked, wanted, NO_FACTS, NOW)
@@ -51,15 +51,15 @@ def effects(outcome: Outcome) -> list[object]:
     return [effect for _, effect in outcome.effects]
 
 
-def attended(second: str, target: str | None) -> ev.TransferAsked:
-    return ev.TransferAsked("u-1001", "1002", attended=True, second=second, target=target)
+def attended(second: str, target: str | None) -> ev.ReferReceived:
+    return ev.ReferReceived("u-1001", "1002", attended=True, second=second, target=target)
 
 
 def test_attended_with_the_agents_own_second_call() -> None:
     made, desk = office()
     second_call(made, "1001", "1002")
     asked = attended("u2-1001", "u2-1002")
-    wanted = desk.wanted(asked, "")
+    wanted = desk.transfer_request(asked, "")
     assert wanted is not None
     session, _ = desk.refer(asked, wanted, NO_FACTS, NOW)
     assert (session.leg.channel, session.second_line) == ("u2-1002", "u2-1001")
@@ -102,10 +102,10 @@ def test_the_one_who_is_consulted_presses_it() -> None:
     made.fact(ev.ChannelSeen(other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     for channel in ("u-1002", other):
         made.fact(ev.BridgeEntered(channel, "b9"), NOW)
-    asked = ev.TransferAsked("u-1002", "1001", attended=False)
+    asked = ev.ReferReceived("u-1002", "1001", attended=False)
     reason, outcome = refused(desk, asked)
     assert reason == "already_transferring"
-    assert effects(outcome) == [TellPhone(session.leg.channel, done=False)]
+    assert effects(outcome) == [NotifyPhone(session.leg.channel, done=False)]
 
 
 def test_a_caller_who_is_an_agent_presses_it_on_music() -> None:
@@ -116,9 +116,9 @@ def test_a_caller_who_is_an_agent_presses_it_on_music() -> None:
     for channel in ("u-1003", "u-1001"):
         made.fact(ev.BridgeLeft(channel, "b-1001"), NOW)
         made.fact(ev.StasisEntered(channel), NOW)
-    reason, outcome = refused(desk, ev.TransferAsked("u-1003", "1002", attended=False))
+    reason, outcome = refused(desk, ev.ReferReceived("u-1003", "1002", attended=False))
     assert reason == "already_transferring"
-    assert effects(outcome) == [TellPhone("u-1003", done=False)]
+    assert effects(outcome) == [NotifyPhone("u-1003", done=False)]
 
 
 def test_a_refused_transfer_to_a_group_leaves_the_call_with_its_own() -> None:
@@ -127,8 +127,8 @@ def test_a_refused_transfer_to_a_group_leaves_the_call_with_its_own() -> None:
         GROUPS["sales"], features=replace(GROUPS["sales"].features, internal_transfer=False)
     )
     made.world = replace(made.world, groups={**GROUPS, "sales": off})
-    asked = ev.TransferAsked("u-1001", "801", attended=False)
-    wanted = desk.wanted(asked, "")
+    asked = ev.ReferReceived("u-1001", "801", attended=False)
+    wanted = desk.transfer_request(asked, "")
     assert wanted is not None
     assert wanted.target.kind is TargetKind.GROUP
     reason, outcome = refused(desk, asked)

@@ -262,4 +262,4 @@ def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
         ("112", TargetKind.NUMBER),
         ("1004", TargetKind.AGENT),
     ):
-        assert ReferHandler(made)._hub_meaning(text, "1001", british).kind is kind
+        assert ReferHandler(made)._resolve(text, "1001", british).kind is kind

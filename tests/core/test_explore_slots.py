@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev
@@ -196,7 +196,7 @@ def after(before: Floor, move: tuple[str, ...]) -> Floor | None:
                 now.ends(channel)
             case ("asks", agent, mode):
                 asked = request(agent, TARGET, mode=Mode(mode))
-                now.take(now.engine.request(asked, CallFacts(), NOW)[1])
+                now.take(now.engine.request(asked, CallVariables(), NOW)[1])
             case ("wants", session_id, kind):
                 now.take(now.engine.command(session_id, EventType(kind), NOW))
     except Refused:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.features import Features
 from asterisk_avp.core.model.world import (
@@ -104,7 +104,7 @@ class Floor:
     def transfer(self, n: int) -> None:
         target = Target(TargetKind.AGENT, self.agents[n + 1])
         asked = TransferRequest(self.agents[n], Mode.SUPERVISED, target)
-        session, outcome = self.engine.request(asked, CallFacts(), NOW)
+        session, outcome = self.engine.request(asked, CallVariables(), NOW)
         self.follow(outcome)
         self.fact(
             ev.BridgeLeft(f"c{n}", f"b{n}"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.resync import take_over
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import DialLeg, HangUp, LeaveStasis, Redirect, SetVariables
@@ -18,11 +18,11 @@ from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Session, State
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
-NO_FACTS = CallFacts()
+NO_FACTS = CallVariables()
 ALONE = Mode.UNSUPERVISED
 
 
-def reason(made: TransferEngine, asked: TransferRequest, facts: CallFacts = NO_FACTS) -> str:
+def reason(made: TransferEngine, asked: TransferRequest, facts: CallVariables = NO_FACTS) -> str:
     with pytest.raises(Refused) as refusal:
         made.request(asked, facts, NOW)
     assert refusal.value.message
@@ -35,11 +35,11 @@ def test_whose_channels_were_ours_lately() -> None:
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
     parties = {"u-caller1", "u-1001", session.leg.channel}
-    assert parties <= made.store.lately(NOW)
+    assert parties <= made.store.recent_channels(NOW)
     made.report(session.id, SessionEvent(EventType.REDIRECT_FAILED), NOW + 5)
     assert made.store.role_of("u-caller1") is None
-    assert parties <= made.store.lately(NOW + 5)
-    assert made.store.lately(NOW + 6) == set()
+    assert parties <= made.store.recent_channels(NOW + 5)
+    assert made.store.recent_channels(NOW + 6) == set()
 
 
 # --- refusals and their order --------------------------------------------------------------------
@@ -395,7 +395,7 @@ def test_a_personal_queue_does_not_change_the_group() -> None:
 def test_max_hold_of_the_script_wins() -> None:
     made = engine()
     call(made)
-    session, outcome = made.request(request(), CallFacts(max_hold_seconds=3), NOW)
+    session, outcome = made.request(request(), CallVariables(max_hold_seconds=3), NOW)
     assert session.max_hold_seconds == 3
     marks = [e for _, e in outcome.effects if isinstance(e, SetVariables)]
     assert marks[1].variables["AVP_HOLD_SECONDS"] == "3"

@@ -27,7 +27,7 @@ def press(
     return pad, results
 
 
-FOR, CODE = Pressed.FOR_OTHERS, Pressed.COMMAND
+FOR, CODE = Pressed.FORWARD, Pressed.COMMAND
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ FOR, CODE = Pressed.FOR_OTHERS, Pressed.COMMAND
 def test_codes(codes: KeyCodes, keys: str, results: list[tuple[Pressed, str]], left: str) -> None:
     pad, found = press(keys, codes)
     assert _joined(found) == _joined(results)
-    assert (pad.asking, pad.typed) == (False, left)
+    assert (pad.collecting, pad.typed) == (False, left)
 
 
 def _joined(results: list[tuple[Pressed, str]]) -> list[tuple[Pressed, str]]:
@@ -103,30 +103,32 @@ def test_half_a_code_grows_old() -> None:
 
 @given(digits=st.text("0123456789", max_size=60))
 def test_digits_of_a_destination(digits: str) -> None:
-    pad, results = press(digits + "#", pad=Keypad(asking=True, tries=1))
+    pad, results = press(digits + "#", pad=Keypad(collecting=True, tries=1))
     assert results[-1] == (Pressed.SUBMIT, digits[:MAX_DIGITS])
     assert [text for _, text in results[:-1]] == [
         digits[: min(i + 1, MAX_DIGITS)] for i in range(len(digits))
     ]
     assert {what for what, _ in results[:-1]} <= {Pressed.DIGIT}
-    assert pad == Keypad(asking=True, tries=1), "another destination may follow if it was refused"
+    assert pad == Keypad(collecting=True, tries=1), (
+        "another destination may follow if it was refused"
+    )
 
 
 @pytest.mark.parametrize("typed", ["", "1", "1002"])
 def test_back(typed: str) -> None:
-    pad, results = press(typed + "*", pad=Keypad(asking=True))
+    pad, results = press(typed + "*", pad=Keypad(collecting=True))
     assert (pad, results[-1]) == (Keypad(), (Pressed.BACK, ""))
 
 
 def test_codes_mean_nothing_in_a_destination() -> None:
-    pad, results = press("0", ODD, pad=Keypad(asking=True))
+    pad, results = press("0", ODD, pad=Keypad(collecting=True))
     assert results == [(Pressed.DIGIT, "0")]
     assert pad.typed == "0"
 
 
 @given(keys=st.text(KEYS + "ABCD", max_size=60))
 def test_nothing_typed_is_longer_than_a_destination(keys: str) -> None:
-    pad = Keypad(asking=True)
+    pad = Keypad(collecting=True)
     for key in keys:
         pad, _ = pad.press(key, USUAL, NOW)
         assert len(pad.typed) <= MAX_DIGITS

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts
+from asterisk_avp.core.engine.engine import CallVariables
 from asterisk_avp.core.engine.history import KEPT_SECONDS, PER_AGENT, History
 from asterisk_avp.core.engine.pause import MAX_REASON, pause
 from asterisk_avp.core.messages.effects import PauseMember
@@ -67,7 +67,7 @@ def test_until_when_a_target_is_waited_for() -> None:
     made = engine()
     call(made)
     asked = request(mode=Mode.UNSUPERVISED)
-    session, _ = made.request(asked, CallFacts(max_hold_seconds=30), NOW)
+    session, _ = made.request(asked, CallVariables(max_hold_seconds=30), NOW)
 
     def until() -> float | None:
         return views.transfer_view(made.record(session.id)).hold_until
@@ -118,7 +118,7 @@ def test_there_is_no_history_of_numbers() -> None:
     history = History()
     history.keep([to_a_number, replaced], NOW)
     assert ids(history.of("1001", [])) == ["a", "b"]
-    assert set(history._of) == {"1001"}
+    assert set(history._by_agent) == {"1001"}
 
 
 def test_history_is_bounded() -> None:
@@ -128,4 +128,4 @@ def test_history_is_bounded() -> None:
     assert ids(history.of("1001", []))[0] == str(PER_AGENT + 4)
     history.keep([], NOW + PER_AGENT + KEPT_SECONDS + 5)
     assert history.of("1001", []) == []
-    assert history._of == {}
+    assert history._by_agent == {}

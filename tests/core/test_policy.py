@@ -76,7 +76,7 @@ def decide(
         seen = agents.member_seen(member(name, queue))
         assert seen is not None
         agents.refresh(seen, NOW)
-    known = policy.Facts(
+    known = policy.DecisionContext(
         call_found=True, call_in_transfer=False, group=made.groups["sales"], slot_taken=False
     )
     return policy.decide(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.world import Mode
@@ -60,7 +60,7 @@ class Floor:
 
     def transfer(self, mode: Mode, notes: str = "a note") -> str:
         asked = replace(request(mode=mode), notes=notes)
-        session, outcome = self.engine.request(asked, CallFacts(), self.now)
+        session, outcome = self.engine.request(asked, CallVariables(), self.now)
         self.follow(outcome)
         return session.id
 

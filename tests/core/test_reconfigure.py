@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import Effect, Play, RemoveMember, ResumeRecording
 from asterisk_avp.core.model.errors import Refused, WrongState
@@ -23,7 +23,7 @@ from tests.core.world import NOW, WORLD, call, engine, member, request
 
 def begun(made: TransferEngine) -> Session:
     call(made)
-    session, _ = made.request(request(), CallFacts(), NOW)
+    session, _ = made.request(request(), CallVariables(), NOW)
     return session
 
 
@@ -50,11 +50,11 @@ def test_new_requests_follow_it_and_what_goes_on_is_left_alone() -> None:
     assert made.store.role_of("u-caller1") == (session, "caller")
     call(made, agent="1002", caller="caller2")
     with pytest.raises(Refused) as refused:
-        made.request(request("1002", "1001"), CallFacts(), NOW)
+        made.request(request("1002", "1001"), CallVariables(), NOW)
     assert refused.value.reason == "internal_disabled"
     made.reconfigure(WORLD, NOW)
     with pytest.raises(Refused) as refused:
-        made.request(request("1002", "1002"), CallFacts(), NOW)
+        made.request(request("1002", "1002"), CallVariables(), NOW)
     assert refused.value.reason == "self_transfer"
 
 
@@ -136,9 +136,9 @@ class Running:
         self.desk = FeatureCodeHandler(self.engine, KeyCodes())
         if state is State.COLLECTING:
             used = ev.FeatureUsed("u-1001")
-            self.id = self.desk.code(used, CallFacts(), NOW)[0].id
+            self.id = self.desk.code(used, CallVariables(), NOW)[0].id
         else:
-            self.id = self.engine.request(request(), CallFacts(), NOW)[0].id
+            self.id = self.engine.request(request(), CallVariables(), NOW)[0].id
         for channel in ("u-1001", "u-caller1"):
             self.engine.fact(ev.StasisEntered(channel), NOW)
         leg = self.session.leg.channel
@@ -167,9 +167,9 @@ class Running:
                     self.engine.command(self.id, EventType.COMPLETE, NOW)
                 case "chosen" | "number":
                     typed = NUMBER if step == "number" else "1002"
-                    choosing = self.desk._choosing(self.session, typed)
-                    assert choosing is not None
-                    self.desk.choose(choosing, NOW)
+                    selection = self.desk._selection(self.session, typed)
+                    assert selection is not None
+                    self.desk.apply_selection(selection, NOW)
         except Refused as refused:
             return refused.reason
         except WrongState:

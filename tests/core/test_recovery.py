@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.resync import strays, take_over
+from asterisk_avp.core.engine.resync import orphaned_channels, take_over
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages.facts import ChannelSeen, StasisEntered
@@ -148,7 +148,7 @@ def test_what_is_under_way_is_not_asked_for_twice() -> None:
     """A connection was away, but the worker that completes the transfer is at it."""
     engine, with_us = found_at(ALL)
     engine.store.adopt(session(S.COMPLETING), 1.0, Outcome())
-    outcome = take_over(engine, (), with_us, 2.0, at_work=lambda _: True)
+    outcome = take_over(engine, (), with_us, 2.0, is_busy=lambda _: True)
     assert not [e for _, e in outcome.effects if isinstance(e, fx.BridgePair)]
 
 
@@ -227,7 +227,7 @@ def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
 def test_strays() -> None:
     engine, with_us = found_at(ALL | {"chan-other": WITH_US, "chan-gone-on": ELSEWHERE})
     engine.store.adopt(session(S.CONSULTING), 1.0, Outcome())
-    assert strays(engine, with_us) == ["chan-other"]
+    assert orphaned_channels(engine, with_us) == ["chan-other"]
 
 
 def test_a_leg_that_rings_for_nobody() -> None:
@@ -236,7 +236,7 @@ def test_a_leg_that_rings_for_nobody() -> None:
     engine.store.adopt(
         replace(session(S.RINGING), id="t2", leg=Party("avp-t2-leg")), 1.0, Outcome()
     )
-    assert strays(engine, with_us) == [LEG]
+    assert orphaned_channels(engine, with_us) == [LEG]
 
 
 def test_a_leg_that_rings_for_nobody_is_a_stray() -> None:
@@ -244,7 +244,7 @@ def test_a_leg_that_rings_for_nobody_is_a_stray() -> None:
     late, handed_over = "avp-t0-leg", "avp-t9-leg"
     engine, with_us = found_at(ALL | {LEG: NOWHERE, late: NOWHERE, handed_over: ELSEWHERE})
     engine.store.adopt(session(S.RINGING), 1.0, Outcome())
-    assert strays(engine, with_us) == [late]
+    assert orphaned_channels(engine, with_us) == [late]
     effects = engine.fact(StasisEntered(late), 2.0).effects
     assert effects == [(None, fx.HangUp(late))]
 
@@ -266,7 +266,7 @@ def test_a_caller_who_could_not_be_let_go_is_not_taken_for_done() -> None:
     engine.store.apply("t1", SessionEvent(EventType.REDIRECT_FAILED), 2.0, gone)
     recall = fx.Destination("avp-recall", "group")
     assert ("t1", fx.LeaveStasis(CALLER, recall)) in gone.effects
-    assert strays(engine, with_us) == [CALLER]
+    assert orphaned_channels(engine, with_us) == [CALLER]
     effects = engine.fact(StasisEntered(CALLER), 3.0).effects
     assert effects == [(None, fx.LeaveStasis(CALLER, recall))]
 
@@ -286,10 +286,10 @@ def test_what_another_daemon_went_on_with_is_read_anew() -> None:
     ours = session(S.RINGING)
     engine.store.adopt(ours, 1.0, Outcome())
     engine.store.adopt(session(S.COMPLETED, id="t0"), 1.0, Outcome())
-    assert engine.store.heading_for("1002")
+    assert engine.store.has_transfer_to("1002")
     engine.store.forget_running()
     assert engine.store.role_of(CALLER) is None
-    assert not engine.store.heading_for("1002")
+    assert not engine.store.has_transfer_to("1002")
     assert engine.store.transferring(ours.agent) is None
     assert list(engine.store.records) == ["t0"]
     take_over(engine, [(session(S.CONSULTING), "a:1")], with_us, 2.0)
@@ -302,10 +302,10 @@ def test_what_another_daemon_would_need_is_written_once_more() -> None:
 
 
 def test_what_was_broken_off_is_begun_again_with_its_timer() -> None:
-    _, done = known(S.COMPLETING, ALL, anew=True)
+    _, done = known(S.COMPLETING, ALL, restart_steps=True)
     assert "bridge leg caller" in done
     assert done[-1] == "timer 5"
-    _, done = known(S.COMPLETING, ALL, at_work=lambda _: True)
+    _, done = known(S.COMPLETING, ALL, is_busy=lambda _: True)
     assert "bridge leg caller" not in done
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallFacts, TransferEngine
+from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.features import Features
@@ -25,7 +25,7 @@ from asterisk_avp.core.model.world import (
     TransferRequest,
     World,
 )
-from asterisk_avp.core.phone.dial_codes import meaning
+from asterisk_avp.core.phone.dial_codes import resolve
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
 from asterisk_avp.core.phone.keypad import KeyCodes
 from asterisk_avp.core.phone.refer import ReferHandler
@@ -42,7 +42,7 @@ NOBODY = {
 
 def decided(made: TransferEngine, agent: str, mode: Mode, target: Target) -> tuple[str, str]:
     """Reason and message; the reason is ``ok`` where it is allowed."""
-    facts = made.facts_of(agent, made.call_of(agent))
+    facts = made.decision_context(agent, made.call_of(agent))
     try:
         policy.decide(TransferRequest(agent, mode, target), facts, made.agents, made.world)
     except Refused as refused:
@@ -111,7 +111,7 @@ def test_what_is_keyed_in_means_nothing_of_another_client(case: tuple[Centre, st
     ]
     for text, kind, identifier, knows in texts:
         assert text is not None
-        means = button._hub_meaning(text, agent, found)
+        means = button._resolve(text, agent, found)
         if knows(identifier, ours, mine):
             assert means == Target(kind, identifier)
         else:
@@ -228,11 +228,11 @@ def test_shared_with_names_who_else_may_have_it() -> None:
     made = two_clients()
     talk(made, "1001", "caller", "sales")
     assert decided(made, "1001", Mode.UNSUPERVISED, to_help)[0] == "unknown_target"
-    assert meaning("801", made.agents, made.world, made.scope_of("1001")).kind is TargetKind.NUMBER
+    assert resolve("801", made.agents, made.world, made.scope_of("1001")).kind is TargetKind.NUMBER
     made.reconfigure(with_group("help", shared_with=("acme",)), NOW)
     assert decided(made, "1001", Mode.UNSUPERVISED, to_help)[0] == "ok"
     assert "help" in {x.id for x in views.targets_view(made, "1001").agent_groups}
-    assert meaning("801", made.agents, made.world, made.scope_of("1001")) == to_help
+    assert resolve("801", made.agents, made.world, made.scope_of("1001")) == to_help
     # Its agents are known, and are no more colleagues than those of another group of the client.
     for agent in ("2001", "1003"):
         to_agent = Target(TargetKind.AGENT, agent)
@@ -258,14 +258,14 @@ def test_nor_is_whom_the_phone_has_called_already_a_target() -> None:
     for peer, reason in (("2001", "unknown_target"), ("1002", "ok")):
         for line in ("u2-1001", f"u2-{peer}"):
             made.fact(ev.BridgeEntered(line, f"b2-{peer}"), NOW)
-        asked = ev.TransferAsked(
+        asked = ev.ReferReceived(
             "u-1001", peer, attended=True, second="u2-1001", target=f"u2-{peer}"
         )
-        wanted = desk.wanted(asked, "")
+        wanted = desk.transfer_request(asked, "")
         assert wanted is not None
         found = "ok"
         try:
-            desk.refer(asked, wanted, CallFacts(), NOW)
+            desk.refer(asked, wanted, CallVariables(), NOW)
         except Refused as refused:
             found = refused.reason
         assert found == reason

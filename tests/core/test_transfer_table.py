@@ -68,7 +68,7 @@ def short(effect: fx.Effect) -> str:
             return "say " + " ".join(name.removeprefix("sound:") for name in media)
         case fx.StopPlaying():
             return "hush"
-        case fx.TellPhone(channel, done):
+        case fx.NotifyPhone(channel, done):
             return f"tell {NAMES[channel]} {'done' if done else 'declined'}"
         case fx.SetTimer(seconds):
             return f"timer {seconds:g}"

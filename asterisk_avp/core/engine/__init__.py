@@ -1,1 +1,1 @@
-"""All calls and transfers at once: facts and requests in, outcomes out."""
+"""All calls and transfers: facts and requests in, outcomes out."""

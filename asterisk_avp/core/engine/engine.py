@@ -1,7 +1,7 @@
-"""Where everything meets: facts and requests in, effects and changes out. Still pure.
+"""The transfer engine: facts and requests in, effects and changed views out. Pure.
 
-The hub keeps the picture of channels (`Calls`), of agents (`Agents`) and of sessions
-(`SessionStore`), and decides which session a fact concerns.
+The engine keeps the state of channels (`Calls`), agents (`Agents`) and sessions (`SessionStore`),
+and maps each fact to the session it concerns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from asterisk_avp.core.engine import parties
-from asterisk_avp.core.engine.queue_events import QueueWatch
+from asterisk_avp.core.engine.queue_events import QueueEventHandler
 from asterisk_avp.core.engine.sessions import Outcome, Record, SessionStore, party_of
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import Destination, HangUp, LeaveStasis
@@ -41,17 +41,17 @@ from asterisk_avp.core.transfer.session import (
 
 
 @dataclass(frozen=True, slots=True)
-class CallFacts:
-    """Channel variables of the caller, read before the decision."""
+class CallVariables:
+    """Channel variables of the caller, read before policy decides."""
 
     max_hold_seconds: int | None = None
     """``AVP_MAX_HOLD``"""
     ends_at: int | None = None
-    """When the call's own limit (TIMEOUT(absolute)) ends it, in Unix seconds; None: it has none."""
+    """When the call's own limit (TIMEOUT(absolute)) ends it, in Unix seconds; None: no limit."""
 
 
 class TransferEngine:
-    """See the module's docstring. Times are Unix seconds, given by the caller."""
+    """See the module's docstring. Every ``now`` is in Unix seconds."""
 
     def __init__(
         self,
@@ -62,33 +62,33 @@ class TransferEngine:
         orphan_seconds: int = 60,
         new_secret: Callable[[], str] = str,
     ) -> None:
-        """``new_secret``: what makes the channel ids of legs unguessable (`session.leg_id`)."""
+        """``new_secret`` makes the channel ids of legs unguessable (`session.leg_id`)."""
         self.world = world
         self.calls = Calls()
         self.agents = Agents(world)
-        self.store = SessionStore(self._as_allowed_now)
+        self.store = SessionStore(self._with_current_permission)
         self._new_id = new_id
         self._new_secret = new_secret
         self._ring_outside_seconds = ring_outside_seconds
         self._orphan_seconds = orphan_seconds
         self._syncing = False
-        self._untold: set[str] = set()
-        """Agents of whom a resync has something to tell, once it is over."""
+        self._changed_while_syncing: set[str] = set()
+        """Agents whose views changed during a resync; reported when it is over."""
         self._reconfigured = False
-        self._queues = QueueWatch(self.agents, self.store, ring_seconds)
+        self._queues = QueueEventHandler(self.agents, self.store, ring_seconds)
 
     # --- requests ----------------------------------------------------------------------------
 
-    def call_of(self, agent_id: str, wanted: str | None = None) -> Call | None:
-        """The call a request of this agent is about: the one named, else the one not on hold.
+    def call_of(self, agent_id: str, call_id: str | None = None) -> Call | None:
+        """The call that a request concerns: ``call_id``, or else the call that is not on hold.
 
-        Raises `UnknownAgent`.
+        None where the agent has no such call. Raises `UnknownAgent`.
         """
         agent = self.agents.by_id.get(agent_id)
         if agent is None:
             raise UnknownAgent(agent_id)
         for call in self.calls_of(agent):
-            if wanted in (None, call.caller_channel, shown_id(call.caller_channel)):
+            if call_id in (None, call.caller_channel, shown_id(call.caller_channel)):
                 return call
         return None
 
@@ -100,26 +100,28 @@ class TransferEngine:
         return self.calls.of_agent(interfaces)
 
     def request(
-        self, request: TransferRequest, facts: CallFacts, now: float
+        self, request: TransferRequest, facts: CallVariables, now: float
     ) -> tuple[Session, Outcome]:
-        """Decide and begin. Raises `UnknownAgent` or `Refused`; then nothing was done."""
+        """Decide and begin. Raises `UnknownAgent` or `Refused`, with no effect in either case."""
         call = self.call_of(request.agent, request.call)
         allow = policy.decide(
             request,
-            self.facts_of(request.agent, call, slot_taken=self.slot_taken(request.target.value)),
+            self.decision_context(
+                request.agent, call, slot_taken=self.slot_taken(request.target.value)
+            ),
             self.agents,
             self.world,
         )
-        if call is None:  # decide() has refused this already; for the type checker
+        if call is None:  # unreachable: decide() refuses it; for the type checker
             raise policy.refused("no_active_call")
         return self.begin(self.new_session(request, request.target, allow, call, facts), now)
 
-    def facts_of(
+    def decision_context(
         self, agent_id: str, call: Call | None, *, slot_taken: bool = False
-    ) -> policy.Facts:
-        """What policy has to know of an agent and their call."""
+    ) -> policy.DecisionContext:
+        """What policy needs to know about an agent and their call."""
         in_transfer = self._in_transfer(agent_id, call)
-        return policy.Facts(
+        return policy.DecisionContext(
             call_found=call is not None or in_transfer,
             call_in_transfer=in_transfer,
             group=self.group_of_call(agent_id, call),
@@ -127,16 +129,16 @@ class TransferEngine:
         )
 
     def begin(self, session: Session, now: float) -> tuple[Session, Outcome]:
-        """Enter a session and take its first effects."""
+        """Add a session and return its first effects."""
         outcome = Outcome()
         return self.store.begin(session, now, outcome), outcome
 
     def command(self, transfer_id: str, kind: EventType, now: float) -> Outcome:
-        """What agent 1 wants done: see `COMMANDS`.
+        """Apply a command of the transferor (`COMMANDS`).
 
         Raises `UnknownTransfer`, `Refused` or `WrongState`.
         """
-        session = self._as_allowed_now(self.record(transfer_id).session)
+        session = self._with_current_permission(self.record(transfer_id).session)
         needed = _NEEDED.get(kind)
         if needed is not None:
             policy.check_features(needed, self.group_now(session).features)
@@ -155,18 +157,18 @@ class TransferEngine:
         return record
 
     def scope_of(self, agent_id: str) -> Scope:
-        """What of the configuration this agent may know."""
+        """The part of the configuration that this agent may see."""
         return self.agents.tenants.of_agent(agent_id)
 
     def slot_taken(self, agent_id: str) -> bool:
-        """Whether a transferred call waits for this agent, or is on its way to them."""
+        """Whether a transferred call waits for this agent or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
-        return bool(agent and agent.waiting) or self.store.heading_for(agent_id)
+        return bool(agent and agent.waiting) or self.store.has_transfer_to(agent_id)
 
     def add_party(self, transfer_id: str, typed: str, now: float) -> Outcome:
         """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
         session = self.record(transfer_id).session
-        allow = parties.may_call(session, typed, self.group_now(session), self.world)
+        allow = parties.check_party(session, typed, self.group_now(session), self.world)
         return parties.add(self.store, session, allow, now, self._new_secret())
 
     def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
@@ -176,13 +178,13 @@ class TransferEngine:
     # --- facts -------------------------------------------------------------------------------
 
     def fact(self, fact: ev.Fact, now: float) -> Outcome:
-        """Take in what an adapter reported."""
+        """Process a fact that an adapter reported."""
         outcome = Outcome()
         match fact:
             case ev.ChannelSeen():
                 self.calls.see(fact)
             case ev.ChannelGone():
-                self.store.leg_over(fact.id)
+                self.store.leg_ended(fact.id)
                 self._gone(fact.id, now, outcome)
                 self._call_changed(fact.id, outcome)
                 self.calls.gone(fact.id)
@@ -214,58 +216,59 @@ class TransferEngine:
                     self._refresh(agent, now, outcome)
             case _:
                 if isinstance(fact, ev.QueueJoined | ev.AgentRung):
-                    # AMI tells the one, ARI the other: whichever comes first.
-                    self._another_groups(fact.channel)
+                    # AMI reports the former, ARI the latter; either may come first.
+                    self._set_group_of_queued_caller(fact.channel)
                 self._queues.fact(fact, now, outcome)
         if self._syncing:
-            # Half a picture is none: panels would be told of calls without callers.
-            self._untold |= outcome.agents
+            # The state is incomplete: panels would show calls without callers.
+            self._changed_while_syncing |= outcome.agents
             outcome.agents.clear()
         return outcome
 
     def report(self, session_id: str, event: SessionEvent, now: float) -> Outcome:
-        """The outcome of an effect, or the expiry of a timer."""
+        """Process the outcome of an effect, or the expiry of a timer."""
         outcome = Outcome()
         record = self.store.records.get(session_id)
         if event.kind is EventType.LEG_FAILED and record is not None:
-            self.store.leg_over(record.session.leg_other)
+            self.store.leg_ended(record.session.leg_other)
         self.store.apply(session_id, event, now, outcome)
         return outcome
 
-    # --- another configuration ---------------------------------------------------------------
+    # --- reload ------------------------------------------------------------------------------
 
     def reconfigure(self, world: World, now: float) -> Outcome:
-        """Decide by ``world`` from now on.
+        """Use the configuration ``world`` for every decision from now on.
 
-        What goes on ends in peace: a call that is held or a target who is rung is not taken back,
-        and a consultation can be completed, cancelled, or left by either side. What is begun in a
-        running transfer from now on (see `group_now`) has to be allowed by ``world``.
+        Running transfers continue: a held caller stays on hold, a ringing target keeps ringing, and
+        a consultation can still be completed, cancelled, or left by either side. ``world`` must
+        allow whatever a running transfer begins from now on (`group_now`).
 
-        Members of queues that are new to us have to be read by a resync.
+        A resync must follow, to read the members of queues that ``world`` adds.
         """
         self.world = world
         self._reconfigured = True
         self.agents.reconfigure(world)
-        outcome = Outcome(agents=set(self.agents.by_id))  # names and groups may be others
+        outcome = Outcome(agents=set(self.agents.by_id))  # names and groups may have changed
         for agent in self.agents.by_id.values():
             self._member_changed(agent, now, outcome)
         return outcome
 
     def group_now(self, session: Session) -> Group:
-        """The group of a running transfer as it is configured now: it decides what may be begun.
+        """The group of a running transfer as now configured; it decides what may begin.
 
-        ``session.allow`` has it as it was when the transfer was asked for. That stays, since what
-        was begun by it (a recording that was paused, say) has to be ended by it as well.
+        ``session.allow`` keeps the group as it was when the transfer was requested, because
+        whatever began under those settings (a paused recording, for example) must end under them.
         """
         group = self.world.groups.get(session.group)
-        # One that is configured no more allows nothing.
+        # A group that is no longer configured allows nothing.
         return group or replace(session.allow.group, features=Features(session_transfer=False))
 
-    def _as_allowed_now(self, session: Session) -> Session:
-        """The session with what the settings in force say of going on without agent 1.
+    def _with_current_permission(self, session: Session) -> Session:
+        """The session, with ``may_detach`` as the current settings have it.
 
-        They may be others than those it was allowed by: after a reload, and where a former daemon
-        allowed it. Only a reload makes agents vanish; after a start some may not be known yet.
+        They can differ from those at the time of the decision: after a reload, and where an
+        earlier daemon took the decision. Whether the target may still be reached is checked only
+        after a reload: after a start, some agents may not be known yet.
         """
         allow, target = session.allow, session.target
         if session.mode is not Mode.SUPERVISED or allow.agent is None or target is None:
@@ -282,42 +285,46 @@ class TransferEngine:
     # --- resync ------------------------------------------------------------------------------
 
     def sync_started(self) -> None:
-        """Everything is about to be reported anew."""
+        """Forget the state of Asterisk; a resync is about to report all of it."""
         self._syncing = True
         self.calls.clear()
         self.agents.clear()
 
     def sync_finished(self, now: float) -> Outcome:
-        """Everything has been reported: what is missing is gone."""
+        """The resync has reported everything; what is missing no longer exists."""
         self._syncing = False
-        self.store.only_legs(self.calls.channels.__contains__)
+        self.store.retain_legs(self.calls.channels.__contains__)
         outcome = Outcome()
-        outcome.agents |= self._untold
-        self._untold.clear()
+        outcome.agents |= self._changed_while_syncing
+        self._changed_while_syncing.clear()
         for agent in self.agents.by_id.values():
             self._refresh(agent, now, outcome)
         outcome.effects.extend((None, effect) for effect in self.agents.mirror_all())
         return outcome
 
-    # --- which session, and what it means for it -------------------------------------------------
+    # --- from a channel's fact to a session's event ------------------------------------------
 
     def _stasis_entered(self, channel: str, now: float, outcome: Outcome) -> None:
         found = self.store.role_of(channel)
         if found is None:
-            # Of a transfer that is over: its Redirect was given up on and came through after
-            # all. Nobody here would ever look after it; the dialplan's net does. A leg that
-            # answers too late must not go on in the dialplan, which would dial once more.
-            late = HangUp(channel) if is_leg(channel) else LeaveStasis(channel, self._net(channel))
-            outcome.effects.append((None, late))
+            # It belongs to a transfer that is over: its Redirect took effect after it had timed
+            # out. No session handles the channel, so send it to the dialplan's fallback. Hang up
+            # a leg that answers this late: in the dialplan it would dial again.
+            effect = (
+                HangUp(channel)
+                if is_leg(channel)
+                else LeaveStasis(channel, self._fallback_destination(channel))
+            )
+            outcome.effects.append((None, effect))
             return
         if found[1] == "leg":
-            self.store.leg_over(found[0].leg_other)
+            self.store.leg_ended(found[0].leg_other)
         kind = _ENTERED.get(found[1])
         if kind is not None:
             self.store.apply(found[0].id, SessionEvent(kind), now, outcome)
 
-    def _net(self, channel: str) -> Destination | None:
-        """Where a caller goes whose transfer failed, and could not be let go of then."""
+    def _fallback_destination(self, channel: str) -> Destination | None:
+        """Where to send a caller who stayed in Stasis when their transfer failed; None: onward."""
         for record in self.store.records.values():
             session = record.session
             held = session.caller.channel == channel and session.caller.presence is Presence.PRESENT
@@ -326,10 +333,11 @@ class TransferEngine:
         return None
 
     def _stasis_left(self, channel: str, now: float, outcome: Outcome) -> None:
-        """A party that was with us has left Stasis: it hung up, or somebody took it away.
+        """A party has left Stasis: it hung up, or another program moved it.
 
-        Only while we hold it. A channel that we bridged away or queued leaves Stasis too, and
-        one that a former transfer bridged away leaves when this one's Redirect takes it over.
+        Counts only in states that hold the parties in Stasis. A channel that we bridge or queue
+        leaves Stasis too, and a channel that an earlier transfer bridged leaves it when this
+        transfer's Redirect takes effect.
         """
         found = self.store.role_of(channel)
         if found is None:
@@ -348,25 +356,26 @@ class TransferEngine:
         session, role = found
         kind = _GONE.get(role)
         if session.state is State.DETACHING and role in ("leg", "leg_other"):
-            # The slot in the target's queue is not free before both halves have ended.
+            # The slot in the target's queue is free only after both halves have ended.
             halves = {session.leg.channel, session.leg_other} - {channel}
             kind = None if halves & self.calls.channels.keys() else EventType.LEG_GONE
         if kind is not None:
-            reason = self._queues.why_gone(session.id) if kind is EventType.LEG_GONE else ""
+            reason = self._queues.leg_end_reason(session.id) if kind is EventType.LEG_GONE else ""
             self.store.apply(session.id, SessionEvent(kind, reason), now, outcome)
 
-    def _another_groups(self, channel: str) -> None:
-        """A caller whom we have sent on is that group's from now on, as AVP_GROUP says there.
+    def _set_group_of_queued_caller(self, channel: str) -> None:
+        """Set the group of a caller whom we have queued to the group that AVP_GROUP now names.
 
-        It is read again once an agent has the call, but who is rung must not be told the old one.
+        It is read again when an agent has the call; until then, agents who are rung must not see
+        the old group.
         """
         found = self.store.role_of(channel)
-        if found is not None and found[1] == "caller" and found[0].state in _SENT_ON:
+        if found is not None and found[1] == "caller" and found[0].state in _QUEUED_STATES:
             self.calls.grouped(channel, found[0].group_after)
 
     def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:
-            return  # half a picture would make us take members out of queues
+            return  # incomplete state would remove members from queues
         outcome.effects.extend((None, effect) for effect in self.agents.mirror(agent))
         self._refresh(agent, now, outcome)
 
@@ -381,10 +390,11 @@ class TransferEngine:
     # --- a new session -----------------------------------------------------------------------
 
     def _in_transfer(self, agent_id: str, call: Call | None) -> bool:
-        """Whether the call, or the agent who asks, is part of a running transfer.
+        """Whether the call, or the requesting agent, is part of a running transfer.
 
-        So it is as long as Asterisk has not optimised away the leg of one that is over: the caller
-        is behind it, and whoever takes it out of its bridge ends the call.
+        The call also counts as one while Asterisk has not yet optimised away the Local channel of
+        a completed transfer: the caller is behind it, and moving it out of its bridge would end
+        the call.
         """
         if call is None:
             return self.store.transferring(agent_id) is not None
@@ -394,7 +404,7 @@ class TransferEngine:
         )
 
     def group_of_call(self, agent_id: str, call: Call | None) -> Group | None:
-        """The call's group: as it travels with the call, else its queue's, else the agent's."""
+        """The group that ``AVP_GROUP`` names, else that of the call's queue, else the agent's."""
         groups = self.world.groups
         if call is not None and call.group.lower() in groups:
             return groups[call.group.lower()]
@@ -410,9 +420,9 @@ class TransferEngine:
         target: Target | None,
         allow: Permission,
         call: Call,
-        facts: CallFacts,
+        facts: CallVariables,
     ) -> Session:
-        """A session as it is before anything has been done."""
+        """A session in its initial state; it is not added to the store."""
         identifier = self._new_id()
         leg = leg_id(identifier, self._new_secret())
         return Session(
@@ -445,7 +455,7 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
         outcome.agents.add(agent.id)
 
 
-_SENT_ON = frozenset({State.QUEUEING, State.QUEUED, State.OFFERED})
+_QUEUED_STATES = frozenset({State.QUEUEING, State.QUEUED, State.OFFERED})
 _ENTERED = {
     "transferor": EventType.AGENT_ENTERED,
     "caller": EventType.CALLER_ENTERED,
@@ -462,12 +472,12 @@ _NEEDED = {
     EventType.SWAP: (),
     EventType.CONFERENCE: policy.CONFERENCE,
 }
-"""What begins something new in a running transfer, and the features it needs besides session
-transfer itself. To complete or cancel it is to end it, which needs none."""
+"""Commands that begin something new in a running transfer, with the features they need in addition
+to ``session_transfer``. Completing and cancelling a transfer need no feature."""
 COMMANDS = {
     EventType.COMPLETE: "completed",
     EventType.CANCEL: "cancelled",
     EventType.SWAP: "swapped",
     EventType.CONFERENCE: "made a conference",
 }
-"""What agent 1 may ask of a running transfer, with the word for it."""
+"""The transferor's commands to a running transfer, each with its participle for messages."""

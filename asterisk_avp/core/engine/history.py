@@ -1,7 +1,7 @@
-"""Transfers that are over, for the agents they concerned, when the register has forgotten them.
+"""Ended transfers by agent, after `SessionStore` has dropped them.
 
-Kept in memory only: for a day and for each agent no more than `PER_AGENT`. A daemon that starts
-begins with an empty one.
+Kept in memory only, for `KEPT_SECONDS` and at most `PER_AGENT` for each agent; a restart of the
+daemon loses them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ KEPT_SECONDS = 24 * 3600.0
 _OUTSIDE = frozenset({TargetKind.NUMBER, TargetKind.PRESET})
 
 
-def concerned(transfer: TransferView) -> frozenset[str]:
-    """Who gives, is to take, or has taken the call of ``transfer``."""
+def agents_involved(transfer: TransferView) -> frozenset[str]:
+    """The agents who transfer the call, are its target, or have taken it."""
     agents = {transfer.agent}
     target = transfer.target
     if target is None or target.kind in _OUTSIDE:
-        return frozenset(agents)  # numbers have no history, and would each keep one for a day
+        return frozenset(agents)  # external numbers have no history
     if target.kind is TargetKind.AGENT:
         agents.add(target.value)
     agents |= {
         party.id
         for party in transfer.parties
-        # A fourth party may have taken the target's place.
+        # A fourth party may have become the target.
         if party.role == "target" and not party.id.startswith("party-")
     }
     return frozenset(agents)
@@ -35,21 +35,24 @@ def concerned(transfer: TransferView) -> frozenset[str]:
 
 class History:
     def __init__(self) -> None:
-        self._of: dict[str, deque[TransferView]] = {}
+        self._by_agent: dict[str, deque[TransferView]] = {}
 
     def keep(self, transfers: Iterable[TransferView], now: float) -> None:
-        """Take in transfers that are over; drop those of the day before."""
+        """Add ended transfers, and drop those older than `KEPT_SECONDS` at ``now``."""
         for transfer in transfers:
-            for agent in concerned(transfer):
-                self._of.setdefault(agent, deque(maxlen=PER_AGENT)).append(transfer)
-        for agent, kept in list(self._of.items()):
+            for agent in agents_involved(transfer):
+                self._by_agent.setdefault(agent, deque(maxlen=PER_AGENT)).append(transfer)
+        for agent, kept in list(self._by_agent.items()):
             while kept and kept[0].since < now - KEPT_SECONDS:
                 kept.popleft()
             if not kept:
-                del self._of[agent]
+                del self._by_agent[agent]
 
     def of(self, agent: str, recent: Iterable[TransferView]) -> list[TransferView]:
-        """The agent's ended transfers, the last one first; ``recent``: those still registered."""
-        ended = [view for view in recent if view.state.final and agent in concerned(view)]
-        found = {view.id: view for view in (*self._of.get(agent, ()), *ended)}
+        """The agent's ended transfers, latest first.
+
+        ``recent``: the transfers that `SessionStore` still holds.
+        """
+        ended = [view for view in recent if view.state.final and agent in agents_involved(view)]
+        found = {view.id: view for view in (*self._by_agent.get(agent, ()), *ended)}
         return sorted(found.values(), key=lambda view: view.since, reverse=True)[:PER_AGENT]

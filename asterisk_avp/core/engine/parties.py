@@ -1,7 +1,7 @@
-"""A fourth party in a consult: called in by agent 1, and dropped again.
+"""Add and drop a fourth party in a consultation.
 
-The fourth is an external number, gated by the setting ``conference`` and by everything that a
-typed number is gated by. Whoever is dropped hears nothing of it but the end of their call.
+The fourth party is an external number. It needs the ``conference`` feature and everything that a
+typed number needs. A party that is dropped hears no announcement; their call just ends.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from asterisk_avp.core.transfer.session import (
     other_half,
 )
 
-_WITH_ROOM = frozenset({State.CONSULTING, State.CONFERENCE})
+_CAN_ADD = frozenset({State.CONSULTING, State.CONFERENCE})
 """The states in which a fourth party may be called."""
 
 
-def may_call(session: Session, typed: str, group: Group, world: World) -> Permission:
-    """Policy's word on calling ``typed`` into this transfer. Raises `Refused`.
+def check_party(session: Session, typed: str, group: Group, world: World) -> Permission:
+    """Policy's permission to add the number ``typed``. Raises `Refused`.
 
-    ``group``: the transfer's, as it is configured now.
+    ``group``: the transfer's group as now configured.
     """
     return policy.decide_party(typed, session.agent, group, world)
 
@@ -38,15 +38,15 @@ def may_call(session: Session, typed: str, group: Group, world: World) -> Permis
 def add(
     store: SessionStore, session: Session, allow: Permission, now: float, secret: str
 ) -> Outcome:
-    """Call the fourth party that policy has allowed. Raises `WrongState`.
+    """Call the fourth party that policy has permitted. Raises `WrongState`.
 
     ``secret``: see `fourth_id`.
     """
-    if session.state not in _WITH_ROOM:
+    if session.state not in _CAN_ADD:
         state = REPORTED[session.state]
-        raise WrongState(f"Nobody can be called into a transfer that is {state}.")
+        raise WrongState(f"Cannot add a party while the transfer is {state}.")
     if session.fourth is not None:
-        raise WrongState("There is a fourth party already, and there can be no fifth.")
+        raise WrongState("Cannot add a party: the transfer already has a fourth party.")
     leg = fourth_id(session.id, session.fourths_called + 1, secret)
     fourth = Fourth(
         id=f"party-{session.fourths_called + 4}",
@@ -73,12 +73,12 @@ def drop(store: SessionStore, session: Session, party: str, now: float) -> Outco
         raise UnknownParty(party)
     if kind is None or not legal(session, kind):
         state = REPORTED[session.state]
-        raise WrongState(f"This party of a transfer that is {state} cannot be dropped.")
+        raise WrongState(f"Cannot drop this party while the transfer is {state}.")
     outcome = Outcome()
     store.apply(session.id, SessionEvent(kind), now, outcome)
     return outcome
 
 
 def target_id(session: Session) -> str:
-    """The id, among the parties, of whom the call is to go to."""
+    """The party id of the target."""
     return session.target_id or (session.target.value if session.target is not None else "")

@@ -1,7 +1,7 @@
-"""An agent's own pause and return, in all of their groups' queues at once.
+"""Pause and unpause an agent in all queues of their groups at once.
 
-The personal queue follows by itself (`Agents.mirror`). A pause does not end a call or a ring that
-is there already: app_queue offers no further one.
+The personal queue follows automatically (`Agents.mirror`). A pause ends neither a call nor ringing
+that has begun; app_queue only offers no further call.
 """
 
 from __future__ import annotations
@@ -12,29 +12,32 @@ from asterisk_avp.core.model.errors import UnknownAgent, WrongState
 from asterisk_avp.core.pbx.agents import Agents
 
 MAX_REASON = 79
-"""What app_queue keeps of a reason (app_queue.c, ``reason_paused[80]``), in bytes."""
+"""Bytes of a reason that app_queue stores (app_queue.c, ``reason_paused[80]``)."""
 
 
 def pause(
     agents: Agents, agent_id: str, *, paused: bool, reason: str = ""
 ) -> tuple[PauseMember, ...]:
-    """Raises `UnknownAgent`, and `WrongState` for an agent who is in no queue."""
+    """The effects that pause or unpause the agent.
+
+    Raises `UnknownAgent`, and `WrongState` for an agent who is not a member of any queue.
+    """
     agent = agents.by_id.get(agent_id)
     if agent is None:
         raise UnknownAgent(agent_id)
     if not agent.memberships:
-        raise WrongState("The agent is logged in to no queue.")
-    kept = _kept(reason) if paused else ""
+        raise WrongState("The agent is not logged in to any queue.")
+    kept = _storable(reason) if paused else ""
     return tuple(
         PauseMember(member.queue, member.interface, paused, kept)
         for member in agent.memberships.values()
     )
 
 
-def _kept(reason: str) -> str:
-    """``reason`` on one line and cut to what app_queue keeps; empty where it is not a clean name.
+def _storable(reason: str) -> str:
+    """``reason`` on one line, truncated to `MAX_REASON`; empty where it is not a clean name.
 
-    The pause counts, whatever its reason says.
+    An unusable reason does not prevent the pause.
     """
     line = " ".join(reason.split())
     return clean.name(line.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore"))

@@ -1,4 +1,4 @@
-"""What app_queue and Dial() did for a call, told to the transfer that waits for it."""
+"""Turn facts about app_queue and Dial() into events of the transfer that they concern."""
 
 from __future__ import annotations
 
@@ -27,50 +27,50 @@ DIAL_REASONS: Mapping[str, str] = {
     "CHANUNAVAIL": "target_unreachable",
     "NOANSWER": "no_answer",
     "CANCEL": "no_answer",
-    # The leg's end overtakes the end of the Dial() that it cuts short.
+    # The end of the leg can be reported before the end of the Dial() that it interrupts.
     "RINGING": "no_answer",
     "PROCEEDING": "no_answer",
     "PROGRESS": "no_answer",
     "NOTACCEPTED": "not_accepted",
 }
-"""How the attempt to reach an external number ended, as ended_reason.
+"""DIALSTATUS of the last attempt to reach an external number, as ended_reason.
 
-DIALSTATUS of the last attempt; NOTACCEPTED is our own.
+NOTACCEPTED is our own: Asterisk has no such status.
 """
 
-_CALLED = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
-"""That the attempt has got somewhere."""
+_IN_PROGRESS = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
+"""Statuses of an attempt that has reached the called party's network."""
 
 REJECT_SECONDS = 1.0
-"""A ring that ends sooner than this before the ring time is over was turned down."""
+"""A ring that ends more than this before the ring time is over counts as rejected."""
 
 
-class QueueWatch:
+class QueueEventHandler:
     def __init__(self, agents: Agents, store: SessionStore, ring_seconds: float) -> None:
-        """``ring_seconds``: how long a personal queue rings its agent."""
+        """``ring_seconds``: the ring time of a personal queue."""
         self._agents = agents
         self._store = store
         self._ring_seconds = ring_seconds
 
-    def why_gone(self, session_id: str) -> str:
-        """Why a leg that has ended was not answered."""
+    def leg_end_reason(self, session_id: str) -> str:
+        """Why a leg ended without an answer, as ended_reason. Clears the stored DIALSTATUS."""
         record = self._store.records[session_id]
         status, record.dial_status = record.dial_status, ""
         return DIAL_REASONS.get(status, "target_unreachable")
 
     def fact(self, fact: ev.Fact, now: float, outcome: Outcome) -> None:
-        """Take in what app_queue or a Dial() did for a channel."""
+        """Process a fact about app_queue or a Dial()."""
         match fact:
             case ev.QueueJoined():
                 _changed(self._agents.waiting_joined(fact.queue, fact.channel), outcome)
             case ev.QueueLeft():
                 _changed(self._agents.waiting_left(fact.queue, fact.channel), outcome)
             case ev.AgentRung():
-                self._tell(fact.channel, EventType.LEG_RINGING, EventType.OFFERED, now, outcome)
+                self._apply(fact.channel, EventType.LEG_RINGING, EventType.OFFERED, now, outcome)
             case ev.AgentUnanswered():
                 rejected = fact.ring_seconds + REJECT_SECONDS < self._ring_seconds
                 reason = "rejected" if rejected else "no_answer"
-                self._tell(
+                self._apply(
                     fact.channel,
                     EventType.LEG_UNANSWERED,
                     EventType.UNANSWERED,
@@ -79,10 +79,12 @@ class QueueWatch:
                     reason=reason,
                 )
             case ev.AgentConnected():
-                self._store.leg_over(fact.channel)
+                self._store.leg_ended(fact.channel)
                 agent = self._agents.connected(fact.queue, fact.interface)
-                taker = agent.id if agent is not None else ""
-                self._tell(fact.channel, None, EventType.DELIVERED, now, outcome, agent=taker)
+                answered_by = agent.id if agent is not None else ""
+                self._apply(
+                    fact.channel, None, EventType.DELIVERED, now, outcome, agent=answered_by
+                )
             case ev.DialProgress():
                 self._dial_progress(fact, now, outcome)
             case ev.NotAccepted():
@@ -92,10 +94,10 @@ class QueueWatch:
             case ev.QueueEnded():
                 reason = QUEUE_REASONS.get(fact.status, "")
                 if not reason:
-                    return  # answered, or hung up: told by other events
+                    return  # answered or hung up; other events report that
                 if reason == "target_left":
-                    reason = self._why_left(fact.channel)
-                self._tell(
+                    reason = self._queue_left_reason(fact.channel)
+                self._apply(
                     fact.channel,
                     EventType.LEG_LEFT_QUEUE,
                     EventType.LEFT_QUEUE,
@@ -111,23 +113,23 @@ class QueueWatch:
         session, role = found
         record = self._store.records[session.id]
         if role == "leg_other":
-            called = session.state is State.RINGING or record.dial_status in _CALLED
-            # Asterisk calls it NOANSWER as well that a trunk has refused the number (404, 484;
-            # main/dial.c, ast_hangup_cause_to_dial_status): nothing has rung then.
+            called = session.state is State.RINGING or record.dial_status in _IN_PROGRESS
+            # Asterisk also reports NOANSWER where a trunk refuses the number (404, 484;
+            # main/dial.c, ast_hangup_cause_to_dial_status); nothing has rung in that case.
             refused = fact.status == "NOANSWER" and not called
             record.dial_status = "CHANUNAVAIL" if refused else fact.status
             if fact.status == "RINGING":
-                self._tell(fact.channel, EventType.LEG_RINGING, EventType.OFFERED, now, outcome)
+                self._apply(fact.channel, EventType.LEG_RINGING, EventType.OFFERED, now, outcome)
         elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):
-            # What the administrator's dialplan answered by itself. Any other end without an
-            # answer is NOANSWER here, also that of a number that does not exist.
+            # The administrator's dialplan ended the call itself (Busy(), Congestion()). Every
+            # other end without an answer is NOANSWER here, including an unassigned number.
             record.dial_status = record.dial_status or fact.status
         elif role == "leg" and fact.status == "ANSWER" and session.allow.to_accept:
-            # For agent 1 a call that has yet to be accepted is one that rings; a recording in the
-            # administrator's dialplan answers without having rung.
+            # To the transferor, a call that has yet to be accepted is ringing. An announcement in
+            # the administrator's dialplan answers without RINGING.
             self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)
 
-    def _tell(
+    def _apply(
         self,
         channel: str,
         for_leg: EventType | None,
@@ -138,7 +140,7 @@ class QueueWatch:
         reason: str = "",
         agent: str = "",
     ) -> None:
-        """What app_queue did for a channel, told to the session whose leg or caller it is."""
+        """Apply ``for_leg`` or ``for_caller`` to the session whose leg or caller ``channel`` is."""
         found = self._store.role_of(channel)
         if found is None:
             return
@@ -146,14 +148,14 @@ class QueueWatch:
         if kind is not None:
             self._store.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
 
-    def _why_left(self, channel: str) -> str:
-        """Nobody to answer in the target's queue: they went on a break, or logged out."""
+    def _queue_left_reason(self, channel: str) -> str:
+        """Why the target's queue has no member to answer: the agent paused, or logged out."""
         found = self._store.role_of(channel)
-        wanted = found[0].target if found is not None else None
-        target = self._agents.by_id.get(wanted.value) if wanted is not None else None
-        if target is None or not target.memberships:
+        target = found[0].target if found is not None else None
+        agent = self._agents.by_id.get(target.value) if target is not None else None
+        if agent is None or not agent.memberships:
             return "target_offline"
-        if target.paused or target.said_paused:
+        if agent.paused or agent.said_paused:
             return "target_not_ready"
         return "target_offline"
 

@@ -1,4 +1,4 @@
-"""Every session put right after a resync: those we knew, and those of a daemon before us."""
+"""Bring every session up to date after a resync: known ones and those of an earlier daemon."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def take_over(
     found: Iterable[tuple[Session, str]],
     in_stasis: AbstractSet[str],
     now: float,
-    at_work: Callable[[str], bool] = lambda _session: False,
+    is_busy: Callable[[str], bool] = lambda _session: False,
     *,
     only: AbstractSet[str] | None = None,
-    anew: bool = False,
+    restart_steps: bool = False,
 ) -> Outcome:
-    """Tell every session what it missed, and see to it that it goes on.
+    """Apply to every session the events that it missed, and make it continue.
 
-    ``found``: sessions read from channels, each with its mark there (`memory.MARK`); one that we
-    know already is known better.
-    ``in_stasis``: channels that Asterisk says are in our application.
-    ``at_work``: whether something is being done for a session, whose outcome will be told.
-    ``only``: the sessions that are in doubt, by id, where the others have missed nothing.
-    ``anew``: nothing is being done for the sessions we know either, nor will their timers end.
+    ``found``: sessions read from channels, each with its commit marker (`persistence.MARK`). Those
+    that the store holds already are ignored.
+    ``in_stasis``: channels that Asterisk reports as being in our application.
+    ``is_busy``: whether an effect of a session is in flight, whose outcome will be reported.
+    ``only``: ids of the sessions that need a resync, where the others have missed nothing.
+    ``restart_steps``: no effect is in flight and no timer runs for the known sessions either.
     """
     outcome = Outcome()
     adopted = set()
@@ -42,12 +42,12 @@ def take_over(
         if only is not None and before.id not in only and not new:
             continue
         if not new:
-            # What was to be written down may have got lost with the connection.
-            engine.store.write_again(before.id, outcome)
+            # The last variables may have been lost with the connection.
+            engine.store.rewrite(before.id, outcome)
         outcome.effects.extend((before.id, effect) for effect in recovery.needed(before))
         events = recovery.missed(before, where)
-        # One that is being worked on will be told by its worker.
-        idle = new or anew or not at_work(before.id)
+        # A session with an effect in flight gets its outcome from the executor.
+        idle = new or restart_steps or not is_busy(before.id)
         if idle:
             events += recovery.outcome(before, where)
         for event in events:
@@ -58,17 +58,17 @@ def take_over(
         if idle or not recovery.repeats(after):
             effects = recovery.again(after, where)
             outcome.effects.extend((before.id, effect) for effect in effects)
-        if new or anew or (idle and recovery.repeats(after)):
+        if new or restart_steps or (idle and recovery.repeats(after)):
             outcome.effects.extend((before.id, effect) for effect in machine.timer(after))
     return outcome
 
 
-def strays(engine: TransferEngine, in_stasis: AbstractSet[str]) -> list[str]:
-    """Channels that are with us, or were called by us, and belong to nothing."""
+def orphaned_channels(engine: TransferEngine, in_stasis: AbstractSet[str]) -> list[str]:
+    """Channels in our application, or legs that we dialled, that belong to no session."""
     where = _whereabouts(engine, in_stasis)
     with_us = [channel for channel in in_stasis if where.in_stasis(channel)]
-    # A leg that was given up as not dialled, because Asterisk did not answer, may ring all the
-    # same. One that is in a bridge is a call that we have handed over.
+    # A leg whose originate timed out may ring all the same. A leg in a bridge is part of a call
+    # that we have completed.
     ringing = [
         channel
         for channel in engine.calls.channels
@@ -85,7 +85,7 @@ def _whereabouts(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recover
         return seen.bridge if seen is not None else None
 
     def with_us(channel: str) -> bool:
-        # One that was bridged away still says that Stasis is its application.
+        # A channel that was bridged out of Stasis still reports Stasis as its application.
         bridge = bridge_of(channel)
         return channel in in_stasis and (bridge is None or is_bridge(bridge))
 
@@ -97,5 +97,5 @@ def _whereabouts(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recover
         return ""
 
     return recovery.Whereabouts(
-        channels.__contains__, with_us, bridge_of, agent_with, engine.calls.rings_somebody
+        channels.__contains__, with_us, bridge_of, agent_with, engine.calls.has_ringing_phone
     )

@@ -1,6 +1,6 @@
-"""The sessions there are, and the ways that lead to them: from a channel, an agent, a target.
+"""The session store, with indexes by channel, transferor and target.
 
-Nothing here looks at all sessions to find one.
+No lookup scans all sessions.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from asterisk_avp.core.transfer.session import Party, Presence, Session, State
 
 @dataclass(slots=True)
 class Outcome:
-    """What one input led to."""
+    """The result of one input to the engine."""
 
     effects: list[tuple[str | None, Effect]] = field(default_factory=list)
-    """In order; the session each belongs to, or None for those that belong to no session."""
+    """In order, each with the id of its session; None where it belongs to no session."""
     agents: set[str] = field(default_factory=set)
-    """Agents whose view changed."""
+    """Ids of agents whose views changed."""
     transfers: list[str] = field(default_factory=list)
-    """Transfers whose view changed."""
+    """Ids of transfers whose views changed."""
 
     def then(self, later: Outcome) -> Outcome:
-        """Both as one, in this order."""
+        """Return both outcomes as one, ``later`` last."""
         return Outcome(
             self.effects + later.effects,
             self.agents | later.agents,
@@ -37,54 +37,54 @@ class Outcome:
 
 @dataclass(slots=True)
 class Record:
-    """A session with the times its views need (Unix seconds)."""
+    """A session with the times that its views need, in Unix seconds."""
 
     session: Session
     started: float
     since: float
     waiting_since: float = 0.0
-    """When the target began to be waited for, the last time."""
+    """When the latest wait for the target began."""
     dial_status: str = ""
-    """How the last attempt to reach an external number stands (`core.engine.queue_events`)."""
+    """DIALSTATUS of the last attempt to reach an external number (`core.engine.queue_events`)."""
 
 
 class SessionStore:
-    """``as_allowed_now`` brings a session's permission up to date before each step of it."""
+    """``refresh_permission`` brings a session's permission up to date before each step of it."""
 
     def __init__(
-        self, as_allowed_now: Callable[[Session], Session] = lambda session: session
+        self, refresh_permission: Callable[[Session], Session] = lambda session: session
     ) -> None:
-        self._as_allowed_now = as_allowed_now
+        self._refresh_permission = refresh_permission
         self.records: dict[str, Record] = {}
         self._roles: dict[str, tuple[str, str]] = {}
-        """Channel id to (session id, role) of the sessions that are not over."""
+        """Channel id to (session id, role), for running sessions."""
         self._channels: dict[str, set[str]] = {}
-        """The other way round: session id to channel ids."""
+        """Session id to channel ids, for running sessions."""
         self._written: dict[str, dict[str, str]] = {}
-        """What is written on the callers' channels, by session."""
-        self._heading_for: dict[str, set[str]] = {}
-        """Agent id to the sessions on their way to that agent."""
+        """Session id to the variables written on the caller's channel."""
+        self._transfers_to: dict[str, set[str]] = {}
+        """Agent id to the sessions whose call is on its way to that agent."""
         self._legs: dict[str, str] = {}
-        """Halves of our legs that may wait in an agent's queue, or be about to; to that agent's id.
-        Such a leg may outlive its transfer by the moment that Asterisk takes to end it."""
+        """Far end of a leg that waits in an agent's queue, or is about to, to that agent's id.
+        Such a leg can outlive its transfer for the moment that Asterisk needs to end it."""
         self._legs_for: dict[str, set[str]] = {}
-        """The other way round: agent id to those halves."""
+        """Agent id to the far ends in ``_legs``."""
         self._begun_by: dict[str, set[str]] = {}
-        """Agent id to the sessions they began that are not over."""
+        """Agent id to the running sessions of which the agent is the transferor."""
 
     def begin(self, session: Session, now: float, outcome: Outcome) -> Session:
-        """Enter a session that policy has allowed and take its first effects."""
+        """Add a session that policy has permitted, with its first effects in ``outcome``."""
         self.records[session.id] = Record(session, now, now)
         session, effects = machine.begin(session)
         self._store(session, effects, outcome)
         return session
 
     def apply(self, session_id: str, event: SessionEvent, now: float, outcome: Outcome) -> None:
-        """Feed one event to one session; an unknown or ended one takes no notice."""
+        """Apply one event to a session; without effect where the id is unknown."""
         record = self.records.get(session_id)
         if record is None:
             return
-        before = record.session = self._as_allowed_now(record.session)
+        before = record.session = self._refresh_permission(record.session)
         session, effects = machine.step(before, event)
         if session is before:
             return
@@ -95,18 +95,18 @@ class SessionStore:
         self._store(session, effects, outcome)
 
     def adopt(self, session: Session, now: float, outcome: Outcome, mark: str = "") -> None:
-        """Enter a session that a former daemon began; nothing is done yet.
+        """Add a session that an earlier daemon began; no effect of its own results.
 
-        ``mark``: where that daemon has written it (`memory.MARK`), so that it stays whole there
-        until it is written anew.
+        ``mark``: the commit marker (`persistence.MARK`) that the earlier daemon wrote, so that the
+        next write does not overwrite the chunks that it refers to.
         """
         self.records[session.id] = Record(session, now, now)
         if mark:
             self._written[session.id] = {persistence.MARK: mark}
         self._store(session, (), outcome)
 
-    def write_again(self, session_id: str, outcome: Outcome) -> None:
-        """What another daemon needs to know: nobody can say whether the last of it was written."""
+    def rewrite(self, session_id: str, outcome: Outcome) -> None:
+        """Write the session's variables once more, since the last write may have failed."""
         written = self._written.get(session_id)
         session = self.records[session_id].session
         if written is not None:
@@ -115,25 +115,25 @@ class SessionStore:
             outcome.effects.append((session_id, effect))
 
     def forget_running(self) -> None:
-        """Drop the sessions that are not over; whoever went on with them knows them better."""
+        """Drop the running sessions, because another daemon has continued them."""
         for session_id in self._channels:
             del self.records[session_id]
         for index in (self._channels, self._roles, self._written, self._legs):
             index.clear()
-        for sets in (self._heading_for, self._begun_by, self._legs_for):
+        for sets in (self._transfers_to, self._begun_by, self._legs_for):
             sets.clear()
 
     def sessions(self) -> list[Session]:
-        """Those that are not over."""
+        """The running sessions."""
         return [self.records[session_id].session for session_id in self._channels]
 
     def role_of(self, channel: str) -> tuple[Session, str] | None:
-        """The running session a channel belongs to and its role in it."""
+        """The running session that a channel belongs to, and its role there; None: no session."""
         found = self._roles.get(channel)
         return (self.records[found[0]].session, found[1]) if found is not None else None
 
-    def lately(self, since: float) -> set[str]:
-        """The channels of the sessions that are not over, or have ended since then."""
+    def recent_channels(self, since: float) -> set[str]:
+        """The channels of sessions that are running, or ended at or after ``since``."""
         return {
             channel
             for record in self.records.values()
@@ -148,23 +148,23 @@ class SessionStore:
             for channel, (session_id, role) in self._roles.items()
         ]
 
-    def heading_for(self, agent_id: str) -> bool:
-        """Whether a transfer takes, or is about to take, this agent's waiting slot."""
-        return agent_id in self._heading_for or agent_id in self._legs_for
+    def has_transfer_to(self, agent_id: str) -> bool:
+        """Whether a transfer occupies, or is about to occupy, this agent's waiting slot."""
+        return agent_id in self._transfers_to or agent_id in self._legs_for
 
-    def leg_over(self, channel: str) -> None:
-        """A leg has been answered, or has ended, or never began: it waits nowhere (any more)."""
+    def leg_ended(self, channel: str) -> None:
+        """Note that a leg waits in no queue: it was answered, has ended, or was never dialled."""
         agent = self._legs.pop(channel, None)
         if agent is not None:
-            _keep(self._legs_for, agent, channel, present=False)
+            _update_index(self._legs_for, agent, channel, present=False)
 
-    def only_legs(self, alive: Callable[[str], bool]) -> None:
-        """Forget the legs that a resync has not found."""
+    def retain_legs(self, alive: Callable[[str], bool]) -> None:
+        """Drop the legs that a resync has not found."""
         for leg in [leg for leg in self._legs if not alive(leg)]:
-            self.leg_over(leg)
+            self.leg_ended(leg)
 
     def transferring(self, agent_id: str) -> Record | None:
-        """The running transfer in which this agent, as agent 1, still takes part."""
+        """The running transfer in which this agent is the transferor and still takes part."""
         for session_id in self._begun_by.get(agent_id, ()):
             record = self.records[session_id]
             if record.session.transferor.presence is not Presence.GONE:
@@ -175,7 +175,7 @@ class SessionStore:
         return len(self._channels)
 
     def forget_ended(self, before: float) -> list[Record]:
-        """Drop, and hand out, the records of transfers that ended before that (Unix seconds)."""
+        """Drop and return the records of transfers that ended before ``before`` (Unix seconds)."""
         ended = [
             record
             for record in self.records.values()
@@ -185,17 +185,19 @@ class SessionStore:
             del self.records[record.session.id]
         return ended
 
-    def _remembering(self, session: Session, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
-        """The effects, with what another daemon needs to go on written down before them."""
+    def _with_persistence(
+        self, session: Session, effects: tuple[Effect, ...]
+    ) -> tuple[Effect, ...]:
+        """The effects, preceded by the write that lets another daemon continue the session."""
         written = self._written.get(session.id)
         if session.caller.presence is Presence.GONE:
             self._written.pop(session.id, None)
-            return effects  # and with the caller's channel what is written on it
+            return effects  # the variables ended with the caller's channel
         if session.state.final:
             self._written.pop(session.id, None)
             if written is None:
                 return effects
-            # The mark first: without it the pieces say nothing.
+            # Clear the commit marker first: without it the chunks mean nothing.
             empty = dict.fromkeys((persistence.MARK, *persistence.pieces_of(written)), "")
             return (*effects, SetVariables(session.caller.channel, empty))
         variables = persistence.variables(session, written)
@@ -209,30 +211,32 @@ class SessionStore:
         for effect in effects:
             if isinstance(effect, DialLeg) and effect.allow.agent is not None:
                 self._legs[effect.other_channel] = effect.allow.agent
-                _keep(self._legs_for, effect.allow.agent, effect.other_channel, present=True)
+                _update_index(
+                    self._legs_for, effect.allow.agent, effect.other_channel, present=True
+                )
         outcome.effects.extend(
-            (session.id, effect) for effect in self._remembering(session, effects)
+            (session.id, effect) for effect in self._with_persistence(session, effects)
         )
         outcome.transfers.append(session.id)
         outcome.agents.add(session.agent)
         over = session.state.final
         roles = {} if over else _roles(session)
-        # A channel may also leave a session that goes on: a target whom the fourth party replaced.
+        # A channel can also leave a running session: a target whom the fourth party replaced.
         for channel in self._channels.pop(session.id, set()) - roles.keys():
             if self._roles.get(channel, ("",))[0] == session.id:
                 del self._roles[channel]
         if roles:
             self._channels[session.id] = set(roles)
         self._roles.update({channel: (session.id, role) for channel, role in roles.items()})
-        _keep(self._begun_by, session.agent, session.id, present=not over)
+        _update_index(self._begun_by, session.agent, session.id, present=not over)
         if session.target is not None and session.target.kind is TargetKind.AGENT:
             outcome.agents.add(session.target.value)
             on_the_way = session.state not in _OFF_THE_SLOT
-            _keep(self._heading_for, session.target.value, session.id, present=on_the_way)
+            _update_index(self._transfers_to, session.target.value, session.id, present=on_the_way)
 
 
 def party_of(session: Session, role: str) -> Party | None:
-    """The party in Stasis that a role names; None for the other half of a leg."""
+    """The party of a role; None for the far end of a leg."""
     match role:
         case "transferor":
             return session.transferor
@@ -247,7 +251,7 @@ def party_of(session: Session, role: str) -> Party | None:
 
 
 def _roles(session: Session) -> dict[str, str]:
-    """The channels of a session and what each is to it."""
+    """The session's channels, each with its role."""
     roles = {
         session.transferor.channel: "transferor",
         session.caller.channel: "caller",
@@ -261,8 +265,8 @@ def _roles(session: Session) -> dict[str, str]:
     return roles
 
 
-def _keep(index: dict[str, set[str]], key: str, value: str, *, present: bool) -> None:
-    """Put ``value`` under ``key`` or take it away; no empty sets are left behind."""
+def _update_index(index: dict[str, set[str]], key: str, value: str, *, present: bool) -> None:
+    """Add ``value`` to the set of ``key``, or remove it; removes empty sets."""
     values = index.setdefault(key, set())
     if present:
         values.add(value)

@@ -1,4 +1,4 @@
-"""What the hub knows, in the shapes that are shown. Reads only."""
+"""The engine's state as views of the API. Read-only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.session import REPORTED, Presence, Session, State, shown_id
 
 Pops = Callable[[str, str], Mapping[str, Any]]
-"""Agent and call (the caller's channel id) -> the call's screen pop; empty where there is none."""
+"""Agent and call (the caller's channel id) -> the call's screen pop; empty: no screen pop."""
 
 
 def no_pops(agent: str, call: str) -> Mapping[str, Any]:
@@ -50,7 +50,7 @@ def agent_view(engine: TransferEngine, agent: Agent, pops: Pops = no_pops) -> Ag
 
 
 def roster_view(engine: TransferEngine, agent: Agent) -> AgentView:
-    """The agent without their calls, and without the reason for a pause."""
+    """The agent without calls and without the pause reason."""
     return AgentView(
         id=agent.id,
         name=engine.agents.name_of(agent.id),
@@ -93,11 +93,11 @@ def number_check(engine: TransferEngine, agent_id: str, typed: str) -> NumberChe
 
 
 def targets_view(engine: TransferEngine, agent_id: str) -> TargetsView:
-    """The three lists, with what the settings of the call's group permit and nothing else.
+    """The three target lists, restricted to what the settings of the call's group permit.
 
-    My Agent Groups has the colleagues; Agent Groups takes unsupervised transfers; External
-    Presets are those of groups other than the agent's own. None has anything that the agent, or
-    the call's account, may not know of (`tenants`).
+    *My Agent Groups* lists colleagues. *Agent Groups* lists targets of unsupervised transfers.
+    *External Presets* lists presets of groups other than the agent's own. No list contains
+    anything outside the agent's scope or the scope of the call's account (`core.model.tenants`).
     """
     group = _group(engine, agent_id)
     features = group.features if group is not None else Features(contracted=False)
@@ -135,7 +135,7 @@ def targets_view(engine: TransferEngine, agent_id: str) -> TargetsView:
 
 
 def _group(engine: TransferEngine, agent_id: str) -> Group | None:
-    """The call's group, also while the call is being transferred. Raises `UnknownAgent`."""
+    """The call's group, including while the call is being transferred. Raises `UnknownAgent`."""
     call = engine.call_of(agent_id)
     record = engine.store.transferring(agent_id)
     if record is not None:
@@ -144,10 +144,10 @@ def _group(engine: TransferEngine, agent_id: str) -> Group | None:
 
 
 def _target_group(
-    engine: TransferEngine, group_id: str, asking: str, *, with_agents: bool = True
+    engine: TransferEngine, group_id: str, transferor: str, *, with_agents: bool = True
 ) -> TargetGroup:
     group = engine.world.groups[group_id]
-    colleagues = [agent for agent in engine.agents.in_group(group_id) if agent.id != asking]
+    colleagues = [agent for agent in engine.agents.in_group(group_id) if agent.id != transferor]
     shown = sorted(colleagues, key=lambda agent: agent.id) if with_agents else []
     return TargetGroup(
         id=group.id,
@@ -179,7 +179,7 @@ def _call_view(engine: TransferEngine, agent: Agent, call: Call, pops: Pops) -> 
 
 
 def _transferring(engine: TransferEngine, agent: Agent, pops: Pops) -> CallView | None:
-    """The agent's call while they transfer it: it is not in a bridge with them then."""
+    """The call that the agent is transferring, which is not in a bridge with them meanwhile."""
     record = engine.store.transferring(agent.id)
     if record is None:
         return None
@@ -225,12 +225,12 @@ _TARGET_STATES = {
 
 
 def _parties(session: Session) -> tuple[PartyView, ...]:
-    """Who takes part and what they do now, as seen from the transfer."""
+    """The parties of a transfer, with their states."""
     state = session.state
     caller = "gone" if session.caller.presence is Presence.GONE else None
     transferor = "gone" if session.transferor.presence is Presence.GONE else None
-    alone = session.mode is Mode.UNSUPERVISED and not session.refused
-    if state is State.COMPLETED or alone:
+    unsupervised = session.mode is Mode.UNSUPERVISED and not session.refused
+    if state is State.COMPLETED or unsupervised:
         transferor = "gone"
     target = _TARGET_STATES.get(state, "gone")
     if state in _IN_TALKS and session.leg.presence is Presence.GONE:

@@ -120,7 +120,7 @@ class SendKeys(AriEffect):
 
 
 @dataclass(frozen=True, slots=True)
-class TellPhone(AriEffect):
+class NotifyPhone(AriEffect):
     """The answer to the phone's Transfer button, whose channel is with us: done, or declined."""
 
     channel: str

@@ -249,7 +249,7 @@ class PhoneFact(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class TransferAsked(PhoneFact):
+class ReferReceived(PhoneFact):
     """The Transfer button (SIP REFER) of a phone in a call; Asterisk waits for us to answer it."""
 
     channel: str

@@ -98,7 +98,7 @@ class Calls:
         if seen.bridge:
             self.enter(seen.id, seen.bridge)
 
-    def rings_somebody(self, channel_id: str) -> bool:
+    def has_ringing_phone(self, channel_id: str) -> bool:
         """Whether a phone rang in this channel's call at the last resync."""
         linked = self.channels[channel_id].linked if channel_id in self.channels else ""
         return any(c.rung and c.linked == linked for c in self.channels.values() if linked)

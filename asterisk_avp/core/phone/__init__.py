@@ -1,1 +1,1 @@
-"""What a transferor does on the phone: feature code, Transfer button, keys."""
+"""Transfers from the transferor's phone: feature code, Transfer button, key presses."""

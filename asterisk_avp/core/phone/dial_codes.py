@@ -1,4 +1,4 @@
-"""What digits stand for that an agent keys in, or gives the phone's Transfer button."""
+"""Resolve the digits that an agent keys in, or dials with the phone's Transfer button."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from asterisk_avp.core.model.world import Target, TargetKind, World
 from asterisk_avp.core.pbx.agents import Agents
 
 MAX_TEXT = 80
-"""No longer than a number may be in a request by the API."""
+"""Characters; the API's limit for a number."""
 
 
-def meaning(text: str, agents: Agents, world: World, scope: Scope = EVERYTHING) -> Target:
-    """An agent's id, a group's number or a preset's code; anything else is a number to be judged.
+def resolve(text: str, agents: Agents, world: World, scope: Scope = EVERYTHING) -> Target:
+    """An agent's id, a group's extension or a preset's code; any other text is a number to check.
 
-    The settings see to it that no two of the first three are the same. What is not in ``scope``
-    means nothing, as if nobody had it.
+    The settings ensure that ids, extensions and codes differ. An agent, group or preset outside
+    ``scope`` counts as unknown.
     """
     if text in agents.by_id and scope.agent(text):
         return Target(TargetKind.AGENT, text)

@@ -86,7 +86,7 @@ def refused(reason: str, message: str = "", setting: str = "") -> Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DecisionContext:
     """What is known of the call and the target at the moment of the decision."""
 
     call_found: bool
@@ -97,7 +97,9 @@ class Facts:
     """A transferred call waits for the target, or is on its way to them."""
 
 
-def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World) -> Permission:
+def decide(
+    request: TransferRequest, facts: DecisionContext, agents: Agents, world: World
+) -> Permission:
     """Allow the request or raise `Refused` with the first reason that speaks against it.
 
     What the agent may not know of, for this call, does not exist (`tenants`): the refusal is the
@@ -135,7 +137,7 @@ def decide(request: TransferRequest, facts: Facts, agents: Agents, world: World)
     return Permission(group, number=checked.e164, setting=setting)
 
 
-def decide_asking(facts: Facts) -> Permission:
+def decide_asking(facts: DecisionContext) -> Permission:
     """Allow an agent to key in where the call is to go, or raise `Refused`.
 
     What is then keyed in passes `decide` like any other request.
@@ -144,7 +146,7 @@ def decide_asking(facts: Facts) -> Permission:
     return Permission(group, setting=_check_switches(("session_transfer",), group.features))
 
 
-def _check_call(facts: Facts) -> Group:
+def _check_call(facts: DecisionContext) -> Group:
     """Contract and call; the call's group."""
     group = facts.group
     if group is not None and not group.features.contracted:

@@ -18,6 +18,7 @@ from asterisk_avp.core.messages.effects import (
     HangUp,
     LeaveStasis,
     LimitCall,
+    NotifyPhone,
     PauseRecording,
     Play,
     Redirect,
@@ -28,7 +29,6 @@ from asterisk_avp.core.messages.effects import (
     StopMusic,
     StopPlaying,
     StopRingback,
-    TellPhone,
 )
 from asterisk_avp.core.model.features import ConsultRecording, ShownNumber
 from asterisk_avp.core.model.permission import Permission
@@ -212,7 +212,7 @@ def hush(session: Session) -> Effects:
 
 
 def decline(session: Session) -> Effects:
-    return (TellPhone(session.transferor.channel, done=False),)
+    return (NotifyPhone(session.transferor.channel, done=False),)
 
 
 def rejoin(session: Session) -> Effects:
@@ -224,7 +224,7 @@ def tell_done(session: Session) -> Effects:
     """The phone's Transfer button has done what it should."""
     if session.origin is not Origin.BUTTON:
         return ()
-    return (TellPhone(session.transferor.channel, done=True),)
+    return (NotifyPhone(session.transferor.channel, done=True),)
 
 
 def let_transferor_go(session: Session) -> Effects:

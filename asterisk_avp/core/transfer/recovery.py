@@ -37,7 +37,7 @@ class Whereabouts:
     bridge_of: Callable[[str], str | None]
     agent_with: Callable[[str], str]
     """The agent who is in a bridge with a channel; empty where there is none."""
-    rings_somebody: Callable[[str], bool] = lambda _channel: False
+    has_ringing_phone: Callable[[str], bool] = lambda _channel: False
     """Whether a phone is being rung for a channel."""
 
     def elsewhere(self, channel: str) -> bool:
@@ -99,9 +99,9 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
         for role, party in _parties(session)
         if party.presence is Presence.EXPECTED and where.in_stasis(party.channel)
     ]
-    if session.state is S.WAITING and where.rings_somebody(session.leg_other):
+    if session.state is S.WAITING and where.has_ringing_phone(session.leg_other):
         events.append(SessionEvent(EventType.LEG_RINGING))
-    if session.state is S.QUEUED and where.rings_somebody(session.caller.channel):
+    if session.state is S.QUEUED and where.has_ringing_phone(session.caller.channel):
         events.append(SessionEvent(EventType.OFFERED))
     return events
 
@@ -117,7 +117,7 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
     if queued and events[0].kind is EventType.REDIRECTED and where.elsewhere(caller):
         # On to an agent already: what was written is older than what happened.
         events.append(SessionEvent(EventType.DELIVERED, agent=where.agent_with(caller)))
-    elif queued and where.rings_somebody(caller):
+    elif queued and where.has_ringing_phone(caller):
         events.append(SessionEvent(EventType.OFFERED))
     return events
 
