@@ -1,9 +1,8 @@
 """Reads a dialplan for texts from outside in places where Asterisk evaluates them.
 
-A parser of what Asterisk does with a line (pbx_variables.c, ast_str_substitute_variables_full2):
-text, ``${name}``, ``${FUNCTION(arguments)}`` and ``$[expression]``, nested as they are. A text that
-comes out of ``${…}`` is evaluated where it stands within another ``${…}`` or a ``$[…]``, and in the
-argument of every application but behind the ``=`` of Set(). There only texts of ours may stand.
+A text that comes out of ``${…}`` is evaluated where it stands within another ``${…}`` or a
+``$[…]``, and in the argument of every application but behind the ``=`` of Set(). There only texts
+of ours may stand.
 
 What is ours, the head of dialplan/asterisk_avp.conf says; of variables in small letters (LOCAL) it
 follows from what is assigned to them.
@@ -12,134 +11,22 @@ follows from what is assigned to them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-
-@dataclass(frozen=True)
-class Text:
-    text: str
+from asterisk_avp.install.asterisk_conf import alone
+from asterisk_avp.install.dialplan_text import Part, PartKind, Step, parts, split, steps
 
 
-@dataclass(frozen=True)
-class Variable:
-    """``${name:offset}``; ``name`` as it is written, with what is nested in it."""
-
-    name: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Function:
-    name: str
-    arguments: tuple[tuple[Node, ...], ...]
-
-
-@dataclass(frozen=True)
-class Expression:
-    inner: tuple[Node, ...]
-
-
-Node = Text | Variable | Function | Expression
-
-
-def parse(text: str) -> tuple[Node, ...]:
-    nodes: list[Node] = []
-    at = 0
-    while at < len(text):
-        begin = text.find("$", at)
-        if begin < 0 or text[begin + 1 : begin + 2] not in {"{", "["}:
-            end = len(text) if begin < 0 else begin + 1
-            nodes.append(Text(text[at:end]))
-            at = end
-            continue
-        if begin > at:
-            nodes.append(Text(text[at:begin]))
-        end = _end(text, begin)
-        inner = text[begin + 2 : end]
-        nodes.append(_braces(inner) if text[begin + 1] == "{" else Expression(parse(inner)))
-        at = end + 1
-    return tuple(nodes)
-
-
-def _end(text: str, begin: int) -> int:
-    """Where ``${`` or ``$[`` at ``begin`` is closed; the other kind of bracket is not counted."""
-    opening, closing = ("{", "}") if text[begin + 1] == "{" else ("[", "]")
-    depth, at = 1, begin + 2
-    while at < len(text):
-        if text[at] == "$" and text[at + 1 : at + 2] in {"{", "["}:
-            if text[at + 1] != opening:
-                at = _end(text, at)
-            else:
-                depth += 1
-                at += 1
-        elif text[at] == opening:
-            depth += 1
-        elif text[at] == closing:
-            depth -= 1
-            if depth == 0:
-                return at
-        at += 1
-    raise AssertionError(f"not closed: {text[begin:]}")
-
-
-def _braces(inner: str) -> Node:
-    called = re.match(r"([A-Z_0-9]+)\(", inner)
-    if called is None:
-        return Variable(parse(re.sub(r":[-0-9:]*$", "", inner)))
-    arguments = inner[called.end() : inner.rindex(")")]
-    return Function(called[1], tuple(parse(part) for part in split(arguments)))
-
-
-def split(text: str, separator: str = ",") -> list[str]:
-    """Arguments (app.c, __ast_app_separate_args)."""
-    parts, depth, quoted, begin = [], 0, False, 0
-    for at, character in enumerate(text):
-        if character == '"':
-            quoted = not quoted
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-        elif character == separator and depth == 0 and not quoted:
-            parts.append(text[begin:at])
-            begin = at + 1
-    return [*parts, text[begin:]]
-
-
-# --- lines ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Line:
-    number: int
-    context: str
-    extension: str
-    application: str
-    arguments: str
-
-    def __str__(self) -> str:
-        return f"line {self.number} [{self.context}] {self.application}({self.arguments})"
-
-
-def lines(text: str) -> Iterator[Line]:
+def read(text: str) -> list[Step]:
     """The priorities of a dialplan, or of an example that is a part of one."""
-    context = extension = ""
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = re.split(r"(?<!\\);", raw, maxsplit=1)[0].strip()
-        if section := re.match(r"\[([^\]]+)\]", line):
-            context = section[1]
-            continue
-        found = re.match(r"(exten|same)\s*=>?\s*(.*)", line)
-        if found is None:
-            continue
-        rest = found[2]
-        if found[1] == "exten":
-            extension, _, rest = rest.partition(",")
-        _, _, what = rest.partition(",")
-        call = re.fullmatch(r"(\w+)\((.*)\)", what.strip())
-        assert call is not None, f"line {number}: {raw}"
-        yield Line(number, context, extension, call[1], call[2])
+    # Its sections may add to, or inherit from, what is not part of it.
+    bare = re.sub(r"^(\[[^\]]+\])\(.*\)", r"\1", text, flags=re.MULTILINE)
+    conf, _ = alone("dialplan", f"[example]\n{bare}")
+    assert not conf.faults, conf.faults
+    found = list(steps(conf))
+    assert all(step.application for step in found), found
+    return found
 
 
 def declared(dialplan: str) -> frozenset[str]:
@@ -169,12 +56,12 @@ class Reader:
     """Finds what is wrong with a dialplan; ``ours``: see `declared`."""
 
     def __init__(self, text: str, ours: Iterable[str]) -> None:
-        self.lines = list(lines(text))
+        self.lines = read(text)
         self.declared = frozenset(ours)
         self.ours = set(self.declared)
         self.faults: list[str] = []
         sets = [(line, *assignment(line)) for line in self.lines if line.application == "Set"]
-        self.sets = [(line, name, parse(value)) for line, name, value in sets]
+        self.sets = [(line, name, parts(value)) for line, name, value in sets]
         # A name in small letters is ours while nothing foreign is assigned to it.
         local = {name for _, name, _ in self.sets if re.fullmatch(r"LOCAL\([a-z]+\)", name)}
         self.ours |= {name[6:-1] for name in local}
@@ -190,19 +77,19 @@ class Reader:
             if line.application == "Set":
                 self._set(line)
             else:
-                self._evaluated(parse(line.arguments), line)
+                self._evaluated(parts(line.arguments), line)
             if line.application in OPTIONS_AT:
                 self._option_i(line)
         return self.faults
 
-    def _fault(self, line: Line, what: str) -> None:
-        self.faults.append(f"{line}: {what}")
+    def _fault(self, line: Step, what: str) -> None:
+        self.faults.append(f"{written(line)}: {what}")
 
-    def _set(self, line: Line) -> None:
+    def _set(self, line: Step) -> None:
         name, value = assignment(line)
-        self._evaluated(parse(name), line)
+        self._evaluated(parts(name), line)
         called = re.match(r"(\w+)\(", name)
-        nodes = parse(value)
+        nodes = parts(value)
         if called is not None and called[1] not in _VALUE_AS_IT_IS:
             self._evaluated(nodes, line)
             return
@@ -213,57 +100,47 @@ class Reader:
         if called is not None and called[1] == "PJSIP_HEADER":
             self._header(line, value)
 
-    def _checked(self, line: Line, nodes: Sequence[Node]) -> bool:
+    def _checked(self, line: Step, nodes: Sequence[Part]) -> bool:
         """AVP_CLEAN, after the line that leaves where REPLACE has left over a character."""
-        before = [other for other in self.lines if other.number < line.number][-1]
-        there = (line.context, line.extension, nodes) == (
-            *("avp-clean", "verdict"),
-            (Variable((Text("AVP_TEXT"),)),),
-        )
+        before = self.lines[self.lines.index(line) - 1]
+        text = "".join(node.text for node in nodes)
+        there = (line.context, line.extension, text) == ("avp-clean", "verdict", "${AVP_TEXT}")
         return there and before.arguments == "$[${FIELDQTY(rest,x)} > 0]?out"
 
-    def _evaluated(self, nodes: Sequence[Node], line: Line) -> None:
+    def _evaluated(self, nodes: Sequence[Part], line: Step) -> None:
         """Where only ours may stand."""
         for node in nodes:
             known = len(self.faults)
             self._nested(node, line)
             if not self._clean((node,)) and len(self.faults) == known:
-                self._fault(line, f"{shown(node)} is foreign, and is evaluated")
+                self._fault(line, f"{node.text} is foreign, and is evaluated")
 
-    def _nested(self, node: Node, line: Line) -> None:
-        match node:
-            case Expression(inner):
-                self._evaluated(inner, line)
-            case Variable(name):
-                self._evaluated(name, line)
-            case Function(name, arguments):
-                for argument in arguments:
-                    self._evaluated(argument, line)
+    def _nested(self, node: Part, line: Step) -> None:
+        if not node.closed:
+            self._fault(line, f"{node.text} is not closed")
+        self._evaluated(node.inside, line)
 
-    def _clean(self, nodes: Sequence[Node]) -> bool:
+    def _clean(self, nodes: Sequence[Part]) -> bool:
         return all(self._is_ours(node) for node in nodes)
 
-    def _is_ours(self, node: Node) -> bool:
-        match node:
-            case Text():
+    def _is_ours(self, node: Part) -> bool:
+        match node.kind:
+            case PartKind.TEXT:
                 return True
-            case Expression(inner):
-                return self._clean(inner)
-            case Variable(name):
-                return name in {(Text(known),) for known in self.ours}
-            case Function("CHANNEL", arguments):
-                return arguments in {((Text(word),),) for word in _WORDS}
-            case Function(name, arguments) if name in _OURS_ALWAYS:
-                return all(self._clean(argument) for argument in arguments)
-            case Function(name, arguments) if name in _AS_ARGUMENTS:
-                inside = all(self._clean(argument) for argument in arguments)
-                named = name not in _BY_NAME or shown(*arguments[0]) in self.ours
-                return inside and named
-        return False
+            case PartKind.EXPRESSION:
+                return self._clean(node.inside)
+            case PartKind.VARIABLE:
+                return node.name in self.ours and self._clean(node.inside)
+        if node.name == "CHANNEL":
+            return node.arguments in {(word,) for word in _WORDS}
+        clean = self._clean(node.inside)
+        if node.name in _AS_ARGUMENTS:
+            return clean and (node.name not in _BY_NAME or node.arguments[0] in self.ours)
+        return clean and node.name in _OURS_ALWAYS
 
     # SIP headers, options --------------------------------------------------------------------
 
-    def _header(self, line: Line, value: str) -> None:
+    def _header(self, line: Step, value: str) -> None:
         """A value with a line end brings headers of its own: REPLACE has to have deleted them."""
         found = re.fullmatch(r"\$\{(\w+):0:\d+\}", value)
         left = {*range(1, 32), 127}
@@ -275,12 +152,12 @@ class Reader:
             )
             if deleted is None:
                 left = {*range(1, 32), 127}
-            elif other.number < line.number:
+            elif other.line.place.line < line.line.place.line:
                 left -= {int(code, 16) for code in re.findall(r"\\\\x(..)", deleted["these"])}
         if left:
             self._fault(line, "a header with control characters")
 
-    def _option_i(self, line: Line) -> None:
+    def _option_i(self, line: Step) -> None:
         """Without it a phone that answers 302 sends the call where it likes."""
         arguments = split(line.arguments)
         at = OPTIONS_AT[line.application]
@@ -293,22 +170,11 @@ class Reader:
             self._fault(line, "without option i")
 
 
-def assignment(line: Line) -> tuple[str, str]:
+def written(step: Step) -> str:
+    return f"{step.line.place} [{step.context}] {step.application}({step.arguments})"
+
+
+def assignment(line: Step) -> tuple[str, str]:
     """Of ``Set(name=value)``: Asterisk takes the first ``=`` (pbx_builtin_setvar)."""
     name, _, value = line.arguments.partition("=")
     return name, value
-
-
-def shown(*nodes: Node) -> str:
-    parts = []
-    for node in nodes:
-        match node:
-            case Text(text):
-                parts.append(text)
-            case Variable(name):
-                parts.append("${" + shown(*name) + "}")
-            case Function(name, arguments):
-                parts.append(f"${{{name}({','.join(shown(*part) for part in arguments)})}}")
-            case Expression(inner):
-                parts.append(f"$[{shown(*inner)}]")
-    return "".join(parts)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from asterisk_avp.install.asterisk_conf import Conf, Line
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
+from asterisk_avp.install.dialplan_text import split, steps
 
 _ID = "dtmf_transfer"
 _WHY = (
@@ -114,21 +115,10 @@ def _named(letters: set[str]) -> str:
     return ("option " if len(ordered) == 1 else "options ") + " and ".join(ordered)
 
 
-def lines(conf: Conf) -> Iterator[Line]:
-    """The lines of the dialplan that do something."""
-    for section in conf.sections:
-        if section.template or section.name.lower() in {"general", "globals"}:
-            continue
-        for line in section.lines:
-            # pbx_config.c takes what only begins with "same", too.
-            if line.name.lower() == "exten" or line.name.lower().startswith("same"):
-                yield line
-
-
 def calls(conf: Conf, options_at: Mapping[str, int] = OPTIONS_AT) -> Iterator[Call]:
     """The calls of these applications, also those within ExecIf() and the like."""
     pattern = re.compile(rf"(?<!\w)(?P<name>{'|'.join(options_at)})\(", re.IGNORECASE)
-    for line in lines(conf):
+    for line in (step.line for step in steps(conf)):
         for match in pattern.finditer(line.value):
             at = match.end()
             arguments = split(line.value[at : _end(line.value, at)], ",")
@@ -147,7 +137,7 @@ def assignments(conf: Conf) -> dict[str, list[str]]:
 
 
 def _sets(conf: Conf) -> Iterator[tuple[Line, str, str]]:
-    for line in lines(conf):
+    for line in (step.line for step in steps(conf)):
         for match in _SET.finditer(line.value):
             assigned = _ASSIGNED.match(line.value[match.end() : _end(line.value, match.end())])
             if assigned is not None:
@@ -199,24 +189,6 @@ def without(options: str, letters: str) -> str:
     return "".join(
         text for kind, text in _parts(options) if not (kind == "letter" and text in letters)
     )
-
-
-def split(text: str, separator: str) -> list[str]:
-    """As Asterisk's applications do: not within brackets of any kind, nor in quotes."""
-    found, begin, depth, quoted = [], 0, 0, False
-    for at, character in enumerate(text):
-        if character == '"':
-            quoted = not quoted
-        elif quoted:
-            continue
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth = max(0, depth - 1)
-        elif character == separator and depth == 0:
-            found.append(text[begin:at])
-            begin = at + 1
-    return [*found, text[begin:]]
 
 
 def _expression(

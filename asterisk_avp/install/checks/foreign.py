@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from asterisk_avp.install.asterisk_conf import Conf, Line
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import OURS, of_phones
-from asterisk_avp.install.dialplan_text import Part, PartKind, uses
+from asterisk_avp.install.dialplan_text import (
+    EXPRESSION,
+    NAME,
+    NO_CONTEXT,
+    Part,
+    PartKind,
+    Step,
+    steps,
+    uses,
+)
 
 _ID: Final = "foreign_values"
 _WHY: Final = (
@@ -31,8 +38,6 @@ _MEND: Final = (
 )
 _SHOWN: Final = 10
 """How many lines are told one by one."""
-
-_NO_CONTEXT: Final = frozenset({"general", "globals"})
 
 FUNCTIONS: Final = frozenset(
     {
@@ -81,21 +86,8 @@ _BY_NAME: Final = frozenset(
 """Functions that return the value, or a part of it, of the variable that they are given."""
 
 _EXTEN: Final = "EXTEN"
-_CALLS: Final = re.compile(
-    r"\s*(?:\([\w-]+\))?\s*(?P<name>\w+)\s*(?:\((?P<arguments>.*)\))?\s*$", re.DOTALL
-)
 _ASSIGNED: Final = re.compile(r"(?P<left>[^=]*)=(?P<value>.*)", re.DOTALL)
 _NAME: Final = re.compile(r"(?:(?:LOCAL|GLOBAL)\()?_{0,2}(?P<name>\w+)\)?$")
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A priority: ``pattern``: its extension; ``application`` in small letters."""
-
-    line: Line
-    pattern: str
-    application: str
-    arguments: str
 
 
 def foreign_values(facts: Facts) -> Iterator[Finding]:
@@ -104,11 +96,17 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
         return
     entered = of_phones(facts)
     if entered is None:
-        entered = frozenset(section.name.lower() for section in conf.sections) - _NO_CONTEXT
-    steps = {name: list(_steps(conf, name)) for name in sorted(entered)}
-    tainted = _tainted([step for found in steps.values() for step in found])
-    found: list[tuple[_Step, str]] = []
-    for step in (step for each in steps.values() for step in each):
+        entered = frozenset(section.name.lower() for section in conf.sections) - NO_CONTEXT
+    looked_at = [
+        step
+        for step in steps(conf)
+        if step.context.lower() in entered and Path(step.line.place.file).name not in OURS
+    ]
+    # By context, since of many findings only the first are told one by one.
+    looked_at.sort(key=lambda step: step.context.lower())
+    tainted = _tainted(looked_at)
+    found: list[tuple[Step, str]] = []
+    for step in looked_at:
         told = dict.fromkeys(_evaluated(step, tainted))
         if told:
             found.append((step, "; ".join(told)))
@@ -122,26 +120,6 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
         yield Finding(_ID, Severity.OK, "no value from outside is evaluated by your dialplan")
 
 
-def _steps(conf: Conf, context: str) -> Iterator[_Step]:
-    for section in conf.named(context):
-        pattern = ""
-        for line in section.lines:
-            name = line.name.lower()
-            if name == "exten":
-                pattern, _, rest = line.value.partition(",")
-                pattern = pattern.partition("/")[0].strip()
-                rest = rest.partition(",")[2]
-            elif name.startswith("same"):
-                rest = line.value.partition(",")[2]
-            else:
-                continue
-            if Path(line.place.file).name in OURS:
-                continue
-            call = _CALLS.match(rest)
-            if call is not None:
-                yield _Step(line, pattern, call["name"].lower(), call["arguments"] or "")
-
-
 # --- which values -------------------------------------------------------------------------------
 
 
@@ -152,11 +130,11 @@ def _open(pattern: str) -> bool:
     return bool(re.search(r"[.!]", re.sub(r"\[[^\]]*\]", "", pattern)))
 
 
-def _tainted(steps: list[_Step]) -> frozenset[str]:
+def _tainted(looked_at: list[Step]) -> frozenset[str]:
     """The variables that are set to a foreign value somewhere."""
-    assigned: list[tuple[_Step, str, str]] = []
-    for step in steps:
-        if step.application in {"set", "mset"}:
+    assigned: list[tuple[Step, str, str]] = []
+    for step in looked_at:
+        if step.application.lower() in {"set", "mset"}:
             match = _ASSIGNED.match(step.arguments)
             name = _NAME.match(match["left"].strip()) if match is not None else None
             if match is not None and name is not None:
@@ -177,34 +155,31 @@ def _tainted(steps: list[_Step]) -> frozenset[str]:
         found |= more
 
 
-def _foreign(part: Part, step: _Step, tainted: Collection[str]) -> bool:
+def _foreign(part: Part, step: Step, tainted: Collection[str]) -> bool:
     """Whether what ``part`` reads was written by others."""
     if part.kind is PartKind.FUNCTION:
         name = part.name.upper()
         if name in _BY_NAME:
-            return "".join(x.text for x in part.inside).partition(",")[0].strip() in tainted
+            return part.arguments[0].strip() in tainted
         return name in FUNCTIONS or name.startswith("ODBC_")
     if part.name == _EXTEN:
-        return _open(step.pattern)
+        return _open(step.extension)
     return part.name in VARIABLES or part.name in tainted
 
 
-def _evaluated(step: _Step, tainted: frozenset[str]) -> Iterator[str]:
+def _evaluated(step: Step, tainted: frozenset[str]) -> Iterator[str]:
     """The foreign values of a step that are evaluated, and where, in a few words each."""
-    texts = [(step.arguments, f"the arguments of {step.application}()")]
-    if step.application not in PARSED:
-        texts = [(step.arguments, "")]
-    for text, parsed in texts:
-        for use in uses(text):
-            if not _foreign(use.part, step, tainted):
-                continue
-            if use.within:
-                inner = use.within[0]
-                where = "an expression" if inner.startswith("$[") else f"an argument of {inner}()"
-                yield f"{use.part.text} stands in {where.replace('${…}()', 'a variable name')}"
-            elif parsed:
-                yield f"{use.part.text} stands in {parsed}"
-    if step.application == "set":
+    application = step.application.lower()
+    for use in uses(step.arguments):
+        if not _foreign(use.part, step, tainted):
+            continue
+        if use.within:
+            inner = use.within[0]
+            where = "an expression" if inner == EXPRESSION else f"an argument of {inner}()"
+            yield f"{use.part.text} stands in {'a variable name' if inner == NAME else where}"
+        elif application in PARSED:
+            yield f"{use.part.text} stands in the arguments of {application}()"
+    if application == "set":
         match = _ASSIGNED.match(step.arguments)
         name, bracket, _ = (match["left"] if match else "").partition("(")
         if match is not None and bracket and "$" not in name:

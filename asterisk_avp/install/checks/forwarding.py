@@ -21,11 +21,11 @@ from asterisk_avp.install.checks.dialplan import (
     assignments,
     calls,
     letters_of,
-    split,
     surely,
 )
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import of_calls
+from asterisk_avp.install.dialplan_text import split
 
 _ID: Final = "forwarding"
 _OPTION: Final = "i"
