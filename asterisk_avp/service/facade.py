@@ -16,9 +16,10 @@ import structlog
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.api.broadcast import EventBroadcaster
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.history import History
 from asterisk_avp.core.engine.pause import pause
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AsteriskUnavailable, UnknownAgent

@@ -27,7 +27,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.model.errors import AmiHeaderError, AvpError, UncleanValue
 from asterisk_avp.core.model.world import agent_of_personal_queue
-from asterisk_avp.core.pbx.agents import Agent
+from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.transfer.session import is_half
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from asterisk_avp.core.engine.engine import CallVariables
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError, Refused, WrongState

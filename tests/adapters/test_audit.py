@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.engine.engine import CallVariables
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import Mode, TargetKind
 from asterisk_avp.core.policy.dialling import Dial, Dialled

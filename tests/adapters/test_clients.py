@@ -24,7 +24,8 @@ from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, trans
 from asterisk_avp.api.shown import Shown
 from asterisk_avp.api.visibility import concerns, visible_to
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.features import Features

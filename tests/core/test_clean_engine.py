@@ -9,8 +9,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.pause import pause
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages import effects as fx

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev

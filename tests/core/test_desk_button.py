@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import HangUp, NotifyPhone, Redirect, SetVariables
@@ -23,7 +24,7 @@ GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension=
 def office() -> tuple[TransferEngine, FeatureCodeHandler]:
     """1001 talks with caller1."""
     made = engine()
-    made.world = replace(WORLD, groups=GROUPS)
+    made.reconfigure(replace(WORLD, groups=GROUPS), NOW)
     call(made)
     return made, FeatureCodeHandler(made, KeyCodes())
 
@@ -126,7 +127,7 @@ def test_a_refused_transfer_to_a_group_leaves_the_call_with_its_own() -> None:
     off = replace(
         GROUPS["sales"], features=replace(GROUPS["sales"].features, internal_transfer=False)
     )
-    made.world = replace(made.world, groups={**GROUPS, "sales": off})
+    made.reconfigure(replace(made.world, groups={**GROUPS, "sales": off}), NOW)
     asked = ev.ReferReceived("u-1001", "801", attended=False)
     wanted = desk.transfer_request(asked, "")
     assert wanted is not None

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev
@@ -71,8 +72,9 @@ class Floor:
         for record in self.engine.store.records.values():
             memo[id(record.session)] = record.session
         made = Floor(self.engine, self.ids, self.slot, Counter(self.todo), self.over, self.way)
+        memo[id(self)] = made  # `new_id` leads back here
         made.engine = deepcopy(self.engine, memo)
-        made.engine._new_id = made.new_id
+        made.engine.factory.new_id = made.new_id
         return made
 
     @property
@@ -157,7 +159,7 @@ class Floor:
 
 def floor() -> Floor:
     made = Floor(TransferEngine(WORLD, new_id=lambda: ""))
-    made.engine._new_id = made.new_id
+    made.engine.factory.new_id = made.new_id
     for agent in ("1001", "1002", "1004"):
         made.engine.fact(member(agent), NOW)
     for agent, caller in CALLERS.items():

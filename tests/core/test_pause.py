@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import CallVariables
 from asterisk_avp.core.engine.history import KEPT_SECONDS, PER_AGENT, History
 from asterisk_avp.core.engine.pause import MAX_REASON, pause
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.messages.effects import PauseMember
 from asterisk_avp.core.model.errors import UnknownAgent, WrongState
 from asterisk_avp.core.model.world import (

@@ -7,47 +7,35 @@ and maps each fact to the session it concerns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from asterisk_avp.core.engine import parties
+from asterisk_avp.core.engine.channel_events import ChannelEventHandler
 from asterisk_avp.core.engine.queue_events import QueueEventHandler
-from asterisk_avp.core.engine.sessions import Outcome, Record, SessionStore, party_of
+from asterisk_avp.core.engine.requests import (
+    CallVariables,
+    SessionFactory,
+    group_of_call,
+    in_transfer,
+)
+from asterisk_avp.core.engine.sessions import Outcome, Record, SessionStore
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.messages.effects import Destination, HangUp, LeaveStasis
 from asterisk_avp.core.model.errors import UnknownAgent, UnknownTransfer, WrongState
 from asterisk_avp.core.model.features import Features
-from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.tenants import Scope
-from asterisk_avp.core.model.world import Group, Mode, Target, TransferRequest, World
-from asterisk_avp.core.pbx.agents import Agent, Agents
+from asterisk_avp.core.model.world import Group, Mode, TransferRequest, World
+from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Call, Calls
+from asterisk_avp.core.pbx.personal_queues import PersonalQueues
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer import machine
-from asterisk_avp.core.transfer.actions import RECALL
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import (
-    HELD_IN_STASIS,
     REPORTED,
-    Party,
-    Presence,
     Session,
-    State,
-    is_half,
-    is_leg,
-    leg_id,
-    other_half,
     shown_id,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CallVariables:
-    """Channel variables of the caller, read before policy decides."""
-
-    max_hold_seconds: int | None = None
-    """``AVP_MAX_HOLD``"""
-    ends_at: int | None = None
-    """When the call's own limit (TIMEOUT(absolute)) ends it, in Unix seconds; None: no limit."""
 
 
 class TransferEngine:
@@ -66,16 +54,17 @@ class TransferEngine:
         self.world = world
         self.calls = Calls()
         self.agents = Agents(world)
+        self._personal_queues = PersonalQueues(self.agents)
         self.store = SessionStore(self._with_current_permission)
-        self._new_id = new_id
-        self._new_secret = new_secret
-        self._ring_outside_seconds = ring_outside_seconds
-        self._orphan_seconds = orphan_seconds
+        self.factory = SessionFactory(
+            self.agents, new_id, new_secret, ring_outside_seconds, orphan_seconds
+        )
         self._syncing = False
         self._changed_while_syncing: set[str] = set()
         """Agents whose views changed during a resync; reported when it is over."""
         self._reconfigured = False
         self._queues = QueueEventHandler(self.agents, self.store, ring_seconds)
+        self._channels = ChannelEventHandler(self.calls, self.store, self._queues)
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -114,17 +103,17 @@ class TransferEngine:
         )
         if call is None:  # unreachable: decide() refuses it; for the type checker
             raise policy.refused("no_active_call")
-        return self.begin(self.new_session(request, request.target, allow, call, facts), now)
+        return self.begin(self.factory.make(request, request.target, allow, call, facts), now)
 
     def decision_context(
         self, agent_id: str, call: Call | None, *, slot_taken: bool = False
     ) -> policy.DecisionContext:
         """What policy needs to know about an agent and their call."""
-        in_transfer = self._in_transfer(agent_id, call)
+        transferring = in_transfer(self.store, agent_id, call)
         return policy.DecisionContext(
-            call_found=call is not None or in_transfer,
-            call_in_transfer=in_transfer,
-            group=self.group_of_call(agent_id, call),
+            call_found=call is not None or transferring,
+            call_in_transfer=transferring,
+            group=group_of_call(self.agents, agent_id, call),
             slot_taken=slot_taken,
         )
 
@@ -169,7 +158,7 @@ class TransferEngine:
         """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
         session = self.record(transfer_id).session
         allow = parties.check_party(session, typed, self.group_now(session), self.world)
-        return parties.add(self.store, session, allow, now, self._new_secret())
+        return parties.add(self.store, session, allow, now, self.factory.new_secret())
 
     def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
         """Raises `UnknownTransfer`, `UnknownParty` or `WrongState`."""
@@ -185,7 +174,7 @@ class TransferEngine:
                 self.calls.see(fact)
             case ev.ChannelGone():
                 self.store.leg_ended(fact.id)
-                self._gone(fact.id, now, outcome)
+                self._channels.gone(fact.id, now, outcome)
                 self._call_changed(fact.id, outcome)
                 self.calls.gone(fact.id)
             case ev.BridgeEntered():
@@ -201,9 +190,9 @@ class TransferEngine:
                 if self.calls.grouped(fact.channel, fact.group):
                     self._call_changed(fact.channel, outcome)
             case ev.StasisEntered():
-                self._stasis_entered(fact.channel, now, outcome)
+                self._channels.stasis_entered(fact.channel, now, outcome)
             case ev.StasisLeft():
-                self._stasis_left(fact.channel, now, outcome)
+                self._channels.stasis_left(fact.channel, now, outcome)
             case ev.MemberSeen():
                 self._member_changed(self.agents.member_seen(fact), now, outcome)
             case ev.MemberRemoved():
@@ -217,7 +206,7 @@ class TransferEngine:
             case _:
                 if isinstance(fact, ev.QueueJoined | ev.AgentRung):
                     # AMI reports the former, ARI the latter; either may come first.
-                    self._set_group_of_queued_caller(fact.channel)
+                    self._channels.set_group_of_queued_caller(fact.channel)
                 self._queues.fact(fact, now, outcome)
         if self._syncing:
             # The state is incomplete: panels would show calls without callers.
@@ -299,84 +288,15 @@ class TransferEngine:
         self._changed_while_syncing.clear()
         for agent in self.agents.by_id.values():
             self._refresh(agent, now, outcome)
-        outcome.effects.extend((None, effect) for effect in self.agents.mirror_all())
+        outcome.effects.extend((None, effect) for effect in self._personal_queues.mirror_all())
         return outcome
 
-    # --- from a channel's fact to a session's event ------------------------------------------
-
-    def _stasis_entered(self, channel: str, now: float, outcome: Outcome) -> None:
-        found = self.store.role_of(channel)
-        if found is None:
-            # It belongs to a transfer that is over: its Redirect took effect after it had timed
-            # out. No session handles the channel, so send it to the dialplan's fallback. Hang up
-            # a leg that answers this late: in the dialplan it would dial again.
-            effect = (
-                HangUp(channel)
-                if is_leg(channel)
-                else LeaveStasis(channel, self._fallback_destination(channel))
-            )
-            outcome.effects.append((None, effect))
-            return
-        if found[1] == "leg":
-            self.store.leg_ended(found[0].leg_other)
-        kind = _ENTERED.get(found[1])
-        if kind is not None:
-            self.store.apply(found[0].id, SessionEvent(kind), now, outcome)
-
-    def _fallback_destination(self, channel: str) -> Destination | None:
-        """Where to send a caller who stayed in Stasis when their transfer failed; None: onward."""
-        for record in self.store.records.values():
-            session = record.session
-            held = session.caller.channel == channel and session.caller.presence is Presence.PRESENT
-            if held and session.state is State.FAILED:
-                return RECALL
-        return None
-
-    def _stasis_left(self, channel: str, now: float, outcome: Outcome) -> None:
-        """A party has left Stasis: it hung up, or another program moved it.
-
-        Counts only in states that hold the parties in Stasis. A channel that we bridge or queue
-        leaves Stasis too, and a channel that an earlier transfer bridged leaves it when this
-        transfer's Redirect takes effect.
-        """
-        found = self.store.role_of(channel)
-        if found is None:
-            return
-        session, role = found
-        party = party_of(session, role)
-        if party is None or party.presence is not Presence.PRESENT:
-            return
-        if session.state in HELD_IN_STASIS:
-            self._gone(channel, now, outcome)
-
-    def _gone(self, channel: str, now: float, outcome: Outcome) -> None:
-        found = self.store.role_of(channel)
-        if found is None:
-            return
-        session, role = found
-        kind = _GONE.get(role)
-        if session.state is State.DETACHING and role in ("leg", "leg_other"):
-            # The slot in the target's queue is free only after both halves have ended.
-            halves = {session.leg.channel, session.leg_other} - {channel}
-            kind = None if halves & self.calls.channels.keys() else EventType.LEG_GONE
-        if kind is not None:
-            reason = self._queues.leg_end_reason(session.id) if kind is EventType.LEG_GONE else ""
-            self.store.apply(session.id, SessionEvent(kind, reason), now, outcome)
-
-    def _set_group_of_queued_caller(self, channel: str) -> None:
-        """Set the group of a caller whom we have queued to the group that AVP_GROUP now names.
-
-        It is read again when an agent has the call; until then, agents who are rung must not see
-        the old group.
-        """
-        found = self.store.role_of(channel)
-        if found is not None and found[1] == "caller" and found[0].state in _QUEUED_STATES:
-            self.calls.grouped(channel, found[0].group_after)
+    # --- views that have changed -------------------------------------------------------------
 
     def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:
             return  # incomplete state would remove members from queues
-        outcome.effects.extend((None, effect) for effect in self.agents.mirror(agent))
+        outcome.effects.extend((None, effect) for effect in self._personal_queues.mirror(agent))
         self._refresh(agent, now, outcome)
 
     def _refresh(self, agent: Agent, now: float, outcome: Outcome) -> None:
@@ -387,87 +307,12 @@ class TransferEngine:
         for channel in self.calls.around(channel_id):
             _changed(self.agents.of_channel(channel.name), outcome)
 
-    # --- a new session -----------------------------------------------------------------------
-
-    def _in_transfer(self, agent_id: str, call: Call | None) -> bool:
-        """Whether the call, or the requesting agent, is part of a running transfer.
-
-        The call also counts as one while Asterisk has not yet optimised away the Local channel of
-        a completed transfer: the caller is behind it, and moving it out of its bridge would end
-        the call.
-        """
-        if call is None:
-            return self.store.transferring(agent_id) is not None
-        return any(
-            self.store.role_of(channel) is not None or is_half(channel)
-            for channel in (call.caller_channel, call.agent_channel)
-        )
-
-    def group_of_call(self, agent_id: str, call: Call | None) -> Group | None:
-        """The group that ``AVP_GROUP`` names, else that of the call's queue, else the agent's."""
-        groups = self.world.groups
-        if call is not None and call.group.lower() in groups:
-            return groups[call.group.lower()]
-        if call is not None and call.queue is not None:
-            group = self.world.group_of_queue(call.queue)
-            if group is not None:
-                return group
-        return next((groups[group] for group in self.agents.groups_of(agent_id)), None)
-
-    def new_session(
-        self,
-        request: TransferRequest,
-        target: Target | None,
-        allow: Permission,
-        call: Call,
-        facts: CallVariables,
-    ) -> Session:
-        """A session in its initial state; it is not added to the store."""
-        identifier = self._new_id()
-        leg = leg_id(identifier, self._new_secret())
-        return Session(
-            id=identifier,
-            agent=request.agent,
-            group=allow.group.id,
-            mode=request.mode,
-            target=target,
-            transferor=Party(call.agent_channel, name=self.agents.name_of(request.agent)),
-            caller=Party(call.caller_channel, call.caller_number, call.caller_name),
-            leg=Party(leg),
-            leg_other=other_half(leg),
-            allow=allow,
-            transferor_location=self.agents.location_of(request.agent),
-            ring_outside_seconds=self._ring_outside_seconds,
-            max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
-            variables={
-                "AVP_HOLD_ACTION": allow.group.max_hold_action.value,
-                "AVP_ORPHAN_SECONDS": str(self._orphan_seconds),
-                "AVP_ENDS_AT": "" if facts.ends_at is None else str(facts.ends_at),
-            },
-            notes=request.notes,
-            origin=request.origin,
-            state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
-        )
-
 
 def _changed(agent: Agent | None, outcome: Outcome) -> None:
     if agent is not None:
         outcome.agents.add(agent.id)
 
 
-_QUEUED_STATES = frozenset({State.QUEUEING, State.QUEUED, State.OFFERED})
-_ENTERED = {
-    "transferor": EventType.AGENT_ENTERED,
-    "caller": EventType.CALLER_ENTERED,
-    "leg": EventType.LEG_ANSWERED,
-    "fourth": EventType.FOURTH_ANSWERED,
-}
-_GONE = {
-    "transferor": EventType.AGENT_GONE,
-    "caller": EventType.CALLER_GONE,
-    "leg": EventType.LEG_GONE,
-    "fourth": EventType.FOURTH_GONE,
-}
 _NEEDED = {
     EventType.SWAP: (),
     EventType.CONFERENCE: policy.CONFERENCE,

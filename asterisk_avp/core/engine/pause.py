@@ -1,7 +1,7 @@
 """Pause and unpause an agent in all queues of their groups at once.
 
-The personal queue follows automatically (`Agents.mirror`). A pause ends neither a call nor ringing
-that has begun; app_queue only offers no further call.
+The personal queue follows automatically (`PersonalQueues.mirror`). A pause ends neither a call
+nor ringing that has begun; app_queue only offers no further call.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.pbx.agents import Agent, Agents
+from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import State
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.parties import target_id
+from asterisk_avp.core.engine.requests import group_of_call
 from asterisk_avp.core.engine.sessions import Record
 from asterisk_avp.core.model.features import SWITCHES, Features
 from asterisk_avp.core.model.world import (
@@ -25,7 +26,7 @@ from asterisk_avp.core.model.world import (
     TransferView,
 )
 from asterisk_avp.core.numbers.rules import NumberCheck
-from asterisk_avp.core.pbx.agents import Agent
+from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.session import REPORTED, Presence, Session, State, shown_id
@@ -140,7 +141,7 @@ def _group(engine: TransferEngine, agent_id: str) -> Group | None:
     record = engine.store.transferring(agent_id)
     if record is not None:
         return engine.group_now(record.session)
-    return engine.group_of_call(agent_id, call)
+    return group_of_call(engine.agents, agent_id, call)
 
 
 def _target_group(
@@ -168,7 +169,7 @@ def _target_agent(engine: TransferEngine, agent: Agent) -> TargetAgent:
 
 
 def _call_view(engine: TransferEngine, agent: Agent, call: Call, pops: Pops) -> CallView:
-    group = engine.group_of_call(agent.id, call)
+    group = group_of_call(engine.agents, agent.id, call)
     return CallView(
         id=shown_id(call.caller_channel),
         caller=call.caller_number,

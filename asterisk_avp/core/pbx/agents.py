@@ -1,7 +1,4 @@
-"""Who is free: agent states, and the personal queues' membership that follows them.
-
-States come from app_queue's members. One agent has one membership a group, so the agent's state
-is taken from all of them: logged in if in any, on a break if paused in all.
+"""Who is an agent, in which groups, and who is free. It follows app_queue's members.
 
 After-call work. app_queue refuses a member until ``lastcall + wrapuptime`` in whole seconds of its
 own clock, where the wrap-up is that of the queue of the *last* call (app_queue.c,
@@ -20,7 +17,6 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.messages.facts import AgentCompleted, MemberSeen
 from asterisk_avp.core.model.tenants import Tenants
 from asterisk_avp.core.model.world import (
@@ -30,88 +26,11 @@ from asterisk_avp.core.model.world import (
     agent_of_personal_queue,
     personal_queue,
 )
+from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.calls import resource_of, resource_of_interface
-from asterisk_avp.core.pbx.personal_queues import Wanted, difference
-
-# enum ast_device_state (include/asterisk/devicestate.h)
-_IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
-_RINGING = 6
-_NOT_THERE = frozenset({4, 5})  # invalid, unavailable
 
 # A ``lastcall`` no later than this after AgentComplete is that of the same call.
 _GUESS_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Agent:
-    id: str
-    memberships: dict[str, MemberSeen] = field(default_factory=dict)
-    """By queue: the group queues only."""
-    personal: MemberSeen | None = None
-    """Membership in the agent's own personal queue."""
-    waiting: set[str] = field(default_factory=set)
-    """Channels that wait in the personal queue."""
-    left: set[str] = field(default_factory=set)
-    """Group queues the agent was a member of when last a member of any."""
-    acw_until: float = 0.0
-    last_call: float = 0.0
-    last_queue: str = ""
-    """The queue that delivered the call that ended at ``last_call``; empty: not known."""
-    call_queue: str = ""
-    """The queue that delivered the call that goes on."""
-    acw_noted: float = 0.0
-    """The ``acw_until`` that `Agents` waits for."""
-    last_call_guessed: bool = False
-    """``last_call`` is when we heard that the call had ended; Asterisk may know better."""
-    state: AgentState = AgentState.OFFLINE
-    since: float = 0.0
-    shown_pause: tuple[bool, str] = (False, "")
-    """Whether paused and why, as it was told last."""
-    said_paused: bool = False
-    """AMI has said so, and Asterisk is being asked: good for nothing but a reason in words."""
-    mirror_pending: frozenset[Effect] = frozenset()
-    """Changes of the personal membership that were asked for and not confirmed yet."""
-
-    @property
-    def paused(self) -> bool:
-        for member in self.memberships.values():
-            if not member.paused:
-                return False
-        return bool(self.memberships)
-
-    @property
-    def pause_reason(self) -> str:
-        """What was said when they paused; empty where nothing was, or they are not paused."""
-        if not self.paused:
-            return ""
-        return next((m.paused_reason for m in self.memberships.values() if m.paused_reason), "")
-
-    @property
-    def interfaces(self) -> set[str]:
-        found = set()
-        for member in self.memberships.values():
-            found |= {member.interface, member.state_interface or member.interface}
-        return found
-
-    def membership(self, queue: str) -> MemberSeen | None:
-        if self.personal is not None and self.personal.queue == queue:
-            return self.personal
-        return self.memberships.get(queue)
-
-    def state_at(self, now: float) -> AgentState:
-        members = list(self.memberships.values())
-        everywhere = [*members, self.personal] if self.personal is not None else members
-        if not members or all(m.status in _NOT_THERE for m in members):
-            return AgentState.OFFLINE
-        if any(m.status in _IN_USE or m.in_call for m in everywhere):
-            return AgentState.TALKING
-        if any(m.status == _RINGING for m in everywhere):
-            return AgentState.RINGING
-        if now < self.acw_until:
-            return AgentState.ACW
-        if self.paused:
-            return AgentState.NOT_READY
-        return AgentState.AVAILABLE
 
 
 @dataclass(slots=True)
@@ -256,7 +175,7 @@ class Agents:
         agent.last_call, agent.last_call_guessed = ended, True
         agent.last_queue, agent.call_queue = agent.call_queue, ""
         counts = agent.membership(agent.last_queue)
-        agent.acw_until = ended + (self._wrapup_seconds(agent, counts) if counts else 0)
+        agent.acw_until = ended + (self.wrapup_seconds(agent, counts) if counts else 0)
         return agent
 
     def clear(self) -> None:
@@ -314,8 +233,14 @@ class Agents:
     def location_of(self, agent_id: str) -> str:
         """The agent's member interface without its technology; empty where not a member."""
         agent = self.by_id.get(agent_id)
-        wanted = self._wanted_personal(agent) if agent is not None else None
-        return wanted.interface.partition("/")[2] if wanted is not None else ""
+        first = self.first_membership(agent) if agent is not None else None
+        return first.interface.partition("/")[2] if first is not None else ""
+
+    def first_membership(self, agent: Agent) -> MemberSeen | None:
+        """The one in the group that the configuration names first; None where not a member."""
+        place = self._order
+        queue = min(agent.memberships, key=lambda x: place[self._queue_group[x]], default=None)
+        return agent.memberships[queue] if queue is not None else None
 
     def refresh(self, agent: Agent, now: float) -> bool:
         """Recompute the state; whether it, or the agent's pause, changed."""
@@ -352,50 +277,6 @@ class Agents:
             over.append(agent)
         return over
 
-    # --- membership of the personal queues -----------------------------------------------------
-
-    def mirror(self, agent: Agent) -> tuple[Effect, ...]:
-        """What makes the personal queue's membership follow the agent's.
-
-        Asterisk confirms each change; until then the same is not asked for again.
-        """
-        wanted = self._wanted_personal(agent)
-        effects = tuple(difference(agent.id, agent.personal, wanted, waiting=bool(agent.waiting)))
-        fresh = frozenset(effects)
-        if fresh == agent.mirror_pending:
-            return ()
-        agent.mirror_pending = fresh
-        return effects
-
-    def mirror_all(self) -> tuple[Effect, ...]:
-        """The same for everyone, after a resync."""
-        effects: list[Effect] = []
-        for agent in self.by_id.values():
-            agent.mirror_pending = frozenset()
-            effects.extend(self.mirror(agent))
-        return tuple(effects)
-
-    def _wanted_personal(self, agent: Agent) -> Wanted | None:
-        if not agent.memberships:
-            return None
-        first = agent.memberships[
-            min(agent.memberships, key=lambda queue: self._order[self._queue_group[queue]])
-        ]
-        return Wanted(
-            first.interface,
-            first.state_interface,
-            first.name,
-            agent.paused,
-            self._wanted_wrapup(agent),
-        )
-
-    def _wanted_wrapup(self, agent: Agent) -> int:
-        """A member's own wrap-up wins over the queue's, so the personal one must not be shorter."""
-        members = agent.memberships.values()
-        if not any(member.wrapup_seconds for member in members):
-            return 0
-        return max(self._wrapup_seconds(agent, member) for member in members)
-
     def _agent(self, interface: str, owner: str | None) -> Agent | None:
         agent_id = owner or self._by_interface.get(interface)
         agent_id = agent_id or agent_id_of_interface(interface)
@@ -418,10 +299,11 @@ class Agents:
             agent.last_call, agent.last_call_guessed = seen.last_call, False
             agent.acw_until = 0.0
         counts = agent.membership(agent.last_queue) or seen  # not known: the longest
-        acw_until = seen.last_call + self._wrapup_seconds(agent, counts)
+        acw_until = seen.last_call + self.wrapup_seconds(agent, counts)
         agent.acw_until = max(agent.acw_until, acw_until)
 
-    def _wrapup_seconds(self, agent: Agent, seen: MemberSeen) -> int:
+    def wrapup_seconds(self, agent: Agent, seen: MemberSeen) -> int:
+        """How long the agent is kept from calls after one of this membership's queue."""
         if seen.wrapup_seconds:
             return seen.wrapup_seconds
         group = self._queue_group.get(seen.queue)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.effects import (
     ClearTimer,
@@ -84,7 +85,7 @@ class FeatureCodeHandler(ReferHandler):
         allow = policy.decide_asking(engine.decision_context(agent.id, call))
         nowhere = Target(TargetKind.NUMBER, "")
         request = TransferRequest(agent.id, Mode.SUPERVISED, nowhere, origin=Origin.CODE)
-        return engine.begin(engine.new_session(request, None, allow, call, facts), now)
+        return engine.begin(engine.factory.make(request, None, allow, call, facts), now)
 
     # --- keys --------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from asterisk_avp.core.engine.engine import CallVariables, TransferEngine
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables, group_of_call
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.effects import Effect, NotifyPhone
 from asterisk_avp.core.messages.facts import ReferReceived
@@ -24,7 +25,7 @@ from asterisk_avp.core.model.world import (
     agent_id_of_interface,
 )
 from asterisk_avp.core.numbers.emergency import found_in
-from asterisk_avp.core.pbx.agents import Agent
+from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.calls import Call, resource_of
 from asterisk_avp.core.phone.dial_codes import resolve
 from asterisk_avp.core.policy import policy
@@ -85,7 +86,7 @@ class ReferHandler:
             return None
         call = self.call_of(received.channel)
         answered = received.target is not None
-        group = self._engine.group_of_call(agent.id, call)
+        group = group_of_call(self._engine.agents, agent.id, call)
         target = self._resolve(received.number, agent.id, group)
         if received.target is not None:
             callee = self.agent_of(received.target)
@@ -130,7 +131,7 @@ class ReferHandler:
         allow = policy.decide(request, known, engine.agents, engine.world)
         if call is None:
             raise policy.refused("no_active_call")
-        session = engine.new_session(request, request.target, allow, call, facts)
+        session = engine.factory.make(request, request.target, allow, call, facts)
         session = replace(session, second_line=received.second or "")
         if received.target is not None:
             leg = Party(received.target, number=allow.number or "", presence=Presence.PRESENT)
@@ -150,10 +151,10 @@ class ReferHandler:
             if mine and running.state in _ANSWER_DUE:
                 return Outcome()
             return outcome_of(running, NotifyPhone(channel, done=False))
-        group = engine.group_of_call(request.agent, call)
+        group = group_of_call(engine.agents, request.agent, call)
         if call is None or group is None or is_half(call.caller_channel):
             return Outcome()  # no call that could be moved into Stasis, or not yet
-        session = engine.new_session(
+        session = engine.factory.make(
             request, request.target, Permission(group), call, CallVariables()
         )
         session = replace(session, state=State.STARTING, refused=True, reason=reason)

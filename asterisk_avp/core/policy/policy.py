@@ -25,7 +25,8 @@ from asterisk_avp.core.model.world import (
     World,
     personal_queue,
 )
-from asterisk_avp.core.pbx.agents import Agent, Agents
+from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agents import Agents
 
 REASONS: Final[dict[str, str]] = {
     "not_contracted": "Session transfer is not part of this account's contract.",

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import group_of_call
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.calls import Call, Channel, resource_of_interface
 from asterisk_avp.core.pops.content import shape
@@ -271,7 +272,7 @@ class PopBoard:
         number, name = channel.caller_number, channel.caller_name
         call = Call("", channel.id, number, name, channel.queue, on_hold=False, group=channel.group)
         scope = self._engine.agents.tenants.of_agent(agent)
-        group = self._engine.group_of_call(agent, call)
+        group = group_of_call(self._engine.agents, agent, call)
         if group is not None and not scope.group(group.id):
             group = None  # another client's, whose call it was
         group_id = group.id if group is not None else None

@@ -1,0 +1,102 @@
+"""What a transfer request is decided by, and the session that it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asterisk_avp.core.engine.sessions import SessionStore
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.model.world import Group, Mode, Target, TransferRequest
+from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.transfer.session import Party, Session, State, is_half, leg_id, other_half
+
+
+@dataclass(frozen=True, slots=True)
+class CallVariables:
+    """Channel variables of the caller, read before policy decides."""
+
+    max_hold_seconds: int | None = None
+    """``AVP_MAX_HOLD``"""
+    ends_at: int | None = None
+    """When the call's own limit (TIMEOUT(absolute)) ends it, in Unix seconds; None: no limit."""
+
+
+def in_transfer(store: SessionStore, agent_id: str, call: Call | None) -> bool:
+    """Whether the call, or the requesting agent, is part of a running transfer.
+
+    The call also counts as one while Asterisk has not yet optimised away the Local channel of
+    a completed transfer: the caller is behind it, and moving it out of its bridge would end
+    the call.
+    """
+    if call is None:
+        return store.transferring(agent_id) is not None
+    return any(
+        store.role_of(channel) is not None or is_half(channel)
+        for channel in (call.caller_channel, call.agent_channel)
+    )
+
+
+def group_of_call(agents: Agents, agent_id: str, call: Call | None) -> Group | None:
+    """The group that ``AVP_GROUP`` names, else that of the call's queue, else the agent's."""
+    groups = agents.world.groups
+    if call is not None and call.group.lower() in groups:
+        return groups[call.group.lower()]
+    if call is not None and call.queue is not None:
+        group = agents.world.group_of_queue(call.queue)
+        if group is not None:
+            return group
+    return next((groups[group] for group in agents.groups_of(agent_id)), None)
+
+
+class SessionFactory:
+    def __init__(
+        self,
+        agents: Agents,
+        new_id: Callable[[], str],
+        new_secret: Callable[[], str],
+        ring_outside_seconds: int,
+        orphan_seconds: int,
+    ) -> None:
+        """``new_secret`` makes the channel ids of legs unguessable (`session.leg_id`)."""
+        self._agents = agents
+        self.new_id = new_id
+        self.new_secret = new_secret
+        self._ring_outside_seconds = ring_outside_seconds
+        self._orphan_seconds = orphan_seconds
+
+    def make(
+        self,
+        request: TransferRequest,
+        target: Target | None,
+        allow: Permission,
+        call: Call,
+        facts: CallVariables,
+    ) -> Session:
+        """A session in its initial state; it is not added to the store."""
+        identifier = self.new_id()
+        leg = leg_id(identifier, self.new_secret())
+        return Session(
+            id=identifier,
+            agent=request.agent,
+            group=allow.group.id,
+            mode=request.mode,
+            target=target,
+            transferor=Party(call.agent_channel, name=self._agents.name_of(request.agent)),
+            caller=Party(call.caller_channel, call.caller_number, call.caller_name),
+            leg=Party(leg),
+            leg_other=other_half(leg),
+            allow=allow,
+            transferor_location=self._agents.location_of(request.agent),
+            ring_outside_seconds=self._ring_outside_seconds,
+            max_hold_seconds=facts.max_hold_seconds or allow.group.max_hold_seconds,
+            variables={
+                "AVP_HOLD_ACTION": allow.group.max_hold_action.value,
+                "AVP_ORPHAN_SECONDS": str(self._orphan_seconds),
+                "AVP_ENDS_AT": "" if facts.ends_at is None else str(facts.ends_at),
+            },
+            notes=request.notes,
+            origin=request.origin,
+            state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
+        )
