@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -172,8 +173,11 @@ async def test_the_daemon_alone_by_the_command_of_the_page(bed: Bed) -> None:
     settings.write_text("".join(f"{key}={value}\n" for key, value in bed.daemon_env().items()))
     settings.chmod(0o600)
     name = f"{bed.name}-alone"
+    # An engine gives no more than it has itself; AVP_NOFILE is for that, as in the Compose file.
+    most = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     for there, here in {
         "--restart unless-stopped": "--label asterisk-avp",
+        "nofile=65536:65536": f"nofile={most}:{most}",
         "--name asterisk-avp": f"--name {name}",
         "/etc/asterisk-avp/environment": str(settings),
         "asterisk-avp:daemon": f"{IMAGE}:daemon settings --check",
