@@ -172,6 +172,12 @@ def test_each_command_of_the_program_is_on_a_page() -> None:
     } | {group.name for group in app.registered_groups}
 
 
+@pytest.mark.parametrize("name", [*PAGES, *CONVENTIONAL])
+def test_one_person_has_one_name(name: str) -> None:
+    """The transferor, the caller, the target, the fourth party."""
+    assert re.findall(r"(?i)\bagent [12]\b|\bfirst agent's call\b|\b4th party\b", page(name)) == []
+
+
 def test_each_package_is_on_the_page_about_them() -> None:
     folders = {
         str(file.parent.relative_to(ROOT / "asterisk_avp"))
