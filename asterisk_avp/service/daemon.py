@@ -175,6 +175,7 @@ class Daemon:
             action_timeout_seconds=settings.ami.action_timeout_seconds,
         )
         self._phones = Phones(
+            self._engine,
             self._desk,
             self._audit,
             self._carry_out,

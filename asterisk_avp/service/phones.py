@@ -1,4 +1,4 @@
-"""Transfers asked for on agents' phones: each goes through the desk, and through the audit."""
+"""Transfers that agents request on their phones; the audit records each decision."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Final
 
 import structlog
 
+from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError, Refused, WrongState
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
+from asterisk_avp.core.phone.lines import PhoneLines
+from asterisk_avp.core.phone.refer import ReferHandler
 from asterisk_avp.observe.audit import Audit
 
 log = structlog.get_logger(__name__)
@@ -26,14 +29,17 @@ _DIALLED: Final = "AVP_GATE_NUMBER"
 class Phones:
     def __init__(
         self,
-        desk: FeatureCodeHandler,
+        engine: TransferEngine,
+        codes: FeatureCodeHandler,
         audit: Audit,
         carry_out: Callable[[Outcome], None],
         read_call: Callable[[Call], Awaitable[CallVariables]],
         variables: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]],
         ready: Callable[[], bool],
     ) -> None:
-        self.desk = desk
+        self._codes = codes
+        self._refers = ReferHandler(engine)
+        self._lines = PhoneLines(engine)
         self._audit = audit
         self._carry_out = carry_out
         self._read_call = read_call
@@ -45,7 +51,7 @@ class Phones:
         """What an agent did at a phone."""
         match fact:
             case ev.KeyPressed():
-                outcome, selection = self.desk.key(fact, time.time())
+                outcome, selection = self._codes.key(fact, time.time())
                 self._carry_out(outcome)
                 if selection is not None:
                     self._choose(selection)
@@ -56,7 +62,7 @@ class Phones:
 
     def timed_out(self, session_id: str) -> bool:
         """Whether the end of a session's timer meant that the agent has finished typing."""
-        found = self.desk.timed_out(session_id)
+        found = self._codes.timed_out(session_id)
         if found is None:
             return False
         outcome, selection = found
@@ -80,11 +86,11 @@ class Phones:
             _, outcome = self._audit.decide(
                 selection.request,
                 None,
-                lambda: self.desk.apply_selection(selection, now),
+                lambda: self._codes.apply_selection(selection, now),
                 party=selection.fourth,
             )
         except Refused as refused:
-            outcome = self.desk.reject_selection(selection, refused.reason, now)
+            outcome = self._codes.reject_selection(selection, refused.reason, now)
         except WrongState as error:
             log.info(
                 "keyed_in_too_late",
@@ -92,7 +98,7 @@ class Phones:
                 call=selection.request.call,
                 detail=str(error),
             )
-            outcome = self.desk.discard_selection(selection)
+            outcome = self._codes.discard_selection(selection)
         self._carry_out(outcome)
 
     async def _refer(self, received: ev.ReferReceived) -> None:
@@ -100,18 +106,18 @@ class Phones:
         if received.second is not None and received.target is not None:
             dialled = (await self._ask(received.second, _DIALLED)).get(_DIALLED, "")
         facts = await self._facts(received.channel)
-        request = self.desk.transfer_request(received, dialled)
+        request = self._refers.transfer_request(received, dialled)
         if request is None:
             log.warning("transfer_button_of_no_agent", channel=received.channel)
             return
-        call = self.desk.call_of(received.channel)
+        call = self._lines.call_of(received.channel)
         now = time.time()
         try:
             _, outcome = self._audit.decide(
-                request, call, lambda: self.desk.refer(received, request, facts, now)
+                request, call, lambda: self._refers.refer(received, request, facts, now)
             )
         except Refused as refused:
-            outcome = self.desk.refuse(received, request, refused.reason, now)
+            outcome = self._refers.refuse(received, request, refused.reason, now)
         self._carry_out(outcome)
 
     async def _code(self, used: ev.FeatureUsed) -> None:
@@ -119,20 +125,20 @@ class Phones:
             log.warning("feature_code_while_not_ready", channel=used.channel)
             return
         facts = await self._facts(used.channel)
-        call, agent = self.desk.call_of(used.channel), self.desk.agent_of(used.channel)
+        call, agent = self._lines.call_of(used.channel), self._lines.agent_of(used.channel)
         try:
             _, outcome = self._audit.code(
                 agent.id if agent is not None else "",
                 used.channel,
                 call,
-                lambda: self.desk.code(used, facts, time.time()),
+                lambda: self._codes.code(used, facts, time.time()),
             )
         except Refused:
             return  # a code that is not enabled does nothing
         self._carry_out(outcome)
 
     async def _facts(self, channel: str) -> CallVariables:
-        call = self.desk.call_of(channel)
+        call = self._lines.call_of(channel)
         if call is None:
             return CallVariables()
         try:

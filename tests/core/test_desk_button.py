@@ -13,20 +13,19 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import HangUp, NotifyPhone, Redirect, SetVariables
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import TargetKind
-from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
-from asterisk_avp.core.phone.keypad import KeyCodes
+from asterisk_avp.core.phone.refer import ReferHandler
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
 NO_FACTS = CallVariables()
 GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension="801")}
 
 
-def office() -> tuple[TransferEngine, FeatureCodeHandler]:
+def office() -> tuple[TransferEngine, ReferHandler]:
     """1001 talks with caller1."""
     made = engine()
     made.reconfigure(replace(WORLD, groups=GROUPS), NOW)
     call(made)
-    return made, FeatureCodeHandler(made, KeyCodes())
+    return made, ReferHandler(made)
 
 
 def second_call(made: TransferEngine, agent: str, peer: str) -> None:
@@ -37,9 +36,7 @@ def second_call(made: TransferEngine, agent: str, peer: str) -> None:
         made.fact(ev.BridgeEntered(channel, f"b2-{agent}"), NOW)
 
 
-def refused(
-    desk: FeatureCodeHandler, asked: ev.ReferReceived, dialled: str = ""
-) -> tuple[str, Outcome]:
+def refused(desk: ReferHandler, asked: ev.ReferReceived, dialled: str = "") -> tuple[str, Outcome]:
     """Why, and what is done."""
     wanted = desk.transfer_request(asked, dialled)
     assert wanted is not None
@@ -111,7 +108,7 @@ def test_the_one_who_is_consulted_presses_it() -> None:
 
 def test_a_caller_who_is_an_agent_presses_it_on_music() -> None:
     made = engine()
-    desk = FeatureCodeHandler(made, KeyCodes())
+    desk = ReferHandler(made)
     call(made, "1001", "1003")
     made.request(request(call="u-1003"), NO_FACTS, NOW)
     for channel in ("u-1003", "u-1001"):

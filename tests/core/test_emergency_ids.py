@@ -13,7 +13,7 @@ from phonenumbers import PhoneMetadata
 from asterisk_avp.core.model.world import TargetKind, World
 from asterisk_avp.core.numbers.emergency import found_in
 from asterisk_avp.core.numbers.plans import COUNTRIES, plan_of
-from asterisk_avp.core.phone.refer import ReferHandler
+from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.install.asterisk_conf import Member
 from asterisk_avp.install.personal_queues import agents_to_render
 from tests.asterisk.bed.world import World as DemoWorld
@@ -262,4 +262,4 @@ def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
         ("112", TargetKind.NUMBER),
         ("1004", TargetKind.AGENT),
     ):
-        assert ReferHandler(made)._resolve(text, "1001", british).kind is kind
+        assert PhoneLines(made).resolve(text, "1001", british).kind is kind

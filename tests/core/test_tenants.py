@@ -27,8 +27,7 @@ from asterisk_avp.core.model.world import (
     World,
 )
 from asterisk_avp.core.phone.dial_codes import resolve
-from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
-from asterisk_avp.core.phone.keypad import KeyCodes
+from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
 from asterisk_avp.core.policy import policy
 from tests.core.clients import ALL_ON, Centre, agent_id, centres, talk
@@ -104,7 +103,7 @@ def test_what_is_keyed_in_means_nothing_of_another_client(case: tuple[Centre, st
     made, world = in_call(centre, agent, group), centre.world
     found = world.groups[group]
     ours, mine = {found.account}, centre.accounts_of(agent)
-    button = ReferHandler(made)
+    lines = PhoneLines(made)
     texts = [
         *((x, TargetKind.AGENT, x, centre.knows_agent) for x in centre.members if x != agent),
         *((x.extension, TargetKind.GROUP, x.id, centre.knows_group) for x in world.groups.values()),
@@ -112,7 +111,7 @@ def test_what_is_keyed_in_means_nothing_of_another_client(case: tuple[Centre, st
     ]
     for text, kind, identifier, knows in texts:
         assert text is not None
-        means = button._resolve(text, agent, found)
+        means = lines.resolve(text, agent, found)
         if knows(identifier, ours, mine):
             assert means == Target(kind, identifier)
         else:
@@ -255,7 +254,7 @@ def test_nor_is_whom_the_phone_has_called_already_a_target() -> None:
     talk(made, "1001", "caller", "sales")
     for name, line in (("1001", "u2-1001"), ("2001", "u2-2001"), ("1002", "u2-1002")):
         made.fact(ev.ChannelSeen(line, f"PJSIP/{name}-00000021"), NOW)
-    desk = FeatureCodeHandler(made, KeyCodes())
+    desk = ReferHandler(made)
     for peer, reason in (("2001", "unknown_target"), ("1002", "ok")):
         for line in ("u2-1001", f"u2-{peer}"):
             made.fact(ev.BridgeEntered(line, f"b2-{peer}"), NOW)

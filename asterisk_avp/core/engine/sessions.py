@@ -35,6 +35,10 @@ class Outcome:
         )
 
 
+def outcome_of(session: Session, *effects: Effect) -> Outcome:
+    return Outcome(effects=[(session.id, effect) for effect in effects])
+
+
 @dataclass(slots=True)
 class Record:
     """A session with the times that its views need, in Unix seconds."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables
-from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.engine.sessions import Outcome, outcome_of
 from asterisk_avp.core.messages.effects import (
     ClearTimer,
     SendKeys,
@@ -32,7 +32,7 @@ from asterisk_avp.core.phone.keypad import (
     Keypad,
     Pressed,
 )
-from asterisk_avp.core.phone.refer import ReferHandler, outcome_of
+from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer import actions, prompts
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
@@ -65,9 +65,10 @@ class Selection:
     """The digits name a fourth party instead of the target."""
 
 
-class FeatureCodeHandler(ReferHandler):
+class FeatureCodeHandler:
     def __init__(self, engine: TransferEngine, codes: KeyCodes) -> None:
-        super().__init__(engine)
+        self._engine = engine
+        self._lines = PhoneLines(engine)
         self.codes = codes
         """Replaced on reload."""
         self._pads: dict[str, Keypad] = {}
@@ -79,7 +80,8 @@ class FeatureCodeHandler(ReferHandler):
 
     def code(self, used: FeatureUsed, facts: CallVariables, now: float) -> tuple[Session, Outcome]:
         """Begin a transfer that prompts the transferor for the target. Raises `Refused`."""
-        engine, agent, call = self._engine, self.agent_of(used.channel), self.call_of(used.channel)
+        engine, lines = self._engine, self._lines
+        agent, call = lines.agent_of(used.channel), lines.call_of(used.channel)
         if agent is None or call is None:
             raise policy.refused("no_active_call")
         allow = policy.decide_asking(engine.decision_context(agent.id, call))
@@ -94,7 +96,7 @@ class FeatureCodeHandler(ReferHandler):
 
         Returns a `Selection` when an entry is complete; `apply_selection` decides about it.
         """
-        session = self._session_of_transferor(pressed.channel)
+        session = self._lines.session_of_transferor(pressed.channel)
         if session is None or session.transferor.presence is not Presence.PRESENT:
             return Outcome(), None
         if self._is_duplicate(session, pressed.key, now):
@@ -238,14 +240,14 @@ class FeatureCodeHandler(ReferHandler):
         fourth = session.state is not State.COLLECTING
         target = Target(TargetKind.NUMBER, typed)
         if not fourth:
-            target = self._resolve(typed, session.agent, self._engine.group_now(session))
+            target = self._lines.resolve(typed, session.agent, self._engine.group_now(session))
         unsupervised = target.kind is TargetKind.GROUP
         request = TransferRequest(
             agent=session.agent,
             mode=Mode.UNSUPERVISED if unsupervised else Mode.SUPERVISED,
             target=target,
             origin=Origin.CODE,
-            channel=self._name(session.transferor.channel),
+            channel=self._lines.name_of(session.transferor.channel),
             call=session.caller.channel,
         )
         return Selection(session.id, request, typed, fourth)

@@ -1,4 +1,4 @@
-"""Transfers by the phone's Transfer button (SIP REFER), and the agent of a channel. Pure.
+"""Transfers by the phone's Transfer button (SIP REFER). Pure.
 
 The phone is notified of the outcome. Where policy refuses, the caller stays with the transferor,
 or returns to the group if the phone hangs up on the refusal, as some phones do.
@@ -11,23 +11,18 @@ from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables, group_of_call
-from asterisk_avp.core.engine.sessions import Outcome
-from asterisk_avp.core.messages.effects import Effect, NotifyPhone
+from asterisk_avp.core.engine.sessions import Outcome, outcome_of
+from asterisk_avp.core.messages.effects import NotifyPhone
 from asterisk_avp.core.messages.facts import ReferReceived
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import (
-    Group,
     Mode,
     Origin,
     Target,
     TargetKind,
     TransferRequest,
-    agent_id_of_interface,
 )
-from asterisk_avp.core.numbers.emergency import found_in
-from asterisk_avp.core.pbx.agent import Agent
-from asterisk_avp.core.pbx.calls import Call, resource_of
-from asterisk_avp.core.phone.dial_codes import resolve
+from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.session import Party, Presence, Session, State, is_half
 
@@ -40,40 +35,7 @@ _ANSWER_DUE: Final = frozenset(
 class ReferHandler:
     def __init__(self, engine: TransferEngine) -> None:
         self._engine = engine
-
-    # --- the agent of a channel --------------------------------------------------------------
-
-    def agent_of(self, channel: str) -> Agent | None:
-        """The agent whose phone a channel is; None: no agent's."""
-        seen = self._engine.calls.channels.get(channel)
-        if seen is None:
-            return None
-        known = self._engine.agents.of_channel(seen.name)
-        # The phone behind a member Local/1001@agents has a channel name of its own.
-        return known or self._engine.agents.by_id.get(
-            agent_id_of_interface(resource_of(seen.name)) or ""
-        )
-
-    def call_of(self, channel: str) -> Call | None:
-        """The call of the phone behind this channel; None: no call."""
-        agent = self.agent_of(channel)
-        for call in self._engine.calls_of(agent) if agent is not None else ():
-            if channel == call.agent_channel or self._is_behind(channel, call.agent_channel):
-                return call
-        return None
-
-    def _is_behind(self, phone: str, half: str) -> bool:
-        """Whether ``phone`` is in a bridge with the other half of this Local channel."""
-        calls = self._engine.calls
-        name = calls.channels[half].name
-        if not name.endswith(";1"):
-            return False
-        return any(other.name == name[:-1] + "2" for other in calls.around(phone))
-
-    def _name(self, channel: str) -> str:
-        return self._engine.calls.name_of(channel)
-
-    # --- the Transfer button -----------------------------------------------------------------
+        self._lines = PhoneLines(engine)
 
     def transfer_request(self, received: ReferReceived, dialled: str) -> TransferRequest | None:
         """The transfer that the REFER requests; None where the phone is not an agent's.
@@ -81,15 +43,15 @@ class ReferHandler:
         ``dialled`` is the number, in E.164, that the dialling check permitted on the phone's
         second line. The number that the phone claims to have called cannot be trusted.
         """
-        agent = self.agent_of(received.channel)
+        agent = self._lines.agent_of(received.channel)
         if agent is None:
             return None
-        call = self.call_of(received.channel)
+        call = self._lines.call_of(received.channel)
         answered = received.target is not None
         group = group_of_call(self._engine.agents, agent.id, call)
-        target = self._resolve(received.number, agent.id, group)
+        target = self._lines.resolve(received.number, agent.id, group)
         if received.target is not None:
-            callee = self.agent_of(received.target)
+            callee = self._lines.agent_of(received.target)
             target = Target(TargetKind.NUMBER, dialled)
             if callee is not None:
                 target = Target(TargetKind.AGENT, callee.id)
@@ -98,35 +60,22 @@ class ReferHandler:
             mode=Mode.SUPERVISED if answered else Mode.UNSUPERVISED,
             target=target,
             origin=Origin.BUTTON,
-            channel=self._name(received.channel),
+            channel=self._lines.name_of(received.channel),
             call=call.caller_channel if call is not None else None,
         )
-
-    def _resolve(self, text: str, agent: str, group: Group | None) -> Target:
-        """The target that ``text`` names for this agent with a call of ``group``."""
-        configured = self._engine.world.agents.get(agent)
-        of_agent = configured.country if configured is not None else None
-        countries = {of_agent, group.features.country if group is not None else None} - {None}
-        emergency = found_in(text, filter(None, countries))
-        if emergency is not None:
-            # The settings reject such ids, but a queue may have a member with such an interface.
-            return Target(TargetKind.NUMBER, text)
-        scope = self._engine.agents.tenants.of_call(agent, group)
-        return resolve(text, self._engine.agents, self._engine.world, scope)
 
     def refer(
         self, received: ReferReceived, request: TransferRequest, facts: CallVariables, now: float
     ) -> tuple[Session, Outcome]:
         """Decide and begin. Raises `Refused`; then call `refuse`."""
-        engine, call = self._engine, self.call_of(received.channel)
+        engine, call = self._engine, self._lines.call_of(received.channel)
         answered = received.target is not None
         if received.attended:
             self._check_consult_call(received, request.agent)
         taken = not answered and engine.slot_taken(request.target.value)
         known = engine.decision_context(request.agent, call, slot_taken=taken)
-        if (
-            self._running_transfer(received) is not None
-        ):  # including as target or caller of another transfer
+        # Including as target or caller of another transfer.
+        if self._running_transfer(received) is not None:
             known = replace(known, call_found=True, call_in_transfer=True)
         allow = policy.decide(request, known, engine.agents, engine.world)
         if call is None:
@@ -142,7 +91,7 @@ class ReferHandler:
         self, received: ReferReceived, request: TransferRequest, reason: str, now: float
     ) -> Outcome:
         """Notify the phone of the refusal without losing the caller if it hangs up."""
-        engine, call = self._engine, self.call_of(received.channel)
+        engine, call = self._engine, self._lines.call_of(received.channel)
         part = self._running_transfer(received)
         if part is not None:
             running, channel = part
@@ -165,7 +114,7 @@ class ReferHandler:
 
         Asterisk finds it by Call-ID and tags alone, whoever it belongs to. Raises `Refused`.
         """
-        owner = self.agent_of(received.second) if received.second is not None else None
+        owner = self._lines.agent_of(received.second) if received.second is not None else None
         if owner is None or owner.id != agent:
             message = "The phone names a call to the target that it does not have."
             raise policy.refused("unknown_target", message)
@@ -178,7 +127,7 @@ class ReferHandler:
 
         With it, the channel by which the phone can be notified.
         """
-        call = self.call_of(received.channel)
+        call = self._lines.call_of(received.channel)
         mine = [received.channel] if call is None else [call.agent_channel, call.caller_channel]
         for channel in mine:
             found = self._engine.store.role_of(channel)
@@ -188,11 +137,3 @@ class ReferHandler:
             # A target is behind the far end of the leg, on which Asterisk accepts no notification.
             return session, session.leg.channel if role == "leg_other" else mine[0]
         return None
-
-    def _session_of_transferor(self, channel: str) -> Session | None:
-        found = self._engine.store.role_of(channel)
-        return found[0] if found is not None and found[1] == "transferor" else None
-
-
-def outcome_of(session: Session, *effects: Effect) -> Outcome:
-    return Outcome(effects=[(session.id, effect) for effect in effects])
