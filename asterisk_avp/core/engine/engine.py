@@ -28,7 +28,7 @@ from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Call, Calls
 from asterisk_avp.core.pbx.personal_queues import PersonalQueues
-from asterisk_avp.core.policy import policy
+from asterisk_avp.core.policy import needs, policy
 from asterisk_avp.core.transfer import machine
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import (
@@ -315,7 +315,7 @@ def _changed(agent: Agent | None, outcome: Outcome) -> None:
 
 _NEEDED = {
     EventType.SWAP: (),
-    EventType.CONFERENCE: policy.CONFERENCE,
+    EventType.CONFERENCE: needs.CONFERENCE,
 }
 """Commands that begin something new in a running transfer, with the features they need in addition
 to ``session_transfer``. Completing and cancelling a transfer need no feature."""

@@ -33,7 +33,7 @@ from asterisk_avp.core.phone.keypad import (
     Pressed,
 )
 from asterisk_avp.core.phone.lines import PhoneLines
-from asterisk_avp.core.policy import policy
+from asterisk_avp.core.policy import needs, policy
 from asterisk_avp.core.transfer import actions, prompts
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import FIRST_KEY_SECONDS
@@ -279,7 +279,7 @@ class FeatureCodeHandler:
                 return Outcome()  # a transient state
 
     def _ask_for_fourth(self, session: Session) -> Outcome:
-        policy.check_features(policy.PARTY, self._engine.group_now(session).features)
+        policy.check_features(needs.PARTY, self._engine.group_now(session).features)
         if session.state not in _MAY_ADD or session.fourth is not None:
             raise WrongState("Cannot add a party now.")
         self._keep(session, Keypad(collecting=True))

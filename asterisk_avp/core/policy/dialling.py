@@ -15,20 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import World, agent_id_of_interface
 from asterisk_avp.core.numbers.parse import digits_of
 from asterisk_avp.core.numbers.plans import plan_of
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import resource_of
-from asterisk_avp.core.policy import policy
-
-NEEDS: Final = (
-    # the feature, and the reason where it is off; in the order in which they are looked at
-    ("contracted", "not_contracted"),
-    ("session_transfer", "transfer_disabled"),
-    ("external_transfer", "external_disabled"),
-    ("manual_dial", "manual_dial_disabled"),
-)
+from asterisk_avp.core.policy import needs, policy
 
 UNKNOWN_AGENT: Final = "unknown_agent"
 """The phone is not an agent's, or its agent is in no group (yet)."""
@@ -80,10 +73,10 @@ def check_dial(channel: str, typed: str, agents: Agents, world: World) -> Dial:
     if group is None:
         return Dial(allowed=False, reason=UNKNOWN_AGENT, agent=agent)
     features = world.groups[group].features
-    for name, reason in NEEDS:
-        if not getattr(features, name):
-            setting = features.origins.get(name, "")
-            return Dial(allowed=False, reason=reason, agent=agent, setting=setting)
+    try:
+        decided_by = policy.check_features(needs.DIAL, features)
+    except Refused as off:
+        return Dial(allowed=False, reason=off.reason, agent=agent, setting=off.setting)
     checked = policy.check_number(typed, agent, features, world)
     if not checked.allowed or checked.e164 is None:
         setting = policy.setting_against(checked, features)
@@ -93,7 +86,7 @@ def check_dial(channel: str, typed: str, agents: Agents, world: World) -> Dial:
         reason="ok",
         number=checked.e164,
         agent=agent,
-        setting=features.origins.get("manual_dial", ""),
+        setting=decided_by,
         # There is no caller whose number could be shown instead.
         caller_id=features.caller_id or "",
     )

@@ -19,7 +19,6 @@ from asterisk_avp.core.model.world import (
     AgentState,
     Group,
     Mode,
-    Target,
     TargetKind,
     TransferRequest,
     World,
@@ -27,6 +26,7 @@ from asterisk_avp.core.model.world import (
 )
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.policy import needs
 
 REASONS: Final[dict[str, str]] = {
     "not_contracted": "Session transfer is not part of this account's contract.",
@@ -51,34 +51,6 @@ REASONS: Final[dict[str, str]] = {
 }
 REASONS.update({code: text for code, text in numbers.MESSAGES.items() if code != "ok"})
 """Every reason code there is, with its sentence."""
-
-RULES: Final[dict[tuple[Mode, TargetKind], tuple[str, ...] | str]] = {
-    # mode, kind of target: the features it needs, in the order they are looked at; or why never
-    (Mode.SUPERVISED, TargetKind.AGENT): ("internal_transfer",),
-    (Mode.SUPERVISED, TargetKind.GROUP): "supervised_group",
-    (Mode.SUPERVISED, TargetKind.NUMBER): ("external_transfer", "manual_dial"),
-    (Mode.SUPERVISED, TargetKind.PRESET): ("external_transfer", "presets"),
-    (Mode.UNSUPERVISED, TargetKind.AGENT): ("internal_transfer", "unsupervised_transfer"),
-    (Mode.UNSUPERVISED, TargetKind.GROUP): ("internal_transfer", "unsupervised_transfer"),
-    (Mode.UNSUPERVISED, TargetKind.NUMBER): "unsupervised_external",
-    (Mode.UNSUPERVISED, TargetKind.PRESET): "unsupervised_external",
-}
-
-CONFERENCE: Final = ("conference",)
-"""What bringing all three together needs."""
-
-PARTY: Final = ("conference", "external_transfer", "manual_dial")
-"""What calling a fourth party needs: it is an external number, typed in."""
-
-_DISABLED: Final = {
-    "session_transfer": "transfer_disabled",
-    "internal_transfer": "internal_disabled",
-    "external_transfer": "external_disabled",
-    "manual_dial": "manual_dial_disabled",
-    "presets": "presets_disabled",
-    "unsupervised_transfer": "unsupervised_disabled",
-    "conference": "conference_disabled",
-}
 
 
 def refused(reason: str, message: str = "", setting: str = "") -> Refused:
@@ -144,7 +116,7 @@ def decide_asking(facts: DecisionContext) -> Permission:
     What is then keyed in passes `decide` like any other request.
     """
     group = _check_call(facts)
-    return Permission(group, setting=_check_switches(("session_transfer",), group.features))
+    return Permission(group, setting=check_features((), group.features))
 
 
 def _check_call(facts: DecisionContext) -> Group:
@@ -161,7 +133,7 @@ def _check_call(facts: DecisionContext) -> Group:
 
 def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Permission:
     """Allow a number to be called into a consult, or raise `Refused` with the first reason."""
-    setting = check_features(PARTY, group.features)
+    setting = check_features(needs.PARTY, group.features)
     checked = check_number(typed, agent_id, group.features, world)
     if not checked.allowed or checked.e164 is None:
         raise refused(checked.reason)
@@ -169,10 +141,15 @@ def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Permi
 
 
 def check_features(names: tuple[str, ...], features: Features) -> str:
-    """Raise `Refused` for the first that is off; where the last of them came from."""
-    if not features.contracted:
-        raise refused("not_contracted", setting=features.origins.get("contracted", ""))
-    return _check_switches(("session_transfer", *names), features)
+    """Raise `Refused` for the first of `needs.EACH` and ``names`` that is off.
+
+    Returns where the last setting came from.
+    """
+    names = (*needs.EACH, *names)
+    for name in names:
+        if not getattr(features, name):
+            raise refused(needs.OFF[name], setting=features.origins.get(name, ""))
+    return features.origins.get(names[-1], "")
 
 
 def check_number(
@@ -219,22 +196,15 @@ def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:
         _check_rules(mode, kind, features)
     except Refused:
         return False
-    return features.contracted
+    return True
 
 
 def _check_rules(mode: Mode, kind: TargetKind, features: Features) -> str:
     """Raise what speaks against it; where the last setting that mattered came from."""
-    rule = RULES[mode, kind]
+    rule = needs.TRANSFER[mode, kind]
     if isinstance(rule, str):
         raise refused(rule)
-    return _check_switches(("session_transfer", *rule), features)
-
-
-def _check_switches(names: tuple[str, ...], features: Features) -> str:
-    for name in names:
-        if not getattr(features, name):
-            raise refused(_DISABLED[name], setting=features.origins.get(name, ""))
-    return features.origins.get(names[-1], "")
+    return check_features(rule, features)
 
 
 def _preset_number(request: TransferRequest, agents: Agents, world: World, scope: Scope) -> str:
@@ -265,7 +235,3 @@ def colleagues(agent: str, other: str, agents: Agents, scope: Scope) -> bool:
     """Whether the two are in one group that counts for the call."""
     common = set(agents.groups_of(agent)) & set(agents.groups_of(other))
     return scope.member(common) if common else False
-
-
-def is_external(target: Target) -> bool:
-    return target.kind in (TargetKind.NUMBER, TargetKind.PRESET)
