@@ -17,12 +17,13 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from asterisk_avp.config.settings import PolicySettings, Settings
+from asterisk_avp.config.call_centre import PolicySettings
+from asterisk_avp.config.settings import Settings
 from asterisk_avp.config.sources import variable
 from asterisk_avp.core.model.features import SETTINGS, Features
 
 NO_VALUE: Final = {
-    # nothing can be guessed for; `settings_checks` and pydantic say so
+    # nothing can be guessed for; `config.checks` and pydantic say so
     "AVP_ARI__USERNAME": "required",
     "AVP_ARI__PASSWORD": "required",
     "AVP_AMI__USERNAME": "required",

@@ -1,6 +1,6 @@
 """The settings: what an administrator writes, checked and frozen.
 
-`Settings.load` reads the environment, `.env` and the TOML file (see `settings_sources`), and
+`Settings.load` reads the environment, `.env` and the TOML file (see `config.sources`), and
 either returns settings that can be used or raises one `ConfigError` that names every variable
 at fault. Secrets are `SecretStr` throughout and appear in no message.
 
@@ -14,287 +14,37 @@ import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from asterisk_avp.config.pops import PopSettings, WebhookSettings
+from asterisk_avp.config.call_centre import (
+    AccountSettings,
+    AgentSettings,
+    EnterpriseSettings,
+    GroupSettings,
+    PolicySettings,
+    PresetSettings,
+)
 from asterisk_avp.config.secret_files import Path_
+from asterisk_avp.config.sections import (
+    AgiSettings,
+    AmiSettings,
+    ApiSettings,
+    AriSettings,
+    KeySettings,
+    LogSettings,
+    PopSettings,
+    SessionSettings,
+    WebhookSettings,
+)
 from asterisk_avp.config.sources import Inputs, read_inputs, variable
-from asterisk_avp.config.types import (
-    AgentId,
-    AriUrl,
-    CommaList,
-    Country,
-    Extension,
-    Host,
-    Interface,
-    KeyCode,
-    Name,
-    Network,
-    PhoneNumber,
-    PopUrl,
-    Port,
-    QueueName,
-    Seconds,
-    SectionId,
-    SectionIdList,
-    WrittenPinHash,
-)
-from asterisk_avp.core.model.features import (
-    DEFAULT,
-    ConsultRecording,
-    ExternalAccept,
-    Features,
-    Level,
-    MaxHoldAction,
-    ShownNumber,
-    resolve,
-)
+from asterisk_avp.config.types import AgentId, SectionId
+from asterisk_avp.core.model.features import DEFAULT, Features, Level, resolve
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.core.phone.keypad import KeyCodes
-
-DEFAULT_API_PORT = 8766
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# --- connections -----------------------------------------------------------------------------
-
-
-class AriSettings(_Section):
-    """Asterisk's REST interface. ``url`` ends in ``/ari``, whether or not it was written so."""
-
-    url: AriUrl = "http://127.0.0.1:8088/ari"
-    """Address of Asterisk's REST interface."""
-    username: str = ""
-    """The daemon's ARI user."""
-    password: SecretStr = SecretStr("")
-    """The ARI user's password."""
-    app: Literal["asterisk_avp"] = "asterisk_avp"
-    request_timeout_seconds: Seconds = 5.0
-    """How long one request to ARI may take."""
-    reconnect_max_seconds: Seconds = 5.0
-    """The longest pause between attempts to connect to ARI."""
-    probe_seconds: Seconds = 5.0
-    """How often the daemon probes whether Asterisk still delivers events."""
-
-
-class AmiSettings(_Section):
-    """Asterisk's manager interface."""
-
-    host: Host = "127.0.0.1"
-    """Address of Asterisk's manager interface."""
-    port: Port = 5038
-    """Port of Asterisk's manager interface."""
-    username: str = ""
-    """The daemon's AMI user."""
-    secret: SecretStr = SecretStr("")
-    """The AMI user's secret."""
-    action_timeout_seconds: Seconds = 5.0
-    """How long one AMI action may take."""
-    reconnect_max_seconds: Seconds = 5.0
-    """The longest pause between attempts to connect to AMI."""
-
-
-class AgiSettings(_Section):
-    """Where our FastAGI server listens, which Asterisk asks about numbers dialled on phones."""
-
-    host: Host = "127.0.0.1"
-    """Address where the daemon answers Asterisk's FastAGI requests about dialled numbers."""
-    port: Port = 4573
-    """Port for FastAGI."""
-    timeout_seconds: Seconds = 2.0
-    """How long the daemon takes to answer at most. The dialplan waits 5 seconds."""
-
-
-class ApiSettings(_Section):
-    """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
-
-    host: Host = "127.0.0.1"
-    """Address where the API and the panel listen."""
-    port: Annotated[int, Field(ge=0, le=65535)] = DEFAULT_API_PORT
-    """Port of the API and the panel."""
-    tokens: Annotated[tuple[SecretStr, ...], CommaList] = ()
-    """Tokens for integrations, separated by commas. Each may act for every agent."""
-    metrics_token: SecretStr = SecretStr("")
-    """Token for `/metrics`. Without it, only this machine may read the metrics."""
-    token_lifetime_seconds: Seconds = 12 * 3600.0
-    """How long an agent's log-in lasts."""
-    max_connections: Annotated[int, Field(ge=8, le=65_535)] = 4096
-    """How many connections the API accepts. Fewer if the limit of file descriptors, minus those
-    reserved for AMI, ARI and FastAGI, is lower."""
-    trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ("127.0.0.1", "::1")
-    """Addresses or networks of reverse proxies, separated by commas, whose `X-Forwarded-For` and
-    `X-Forwarded-Proto` the daemon trusts. Any other address may have at most half of the
-    connections."""
-
-
-class LogSettings(_Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least severe level that is logged: `debug`, `info`, `warning` or `error`."""
-    format: Literal["text", "json"] = "text"
-    """Format of the log: `text` or `json`."""
-    numbers: bool = False
-    """Whether to log telephone numbers in full. Otherwise only their last three digits appear."""
-    queue_log: bool = True
-    """Whether to write a line to Asterisk's `queue_log` for each transfer that has ended."""
-
-
-class SessionSettings(_Section):
-    """Timings of transfers."""
-
-    ring_seconds: Annotated[int, Field(ge=1, le=600)] = 15
-    """How long a personal queue rings its agent before it tries again."""
-    ring_outside_seconds: Annotated[int, Field(ge=1, le=600)] = 45
-    """How long an external number is rung."""
-    drain_seconds: Seconds = 10.0
-    """How long a stopping daemon waits for running transfers before agents get their callers
-    back."""
-    orphan_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
-    """How long a caller in a transfer waits for a daemon that is down, before the dialplan takes
-    them to the head of their group's queue."""
-    keep_ended_seconds: Seconds = 600.0
-    """How long an ended transfer remains visible in the API."""
-
-
-# --- policy, at three levels -----------------------------------------------------------------
-
-
-class PolicySettings(_Section):
-    """What can be set for the enterprise, an account and a group alike."""
-
-    session_transfer: bool | None = None
-    """Session transfer. Without it, no transfer is possible."""
-    internal_transfer: bool | None = None
-    """Transfers to agents and groups."""
-    external_transfer: bool | None = None
-    """Transfers to external numbers, after a consultation."""
-    manual_dial: bool | None = None
-    """Transfers to external numbers that the agent types. Needs external transfer."""
-    presets: bool | None = None
-    """Transfers to presets. Needs external transfer."""
-    unsupervised_transfer: bool | None = None
-    """Transfers without a consultation."""
-    conference: bool | None = None
-    """Conferences of all parties, and calling a fourth party."""
-    toll_free_service: bool | None = None
-    """Whether agents may call toll-free numbers."""
-    toll_service: bool | None = None
-    """Whether agents may call premium-rate, shared-cost and personal numbers."""
-    strict_landline: bool | None = None
-    """Whether to refuse numbers that may be mobile numbers."""
-    max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
-    """How long a transferred call may wait for its target."""
-    max_hold_action: MaxHoldAction | None = None
-    """What happens to a call that has waited that long: `hangup` (after an announcement), `return`
-    (to the transferor, or else to the group) or `group`."""
-    external_accept: ExternalAccept | None = None
-    """What an external target must do besides answering: `none`, or `press1` (press 1 when
-    asked)."""
-    consult_recording: ConsultRecording | None = None
-    """What a recording of the caller's channel (MixMonitor) contains during a consultation:
-    `continue`, the music, or `pause`, silence."""
-
-
-class EnterpriseSettings(PolicySettings):
-    pass
-
-
-class AccountSettings(PolicySettings):
-    name: Name | None = None
-    """A name of the account, for people who read the settings."""
-    contracted: bool | None = None
-    """Whether the account's contract includes session transfer. Otherwise everything is off."""
-    country: Country | None = None
-    """The client's country (`US`). Required where external transfer is on."""
-    caller_id: PhoneNumber | None = None
-    """The account's number, which external targets see, and whoever agents call on their phones."""
-    external_caller_id: ShownNumber | None = None
-    """Which number an external target of a transfer sees: `account` or `caller`. A caller's number
-    that is not `+` and at most 15 digits is replaced by the account's."""
-    complete_dialling: bool = False
-    """Whether all phones send a number only when it has been dialled completely. Then ids and codes
-    may begin with an emergency number of the country, as 1001 does where 100 is one."""
-
-
-class GroupSettings(PolicySettings):
-    """An agent group. ``queue`` is its queue in app_queue; None: the queue named as the group."""
-
-    account: SectionId | None = None
-    """The account that the group belongs to."""
-    queue: QueueName | None = None
-    """The group's queue in `app_queue`."""
-    name: Name | None = None
-    """The group's name, as agents see it."""
-    acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
-    """After-call work, in seconds: the queue's `wrapuptime`."""
-    extension: Extension | None = None
-    """The number by which agents reach the group on their phones, in a transfer."""
-    shared_with: SectionIdList = ()
-    """Other accounts whose agents may see the group and transfer calls to it."""
-    pop_url: PopUrl | None = None
-    """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`. In braces: a key
-    of the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
-
-
-class KeySettings(_Section):
-    """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
-
-    transfer: KeyCode = "*7"
-    """Keys to begin a transfer. The same code is in features.conf."""
-    complete: KeyCode = "*1"
-    """Keys to complete it."""
-    cancel: KeyCode = "*2"
-    """Keys to cancel it."""
-    swap: KeyCode = "*3"
-    """Keys to swap between caller and target."""
-    conference: KeyCode = "*4"
-    """Keys to begin a conference."""
-    add_party: KeyCode = "*5"
-    """Keys to call a fourth party."""
-
-
-class PresetSettings(_Section):
-    """A number that agents may pick, associated with the group whose work it is.
-
-    ``code`` is what they key in for it on their phones.
-    """
-
-    number: Annotated[str, Field(min_length=1, max_length=64)]
-    """The preset's external number. Agents of groups other than the preset's own may select it."""
-    group: SectionId
-    """The group that the preset belongs to."""
-    name: Name | None = None
-    """The preset's name, as agents see it."""
-    code: Extension | None = None
-    """The code by which agents reach the preset on their phones, in a transfer."""
-    shared_with: SectionIdList = ()
-    """Other accounts whose agents may select the preset."""
-
-
-class AgentSettings(_Section):
-    """What is known of an agent beforehand. Without a PIN the agent cannot log in here."""
-
-    name: Name | None = None
-    """The agent's name, as others see it."""
-    pin: SecretStr | None = None
-    """The PIN for the panel and the API. Without it the agent cannot log in."""
-    pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
-    """The PIN's hash, which `asterisk-avp pin-hash` prints, in place of the PIN."""
-    interface: Interface | None = None
-    """The queue member's interface, if the id is not part of it."""
-    country: Country | None = None
-    """The agent's country."""
-    groups: SectionIdList = ()
-    """Groups that the agent belongs to, also while logged out."""
-
-
-# --- all of it -------------------------------------------------------------------------------
 
 _inputs: ContextVar[Inputs | None] = ContextVar("_inputs", default=None)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from asterisk_avp.config.pops import WebhookSettings
+from asterisk_avp.config.sections import WebhookSettings
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.pops.webhook import Webhooks
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from asterisk_avp.cli import app as cli
+from asterisk_avp.config.call_centre import PolicySettings
 from asterisk_avp.config.checks import _known_variables
 from asterisk_avp.config.reference import NO_VALUE, markdown, settings
-from asterisk_avp.config.settings import PolicySettings, Settings
+from asterisk_avp.config.settings import Settings
 from tests.documentation import blocks, everything, page, section
 
 LEVELS = ("AVP_ACCOUNTS", "AVP_GROUPS")

@@ -1,0 +1,143 @@
+"""The sections of the settings that describe the call centre: policy, groups, presets, agents.
+
+A policy setting is None where it is not set at that level. Which level wins is decided in
+`core.model.features`. The text below a setting is its row in docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from asterisk_avp.config.sections import Section
+from asterisk_avp.config.types import (
+    Country,
+    Extension,
+    Interface,
+    Name,
+    PhoneNumber,
+    PopUrl,
+    QueueName,
+    SectionId,
+    SectionIdList,
+    WrittenPinHash,
+)
+from asterisk_avp.core.model.features import (
+    ConsultRecording,
+    ExternalAccept,
+    MaxHoldAction,
+    ShownNumber,
+)
+
+
+class PolicySettings(Section):
+    """What can be set for the enterprise, an account and a group alike."""
+
+    session_transfer: bool | None = None
+    """Session transfer. Without it, no transfer is possible."""
+    internal_transfer: bool | None = None
+    """Transfers to agents and groups."""
+    external_transfer: bool | None = None
+    """Transfers to external numbers, after a consultation."""
+    manual_dial: bool | None = None
+    """Transfers to external numbers that the agent types. Needs external transfer."""
+    presets: bool | None = None
+    """Transfers to presets. Needs external transfer."""
+    unsupervised_transfer: bool | None = None
+    """Transfers without a consultation."""
+    conference: bool | None = None
+    """Conferences of all parties, and calling a fourth party."""
+    toll_free_service: bool | None = None
+    """Whether agents may call toll-free numbers."""
+    toll_service: bool | None = None
+    """Whether agents may call premium-rate, shared-cost and personal numbers."""
+    strict_landline: bool | None = None
+    """Whether to refuse numbers that may be mobile numbers."""
+    max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """How long a transferred call may wait for its target."""
+    max_hold_action: MaxHoldAction | None = None
+    """What happens to a call that has waited that long: `hangup` (after an announcement), `return`
+    (to the transferor, or else to the group) or `group`."""
+    external_accept: ExternalAccept | None = None
+    """What an external target must do besides answering: `none`, or `press1` (press 1 when
+    asked)."""
+    consult_recording: ConsultRecording | None = None
+    """What a recording of the caller's channel (MixMonitor) contains during a consultation:
+    `continue`, the music, or `pause`, silence."""
+
+
+class EnterpriseSettings(PolicySettings):
+    pass
+
+
+class AccountSettings(PolicySettings):
+    name: Name | None = None
+    """A name of the account, for people who read the settings."""
+    contracted: bool | None = None
+    """Whether the account's contract includes session transfer. Otherwise everything is off."""
+    country: Country | None = None
+    """The client's country (`US`). Required where external transfer is on."""
+    caller_id: PhoneNumber | None = None
+    """The account's number, which external targets see, and whoever agents call on their phones."""
+    external_caller_id: ShownNumber | None = None
+    """Which number an external target of a transfer sees: `account` or `caller`. A caller's number
+    that is not `+` and at most 15 digits is replaced by the account's."""
+    complete_dialling: bool = False
+    """Whether all phones send a number only when it has been dialled completely. Then ids and codes
+    may begin with an emergency number of the country, as 1001 does where 100 is one."""
+
+
+class GroupSettings(PolicySettings):
+    """An agent group. ``queue`` is its queue in app_queue; None: the queue named as the group."""
+
+    account: SectionId | None = None
+    """The account that the group belongs to."""
+    queue: QueueName | None = None
+    """The group's queue in `app_queue`."""
+    name: Name | None = None
+    """The group's name, as agents see it."""
+    acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """After-call work, in seconds: the queue's `wrapuptime`."""
+    extension: Extension | None = None
+    """The number by which agents reach the group on their phones, in a transfer."""
+    shared_with: SectionIdList = ()
+    """Other accounts whose agents may see the group and transfer calls to it."""
+    pop_url: PopUrl | None = None
+    """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`. In braces: a key
+    of the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
+
+
+class PresetSettings(Section):
+    """A number that agents may pick, associated with the group whose work it is.
+
+    ``code`` is what they key in for it on their phones.
+    """
+
+    number: Annotated[str, Field(min_length=1, max_length=64)]
+    """The preset's external number. Agents of groups other than the preset's own may select it."""
+    group: SectionId
+    """The group that the preset belongs to."""
+    name: Name | None = None
+    """The preset's name, as agents see it."""
+    code: Extension | None = None
+    """The code by which agents reach the preset on their phones, in a transfer."""
+    shared_with: SectionIdList = ()
+    """Other accounts whose agents may select the preset."""
+
+
+class AgentSettings(Section):
+    """What is known of an agent beforehand. Without a PIN the agent cannot log in here."""
+
+    name: Name | None = None
+    """The agent's name, as others see it."""
+    pin: SecretStr | None = None
+    """The PIN for the panel and the API. Without it the agent cannot log in."""
+    pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
+    """The PIN's hash, which `asterisk-avp pin-hash` prints, in place of the PIN."""
+    interface: Interface | None = None
+    """The queue member's interface, if the id is not part of it."""
+    country: Country | None = None
+    """The agent's country."""
+    groups: SectionIdList = ()
+    """Groups that the agent belongs to, also while logged out."""

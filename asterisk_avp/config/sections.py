@@ -1,0 +1,164 @@
+"""The sections of the settings that are about the daemon itself, and about keys on phones.
+
+The text below a setting is its row in docs/configuration.md (`config.reference`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from asterisk_avp.config.types import (
+    AriUrl,
+    CommaList,
+    Host,
+    KeyCode,
+    Network,
+    PopKey,
+    Port,
+    Seconds,
+    WebhookUrl,
+)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AriSettings(Section):
+    """Asterisk's REST interface. ``url`` ends in ``/ari``, whether or not it was written so."""
+
+    url: AriUrl = "http://127.0.0.1:8088/ari"
+    """Address of Asterisk's REST interface."""
+    username: str = ""
+    """The daemon's ARI user."""
+    password: SecretStr = SecretStr("")
+    """The ARI user's password."""
+    app: Literal["asterisk_avp"] = "asterisk_avp"
+    request_timeout_seconds: Seconds = 5.0
+    """How long one request to ARI may take."""
+    reconnect_max_seconds: Seconds = 5.0
+    """The longest pause between attempts to connect to ARI."""
+    probe_seconds: Seconds = 5.0
+    """How often the daemon probes whether Asterisk still delivers events."""
+
+
+class AmiSettings(Section):
+    """Asterisk's manager interface."""
+
+    host: Host = "127.0.0.1"
+    """Address of Asterisk's manager interface."""
+    port: Port = 5038
+    """Port of Asterisk's manager interface."""
+    username: str = ""
+    """The daemon's AMI user."""
+    secret: SecretStr = SecretStr("")
+    """The AMI user's secret."""
+    action_timeout_seconds: Seconds = 5.0
+    """How long one AMI action may take."""
+    reconnect_max_seconds: Seconds = 5.0
+    """The longest pause between attempts to connect to AMI."""
+
+
+class AgiSettings(Section):
+    """Where our FastAGI server listens, which Asterisk asks about numbers dialled on phones."""
+
+    host: Host = "127.0.0.1"
+    """Address where the daemon answers Asterisk's FastAGI requests about dialled numbers."""
+    port: Port = 4573
+    """Port for FastAGI."""
+    timeout_seconds: Seconds = 2.0
+    """How long the daemon takes to answer at most. The dialplan waits 5 seconds."""
+
+
+class ApiSettings(Section):
+    """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
+
+    host: Host = "127.0.0.1"
+    """Address where the API and the panel listen."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8766
+    """Port of the API and the panel."""
+    tokens: Annotated[tuple[SecretStr, ...], CommaList] = ()
+    """Tokens for integrations, separated by commas. Each may act for every agent."""
+    metrics_token: SecretStr = SecretStr("")
+    """Token for `/metrics`. Without it, only this machine may read the metrics."""
+    token_lifetime_seconds: Seconds = 12 * 3600.0
+    """How long an agent's log-in lasts."""
+    max_connections: Annotated[int, Field(ge=8, le=65_535)] = 4096
+    """How many connections the API accepts. Fewer if the limit of file descriptors, minus those
+    reserved for AMI, ARI and FastAGI, is lower."""
+    trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ("127.0.0.1", "::1")
+    """Addresses or networks of reverse proxies, separated by commas, whose `X-Forwarded-For` and
+    `X-Forwarded-Proto` the daemon trusts. Any other address may have at most half of the
+    connections."""
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is logged: `debug`, `info`, `warning` or `error`."""
+    format: Literal["text", "json"] = "text"
+    """Format of the log: `text` or `json`."""
+    numbers: bool = False
+    """Whether to log telephone numbers in full. Otherwise only their last three digits appear."""
+    queue_log: bool = True
+    """Whether to write a line to Asterisk's `queue_log` for each transfer that has ended."""
+
+
+class SessionSettings(Section):
+    """Timings of transfers."""
+
+    ring_seconds: Annotated[int, Field(ge=1, le=600)] = 15
+    """How long a personal queue rings its agent before it tries again."""
+    ring_outside_seconds: Annotated[int, Field(ge=1, le=600)] = 45
+    """How long an external number is rung."""
+    drain_seconds: Seconds = 10.0
+    """How long a stopping daemon waits for running transfers before agents get their callers
+    back."""
+    orphan_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
+    """How long a caller in a transfer waits for a daemon that is down, before the dialplan takes
+    them to the head of their group's queue."""
+    keep_ended_seconds: Seconds = 600.0
+    """How long an ended transfer remains visible in the API."""
+
+
+class PopSettings(Section):
+    """Screen pops."""
+
+    sip_headers: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=16)] = ()
+    """Keys of the pop's data that agents' phones get as SIP headers, separated by commas, at most
+    16."""
+
+
+class WebhookSettings(Section):
+    """Where screen pops are posted to; nowhere, without ``url``."""
+
+    url: WebhookUrl | None = None
+    """Address that screen pops are posted to."""
+    secret: SecretStr = SecretStr("")
+    """The key that the posts are signed with."""
+    timeout_seconds: Seconds = 5.0
+    """How long one attempt to post may take."""
+    attempts: Annotated[int, Field(ge=1, le=50)] = 8
+    """How many times an event is attempted."""
+    retry_max_seconds: Seconds = 30.0
+    """The longest pause between two attempts. The first is half a second."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many events may wait. If there are more, the oldest is dropped."""
+
+
+class KeySettings(Section):
+    """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
+
+    transfer: KeyCode = "*7"
+    """Keys to begin a transfer. The same code is in features.conf."""
+    complete: KeyCode = "*1"
+    """Keys to complete it."""
+    cancel: KeyCode = "*2"
+    """Keys to cancel it."""
+    swap: KeyCode = "*3"
+    """Keys to swap between caller and target."""
+    conference: KeyCode = "*4"
+    """Keys to begin a conference."""
+    add_party: KeyCode = "*5"
+    """Keys to call a fourth party."""
