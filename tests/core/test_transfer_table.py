@@ -499,7 +499,7 @@ def test_who_has_to_accept_and_how_long_it_may_take(
     assert effects[-1] == fx.SetTimer(seconds)
     after, effects = machine.step(after, SessionEvent(K.LEG_RINGING))
     assert not [effect for effect in effects if isinstance(effect, fx.SetTimer)]
-    assert after.allow.to_accept is (first is not None)
+    assert after.allow.requires_acceptance is (first is not None)
 
 
 def test_beginning_marks_before_it_moves() -> None:

@@ -125,7 +125,7 @@ class QueueEventHandler:
             # The administrator's dialplan ended the call itself (Busy(), Congestion()). Every
             # other end without an answer is NOANSWER here, including an unassigned number.
             record.dial_status = record.dial_status or fact.status
-        elif role == "leg" and fact.status == "ANSWER" and session.allow.to_accept:
+        elif role == "leg" and fact.status == "ANSWER" and session.allow.requires_acceptance:
             # To the transferor, a call that has yet to be accepted is ringing. An announcement in
             # the administrator's dialplan answers without RINGING.
             self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)

@@ -1,1 +1,1 @@
-"""The world as configured: groups, agents, features, permissions, errors."""
+"""The configuration as the core sees it: groups, agents, features, permissions, errors."""

@@ -1,15 +1,15 @@
-"""The one tree of errors.
+"""All errors of the project.
 
-Refusals (an agent may not do this now) carry a stable reason code and a sentence a person can
-act on. Everything else says which side failed: our configuration, Asterisk, or the caller of
-the API.
+A refusal (the agent may not do this now) carries a stable reason code and a message that a person
+can act on. Every other error names the side that failed: the configuration, Asterisk, or the API's
+client.
 """
 
 from __future__ import annotations
 
 
 class AvpError(Exception):
-    """Base of every error that asterisk_avp raises on purpose."""
+    """Base class of all errors that asterisk_avp raises."""
 
 
 class ConfigError(AvpError):
@@ -21,15 +21,15 @@ class AsteriskUnavailable(AvpError):
 
 
 class AsteriskSilent(AsteriskUnavailable):
-    """Asterisk did not answer in time; it may carry out what was asked for all the same."""
+    """Asterisk did not answer in time. It may still execute the request."""
 
 
 class OtherDaemon(AvpError):
-    """Another daemon has our Stasis application, and this one has to leave."""
+    """Another daemon owns the Stasis application, so this one must exit."""
 
 
 class AriError(AvpError):
-    """ARI answered with an error that is neither an ordinary transition nor an outage."""
+    """ARI answered with an error that is neither `AriGone` nor an outage."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"ARI answered {status}: {message}")
@@ -38,10 +38,10 @@ class AriError(AvpError):
 
 
 class AriGone(AriError):
-    """404, 409 or 422: the channel or bridge went away or moved on meanwhile.
+    """404, 409 or 422: the channel or bridge has ended or changed state meanwhile.
 
-    A party may hang up between our decision and Asterisk's execution of it, so this is an
-    ordinary transition, reported to the session as an event, never a failure of ours.
+    A party can hang up between a decision and its execution, so this is an ordinary event of the
+    session and not a failure.
     """
 
 
@@ -55,17 +55,17 @@ class AmiError(AvpError):
 
 
 class AmiTampered(AvpError):
-    """Somebody has written into AMI's stream while Asterisk answered: nothing of it is believed."""
+    """An AMI response contains text injected by a third party; all of it is discarded."""
 
 
 class AmiHeaderError(AvpError, ValueError):
-    """A header name or value with CR, LF or NUL, which would inject headers into AMI."""
+    """A header name or value contains CR, LF or NUL, which would inject headers into AMI."""
 
 
 class UncleanValue(AvpError):
-    """A value that may not be written to Asterisk (`core.messages.clean`); nothing was sent.
+    """A value must not be written to Asterisk (`core.messages.clean`); nothing was sent.
 
-    ``what`` names the variable, the header or the parameter. The value is nowhere.
+    ``what`` names the variable, header or parameter. The error does not contain the value.
     """
 
     def __init__(self, what: str) -> None:
@@ -74,7 +74,7 @@ class UncleanValue(AvpError):
 
 
 class UnknownAgent(AvpError):
-    """The agent id in a path is not configured and is no member of any group."""
+    """The agent id is not configured and not a member of any group."""
 
 
 class UnknownTransfer(AvpError):
@@ -82,15 +82,15 @@ class UnknownTransfer(AvpError):
 
 
 class UnknownParty(AvpError):
-    """The transfer has no party of this id."""
+    """The transfer has no party with this id."""
 
 
 class WrongState(AvpError):
-    """The transfer exists, but what was asked is not possible in its present state."""
+    """The command is not possible in the transfer's current state."""
 
 
 class Refused(AvpError):
-    """A request is refused: nothing was done and the call is as it was.
+    """Policy refused a request; the call is unchanged.
 
     ``reason`` is one of `asterisk_avp.core.policy.policy.REASONS`; ``message`` is for a person;
     ``setting`` names the variable (or ``default``) that decided, for the audit.

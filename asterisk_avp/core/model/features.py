@@ -1,9 +1,9 @@
-"""What an agent may do: settings of three levels made into one answer, with where it came from.
+"""Effective features of a group, resolved from three levels of settings, with their origins.
 
-The nearest explicit setting wins: group over account over enterprise; where none is explicit, the
-default. Contractual access (``contracted``, per account) is a ceiling: without it everything is
-off, whatever a level below says. Manual dial inherited under a disabled external transfer is
-simply off; `contradictions` finds where it was enabled explicitly all the same.
+The nearest explicit setting wins: group over account over enterprise, then the default. Contractual
+access (``contracted``, per account) is a ceiling: without it everything is off, whatever lower
+levels say. Manual dial inherited under a disabled external transfer is off; `contradictions` finds
+where it was enabled explicitly all the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEFAULT: Final = "default"
 
 
 class MaxHoldAction(StrEnum):
-    """What happens to a queued internal transfer when its maximum hold timer expires."""
+    """What happens to an unsupervised internal transfer when its maximum hold time expires."""
 
     HANGUP = "hangup"
     RETURN = "return"
@@ -25,28 +25,28 @@ class MaxHoldAction(StrEnum):
 
 
 class ShownNumber(StrEnum):
-    """Whose number an external target sees; trunks often carry no number but the account's."""
+    """Whose number an external target sees; many trunks accept only the account's."""
 
     ACCOUNT = "account"
     CALLER = "caller"
 
 
 class ExternalAccept(StrEnum):
-    """What an external target has to do before they are connected with agent 1."""
+    """What an external target must do before they are connected with the transferor."""
 
     NONE = "none"
-    """Answer; whoever or whatever answers is connected."""
+    """Answer. Voicemail counts as an answer."""
     PRESS1 = "press1"
-    """Press 1 on request, which a voicemail box does not."""
+    """Press 1 when prompted, which voicemail does not."""
 
 
 class ConsultRecording(StrEnum):
-    """What a recording of the caller's channel does while the caller waits for a consultation."""
+    """What a recording of the caller's channel does during a consultation."""
 
     CONTINUE = "continue"
-    """It goes on, with the music."""
+    """It continues, and contains the music on hold."""
     PAUSE = "pause"
-    """Silence is recorded, so that what comes after it stays where it belongs in time."""
+    """It contains silence, so that the rest keeps its position in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ class Features:
     external_accept: ExternalAccept = ExternalAccept.NONE
     consult_recording: ConsultRecording = ConsultRecording.CONTINUE
     country: str | None = None
-    """The client's country (ISO 3166-1 alpha-2): that of the account."""
+    """The account's country (ISO 3166-1 alpha-2)."""
     caller_id: str | None = None
-    """The account's own number, shown to external targets and named as who diverts the call."""
+    """The account's own number, presented to external targets and as the diverting party."""
     external_caller_id: ShownNumber = ShownNumber.ACCOUNT
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Where each value came from: the variable (or file) that set it, or ``default``."""
+    """The origin of each value: the variable (or file) that set it, or ``default``."""
 
     def allows(self, name: str) -> bool:
-        """Whether a feature is on, all that it depends on included."""
+        """Whether a feature and all features that it depends on are on."""
         if not (self.contracted and self.session_transfer):
             return False
         if name in _UNDER_EXTERNAL and not self.external_transfer:
@@ -98,14 +98,14 @@ SWITCHES: Final = (
     "toll_free_service",
     "toll_service",
 )
-"""The features that are on or off, in the order in which permissions are listed."""
+"""The boolean features, in the order in which the API lists permissions."""
 
 _UNDER_EXTERNAL: Final = frozenset({"manual_dial", "presets", "toll_free_service", "toll_service"})
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What one level says: values that were set explicitly, and the name each was set by."""
+    """The explicit settings of one level: values, and the variable that set each."""
 
     values: Mapping[str, object]
     names: Mapping[str, str]
@@ -129,11 +129,10 @@ def resolve(levels: Sequence[Level]) -> Features:
 
 
 def contradictions(levels: Sequence[Level], missing: str) -> Iterator[tuple[str, str]]:
-    """Manual dial enabled explicitly where external transfer is off at that level.
+    """Find manual dial enabled explicitly where external transfer is off.
 
-    Gives the names of the two variables. ``levels`` from the level in question upwards;
-    ``missing`` names the variable that would have to be set where external transfer is off only
-    by default.
+    Yields the names of the two variables. ``levels`` starts at the level to check, then its
+    parents; ``missing`` names the variable to set where external transfer is off by default.
     """
     nearest = levels[0]
     if nearest.values.get("manual_dial") is not True:

@@ -1,4 +1,4 @@
-"""The longest a caller is held: what the call's own script may say of it."""
+"""The maximum hold time that the dialplan may set for a call."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from typing import Final
 
 MAX_SECONDS: Final = 86_400
-"""A day; the settings take no more either, and Asterisk's timers less than any number of digits."""
+"""One day; also the limit of the setting."""
 
 
 def max_hold_seconds(text: str) -> int | None:
-    """The seconds that ``AVP_MAX_HOLD`` says; None where it says none, and the setting holds.
+    """Parse ``AVP_MAX_HOLD``, in seconds; None where it is unset or invalid: the setting applies.
 
-    Digits as Asterisk reads them (``strtod`` in app_queue): Python would take others for a number
-    as well, such as those of Arabic or full width.
+    Accepts ASCII digits only, like ``strtod`` in app_queue; Python's ``int`` would also accept
+    Arabic-Indic or full-width digits.
     """
     if re.fullmatch(r"[0-9]{1,5}", text) is None or not 0 < int(text) <= MAX_SECONDS:
         return None

@@ -1,4 +1,4 @@
-"""The policy's permission, and the only thing a leg can be dialled from."""
+"""The policy's permission, without which no leg can be dialled."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from asterisk_avp.core.model.world import Group
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A transfer that may happen. Made by `policy.decide` and nowhere else.
+    """A permitted transfer. Only `core.policy.policy` creates one.
 
-    Exactly one of ``queue`` and ``number`` is set; neither while the agent is still keying in
-    where to, and then there is nothing to be dialled.
+    Exactly one of ``queue`` and ``number`` is set, or neither while the transferor is still keying
+    in the target; then nothing can be dialled.
     """
 
     group: Group
-    """The call's group, whose settings decided."""
+    """The call's group, whose settings applied."""
     queue: str | None = None
-    """The queue that the call, or the consult leg, enters: a personal one or a group's."""
+    """The queue that the call or the consult leg enters: an agent's personal queue or a group's."""
     agent: str | None = None
-    """The agent whose personal queue that is."""
+    """The agent whose personal queue ``queue`` is."""
     number: str | None = None
-    """The external number, in E.164; canonical, never the text that was typed."""
+    """The external number in E.164, never the text that was typed."""
     may_detach: bool = False
-    """It may go on without agent 1, as an unsupervised transfer to the same target."""
+    """It may continue without the transferor, as an unsupervised transfer to the same target."""
     setting: str = ""
-    """Where the setting that decided came from."""
+    """The origin of the setting that decided."""
 
     @property
-    def to_accept(self) -> bool:
+    def requires_acceptance(self) -> bool:
         """Whether an external party must accept the call with a key after answering it."""
-        wanted = self.group.features.external_accept is ExternalAccept.PRESS1
-        return self.number is not None and wanted
+        press1 = self.group.features.external_accept is ExternalAccept.PRESS1
+        return self.number is not None and press1
 
     @property
     def endpoint(self) -> str:
-        """What ARI dials for a consult."""
+        """The endpoint that ARI originates for a consultation. Raises `ValueError` if none."""
         if self.number is not None:
             return f"Local/{self.number}@avp-external-leg"
         if self.agent is None:
-            raise ValueError("nothing that could be dialled has been allowed")
+            raise ValueError("this permission has no target to dial")
         return f"Local/{self.agent}@avp-agent-queue"

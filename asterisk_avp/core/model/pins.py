@@ -1,9 +1,9 @@
-"""PINs as they are kept: salted scrypt hashes, in memory and, where wanted, in the settings.
+"""PINs as salted scrypt hashes, in memory and optionally in the settings.
 
-Written ``scrypt:<log2 n>:<r>:<p>:<salt>:<hash>``, salt and hash in hexadecimal, e.g.
-``scrypt:14:8:1:9f…:4c…`` (no ``$``, which Compose files and shells would expand). A hash hides a
-PIN from who reads over a shoulder; a PIN of few digits can be found by trying them all, so the
-file is a secret all the same.
+The text form is ``scrypt:<log2 n>:<r>:<p>:<salt>:<hash>`` with salt and hash in hexadecimal, e.g.
+``scrypt:14:8:1:9f…:4c…``. It contains no ``$``, which Compose files and shells would expand. A hash
+hides a PIN from a casual look; a short PIN can still be found by brute force, so the file remains a
+secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WRITTEN = re.compile(
 IN_MEMORY = 11
 """log2 of scrypt's n: a few ms and 2 MiB each, for hundreds of agents at start."""
 AT_REST = 14
-"""For what is written down: some 50 ms and 16 MiB."""
+"""log2 of n for hashes in the settings: about 50 ms and 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class PinHash:
 
     @classmethod
     def of(cls, pin: str, salt: bytes, log_n: int = IN_MEMORY) -> Self:
-        """``salt``: `SALT_BYTES` random bytes, fresh for each PIN."""
+        """Hash a PIN. ``salt``: `SALT_BYTES` random bytes, new for each PIN."""
         return cls(salt, _scrypt(pin, salt, log_n, 8, 1, 64), log_n)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `ValueError`, without the text in it."""
+        """Parse the text form. Raises `ValueError`, whose message does not contain the text."""
         found = _WRITTEN.fullmatch(text)
         if found is None:
-            raise ValueError("must be as `asterisk-avp pin-hash` prints it")
+            raise ValueError("must be a hash as printed by `asterisk-avp pin-hash`")
         log_n, r, p, salt, digest = found.groups()
         return cls(bytes.fromhex(salt), bytes.fromhex(digest), int(log_n), int(r), int(p))
 
@@ -60,16 +60,16 @@ class PinHash:
 
     @property
     def cost(self) -> tuple[int, int, int, int, int]:
-        """What a comparison takes; the same for hashes that cannot be told apart by time."""
+        """Parameters that determine the time of a comparison."""
         return (self.log_n, self.r, self.p, len(self.salt), len(self.digest))
 
     def decoy(self, random_bytes: Callable[[int], bytes]) -> Self:
-        """A hash of the same cost that no PIN has."""
+        """A hash of the same cost that matches no PIN."""
         salt, digest = random_bytes(len(self.salt)), random_bytes(len(self.digest))
         return replace(self, salt=salt, digest=digest)
 
     def matches(self, pin: str) -> bool:
-        """Compared in constant time; takes as long as the hash was made to take."""
+        """Whether the PIN matches; compares in constant time, at this hash's cost."""
         given = _scrypt(pin, self.salt, self.log_n, self.r, self.p, len(self.digest))
         return hmac.compare_digest(given, self.digest)
 

@@ -1,16 +1,16 @@
-"""Accounts are different clients: what of the configuration the people of one may know. Pure.
+"""Tenant isolation: accounts are different clients, and each sees only its own part. Pure.
 
-A group belongs to its account, and groups of no account to one more, that has no name. A group or
-preset is *open* to its own account (a preset's is that of its group) and to those that its
-``shared_with`` names; an agent is known to whoever one of their groups is open to.
+A group belongs to its account; groups without an account form one more, unnamed account. A group or
+preset is *open* to its own account (for a preset, that of its group) and to the accounts in its
+``shared_with``. An agent is visible to every account to which one of the agent's groups is open.
 
-* An agent's *scope* is what is open to any of the accounts of their groups. Whatever they are shown
-  keeps to it: agents, transfers, screen pops, events.
-* For a call it is only what is open to the call's account as well (that of the call's group). An
-  agent who works for several clients acts for the call's.
+* An agent's *scope* is everything open to any account of the agent's groups. It limits what the
+  agent sees: agents, transfers, screen pops, events.
+* For a call, the scope is further limited to what is open to the account of the call's group. An
+  agent who works for several clients acts for the call's client.
 
-Where there is only one account there is nothing to keep apart, and everybody knows everything.
-Otherwise an agent who is in no group knows of nobody but themselves, and nobody of them.
+With a single account there is nothing to isolate, and every scope is everything. Otherwise an agent
+who is in no group sees only themselves, and nobody else sees them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def _nowhere(_agent: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The ids that somebody may know. None: all there are."""
+    """The ids of groups and presets that are visible. None: all."""
 
     groups: frozenset[str] | None = None
     presets: frozenset[str] | None = None
     groups_of: GroupsOf = field(default=_nowhere, compare=False, repr=False)
     own: str = field(default="", compare=False)
-    """The agent whose scope it is; they always know themselves."""
+    """The agent whose scope this is, who is always visible to themselves."""
 
     @property
     def everything(self) -> bool:
@@ -52,11 +52,11 @@ class Scope:
         return self.groups is None or agent == self.own or self.member(self.groups_of(agent))
 
     def member(self, groups: Iterable[str]) -> bool:
-        """Whether an agent of these groups may be known, if it is not the one whose scope it is."""
+        """Whether an agent of these groups is visible, other than the scope's own agent."""
         return self.groups is None or any(group in self.groups for group in groups)
 
     def both(self, other: Scope) -> Scope:
-        """What is in this scope and in the other."""
+        """The intersection of the two scopes."""
         if self.groups is None or other.groups is None:
             return self if other.groups is None else other
         presets = (self.presets or frozenset()) & (other.presets or frozenset())
@@ -74,17 +74,17 @@ class Tenants:
         self._groups_of = groups_of
         self._apart = len({group.account for group in world.groups.values()}) > 1
         self._open: dict[frozenset[str | None], tuple[frozenset[str], frozenset[str]]] = {}
-        """By accounts: the groups and presets that are open to any of them."""
+        """Accounts to the groups and presets that are open to any of them."""
 
     def of_agent(self, agent: str) -> Scope:
-        """What the agent of that id is shown."""
+        """The scope of an agent."""
         if not self._apart:
             return EVERYTHING
         groups = self._world.groups
         return self._scope({groups[g].account for g in self._groups_of(agent)}, agent)
 
     def of_call(self, agent: str, group: Group | None) -> Scope:
-        """What the agent may do with a call of ``group``; None: they have no group either."""
+        """The agent's scope for a call of ``group``; None where neither has a group."""
         scope = self.of_agent(agent)
         if group is None or scope.everything:
             return scope

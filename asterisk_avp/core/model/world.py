@@ -1,7 +1,7 @@
-"""The nouns: what the administrator configured, what is asked, and what is shown.
+"""Data types: the configuration, requests, and views.
 
-Everything here is immutable data. The settings module builds `World` once at start (and again
-on reload); the HTTP API and the command line show the views.
+All types are immutable. The settings build `World` at start and on reload; the HTTP API and the
+command line show the views.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Mode(StrEnum):
 
 
 class Origin(StrEnum):
-    """What a transfer was asked for with."""
+    """Where a transfer was requested."""
 
     API = "api"
     BUTTON = "button"
@@ -47,7 +47,7 @@ class AgentState(StrEnum):
 
 
 class TransferState(StrEnum):
-    """States as reported by the API; the last four are final."""
+    """States of a transfer as reported by the API; the last four are final."""
 
     STARTING = "starting"
     RINGING = "ringing"
@@ -76,12 +76,12 @@ _FINAL = frozenset(
 )
 
 
-# --- what the administrator configured -------------------------------------------------------
+# --- configuration ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An agent group: one queue of app_queue."""
+    """An agent group: one queue in app_queue."""
 
     id: str
     queue: str
@@ -92,34 +92,34 @@ class Group:
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
     extension: str | None = None
     pop_url: str | None = None
-    """Template of the address that a screen pop opens."""
+    """Template of the URL that a screen pop opens."""
     features: Features = field(default_factory=Features)
     shared_with: tuple[str, ...] = ()
-    """Other accounts whose agents may know it, and transfer calls to it (`core.model.tenants`)."""
+    """Other accounts whose agents see it and may transfer calls to it (`core.model.tenants`)."""
 
     def open_to(self, account: str | None) -> bool:
-        """Whether the people of ``account`` may know of it."""
+        """Whether ``account`` owns the group or shares it."""
         return account == self.account or account in self.shared_with
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """An external number that agents may pick, associated with the group whose work it is."""
+    """A configured external number that agents may select, associated with a group."""
 
     id: str
     name: str
     number: str
-    """As configured; the policy puts it into E.164."""
+    """As configured; policy converts it to E.164."""
     group: str
     code: str | None = None
-    """What agents key in for it on their phones."""
+    """The digits that select it on a phone."""
     shared_with: tuple[str, ...] = ()
-    """Other accounts than its group's whose agents may pick it."""
+    """Accounts, other than its group's, whose agents may select it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredAgent:
-    """What is known of an agent beyond their memberships. ``interface`` overrides the member's."""
+    """The configuration of an agent. ``interface`` overrides that of the queue member."""
 
     id: str
     name: str | None = None
@@ -130,7 +130,7 @@ class ConfiguredAgent:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The configuration as the core sees it. Connections and secrets are not in it."""
+    """The configuration as the core sees it, without connections and secrets."""
 
     groups: Mapping[str, Group]
     agents: Mapping[str, ConfiguredAgent] = field(default_factory=dict)
@@ -145,14 +145,17 @@ class World:
 
 PERSONAL_QUEUE_PREFIX = "avp-agent-"
 
-# What an agent id may look like: it becomes part of a queue name, a dial string and a URL, so
-# nothing with a meaning in any of those can be in it.
+# An agent id becomes part of a queue name, a dial string and a URL, so it must not contain a
+# character that is special in any of them.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 @lru_cache(maxsize=16_384)
 def agent_id_of_interface(interface: str) -> str | None:
-    """``PJSIP/1001`` and ``Local/1001@agents/n`` are agent ``1001``; None where no id is in it."""
+    """The agent id in a member interface; None: no valid id.
+
+    ``PJSIP/1001`` and ``Local/1001@agents/n`` are agent ``1001``.
+    """
     _, slash, rest = interface.partition("/")
     if not slash:
         return None
@@ -170,12 +173,12 @@ def agent_of_personal_queue(queue: str) -> str | None:
     return queue[len(PERSONAL_QUEUE_PREFIX) :]
 
 
-# --- what is asked ---------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a call is to go. ``value`` is an id, or the number as typed for `NUMBER`."""
+    """The target of a transfer. ``value`` is an id, or for `NUMBER` the number as typed."""
 
     kind: TargetKind
     value: str
@@ -189,12 +192,12 @@ class TransferRequest:
     notes: str = ""
     origin: Origin = Origin.API
     channel: str | None = None
-    """The name of the phone's channel, where it was asked for on a phone."""
+    """The name of the phone's channel, where the request came from a phone."""
     call: str | None = None
-    """Which of the agent's calls: the channel id of the caller. None: the one not on hold."""
+    """The call, by the caller's channel id. None: the agent's call that is not on hold."""
 
 
-# --- what is shown (the shapes of the HTTP API, DESIGN section 4) ----------------------------
+# --- views (the shapes of the HTTP API, DESIGN section 4) ------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ class TransferView:
     group: str
     mode: Mode
     target: Target | None
-    """None while the agent is still keying it in."""
+    """None while the transferor is still keying it in."""
     state: TransferState
     ended_reason: str | None
     caller: str
@@ -222,7 +225,7 @@ class TransferView:
     started: float
     notes: str = ""
     hold_until: float | None = None
-    """While the target is waited for: when that ends, in Unix seconds, if nobody answers."""
+    """While waiting for the target: when the wait ends without an answer, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,7 @@ class AgentView:
     call: CallView | None = None
     calls: tuple[CallView, ...] = ()
     paused: bool = False
-    """In all queues, whatever the state: who is talking is not ready afterwards."""
+    """Paused in all queues, whatever ``state`` is; an agent can be paused while talking."""
     pause_reason: str = ""
 
 
@@ -269,7 +272,7 @@ class TargetGroup:
 
 @dataclass(frozen=True, slots=True)
 class TargetsView:
-    """The three lists of the agent's screen. What is disabled is absent, not empty or greyed."""
+    """The three target lists. Targets that the features do not permit are absent."""
 
     permissions: tuple[str, ...]
     my_agent_groups: tuple[TargetGroup, ...]
@@ -279,7 +282,7 @@ class TargetsView:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether new transfers can be taken, and what is missing if not."""
+    """Whether the daemon accepts new transfers, and why not."""
 
     ready: bool
     ari: bool
@@ -287,4 +290,4 @@ class Readiness:
     synced: bool
     detail: str = ""
     warnings: tuple[str, ...] = ()
-    """What an administrator should change, though transfers are taken."""
+    """Problems that the administrator should fix although transfers are accepted."""

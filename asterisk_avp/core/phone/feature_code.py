@@ -84,7 +84,7 @@ class FeatureCodeHandler:
         agent, call = lines.agent_of(used.channel), lines.call_of(used.channel)
         if agent is None or call is None:
             raise policy.refused("no_active_call")
-        allow = policy.decide_asking(engine.decision_context(agent.id, call))
+        allow = policy.decide_without_target(engine.decision_context(agent.id, call))
         nowhere = Target(TargetKind.NUMBER, "")
         request = TransferRequest(agent.id, Mode.SUPERVISED, nowhere, origin=Origin.CODE)
         return engine.begin(engine.factory.make(request, None, allow, call, facts), now)

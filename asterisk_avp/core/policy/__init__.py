@@ -1,1 +1,1 @@
-"""Who may transfer what to whom, and what an agent may dial."""
+"""Which transfers are permitted, and which numbers an agent may dial."""

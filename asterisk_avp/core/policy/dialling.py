@@ -1,12 +1,12 @@
-"""What an agent may dial from their phone: manual dial outside a transfer.
+"""The check of numbers that agents dial on their phones, outside a transfer.
 
-The same features and number rules as for a number typed into a supervised transfer, with the
-settings of the agent's first group. What was typed is only read here; what may be dialled is the
-number in the answer, in E.164.
+The features and number rules are those of a number typed into a supervised transfer, with the
+settings of the agent's first group. The dialplan dials the E.164 number of the result, never the
+text that was typed.
 
-Emergency numbers stand outside all of it. They are never allowed as outside numbers, and never
-refused because a feature is off or the phone is not known: the answer names the emergency number
-that was dialled, and the administrator's dialplan decides what becomes of the call.
+Emergency numbers are exempt. They are never allowed as external numbers, and never refused because
+a feature is off or the phone is unknown: the result names the emergency number that was dialled,
+and the administrator's dialplan routes the call.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from asterisk_avp.core.pbx.calls import resource_of
 from asterisk_avp.core.policy import needs, policy
 
 UNKNOWN_AGENT: Final = "unknown_agent"
-"""The phone is not an agent's, or its agent is in no group (yet)."""
+"""The phone is not an agent's, or its agent is not (yet) in a group."""
 
 MAX_TYPED: Final = 128
-"""Characters; longer than any number that could be read."""
+"""Characters; longer than any number that can be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """The question: what was typed on which channel."""
+    """A number to check: what was typed on which channel."""
 
     channel: str
-    """Its name."""
+    """The channel's name."""
     typed: str
     call: str = ""
     """The channel's id."""
@@ -43,21 +43,21 @@ class Dialled:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """The answer to a number dialled on a phone."""
+    """The decision about a number dialled on a phone."""
 
     allowed: bool
     reason: str
     """``ok``, or one of `asterisk_avp.core.policy.policy.REASONS`."""
     number: str = ""
-    """E.164 where allowed; the emergency number as it is listed where ``reason`` is ``emergency``
-    and nothing but that number was dialled; else empty."""
+    """E.164 where allowed; the emergency number as listed where ``reason`` is ``emergency`` and
+    exactly that number was dialled; otherwise empty."""
     agent: str = ""
     setting: str = ""
-    """The variable (or ``default``) that decided, where it was a setting."""
+    """The variable (or ``default``) that decided, where a setting did."""
     caller_id: str = ""
-    """What the display of the number that is called shows, in E.164; empty: as the phone is.
+    """The caller ID to present, in E.164; empty: the phone's own.
 
-    Only where allowed. An emergency call keeps the number of the phone it comes from.
+    Set only where allowed. An emergency call keeps the number of its phone.
     """
 
 
@@ -79,7 +79,7 @@ def check_dial(channel: str, typed: str, agents: Agents, world: World) -> Dial:
         return Dial(allowed=False, reason=off.reason, agent=agent, setting=off.setting)
     checked = policy.check_number(typed, agent, features, world)
     if not checked.allowed or checked.e164 is None:
-        setting = policy.setting_against(checked, features)
+        setting = policy.deciding_setting(checked, features)
         return Dial(allowed=False, reason=checked.reason, agent=agent, setting=setting)
     return Dial(
         allowed=True,
@@ -87,26 +87,26 @@ def check_dial(channel: str, typed: str, agents: Agents, world: World) -> Dial:
         number=checked.e164,
         agent=agent,
         setting=decided_by,
-        # There is no caller whose number could be shown instead.
+        # EXTERNAL_CALLER_ID=caller does not apply: there is no caller.
         caller_id=features.caller_id or "",
     )
 
 
 def agent_of(channel: str, agents: Agents, world: World) -> str:
-    """Whose phone it is, also before the agent has ever logged in; empty where it is nobody's."""
+    """The agent whose phone a channel is, even before their first login; empty: no agent's."""
     known = agents.of_channel(channel)
     if known is not None:
         return known.id
     if channel.startswith("Local/"):
-        return ""  # named after what was dialled, not after who dials
+        return ""  # named after the dialled extension, not after the phone
     identifier = agent_id_of_interface(resource_of(channel)) or ""
     configured = world.agents.get(identifier)
-    # An agent with an interface of their own has a phone that is not named as they are.
+    # The phone of an agent with a configured interface is not named after the agent.
     return identifier if configured is not None and not configured.interface else ""
 
 
 def _emergency(typed: str, agent: str, agents: Agents, world: World) -> str:
-    """The emergency number that these digits are and nothing else, or empty."""
+    """The emergency number that ``typed`` is exactly; empty: none."""
     read = digits_of(typed)
     if read is None or read.vanity:
         return ""
@@ -117,7 +117,7 @@ def _emergency(typed: str, agent: str, agents: Agents, world: World) -> str:
 
 
 def _countries(agent: str, agents: Agents, world: World) -> Iterator[str]:
-    """Where the agent is; for a phone that is nobody's, wherever this call centre is."""
+    """The agent's country; for a phone of no agent, the countries of all groups."""
     configured = world.agents.get(agent)
     if configured is not None and configured.country:
         yield configured.country

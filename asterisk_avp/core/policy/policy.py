@@ -1,7 +1,7 @@
-"""The one gate: every request for a transfer passes `decide`, whatever path it came by.
+"""The policy: every request for a transfer passes `decide`, whether from the API or a phone.
 
 The order of the checks is a contract (DESIGN section 4): contract, call, mode x target, feature,
-target exists, group, number, target's state. The first that fails is the reason given. The
+target exists, group, number, target's state. The first check that fails gives the reason. The
 settings are those of the call's group.
 """
 
@@ -50,33 +50,33 @@ REASONS: Final[dict[str, str]] = {
     "unknown_agent": "This phone belongs to no agent of a group: log in to a queue and try again.",
 }
 REASONS.update({code: text for code, text in numbers.MESSAGES.items() if code != "ok"})
-"""Every reason code there is, with its sentence."""
+"""Every reason code, with its message."""
 
 
 def refused(reason: str, message: str = "", setting: str = "") -> Refused:
-    """A refusal with the sentence that belongs to its reason, unless a better one is given."""
+    """A refusal with ``message``, or with the message of its reason."""
     return Refused(reason, message or REASONS[reason], setting)
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """What is known of the call and the target at the moment of the decision."""
+    """The state of the call and the target at the moment of the decision."""
 
     call_found: bool
     call_in_transfer: bool
     group: Group | None
     """The call's group; without a call, the agent's first."""
     slot_taken: bool
-    """A transferred call waits for the target, or is on its way to them."""
+    """A transferred call waits for the target or is on its way to them."""
 
 
 def decide(
     request: TransferRequest, facts: DecisionContext, agents: Agents, world: World
 ) -> Permission:
-    """Allow the request or raise `Refused` with the first reason that speaks against it.
+    """Permit the request, or raise `Refused` with the first reason against it.
 
-    What the agent may not know of, for this call, does not exist (`tenants`): the refusal is the
-    same as for an id that nobody has.
+    A target outside the agent's scope for this call (`core.model.tenants`) is refused exactly like
+    an unknown id.
     """
     group = _check_call(facts)
     scope = agents.tenants.of_call(request.agent, group)
@@ -95,32 +95,32 @@ def decide(
                 setting=setting,
             )
         case TargetKind.GROUP:
-            wanted = world.groups.get(request.target.value)
-            if wanted is None or not scope.group(wanted.id):
+            chosen = world.groups.get(request.target.value)
+            if chosen is None or not scope.group(chosen.id):
                 message = f"There is no agent group {request.target.value!r}."
                 raise refused("unknown_target", message)
-            return Permission(group, queue=wanted.queue, may_detach=True, setting=setting)
+            return Permission(group, queue=chosen.queue, may_detach=True, setting=setting)
         case TargetKind.PRESET:
             typed = _preset_number(request, agents, world, scope)
         case TargetKind.NUMBER:
             typed = request.target.value
     checked = check_number(typed, request.agent, group.features, world)
     if not checked.allowed or checked.e164 is None:
-        raise refused(checked.reason, setting=setting_against(checked, group.features))
+        raise refused(checked.reason, setting=deciding_setting(checked, group.features))
     return Permission(group, number=checked.e164, setting=setting)
 
 
-def decide_asking(facts: DecisionContext) -> Permission:
-    """Allow an agent to key in where the call is to go, or raise `Refused`.
+def decide_without_target(facts: DecisionContext) -> Permission:
+    """Permit an agent to be prompted for the target, or raise `Refused`.
 
-    What is then keyed in passes `decide` like any other request.
+    The target that the agent then keys in passes `decide` like any other request.
     """
     group = _check_call(facts)
     return Permission(group, setting=check_features((), group.features))
 
 
 def _check_call(facts: DecisionContext) -> Group:
-    """Contract and call; the call's group."""
+    """Check contract and call, and return the call's group."""
     group = facts.group
     if group is not None and not group.features.contracted:
         raise refused("not_contracted", setting=group.features.origins.get("contracted", ""))
@@ -132,7 +132,7 @@ def _check_call(facts: DecisionContext) -> Group:
 
 
 def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Permission:
-    """Allow a number to be called into a consult, or raise `Refused` with the first reason."""
+    """Permit a number as fourth party, or raise `Refused` with the first reason against it."""
     setting = check_features(needs.PARTY, group.features)
     checked = check_number(typed, agent_id, group.features, world)
     if not checked.allowed or checked.e164 is None:
@@ -141,9 +141,9 @@ def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Permi
 
 
 def check_features(names: tuple[str, ...], features: Features) -> str:
-    """Raise `Refused` for the first of `needs.EACH` and ``names`` that is off.
+    """Raise `Refused` for the first feature of `needs.EACH` and ``names`` that is off.
 
-    Returns where the last setting came from.
+    Returns the origin of the last setting.
     """
     names = (*needs.EACH, *names)
     for name in names:
@@ -155,12 +155,12 @@ def check_features(names: tuple[str, ...], features: Features) -> str:
 def check_number(
     typed: str, agent_id: str, features: Features, world: World
 ) -> numbers.NumberCheck:
-    """The number rules with the settings of a group, as seen from an agent's country."""
+    """Apply the number rules with a group's settings, as seen from the agent's country."""
     configured = world.agents.get(agent_id)
     country = configured.country if configured is not None else None
     if country is None and features.country is None:
-        # Without a country nothing is "the same country"; start-up insists on one where
-        # external transfer is on, so this is a group that cannot dial out anyway.
+        # Without a country, no number is in "the same country". The settings require a country
+        # where external transfer is on, so this group cannot dial out anyway.
         return numbers.NumberCheck(allowed=False, reason="country_mismatch")
     return numbers.check(
         typed,
@@ -172,26 +172,26 @@ def check_number(
     )
 
 
-def setting_against(checked: numbers.NumberCheck, features: Features) -> str:
-    """Where the setting came from that a number failed by; empty where it was none of ours."""
+def deciding_setting(checked: numbers.NumberCheck, features: Features) -> str:
+    """The origin of the setting that refused a number; empty where no setting did."""
     name = {
         "toll_free_not_enabled": "toll_free_service",
         "toll_not_enabled": "toll_service",
     }.get(checked.reason, "")
     if checked.reason == "not_landline" and checked.line_type == "fixed_line_or_mobile":
-        name = "strict_landline"  # any other line is none under either setting
+        name = "strict_landline"  # the other types are not land lines under either value
     return features.origins.get(name, "")
 
 
 def may_be_target(request: TransferRequest, group: Group, agents: Agents) -> bool:
-    """Whether the agent that is asked for is one to whom this agent may transfer calls at all."""
+    """Whether this agent may transfer calls to the target agent at all."""
     target = request.target.value
     scope = agents.tenants.of_call(request.agent, group)
     return target in agents.by_id and colleagues(request.agent, target, agents, scope)
 
 
 def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:
-    """Whether an agent may do this at all: what is not permitted is not shown to them."""
+    """Whether the features permit this mode and kind of target; the API hides what they do not."""
     try:
         _check_rules(mode, kind, features)
     except Refused:
@@ -200,7 +200,7 @@ def permitted(features: Features, mode: Mode, kind: TargetKind) -> bool:
 
 
 def _check_rules(mode: Mode, kind: TargetKind, features: Features) -> str:
-    """Raise what speaks against it; where the last setting that mattered came from."""
+    """Raise `Refused`, or return the origin of the last setting that mattered."""
     rule = needs.TRANSFER[mode, kind]
     if isinstance(rule, str):
         raise refused(rule)
@@ -208,7 +208,7 @@ def _check_rules(mode: Mode, kind: TargetKind, features: Features) -> str:
 
 
 def _preset_number(request: TransferRequest, agents: Agents, world: World, scope: Scope) -> str:
-    """The preset's number; an agent is offered those of groups other than their own."""
+    """The preset's number. Presets of the agent's own groups are refused as unknown."""
     preset = world.presets.get(request.target.value)
     own = preset is not None and preset.group in agents.groups_of(request.agent)
     if preset is None or own or not scope.preset(preset.id):
@@ -232,6 +232,6 @@ def _target_agent(request: TransferRequest, agents: Agents, scope: Scope) -> Age
 
 
 def colleagues(agent: str, other: str, agents: Agents, scope: Scope) -> bool:
-    """Whether the two are in one group that counts for the call."""
+    """Whether the two agents share a group within the call's scope."""
     common = set(agents.groups_of(agent)) & set(agents.groups_of(other))
     return scope.member(common) if common else False

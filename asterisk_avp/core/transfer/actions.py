@@ -266,7 +266,7 @@ def _dial(session: Session, leg: str, other: str, allow: Permission, *, fourth: 
             **(_shown_outside(session) if external else {}),
         },
         timeout_seconds=session.ring_outside_seconds if external else None,
-        first=ACCEPT if allow.to_accept else None,
+        first=ACCEPT if allow.requires_acceptance else None,
         fourth=fourth,
     )
 

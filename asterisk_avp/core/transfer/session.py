@@ -232,7 +232,7 @@ class Session:
         """How long the target may take to answer, by Asterisk's own timers."""
         if self.allow.number is None:
             return self.max_hold_seconds
-        return self.ring_outside_seconds + (ACCEPT_SECONDS if self.allow.to_accept else 0)
+        return self.ring_outside_seconds + (ACCEPT_SECONDS if self.allow.requires_acceptance else 0)
 
     @property
     def may_detach(self) -> bool:
