@@ -47,7 +47,7 @@ class Unusable(Exception):
     """The file cannot be used, whosever it is. The text goes on from its name: why."""
 
 
-def read_trusted(file: Path, most_bytes: int) -> bytes:
+def read_trusted(file: Path, max_bytes: int) -> bytes:
     """The content of ``file``.
 
     Raises `FileNotFoundError` where there is none, `Untrusted`, and `Unusable` for what is no
@@ -56,8 +56,8 @@ def read_trusted(file: Path, most_bytes: int) -> bytes:
     try:
         with _opened(file) as handle:
             content = b""
-            while len(content) <= most_bytes:
-                more = os.read(handle, most_bytes + 1 - len(content))
+            while len(content) <= max_bytes:
+                more = os.read(handle, max_bytes + 1 - len(content))
                 if not more:
                     return content
                 content += more
@@ -66,7 +66,7 @@ def read_trusted(file: Path, most_bytes: int) -> bytes:
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         reason = error.strerror if isinstance(error, OSError) else None
         raise Unusable(f"cannot be read: {reason or error}") from None
-    raise Unusable(f"has more than {most_bytes} bytes")
+    raise Unusable(f"has more than {max_bytes} bytes")
 
 
 @contextmanager

@@ -1,16 +1,16 @@
-"""What may be written to Asterisk: the one place that says so, for AMI, ARI and FastAGI.
+"""Which values may be written to Asterisk by AMI, ARI and FastAGI.
 
-Asterisk's dialplan substitutes variables as text. Wherever a dialplan, ours or the administrator's,
-puts one into an expression, into a function's argument or into an application that parses its
-argument, the text becomes part of the program: ``1002):System(…`` as a caller's number ran a shell
-command (pbx_variables.c, ``pbx_substitute_variables_helper_full``; ast_expr2.fl; app.c,
-``__ast_app_separate_args``). So nothing is written that could mean anything there.
+Asterisk's dialplan substitutes variables as text. Where a dialplan, ours or the administrator's,
+uses a variable in an expression, in a function's argument or in an application that parses its
+argument, the text becomes code: ``1002):System(…`` as a caller's number ran a shell command
+(pbx_variables.c, ``pbx_substitute_variables_helper_full``; ast_expr2.fl; app.c,
+``__ast_app_separate_args``). So no value with a character that is special there is ever written.
 
-There are two halves. The *constructors* (`number`, `name`, `location`…) take foreign text and
-return it unchanged, or empty where it is not clean: text is never cleaned by halves, which would
-give it another meaning. The core writes nothing foreign but through them. The *gate* (`variables`,
-`check_action`, `check_request`) is the adapters' last look: an unclean value is not sent, whoever
-made it. It names the variable or header and never repeats the value.
+There are two layers. The *filters* (`number`, `name`, `location`…) take foreign text and return it
+unchanged, or empty where it is not clean. They never remove single characters, which would change
+the meaning. The core passes all foreign text through them. The *checks* (`variables`,
+`check_action`, `check_request`) are the adapters' last line of defence: an unclean value is not
+sent, whatever its source. They name the variable or header and never repeat the value.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from asterisk_avp.core.model.errors import UncleanValue
 Test = Callable[[str], object]
 
 SYNTAX: Final = frozenset('${}[](),:;&|"\\^<>=?`#')
-"""What has a meaning in the dialplan somewhere, or in a program that it may start."""
+"""Characters that are special somewhere in the dialplan, or in a program that it may start."""
 
 _NAME_MARKS: Final = frozenset(" .-_'\N{RIGHT SINGLE QUOTATION MARK}\u200c\u200d")
-"""Signs of a name beside letters, digits and accents. The last two join letters of some scripts."""
+"""Punctuation allowed in names. The last two join letters of some scripts."""
 
 _NAME_CHARACTERS: Final = 80
 
 _number: Final = re.compile(r"\+?[0-9]{1,15}").fullmatch
 _count: Final = re.compile(r"-?[0-9]{1,12}").fullmatch
 _ident: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch
-_piece: Final = re.compile(r"[A-Za-z0-9_-]{1,900}").fullmatch
+_chunk: Final = re.compile(r"[A-Za-z0-9_-]{1,900}").fullmatch
 _location: Final = re.compile(r"[A-Za-z0-9+*#][A-Za-z0-9._@/:+*#-]{0,127}").fullmatch
 _interface: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9_]*/[A-Za-z0-9+*#][A-Za-z0-9._@/:+*#-]{0,127}"
@@ -47,31 +47,31 @@ _pairs: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9_]*:X-AVP-[A-Za-z0-9-]+(,[A-Za-z][A-Za-z0-9_]*:X-AVP-[A-Za-z0-9-]+)*"
 ).fullmatch
 _channel: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,255}").fullmatch
-"""A channel's name or id, which finds a channel and is not evaluated. One that begins with a slash
-is a pattern for many (manager.c, ``action_hangup``)."""
+"""A channel's name or id, which is looked up and not evaluated. A leading slash would make it a
+pattern that matches many channels (manager.c, ``action_hangup``)."""
 _channels: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,2000}").fullmatch
 _words: Final = re.compile(r"[A-Za-z0-9_.,:/@+*-]{0,1000}").fullmatch
-"""A list of names of ours: media, formats, event sources."""
+"""A list of names that we choose: media, formats, event sources."""
 _variable: Final = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]*(\([A-Za-z0-9_., :/@+-]*\))?").fullmatch
 _array: Final = re.compile(r"ARRAY\(([A-Za-z0-9_,]+)\)").fullmatch
 
 
-# --- constructors: foreign text as it is, or nothing -----------------------------------------
+# --- filters: foreign text unchanged, or empty -----------------------------------------------
 
 
 def number(text: str) -> str:
-    """A telephone number of digits, with or without a plus; else empty."""
+    """A telephone number: digits, optionally after a plus sign; otherwise empty."""
     return text if _number(text) else ""
 
 
 def ident(text: str) -> str:
-    """An id of ours: an agent's, a group's, a queue's, a transfer's; else empty."""
+    """An id of an agent, group, queue or transfer; otherwise empty."""
     return text if _ident(text) else ""
 
 
 @lru_cache(maxsize=4096)
 def name(text: str) -> str:
-    """What a person, a pause or a place is called, in letters of any script; else empty."""
+    """The name of a person, pause reason or place, in any script; otherwise empty."""
     if not 0 < len(text) <= _NAME_CHARACTERS:
         return ""
     kinds = [unicodedata.category(sign)[0] for sign in text]
@@ -80,22 +80,22 @@ def name(text: str) -> str:
 
 
 def location(text: str) -> str:
-    """An interface without its technology, or what a state is asked of; else empty."""
+    """An interface without its technology, or a state interface; otherwise empty."""
     return text if _location(text) else ""
 
 
 def interface(text: str) -> str:
-    """A queue member's interface, as ``PJSIP/1001`` or ``Local/1001@agents/n``; else empty."""
+    """A queue member's interface, as ``PJSIP/1001`` or ``Local/1001@agents/n``; otherwise empty."""
     return text if _interface(text) else ""
 
 
 def member_name(text: str) -> str:
-    """What app_queue calls a member: a name, or its interface where it has none; else empty."""
+    """A queue member's name, or the interface that app_queue uses instead; otherwise empty."""
     return name(text) or location(text)
 
 
 def harmless(text: str) -> bool:
-    """Whether it is printed and means nothing in the dialplan."""
+    """Whether the text is printable and contains nothing special to the dialplan."""
     return text.isprintable() and SYNTAX.isdisjoint(text)
 
 
@@ -106,7 +106,7 @@ def caller_id(shown: str, identifier: str) -> str:
     return f'"{name(shown) or identifier}" <{identifier}>'
 
 
-# --- the gate --------------------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------
 
 
 def _caller_id(text: str) -> bool:
@@ -119,7 +119,7 @@ def _caller_id(text: str) -> bool:
 
 
 def _record(text: str) -> bool:
-    """Fields of queue_log, between bars."""
+    """Fields of queue_log, separated by ``|``."""
     return text.isprintable() and (SYNTAX - frozenset(":|#")).isdisjoint(text)
 
 
@@ -138,12 +138,12 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "TIMEOUT(absolute)": _count,
     "CHANNEL(after_bridge_goto)": _place,
 }
-_PIECES: Final = re.compile(r"AVP_SESSION_[ab][0-9]{1,2}|AVP_HISTORY_[0-9]{1,2}_[0-9]").fullmatch
+_CHUNKED: Final = re.compile(r"AVP_SESSION_[ab][0-9]{1,2}|AVP_HISTORY_[0-9]{1,2}_[0-9]").fullmatch
 _OURS: Final = "AVP_"
 
 
 def is_clean(variable: str, value: str) -> bool:
-    """Whether a channel's or a global variable may be set to that. Empty is nothing, and clean."""
+    """Whether a channel or global variable may be set to ``value``. An empty value is clean."""
     if not _variable(variable):
         return False
     plain = variable.lstrip("_")
@@ -151,19 +151,19 @@ def is_clean(variable: str, value: str) -> bool:
         return True
     if plain in _VARIABLES:
         return bool(_VARIABLES[plain](value))
-    if _PIECES(plain):
-        return bool(_piece(value))
+    if _CHUNKED(plain):
+        return bool(_chunk(value))
     return bool(_ident(value)) if plain.startswith(_OURS) else harmless(value)
 
 
 def variables(values: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Those that may be written, in their order, and the names of those that may not."""
+    """The variables that may be written, in order, and the names of those that may not."""
     clean = {key: value for key, value in values.items() if is_clean(key, value)}
     return clean, tuple(key for key in values if key not in clean)
 
 
 def _setvar(variable: str, value: str) -> bool:
-    """One variable, or several by the dialplan's function ARRAY (see `ami.variables`)."""
+    """Check one variable, or several set by the dialplan function ARRAY (`ami.variables`)."""
     several = _array(variable)
     if several is None:
         return is_clean(variable, value)
@@ -190,7 +190,7 @@ _OF_ACTION: Final[Mapping[tuple[str, str], Test]] = {
 
 
 def check_action(action: str, headers: Mapping[str, str | Sequence[str]]) -> None:
-    """Raise `UncleanValue` where a header of an AMI action is not clean."""
+    """Raise `UncleanValue` if a header of an AMI action is not clean."""
     for header, found in headers.items():
         for value in (found,) if isinstance(found, str) else found:
             test = _OF_ACTION.get((action, header)) or _HEADERS.get(header, harmless)
@@ -218,7 +218,7 @@ _QUERY: Final[Mapping[str, Test]] = {
 
 
 def check_request(query: Mapping[str, str | int | None], body: object) -> None:
-    """Raise `UncleanValue` where a parameter of an ARI request is not clean."""
+    """Raise `UncleanValue` if a parameter of an ARI request is not clean."""
     for key, found in query.items():
         value = "" if found is None else str(found)
         if key == "value" and "variable" in query:

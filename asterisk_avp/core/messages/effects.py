@@ -1,11 +1,12 @@
-"""What a session wants done: plain data, performed by the adapters in the order given.
+"""Effects: commands of a session as plain data, which the adapters perform in order.
 
-Effects of one session are performed one after the other; sessions do not wait for each other.
-Each class belongs to exactly one adapter (`AriEffect` or `AmiEffect`) or to the daemon
-(`TimerEffect`). An effect that names a ``report`` comes back to the session as an event of that
-outcome. Of the others, one that fails because the channel or bridge has gone needs no word: that is
-reported by its own event. One that fails otherwise (Asterisk did not answer, say) puts the session
-in doubt, and what it was for is made once more (`takeover`).
+The effects of one session are performed one after the other, apart from those that
+`core.transfer.concurrency` lists; sessions are independent of each other. Each class belongs to
+exactly one adapter (`AriEffect` or `AmiEffect`) or to the daemon (`TimerEffect`). The outcome of
+some effects comes back to the session as an event; their docstrings name it. Any other effect that
+fails because its channel or bridge has ended needs no report, since an event says so. If it fails
+for another reason (Asterisk did not answer, for example), the session needs a resync
+(`core.engine.resync`), which repeats what is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from asterisk_avp.core.model.permission import Permission
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Base of all effects."""
+    """Base class of all effects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class AmiEffect(Effect):
 
 @dataclass(frozen=True, slots=True)
 class TimerEffect(Effect):
-    """Performed by the daemon's clock."""
+    """Performed by the daemon's timers."""
 
 
 # --- ARI -------------------------------------------------------------------------------------
@@ -52,24 +53,24 @@ class DestroyBridge(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class AddToBridge(AriEffect):
-    """Into a bridge; a channel that is in another one is moved."""
+    """Add a channel to a bridge; a channel in another bridge moves."""
 
     bridge: str
     channel: str
     absorb_dtmf: bool = False
-    """What this channel's keys send is reported to us and not heard in the bridge."""
+    """Report this channel's DTMF as events and do not pass it on to the bridge."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartMusic(AriEffect):
-    """Music on the channel, never on the bridge (asterisk issue 1926)."""
+    """Play music on the channel, never on the bridge (asterisk issue 1926)."""
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class StopMusic(AriEffect):
-    """Done once Asterisk says that the music has stopped; it overlooks some requests."""
+    """Stop the music and wait until Asterisk reports it; repeated where Asterisk ignores it."""
 
     channel: str
 
@@ -86,7 +87,7 @@ class StopRingback(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class LeaveStasis(AriEffect):
-    """Back to the dialplan, at the line after Stasis() or at another place."""
+    """Return the channel to the dialplan: to ``to``, or to the priority after Stasis()."""
 
     channel: str
     to: Destination | None = None
@@ -94,7 +95,7 @@ class LeaveStasis(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class Play(AriEffect):
-    """Play sounds to one channel; the others in its bridge do not hear them, nor it them.
+    """Play sounds to one channel only; meanwhile it does not hear its bridge.
 
     ``id`` names the playback for `StopPlaying`.
     """
@@ -106,14 +107,14 @@ class Play(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class StopPlaying(AriEffect):
-    """End a playback; a channel cannot change bridges before it has ended."""
+    """End a playback; until then, the channel cannot change bridges."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendKeys(AriEffect):
-    """Key presses, as if pressed at the phone of whoever talks with ``channel``."""
+    """Send DTMF to ``channel``, as if from the phone of the party that it talks to."""
 
     channel: str
     keys: str
@@ -121,7 +122,7 @@ class SendKeys(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class NotifyPhone(AriEffect):
-    """The answer to the phone's Transfer button, whose channel is with us: done, or declined."""
+    """Notify a phone of the outcome of its REFER. Its channel must be in Stasis."""
 
     channel: str
     done: bool
@@ -129,22 +130,22 @@ class NotifyPhone(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class DialLeg(AriEffect):
-    """Originate a leg into the Stasis app. Failure is reported as `LEG_FAILED`."""
+    """Originate a leg into the Stasis application. Failure is reported as `LEG_FAILED`."""
 
     channel: str
     other_channel: str
     allow: Permission
-    """What may be dialled comes from policy's permission and from nowhere else."""
+    """The only source of what is dialled."""
     originator: str
     caller_id: str
-    """``"Alice" <1001>``; empty: none."""
+    """As ``"Alice" <1001>``; empty: none."""
     variables: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: int | None = None
-    """How long it may ring; None: the queue it enters decides."""
+    """Ring time; None: that of the queue it enters."""
     fourth: bool = False
-    """It is the leg of a fourth party; failure is reported as `FOURTH_FAILED`."""
+    """The leg of a fourth party; failure is reported as `FOURTH_FAILED`."""
     first: Destination | None = None
-    """Where in the dialplan the answered leg goes first, which sends it on into Stasis."""
+    """The dialplan that the answered leg executes before it enters Stasis; None: Stasis at once."""
 
 
 # --- AMI -------------------------------------------------------------------------------------
@@ -152,11 +153,11 @@ class DialLeg(AriEffect):
 
 @dataclass(frozen=True, slots=True)
 class HangUp(AmiEffect):
-    """AMI Hangup, by channel id.
+    """AMI Hangup, by channel id. Only for channels in our Stasis application.
 
-    app_queue closes its books on a hang-up *request* (app_queue.c, ``handle_hangup``), which is
-    raised when the channel's PBX ends (pbx.c, ``__ast_pbx_run``) and not by this action itself:
-    only for channels that are in our Stasis application, which the dialplan runs.
+    app_queue writes the end of the call on a hang-up *request* (app_queue.c, ``handle_hangup``).
+    The end of the channel's PBX raises it (pbx.c, ``__ast_pbx_run``), not this action; Stasis runs
+    in that PBX.
     """
 
     channel: str
@@ -164,7 +165,7 @@ class HangUp(AmiEffect):
 
 @dataclass(frozen=True, slots=True)
 class SetVariables(AmiEffect):
-    """Variables on one channel, written before the step they describe."""
+    """Set variables of one channel, before the step that they describe."""
 
     channel: str
     variables: Mapping[str, str]
@@ -172,7 +173,7 @@ class SetVariables(AmiEffect):
 
 @dataclass(frozen=True, slots=True)
 class LimitCall(AmiEffect):
-    """When Asterisk ends the call by itself (TIMEOUT(absolute)), in Unix seconds."""
+    """Set when Asterisk ends the call by itself (TIMEOUT(absolute)), in Unix seconds."""
 
     channel: str
     ends_at: float
@@ -180,14 +181,14 @@ class LimitCall(AmiEffect):
 
 @dataclass(frozen=True, slots=True)
 class PauseRecording(AmiEffect):
-    """Whatever records this channel records silence. Nothing, where nothing records it."""
+    """Make every recording of the channel record silence; without effect if there is none."""
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeRecording(AmiEffect):
-    """The end of `PauseRecording`; what others have paused stays paused."""
+    """End `PauseRecording`. Directions that others have muted stay muted."""
 
     channel: str
 
@@ -201,7 +202,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Redirect(AmiEffect):
-    """AMI Redirect of one or two channels; reported as `REDIRECTED` or `REDIRECT_FAILED`."""
+    """AMI Redirect of one or two channels. Reported as `REDIRECTED` or `REDIRECT_FAILED`."""
 
     channel: str
     destination: Destination
@@ -211,17 +212,17 @@ class Redirect(AmiEffect):
 
 @dataclass(frozen=True, slots=True)
 class BridgePair(AmiEffect):
-    """AMI Bridge: out of Stasis, into a plain bridge; reported as `BRIDGED` or `BRIDGE_FAILED`.
+    """AMI Bridge, from Stasis into a plain bridge. Reported as `BRIDGED` or `BRIDGE_FAILED`.
 
-    Both channels must be in a bridge: a channel outside one is masqueraded, and app_queue then
-    closes the call in its books while both still talk.
+    Both channels must be in a bridge. Asterisk masquerades a channel outside one, and app_queue
+    then writes the end of the call while both parties still talk.
     """
 
     first: str
     second: str
 
 
-# --- queue membership, not tied to a session -------------------------------------------------
+# --- queue membership, without a session -----------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class AddMember(AmiEffect):
     member_name: str
     paused: bool
     wrapup_seconds: int = 0
-    """The member's own; 0: the queue's."""
+    """The member's own wrap-up time; 0: the queue's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,7 @@ class PauseMember(AmiEffect):
     interface: str
     paused: bool
     reason: str = ""
-    """As app_queue tells it to whoever watches; empty: none given."""
+    """The reason that app_queue reports in events; empty: none."""
 
 
 # --- timers ----------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ class PauseMember(AmiEffect):
 
 @dataclass(frozen=True, slots=True)
 class SetTimer(TimerEffect):
-    """(Re)start the session's one timer; its expiry comes back as `TIMED_OUT`."""
+    """(Re)start the session's only timer. Its expiry is reported as `TIMED_OUT`."""
 
     seconds: float
 

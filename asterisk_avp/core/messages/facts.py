@@ -1,8 +1,8 @@
-"""What happens at Asterisk, in the project's own words.
+"""Facts: what happened in Asterisk, independent of AMI and ARI.
 
-The adapters translate messages of AMI and ARI into these facts. They update the picture of
-channels, queues and agents; those that concern a transfer become a `SessionEvent`
-(`core.transfer.events`), the only thing that the table of transitions ever sees.
+The adapters translate messages of AMI and ARI into facts. Facts update the state of channels,
+queues and agents. Those that concern a transfer become a `SessionEvent` (`core.transfer.events`),
+the only input of the state table.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Base of what the adapters report."""
+    """Base class of all facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSeen(Fact):
-    """A channel exists, with what is known of it now (it was created, a resync found it)."""
+    """A channel exists: it was created, found by a resync, or has new properties."""
 
     id: str
     name: str
@@ -29,11 +29,11 @@ class ChannelSeen(Fact):
     queue: str | None = None
     bridge: str | None = None
     linked: str = ""
-    """Asterisk's Linkedid: the same for all channels that one call has led to. Of a resync only."""
+    """Asterisk's Linkedid, common to all channels of one call. Set by a resync only."""
     rung: bool = False
-    """A phone that rings for somebody. Of a resync only."""
+    """Whether the channel is a ringing phone. Set by a resync only."""
     created: bool = True
-    """False: news of a channel that is known if it still exists."""
+    """False: an update, which does not add an unknown channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ChannelGone(Fact):
 
 @dataclass(frozen=True, slots=True)
 class ChannelEnding(Fact):
-    """AMI says that a channel has ended: a hint, where nothing else has said so."""
+    """AMI reports the end of a channel. A hint; ARI's `ChannelGone` is authoritative."""
 
     id: str
 
@@ -62,7 +62,7 @@ class BridgeLeft(Fact):
 
 @dataclass(frozen=True, slots=True)
 class BridgeSwapped(Fact):
-    """A channel has taken another's place in a bridge. A hint: see `core.pbx.swaps`."""
+    """A channel has replaced another in a bridge. A hint: see `core.pbx.swaps`."""
 
     channel: str
     name: str
@@ -77,7 +77,7 @@ class HoldChanged(Fact):
 
 @dataclass(frozen=True, slots=True)
 class CallGroup(Fact):
-    """What the channel's variable ``AVP_GROUP`` says; empty: nothing."""
+    """The channel's variable ``AVP_GROUP``; empty: not set."""
 
     channel: str
     group: str
@@ -85,7 +85,7 @@ class CallGroup(Fact):
 
 @dataclass(frozen=True, slots=True)
 class MusicChanged(Fact):
-    """Asterisk has begun or ceased to play music to a channel."""
+    """Music on hold has started or stopped on a channel."""
 
     channel: str
     playing: bool
@@ -97,7 +97,7 @@ class RecordingMuted(Fact):
 
     channel: str
     direction: str
-    """As it was spelled: read, write or both."""
+    """As spelled in the action: read, write or both."""
     muted: bool
 
 
@@ -113,7 +113,7 @@ class StasisLeft(Fact):
 
 @dataclass(frozen=True, slots=True)
 class MemberSeen(Fact):
-    """A member of a queue with its present status (QueueMember, QueueMemberStatus, Added…)."""
+    """A queue member with its current status (QueueMember, QueueMemberStatus, Added…)."""
 
     queue: str
     interface: str
@@ -124,11 +124,11 @@ class MemberSeen(Fact):
     paused: bool
     in_call: bool
     last_call: float
-    """Unix seconds by Asterisk's clock at which the member's last call ended; 0: none."""
+    """End of the member's last call in Unix seconds, by Asterisk's clock; 0: none."""
     wrapup_seconds: int
-    """The member's own wrap-up; 0: the queue's applies."""
+    """The member's own wrap-up time; 0: the queue's."""
     now: float
-    """Unix seconds by our clock when this was received."""
+    """Time of receipt in Unix seconds, by our clock."""
     paused_reason: str = ""
 
 
@@ -144,12 +144,12 @@ class QueueJoined(Fact):
     queue: str
     channel: str
     waited_seconds: float = 0.0
-    """How long it has waited there already, where a resync finds it."""
+    """Time waited so far, where a resync finds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLeft(Fact):
-    """The channel no longer waits in the queue (answered, abandoned or timed out)."""
+    """The channel has stopped waiting in the queue: answered, abandoned or timed out."""
 
     queue: str
     channel: str
@@ -166,7 +166,7 @@ class AgentRung(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AgentUnanswered(Fact):
-    """The member's phone stopped ringing without an answer."""
+    """The member's phone stopped ringing because the member did not answer or rejected."""
 
     queue: str
     channel: str
@@ -176,7 +176,7 @@ class AgentUnanswered(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AgentRingEnded(Fact):
-    """The member's phone rings no more: another has answered, or the call has left the queue."""
+    """The member's phone stopped ringing because another answered or the call left the queue."""
 
     queue: str
     channel: str
@@ -194,21 +194,20 @@ class AgentConnected(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AgentCompleted(Fact):
-    """app_queue closed its books on a member's call (AgentComplete)."""
+    """app_queue reported the end of a member's call (AgentComplete)."""
 
     queue: str
     interface: str
     now: float
-    """Unix seconds by our clock when this was received."""
+    """Time of receipt in Unix seconds, by our clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialProgress(Fact):
-    """Dial() on ``channel`` got on or ended, with its DIALSTATUS.
+    """Dial() on ``channel`` progressed or ended, with its DIALSTATUS.
 
-    For the leg itself, which is originated, ``channel`` is the leg.
-    An administrator's context may try one trunk after the other, so an end of one attempt is
-    not the end of the leg.
+    For an originated leg, ``channel`` is the leg itself. An administrator's context may try several
+    trunks in turn, so the end of one attempt is not the end of the leg.
     """
 
     channel: str
@@ -217,7 +216,7 @@ class DialProgress(Fact):
 
 @dataclass(frozen=True, slots=True)
 class QueueEnded(Fact):
-    """Our dialplan says that Queue() gave up, and with which QUEUESTATUS."""
+    """Our dialplan reports that Queue() ended, with its QUEUESTATUS."""
 
     channel: str
     status: str
@@ -225,9 +224,9 @@ class QueueEnded(Fact):
 
 @dataclass(frozen=True, slots=True)
 class NotAccepted(Fact):
-    """Our dialplan says that who answered the leg ``channel`` did not accept the call.
+    """Our dialplan reports that the party who answered leg ``channel`` did not accept the call.
 
-    They declined, pressed nothing or hung up; the leg ends next.
+    They declined, pressed no key or hung up; the leg ends next.
     """
 
     channel: str
@@ -235,30 +234,30 @@ class NotAccepted(Fact):
 
 @dataclass(frozen=True, slots=True)
 class ClockTick(Fact):
-    """Time has reached something an agent's state was waiting for (the end of ACW)."""
+    """The ACW of at least one agent has ended."""
 
     now: float
 
 
-# --- what agents do on their phones; `core.phone.feature_code` handles these ---------------------
+# --- requests from agents' phones, handled by `core.phone` -----------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneFact(Fact):
-    """Base of what is not about the picture, but a wish that a decision has to be made on."""
+    """Base class of requests from a phone, which policy must decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferReceived(PhoneFact):
-    """The Transfer button (SIP REFER) of a phone in a call; Asterisk waits for us to answer it."""
+    """A phone in a call sent a REFER (Transfer button); Asterisk waits for our answer."""
 
     channel: str
     number: str
-    """Whom it is to go to, as the phone says; may be anything."""
+    """The user part of Refer-To, unverified."""
     attended: bool
-    """The phone says that it has called the target itself (Replaces)."""
+    """Refer-To contains Replaces: the phone claims to have called the target itself."""
     second: str | None = None
-    """Attended: the phone's own call to the target; None where there is no such call."""
+    """Attended: the phone's channel of its call to the target; None: no such call."""
     target: str | None = None
     """Attended: the channel of the target who has answered."""
 
@@ -272,7 +271,7 @@ class FeatureUsed(PhoneFact):
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed(PhoneFact):
-    """A key on the phone behind a channel that is with us."""
+    """A key was pressed on the phone behind a channel in Stasis."""
 
     channel: str
     key: str
