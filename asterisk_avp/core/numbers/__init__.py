@@ -1,7 +1,6 @@
-"""Numbers that people type: how they are read, and which may be dialled.
+"""Telephone numbers that people type: parsing, and whether they may be dialled.
 
-`check` and what it answers are importable from here; `rules` has the theory and the order of the
-checks.
+Import `check` and its result from here. `rules` documents the theory and the order of the checks.
 """
 
 from asterisk_avp.core.numbers.rules import COUNTRIES, MESSAGES, NumberCheck, Reason, check

@@ -1,16 +1,16 @@
-"""Ids and codes that are, or begin with, an emergency number. Pure.
+"""Find ids and codes that equal, or begin with, an emergency number. Pure.
 
-Which numbers those are in a country is libphonenumber's short-number data; 112 and 911 are
-emergency numbers everywhere, since phones and networks take them for that (3GPP TS 22.101, 10.1.1).
+A country's emergency numbers come from libphonenumber's short-number data. 112 and 911 count as
+emergency numbers everywhere, as phones and networks treat them (3GPP TS 22.101, 10.1.1).
 
-* *Is one.* The dialplan would ring an agent for it, or a group take it for its own. That concerns
-  the phones of the whole Asterisk, so it is asked of the countries of all its accounts.
-* *Begins with one.* Our dialplan matches whole numbers only, so 1001 is not 100 there. But a phone
-  with a digit map that ends at an emergency number dials 100 as soon as its digits are typed, and
-  an agent who is to dial 1001 calls the police (as on most networks, see
-  ``connects_to_emergency_number`` of libphonenumber). In Belgium, Greece, India and other
-  countries that concerns ids from 1001 on, so there is a way out: the administrator can say that no
-  phone does so (``COMPLETE_DIALLING``). It is asked of the countries of those only who dial it.
+* *Equal.* The dialplan would ring an agent, or route to a group, instead of the emergency service.
+  This affects every phone of the Asterisk, so the countries of all accounts are checked.
+* *Begins with.* Our dialplan matches whole numbers only, so 1001 is not 100 there. But a phone with
+  a digit map that ends at an emergency number dials 100 as soon as its digits are entered, and an
+  agent who dials 1001 calls the police (most networks behave the same, see libphonenumber's
+  ``connects_to_emergency_number``). In Belgium, Greece, India and other countries this affects ids
+  from 1001 on, so the administrator can declare that no phone does so (``COMPLETE_DIALLING``). Only
+  the countries of the agents who dial the id are checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Final
 from asterisk_avp.core.numbers.plans import EMERGENCY_ANYWHERE, plan_of
 
 _NOT_DIALLED: Final = str.maketrans("", "", "-._+ ()")
-"""What a phone does not send, and what Asterisk overlooks in the name of an extension: the hyphen
+"""Characters that a phone does not send, and the hyphen, which Asterisk ignores in extensions
 (pbx.c, ``ext_cmp``)."""
 
 _DIGITS: Final = re.compile("[0-9]*")
@@ -35,7 +35,7 @@ class Emergency:
     country: str
     """Empty: everywhere."""
     whole: bool
-    """It is that number, and does not only begin with it."""
+    """The text equals the number; False: it only begins with it."""
 
     @property
     def where(self) -> str:
@@ -45,10 +45,10 @@ class Emergency:
 def found_in(
     text: str, countries: Iterable[str], beginning_in: Iterable[str] | None = None
 ) -> Emergency | None:
-    """What ``text`` would be taken for if it is dialled.
+    """The emergency number that dialling ``text`` could reach; None: none.
 
-    ``countries``: those in which it must not be an emergency number; ``beginning_in``: those in
-    which it must not begin with one either; None: it may, as phones send whole numbers only.
+    ``countries``: where it must not equal an emergency number. ``beginning_in``: where it must not
+    begin with one either; None: no check, because phones send complete numbers only.
     """
     dialled = text.translate(_NOT_DIALLED)
     digits = _DIGITS.match(dialled)

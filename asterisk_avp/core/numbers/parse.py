@@ -1,27 +1,26 @@
-"""What was typed, as the digits that would be dialled.
+"""Extract the digits to dial from a typed number.
 
-`digits_of` takes a text apart without knowing any country. It refuses whatever it does not know:
-libphonenumber's own parser looks for a number *in* a text and drops the rest, which is right for
-reading mail and wrong for dialling. Here every character either is part of the number or is one
-of the few that only group it, else there is no number.
+`digits_of` parses a text without knowledge of any country. It rejects whatever it does not
+recognise: libphonenumber's own parser looks for a number *in* a text and drops the rest, which is
+right for reading mail and wrong for dialling. Here every character must be part of the number or
+one of the few that only group it.
 
-Taken:
+Accepted:
 
 - decimal digits of every script (Unicode category Nd: full-width, Arabic-Indic, Devanagari...);
 - one ``+`` at the start, also inside a first bracket: ``(+44) 20...``;
-- what only groups: spaces (category Zs, and the zero-width ones that libphonenumber knows), dashes
+- grouping: spaces (category Zs, and the zero-width ones that libphonenumber knows), dashes
   (category Pd, minus, soft hyphen), dots, and pairs of ``()`` or ``[]`` around digits;
-- marks that set the direction of writing left to right, at the ends only, where address books leave
-  them;
+- left-to-right marks at the ends only, where address books leave them;
 - letters of a vanity number (ITU-T E.161, the keypad): A to Z, at least three of them, after at
-  least three digits and with no digit behind, so that an extension can never be meant;
+  least three digits and with no digit after them, so that they cannot denote an extension;
 - a ``tel:`` URI (RFC 3966) without parameters, or with a ``phone-context`` of leading digits
   (``+44``) as the only one. A context that is a domain says nothing about the number.
 
-Refused, among all others: controls (CR, LF, NUL, tab), whatever means something in a dial string,
-a header or a variable (``& @ , ; : | / $ { } < >``, quotes, backslash), ``*`` and ``#`` of service
-codes, pauses (``p``, ``w``), extensions, a second number with its ``+``, and texts of more than
-`MAX_TEXT` characters, before they are looked at.
+Everything else is rejected, including control characters (CR, LF, NUL, tab), characters that are
+special in a dial string, a header or a variable (``& @ , ; : | / $ { } < >``, quotes, backslash),
+``*`` and ``#`` of service codes, pauses (``p``, ``w``), extensions, a second number with its
+``+``, and, without parsing, texts of more than `MAX_TEXT` characters.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from typing import Final
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
 MAX_TEXT: Final = 64
-"""In characters. The longest number with its prefixes, generously grouped, has about 40."""
+"""Characters. The longest number with its prefixes and generous grouping has about 40."""
 
 _SCHEME: Final = "tel:"
 _CONTEXT: Final = re.compile(r";phone-context=(\+[0-9().-]+)", re.IGNORECASE)
@@ -51,7 +50,7 @@ _ENDS: Final = re.compile(r"[0-9(+].*[0-9A-Za-z)]")
 _DIGITS: Final = re.compile(r"\+?[0-9]+")
 _VANITY: Final = re.compile(r"\+?[0-9]{3,}[A-Z]{3,}")
 _KEYPAD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
-_NO_WORDS: Final = frozenset({"EXT", "EXTN", "XTN", "EXTENSION"})
+_EXTENSION_WORDS: Final = frozenset({"EXT", "EXTN", "XTN", "EXTENSION"})
 _WORD: Final = re.compile(r"[A-Z]+")
 
 
@@ -64,7 +63,7 @@ class Typed:
 
 
 def digits_of(text: str) -> Typed | None:
-    """The digits of a text that is one number and nothing else; None for any other text."""
+    """The digits of a text that is exactly one number; None for any other text."""
     if len(text) > MAX_TEXT:
         return None
     if not text.isascii():
@@ -92,9 +91,9 @@ def _of_plain(text: str) -> Typed | None:
     text, compact = text.upper(), compact.upper()
     if not _VANITY.fullmatch(compact):
         return None
-    # Letters X alone are a number that is left open; these words announce an extension.
+    # A run of X is a placeholder; the words in _EXTENSION_WORDS announce an extension.
     words = _WORD.findall(text)
-    if not _NO_WORDS.isdisjoint(words) or not "".join(words).strip("X"):
+    if not _EXTENSION_WORDS.isdisjoint(words) or not "".join(words).strip("X"):
         return None
     return Typed(compact.translate(_KEYPAD), vanity=True)
 
@@ -117,7 +116,7 @@ def _of_uri(rest: str) -> Typed | None:
 
 
 def _to_ascii(text: str) -> str | None:
-    """The same in ASCII; None if a character has no place in a number."""
+    """The text in ASCII; None if a character cannot be part of a number."""
     plain = []
     for character in text.translate(_FULL_WIDTH):
         if character.isascii():

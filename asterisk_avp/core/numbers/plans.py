@@ -1,16 +1,16 @@
-"""Numbering plans: how digits can be read in a country, and what kind of line they are.
+"""Numbering plans: the number that digits denote in a country, and its line type.
 
-The data is libphonenumber's; it is asked once a country and kept. `Plan` is the plan of one region
-(ISO 3166-1 code): several regions can share a calling code. `read` finds the one number that digits
-stand for when dialled in a region.
+The data is libphonenumber's, loaded once for each country. `Plan` is the plan of one region
+(ISO 3166-1 code); several regions can share a calling code. `interpret` finds the one number that
+digits denote when dialled in a region.
 
-*All readings.* Digits without ``+`` can mean a national number without or with its trunk prefix, a
-number after the region's international prefix, or one that starts with the country's own calling
-code. Every one of these is tried, and digits that give two different valid numbers give none:
-nobody but the person who typed them could tell. What libphonenumber's parser makes of the digits
-has to agree as well. It knows more than we want to, e.g. it drops carrier selection codes
-(``0 15 11...`` in Brazil), text relay (``18002`` in Britain) and the mark of a collect call (``90``
-in Brazil). With those, less would be dialled than was typed, so such digits have no reading here.
+*All interpretations.* Digits without ``+`` can be a national number with or without its trunk
+prefix, a number after the region's international prefix, or a number that starts with the country's
+own calling code. Every interpretation is tried, and digits with two different valid results are
+rejected as ambiguous. The result must also agree with libphonenumber's parser. That parser drops
+more than we accept, e.g. carrier selection codes (``0 15 11...`` in Brazil), text relay (``18002``
+in Britain) and the prefix of a collect call (``90`` in Brazil). Dialling its result would dial less
+than was typed, so such digits are rejected.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from phonenumbers import (
 from phonenumbers.phonemetadata import PhoneNumberDesc
 
 COUNTRIES: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
-"""The regions that have a numbering plan, by ISO 3166-1 code (and XK, Kosovo)."""
+"""Regions with a numbering plan, as ISO 3166-1 codes (and XK, Kosovo)."""
 
 MIN_E164, MAX_E164 = 7, 15
-"""Digits of a number, with its calling code (ITU-T E.164 has no minimum; this is ours)."""
+"""Digits of a number including its calling code (ITU-T E.164 has no minimum; 7 is ours)."""
 
-# As libphonenumber asks: the dearest first. The last two are asked together, see line_type().
-_KINDS: Final = (
+# In libphonenumber's order, most expensive first. line_type() handles fixed line and mobile.
+_LINE_TYPES: Final = (
     "premium_rate",
     "toll_free",
     "shared_cost",
@@ -51,7 +51,7 @@ _LONGEST_EMERGENCY: Final = 6
 
 
 class _Desc:
-    """One pattern of a plan with the lengths that it can have."""
+    """One pattern of a plan, with its possible lengths."""
 
     __slots__ = ("lengths", "matches")
 
@@ -70,8 +70,8 @@ class Plan:
         self.region = region
         self.calling_code = str(metadata.country_code)
         self._any = _desc(metadata.general_desc)
-        kinds = ((name, _desc(getattr(metadata, name))) for name in _KINDS)
-        self._kinds = [(name, desc) for name, desc in kinds if desc is not None]
+        kinds = ((name, _desc(getattr(metadata, name))) for name in _LINE_TYPES)
+        self._line_types_of = [(name, desc) for name, desc in kinds if desc is not None]
         self._fixed = _desc(metadata.fixed_line)
         self._mobile = _desc(metadata.mobile)
         self._same = metadata.same_mobile_and_fixed_line_pattern
@@ -90,7 +90,7 @@ class Plan:
         self._emergency = re.compile(emergency or r"(?!)").fullmatch
 
     def _trunk_prefixes(self, prefix: str | None) -> Iterator[str]:
-        """Trunk prefixes alone: no carrier's code in them, nor another service."""
+        """Plain trunk prefixes, without carrier codes or other services."""
         if prefix:
             yield prefix
         if self._parsing:
@@ -103,7 +103,7 @@ class Plan:
         """The type of a national significant number, by libphonenumber's name; None: not valid."""
         if self._any is None or number not in self._any:
             return None
-        for name, desc in self._kinds:
+        for name, desc in self._line_types_of:
             if number in desc:
                 return name
         mobile = self._mobile is not None and not self._same and number in self._mobile
@@ -112,20 +112,20 @@ class Plan:
         return "mobile" if mobile else None
 
     def national(self, digits: str) -> Iterator[str]:
-        """The national significant numbers that these digits can mean within the region."""
+        """The national significant numbers that the digits can denote within the region."""
         yield digits
         for prefix in self.trunk:
             if digits.startswith(prefix):
                 yield digits[len(prefix) :]
-        # A territory's own area code added to local digits, or Argentina's 15 of mobiles.
-        # Rules with two groups are about carriers.
+        # A territory's own area code prepended to local digits, or Argentina's mobile prefix 15.
+        # Rules with two groups concern carrier codes.
         if self._rule and self._parsing and self._parsing.groups == 1:
             found = self._parsing.match(digits)
             if found and found[1] is not None:
                 yield found.expand(self._rule) + digits[found.end() :]
 
     def international(self, digits: str) -> Iterator[str]:
-        """What follows an international prefix; some regions have several that overlap."""
+        """The digits after an international prefix; a region can have several that overlap."""
         if self._idd and self._idd.match(digits):
             for end in range(1, len(digits)):
                 if self._idd.fullmatch(digits, 0, end):
@@ -141,7 +141,7 @@ def _desc(desc: PhoneNumberDesc | None) -> _Desc | None:
 
 @cache
 def plan_of(region: str) -> Plan:
-    """Raises `ValueError` for what is not a region with a numbering plan."""
+    """The plan of a region. Raises `ValueError` for a region without a numbering plan."""
     metadata = PhoneMetadata.metadata_for_region(region) if region in COUNTRIES else None
     if metadata is None:
         raise ValueError(f"{region!r} is not a country with a numbering plan (ISO 3166-1, e.g. GB)")
@@ -150,7 +150,7 @@ def plan_of(region: str) -> Plan:
 
 @cache
 def _plans_of(calling_code: str) -> tuple[Plan, ...]:
-    """All that share a calling code, the main one first."""
+    """The plans that share a calling code, the main one first."""
     regions = COUNTRY_CODE_TO_REGION_CODE.get(int(calling_code), ())
     metadata = PhoneMetadata.metadata_for_nongeo_region(int(calling_code))
     if metadata is not None:
@@ -170,10 +170,10 @@ class Number:
     line_type: str
 
 
-def read(digits: str, agent: Plan) -> Number | None:
-    """The only valid number that these digits can mean, dialled in a region; else None."""
+def interpret(digits: str, agent: Plan) -> Number | None:
+    """The only valid number that the digits denote when dialled in a region; otherwise None."""
     found: dict[str, Number] = {}
-    for code, national in _readings(digits, agent):
+    for code, national in _interpretations(digits, agent):
         number = identify(code, national, agent)
         if number is not None:
             found[number.e164] = number
@@ -184,7 +184,10 @@ def read(digits: str, agent: Plan) -> Number | None:
 
 
 def identify(code: str, national: str, agent: Plan) -> Number | None:
-    """A valid number as seen from a region: its own if it is valid there, else whose it is."""
+    """A valid number as seen from a region: in that region if valid there, else in its own.
+
+    None: not valid anywhere.
+    """
     size = len(national)
     if size not in _lengths_of(code) or not MIN_E164 <= size + len(code) <= MAX_E164:
         return None
@@ -203,14 +206,14 @@ def identify(code: str, national: str, agent: Plan) -> Number | None:
     return None
 
 
-def _readings(digits: str, agent: Plan) -> Iterator[tuple[str, str]]:
-    """Every (calling code, national significant number) that digits can mean, valid or not."""
+def _interpretations(digits: str, agent: Plan) -> Iterator[tuple[str, str]]:
+    """Every (calling code, national significant number) that digits can denote, valid or not."""
     if digits[0] == "+":
         yield from _after_plus(digits[1:])
         return
     for national in agent.national(digits):
         yield agent.calling_code, national
-    # Without trunk prefixes, what is a whole national number as it stands is just that.
+    # In a plan without trunk prefixes, digits that are a valid national number are nothing else.
     if digits.startswith(agent.calling_code) and (agent.trunk or not agent.line_type(digits)):
         yield from _after_plus(digits)
     for rest in agent.international(digits):
@@ -218,7 +221,7 @@ def _readings(digits: str, agent: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _after_plus(digits: str) -> Iterator[tuple[str, str]]:
-    """A calling code, perhaps the (0) of "+44 (0)20", and the rest."""
+    """Split off the calling code, also with the (0) of "+44 (0)20"."""
     code = calling_code(digits)
     if code is None:
         return
@@ -229,7 +232,7 @@ def _after_plus(digits: str) -> Iterator[tuple[str, str]]:
 
 
 def calling_code(digits: str) -> str | None:
-    """The calling code that digits begin with: one to three of them, none begins another."""
+    """The calling code (one to three digits, prefix-free) that the digits begin with."""
     for size in (1, 2, 3):
         if digits[:size].isdecimal() and int(digits[:size]) in COUNTRY_CODE_TO_REGION_CODE:
             return digits[:size] if digits[0] != "0" else None
@@ -237,7 +240,7 @@ def calling_code(digits: str) -> str | None:
 
 
 def _parsed(digits: str, region: str) -> str | None:
-    """How libphonenumber's parser reads digits."""
+    """The result of libphonenumber's parser, as E.164; None: not a number."""
     try:
         number = phonenumbers.parse(digits, region)
     except NumberParseException:
@@ -246,11 +249,11 @@ def _parsed(digits: str, region: str) -> str | None:
 
 
 def rings_emergency(digits: str, agent: Plan) -> bool:
-    """Whether digits that are no number could reach an emergency service.
+    """Whether digits that are not a valid number could reach an emergency service.
 
-    That is: they begin with one of the region's, as a phone would dial it (in most countries more
-    digits change nothing), or they are one of the region's or of the country that they name, or
-    112 or 911, behind any prefix.
+    True if they begin with an emergency number of the region (in most countries, further digits
+    change nothing), or if, after any prefix, they equal an emergency number of the region or of the
+    country whose calling code they contain, or 112 or 911.
     """
     plain = digits.removeprefix("+")
     if digits[0] != "+" and phonenumbers.connects_to_emergency_number(plain, agent.region):
@@ -272,10 +275,10 @@ def rings_emergency(digits: str, agent: Plan) -> bool:
 
 
 def dials_emergency(digits: str, number: Number, agent: Plan) -> bool:
-    """Whether digits that are a number are an emergency number too.
+    """Whether the digits of a valid number could also reach an emergency service.
 
-    Where numbers have a trunk prefix and none was typed, 112345678 can be the number 0112345678
-    or the 112 and a slip of the finger.
+    Where the plan has a trunk prefix and none was typed, 112345678 can mean 0112345678, or 112 with
+    further digits by mistake.
     """
     code = calling_code(number.e164[1:]) or ""
     national = number.e164[1 + len(code) :]
@@ -284,5 +287,5 @@ def dials_emergency(digits: str, number: Number, agent: Plan) -> bool:
     typed_bare = bool(agent.trunk) and digits in (national, code + national)
     if not typed_bare or not agent.begins_emergency(digits):
         return False
-    # In a few countries (Brazil) more digits do change it.
+    # In a few countries (Brazil), further digits change the destination.
     return phonenumbers.connects_to_emergency_number(digits, agent.region)

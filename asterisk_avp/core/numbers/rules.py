@@ -1,44 +1,44 @@
-"""Numbers typed by hand: whether they may be dialled, and as what (DESIGN section 1, rule 6).
+"""Whether a typed number may be dialled, and its E.164 form (DESIGN section 1, rule 6).
 
-`check` turns a text into an E.164 number or a reason against it. What it allows is the whole of
-what was typed, in one form, and nothing else may be dialled: the text itself is never used again.
+`check` turns a text into an E.164 number or a reason against it. Only the E.164 number may be
+dialled; the text is not used again.
 
-**The theory.** An ITU-T E.164 number is a country calling code and a national significant number,
-15 digits at most. E.123 and national habit decide how it is written: in national format with a
-trunk prefix (``0``, ``1``, ``8``...; some countries have none, and in Italy the ``0`` belongs to
-the number), or in international format after ``+`` or the caller's own international prefix
-(``00``, ``011``, ``0011``, ``8 10``...). Letters are the keypad's (E.161), ``tel:`` URIs are RFC
-3966. The plans themselves are libphonenumber's, compiled from ITU-T's operational bulletins and
-from national regulators (github.com/google/libphonenumber; its FALSEHOODS.md and FAQ.md are worth
-reading). "Valid" means valid by that data: in a range that is in use, not necessarily connected.
+**Theory.** An ITU-T E.164 number is a country calling code and a national significant number, 15
+digits at most. E.123 and national convention define how it is written: in national format with a
+trunk prefix (``0``, ``1``, ``8``...; some countries have none, and in Italy the ``0`` is part of
+the number), or in international format after ``+`` or the local international prefix (``00``,
+``011``, ``0011``, ``8 10``...). Letters follow the keypad (E.161), ``tel:`` URIs RFC 3966. The
+plans are libphonenumber's, compiled from ITU-T's operational bulletins and from national regulators
+(github.com/google/libphonenumber; see its FALSEHOODS.md and FAQ.md). "Valid" means valid by that
+data: in a range that is in use, not necessarily connected.
 
 **The order of the checks** is a contract:
 
-1. *Format*: `numbers_text` takes the text apart, `numbers_plans` finds the one number that the
-   digits mean in the agent's country. None or more than one is ``invalid_format``: short and
-   service codes, extensions, several numbers, local numbers without their area code, carrier
-   selection codes, numbers that no plan knows, numbers of less than 7 or more than 15 digits.
-   *Emergency* numbers of the agent's country are ``emergency``, also with digits behind; those, the
-   ones of a country that is named, 112 and 911 anywhere, also behind ``+``, a calling code, an
-   international or a trunk prefix. So is a number without its trunk prefix that begins with an
-   emergency number (in Delhi ``11 2...`` has to be typed as ``011 2...``).
-2. *Country*: the number is valid for the agent's country, or both are in {US, CA}. Sharing a
-   calling code is not enough: Jersey is not the United Kingdom, Kazakhstan not Russia, Jamaica not
-   the US. Where a plan's service numbers are common to all its countries, they are domestic in
-   each, as libphonenumber has it: toll-free +1 800 in all of the NANP, +44 800 in Guernsey, and
-   Italian mobiles in the Vatican. +800, +883, +979 and the like belong to no country.
+1. *Format*: `parse` extracts the digits, `plans` finds the one number that they denote in the
+   agent's country. No number, or more than one, is ``invalid_format``: short and service codes,
+   extensions, several numbers, local numbers without their area code, carrier selection codes,
+   numbers outside every plan, numbers of less than 7 or more than 15 digits. *Emergency* numbers of
+   the agent's country are ``emergency``, even with further digits. So are, after ``+``, a calling
+   code, an international or a trunk prefix, these numbers, those of the country that the number
+   names, and 112 and 911 anywhere; and a number without its trunk prefix that begins with an
+   emergency number (in Delhi, type ``11 2...`` as ``011 2...``).
+2. *Country*: the number is valid for the agent's country, or both are in {US, CA}. A shared calling
+   code is not enough: Jersey is not the United Kingdom, Kazakhstan not Russia, Jamaica not the US.
+   Service numbers that all countries of a plan share are domestic in each, as in libphonenumber's
+   data: toll-free +1 800 in all of the NANP, +44 800 in Guernsey, and Italian mobiles in the
+   Vatican. +800, +883, +979 and the like belong to no country.
 3. *Service*: toll-free needs ``toll_free_service``; premium rate, shared cost and personal numbers
-   need ``toll_service``. The land-line rule is not for them.
-4. *Land line*, for clients outside the US: a fixed line, or one of the many numbers (nearly all of
-   the US and Canada) that do not tell fixed from mobile, unless ``strict_landline``. Mobile, VoIP,
-   pager, UAN and voicemail numbers are none.
+   need ``toll_service``. The land-line rule does not apply to them.
+4. *Land line*, for clients outside the US: a fixed line, or, unless ``strict_landline``, a number
+   that can be fixed or mobile (nearly all of the US and Canada). Mobile, VoIP, pager, UAN and
+   voicemail numbers are not land lines.
 
-Letters are taken where vanity numbers exist: in the NANP, and elsewhere in service numbers
+Letters are accepted where vanity numbers exist: in the NANP, and elsewhere in service numbers
 (toll-free, premium rate, shared cost, personal, UAN). Digits that begin with the country's own
-calling code without ``+`` are taken if nothing else could be meant. Local numbers are taken where
-all of a territory has one area code (Jersey, Bermuda, San Marino...).
+calling code without ``+`` are accepted if they are unambiguous. Local numbers are accepted where a
+territory has a single area code (Jersey, Bermuda, San Marino...).
 
-Pure: no I/O but libphonenumber loading its data at a country's first number, no clock, no log.
+Pure, except that libphonenumber loads its data at a country's first number.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Reason = Literal[
 ]
 
 COUNTRIES: Final = plans.COUNTRIES
-"""What can be a country here, for settings to check against."""
+"""Valid country codes, for the settings to check against."""
 
 MESSAGES: Final[dict[Reason, str]] = {
     "ok": "This number can be called.",
@@ -80,14 +80,14 @@ _VANITY: Final = _TOLL | {"toll_free", "uan"}
 
 @dataclass(frozen=True, slots=True)
 class NumberCheck:
-    """What was decided about a text."""
+    """The decision about a typed number."""
 
     allowed: bool
     reason: Reason
     e164: str | None = None
-    """What to dial, ``+`` and 7 to 15 digits. Only where it is allowed."""
+    """The number to dial, ``+`` and 7 to 15 digits. Set only where allowed."""
     region: str | None = None
-    """The number's country: the agent's if it is valid there; ``001``: of no country."""
+    """The number's country: the agent's if valid there; ``001``: no country."""
     line_type: str | None = None
     """libphonenumber's type in lower case: ``fixed_line``, ``fixed_line_or_mobile``..."""
 
@@ -105,11 +105,11 @@ def check(
     toll_service: bool = False,
     strict_landline: bool = False,
 ) -> NumberCheck:
-    """Decide about a number as an agent typed it. Any text gets an answer.
+    """Decide about a number as an agent typed it. Accepts any text.
 
-    Countries are ISO 3166-1 codes. An agent without one is in the client's country; a client
-    without one is not taken to be in the US. Raises `ValueError` if neither is given or one is not
-    in `COUNTRIES`: that is a mistake in the settings, which have to be checked before.
+    Countries are ISO 3166-1 codes. An agent without a country is in the client's; a client without
+    a country counts as outside the US. Raises `ValueError` if neither is given or one is not in
+    `COUNTRIES`; the settings must rule that out.
     """
     client = plans.plan_of(client_country.upper()) if client_country else None
     agent = plans.plan_of(agent_country.upper()) if agent_country else client
@@ -119,7 +119,7 @@ def check(
     typed = digits_of(text)
     if typed is None:
         return _INVALID
-    number = plans.read(typed.digits, agent)
+    number = plans.interpret(typed.digits, agent)
     if number is None:
         return _EMERGENCY if plans.rings_emergency(typed.digits, agent) else _INVALID
     if plans.dials_emergency(typed.digits, number, agent):

@@ -1,1 +1,1 @@
-"""What is known of Asterisk: channels, calls, agents, queues, recordings, versions."""
+"""The state of Asterisk: channels, calls, agents, queues; its versions and AMI rights."""

@@ -1,8 +1,8 @@
-"""What the daemon's two users in Asterisk have to be allowed, and nothing more.
+"""The minimum rights of the daemon's AMI user.
 
-`render all` writes it into manager.conf, `check` compares it with what Asterisk allows, and
-tests/asterisk/test_rights.py takes each class away in turn and sees what breaks. For ARI there is
-nothing to choose: a user may read only, or everything (ari.conf, ``read_only``).
+`render all` writes them into manager.conf, `check` compares them with Asterisk's configuration, and
+tests/asterisk/test_rights.py removes each class in turn and checks what fails. ARI has no such
+classes: a user may only read, or do everything (ari.conf, ``read_only``).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ READ: Final[Mapping[str, str]] = {
     "call": "music, recordings, and phones that take over a call",
     "agent": "what queues and their members do: without it agents have no states",
 }
-"""The classes of events, and what they tell."""
+"""Classes of events, each with what it is needed for."""
 
 WRITE: Final[Mapping[str, str]] = {
     "call": "Redirect, Bridge, Hangup, Setvar and MixMonitorMute: the steps of every transfer",
     "agent": "QueueAdd, QueueRemove, QueuePause, QueueLog: personal queues, pauses, queue_log",
     "reporting": "CoreShowChannels: which calls there are when the daemon connects",
 }
-"""The classes of actions, and what they are for."""
+"""Classes of actions, each with what it is needed for."""
 
 ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "Redirect": frozenset({"call"}),
@@ -38,7 +38,8 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "QueueLog": frozenset({"agent"}),
     "QueueStatus": frozenset(),
 }
-"""The actions that the daemon sends, with the classes of which one is enough (manager.c)."""
+"""The actions that the daemon sends, each with the classes any one of which permits it
+(manager.c)."""
 
 DANGEROUS: Final[Mapping[str, str]] = {
     "Command": "command",
@@ -46,4 +47,4 @@ DANGEROUS: Final[Mapping[str, str]] = {
     "UpdateConfig": "config",
     "ModuleLoad": "system",
 }
-"""Actions that the daemon never sends, each standing for a class that it should not have."""
+"""Actions that the daemon never sends, each with the class that would permit it."""

@@ -1,9 +1,9 @@
-"""The picture of channels and bridges, as far as finding "the agent's call" needs it.
+"""The state of channels and bridges, as needed to find an agent's call.
 
-An agent's call is a bridge of exactly two channels, one of which is the agent's. With members
-of the form ``Local/1001@agents/n`` two channels are the agent's: the half of the Local channel
-that app_queue bridged with the caller, and the phone behind the other half. The former is the
-one to transfer, since it is the one in a bridge with the caller.
+An agent's call is a bridge of exactly two channels, one of them the agent's. A member such as
+``Local/1001@agents/n`` has two channels: the half of the Local channel that app_queue bridged with
+the caller, and the phone behind the other half. The former is the one to transfer, because it is in
+a bridge with the caller.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from functools import lru_cache
 from asterisk_avp.core.messages.facts import ChannelSeen
 from asterisk_avp.core.model.world import agent_of_personal_queue
 
-# What chan_pjsip, chan_local and others append to the dialled resource: "-" and eight hex
-# digits, and ";1" or ";2" for the halves of a Local channel (core_unreal.c).
+# The suffix that channel drivers append to the dialled resource: "-" and eight hex digits, then
+# ";1" or ";2" for the halves of a Local channel (core_unreal.c).
 _SUFFIX = re.compile(r"-[0-9a-f]{8}(;[12])?$")
 
 
@@ -29,21 +29,21 @@ class Channel:
     caller_name: str = ""
     connected_number: str = ""
     queue: str | None = None
-    """The last group's queue whose Queue() it was seen in."""
+    """The queue of a group whose Queue() the channel last executed."""
     bridge: str | None = None
     on_hold: bool = False
     group: str = ""
-    """``AVP_GROUP``, as it was last read; empty: not read yet, or not set."""
+    """``AVP_GROUP`` as last read; empty: not read yet, or not set."""
     group_read_in: str | None = None
-    """The bridge it is in, once its group has been asked for there (see `call_groups`)."""
+    """The bridge in which its group was last requested; None: not in its current bridge."""
     linked: str = ""
     rung: bool = False
-    """As the last resync found it (see `ChannelSeen`)."""
+    """As the last resync found it (`ChannelSeen`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Two channels in one bridge, seen from one of them."""
+    """Two channels in one bridge, seen from the agent's."""
 
     agent_channel: str
     caller_channel: str
@@ -52,7 +52,7 @@ class Call:
     queue: str | None
     on_hold: bool
     group: str = ""
-    """``AVP_GROUP`` of the caller's channel; empty: not known, or not set."""
+    """``AVP_GROUP`` of the caller's channel; empty: not read yet, or not set."""
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +63,7 @@ def resource_of(name: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def resource_of_interface(interface: str) -> str:
-    """The part of a member's interface that its channels' names begin with."""
+    """The prefix that a member's interface gives to the names of its channels."""
     return re.sub(r"(?<=.)/[a-zA-Z]+$", "", interface) if "@" in interface else interface
 
 
@@ -74,13 +74,13 @@ class Calls:
     _by_resource: dict[str, set[str]] = field(default_factory=dict)
     _bridges: dict[str, set[str]] = field(default_factory=dict)
     _groups_before: dict[str, str] = field(default_factory=dict)
-    """Groups of the channels there were before `clear`."""
+    """Channel id to group, from before `clear`."""
 
     def see(self, seen: ChannelSeen) -> None:
         channel = self.channels.get(seen.id)
         if channel is None:
             if not seen.created:
-                return  # gone
+                return  # it has ended
             channel = self.channels[seen.id] = Channel(seen.id, seen.name)
             channel.group = self._groups_before.pop(seen.id, "")
             self._index(channel)
@@ -99,7 +99,7 @@ class Calls:
             self.enter(seen.id, seen.bridge)
 
     def has_ringing_phone(self, channel_id: str) -> bool:
-        """Whether a phone rang in this channel's call at the last resync."""
+        """Whether a phone was ringing in this channel's call at the last resync."""
         linked = self.channels[channel_id].linked if channel_id in self.channels else ""
         return any(c.rung and c.linked == linked for c in self.channels.values() if linked)
 
@@ -118,7 +118,7 @@ class Calls:
         if channel.bridge is not None:
             self._leave(channel, channel.bridge)
         channel.bridge = bridge
-        channel.on_hold = False  # a phone that held the call has been moved off that call
+        channel.on_hold = False  # moving the channel ended the hold
         self._bridges.setdefault(bridge, set()).add(channel_id)
 
     def leave(self, channel_id: str, bridge: str) -> None:
@@ -132,7 +132,7 @@ class Calls:
             channel.on_hold = on_hold
 
     def grouped(self, channel_id: str, group: str) -> bool:
-        """Note the channel's group; whether it is news."""
+        """Set the channel's group; return whether it changed."""
         channel = self.channels.get(channel_id)
         if channel is None or channel.group == group:
             return False
@@ -140,7 +140,7 @@ class Calls:
         return True
 
     def clear(self) -> None:
-        """Forget everything before a resync, but the groups of channels that are seen again."""
+        """Drop everything before a resync. Channels that the resync finds keep their groups."""
         self._groups_before = {c.id: c.group for c in self.channels.values() if c.group}
         self.channels.clear()
         self._by_name.clear()
@@ -148,16 +148,16 @@ class Calls:
         self._bridges.clear()
 
     def name_of(self, channel_id: str) -> str:
-        """The channel's name for AMI actions; the id where the name is not known.
+        """The channel's name for AMI actions; the id where the channel is unknown.
 
-        Most AMI actions find a channel by either, but Bridge finds it by name only
-        (features.c, ``action_bridge``: ``ast_channel_get_by_name_prefix``).
+        Most AMI actions accept either, but Bridge accepts only a name (features.c,
+        ``action_bridge``: ``ast_channel_get_by_name_prefix``).
         """
         channel = self.channels.get(channel_id)
         return channel.name if channel is not None else channel_id
 
     def around(self, channel_id: str) -> list[Channel]:
-        """The channel and those in its bridge; empty where there is no such channel."""
+        """The channel and the others in its bridge; empty where the channel is unknown."""
         channel = self.channels.get(channel_id)
         if channel is None:
             return []
@@ -166,7 +166,7 @@ class Calls:
         return [self.channels[other] for other in self._bridges[channel.bridge]]
 
     def of_agent(self, interfaces: set[str]) -> list[Call]:
-        """The agent's calls, those not on hold first, given the member's interfaces."""
+        """The calls of the agent with these member interfaces, calls not on hold first."""
         resources = {resource_of_interface(interface) for interface in interfaces}
         found = [
             self._call(channel, peer)
@@ -176,7 +176,7 @@ class Calls:
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
 
     def of_resources(self, interfaces: Iterable[str]) -> bool:
-        """Whether there is a channel of one of these interfaces."""
+        """Whether one of these interfaces has a channel."""
         return any(self._by_resource.get(resource_of_interface(x)) for x in interfaces)
 
     def _channels_of(self, resources: set[str]) -> Iterator[Channel]:

@@ -14,7 +14,7 @@ from asterisk_avp.core.pbx.agents import Agents
 
 
 class Wanted(NamedTuple):
-    """The membership of an agent's personal queue as it should be."""
+    """The membership that an agent's personal queue should have."""
 
     interface: str
     state_interface: str
@@ -71,7 +71,10 @@ class PersonalQueues:
 def _difference(
     agent_id: str, actual: MemberSeen | None, wanted: Wanted | None, *, waiting: bool
 ) -> Iterator[Effect]:
-    """What makes the membership as it should be. ``waiting``: whether a call waits in the queue."""
+    """The effects that turn ``actual`` into ``wanted``.
+
+    ``waiting``: whether a call waits in the queue.
+    """
     queue = personal_queue(agent_id)
     if actual is not None and (wanted is None or _another(actual, wanted, waiting=waiting)):
         yield RemoveMember(queue, actual.interface)
@@ -92,8 +95,8 @@ def _difference(
 
 
 def _another(actual: MemberSeen, wanted: Wanted, *, waiting: bool) -> bool:
-    """Whether the member must be taken out and put in again to become the one that is wanted."""
+    """Whether the member must be removed and added again to match ``wanted``."""
     if actual.interface != wanted.interface:
         return True
-    # AMI cannot change a member's wrap-up; a call that waits would be thrown out of the queue.
+    # AMI cannot change a member's wrap-up, and removal would eject a waiting call from the queue.
     return actual.wrapup_seconds != wanted.wrapup_seconds and not waiting

@@ -1,9 +1,10 @@
-"""Phones that take another's place in a call.
+"""Detect phones that replace another party in a call.
 
-An INVITE with Replaces (RFC 3891) makes Asterisk put its sender into the bridge in the place of a
-party whose dialog it names (res_pjsip_refer.c, ``invite_replaces``). Configuration keeps it out;
-one that came through all the same shows as a swap in a bridge. Asterisk itself swaps too, but there
-the one who leaves is half of a Local channel that it optimises away (core_unreal.c).
+An INVITE with Replaces (RFC 3891) makes Asterisk put its sender into the bridge in place of the
+party whose dialog it names (res_pjsip_refer.c, ``invite_replaces``). The configuration rejects such
+an INVITE; one that succeeds all the same appears as a swap in a bridge. Asterisk itself swaps
+channels too, but then the channel that leaves is half of a Local channel that it optimises away
+(core_unreal.c).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from asterisk_avp.core.pbx.calls import Calls
 
 _LOCAL: Final = "Local/"
 _KEPT: Final = 50
-"""Channels that have ended and whose names are still known: the swap is told after the end."""
+"""Ended channels whose names are kept, because the swap is reported after the end."""
 
 
 class Swaps:
@@ -25,7 +26,7 @@ class Swaps:
         self._gone: OrderedDict[str, str] = OrderedDict()
 
     def gone(self, channel: str) -> None:
-        """A channel is about to be taken out of the picture."""
+        """Note that a channel is about to be removed from `Calls`."""
         known = self._calls.channels.get(channel)
         if known is not None:
             self._gone[channel] = known.name
@@ -33,7 +34,7 @@ class Swaps:
                 self._gone.popitem(last=False)
 
     def by_phone(self, swap: BridgeSwapped) -> str:
-        """The name of the party whose place a phone has taken; empty for any other swap."""
+        """The channel name of the party that a phone has replaced; empty for any other swap."""
         known = self._calls.channels.get(swap.replaced)
         name = known.name if known is not None else self._gone.get(swap.replaced, "")
         if not name or name.startswith(_LOCAL) or swap.name.startswith(_LOCAL):

@@ -1,8 +1,8 @@
-"""Which versions of Asterisk this runs on, and what each can do with a phone's Transfer button.
+"""Supported versions of Asterisk, and their known faults with the phones' Transfer button.
 
-A phone's Transfer button sends a REFER. `PJSIP_TRANSFER_HANDLING()=ari-only` on its endpoint hands
-that REFER to the daemon; without it Asterisk transfers the call itself, past every rule. Where a
-version is too old or too dangerous for that, `allow_transfer=no` refuses the REFER instead.
+A phone's Transfer button sends a REFER. `PJSIP_TRANSFER_HANDLING()=ari-only` on its endpoint passes
+the REFER to the daemon; without it, Asterisk transfers the call itself and bypasses the policy.
+Where a version lacks or breaks that, `allow_transfer=no` refuses the REFER instead.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Version:
 
 
 def parse(text: str) -> Version | None:
-    """The release that Asterisk says it is; None where it names none.
+    """The release in Asterisk's version string; None where it names no release.
 
-    What a distribution appends is passed over (`22.10.1+dfsg…`). A candidate counts as its release
-    (`22.11.0-rc1`), and a certified one as the release it is made from, although it may have more
-    (`certified-20.7-cert3`). A build from a branch (`GIT-22-5a2b…`) may be anything.
+    A distribution's suffix is ignored (`22.10.1+dfsg…`). A release candidate counts as its release
+    (`22.11.0-rc1`), and a certified version as the release it is based on, although it may contain
+    further fixes (`certified-20.7-cert3`). A build from a branch (`GIT-22-5a2b…`) names no release.
     """
     found = _NUMBER.match(text.strip())
     if found is None:
@@ -42,7 +42,7 @@ def parse(text: str) -> Version | None:
 
 
 class Problem(StrEnum):
-    """What a version gets wrong. `Trouble` says what it means."""
+    """The fault of a version, described by `Trouble`."""
 
     TOO_OLD = "too_old"
     NOT_MAINTAINED = "not_maintained"
@@ -56,10 +56,10 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """``what`` goes wrong, and ``remedy``, what to do about it, both as sentences.
+    """``what`` goes wrong, and its ``remedy``, both as sentences.
 
-    ``issue`` is its number in Asterisk's list of issues, where it has one. ``serious``: the phones'
-    Transfer button must be switched off (`allow_transfer=no`) for as long as this is so.
+    ``issue``: the number of Asterisk's issue, if any. ``serious``: the phones' Transfer button must
+    be off (`allow_transfer=no`) on such a version.
     """
 
     problem: Problem
@@ -73,8 +73,8 @@ _SWITCH_OFF = "set allow_transfer=no on the agents' endpoints until then"
 
 _NO_ARI_ONLY = Trouble(
     Problem.NO_ARI_ONLY,
-    "It cannot hand a phone's Transfer button to the daemon: it has no"
-    " PJSIP_TRANSFER_HANDLING()=ari-only, and transfers the call itself, past every rule.",
+    "It cannot pass a phone's Transfer button to the daemon: it lacks"
+    " PJSIP_TRANSFER_HANDLING()=ari-only, transfers the call itself, and bypasses the policy.",
     f"Upgrade; {_SWITCH_OFF}.",
     serious=True,
 )
@@ -87,51 +87,51 @@ _BLIND_REFER = Trouble(
 )
 _BYE = Trouble(
     Problem.BYE_DEFERRED,
-    "A phone that hangs up after its Transfer button was pressed keeps its channel until the"
-    " transfer is over.",
+    "A phone that hangs up after using its Transfer button keeps its channel until the transfer"
+    " is over.",
     "Upgrade.",
 )
 _REFER_SUB = Trouble(
     Problem.REFER_SUB_CRASH,
-    "Any phone with ari-only that is in a call can crash Asterisk, by a REFER with"
+    "Any phone with ari-only can crash Asterisk from within a call by a REFER with"
     " Refer-Sub: false.",
-    f"Upgrade, or, where agents' phones cannot be trusted, {_SWITCH_OFF}.",
+    f"Upgrade, or, if you cannot trust the agents' phones, {_SWITCH_OFF}.",
     issue=2021,
 )
 _UNKNOWN = Trouble(
     Problem.UNKNOWN_VERSION,
-    "It does not name a release, so what it can do with phones' Transfer button is not known.",
+    "It does not name a release, so its support of the phones' Transfer button is unknown.",
     "Compare with the table in asterisk_avp/core/pbx/versions.py.",
 )
 
 _TOO_OLD = Trouble(
     Problem.TOO_OLD,
-    "It is too old for session transfer: its REST interface cannot leave events out, and its"
-    " dialplan lacks functions that are used.",
-    "Upgrade to Asterisk 22; no transfer is taken until then.",
+    "It is too old for session transfer: ARI cannot filter events, and the dialplan lacks"
+    " functions that are required.",
+    "Upgrade to Asterisk 22; the daemon accepts no transfers until then.",
     serious=True,
 )
 _NOT_MAINTAINED = Trouble(
     Problem.NOT_MAINTAINED,
-    "Its branch is at its end: Asterisk's project mends nothing of it any more, not even what"
-    " endangers its safety.",
+    "Its branch has reached end of life: the Asterisk project no longer fixes it, not even"
+    " security faults.",
     "Upgrade to Asterisk 22, on which session transfer is tested.",
 )
 _NOT_TESTED = Trouble(
     Problem.NOT_TESTED,
     "Session transfer is tested on Asterisk 22 and not on this version.",
-    "Try every kind of transfer that you switch on, or take Asterisk 22.",
+    "Test every kind of transfer that you enable, or use Asterisk 22.",
 )
 _OLDEST = 16
-"""16.28 is the oldest that transfers were tried on, by the tests."""
+"""The tests ran on 16.28, the oldest release tried."""
 _MAINTAINED = 20
 _ENDED = frozenset({21})
-"""Above it, which were of one year only and are at their end."""
+"""Later branches that were maintained for one year only and have reached end of life."""
 _TESTED = frozenset({22})
 
 _TABLE: tuple[tuple[Trouble, Mapping[int, int | None]], ...] = (
-    # Gone since: the minor version by major version; None: still there in the last release of that
-    # branch. By Asterisk's tags; those of 20.21, 22.11 and 23.5 by their release candidates.
+    # Fixed in: minor version by major version; None: not fixed in the last release of that branch.
+    # By Asterisk's tags; 20.21, 22.11 and 23.5 by their release candidates.
     (_NO_ARI_ONLY, {20: 13, 21: 8, 22: 3, 23: 0}),
     (_BLIND_REFER, {20: 17, 21: 12, 22: 7, 23: 1}),
     (_BYE, {20: 18, 21: None, 22: 8, 23: 2}),
@@ -141,19 +141,19 @@ _FIRST, _LAST = 20, 23
 
 
 def troubles(text: str) -> tuple[Trouble, ...]:
-    """What is wrong with the Asterisk that calls itself ``text``, the most serious first."""
+    """The faults of the version ``text``, most serious first."""
     version = parse(text)
     if version is None:
         return (_UNKNOWN,)
     found = tuple(trouble for trouble, gone in _TABLE if _has(version, gone))
-    # What has no ari-only has no faults of it either.
+    # A version without ari-only cannot have the faults of ari-only.
     return (_NO_ARI_ONLY,) if _NO_ARI_ONLY in found else found
 
 
 def support(text: str) -> Trouble | None:
-    """What speaks against the Asterisk that calls itself ``text``; None where nothing does.
+    """Why the version ``text`` is not supported; None where it is.
 
-    With `Problem.TOO_OLD` no transfer may be taken: it would work by halves.
+    With `Problem.TOO_OLD`, no transfer may be accepted, because it would fail halfway.
     """
     version = parse(text)
     if version is None or version.major in _TESTED:
