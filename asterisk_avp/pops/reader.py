@@ -16,7 +16,7 @@ import structlog
 
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
-from asterisk_avp.core.pops.board import PopBoard, Telling
+from asterisk_avp.core.pops.board import PopBoard, PopNotification
 from asterisk_avp.core.pops.content import read
 
 log = structlog.get_logger(__name__)
@@ -30,13 +30,13 @@ Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
 """Channel id, variables. Raises `AvpError`."""
 
 
-def pop_event(telling: Telling) -> dict[str, Any]:
+def pop_event(notification: PopNotification) -> dict[str, Any]:
     """The event of a pop, as the WebSocket and the webhook have it."""
     return {
         "type": "pop",
-        "agent": telling.agent,
-        "state": telling.state,
-        "pop": dict(telling.pop),
+        "agent": notification.agent,
+        "state": notification.state,
+        "pop": dict(notification.pop),
     }
 
 
@@ -66,14 +66,19 @@ class ScreenPops:
 
     def look_at(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
         """Something has changed for these: tell what follows, read what is to be read first."""
-        if not (agents or transfers or self.board.stirred):
+        if not (agents or transfers or self.board.has_pending):
             return  # as with most events
-        tellings, to_read = self.board.settle(agents, transfers, time.time())
+        notifications, to_read = self.board.refresh(agents, transfers, time.time())
         for call in to_read:
             self._begin(self._read(call))
-        for telling in tellings:
-            log.info("pop", agent=telling.agent, call=telling.pop["id"], state=telling.state)
-            self._tell(pop_event(telling))
+        for notification in notifications:
+            log.info(
+                "pop",
+                agent=notification.agent,
+                call=notification.pop["id"],
+                state=notification.state,
+            )
+            self._tell(pop_event(notification))
         for call, variables in self.board.ledger.unwritten().items():
             self._begin(self._write_history(call, variables))
 
@@ -98,14 +103,14 @@ class ScreenPops:
         except AvpError as error:
             # The channel is gone, or the connection; what there is to tell is told without it.
             log.debug("pop_not_read", call=call, error=str(error))
-            self.board.ledger.unread(call)
+            self.board.ledger.variables_unreadable(call)
         else:
             found = read(variables)
             for ignored in found.ignored:
                 log.warning(
                     "pop_ignored", call=call, variable=ignored.variable, reason=ignored.reason
                 )
-            self.board.ledger.noted(call, found)
+            self.board.ledger.variables_read(call, found)
             self._feed(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
         self._changed(self.board.holders(call))
 

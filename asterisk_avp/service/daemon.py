@@ -387,7 +387,7 @@ class Daemon:
         if isinstance(fact, ev.ChannelGone):
             self._swaps.gone(fact.id)
             self._music.told(ev.MusicChanged(fact.id, playing=False))
-        self._pops.board.saw(fact, time.time())
+        self._pops.board.observe(fact, time.time())
         self._carry_out(self._engine.fact(fact, time.time()))
         if isinstance(fact, ev.ChannelGone):
             self._ends.gone(fact.id)

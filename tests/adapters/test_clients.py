@@ -59,14 +59,14 @@ class Office:
 
     def fact(self, *facts: ev.Fact) -> None:
         for fact in facts:
-            self.board.saw(fact, NOW)
+            self.board.observe(fact, NOW)
             self.follow(self.engine.fact(fact, NOW))
 
     def follow(self, outcome: Outcome) -> None:
-        tellings, calls = self.board.settle(outcome.agents, outcome.transfers, NOW)
+        tellings, calls = self.board.refresh(outcome.agents, outcome.transfers, NOW)
         self.told += [(telling.agent, telling.pop) for telling in tellings]
         for call in calls:
-            self.board.ledger.noted(call, read({"AVP_POP": '{"case": 4711}'}))
+            self.board.ledger.variables_read(call, read({"AVP_POP": '{"case": 4711}'}))
             self.follow(Outcome(agents=self.board.holders(call)))
 
     def pop(self, agent: str, call: str) -> Mapping[str, Any]:

@@ -39,7 +39,7 @@ Result = tuple[float | None, str]
 """When something came of a step, and what."""
 
 
-class Telling:
+class PopNotification:
     """A scene's lines, in columns, printed as things happen."""
 
     def __init__(self, scene: Scene) -> None:
@@ -120,13 +120,13 @@ class Stage(Scene):
         return moments.heard_from(self.phone(name), {what}, since, time.time())
 
 
-async def call_comes_in(stage: Stage, tell: Telling) -> None:
+async def call_comes_in(stage: Stage, tell: PopNotification) -> None:
     since = tell.step("caller1 calls sales; Alice answers")
     await stage.call("caller1", "1001")
     await tell.then((moments.connected(stage.ami, "caller1", "1001", since), "they talk"))
 
 
-async def consult(stage: Stage, tell: Telling) -> str:
+async def consult(stage: Stage, tell: PopNotification) -> str:
     """Alice asks for a supervised transfer to Bob and they talk; the transfer."""
     channels = [(await stage.ami.channel_of(name))["Channel"] for name in ("caller1", "1001")]
     asked = tell.step("Alice asks for a supervised transfer to Bob")
@@ -153,7 +153,7 @@ async def consult(stage: Stage, tell: Telling) -> str:
     return transfer
 
 
-async def completed(stage: Stage, tell: Telling) -> str:
+async def completed(stage: Stage, tell: PopNotification) -> str:
     await call_comes_in(stage, tell)
     transfer = await consult(stage, tell)
     asked = tell.step("Alice completes the transfer")
@@ -180,7 +180,7 @@ async def completed(stage: Stage, tell: Telling) -> str:
     )
 
 
-async def cancelled(stage: Stage, tell: Telling) -> str:
+async def cancelled(stage: Stage, tell: PopNotification) -> str:
     await call_comes_in(stage, tell)
     transfer = await consult(stage, tell)
     asked = tell.step("Alice cancels: she wants caller1 back")
@@ -204,7 +204,7 @@ async def cancelled(stage: Stage, tell: Telling) -> str:
     )
 
 
-async def to_a_busy_agent(stage: Stage, tell: Telling) -> str:
+async def to_a_busy_agent(stage: Stage, tell: PopNotification) -> str:
     await call_comes_in(stage, tell)
     since = tell.step("caller2 calls sales; Bob answers")
     await stage.call("caller2", "1002")
@@ -242,7 +242,7 @@ async def to_a_busy_agent(stage: Stage, tell: Telling) -> str:
     )
 
 
-async def to_a_group(stage: Stage, tell: Telling) -> str:
+async def to_a_group(stage: Stage, tell: PopNotification) -> str:
     await call_comes_in(stage, tell)
     tell.step("Carol is on a break")
     await stage.pause("1003")
@@ -273,7 +273,7 @@ async def to_a_group(stage: Stage, tell: Telling) -> str:
 class Show:
     title: str
     what: str
-    play: Callable[[Stage, Telling], Awaitable[str]]
+    play: Callable[[Stage, PopNotification], Awaitable[str]]
     """Returns what was verified, in words."""
 
 
@@ -326,7 +326,7 @@ async def play(bed: Bed, number: int, unanswered: frozenset[str]) -> bool:
     """Show one of them; whether all was as it should be."""
     show = SHOWS[number - 1]
     stage = Stage(bed, unanswered)
-    tell = Telling(stage)
+    tell = PopNotification(stage)
     try:
         await stage.everybody_free()
         bed.ami.events.clear()

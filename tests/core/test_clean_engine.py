@@ -18,7 +18,7 @@ from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.features import Features, ShownNumber
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, Mode, Target, TargetKind, World
-from asterisk_avp.core.pops.content import Moved, history
+from asterisk_avp.core.pops.content import PastTransfer, history
 from asterisk_avp.core.pops.content import read as read_pop
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
@@ -165,8 +165,8 @@ def test_what_another_daemon_is_told(number: str, name: str, notes: str, reason:
 
 @given(FOREIGN, FOREIGN)
 def test_the_history_of_a_call(name: str, note: str) -> None:
-    moved = Moved("1001", name[:100], "supervised", note, "2026-01-01T00:00:00Z", "t1")
-    written = history((moved,), 12)
+    past = PastTransfer("1001", name[:100], "supervised", note, "2026-01-01T00:00:00Z", "t1")
+    written = history((past,), 12)
     assert clean.variables(written) == (written, ())
     found = read_pop(written)
     assert found.ignored == ()
@@ -197,7 +197,7 @@ def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
         '"note":"n","at":"","transfer":"t"}'
     )
     parts = {"AVP_HISTORY_1_1": f"|{entry[:30]}|", "AVP_HISTORY_1_2": f"|{entry[30:]}|"}
-    assert read_pop(parts).transfers == (Moved("1001", "Zoë", "supervised", "n", "", "t"),)
+    assert read_pop(parts).transfers == (PastTransfer("1001", "Zoë", "supervised", "n", "", "t"),)
 
 
 @given(st.sampled_from(EVIL), st.sampled_from(["id", "agent", "variables", "allow"]))

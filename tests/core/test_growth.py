@@ -62,11 +62,11 @@ class Floor:
 
     def fact(self, *facts: ev.Fact) -> None:
         for fact in facts:
-            self.board.saw(fact, NOW)
+            self.board.observe(fact, NOW)
             self.follow(self.engine.fact(fact, NOW))
 
     def follow(self, outcome: Any) -> None:
-        self.board.settle(outcome.agents, outcome.transfers, NOW)
+        self.board.refresh(outcome.agents, outcome.transfers, NOW)
         self.engine.agents.next_acw_end()
 
     def come(self, n: int, which: str = "") -> None:
@@ -220,9 +220,9 @@ def run(made: TransferEngine, board: PopBoard, happens: list[Any]) -> Iterator[f
             case World():
                 made.reconfigure(happening, now)
             case _:
-                board.saw(happening, now)
+                board.observe(happening, now)
                 outcome = made.fact(happening, now)
-                board.settle(outcome.agents, outcome.transfers, now)
+                board.refresh(outcome.agents, outcome.transfers, now)
         yield now
 
 
@@ -257,10 +257,10 @@ def test_who_is_rung_and_who_has_which_call_is_known_both_ways(happens: list[Any
         rings = {(a, c) for a, calls in board._rings.items() for c in calls}
         assert rings == {(a, c) for c, agents in board._rung_by.items() for a in agents}
         told = {(a, c) for a, calls in board._told.items() for c in calls}
-        assert told == {(a, c) for c, agents in board._told_of.items() for a in agents}
+        assert told == {(a, c) for c, agents in board._notified_agents.items() for a in agents}
         connected = {(a, c) for c, agents in board._connected_to.items() for a in agents}
         assert {*board._connected.items()} == connected
-        for index in (board._rings, board._rung_by, board._told_of, board._connected_to):
+        for index in (board._rings, board._rung_by, board._notified_agents, board._connected_to):
             assert all(index.values())
 
 

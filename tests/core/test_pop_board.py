@@ -13,7 +13,7 @@ from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.world import Mode
-from asterisk_avp.core.pops.board import PopBoard, Telling
+from asterisk_avp.core.pops.board import PopBoard, PopNotification
 from asterisk_avp.core.pops.content import read
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from tests.core.world import NOW, WORLD, engine, member, request
@@ -28,7 +28,7 @@ class Floor:
         self.engine = made or engine()
         self.now = NOW
         self.board = PopBoard(self.engine, lambda at: f"at {at - NOW:g}")
-        self.told: list[Telling] = []
+        self.told: list[PopNotification] = []
         self.variables: dict[str, dict[str, str]] = {CALLER: {"AVP_POP": '{"id": 7}'}}
         self.reads: list[str] = []
         self.answers = True
@@ -36,12 +36,12 @@ class Floor:
 
     def fact(self, *facts: ev.Fact) -> None:
         for fact in facts:
-            self.board.saw(fact, self.now)
+            self.board.observe(fact, self.now)
             self.follow(self.engine.fact(fact, self.now))
 
     def follow(self, outcome: Outcome) -> None:
-        tellings, to_read = self.board.settle(outcome.agents, outcome.transfers, self.now)
-        self.told += tellings
+        notifications, to_read = self.board.refresh(outcome.agents, outcome.transfers, self.now)
+        self.told += notifications
         self.reads += to_read
         if self.answers:
             for call in to_read:
@@ -50,7 +50,7 @@ class Floor:
             self.variables.setdefault(call, {}).update(variables)
 
     def answer(self, call: str) -> None:
-        self.board.ledger.noted(call, read(self.variables.get(call, {})))
+        self.board.ledger.variables_read(call, read(self.variables.get(call, {})))
         self.follow(Outcome(agents=self.board.holders(call)))
 
     def command(self, transfer: str, kind: EventType) -> None:
@@ -67,7 +67,7 @@ class Floor:
 
     @property
     def heard(self) -> list[str]:
-        return [f"{telling.agent} {telling.state}" for telling in self.told]
+        return [f"{notification.agent} {notification.state}" for notification in self.told]
 
     # --- what Asterisk tells ---------------------------------------------------------------
 
@@ -215,7 +215,7 @@ def test_no_answer_from_asterisk() -> None:
     floor.answers = False
     floor.arrives()
     floor.rings("1001")
-    floor.board.ledger.unread(CALLER)
+    floor.board.ledger.variables_unreadable(CALLER)
     floor.follow(Outcome(agents=floor.board.holders(CALLER)))
     assert floor.heard == ["1001 offered"]
     assert floor.told[0].pop["data"] == {}
@@ -283,8 +283,8 @@ def test_supervised_completed() -> None:
     floor.report(transfer, EventType.BRIDGED)
     floor.fact(ev.ChannelGone("u-1001"))
     assert floor.heard == ["1002 delivered"]
-    [moved] = floor.told[0].pop["transfers"]
-    assert moved == {
+    [past] = floor.told[0].pop["transfers"]
+    assert past == {
         "from": "1001",
         "from_name": "Alice",
         "mode": "supervised",

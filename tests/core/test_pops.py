@@ -16,12 +16,12 @@ from asterisk_avp.core.pops.content import (
     MAX_DEPTH,
     MAX_TRANSFERS,
     Ignored,
-    Moved,
+    PastTransfer,
     history,
-    of_history,
+    history_variables,
     read,
     shape,
-    whole,
+    without_surrogates,
 )
 from asterisk_avp.core.pops.url import fill, template_fault
 
@@ -32,8 +32,8 @@ JSON = st.recursive(
 )
 
 
-def moved(note: str = "", name: str = "Alice", transfer: str = "t1") -> Moved:
-    return Moved("1001", name, "supervised", note, "2026-01-31T09:05:07.250Z", transfer)
+def past(note: str = "", name: str = "Alice", transfer: str = "t1") -> PastTransfer:
+    return PastTransfer("1001", name, "supervised", note, "2026-01-31T09:05:07.250Z", transfer)
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -117,10 +117,10 @@ def test_half_characters_are_replaced() -> None:
 
 
 @given(
-    st.lists(st.builds(moved, st.text(max_size=300), st.text(max_size=40)), max_size=5),
+    st.lists(st.builds(past, st.text(max_size=300), st.text(max_size=40)), max_size=5),
     st.integers(0, 9_999_999),
 )
-def test_history_comes_back(transfers: list[Moved], waited: int) -> None:
+def test_history_comes_back(transfers: list[PastTransfer], waited: int) -> None:
     """By way of AMI: ASCII lines that it can write, neither begun nor ended by a space."""
     written = history(tuple(transfers), waited)
     for name, value in written.items():
@@ -130,30 +130,30 @@ def test_history_comes_back(transfers: list[Moved], waited: int) -> None:
         assert len(name) + len(value) < 1000
     found = read(written)
     assert found.waited_seconds == waited
-    assert [m.note for m in found.transfers] == [whole(m.note) for m in transfers]
-    assert of_history({**written, "AVP_POP": "x"}) == written
+    assert [m.note for m in found.transfers] == [without_surrogates(m.note) for m in transfers]
+    assert history_variables({**written, "AVP_POP": "x"}) == written
 
 
 @settings(max_examples=20)
 @given(st.text(min_size=500, max_size=2000))
 def test_a_long_note_is_cut_and_the_rest_is_kept(note: str) -> None:
-    written = history((moved(note), moved("short")), 0)
+    written = history((past(note), past("short")), 0)
     first, second = read(written).transfers
-    assert whole(note).startswith(first.note)
+    assert without_surrogates(note).startswith(first.note)
     assert len(first.note) >= 250
-    assert second == moved("short")
+    assert second == past("short")
     assert sum(map(len, written.values())) < 2 * 4 * 910
 
 
 def test_history_is_bounded() -> None:
-    transfers = tuple(moved(f"note {i}", transfer=f"t{i}") for i in range(50))
+    transfers = tuple(past(f"note {i}", transfer=f"t{i}") for i in range(50))
     found = read(history(transfers, 0))
     assert found.transfers == transfers[-MAX_TRANSFERS:]
 
 
 @pytest.mark.parametrize("text", ["|{|", "|[]|", '|{"from":1}|', "|" + "[" * 5000 + "|", "x"])
 def test_a_broken_entry_does_not_take_the_others_along(text: str) -> None:
-    written = history((moved("one"), moved("two"), moved("three")), 7)
+    written = history((past("one"), past("two"), past("three")), 7)
     found = read(written | {"AVP_HISTORY_2_1": text})
     assert [m.note for m in found.transfers] == ["one", "three"]
     assert found.ignored == (Ignored("AVP_HISTORY_2", "not a transfer"),)
@@ -250,7 +250,7 @@ def test_the_shape() -> None:
         name="Ann",
         group="sales",
         waited_seconds=12,
-        transfers=(moved("first"), moved("second")),
+        transfers=(past("first"), past("second")),
         url=None,
     )
     assert list(shown) == [

@@ -1,1 +1,1 @@
-"""Screen pops: what they contain, who is shown which, and when."""
+"""Screen pops: their content, and which agent has which pop when."""

@@ -1,7 +1,7 @@
-"""What is known of each call for its screen pop: data, waiting time, transfers so far.
+"""The data behind each call's screen pop: variables, waiting time, past transfers.
 
-A call is known by the caller's channel. What only we know of it is written to that channel's
-variables, where a daemon that starts anew finds it.
+A call is identified by the caller's channel. Waiting time and transfers are also written to that
+channel's variables, where a restarted daemon reads them.
 """
 
 from __future__ import annotations
@@ -11,29 +11,36 @@ from dataclasses import dataclass, field
 
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.world import Mode
-from asterisk_avp.core.pops.content import MAX_TRANSFERS, Data, Moved, Read, history, whole
+from asterisk_avp.core.pops.content import (
+    MAX_TRANSFERS,
+    Data,
+    ParsedVariables,
+    PastTransfer,
+    history,
+    without_surrogates,
+)
 from asterisk_avp.core.transfer.session import Session, State
 
 
 @dataclass(slots=True)
 class Pop:
-    """One call's: what has been read of it, and what happened to it since."""
+    """One call: what was read from its variables, and what has happened since."""
 
     data: Data = field(default_factory=dict)
-    transfers: tuple[Moved, ...] = ()
+    transfers: tuple[PastTransfer, ...] = ()
     waited: float = 0.0
-    """Seconds in queues, without the wait that goes on."""
+    """Seconds in queues, without the current wait."""
     waits_since: float | None = None
-    """Unix seconds."""
+    """Start of the current wait in Unix seconds; None: not waiting."""
     queued: int = 0
     """How often it has entered a queue."""
     read_in: str = ""
-    """Where the call was when its variables were last asked for."""
+    """The bridge or queue in which its variables were last requested."""
     known: bool = False
-    """They have been answered, or will not be."""
+    """The variables have been read, or could not be read."""
     read_once: bool = False
     written: Mapping[str, str] = field(default_factory=dict)
-    """What the channel's own variables say of the transfers and the wait."""
+    """The history as it is on the channel."""
 
     def waited_seconds(self, now: float) -> int:
         going_on = max(0.0, now - self.waits_since) if self.waits_since is not None else 0.0
@@ -41,13 +48,13 @@ class Pop:
 
 
 class Ledger:
-    """``iso`` writes Unix seconds as the API does."""
+    """``iso`` formats Unix seconds as the API does."""
 
     def __init__(self, iso: Callable[[float], str]) -> None:
         self.pops: dict[str, Pop] = {}
         self._iso = iso
         self._unwritten: set[str] = set()
-        """Calls that something happened to that their channels do not say yet."""
+        """Calls whose history differs from what is on their channels."""
 
     def open(self, call: str) -> Pop:
         return self.pops.setdefault(call, Pop())
@@ -55,15 +62,15 @@ class Ledger:
     def forget(self, call: str) -> None:
         self.pops.pop(call, None)
 
-    def heard_again(self, waiting: set[str], now: float) -> None:
-        """Asterisk was not heard for a while: variables may be others, waits may be over."""
+    def resynced(self, waiting: set[str], now: float) -> None:
+        """After a resync: read all variables again, and end waits that are over."""
         for call, pop in self.pops.items():
             pop.read_in = ""
             if call not in waiting:
                 self.stop_waiting(call, now)
 
-    def noted(self, call: str, found: Read) -> None:
-        """What a call's variables said."""
+    def variables_read(self, call: str, found: ParsedVariables) -> None:
+        """Store a call's parsed variables."""
         pop = self.pops.get(call)
         if pop is None:
             return
@@ -71,42 +78,42 @@ class Ledger:
         self._unwritten.add(call)
         if not pop.read_once:
             pop.read_once = True
-            # What was noted while we asked comes after what a former daemon had noted.
-            ours = {moved.transfer for moved in pop.transfers}
+            # Transfers noted during the read come after those that an earlier daemon noted.
+            ours = {past.transfer for past in pop.transfers}
             before = tuple(m for m in found.transfers if m.transfer not in ours)
             pop.written = found.history
             pop.transfers = before + pop.transfers
             pop.waited += found.waited_seconds
 
-    def unread(self, call: str) -> None:
-        """The call's variables could not be read: what is known has to do."""
+    def variables_unreadable(self, call: str) -> None:
+        """The call's variables could not be read; show the pop without them."""
         pop = self.pops.get(call)
         if pop is not None:
             pop.known = True
 
     @property
     def unwritten_calls(self) -> bool:
-        """Whether `unwritten` may find something."""
+        """Whether `unwritten` may return something."""
         return bool(self._unwritten)
 
     def unwritten(self) -> dict[str, dict[str, str]]:
-        """What is to be written to the channels of which calls; taken as written from now on."""
+        """The variables to write, by call; they count as written from now on."""
         found = {}
         calls, self._unwritten = self._unwritten, set()
         for call in calls:
             pop = self.pops.get(call)
             if pop is None or not pop.read_once:
                 continue
-            wanted = history(pop.transfers, int(pop.waited))
-            emptied = dict.fromkeys(pop.written.keys() - wanted.keys(), "")
-            fresh = dict(wanted.items() - pop.written.items()) | emptied
-            if fresh:
-                pop.written = wanted
-                found[call] = fresh
+            current = history(pop.transfers, int(pop.waited))
+            emptied = dict.fromkeys(pop.written.keys() - current.keys(), "")
+            changes = dict(current.items() - pop.written.items()) | emptied
+            if changes:
+                pop.written = current
+                found[call] = changes
         return found
 
     def not_written(self, call: str, variables: Mapping[str, str]) -> None:
-        """Writing failed; to be tried again."""
+        """The write failed; `unwritten` returns the variables again."""
         pop = self.pops.get(call)
         if pop is not None:
             kept = pop.written.items() - variables.items()
@@ -114,30 +121,30 @@ class Ledger:
             self._unwritten.add(call)
 
     def note_transfer(self, session: Session, now: float) -> None:
-        """Keep the transfer in the call's history, from the moment agent 1 lets the call go."""
+        """Add the transfer to the call's history once the transferor has released the call."""
         call = session.caller.channel
         pop = self.open(call)
-        known = any(moved.transfer == session.id for moved in pop.transfers)
-        if session.state in _LET_GO or given(session):
+        known = any(past.transfer == session.id for past in pop.transfers)
+        if session.state in _RELEASED or is_completed_conference(session):
             if not known:
-                # Agent 1 who leaves while the target rings makes it unsupervised.
+                # A transferor who leaves while the target rings makes it unsupervised.
                 alone = session.state in _BY_QUEUE or session.delivered_to is not None
                 mode = Mode.UNSUPERVISED if alone else session.mode
-                at, note = self._iso(now), whole(session.notes)
+                at, note = self._iso(now), without_surrogates(session.notes)
                 name = session.transferor.name
-                moved = Moved(session.agent, name, mode.value, note, at, session.id)
-                pop.transfers = (*pop.transfers, moved)[-MAX_TRANSFERS:]
+                past = PastTransfer(session.agent, name, mode.value, note, at, session.id)
+                pop.transfers = (*pop.transfers, past)[-MAX_TRANSFERS:]
                 self._unwritten.add(call)
         elif known and not session.state.final:
-            # It could not be completed, and the call goes back.
+            # The transfer failed to complete, and the call returns.
             pop.transfers = tuple(m for m in pop.transfers if m.transfer != session.id)
             self._unwritten.add(call)
 
     def joined(self, fact: ev.QueueJoined, now: float, *, again: bool) -> None:
-        """The caller waits in a queue; ``again``: a resync found them there."""
+        """The caller waits in a queue. ``again``: a resync found them there."""
         pop = self.open(fact.channel)
         if again and pop.waits_since is not None:
-            return  # the same wait, told once more
+            return  # the same wait
         self.stop_waiting(fact.channel, now)
         pop.waits_since = now - fact.waited_seconds
         pop.queued += 1
@@ -150,11 +157,11 @@ class Ledger:
             self._unwritten.add(call)
 
 
-def given(session: Session) -> bool:
-    """Agent 1 has completed it, and three go on talking for a while."""
-    return session.outcome is State.COMPLETED and session.state in _GIVEN
+def is_completed_conference(session: Session) -> bool:
+    """Whether the transfer is completed while a conference with the fourth party continues."""
+    return session.outcome is State.COMPLETED and session.state in _CONFERENCES
 
 
 _BY_QUEUE = frozenset({State.QUEUED, State.OFFERED})
-_LET_GO = _BY_QUEUE | {State.COMPLETING, State.COMPLETED}
-_GIVEN = frozenset({State.SHARED, State.PARTING})
+_RELEASED = _BY_QUEUE | {State.COMPLETING, State.COMPLETED}
+_CONFERENCES = frozenset({State.SHARED, State.PARTING})

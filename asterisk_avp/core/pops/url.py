@@ -1,9 +1,9 @@
-"""The address a screen pop opens: a group's template, filled with what the pop says.
+"""The URL that a screen pop opens: a group's template, filled with the pop's values.
 
     https://crm.example/customers/{customer_id}?line={group}
 
-A value is escaped so that it stays what it stands for: one part of the path, or one value of the
-query. Where the scheme, the host and the port are is fixed by the template alone.
+Values are escaped so that each remains one path segment or one query value. Only the template
+determines scheme, host and port.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _MAX_URL: Final = 2048
 _DOTS = frozenset({".", ".."})
 
 OWN: Final = ("id", "caller_number", "caller_name", "group")
-"""What every pop has, beside the keys that the dialplan sets; those win."""
+"""Keys that every pop has. Keys that the dialplan sets override them."""
 
 
 def template_fault(template: str) -> str:
-    """What is wrong with a template; empty: nothing."""
+    """Why a template is invalid; empty: it is valid."""
     if (
         not template.isascii()
         or not template.isprintable()
         or re.search(r"[\s\"<>\\^`|]", template)
     ):
-        return "must be an address without spaces, quotes or other than ASCII characters"
+        return "must be an address of ASCII characters without spaces or quotes"
     if re.search(r"[{}]", _FIELD.sub("", template)):
         return "must have its keys in braces, e.g. {customer_id}"
     if _START.match(template) is None:
-        # The host ends before the first key: no caller may choose whose page an agent sees.
+        # The host must end before the first key, so that no caller can choose it.
         return "must be an http:// or https:// address, e.g. https://crm.example/{customer_id}"
     if "@" in template.split("/")[2]:
         return "must not contain credentials"
@@ -46,7 +46,7 @@ def template_fault(template: str) -> str:
 def fill(
     template: str | None, data: Mapping[str, Any], own: Mapping[str, str | None]
 ) -> str | None:
-    """The address; None where there is no template, or a value it needs is missing or unfit."""
+    """The URL; None: no template, or a value that it needs is missing or unusable."""
     if not template:
         return None
     found: dict[str, str] = {}
@@ -57,7 +57,7 @@ def fill(
         found[key] = _quoted(value)
     url = _FIELD.sub(lambda match: found[match[1]], template)
     path = re.split(r"[?#]", url, maxsplit=1)[0]
-    # Browsers resolve these, escaped or not: a value could climb out of its place in the path.
+    # Browsers resolve dot segments, escaped or not, so a value could leave its path segment.
     if len(url) > _MAX_URL or any(
         re.sub("%2e", ".", part, flags=re.IGNORECASE) in _DOTS for part in path.split("/")[3:]
     ):
@@ -66,7 +66,7 @@ def fill(
 
 
 def _text(value: object) -> str | None:
-    """A value as text; None for what has no single one (an object, a list, null)."""
+    """A scalar as text; None for an object, a list or null."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
