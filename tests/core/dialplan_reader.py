@@ -31,7 +31,7 @@ def read(text: str) -> list[Step]:
 
 def declared(dialplan: str) -> frozenset[str]:
     """The variables that the head of the dialplan says are ours."""
-    head = dialplan[dialplan.index("\n; Ours:") : dialplan.index("\n; A foreign text that has to")]
+    head = dialplan[dialplan.index("\n; Ours:") : dialplan.index("\n; Foreign text that must be")]
     return frozenset(re.findall(r"\b(?:AVP_[A-Z_]+|[A-Z_]{4,}|ARG1)\b(?!\()", head))
 
 
