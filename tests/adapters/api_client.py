@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from scripted_switchboard import INTEGRATION, PINS, UNLIMITED, ScriptedSwitchboard, bearer
+from scripted_transfer_service import INTEGRATION, PINS, UNLIMITED, ScriptedTransferService, bearer
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
@@ -29,7 +29,7 @@ class Clock:
 @dataclass
 class Api:
     server: ApiServer
-    board: ScriptedSwitchboard
+    board: ScriptedTransferService
     http: aiohttp.ClientSession
     auth: Authenticator
 
@@ -60,7 +60,7 @@ async def api_here(
     host: str = "127.0.0.1",
     **more: Any,
 ) -> AsyncIterator[Api]:
-    board = ScriptedSwitchboard()
+    board = ScriptedTransferService()
     auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
     app = create_app(board, auth, refusals=refusals or UNLIMITED, **more)
     server = await serve(app, host, 0, connections)

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from scripted_switchboard import (
+from scripted_transfer_service import (
     PINS,
     SINCE_TEXT,
     RunningApi,

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from api_client import TO_BOB, Api, Clock, api_here
-from scripted_switchboard import (
+from scripted_transfer_service import (
     INTEGRATION,
     PINS,
     transfer_view,

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from api_client import Api, api_here
-from scripted_switchboard import bearer
+from scripted_transfer_service import bearer
 
 from asterisk_avp.api.server import ApiServer
 from asterisk_avp.observe.log import peers_fault

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from api_client import TO_BOB, Api, Clock, api_here
-from scripted_switchboard import INTEGRATION, bearer
+from scripted_transfer_service import INTEGRATION, bearer
 
 from asterisk_avp.api import connections as rules
 from asterisk_avp.api.connections import Connections, Proxies, Stage, network_of

@@ -9,10 +9,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from api_client import TO_BOB, Api, Clock, api_here
-from scripted_switchboard import (
+from scripted_transfer_service import (
     INTEGRATION,
     PINS,
-    ScriptedSwitchboard,
+    ScriptedTransferService,
     bearer,
     transfer_view,
 )
@@ -105,7 +105,7 @@ async def test_events_end_when_the_reader_does_not_keep_up(api: Api) -> None:
 
 async def test_events_end_with_the_token() -> None:
     clock = Clock()
-    board = ScriptedSwitchboard()
+    board = ScriptedTransferService()
     auth = Authenticator(pins=PINS, token_lifetime_seconds=60, clock=clock)
     server = await serve(create_app(board, auth), "127.0.0.1", 0)
     token = await auth.login("1001", PINS["1001"], "here")

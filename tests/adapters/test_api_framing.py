@@ -15,7 +15,7 @@ import pytest_asyncio
 from api_client import Api, api_here
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_switchboard import INTEGRATION
+from scripted_transfer_service import INTEGRATION
 
 from asterisk_avp.api.framing import MAX_HEAD_BYTES, BadRequest, Framing
 

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from api_client import Api, Clock, api_here
-from scripted_switchboard import INTEGRATION, PINS, UNLIMITED, ScriptedSwitchboard
+from scripted_transfer_service import INTEGRATION, PINS, UNLIMITED, ScriptedTransferService
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimited
@@ -452,10 +452,10 @@ async def test_log_ins_do_not_outlive_a_restart_and_known_browsers_do() -> None:
     found = SimpleCookie()
     for turn in range(2):
         auth = Authenticator(pins=PINS, device_secret=b"of Asterisk")
-        app = create_app(ScriptedSwitchboard(), auth, refusals=UNLIMITED)
+        app = create_app(ScriptedTransferService(), auth, refusals=UNLIMITED)
         server = await serve(app, "127.0.0.1", 0)
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-            here = Api(server, ScriptedSwitchboard(), http, auth)
+            here = Api(server, ScriptedTransferService(), http, auth)
             if turn:
                 assert (await who(here, pair(found, "avp_session")))[0] == 401
                 await lock(here, "1001")

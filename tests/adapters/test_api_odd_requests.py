@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from api_client import Api, api_here
-from scripted_switchboard import INTEGRATION, PINS, bearer
+from scripted_transfer_service import INTEGRATION, PINS, bearer
 from servers.waiting import eventually
 
 from asterisk_avp.api import events_ws, socket_count

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from api_client import TO_BOB, Api, Clock, api_here
 from cli_run import Avp
-from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
+from scripted_transfer_service import INTEGRATION, PINS, ScriptedTransferService, bearer
 
 from asterisk_avp.api import events_ws, panel
 from asterisk_avp.api.app import create_app
@@ -154,10 +154,10 @@ async def test_events_by_cookie_only_for_the_panels_own_page(api: Api) -> None:
 async def test_an_expired_cookie_is_none() -> None:
     clock = Clock()
     auth = Authenticator(pins=PINS, token_lifetime_seconds=60, clock=clock)
-    server = await serve(create_app(ScriptedSwitchboard(), auth), "127.0.0.1", 0)
+    server = await serve(create_app(ScriptedTransferService(), auth), "127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession() as http:
-            here = Api(server, ScriptedSwitchboard(), http, auth)
+            here = Api(server, ScriptedTransferService(), http, auth)
             mine = cookie(await sign_in(here))
             assert await status(here, "GET", "/v1/agents/1001", mine) == 200
             clock.now += 60

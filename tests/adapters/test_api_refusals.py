@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from api_client import TO_BOB, Clock, api_here
-from scripted_switchboard import bearer
+from scripted_transfer_service import bearer
 from servers.waiting import eventually
 
 from asterisk_avp.api import events_ws, throttle

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 import responses
-from scripted_switchboard import (
+from scripted_transfer_service import (
     INTEGRATION,
     RunningApi,
     api_in_thread,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cli_run import Avp
-from scripted_switchboard import INTEGRATION, RunningApi, api_in_thread
+from scripted_transfer_service import INTEGRATION, RunningApi, api_in_thread
 
 
 @pytest.fixture

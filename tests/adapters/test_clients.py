@@ -1,7 +1,7 @@
 """Nothing that an agent is shown or told mentions anything of another client.
 
-The call centres are made up (`tests/core/clients.py`), and so are the transfers in them; whatever
-the API would send to an agent is searched for the words of other clients.
+The call centres are made up (`tests/properties/clients.py`), and so are the transfers in them;
+whatever the API would send to an agent is searched for the words of other clients.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from asterisk_avp.core.model.world import (
 from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.pops.content import read
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from tests.core.clients import Centre, centres, talk
 from tests.core.test_tenants import GROUPS, two_clients, with_group
-from tests.core.world import NOW, member
+from tests.core.world import NOW, member, talk
+from tests.properties.clients import Centre, centres
 
 CALLER = "u-caller"
 

@@ -17,7 +17,7 @@ from asterisk_avp.core.model.errors import AsteriskUnavailable, OtherDaemon
 from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequest
 from asterisk_avp.core.pbx import ami_rights
 from asterisk_avp.service.daemon import Daemon
-from tests.core.test_settings import NEEDED
+from tests.config.test_settings import NEEDED
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

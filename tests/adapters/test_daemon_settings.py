@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.service.daemon import Daemon
-from tests.core.test_settings import NEEDED
+from tests.config.test_settings import NEEDED
 
 
 async def test_the_longest_pause_between_attempts_to_connect() -> None:

@@ -39,7 +39,7 @@ class Asterisk:
         return self.answers.pop(0) if self.answers else list(self.facts)
 
 
-class FeatureCodeHandler:
+class Station:
     def __init__(self) -> None:
         self.engine: TransferEngine = engine()
         self.asterisk = Asterisk()
@@ -63,15 +63,15 @@ class FeatureCodeHandler:
 
 
 @pytest.fixture
-async def desk() -> FeatureCodeHandler:
-    return FeatureCodeHandler()
+async def desk() -> Station:
+    return Station()
 
 
 def of(agent: str, **changes: object) -> ev.MemberSeen:
     return replace(member(agent), **changes)  # type: ignore[arg-type]
 
 
-async def test_nobody_is_a_member_before_asterisk_says_so(desk: FeatureCodeHandler) -> None:
+async def test_nobody_is_a_member_before_asterisk_says_so(desk: Station) -> None:
     new = of("1003", queue="sales")
     await desk.told(new)
     assert desk.asterisk.asked == [("sales", "PJSIP/1003")]
@@ -81,13 +81,13 @@ async def test_nobody_is_a_member_before_asterisk_says_so(desk: FeatureCodeHandl
     assert desk.known("1003") == new
 
 
-async def test_an_answer_about_somebody_else_is_none(desk: FeatureCodeHandler) -> None:
+async def test_an_answer_about_somebody_else_is_none(desk: Station) -> None:
     desk.asterisk.facts = [of("1004", queue="sales")]
     await desk.told(of("1003", queue="sales"))
     assert desk.fed == []
 
 
-async def test_nobody_is_logged_out_before_asterisk_says_so(desk: FeatureCodeHandler) -> None:
+async def test_nobody_is_logged_out_before_asterisk_says_so(desk: Station) -> None:
     here = of("1002")
     desk.feed(here)
     desk.asterisk.facts = [here]
@@ -117,7 +117,7 @@ async def test_nobody_is_logged_out_before_asterisk_says_so(desk: FeatureCodeHan
     ids=str,
 )
 async def test_what_the_channels_do_not_bear_out_is_asked(
-    desk: FeatureCodeHandler, changes: dict[str, object]
+    desk: Station, changes: dict[str, object]
 ) -> None:
     here = of("1002", status=1)
     desk.feed(here)
@@ -129,7 +129,7 @@ async def test_what_the_channels_do_not_bear_out_is_asked(
 
 @pytest.mark.parametrize("status", [2, 3, 6, 7, 8])
 async def test_a_phone_with_a_channel_may_be_in_use_and_one_without_is_free(
-    desk: FeatureCodeHandler, status: int
+    desk: Station, status: int
 ) -> None:
     here = of("1002", status=1)
     desk.feed(here)
@@ -143,7 +143,7 @@ async def test_a_phone_with_a_channel_may_be_in_use_and_one_without_is_free(
     assert desk.asterisk.asked == []
 
 
-async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: FeatureCodeHandler) -> None:
+async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: Station) -> None:
     here = of("1002", status=1)
     desk.feed(here)
     desk.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))
@@ -155,14 +155,14 @@ async def test_after_a_call_of_a_queue_its_end_needs_no_question(desk: FeatureCo
     assert desk.engine.agents.by_id["1002"].state is AgentState.ACW
 
 
-async def test_queues_of_others_are_not_asked_about(desk: FeatureCodeHandler) -> None:
+async def test_queues_of_others_are_not_asked_about(desk: Station) -> None:
     await desk.told(of("1002", queue="theirs"))
     assert desk.asterisk.asked == []
     assert not desk.members.hint(ev.MusicChanged("c", playing=True))
 
 
 async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
-    desk: FeatureCodeHandler,
+    desk: Station,
 ) -> None:
     desk.asterisk.free.clear()
     for paused in (True, False):
@@ -179,7 +179,7 @@ async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
 
 @pytest.mark.parametrize("back", [True, False])
 async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
-    desk: FeatureCodeHandler,
+    desk: Station,
     back: bool,
 ) -> None:
     """A phone is gone for a moment: the answer says so when it is back already; or the reverse."""
@@ -199,7 +199,7 @@ async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
 
 
 async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(
-    desk: FeatureCodeHandler,
+    desk: Station,
 ) -> None:
     desk.asterisk.free.clear()
     for number in range(MAX_QUESTIONS + 100):
@@ -214,7 +214,7 @@ async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(
 
 
 async def test_a_break_that_is_being_asked_about_is_a_reason_already(
-    desk: FeatureCodeHandler,
+    desk: Station,
 ) -> None:
     """The queue gives the call back in the same moment, and ARI may be first to say so."""
     here = of("1002", status=1)
@@ -229,7 +229,7 @@ async def test_a_break_that_is_being_asked_about_is_a_reason_already(
     assert (agent.paused, agent.said_paused) == (False, False)
 
 
-async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: FeatureCodeHandler) -> None:
+async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Station) -> None:
     desk.asterisk.away = True
     await desk.told(of("1003", queue="sales"))
     assert (desk.fed, desk.doubts) == ([], 1)
@@ -238,7 +238,7 @@ async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: FeatureCode
 # --- calls that wait -----------------------------------------------------------------------------
 
 
-async def test_a_place_is_taken_only_by_a_call_that_is_there(desk: FeatureCodeHandler) -> None:
+async def test_a_place_is_taken_only_by_a_call_that_is_there(desk: Station) -> None:
     await desk.told(ev.QueueJoined(SLOT, "u-caller1"))
     assert desk.asterisk.asked == [(SLOT, "")]
     assert not desk.engine.slot_taken("1002")
@@ -252,7 +252,7 @@ async def test_a_place_is_taken_only_by_a_call_that_is_there(desk: FeatureCodeHa
     assert not desk.engine.slot_taken("1002")
 
 
-async def test_of_a_groups_queue_nothing_is_asked(desk: FeatureCodeHandler) -> None:
+async def test_of_a_groups_queue_nothing_is_asked(desk: Station) -> None:
     await desk.told(ev.QueueJoined("sales", "nobody"))
     assert desk.fed == []
     desk.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
@@ -261,7 +261,7 @@ async def test_of_a_groups_queue_nothing_is_asked(desk: FeatureCodeHandler) -> N
     assert desk.fed[-1] == ev.QueueJoined("sales", "u")
 
 
-async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: FeatureCodeHandler) -> None:
+async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: Station) -> None:
     """How long it has waited would be lost."""
     await desk.told(ev.QueueJoined("sales", "u"))
     assert desk.fed == []
@@ -276,7 +276,7 @@ async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(desk: FeatureCo
     assert ev.QueueJoined("sales", "v") not in desk.fed
 
 
-async def test_calls_that_never_come_do_not_pile_up(desk: FeatureCodeHandler) -> None:
+async def test_calls_that_never_come_do_not_pile_up(desk: Station) -> None:
     for number in range(MAX_EARLY + 10):
         await desk.told(ev.QueueJoined("sales", f"made-up-{number}"))
     assert len(desk.members._early) == MAX_EARLY
@@ -287,7 +287,7 @@ async def test_calls_that_never_come_do_not_pile_up(desk: FeatureCodeHandler) ->
 ADD = AddMember(SLOT, "PJSIP/1002", "PJSIP/1002", "Bob", paused=False, wrapup_seconds=0)
 
 
-async def test_a_leg_that_is_gone_leaves_no_place_taken(desk: FeatureCodeHandler) -> None:
+async def test_a_leg_that_is_gone_leaves_no_place_taken(desk: Station) -> None:
     """ARI may tell of the end of the channel before AMI tells that it has left the queue."""
     leg = "avp-t1-leg-queue"
     desk.engine.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-00000001;2"), NOW)
@@ -298,7 +298,7 @@ async def test_a_leg_that_is_gone_leaves_no_place_taken(desk: FeatureCodeHandler
     assert not desk.engine.slot_taken("1002")
 
 
-async def test_our_own_change_is_so_once_it_is_answered(desk: FeatureCodeHandler) -> None:
+async def test_our_own_change_is_so_once_it_is_answered(desk: Station) -> None:
     desk.feed(of("1002", status=1))
     agent = desk.engine.agents.by_id["1002"]
     event = of("1002", queue=SLOT, name="Bob", state_interface="PJSIP/1002", status=1)
@@ -320,14 +320,14 @@ async def test_our_own_change_is_so_once_it_is_answered(desk: FeatureCodeHandler
     assert desk.asterisk.asked == []
 
 
-async def test_a_change_that_was_refused_is_looked_at(desk: FeatureCodeHandler) -> None:
+async def test_a_change_that_was_refused_is_looked_at(desk: Station) -> None:
     desk.members.started(ADD)
     desk.members.failed(ADD)
     await desk.members.settle(5)
     assert desk.asterisk.asked == [(SLOT, "PJSIP/1002")]
 
 
-async def test_another_change_behind_ours_is_not_lost(desk: FeatureCodeHandler) -> None:
+async def test_another_change_behind_ours_is_not_lost(desk: Station) -> None:
     desk.feed(of("1002", status=1))
     desk.members.started(ADD)
     desk.members.hint(of("1002", queue=SLOT, paused=True))

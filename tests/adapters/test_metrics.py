@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import yaml  # schemathesis brings it
 from prometheus_client.parser import text_string_to_metric_families
-from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, bearer
+from scripted_transfer_service import INTEGRATION, PINS, ScriptedTransferService, bearer
 
 from asterisk_avp import __version__
 from asterisk_avp.api.app import create_app
@@ -41,8 +41,8 @@ from asterisk_avp.core.transfer.session import Session, State
 from asterisk_avp.core.transfer.table import ROWS
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.service.daemon import Daemon
+from tests.config.test_settings import NEEDED
 from tests.core.sessions import session as at
-from tests.core.test_settings import NEEDED
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 DASHBOARD = DOCKER / "grafana" / "asterisk_avp.json"
@@ -286,7 +286,7 @@ def test_reasons_are_words_of_ours() -> None:
 async def served(auth: Authenticator) -> AsyncIterator[str]:
     metrics = Counted().metrics
     server = await serve(
-        create_app(ScriptedSwitchboard(), auth, metrics=metrics.text), "127.0.0.1", 0
+        create_app(ScriptedTransferService(), auth, metrics=metrics.text), "127.0.0.1", 0
     )
     yield server.url + "/metrics"
     await server.stop()

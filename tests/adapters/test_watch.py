@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from scripted_switchboard import INTEGRATION, PINS, ScriptedSwitchboard, transfer_view
+from scripted_transfer_service import INTEGRATION, PINS, ScriptedTransferService, transfer_view
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
@@ -196,7 +196,7 @@ class Api:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.board = ScriptedSwitchboard()
+        self.board = ScriptedTransferService()
         self.port = 0
         self.server: ApiServer | None = None
 

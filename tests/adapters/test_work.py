@@ -24,7 +24,7 @@ SESSION = "s1"
 
 
 @dataclass
-class FeatureCodeHandler:
+class Station:
     ami: AmiServer
     ari: AriServer
     workers: Workers = field(init=False)
@@ -38,9 +38,9 @@ class FeatureCodeHandler:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[FeatureCodeHandler]:
+async def desk() -> AsyncIterator[Station]:
     async with AmiServer() as ami, AriServer() as ari:
-        desk = FeatureCodeHandler(ami, ari)
+        desk = Station(ami, ari)
         client = AmiClient("127.0.0.1", ami.port, "avp", "s3cret", action_timeout_seconds=0.5)
         task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
         await eventually(lambda: client.connected)
@@ -69,9 +69,7 @@ PAIR = fx.BridgePair("agent", "caller")
 
 
 @pytest.mark.parametrize("status", [500, 503, 403])
-async def test_a_caller_who_may_sit_in_silence_is_a_doubt(
-    desk: FeatureCodeHandler, status: int
-) -> None:
+async def test_a_caller_who_may_sit_in_silence_is_a_doubt(desk: Station, status: int) -> None:
     desk.ari.answers["POST", "/bridges/b/addChannel"] = Answer(status, {"message": "no"})
     desk.do(fx.AddToBridge("b", "c"), fx.StartMusic("c"), PAIR)
     await eventually(lambda: desk.told)
@@ -79,14 +77,14 @@ async def test_a_caller_who_may_sit_in_silence_is_a_doubt(
     assert desk.performed == ["StartMusic", "BridgePair"]
 
 
-async def test_one_that_hung_up_meanwhile_is_none(desk: FeatureCodeHandler) -> None:
+async def test_one_that_hung_up_meanwhile_is_none(desk: Station) -> None:
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(404, {"message": "Channel not found"})
     desk.do(fx.StartMusic("c"), PAIR)
     await eventually(lambda: desk.told)
     assert desk.doubts == []
 
 
-async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: FeatureCodeHandler) -> None:
+async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Station) -> None:
     """Each request would take its half second, and a stop of music five times that."""
     hold = asyncio.Event()
     for method, path in (
@@ -112,7 +110,7 @@ async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: FeatureCode
     hold.set()
 
 
-async def test_who_is_to_leave_leaves_even_then(desk: FeatureCodeHandler) -> None:
+async def test_who_is_to_leave_leaves_even_then(desk: Station) -> None:
     hold = asyncio.Event()
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
     desk.do(fx.StartMusic("c"), fx.StartRingback("c"), fx.LeaveStasis("c"))
@@ -122,7 +120,7 @@ async def test_who_is_to_leave_leaves_even_then(desk: FeatureCodeHandler) -> Non
     hold.set()
 
 
-async def test_ami_silent(desk: FeatureCodeHandler) -> None:
+async def test_ami_silent(desk: Station) -> None:
     desk.ami.silent = True
     desk.do(fx.HangUp("agent"), PAIR)
     await eventually(lambda: len(desk.doubts) == 2)
@@ -131,7 +129,7 @@ async def test_ami_silent(desk: FeatureCodeHandler) -> None:
     assert desk.ami.received("Bridge") == [], "what is sent now is carried out at any time"
 
 
-async def test_no_time_is_up_while_something_is_being_done(desk: FeatureCodeHandler) -> None:
+async def test_no_time_is_up_while_something_is_being_done(desk: Station) -> None:
     """What follows from it would be done after that, on a call that has become another meanwhile:
     the leg of a Bridge that was late would be hung up, and the caller with it."""
     hold = asyncio.Event()
@@ -145,7 +143,7 @@ async def test_no_time_is_up_while_something_is_being_done(desk: FeatureCodeHand
     assert desk.told == [SessionEvent(EventType.BRIDGED), SessionEvent(EventType.TIMED_OUT)]
 
 
-async def test_held_it_does_nothing_and_then_goes_on(desk: FeatureCodeHandler) -> None:
+async def test_held_it_does_nothing_and_then_goes_on(desk: Station) -> None:
     hold = asyncio.Event()
     desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
     desk.do(fx.StartMusic("c"), PAIR, fx.SetTimer(0.05))

@@ -1,7 +1,7 @@
 """The feature code and the keys during a consult, on real phones.
 
 What an agent may key in, what they hear where it is refused, and that nobody is ever left with
-neither a party nor music. Which keys mean what in which state: `tests/core/test_desk.py`.
+neither a party nor music. Which keys mean what in which state: `tests/core/test_feature_code.py`.
 """
 
 from __future__ import annotations

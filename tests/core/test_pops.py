@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from asterisk_avp.core.pops.content import (
     MAX_BYTES,
@@ -18,18 +13,10 @@ from asterisk_avp.core.pops.content import (
     Ignored,
     PastTransfer,
     history,
-    history_variables,
     read,
     shape,
-    without_surrogates,
 )
 from asterisk_avp.core.pops.url import fill, template_fault
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=8,
-)
 
 
 def past(note: str = "", name: str = "Alice", transfer: str = "t1") -> PastTransfer:
@@ -93,56 +80,12 @@ def test_all_variables_together_are_bounded() -> None:
     assert len(found.ignored) == 30 - len(found.data)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.text(), JSON, max_size=5))
-def test_any_json_object_can_be_sent_on(value: dict[str, Any]) -> None:
-    found = read({"AVP_POP": json.dumps(value)})
-    json.dumps(found.data, allow_nan=False, ensure_ascii=False).encode()
-    if not found.ignored:
-        assert found.data == value
-
-
-@given(st.text(st.characters(codec=None)))
-def test_any_text_at_all(text: str) -> None:
-    found = read({"AVP_POP": text, "AVP_POP_X": text, "AVP_HISTORY_1_1": text, "AVP_WAITED": text})
-    assert all(text not in ignored.reason for ignored in found.ignored if len(text) > 12)
-
-
 def test_half_characters_are_replaced() -> None:
     found = read({"AVP_POP": r'{"a\ud800": "b\udc00", "pair": "\ud83d\ude00"}'})
     assert found.data == {"a\ufffd": "b\ufffd", "pair": "\U0001f600"}
 
 
 # --- history ---------------------------------------------------------------------------------
-
-
-@given(
-    st.lists(st.builds(past, st.text(max_size=300), st.text(max_size=40)), max_size=5),
-    st.integers(0, 9_999_999),
-)
-def test_history_comes_back(transfers: list[PastTransfer], waited: int) -> None:
-    """By way of AMI: ASCII lines that it can write, neither begun nor ended by a space."""
-    written = history(tuple(transfers), waited)
-    for name, value in written.items():
-        assert value.isascii()
-        assert value.isprintable()
-        assert value == value.strip()
-        assert len(name) + len(value) < 1000
-    found = read(written)
-    assert found.waited_seconds == waited
-    assert [m.note for m in found.transfers] == [without_surrogates(m.note) for m in transfers]
-    assert history_variables({**written, "AVP_POP": "x"}) == written
-
-
-@settings(max_examples=20)
-@given(st.text(min_size=500, max_size=2000))
-def test_a_long_note_is_cut_and_the_rest_is_kept(note: str) -> None:
-    written = history((past(note), past("short")), 0)
-    first, second = read(written).transfers
-    assert without_surrogates(note).startswith(first.note)
-    assert len(first.note) >= 250
-    assert second == past("short")
-    assert sum(map(len, written.values())) < 2 * 4 * 910
 
 
 def test_history_is_bounded() -> None:
@@ -199,22 +142,6 @@ def test_templates(template: str) -> None:
 )
 def test_no_templates(template: str) -> None:
     assert template_fault(template) != ""
-
-
-@given(st.text(st.characters(codec=None), min_size=1, max_size=100))
-def test_a_value_stays_in_its_place(value: str) -> None:
-    url = fill("https://crm.example/c/{v}/x?q={v}&r=1", {"v": value}, {})
-    if url is None:
-        assert value in {".", ".."}
-        return
-    parts = urlsplit(url)
-    assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "crm.example", "")
-    assert url.isascii()
-    assert url.isprintable()
-    assert re.fullmatch(r"/c/[^/]+/x", parts.path)
-    sent = value.encode("utf-8", "replace").decode()
-    assert unquote(parts.path.split("/")[2]) == sent
-    assert parse_qs(parts.query, keep_blank_values=True) == {"q": [sent], "r": ["1"]}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -116,23 +115,6 @@ def test_taken_over(
     assert after.state is following
     if expected is not None:
         assert [step for step in done if not step.startswith("create")] == expected
-
-
-@pytest.mark.parametrize("state", RUNNING)
-def test_wherever_they_are_it_goes_on(state: S) -> None:
-    """It ends, or somebody is waited for with a timer, or they talk in a bridge of ours."""
-    places = (GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE)
-    for caller, agent, leg in itertools.product(places, repeat=3):
-        before = session(state)
-        if caller == GONE:
-            continue  # nobody keeps a session then: it was written on the caller's channel
-        after, done, outcome = taken(before, {CALLER: caller, AGENT: agent, LEG: leg})
-        timers = [e for _, e in outcome.effects if isinstance(e, fx.SetTimer)]
-        assert after.state.final or after.state in UNTIMED or timers, (caller, agent, leg)
-        if after.state in UNTIMED:
-            talking = [p for p in after.present if p.channel != CALLER]
-            assert talking or caller in (WITH_US, HELD, CONSULTS)
-        assert "dial leg" not in " ".join(done) or state is S.STARTING
 
 
 def test_a_session_that_is_known_is_not_replaced() -> None:

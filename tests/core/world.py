@@ -6,6 +6,7 @@ import itertools
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.features import Features
 from asterisk_avp.core.model.world import (
     ConfiguredAgent,
     Group,
@@ -27,6 +28,9 @@ WORLD = Configured(
     },
 )
 NOW = 1_000_000.0
+ALL_ON = Features(
+    external_transfer=True, manual_dial=True, presets=True, conference=True, country="US"
+)
 
 
 def engine() -> TransferEngine:
@@ -76,6 +80,19 @@ def call(
     made.fact(ev.BridgeEntered(f"u-{agent}", f"b-{agent}"), NOW)
     made.fact(ev.BridgeEntered(f"u-{caller}", f"b-{agent}"), NOW)
     made.fact(member(agent, status=2, in_call=True), NOW)
+
+
+def talk(made: TransferEngine, agent: str, caller: str, queue: str, group: str = "") -> None:
+    """``caller`` talks to ``agent``, delivered by ``queue``; ``group``: the call's AVP_GROUP."""
+    name = f"PJSIP/{caller}-00000001"
+    made.fact(ev.ChannelSeen(f"u-{caller}", name, caller, queue=queue), NOW)
+    made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)
+    made.fact(ev.ChannelSeen(f"u-{agent}", f"PJSIP/{agent}-00000002"), NOW)
+    made.fact(ev.QueueLeft(queue, f"u-{caller}"), NOW)
+    made.fact(ev.BridgeEntered(f"u-{agent}", f"b-{agent}"), NOW)
+    made.fact(ev.BridgeEntered(f"u-{caller}", f"b-{agent}"), NOW)
+    if group:
+        made.fact(ev.CallGroup(f"u-{caller}", group), NOW)
 
 
 def request(

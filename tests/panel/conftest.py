@@ -11,8 +11,8 @@ from playwright.async_api import Browser
 
 # A phone that crashes says nothing about the panel either: such a test is run once more.
 from tests.asterisk.conftest import pytest_runtest_protocol  # noqa: F401 - a hook of pytest's
+from tests.panel.agent_page import AgentPage
 from tests.panel.browser import chromium
-from tests.panel.desk import Desk
 from tests.panel.office import OpenOffice, open_office
 
 
@@ -28,27 +28,27 @@ async def office() -> AsyncIterator[OpenOffice]:
         yield opened
 
 
-class Desks:
+class OpenPanel:
     """Opens panels, each in a browser profile of its own."""
 
     def __init__(self, browser: Browser, stack: AsyncExitStack) -> None:
         self._browser = browser
         self._stack = stack
 
-    async def __call__(self, url: str, agent: str | None = "1001", **options: Any) -> Desk:
+    async def __call__(self, url: str, agent: str | None = "1001", **options: Any) -> AgentPage:
         """A page on ``url``, signed in as ``agent`` unless that is None."""
         wanted = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options}
         context = await self._browser.new_context(**wanted)
         self._stack.push_async_callback(context.close)
-        desk = Desk(await context.new_page(), url)
-        await desk.open()
+        panel = AgentPage(await context.new_page(), url)
+        await panel.open()
         if agent is not None:
-            await desk.sign_in(agent)
-        return desk
+            await panel.sign_in(agent)
+        return panel
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def desks(browser: Browser) -> AsyncIterator[Desks]:
+async def open_panel(browser: Browser) -> AsyncIterator[OpenPanel]:
     async with AsyncExitStack() as stack:
-        opener = Desks(browser, stack)
+        opener = OpenPanel(browser, stack)
         yield opener

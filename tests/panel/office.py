@@ -26,7 +26,7 @@ from asterisk_avp.core.model.world import (
     TransferState,
     TransferView,
 )
-from tests.adapters.scripted_switchboard import INTEGRATION, ScriptedSwitchboard
+from tests.adapters.scripted_transfer_service import INTEGRATION, ScriptedTransferService
 
 ME = "1001"
 CALLER = "+12025550143"
@@ -72,7 +72,7 @@ POP = {
 
 
 @dataclass
-class Office(ScriptedSwitchboard):
+class Office(ScriptedTransferService):
     """A scripted switchboard with more people; ``permissions`` can be taken away."""
 
     permissions: tuple[str, ...] = EVERYTHING

@@ -10,8 +10,8 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from asterisk_avp.core.model.world import AgentState, PartyView, TransferState
+from tests.panel.agent_page import AgentPage
 from tests.panel.browser import chromium
-from tests.panel.desk import FeatureCodeHandler
 from tests.panel.office import CALLER, ME, OpenOffice, open_office
 
 FOLDER = Path(__file__).with_name("pictures")
@@ -24,16 +24,16 @@ async def take(page: Page, name: str) -> None:
     await page.screenshot(path=FOLDER / f"{name}.png")
 
 
-async def pictures(office: OpenOffice, desk: FeatureCodeHandler) -> None:
+async def pictures(office: OpenOffice, panel: AgentPage) -> None:
     office.office.past("p2", "1004", 4000, TransferState.FAILED, "no_answer", caller="+12125550119")
     office.office.past("p1", "1002", 1200, TransferState.COMPLETED, "completed",
                        caller="+12025550188")  # fmt: skip
     office.office.call_arrives()
-    await expect(desk.call).to_contain_text("Connected")
-    await desk.choose("agent", "1002")
-    await desk.page.get_by_label("Note to the target").fill(NOTE)
-    await take(desk.page, "call")
-    await desk.button("Consult").click()
+    await expect(panel.call).to_contain_text("Connected")
+    await panel.choose("agent", "1002")
+    await panel.page.get_by_label("Note to the target").fill(NOTE)
+    await take(panel.page, "call")
+    await panel.button("Consult").click()
     office.office.agent_changed("1002", state=AgentState.TALKING, since=time.time() - 14)
     office.office.becomes(
         TransferState.CONSULTING,
@@ -47,9 +47,9 @@ async def pictures(office: OpenOffice, desk: FeatureCodeHandler) -> None:
     assert call is not None
     moved = replace(call, on_hold=True, transfer=office.office.known["t1"])
     office.office.agent_changed(ME, call=moved, calls=(moved,), since=time.time() - 71)
-    await desk.party("You", "hear Bob Hartley")
-    await expect(desk.call).to_contain_text("Being transferred")
-    await take(desk.page, "consult")
+    await panel.party("You", "hear Bob Hartley")
+    await expect(panel.call).to_contain_text("Being transferred")
+    await take(panel.page, "consult")
 
 
 async def main() -> None:
@@ -57,10 +57,10 @@ async def main() -> None:
     async with chromium() as browser, open_office() as office:
         view = {"width": 1280, "height": 820}
         context = await browser.new_context(viewport=view, color_scheme="light", locale="en-GB")
-        desk = FeatureCodeHandler(await context.new_page(), office.url)
-        await desk.open()
-        await desk.sign_in(ME)
-        await pictures(office, desk)
+        panel = AgentPage(await context.new_page(), office.url)
+        await panel.open()
+        await panel.sign_in(ME)
+        await pictures(office, panel)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from playwright.async_api import expect
 from tests.asterisk import guard
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
-from tests.panel.desk import Desk
+from tests.panel.agent_page import AgentPage
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-Desks = Callable[..., Awaitable[Desk]]
+OpenPanel = Callable[..., Awaitable[AgentPage]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -38,9 +38,11 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
         yield opened
 
 
-async def test_supervised_to_another_open_panel_and_back(scene: Scene, desks: Desks) -> None:
+async def test_supervised_to_another_open_panel_and_back(
+    scene: Scene, open_panel: OpenPanel
+) -> None:
     """Alice consults Bob, takes the caller back, consults again and completes."""
-    alice, bob = await desks(scene.bed.url, "1001"), await desks(scene.bed.url, "1002")
+    alice, bob = await open_panel(scene.bed.url, "1001"), await open_panel(scene.bed.url, "1002")
     await expect(alice.state).to_contain_text("Available")
     await expect(alice.button("Consult")).to_be_disabled()
     await scene.call("caller1", "1001")
@@ -86,24 +88,26 @@ async def test_supervised_to_another_open_panel_and_back(scene: Scene, desks: De
     await expect(alice.call).to_contain_text("No call")
     for shown in ("caller1", "Ms Sample", "4711", "Order 88, completed"):
         await expect(bob.call).to_contain_text(shown)
-    for desk, other in ((alice, "to Bob"), (bob, "from Alice")):
-        await expect(desk.history).to_contain_text(other)
-        await expect(desk.history).to_contain_text("Cancelled")
-        await expect(desk.history).to_contain_text("Completed")
-        assert desk.complaints == []
+    for panel, other in ((alice, "to Bob"), (bob, "from Alice")):
+        await expect(panel.history).to_contain_text(other)
+        await expect(panel.history).to_contain_text("Cancelled")
+        await expect(panel.history).to_contain_text("Completed")
+        assert panel.complaints == []
     await scene.hang_up("caller1")
 
 
-async def not_yet(desk: Desk) -> None:
+async def not_yet(panel: AgentPage) -> None:
     """Nothing of the screen pop is on this page: neither the data nor who calls, nor the note."""
-    text = await desk.page.locator("body").inner_text()
+    text = await panel.page.locator("body").inner_text()
     for word in ("caller1", "Ms Sample", "4711", "Order 88"):
         assert word not in text
 
 
-async def test_unsupervised_to_a_busy_agent_and_a_second_one(scene: Scene, desks: Desks) -> None:
+async def test_unsupervised_to_a_busy_agent_and_a_second_one(
+    scene: Scene, open_panel: OpenPanel
+) -> None:
     """The first waits, with a countdown; for the second the slot is taken, on page and in API."""
-    alice = await desks(scene.bed.url, "1001")
+    alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")
     await scene.phone("caller2").dial("800")
     await scene.phone("1002").answer()
@@ -116,7 +120,7 @@ async def test_unsupervised_to_a_busy_agent_and_a_second_one(scene: Scene, desks
     await expect(alice.running.locator(".countdown")).to_contain_text(re.compile("0:[12]"))
     await alice.party("caller1", "hears music")
     await scene.phone("caller1").hears({"music"})
-    bob = await desks(scene.bed.url, "1002")
+    bob = await open_panel(scene.bed.url, "1002")
     await expect(bob.coming).to_contain_text("From Alice")
     await expect(bob.coming).not_to_contain_text("Please call back")
     await expect(alice.row("agent", "1002")).to_contain_text("Waiting slot taken")
@@ -135,8 +139,8 @@ async def test_unsupervised_to_a_busy_agent_and_a_second_one(scene: Scene, desks
     assert alice.complaints == bob.complaints == []
 
 
-async def test_pause_and_ready_are_app_queues(scene: Scene, desks: Desks) -> None:
-    alice, bob = await desks(scene.bed.url, "1001"), await desks(scene.bed.url, "1002")
+async def test_pause_and_ready_are_app_queues(scene: Scene, open_panel: OpenPanel) -> None:
+    alice, bob = await open_panel(scene.bed.url, "1001"), await open_panel(scene.bed.url, "1002")
     await alice.page.locator("details[data-key=pause] summary").click()
     await alice.button("Lunch").click()
     await expect(alice.state).to_contain_text("On a break: Lunch")
@@ -162,8 +166,8 @@ async def test_pause_and_ready_are_app_queues(scene: Scene, desks: Desks) -> Non
     await expect(alice.state).to_contain_text("On a break: Training")
 
 
-async def test_a_number_outside(scene: Scene, desks: Desks) -> None:
-    alice = await desks(scene.bed.url, "1001")
+async def test_a_number_outside(scene: Scene, open_panel: OpenPanel) -> None:
+    alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")
     field = alice.page.get_by_label("Another number")
     await field.fill("020 7946 0000")
@@ -194,8 +198,10 @@ OFF = {
 }
 
 
-async def test_what_is_switched_off_goes_from_the_open_page(scene: Scene, desks: Desks) -> None:
-    alice = await desks(scene.bed.url, "1001")
+async def test_what_is_switched_off_goes_from_the_open_page(
+    scene: Scene, open_panel: OpenPanel
+) -> None:
+    alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")
     await expect(alice.call).to_contain_text("Connected")
     for setting, selectors in OFF.items():
@@ -207,9 +213,9 @@ async def test_what_is_switched_off_goes_from_the_open_page(scene: Scene, desks:
     await scene.talking("caller1", "1001")
 
 
-async def test_open_during_a_restart_of_the_daemon(scene: Scene, desks: Desks) -> None:
+async def test_open_during_a_restart_of_the_daemon(scene: Scene, open_panel: OpenPanel) -> None:
     """Never a stale state as live; then the agent signs in anew, and everything is there again."""
-    alice = await desks(scene.bed.url, "1001")
+    alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")
     await expect(alice.call).to_contain_text("Connected")
     await scene.bed.stop_daemon(kill=True)

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from asterisk_avp.core.model.world import AgentState, PartyView, TransferState
-from tests.panel.desk import FeatureCodeHandler
+from tests.panel.agent_page import AgentPage
 from tests.panel.office import (
     EVERYTHING,
     ME,
@@ -20,91 +20,91 @@ from tests.panel.office import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-Desks = Callable[..., Awaitable[FeatureCodeHandler]]
+OpenPanel = Callable[..., Awaitable[AgentPage]]
 
 
 # --- signing in ----------------------------------------------------------------------------------
 
 
-async def test_sign_in_and_out(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url, None)
-    await desk.button("Sign in").click()
-    await expect(desk.page.get_by_role("alert")).to_contain_text("extension and your PIN")
-    await desk.sign_in("1001", "wrong")
-    await expect(desk.page.get_by_role("alert")).to_have_text(
+async def test_sign_in_and_out(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url, None)
+    await panel.button("Sign in").click()
+    await expect(panel.page.get_by_role("alert")).to_contain_text("extension and your PIN")
+    await panel.sign_in("1001", "wrong")
+    await expect(panel.page.get_by_role("alert")).to_have_text(
         "There is no such agent with this PIN."
     )
-    assert await desk.page.get_by_label("PIN").input_value() == ""
-    await desk.page.get_by_label("PIN").fill("pin-1001")
-    await desk.page.keyboard.press("Enter")
-    await desk.live()
-    await expect(desk.state).to_contain_text("Available")
-    cookies = {found["name"]: found for found in await desk.page.context.cookies()}
+    assert await panel.page.get_by_label("PIN").input_value() == ""
+    await panel.page.get_by_label("PIN").fill("pin-1001")
+    await panel.page.keyboard.press("Enter")
+    await panel.live()
+    await expect(panel.state).to_contain_text("Available")
+    cookies = {found["name"]: found for found in await panel.page.context.cookies()}
     assert set(cookies) == {"avp_session", "avp_device"}
     for cookie in cookies.values():
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"
-    assert await desk.page.evaluate("document.cookie") == ""
-    stored = await desk.page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+    assert await panel.page.evaluate("document.cookie") == ""
+    stored = await panel.page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
     for cookie in cookies.values():
         assert cookie["value"] not in stored
-    await desk.page.reload()
-    await desk.live()
-    elsewhere = await desks(office.url)
+    await panel.page.reload()
+    await panel.live()
+    elsewhere = await open_panel(office.url)
     await elsewhere.page.locator("details[data-key=account] summary").click()
     await elsewhere.button("Sign out everywhere").click()
-    for signed_out in (elsewhere, desk):
+    for signed_out in (elsewhere, panel):
         await expect(signed_out.page.get_by_label("PIN")).to_be_visible()
         await expect(signed_out.page.locator("#own-state")).to_have_count(0)
-    assert desk.complaints == elsewhere.complaints == []
+    assert panel.complaints == elsewhere.complaints == []
 
 
-async def test_guessing_a_pin_is_stopped(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url, None)
+async def test_guessing_a_pin_is_stopped(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url, None)
     for _ in range(5):
-        await desk.sign_in("1001", "guess")
-        await expect(desk.page.get_by_role("alert")).to_contain_text("no such agent")
-        await expect(desk.button("Sign in")).to_be_enabled()
-    await desk.sign_in("1001", "pin-1001")
-    await expect(desk.page.get_by_role("alert")).to_contain_text("Too many log-ins failed")
+        await panel.sign_in("1001", "guess")
+        await expect(panel.page.get_by_role("alert")).to_contain_text("no such agent")
+        await expect(panel.button("Sign in")).to_be_enabled()
+    await panel.sign_in("1001", "pin-1001")
+    await expect(panel.page.get_by_role("alert")).to_contain_text("Too many log-ins failed")
 
 
 async def test_a_session_that_ends_leaves_nothing_on_the_page(
-    office: OpenOffice, desks: Desks
+    office: OpenOffice, open_panel: OpenPanel
 ) -> None:
-    desk = await desks(office.url)
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    await expect(desk.call).to_contain_text("Ms. Joan Sample")
+    await expect(panel.call).to_contain_text("Ms. Joan Sample")
     office.auth.log_out_everywhere("1001")
-    await expect(desk.page.get_by_role("status").first).to_contain_text("session is over")
-    assert "Joan" not in await desk.page.content()
-    await expect(desk.page.get_by_label("Extension")).to_have_value("1001")
+    await expect(panel.page.get_by_role("status").first).to_contain_text("session is over")
+    assert "Joan" not in await panel.page.content()
+    await expect(panel.page.get_by_label("Extension")).to_have_value("1001")
 
 
 # --- the call ------------------------------------------------------------------------------------
 
 
-async def test_the_call_with_its_screen_pop(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
-    await expect(desk.call).to_contain_text("No call")
+async def test_the_call_with_its_screen_pop(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url)
+    await expect(panel.call).to_contain_text("No call")
     offered = {"type": "pop", "agent": ME, "state": "offered", "pop": POP}
     office.office.agent_changed(ME, state=AgentState.RINGING)
     office.office.publish(offered)
-    await expect(desk.call).to_contain_text("Call coming in")
-    await expect(desk.call).to_contain_text("Ms. Joan Sample")
+    await expect(panel.call).to_contain_text("Call coming in")
+    await expect(panel.call).to_contain_text("Ms. Joan Sample")
     office.office.publish(offered | {"state": "withdrawn"})
-    await expect(desk.call).not_to_contain_text("Joan")
+    await expect(panel.call).not_to_contain_text("Joan")
     office.office.publish(offered)
     office.office.call_arrives({})
     office.office.publish(offered | {"state": "delivered"})
-    await expect(desk.call).to_contain_text("Connected")
-    await expect(desk.call).to_contain_text("Waited 23 s")
-    await expect(desk.call.get_by_role("definition")).to_contain_text(["Northwind Traders", "NW"])
-    link = desk.call.get_by_role("link", name="customer's record")
+    await expect(panel.call).to_contain_text("Connected")
+    await expect(panel.call).to_contain_text("Waited 23 s")
+    await expect(panel.call.get_by_role("definition")).to_contain_text(["Northwind Traders", "NW"])
+    link = panel.call.get_by_role("link", name="customer's record")
     assert await link.get_attribute("rel") == "noopener noreferrer"
     office.office.call_ends()
-    await expect(desk.state).to_contain_text("After-call work")
-    await expect(desk.call).not_to_contain_text("Northwind")
+    await expect(panel.state).to_contain_text("After-call work")
+    await expect(panel.call).not_to_contain_text("Northwind")
     transferred = POP | {
         "note": "Late delivery",
         "transfers": [
@@ -113,15 +113,17 @@ async def test_the_call_with_its_screen_pop(office: OpenOffice, desks: Desks) ->
         ],
     }  # fmt: skip
     office.office.call_arrives(transferred)
-    await expect(desk.call).to_contain_text("Late delivery")
-    await expect(desk.call).to_contain_text("Note from Bob Hartley")
-    assert desk.complaints == []
+    await expect(panel.call).to_contain_text("Late delivery")
+    await expect(panel.call).to_contain_text("Note from Bob Hartley")
+    assert panel.complaints == []
 
 
-async def test_what_callers_and_colleagues_write_is_text(office: OpenOffice, desks: Desks) -> None:
+async def test_what_callers_and_colleagues_write_is_text(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
     evil = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
     office.office.agent_changed("1002", name=evil)
-    desk = await desks(office.url)
+    panel = await open_panel(office.url)
     pop = {
         "id": "1",
         "data": {evil: evil, "object": {"x": evil}, "__proto__": evil},
@@ -131,108 +133,110 @@ async def test_what_callers_and_colleagues_write_is_text(office: OpenOffice, des
         "url": "javascript:window.hurt=1",
     }
     office.office.call_arrives(pop, caller=evil)
-    await expect(desk.call).to_contain_text("<script>window.hurt=1</script>")
-    await expect(desk.row("agent", "1002")).to_contain_text("<img src=x")
-    assert await desk.call.get_by_role("link").count() == 0
-    await desk.choose("agent", "1002")
-    await desk.page.get_by_label("Note to the target").fill(evil)
-    await desk.button("Transfer").click()
-    await expect(desk.running).to_contain_text("<script>")
-    assert await desk.page.evaluate("window.hurt") is None
-    assert await desk.page.locator("#app script, #app img[onerror]").count() == 0
-    assert desk.complaints == [], "no policy had to step in"
+    await expect(panel.call).to_contain_text("<script>window.hurt=1</script>")
+    await expect(panel.row("agent", "1002")).to_contain_text("<img src=x")
+    assert await panel.call.get_by_role("link").count() == 0
+    await panel.choose("agent", "1002")
+    await panel.page.get_by_label("Note to the target").fill(evil)
+    await panel.button("Transfer").click()
+    await expect(panel.running).to_contain_text("<script>")
+    assert await panel.page.evaluate("window.hurt") is None
+    assert await panel.page.locator("#app script, #app img[onerror]").count() == 0
+    assert panel.complaints == [], "no policy had to step in"
 
 
 # --- targets -------------------------------------------------------------------------------------
 
 
 async def test_states_are_live_and_buttons_wait_for_a_target(
-    office: OpenOffice, desks: Desks
+    office: OpenOffice, open_panel: OpenPanel
 ) -> None:
-    desk = await desks(office.url)
-    await expect(desk.row("agent", "1002")).to_contain_text("Available")
-    await expect(desk.row("agent", "1003")).to_contain_text("Waiting slot taken")
-    await expect(desk.target("agent", "1003")).to_be_disabled()
-    await expect(desk.target("agent", "1005")).to_be_disabled()
-    await expect(desk.row("group", "billing")).to_contain_text("nobody free")
+    panel = await open_panel(office.url)
+    await expect(panel.row("agent", "1002")).to_contain_text("Available")
+    await expect(panel.row("agent", "1003")).to_contain_text("Waiting slot taken")
+    await expect(panel.target("agent", "1003")).to_be_disabled()
+    await expect(panel.target("agent", "1005")).to_be_disabled()
+    await expect(panel.row("group", "billing")).to_contain_text("nobody free")
     office.office.agent_changed("1008", state=AgentState.AVAILABLE, since=time.time())
-    await expect(desk.row("group", "billing")).to_contain_text("1 free")
-    await desk.choose("agent", "1002")
-    await expect(desk.button("Consult")).to_be_disabled()
-    await expect(desk.page.locator("#hint")).to_contain_text("as soon as you have a call")
+    await expect(panel.row("group", "billing")).to_contain_text("1 free")
+    await panel.choose("agent", "1002")
+    await expect(panel.button("Consult")).to_be_disabled()
+    await expect(panel.page.locator("#hint")).to_contain_text("as soon as you have a call")
     office.office.call_arrives()
-    await expect(desk.button("Consult")).to_be_enabled()
-    await expect(desk.button("Transfer")).to_be_enabled()
+    await expect(panel.button("Consult")).to_be_enabled()
+    await expect(panel.button("Transfer")).to_be_enabled()
     office.office.agent_changed("1002", waiting_transfer=True)
-    await expect(desk.button("Transfer")).to_be_disabled()
-    await expect(desk.page.locator("#hint")).to_contain_text("waiting for Bob Hartley already")
-    await desk.choose("group", "support")
-    await expect(desk.button("Consult")).to_be_disabled()
-    await expect(desk.button("Transfer")).to_be_enabled()
-    await desk.choose("preset", "warehouse")
-    await expect(desk.button("Consult")).to_be_enabled()
-    await expect(desk.button("Transfer")).to_be_disabled()
+    await expect(panel.button("Transfer")).to_be_disabled()
+    await expect(panel.page.locator("#hint")).to_contain_text("waiting for Bob Hartley already")
+    await panel.choose("group", "support")
+    await expect(panel.button("Consult")).to_be_disabled()
+    await expect(panel.button("Transfer")).to_be_enabled()
+    await panel.choose("preset", "warehouse")
+    await expect(panel.button("Consult")).to_be_enabled()
+    await expect(panel.button("Transfer")).to_be_disabled()
     office.office.call_ends()
-    await expect(desk.button("Consult")).to_be_disabled()
-    assert desk.complaints == []
+    await expect(panel.button("Consult")).to_be_disabled()
+    assert panel.complaints == []
 
 
-async def test_search_as_you_type(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
-    await expect(desk.page.locator(".row")).to_have_count(10)
-    await desk.page.keyboard.press("/")
-    await desk.page.keyboard.type("bob h")
-    await expect(desk.page.locator(".row")).to_have_count(1)
-    await expect(desk.row("agent", "1002")).to_be_visible()
-    await desk.page.get_by_role("searchbox").fill("war")
-    await expect(desk.row("preset", "warehouse")).to_be_visible()
-    await expect(desk.page.locator(".row")).to_have_count(1)
-    await desk.page.get_by_role("searchbox").fill("nobody of that name")
-    await expect(desk.page.get_by_text("Nobody and nothing by that name.")).to_be_visible()
-    await desk.page.keyboard.press("Escape")
-    await expect(desk.page.locator(".row")).to_have_count(10)
+async def test_search_as_you_type(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url)
+    await expect(panel.page.locator(".row")).to_have_count(10)
+    await panel.page.keyboard.press("/")
+    await panel.page.keyboard.type("bob h")
+    await expect(panel.page.locator(".row")).to_have_count(1)
+    await expect(panel.row("agent", "1002")).to_be_visible()
+    await panel.page.get_by_role("searchbox").fill("war")
+    await expect(panel.row("preset", "warehouse")).to_be_visible()
+    await expect(panel.page.locator(".row")).to_have_count(1)
+    await panel.page.get_by_role("searchbox").fill("nobody of that name")
+    await expect(panel.page.get_by_text("Nobody and nothing by that name.")).to_be_visible()
+    await panel.page.keyboard.press("Escape")
+    await expect(panel.page.locator(".row")).to_have_count(10)
 
 
 async def test_collapsed_stays_collapsed_for_the_next_call(
-    office: OpenOffice, desks: Desks
+    office: OpenOffice, open_panel: OpenPanel
 ) -> None:
-    desk = await desks(office.url)
-    fold = desk.page.get_by_role("button", name="Agent Groups 3")
+    panel = await open_panel(office.url)
+    fold = panel.page.get_by_role("button", name="Agent Groups 3")
     office.office.call_arrives()
     await fold.click()
     await expect(fold).to_have_attribute("aria-expanded", "false")
-    await expect(desk.row("group", "support")).to_have_count(0)
+    await expect(panel.row("group", "support")).to_have_count(0)
     office.office.call_ends()
     office.office.call_arrives()
     await expect(fold).to_have_attribute("aria-expanded", "false")
-    await desk.page.reload()
-    await desk.live()
+    await panel.page.reload()
+    await panel.live()
     await expect(fold).to_have_attribute("aria-expanded", "false")
-    await expect(desk.row("agent", "1002")).to_be_visible()
+    await expect(panel.row("agent", "1002")).to_be_visible()
     await fold.click()
-    await expect(desk.row("group", "support")).to_be_visible()
+    await expect(panel.row("group", "support")).to_be_visible()
 
 
-async def test_a_number_is_judged_while_it_is_typed(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
+async def test_a_number_is_judged_while_it_is_typed(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    field = desk.page.get_by_label("Another number")
-    verdict = desk.page.locator("#number-verdict")
-    await desk.choose("agent", "1002")
+    field = panel.page.get_by_label("Another number")
+    verdict = panel.page.locator("#number-verdict")
+    await panel.choose("agent", "1002")
     await field.press_sequentially("+4420")
-    await expect(desk.target("agent", "1002")).not_to_be_checked()
+    await expect(panel.target("agent", "1002")).not_to_be_checked()
     await expect(verdict).to_contain_text("not one complete telephone number")
     await field.press_sequentially("79460000")
     await expect(verdict).to_have_text("This number is in another country.")
     await expect(field).to_have_attribute("aria-invalid", "true")
-    await expect(desk.button("Consult")).to_be_disabled()
+    await expect(panel.button("Consult")).to_be_disabled()
     await field.fill("(202) 555-0100")
     await expect(verdict).to_have_text("Will call +1 202 555 0100")
-    await expect(desk.button("Consult")).to_be_enabled()
-    await expect(desk.button("Transfer")).to_be_disabled()
+    await expect(panel.button("Consult")).to_be_enabled()
+    await expect(panel.button("Transfer")).to_be_disabled()
     await field.fill("911")
     await expect(verdict).to_contain_text("Emergency")
-    await expect(desk.button("Consult")).to_be_disabled()
+    await expect(panel.button("Consult")).to_be_disabled()
 
 
 OFF = {
@@ -248,23 +252,23 @@ SHOWN = {selector for gone in OFF.values() for selector in gone}
 
 @pytest.mark.parametrize("off", OFF)
 async def test_what_is_disabled_is_not_in_the_page(
-    office: OpenOffice, desks: Desks, off: str
+    office: OpenOffice, open_panel: OpenPanel, off: str
 ) -> None:
     office.office.permissions = tuple(x for x in EVERYTHING if x != off)
-    desk = await desks(office.url)
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    await expect(desk.call).to_contain_text("Connected")
-    present = {s for s in SHOWN if await desk.page.locator(s).count()}
+    await expect(panel.call).to_contain_text("Connected")
+    present = {s for s in SHOWN if await panel.page.locator(s).count()}
     if off not in ("session_transfer", "internal_transfer"):
-        await desk.choose("agent", "1002")
-        await desk.button("Consult").click()
-        await expect(desk.running).to_be_visible()
-        present |= {s for s in SHOWN if await desk.page.locator(s).count()}
+        await panel.choose("agent", "1002")
+        await panel.button("Consult").click()
+        await expect(panel.running).to_be_visible()
+        present |= {s for s in SHOWN if await panel.page.locator(s).count()}
         if off == "unsupervised_transfer":
             assert "[data-key=do-complete]" not in present
         consult(office, TransferState.CONSULTING)
-        await desk.party("You", "hear Bob Hartley")
-        present |= {s for s in SHOWN if await desk.page.locator(s).count()}
+        await panel.party("You", "hear Bob Hartley")
+        present |= {s for s in SHOWN if await panel.page.locator(s).count()}
         present -= {"[data-key=do-complete]"}  # of a consult, which is another matter
     assert present & set(OFF[off]) == set()
 
@@ -272,75 +276,77 @@ async def test_what_is_disabled_is_not_in_the_page(
 # --- the transfer under way ----------------------------------------------------------------------
 
 
-async def test_who_hears_what_at_each_stage(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
+async def test_who_hears_what_at_each_stage(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    await desk.choose("agent", "1002")
-    await desk.page.get_by_label("Note to the target").fill("Two days late")
-    await desk.button("Consult").click()
-    await expect(desk.running).to_contain_text("Calling Bob Hartley")
-    await expect(desk.running.locator("h2")).to_be_focused()
+    await panel.choose("agent", "1002")
+    await panel.page.get_by_label("Note to the target").fill("Two days late")
+    await panel.button("Consult").click()
+    await expect(panel.running).to_contain_text("Calling Bob Hartley")
+    await expect(panel.running.locator("h2")).to_be_focused()
     assert office.office.requests[-1].notes == "Two days late"
-    await desk.party("You", "hear ringing")
-    await desk.party("+1 202 555 0143", "hears music")
-    await desk.party("Bob Hartley", "phone rings")
-    await expect(desk.running.locator(".countdown")).to_contain_text("1:2")
+    await panel.party("You", "hear ringing")
+    await panel.party("+1 202 555 0143", "hears music")
+    await panel.party("Bob Hartley", "phone rings")
+    await expect(panel.running.locator(".countdown")).to_contain_text("1:2")
     consult(office, TransferState.CONSULTING)
-    await desk.party("You", "hear Bob Hartley")
-    await desk.party("Bob Hartley", "hears you")
-    await desk.button("Swap to the caller").click()
-    await desk.party("You", "hear +1 202 555 0143")
-    await desk.party("+1 202 555 0143", "hears you")
-    await desk.button("Conference").click()
-    await desk.party("You", "hear +1 202 555 0143 and Bob Hartley")
+    await panel.party("You", "hear Bob Hartley")
+    await panel.party("Bob Hartley", "hears you")
+    await panel.button("Swap to the caller").click()
+    await panel.party("You", "hear +1 202 555 0143")
+    await panel.party("+1 202 555 0143", "hears you")
+    await panel.button("Conference").click()
+    await panel.party("You", "hear +1 202 555 0143 and Bob Hartley")
     consult(office, TransferState.CONSULTING)
-    field = desk.page.get_by_label("Call a fourth party")
+    field = panel.page.get_by_label("Call a fourth party")
     await field.fill("+442079460000")
-    await expect(desk.page.locator("#fourth-number-verdict")).to_contain_text("another country")
-    await expect(desk.button("Call")).to_be_disabled()
+    await expect(panel.page.locator("#fourth-number-verdict")).to_contain_text("another country")
+    await expect(panel.button("Call")).to_be_disabled()
     await field.fill("+1 202 555 0177")
-    await desk.button("Call").click()
-    await desk.party("+1 202 555 0177", "phone rings")
+    await panel.button("Call").click()
+    await panel.party("+1 202 555 0177", "phone rings")
     consult(
         office, TransferState.SWAPPED, PartyView("party-4", "fourth", "+12025550177", "talking")
     )
-    await desk.party("Bob Hartley", "hears +1 202 555 0177")
-    await desk.button("Hang up +1 202 555 0177").click()
-    await expect(desk.running).not_to_contain_text("0177")
-    await desk.button("Complete transfer").click()
-    await expect(desk.running).to_have_count(0)
-    await expect(desk.history).to_contain_text("to Bob Hartley")
-    await expect(desk.history).to_contain_text("Completed")
-    assert desk.complaints == []
+    await panel.party("Bob Hartley", "hears +1 202 555 0177")
+    await panel.button("Hang up +1 202 555 0177").click()
+    await expect(panel.running).not_to_contain_text("0177")
+    await panel.button("Complete transfer").click()
+    await expect(panel.running).to_have_count(0)
+    await expect(panel.history).to_contain_text("to Bob Hartley")
+    await expect(panel.history).to_contain_text("Completed")
+    assert panel.complaints == []
 
 
-async def test_a_refusal_is_shown_and_changes_nothing(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
+async def test_a_refusal_is_shown_and_changes_nothing(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    await desk.choose("agent", "1002")
-    await desk.page.get_by_label("Note to the target").fill("Kept")
+    await panel.choose("agent", "1002")
+    await panel.page.get_by_label("Note to the target").fill("Kept")
     office.office.connected = False
-    await desk.button("Transfer").click()
-    await expect(desk.page.locator("#refusal")).to_contain_text("Asterisk cannot be reached")
-    assert await desk.page.get_by_label("Note to the target").input_value() == "Kept"
-    await expect(desk.target("agent", "1002")).to_be_checked()
+    await panel.button("Transfer").click()
+    await expect(panel.page.locator("#refusal")).to_contain_text("Asterisk cannot be reached")
+    assert await panel.page.get_by_label("Note to the target").input_value() == "Kept"
+    await expect(panel.target("agent", "1002")).to_be_checked()
 
 
 # --- pause and ready -----------------------------------------------------------------------------
 
 
-async def test_pause_and_ready(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
-    menu = desk.page.locator("details[data-key=pause] summary")
+async def test_pause_and_ready(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url)
+    menu = panel.page.locator("details[data-key=pause] summary")
     await menu.click()
-    await desk.button("Lunch").click()
-    await expect(desk.state).to_contain_text("On a break: Lunch")
-    await desk.button("Ready").click()
-    await expect(desk.state).to_contain_text("Available")
+    await panel.button("Lunch").click()
+    await expect(panel.state).to_contain_text("On a break: Lunch")
+    await panel.button("Ready").click()
+    await expect(panel.state).to_contain_text("Available")
     office.office.call_arrives()
     await menu.click()
-    await desk.page.get_by_label("Another reason").fill("Dentist")
-    await desk.page.keyboard.press("Enter")
-    await expect(desk.page.get_by_text("Break after this call")).to_be_visible()
-    await expect(desk.state).to_contain_text("Talking")
+    await panel.page.get_by_label("Another reason").fill("Dentist")
+    await panel.page.keyboard.press("Enter")
+    await expect(panel.page.get_by_text("Break after this call")).to_be_visible()
+    await expect(panel.state).to_contain_text("Talking")
     assert office.office.views[ME].pause_reason == "Dentist"

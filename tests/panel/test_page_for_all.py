@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from asterisk_avp.api.schemas import readiness_event
 from asterisk_avp.core.model.world import AgentState, TransferState
-from tests.panel.desk import FeatureCodeHandler
+from tests.panel.agent_page import AgentPage
 from tests.panel.office import (
     ME,
     POP,
@@ -22,7 +22,7 @@ from tests.panel.office import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-Desks = Callable[..., Awaitable[FeatureCodeHandler]]
+OpenPanel = Callable[..., Awaitable[AgentPage]]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
@@ -30,56 +30,62 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 # --- never stale as live -------------------------------------------------------------------------
 
 
-async def test_it_comes_back_by_itself_and_is_never_stale(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
+async def test_it_comes_back_by_itself_and_is_never_stale(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    await desk.choose("agent", "1002")
-    await expect(desk.button("Transfer")).to_be_enabled()
+    await panel.choose("agent", "1002")
+    await expect(panel.button("Transfer")).to_be_enabled()
     await office.server.stop()
-    await desk.not_live()
-    await expect(desk.page.get_by_role("alert")).to_contain_text("No connection to the server")
-    await expect(desk.page.get_by_role("alert")).to_contain_text("as it was at")
-    await expect(desk.call).to_contain_text("Not current")
-    await expect(desk.button("Transfer")).to_be_disabled()
-    await expect(desk.button("Pause")).to_have_count(0)
+    await panel.not_live()
+    await expect(panel.page.get_by_role("alert")).to_contain_text("No connection to the server")
+    await expect(panel.page.get_by_role("alert")).to_contain_text("as it was at")
+    await expect(panel.call).to_contain_text("Not current")
+    await expect(panel.button("Transfer")).to_be_disabled()
+    await expect(panel.button("Pause")).to_have_count(0)
     office.office.agent_changed("1002", state=AgentState.TALKING)
     await office.start_again()
-    await desk.live()
-    await expect(desk.row("agent", "1002")).to_contain_text("Talking")
-    await expect(desk.page.get_by_role("alert")).to_have_count(0)
-    await expect(desk.button("Transfer")).to_be_enabled()
+    await panel.live()
+    await expect(panel.row("agent", "1002")).to_contain_text("Talking")
+    await expect(panel.page.get_by_role("alert")).to_have_count(0)
+    await expect(panel.button("Transfer")).to_be_enabled()
 
 
-async def test_no_telephone_system_is_not_live_either(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
+async def test_no_telephone_system_is_not_live_either(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    panel = await open_panel(office.url)
     office.office.connected = False
     office.office.publish(readiness_event(office.office.readiness()))
-    await desk.not_live()
-    await expect(desk.page.get_by_role("alert")).to_contain_text("telephone system")
+    await panel.not_live()
+    await expect(panel.page.get_by_role("alert")).to_contain_text("telephone system")
     office.office.connected = True
     office.office.publish(readiness_event(office.office.readiness()))
-    await desk.live()
+    await panel.live()
 
 
-async def test_a_connection_that_went_silent_is_not_live(office: OpenOffice, desks: Desks) -> None:
+async def test_a_connection_that_went_silent_is_not_live(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
     """A cable pulled on the way closes nothing: the page notices that it hears nothing more."""
-    desk = await desks(office.url, None)
-    await desk.page.clock.install()
-    await desk.page.reload()
-    await desk.page.evaluate(
+    panel = await open_panel(office.url, None)
+    await panel.page.clock.install()
+    await panel.page.reload()
+    await panel.page.evaluate(
         """() => {
             window.WebSocket = class extends WebSocket {
                 set onmessage(hear) { super.onmessage = (e) => window.silent || hear(e) }
             }
         }"""
     )
-    await desk.sign_in("1001")
-    await desk.page.evaluate("window.silent = true")
-    await desk.page.clock.fast_forward(40_000)
-    await desk.not_live()
-    await desk.page.evaluate("window.silent = false")
-    await desk.page.clock.run_for(20_000)
-    await desk.live()
+    await panel.sign_in("1001")
+    await panel.page.evaluate("window.silent = true")
+    await panel.page.clock.fast_forward(40_000)
+    await panel.not_live()
+    await panel.page.evaluate("window.silent = false")
+    await panel.page.clock.run_for(20_000)
+    await panel.live()
 
 
 # --- for everybody -------------------------------------------------------------------------------
@@ -88,82 +94,84 @@ async def test_a_connection_that_went_silent_is_not_live(office: OpenOffice, des
 @pytest.mark.parametrize("look", ["light", "dark"])
 @pytest.mark.parametrize("device", [{}, PHONE], ids=["laptop", "phone"])
 async def test_accessible(
-    office: OpenOffice, desks: Desks, look: str, device: dict[str, object]
+    office: OpenOffice, open_panel: OpenPanel, look: str, device: dict[str, object]
 ) -> None:
-    desk = await desks(office.url, None, color_scheme=look, reduced_motion="reduce", **device)
-    assert await desk.inaccessible() == []
-    await desk.sign_in("1001")
+    panel = await open_panel(office.url, None, color_scheme=look, reduced_motion="reduce", **device)
+    assert await panel.inaccessible() == []
+    await panel.sign_in("1001")
     office.office.past("p1", "1002", 60, TransferState.COMPLETED, "completed")
-    await expect(desk.history).to_contain_text("Completed")
-    assert await desk.inaccessible() == []
+    await expect(panel.history).to_contain_text("Completed")
+    assert await panel.inaccessible() == []
     office.office.call_arrives(POP | {"note": "Late", "transfers": [{"from_name": "Bob"}]})
-    await desk.choose("agent", "1002")
-    await desk.page.get_by_label("Another number").fill("+4420")
-    await expect(desk.page.locator("#number-verdict")).to_contain_text("not one complete")
-    assert await desk.inaccessible() == []
-    await desk.choose("agent", "1002")
-    await desk.page.locator("details[data-key=pause] summary").click()
-    assert await desk.inaccessible() == []
-    await desk.page.keyboard.press("Escape")
-    await desk.page.locator("details[data-key=account] summary").click()
-    assert await desk.inaccessible() == []
-    await desk.page.keyboard.press("Escape")
-    await desk.button("Consult").click()
-    await expect(desk.running).to_be_visible()
-    assert await desk.inaccessible() == []
+    await panel.choose("agent", "1002")
+    await panel.page.get_by_label("Another number").fill("+4420")
+    await expect(panel.page.locator("#number-verdict")).to_contain_text("not one complete")
+    assert await panel.inaccessible() == []
+    await panel.choose("agent", "1002")
+    await panel.page.locator("details[data-key=pause] summary").click()
+    assert await panel.inaccessible() == []
+    await panel.page.keyboard.press("Escape")
+    await panel.page.locator("details[data-key=account] summary").click()
+    assert await panel.inaccessible() == []
+    await panel.page.keyboard.press("Escape")
+    await panel.button("Consult").click()
+    await expect(panel.running).to_be_visible()
+    assert await panel.inaccessible() == []
     consult(office, TransferState.CONSULTING)
-    await desk.party("You", "hear Bob Hartley")
-    assert await desk.inaccessible() == []
+    await panel.party("You", "hear Bob Hartley")
+    assert await panel.inaccessible() == []
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert await desk.page.evaluate(wide) <= 0, "nothing to scroll sideways"
+    assert await panel.page.evaluate(wide) <= 0, "nothing to scroll sideways"
     await office.server.stop()
-    await desk.not_live()
-    assert await desk.inaccessible() == []
-    assert desk.complaints == []
+    await panel.not_live()
+    assert await panel.inaccessible() == []
+    assert panel.complaints == []
 
 
-async def test_by_keyboard_alone(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url, None)
-    keys = desk.page.keyboard
-    await expect(desk.page.get_by_label("Extension")).to_be_focused()
+async def test_by_keyboard_alone(office: OpenOffice, open_panel: OpenPanel) -> None:
+    panel = await open_panel(office.url, None)
+    keys = panel.page.keyboard
+    await expect(panel.page.get_by_label("Extension")).to_be_focused()
     await keys.type("1001")
     await keys.press("Tab")
     await keys.type("pin-1001")
     await keys.press("Enter")
-    await desk.live()
+    await panel.live()
     office.office.call_arrives()
-    await expect(desk.call).to_contain_text("Connected")
-    await expect(desk.page.locator(".row")).to_have_count(10)
+    await expect(panel.call).to_contain_text("Connected")
+    await expect(panel.page.locator(".row")).to_have_count(10)
     await keys.press("/")
     await keys.type("bob")
-    await expect(desk.page.locator(".row")).to_have_count(1)
+    await expect(panel.page.locator(".row")).to_have_count(1)
     await keys.press("Tab")  # the list's fold
     await keys.press("Tab")
     await keys.press("Space")
-    await expect(desk.target("agent", "1002")).to_be_checked()
+    await expect(panel.target("agent", "1002")).to_be_checked()
     await keys.press("Tab")
     await keys.press("Tab")
     await keys.type("By keyboard")
     await keys.press("Tab")
-    await expect(desk.button("Consult")).to_be_focused()
+    await expect(panel.button("Consult")).to_be_focused()
     await keys.press("Enter")
-    await expect(desk.running.locator("h2")).to_be_focused()
+    await expect(panel.running.locator("h2")).to_be_focused()
     assert office.office.requests[-1].notes == "By keyboard"
     consult(office, TransferState.CONSULTING)
-    await desk.party("You", "hear Bob Hartley")
+    await panel.party("You", "hear Bob Hartley")
     await keys.press("Tab")
-    await expect(desk.button("Complete transfer")).to_be_focused()
+    await expect(panel.button("Complete transfer")).to_be_focused()
     await keys.press("Enter")
-    await expect(desk.running).to_have_count(0)
+    await expect(panel.running).to_have_count(0)
 
 
-async def test_what_is_typed_survives_whatever_happens(office: OpenOffice, desks: Desks) -> None:
-    desk = await desks(office.url)
+async def test_what_is_typed_survives_whatever_happens(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    panel = await open_panel(office.url)
     office.office.call_arrives()
-    note = desk.page.get_by_label("Note to the target")
+    note = panel.page.get_by_label("Note to the target")
     await note.focus()
     for letter in "unhurried":
-        await desk.page.keyboard.type(letter)
+        await panel.page.keyboard.type(letter)
         state = AgentState.TALKING if letter in "aeiou" else AgentState.AVAILABLE
         office.office.agent_changed("1002", state=state, since=time.time())
         await asyncio.sleep(0)  # the server's loop is this one
@@ -171,10 +179,12 @@ async def test_what_is_typed_survives_whatever_happens(office: OpenOffice, desks
     await expect(note).to_be_focused()
 
 
-async def test_a_page_of_another_origin_gets_nothing(office: OpenOffice, desks: Desks) -> None:
+async def test_a_page_of_another_origin_gets_nothing(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
     """Another port is the same site, so the browser sends the cookie along; the server refuses."""
-    desk = await desks(office.url)
-    other = await desk.page.context.new_page()
+    panel = await open_panel(office.url)
+    other = await panel.page.context.new_page()
     async with open_office() as elsewhere:
         await other.goto(elsewhere.url + "/healthz")  # no policy of ours on this page
         closed = await other.evaluate(
@@ -193,4 +203,4 @@ async def test_a_page_of_another_origin_gets_nothing(office: OpenOffice, desks: 
                 [office.url, method, mode],
             )
     assert not office.office.views[ME].paused
-    await desk.live()
+    await panel.live()

@@ -63,7 +63,7 @@ class Results:
 
 
 @dataclass
-class FeatureCodeHandler:
+class Station:
     """What the daemon tells of its agents and transfers, by one WebSocket."""
 
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -132,7 +132,7 @@ def _call(agent: dict[str, Any]) -> str | None:
 class Driver:
     def __init__(self, bed: Bed, watch: Watch, seed: int = 1) -> None:
         self.bed, self.watch = bed, watch
-        self.desk = FeatureCodeHandler()
+        self.desk = Station()
         self.results = Results()
         self.groups = {a: g.queue for g in bed.world.groups for a in g.agents}
         self._random = random.Random(seed)
@@ -147,7 +147,7 @@ class Driver:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Connected to the daemon; what an earlier one told is forgotten."""
-        self.desk = FeatureCodeHandler()
+        self.desk = Station()
         headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
         # The daemon closes idle connections after 5 s; a request must not meet that.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from scripted_switchboard import transfer_view
+from scripted_transfer_service import transfer_view
 
 from asterisk_avp.api import event_cache
 from asterisk_avp.api.auth import Caller

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+from dataclasses import replace
 
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, World
 from asterisk_avp.install.asterisk_conf import Member, alone, members
@@ -11,6 +12,7 @@ from asterisk_avp.install.personal_queues import (
     agents_to_render,
     render_queues,
 )
+from tests.core.world import ALL_ON
 
 GROUPS = {
     "sales": Group(id="sales", queue="sales", name="Sales", acw_seconds=2),
@@ -129,3 +131,10 @@ def test_the_same_agents_give_the_same_text() -> None:
     assert one.endswith("\n")
     assert "Written by: asterisk-avp render queues\n" in one
     assert all(line.isascii() and len(line) <= 120 for line in one.splitlines())
+
+
+def test_nothing_is_rendered_for_one() -> None:
+    british = replace(GROUPS["sales"], features=replace(ALL_ON, country="GB"))
+    members = {"sales": [Member("PJSIP/999"), Member("PJSIP/1001"), Member("PJSIP/112")]}
+    found = agents_to_render(World({"sales": british}), ("911", "1002"), members)
+    assert set(found) == {"1001", "1002"}

@@ -13,8 +13,8 @@ import pytest
 
 from asterisk_avp.install.files import notes
 from asterisk_avp.install.personal_queues import render_extensions
-from tests.core.dialplan_reader import Reader, declared, read, written
 from tests.documentation import blocks, everything
+from tests.repository.dialplan_reader import Reader, declared, read, written
 
 ROOT = Path(__file__).resolve().parents[2]
 DIALPLAN = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")

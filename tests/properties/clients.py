@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.features import Features
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, Preset, World
-from tests.core.world import NOW, member
+from tests.core.world import ALL_ON, NOW, member
 
-ALL_ON = Features(
-    external_transfer=True, manual_dial=True, presets=True, conference=True, country="US"
-)
 ACCOUNTS = (None, "acme", "beta", "gamma")
 NAMED = ACCOUNTS[1:]
 SHARED = st.lists(st.sampled_from([x for x in NAMED if x]), max_size=2, unique=True).map(tuple)
@@ -122,16 +117,3 @@ def centres(draw: st.DrawFn) -> Centre:
     }
     world = World(groups, {agent: ConfiguredAgent(agent) for agent in members}, presets)
     return Centre(world, members)
-
-
-def talk(made: TransferEngine, agent: str, caller: str, queue: str, group: str = "") -> None:
-    """``caller`` talks to ``agent``, delivered by ``queue``; ``group``: the call's AVP_GROUP."""
-    name = f"PJSIP/{caller}-00000001"
-    made.fact(ev.ChannelSeen(f"u-{caller}", name, caller, queue=queue), NOW)
-    made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)
-    made.fact(ev.ChannelSeen(f"u-{agent}", f"PJSIP/{agent}-00000002"), NOW)
-    made.fact(ev.QueueLeft(queue, f"u-{caller}"), NOW)
-    made.fact(ev.BridgeEntered(f"u-{agent}", f"b-{agent}"), NOW)
-    made.fact(ev.BridgeEntered(f"u-{caller}", f"b-{agent}"), NOW)
-    if group:
-        made.fact(ev.CallGroup(f"u-{caller}", group), NOW)

@@ -16,7 +16,7 @@ NOT_OURS = re.compile(
 )
 
 
-class Desk:
+class AgentPage:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url

@@ -13,8 +13,9 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import HangUp, NotifyPhone, Redirect, SetVariables
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import TargetKind
+from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
-from tests.core.world import NOW, WORLD, call, engine, member, request
+from tests.core.world import ALL_ON, NOW, WORLD, call, engine, member, request
 
 NO_FACTS = CallVariables()
 GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension="801")}
@@ -133,3 +134,19 @@ def test_a_refused_transfer_to_a_group_leaves_the_call_with_its_own() -> None:
     assert reason == "internal_disabled"
     marks = [e.variables for e in effects(outcome) if isinstance(e, SetVariables)]
     assert [m["AVP_GROUP"] for m in marks if "AVP_GROUP" in m] == ["sales"]
+
+
+def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
+    """Nobody has to have written them into the settings."""
+    made = engine()
+    british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
+    made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": british}), NOW)
+    for agent in ("999", "112", "1004"):
+        made.fact(member(agent), NOW)
+    call(made)
+    for text, kind in (
+        ("999", TargetKind.NUMBER),
+        ("112", TargetKind.NUMBER),
+        ("1004", TargetKind.AGENT),
+    ):
+        assert PhoneLines(made).resolve(text, "1001", british).kind is kind

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_run import Avp, Result
-from servers.ari_server import Answer, AriServer
+
+from tests.adapters.cli_run import Avp, Result
+from tests.adapters.servers.ari_server import Answer, AriServer
 
 GOOD_VERSION = "22.11.0"
 

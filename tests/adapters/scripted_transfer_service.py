@@ -54,7 +54,7 @@ def bearer(token: str = INTEGRATION) -> dict[str, str]:
 
 
 @dataclass
-class ScriptedSwitchboard:
+class ScriptedTransferService:
     """Implements `TransferService`. 1001 has a call; 1002 is free; 1003 is in another group."""
 
     connected: bool = True
@@ -228,7 +228,7 @@ class RunningApi:
     """The API on a real port, in a thread of its own, for clients that block."""
 
     url: str
-    board: ScriptedSwitchboard
+    board: ScriptedTransferService
     loop: asyncio.AbstractEventLoop
 
     def do(self, action: Any) -> None:
@@ -248,7 +248,7 @@ def api_in_thread() -> Iterator[RunningApi]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    board = ScriptedSwitchboard()
+    board = ScriptedTransferService()
     auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
 
     async def start() -> ApiServer:

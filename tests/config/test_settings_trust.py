@@ -11,7 +11,7 @@ import pytest
 
 from asterisk_avp.config.file_trust import Untrusted, Unusable, read_trusted
 from asterisk_avp.config.sources import read_inputs
-from tests.core.test_settings import CONNECTIONS, NEEDED, load, problems
+from tests.config.test_settings import CONNECTIONS, NEEDED, load, problems
 
 STRANGER = 65534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

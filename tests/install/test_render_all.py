@@ -8,12 +8,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from cli_run import Avp
 from dotenv import dotenv_values
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.pbx.ami_rights import READ, WRITE
 from asterisk_avp.install.asterisk_conf import read
+from tests.adapters.cli_run import Avp
 
 QUEUES = """
 [general]

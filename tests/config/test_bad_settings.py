@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.errors import ConfigError
-from tests.core.test_settings import NEEDED
+from tests.config.test_settings import NEEDED
 
 SECRET = "ami-hush"
 DEEP = 100_000

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from asterisk_avp.config.secret_files import SECRETS
 from asterisk_avp.config.settings import Settings
-from tests.core.test_settings import CONNECTIONS, NEEDED, load, problems
+from tests.config.test_settings import CONNECTIONS, NEEDED, load, problems
 
 WITHOUT_SECRETS = {
     name: value for name, value in NEEDED.items() if not name.endswith(("PASSWORD", "SECRET"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asterisk_avp.pops.publish import header_of
-from tests.core.test_settings import NEEDED, load, problems
+from tests.config.test_settings import NEEDED, load, problems
 
 WEBHOOK = {"AVP_WEBHOOK__URL": "https://crm.example/hook", "AVP_WEBHOOK__SECRET": "hook-hush"}
 

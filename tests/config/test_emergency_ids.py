@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from phonenumbers import PhoneMetadata
 
-from asterisk_avp.core.model.world import TargetKind, World
-from asterisk_avp.core.numbers.emergency import found_in
-from asterisk_avp.core.numbers.plans import COUNTRIES, plan_of
-from asterisk_avp.core.phone.lines import PhoneLines
-from asterisk_avp.install.asterisk_conf import Member
-from asterisk_avp.install.personal_queues import agents_to_render
 from tests.asterisk.bed.world import World as DemoWorld
-from tests.core.clients import ALL_ON
-from tests.core.test_settings import load, problems
-from tests.core.world import NOW, WORLD, call, engine, member
-
-ANYWHERE = {"112", "911"}
-
-
-@cache
-def emergencies_of(country: str) -> tuple[str, ...]:
-    """All emergency numbers, found by trying all numbers that are as long as one can be."""
-    short = PhoneMetadata.short_metadata_for_region(country)
-    sizes = short.emergency.possible_length if short is not None and short.emergency else ()
-    digits = (f"{n:0{size}}" for size in {3, *sizes} for n in range(10**size))
-    return tuple(number for number in digits if plan_of(country).is_emergency(number))
+from tests.config.test_settings import load, problems
 
 
 def settings_with(country: str, place: str, text: str) -> dict[str, str]:
@@ -160,35 +135,6 @@ def test_words_that_nobody_dials() -> None:
     assert refused("US", "agent", "911x")  # a softphone can dial it, and stop on the way
 
 
-@pytest.mark.parametrize("country", sorted(COUNTRIES))
-def test_of_every_country(country: str) -> None:
-    numbers = emergencies_of(country)
-    for number in {*numbers, *ANYWHERE}:
-        found = found_in(number, [country])
-        assert found is not None, number
-        assert found.whole
-        for more in ("0", "1", "23", "-7"):
-            longer = found_in(number + more, [country], [country])
-            assert longer is not None
-            assert number.startswith(longer.number) or longer.whole
-    for text in ("1001", "2001", "3001", "7001", "8001", "1234", "1501", "1901", "9001"):
-        begins = any(text.startswith(x) for x in {*numbers, *ANYWHERE})
-        assert (found_in(text, [country], [country]) is not None) is begins, text
-        if begins and text not in numbers:  # no common id is impossible
-            assert found_in(text, [country]) is None
-
-
-@given(st.sampled_from(sorted(COUNTRIES)), st.text("0123456789", min_size=1, max_size=6))
-def test_just_those_that_begin_with_one(country: str, text: str) -> None:
-    numbers = {*emergencies_of(country), *ANYWHERE}
-    found = found_in(text, [country], [country])
-    assert (found is not None) is any(text.startswith(number) for number in numbers)
-    if found is not None:
-        assert text.startswith(found.number)
-        assert found.whole is (text in numbers)
-    assert (found_in(text, [country]) is not None) is (text in numbers)
-
-
 # --- whose country -----------------------------------------------------------------------------
 
 TWO = {
@@ -240,26 +186,3 @@ def test_without_any_country_there_are_112_and_911() -> None:
 
 def test_the_demo_is_not_concerned() -> None:
     load(DemoWorld().daemon_settings(), connect=False)
-
-
-def test_nothing_is_rendered_for_one() -> None:
-    british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
-    members = {"sales": [Member("PJSIP/999"), Member("PJSIP/1001"), Member("PJSIP/112")]}
-    found = agents_to_render(World({"sales": british}), ("911", "1002"), members)
-    assert set(found) == {"1001", "1002"}
-
-
-def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
-    """Nobody has to have written them into the settings."""
-    made = engine()
-    british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
-    made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": british}), NOW)
-    for agent in ("999", "112", "1004"):
-        made.fact(member(agent), NOW)
-    call(made)
-    for text, kind in (
-        ("999", TargetKind.NUMBER),
-        ("112", TargetKind.NUMBER),
-        ("1004", TargetKind.AGENT),
-    ):
-        assert PhoneLines(made).resolve(text, "1001", british).kind is kind

@@ -23,8 +23,9 @@ from asterisk_avp.core.pops.content import read as read_pop
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import fourth_id, is_half, leg_id, other_half, shown_id
-from tests.core.test_clean import EVIL, TEXT
+from tests.core.test_clean import EVIL
 from tests.core.world import NOW, member, request
+from tests.properties.test_clean import TEXT
 
 ACCOUNT = "+12025550199"
 OPEN = Features(

@@ -11,7 +11,7 @@ from servers.waiting import eventually
 from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
-from tests.adapters.test_ari_sole import Daemon, serving
+from tests.adapters.test_ari_single_instance import Daemon, serving
 
 BEAT = ("POST", "/events/user/AVPAlive")
 ASKS = " ".join(BEAT)
