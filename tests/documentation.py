@@ -42,7 +42,7 @@ COMMANDS: Final = {
     # There is no systemd where tests run: what they tell the daemon is a signal.
     "systemctl restart asterisk-avp": "tests/asterisk/test_takeover.py",
     "systemctl stop asterisk-avp": "tests/asterisk/test_takeover.py",
-    "asterisk-avp render queues": "tests/core/test_render.py",
+    "asterisk-avp render queues": "tests/install/test_render.py",
     "asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf": HERE,
     (
         "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"
