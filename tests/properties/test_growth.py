@@ -256,8 +256,8 @@ def test_who_is_rung_and_who_has_which_call_is_known_both_ways(happens: list[Any
     for _ in run(made, board, happens):
         rings = {(a, c) for a, calls in board._rings.items() for c in calls}
         assert rings == {(a, c) for c, agents in board._rung_by.items() for a in agents}
-        told = {(a, c) for a, calls in board._told.items() for c in calls}
-        assert told == {(a, c) for c, agents in board._notified_agents.items() for a in agents}
+        notified = {(a, c) for a, calls in board._notified.items() for c in calls}
+        assert notified == {(a, c) for c, agents in board._notified_agents.items() for a in agents}
         connected = {(a, c) for c, agents in board._connected_to.items() for a in agents}
         assert {*board._connected.items()} == connected
         for index in (board._rings, board._rung_by, board._notified_agents, board._connected_to):
