@@ -18,7 +18,8 @@ from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import Target, TargetKind, TransferRequest
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.policy.dialling import Dial, Dialled
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from asterisk_avp.observe.log import masked
 
 log = structlog.get_logger(__name__)

@@ -33,7 +33,8 @@ from asterisk_avp import __version__
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages.effects import Effect, StartMusic
 from asterisk_avp.core.model.world import AgentState, Mode, Readiness
-from asterisk_avp.core.transfer.session import REPORTED, Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.spec import Phase
 
 # One more series for each counter and histogram, of which Prometheus has no use.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # typed, all but this function
@@ -46,17 +47,6 @@ _PEOPLE = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.
 
 Interface = Literal["ami", "ari"]
 
-_PHASES: Final[Mapping[State, str]] = {
-    State.QUEUEING: "start",
-    State.RINGING: "ring",
-    State.OFFERED: "ring",
-    State.CONSULTING: "consult",
-    State.SWAPPED: "consult",
-    State.CONFERENCE: "consult",
-    State.SHARED: "consult",
-    State.COMPLETING: "completion",
-}
-
 
 @dataclass(slots=True)
 class _Running:
@@ -67,7 +57,7 @@ class _Running:
     """Its kind; ``none`` while agent 1 is keying it in, who by that may choose the mode as well."""
     caller: str
     began: float
-    phase: str
+    phase: Phase
     phase_began: float
     music_heard: bool = False
 
@@ -198,7 +188,7 @@ class Metrics:
         """A transfer has changed; the same state again is no news."""
         now = self._clock()
         running = self._running.get(session.id)
-        phase = _PHASES.get(session.state, "")
+        phase = session.state.spec.phase
         target = session.target.kind.value if session.target is not None else "none"
         if running is None:
             if session.state.final:
@@ -217,7 +207,7 @@ class Metrics:
         running.mode, running.target = session.mode.value, target
         if session.state.final:
             del self._running[session.id]
-            outcome = REPORTED[session.state].value
+            outcome = session.state.spec.reported.value
             self._wait.labels(running.mode, outcome).observe(now - running.began)
             self._ended.labels(
                 running.mode, running.target, outcome, session.reason or "none"
@@ -225,13 +215,13 @@ class Metrics:
 
     def _phase_over(self, running: _Running, seconds: float) -> None:
         match running.phase:
-            case "start" if running.mode == Mode.UNSUPERVISED:
+            case Phase.START if running.mode == Mode.UNSUPERVISED:
                 self._start.labels(running.mode).observe(seconds)
-            case "ring":
+            case Phase.RING:
                 self._ring.labels(running.target).observe(seconds)
-            case "consult":
+            case Phase.CONSULT:
                 self._consult.observe(seconds)
-            case "completion":
+            case Phase.COMPLETION:
                 self._completion.observe(seconds)
 
 

@@ -20,7 +20,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.world import Target, TargetKind
-from asterisk_avp.core.transfer.session import REPORTED, Session
+from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.log import masked
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class QueueLogWriter:
         fields = (
             session.mode.value,
             self._target(session.target),
-            REPORTED[session.state].value,
+            session.state.spec.reported.value,
             session.reason,
             session.id,
         )

@@ -13,19 +13,19 @@ from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.transfer import machine
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import ASTERISK_SECONDS
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
 
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS: Final = 0.1
 
-_WITHOUT_US = frozenset({State.QUEUED, State.OFFERED})
-"""app_queue and the dialplan do the work, and the next daemon watches it again."""
-
 
 def need_us(store: SessionStore) -> list[Session]:
-    """The transfers that cannot go on by themselves."""
-    return [session for session in store.sessions() if session.state not in _WITHOUT_US]
+    """The transfers that cannot go on by themselves.
+
+    Of the others app_queue and the dialplan do the work, and the next daemon watches them again.
+    """
+    return [session for session in store.sessions() if session.state.spec.needs_daemon]
 
 
 def hand_back(store: SessionStore, now: float) -> Outcome:

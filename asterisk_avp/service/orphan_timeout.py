@@ -15,13 +15,12 @@ from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages.effects import Effect, LimitCall
-from asterisk_avp.core.transfer.session import HELD_IN_STASIS, Presence, Session, State
+from asterisk_avp.core.transfer.session import Presence, Session
+from asterisk_avp.core.transfer.spec import Orphan
 
 TALK_SECONDS: Final = 900
 """For a caller who talks with people in a bridge of ours: they are not torn from a conversation
 because a daemon is being started again, and yet not left alone in a bridge for ever."""
-
-_TALKS: Final = frozenset({State.SWAPPED, State.CONFERENCE, State.SHARED, State.DECLINED})
 
 _ROUNDS: Final = 4
 """How many times within the limit its end is put off: three may fail."""
@@ -32,10 +31,10 @@ def put_off(session: Session, now: float, orphan_seconds: int) -> LimitCall | No
 
     On the way out the call's own limit is back in force already (`actions`), and must stay so.
     """
-    if session.state not in HELD_IN_STASIS or session.caller.presence is not Presence.PRESENT:
+    orphan = session.state.spec.orphan
+    if orphan is Orphan.NONE or session.caller.presence is not Presence.PRESENT:
         return None
-    talks = session.state in _TALKS
-    seconds = max(orphan_seconds, TALK_SECONDS) if talks else orphan_seconds
+    seconds = max(orphan_seconds, TALK_SECONDS) if orphan is Orphan.TALK else orphan_seconds
     return LimitCall(session.caller.channel, now + seconds)
 
 

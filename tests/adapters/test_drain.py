@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
-from asterisk_avp.core.transfer.session import State
+from asterisk_avp.core.transfer.states import State
 from asterisk_avp.service.drain import hand_back, need_us
 from tests.core.sessions import GONE, IN, session
 
@@ -39,7 +39,8 @@ def test_what_needs_us(state: State) -> None:
         (State.CONSULTING, State.RETURNING),
         (State.SWAPPED, State.RETURNING),
         (State.CONFERENCE, State.RETURNING),
-        (State.SHARED, State.SHARED),  # agent 1 has gone
+        # Whoever would take the caller back has gone.
+        (State.CONFERENCE_WITHOUT_TRANSFEROR, State.CONFERENCE_WITHOUT_TRANSFEROR),
         (State.COMPLETING, State.COMPLETING),
         (State.QUEUED, State.QUEUED),
     ],
@@ -58,5 +59,6 @@ def test_handed_back_once_both_have_arrived() -> None:
 
 def test_nobody_is_handed_back_to_who_has_gone() -> None:
     store = SessionStore()
-    store.adopt(session(State.SHARED, transferor=GONE, fourth=IN), NOW, Outcome())
+    talking = session(State.CONFERENCE_WITHOUT_TRANSFEROR, transferor=GONE, fourth=IN)
+    store.adopt(talking, NOW, Outcome())
     assert hand_back(store, NOW).effects == []

@@ -37,7 +37,8 @@ from asterisk_avp.core.model.world import (
     World,
 )
 from asterisk_avp.core.policy.policy import REASONS
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.service.daemon import Daemon

@@ -12,12 +12,13 @@ from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import World
-from asterisk_avp.core.transfer.session import HELD_IN_STASIS, Presence, State
+from asterisk_avp.core.transfer.session import Presence
+from asterisk_avp.core.transfer.states import State
 from asterisk_avp.service.orphan_timeout import TALK_SECONDS, OrphanTimeoutRenewal, put_off
 from tests.core.sessions import IN, SALES, session
 
 NOW = 1_800_000_000.0
-TALKS = {State.SWAPPED, State.CONFERENCE, State.SHARED, State.DECLINED}
+TALKS = {State.SWAPPED, State.CONFERENCE, State.CONFERENCE_WITHOUT_TRANSFEROR, State.DECLINED}
 
 
 async def test_only_a_daemon_that_has_asterisk_in_hand_puts_it_off() -> None:
@@ -49,7 +50,7 @@ async def test_it_is_put_off_again_and_again() -> None:
 @pytest.mark.parametrize("state", State)
 def test_who_is_with_us_is_looked_after(state: State) -> None:
     limit = put_off(session(state, caller=IN), NOW, 60)
-    if state in HELD_IN_STASIS:
+    if state.spec.held_in_stasis:
         assert limit == fx.LimitCall("chan-caller", NOW + (TALK_SECONDS if state in TALKS else 60))
     else:
         assert limit is None, "their own limit is in force, or the dialplan has them"

@@ -7,7 +7,8 @@ from dataclasses import replace
 from asterisk_avp.core.model.features import ConsultRecording, ExternalAccept, Features
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Group, Mode, Target, TargetKind
-from asterisk_avp.core.transfer.session import Fourth, Party, Presence, Session, State
+from asterisk_avp.core.transfer.session import Fourth, Party, Presence, Session
+from asterisk_avp.core.transfer.states import State
 
 SALES = Group("sales", "sales", "Sales")
 UNRECORDED = replace(SALES, features=Features(consult_recording=ConsultRecording.PAUSE))
@@ -27,11 +28,11 @@ WHERE = {
     State.CONSULTING: (IN, IN, IN),
     State.SWAPPED: (IN, IN, IN),
     State.CONFERENCE: (IN, IN, IN),
-    State.SHARED: (GONE, IN, IN),
-    State.PARTING: (GONE, IN, IN),
+    State.CONFERENCE_WITHOUT_TRANSFEROR: (GONE, IN, IN),
+    State.DISSOLVING: (GONE, IN, IN),
     State.COMPLETING: (IN, IN, IN),
     State.RETURNING: (IN, IN, OUT),
-    State.DETACHING: (IN, IN, OUT),
+    State.RELEASING_LEG: (IN, IN, OUT),
     State.QUEUEING: (OUT, OUT, OUT),
     State.QUEUED: (OUT, OUT, OUT),
     State.OFFERED: (OUT, OUT, OUT),
@@ -41,6 +42,13 @@ WHERE = {
     State.FAILED: (IN, IN, GONE),
     State.ABANDONED: (IN, GONE, GONE),
 }
+
+
+def where_of(state: State) -> tuple[Presence, ...]:
+    """Of a state without a line above: with us is who has a place with us."""
+    spec = state.spec
+    places = (spec.transferor.place, spec.caller.place, spec.target.place)
+    return tuple(IN if place.ours else OUT for place in places)
 
 
 def fourth_party(presence: Presence) -> Fourth:
@@ -61,7 +69,7 @@ def session(
     **changes: object,
 ) -> Session:
     """A supervised session to agent 1002 in ``state``; the parties can be put elsewhere."""
-    where = WHERE[state]
+    where = WHERE.get(state) or where_of(state)
     made = Session(
         id="t1",
         agent="1001",

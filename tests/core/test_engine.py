@@ -16,7 +16,8 @@ from asterisk_avp.core.model.errors import Refused, UnknownAgent, UnknownTransfe
 from asterisk_avp.core.model.features import ExternalAccept, Features
 from asterisk_avp.core.model.world import Mode, TargetKind, TransferRequest
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
 NO_FACTS = CallVariables()

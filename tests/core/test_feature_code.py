@@ -19,7 +19,8 @@ from asterisk_avp.core.phone.keypad import CODE_SECONDS, KeyCodes
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer import prompts
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from tests.core.world import NOW, WORLD, call, engine, member
 
 EVERYTHING = Features(
@@ -409,7 +410,7 @@ def test_not_now_while_it_rings(office: Office, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "state", "outcome"),
-    [("*1", State.DETACHING, None), ("*2", State.RETURNING, State.CANCELLED)],
+    [("*1", State.RELEASING_LEG, None), ("*2", State.RETURNING, State.CANCELLED)],
 )
 def test_complete_and_cancel_while_it_rings(
     office: Office, key: str, state: State, outcome: State | None
@@ -507,7 +508,7 @@ def test_keys_reach_the_fourth_party_too(office: Office) -> None:
     office.press("5")
     assert office.sent() == [(session.leg.channel, "5"), (session.fourth.party.channel, "5")]
     office.press("*1")
-    assert office.state is State.SHARED
+    assert office.state is State.CONFERENCE_WITHOUT_TRANSFEROR
 
 
 def test_a_fourth_party_who_is_refused(office: Office) -> None:

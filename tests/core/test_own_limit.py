@@ -8,7 +8,7 @@ import pytest
 
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.transfer import actions
-from asterisk_avp.core.transfer.session import State
+from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import session
 
 NOW = 1_800_000_000.0

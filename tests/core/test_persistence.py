@@ -9,7 +9,8 @@ import pytest
 
 from asterisk_avp.core.model.world import Target, TargetKind, World
 from asterisk_avp.core.transfer import persistence
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import GONE, IN, OUT, SALES, session
 
 WORLD = World(groups={"sales": SALES})

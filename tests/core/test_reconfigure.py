@@ -18,7 +18,8 @@ from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
 from asterisk_avp.core.phone.keypad import KeyCodes
 from asterisk_avp.core.transfer import prompts
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
 
@@ -276,7 +277,7 @@ def test_agent_1_who_hangs_up_leaves_the_call_to_the_group(world: World) -> None
     running = Running(State.RINGING)
     running.engine.reconfigure(with_features(ON), NOW)
     running.engine.fact(ev.ChannelGone("u-1001"), NOW)
-    assert running.session.state is State.DETACHING
+    assert running.session.state is State.RELEASING_LEG
 
 
 def test_a_completion_that_was_wanted_too_early_is_judged_when_it_is_due() -> None:

@@ -10,7 +10,8 @@ from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.transfer import machine, recovery
 from asterisk_avp.core.transfer.actions import pauses_now
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import GONE, IN, SALES, UNRECORDED, session
 
 PAUSE, RESUME = fx.PauseRecording("chan-caller"), fx.ResumeRecording("chan-caller")
@@ -37,7 +38,7 @@ def unrecorded(state: State, **more: object) -> Session:
         (State.CONSULTING, EventType.CONFERENCE, [RESUME]),
         (State.RINGING, EventType.LEG_UNANSWERED, [RESUME]),
         (State.RINGING, EventType.LEG_ANSWERED, []),
-        (State.DETACHING, EventType.LEG_GONE, [RESUME]),
+        (State.RELEASING_LEG, EventType.LEG_GONE, [RESUME]),
         (State.COMPLETING, EventType.BRIDGED, []),
         (State.RECALLING, EventType.REDIRECT_FAILED, [RESUME]),
     ],
@@ -61,7 +62,7 @@ def test_what_is_made_once_more_says_the_same() -> None:
         lambda _: True, lambda _: True, lambda _: None, lambda _: "", lambda _: False
     )
     for state in State:
-        if state.final or state in (State.QUEUED, State.OFFERED, State.STARTING, State.PARTING):
+        if state.final or state in (State.QUEUED, State.OFFERED, State.STARTING, State.DISSOLVING):
             continue  # nothing of ours is made again there
         made = unrecorded(state)
         found = about_recordings(recovery.again(made, where))

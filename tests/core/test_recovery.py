@@ -15,14 +15,15 @@ from asterisk_avp.core.model.world import World
 from asterisk_avp.core.transfer import machine, persistence, recovery
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Party, Presence, Session
-from asterisk_avp.core.transfer.session import State as S
+from asterisk_avp.core.transfer.spec import Deadline
+from asterisk_avp.core.transfer.states import State as S
 from tests.core.sessions import IN, OUT, SALES, session
 from tests.core.test_transfer_table import short
 
 CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
 HOLD, CONSULT = "avp-t1-hold", "avp-t1-consult"
 RUNNING = [state for state in S if not state.final]
-UNTIMED = {S.CONSULTING, S.SWAPPED, S.CONFERENCE, S.SHARED}
+UNTIMED = {state for state in RUNNING if state.spec.deadline is Deadline.NONE}
 
 # Where a channel may be found: gone, with us (in a bridge of ours or none), or with others.
 GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE = range(6)
@@ -73,10 +74,10 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
     ("state", "places", "following", "expected"),
     [
         # Nothing was missed: what should be is made so, and what is there already is left alone.
-        (S.CONSULTING, ALL, S.CONSULTING, ["music caller", *QUIET]),
-        (S.CONSULTING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "music caller", *QUIET]),
-        (S.SWAPPED, ALL | {AGENT: HELD}, S.SWAPPED, ["no music caller", "no music agent", "music leg"]),
-        (S.CONFERENCE, ALL, S.CONFERENCE, ["add caller to consult", "no music caller", "no music leg", "no music agent"]),
+        (S.CONSULTING, ALL, S.CONSULTING, ["music caller", "no music leg", *QUIET]),
+        (S.CONSULTING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "music caller", "no music leg", *QUIET]),
+        (S.SWAPPED, ALL | {AGENT: HELD}, S.SWAPPED, ["no music caller", "music leg", *QUIET]),
+        (S.CONFERENCE, ALL, S.CONFERENCE, ["add caller to consult", "no music caller", "no music leg", *QUIET]),
         (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
         (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
         # The target answered, or hung up, meanwhile.
@@ -86,7 +87,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         # Somebody hung up.
         (S.CONSULTING, ALL | {CALLER: GONE}, S.ABANDONED, None),
         (S.CONSULTING, ALL | {AGENT: GONE}, S.COMPLETING, None),
-        (S.RINGING, ALL | {AGENT: GONE, LEG: NOWHERE}, S.DETACHING, None),
+        (S.RINGING, ALL | {AGENT: GONE, LEG: NOWHERE}, S.RELEASING_LEG, None),
         # Somebody was taken away by another application.
         (S.CONSULTING, ALL | {CALLER: ELSEWHERE}, S.ABANDONED, None),
         # The bridging of caller and target: not begun, done (our leg optimised away), failed.
@@ -257,7 +258,7 @@ def test_only_what_is_in_doubt_is_arranged_again() -> None:
     places = ALL | {CALLER: WITH_US}
     state, done = known(S.CONSULTING, places, only={"t1"})
     assert state is S.CONSULTING
-    assert done == ["mark", "add caller to hold", "music caller", *QUIET]
+    assert done == ["mark", "add caller to hold", "music caller", "no music leg", *QUIET]
     assert known(S.CONSULTING, places, only={"another"}) == (S.CONSULTING, [])
     # A picture that is older than what the session has been told says nothing about it.
     assert known(S.WAITING, ALL | {LEG: GONE}, only=set()) == (S.WAITING, [])

@@ -17,7 +17,7 @@ from asterisk_avp.core.transfer import machine
 from asterisk_avp.core.transfer.events import EventType as K
 from asterisk_avp.core.transfer.events import SessionEvent
 from asterisk_avp.core.transfer.session import Intent, Session
-from asterisk_avp.core.transfer.session import State as S
+from asterisk_avp.core.transfer.states import State as S
 from asterisk_avp.core.transfer.table import ROWS
 from tests.core.sessions import CAREFUL, GONE, IN, OUT, SALES, fourth_party, session
 
@@ -174,10 +174,10 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                     ((state, K.LEG_LEFT_QUEUE, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
                     ((state, K.LEG_FAILED, {}), S.RETURNING, [*RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
-                    ((state, K.AGENT_GONE, {}), S.DETACHING, ["hangup leg", *QUICK]),
+                    ((state, K.AGENT_GONE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
                     ((state, K.AGENT_GONE, {"may_detach": False}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
                     ((state, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
-                    ((state, K.COMPLETE, {}), S.DETACHING, ["hangup leg", *QUICK]),
+                    ((state, K.COMPLETE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
                     ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
                     ((state, K.TIMED_OUT, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
                 ]
@@ -190,25 +190,25 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.CONSULTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
             ((S.CONSULTING, K.SWAP, {}), S.SWAPPED, TO_CALLER),
             ((S.CONSULTING, K.CONFERENCE, {}), S.CONFERENCE, JOIN_CALLER),
-            ((S.CONSULTING, K.COMPLETE, {"fourth": IN}), S.SHARED, [*JOIN_CALLER, "hangup agent"]),
-            ((S.CONSULTING, K.AGENT_GONE, {"fourth": IN}), S.SHARED, JOIN_CALLER),
+            ((S.CONSULTING, K.COMPLETE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, [*JOIN_CALLER, "hangup agent"]),
+            ((S.CONSULTING, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, JOIN_CALLER),
             ((S.CONSULTING, K.LEG_GONE, {"fourth": IN}), S.CONSULTING, []),
             # --- swapped
             ((S.SWAPPED, K.SWAP, {}), S.CONSULTING, ["hush", "no music leg", "add agent to consult", "music caller"]),
             ((S.SWAPPED, K.CONFERENCE, {}), S.CONFERENCE, ["hush", "no music leg", "add agent to consult", "add caller to consult"]),
-            ((S.SWAPPED, K.COMPLETE, {"fourth": IN}), S.SHARED, [*JOIN_CALLER, "hangup agent"]),
-            ((S.SWAPPED, K.AGENT_GONE, {"fourth": IN}), S.SHARED, JOIN_CALLER),
+            ((S.SWAPPED, K.COMPLETE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, [*JOIN_CALLER, "hangup agent"]),
+            ((S.SWAPPED, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, JOIN_CALLER),
             ((S.SWAPPED, K.LEG_GONE, {"fourth": IN}), S.SWAPPED, ["music fourth"]),
             ((S.SWAPPED, K.FOURTH_ANSWERED, {"fourth": OUT}), S.SWAPPED, ["no music leg", "add fourth to consult"]),
             ((S.SWAPPED, K.FOURTH_FAILED, {"fourth": OUT}), S.SWAPPED, []),
             ((S.SWAPPED, K.FOURTH_GONE, {"fourth": IN}), S.SWAPPED, ["music leg"]),
             # --- conference
-            ((S.CONFERENCE, K.COMPLETE, {"fourth": IN}), S.SHARED, ["hangup agent"]),
-            ((S.CONFERENCE, K.AGENT_GONE, {"fourth": IN}), S.SHARED, []),
+            ((S.CONFERENCE, K.COMPLETE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, ["hangup agent"]),
+            ((S.CONFERENCE, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
             ((S.CONFERENCE, K.LEG_GONE, {"fourth": IN}), S.CONFERENCE, []),
-            ((S.CONFERENCE, K.CALLER_GONE, {}), S.PARTING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
-            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.PARTING, ["hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
-            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": IN}), S.SHARED, []),
+            ((S.CONFERENCE, K.CALLER_GONE, {}), S.DISSOLVING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.DISSOLVING, ["hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
             # --- what is the same wherever agent 1 has a target who talks
             *(
                 case
@@ -250,24 +250,24 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 for state in (S.CONSULTING, S.SWAPPED)
             ),
             # --- shared: without agent 1 (as in `sessions`), or without the caller
-            ((S.SHARED, K.LEG_GONE, {"fourth": IN}), S.PARTING, ["mark fourth done", "mark caller done", "bridge fourth caller", *QUICK]),
-            ((S.SHARED, K.FOURTH_GONE, {"fourth": IN}), S.PARTING, [*COMPLETE_BOTH, *QUICK]),
-            ((S.SHARED, K.AGENT_GONE, {"fourth": IN}), S.SHARED, []),
-            ((S.SHARED, K.CALLER_GONE, {"fourth": IN}), S.COMPLETED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
-            ((S.SHARED, K.AGENT_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
-            ((S.SHARED, K.FOURTH_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.PARTING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.LEG_GONE, {"fourth": IN}), S.DISSOLVING, ["mark fourth done", "mark caller done", "bridge fourth caller", *QUICK]),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, {"fourth": IN}), S.DISSOLVING, [*COMPLETE_BOTH, *QUICK]),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_GONE, {"fourth": IN}), S.COMPLETED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.AGENT_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.DISSOLVING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             # --- parting
-            ((S.PARTING, K.BRIDGED, {"outcome": S.COMPLETED}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
-            ((S.PARTING, K.BRIDGED, {"outcome": S.ABANDONED}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
+            ((S.DISSOLVING, K.BRIDGED, {"outcome": S.COMPLETED}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
+            ((S.DISSOLVING, K.BRIDGED, {"outcome": S.ABANDONED}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
             *(
                 case
                 for kind in (K.BRIDGE_FAILED, K.TIMED_OUT)
                 for case in [
-                    ((S.PARTING, kind, {"outcome": S.COMPLETED, "leg": GONE}), S.COMPLETED, ["release caller", *CLEAR, *NO_TIMER]),
-                    ((S.PARTING, kind, {"outcome": S.ABANDONED, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup agent", "hangup leg", *CLEAR, *NO_TIMER]),
+                    ((S.DISSOLVING, kind, {"outcome": S.COMPLETED, "leg": GONE}), S.COMPLETED, ["release caller", *CLEAR, *NO_TIMER]),
+                    ((S.DISSOLVING, kind, {"outcome": S.ABANDONED, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup agent", "hangup leg", *CLEAR, *NO_TIMER]),
                 ]
             ),
-            *(((S.PARTING, kind, {}), S.PARTING, []) for kind in (K.AGENT_GONE, K.CALLER_GONE, K.LEG_GONE, K.FOURTH_GONE)),
+            *(((S.DISSOLVING, kind, {}), S.DISSOLVING, []) for kind in (K.AGENT_GONE, K.CALLER_GONE, K.LEG_GONE, K.FOURTH_GONE)),
             # --- completing
             ((S.COMPLETING, K.BRIDGED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.BRIDGED, {"transferor": GONE}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
@@ -290,12 +290,12 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.RETURNING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.RETURNING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
             # --- detaching
-            ((S.DETACHING, K.LEG_GONE, {}), S.QUEUEING, [*QUEUE, *QUICK]),
-            ((S.DETACHING, K.LEG_FAILED, {}), S.QUEUEING, [*QUEUE, *QUICK]),
-            ((S.DETACHING, K.LEG_ANSWERED, {}), S.DETACHING, ["hangup leg"]),
-            ((S.DETACHING, K.AGENT_GONE, {}), S.DETACHING, []),
-            ((S.DETACHING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
-            ((S.DETACHING, K.TIMED_OUT, {}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.RELEASING_LEG, K.LEG_GONE, {}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.RELEASING_LEG, K.LEG_FAILED, {}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.RELEASING_LEG, K.LEG_ANSWERED, {}), S.RELEASING_LEG, ["hangup leg"]),
+            ((S.RELEASING_LEG, K.AGENT_GONE, {}), S.RELEASING_LEG, []),
+            ((S.RELEASING_LEG, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
+            ((S.RELEASING_LEG, K.TIMED_OUT, {}), S.QUEUEING, [*QUEUE, *QUICK]),
             # --- queueing
             ((S.QUEUEING, K.REDIRECTED, {}), S.QUEUED, ["hangup agent", *CLEAR, *HOLDING]),
             ((S.QUEUEING, K.REDIRECTED, {"transferor": GONE}), S.QUEUED, [*CLEAR, *HOLDING]),

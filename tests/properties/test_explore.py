@@ -21,10 +21,12 @@ from asterisk_avp.core.transfer import machine
 from asterisk_avp.core.transfer.actions import pauses_now
 from asterisk_avp.core.transfer.events import EventType as K
 from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.core.transfer.hearing import hearing
 from asterisk_avp.core.transfer.machine import legal
 from asterisk_avp.core.transfer.persistence import encode
 from asterisk_avp.core.transfer.session import Choice, Fourth, Session
-from asterisk_avp.core.transfer.session import State as S
+from asterisk_avp.core.transfer.spec import Deadline, Sound
+from asterisk_avp.core.transfer.states import State as S
 from tests.core.sessions import BOB, GONE, IN, OUT, UNRECORDED, fourth_party, session
 
 CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
@@ -54,8 +56,8 @@ ENTERED_EVENT = {
     "leg": K.LEG_ANSWERED,
     "fourth": K.FOURTH_ANSWERED,
 }
-QUICK = {S.STARTING, S.COMPLETING, S.RETURNING, S.DETACHING, S.QUEUEING, S.RECALLING, S.PARTING}
-UNTIMED = {S.CONSULTING, S.SWAPPED, S.CONFERENCE, S.SHARED}
+QUICK = {state for state in S if state.spec.deadline is Deadline.ASTERISK}
+"""Asterisk is about to do something; who is where is not certain."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,10 @@ def check(place: Place) -> None:
     now, state = place, place.session.state
     told_so = (place.way, state, place.at, place.sound)
     settled = not (now.dying or now.redirect or now.bridge)
-    if not state.final:
-        assert state in UNTIMED or now.timer, told_so
+    if not (state.final or now.timer):
+        assert state.spec.deadline is Deadline.NONE, told_so
+        heard = hearing(now.session).values()
+        assert any(isinstance(who, tuple) for who in heard), f"nobody talks: {told_so}"
     if state.final and settled:
         left = [channel for channel, where in now.at if where in OURS or where == RINGS]
         assert left == [], told_so
@@ -262,6 +266,24 @@ def check(place: Place) -> None:
                 continue
             company = [c for c, w in now.at if w == where and c not in (channel, *now.sound)]
             assert company, f"{channel} waits in silence: {told_so}"
+        check_hearing(now)
+
+
+def check_hearing(now: Place) -> None:
+    """What the spec says of who hears whom is so."""
+    channels = {role(now, channel): channel for channel, _ in now.at}
+    for who, heard in hearing(now.session).items():
+        channel = channels.get("agent" if who == "transferor" else who, "")
+        if now.where(channel) not in (HOLD, CONSULT):
+            continue
+        told_so = (now.way, now.session.state, who, heard, now.at, now.sound)
+        if isinstance(heard, Sound):
+            assert channel in now.sound, told_so
+        else:
+            assert channel not in now.sound, told_so
+            company = {c for c, w in now.at if w == now.where(channel) and c != channel}
+            named = {channels["agent" if other == "transferor" else other] for other in heard}
+            assert named == company - now.dying, told_so
 
 
 BEGUN: dict[str, dict[str, object]] = {

@@ -24,7 +24,7 @@ from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import Mode
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import legal
-from asterisk_avp.core.transfer.session import REPORTED, other_half
+from asterisk_avp.core.transfer.session import other_half
 from tests.core.world import NOW, WORLD, call, member, request
 
 DEPTH = 5
@@ -218,7 +218,7 @@ def test_at_most_one_waits_for_an_agent(how: str) -> None:
     known, waiting, ways, seen = {begun.key}, deque([begun]), 0, set()
     while waiting:
         before = waiting.popleft()
-        seen |= {(REPORTED[s.state], s.mode) for s in before.engine.store.sessions()}
+        seen |= {(s.state.spec.reported, s.mode) for s in before.engine.store.sessions()}
         if len(before.way) == deepest:
             continue
         for move in moves(before):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asterisk_avp.core.transfer.session import REPORTED
+from asterisk_avp.core.model.world import TransferState
 from tests.asterisk import matrix
 
 # Who has a call in which state; the others cannot hang up.
@@ -37,7 +37,7 @@ def test_every_fault_has_a_cell(state: str) -> None:
 def test_every_reported_state_has_a_row() -> None:
     """By its own name, or by those of its parts; `waiting` and `ringing` have two modes."""
     rows = {state.partition(",")[0] for state in matrix.STATES}
-    running = {reported.value for reported in REPORTED.values() if not reported.final}
+    running = {reported.value for reported in TransferState if not reported.final}
     assert running <= rows
 
 

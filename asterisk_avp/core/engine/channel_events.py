@@ -7,22 +7,10 @@ from asterisk_avp.core.engine.sessions import Outcome, SessionStore, party_of
 from asterisk_avp.core.messages.effects import Destination, HangUp, LeaveStasis
 from asterisk_avp.core.pbx.calls import Calls
 from asterisk_avp.core.transfer.actions import RECALL
-from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import HELD_IN_STASIS, Presence, State, is_leg
-
-_QUEUED_STATES = frozenset({State.QUEUEING, State.QUEUED, State.OFFERED})
-_ENTERED = {
-    "transferor": EventType.AGENT_ENTERED,
-    "caller": EventType.CALLER_ENTERED,
-    "leg": EventType.LEG_ANSWERED,
-    "fourth": EventType.FOURTH_ANSWERED,
-}
-_GONE = {
-    "transferor": EventType.AGENT_GONE,
-    "caller": EventType.CALLER_GONE,
-    "leg": EventType.LEG_GONE,
-    "fourth": EventType.FOURTH_GONE,
-}
+from asterisk_avp.core.transfer.events import ENTERED, GONE, EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Presence, is_leg
+from asterisk_avp.core.transfer.spec import Place
+from asterisk_avp.core.transfer.states import State
 
 
 class ChannelEventHandler:
@@ -46,7 +34,7 @@ class ChannelEventHandler:
             return
         if found[1] == "leg":
             self._store.leg_ended(found[0].leg_other)
-        kind = _ENTERED.get(found[1])
+        kind = ENTERED.get(found[1])
         if kind is not None:
             self._store.apply(found[0].id, SessionEvent(kind), now, outcome)
 
@@ -73,7 +61,7 @@ class ChannelEventHandler:
         party = party_of(session, role)
         if party is None or party.presence is not Presence.PRESENT:
             return
-        if session.state in HELD_IN_STASIS:
+        if session.state.spec.held_in_stasis:
             self.gone(channel, now, outcome)
 
     def gone(self, channel: str, now: float, outcome: Outcome) -> None:
@@ -81,8 +69,8 @@ class ChannelEventHandler:
         if found is None:
             return
         session, role = found
-        kind = _GONE.get(role)
-        if session.state is State.DETACHING and role in ("leg", "leg_other"):
+        kind = GONE.get(role)
+        if session.state.spec.releases_slot and role in ("leg", "leg_other"):
             # The slot in the target's queue is free only after both halves have ended.
             halves = {session.leg.channel, session.leg_other} - {channel}
             kind = None if halves & self._calls.channels.keys() else EventType.LEG_GONE
@@ -97,5 +85,7 @@ class ChannelEventHandler:
         the old group.
         """
         found = self._store.role_of(channel)
-        if found is not None and found[1] == "caller" and found[0].state in _QUEUED_STATES:
+        if found is None or found[1] != "caller":
+            return
+        if found[0].state.spec.caller.place is Place.QUEUE:
             self._calls.grouped(channel, found[0].group_after)

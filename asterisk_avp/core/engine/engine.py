@@ -31,11 +31,7 @@ from asterisk_avp.core.pbx.personal_queues import PersonalQueues
 from asterisk_avp.core.policy import needs, policy
 from asterisk_avp.core.transfer import machine
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import (
-    REPORTED,
-    Session,
-    shown_id,
-)
+from asterisk_avp.core.transfer.session import Session, shown_id
 
 
 class TransferEngine:
@@ -132,7 +128,7 @@ class TransferEngine:
         if needed is not None:
             policy.check_features(needed, self.group_now(session).features)
         if not machine.legal(session, kind):
-            state = REPORTED[session.state]
+            state = session.state.spec.reported
             raise WrongState(f"A transfer that is {state} cannot be {COMMANDS[kind]}.")
         outcome = Outcome()
         self.store.apply(transfer_id, SessionEvent(kind), now, outcome)

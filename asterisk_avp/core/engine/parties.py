@@ -14,17 +14,13 @@ from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import legal
 from asterisk_avp.core.transfer.session import (
-    REPORTED,
     Fourth,
     Party,
     Session,
-    State,
     fourth_id,
     other_half,
 )
-
-_CAN_ADD = frozenset({State.CONSULTING, State.CONFERENCE})
-"""The states in which a fourth party may be called."""
+from asterisk_avp.core.transfer.spec import Action
 
 
 def check_party(session: Session, typed: str, group: Group, world: World) -> Permission:
@@ -42,8 +38,8 @@ def add(
 
     ``secret``: see `fourth_id`.
     """
-    if session.state not in _CAN_ADD:
-        state = REPORTED[session.state]
+    if Action.ADD_PARTY not in session.state.spec.actions:
+        state = session.state.spec.reported
         raise WrongState(f"Cannot add a party while the transfer is {state}.")
     if session.fourth is not None:
         raise WrongState("Cannot add a party: the transfer already has a fourth party.")
@@ -72,7 +68,7 @@ def drop(store: SessionStore, session: Session, party: str, now: float) -> Outco
     elif party not in ("caller", session.agent):
         raise UnknownParty(party)
     if kind is None or not legal(session, kind):
-        state = REPORTED[session.state]
+        state = session.state.spec.reported
         raise WrongState(f"Cannot drop this party while the transfer is {state}.")
     outcome = Outcome()
     store.apply(session.id, SessionEvent(kind), now, outcome)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.world import PartyState
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import State
 
 QUEUE_REASONS: Mapping[str, str] = {
     "TIMEOUT": "max_hold",
@@ -114,7 +114,8 @@ class QueueEventHandler:
         session, role = found
         record = self._store.records[session.id]
         if role == "leg_other":
-            called = session.state is State.RINGING or record.dial_status in _IN_PROGRESS
+            rings = session.state.spec.target.shown is PartyState.RINGING
+            called = rings or record.dial_status in _IN_PROGRESS
             # Asterisk also reports NOANSWER where a trunk refuses the number (404, 484;
             # main/dial.c, ast_hangup_cause_to_dial_status); nothing has rung in that case.
             refused = fact.status == "NOANSWER" and not called

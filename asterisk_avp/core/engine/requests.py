@@ -10,7 +10,8 @@ from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Group, Mode, Target, TransferRequest
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Call
-from asterisk_avp.core.transfer.session import Party, Session, State, is_half, leg_id, other_half
+from asterisk_avp.core.transfer.session import Party, Session, is_half, leg_id, other_half
+from asterisk_avp.core.transfer.states import State
 
 
 @dataclass(frozen=True, slots=True)

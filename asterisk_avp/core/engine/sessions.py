@@ -12,7 +12,7 @@ from asterisk_avp.core.messages.effects import DialLeg, Effect, SetVariables
 from asterisk_avp.core.model.world import TargetKind
 from asterisk_avp.core.transfer import machine, persistence
 from asterisk_avp.core.transfer.events import SessionEvent
-from asterisk_avp.core.transfer.session import Party, Presence, Session, State
+from asterisk_avp.core.transfer.session import Party, Presence, Session
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class SessionStore:
             return
         if session.state is not before.state:
             record.since = now
-            if session.state in _WAITS and before.state not in _WAITS:
+            if _awaits_target(session) and not _awaits_target(before):
                 record.waiting_since = now
         self._store(session, effects, outcome)
 
@@ -235,7 +235,7 @@ class SessionStore:
         _update_index(self._begun_by, session.agent, session.id, present=not over)
         if session.target is not None and session.target.kind is TargetKind.AGENT:
             outcome.agents.add(session.target.value)
-            on_the_way = session.state not in _OFF_THE_SLOT
+            on_the_way = session.state.spec.takes_slot
             _update_index(self._transfers_to, session.target.value, session.id, present=on_the_way)
 
 
@@ -280,24 +280,5 @@ def _update_index(index: dict[str, set[str]], key: str, value: str, *, present: 
         del index[key]
 
 
-_WAITS = frozenset({State.WAITING, State.RINGING, State.QUEUED, State.OFFERED})
-"""States in which the target is waited for."""
-
-_OFF_THE_SLOT = frozenset(
-    {
-        State.DECLINED,
-        State.CONSULTING,
-        State.SWAPPED,
-        State.CONFERENCE,
-        State.SHARED,
-        State.PARTING,
-        State.COMPLETING,
-        State.RETURNING,
-        State.RECALLING,
-        State.COMPLETED,
-        State.CANCELLED,
-        State.FAILED,
-        State.ABANDONED,
-    }
-)
-"""States in which the transfer neither occupies nor is about to take the target's slot."""
+def _awaits_target(session: Session) -> bool:
+    return session.state.spec.deadline.awaits_target

@@ -17,19 +17,20 @@ from asterisk_avp.core.model.world import (
     CallView,
     Group,
     Mode,
+    PartyState,
     PartyView,
     TargetAgent,
     TargetGroup,
     TargetKind,
     TargetsView,
-    TransferState,
     TransferView,
 )
 from asterisk_avp.core.numbers.rules import NumberCheck
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.policy import policy
-from asterisk_avp.core.transfer.session import REPORTED, Presence, Session, State, shown_id
+from asterisk_avp.core.transfer.session import Party, Presence, Session, shown_id
+from asterisk_avp.core.transfer.spec import Seat
 
 Pops = Callable[[str, str], Mapping[str, Any]]
 """Agent and call (the caller's channel id) -> the call's screen pop; empty: no screen pop."""
@@ -71,7 +72,7 @@ def transfer_view(record: Record) -> TransferView:
         group=session.group,
         mode=session.mode,
         target=session.target,
-        state=REPORTED[session.state],
+        state=session.state.spec.reported,
         ended_reason=session.reason if session.state.final else None,
         caller=session.caller.number,
         parties=_parties(session),
@@ -80,7 +81,7 @@ def transfer_view(record: Record) -> TransferView:
         notes=session.notes,
         hold_until=(
             record.waiting_since + session.wait_seconds
-            if REPORTED[session.state] in _AWAITED
+            if session.state.spec.deadline.awaits_target
             else None
         ),
     )
@@ -194,62 +195,30 @@ def _transferring(engine: TransferEngine, agent: Agent, pops: Pops) -> CallView 
     )
 
 
-_AWAITED = frozenset({TransferState.WAITING, TransferState.RINGING})
-_CALLER_STATES = {
-    State.CONSULTING: "holding",
-    State.SWAPPED: "talking",
-    State.CONFERENCE: "talking",
-    State.SHARED: "talking",
-    State.PARTING: "talking",
-    State.COMPLETED: "talking",
-    State.CANCELLED: "talking",
-    State.QUEUED: "waiting",
-    State.OFFERED: "waiting",
-    State.QUEUEING: "waiting",
-}
-_IN_TALKS = frozenset({State.SHARED, State.PARTING})
-_TARGET_STATES = {
-    State.STARTING: "waiting",
-    State.QUEUEING: "waiting",
-    State.WAITING: "waiting",
-    State.RINGING: "ringing",
-    State.QUEUED: "waiting",
-    State.OFFERED: "ringing",
-    State.CONSULTING: "talking",
-    State.SWAPPED: "holding",
-    State.CONFERENCE: "talking",
-    State.SHARED: "talking",
-    State.PARTING: "talking",
-    State.COMPLETING: "talking",
-    State.COMPLETED: "talking",
-}
-
-
 def _parties(session: Session) -> tuple[PartyView, ...]:
     """The parties of a transfer, with their states."""
-    state = session.state
-    caller = "gone" if session.caller.presence is Presence.GONE else None
-    transferor = "gone" if session.transferor.presence is Presence.GONE else None
+    spec = session.state.spec
     unsupervised = session.mode is Mode.UNSUPERVISED and not session.refused
-    if state is State.COMPLETED or unsupervised:
-        transferor = "gone"
-    target = _TARGET_STATES.get(state, "gone")
-    if state in _IN_TALKS and session.leg.presence is Presence.GONE:
-        target = "gone"
+    transferor = _shown(session.transferor, spec.transferor)
+    target = _shown(session.leg, spec.target) if spec.target.place.ours else spec.target.shown
     return (
-        PartyView(session.agent, "transferor", session.transferor.name, transferor or "talking"),
         PartyView(
-            "caller",
-            "caller",
-            session.caller.number,
-            caller or _CALLER_STATES.get(state, "holding"),
+            session.agent,
+            "transferor",
+            session.transferor.name,
+            PartyState.GONE if unsupervised else transferor,
         ),
+        PartyView("caller", "caller", session.caller.number, _shown(session.caller, spec.caller)),
         *_target(session, target),
         *_fourth(session),
     )
 
 
-def _target(session: Session, state: str) -> tuple[PartyView, ...]:
+def _shown(party: Party, seat: Seat) -> PartyState:
+    return PartyState.GONE if party.presence is Presence.GONE else seat.shown
+
+
+def _target(session: Session, state: PartyState) -> tuple[PartyView, ...]:
     if session.target is None:
         return ()
     name = session.leg.number if session.target_id else session.target.value
@@ -259,5 +228,6 @@ def _target(session: Session, state: str) -> tuple[PartyView, ...]:
 def _fourth(session: Session) -> tuple[PartyView, ...]:
     if session.fourth is None or session.state.final:
         return ()
-    state = "talking" if session.fourth_is is Presence.PRESENT else "ringing"
+    present = session.fourth_is is Presence.PRESENT
+    state = PartyState.TALKING if present else PartyState.RINGING
     return (PartyView(session.fourth.id, "fourth", session.fourth.party.number, state),)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import Self
 
 from asterisk_avp.core.model.features import Features, MaxHoldAction
 
@@ -49,6 +50,14 @@ class AgentState(StrEnum):
 class TransferState(StrEnum):
     """States of a transfer as reported by the API; the last four are final."""
 
+    final: bool
+
+    def __new__(cls, value: str, final: bool = False) -> Self:  # noqa: FBT001, FBT002 - a column
+        made = str.__new__(cls, value)
+        made._value_ = value
+        made.final = final
+        return made
+
     STARTING = "starting"
     RINGING = "ringing"
     WAITING = "waiting"
@@ -56,24 +65,20 @@ class TransferState(StrEnum):
     SWAPPED = "swapped"
     CONFERENCE = "conference"
     COMPLETING = "completing"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    ABANDONED = "abandoned"
-
-    @property
-    def final(self) -> bool:
-        return self in _FINAL
+    COMPLETED = "completed", True
+    CANCELLED = "cancelled", True
+    FAILED = "failed", True
+    ABANDONED = "abandoned", True
 
 
-_FINAL = frozenset(
-    {
-        TransferState.COMPLETED,
-        TransferState.CANCELLED,
-        TransferState.FAILED,
-        TransferState.ABANDONED,
-    }
-)
+class PartyState(StrEnum):
+    """What a party of a transfer does, as reported by the API."""
+
+    TALKING = "talking"
+    HOLDING = "holding"
+    RINGING = "ringing"
+    WAITING = "waiting"
+    GONE = "gone"
 
 
 # --- configuration ---------------------------------------------------------------------------
@@ -205,7 +210,7 @@ class PartyView:
     id: str
     role: str  # transferor, caller, target, fourth
     name: str
-    state: str  # talking, holding, ringing, waiting, gone
+    state: PartyState
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ from asterisk_avp.core.policy import needs, policy
 from asterisk_avp.core.transfer import actions, prompts
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import FIRST_KEY_SECONDS
-from asterisk_avp.core.transfer.session import Choice, Presence, Session, State
+from asterisk_avp.core.transfer.session import Choice, Presence, Session
+from asterisk_avp.core.transfer.spec import Action, Keys, Sound
 from asterisk_avp.core.transfer.table import MAX_TRIES
 
 NEXT_KEY_SECONDS: Final = 4.0
@@ -49,9 +50,6 @@ _COMMANDS: Final = {
     "swap": EventType.SWAP,
     "conference": EventType.CONFERENCE,
 }
-_MAY_ADD: Final = frozenset({State.CONSULTING, State.CONFERENCE})
-_PASSES_ON: Final = frozenset({State.CONSULTING, State.SWAPPED, State.CONFERENCE})
-"""There is somebody for whom a key may be, and no timer of the session's own runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class FeatureCodeHandler:
             return Outcome(), None
         pad, results = self._pad(session).press(pressed.key, self.codes, now)
         self._keep(session, pad)
-        if pad.typed and not results and session.state in _PASSES_ON:
+        if pad.typed and not results and session.state.spec.keys.half_code_expires:
             # Either an incomplete code or a key for the other party; a timeout decides.
             return outcome_of(session, SetTimer(CODE_SECONDS)), None
         outcome, selection = Outcome(), None
@@ -127,7 +125,7 @@ class FeatureCodeHandler:
         """Whether this key press was already reported (`DUPLICATE_SECONDS`)."""
         # The key before the first one reported here is the last key of the feature code.
         before = (self.codes.transfer[-1], self._engine.record(session.id).since)
-        if session.state is not State.COLLECTING:
+        if not _collecting(session):
             before = ("", 0.0)
         last, at = self._last.get(session.id, before)
         if key == last and now - at < DUPLICATE_SECONDS:
@@ -148,9 +146,9 @@ class FeatureCodeHandler:
         self._keep(session, pad)
         if pad.collecting and pad.typed:
             return Outcome(), self._selection(session, pad.typed)
-        if pad.collecting and session.state in _MAY_ADD:
+        if pad.collecting and _may_add(session):
             return self._stop_collecting(session, prompts.NOT_NOW), None
-        if not pad.collecting and pad.typed and session.state in _PASSES_ON:
+        if not pad.collecting and pad.typed and session.state.spec.keys.half_code_expires:
             self._pads.pop(session.id)
             return self._send_keys(session, pad.typed), None
         return None
@@ -196,7 +194,7 @@ class FeatureCodeHandler:
             event = SessionEvent(EventType.WRONG_CHOICE, reason)
             engine.store.apply(selection.session, event, now, outcome)
         session = engine.record(selection.session).session
-        if not selection.fourth and session.state is not State.COLLECTING:
+        if not selection.fourth and not _collecting(session):
             self._pads.pop(session.id, None)
             return outcome
         tries = self._pad(session).tries + 1
@@ -222,11 +220,11 @@ class FeatureCodeHandler:
                 self._last.pop(session_id, None)
 
     def _pad(self, session: Session) -> Keypad:
-        collecting = session.state is State.COLLECTING
+        collecting = _collecting(session)
         pad = self._pads.get(session.id, Keypad())
         if collecting and not pad.collecting:
             return Keypad(collecting=True)
-        if pad.collecting and not collecting and session.state not in _MAY_ADD:
+        if pad.collecting and not collecting and not _may_add(session):
             return Keypad()  # the session has moved on since the prompt
         return pad
 
@@ -237,7 +235,7 @@ class FeatureCodeHandler:
             self._pads[session.id] = pad
 
     def _selection(self, session: Session, typed: str) -> Selection | None:
-        fourth = session.state is not State.COLLECTING
+        fourth = not _collecting(session)
         target = Target(TargetKind.NUMBER, typed)
         if not fourth:
             target = self._lines.resolve(typed, session.agent, self._engine.group_now(session))
@@ -253,7 +251,7 @@ class FeatureCodeHandler:
         return Selection(session.id, request, typed, fourth)
 
     def _clear(self, session: Session, now: float) -> Outcome:
-        if session.state is State.COLLECTING:
+        if _collecting(session):
             return self._engine.command(session.id, EventType.CANCEL, now)
         return outcome_of(session, *actions.hush(session), ClearTimer())
 
@@ -268,33 +266,41 @@ class FeatureCodeHandler:
     def _reject_key(self, session: Session) -> Outcome:
         """Beep, then restart the music or ringback that the beep interrupts."""
         beep = actions.say(session, prompts.NOT_NOW)
-        match session.state:
-            case State.WAITING:
+        spec = session.state.spec
+        if not spec.keys.commands:
+            return Outcome()  # a transient state
+        match spec.transferor.alone:
+            case Sound.MUSIC:
                 return outcome_of(session, *beep, StartMusic(session.transferor.channel))
-            case State.RINGING:
+            case Sound.RINGBACK:
                 return outcome_of(session, *beep, StartRingback(session.transferor.channel))
-            case State.CONSULTING | State.SWAPPED | State.CONFERENCE | State.SHARED:
-                return outcome_of(session, *beep)
             case _:
-                return Outcome()  # a transient state
+                return outcome_of(session, *beep)
 
     def _ask_for_fourth(self, session: Session) -> Outcome:
         policy.check_features(needs.PARTY, self._engine.group_now(session).features)
-        if session.state not in _MAY_ADD or session.fourth is not None:
+        if not _may_add(session) or session.fourth is not None:
             raise WrongState("Cannot add a party now.")
         self._keep(session, Keypad(collecting=True))
         return outcome_of(session, *actions.ask(session), SetTimer(FIRST_KEY_SECONDS))
 
     def _send_keys(self, session: Session, keys: str) -> Outcome:
         """Send the keys to the parties that the transferor talks to."""
-        match session.state:
-            case State.CONSULTING | State.CONFERENCE | State.SHARED:
-                others = [session.leg]
-                if session.fourth is not None:
-                    others.append(session.fourth.party)
-                present = [x.channel for x in others if x.presence is Presence.PRESENT]
-                return outcome_of(session, *(SendKeys(channel, keys) for channel in present))
-            case State.SWAPPED | State.DECLINED:
-                return outcome_of(session, SendKeys(session.caller.channel, keys))
-            case _:
-                return Outcome()
+        receiver = session.state.spec.keys
+        if receiver.to_caller:
+            return outcome_of(session, SendKeys(session.caller.channel, keys))
+        if not receiver.to_target:
+            return Outcome()
+        others = [session.leg]
+        if session.fourth is not None:
+            others.append(session.fourth.party)
+        present = [x.channel for x in others if x.presence is Presence.PRESENT]
+        return outcome_of(session, *(SendKeys(channel, keys) for channel in present))
+
+
+def _collecting(session: Session) -> bool:
+    return session.state.spec.keys is Keys.TARGET_CHOICE
+
+
+def _may_add(session: Session) -> bool:
+    return Action.ADD_PARTY in session.state.spec.actions

@@ -7,7 +7,6 @@ or returns to the group if the phone hangs up on the refusal, as some phones do.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables, group_of_call
@@ -24,12 +23,8 @@ from asterisk_avp.core.model.world import (
 )
 from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.policy import policy
-from asterisk_avp.core.transfer.session import Party, Presence, Session, State, is_half
-
-_ANSWER_DUE: Final = frozenset(
-    {State.STARTING, State.QUEUEING, State.QUEUED, State.OFFERED, State.COMPLETING}
-)
-"""States in which the phone that sent the REFER has yet to be notified of the outcome."""
+from asterisk_avp.core.transfer.session import Party, Presence, Session, is_half
+from asterisk_avp.core.transfer.states import State
 
 
 class ReferHandler:
@@ -97,7 +92,7 @@ class ReferHandler:
             running, channel = part
             # The phone gets one notification for all of its REFERs.
             mine = channel == running.transferor.channel and running.origin is Origin.BUTTON
-            if mine and running.state in _ANSWER_DUE:
+            if mine and running.state.spec.phone_answer_due:
                 return Outcome()
             return outcome_of(running, NotifyPhone(channel, done=False))
         group = group_of_call(engine.agents, request.agent, call)

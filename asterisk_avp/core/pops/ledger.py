@@ -19,7 +19,9 @@ from asterisk_avp.core.pops.content import (
     history,
     without_surrogates,
 )
-from asterisk_avp.core.transfer.session import Session, State
+from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.spec import Place, Released
+from asterisk_avp.core.transfer.states import State
 
 
 @dataclass(slots=True)
@@ -125,10 +127,11 @@ class Ledger:
         call = session.caller.channel
         pop = self.open(call)
         known = any(past.transfer == session.id for past in pop.transfers)
-        if session.state in _RELEASED or is_completed_conference(session):
+        if session.state.spec.released is Released.YES or is_completed_conference(session):
             if not known:
                 # A transferor who leaves while the target rings makes it unsupervised.
-                alone = session.state in _BY_QUEUE or session.delivered_to is not None
+                queued = session.state.spec.caller.place is Place.QUEUE
+                alone = queued or session.delivered_to is not None
                 mode = Mode.UNSUPERVISED if alone else session.mode
                 at, note = self._iso(now), without_surrogates(session.notes)
                 name = session.transferor.name
@@ -159,9 +162,5 @@ class Ledger:
 
 def is_completed_conference(session: Session) -> bool:
     """Whether the transfer is completed while a conference with the fourth party continues."""
-    return session.outcome is State.COMPLETED and session.state in _CONFERENCES
-
-
-_BY_QUEUE = frozenset({State.QUEUED, State.OFFERED})
-_RELEASED = _BY_QUEUE | {State.COMPLETING, State.COMPLETED}
-_CONFERENCES = frozenset({State.SHARED, State.PARTING})
+    released = session.state.spec.released
+    return released is Released.IF_COMPLETED and session.outcome is State.COMPLETED

@@ -34,7 +34,7 @@ from asterisk_avp.core.model.features import ConsultRecording, ShownNumber
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Mode, Origin, TargetKind
 from asterisk_avp.core.transfer import prompts
-from asterisk_avp.core.transfer.session import Presence, Session, State
+from asterisk_avp.core.transfer.session import Presence, Session
 
 Effects = tuple[Effect, ...]
 
@@ -163,21 +163,8 @@ def _pauses(session: Session) -> bool:
 
 def pauses_now(session: Session) -> bool:
     """Whether nothing is to be recorded of the caller at this moment."""
-    waits = session.state in _ON_HOLD and session.caller.presence is Presence.PRESENT
-    return waits and not session.refused and _pauses(session)
-
-
-_ON_HOLD = frozenset(
-    {
-        State.STARTING,
-        State.COLLECTING,
-        State.WAITING,
-        State.RINGING,
-        State.CONSULTING,
-        State.DETACHING,
-    }
-)
-"""States in which a caller who is with us hears music."""
+    held = session.caller.presence is Presence.PRESENT
+    return held and session.state.spec.recording_pauses and not session.refused and _pauses(session)
 
 
 def seat_transferor(session: Session) -> Effects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asterisk_avp.core.transfer.session import REPORTED, State
+from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS
 
 
@@ -30,10 +30,12 @@ def mermaid() -> str:
 
 def table() -> str:
     """The states with what the API reports for each, as a Markdown table."""
-    lines = ["| state | reported as | legal events |", "| --- | --- | --- |"]
+    lines = ["| state | meaning | reported as | legal events |", "| --- | --- | --- | --- |"]
     for state in State:
+        spec = state.spec
         kinds = dict.fromkeys(row.kind.value for row in ROWS if row.state is state)
-        lines.append(f"| {state.value} | {REPORTED[state].value} | {', '.join(kinds) or '-'} |")
+        events = ", ".join(kinds) or "-"
+        lines.append(f"| {state.value} | {spec.meaning} | {spec.reported.value} | {events} |")
     return "\n".join(lines) + "\n"
 
 
@@ -41,8 +43,9 @@ def page() -> str:
     """The whole of ``asterisk_avp/core/transfer/README.md``."""
     return (
         "# The states of a transfer\n\n"
-        "Generated from the table in `table.py` by "
-        "`python -c 'from asterisk_avp.core import diagram; print(diagram.page(), end=str())'`.\n"
-        "What the states mean is told on top of that module.\n\n"
+        "Generated from `states.py` and `table.py` by "
+        "`python -c 'from asterisk_avp.core.transfer import diagram; "
+        "print(diagram.page(), end=str())'`.\n"
+        "How a transfer goes through them is told at the top of `table.py`.\n\n"
         f"```mermaid\n{mermaid()}```\n\n{table()}"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from asterisk_avp.core.transfer.session import Choice, Fourth
 
@@ -42,6 +44,23 @@ class EventType(StrEnum):
     DELIVERED = "delivered"
     LEFT_QUEUE = "left_queue"
     TIMED_OUT = "timed_out"
+
+
+ENTERED: Final[Mapping[str, EventType]] = {
+    "caller": EventType.CALLER_ENTERED,
+    "leg": EventType.LEG_ANSWERED,
+    "fourth": EventType.FOURTH_ANSWERED,
+    "transferor": EventType.AGENT_ENTERED,
+}
+"""By the role of a channel: it has entered Stasis."""
+
+GONE: Final[Mapping[str, EventType]] = {
+    "caller": EventType.CALLER_GONE,
+    "leg": EventType.LEG_GONE,
+    "fourth": EventType.FOURTH_GONE,
+    "transferor": EventType.AGENT_GONE,
+}
+"""By the role of a channel: its call has ended, or it was taken from us."""
 
 
 @dataclass(frozen=True, slots=True)

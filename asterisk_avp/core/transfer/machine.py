@@ -11,7 +11,9 @@ from typing import Final
 from asterisk_avp.core.messages.effects import ClearTimer, Effect, SetTimer
 from asterisk_avp.core.transfer import actions as do
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Intent, Presence, Session, State
+from asterisk_avp.core.transfer.session import Intent, Presence, Session
+from asterisk_avp.core.transfer.spec import Deadline
+from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS, Transition
 
 ASTERISK_SECONDS: Final = 5.0
@@ -25,25 +27,6 @@ FIRST_KEY_SECONDS: Final = 15.0
 
 DECLINED_SECONDS: Final = 3.0
 """How long a phone is given to hang up on hearing that its transfer is refused."""
-
-_QUICK = frozenset(
-    {
-        State.STARTING,
-        State.COMPLETING,
-        State.RETURNING,
-        State.DETACHING,
-        State.QUEUEING,
-        State.RECALLING,
-        State.PARTING,
-    }
-)
-_HOLDING = frozenset({State.WAITING, State.RINGING, State.QUEUED, State.OFFERED})
-_SAME_WAIT = (
-    frozenset({State.WAITING, State.RINGING}),
-    frozenset({State.QUEUED, State.OFFERED}),
-)
-_TALKING = frozenset({State.CONSULTING, State.SWAPPED, State.CONFERENCE, State.SHARED})
-"""Nobody is waited for, and no timer runs."""
 
 TABLE: Final[dict[tuple[State, EventType], tuple[Transition, ...]]] = {}
 for _row in ROWS:
@@ -89,26 +72,33 @@ def _choose(session: Session, kind: EventType) -> Transition | None:
 
 def timer(session: Session) -> tuple[Effect, ...]:
     """The timer of the session's state, if it has one, started once more."""
-    return tuple(x for x in _timer(State.COMPLETED, session) if isinstance(x, SetTimer))
+    seconds = _seconds(session.state.spec.deadline, session)
+    return () if seconds is None else (SetTimer(seconds),)
 
 
 def _timer(before: State, session: Session) -> tuple[Effect, ...]:
     after = session.state
     if after.final:
         return () if before.final else (ClearTimer(),)
-    if after is before or {before, after} in _SAME_WAIT:
+    deadline = after.spec.deadline
+    if after is before or (deadline is before.spec.deadline and deadline.goes_on):
         return ()  # the same wait goes on
-    if before in _TALKING and after in _TALKING:
-        return ()
-    if after in _QUICK:
-        return (SetTimer(ASTERISK_SECONDS),)
-    if after is State.COLLECTING:
-        return (SetTimer(FIRST_KEY_SECONDS),)
-    if after is State.DECLINED:
-        return (SetTimer(DECLINED_SECONDS),)
-    if after in _HOLDING:
-        return (SetTimer(session.wait_seconds + GRACE_SECONDS),)
-    return (ClearTimer(),)
+    seconds = _seconds(deadline, session)
+    return (ClearTimer(),) if seconds is None else (SetTimer(seconds),)
+
+
+def _seconds(deadline: Deadline, session: Session) -> float | None:
+    match deadline:
+        case Deadline.NONE:
+            return None
+        case Deadline.TARGET | Deadline.QUEUE:
+            return session.wait_seconds + GRACE_SECONDS
+        case Deadline.ASTERISK:
+            return ASTERISK_SECONDS
+        case Deadline.FIRST_KEY:
+            return FIRST_KEY_SECONDS
+        case Deadline.PHONE:
+            return DECLINED_SECONDS
 
 
 _WHEREABOUTS: Final = {

@@ -22,7 +22,8 @@ from asterisk_avp.core.messages.packing import pack, unpack
 from asterisk_avp.core.model.hold import MAX_SECONDS
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind, World
-from asterisk_avp.core.transfer.session import Fourth, Intent, Party, Presence, Session, State
+from asterisk_avp.core.transfer.session import Fourth, Intent, Party, Presence, Session
+from asterisk_avp.core.transfer.states import FORMER_VALUES, State
 
 VERSION: Final = 1
 
@@ -70,14 +71,13 @@ _PLAIN: Final = (
 _ENUMS: Final = {
     "mode": Mode,
     "origin": Origin,
-    "state": State,
     "intent": Intent,
-    "outcome": State,
 }
+_STATES: Final = ("state", "outcome")
 _PARTIES: Final = ("transferor", "caller", "leg")
 
 REMEMBERED: Final = frozenset(
-    {*_PLAIN, *_ENUMS, *_PARTIES, "variables", "target", "allow", "fourth"}
+    {*_PLAIN, *_ENUMS, *_STATES, *_PARTIES, "variables", "target", "allow", "fourth"}
 )
 """Every field of `Session`; a test says so."""
 
@@ -85,7 +85,7 @@ REMEMBERED: Final = frozenset(
 def encode(session: Session) -> str:
     """The session as text."""
     plain = {name: getattr(session, name) for name in _PLAIN}
-    enums = {name: getattr(session, name).value for name in _ENUMS}
+    enums = {name: getattr(session, name).value for name in (*_ENUMS, *_STATES)}
     parties = {name: _party(getattr(session, name)) for name in _PARTIES}
     fourth = session.fourth
     return json.dumps(
@@ -179,6 +179,7 @@ def _session(read: dict[str, Any], world: World) -> Session:
 
     values: dict[str, Any] = {name: _same_type(name, read[name]) for name in _PLAIN}
     values |= {name: kind(read[name]) for name, kind in _ENUMS.items()}
+    values |= {name: _state(read[name]) for name in _STATES}
     values |= {name: _party_of(read[name]) for name in _PARTIES}
     values["variables"] = {_text(key): _text(value) for key, value in read["variables"].items()}
     if clean.variables(values["variables"])[1]:
@@ -193,6 +194,11 @@ def _session(read: dict[str, Any], world: World) -> Session:
         identifier, party, other, allowed = fourth
         values["fourth"] = Fourth(_text(identifier), _party_of(party), _text(other), allow(allowed))
     return Session(**values)
+
+
+def _state(value: object) -> State:
+    name = _text(value)
+    return FORMER_VALUES.get(name) or State(name)
 
 
 def _party(party: Party) -> list[str]:

@@ -20,9 +20,12 @@ from asterisk_avp.core.messages.effects import (
     StartRingback,
     StopMusic,
 )
+from asterisk_avp.core.model.world import PartyState
 from asterisk_avp.core.transfer import actions as do
-from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Party, Presence, Session, State
+from asterisk_avp.core.transfer.events import ENTERED, GONE, EventType, SessionEvent
+from asterisk_avp.core.transfer.hearing import Heard, hearing, places
+from asterisk_avp.core.transfer.session import Party, Presence, Session
+from asterisk_avp.core.transfer.spec import Deadline, Place, Recovery, Sound
 
 Effects = tuple[Effect, ...]
 
@@ -50,59 +53,27 @@ class Whereabouts:
         return bridge is not None and bridge == self.bridge_of(second)
 
 
-S = State
-
-_HELD: Final = frozenset(
-    {
-        S.COLLECTING,
-        S.DECLINED,
-        S.WAITING,
-        S.RINGING,
-        S.CONSULTING,
-        S.SWAPPED,
-        S.CONFERENCE,
-        S.SHARED,
-        S.DETACHING,
-    }
-)
-"""States in which whoever is present is in Stasis until a hang-up, or a stranger, ends that."""
-
-_DIALLED: Final = _HELD - {S.COLLECTING, S.DECLINED}
-"""States in which the leg has been asked for."""
-
-_GONE: Final = {
-    "caller": EventType.CALLER_GONE,
-    "leg": EventType.LEG_GONE,
-    "fourth": EventType.FOURTH_GONE,
-    "transferor": EventType.AGENT_GONE,
-}
-_ENTERED: Final = {
-    "caller": EventType.CALLER_ENTERED,
-    "leg": EventType.LEG_ANSWERED,
-    "fourth": EventType.FOURTH_ANSWERED,
-    "transferor": EventType.AGENT_ENTERED,
-}
-
-
 def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
     """What must have happened to this session, in an order that it may have happened in."""
-    if session.state in (S.QUEUED, S.OFFERED) and where.elsewhere(session.caller.channel):
+    spec = session.state.spec
+    if not (spec.needs_daemon or session.state.final) and where.elsewhere(session.caller.channel):
         taker = where.agent_with(session.caller.channel)
         return [SessionEvent(EventType.DELIVERED, agent=taker)]
     events = [
-        SessionEvent(_GONE[role], "target_unreachable" if role == "leg" else "")
+        SessionEvent(GONE[role], "target_unreachable" if role == "leg" else "")
         for role, party in _parties(session)
         if party.presence is not Presence.GONE and _lost(session, role, party, where)
     ]
     events += [
-        SessionEvent(_ENTERED[role])
+        SessionEvent(ENTERED[role])
         for role, party in _parties(session)
         if party.presence is Presence.EXPECTED and where.in_stasis(party.channel)
     ]
-    if session.state is S.WAITING and where.has_ringing_phone(session.leg_other):
-        events.append(SessionEvent(EventType.LEG_RINGING))
-    if session.state is S.QUEUED and where.has_ringing_phone(session.caller.channel):
-        events.append(SessionEvent(EventType.OFFERED))
+    if spec.target.shown is PartyState.WAITING:  # no phone rings, as far as is known
+        if spec.deadline is Deadline.TARGET and where.has_ringing_phone(session.leg_other):
+            events.append(SessionEvent(EventType.LEG_RINGING))
+        if spec.deadline is Deadline.QUEUE and where.has_ringing_phone(session.caller.channel):
+            events.append(SessionEvent(EventType.OFFERED))
     return events
 
 
@@ -113,7 +84,7 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
     """
     events = [SessionEvent(kind) for kind in _outcome(session, where)]
     caller = session.caller.channel
-    queued = bool(events) and session.state is S.QUEUEING
+    queued = bool(events) and session.state.spec.recovery is Recovery.QUEUE
     if queued and events[0].kind is EventType.REDIRECTED and where.elsewhere(caller):
         # On to an agent already: what was written is older than what happened.
         events.append(SessionEvent(EventType.DELIVERED, agent=where.agent_with(caller)))
@@ -124,9 +95,7 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
 
 def needed(session: Session) -> Effects:
     """What the session's next step takes for granted, and may never have been done."""
-    if session.state is not S.STARTING:
-        return ()
-    return _bridges(session)
+    return _bridges(session) if session.state.spec.recovery is Recovery.ENTER else ()
 
 
 def _bridges(session: Session) -> Effects:
@@ -145,33 +114,31 @@ def _parties(session: Session) -> list[tuple[str, Party]]:
 
 
 def _lost(session: Session, role: str, party: Party, where: Whereabouts) -> bool:
+    spec = session.state.spec
     if not where.alive(party.channel):
         # A leg that nobody has dialled yet is not missing.
-        return role != "leg" or session.state in _DIALLED or session.attended
-    held = session.state in _HELD and party.presence is Presence.PRESENT
+        return role != "leg" or spec.needs_leg or session.attended
+    held = spec.recovery.arranges and party.presence is Presence.PRESENT
     return held and not where.in_stasis(party.channel)
 
 
 def _outcome(session: Session, where: Whereabouts) -> tuple[EventType, ...]:
     caller, agent = session.caller.channel, session.transferor.channel
-    match session.state:
-        case S.STARTING if where.together(caller, agent) and not where.in_stasis(caller):
-            return (EventType.REDIRECT_FAILED,)  # they talk as before
-        case S.STARTING if not any(map(where.in_stasis, (caller, agent))) and not where.alive(
+    as_before = where.together(caller, agent) and not where.in_stasis(caller)
+    match session.state.spec.recovery:
+        case Recovery.ENTER | Recovery.QUEUE if as_before:
+            return (EventType.REDIRECT_FAILED,)
+        case Recovery.ENTER if not any(map(where.in_stasis, (caller, agent))) and not where.alive(
             agent
         ):
-            # There was no application to enter: the dialplan hung agent 1 up, and the caller is
-            # where its net has taken them.
+            # There was no application to enter: the dialplan hung the transferor up, and the
+            # caller is where its fallback has taken them.
             return (EventType.REDIRECT_FAILED,)
-        case S.QUEUEING if where.together(caller, agent) and not where.in_stasis(caller):
-            return (EventType.REDIRECT_FAILED,)
-        case S.QUEUEING | S.RECALLING if not where.in_stasis(caller):
+        case Recovery.QUEUE | Recovery.RECALL if not where.in_stasis(caller):
             return (EventType.REDIRECTED,)
-        case S.COMPLETING:
+        case Recovery.BRIDGE_TARGET | Recovery.BRIDGE_TRANSFEROR:
             return _bridged(where, caller)
-        case S.RETURNING:
-            return _bridged(where, caller)
-        case S.PARTING:
+        case Recovery.BRIDGE_REST:
             return _bridged(where, *(party.channel for party in session.present))
         case _:
             return ()
@@ -188,89 +155,70 @@ def _bridged(where: Whereabouts, *moved: str) -> tuple[EventType, ...]:
 
 def again(session: Session, where: Whereabouts) -> Effects:
     """The arrangement of the state, made once more; harmless where it is there already."""
-    repeat = _REPEATED.get(session.state)
+    recovery = session.state.spec.recovery
+    repeat = _REPEATED.get(recovery)
     if repeat is not None:
         return repeat(session)
-    seats = _seats(session)
-    if not seats:
+    if not recovery.arranges:
         return ()
-    seating = tuple(
+    joining = tuple(
         AddToBridge(bridge, channel, absorb_dtmf=channel == session.transferor.channel)
-        for channel, bridge in seats.items()
+        for channel, bridge in _bridges_of(session).items()
         if where.bridge_of(channel) != bridge
     )
-    return (
-        *_bridges(session),
-        *seating,
-        *_sounds(session),
-    )
+    release = do.drop_leg(session) if recovery is Recovery.RELEASE_LEG else ()
+    return (*_bridges(session), *joining, *_sounds(session), *release)
 
 
-_REPEATED: Final[dict[State, Callable[[Session], Effects]]] = {
-    S.COMPLETING: do.complete,
-    S.RETURNING: do.return_to_transferor,
-    S.PARTING: do.bridge_rest,
-    S.QUEUEING: do.queue_caller,
-    S.RECALLING: do.recall,
+_REPEATED: Final[dict[Recovery, Callable[[Session], Effects]]] = {
+    Recovery.BRIDGE_TARGET: do.complete,
+    Recovery.BRIDGE_TRANSFEROR: do.return_to_transferor,
+    Recovery.BRIDGE_REST: do.bridge_rest,
+    Recovery.QUEUE: do.queue_caller,
+    Recovery.RECALL: do.recall,
 }
 
 
 def repeats(session: Session) -> bool:
     """Whether `again` asks Asterisk for something that it may be doing already."""
-    return session.state in _REPEATED
+    return session.state.spec.recovery in _REPEATED
 
 
-def _seats(session: Session) -> dict[str, str]:
-    """Who belongs into which of our bridges."""
-    hold, consult = session.hold_bridge, session.consult_bridge
-    caller, agent, leg = (
-        party.channel for party in (session.caller, session.transferor, session.leg)
-    )
-    match session.state:
-        case S.COLLECTING | S.WAITING | S.RINGING | S.DETACHING:
-            seats = {caller: hold, agent: consult}
-        case S.CONSULTING:
-            seats = {caller: hold, agent: consult, leg: consult}
-        case S.SWAPPED:
-            seats = {caller: hold, agent: hold, leg: consult}
-        case S.DECLINED:
-            seats = {caller: hold, agent: hold}
-        case S.CONFERENCE | S.SHARED:
-            seats = {caller: consult, agent: consult, leg: consult}
-        case _:
-            return {}
-    if session.fourth is not None:
-        seats[session.fourth.party.channel] = consult
-    present = {party.channel for party in session.present}
-    return {channel: bridge for channel, bridge in seats.items() if channel in present}
+def _bridges_of(session: Session) -> dict[str, str]:
+    """Who of those present belongs into which of our bridges."""
+    bridges = {Place.HOLD: session.hold_bridge, Place.CONSULT: session.consult_bridge}
+    return {
+        party.channel: bridges[place]
+        for _, party, place in places(session)
+        if place in bridges and party.presence is Presence.PRESENT
+    }
 
 
 def _sounds(session: Session) -> Effects:
     """Nobody waits in silence, and nobody who talks hears music over it."""
-    caller, agent = do.on_hold(session), session.transferor
-    there = agent.presence is Presence.PRESENT
-    match session.state:
-        case S.WAITING:
-            return (*caller, StartMusic(agent.channel)) if there else caller
-        case S.RINGING:
-            return (*caller, StartRingback(agent.channel)) if there else caller
-        case S.COLLECTING:
-            return (*caller, *do.ask(session))
-        case S.CONSULTING:
-            return (*caller, *do.quiet(session))
-        case S.DETACHING:
-            return (*caller, *do.drop_leg(session))
-        case S.SWAPPED:
-            return (*_no_music(session, "transferor", "caller"), *do.alone(session))
-        case S.DECLINED:
-            return _no_music(session, "caller")
-        case _:
-            return _no_music(session, "transferor", "caller", "leg")
-
-
-def _no_music(session: Session, *roles: str) -> Effects:
+    heard = hearing(session)
     effects: list[Effect] = []
     for role, party in _parties(session):
-        if role in roles and party.presence is Presence.PRESENT:
-            effects += do.off_hold(session) if role == "caller" else [StopMusic(party.channel)]
+        if party.presence is Presence.PRESENT and role in heard:
+            effects += _sound(session, role, party.channel, heard[role])
     return tuple(effects)
+
+
+def _sound(session: Session, role: str, channel: str, heard: Heard) -> Effects:
+    match role, heard:
+        case "caller", Sound.MUSIC:
+            return do.on_hold(session)
+        case "caller", tuple():
+            return do.off_hold(session)
+        case "transferor", Sound.PROMPT:
+            return do.ask(session)
+        case "transferor", tuple():
+            return do.quiet(session)
+        case _, Sound.MUSIC:
+            return (StartMusic(channel),)
+        case _, Sound.RINGBACK:
+            return (StartRingback(channel),)
+        case "leg", tuple():
+            return (StopMusic(channel),)
+        case _:
+            return ()

@@ -15,84 +15,14 @@ from typing import Final
 
 from asterisk_avp.core.messages.effects import Destination
 from asterisk_avp.core.model.permission import Permission
-from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind, TransferState
+from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind
+from asterisk_avp.core.transfer.states import State
 
 SECRET_BYTES: Final = 16
 """Of a leg's channel id."""
 
 _SECRET = re.compile("-[0-9a-f]{32}(?=-leg)")
 
-
-class State(StrEnum):
-    """Rows of the state table. `REPORTED` maps them to what the API shows."""
-
-    STARTING = "starting"
-    COLLECTING = "collecting"
-    DECLINED = "declined"
-    WAITING = "waiting"
-    RINGING = "ringing"
-    CONSULTING = "consulting"
-    SWAPPED = "swapped"
-    CONFERENCE = "conference"
-    SHARED = "shared"
-    PARTING = "parting"
-    COMPLETING = "completing"
-    RETURNING = "returning"
-    DETACHING = "detaching"
-    QUEUEING = "queueing"
-    QUEUED = "queued"
-    OFFERED = "offered"
-    RECALLING = "recalling"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    ABANDONED = "abandoned"
-
-    @property
-    def final(self) -> bool:
-        return REPORTED[self].final
-
-
-REPORTED: Mapping[State, TransferState] = {
-    State.STARTING: TransferState.STARTING,
-    State.COLLECTING: TransferState.STARTING,
-    State.DECLINED: TransferState.COMPLETING,
-    State.WAITING: TransferState.WAITING,
-    State.RINGING: TransferState.RINGING,
-    State.CONSULTING: TransferState.CONSULTING,
-    State.SWAPPED: TransferState.SWAPPED,
-    State.CONFERENCE: TransferState.CONFERENCE,
-    State.SHARED: TransferState.CONFERENCE,
-    State.PARTING: TransferState.COMPLETING,
-    State.COMPLETING: TransferState.COMPLETING,
-    State.RETURNING: TransferState.COMPLETING,
-    State.DETACHING: TransferState.COMPLETING,
-    State.QUEUEING: TransferState.STARTING,
-    State.QUEUED: TransferState.WAITING,
-    State.OFFERED: TransferState.RINGING,
-    State.RECALLING: TransferState.COMPLETING,
-    State.COMPLETED: TransferState.COMPLETED,
-    State.CANCELLED: TransferState.CANCELLED,
-    State.FAILED: TransferState.FAILED,
-    State.ABANDONED: TransferState.ABANDONED,
-}
-
-
-HELD_IN_STASIS = frozenset(
-    {
-        State.STARTING,
-        State.COLLECTING,
-        State.DECLINED,
-        State.WAITING,
-        State.RINGING,
-        State.CONSULTING,
-        State.SWAPPED,
-        State.CONFERENCE,
-        State.SHARED,
-        State.DETACHING,
-    }
-)
-"""In the other states our own Bridge or Redirect may be what takes a party out of Stasis."""
 
 ACCEPT_SECONDS = 60
 """How long an external target is given to accept a call: avp-accept's absolute timeout."""

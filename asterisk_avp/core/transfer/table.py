@@ -11,7 +11,7 @@ There are then three ways out, and every path through the table takes one of the
 * COMPLETING: caller and target are put into a plain bridge; agent 1 is hung up.
 * RETURNING: agent 1 and the caller are put into a plain bridge; the leg is hung up.
 * QUEUEING: the caller is sent into a queue by the dialplan and waits there without agent 1.
-  It is also how an unsupervised transfer begins. DETACHING comes before it while the consult
+  It is also how an unsupervised transfer begins. RELEASING_LEG comes before it while the consult
   leg still occupies the target's one waiting slot. QUEUED and OFFERED only watch: app_queue and
   the dialplan do the work and go on doing it without us.
 
@@ -20,9 +20,9 @@ button, which is told the outcome; where policy refuses, both parties are taken 
 same (DECLINED), since only there the phone can be told so, and it may hang up on hearing it. With
 the target on the agent's other line already, STARTING goes straight to COMPLETING.
 
-A conference may also lose one and go on without: SHARED is the talk of three that is left when
-agent 1 or the caller leaves a conference of four, and PARTING puts the last two of any conference
-into a plain bridge.
+A conference may also lose one and go on without: CONFERENCE_WITHOUT_TRANSFEROR is the
+talk of three that is left when the transferor or the caller leaves a conference of four, and
+DISSOLVING puts the last two of any conference into a plain bridge.
 
 RECALLING is the net below all of them: whatever fails while the caller is still there, the
 caller goes to the head of the call's group; by AMI Redirect, and if that fails too, by leaving
@@ -45,7 +45,8 @@ from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import Mode, Origin
 from asterisk_avp.core.transfer import actions as do
 from asterisk_avp.core.transfer.events import EventType
-from asterisk_avp.core.transfer.session import Intent, Presence, Session, State, promoted
+from asterisk_avp.core.transfer.session import Intent, Presence, Session, promoted
+from asterisk_avp.core.transfer.states import State
 
 MAX_TRIES: Final = 3
 """How many times agent 1 may key in something that is refused."""
@@ -226,10 +227,10 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition(S.WAITING, K.LEG_LEFT_QUEUE, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED),
     Transition(S.WAITING, K.LEG_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "target_unreachable"),
     Transition(S.WAITING, K.LEG_GONE, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
-    Transition(S.WAITING, K.AGENT_GONE, S.DETACHING, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
+    Transition(S.WAITING, K.AGENT_GONE, S.RELEASING_LEG, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
     Transition(S.WAITING, K.AGENT_GONE, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "transferor_hangup"),
     Transition(S.WAITING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
-    Transition(S.WAITING, K.COMPLETE, S.DETACHING, (do.drop_leg,), may_detach),
+    Transition(S.WAITING, K.COMPLETE, S.RELEASING_LEG, (do.drop_leg,), may_detach),
     Transition(S.WAITING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition(S.WAITING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
     Transition(S.RINGING, K.LEG_RINGING, S.RINGING),
@@ -238,16 +239,16 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition(S.RINGING, K.LEG_LEFT_QUEUE, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED),
     Transition(S.RINGING, K.LEG_FAILED, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "target_unreachable"),
     Transition(S.RINGING, K.LEG_GONE, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
-    Transition(S.RINGING, K.AGENT_GONE, S.DETACHING, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
+    Transition(S.RINGING, K.AGENT_GONE, S.RELEASING_LEG, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
     Transition(S.RINGING, K.AGENT_GONE, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "transferor_hangup"),
     Transition(S.RINGING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
-    Transition(S.RINGING, K.COMPLETE, S.DETACHING, (do.drop_leg,), may_detach),
+    Transition(S.RINGING, K.COMPLETE, S.RELEASING_LEG, (do.drop_leg,), may_detach),
     Transition(S.RINGING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition(S.RINGING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
     # CONSULTING: agent 1 and the target talk, the caller hears music.
-    Transition(S.CONSULTING, K.COMPLETE, S.SHARED, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
+    Transition(S.CONSULTING, K.COMPLETE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
     Transition(S.CONSULTING, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
-    Transition(S.CONSULTING, K.AGENT_GONE, S.SHARED, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
+    Transition(S.CONSULTING, K.AGENT_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
     Transition(S.CONSULTING, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.complete)),
     Transition(S.CONSULTING, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition(S.CONSULTING, K.LEG_GONE, S.CONSULTING, (), fourth_in, change=promoted),
@@ -263,9 +264,9 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition(S.CONSULTING, K.FOURTH_FAILED, S.CONSULTING),
     Transition(S.CONSULTING, K.FOURTH_GONE, S.CONSULTING),
     # SWAPPED: agent 1 and the caller talk, the target hears music (or talks with the fourth).
-    Transition(S.SWAPPED, K.COMPLETE, S.SHARED, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
+    Transition(S.SWAPPED, K.COMPLETE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
     Transition(S.SWAPPED, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.end_swap, do.complete)),
-    Transition(S.SWAPPED, K.AGENT_GONE, S.SHARED, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
+    Transition(S.SWAPPED, K.AGENT_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
     Transition(S.SWAPPED, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.end_swap, do.complete)),
     Transition(S.SWAPPED, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition(S.SWAPPED, K.LEG_GONE, S.SWAPPED, (do.alone,), fourth_in, change=promoted),
@@ -280,15 +281,15 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition(S.SWAPPED, K.FOURTH_FAILED, S.SWAPPED),
     Transition(S.SWAPPED, K.FOURTH_GONE, S.SWAPPED, (do.alone,)),
     # CONFERENCE: agent 1, the caller and the target talk, and the fourth party if there is one.
-    Transition(S.CONFERENCE, K.COMPLETE, S.SHARED, (do.hang_up_transferor,), fourth_in, S.COMPLETED, "completed", without_transferor),
+    Transition(S.CONFERENCE, K.COMPLETE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.hang_up_transferor,), fourth_in, S.COMPLETED, "completed", without_transferor),
     Transition(S.CONFERENCE, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
-    Transition(S.CONFERENCE, K.AGENT_GONE, S.SHARED, (), fourth_in, S.COMPLETED, "completed"),
+    Transition(S.CONFERENCE, K.AGENT_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (), fourth_in, S.COMPLETED, "completed"),
     Transition(S.CONFERENCE, K.AGENT_GONE, S.COMPLETING, (do.drop_fourth, do.complete)),
     Transition(S.CONFERENCE, K.CANCEL, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition(S.CONFERENCE, K.LEG_GONE, S.CONFERENCE, (), fourth_in, change=promoted),
     Transition(S.CONFERENCE, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
-    Transition(S.CONFERENCE, K.CALLER_GONE, S.SHARED, (), fourth_in, S.ABANDONED, "caller_hangup"),
-    Transition(S.CONFERENCE, K.CALLER_GONE, S.PARTING, (do.drop_fourth, do.bridge_rest), None, S.ABANDONED, "caller_hangup"),
+    Transition(S.CONFERENCE, K.CALLER_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (), fourth_in, S.ABANDONED, "caller_hangup"),
+    Transition(S.CONFERENCE, K.CALLER_GONE, S.DISSOLVING, (do.drop_fourth, do.bridge_rest), None, S.ABANDONED, "caller_hangup"),
     Transition(S.CONFERENCE, K.ADD_PARTY, S.CONFERENCE, (do.dial_fourth,)),
     Transition(S.CONFERENCE, K.DROP_TARGET, S.CONFERENCE, (do.drop_leg,), fourth_in),
     Transition(S.CONFERENCE, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
@@ -296,23 +297,23 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition(S.CONFERENCE, K.FOURTH_ANSWERED, S.CONFERENCE, (do.seat_fourth,)),
     Transition(S.CONFERENCE, K.FOURTH_FAILED, S.CONFERENCE),
     Transition(S.CONFERENCE, K.FOURTH_GONE, S.CONFERENCE),
-    # SHARED: three talk in our bridge; the agent or the caller has left, and decided the outcome.
-    Transition(S.SHARED, K.AGENT_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.clear_away), strangers, reason="caller_hangup"),
-    Transition(S.SHARED, K.AGENT_GONE, S.SHARED),
-    Transition(S.SHARED, K.CALLER_GONE, S.COMPLETED, (do.drop_leg, do.drop_fourth, do.clear_away), reason="completed"),
-    Transition(S.SHARED, K.LEG_GONE, S.PARTING, (do.bridge_rest,)),
-    Transition(S.SHARED, K.FOURTH_GONE, S.PARTING, (do.bridge_rest,)),
-    # PARTING: AMI Bridge of the last two of a conference is under way.
-    Transition(S.PARTING, K.BRIDGED, S.COMPLETED, (do.clear_away,), completed),
-    Transition(S.PARTING, K.BRIDGED, S.ABANDONED, (do.clear_away,)),
-    Transition(S.PARTING, K.BRIDGE_FAILED, S.COMPLETED, (do.let_go, do.clear_away), completed),
-    Transition(S.PARTING, K.BRIDGE_FAILED, S.ABANDONED, (do.let_go, do.clear_away)),
-    Transition(S.PARTING, K.TIMED_OUT, S.COMPLETED, (do.let_go, do.clear_away), completed),
-    Transition(S.PARTING, K.TIMED_OUT, S.ABANDONED, (do.let_go, do.clear_away)),
-    Transition(S.PARTING, K.AGENT_GONE, S.PARTING),
-    Transition(S.PARTING, K.CALLER_GONE, S.PARTING),
-    Transition(S.PARTING, K.LEG_GONE, S.PARTING),
-    Transition(S.PARTING, K.FOURTH_GONE, S.PARTING),
+    # CONFERENCE_WITHOUT_TRANSFEROR: three talk in our bridge; the transferor or the caller has left, and decided the outcome.
+    Transition(S.CONFERENCE_WITHOUT_TRANSFEROR, K.AGENT_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.clear_away), strangers, reason="caller_hangup"),
+    Transition(S.CONFERENCE_WITHOUT_TRANSFEROR, K.AGENT_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR),
+    Transition(S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_GONE, S.COMPLETED, (do.drop_leg, do.drop_fourth, do.clear_away), reason="completed"),
+    Transition(S.CONFERENCE_WITHOUT_TRANSFEROR, K.LEG_GONE, S.DISSOLVING, (do.bridge_rest,)),
+    Transition(S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, S.DISSOLVING, (do.bridge_rest,)),
+    # DISSOLVING: AMI Bridge of the last two of a conference is under way.
+    Transition(S.DISSOLVING, K.BRIDGED, S.COMPLETED, (do.clear_away,), completed),
+    Transition(S.DISSOLVING, K.BRIDGED, S.ABANDONED, (do.clear_away,)),
+    Transition(S.DISSOLVING, K.BRIDGE_FAILED, S.COMPLETED, (do.let_go, do.clear_away), completed),
+    Transition(S.DISSOLVING, K.BRIDGE_FAILED, S.ABANDONED, (do.let_go, do.clear_away)),
+    Transition(S.DISSOLVING, K.TIMED_OUT, S.COMPLETED, (do.let_go, do.clear_away), completed),
+    Transition(S.DISSOLVING, K.TIMED_OUT, S.ABANDONED, (do.let_go, do.clear_away)),
+    Transition(S.DISSOLVING, K.AGENT_GONE, S.DISSOLVING),
+    Transition(S.DISSOLVING, K.CALLER_GONE, S.DISSOLVING),
+    Transition(S.DISSOLVING, K.LEG_GONE, S.DISSOLVING),
+    Transition(S.DISSOLVING, K.FOURTH_GONE, S.DISSOLVING),
     # COMPLETING: AMI Bridge of caller and target is under way.
     Transition(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.end_with_call, do.tell_done, do.drop_transferor, do.clear_away), by_button, reason="completed"),
     Transition(S.COMPLETING, K.BRIDGED, S.COMPLETED, (do.end_with_call, do.drop_transferor, do.clear_away), reason="completed"),
@@ -335,13 +336,13 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition(S.RETURNING, K.AGENT_GONE, S.RETURNING),
     Transition(S.RETURNING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
     Transition(S.RETURNING, K.TIMED_OUT, S.RECALLING, (do.drop_transferor, do.recall), None, S.FAILED, "asterisk_timeout"),
-    # DETACHING: the leg gives up the target's waiting slot, so that the caller can take it.
-    Transition(S.DETACHING, K.LEG_GONE, S.QUEUEING, (do.queue_caller,)),
-    Transition(S.DETACHING, K.LEG_FAILED, S.QUEUEING, (do.queue_caller,)),
-    Transition(S.DETACHING, K.LEG_ANSWERED, S.DETACHING, (do.drop_leg,)),
-    Transition(S.DETACHING, K.AGENT_GONE, S.DETACHING),
-    Transition(S.DETACHING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
-    Transition(S.DETACHING, K.TIMED_OUT, S.QUEUEING, (do.queue_caller,)),
+    # RELEASING_LEG: the leg gives up the target's waiting slot, so that the caller can take it.
+    Transition(S.RELEASING_LEG, K.LEG_GONE, S.QUEUEING, (do.queue_caller,)),
+    Transition(S.RELEASING_LEG, K.LEG_FAILED, S.QUEUEING, (do.queue_caller,)),
+    Transition(S.RELEASING_LEG, K.LEG_ANSWERED, S.RELEASING_LEG, (do.drop_leg,)),
+    Transition(S.RELEASING_LEG, K.AGENT_GONE, S.RELEASING_LEG),
+    Transition(S.RELEASING_LEG, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition(S.RELEASING_LEG, K.TIMED_OUT, S.QUEUEING, (do.queue_caller,)),
     # QUEUEING: the Redirect of the caller into the queue is under way.
     Transition(S.QUEUEING, K.REDIRECTED, S.QUEUED, (do.drop_transferor, do.clear_away)),
     Transition(S.QUEUEING, K.REDIRECT_FAILED, S.RECALLING, (do.recall,), caller_in, S.FAILED, "asterisk_error"),
