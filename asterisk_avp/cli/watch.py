@@ -37,11 +37,8 @@ _STATE_STYLES: Final = {
     "acw": "magenta",
     "not_ready": "red",
     "offline": "dim",
-    "completed": "green",
-    "failed": "red",
-    "abandoned": "red",
 }
-_FINAL: Final = frozenset({"completed", "cancelled", "failed", "abandoned"})
+"""Of agents."""
 
 
 def watch(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> None:
@@ -193,7 +190,7 @@ class View:
             self._trouble = why
 
     def _forget(self) -> None:
-        ended = [x["id"] for x in self._transfers.values() if x["state"] in _FINAL]
+        ended = [x["id"] for x in self._transfers.values() if _ended(x)]
         for identifier in ended[:-_MOST_ENDED]:
             del self._transfers[identifier]
 
@@ -213,7 +210,7 @@ class View:
             said = self._readiness.get("detail") or "it does not say why"
             return Text(f"{self._url}  NOT READY: {said}\n", style="bold red")
         talking = sum(1 for agent in self._agents.values() if agent.get("call"))
-        running = sum(1 for x in self._transfers.values() if x["state"] not in _FINAL)
+        running = sum(1 for x in self._transfers.values() if not _ended(x))
         return Text(
             f"{self._url}  ready  {talking} calls, {running} transfers under way\n", style="bold"
         )
@@ -244,15 +241,14 @@ class View:
         for name in ("ID", "By", "Mode", "To", "Caller", "State", "For"):
             table.add_column(name, no_wrap=name in {"ID", "Mode", "For"})
         for transfer in reversed(self._transfers.values()):
-            ended = transfer["state"] in _FINAL
+            ended = _ended(transfer)
             if not (live or ended):
                 # What has ended has ended; of the others nothing is known.
                 state, age = Text("unknown", style="dim"), ""
             else:
                 reason = transfer["ended_reason"]
                 said = f" ({reason})" if reason and reason != transfer["state"] else ""
-                style = _STATE_STYLES.get(transfer["state"], "" if ended else "yellow")
-                state = Text(transfer["state"] + said, style=style)
+                state = Text(transfer["state"] + said, style=_transfer_style(transfer))
                 age = _duration(now - _unix_time(transfer["since"]))
             table.add_row(
                 _shown(transfer["id"]),
@@ -264,6 +260,19 @@ class View:
                 age,
             )
         return table
+
+
+def _ended(transfer: dict[str, Any]) -> bool:
+    return transfer["ended_reason"] is not None
+
+
+def _transfer_style(transfer: dict[str, Any]) -> str:
+    if not _ended(transfer):
+        return "yellow"
+    if transfer["state"] == "completed":
+        return "green"
+    # Cancelled is as the agent wanted it.
+    return "" if transfer["state"] == transfer["ended_reason"] else "red"
 
 
 def printable(text: str) -> str:

@@ -140,7 +140,9 @@ def test_only_the_last_of_the_ended_are_kept(view: View) -> None:
     view.take({**SNAPSHOT, "transfers": []})
     view.take({"type": "transfer", "transfer": transfer("under-way", "ringing")})
     for number in range(50):
-        view.take({"type": "transfer", "transfer": transfer(f"e{number}", "completed")})
+        view.take(
+            {"type": "transfer", "transfer": transfer(f"e{number}", "completed", "completed")}
+        )
     shown = re.findall(r"\b(e\d+|under-way)\b", drawn(view))
     assert shown == [*(f"e{number}" for number in range(49, 37, -1)), "under-way"]
 
