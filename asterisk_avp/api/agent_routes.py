@@ -1,0 +1,107 @@
+"""`/v1/agents`: agents, what they may transfer to, their transfers, and their pauses."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from asterisk_avp.api import schemas
+from asterisk_avp.api.event_cache import Rosters
+from asterisk_avp.api.http import model_response
+from asterisk_avp.api.port import TransferService
+from asterisk_avp.api.routes import TOKEN, AgentPath, WhoAsks, only_for, responses
+from asterisk_avp.api.shown import Shown
+
+
+def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
+    rosters = Rosters(lambda view: schemas.agent_out(view).model_dump(mode="json"))
+
+    @app.get(
+        "/v1/agents",
+        response_model=list[schemas.AgentOut],
+        responses=responses(401),
+        dependencies=[TOKEN],
+    )
+    async def agents(caller: WhoAsks) -> Response:
+        """All agents of the same client and their states."""
+        scope = shown.scope(caller)
+        texts = [text for _, text in rosters.texts(switchboard.roster(), scope)]
+        return Response(f"[{','.join(texts)}]", media_type="application/json")
+
+    @app.get(
+        "/v1/agents/{agent_id}",
+        response_model=schemas.AgentDetailOut,
+        responses=responses(401, 403, 404, 422),
+        dependencies=[TOKEN],
+    )
+    async def agent(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
+        """One agent with their call."""
+        only_for(caller, agent_id)
+        return shown.agent(caller, switchboard.agent(agent_id))
+
+    @app.get(
+        "/v1/agents/{agent_id}/targets",
+        response_model=schemas.TargetsOut,
+        responses=responses(401, 403, 404, 422),
+        dependencies=[TOKEN],
+    )
+    async def targets(agent_id: AgentPath, caller: WhoAsks) -> Response:
+        """Where this agent could transfer to now."""
+        only_for(caller, agent_id)
+        return model_response(schemas.targets_out(switchboard.targets(agent_id)))
+
+    @app.post(
+        "/v1/agents/{agent_id}/transfers",
+        status_code=201,
+        response_model=schemas.TransferOut,
+        responses=responses(401, 403, 404, 408, 413, 422, 503),
+        dependencies=[TOKEN],
+    )
+    async def transfer(
+        agent_id: AgentPath, body: schemas.TransferIn, caller: WhoAsks, response: Response
+    ) -> schemas.TransferOut:
+        """Transfer the agent's call."""
+        only_for(caller, agent_id)
+        view = await switchboard.request(body.request(agent_id))
+        response.headers["Location"] = f"/v1/transfers/{view.id}"
+        return shown.transfer(caller, view)
+
+    @app.get(
+        "/v1/agents/{agent_id}/transfers",
+        response_model=list[schemas.TransferOut],
+        responses=responses(401, 403, 404, 422),
+        dependencies=[TOKEN],
+    )
+    async def history(agent_id: AgentPath, caller: WhoAsks) -> list[schemas.TransferOut]:
+        """Ended transfers of the last 24 hours that concerned this agent, the last one first.
+
+        At most 100, and none from before the daemon was started.
+        """
+        only_for(caller, agent_id)
+        return [shown.transfer(caller, view) for view in switchboard.history(agent_id)]
+
+    @app.post(
+        "/v1/agents/{agent_id}/pause",
+        response_model=schemas.AgentDetailOut,
+        responses=responses(401, 403, 404, 409, 408, 413, 422, 503),
+        dependencies=[TOKEN],
+    )
+    async def pause(
+        agent_id: AgentPath, caller: WhoAsks, body: schemas.PauseIn | None = None
+    ) -> schemas.AgentDetailOut:
+        """Offer this agent no calls. The new state follows as an event."""
+        only_for(caller, agent_id)
+        reason = body.reason if body is not None else ""
+        view = await switchboard.pause(agent_id, paused=True, reason=reason)
+        return shown.agent(caller, view)
+
+    @app.post(
+        "/v1/agents/{agent_id}/ready",
+        response_model=schemas.AgentDetailOut,
+        responses=responses(401, 403, 404, 409, 422, 503),
+        dependencies=[TOKEN],
+    )
+    async def ready(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
+        """Offer this agent calls again. The new state follows as an event."""
+        only_for(caller, agent_id)
+        return shown.agent(caller, await switchboard.pause(agent_id, paused=False, reason=""))

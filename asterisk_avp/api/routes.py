@@ -1,0 +1,44 @@
+"""What the routes have in common: types of paths, described answers, and who may act for whom."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+from fastapi.security import HTTPBearer
+
+from asterisk_avp.api import schemas
+from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.http import Forbidden, caller_of
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    described: dict[int, tuple[str, type]] = {
+        401: ("No valid token", schemas.ErrorOut),
+        403: ("Refused, or another agent's token", schemas.RefusalOut),
+        404: ("No such agent or transfer", schemas.ErrorOut),
+        409: ("Not possible in the transfer's present state", schemas.ErrorOut),
+        408: ("The body did not arrive in time", schemas.ErrorOut),
+        413: ("The body is too large", schemas.ErrorOut),
+        422: ("Malformed", schemas.MalformedOut),
+        429: ("Too many failed log-ins", schemas.ErrorOut),
+        503: ("Asterisk cannot be reached", schemas.ErrorOut),
+    }
+    return {
+        status: {"description": described[status][0], "model": described[status][1]}
+        for status in statuses
+    }
+
+
+AgentPath = Annotated[str, Path(max_length=80)]
+TransferPath = Annotated[str, Path(max_length=80)]
+PartyPath = Annotated[str, Path(max_length=80)]
+WhoAsks = Annotated[Caller, Depends(caller_of)]
+
+# Only describes the token in /openapi.json; `Gate` has checked it before any route is reached.
+TOKEN = Depends(HTTPBearer(auto_error=False, description="from POST /v1/login, or AVP_API__TOKENS"))
+
+
+def only_for(caller: Caller, agent_id: str) -> None:
+    if not caller.may_act_for(agent_id):
+        raise Forbidden
