@@ -17,7 +17,7 @@ from bed import Backend, Bed, Docker, RootFs  # noqa: E402
 
 
 def backends() -> list[Backend]:
-    """Where an instance may be; nothing is built for looking."""
+    """Where an instance may be. Builds nothing."""
     found: list[Backend] = [Docker()]
     asked = [str(ROOT / "docker" / "rootfs"), "--path"]
     answer = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout

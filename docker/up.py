@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Start the demo call centre: Asterisk, the daemon and SIP phones. Returns when it is ready.
 
-Prints KEY=value lines that say where everything is; docker/down ends it.
+Prints addresses and tokens as KEY=value lines. docker/down ends it.
 
 Environment: AVP_BED (docker or rootfs, as --backend), AVP_CACHE (root file systems), AVP_STATE
 (instances of the docker backend).
@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--backend",
         choices=("docker", "rootfs"),
-        help="default: docker where an engine answers and the images can be made, else rootfs",
+        help="default: docker if an engine answers and the images can be built, otherwise rootfs",
     )
     parser.add_argument("--instance", default="demo", help="name of this call centre")
     parser.add_argument("--no-phones", action="store_true", help="start no phones")
@@ -37,7 +37,7 @@ def parse() -> argparse.Namespace:
 
 
 def answering(world: World) -> frozenset[str]:
-    """The demo's phones that pick up by themselves: agents' and the outside world's."""
+    """The demo's phones that answer by themselves: the agents' and the outside world's."""
     return frozenset((*(agent.id for agent in world.agents), *world.outside))
 
 
@@ -47,7 +47,7 @@ def show(values: Mapping[str, object]) -> None:
 
 
 def describe(bed: Bed) -> dict[str, object]:
-    """What a user of the bed needs to know."""
+    """What a user of the call centre needs to know."""
     ports, log = bed.ports, bed.directory / "log"
     values: dict[str, object] = {
         "AVP_BED_INSTANCE": bed.name,
