@@ -1,1 +1,1 @@
-"""The settings: what an administrator writes, where it is read, and the checks of it."""
+"""The settings: their model, their sources, and their checks."""

@@ -32,7 +32,7 @@ from asterisk_avp.core.model.features import (
 
 
 class PolicySettings(Section):
-    """What can be set for the enterprise, an account and a group alike."""
+    """The settings of the enterprise, of accounts and of groups."""
 
     session_transfer: bool | None = None
     """Session transfer. Without it, no transfer is possible."""
@@ -57,11 +57,10 @@ class PolicySettings(Section):
     max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """How long a transferred call may wait for its target."""
     max_hold_action: MaxHoldAction | None = None
-    """What happens to a call that has waited that long: `hangup` (after an announcement), `return`
-    (to the transferor, or else to the group) or `group`."""
+    """What happens to a call after that time: `hangup` (after an announcement), `return` (to the
+    transferor, or else to the group) or `group`."""
     external_accept: ExternalAccept | None = None
-    """What an external target must do besides answering: `none`, or `press1` (press 1 when
-    asked)."""
+    """What an external target must do after answering: `none`, or `press1` (press 1 when asked)."""
     consult_recording: ConsultRecording | None = None
     """What a recording of the caller's channel (MixMonitor) contains during a consultation:
     `continue`, the music, or `pause`, silence."""
@@ -73,23 +72,24 @@ class EnterpriseSettings(PolicySettings):
 
 class AccountSettings(PolicySettings):
     name: Name | None = None
-    """A name of the account, for people who read the settings."""
+    """The account's name, for readers of the settings."""
     contracted: bool | None = None
     """Whether the account's contract includes session transfer. Otherwise everything is off."""
     country: Country | None = None
-    """The client's country (`US`). Required where external transfer is on."""
+    """The client's country (`US`). Required if external transfer is on."""
     caller_id: PhoneNumber | None = None
-    """The account's number, which external targets see, and whoever agents call on their phones."""
+    """The account's number. External targets see it, and so does everybody whom agents call from
+    their phones."""
     external_caller_id: ShownNumber | None = None
     """Which number an external target of a transfer sees: `account` or `caller`. A caller's number
-    that is not `+` and at most 15 digits is replaced by the account's."""
+    that is not `+` and at most 15 digits is replaced by the account's number."""
     complete_dialling: bool = False
-    """Whether all phones send a number only when it has been dialled completely. Then ids and codes
-    may begin with an emergency number of the country, as 1001 does where 100 is one."""
+    """Whether all phones send a number only when it is complete. Then ids and codes may begin with
+    an emergency number of the country, as 1001 does where 100 is one."""
 
 
 class GroupSettings(PolicySettings):
-    """An agent group. ``queue`` is its queue in app_queue; None: the queue named as the group."""
+    """An agent group. ``queue``: its queue in app_queue; None: the queue with the group's id."""
 
     account: SectionId | None = None
     """The account that the group belongs to."""
@@ -100,19 +100,16 @@ class GroupSettings(PolicySettings):
     acw_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     """After-call work, in seconds: the queue's `wrapuptime`."""
     extension: Extension | None = None
-    """The number by which agents reach the group on their phones, in a transfer."""
+    """The number that agents dial on their phones to transfer a call to the group."""
     shared_with: SectionIdList = ()
     """Other accounts whose agents may see the group and transfer calls to it."""
     pop_url: PopUrl | None = None
-    """Address that a screen pop opens, e.g. `https://crm.example/{customer_id}`. In braces: a key
-    of the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
+    """The address that a screen pop opens, e.g. `https://crm.example/{customer_id}`. In braces: a
+    key of the pop's data, or `id`, `caller_number`, `caller_name`, `group`."""
 
 
 class PresetSettings(Section):
-    """A number that agents may pick, associated with the group whose work it is.
-
-    ``code`` is what they key in for it on their phones.
-    """
+    """A number that agents may select, associated with a group."""
 
     number: Annotated[str, Field(min_length=1, max_length=64)]
     """The preset's external number. Agents of groups other than the preset's own may select it."""
@@ -121,23 +118,23 @@ class PresetSettings(Section):
     name: Name | None = None
     """The preset's name, as agents see it."""
     code: Extension | None = None
-    """The code by which agents reach the preset on their phones, in a transfer."""
+    """The code that agents dial on their phones to transfer a call to the preset."""
     shared_with: SectionIdList = ()
     """Other accounts whose agents may select the preset."""
 
 
 class AgentSettings(Section):
-    """What is known of an agent beforehand. Without a PIN the agent cannot log in here."""
+    """An agent's settings. Agents without an entry come from the queues."""
 
     name: Name | None = None
     """The agent's name, as others see it."""
     pin: SecretStr | None = None
     """The PIN for the panel and the API. Without it the agent cannot log in."""
     pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
-    """The PIN's hash, which `asterisk-avp pin-hash` prints, in place of the PIN."""
+    """The PIN's hash, as `asterisk-avp pin-hash` prints it, instead of the PIN."""
     interface: Interface | None = None
-    """The queue member's interface, if the id is not part of it."""
+    """The queue member's interface, if it does not contain the id."""
     country: Country | None = None
     """The agent's country."""
     groups: SectionIdList = ()
-    """Groups that the agent belongs to, also while logged out."""
+    """The groups that the agent belongs to, even while logged out."""

@@ -1,8 +1,8 @@
-"""Judge what was read, and say everything that is wrong with it at once.
+"""Check the settings, and report everything that is wrong with them at once.
 
-Three kinds of fault: a name or value that cannot be right on its own (pydantic finds those), a
-contradiction between settings, and something that is missing. So that one round finds all three,
-values at fault are taken out of the tree and the rest is judged all the same.
+There are three kinds of fault: a name or value that is invalid by itself (pydantic finds these), a
+contradiction between settings, and a missing setting. To find all three in one pass, values at
+fault are removed from the tree before the rest is checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Settings")
 
-# `url` is among them, since a person may have written credentials into it.
+# `url` is included because it may contain credentials.
 _SECRET_FIELDS = frozenset(
     {"password", "secret", "pin", "pin_hash", "tokens", "metrics_token", "url"}
 )
@@ -36,10 +36,10 @@ _LONGEST_VALUE_SHOWN = 60
 
 
 def checked(cls: type[S], inputs: Inputs, *, connect: bool, whole: bool = False) -> S:
-    """Settings of ``inputs``. Raises `ConfigError` with a line for each fault.
+    """Settings from ``inputs``. Raises `ConfigError` with a line for each fault.
 
-    ``whole``: a file that does not count is a fault. Otherwise it is named only beside others,
-    which may come of it.
+    ``whole``: an ignored file is a fault. Otherwise it is reported only together with other faults,
+    which it may have caused.
     """
     problems = [*inputs.problems, *(inputs.ignored if whole else ())]
     at_fault: set[Path_] = set(inputs.at_fault)
@@ -51,7 +51,7 @@ def checked(cls: type[S], inputs: Inputs, *, connect: bool, whole: bool = False)
         details = error.errors(include_url=False)
         known = tuple(_known_variables(cls, inputs.tree))
         problems += [_describe(detail, inputs, known) for detail in details]
-        # Where something required is missing, the entry that lacks it goes, not the lack.
+        # If a required value is missing, remove the entry that lacks it.
         at_fault |= {
             _path(detail)[:-1] if detail["type"] == "missing" else _path(detail)
             for detail in details
@@ -60,7 +60,7 @@ def checked(cls: type[S], inputs: Inputs, *, connect: bool, whole: bool = False)
         try:
             settings = cls.of(rest)
         except ValidationError:
-            settings = None  # the faults hang together; their lines say enough
+            settings = None  # the faults are connected; their lines say enough
     if settings is not None:
         problems += _contradictions(settings, rest, at_fault)
         if connect:
@@ -78,7 +78,7 @@ def checked(cls: type[S], inputs: Inputs, *, connect: bool, whole: bool = False)
 
 
 def _path(detail: ErrorDetails) -> Path_:
-    """Where in the tree; positions in a list and pydantic's own markers are left out."""
+    """The place in the tree, without list indexes and pydantic's own markers."""
     return tuple(part for part in detail["loc"] if isinstance(part, str) and part != "[key]")
 
 
@@ -87,12 +87,12 @@ def _describe(detail: ErrorDetails, inputs: Inputs, known: tuple[str, ...]) -> s
     name = inputs.name(path)
     if detail["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name.split(" ")[0], known, n=1, cutoff=0.75)
-        return f"{name}: there is no such setting" + (f"; is it {close[0]}?" if close else "")
+        return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")
     if detail["type"] == "missing":
         return f"{variable(path)}: is required"
     if detail["type"] in {"model_type", "model_attributes_type", "mapping_type", "dict_type"}:
         return (
-            f"{name}: names a section; a value needs a full name, such as {_example(path, known)}"
+            f"{name}: names a section; use the full name of a setting, e.g. {_example(path, known)}"
         )
     message = detail["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
@@ -111,7 +111,7 @@ def _example(path: Path_, known: tuple[str, ...]) -> str:
 
 
 def _known_variables(cls: type[BaseModel], tree: Mapping[str, Any]) -> Iterator[str]:
-    """All variables there are, with the ids that are in use."""
+    """All valid variables, with the ids that are in use."""
     for section, field in cls.model_fields.items():
         values = [x for x in get_args(field.annotation) if _is_model(x)]
         if not values:
@@ -152,26 +152,26 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
     for identifier, group in settings.groups.items():
         path = ("groups", identifier, "queue")
         queue = group.queue or identifier
-        # app_queue does not care for the case of a name; nor may two groups, or two agents.
+        # app_queue ignores the case of a name, so two groups may not differ only in case.
         if queue.lower() in queues:
             other = inputs.name(("groups", queues[queue.lower()], "queue"))
             yield f"{inputs.name(path)}: queue {queue!r} already belongs to a group ({other})"
         queues.setdefault(queue.lower(), identifier)
-        # An account without settings of its own need not be written down; but where some are,
-        # one that is not among them is a slip of the pen, and would lose its settings silently.
+        # An account without settings need not be listed. But if others are listed, an unlisted
+        # one is probably misspelt and would silently lose its settings.
         if settings.accounts and group.account and group.account not in settings.accounts:
             name = inputs.name(("groups", identifier, "account"))
-            yield f"{name}: there is no account {group.account!r}{_choice(settings.accounts)}"
+            yield f"{name}: unknown account {group.account!r}{_known(settings.accounts)}"
     for identifier, preset in settings.presets.items():
         if preset.group not in settings.groups:
             name = inputs.name(("presets", identifier, "group"))
-            yield f"{name}: there is no group {preset.group!r}{_choice(settings.groups)}"
+            yield f"{name}: unknown group {preset.group!r}{_known(settings.groups)}"
             continue
         fault = _preset_fault(preset.number, settings.features(preset.group).country)
         if fault:
             yield f"{inputs.name(('presets', identifier, 'number'))}: {fault}"
-    yield from _shared_with_nobody(settings, inputs)
-    yield from _dialled_twice(settings, inputs)
+    yield from _unknown_shared_with(settings, inputs)
+    yield from _ambiguous_codes(settings, inputs)
     yield from emergencies(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
     alike: dict[str, str] = {}
@@ -182,16 +182,16 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
             yield f"{second}: differs from another agent only in case ({first})"
         if agent.pin is not None and agent.pin_hash is not None:
             pin, kept = (inputs.name(("agents", identifier, x)) for x in ("pin", "pin_hash"))
-            yield f"{kept}: {pin} is set as well; only one of the two can count"
+            yield f"{kept}: {pin} is set as well; set only one of the two"
         for group_id in agent.groups:
             if group_id not in settings.groups:
-                # Asked for only now: it looks through all that was written.
+                # Resolved only on a fault: it searches everything that was written.
                 name = inputs.name(("agents", identifier, "groups"))
-                yield f"{name}: there is no group {group_id!r}{_choice(settings.groups)}"
+                yield f"{name}: unknown group {group_id!r}{_known(settings.groups)}"
 
 
-def _shared_with_nobody(settings: Settings, inputs: Inputs) -> Iterator[str]:
-    """An account that is not there, e.g. misspelt, or the one that it belongs to anyway."""
+def _unknown_shared_with(settings: Settings, inputs: Inputs) -> Iterator[str]:
+    """Accounts in ``shared_with`` that do not exist, e.g. misspelt ones."""
     of_groups = {group.account for group in settings.groups.values()}
     known = {*settings.accounts, *(account for account in of_groups if account)}
     for section, entries in (("groups", settings.groups), ("presets", settings.presets)):
@@ -199,11 +199,11 @@ def _shared_with_nobody(settings: Settings, inputs: Inputs) -> Iterator[str]:
             for account in entry.shared_with:
                 if account not in known:
                     name = inputs.name((section, identifier, "shared_with"))
-                    yield f"{name}: there is no account {account!r}{_choice(dict.fromkeys(known))}"
+                    yield f"{name}: unknown account {account!r}{_known(dict.fromkeys(known))}"
 
 
-def _dialled_twice(settings: Settings, inputs: Inputs) -> Iterator[str]:
-    """What agents dial or key in must mean one thing only."""
+def _ambiguous_codes(settings: Settings, inputs: Inputs) -> Iterator[str]:
+    """Extensions and codes that agents dial must be unambiguous."""
     taken: dict[str, Path_] = {x: ("agents", x) for x in settings.agents}
     groups = ((("groups", x, "extension"), g.extension) for x, g in settings.groups.items())
     presets = ((("presets", x, "code"), p.code) for x, p in settings.presets.items())
@@ -212,19 +212,19 @@ def _dialled_twice(settings: Settings, inputs: Inputs) -> Iterator[str]:
             continue
         other = taken.setdefault(digits, path)
         if other != path:
-            yield f"{inputs.name(path)}: {digits!r} is taken already ({inputs.name(other)})"
-    # Not the code that begins a transfer: it is Asterisk's to hear, when no other is listened to.
+            yield f"{inputs.name(path)}: {digits!r} is already in use ({inputs.name(other)})"
+    # The code that starts a transfer is excluded: Asterisk detects it while no other code applies.
     codes = settings.key_codes().commands()
     for place, (code, name) in enumerate(codes):
         for elsewhere, (begun, key) in enumerate(codes):
-            twice = code == begun and place < elsewhere  # told once, at the second of them
+            twice = code == begun and place < elsewhere  # reported once, at the second of them
             if place != elsewhere and code.startswith(begun) and not twice:
                 names = [inputs.name(("keys", x)) for x in (name, key)]
-                yield f"{names[0]}: {code!r} begins like {begun!r} ({names[1]})"
+                yield f"{names[0]}: {code!r} begins with {begun!r} ({names[1]})"
 
 
 def _policy_contradictions(settings: Settings, at_fault: set[Path_]) -> Iterator[str]:
-    """Manual dial without external transfer, at whichever level it was asked for explicitly."""
+    """Manual dial without external transfer, at every level that enables it explicitly."""
     seen = set()
     for identifier in settings.groups:
         levels = settings.levels(identifier)
@@ -239,12 +239,12 @@ def _policy_contradictions(settings: Settings, at_fault: set[Path_]) -> Iterator
             account = settings.groups[identifier].account
             path = ("accounts", account or "<ID>", "country")
             if path in at_fault:
-                continue  # it is there, and its own line says what is wrong with it
+                continue  # it is set, and its own line says what is wrong with it
             by = features.origins["external_transfer"]
-            needed = f"is required, since {by} enables external transfer"
+            needed = f"is required, because {by} enables external transfer"
             if account is None:
                 of = variable(("groups", identifier, "account"))
-                needed += ", whose numbers go by the country of the group's account"
+                needed += ", which needs the country of the group's account"
                 yield f"{of}: {needed} ({variable(path)})"
             else:
                 yield f"{variable(path)}: {needed}"
@@ -254,10 +254,11 @@ _EXTERNAL_MISSING = "default (AVP_ENTERPRISE__EXTERNAL_TRANSFER is not set)"
 
 
 def _preset_fault(number: str, country: str | None) -> str:
-    """What can never be dialled; what depends on the agent or the call is decided then.
+    """Why a preset's number can never be dialled, or an empty string.
 
-    A preset is read in the country of its group's account. Where that has none, only a number
-    with its calling code can be judged, and it is the same number in every country.
+    Rules that depend on the agent or the call are applied later. A preset is parsed in the country
+    of its group's account. Without a country, only a number with its calling code can be checked;
+    it is the same number in every country.
     """
     if country is None and not number.startswith("+"):
         return ""
@@ -268,8 +269,8 @@ def _preset_fault(number: str, country: str | None) -> str:
     return f"{checked.reason}{where}: {numbers.MESSAGES[checked.reason]}"
 
 
-def _choice(ids: Mapping[str, object]) -> str:
-    return f" (there is {', '.join(sorted(ids))})" if ids else ""
+def _known(ids: Mapping[str, object]) -> str:
+    return f" (known: {', '.join(sorted(ids))})" if ids else ""
 
 
 def _missing(settings: Settings, inputs: Inputs, at_fault: set[Path_]) -> Iterator[str]:
@@ -281,8 +282,8 @@ def _missing(settings: Settings, inputs: Inputs, at_fault: set[Path_]) -> Iterat
     }
     if settings.webhook.url is not None:
         present["webhook", "secret"] = bool(settings.webhook.secret.get_secret_value())
-    for path, there in present.items():
-        if not there and path not in at_fault and path[:1] not in at_fault:
+    for path, is_set in present.items():
+        if not is_set and path not in at_fault and path[:1] not in at_fault:
             yield f"{variable(path)}: is required"
     if not settings.groups and not inputs.tree.get("groups"):
         yield "AVP_GROUPS__<ID>__QUEUE: at least one group is required"

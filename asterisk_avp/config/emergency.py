@@ -1,6 +1,6 @@
-"""No id, extension, code or key may be an emergency number, or get in the way of one.
+"""No id, extension, code or key may be an emergency number, or interfere with dialling one.
 
-The rule, and why it is that one, is in `asterisk_avp.core.numbers.emergency`.
+`asterisk_avp.core.numbers.emergency` has the rule and its reason.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _DIALLED: Final = re.compile(r"[0-9*#+._ -]+")
 
 @dataclass(frozen=True, slots=True)
 class _Dialled:
-    """Something that is dialled or keyed in, by the people of some accounts."""
+    """An id, extension or code that agents of some accounts dial."""
 
     place: Path_
     text: str
     by: frozenset[str | None]
     country: str | None = None
-    """Of the agent whose id it is, where it is not the account's."""
+    """The country of the agent whose id it is, if it differs from the account's."""
 
 
 def emergencies(settings: Settings, inputs: Inputs) -> Iterator[str]:
-    """A line for each of them that is, or begins with, an emergency number."""
+    """A line for each id or code that is, or begins with, an emergency number."""
     everywhere = _countries(settings)
     for dialled in _all_dialled(settings):
         strict = [x for x in sorted(dialled.by, key=str) if not _complete(settings, x)]
@@ -41,17 +41,17 @@ def emergencies(settings: Settings, inputs: Inputs) -> Iterator[str]:
             continue
         name, what = inputs.name(dialled.place), f"{found.number}, an emergency number"
         if found.whole:
-            yield f"{name}: {found.number!r} is an emergency number {found.where}; take another"
+            yield f"{name}: {found.number!r} is an emergency number {found.where}; choose another"
         else:
             ways = " and ".join(
                 variable(("accounts", account, "complete_dialling")) + "=true"
                 for account in strict
                 if account is not None
             )
-            out = f", or say by {ways} that phones send whole numbers only" if ways else ""
+            out = f", or set {ways} if phones send only complete numbers" if ways else ""
             yield (
                 f"{name}: {dialled.text!r} begins with {what} {found.where}, which a phone may dial"
-                f" instead; take another{out}"
+                f" instead; choose another{out}"
             )
 
 
@@ -66,7 +66,7 @@ def _all_dialled(settings: Settings) -> Iterator[_Dialled]:
     everybody = frozenset({*settings.accounts, *(group.account for group in groups.values())})
     for identifier, agent in settings.agents.items():
         own = frozenset(groups[x].account for x in agent.groups if x in groups)
-        # Of which queues the others are members, nobody knows yet.
+        # For agents without groups, the queues that they are members of are not known yet.
         yield _Dialled(("agents", identifier), identifier, own or everybody, agent.country)
     for identifier, group in groups.items():
         by = frozenset({group.account, *group.shared_with})
@@ -82,7 +82,7 @@ def _all_dialled(settings: Settings) -> Iterator[_Dialled]:
 def _of_entry(
     section: str, identifier: str, name: str, code: str | None, by: frozenset[str | None]
 ) -> Iterator[_Dialled]:
-    if _DIALLED.fullmatch(identifier):  # an id with letters is a word, which nobody dials
+    if _DIALLED.fullmatch(identifier):  # nobody dials an id with letters
         yield _Dialled((section, identifier), identifier, by)
     if code is not None:
         yield _Dialled((section, identifier, name), code, by)
@@ -91,7 +91,7 @@ def _of_entry(
 def _beginning_in(
     settings: Settings, dialled: _Dialled, strict: list[str | None]
 ) -> list[str] | None:
-    """The countries of whose emergency numbers it must not begin with one; None: it may."""
+    """The countries whose emergency numbers it must not begin with; None: no restriction."""
     if dialled.by and not strict:
         return None
     accounts = [settings.accounts.get(account or "") for account in strict]

@@ -1,21 +1,20 @@
-"""Read a file that decides where secrets go, if nobody but root and this process's user wrote it.
+"""Read a file that controls where secrets are sent, if only root or this user can have written it.
 
-Used for `.env`, for the file that AVP_CONFIG names, for files of secrets and for the `environment`
-of a rendered folder; nothing else opens them.
+Used for `.env`, for the file that AVP_CONFIG names, for secret files, and for the `environment` of
+a rendered folder. Nothing else opens these files.
 
-A file counts if root or the effective user owns it, if neither its group nor others may write it,
-and if nobody else could have put another file in its place. So each folder on the way, from ``/``
-on, is looked at as well, and each symbolic link; sshd does much the same (``safe_path`` in
-OpenSSH's misc.c). A folder with the sticky bit may be writable by all (`/tmp`, the volumes of
-Kubernetes' secrets): who is not the owner of an entry there can neither rename nor remove it
-(unlink(2), EPERM). Access control lists need no look of their own: what one gives to somebody is
-never more than its mask, which stat(2) shows as the bits of the group (acl(5), "Correspondence
-between ACL entries and file permission bits").
+A file is trusted if root or the effective user owns it, if neither its group nor others may write
+it, and if nobody else could have replaced it. Therefore each directory on the path, from ``/`` on,
+and each symbolic link is checked too; sshd does the same (``safe_path`` in OpenSSH's misc.c). A
+directory with the sticky bit may be world-writable (`/tmp`, the volumes of Kubernetes secrets):
+only the owner of an entry can rename or remove it (unlink(2), EPERM). Access control lists need no
+check of their own: their entries never grant more than the mask, which stat(2) returns as the
+group bits (acl(5), "Correspondence between ACL entries and file permission bits").
 
-*No race.* The way is walked from open folder to open folder (openat(2)), and what is judged in the
-end is the open file that is then read, not its name. It is opened without blocking and only if it
-is a regular file, so a FIFO keeps nobody waiting and no device is touched; no more of it is read
-than the limit.
+*No race.* The path is walked from open directory to open directory (openat(2)), and the check
+applies to the open file that is then read, not to its name. It is opened without blocking and only
+if it is a regular file, so a FIFO blocks nobody and no device is touched. Reading stops at the
+limit.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MOST_LINKS: Final = 40
-"""As many as Linux follows in one name (path_resolution(7))."""
+"""The limit of Linux for one path (path_resolution(7))."""
 
 _FOLDER: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Untrusted(Exception):
-    """The file does not count. The text says why, as after "since", and what to do."""
+    """The file is not trusted. The text, which follows "because", says why and what to do."""
 
 
 class Unusable(Exception):
-    """The file cannot be used, whosever it is. The text goes on from its name: why."""
+    """The file cannot be used. The text, which follows its name, says why."""
 
 
 def read_trusted(file: Path, max_bytes: int) -> bytes:
     """The content of ``file``.
 
-    Raises `FileNotFoundError` where there is none, `Untrusted`, and `Unusable` for what is no
-    regular file, has more than ``most_bytes`` or cannot be read.
+    Raises `FileNotFoundError`, `Untrusted`, and `Unusable` if it is not a regular file, has more
+    than ``most_bytes`` or cannot be read.
     """
     try:
         with _opened(file) as handle:
@@ -71,33 +70,33 @@ def read_trusted(file: Path, max_bytes: int) -> bytes:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[int]:
-    """The file, open for reading, after all of the way to it has been judged."""
-    way = _Way()
+    """The file, open for reading, after a check of its whole path."""
+    walk = _PathWalk()
     try:
-        name = way.walk(Path.cwd() / file)
-        handle = os.open(name, _FILE, dir_fd=way.folder)
+        name = walk.to(Path.cwd() / file)
+        handle = os.open(name, _FILE, dir_fd=walk.folder)
         try:
-            # What counts is what is open now; the entry may have been exchanged meanwhile.
+            # Check the open file: the directory entry may have been replaced meanwhile.
             _check_file(os.fstat(handle))
             yield handle
         finally:
             os.close(handle)
     finally:
-        os.close(way.folder)
+        os.close(walk.folder)
 
 
-class _Way:
-    """The way to a file, from open folder to open folder."""
+class _PathWalk:
+    """Walks the path of a file from open directory to open directory."""
 
     def __init__(self) -> None:
         self.folder = os.open("/", _FOLDER | os.O_DIRECTORY)
         self._where = "/"
         self._links = 0
         self._faults = [*_folder_faults(os.fstat(self.folder), "/")]
-        """Told only if there is a file at the end: an absent one is nobody's fault."""
+        """Reported only if the file exists."""
 
-    def walk(self, file: Path) -> str:
-        """Go to the folder of ``file``, which must be absolute; the name that it has there.
+    def to(self, file: Path) -> str:
+        """Walk to the directory of ``file``, which must be absolute. Returns its name there.
 
         Raises `OSError`, `Untrusted` and `Unusable`.
         """
@@ -121,7 +120,7 @@ class _Way:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
     def _follow(self, link: int, status: os.stat_result, place: str) -> tuple[str, ...]:
-        """The names that a symbolic link stands for."""
+        """The path components that a symbolic link points to."""
         self._links += 1
         if self._links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -135,7 +134,7 @@ class _Way:
 
     def _check(self, status: os.stat_result) -> None:
         if stat.S_ISDIR(status.st_mode):
-            raise Unusable("is a folder, not a file")
+            raise Unusable("is a directory, not a file")
         if self._faults:
             raise Untrusted(self._faults[0])
         _check_file(status)
@@ -157,13 +156,13 @@ def _folder_faults(status: os.stat_result, place: str) -> Iterator[str]:
     sticky = bool(status.st_mode & stat.S_ISVTX)
     if status.st_uid not in _trusted() or (_others_write(status) and not sticky):
         fault, remedy = _fault(status), _remedy(status)
-        yield f"its folder {place} {fault}: {remedy}, or put the file elsewhere"
+        yield f"its directory {place} {fault}: {remedy}, or move the file"
 
 
 def _link_faults(status: os.stat_result, place: str) -> Iterator[str]:
     if status.st_uid not in _trusted():
         whose = _name(status.st_uid)
-        yield f"the symbolic link {place} belongs to {whose}: replace it by one of your own"
+        yield f"the symbolic link {place} belongs to {whose}: replace it with one of your own"
 
 
 def _trusted() -> tuple[int, int]:

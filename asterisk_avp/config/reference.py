@@ -1,6 +1,6 @@
-"""All settings with their meaning and default, out of the settings themselves.
+"""All settings with their meaning and default, generated from the settings classes.
 
-The tables of docs/configuration.md are what `python -m asterisk_avp.config.reference` prints, and
+`python -m asterisk_avp.config.reference` prints the tables of docs/configuration.md, and
 `asterisk-avp settings --reference` shows the same on a terminal.
 """
 
@@ -30,7 +30,7 @@ NO_VALUE: Final = {
     "AVP_AMI__SECRET": "required",
     "AVP_PRESETS__<ID>__NUMBER": "required",
     "AVP_PRESETS__<ID>__GROUP": "required",
-    # something else stands in
+    # derived from something else
     "AVP_GROUPS__<ID>__QUEUE": "the id",
     "AVP_GROUPS__<ID>__NAME": "the queue's",
     "AVP_AGENTS__<ID>__NAME": "the id",
@@ -39,7 +39,7 @@ NO_VALUE: Final = {
     "AVP_AGENTS__<ID>__GROUPS": "from the queues",
     "AVP_AGENTS__<ID>__COUNTRY": "the account's",
 }
-"""What stands in the column of defaults where there is no value of its own."""
+"""The text in the column of defaults for settings without a default value."""
 _SHORT: Final = {"AVP_LOG__NUMBERS": "AVP_LOG_NUMBERS"}
 
 SECTIONS: Final = {
@@ -67,7 +67,7 @@ group (`AVP_GROUPS__<ID>__…`). The most specific one applies.
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """``name``: the variable. ``levels``: it can be set at three levels, this being the highest."""
+    """A setting. ``name``: the variable. ``levels``: it exists at three levels; this is the top."""
 
     name: str
     meaning: str
@@ -76,11 +76,11 @@ class Setting:
 
 
 def settings() -> Iterator[Setting]:
-    """Every setting once, in the order of the code."""
+    """Every setting once, in source order."""
     for section, field in Settings.model_fields.items():
         *_, model = get_args(field.annotation) or (field.annotation,)
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise TypeError(f"{section} is no section")
+            raise TypeError(f"{section} is not a section")
         path = (section,) if model is field.annotation else (section, "<ID>")
         levels = issubclass(model, PolicySettings)
         meanings = meanings_of(model)
@@ -89,7 +89,7 @@ def settings() -> Iterator[Setting]:
             if one_choice and len(get_args(setting.annotation)) == 1:
                 continue  # nothing to set
             if levels and section != "enterprise" and name in PolicySettings.model_fields:
-                continue  # said of the enterprise
+                continue  # listed under the enterprise
             full = variable((*path, name))
             default = setting.default
             if default is None and levels and name in SETTINGS:
@@ -103,10 +103,10 @@ def settings() -> Iterator[Setting]:
 
 
 def meanings_of(model: type[BaseModel]) -> dict[str, str]:
-    """By field, the text below it in the code.
+    """The docstring below each field.
 
-    Read here and not by pydantic (`use_attribute_docstrings`), which does so whenever the settings
-    are imported and takes a fifth of the daemon's start for it.
+    Read here and not by pydantic (`use_attribute_docstrings`), which does it at every import of the
+    settings and takes a fifth of the daemon's start-up time.
     """
     found: dict[str, str] = {}
     for owner in reversed(model.__mro__):

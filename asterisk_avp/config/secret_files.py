@@ -1,7 +1,7 @@
 """Secrets from files, such as those that Docker and systemd put below `/run`.
 
-``AVP_AMI__SECRET_FILE=/run/secrets/ami`` is ``AVP_AMI__SECRET`` with the content of that file.
-A reload reads the files again. Whose they have to be is in `settings_trust`.
+``AVP_AMI__SECRET_FILE=/run/secrets/ami`` sets ``AVP_AMI__SECRET`` to the content of that file. A
+reload reads the files again. `config.file_trust` says who must own them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from asterisk_avp.config.file_trust import Untrusted, Unusable, read_trusted
 
 Path_ = tuple[str, ...]
 Leaves = dict[Path_, tuple[Any, str]]
-"""By place in the tree: the value, and the name it was given by."""
+"""The value at each place in the tree, and the name under which it was set."""
 
 SECRETS: Final[frozenset[Path_]] = frozenset(
     {
@@ -28,7 +28,7 @@ SECRETS: Final[frozenset[Path_]] = frozenset(
         ("webhook", "secret"),
     }
 )
-"""The settings that may be in a file: all that are secret."""
+"""The settings that may be in a file: all secrets."""
 
 _SUFFIX = "_file"
 _MOST_BYTES = 64 * 1024
@@ -41,11 +41,11 @@ class _Unusable(Exception):
 def read_secret_files(
     leaves: Leaves, directory: Path, problem: Callable[[Path_, str], None]
 ) -> None:
-    """Put the contents of files in the place of their names.
+    """Replace the names of files by their contents.
 
-    A relative name starts at ``directory``. ``problem`` is told the place of a secret that cannot
-    be had and why not. A secret given in both ways is one of these, wherever the two were written:
-    which of them is meant is not for us to guess.
+    A relative name starts at ``directory``. ``problem`` is called with the place of each secret
+    that cannot be read, and the reason. This includes a secret that is set both directly and by a
+    file, because it is unclear which one is meant.
     """
     for place in sorted(leaves):
         secret = _secret_of(place)
@@ -54,7 +54,7 @@ def read_secret_files(
         written, name = leaves.pop(place)
         if secret in leaves:
             _, other = leaves.pop(secret)
-            problem(secret, f"{name}: also set as {other}; only one of the two can be")
+            problem(secret, f"{name}: also set as {other}; set only one of the two")
             continue
         try:
             leaves[secret] = (_content(written, directory, secret), name)
@@ -63,7 +63,7 @@ def read_secret_files(
 
 
 def _secret_of(place: Path_) -> Path_ | None:
-    """``("ami", "secret")`` for ``("ami", "secret_file")``; None where that is no secret."""
+    """``("ami", "secret")`` for ``("ami", "secret_file")``; None if that is not a secret."""
     if not place or not place[-1].endswith(_SUFFIX):
         return None
     secret = (*place[:-1], place[-1].removesuffix(_SUFFIX))
@@ -80,7 +80,7 @@ def _content(written: Any, directory: Path, secret: Path_) -> str:
     except FileNotFoundError as error:
         raise _Unusable(f"{file} cannot be read: {error.strerror}") from None
     except Untrusted as error:
-        raise _Unusable(f"{file} does not count, since {error}") from None
+        raise _Unusable(f"{file} is not trusted, because {error}") from None
     except Unusable as error:
         raise _Unusable(f"{file} {error}") from None
     try:
@@ -91,9 +91,9 @@ def _content(written: Any, directory: Path, secret: Path_) -> str:
     if not text:
         raise _Unusable(f"{file} is empty")
     if secret[-1] == "tokens":
-        # A list may have a line for each; one in JSON has lines as it likes.
+        # A list may have one token per line; a JSON list may have any line breaks.
         return text if text.lstrip().startswith("[") else ",".join(text.splitlines())
     if not text.isprintable():
-        # No secret of ours has line ends; in AMI they would begin another header.
+        # Our secrets have no line breaks, which would begin another header in AMI.
         raise _Unusable(f"{file} has more than one line, or control characters")
     return text

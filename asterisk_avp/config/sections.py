@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class AriSettings(Section):
-    """Asterisk's REST interface. ``url`` ends in ``/ari``, whether or not it was written so."""
+    """Asterisk's REST interface. ``url`` always ends in ``/ari``, however it was written."""
 
     url: AriUrl = "http://127.0.0.1:8088/ari"
     """Address of Asterisk's REST interface."""
@@ -62,18 +62,18 @@ class AmiSettings(Section):
 
 
 class AgiSettings(Section):
-    """Where our FastAGI server listens, which Asterisk asks about numbers dialled on phones."""
+    """Our FastAGI server, which Asterisk queries about numbers dialled on phones."""
 
     host: Host = "127.0.0.1"
     """Address where the daemon answers Asterisk's FastAGI requests about dialled numbers."""
     port: Port = 4573
     """Port for FastAGI."""
     timeout_seconds: Seconds = 2.0
-    """How long the daemon takes to answer at most. The dialplan waits 5 seconds."""
+    """The longest time the daemon takes to answer. The dialplan waits 5 seconds."""
 
 
 class ApiSettings(Section):
-    """Our own HTTP API. ``tokens`` are those of integrations, who may act for every agent."""
+    """Our HTTP API. ``tokens``: for integrations, which may act for every agent."""
 
     host: Host = "127.0.0.1"
     """Address where the API and the panel listen."""
@@ -86,8 +86,8 @@ class ApiSettings(Section):
     token_lifetime_seconds: Seconds = 12 * 3600.0
     """How long an agent's log-in lasts."""
     max_connections: Annotated[int, Field(ge=8, le=65_535)] = 4096
-    """How many connections the API accepts. Fewer if the limit of file descriptors, minus those
-    reserved for AMI, ARI and FastAGI, is lower."""
+    """How many connections the API accepts. The limit of file descriptors, minus those reserved
+    for AMI, ARI and FastAGI, can lower this number."""
     trusted_proxies: Annotated[tuple[Network, ...], CommaList] = ("127.0.0.1", "::1")
     """Addresses or networks of reverse proxies, separated by commas, whose `X-Forwarded-For` and
     `X-Forwarded-Proto` the daemon trusts. Any other address may have at most half of the
@@ -116,7 +116,7 @@ class SessionSettings(Section):
     """How long a stopping daemon waits for running transfers before agents get their callers
     back."""
     orphan_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
-    """How long a caller in a transfer waits for a daemon that is down, before the dialplan takes
+    """How long a caller in a transfer waits for a daemon that is down, before the dialplan moves
     them to the head of their group's queue."""
     keep_ended_seconds: Seconds = 600.0
     """How long an ended transfer remains visible in the API."""
@@ -126,32 +126,32 @@ class PopSettings(Section):
     """Screen pops."""
 
     sip_headers: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=16)] = ()
-    """Keys of the pop's data that agents' phones get as SIP headers, separated by commas, at most
-    16."""
+    """Keys of the pop's data that agents' phones receive as SIP headers, separated by commas, at
+    most 16."""
 
 
 class WebhookSettings(Section):
-    """Where screen pops are posted to; nowhere, without ``url``."""
+    """The receiver of screen pops. Without ``url``, none are posted."""
 
     url: WebhookUrl | None = None
-    """Address that screen pops are posted to."""
+    """The address that screen pops are posted to."""
     secret: SecretStr = SecretStr("")
-    """The key that the posts are signed with."""
+    """The key that signs the posts."""
     timeout_seconds: Seconds = 5.0
     """How long one attempt to post may take."""
     attempts: Annotated[int, Field(ge=1, le=50)] = 8
-    """How many times an event is attempted."""
+    """How many times the daemon tries to post an event."""
     retry_max_seconds: Seconds = 30.0
-    """The longest pause between two attempts. The first is half a second."""
+    """The longest pause between two attempts. The first pause is half a second."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """How many events may wait. If there are more, the oldest is dropped."""
 
 
 class KeySettings(Section):
-    """What agents press on their phones. ``transfer`` is for features.conf, see `render`."""
+    """The keys that agents press on their phones. ``transfer`` goes into features.conf."""
 
     transfer: KeyCode = "*7"
-    """Keys to begin a transfer. The same code is in features.conf."""
+    """Keys to start a transfer. features.conf must have the same code."""
     complete: KeyCode = "*1"
     """Keys to complete it."""
     cancel: KeyCode = "*2"
@@ -159,6 +159,6 @@ class KeySettings(Section):
     swap: KeyCode = "*3"
     """Keys to swap between caller and target."""
     conference: KeyCode = "*4"
-    """Keys to begin a conference."""
+    """Keys to start a conference."""
     add_party: KeyCode = "*5"
     """Keys to call a fourth party."""

@@ -50,7 +50,7 @@ _inputs: ContextVar[Inputs | None] = ContextVar("_inputs", default=None)
 
 
 class _TreeSource(PydanticBaseSettingsSource):
-    """Hands over the tree that was read from all sources."""
+    """Provides the tree that was read from all sources."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         del field
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     agents: Mapping[AgentId, AgentSettings] = Field(default_factory=dict)
 
     _names: Mapping[Path_, str] = PrivateAttr(default_factory=dict)
-    """The variable, or the place in a file, that each value came from."""
+    """The origin of each value: the variable, or the place in a file."""
     _ignored: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The stock sources lose the case of ids and overlook unknown names.
+        # pydantic's own sources lose the case of ids and ignore unknown names.
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, _TreeSource(settings_cls)
 
@@ -109,12 +109,12 @@ class Settings(BaseSettings):
     ) -> Self:
         """Read, check and freeze the settings of this process.
 
-        ``connect``: whether Asterisk's credentials and at least one group are needed, as they
-        are for the daemon; `render` does without. ``whole``: a `.env` that does not count is an
-        error, as it is for the daemon, instead of one of the sentences in `ignored`. Raises
-        `ConfigError` with one line for each variable or file at fault.
+        ``connect``: require Asterisk's credentials and at least one group, which the daemon needs
+        and `render` does not. ``whole``: an untrusted `.env` is an error, as for the daemon,
+        instead of an entry of `ignored`. Raises `ConfigError` with one line for each variable or
+        file at fault.
         """
-        # Imported here, since the checks need these classes.
+        # Imported here because the checks need these classes.
         from asterisk_avp.config.checks import checked  # noqa: PLC0415
 
         inputs = read_inputs(
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def of(cls, inputs: Inputs) -> Self:
-        """Settings of ``inputs`` and nothing else. Raises pydantic's `ValidationError`."""
+        """Settings from ``inputs`` only. Raises pydantic's `ValidationError`."""
         token = _inputs.set(inputs)
         try:
             settings = cls()
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The files that were there and do not count, in a sentence each."""
+        """A sentence for each existing file that was ignored."""
         return self._ignored
 
     def world(self) -> World:
@@ -171,11 +171,11 @@ class Settings(BaseSettings):
         return KeyCodes(**self.keys.model_dump())
 
     def features(self, group_id: str) -> Features:
-        """The effective settings of a group, and the variable that each came from."""
+        """The effective settings of a group, with the origin of each."""
         return resolve(self.levels(group_id))
 
     def levels(self, group_id: str) -> tuple[Level, ...]:
-        """What the group, its account and the enterprise say explicitly, nearest first."""
+        """The explicit settings of the group, its account and the enterprise, nearest first."""
         group = self.groups[group_id]
         found = [self._level(group, "groups", group_id)]
         if group.account is not None and group.account in self.accounts:
@@ -185,14 +185,14 @@ class Settings(BaseSettings):
         return tuple(found)
 
     def origin(self, path: Path_) -> str:
-        """The variable or the file that a value came from, or ``default``."""
+        """The origin of a value: a variable, a file, or ``default``."""
         return self._names.get(path, DEFAULT)
 
-    def _level(self, said: PolicySettings, *section: str) -> Level:
+    def _level(self, policy: PolicySettings, *section: str) -> Level:
         names = [*PolicySettings.model_fields]
-        if isinstance(said, AccountSettings):
+        if isinstance(policy, AccountSettings):
             names += ["contracted", "country", "caller_id", "external_caller_id"]
-        values = {name: getattr(said, name) for name in names}
+        values = {name: getattr(policy, name) for name in names}
         explicit = {name: value for name, value in values.items() if value is not None}
         return Level(explicit, {name: self._name((*section, name)) for name in explicit})
 

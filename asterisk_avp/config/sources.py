@@ -1,21 +1,21 @@
-"""Where settings come from: the environment, `.env`, and one TOML file.
+"""The sources of the settings: the environment, `.env`, and one TOML file.
 
-All three say the same things in the same tree: ``AVP_GROUPS__SALES__QUEUE=sales`` is the leaf
-``("groups", "sales", "queue")``, and so is ``queue`` in the TOML table ``[groups.sales]``. The
-environment wins over `.env`, and `.env` over TOML, leaf by leaf. An empty variable counts as not
-set, since compose files pass empty strings for what is not there.
+All three fill the same tree: ``AVP_GROUPS__SALES__QUEUE=sales`` is the leaf ``("groups", "sales",
+"queue")``, and so is ``queue`` in the TOML table ``[groups.sales]``. The environment overrides
+`.env`, and `.env` overrides TOML, leaf by leaf. An empty variable counts as not set, because
+compose files pass empty strings for missing values.
 
-Sections, ids and fields are matched without regard to case and kept in lower case, except the ids
-of agents: they are names in Asterisk, where case counts. Secrets can be in files of their own
-(`settings_files`).
+Sections, ids and fields are case-insensitive and kept in lower case, except the ids of agents:
+they are names in Asterisk, which is case-sensitive. Secrets can be in files of their own
+(`config.secret_files`).
 
-A `.env` may lie in any folder in which somebody types a command, so one that a stranger may have
-written (`settings_trust`) is left out with a warning, and the command goes on without it. The
-daemon neither starts nor reloads by half of its settings, and refuses. A file that was named, by
-AVP_CONFIG or as a file of secrets, is an error for all.
+A command may be run in any directory, so a `.env` that another user may have written
+(`config.file_trust`) is ignored with a warning, and the command continues. The daemon refuses to
+start or reload with such a file, because it would lack part of its settings. An untrusted file
+that was named, by AVP_CONFIG or as a secret file, is always an error.
 
-Nothing here judges values; it only remembers which name each leaf came from, so that whoever
-judges them can name the variable.
+This module does not check values. It records the origin of each leaf, so that the checks can name
+the variable.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ from asterisk_avp.config.secret_files import Leaves, Path_, read_secret_files
 PREFIX = "AVP_"
 DELIMITER = "__"
 _MOST_BYTES = 4 * 1024 * 1024
-"""Of a `.env` or a TOML file: that of ten thousand agents has less."""
+"""The largest `.env` or TOML file. The file of ten thousand agents is smaller."""
 CONFIG_VARIABLE = "AVP_CONFIG"
 
-# Variables of ours that are no settings of the daemon: those of the command line client, and
-# those that the test bed prints, which people export in the same shell. `AVP_ARI` and
-# `AVP_AMI` are addresses there; as settings they would be whole sections, which no plain
-# variable can hold.
+# Our variables that are not settings of the daemon: those of the command line client, and those
+# that the test bed prints and people export in the same shell. `AVP_ARI` and `AVP_AMI` are
+# addresses there; as settings, they would be whole sections, which a plain variable cannot hold.
 NOT_SETTINGS = frozenset(
     {
         CONFIG_VARIABLE,
@@ -67,24 +66,24 @@ NOT_SETTINGS = frozenset(
 )
 _NOT_SETTINGS_PREFIX = "AVP_BED_"
 
-# Settings that have a second, shorter name.
+# Settings with a second, shorter name.
 _ALIASES = {"AVP_LOG_NUMBERS": "AVP_LOG__NUMBERS"}
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What was read: the merged tree, the origin of each leaf, and what could not be read."""
+    """The merged tree, the origin of each leaf, and the problems while reading."""
 
     tree: dict[str, Any]
     origins: Mapping[Path_, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     at_fault: frozenset[Path_] = frozenset()
-    """Places whose value was given but could not be read."""
+    """Places whose value was set but could not be read."""
     ignored: tuple[str, ...] = ()
-    """Files that were there and do not count, in a sentence each."""
+    """A sentence for each existing file that was ignored."""
 
     def name(self, path: Path_) -> str:
-        """The variable for ``path``, with the file where it was written in one."""
+        """The variable for ``path``, with its file if it was set in one."""
         origin = self.origins.get(path)
         if origin is not None:
             return origin
@@ -102,7 +101,7 @@ def variable(path: Path_) -> str:
 
 
 def is_setting(name: str) -> bool:
-    """Whether a variable of that name is for the daemon: a setting, or AVP_CONFIG."""
+    """Whether a variable is for the daemon: a setting, or AVP_CONFIG."""
     if name == CONFIG_VARIABLE:
         return True
     ours = name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS_PREFIX)
@@ -110,7 +109,7 @@ def is_setting(name: str) -> bool:
 
 
 def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
-    """Read all sources. ``directory`` holds `.env` and is where a relative AVP_CONFIG starts."""
+    """Read all sources. ``directory`` contains `.env` and is the base of a relative AVP_CONFIG."""
     problems: list[str] = []
     ignored: list[str] = []
     dotenv_file = directory / ".env"
@@ -135,11 +134,11 @@ def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
 
     at_fault: set[Path_] = set()
 
-    def no_secret(path: Path_, says: str) -> None:
+    def add_problem(path: Path_, text: str) -> None:
         at_fault.add(path)
-        problems.append(says)
+        problems.append(text)
 
-    read_secret_files(leaves, directory, no_secret)
+    read_secret_files(leaves, directory, add_problem)
     tree: dict[str, Any] = {}
     origins: dict[Path_, str] = {}
     for path in sorted(leaves):
@@ -148,18 +147,18 @@ def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:
             origins[path] = name
         else:
             above = next(origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
-            problems.append(f"{name}: contradicts {above}, which gives one value for all of it")
+            problems.append(f"{name}: contradicts {above}, which sets one value for all of it")
     return Inputs(tree, origins, tuple(problems), frozenset(at_fault), tuple(ignored))
 
 
 def read_dotenv(file: Path, problems: list[str], ignored: list[str]) -> dict[str, str]:
-    """The variables of a `.env`; empty where there is none, or only a folder of that name."""
+    """The variables of a `.env`; empty if it does not exist or is a directory."""
     try:
         text = read_trusted(file, _MOST_BYTES).decode("utf-8")
     except FileNotFoundError:
         return {}
     except Untrusted as error:
-        ignored.append(f"{file} does not count, since {error}")
+        ignored.append(f"{file} is not trusted, because {error}")
         return {}
     except Unusable as error:
         if not file.is_dir():
@@ -172,7 +171,7 @@ def read_dotenv(file: Path, problems: list[str], ignored: list[str]) -> dict[str
 
 
 def parse_dotenv(text: str) -> dict[str, str]:
-    """What is set in the text of a `.env`; what is empty is not set."""
+    """The variables in the text of a `.env`, without empty ones."""
     values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     return {name: value for name, value in values.items() if value}
 
@@ -183,10 +182,10 @@ def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
     except OSError as error:
         problems.append(f"{CONFIG_VARIABLE}: {file} cannot be read: {error.strerror or error}")
     except Untrusted as error:
-        problems.append(f"{CONFIG_VARIABLE}: {file} does not count, since {error}")
+        problems.append(f"{CONFIG_VARIABLE}: {file} is not trusted, because {error}")
     except Unusable as error:
         problems.append(f"{CONFIG_VARIABLE}: {file} {error}")
-    except ValueError as error:  # of the format, of UTF-8, or of a number of too many digits
+    except ValueError as error:  # invalid TOML or UTF-8, or a number with too many digits
         problems.append(f"{CONFIG_VARIABLE}: {file} is not valid TOML: {error}")
     except RecursionError:
         problems.append(f"{CONFIG_VARIABLE}: {file} is nested too deeply")
@@ -216,13 +215,13 @@ def _toml_leaves(
 
 
 def _normal(path: Path_) -> Path_:
-    """Everything in lower case but the ids of agents."""
+    """The path in lower case, except the ids of agents."""
     lower = tuple(part.lower() for part in path)
     return (*lower[:1], *path[1:2], *lower[2:]) if lower[0] == "agents" else lower
 
 
 def _plant(tree: dict[str, Any], path: Path_, value: Any) -> bool:
-    """Put ``value`` at ``path``; False where a leaf is in the way (paths come shortest first)."""
+    """Set ``value`` at ``path``; False if a leaf is in the way (paths come shortest first)."""
     node = tree
     for part in path[:-1]:
         node = node.setdefault(part, {})

@@ -1,7 +1,7 @@
-"""The types of single settings: what a value may look like, and why.
+"""The types of single settings, and the values that they accept.
 
-Most of these end in a dial string, a queue name, a manager header or a URL, so what has a
-meaning there is not accepted here.
+Most values end up in a dial string, a queue name, an AMI header or a URL, so characters with a
+meaning there are rejected here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
 
 def _queue_name(value: str) -> str:
     if value.startswith(PERSONAL_QUEUE_PREFIX):
-        raise ValueError(f"queues named {PERSONAL_QUEUE_PREFIX}… are the agents' personal ones")
+        raise ValueError(f"must not be a personal queue ({PERSONAL_QUEUE_PREFIX}…)")
     return value
 
 
@@ -52,7 +52,7 @@ def _printable(value: str) -> str:
 
 def _country(value: str) -> str:
     if value not in COUNTRIES:
-        raise ValueError("must be a country of two letters with a numbering plan, e.g. US or GB")
+        raise ValueError("must be a country code of two letters with a numbering plan, e.g. US")
     return value
 
 
@@ -88,7 +88,7 @@ def _ari_url(value: str) -> str:
 
 
 def _split(value: Any) -> Any:
-    """``a, b`` is a list, and so is the JSON ``["a", "b"]``; TOML has lists of its own."""
+    """Parse ``a, b`` or the JSON ``["a", "b"]``. TOML has lists of its own."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -136,7 +136,7 @@ QueueName = Annotated[
     AfterValidator(_queue_name),
 ]
 Interface = Annotated[str, _matching(_INTERFACE, "an interface such as PJSIP/1001")]
-Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, and no pattern")]
+Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, not a pattern")]
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
 Network = Annotated[str, AfterValidator(_network)]
@@ -152,7 +152,7 @@ PopKey = Annotated[
     str, _matching(_POP_KEY, "a key of a screen pop: letters, digits and _ (at most 40)")
 ]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
-"""A secret, since many receivers are known by nothing but a long address."""
+"""A secret: for many receivers, the long address is the only credential."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 SectionIdList = Annotated[tuple[SectionId, ...], CommaList]

@@ -47,7 +47,7 @@ def steps(conf: Conf) -> Iterator[Step]:
                 extension, _, rest = line.value.partition(",")
                 extension = extension.partition("/")[0].strip()
                 rest = rest.partition(",")[2]
-            # pbx_config.c takes what only begins with "same", too.
+            # pbx_config.c accepts any name that begins with "same".
             elif name.startswith("same"):
                 rest = line.value.partition(",")[2]
             else:
@@ -58,7 +58,7 @@ def steps(conf: Conf) -> Iterator[Step]:
 
 
 def split(text: str, separator: str = ",") -> list[str]:
-    """As Asterisk's applications do: not within brackets of any kind, nor in quotes."""
+    """Split like Asterisk's applications: not inside brackets of any kind or quotes."""
     found, begin, depth, quoted = [], 0, 0, False
     for at, character in enumerate(text):
         if character == '"':
@@ -146,7 +146,7 @@ def parts(text: str) -> tuple[Part, ...]:
 def _read(whole: str, inner: str, *, closed: bool) -> Part:
     name, bracket, arguments = inner.partition("(")
     if bracket and "$" not in name:
-        # Where the arguments end, decides the last bracket (pbx_functions.c, func_args).
+        # The last bracket ends the arguments (pbx_functions.c, func_args).
         inside = parts(arguments.rpartition(")")[0])
         return Part(PartKind.FUNCTION, whole, name.strip(), inside, closed)
     return Part(PartKind.VARIABLE, whole, inner.partition(":")[0].strip(), parts(inner), closed)

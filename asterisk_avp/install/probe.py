@@ -24,7 +24,7 @@ from asterisk_avp.core.model.world import World, agent_id_of_interface
 from asterisk_avp.core.pbx.ami_rights import READ
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.agents import agents
-from asterisk_avp.install.checks.live import TOLD_BY
+from asterisk_avp.install.checks.live import EVENT_OF_CLASS
 from asterisk_avp.install.checks.model import Facts, Live, Queue, SelfTest, SipTest
 from asterisk_avp.install.checks.parts import EXTENSIONS, OUTSIDE, SOUND_VARIABLES
 from asterisk_avp.install.checks.running import running
@@ -205,7 +205,7 @@ async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
         await asyncio.sleep(_POLL_SECONDS)
     deadline = min(deadline, time.monotonic() + _EVENTS_SECONDS)
     # Events may arrive after the response.
-    while not heard >= {*TOLD_BY.values()} and time.monotonic() < deadline:  # noqa: ASYNC110
+    while not heard >= {*EVENT_OF_CLASS.values()} and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
     return SelfTest(
         ran=True, agi=result[1], answer=result[2], address=result[3], heard=frozenset(heard)

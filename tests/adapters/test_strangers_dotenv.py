@@ -83,7 +83,7 @@ def test_check_sends_no_secret_to_them(trap: Trap, tmp_path: Path) -> None:
         assert not trap.came(), done.stdout
         assert done.returncode in {0, 1}
         assert done.stderr.startswith(
-            f"asterisk-avp: {trap.folder}/.env does not count, since its folder {trap.folder}"
+            f"asterisk-avp: {trap.folder}/.env is not trusted, because its directory {trap.folder}"
             " belongs to nobody (uid 65534) and has mode 0755: chown it to root,"
         )
 
@@ -92,7 +92,7 @@ def test_the_daemon_does_not_start_there(trap: Trap) -> None:
     done = ours("run", folder=trap.folder)
     assert not trap.came()
     assert done.returncode == 1
-    assert f"{trap.folder}/.env does not count" in done.stderr
+    assert f"{trap.folder}/.env is not trusted" in done.stderr
 
 
 @pytest.fixture
@@ -123,14 +123,14 @@ def test_every_command_says_so_and_goes_on_without_it(
     )
     assert written
     assert port not in written
-    assert result.err.count("does not count") == 1
-    assert result.err.startswith(f"asterisk-avp: {trap.folder}/.env does not count, since its ")
+    assert result.err.count("is not trusted") == 1
+    assert result.err.startswith(f"asterisk-avp: {trap.folder}/.env is not trusted, because its ")
 
 
 def test_what_the_daemon_would_say_is_an_error_of_settings_check(avp: Avp, trap: Trap) -> None:
     result = avp("settings", "--check")
     assert result.code == 1
-    assert f"{trap.folder}/.env does not count" in result.err
+    assert f"{trap.folder}/.env is not trusted" in result.err
 
 
 def test_an_environment_that_a_stranger_has_put_into_the_folder(
@@ -142,5 +142,5 @@ def test_an_environment_that_a_stranger_has_put_into_the_folder(
         "render", "all", "--output", str(trap.folder), "--config-dir", f"{tmp_path}/etc"
     )  # fmt: skip
     assert result.code == 1
-    assert f"{trap.folder}/environment is not trusted, because its folder" in result.err
+    assert f"{trap.folder}/environment is not trusted, because its directory" in result.err
     assert not (trap.folder / "avp_manager.conf").exists()

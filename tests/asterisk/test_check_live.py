@@ -189,7 +189,7 @@ async def test_clocks_that_differ(right: Office) -> None:
 async def test_users_that_are_refused(right: Office) -> None:
     """By their passwords, their addresses, their rights to write; and a daemon that is away."""
     found = await right.check(AVP_AMI__SECRET="not-this-one", AVP_ARI__PASSWORD="nor-this")
-    assert "refuses user 'avp'" in about(found, "ami")["what"]
+    assert "rejects user 'avp'" in about(found, "ami")["what"]
     assert "ari.conf" in about(found, "ari", "ARI GET")["where"]
     found = await right.check(AVP_AMI__PORT="1", AVP_ARI__URL="http://127.0.0.1:1/ari")
     assert {("error", "ami"), ("error", "ari"), ("error", "version")} <= kinds(found)
@@ -216,7 +216,7 @@ async def test_a_dialplan_that_stops_half_way(right: Office) -> None:
     assert "app_userevent" in about(found, "modules")["what"]
     assert "avp-check" in about(found, "dialplan")["what"]
     await right.ami.action("ModuleLoad", Module="app_userevent.so", LoadType="load")
-    # An older dialplan is said to be one, and whatever is missing of it.
+    # An older dialplan is reported, with everything that it lacks.
     right.change("dialplan/asterisk_avp.conf", r"(?s)\[avp-check\].*?\n\n", "")
     await right.ami.action("Command", Command="dialplan reload")
     found = await right.check()
@@ -240,13 +240,13 @@ async def test_what_is_open_and_what_is_guessed(right: Office) -> None:
     )
     assert code == 1
     said = [x["what"] for x in found]
-    assert "AMI listens on 0.0.0.0 and [boss] may come from anywhere" in said
+    assert "AMI listens on 0.0.0.0 and [boss] may connect from anywhere" in said
     assert "ARI listens on 0.0.0.0 without TLS" in said
     assert "the daemon's FastAGI listens on 0.0.0.0" in said
     assert "the secret of [boss] is the name" in said
-    assert "the password of [portal] is one that everybody knows" in said
+    assert "the password of [portal] is a well-known one" in said
     assert "the password of [1003] is the name" in said
-    assert "AVP_API__TOKENS is one that everybody knows" in said
+    assert "AVP_API__TOKENS is a well-known one" in said
     for x in found:
         assert x["why"], x
         assert x["mend"], x
@@ -259,11 +259,11 @@ async def test_an_asterisk_that_is_broken(wrong: Office) -> None:
     assert "CoreShowChannels" in rights["what"]
     assert rights["mend"] == ["write = call,agent,reporting"]
     assert re.fullmatch(r"manager\.conf:\d+", rights["where"])
-    assert "command" in about(found, "ami_rights", "may do more")["what"]
-    assert "events of call" in about(found, "ami_rights", "does not hear")["what"]
+    assert "command" in about(found, "ami_rights", "more rights")["what"]
+    assert "events of call" in about(found, "ami_rights", "does not receive")["what"]
     assert {"app_read", "func_json"} <= set(re.findall(r"\w+", about(found, "modules")["what"]))
     assert "avp-accept" in about(found, "dialplan", "no context")["what"]
-    assert "no way out" in about(found, "dialplan", "avp-external")["what"]
+    assert "dials no trunk" in about(found, "dialplan", "avp-external")["what"]
     assert "not the dialplan of this version" in about(found, "dialplan", "version")["what"]
     sounds = about(found, "sounds", "has no sound")["what"]
     assert all(name in sounds for name in (*DIALPLAN_SOUNDS, *PROMPTS, "digits/7"))
@@ -286,7 +286,7 @@ async def test_an_asterisk_that_is_broken(wrong: Office) -> None:
 
 
 async def test_without_the_files(wrong: Office) -> None:
-    """On another machine: what Asterisk itself says is enough for the worst of it."""
+    """On another machine, Asterisk's own answers reveal the worst faults."""
     etc = wrong.directory / "etc"
     moved = wrong.directory / "elsewhere"
     etc.rename(moved)
@@ -300,5 +300,5 @@ async def test_without_the_files(wrong: Office) -> None:
         *(("error", "ami_rights"), ("error", "modules"), ("error", "dialplan"), ("error", "agi")),
         *(("error", "personal_queue"), ("error", "sounds"), ("error", "daemon")),
     } <= kinds(found)
-    # What it does not hear is only known by what was not heard.
-    assert "events of call" in about(found, "ami_rights", "does not hear")["what"]
+    # Missing event rights show only in events that the self-test did not receive.
+    assert "events of call" in about(found, "ami_rights", "does not receive")["what"]

@@ -452,7 +452,7 @@ def test_faults_in_files_name_variable_and_place(tmp_path: Path) -> None:
         "AVP_API__PORT (api.Port in avp.toml): also set as AVP_API__PORT (api.port in avp.toml)"
         in text
     )
-    assert "AVP_NONSENSE__A (nonsense.a in avp.toml): there is no such setting" in text
+    assert "AVP_NONSENSE__A (nonsense.a in avp.toml): unknown setting" in text
     assert "AVP_LOG__LEVEL (in .env): input should be 'debug'" in text
 
 
@@ -532,8 +532,8 @@ def test_all_problems_are_told_at_once() -> None:
         "AVP_PRESETS__BILLING__NUMBER",
     ]
     text = "\n".join(found)
-    assert "is it AVP_ARI__URL?" in text
-    assert "is it AVP_GROUPS__SALES__QUEUE?" in text
+    assert "did you mean AVP_ARI__URL?" in text
+    assert "did you mean AVP_GROUPS__SALES__QUEUE?" in text
     assert "not 'maybe'" in text
 
 
@@ -562,7 +562,7 @@ def test_all_problems_are_told_at_once() -> None:
         ("AVP_ACCOUNTS__ACME__COUNTRY", "UK", "numbering plan"),
         ("AVP_AGENTS__1__COUNTRY", "ZZ", "numbering plan"),
         ("AVP_ACCOUNTS__ACME__CONTRACTED", "perhaps", "boolean"),
-        ("AVP_ENTERPRISE__CONTRACTED", "true", "no such setting"),
+        ("AVP_ENTERPRISE__CONTRACTED", "true", "unknown setting"),
         ("AVP_ARI__URL", "127.0.0.1:8088", "http://"),
         ("AVP_ARI__URL", "http://u:ari-hush@127.0.0.1", "credentials"),
         ("AVP_ARI__URL", "http://pbx/?api_key=ari-hush", "end with the path"),
@@ -573,8 +573,8 @@ def test_all_problems_are_told_at_once() -> None:
         ("AVP_LOG__FORMAT", "xml", "'text' or 'json'"),
         ("AVP_KEYS__SWAP", "*A", "a code of 1 to 6 keys"),
         ("AVP_KEYS__SWAP", "*123456", "a code of 1 to 6 keys"),
-        ("AVP_KEYS__BACK", "*", "no such setting"),
-        ("AVP___X", "1", "no such setting"),
+        ("AVP_KEYS__BACK", "*", "unknown setting"),
+        ("AVP___X", "1", "unknown setting"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: str, says: str) -> None:
@@ -597,33 +597,33 @@ def test_a_bad_value_is_named(name: str, value: str, says: str) -> None:
         ),
         (
             {"AVP_KEYS__SWAP": "*2"},
-            "AVP_KEYS__SWAP: '*2' begins like '*2' (AVP_KEYS__CANCEL)",
+            "AVP_KEYS__SWAP: '*2' begins with '*2' (AVP_KEYS__CANCEL)",
         ),
         (
             {"AVP_KEYS__COMPLETE": "*12", "AVP_KEYS__SWAP": "*1"},
-            "AVP_KEYS__COMPLETE: '*12' begins like '*1' (AVP_KEYS__SWAP)",
+            "AVP_KEYS__COMPLETE: '*12' begins with '*1' (AVP_KEYS__SWAP)",
         ),
         (
             {"AVP_PRESETS__P__CODE": "800"}
             | {"AVP_PRESETS__P__NUMBER": "+12025550101", "AVP_PRESETS__P__GROUP": "sales"}
             | {"AVP_GROUPS__SALES__EXTENSION": "800"},
-            "AVP_PRESETS__P__CODE: '800' is taken already (AVP_GROUPS__SALES__EXTENSION)",
+            "AVP_PRESETS__P__CODE: '800' is already in use (AVP_GROUPS__SALES__EXTENSION)",
         ),
         (
             {"AVP_GROUPS__SALES__EXTENSION": "800", "AVP_AGENTS__800__NAME": "x"},
-            "AVP_GROUPS__SALES__EXTENSION: '800' is taken already (AVP_AGENTS__800__NAME)",
+            "AVP_GROUPS__SALES__EXTENSION: '800' is already in use (AVP_AGENTS__800__NAME)",
         ),
         (
             {"AVP_GROUPS__SALES__ACCOUNT": "acmee", "AVP_ACCOUNTS__ACME__COUNTRY": "US"},
-            "AVP_GROUPS__SALES__ACCOUNT: there is no account 'acmee' (there is acme)",
+            "AVP_GROUPS__SALES__ACCOUNT: unknown account 'acmee' (known: acme)",
         ),
         (
             {"AVP_PRESETS__P__NUMBER": "1", "AVP_PRESETS__P__GROUP": "x"},
-            "AVP_PRESETS__P__GROUP: there is no group 'x' (there is sales)",
+            "AVP_PRESETS__P__GROUP: unknown group 'x' (known: sales)",
         ),
         (
             {"AVP_AGENTS__1__GROUPS": "sales,x"},
-            "AVP_AGENTS__1__GROUPS: there is no group 'x' (there is sales)",
+            "AVP_AGENTS__1__GROUPS: unknown group 'x' (known: sales)",
         ),
         (
             {"AVP_AGENTS__bob__NAME": "1", "AVP_AGENTS__Bob__NAME": "2"},
@@ -638,7 +638,7 @@ def test_a_bad_value_is_named(name: str, value: str, says: str) -> None:
         ),
         (
             {"AVP_AMI__SECRET__X": "x"},
-            "AVP_AMI__SECRET__X: contradicts AVP_AMI__SECRET, which gives one value for all of it",
+            "AVP_AMI__SECRET__X: contradicts AVP_AMI__SECRET, which sets one value for all of it",
         ),
     ],
 )

@@ -99,9 +99,9 @@ def test_both_ways_at_once_name_both(tmp_path: Path) -> None:
     assert found == [
         (
             "AVP_AGENTS__1001__PIN_FILE: also set as AVP_AGENTS__1001__PIN (in .env);"
-            " only one of the two can be"
+            " set only one of the two"
         ),
-        "AVP_AMI__SECRET_FILE: also set as AVP_AMI__SECRET; only one of the two can be",
+        "AVP_AMI__SECRET_FILE: also set as AVP_AMI__SECRET; set only one of the two",
     ]
 
 

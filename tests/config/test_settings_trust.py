@@ -78,9 +78,11 @@ def linked_through_loose_folder(file: Path) -> None:
 
 FOREIGN = [
     pytest.param(of_stranger, "belongs to nobody (uid 65534) and has mode 0644: chown it to root"),
-    pytest.param(in_strangers_folder, "its folder {folder} belongs to nobody (uid 65534)"),
-    pytest.param(in_strangers_grandfolder, "its folder {above} belongs to nobody (uid 65534)"),
-    pytest.param(in_strangers_sticky_folder, "its folder {folder} belongs to nobody (uid 65534)"),
+    pytest.param(in_strangers_folder, "its directory {folder} belongs to nobody (uid 65534)"),
+    pytest.param(in_strangers_grandfolder, "its directory {above} belongs to nobody (uid 65534)"),
+    pytest.param(
+        in_strangers_sticky_folder, "its directory {folder} belongs to nobody (uid 65534)"
+    ),
     pytest.param(linked_by_stranger, "the symbolic link {file} belongs to nobody (uid 65534)"),
     pytest.param(linked_to_strangers, "belongs to nobody (uid 65534) and has mode 0644"),
 ]
@@ -88,9 +90,15 @@ LOOSE = [
     pytest.param(loose(0o666), "can be written by others (owner {me}, mode 0666): chmod go-w it"),
     pytest.param(loose(0o664), "can be written by its group (owner {me}, mode 0664): chmod go-w"),
     pytest.param(loose(0o646), "can be written by others (owner {me}, mode 0646): chmod go-w it"),
-    pytest.param(in_loose_folder, "its folder {folder} can be written by others (owner {me}, mode"),
-    pytest.param(in_groups_folder, "its folder {folder} can be written by its group (owner {me}"),
-    pytest.param(linked_through_loose_folder, "its folder {folder}/other can be written by others"),
+    pytest.param(
+        in_loose_folder, "its directory {folder} can be written by others (owner {me}, mode"
+    ),
+    pytest.param(
+        in_groups_folder, "its directory {folder} can be written by its group (owner {me}"
+    ),
+    pytest.param(
+        linked_through_loose_folder, "its directory {folder}/other can be written by others"
+    ),
 ]
 WAYS = [*(pytest.param(*x.values, marks=AS_ROOT) for x in FOREIGN), *LOOSE]
 
@@ -120,7 +128,7 @@ def test_a_dotenv_that_does_not_count(
     settings = load(NEEDED, file.parent)
     assert (settings.ami.host, settings.ari.url) == ("127.0.0.1", "http://127.0.0.1:8088/ari")
     (line,) = settings.ignored
-    assert line.startswith(f"{file} does not count, since ")
+    assert line.startswith(f"{file} is not trusted, because ")
     assert sentence(says, file) in line
     # A daemon does not run by half of its settings.
     assert problems(NEEDED, file.parent, whole=True) == [line]
@@ -134,7 +142,7 @@ def test_a_toml_file_that_does_not_count(
 ) -> None:
     file = prepared(tmp_path, "avp.toml", '[ami]\nhost = "203.0.113.9"\n', way)
     (line,) = problems(NEEDED | {"AVP_CONFIG": str(file)})
-    assert line.startswith(f"AVP_CONFIG: {file} does not count, since ")
+    assert line.startswith(f"AVP_CONFIG: {file} is not trusted, because ")
     assert sentence(says, file) in line
 
 
@@ -145,7 +153,7 @@ def test_a_file_of_a_secret_that_does_not_count(
     file = prepared(tmp_path, "ami", "a-strangers-hush\n", way)
     environ = {**NEEDED, "AVP_AMI__SECRET": "", "AVP_AMI__SECRET_FILE": str(file)}
     (line,) = problems(environ)
-    assert line.startswith(f"AVP_AMI__SECRET_FILE: {file} does not count, since ")
+    assert line.startswith(f"AVP_AMI__SECRET_FILE: {file} is not trusted, because ")
     assert sentence(says, file) in line
     assert "hush" not in line
 
@@ -231,7 +239,7 @@ def test_what_is_no_file_keeps_nobody_waiting(tmp_path: Path) -> None:
             (fifo, "is a FIFO, not a file"),
             (bound, "is a device or a socket, not a file"),
             (Path("/dev/zero"), "is a device or a socket, not a file"),
-            (tmp_path, "is a folder, not a file"),
+            (tmp_path, "is a directory, not a file"),
         ):
             with pytest.raises(Unusable, match=says):
                 read_trusted(file, 100)

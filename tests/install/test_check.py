@@ -257,7 +257,7 @@ def test_settings_of_a_stranger(office: Office) -> None:
     )
     found = [x for x in json.loads(result.out)["findings"] if x["severity"] != "ok"]
     assert [(x["severity"], x["id"]) for x in found] == [("warning", "settings")]
-    assert "does not count" in found[0]["what"]
+    assert "is not trusted" in found[0]["what"]
     assert "hush" not in result.out
 
 
@@ -476,7 +476,7 @@ def refers(office: Office) -> list[dict[str, Any]]:
         ("context = a", "whose calls reach agents"),
         ("context = b", "whose calls reach agents"),
         ("context = none\noverlap_context = c", "whose calls reach agents"),
-        ("context = none\noutbound_auth = x", "where Asterisk logs in"),
+        ("context = none\noutbound_auth = x", "to which Asterisk logs in"),
         ("context = none\n[i]\ntype = identify\nendpoint = x\nmatch = 192.0.2.7", "a trunk"),
         ("context = none\n[i]\ntype = identify\nendpoint = x\nmatch_header = X-A: 1", "a trunk"),
     ],
@@ -699,7 +699,7 @@ def test_options_that_let_keys_transfer(office: Office, line: str, mend: str | N
     place = "extensions.conf:19"
     assert (found["severity"], found["id"], found["where"]) == ("error", "dtmf_transfer", place)
     if mend is None:
-        assert "without t and T" in found["mend"][0]
+        assert "remove t and T" in found["mend"][0]
     else:
         assert found["mend"] == [f"exten => {mend}"]
         office.change("extensions", f"exten => {line}\n", f"exten => {mend}\n")
@@ -853,17 +853,17 @@ def test_options_that_may_have_i(office: Office) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('1,1,GotoIf($["${CALLERID(num)}" = "1"]?a,1)', "${CALLERID(num)} stands in an expression"),
+        ('1,1,GotoIf($["${CALLERID(num)}" = "1"]?a,1)', "${CALLERID(num)} is in an expression"),
         ("1,1,Set(X=${LEN(${CALLERID(name)})})", "an argument of LEN()"),
         ("1,1,ExecIf($[1]?Set(X=${PJSIP_HEADER(read,X-A)}))", "the arguments of execif()"),
         ("1,1,System(echo ${CALLERID(num)})", "the arguments of system()"),
         ("1,1,Set(DB(a/${CALLERID(num)})=1)", "an argument of DB()"),
         ("1,1,NoOp(${X_${CALLERID(num)}})", "a variable name"),
-        ("1,1,Set(N=${CALLERID(num)})\n same => n,Goto(a,${N},1)", "${N} stands in"),
+        ("1,1,Set(N=${CALLERID(num)})\n same => n,Goto(a,${N},1)", "${N} is in"),
         ("1,1,Set(__N=${DB(a/b)})\n same => n,Set(M=x${N})\n same => n,NoOp($[${M}])", "${M}"),
         ("1,1,Set(N=${CALLERID(num)})\n same => n,NoOp($[${SHIFT(N)}])", "${SHIFT(N)}"),
         ("1,1,UserEvent(Call,Number: ${CALLERID(num)})", "userevent()"),
-        ("_X.,1,Dial(PJSIP/${EXTEN}@trunk,60,i)", "${EXTEN} stands in the arguments of dial()"),
+        ("_X.,1,Dial(PJSIP/${EXTEN}@trunk,60,i)", "${EXTEN} is in the arguments of dial()"),
         ("_9X!,1,Goto(out,${EXTEN:1},1)", "the arguments of goto()"),
         ("_[+0-9].,1,NoOp()\n same => n(x),Queue(q${EXTEN},i)", "the arguments of queue()"),
         ("i,1,Goto(a,${INVALID_EXTEN},1)", "${INVALID_EXTEN}"),

@@ -1,8 +1,8 @@
-"""What `asterisk-avp check` looks at: is this Asterisk set up so that the transfer rules hold?
+"""The checks of `asterisk-avp check`: does this Asterisk's set-up enforce the transfer rules?
 
-A check is a function from `Facts` to `Finding`s; `CHECKS` lists them in the order in which they are
-shown. Each says that all is well by a finding of severity ``ok``, or finds at least one thing. The
-facts are collected by the command line; no check reads a file or asks a server.
+A check is a function from `Facts` to `Finding`s; `CHECKS` lists them in display order. Each check
+that applies returns either problems or one finding of severity ``ok``. The command line collects
+the facts; no check reads a file or queries a server.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run(facts: Facts) -> list[Finding]:
-    """What all checks find."""
+    """The findings of all checks."""
     return [finding for check in CHECKS for finding in check(facts)]

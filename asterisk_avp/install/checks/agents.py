@@ -21,10 +21,10 @@ def endpoints(conf: Conf) -> dict[str, Section]:
 
 
 def agents(facts: Facts) -> list[str]:
-    """The endpoints of all agents that are known, whether or not pjsip.conf has them.
+    """The endpoint names of all known agents, whether or not pjsip.conf has them.
 
-    Agents are those of the settings, the members of the groups' queues in queues.conf, and the
-    phones that dial in the project's own context.
+    Agents come from the settings, from the members of the groups' queues in queues.conf, and from
+    endpoints whose context is avp-agents.
     """
     found = dict.fromkeys(_of_settings(facts))
     found |= dict.fromkeys(_of_queues(facts))
@@ -37,7 +37,7 @@ def agents(facts: Facts) -> list[str]:
 
 
 def queue_members(facts: Facts) -> dict[str, tuple[str, ...]]:
-    """The ids of the agents who are static members of each queue."""
+    """The agent ids of each queue's static members."""
     found = {}
     for queue, static in members(facts.file("queues.conf")).items():
         ids = [agent_of(facts, member.interface) for member in static]
@@ -46,9 +46,9 @@ def queue_members(facts: Facts) -> dict[str, tuple[str, ...]]:
 
 
 def ids(facts: Facts) -> Iterator[Finding]:
-    """Is an agent of the settings a member under the same id, in other letters?
+    """Does the case of an agent's id differ between the settings and the queues?
 
-    The ids of agents are names in Asterisk, where `anna` and `ANNA` are two.
+    Agent ids are names in Asterisk, which is case-sensitive: `anna` and `ANNA` are two agents.
     """
     known = {x for found in queue_members(facts).values() for x in found}
     by_letters = {member.lower(): member for member in known}
@@ -58,15 +58,16 @@ def ids(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "agents",
                 Severity.WARNING,
-                f"the settings have an agent {agent.id}, the queues a member {meant}",
-                "They are two: what is set for the one, a PIN say, does not hold for the other.",
+                f"the settings name an agent {agent.id}, the queues a member {meant}",
+                "Ids are case-sensitive: what is set for one, such as a PIN, does not apply to the"
+                " other.",
                 "the settings",
                 (f"AVP_AGENTS__{meant}__… in place of AVP_AGENTS__{agent.id}__…",),
             )
 
 
 def agent_of(facts: Facts, interface: str) -> str | None:
-    """Whose interface it is: what the settings say, or what follows the technology."""
+    """The agent with this interface: from the settings, or from the part after the technology."""
     for agent in facts.world.agents.values() if facts.world is not None else ():
         if agent.interface == interface:
             return agent.id
@@ -92,6 +93,6 @@ def _of_queues(facts: Facts) -> Iterator[str]:
 
 
 def _endpoint(interface: str) -> str:
-    """``PJSIP/1001`` -> ``1001``; nothing for what is no phone by PJSIP."""
+    """``PJSIP/1001`` -> ``1001``; an empty string for other technologies."""
     technology, _, rest = interface.partition("/")
     return rest.partition("/")[0].rpartition("@")[2] if technology.upper() == "PJSIP" else ""

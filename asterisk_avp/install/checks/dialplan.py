@@ -1,7 +1,7 @@
-"""Does the dialplan let anybody transfer a call by keys of the phone, past every rule?
+"""Does the dialplan allow DTMF transfers, which bypass every rule?
 
-`Queue(…,t)` and `Dial(…,tT)` switch on Asterisk's own transfer by keys (features.conf, `blindxfer`
-and `atxfer`), and so does the channel variable BRIDGE_FEATURES.
+`Queue(…,t)` and `Dial(…,tT)` enable Asterisk's own DTMF transfers (features.conf, `blindxfer` and
+`atxfer`), and so does the channel variable BRIDGE_FEATURES.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from asterisk_avp.install.dialplan_text import split, steps
 
 _ID = "dtmf_transfer"
 _WHY = (
-    "They let a party of the call transfer it by keys of the phone (features.conf, blindxfer and"
-    " atxfer), to any number and past every rule."
+    "A party can then transfer the call with the phone's keys (features.conf, blindxfer and"
+    " atxfer) to any number, past every rule."
 )
 
 OPTIONS_AT: Mapping[str, int] = {"queue": 1, "dial": 2, "retrydial": 5}
-"""Which argument the options are, from 0, of the applications that connect two parties."""
+"""The index of the options argument, from 0, of each application that connects two parties."""
 _SET = re.compile(r"(?<!\w)Set\(", re.IGNORECASE)
 _ASSIGNED = re.compile(r"_{0,2}(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\w+")
@@ -30,9 +30,10 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``Dial()``, ``RetryDial()`` or ``Queue()``: where it stands, and the texts of its arguments.
+    """A call of ``Dial()``, ``RetryDial()`` or ``Queue()``, with the texts of its arguments.
 
-    ``at``: where in the line's value the arguments begin. ``number``: which one the options are.
+    ``at``: the index in the line's value where the arguments begin. ``number``: the index of the
+    options argument.
     """
 
     line: Line
@@ -47,7 +48,7 @@ class Call:
 
     @property
     def options_at(self) -> int:
-        """Where in the line's value the options begin."""
+        """The index in the line's value where the options begin."""
         return self.at + sum(len(argument) + 1 for argument in self.arguments[: self.number])
 
     def with_options(self, options: str) -> str:
@@ -61,7 +62,7 @@ class Call:
 
 @dataclass(slots=True)
 class Letters:
-    """The options that a text can stand for: ``found``, and variables whose value is not known."""
+    """The option letters that a text can expand to, and the variables whose value is unknown."""
 
     found: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
@@ -80,11 +81,11 @@ def transfer_options(facts: Facts) -> Iterator[Finding]:
         given = letters_of(value, values).found & {"t", "T"}
         if name == "BRIDGE_FEATURES" and given:
             clean = False
-            what = f"BRIDGE_FEATURES is set with {_named(given)}"
+            what = f"BRIDGE_FEATURES is set to {_named(given)}"
             mend = _mended(line, value, line.value.index(f"{name}={value}") + len(name) + 1, values)
             yield Finding(_ID, Severity.ERROR, what, _WHY, str(line.place), mend)
     if clean:
-        yield Finding(_ID, Severity.OK, "no Queue() or Dial() lets a phone's keys transfer a call")
+        yield Finding(_ID, Severity.OK, "no Queue() or Dial() allows DTMF transfers")
 
 
 def _findings(call: Call, letters: Letters, values: Mapping[str, list[str]]) -> Iterator[Finding]:
@@ -96,17 +97,17 @@ def _findings(call: Call, letters: Letters, values: Mapping[str, list[str]]) -> 
         yield Finding(_ID, Severity.ERROR, what, _WHY, where, mend)
     elif letters.unknown:
         names = ", ".join(f"${{{name}}}" for name in sorted(letters.unknown))
-        what = f"{call.application}() with options from {names}, whose value is not known here"
-        why = "It must not have t or T: " + _WHY[0].lower() + _WHY[1:]
+        what = f"{call.application}() takes options from {names}, whose value is unknown here"
+        why = "Make sure that they never contain t or T. " + _WHY
         yield Finding(_ID, Severity.WARNING, what, why, where)
 
 
 def _mended(line: Line, options: str, at: int, values: Mapping[str, list[str]]) -> tuple[str, ...]:
-    """The line whose options at ``at`` are without t and T."""
+    """The line with t and T removed from the options at ``at``."""
     stripped = without(options, "tT")
     if letters_of(stripped, values).found & {"t", "T"}:
-        # They come from a variable, which is set elsewhere.
-        return (f"; {options} without t and T, where its value is set",)
+        # They come from a variable that is set elsewhere.
+        return (f"; remove t and T from {options} where its value is set",)
     return (f"{line.name} => {line.value[:at]}{stripped}{line.value[at + len(options) :]}",)
 
 
@@ -116,7 +117,7 @@ def _named(letters: set[str]) -> str:
 
 
 def calls(conf: Conf, options_at: Mapping[str, int] = OPTIONS_AT) -> Iterator[Call]:
-    """The calls of these applications, also those within ExecIf() and the like."""
+    """The calls of these applications, including those inside ExecIf() and similar."""
     pattern = re.compile(rf"(?<!\w)(?P<name>{'|'.join(options_at)})\(", re.IGNORECASE)
     for line in (step.line for step in steps(conf)):
         for match in pattern.finditer(line.value):
@@ -126,7 +127,7 @@ def calls(conf: Conf, options_at: Mapping[str, int] = OPTIONS_AT) -> Iterator[Ca
 
 
 def assignments(conf: Conf) -> dict[str, list[str]]:
-    """Every value that a variable is given, in [globals] or by Set()."""
+    """Every value that is assigned to each variable, in [globals] or by Set()."""
     found: dict[str, list[str]] = {}
     for section in conf.named("globals"):
         for line in section.lines:
@@ -147,7 +148,7 @@ def _sets(conf: Conf) -> Iterator[tuple[Line, str, str]]:
 def letters_of(
     options: str, values: Mapping[str, list[str]], seen: frozenset[str] = frozenset()
 ) -> Letters:
-    """The letters that ``options`` can come to; what a letter has in parentheses is none."""
+    """The letters that ``options`` can expand to, without their arguments in parentheses."""
     result = Letters()
     for kind, text in _parts(options):
         if kind == "letter":
@@ -159,28 +160,28 @@ def letters_of(
     return result
 
 
-def surely(
+def always(
     options: str, values: Mapping[str, list[str]], seen: frozenset[str] = frozenset()
 ) -> set[str]:
-    """The letters that ``options`` has whatever its variables hold at that moment."""
+    """The letters that ``options`` contains, whatever the values of its variables."""
     found: set[str] = set()
     for kind, text in _parts(options):
         if kind == "letter":
             found.add(text)
         elif kind == "expression":
-            found |= _always(text[2:].removesuffix("}"), values, seen)
+            found |= _common(text[2:].removesuffix("}"), values, seen)
     return found
 
 
-def _always(text: str, values: Mapping[str, list[str]], seen: frozenset[str]) -> set[str]:
-    """As `_expression`, those letters that all that ``${text}`` can come to have in common."""
+def _common(text: str, values: Mapping[str, list[str]], seen: frozenset[str]) -> set[str]:
+    """The letters that all possible values of ``${text}`` have in common."""
     each: list[set[str]] = []
     if _VARIABLE.fullmatch(text):
         if text not in seen:
-            each = [surely(value, values, seen | {text}) for value in values.get(text, ())]
+            each = [always(value, values, seen | {text}) for value in values.get(text, ())]
     elif text.startswith("IF(") and len(sides := split(text[3:-1], "?")) > 1:
         found = split("?".join(sides[1:]), ":")
-        each = [surely(side, values, seen) for side in found] if len(found) > 1 else []
+        each = [always(side, values, seen) for side in found] if len(found) > 1 else []
     return set.intersection(*each) if each else set()
 
 
@@ -194,7 +195,7 @@ def without(options: str, letters: str) -> str:
 def _expression(
     text: str, values: Mapping[str, list[str]], seen: frozenset[str]
 ) -> Iterator[Letters]:
-    """What ``${text}`` can come to: a variable, or one of the two sides of IF()."""
+    """The possible values of ``${text}``: of a variable, or of either side of IF()."""
     if _VARIABLE.fullmatch(text):
         if text in seen:
             return
@@ -210,7 +211,10 @@ def _expression(
 
 
 def _parts(options: str) -> Iterator[tuple[str, str]]:
-    """``letter``, ``argument`` (with its parentheses) or ``expression`` (with ``${`` and ``}``)."""
+    """Kind and text of each part.
+
+    The kinds are ``letter``, ``argument`` (with parentheses) and ``expression`` (``${…}``).
+    """
     at = 0
     while at < len(options):
         if options.startswith("${", at):
@@ -227,7 +231,7 @@ def _parts(options: str) -> Iterator[tuple[str, str]]:
 
 
 def _end(text: str, begin: int) -> int:
-    """Where the bracket before ``begin`` is closed; the end of the text if it is not."""
+    """The index at which the bracket before ``begin`` is closed; else the end of the text."""
     closing = [_PAIRS[text[begin - 1]]]
     for at in range(begin, len(text)):
         if text[at] == closing[-1]:

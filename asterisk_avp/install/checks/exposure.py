@@ -1,4 +1,4 @@
-"""Is anything open to the world that need not be?"""
+"""Are AMI, ARI, the API or FastAGI exposed without need?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def exposure(facts: Facts) -> Iterator[Finding]:
     ]
     yield from found
     if not found:
-        yield Finding(_ID, Severity.OK, "nothing is open to other machines without need")
+        yield Finding(_ID, Severity.OK, "nothing is exposed to other machines without need")
 
 
 def _manager(facts: Facts) -> Iterator[Finding]:
@@ -36,13 +36,13 @@ def _manager(facts: Facts) -> Iterator[Finding]:
         return
     where = _line(general, "bindaddr", "manager.conf [general]")
     mend = ("bindaddr = 127.0.0.1",)
-    open_ones = [s.name for s in _users(conf) if not any(map(s.all, ("permit", "deny", "acl")))]
-    if open_ones:
+    unlimited = [s.name for s in _users(conf) if not any(map(s.all, ("permit", "deny", "acl")))]
+    if unlimited:
         yield Finding(
             _ID,
             Severity.ERROR,
-            f"AMI listens on {bound} and [{'], ['.join(open_ones)}] may come from anywhere",
-            "A password is all that is between the network and Asterisk's calls.",
+            f"AMI listens on {bound} and [{'], ['.join(unlimited)}] may connect from anywhere",
+            "Only a password protects Asterisk's calls from the network.",
             where,
             mend,
         )
@@ -51,8 +51,8 @@ def _manager(facts: Facts) -> Iterator[Finding]:
             _ID,
             Severity.WARNING,
             f"AMI listens on {bound} without TLS",
-            "Secrets and telephone numbers can be read on the way; the users' permit lines are all"
-            " that keeps others out.",
+            "Others can read secrets and telephone numbers on the network. Only the users' permit"
+            " lines restrict access.",
             where,
             mend,
         )
@@ -65,7 +65,7 @@ def _users(conf: Conf) -> Iterator[Section]:
 
 
 def _writers(facts: Facts) -> Iterator[Finding]:
-    """Other programs' users that may act, and may come from other machines."""
+    """AMI users of other programs that may act and may connect from other machines."""
     conf = facts.file("manager.conf")
     general = next(conf.named("general"), None)
     if general is None or general.last("enabled").lower() not in _TRUE:
@@ -74,25 +74,25 @@ def _writers(facts: Facts) -> Iterator[Finding]:
         return
     for user in _users(conf):
         classes = [x.strip() for x in user.last("write").lower().split(",") if x.strip()]
-        limited = any(map(user.all, ("permit", "deny", "acl")))  # else it is an error already
+        limited = any(map(user.all, ("permit", "deny", "acl")))  # else `_manager` reports it
         if user.name == facts.addresses.ami_user or not classes or not limited:
             continue
         if _only_from_here(user):
             continue
         worst = [x for x in classes if x in _PROGRAMS]
-        does = "run programs on Asterisk's machine" if worst else "move and end calls"
+        can = "run programs on Asterisk's machine" if worst else "move and end calls"
         yield Finding(
             "ami_users",
             Severity.WARNING,
             f"[{user.name}] may write ({', '.join(worst or classes)}) from other machines",
-            f"Whoever has its secret, or is in its way, can {does}, past every rule.",
+            f"Whoever has its secret, or can read the connection, can {can}, past every rule.",
             _line(user, "write", f"manager.conf [{user.name}]"),
             ("write =", "; or permit = 127.0.0.1/255.255.255.255 for a program on this machine"),
         )
 
 
 def _only_from_here(user: Section) -> bool:
-    """Whether what is permitted, after all that is denied, is loopback only."""
+    """Whether all addresses are denied and only loopback is permitted."""
     denied = False
     for line in user.lines:
         name = line.name.lower()
@@ -108,7 +108,7 @@ def _only_from_here(user: Section) -> bool:
 
 
 _PROGRAMS = frozenset({"all", "system", "command", "config", "originate", "dialplan"})
-"""Classes of actions with which a program of one's own can be run (manager.c)."""
+"""Classes whose actions can run arbitrary programs (manager.c)."""
 
 
 def _http(facts: Facts) -> Iterator[Finding]:
@@ -124,8 +124,7 @@ def _http(facts: Facts) -> Iterator[Finding]:
             _ID,
             Severity.ERROR,
             f"ARI listens on {bound} without TLS",
-            "A password that goes over the network in the clear is all that is between it and"
-            " Asterisk's calls.",
+            "Only a password protects Asterisk's calls, and it crosses the network in clear text.",
             _line(general, "bindaddr", "http.conf [general]"),
             ("bindaddr = 127.0.0.1",),
         )
@@ -138,9 +137,9 @@ def _ours(facts: Facts) -> Iterator[Finding]:
             _ID,
             Severity.WARNING,
             f"the daemon's API listens on {given.api} without TLS",
-            "Tokens, PINs and screen pops can be read on the way.",
+            "Others can read tokens, PINs and screen pops on the network.",
             "the settings",
-            ("AVP_API__HOST=127.0.0.1", "# and a reverse proxy that speaks TLS before it"),
+            ("AVP_API__HOST=127.0.0.1", "# and put a reverse proxy with TLS in front of it"),
         )
     if not _loopback(given.agi):
         local = _loopback(given.ami)
@@ -148,29 +147,29 @@ def _ours(facts: Facts) -> Iterator[Finding]:
             _ID,
             Severity.ERROR if local else Severity.WARNING,
             f"the daemon's FastAGI listens on {given.agi}",
-            "FastAGI knows no passwords: whoever reaches the port learns which numbers an agent may"
-            " dial." + ("" if local else " Let a firewall leave it to Asterisk alone."),
+            "FastAGI has no passwords: whoever reaches the port learns which numbers an agent may"
+            " dial." + ("" if local else " Use a firewall so that only Asterisk can connect."),
             "the settings",
-            ("AVP_AGI__HOST=127.0.0.1",) if local else ("AVP_AGI__HOST=<an inner address>",),
+            ("AVP_AGI__HOST=127.0.0.1",) if local else ("AVP_AGI__HOST=<an internal address>",),
         )
 
 
 def _in_the_clear(facts: Facts) -> Iterator[Finding]:
     given = facts.addresses
     url = urlsplit(given.ari)
-    ways = []
+    connections = []
     if not _loopback(given.ami):
-        ways.append(f"AMI to {given.ami}")
+        connections.append(f"AMI to {given.ami}")
     if url.scheme == "http" and not _loopback(url.hostname or ""):
-        ways.append(f"ARI to {url.hostname}")
-    if ways:
+        connections.append(f"ARI to {url.hostname}")
+    if connections:
         yield Finding(
             _ID,
             Severity.WARNING,
-            f"{' and '.join(ways)}: our passwords go over the network in the clear",
-            "Whoever reads them can do with calls what the daemon can.",
+            f"{' and '.join(connections)}: our passwords cross the network in clear text",
+            "Whoever reads them can control calls as the daemon does.",
             "the settings",
-            ("# run the daemon beside Asterisk, or join the two by a tunnel (WireGuard, ssh -L)",),
+            ("# run the daemon on Asterisk's machine, or use a tunnel (WireGuard, ssh -L)",),
         )
 
 
@@ -180,7 +179,7 @@ def _line(section: Section, name: str, default: str) -> str:
 
 
 def _loopback(host: str) -> bool:
-    """Whether an address, with or without a port, is this machine's own."""
+    """Whether an address, with or without a port, is a loopback address."""
     bare = host.strip().removeprefix("[")
     bare = bare.partition("]")[0] if "]" in bare else bare
     if bare.count(":") == 1:

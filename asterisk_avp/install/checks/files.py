@@ -1,4 +1,4 @@
-"""Could everything be looked at?"""
+"""Are the settings valid, and could all files be read?"""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _NEEDED = frozenset(FILES) - {"features.conf"}
 def valid_settings(facts: Facts) -> Iterator[Finding]:
     if facts.world is None:
         yield Finding(
-            "settings", Severity.ERROR, facts.settings, "The daemon does not start with them."
+            "settings", Severity.ERROR, facts.settings, "The daemon does not start with these."
         )
     for sentence in facts.ignored:
         yield Finding(
             "settings",
             Severity.WARNING,
             sentence,
-            "Somebody else could have written it: it would say where our passwords are sent.",
+            "Another user could have written it, and it decides where our passwords are sent.",
             "the settings",
         )
     for name in facts.open_files:
         yield Finding(
             "settings",
             Severity.WARNING,
-            f"{name} has secrets, and every user of this machine can read it",
-            "Whoever reads them can do with calls what the daemon can.",
+            f"every user of this machine can read {name}, which has secrets",
+            "Whoever reads them can control calls as the daemon does.",
             "the settings",
             (f"# chmod o-r {name}",),
         )
@@ -44,20 +44,20 @@ def readable_files(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "files",
                 Severity.WARNING,
-                f"there is no {name}",
-                "What Asterisk has from elsewhere (a database, a module's own file) is not known"
-                " here.",
+                f"{name} does not exist",
+                "Configuration from other sources (a database, a module's own file) was not"
+                " checked.",
                 name,
             )
         for fault in conf.faults:
             complete = False
             severity = Severity.WARNING if fault.harmless else Severity.ERROR
-            why = "What is there was not looked at."
+            why = "Its content was not checked."
             yield Finding("files", severity, fault.what, why, fault.where)
     for name in USERS_FILES:
         for fault in facts.file(name).faults:
             complete = False
-            why = "Passwords, and what is open to other machines, were not looked at there."
+            why = "Its passwords, and its exposure to other machines, were not checked."
             yield Finding("files", Severity.WARNING, fault.what, why, fault.where)
     if complete:
         yield Finding("files", Severity.OK, "all files could be read")

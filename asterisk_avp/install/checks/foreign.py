@@ -1,9 +1,9 @@
-"""Is what a phone, a trunk or a database wrote evaluated by the administrator's own dialplan?
+"""Does the administrator's dialplan evaluate text from a phone, a trunk or a database?
 
-Asterisk substitutes from the inside out and reads the result again: in ``$["${X}" = "1"]``, in
-``${LEN(${X})}`` and in the arguments of an application that takes them apart, a caller whose number
-is ``1):System(…`` writes dialplan. Only contexts that phones and trunks enter are looked at, and
-not our own, for which the project has a test.
+Asterisk substitutes from the inside out and parses the result again: in ``$["${X}" = "1"]``, in
+``${LEN(${X})}`` and in the arguments of an application that parses them, a caller whose number is
+``1):System(…`` injects dialplan. This check covers only contexts that phones and trunks enter, and
+not our own contexts, which a test covers.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from asterisk_avp.install.dialplan_text import (
 
 _ID: Final = "foreign_values"
 _WHY: Final = (
-    "Asterisk reads the text again after it has put the value in: brackets, quotes, commas and"
-    " colons of whoever wrote it count. A dialled `1):System(…` can run a program."
+    "Asterisk parses the text again after substitution, with the value's brackets, quotes, commas"
+    " and colons. A dialled `1):System(…` can run a program."
 )
 _MEND: Final = (
-    "; match what is dialled by patterns of fixed length (_NXXNXXXXXX, not _X. or _X!); a value:",
-    "; Set(AVP_TEXT=<the value>), Gosub(avp-clean,number,1), and then ${AVP_CLEAN}, or nothing.",
-    "; In avp-external ${AVP_NUMBER} is the number that is called.",
+    "; match dialled numbers with patterns of fixed length (_NXXNXXXXXX, not _X. or _X!). For",
+    "; other values: Set(AVP_TEXT=<value>), Gosub(avp-clean,number,1), then use ${AVP_CLEAN},",
+    "; which is empty for an unsafe value. In avp-external, ${AVP_NUMBER} is the called number.",
 )
 _SHOWN: Final = 10
-"""How many lines are told one by one."""
+"""How many lines are reported one by one."""
 
 FUNCTIONS: Final = frozenset(
     {
@@ -49,7 +49,7 @@ FUNCTIONS: Final = frozenset(
         *("SHELL", "FILE", "ENV", "JSON_DECODE", "JABBER_RECEIVE"),
     }
 )
-"""Functions that read what others wrote."""
+"""Functions that read foreign values."""
 VARIABLES: Final = frozenset(
     {
         *("INVALID_EXTEN", "SIPCALLID", "SIPDOMAIN", "SIPURI", "SIPREFERTOHDR", "SIPREFERREDBYHDR"),
@@ -66,7 +66,7 @@ PARSED: Final = frozenset(
         *("extenspy", "transfer", "messagesend", "stasis", "record", "db_deltree", "evalexten"),
     }
 )
-"""Applications that take their arguments apart, run them, or hand them on as lines."""
+"""Applications that parse their arguments, run them, or pass them on as lines."""
 _CLEAN: Final = frozenset(
     {
         *("FILTER", "LEN", "MATH", "INC", "DEC", "MD5", "SHA1", "REGEX", "ISNULL", "EXISTS"),
@@ -75,7 +75,7 @@ _CLEAN: Final = frozenset(
         *("BASE64_ENCODE", "URIENCODE", "KEYPADHASH", "RAND", "EPOCH"),
     }
 )
-"""Functions whose result holds nothing of what they were given but signs that were chosen."""
+"""Functions whose result contains only safe characters, whatever their arguments are."""
 
 _BY_NAME: Final = frozenset(
     {
@@ -83,7 +83,7 @@ _BY_NAME: Final = frozenset(
         *("GLOBAL", "LOCAL", "MASTER_CHANNEL", "SHARED"),
     }
 )
-"""Functions that return the value, or a part of it, of the variable that they are given."""
+"""Functions that return the value, or a part of it, of the variable named in their argument."""
 
 _EXTEN: Final = "EXTEN"
 _ASSIGNED: Final = re.compile(r"(?P<left>[^=]*)=(?P<value>.*)", re.DOTALL)
@@ -107,31 +107,31 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
     tainted = _tainted(looked_at)
     found: list[tuple[Step, str]] = []
     for step in looked_at:
-        told = dict.fromkeys(_evaluated(step, tainted))
-        if told:
-            found.append((step, "; ".join(told)))
+        evaluated = dict.fromkeys(_evaluated(step, tainted))
+        if evaluated:
+            found.append((step, "; ".join(evaluated)))
     for step, what in found[:_SHOWN]:
         yield Finding(_ID, Severity.WARNING, what, _WHY, str(step.line.place), _MEND)
     if len(found) > _SHOWN:
         places = ", ".join(str(step.line.place) for step, _ in found[_SHOWN : _SHOWN * 3])
-        what = f"foreign values are evaluated in {len(found) - _SHOWN} more lines: {places}"
+        what = f"{len(found) - _SHOWN} more lines evaluate foreign values: {places}"
         yield Finding(_ID, Severity.WARNING, what, _WHY, "", _MEND)
     if not found:
-        yield Finding(_ID, Severity.OK, "no value from outside is evaluated by your dialplan")
+        yield Finding(_ID, Severity.OK, "your dialplan evaluates no foreign value")
 
 
 # --- which values -------------------------------------------------------------------------------
 
 
 def _open(pattern: str) -> bool:
-    """Whether an extension can be any text: ``.`` and ``!`` match every character."""
+    """Whether an extension can be any text: ``.`` and ``!`` match all characters."""
     if not pattern.startswith("_"):
         return False
     return bool(re.search(r"[.!]", re.sub(r"\[[^\]]*\]", "", pattern)))
 
 
 def _tainted(looked_at: list[Step]) -> frozenset[str]:
-    """The variables that are set to a foreign value somewhere."""
+    """The variables that are assigned a foreign value somewhere."""
     assigned: list[tuple[Step, str, str]] = []
     for step in looked_at:
         if step.application.lower() in {"set", "mset"}:
@@ -156,7 +156,7 @@ def _tainted(looked_at: list[Step]) -> frozenset[str]:
 
 
 def _foreign(part: Part, step: Step, tainted: Collection[str]) -> bool:
-    """Whether what ``part`` reads was written by others."""
+    """Whether ``part`` reads a value from outside."""
     if part.kind is PartKind.FUNCTION:
         name = part.name.upper()
         if name in _BY_NAME:
@@ -168,7 +168,7 @@ def _foreign(part: Part, step: Step, tainted: Collection[str]) -> bool:
 
 
 def _evaluated(step: Step, tainted: frozenset[str]) -> Iterator[str]:
-    """The foreign values of a step that are evaluated, and where, in a few words each."""
+    """A short text for each foreign value that a step evaluates: which one, and where."""
     application = step.application.lower()
     for use in uses(step.arguments):
         if not _foreign(use.part, step, tainted):
@@ -185,4 +185,4 @@ def _evaluated(step: Step, tainted: frozenset[str]) -> Iterator[str]:
         if match is not None and bracket and "$" not in name:
             for use in uses(match["left"]):
                 if _foreign(use.part, step, tainted) and not use.within:
-                    yield f"{use.part.text} stands in an argument of {name.strip()}()"
+                    yield f"{use.part.text} is in an argument of {name.strip()}()"

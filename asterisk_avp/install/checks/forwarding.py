@@ -1,9 +1,9 @@
-"""Can an agent's phone send a call elsewhere by answering it with 302 (Moved Temporarily)?
+"""Can an agent's phone forward a call by answering it with 302 (Moved Temporarily)?
 
-app_queue and app_dial call what the answer names, by a Local channel in the context of the phone's
-endpoint or by any channel technology that it names, and ask no policy (app_queue.c,
-wait_for_answer; app_dial.c, do_forward; dial.c, handle_call_forward). Option `i` of Queue(), Dial()
-and Page() ignores it; Originate() has none.
+app_queue and app_dial call the destination in the answer, through a Local channel in the context of
+the phone's endpoint or through any channel technology that it names, without a policy check
+(app_queue.c, wait_for_answer; app_dial.c, do_forward; dial.c, handle_call_forward). Option `i` of
+Queue(), Dial() and Page() ignores the 302; Originate() has no such option.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from asterisk_avp.install.checks.agents import agents, queue_members
 from asterisk_avp.install.checks.dialplan import (
     OPTIONS_AT,
     Call,
+    always,
     assignments,
     calls,
     letters_of,
-    surely,
 )
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import of_calls
@@ -30,23 +30,23 @@ from asterisk_avp.install.dialplan_text import split
 _ID: Final = "forwarding"
 _OPTION: Final = "i"
 _WHY: Final = (
-    "A phone that answers with 302 sends the call to any number or channel that it names, and no"
-    " rule is asked. Option i has Asterisk ignore it."
+    "A phone that answers with 302 forwards the call to any number or channel, past every rule."
+    " With option i, Asterisk ignores the 302."
 )
 _OPTIONS_AT: Final = {**OPTIONS_AT, "page": 1, "originate": 99}
-"""Originate() has no such option at all: its mend is another one."""
+"""Originate() has no such option and needs another fix."""
 _ORIGINATE: Final = (
-    "; Originate(Local/<extension>@<context>,…), with a Dial(…,i) in that context, in place of",
-    "; the phone",
+    "; replace the phone by Originate(Local/<extension>@<context>,…), with a Dial(…,i) in that",
+    "; context",
 )
 _SIP: Final = frozenset({"PJSIP", "SIP"})
-_MAYBE: Final = ", which may be an agent's"
+_MAYBE: Final = ", which may belong to an agent"
 _LEVELS: Final = 10
-"""How often variables within variables are looked up."""
+"""How many levels of nested variables are expanded."""
 
 
 def forwarding(facts: Facts) -> Iterator[Finding]:
-    """Has each Queue() and Dial() that can ring an agent's phone option i?"""
+    """Does each Queue() and Dial() that can ring an agent's phone have option i?"""
     conf = facts.dialplan()
     if not conf.sections:
         return
@@ -56,33 +56,33 @@ def forwarding(facts: Facts) -> Iterator[Finding]:
     clean = True
     for context, call in _calls(conf):
         who = _rung(facts, call, values, phones)
-        if not who or _OPTION in surely(call.options, values):
+        if not who or _OPTION in always(call.options, values):
             continue
         if _MAYBE in who and reached is not None and context.lower() not in reached:
-            continue  # somebody's sample, to which no call comes
+            continue  # an unused sample that no call reaches
         clean = False
         where = str(call.line.place)
         if call.application.lower() == "originate":
-            what = f"{call.application}() to {who}, which has no option i"
-            why = "A phone that answers with 302 sends the call to any number or channel."
+            what = f"{call.application}() rings {who}, and has no option i"
+            why = "A phone that answers with 302 forwards the call to any number or channel."
             yield Finding(_ID, Severity.ERROR, what, why, where, _ORIGINATE)
             continue
         letters = letters_of(call.options, values)
         if letters.unknown or _OPTION in letters.found:
             names = ", ".join(f"${{{name}}}" for name in sorted(letters.unknown))
-            of = f" from {names}, whose value is not known here" if names else " that vary"
-            what = f"{call.application}() to {who} with options{of}"
+            of = f" from {names}, whose value is unknown here" if names else " that vary"
+            what = f"{call.application}() rings {who} with options{of}"
             why = f"It needs option i. {_WHY}"
             yield Finding(_ID, Severity.WARNING, what, why, where, (_mended(call),))
         else:
-            what = f"{call.application}() to {who} without option i"
+            what = f"{call.application}() rings {who} without option i"
             yield Finding(_ID, Severity.ERROR, what, _WHY, where, (_mended(call),))
     if clean:
-        yield Finding(_ID, Severity.OK, "no Queue() or Dial() lets an agent's phone send a call on")
+        yield Finding(_ID, Severity.OK, "no Queue() or Dial() lets an agent's phone forward a call")
 
 
 def rings_agents(facts: Facts) -> frozenset[str]:
-    """The contexts in which an agent may be rung, by Queue() or Dial(), in small letters."""
+    """The contexts that may ring an agent with Queue() or Dial(), in lower case."""
     conf = facts.dialplan()
     values = assignments(conf)
     phones = frozenset(agents(facts))
@@ -92,7 +92,7 @@ def rings_agents(facts: Facts) -> frozenset[str]:
 
 
 def _calls(conf: Conf) -> Iterator[tuple[str, Call]]:
-    """With the context that each is in."""
+    """Each call with its context."""
     for section in conf.sections:
         for call in calls(replace(conf, sections=(section,)), _OPTIONS_AT):
             yield section.name, call
@@ -103,7 +103,7 @@ def _mended(call: Call) -> str:
 
 
 def _rung(facts: Facts, call: Call, values: Mapping[str, list[str]], phones: frozenset[str]) -> str:
-    """Who is rung, if it can be an agent; else nothing."""
+    """Who is rung, if it can be an agent; else an empty string."""
     name = call.application.lower()
     if name == "queue":
         return _queue(facts, _known(call.arguments[0], values))
@@ -116,7 +116,7 @@ def _rung(facts: Facts, call: Call, values: Mapping[str, list[str]], phones: fro
         if "$" in technology:
             return f"{text}{_MAYBE}"
         if technology.upper() not in _SIP:
-            continue  # other technologies know no 302; Local/… runs a context, which is looked at
+            continue  # other technologies have no 302; Local/… runs a context that is checked too
         endpoint = _endpoint(rest)
         if endpoint in phones:
             return f"the agent's phone {endpoint}"
@@ -126,10 +126,10 @@ def _rung(facts: Facts, call: Call, values: Mapping[str, list[str]], phones: fro
 
 
 def _queue(facts: Facts, name: str) -> str:
-    """Agents are members of the groups' queues, of their own, or may log in to it."""
+    """The queue in words, if an agent may be a member: of a group, personal, or dynamic."""
     groups = facts.world.groups.values() if facts.world is not None else ()
     if name.lower() in {group.queue.lower() for group in groups}:
-        return f"the group's queue {name}"
+        return f"the group queue {name}"
     if "$" in name:
         return f"the queue {name}{_MAYBE}"
     if name.startswith(PERSONAL_QUEUE_PREFIX):
@@ -139,8 +139,8 @@ def _queue(facts: Facts, name: str) -> str:
     if facts.world is not None:
         known |= facts.world.agents.keys()
     own = members.get(name.lower(), ())
-    robots = facts.world is not None and own and not known & set(own)
-    return "" if robots else f"the queue {name}"
+    no_agents = facts.world is not None and own and not known & set(own)
+    return "" if no_agents else f"the queue {name}"
 
 
 def _endpoint(rest: str) -> str:
@@ -150,7 +150,7 @@ def _endpoint(rest: str) -> str:
 
 
 def _known(text: str, values: Mapping[str, list[str]]) -> str:
-    """With the variables that have one value in the whole dialplan."""
+    """Expand the variables that have only one value in the whole dialplan."""
     for _ in range(_LEVELS):
         before = text
         for name, given in values.items():

@@ -1,4 +1,4 @@
-"""Do the daemon's two users reach Asterisk, may they do what it needs, and does it run?"""
+"""Do the daemon's users reach Asterisk, with the rights that it needs, and does the daemon run?"""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from asterisk_avp.install.asterisk_conf import Section
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
 _ALL_RIGHTS: Final = "all"
-TOLD_BY: Final = {"call": "Newchannel"}
-"""Of the classes of events, those that the self-test raises one of, and which."""
+EVENT_OF_CLASS: Final = {"call": "Newchannel"}
+"""For each event class that the self-test can test, an event that it raises."""
 MOST_SECONDS: Final = 1.5
-"""How far apart the clocks may be: half of it is the second that Asterisk rounds to."""
+"""The accepted clock difference, in seconds. Asterisk reports whole seconds."""
 
 
 def ami(facts: Facts) -> Iterator[Finding]:
-    """Can the daemon log in to AMI, and is its user allowed what is needed and not more?"""
+    """Can the daemon log in to AMI, and does its user have the needed rights and no others?"""
     live = facts.live
     if live is None:
         yield from _by_file(facts)
@@ -27,11 +27,11 @@ def ami(facts: Facts) -> Iterator[Finding]:
             "ami",
             Severity.ERROR,
             live.ami,
-            "Without AMI there are no agents' states and no transfers.",
+            "Without AMI there are no agent states and no transfers.",
             "manager.conf",
             (
-                "; [general] needs enabled = yes and the port of AVP_AMI__PORT; the user with its",
-                "; secret, and a permit for the daemon's address, are in avp_manager.conf:",
+                "; [general] needs enabled = yes and the port of AVP_AMI__PORT. To render the user",
+                "; with its secret, and a permit for the daemon's address, into avp_manager.conf:",
                 "; asterisk-avp render all --output FOLDER",
             ),
         )
@@ -41,7 +41,7 @@ def ami(facts: Facts) -> Iterator[Finding]:
 
 
 def _by_file(facts: Facts) -> Iterator[Finding]:
-    """What manager.conf says of the daemon's user, where Asterisk itself was not asked."""
+    """Check the daemon's user in manager.conf, if Asterisk was not queried."""
     user = facts.addresses.ami_user
     section = next(facts.file("manager.conf").named(user), None) if user else None
     if section is None:
@@ -56,12 +56,12 @@ def _by_file(facts: Facts) -> Iterator[Finding]:
                 "ami_rights",
                 Severity.WARNING,
                 f"[{user}] lacks {', '.join(missing)} in `{name}`",
-                "; ".join(f"{x} is for {needed[x]}" for x in missing) + ".",
+                "Needed: " + "; ".join(f"{x} ({needed[x]})" for x in missing) + ".",
                 _where(section, user, name),
                 (f"{name} = {','.join(needed)}",),
             )
     if clean:
-        yield Finding("ami_rights", Severity.OK, f"[{user}] has all classes that are needed")
+        yield Finding("ami_rights", Severity.OK, f"[{user}] has all classes that it needs")
 
 
 def _rights(facts: Facts, actions: frozenset[str]) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def _rights(facts: Facts, actions: frozenset[str]) -> Iterator[Finding]:
             Severity.ERROR,
             f"[{user}] may not send {', '.join(lacking)}",
             f"It needs the write classes {', '.join(classes)}: "
-            + "; ".join(f"{name} for {WRITE[name]}" for name in classes)
+            + "; ".join(f"{name} ({WRITE[name]})" for name in classes)
             + ".",
             _where(section, user, "write"),
             (write,),
@@ -90,33 +90,33 @@ def _rights(facts: Facts, actions: frozenset[str]) -> Iterator[Finding]:
         yield Finding(
             "ami_rights",
             Severity.WARNING,
-            f"[{user}] may do more than the daemon does: {', '.join(excess)}",
-            "Whoever gets hold of its secret can run commands or rewrite the configuration.",
+            f"[{user}] has more rights than the daemon needs: {', '.join(excess)}",
+            "Whoever obtains its secret can run commands or rewrite the configuration.",
             _where(section, user, "write"),
             (write,),
         )
-    for finding in _ears(facts, section, user, read):
+    for finding in _read_rights(facts, section, user, read):
         clean = False
         yield finding
     if clean:
-        yield Finding("ami_rights", Severity.OK, f"[{user}] may do what is needed, and no more")
+        yield Finding("ami_rights", Severity.OK, f"[{user}] has the rights it needs and no others")
 
 
-def _ears(facts: Facts, section: Section | None, user: str, line: str) -> Iterator[Finding]:
-    """Asterisk tells nobody what they may hear: the file says it, or what came of the self-test."""
+def _read_rights(facts: Facts, section: Section | None, user: str, line: str) -> Iterator[Finding]:
+    """Asterisk does not report read rights: take them from the file, or from the self-test."""
     missing: list[str] = []
     if section is not None:
         has = {word.strip().lower() for word in section.last("read").split(",")}
         missing = [name for name in READ if name not in has and _ALL_RIGHTS not in has]
     elif facts.live is not None and facts.live.selftest is not None and facts.live.selftest.ran:
         heard = facts.live.selftest.heard
-        missing = [name for name, event in TOLD_BY.items() if event not in heard]
+        missing = [name for name, event in EVENT_OF_CLASS.items() if event not in heard]
     if missing:
         yield Finding(
             "ami_rights",
             Severity.ERROR,
-            f"[{user}] does not hear events of {', '.join(missing)}",
-            "; ".join(f"{name} tells {READ[name]}" for name in missing) + ".",
+            f"[{user}] does not receive events of {', '.join(missing)}",
+            "Needed: " + "; ".join(f"{name} ({READ[name]})" for name in missing) + ".",
             _where(section, user, "read"),
             (line,),
         )
@@ -128,7 +128,7 @@ def _where(section: Section | None, user: str, name: str) -> str:
 
 
 def ari(facts: Facts) -> Iterator[Finding]:
-    """Can the daemon use ARI, and write with it?"""
+    """Can the daemon use ARI, with write access?"""
     live = facts.live
     if live is None:
         return
@@ -138,11 +138,11 @@ def ari(facts: Facts) -> Iterator[Finding]:
             "ari",
             Severity.ERROR,
             live.ari,
-            "Without ARI no call can be taken out of its queue for a transfer.",
+            "Without ARI, the daemon cannot take a call out of its queue for a transfer.",
             "ari.conf",
             (
                 "; http.conf: [general] enabled = yes, bindaddr and bindport as in AVP_ARI__URL;",
-                "; ari.conf: [general] enabled = yes, and the user that avp_ari.conf has:",
+                "; ari.conf: [general] enabled = yes, and the user. To render avp_ari.conf:",
                 "; asterisk-avp render all --output FOLDER",
             ),
         )
@@ -152,17 +152,17 @@ def ari(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "ari",
             Severity.ERROR,
-            f"[{user}] may not make a channel: {live.selftest.refused}",
-            "Consultations and everything that happens during them is asked of ARI.",
+            f"[{user}] may not create a channel: {live.selftest.refused}",
+            "The daemon makes consultations, and everything during them, through ARI.",
             str(lines[-1].place) if lines else f"ari.conf [{user}]",
             ("read_only = no",),
         )
     else:
-        yield Finding("ari", Severity.OK, "ARI may be read and written")
+        yield Finding("ari", Severity.OK, "ARI allows reading and writing")
 
 
 def clock(facts: Facts) -> Iterator[Finding]:
-    """Do Asterisk's clock and ours agree?"""
+    """Do the clocks of Asterisk and of this machine agree?"""
     if facts.live is None or facts.live.clock is None:
         return
     ahead = facts.live.clock
@@ -173,59 +173,59 @@ def clock(facts: Facts) -> Iterator[Finding]:
         "clock",
         Severity.ERROR,
         f"Asterisk's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours",
-        "The end of after-call work is computed from Asterisk's times: agents would be shown as"
-        " free too early or too late.",
+        "The daemon computes the end of after-call work from Asterisk's times. It would show agents"
+        " as available too early or too late.",
         "",
         ("# on both machines: timedatectl set-ntp true",),
     )
 
 
 def daemon(facts: Facts) -> Iterator[Finding]:
-    """Does the daemon run, ready for transfers?"""
+    """Does the daemon run, and is it ready for transfers?"""
     if facts.live is None:
         return
-    said = facts.live.daemon
-    if said is None:
+    state = facts.live.daemon
+    if state is None:
         yield Finding(
             "daemon",
             Severity.ERROR,
             "the daemon does not answer at its API",
-            "Calls reach agents without it; transfers wait until it runs.",
+            "Calls still reach agents, but nobody can transfer them until the daemon runs.",
             "",
             ("# systemctl start asterisk-avp, or asterisk-avp run; journalctl -u asterisk-avp",),
         )
-    elif said.get("ready") is not True:
+    elif state.get("ready") is not True:
         yield Finding(
             "daemon",
             Severity.ERROR,
-            f"the daemon runs and is not ready: {said.get('detail') or 'it does not say why'}",
-            "It takes no transfers until it is; its log says what it waits for.",
+            f"the daemon runs but is not ready: {state.get('detail') or 'it gives no reason'}",
+            "It accepts no transfers until it is ready. Its log says what it is waiting for.",
             "",
             ("# journalctl -u asterisk-avp",),
         )
     else:
         yield Finding("daemon", Severity.OK, "the daemon is ready for transfers")
-    warnings = said.get("warnings") if said is not None else None
+    warnings = state.get("warnings") if state is not None else None
     for sentence in warnings if isinstance(warnings, list) else ():
         yield Finding(
             "daemon_limits",
             Severity.WARNING,
             str(sentence),
-            "Connections that anybody opens could keep the daemon from Asterisk, and agents from"
-            " their page.",
+            "Clients that open many connections could cut the daemon off from Asterisk, and agents"
+            " off from the panel.",
             "asterisk-avp.service [Service]",
             ("LimitNOFILE=65536",),
         )
 
 
 def agi(facts: Facts) -> Iterator[Finding]:
-    """Does Asterisk reach the daemon about numbers that are dialled on phones?"""
+    """Does Asterisk reach the daemon's FastAGI, which checks numbers dialled on phones?"""
     live = facts.live
     if live is None or live.selftest is None or live.selftest.refused:
         return
     test = live.selftest
     if not test.ran or live.daemon is None:
-        return  # said by `dialplan` and by `daemon`
+        return  # `dialplan` and `daemon` report it
     if test.answer:
         yield Finding("agi", Severity.OK, f"Asterisk reaches the daemon at {test.address}")
         return
@@ -233,7 +233,7 @@ def agi(facts: Facts) -> Iterator[Finding]:
         "agi",
         Severity.ERROR,
         f"Asterisk does not reach the daemon at {test.address} ({test.agi or 'no answer'})",
-        "Every number outside that an agent dials on a phone in the context avp-agents is refused.",
+        "External numbers that agents dial on phones in the context avp-agents are all refused.",
         "extensions.conf",
         (
             "[globals](+)",

@@ -1,8 +1,8 @@
-"""What else than a call can a phone or a trunk set off by SIP: MESSAGE and PUBLISH.
+"""What can a phone or a trunk trigger with SIP MESSAGE and PUBLISH?
 
-The other methods were looked at, and let nothing pass by a setting of their own: REFER is the
-Transfer button's (`checks.pjsip`, and `checks.refer` for callers), an UPDATE or INFO belongs to a
-call, SUBSCRIBE only reads, and a NOTIFY that nobody asked for sets voice mail lamps.
+The other methods need no check here: REFER is the Transfer button (`checks.pjsip`, and
+`checks.refer` for callers), UPDATE and INFO belong to a call, SUBSCRIBE only reads, and an
+unsolicited NOTIFY sets voice-mail lamps.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _MESSAGE: Final = "sip_message"
 _PUBLISH: Final = "sip_publish"
 _EMPTY: Final = "avp-nowhere"
 _RUNS: Final = (
-    "A SIP MESSAGE runs the dialplan like a call, without one (res_pjsip_messaging.c): a text to an"
+    "A SIP MESSAGE runs the dialplan as a call does (res_pjsip_messaging.c): a text message to an"
     " emergency number dials it."
 )
 _DEVICE_STATE: Final = "event_asterisk-devicestate"
 
 
 def messages(facts: Facts) -> Iterator[Finding]:
-    """Does a text message from an agent's phone, or by a trunk, run the dialplan?"""
+    """Does a text message from an agent's phone or a trunk run the dialplan?"""
     conf = facts.file("pjsip.conf")
     if not conf.found:
         return
@@ -49,11 +49,11 @@ def messages(facts: Facts) -> Iterator[Finding]:
             clean = False
             yield Finding(_MESSAGE, Severity.WARNING, fault, _RUNS, "pjsip.conf", _mended(name))
     if clean and phones:
-        yield Finding(_MESSAGE, Severity.OK, "SIP MESSAGE of agents' phones and trunks is refused")
+        yield Finding(_MESSAGE, Severity.OK, "SIP MESSAGE from phones and trunks is refused")
 
 
 def _context(facts: Facts, endpoint: Section) -> str:
-    """What is wrong with where its messages go, in a sentence."""
+    """What is wrong with the context of its messages, in one sentence; or an empty string."""
     context = endpoint.last("message_context")
     if not context:
         return f"[{endpoint.name}] has no message_context"
@@ -67,26 +67,26 @@ def _mended(name: str) -> tuple[str, ...]:
 
 
 def extensions(facts: Facts, context: str) -> bool:
-    """Whether there is anything in a context."""
+    """Whether a context contains anything."""
     wanted = {"exten", "include", "switch", "lswitch", "eswitch"}
     conf = facts.dialplan()
     return any(line.name.lower() in wanted for s in conf.named(context) for line in s.lines)
 
 
 def trunks(conf: Conf) -> list[str]:
-    """Endpoints that are known by their address, and the one for whoever is not known."""
+    """Endpoints that are identified by address, and the endpoint `anonymous`."""
     found = {"anonymous": None}
     for section in conf.sections:
         identify = not section.template and section.last("type").lower() == "identify"
         header = section.last("match_header").partition(":")[0].strip().lower()
-        # Whom INVITEs with Replaces are taken for is no trunk (`checks.replaces`).
+        # The endpoint that catches INVITEs with Replaces is not a trunk (`checks.replaces`).
         if identify and (section.all("match") or header not in {"", "replaces"}):
             found[section.last("endpoint")] = None
     return list(found)
 
 
 def publications(facts: Facts) -> Iterator[Finding]:
-    """Can a phone say which state a device is in (res_pjsip_publish_asterisk.c)?"""
+    """Can a phone publish the state of a device (res_pjsip_publish_asterisk.c)?"""
     conf = facts.file("pjsip.conf")
     phones = set(agents(facts))
     for section in conf.sections:
@@ -100,9 +100,9 @@ def publications(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             _PUBLISH,
             Severity.ERROR,
-            f"[{section.name}] takes device states from {who}",
-            "A PUBLISH then says of any agent's device that it is free or in use, by which queues"
-            " and transfers go.",
+            f"[{section.name}] accepts device states from {who}",
+            "A PUBLISH can then set any agent's device to free or in use, which queues and"
+            " transfers rely on.",
             str(lines[-1].place),
             (
                 lines[-1].name + " = " + lines[-1].value,

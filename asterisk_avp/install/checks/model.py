@@ -1,4 +1,4 @@
-"""What checks are given, and what they find."""
+"""The input of the checks, and their findings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.running import with_running
 
 FILES = ("extensions.conf", "features.conf", "pjsip.conf", "queues.conf")
-"""The files that are looked at, with what they include."""
+"""The files that are checked, with their includes."""
 
 USERS_FILES = ("manager.conf", "ari.conf", "http.conf")
-"""Those about who may connect from where, which many administrators keep from other people."""
+"""The files about access, which many administrators protect from other users."""
 
 FEATURE_CODE = "*7"
-"""The keys that agents press to transfer a call, unless it is set otherwise."""
+"""The default keys that agents press to transfer a call."""
 
 
 class Severity(StrEnum):
-    """``error``: a rule can be got round, or transfers fail. ``warning``: to be looked at."""
+    """``error``: a rule can be bypassed, or transfers fail. ``warning``: needs attention."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -30,12 +30,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found.
+    """One result of a check.
 
-    ``id`` names the kind of finding and never changes; ``what`` is the case and ``why`` it matters.
-    ``where`` is a file, or a line of one (`extensions.conf:16`). ``mend`` are the lines that mend
-    it, to be written in place of that line, or at the end of the file. Where only the administrator
-    can know them, they are a comment that says what to write.
+    ``id`` names the kind of finding and never changes. ``what`` is the fact, and ``why`` says why
+    it matters. ``where`` is a file, or a line of one (`extensions.conf:16`). ``mend`` are the lines
+    that fix it: they replace that line, or go at the end of the file. If only the administrator can
+    know the lines, they are a comment that says what to write.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue as Asterisk has it now. ``agents``: the ids of its members."""
+    """A queue as loaded in Asterisk. ``agents``: the ids of its members."""
 
     name: str
     maxlen: int
@@ -58,11 +58,11 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What came of running the context avp-check on a channel that rings nobody.
+    """The result of running the context avp-check on a channel that rings nobody.
 
-    ``refused``: why ARI did not make the channel. ``ran``: whether the dialplan got to its end.
-    ``agi``: what Asterisk says of the FastAGI connection (AGISTATUS). ``answer``: the version of
-    the daemon that answered it. ``heard``: the AMI events that came of it.
+    ``refused``: why ARI did not create the channel. ``ran``: whether the dialplan reached its end.
+    ``agi``: the status of the FastAGI connection (AGISTATUS). ``answer``: the version of the daemon
+    that answered. ``heard``: the names of the AMI events that were received.
     """
 
     refused: str = ""
@@ -75,12 +75,12 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An INVITE with Replaces that was sent over SIP; it names a dialog that does not exist.
+    """An INVITE with Replaces that was sent over SIP. It names a dialog that does not exist.
 
     ``address``: the transport, as in ``udp 127.0.0.1:5060``. ``sender``: the endpoint whose
-    password was given; empty: nobody's. ``large``: the header was longer than Asterisk's header
-    match looks at. ``answer``: the final status; 100 where only a provisional one came, None where
-    nothing did.
+    password was used; empty: no account. ``large``: the header was longer than Asterisk's header
+    match examines. ``answer``: the final status; 100 if only a provisional answer came, None if
+    there was no answer.
     """
 
     address: str
@@ -92,7 +92,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class SipTest:
-    """What Asterisk answered over SIP. ``untried``: what was not sent, each with the reason."""
+    """Asterisk's answers over SIP. ``untried``: what was not sent, each with the reason."""
 
     attempts: tuple[Attempt, ...] = ()
     untried: tuple[str, ...] = ()
@@ -100,14 +100,14 @@ class SipTest:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What Asterisk said to the daemon's own users.
+    """The facts that Asterisk reported to the daemon's own users.
 
-    ``ami`` and ``ari`` say why there is no connection; what could not be asked then is None.
-    ``actions``: those that Asterisk lets the AMI user send. ``clock``: by how many seconds
-    Asterisk's clock is ahead of ours. ``extensions``: ``context,extension`` -> whether it is there.
-    ``modules``: their status. ``sounds``: the languages of each. ``daemon``: what our API says of
-    itself; None: it does not answer. ``sip``: the answers to INVITEs with Replaces. ``dialplan``:
-    the one that runs, as ``core show dialplan`` has it.
+    ``ami`` and ``ari`` say why there is no connection; facts that could not be queried are None.
+    ``actions``: those that the AMI user may send. ``clock``: how many seconds Asterisk's clock is
+    ahead of ours. ``extensions``: ``context,extension`` -> whether it exists. ``modules``: their
+    status. ``sounds``: the languages of each. ``daemon``: the answer of our API's ``/readyz``;
+    None: no answer. ``sip``: the answers to INVITEs with Replaces. ``dialplan``: the loaded one, as
+    ``core show dialplan`` prints it.
     """
 
     ami: str = ""
@@ -127,7 +127,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One of our own settings that is secret; ``names``: what it must not be."""
+    """One of our own secret settings. ``names``: values that it must not resemble."""
 
     variable: str
     value: str = field(repr=False)
@@ -136,7 +136,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where we listen and connect to, as the settings say."""
+    """The addresses in the settings that we listen on and connect to."""
 
     api: str = "127.0.0.1"
     agi: str = "127.0.0.1"
@@ -149,14 +149,13 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was collected.
+    """Everything that was collected for the checks.
 
-    ``version``: as Asterisk says it, or None, and then ``unreachable`` says why it did not; both
-    are empty where nothing was to be asked. ``live``: None then, too.
-    ``world``: our own settings, or None, and then ``settings`` says what is wrong with them.
-    ``stale_dialplan``: the file that is our dialplan in another version, where there is one.
-    ``ignored``: files of settings that do not count, in a sentence each. ``open_files``: those with
-    secrets that every user of this machine can read.
+    ``version``: Asterisk's, or None; ``unreachable`` then says why. Both are empty, and ``live`` is
+    None, when Asterisk was not to be queried. ``world``: our own settings, or None; ``settings``
+    then says what is wrong with them. ``stale_dialplan``: a file with another version of our
+    dialplan, if there is one. ``ignored``: a sentence for each settings file that is ignored.
+    ``open_files``: files with secrets that every user of this machine can read.
     """
 
     files: Mapping[str, Conf]
@@ -177,7 +176,7 @@ class Facts:
         return self.files.get(name, self._nothing)
 
     def dialplan(self) -> Conf:
-        """extensions.conf, and what runs in Asterisk without being in it."""
+        """extensions.conf, and the loaded lines that it does not have."""
         written = self.file("extensions.conf")
         if self.live is None or self.live.dialplan is None:
             return written

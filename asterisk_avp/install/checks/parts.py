@@ -1,4 +1,4 @@
-"""Has this Asterisk all that the dialplan and the daemon use: modules, contexts, sounds?"""
+"""Does this Asterisk have the modules, contexts and sounds that the dialplan and daemon use?"""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ MODULES: Final[dict[str, str]] = {
     **dict.fromkeys(("bridge_simple", "bridge_softmix"), "consultations and conferences"),
     "bridge_builtin_features": "the transfer code",
     "res_pjsip_header_funcs": "screen pops in SIP headers",
-    "res_musiconhold": "music for callers who wait",
+    "res_musiconhold": "music on hold",
 }
-"""The modules that are used, and for what. Asterisk names them with `.so`."""
+"""The modules that we use, and for what. Asterisk names them with `.so`."""
 
 EXTENSIONS: Final = (
     *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
@@ -52,7 +52,7 @@ DIALPLAN_SOUNDS: Final = (
     *("sorry-youre-having-problems", "please-try-call-later", "cannot-complete-as-dialed"),
     *("feature-not-avail-line", "ss-noservice"),
 )
-"""What asterisk_avp.conf plays unless a global variable says otherwise."""
+"""The sounds that asterisk_avp.conf plays by default."""
 SOUND_VARIABLES: Final = ("AVP_MAX_HOLD_SOUND", "AVP_ACCEPT_SOUND")
 _DIGITS: Final = tuple(f"digits/{digit}" for digit in range(10))
 
@@ -60,10 +60,10 @@ _DIGITS: Final = tuple(f"digits/{digit}" for digit in range(10))
 def modules(facts: Facts) -> Iterator[Finding]:
     if facts.live is None or facts.live.modules is None:
         return
-    there = facts.live.modules
-    missing = [name for name in MODULES if there.get(f"{name}.so", "") != "Running"]
+    loaded = facts.live.modules
+    missing = [name for name in MODULES if loaded.get(f"{name}.so", "") != "Running"]
     if not missing:
-        yield Finding("modules", Severity.OK, "all modules that are used are running")
+        yield Finding("modules", Severity.OK, "all required modules are running")
         return
     parts = ", ".join(dict.fromkeys(MODULES[name] for name in missing))
     yield Finding(
@@ -77,13 +77,14 @@ def modules(facts: Facts) -> Iterator[Finding]:
 
 
 def contexts(facts: Facts) -> Iterator[Finding]:
-    """Is our dialplan there, whole and of this version, with the way out that belongs to it?"""
+    """Is our dialplan loaded, complete and of this version, and does avp-external reach a trunk?"""
     if facts.stale_dialplan:
         yield Finding(
             "dialplan",
             Severity.WARNING,
             f"{facts.stale_dialplan} is not the dialplan of this version of asterisk-avp",
-            "It was edited, or asterisk-avp was upgraded; daemon and dialplan belong together.",
+            "It was edited, or asterisk-avp was upgraded. The daemon needs the dialplan of its own"
+            " version.",
             facts.stale_dialplan,
             (f"; asterisk-avp render dialplan --output <path of {facts.stale_dialplan}>",),
         )
@@ -96,7 +97,7 @@ def contexts(facts: Facts) -> Iterator[Finding]:
             "dialplan",
             Severity.ERROR,
             f"Asterisk has no context {', '.join(missing)}",
-            "Calls are sent there in a transfer, and would be lost.",
+            "Transfers send calls there. These calls would be lost.",
             "extensions.conf",
             (
                 "; asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf, then",
@@ -106,49 +107,49 @@ def contexts(facts: Facts) -> Iterator[Finding]:
         )
     elif facts.live.selftest is not None and not facts.live.selftest.refused:
         if facts.live.selftest.ran:
-            yield Finding("dialplan", Severity.OK, "the dialplan is there and runs")
+            yield Finding("dialplan", Severity.OK, "the dialplan is loaded and runs")
         else:
             yield Finding(
                 "dialplan",
                 Severity.ERROR,
-                "the context avp-check was started and did not come to its end",
+                "the context avp-check started but did not reach its end",
                 "Asterisk's log says what is wrong with the dialplan.",
                 "extensions.conf",
-                ("; asterisk -rx 'dialplan reload', and look into Asterisk's log",),
+                ("; run asterisk -rx 'dialplan reload' and read Asterisk's log",),
             )
     groups = facts.world.groups.values() if facts.world is not None else ()
     if any(group.features.external_transfer for group in groups) and not found.get(OUTSIDE):
         yield Finding(
             "dialplan",
             Severity.ERROR,
-            "the context avp-external has no way out",
-            "External transfer is on, and every number outside would be refused.",
+            "the context avp-external dials no trunk",
+            "External transfer is enabled, but every external number would be refused.",
             "extensions.conf",
             ("[avp-external](+)", "exten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)"),
         )
 
 
 def sounds(facts: Facts) -> Iterator[Finding]:
-    """Are the sounds there that callers and agents hear?"""
+    """Does Asterisk have the sounds that callers and agents hear?"""
     if facts.live is None or facts.live.sounds is None:
         return
-    there = facts.live.sounds
-    said = [facts.live.variables.get(name, "") for name in SOUND_VARIABLES]
-    own = [sound for value in said for sound in value.split("&") if sound]
-    silent = [name for name in (*DIALPLAN_SOUNDS, *PROMPTS, *_DIGITS) if name not in there]
-    unknown = [name for name in own if name not in there]
-    foreign = {
-        language: [x for x in (*DIALPLAN_SOUNDS, *PROMPTS) if language not in there.get(x, ())]
+    available = facts.live.sounds
+    values = [facts.live.variables.get(name, "") for name in SOUND_VARIABLES]
+    custom = [sound for value in values for sound in value.split("&") if sound]
+    missing = [name for name in (*DIALPLAN_SOUNDS, *PROMPTS, *_DIGITS) if name not in available]
+    unknown = [name for name in custom if name not in available]
+    untranslated = {
+        language: [x for x in (*DIALPLAN_SOUNDS, *PROMPTS) if language not in available.get(x, ())]
         for language in _languages(facts)
     }
     clean = True
-    if silent:
+    if missing:
         clean = False
         yield Finding(
             "sounds",
             Severity.ERROR,
-            f"Asterisk has no sound {', '.join(silent)}",
-            "Callers and agents would hear nothing where they are to be told something.",
+            f"Asterisk has no sound {', '.join(missing)}",
+            "Callers and agents would hear silence instead of these prompts.",
             "",
             ("# install Asterisk's core sounds, e.g. apt install asterisk-core-sounds-en-gsm",),
         )
@@ -158,24 +159,24 @@ def sounds(facts: Facts) -> Iterator[Finding]:
             "sounds",
             Severity.WARNING,
             f"Asterisk does not list the sound {', '.join(unknown)}",
-            "It is what a global variable names in place of ours; if the file is not there, nothing"
-            " is heard.",
+            "A global variable names it as a replacement. If the file does not exist, nothing is"
+            " heard.",
             "extensions.conf",
             (f"; [globals]: {' and '.join(SOUND_VARIABLES)}",),
         )
-    for language, names in foreign.items():
-        if names and not silent:
+    for language, names in untranslated.items():
+        if names and not missing:
             clean = False
             yield Finding(
                 "sounds",
                 Severity.WARNING,
-                f"in the language {language} Asterisk has no {', '.join(names)}",
-                "Phones with this language hear the default language there.",
+                f"Asterisk has no {', '.join(names)} in the language {language}",
+                "Phones with this language hear these prompts in the default language.",
                 "",
                 (f"# install asterisk-core-sounds-{language}, or change `language` in pjsip.conf",),
             )
     if clean:
-        yield Finding("sounds", Severity.OK, "all sounds that are played are there")
+        yield Finding("sounds", Severity.OK, "all required sounds are available")
 
 
 def _languages(facts: Facts) -> list[str]:

@@ -1,4 +1,4 @@
-"""Are there passwords that anybody would try first? None is ever shown."""
+"""Are there passwords that an attacker would try first? No password is ever shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHORT: Final = 8
 _SHORT_TOKEN: Final = 16
 _KNOWN: Final = frozenset(
     {
-        # the demo's own, samples of Asterisk's, defaults of distributions, and what people use
+        # from the demo, Asterisk's samples and defaults of distributions, and common ones
         *("choose-one", "choose-another", "a-long-random-token"),
         *("mysecret", "secret", "asterisk", "unsecurepassword", "amp111", "peekaboo", "mark"),
         *("password", "passw0rd", "password1", "changeme", "change-me", "change_me", "default"),
@@ -28,24 +28,24 @@ def passwords(facts: Facts) -> Iterator[Finding]:
     found = [*_ours(facts), *_manager(facts), *_ari(facts), *_pjsip(facts)]
     yield from found
     if not found:
-        yield Finding(_ID, Severity.OK, "no password is one that anybody would try first")
+        yield Finding(_ID, Severity.OK, "no password is easy to guess")
 
 
 def fault(password: str, names: Iterable[str]) -> str:
-    """What is wrong with it, in a few words that do not tell it."""
+    """What is wrong with the password, in words that do not reveal it; or an empty string."""
     lower = password.lower()
     if not password:
         return "is empty"
     if lower in _KNOWN:
-        return "is one that everybody knows"
+        return "is a well-known one"
     for name in filter(None, (name.lower() for name in names)):
         if lower in {name, name[::-1], name * 2}:
             return "is the name"
         rest = lower.replace(name, "", 1)
         if name in lower and (len(rest) < 4 or rest in _KNOWN):  # noqa: PLR2004 - pw-, 123, ...
-            return "is hardly more than the name"
+            return "is little more than the name"
     if len(set(lower)) == 1:
-        return "is one character over and over"
+        return "is a single character, repeated"
     return ""
 
 
@@ -53,17 +53,17 @@ def _ours(facts: Facts) -> Iterator[Finding]:
     for secret in facts.secrets:
         wrong = fault(secret.value, secret.names)
         if not wrong and "TOKEN" in secret.variable and len(secret.value) < _SHORT_TOKEN:
-            wrong = f"has less than {_SHORT_TOKEN} characters"
+            wrong = f"has fewer than {_SHORT_TOKEN} characters"
         if wrong:
             severity = Severity.WARNING if secret.variable.endswith("__PIN") else Severity.ERROR
-            line = f"# {secret.variable}=<what this prints: openssl rand -base64 24>"
+            line = f"# {secret.variable}=<output of: openssl rand -base64 24>"
             if secret.variable.endswith("__PIN"):
-                line = f"# {secret.variable}_HASH=<what this prints: asterisk-avp pin-hash>"
+                line = f"# {secret.variable}_HASH=<output of: asterisk-avp pin-hash>"
             yield Finding(
                 _ID,
                 severity,
                 f"{secret.variable} {wrong}",
-                "Whoever tries it can transfer calls in others' names.",
+                "Whoever guesses it can transfer calls in the name of others.",
                 "the settings",
                 (line,),
             )
@@ -85,7 +85,7 @@ def _ari(facts: Facts) -> Iterator[Finding]:
 
 
 def _pjsip(facts: Facts) -> Iterator[Finding]:
-    """Many phones with the same fault are one finding."""
+    """Phones with the same fault share one finding."""
     weak: dict[str, list[Section]] = {}
     for section in facts.file("pjsip.conf").sections:
         if section.template or section.last("type").lower() != "auth":
@@ -97,20 +97,20 @@ def _pjsip(facts: Facts) -> Iterator[Finding]:
             continue
         wrong = fault(password, (section.name, section.last("username")))
         if not wrong and len(password) < _SHORT:
-            wrong = f"has less than {_SHORT} characters"
+            wrong = f"has fewer than {_SHORT} characters"
         if wrong:
             weak.setdefault(wrong, []).append(section)
     for wrong, sections in weak.items():
         names = ", ".join(f"[{section.name}]" for section in sections[:5])
         more = f" and {len(sections) - 5} more" if len(sections) > 5 else ""  # noqa: PLR2004
-        serious = "less than" not in wrong and "hardly" not in wrong
+        serious = "fewer than" not in wrong and "little more" not in wrong
         yield Finding(
             _ID,
             Severity.ERROR if serious else Severity.WARNING,
             f"the password of {names}{more} {wrong}",
-            "Whoever guesses it has that phone: its calls, and every number that it may dial.",
+            "Whoever guesses it controls that phone: its calls, and every number that it may dial.",
             _place(sections[0], "password", "pjsip.conf"),
-            ("; password = <what this prints: openssl rand -base64 24>",),
+            ("; password = <output of: openssl rand -base64 24>",),
         )
 
 
@@ -121,10 +121,10 @@ def _one(section: Section, name: str, file: str, severity: Severity) -> Iterator
         yield Finding(
             _ID,
             severity,
-            f"the {name} of [{section.name}] {wrong or f'has less than {_SHORT} characters'}",
-            "Whoever guesses it can do with Asterisk's calls as they like.",
+            f"the {name} of [{section.name}] {wrong or f'has fewer than {_SHORT} characters'}",
+            "Whoever guesses it controls Asterisk's calls.",
             _place(section, name, file),
-            (f"; {name} = <what this prints: openssl rand -base64 24>",),
+            (f"; {name} = <output of: openssl rand -base64 24>",),
         )
 
 

@@ -1,4 +1,4 @@
-"""Can an agent's phone get round the rules by SIP itself?"""
+"""Can an agent's phone bypass the rules with SIP itself?"""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ NO_REPLACES = (
     "endpoint = avp-no-replaces",
     "match_header = Replaces: /./",
 )
-"""What refuses an INVITE with Replaces, together with the order of identifiers.
+"""Refuses an INVITE with Replaces, together with the order of endpoint identifiers.
 
-``deny``: no address may be this endpoint, so that Asterisk asks for a password that nobody knows
-(pjsip_distributor.c, apply_acls and artificial_endpoint) before it looks at what was dialled. The
-context alone does not stop the pick-up extension (res_pjsip_session.c, get_destination).
+``deny``: no address may be this endpoint, so Asterisk challenges for a password that nobody knows
+(pjsip_distributor.c, apply_acls and artificial_endpoint) before it examines the dialled extension.
+The context alone does not stop the pick-up extension (res_pjsip_session.c, get_destination).
 """
 
 NO_CONTROL_CHARACTERS = (
@@ -43,14 +43,14 @@ NO_CONTROL_CHARACTERS = (
     "endpoint = avp-no-replaces",
     "match_request_uri = /^sips?:_|%[01][0-9A-Fa-f]|%7[Ff]/",
 )
-"""Refuses whoever dials a pattern of the dialplan, or control characters, which AMI sends raw.
+"""Refuses requests that dial a dialplan pattern or control characters, which AMI sends raw.
 
-For an Asterisk that has the identifier ``request_uri`` (18.26, 20.10, 21.5, 22.0 and later).
+Needs an Asterisk with the identifier ``request_uri`` (18.26, 20.10, 21.5, 22.0 and later).
 """
 
 
 def agents_endpoints(facts: Facts) -> Iterator[Finding]:
-    """Does the Transfer button go by the rules, and does a 302 stay in the dialplan?"""
+    """Does the Transfer button obey the rules, and does the dialplan see a 302?"""
     yield from ids(facts)
     names = agents(facts)
     known = endpoints(facts.file("pjsip.conf"))
@@ -63,8 +63,8 @@ def agents_endpoints(facts: Facts) -> Iterator[Finding]:
                 "agents",
                 Severity.WARNING,
                 f"pjsip.conf has no endpoint [{name}], which is an agent's phone",
-                "It may come from a database or from pjsip_wizard.conf, where it needs the same"
-                " lines as the others; it was not looked at.",
+                "It was not checked. If it is in a database or in pjsip_wizard.conf, give it the"
+                " same lines as the others.",
                 "pjsip.conf",
             )
             continue
@@ -76,22 +76,22 @@ def agents_endpoints(facts: Facts) -> Iterator[Finding]:
             "agents",
             Severity.WARNING,
             "no agent's phone is known",
-            "Agents are known from AVP_AGENTS, from static members of the groups' queues and by"
-            " the context avp-agents of their endpoints.",
+            "Agents come from AVP_AGENTS, from static members of the groups' queues, and from"
+            " endpoints with the context avp-agents.",
             "pjsip.conf",
         )
     elif clean:
-        what = f"the Transfer button of {clean} agents' phones keeps to the rules"
+        what = f"the Transfer button of {clean} agents' phones obeys the rules"
         yield Finding("transfer_button", Severity.OK, what)
 
 
 def version_too_old(facts: Facts) -> bool:
-    """Whether this Asterisk cannot hand a REFER over to ARI; one that is not known can."""
+    """Whether this Asterisk cannot pass a REFER to ARI. An unknown version can."""
     return facts.version is not None and any(t.serious for t in troubles(facts.version))
 
 
 def transfer_guarded(endpoint: Section, *, too_old: bool) -> bool:
-    """Whether Asterisk itself obeys no REFER of this endpoint."""
+    """Whether Asterisk itself ignores every REFER from this endpoint."""
     if endpoint.last("allow_transfer", "yes").lower() not in _TRUE:
         return True
     return _variables(endpoint).get(_HANDLING, "") == "ari-only" and not too_old
@@ -101,12 +101,12 @@ def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
     if transfer_guarded(endpoint, too_old=too_old):
         return
     line = "allow_transfer = no" if too_old else f"set_var = {_HANDLING}=ari-only"
-    which = "and this version of Asterisk cannot guard it" if too_old else "and nothing guards it"
+    which = "and this version of Asterisk cannot pass it to us" if too_old else "and not guarded"
     yield Finding(
         "transfer_button",
         Severity.ERROR,
         f"the Transfer button of [{endpoint.name}] is on, {which}",
-        "Asterisk does what the phone asks for: a transfer to anybody, past every rule.",
+        "Asterisk transfers the call wherever the phone asks, past every rule.",
         "pjsip.conf",
         addition(endpoint, line),
     )
@@ -118,8 +118,8 @@ def _ways_round(endpoint: Section) -> Iterator[Finding]:
             "redirect_method",
             Severity.ERROR,
             f"redirect_method of [{endpoint.name}] is uri_pjsip",
-            "A phone that answers a call with 302 sends it to any address; PJSIP follows by itself,"
-            " and no dialplan sees it.",
+            "A phone that answers with 302 forwards the call to any address. PJSIP follows it by"
+            " itself, without the dialplan.",
             "pjsip.conf",
             addition(endpoint, "redirect_method = user"),
         )
@@ -130,21 +130,21 @@ def _ways_round(endpoint: Section) -> Iterator[Finding]:
             "dtmf_transfer",
             Severity.ERROR,
             f"[{endpoint.name}] has BRIDGE_FEATURES with t or T",
-            "It lets a party of the call transfer it by keys of the phone, past every rule.",
+            "A party can then transfer the call with the phone's keys, past every rule.",
             "pjsip.conf",
             addition(endpoint, "set_var = BRIDGE_FEATURES="),
         )
 
 
 def _variables(endpoint: Section) -> dict[str, str]:
-    """Of two lines for one variable the last counts (pjsip_configuration.c, set_var_handler)."""
+    """The last of several lines for one variable wins (pjsip_configuration.c, set_var_handler)."""
     pairs = [value.partition("=") for value in endpoint.all("set_var")]
     return {name: value for name, _, value in pairs}
 
 
 def addition(endpoint: Section, line: str) -> tuple[str, ...]:
-    """A line for an endpoint that is there."""
-    # Other sections, an aor's or an auth's, may have the endpoint's name.
+    """A line that is added to an existing endpoint."""
+    # Sections of other types, such as aor or auth, may have the endpoint's name.
     return (f"[{endpoint.name}](+type=endpoint)", line)
 
 
@@ -159,7 +159,7 @@ def order_of(conf: Conf) -> str:
 
 
 def order_lines(conf: Conf, first: Sequence[str] = ("header",)) -> tuple[str, ...]:
-    """What puts these identifiers first in the order that is there."""
+    """The lines that put these identifiers first in the existing order."""
     words = [word.strip() for word in order_of(conf).split(",")]
     order = [*first, *(word for word in words if word not in first)]
     line = f"endpoint_identifier_order = {','.join(order)}"

@@ -1,4 +1,4 @@
-"""Has every agent a personal queue, and do the queues keep to what transfers count on?"""
+"""Does every agent have a personal queue, and do the queues have the settings transfers need?"""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from asterisk_avp.install.checks.agents import queue_members
 from asterisk_avp.install.checks.model import Facts, Finding, Queue, Severity
 
 _NO_SHARED_LASTCALL = (
-    "app_queue times wrap-up by the queue of the last call: without it there is no after-call work"
-    " after a transferred call."
+    "app_queue measures wrap-up per queue of the last call. Without this setting, agents have no"
+    " after-call work after a transferred call."
 )
 _NO_PERSISTENT_MEMBERS = (
-    "After a restart of Asterisk the personal queues have no members until the daemon has connected"
-    " again."
+    "After Asterisk restarts, the personal queues have no members until the daemon reconnects."
 )
 _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 
 
 def group_queues(facts: Facts) -> Iterator[Finding]:
-    """Are the groups' queues there, and is their wrap-up what the settings say?"""
+    """Do the groups' queues exist, and does their wrap-up match the settings?"""
     if facts.world is None:
         return
     conf = facts.file("queues.conf")
@@ -34,14 +33,14 @@ def group_queues(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "group_queue",
                 Severity.ERROR,
-                f"Asterisk has no queue {group.queue}, which is group {group.id}",
-                "Its agents and calls are not known, and nothing can be transferred to it.",
+                f"Asterisk has no queue {group.queue}, the queue of group {group.id}",
+                "The group has no agents and no calls, and nothing can be transferred to it.",
                 "queues.conf",
-                (f"; [{group.queue}], or AVP_GROUPS__{group.id.upper()}__QUEUE=<its queue>",),
+                (f"; add [{group.queue}], or set AVP_GROUPS__{group.id.upper()}__QUEUE",),
             )
             continue
         if section is None:
-            continue  # from a database, or in a file that could not be read
+            continue  # in a database, or in a file that could not be read
         written = section.last("wrapuptime", "0")
         wrapup = int(written) if written.isdecimal() else 0
         if wrapup != group.acw_seconds:
@@ -49,14 +48,14 @@ def group_queues(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "group_queue",
                 Severity.WARNING,
-                f"wrapuptime of {group.queue} is {wrapup} s and ACW_SECONDS {group.acw_seconds}",
-                "Agents are shown as free before app_queue rings them, or after; Asterisk tells"
-                " nobody a queue's wrap-up.",
+                f"wrapuptime of {group.queue} is {wrapup} s but ACW_SECONDS is {group.acw_seconds}",
+                "Agents are shown as available too early or too late. Asterisk does not report a"
+                " queue's wrap-up.",
                 "the settings",
                 (f"AVP_GROUPS__{group.id.upper()}__ACW_SECONDS={wrapup}",),
             )
     if clean and conf.found:
-        yield Finding("group_queue", Severity.OK, "the groups' queues are as the settings say")
+        yield Finding("group_queue", Severity.OK, "the groups' queues match the settings")
 
 
 def queue_settings(facts: Facts) -> Iterator[Finding]:
@@ -74,7 +73,7 @@ def queue_settings(facts: Facts) -> Iterator[Finding]:
             clean = False
             where = _line(general, name)
             lines = (f"{name} = yes",) if ":" in where else ("[general](+)", f"{name} = yes")
-            yield Finding("queue_settings", severity, f"{name} is not on", why, where, lines)
+            yield Finding("queue_settings", severity, f"{name} is not enabled", why, where, lines)
     if clean:
         yield Finding("queue_settings", Severity.OK, "wrap-up counts across an agent's queues")
 
@@ -85,7 +84,7 @@ def _line(section: Section | None, name: str) -> str:
 
 
 def personal_queues(facts: Facts) -> Iterator[Finding]:
-    """Does each agent have one, with one place and above every group?"""
+    """Does each agent have a personal queue with one place and a weight above every group?"""
     live = facts.live.queues if facts.live is not None else None
     conf = facts.file("queues.conf")
     if facts.world is None or (live is None and not conf.found):
@@ -105,9 +104,9 @@ def personal_queues(facts: Facts) -> Iterator[Finding]:
                 "personal_queue",
                 Severity.ERROR,
                 f"agent {agent} has no queue {name}",
-                "A call that is transferred to them has nowhere to wait, and goes back.",
+                "A call that is transferred to this agent has no place to wait, and returns.",
                 "avp_queues.conf",
-                (*lines, "; or asterisk-avp render queues again, then `queue reload all`"),
+                (*lines, "; or run asterisk-avp render queues again, then `queue reload all`"),
             )
             continue
         faults: dict[str, str] = {}
@@ -116,7 +115,7 @@ def personal_queues(facts: Facts) -> Iterator[Finding]:
                 faults["maxlen = 1"] = f"maxlen is {queue.maxlen}"
             if queue.weight <= highest:
                 weight = f"weight = {max(1_000_000, highest + 1)}"
-                faults[weight] = f"weight is {queue.weight}, and a group's queue has {highest}"
+                faults[weight] = f"weight is {queue.weight}, but a group's queue has {highest}"
         if section is not None:
             faults |= _of_file(section, wrapup)
         for line, what in faults.items():
@@ -134,17 +133,17 @@ def personal_queues(facts: Facts) -> Iterator[Finding]:
 
 
 _WHY = {
-    "maxlen": "One transferred call may wait for an agent; a second one is refused.",
-    "weight": "A transferred call is to be the agent's next one, ahead of every group's call.",
-    "wrapuptime": "app_queue times wrap-up by the queue of the last call: after a transferred call"
-    " the agent would have another after-call work than after others.",
-    "retry": "A transferred call is to come as soon as the agent is free; the default waits 5 s.",
-    "ringinuse": "A phone that is in a call would be rung for the transferred one.",
+    "maxlen": "One transferred call may wait for an agent. A second one must be refused.",
+    "weight": "A transferred call must be the agent's next one, ahead of every group call.",
+    "wrapuptime": "app_queue measures wrap-up per queue of the last call. The agent's after-call"
+    " work would be different after a transferred call.",
+    "retry": "A transferred call must arrive as soon as the agent is free. The default waits 5 s.",
+    "ringinuse": "A transferred call would ring a phone that is in a call.",
 }
 
 
 def _of_file(section: Section, wrapup: int) -> dict[str, str]:
-    """What Asterisk does not tell: it is only in the file."""
+    """The faults in settings that Asterisk does not report and only the file shows."""
     found = {}
     for name, wanted, default in (
         ("wrapuptime", str(wrapup), "0"),
@@ -163,7 +162,7 @@ def _others(facts: Facts) -> list[Queue]:
 
 
 def _agents(facts: Facts) -> dict[str, int]:
-    """Every agent, with the longest wrap-up of their groups."""
+    """Every agent, with the longest wrap-up of their groups in seconds."""
     world = facts.world
     if world is None:
         return {}

@@ -1,7 +1,7 @@
-"""Which contexts of the dialplan do phones, trunks and queues come to?
+"""Which contexts of the dialplan can phones, trunks and queues reach?
 
-Samples that a distribution brings, and what nobody uses any more, are in none of them. A context
-that is only named by a variable is not known; what our own dialplan goes on to is tested elsewhere.
+This excludes a distribution's samples and unused contexts. A context that only a variable names is
+not found; tests cover the contexts that our own dialplan enters.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from asterisk_avp.install.checks.model import Facts
 from asterisk_avp.install.checks.replaces import denies_all
 
 OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf"})
-"""Files of ours; avp_extensions.conf has the agents' ids as literal extensions."""
+"""Our own files. avp_extensions.conf has the agents' ids as literal extensions."""
 _DEFAULT: Final = "default"
-"""The context of an endpoint that names none."""
+"""The context of an endpoint without `context`."""
 _EXTENDED: Final = ("avp-external", "avp-emergency", "avp-internal")
-"""Contexts of ours that the administrator's lines extend, and that our dialplan goes on to."""
-_SENT_ON: Final = frozenset({"TRANSFER_CONTEXT", "FORWARD_CONTEXT"})
-"""Variables that name the context in which a phone's REFER or 302 is looked up."""
+"""Our contexts that the administrator extends, and that our dialplan enters."""
+_CONTEXT_VARIABLES: Final = frozenset({"TRANSFER_CONTEXT", "FORWARD_CONTEXT"})
+"""Variables that name the context for a phone's REFER or 302."""
 _CONTEXT: Final = r"(?<![\w.$-])([\w.-]+)"
 _NAMED: Final = (
     re.compile(rf"\b(?:Goto|Gosub)\w*\(.*?{_CONTEXT},[^,?:]+,", re.IGNORECASE),
-    re.compile(rf"[?:]{_CONTEXT},[^,?:]+,"),  # the second way of GotoIf() and its like
+    re.compile(rf"[?:]{_CONTEXT},[^,?:]+,"),  # the second branch of GotoIf() and similar
     re.compile(rf"{_CONTEXT}\^[^^]*\^"),  # options b, B, F, G and U of Dial() and Queue()
     re.compile(r"\bLocal/[^@,&]*@([\w.-]+)", re.IGNORECASE),
     re.compile(r"\bOriginate\([^,]*,\s*exten\s*,([\w.-]+)", re.IGNORECASE),
@@ -36,7 +36,7 @@ _MACRO: Final = re.compile(r"\bMacro\w*\(([\w.-]+)", re.IGNORECASE)
 
 
 def of_phones(facts: Facts) -> frozenset[str] | None:
-    """Contexts that phones and trunks come to, in small letters; None: it is not known."""
+    """The contexts that phones and trunks reach, in lower case. None: not known."""
     pjsip = facts.file("pjsip.conf")
     if not pjsip.found:
         return None
@@ -47,19 +47,19 @@ def of_phones(facts: Facts) -> frozenset[str] | None:
         begin.append(endpoint.last("context", _DEFAULT))
         begin += [endpoint.last(name) for name in ("overlap_context", "message_context")]
         given = [value.partition("=") for value in endpoint.all("set_var")]
-        begin += [value for name, _, value in given if name.strip("_ ") in _SENT_ON]
+        begin += [value for name, _, value in given if name.strip("_ ") in _CONTEXT_VARIABLES]
     for section in facts.dialplan().named("globals"):
-        begin += [section.last(name.lower()) for name in sorted(_SENT_ON)]
+        begin += [section.last(name.lower()) for name in sorted(_CONTEXT_VARIABLES)]
     return _closed(facts.dialplan(), begin)
 
 
 def from_contexts(facts: Facts, begin: Iterable[str]) -> frozenset[str]:
-    """Contexts that calls which begin in these come to, these included, in small letters."""
+    """The contexts that calls reach from ``begin``, which is included, in lower case."""
     return _closed(facts.dialplan(), [*begin])
 
 
 def of_calls(facts: Facts) -> frozenset[str] | None:
-    """These, and the contexts that members `Local/…@context` of queues dial."""
+    """As `of_phones`, with the contexts that queue members `Local/…@context` dial."""
     found = of_phones(facts)
     if found is None:
         return None
@@ -72,22 +72,22 @@ def of_calls(facts: Facts) -> frozenset[str] | None:
 
 
 def _closed(conf: Conf, begin: list[str]) -> frozenset[str]:
-    there = {section.name.lower() for section in conf.sections}
+    existing = {section.name.lower() for section in conf.sections}
     waiting = [name.lower() for name in begin]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in found or name not in there:
+        if name in found or name not in existing:
             continue
         found.add(name)
         for section in conf.named(name):
             for line in section.lines:
-                waiting += [x.lower() for x in _goes_to(line)]
+                waiting += [x.lower() for x in _next_contexts(line)]
     return frozenset(found)
 
 
-def _goes_to(line: Line) -> Iterator[str]:
-    """The contexts that a line includes or names to go on in."""
+def _next_contexts(line: Line) -> Iterator[str]:
+    """The contexts that a line includes or continues in."""
     if line.name.lower() == "include":
         yield line.value.split(",")[0].strip()
     elif Path(line.place.file).name not in OURS:

@@ -1,11 +1,11 @@
-"""Can a caller, or whoever is behind a trunk, transfer an agent by a REFER within the call?
+"""Can a caller, or somebody behind a trunk, transfer an agent with a REFER within the call?
 
-Asterisk obeys a REFER (RFC 3515) of any endpoint whose ``allow_transfer`` is on, which it is by
-default (res_pjsip_refer.c, refer_incoming_refer_request). A blind one sends the other party, which
-is the agent, to an extension of TRANSFER_CONTEXT or of the endpoint's context. One with Replaces in
-Refer-To puts the agent into any other call whose dialog it names: the dialog is looked up by its
-ids alone (refer_incoming_attended_request). An INVITE with Replaces is another matter
-(`checks.replaces`); a REFER out of a call finds no session and moves nobody.
+Asterisk obeys a REFER (RFC 3515) from any endpoint with ``allow_transfer``, which is on by default
+(res_pjsip_refer.c, refer_incoming_refer_request). A blind one sends the other party, the agent, to
+an extension in TRANSFER_CONTEXT or the endpoint's context. One with Replaces in Refer-To puts the
+agent into any other call whose dialog it names: Asterisk finds the dialog by its ids alone
+(refer_incoming_attended_request). `checks.replaces` covers an INVITE with Replaces. A REFER outside
+a call finds no session and moves nobody.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ from asterisk_avp.install.checks.replaces import denies_all
 _ID: Final = "sip_refer"
 GUARD: Final = "allow_transfer = no"
 _OURS: Final = frozenset({"avp-agents", "avp-phones", "avp-agent-queue", "avp-group-queue"})
-"""Contexts of ours that lead to agents."""
+"""Our contexts that lead to agents."""
 _OBEYED: Final = (
-    "Asterisk obeys a REFER in its call: the agent in it is sent to any extension of"
-    " TRANSFER_CONTEXT or of the endpoint's context, or put into any other call (Replaces in"
-    " Refer-To), past every rule."
+    "Asterisk obeys a REFER in its call, past every rule: it sends the agent to any extension of"
+    " TRANSFER_CONTEXT or the endpoint's context, or into any other call (Replaces in Refer-To)."
 )
 _CONSEQUENCE: Final = (
-    f" With {GUARD} a REFER is refused (603) and the call goes on. A PBX or provider that transfers"
-    " by REFER over it can do so no longer: it has to keep both calls and join them itself."
+    f" With {GUARD}, Asterisk refuses a REFER (603) and the call continues. A PBX or provider"
+    " behind it can then no longer transfer by REFER; it must keep both calls and bridge them."
 )
 _OTHERS: Final = (
-    "As far as the files say their contexts lead to no queue and no agent. Once such a phone is in"
-    " any call, its Transfer button obeys no rule, and can put whom it talks to into an agent's"
-    f" call. {GUARD} switches the button off."
+    "According to the files, their contexts reach no queue and no agent. But in any call, such a"
+    " phone's Transfer button obeys no rule and can put the other party into an agent's call."
+    f" {GUARD} disables the button."
 )
 
 
 def refers(facts: Facts) -> Iterator[Finding]:
-    """Is the Transfer button of whoever is no agent off?"""
+    """Is the Transfer button disabled on endpoints that are not agents' phones?"""
     conf = facts.file("pjsip.conf")
     if not conf.found:
         return
@@ -56,18 +55,18 @@ def refers(facts: Facts) -> Iterator[Finding]:
     if others:
         names = ", ".join(f"[{endpoint.name}]" for endpoint in others)
         lines = tuple(line for endpoint in others for line in addition(endpoint, GUARD))
-        what = f"phones that are no agents' may transfer calls by REFER: {names}"
+        what = f"phones of non-agents may transfer calls by REFER: {names}"
         yield Finding(_ID, Severity.WARNING, what, _OTHERS, "pjsip.conf", lines)
     if not certain and not others:
-        yield Finding(_ID, Severity.OK, "nobody but agents can transfer a call by REFER")
+        yield Finding(_ID, Severity.OK, "only agents can transfer a call by REFER")
 
 
 def unguarded(
     facts: Facts, more: Collection[str] = ()
 ) -> tuple[list[tuple[Section, str]], list[Section]]:
-    """Endpoints that may transfer by REFER and are no agents': trunks and callers, then the others.
+    """Endpoints of non-agents that may transfer by REFER: trunks and callers, then the others.
 
-    ``more``: further agents' endpoints. The first come with what makes them one, in words.
+    ``more``: names of further agents' endpoints. Trunks and callers come with the reason in words.
     """
     conf = facts.file("pjsip.conf")
     phones = {*agents(facts), *more}
@@ -89,23 +88,23 @@ def unguarded(
 
 
 def _reason(facts: Facts, conf: Conf, endpoint: Section, ringing: Collection[str]) -> str:
-    """Why callers or the outside world are behind an endpoint; nothing: it is not known to be."""
+    """Why an endpoint is a trunk or a caller, in words; an empty string if it may not be one."""
     if endpoint.name in trunks(conf):
         return "a trunk"
     if endpoint.last("outbound_auth"):
-        return "where Asterisk logs in"
-    if _way_out(facts, endpoint.name):
-        return "by which numbers are dialled"
+        return "to which Asterisk logs in"
+    if _dials_out(facts, endpoint.name):
+        return "through which numbers are dialled"
     begin = [endpoint.last("context", "default"), endpoint.last("overlap_context")]
     reached = {name.lower() for name in begin} | from_contexts(facts, begin)
     return "whose calls reach agents" if reached & set(ringing) else ""
 
 
-def _way_out(facts: Facts, name: str) -> bool:
-    """Whether the dialplan dials numbers by it: `PJSIP/${EXTEN}@name`, `PJSIP/name/sip:…`."""
-    # Not trunk-2 or mytrunk, where it is called trunk.
+def _dials_out(facts: Facts, name: str) -> bool:
+    """Whether the dialplan dials numbers through it: `PJSIP/${EXTEN}@name`, `PJSIP/name/sip:…`."""
+    # `trunk` must not match trunk-2 or mytrunk.
     whole = rf"{re.escape(name)}(?![\w.-])"
-    way = re.compile(rf"\bPJSIP/(?:[^,&|@]*@{whole}|{whole}/)", re.IGNORECASE)
+    dial = re.compile(rf"\bPJSIP/(?:[^,&|@]*@{whole}|{whole}/)", re.IGNORECASE)
     return any(
-        way.search(line.value) for section in facts.dialplan().sections for line in section.lines
+        dial.search(line.value) for section in facts.dialplan().sections for line in section.lines
     )

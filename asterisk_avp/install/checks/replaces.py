@@ -1,12 +1,13 @@
-"""Can anybody put themselves into somebody else's call by an INVITE with Replaces (RFC 3891)?
+"""Can anybody take over a party of somebody else's call with an INVITE with Replaces (RFC 3891)?
 
-Asterisk answers one before the dialplan begins (res_pjsip_refer.c, refer_incoming_invite_request).
-What comes before that: the sender is identified, has to log in if the endpoint has an `auth`
-(pjsip_distributor.c, authenticate), and the extension has to exist in the endpoint's context;
-`pickupexten` exists in any (res_pjsip_session.c, get_destination). So whoever sends one is taken
-for an endpoint that nobody can log in to, and that has no extension.
+Asterisk answers such an INVITE before the dialplan runs (res_pjsip_refer.c,
+refer_incoming_invite_request). Before that, it identifies the sender, authenticates it if the
+endpoint has an `auth` (pjsip_distributor.c, authenticate), and requires that the extension exists
+in the endpoint's context; `pickupexten` exists in every context (res_pjsip_session.c,
+get_destination). The remedy: identify every such INVITE as an endpoint that nobody can log in to
+and that has no extensions.
 
-The files say whether this is set up; `Live.sip` says what Asterisk answers.
+The files show whether this is set up; `Live.sip` has Asterisk's answers.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ from asterisk_avp.install.checks.sip import auth_names, auths, pickup_extension,
 
 _ID: Final = "invite_replaces"
 _WHY: Final = (
-    "An INVITE with Replaces puts its sender in the place of a party of any call. Asterisk asks"
-    " neither the dialplan nor allow_transfer or PJSIP_TRANSFER_HANDLING about it."
+    "The sender of an INVITE with Replaces takes the place of a party of any call. Neither the"
+    " dialplan nor allow_transfer nor PJSIP_TRANSFER_HANDLING applies to it."
 )
 _SAMPLE: Final = "a84b4c76e66710@192.0.2.1;to-tag=7743;from-tag=6472"
-"""What a Replaces header holds."""
+"""An example of the value of a Replaces header."""
 _SHORT: Final = 16
-"""A password that nobody needs to type may be a long one."""
+"""The minimum length here: nobody needs to type this password."""
 _DENY: Final = ("deny = 0.0.0.0/0.0.0.0", "deny = ::/0")
 _AUTH_TYPES: Final = frozenset({"userpass", "digest", "md5"})
 _REFUSED: Final = frozenset({400, 401, 403, 404, 405, 407, 413, 420, 484, 501, 513})
-"""Answers that come before Asterisk looks at the dialog that Replaces names: the log-in, the
-extension, the message itself (RFC 3261 section 21.4), and 420 without res_pjsip_refer."""
-_LOOKED_AT: Final = frozenset({415, 481, 488})
-"""481: there is no such dialog. The other two are about the media, which come after the log-in and
-the extension (res_pjsip_session.c, new_invite): with other media the dialog is looked at."""
+"""Answers before Asterisk looks up the dialog that Replaces names: about the log-in, the extension
+or the message itself (RFC 3261 section 21.4), and 420 without res_pjsip_refer."""
+_OBEYED: Final = frozenset({415, 481, 488})
+"""481: no such dialog. The other two are about the media, which Asterisk checks after the log-in
+and the extension (res_pjsip_session.c, new_invite): with other media it looks up the dialog."""
 
 
 def replaces(facts: Facts) -> Iterator[Finding]:
-    """Is whoever sends one taken for an endpoint that nobody can use?"""
+    """Is every INVITE with Replaces identified as an endpoint that nobody can use?"""
     conf = facts.file("pjsip.conf")
     found = [*_static(facts)] if conf.found else []
     found += _answers(facts)
@@ -59,7 +60,7 @@ def _static(facts: Facts) -> Iterator[Finding]:
     order = [word.strip() for word in order_of(conf).split(",")]
     if order[0] != "header":
         lines = order_lines(conf)
-        what = f"endpoint_identifier_order is {','.join(order)}, not header first"
+        what = f"endpoint_identifier_order is {','.join(order)}, which does not begin with header"
         yield Finding(_ID, Severity.ERROR, what, _WHY, "pjsip.conf", lines)
     known = endpoints(conf)
     catching = [known.get(section.last("endpoint")) for section in _identifies(conf)]
@@ -73,7 +74,7 @@ def _static(facts: Facts) -> Iterator[Finding]:
 
 
 def _endpoint(facts: Facts, endpoint: Section) -> Iterator[Finding]:
-    """The endpoint that every INVITE with Replaces is taken for."""
+    """Check the endpoint that INVITEs with Replaces are identified as."""
     context = endpoint.last("context", "default")
     overlap = endpoint.last("overlap_context")
     for name, value in (("context", context), ("overlap_context", overlap)):
@@ -86,26 +87,26 @@ def _endpoint(facts: Facts, endpoint: Section) -> Iterator[Finding]:
     if denies_all(endpoint):
         return
     wanted = auth_names(endpoint)
-    there = {section.name: section for section in auths(facts.file("pjsip.conf"), wanted)}
-    taken = f"[{endpoint.name}], which INVITEs with Replaces are taken for,"
+    found = {section.name: section for section in auths(facts.file("pjsip.conf"), wanted)}
+    subject = f"[{endpoint.name}], which INVITEs with Replaces are identified as,"
     lines = tuple(line for deny in _DENY for line in _addition(endpoint, deny))
     if not wanted:
-        what = f"{taken} neither denies all addresses nor has an auth"
+        what = f"{subject} neither denies all addresses nor has an auth"
         yield Finding(_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
     for name in wanted:
-        section = there.get(name)
+        section = found.get(name)
         weak = _weakness(section) if section is not None else "is not in pjsip.conf"
         if weak:
-            what = f"{taken} does not deny all addresses, and its auth [{name}] {weak}"
+            what = f"{subject} does not deny all addresses, and its auth [{name}] {weak}"
             yield Finding(_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
 
 
 def denies_all(endpoint: Section) -> bool:
-    """Whether no address may be this endpoint.
+    """Whether the endpoint denies all addresses.
 
-    Asterisk then has an endpoint of its own ask for a password that there is not
-    (pjsip_distributor.c, apply_acls and artificial_endpoint). Of the rules that an address matches,
-    the last one counts (acl.c, ast_apply_ha).
+    Asterisk then challenges with an artificial endpoint that has no password (pjsip_distributor.c,
+    apply_acls and artificial_endpoint). The last rule that an address matches wins (acl.c,
+    ast_apply_ha).
     """
     denied: set[int] = set()
     for line in endpoint.lines:
@@ -125,23 +126,24 @@ def denies_all(endpoint: Section) -> bool:
 
 
 def _weakness(auth: Section) -> str:
-    """Why somebody could pass it; nothing where nobody can."""
+    """Why somebody could pass this log-in, in words; an empty string if nobody can."""
     if auth.last("auth_type", "userpass").lower() not in _AUTH_TYPES:
-        return f"has auth_type {auth.last('auth_type')}, with which nobody is asked for a password"
+        return f"has auth_type {auth.last('auth_type')}, which asks for no password"
     password = auth.last("password")
     if not password and (auth.last("password_digest") or auth.last("md5_cred")):
         return ""
     wrong = fault(password, (auth.name, auth.last("username")))
     if wrong or len(password) < _SHORT:
-        return f"has a password that {wrong or f'has less than {_SHORT} characters'}"
+        return f"has a password that {wrong or f'has fewer than {_SHORT} characters'}"
     return ""
 
 
 def _other_headers(conf: Conf, catching: Collection[str]) -> Iterator[Finding]:
-    """Of several sections that a request matches, Asterisk takes the first that it comes across.
+    """Check identify sections that match another header.
 
-    That is by a hash of their names (res_sorcery_config.c; common_identify): an INVITE with both
-    headers may be taken for the other endpoint.
+    If a request matches several sections, Asterisk takes the first in the order of a hash of their
+    names (res_sorcery_config.c; common_identify): an INVITE with both headers may be identified as
+    the other endpoint.
     """
     known = endpoints(conf)
     for section in _all_identifies(conf):
@@ -157,7 +159,7 @@ def _other_headers(conf: Conf, catching: Collection[str]) -> Iterator[Finding]:
             Severity.ERROR,
             f"[{section.name}] identifies [{section.last('endpoint')}] by the header {name}, which"
             " anybody can send along with Replaces",
-            f"{_WHY} Which of two sections wins, Asterisk decides by a hash of their names.",
+            f"{_WHY} A hash of the names decides which of two matching sections wins.",
             str(lines[-1].place) if lines else "pjsip.conf",
             ("match = <the address that the requests come from>",),
         )
@@ -176,14 +178,14 @@ def _answers(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             _ID,
             Severity.WARNING,
-            f"INVITE with Replaces was not tried: {what}",
-            "Only the files were looked at; what Asterisk answers there is not known.",
+            f"INVITE with Replaces was not tested: {what}",
+            "Only the files were checked. Asterisk's answer is unknown.",
             "pjsip.conf",
         )
 
 
 def _answer(facts: Facts, attempt: Attempt) -> Iterator[Finding]:
-    """What one answer means. A large one that is not answered did not get through a firewall."""
+    """What one answer means. If a large INVITE is not answered, a firewall dropped it."""
     status = attempt.answer
     if status in _REFUSED or (status is None and attempt.large):
         return
@@ -192,9 +194,9 @@ def _answer(facts: Facts, attempt: Attempt) -> Iterator[Finding]:
     sent = (
         f"{attempt.address}: an INVITE to {attempt.dialled} with a Replaces header{size} by {who}"
     )
-    if status is None or not (status in _LOOKED_AT or status < 300 or status >= 600):  # noqa: PLR2004
+    if status is None or not (status in _OBEYED or status < 300 or status >= 600):  # noqa: PLR2004
         what = f"{sent} is answered {status}" if status else f"{sent} is not answered"
-        why = "That says neither that it is refused nor that it is obeyed."
+        why = "It is unknown whether Asterisk refuses or obeys it."
         yield Finding(_ID, Severity.WARNING, what, why, "pjsip.conf")
     elif attempt.large:
         local = _local(facts, attempt.address)
@@ -203,7 +205,7 @@ def _answer(facts: Facts, attempt: Attempt) -> Iterator[Finding]:
             Severity.WARNING if local else Severity.ERROR,
             f"{sent} is obeyed ({status})",
             f"{_WHY} Asterisk's match_header skips a header of more than 4,095 bytes, and no"
-            f" setting limits its size{'; only this machine reaches the transport' * local}.",
+            f" setting limits its size{'. Only this machine can reach the transport' * local}.",
             "",
             _firewall(attempt.address),
         )
@@ -215,8 +217,8 @@ def _answer(facts: Facts, attempt: Attempt) -> Iterator[Finding]:
             _WHY,
             "pjsip.conf",
             (
-                "; what the other findings of invite_replaces say. If there are none, Asterisk has",
-                "; not read the file yet; endpoint_identifier_order counts from its next start on:",
+                "; fix the other findings of invite_replaces first. If there are none, Asterisk",
+                "; did not read the file; it applies endpoint_identifier_order only at its start:",
                 "; asterisk -rx 'core restart when convenient'",
             ),
         )
@@ -226,7 +228,7 @@ def _firewall(address: str) -> tuple[str, ...]:
     protocol, _, place = address.partition(" ")
     port = place.rpartition(":")[2]
     off = (
-        "# or in modules.conf, which ends Replaces and the phones' Transfer button as well:",
+        "# or in modules.conf, which also disables Replaces and the phones' Transfer button:",
         "noload = res_pjsip_refer.so",
     )
     if protocol == "udp":
@@ -241,9 +243,8 @@ def _firewall(address: str) -> tuple[str, ...]:
             *off,
         )
     return (
-        f"# by {protocol.upper()} no firewall sees how long a header is: have a session border",
-        "# controller take Replaces out, or let phones and trunks use UDP only, without this",
-        "# transport and with a firewall,",
+        f"# over {protocol.upper()}, a firewall cannot see the length of a header. Remove Replaces",
+        "# in a session border controller, or remove this transport, use UDP only and a firewall,",
         *off,
     )
 
@@ -257,7 +258,7 @@ def _local(facts: Facts, address: str) -> bool:
 
 
 def _addition(endpoint: Section, line: str) -> tuple[str, ...]:
-    # Other sections, an aor's or an auth's, may have the endpoint's name.
+    # Sections of other types, such as aor or auth, may have the endpoint's name.
     return (f"[{endpoint.name}](+type=endpoint)", line)
 
 
@@ -268,7 +269,7 @@ def _all_identifies(conf: Conf) -> Iterator[Section]:
 
 
 def _identifies(conf: Conf) -> Iterator[Section]:
-    """Those that every Replaces header matches."""
+    """The identify sections that match every Replaces header."""
     for section in _all_identifies(conf):
         name, _, value = section.last("match_header").partition(":")
         if name.strip().lower() == "replaces" and _matches(value.strip()):

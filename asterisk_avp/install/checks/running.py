@@ -1,5 +1,5 @@
-"""The dialplan that runs, which may have more than extensions.conf: AEL, a file that was edited
-and not read again, or what was added by hand.
+"""The loaded dialplan, which may differ from extensions.conf: AEL, a file that was edited and not
+reloaded, or lines that were added at the console.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final
 from asterisk_avp.install.asterisk_conf import Conf, Line, Place, Section
 
 RUNNING: Final = "dialplan show "
-"""How the place of a line begins that is in no file."""
+"""The prefix of the place of a line that is not in a file."""
 
 
 def running(events: Iterable[Mapping[str, str]]) -> Conf:
-    """From the answer to AMI's ShowDialPlan (pbx.c, manager_show_dialplan_helper)."""
+    """Parse the answer to AMI's ShowDialPlan (pbx.c, manager_show_dialplan_helper)."""
     sections: dict[str, Section] = {}
     for event in events:
         context = event.get("Context", "")
@@ -33,14 +33,14 @@ def running(events: Iterable[Mapping[str, str]]) -> Conf:
     return Conf("the running dialplan", tuple(sections.values()))
 
 
-def with_running(written: Conf, runs: Conf) -> Conf:
-    """``written`` with the lines of ``runs`` that it does not have in the same context."""
+def with_running(written: Conf, loaded: Conf) -> Conf:
+    """``written`` with the lines of ``loaded`` that it does not have in the same context."""
     known: dict[str, set[str]] = {}
     for section in written.sections:
-        there = known.setdefault(section.name, set())
-        there |= {_plain(line) for line in section.lines}
+        existing = known.setdefault(section.name, set())
+        existing |= {_plain(line) for line in section.lines}
     more = []
-    for section in runs.sections:
+    for section in loaded.sections:
         lines = [x for x in section.lines if _plain(x) not in known.get(section.name, ())]
         if lines:
             more.append(Section(section.name, section.place, lines=lines))
@@ -48,7 +48,7 @@ def with_running(written: Conf, runs: Conf) -> Conf:
 
 
 def _plain(line: Line) -> str:
-    """What a line does, without extension, priority and what Asterisk leaves out as it reads it."""
+    """What a line runs, without extension, priority and characters that Asterisk drops."""
     if line.name.lower() == "include":
         return f"include {line.value.strip()}"
     before = 1 if line.name.lower().startswith("same") else 2

@@ -1,6 +1,6 @@
-"""Where Asterisk takes SIP, and whose account `asterisk-avp check` may try there: from its files.
+"""Find the SIP transports in Asterisk's files, and an account for `asterisk-avp check` to use.
 
-What is sent is in `asterisk_avp.install.sip_probe`; what the answers mean in `checks.replaces`.
+`asterisk_avp.install.sip_probe` sends the requests; `checks.replaces` interprets the answers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ PICKUP: Final = "*8"
 """Asterisk's own `pickupexten` (features_config.c, DEFAULT_PICKUPEXTEN)."""
 _PORTS: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _OTHERS: Final = frozenset({"ws", "wss", "flow"})
-"""Transports that are not tried: WebSockets need a browser's handshake."""
+"""Transports that are not tested: WebSockets need a browser's handshake."""
 
 
 @dataclass(frozen=True, slots=True)
 class SipAddress:
-    """A transport of pjsip.conf. ``local``: only this machine reaches it."""
+    """A transport of pjsip.conf. ``local``: only this machine can reach it."""
 
     protocol: str
     host: str
@@ -36,9 +36,9 @@ class SipAddress:
 
 @dataclass(frozen=True, slots=True)
 class SipAccount:
-    """A phone's account. ``md5``: MD5 of name, realm and password, where that is all that is known.
+    """A phone's account. ``md5``: MD5 of name, realm and password, if only that is known.
 
-    Without a user name the endpoint asks nobody for a password.
+    Without a user name, the endpoint requires no password.
     """
 
     endpoint: str
@@ -48,7 +48,7 @@ class SipAccount:
 
 
 def transports(conf: Conf, host: str) -> list[SipAddress]:
-    """``conf``: pjsip.conf. ``host``: where Asterisk is, for transports on all its addresses."""
+    """The transports of ``conf`` (pjsip.conf). ``host``: for those bound to all addresses."""
     found: dict[str, SipAddress] = {}
     for section in conf.sections:
         if section.template or section.last("type").lower() != "transport":
@@ -59,15 +59,15 @@ def transports(conf: Conf, host: str) -> list[SipAddress]:
         bound, port = _bound(section.last("bind"))
         address = ipaddress.ip_address(bound) if bound else None
         everywhere = address is None or address.is_unspecified
-        there = host if everywhere else str(address)
+        reached = host if everywhere else str(address)
         local = address is not None and address.is_loopback
-        known = SipAddress(protocol, there, port or _PORTS[protocol], local)
+        known = SipAddress(protocol, reached, port or _PORTS[protocol], local)
         found.setdefault(str(known), known)
     return list(found.values())
 
 
 def untried_transports(conf: Conf) -> list[str]:
-    """The names of transports that nothing is sent to."""
+    """The names of transports that are not tested."""
     return [
         section.name
         for section in conf.sections
@@ -78,7 +78,7 @@ def untried_transports(conf: Conf) -> list[str]:
 
 
 def _bound(text: str) -> tuple[str, int]:
-    """Address and port of ``bind``; 0: none is named, and an address that is none is empty."""
+    """Address and port of ``bind``. The address is empty if invalid; the port is 0 if missing."""
     host, port = text.strip(), ""
     if host.startswith("["):
         host, _, rest = host[1:].partition("]")
@@ -93,7 +93,7 @@ def _bound(text: str) -> tuple[str, int]:
 
 
 def account(conf: Conf, names: Iterable[str]) -> SipAccount | None:
-    """The first of these endpoints of pjsip.conf whose password is there to log in with."""
+    """The account of the first of these endpoints whose password is in pjsip.conf."""
     known = endpoints(conf)
     for name in names:
         endpoint = known.get(name)
@@ -125,7 +125,7 @@ def auth_names(endpoint: Section) -> list[str]:
 
 
 def auths(conf: Conf, names: Iterable[str]) -> Iterator[Section]:
-    """The sections of these names that are log-ins."""
+    """The auth sections of these names."""
     wanted = set(names)
     for section in conf.sections:
         named = section.name in wanted and not section.template
@@ -134,7 +134,7 @@ def auths(conf: Conf, names: Iterable[str]) -> Iterator[Section]:
 
 
 def pickup_extension(conf: Conf) -> str:
-    """What picks up a call that rings, in any context (``conf``: features.conf)."""
+    """The extension that picks up a ringing call in any context (``conf``: features.conf)."""
     found = PICKUP
     for section in conf.named("general"):
         found = section.last("pickupexten", found)

@@ -1,4 +1,4 @@
-"""Is this Asterisk's version one that we run on, and that the Transfer button is safe with?"""
+"""Is this version of Asterisk supported, and is the Transfer button safe with it?"""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ID = "version"
 
 def version(facts: Facts) -> Iterator[Finding]:
     if facts.version is None and not facts.unreachable:
-        return  # nobody was to be asked
+        return  # offline
     if facts.version is None:
         yield Finding(
             _ID,
             Severity.ERROR,
-            f"Asterisk's version is not known: {facts.unreachable}",
+            f"the version of Asterisk is unknown: {facts.unreachable}",
             "The daemon needs the same connection, and some versions crash on a transfer.",
         )
         return
@@ -34,7 +34,7 @@ def version(facts: Facts) -> Iterator[Finding]:
             return
     found = troubles(facts.version)
     for trouble in found:
-        issue = "" if trouble.issue is None else f" (Asterisk's issue {trouble.issue})"
+        issue = "" if trouble.issue is None else f" (Asterisk issue {trouble.issue})"
         yield Finding(
             _ID,
             Severity.WARNING,
