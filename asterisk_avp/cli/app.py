@@ -1,4 +1,4 @@
-"""The command line. Exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+"""The command line. Exit status: 0 done, 1 refused or failed, 2 usage error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ app.command("check")(check)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit. Never shows a traceback for an error that was foreseen."""
+    """Run the command line and exit. Expected errors are shown without a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(args=given, prog_name=PROGRAM)
@@ -85,7 +85,7 @@ def options(
 
 @app.command()
 def run() -> None:
-    """Run the daemon, with the settings of the environment, .env and AVP_CONFIG."""
+    """Run the daemon, with the settings from the environment, .env and AVP_CONFIG."""
     raise typer.Exit(cli_run.run())
 
 
@@ -94,11 +94,11 @@ def pin_hash(
     pin: Annotated[
         str,
         typer.Option(
-            prompt="PIN", hide_input=True, confirmation_prompt=True, help="Better typed than given."
+            prompt="PIN", hide_input=True, confirmation_prompt=True, help="Prefer the prompt."
         ),
     ],
 ) -> None:
-    """Print what AVP_AGENTS__<ID>__PIN_HASH may hold in place of a PIN."""
+    """Print the hash of a PIN, for AVP_AGENTS__<ID>__PIN_HASH."""
     from asterisk_avp.core.model.pins import AT_REST, SALT_BYTES, PinHash  # noqa: PLC0415
 
     typer.echo(str(PinHash.of(pin, secrets.token_bytes(SALT_BYTES), AT_REST)))
@@ -106,16 +106,16 @@ def pin_hash(
 
 _Output = Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")]
 _Agent = Annotated[
-    list[str] | None, typer.Option(help="An agent who is in no setting (repeatable).")
+    list[str] | None, typer.Option(help="An agent who is not in the settings (repeatable).")
 ]
 _FromQueues = Annotated[
-    Path | None, typer.Option(help="A queues.conf whose members of the groups' queues are agents.")
+    Path | None, typer.Option(help="A queues.conf; members of the groups' queues become agents.")
 ]
 
 
 @render_app.command("queues")
 def queues(output: _Output = None, agent: _Agent = None, from_queues: _FromQueues = None) -> None:
-    """Write the agents' personal queues, to be included in queues.conf."""
+    """Write the agents' personal queues, for an #include in queues.conf."""
     from asterisk_avp.install.personal_queues import render_queues  # noqa: PLC0415
 
     settings = load_settings(connect=False)
@@ -133,7 +133,7 @@ def queues(output: _Output = None, agent: _Agent = None, from_queues: _FromQueue
 def extensions(
     output: _Output = None, agent: _Agent = None, from_queues: _FromQueues = None
 ) -> None:
-    """Write the agents' ids as extensions, which the dialplan includes by itself."""
+    """Write the agents' ids as extensions. The dialplan includes this file by itself."""
     from asterisk_avp.install.personal_queues import render_extensions  # noqa: PLC0415
 
     agents = _agents(load_settings(connect=False).world(), agent or [], from_queues)
@@ -153,7 +153,7 @@ def _agents(
 
     for identifier in by_hand:
         if AGENT_ID.fullmatch(identifier) is None:
-            raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
+            raise typer.BadParameter(f"{identifier!r} is not an agent id", param_hint="--agent")
     members: Mapping[str, tuple[asterisk_conf.Member, ...]] = {}
     if from_queues is not None:
         try:
@@ -165,11 +165,11 @@ def _agents(
         for fault in conf.faults:
             typer.echo(f"{fault.where}: {fault.what}", err=True)
         for file in included:
-            typer.echo(f"{from_queues}: #include {file} was not looked into", err=True)
+            typer.echo(f"{from_queues}: #include {file} was not read", err=True)
     agents = agents_to_render(world, by_hand, members)
     if not agents:
         raise CommandFailed(
-            "no agent is known: set AVP_AGENTS__<ID>__GROUPS, or give --agent or --from-queues"
+            "no agent is known: set AVP_AGENTS__<ID>__GROUPS, or use --agent or --from-queues"
         )
     return agents
 
@@ -186,7 +186,7 @@ def dialplan(
     output: Annotated[
         Path | None, typer.Option(help="The file to write; default: standard output.")
     ] = None,
-    path: Annotated[bool, typer.Option("--path", help="Only say where the files are.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="Only print the files' directory.")] = False,
 ) -> None:
     """Print the dialplan that an administrator includes in extensions.conf."""
     from asterisk_avp.install.dialplan_files import dialplan_dir, dialplan_files  # noqa: PLC0415
@@ -196,7 +196,7 @@ def dialplan(
         return
     files = dialplan_files()
     if not files:
-        raise CommandFailed(f"there are no dialplan files in {dialplan_dir()}")
+        raise CommandFailed(f"{dialplan_dir()} has no dialplan files")
     _write("\n".join(file.read_text(encoding="utf-8") for file in files), output)
 
 
@@ -207,14 +207,14 @@ def systemd(
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option(help="Whose process it is to be; default: a user that systemd makes up."),
+        typer.Option(help="The daemon's user; default: a dynamic user that systemd allocates."),
     ] = None,
 ) -> None:
     """Write a systemd unit for the daemon."""
     from asterisk_avp.install.systemd_unit import render_unit  # noqa: PLC0415
 
     if user is not None and _USER.fullmatch(user) is None:
-        raise typer.BadParameter(f"{user!r} is no user name", param_hint="--user")
+        raise typer.BadParameter(f"{user!r} is not a user name", param_hint="--user")
     words = [PROGRAM, "render", "systemd", *(["--user", user] if user is not None else [])]
     text = render_unit(
         Path(sys.executable).with_name(PROGRAM),

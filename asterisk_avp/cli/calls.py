@@ -1,4 +1,4 @@
-"""The commands that talk to a running daemon: agents, targets, transfers."""
+"""The commands that use a running daemon: agents, targets, transfers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from asterisk_avp.cli.client import DEFAULT_URL, Client
 from asterisk_avp.cli.output import Json, print_json, print_table
 from asterisk_avp.core.model.world import Mode
 
-Url = Annotated[str, typer.Option("--url", envvar="AVP_URL", help="Where the daemon's API is.")]
+Url = Annotated[str, typer.Option("--url", envvar="AVP_URL", help="The URL of the daemon's API.")]
 Token = Annotated[
     str,
     typer.Option(
         "--token",
         envvar=["AVP_TOKEN", "AVP_API__TOKENS"],
-        help="An integration's or an agent's token; a variable keeps it out of the process list.",
+        help="The token of an integration or agent; a variable keeps it out of the process list.",
     ),
 ]
 
@@ -56,7 +56,7 @@ def targets(
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """List where an agent could transfer a call to."""
+    """List the targets to which an agent can transfer a call."""
     found = Client(url, token).targets(agent)
     if as_json:
         print_json(found)
@@ -85,7 +85,7 @@ def transfer(
         bool, typer.Option("--supervised", help="Speak to the target first.")
     ] = False,
     unsupervised: Annotated[
-        bool, typer.Option("--unsupervised", help="Hand the call over at once.")
+        bool, typer.Option("--unsupervised", help="Transfer the call immediately.")
     ] = False,
     to_agent: Annotated[str | None, typer.Option(help="An agent's id.")] = None,
     to_group: Annotated[str | None, typer.Option(help="A group's id.")] = None,
@@ -93,7 +93,7 @@ def transfer(
     to_number: Annotated[str | None, typer.Option(help="An external number.")] = None,
     notes: Annotated[str, typer.Option(help="A note for the target.")] = "",
     call: Annotated[
-        str | None, typer.Option(help="Which of several calls; default: the one not on hold.")
+        str | None, typer.Option(help="The id of the call; default: the one not on hold.")
     ] = None,
     url: Url = DEFAULT_URL,
     token: Token = "",
@@ -101,7 +101,7 @@ def transfer(
 ) -> None:
     """Transfer an agent's call."""
     if supervised == unsupervised:
-        raise typer.BadParameter("give either --supervised or --unsupervised")
+        raise typer.BadParameter("use either --supervised or --unsupervised")
     given = [
         {"kind": kind, field: value}
         for kind, field, value in (
@@ -114,7 +114,7 @@ def transfer(
     ]
     if len(given) != 1:
         raise typer.BadParameter(
-            "give exactly one of --to-agent, --to-group, --to-preset and --to-number"
+            "use exactly one of --to-agent, --to-group, --to-preset and --to-number"
         )
     body: dict[str, Any] = {
         "mode": (Mode.SUPERVISED if supervised else Mode.UNSUPERVISED).value,
@@ -133,7 +133,7 @@ def complete(
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Connect the caller with the target; the transferor is done."""
+    """Connect the caller to the target and release the transferor."""
     _print_transfer(Client(url, token).complete(transfer_id), as_json=as_json)
 
 
@@ -148,9 +148,9 @@ def cancel(
 
 
 def target_text(target: dict[str, Any] | None) -> str:
-    """Where a transfer goes, in a few words."""
+    """The target of a transfer, in a few words."""
     if target is None:
-        return "somebody (being keyed in)"
+        return "a target (being dialled)"
     return f"{target['kind']} {target.get('id', target.get('number'))}"
 
 

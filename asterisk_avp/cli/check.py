@@ -1,4 +1,4 @@
-"""`asterisk-avp check`: is this Asterisk set up so that the transfer rules hold?"""
+"""`asterisk-avp check`: does this Asterisk's set-up enforce the transfer rules?"""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def check(
     config_dir: Annotated[
         Path,
         typer.Option(
-            help="Asterisk's configuration files.", exists=True, file_okay=False, dir_okay=True
+            help="Asterisk's configuration directory.", exists=True, file_okay=False, dir_okay=True
         ),
     ] = _CONFIG_DIR,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Only read the files; ask Asterisk for nothing.")
+        bool, typer.Option("--offline", help="Only read the files; do not contact Asterisk.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Test all that transfers need, on this Asterisk: exit status 0 without errors, else 1.
+    """Check everything that transfers need on this Asterisk. Exit status: 0 without errors, else 1.
 
-    Asks Asterisk with the daemon's own users, runs one channel in the context avp-check, which
-    rings nobody, sends SIP requests that have to be refused, and reads the configuration files.
+    Queries Asterisk as the daemon's own users, runs one channel through the context avp-check,
+    which rings nobody, sends SIP requests that must be refused, and reads the configuration files.
     """
-    # Imported only here: the other commands do not need them.
+    # Imported here because the other commands do not need them.
     from asterisk_avp.install import checks  # noqa: PLC0415
     from asterisk_avp.install.checks.model import Severity  # noqa: PLC0415
 
@@ -63,14 +63,17 @@ def check(
 async def collect(
     config_dir: Path, *, connect: bool = True, clock: Callable[[], float] = time.time
 ) -> Facts:
-    """Read the files and the settings, and ask Asterisk. ``clock``: ours, in Unix seconds."""
+    """Read the files and the settings, and query Asterisk.
+
+    ``clock``: this machine's, in Unix seconds.
+    """
     from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
     from asterisk_avp.install.checks.model import FILES, USERS_FILES, Facts  # noqa: PLC0415
     from asterisk_avp.install.probe import ask  # noqa: PLC0415
 
     files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES)}
     stale = _stale_dialplan(config_dir, files["extensions.conf"])
-    unreachable = "there are no valid settings to ask it with" if connect else ""
+    unreachable = "the settings to connect with are not valid" if connect else ""
     try:
         settings = load_settings()
     except ConfigError as error:
@@ -96,9 +99,9 @@ async def collect(
 
 
 def _open_files(environ: Mapping[str, str], directory: Path) -> Iterator[str]:
-    """Files with secrets of ours that everybody on this machine can read.
+    """Files with our secrets that every user of this machine can read.
 
-    Not those below /run, which Docker and systemd make for one container or service.
+    Excludes files below /run, which Docker and systemd create for one container or service.
     """
     named = [environ[x] for x in sorted(environ) if x.startswith("AVP_") and x.endswith("_FILE")]
     for name in filter(None, (".env", environ.get("AVP_CONFIG", ""), *named)):
@@ -109,21 +112,21 @@ def _open_files(environ: Mapping[str, str], directory: Path) -> Iterator[str]:
             mode = file.stat().st_mode
             closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
         except OSError:
-            continue  # said with the settings, if it matters
+            continue  # the settings report it, if it matters
         if stat.S_ISREG(mode) and mode & stat.S_IROTH and not closed:
             yield name
 
 
 def _stale_dialplan(config_dir: Path, extensions: Conf) -> str:
-    """The name of the included file that is our dialplan, but not this version's."""
+    """The name of an included file that is our dialplan in another version."""
     from asterisk_avp.install.dialplan_files import dialplan_files  # noqa: PLC0415
 
     ours = {file.name: file for file in dialplan_files()}
     for name in dict.fromkeys(section.place.file for section in extensions.sections):
         known = ours.get(Path(name).name)
         if known is not None:
-            there = (config_dir / name).read_text(encoding="utf-8", errors="replace")
-            if there != known.read_text(encoding="utf-8"):
+            included = (config_dir / name).read_text(encoding="utf-8", errors="replace")
+            if included != known.read_text(encoding="utf-8"):
                 return name
     return ""
 
@@ -174,21 +177,21 @@ def _show(findings: Sequence[Finding]) -> None:
         typer.echo(f"{finding.id}: {finding.what}")
         typer.echo(f"  {finding.why}")
         if finding.mend:
-            typer.echo(f"  {_how(finding.where)}")
+            typer.echo(f"  {_fix_heading(finding.where)}")
             for line in finding.mend:
                 typer.echo(f"      {line}".rstrip())
         typer.echo("")
 
 
-def _how(where: str) -> str:
+def _fix_heading(where: str) -> str:
     if not where:
-        return "What mends it:"
+        return "To fix it:"
     if where == "the settings":
         return "In the settings:"
     from asterisk_avp.install.checks.running import RUNNING  # noqa: PLC0415
 
     if where.startswith(RUNNING):
-        return f"Where this comes from ({where}):"
+        return f"At the source of this line ({where}):"
     if where.endswith("]"):
         return f"In {where}:"
     return f"{'In place of' if ':' in where else 'At the end of'} {where}:"

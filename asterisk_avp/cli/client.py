@@ -1,4 +1,4 @@
-"""The command line's side of the HTTP API."""
+"""The command line's client of the HTTP API."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 DEFAULT_URL = "http://127.0.0.1:8766"
 
-# Longer than the daemon itself waits for Asterisk.
+# Longer than the daemon waits for Asterisk.
 _TIMEOUT_SECONDS = 30.0
 _SILENCE_SECONDS = 25.0
 _UNAUTHORIZED_CLOSE = 4401
 
 
 class CommandFailed(Exception):
-    """What was asked was not done. ``answer`` is the API's error object, where there is one."""
+    """The command failed. ``answer``: the API's error object, if there is one."""
 
     def __init__(self, message: str, answer: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class CommandFailed(Exception):
 
 
 class TokenRefused(CommandFailed):
-    """Trying again with the same token is of no use."""
+    """The daemon rejects the token, so a retry is useless."""
 
 
 class _Bearer(AuthBase):
@@ -44,14 +44,14 @@ class _Bearer(AuthBase):
 
 
 class Client:
-    """Every method raises `CommandFailed` with a sentence for the person at the terminal."""
+    """Every method raises `CommandFailed` with a message for the terminal."""
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url.rstrip("/")
-        token = token.partition(",")[0].strip()  # of several in AVP_API__TOKENS, one
+        token = token.partition(",")[0].strip()  # the first of several in AVP_API__TOKENS
         self._token = token
         self._session = requests.Session()
-        # Neither a proxy nor ~/.netrc of this shell may see or replace the token.
+        # Do not let a proxy or ~/.netrc of this shell see or replace the token.
         self._session.trust_env = False
         self._session.auth = _Bearer(token)
 
@@ -74,10 +74,10 @@ class Client:
         return self._ask("POST", "/v1/numbers/check", {"agent": agent, "number": number})
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What happens, from now on; ends only by `CommandFailed` or by the reader.
+        """The events from now on. Ends only with `CommandFailed` or when the reader stops.
 
-        The daemon says something at least every 10 seconds: a connection that is silent for longer
-        is taken for lost.
+        The daemon sends something at least every 10 seconds, so a silent connection is treated as
+        lost.
         """
         parts = urlsplit(self._url)
         scheme = "wss" if parts.scheme == "https" else "ws"
@@ -90,9 +90,9 @@ class Client:
         except ConnectionClosed as closed:
             if closed.rcvd is not None and closed.rcvd.code == _UNAUTHORIZED_CLOSE:
                 raise _bad_token() from None
-            raise CommandFailed("the daemon has closed the connection") from None
+            raise CommandFailed("the daemon closed the connection") from None
         except TimeoutError:
-            raise CommandFailed("the daemon has fallen silent") from None
+            raise CommandFailed("the daemon stopped responding") from None
         except (OSError, InvalidHandshake, InvalidURI) as error:
             raise self._unreachable(error) from None
 
@@ -111,7 +111,7 @@ class Client:
             content = answer.json()
         except requests.JSONDecodeError:
             raise CommandFailed(
-                f"{self._url} does not answer as asterisk-avp does (status {answer.status_code})"
+                f"{self._url} is not an asterisk-avp API (status {answer.status_code})"
             ) from None
         if answer.ok:
             return content
@@ -123,7 +123,7 @@ class Client:
         if isinstance(error, requests.Timeout):
             why = f"no answer within {_TIMEOUT_SECONDS:g} s"
         elif isinstance(error, requests.exceptions.InvalidSchema | InvalidURI | ValueError):
-            why = "this is no http:// address"
+            why = "this is not an http:// address"
         else:
             why = "is `asterisk-avp run` running there?"
         return CommandFailed(f"cannot reach the daemon at {self._url}: {why}")
@@ -131,7 +131,7 @@ class Client:
 
 def _bad_token(answer: Mapping[str, Any] | None = None) -> TokenRefused:
     return TokenRefused(
-        "the daemon does not accept this token; set AVP_TOKEN to one of its AVP_API__TOKENS",
+        "the daemon rejects this token; set AVP_TOKEN to one of its AVP_API__TOKENS",
         answer,
     )
 
@@ -144,9 +144,9 @@ def _sentence(content: Any, status: int) -> str:
         return f"refused ({content.get('reason')}): {message}"
     details = content.get("details")
     if isinstance(details, list):
-        said = "; ".join(
+        listed = "; ".join(
             f"{'.'.join(str(part) for part in detail.get('where', []))}: {detail.get('message')}"
             for detail in details
         )
-        return f"{message} ({said})"
+        return f"{message} ({listed})"
     return str(message)

@@ -1,4 +1,4 @@
-"""`asterisk-avp number`: may this number be called? Of a daemon, or by the rules alone."""
+"""`asterisk-avp number`: may this number be called? Asks a daemon, or applies the rules alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asterisk_avp.cli.output import Json, print_json
 from asterisk_avp.core import numbers
 
 Check = Callable[[str, str], Mapping[str, Any]]
-"""An agent and a number to the API's answer. Raises `CommandFailed`."""
+"""Maps an agent and a number to the API's answer. Raises `CommandFailed`."""
 
 
 def number(
@@ -23,8 +23,8 @@ def number(
         str,
         typer.Argument(
             metavar="NUMBER",
-            help="As an agent would type it; -: JSON lines on standard input, each"
-            ' {"agent": …, "number": …}, answered by one JSON line each.',
+            help="The number as an agent would type it. -: read JSON lines from standard input,"
+            ' {"agent": …, "number": …}, and answer each with one JSON line.',
         ),
     ],
     agent: Annotated[str | None, typer.Option(help="The agent who would call it.")] = None,
@@ -39,13 +39,13 @@ def number(
     ] = False,
     toll: Annotated[bool, typer.Option("--toll", help="The client has toll service.")] = False,
     strict_landline: Annotated[
-        bool, typer.Option("--strict-landline", help="What may be a mobile is no land line.")
+        bool, typer.Option("--strict-landline", help="Refuse numbers that may be mobile numbers.")
     ] = False,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Say whether a number may be called: exit status 0 if so, 1 if not."""
+    """Check whether a number may be called. Exit status: 0 if so, else 1."""
     check: Check
     if country is not None:
         check = _offline(
@@ -65,7 +65,7 @@ def number(
         lines = typer.get_binary_stream("stdin")
         allowed = _answer_lines(lines, check, agent, agent_needed=country is None)
     elif agent is None and country is None:
-        raise typer.BadParameter("give --agent, or --country to do without a daemon")
+        raise typer.BadParameter("use --agent, or --country to check without a daemon")
     else:
         allowed = _answer(check(agent or "", typed), as_json=as_json)
     if not allowed:
@@ -82,7 +82,9 @@ def _offline(
 ) -> Check:
     for value, option in ((country, "--country"), (client_country, "--client-country")):
         if value is not None and value.upper() not in numbers.COUNTRIES:
-            raise typer.BadParameter(f"{value!r} is no country, such as GB", param_hint=option)
+            raise typer.BadParameter(
+                f"{value!r} is not a country code such as GB", param_hint=option
+            )
 
     def check(_agent: str, typed: str) -> Mapping[str, Any]:
         checked = numbers.check(
@@ -111,17 +113,17 @@ def _answer(answer: Mapping[str, Any], *, as_json: bool) -> bool:
 def _answer_lines(
     lines: Iterable[bytes], check: Check, agent: str | None, *, agent_needed: bool
 ) -> bool:
-    """One answer a line, in order; whether all were allowed. Empty lines are passed over."""
+    """Print one answer per line, in order. Returns whether all were allowed. Skips empty lines."""
     all_allowed = True
     for line in lines:
         if not line.strip():
             continue
         try:
-            answer = check(*_asked(line, agent, agent_needed=agent_needed))
+            answer = check(*_parse_line(line, agent, agent_needed=agent_needed))
         except _Malformed as error:
             answer = {"error": "malformed", "message": str(error)}
         except CommandFailed as failed:
-            # An answer about this line; without one nothing can be said of any other line either.
+            # The answer concerns this line only; other errors concern every line.
             if failed.answer is None or failed.answer.get("error") == "unauthorized":
                 raise
             answer = failed.answer
@@ -134,16 +136,16 @@ class _Malformed(Exception):
     pass
 
 
-def _asked(line: bytes, agent: str | None, *, agent_needed: bool) -> tuple[str, str]:
+def _parse_line(line: bytes, agent: str | None, *, agent_needed: bool) -> tuple[str, str]:
     try:
         value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise _Malformed("this line is not JSON") from None
+        raise _Malformed("the line is not JSON") from None
     if not isinstance(value, dict) or not isinstance(value.get("number"), str):
-        raise _Malformed('a line is an object such as {"agent": "1001", "number": "…"}')
+        raise _Malformed('the line is not an object such as {"agent": "1001", "number": "…"}')
     who = value.get("agent", agent)
     if who is None and not agent_needed:
         who = ""
     if not isinstance(who, str):
-        raise _Malformed('"agent" is missing, or not a text')
+        raise _Malformed('"agent" is missing or not a string')
     return who, value["number"]

@@ -1,4 +1,4 @@
-"""How the commands print what they found."""
+"""Output of the commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from asterisk_avp.config.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the API answers it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the API returns it.")]
 
 
 def print_json(value: Any) -> None:
@@ -26,8 +26,8 @@ def print_table(rows: list[list[str]]) -> None:
 
 
 def load_settings(*, connect: bool = True) -> Settings:
-    """The settings of this process; files that do not count are named on standard error."""
-    # Imported only here: most commands do not need the settings.
+    """The settings of this process. Warns about ignored files on standard error."""
+    # Imported here because most commands do not need the settings.
     from asterisk_avp.config.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load(connect=connect)

@@ -20,34 +20,34 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 
 def render_all(
-    output: Annotated[Path, typer.Option(help="The folder to write into; made if need be.")],
+    output: Annotated[Path, typer.Option(help="The folder to write into; created if missing.")],
     config_dir: Annotated[
-        Path, typer.Option(help="Asterisk's configuration files, which are only read.")
+        Path, typer.Option(help="Asterisk's configuration directory, which is only read.")
     ] = _CONFIG_DIR,
     agent: Annotated[
-        list[str] | None, typer.Option(help="An agent who is in no file (repeatable).")
+        list[str] | None, typer.Option(help="An agent who is not in the files (repeatable).")
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option(help="Whose process it is to be; default: a user that systemd makes up."),
+        typer.Option(help="The daemon's user; default: a dynamic user that systemd allocates."),
     ] = None,
     source: Annotated[
         str,
-        typer.Option("--from", help="The address that the daemon connects to Asterisk from."),
+        typer.Option("--from", help="The address from which the daemon connects to Asterisk."),
     ] = "127.0.0.1",
     asterisk: Annotated[
-        str, typer.Option(help="Asterisk's version, where it is an old one, e.g. 22.5.0.")
+        str, typer.Option(help="Asterisk's version, if it is an old one, e.g. 22.5.0.")
     ] = "",
     write: Annotated[
-        bool, typer.Option("--write", help="Also replace files that are there and differ.")
+        bool, typer.Option("--write", help="Also replace existing files that differ.")
     ] = False,
 ) -> None:
     """Write the dialplan, queues, users, features, endpoints, unit and settings for this Asterisk.
 
-    Nothing of yours is changed: INSTALL.txt says which lines to add to which file. Files that are
-    there already and differ are shown and left alone without --write; then the exit status is 1.
+    Your own files stay unchanged: INSTALL.txt says which lines to add to which file. Without
+    --write, existing files that differ are shown and kept, and the exit status is 1.
     """
-    # Imported only here: the other commands do not need them.
+    # Imported here because the other commands do not need them.
     from asterisk_avp.install import files as installation  # noqa: PLC0415
     from asterisk_avp.install import folder  # noqa: PLC0415
     from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
@@ -55,15 +55,15 @@ def render_all(
 
     for identifier in agent or []:
         if AGENT_ID.fullmatch(identifier) is None:
-            raise typer.BadParameter(f"{identifier!r} is no agent id", param_hint="--agent")
+            raise typer.BadParameter(f"{identifier!r} is not an agent id", param_hint="--agent")
     if user is not None and _USER.fullmatch(user) is None:
-        raise typer.BadParameter(f"{user!r} is no user name", param_hint="--user")
+        raise typer.BadParameter(f"{user!r} is not a user name", param_hint="--user")
     try:
         ipaddress.ip_address(source)
     except ValueError:
-        raise typer.BadParameter(f"{source!r} is no address", param_hint="--from") from None
+        raise typer.BadParameter(f"{source!r} is not an address", param_hint="--from") from None
     if not config_dir.is_dir():
-        raise typer.BadParameter(f"there is no {config_dir}", param_hint="--config-dir")
+        raise typer.BadParameter(f"{config_dir} is not a directory", param_hint="--config-dir")
 
     files = {name: read(config_dir, name) for name in installation.CONF_FILES}
     words = [_PROGRAM, "render", "all", "--output", str(output), "--config-dir", str(config_dir)]
@@ -93,19 +93,17 @@ def render_all(
         if file.name in done:
             kept = done[file.name].kept
             what = "written" if file.state is folder.State.NEW else "replaced"
-            what += f"; what you had edited is in {kept}" if kept else ""
+            what += f"; your edited file is now {kept}" if kept else ""
         elif file.state is folder.State.SAME:
             what = "unchanged"
         else:
             left += 1
             edited = (
-                ", and it was edited since it was written"
-                if file.state is folder.State.EDITED
-                else ""
+                " and was edited after it was written" if file.state is folder.State.EDITED else ""
             )
-            what = f"differs{edited}: left as it is"
+            what = f"differs{edited}; kept"
         typer.echo(f"{output / file.name}: {what}")
     typer.echo("")
     typer.echo(todo)
     if left:
-        raise CommandFailed(f"{left} files differ and were left as they are; --write replaces them")
+        raise CommandFailed(f"{left} files differ and were kept; --write replaces them")

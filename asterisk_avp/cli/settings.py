@@ -1,4 +1,4 @@
-"""`asterisk-avp settings`: what is in force, and which variable or file it came from."""
+"""`asterisk-avp settings`: the effective settings, and the variable or file that set each."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 Setting = Mapping[str, Any]
 """``value`` and ``origin``."""
 Sections = dict[str, dict[str, dict[str, Setting]]]
-"""``groups``, ``agents`` or ``presets``; the id; the name of the setting."""
+"""Keys: ``groups``, ``agents`` or ``presets``; the id; the name of the setting."""
 
 
 def show_settings(
     check: Annotated[
         bool,
-        typer.Option("--check", help="Only say whether the daemon could start with them."),
+        typer.Option("--check", help="Only check whether the daemon could start with them."),
     ] = False,
     reference: Annotated[
-        bool, typer.Option("--reference", help="List all settings there are, with their meaning.")
+        bool, typer.Option("--reference", help="List all settings with their meaning.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the settings of each group and agent and where each value comes from."""
-    # Imported only here: the other commands do not need the settings.
+    """Show the settings of each group, agent and preset, with the origin of each value."""
+    # Imported here because the other commands do not need the settings.
     from asterisk_avp.config.settings import Settings  # noqa: PLC0415
 
     if reference:
@@ -78,7 +78,7 @@ def _show_reference(*, as_json: bool) -> None:
 
 
 def effective(settings: Settings) -> Sections:
-    """Every value in force with its origin. Of a secret only whether it is there."""
+    """Every effective value with its origin. A secret is shown only as set or not."""
     world = settings.world()
     groups: dict[str, dict[str, Setting]] = {}
     for group in world.groups.values():
@@ -96,8 +96,8 @@ def effective(settings: Settings) -> Sections:
     agents: dict[str, dict[str, Setting]] = {}
     for agent in world.agents.values():
         known = settings.agents[agent.id]
-        kept = "pin" if known.pin is not None else "pin_hash"
-        pin = getattr(known, kept) is not None
+        pin_field = "pin" if known.pin is not None else "pin_hash"
+        pin = getattr(known, pin_field) is not None
         values = {
             "name": agent.name or agent.id,
             "pin": "set" if pin else None,
@@ -106,7 +106,7 @@ def effective(settings: Settings) -> Sections:
         }
         found = {
             name: _setting(
-                value, settings.origin(("agents", agent.id, kept if name == "pin" else name))
+                value, settings.origin(("agents", agent.id, pin_field if name == "pin" else name))
             )
             for name, value in values.items()
         }
@@ -128,7 +128,7 @@ def effective(settings: Settings) -> Sections:
 
 
 def _feature(features: Features, name: str) -> Setting:
-    """A setting of a group; one that is switched off from above is off, by what switched it."""
+    """A setting of a group. If a setting above it disables it, it is off, with that origin."""
     value, origin = getattr(features, name), features.origins[name]
     if name in SWITCHES and value and not features.allows(name):
         above = ("contracted", "session_transfer", "external_transfer")

@@ -1,7 +1,6 @@
-"""`asterisk-avp watch`: what happens, as a live view on a terminal and line by line elsewhere.
+"""`asterisk-avp watch`: a live view on a terminal, one line per change elsewhere.
 
-A connection that is lost is made again, for as long as it takes. Until it is there nothing of what
-was known before is shown as if it still held: the view says what it does not know.
+It reconnects until it succeeds. While disconnected, it shows states as unknown instead of stale.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _FRAMES_A_SECOND: Final = 4
 _MOST_ENDED: Final = 12
-"""How many transfers that have ended are shown."""
+"""How many ended transfers are shown."""
 
 _STATE_STYLES: Final = {
     "available": "green",
@@ -44,7 +43,7 @@ _STATE_STYLES: Final = {
 def watch(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> None:
     """Show agents, calls and transfers as they change, until interrupted.
 
-    On a terminal as a table, otherwise a line for each change. Connects again by itself.
+    Shows a table on a terminal, and otherwise one line per change. Reconnects by itself.
     """
     client = Client(url, token)
     try:
@@ -57,23 +56,23 @@ def watch(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> N
                 screen=True,
                 refresh_per_second=_FRAMES_A_SECOND,
             ):
-                for event in connected_again(client.events, view.lost):
-                    view.take(event)
+                for event in reconnecting(client.events, view.lost):
+                    view.handle(event)
         else:
             _lines(client, as_json=as_json)
     except KeyboardInterrupt:
         pass
 
 
-def connected_again(
+def reconnecting(
     connect: Callable[[], Iterator[dict[str, Any]]],
     lost: Callable[[str], None],
     *,
     first: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """The events of one connection after the other; ``lost`` hears why there is none.
+    """The events of successive connections. Calls ``lost`` with the reason of each failure.
 
-    Raises `TokenRefused`, and with ``first`` False also what the first attempt fails with.
+    Raises `TokenRefused`. With ``first`` False, also raises the error of a failed first attempt.
     """
     pause, ever = _FIRST_PAUSE_SECONDS, first
     while True:
@@ -99,12 +98,12 @@ def _lines(client: Client, *, as_json: bool) -> None:
         typer.echo(
             json.dumps({"type": "connection_lost", "message": why})
             if as_json
-            else f"connection lost, nothing is known until it is back: {why}"
+            else f"connection lost, states are unknown until it is back: {why}"
         )
 
-    for event in connected_again(client.events, lost, first=False):
+    for event in reconnecting(client.events, lost, first=False):
         for line in [json.dumps(event, ensure_ascii=False)] if as_json else _event_lines(event):
-            # click's echo flushes, so that a reader of a pipe sees each line at once.
+            # click's echo flushes, so that the reader of a pipe sees each line immediately.
             typer.echo(line if as_json else printable(line))
 
 
@@ -149,20 +148,20 @@ def _readiness_line(readiness: dict[str, Any]) -> str:
 
 
 class View:
-    """What was heard, and how it looks. Told by one thread and drawn by another."""
+    """The state of the call centre, rendered as tables. One thread updates it, another draws it."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._url = url
         self._clock = clock
         self._lock = Lock()
         self._trouble = "connecting"
-        """Why nothing is known; empty: connected."""
+        """Why the states are unknown; empty while connected."""
         self._since = clock()
         self._readiness: dict[str, Any] = {"ready": False, "detail": ""}
         self._agents: dict[str, dict[str, Any]] = {}
         self._transfers: dict[str, dict[str, Any]] = {}
 
-    def take(self, event: dict[str, Any]) -> None:
+    def handle(self, event: dict[str, Any]) -> None:
         with self._lock:
             match event:
                 case {"type": "snapshot"}:
@@ -174,7 +173,7 @@ class View:
                 case {"type": "agent", "agent": agent}:
                     self._agents[agent["id"]] = agent
                 case {"type": "transfer", "transfer": transfer}:
-                    # The latest at the end.
+                    # Keep the latest at the end.
                     self._transfers.pop(transfer["id"], None)
                     self._transfers[transfer["id"]] = transfer
                     self._forget()
@@ -207,12 +206,12 @@ class View:
             for_long = _duration(now - self._since)
             return Text(f"NOT CONNECTED for {for_long}: {self._trouble}\n", style="bold red")
         if not self._readiness["ready"]:
-            said = self._readiness.get("detail") or "it does not say why"
-            return Text(f"{self._url}  NOT READY: {said}\n", style="bold red")
+            reason = self._readiness.get("detail") or "no reason given"
+            return Text(f"{self._url}  NOT READY: {reason}\n", style="bold red")
         talking = sum(1 for agent in self._agents.values() if agent.get("call"))
         running = sum(1 for x in self._transfers.values() if not _ended(x))
         return Text(
-            f"{self._url}  ready  {talking} calls, {running} transfers under way\n", style="bold"
+            f"{self._url}  ready  {talking} calls, {running} transfers in progress\n", style="bold"
         )
 
     def _agent_table(self, now: float, live: bool) -> Table:  # noqa: FBT001 - drawn by `render`
@@ -243,12 +242,12 @@ class View:
         for transfer in reversed(self._transfers.values()):
             ended = _ended(transfer)
             if not (live or ended):
-                # What has ended has ended; of the others nothing is known.
+                # Ended transfers do not change; the state of the others is unknown.
                 state, age = Text("unknown", style="dim"), ""
             else:
                 reason = transfer["ended_reason"]
-                said = f" ({reason})" if reason and reason != transfer["state"] else ""
-                state = Text(transfer["state"] + said, style=_transfer_style(transfer))
+                suffix = f" ({reason})" if reason and reason != transfer["state"] else ""
+                state = Text(transfer["state"] + suffix, style=_transfer_style(transfer))
                 age = _duration(now - _unix_time(transfer["since"]))
             table.add_row(
                 _shown(transfer["id"]),
@@ -271,17 +270,17 @@ def _transfer_style(transfer: dict[str, Any]) -> str:
         return "yellow"
     if transfer["state"] == "completed":
         return "green"
-    # Cancelled is as the agent wanted it.
+    # The agent intended a cancelled transfer.
     return "" if transfer["state"] == transfer["ended_reason"] else "red"
 
 
 def printable(text: str) -> str:
-    """What callers call themselves must not be able to command the terminal."""
+    """Replace control characters, so that a caller's name cannot control the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _shown(text: object) -> Text:
-    """Not a string, in which rich would look for markup."""
+    """As `Text`, because rich would interpret markup in a string."""
     return Text(printable(str(text or "")))
 
 

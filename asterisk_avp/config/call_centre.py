@@ -1,7 +1,7 @@
 """The sections of the settings that describe the call centre: policy, groups, presets, agents.
 
-A policy setting is None where it is not set at that level. Which level wins is decided in
-`core.model.features`. The text below a setting is its row in docs/configuration.md.
+A policy setting is None if it is not set at that level; `core.model.features` decides which level
+wins. The docstring of a setting is its row in docs/configuration.md.
 """
 
 from __future__ import annotations

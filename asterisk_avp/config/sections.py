@@ -1,6 +1,6 @@
-"""The sections of the settings that are about the daemon itself, and about keys on phones.
+"""The sections of the settings for the daemon itself, and for keys on phones.
 
-The text below a setting is its row in docs/configuration.md (`config.reference`).
+The docstring of a setting is its row in docs/configuration.md (`config.reference`).
 """
 
 from __future__ import annotations

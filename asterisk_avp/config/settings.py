@@ -1,11 +1,11 @@
-"""The settings: what an administrator writes, checked and frozen.
+"""The settings that an administrator writes, checked and frozen.
 
-`Settings.load` reads the environment, `.env` and the TOML file (see `config.sources`), and
-either returns settings that can be used or raises one `ConfigError` that names every variable
-at fault. Secrets are `SecretStr` throughout and appear in no message.
+`Settings.load` reads the environment, `.env` and the TOML file (see `config.sources`). It returns
+usable settings, or raises one `ConfigError` that names every variable at fault. Secrets are
+`SecretStr` and never appear in a message.
 
-Units are in the names. A policy setting is None where it was not set at that level; which level
-wins is for `asterisk_avp.core`, except for the maximum hold, which `world` resolves here.
+Units are in the names. A policy setting is None if it is not set at that level; `asterisk_avp.core`
+decides which level wins, except for the maximum hold, which `world` resolves here.
 """
 
 from __future__ import annotations

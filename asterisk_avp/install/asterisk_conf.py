@@ -268,14 +268,14 @@ class _Reader:
         elif option.startswith("+"):
             known = self._find(section.name, option[1:])
             if known is None:
-                raise _Invalid(f"there is no [{section.name}] to add to")
+                raise _Invalid(f"it adds to [{section.name}], which does not exist")
             known.lines += section.lines
             known.template |= section.template
             return known
         else:
             base = next((s for s in self.sections if s.name.lower() == option.lower()), None)
             if base is None:
-                raise _Invalid(f"there is no [{option}] to inherit from")
+                raise _Invalid(f"it inherits from [{option}], which does not exist")
             section.lines += base.lines
         return section
 

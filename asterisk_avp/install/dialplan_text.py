@@ -18,7 +18,7 @@ from typing import Final
 from asterisk_avp.install.asterisk_conf import Conf, Line
 
 NO_CONTEXT: Final = frozenset({"general", "globals"})
-"""Sections of extensions.conf that are not contexts."""
+"""The sections of extensions.conf that are not contexts."""
 _CALLS: Final = re.compile(
     r"\s*(?:\([\w-]+\))?\s*(?P<name>\w+)\s*(?:\((?P<arguments>.*)\))?\s*$", re.DOTALL
 )
@@ -26,7 +26,7 @@ _CALLS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A priority. ``extension`` may be a pattern; ``application`` is empty where none is found."""
+    """A priority. ``extension`` may be a pattern; ``application`` is empty if none is found."""
 
     line: Line
     context: str
@@ -99,7 +99,7 @@ class Part:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The arguments of a function, as they are written."""
+        """The arguments of a function, as written."""
         return tuple(split("".join(part.text for part in self.inside)))
 
 

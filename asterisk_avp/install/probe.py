@@ -213,10 +213,10 @@ async def _selftest(link: AmiLink, rest: AriRest, heard: set[str]) -> SelfTest:
 
 
 def _sip(settings: Settings, world: World, files: Mapping[str, Conf]) -> SipTest:
-    """INVITEs with Replaces, to where pjsip.conf says that Asterisk takes SIP."""
+    """Send INVITEs with Replaces to the transports in pjsip.conf."""
     pjsip = files["pjsip.conf"]
     if not pjsip.found:
-        return SipTest(untried=("there is no pjsip.conf that says where Asterisk takes SIP",))
+        return SipTest(untried=("pjsip.conf, which has the SIP transports, does not exist",))
     names = agents(Facts(files, world=world))
     return try_replaces(pjsip, files["features.conf"], names, settings.ami.host)
 

@@ -177,7 +177,7 @@ def test_no_daemon(avp) -> None:
     for command in ("agents", "watch"):
         wrong = avp(command, "--url", "127.0.0.1:9")
         assert wrong.code == 1
-        assert "this is no http:// address" in wrong.err
+        assert "this is not an http:// address" in wrong.err
 
 
 @responses.activate
@@ -185,14 +185,14 @@ def test_no_answer_in_time_and_another_program(avp) -> None:
     responses.get("http://127.0.0.1:8766/v1/agents", body=requests.ReadTimeout())
     assert "no answer within 30 s" in avp("agents").err
     responses.replace(responses.GET, "http://127.0.0.1:8766/v1/agents", body="<html>", status=200)
-    assert "does not answer as asterisk-avp does (status 200)" in avp("agents").err
+    assert "is not an asterisk-avp API (status 200)" in avp("agents").err
 
 
 def test_wrong_token(api: RunningApi, avp) -> None:
     for command in ("agents", "watch"):
         result = avp(command, "--token", "wrong")
         assert result.code == 1
-        assert "does not accept this token" in result.err
+        assert "rejects this token" in result.err
 
 
 def test_a_proxy_and_netrc_are_not_for_the_daemon(
@@ -260,7 +260,7 @@ def test_render_queues_needs_no_connection(avp, tmp_path: Path) -> None:
     assert "; Written by: asterisk-avp render queues --agent 1009 --from" in shown.out
     assert "[avp-agent-1001](avp-personal)" in shown.out
     assert "[avp-agent-1009](avp-personal)" in shown.out
-    assert "more.conf was not looked into" in shown.err
+    assert "more.conf was not read" in shown.err
     written = avp(*arguments, "--output", "personal.conf")
     assert (written.code, written.out) == (0, "")
     assert (tmp_path / "personal.conf").read_text() == shown.out

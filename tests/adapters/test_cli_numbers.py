@@ -93,7 +93,7 @@ def test_one_answer_for_each_line(api: RunningApi, avp: Avp) -> None:
 def test_a_token_that_is_not_valid_ends_it(api: RunningApi, avp: Avp) -> None:
     result = avp("number", "-", "--token", "x", stdin=b'{"agent": "1001", "number": "1"}\n' * 2)
     assert (result.code, result.out) == (1, "")
-    assert "does not accept this token" in result.err
+    assert "rejects this token" in result.err
 
 
 # --- without one -----------------------------------------------------------------------------

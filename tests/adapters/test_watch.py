@@ -27,7 +27,7 @@ from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import ApiServer, serve
 from asterisk_avp.cli.client import CommandFailed, TokenRefused
-from asterisk_avp.cli.watch import View, connected_again
+from asterisk_avp.cli.watch import View, reconnecting
 
 SINCE = "2026-01-31T09:05:07.250Z"
 NOW = 1_769_850_307.25 + 127
@@ -87,18 +87,18 @@ def row(text: str, begin: str) -> str:
 
 
 def test_what_is_known_is_shown(view: View) -> None:
-    view.take(SNAPSHOT)
+    view.handle(SNAPSHOT)
     text = drawn(view)
-    assert "http://here  ready  1 calls, 1 transfers under way" in text
+    assert "http://here  ready  1 calls, 1 transfers in progress" in text
     assert re.search(r"Alice.*talking.*2:07.*\[red\]Zoë\?\]0;x\?.*sales", row(text, "1001"))
     assert "Bob [bold]" in row(text, "1002")  # names are no markup
     assert "a transfer" in row(text, "1002")
     assert re.search(r"1001.*supervised.*agent 1002.*Zoë.*consulting.*2:07", row(text, "t1"))
     assert "failed (no_answer)" in row(text, "t2")
-    view.take({"type": "agent", "agent": agent("1001", "Alice", "acw")})
-    view.take({"type": "transfer", "transfer": transfer("t1", "completed", "completed")})
+    view.handle({"type": "agent", "agent": agent("1001", "Alice", "acw")})
+    view.handle({"type": "transfer", "transfer": transfer("t1", "completed", "completed")})
     text = drawn(view)
-    assert "0 calls, 0 transfers under way" in text
+    assert "0 calls, 0 transfers in progress" in text
     assert "acw" in row(text, "1001")
     assert "completed" in row(text, "t1")
     assert "(completed)" not in text
@@ -106,8 +106,8 @@ def test_what_is_known_is_shown(view: View) -> None:
 
 def test_nothing_old_is_shown_as_live(view: View, clock: Clock) -> None:
     assert "NOT CONNECTED" in drawn(view)  # before the first word
-    view.take(SNAPSHOT)
-    view.lost("the daemon has closed the connection")
+    view.handle(SNAPSHOT)
+    view.lost("the daemon closed the connection")
     clock.now += 65
     view.lost("cannot reach the daemon")
     text = drawn(view)
@@ -118,29 +118,29 @@ def test_nothing_old_is_shown_as_live(view: View, clock: Clock) -> None:
         assert word not in text
     assert "failed (no_answer)" in row(text, "t2")  # that is over
     # What comes back is all there is: nobody of before is left.
-    view.take({**SNAPSHOT, "agents": SNAPSHOT["agents"][:1], "transfers": []})
+    view.handle({**SNAPSHOT, "agents": SNAPSHOT["agents"][:1], "transfers": []})
     text = drawn(view)
     assert "talking" in row(text, "1001")
     assert "1002" not in text
 
 
 def test_a_daemon_that_has_lost_asterisk(view: View) -> None:
-    view.take(SNAPSHOT)
+    view.handle(SNAPSHOT)
     detail = "Not connected to Asterisk: AMI."
-    view.take({"type": "readiness", "readiness": {**READY, "ready": False, "detail": detail}})
+    view.handle({"type": "readiness", "readiness": {**READY, "ready": False, "detail": detail}})
     text = drawn(view)
     assert f"NOT READY: {detail}" in text
     assert "unknown" in row(text, "1001")
     assert "talking" not in text
-    view.take({"type": "readiness", "readiness": READY})
+    view.handle({"type": "readiness", "readiness": READY})
     assert "talking" in drawn(view)
 
 
 def test_only_the_last_of_the_ended_are_kept(view: View) -> None:
-    view.take({**SNAPSHOT, "transfers": []})
-    view.take({"type": "transfer", "transfer": transfer("under-way", "ringing")})
+    view.handle({**SNAPSHOT, "transfers": []})
+    view.handle({"type": "transfer", "transfer": transfer("under-way", "ringing")})
     for number in range(50):
-        view.take(
+        view.handle(
             {"type": "transfer", "transfer": transfer(f"e{number}", "completed", "completed")}
         )
     shown = re.findall(r"\b(e\d+|under-way)\b", drawn(view))
@@ -169,7 +169,7 @@ def test_it_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
 
     def listen() -> None:
-        for event in connected_again(connect, lost.append):
+        for event in reconnecting(connect, lost.append):
             events.append(event["type"])  # noqa: PERF401 - they are to be kept when it ends
 
     with pytest.raises(TokenRefused):
@@ -185,7 +185,7 @@ def test_where_nobody_has_ever_answered_there_is_no_second_attempt() -> None:
         yield {}
 
     with pytest.raises(CommandFailed, match="unreachable"):
-        next(connected_again(connect, print, first=False))
+        next(reconnecting(connect, print, first=False))
 
 
 # --- on a terminal -----------------------------------------------------------------------------

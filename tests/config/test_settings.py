@@ -253,7 +253,7 @@ def test_presets() -> None:
             {"AVP_GROUPS__SALES__ACCOUNT": "acme", "AVP_ENTERPRISE__EXTERNAL_TRANSFER": "yes"},
             [
                 (
-                    "AVP_ACCOUNTS__ACME__COUNTRY: is required, since"
+                    "AVP_ACCOUNTS__ACME__COUNTRY: is required, because"
                     " AVP_ENTERPRISE__EXTERNAL_TRANSFER enables external transfer"
                 )
             ],
@@ -262,9 +262,9 @@ def test_presets() -> None:
             {"AVP_ENTERPRISE__EXTERNAL_TRANSFER": "yes", "AVP_ACCOUNTS__ACME__COUNTRY": "US"},
             [
                 (
-                    "AVP_GROUPS__SALES__ACCOUNT: is required, since"
-                    " AVP_ENTERPRISE__EXTERNAL_TRANSFER enables external transfer, whose numbers"
-                    " go by the country of the group's account (AVP_ACCOUNTS__<ID>__COUNTRY)"
+                    "AVP_GROUPS__SALES__ACCOUNT: is required, because"
+                    " AVP_ENTERPRISE__EXTERNAL_TRANSFER enables external transfer, which needs"
+                    " the country of the group's account (AVP_ACCOUNTS__<ID>__COUNTRY)"
                 )
             ],
         ),

@@ -143,16 +143,16 @@ def test_additions() -> None:
         ),
         (
             "[a](b)",
-            "main.conf:1: Asterisk rejects this file: there is no [b] to inherit from",
+            "main.conf:1: Asterisk rejects this file: it inherits from [b], which does not exist",
         ),
-        ("[a](+)", "main.conf:1: Asterisk rejects this file: there is no [a] to add to"),
+        ("[a](+)", "main.conf:1: Asterisk rejects this file: it adds to [a], which does not exist"),
         (
             "[a](!)\n[a](+)",
-            "main.conf:2: Asterisk rejects this file: there is no [a] to add to",
+            "main.conf:2: Asterisk rejects this file: it adds to [a], which does not exist",
         ),
         (
             "[a]\nb=(\n[a](+b=()",
-            "main.conf:3: Asterisk rejects this file: there is no [a] to",
+            "main.conf:3: Asterisk rejects this file: it adds to [a], which",
         ),
         (
             "a=1",

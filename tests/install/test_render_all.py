@@ -270,7 +270,7 @@ def test_a_change_is_shown_and_written_only_on_request(place: Place) -> None:
     code, output = place.render()
     assert code == 1
     assert "+[avp-agent-1004](avp-personal)" in output
-    assert "avp_queues.conf: differs: left as it is" in output
+    assert "avp_queues.conf: differs; kept" in output
     assert place.text("avp_queues.conf") == before
     code, output = place.render("--write")
     assert code == 0
@@ -286,11 +286,11 @@ def test_what_was_edited_is_kept(place: Place) -> None:
         file.write_text(file.read_text() + "\n; mine\n")
     code, output = place.render()
     assert code == 1
-    assert "asterisk-avp.service: differs, and it was edited since it was written" in output
+    assert "asterisk-avp.service: differs and was edited after it was written" in output
     assert "; mine" in place.text("asterisk-avp.service")
     code, output = place.render("--write")
     assert code == 0
-    assert "what you had edited is in asterisk-avp.service.before-1" in output
+    assert "your edited file is now asterisk-avp.service.before-1" in output
     assert "; mine" not in place.text("asterisk-avp.service")
     kept = place.out / "avp_manager.conf.before-1"
     assert "; mine" in kept.read_text()

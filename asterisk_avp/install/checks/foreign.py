@@ -176,9 +176,9 @@ def _evaluated(step: Step, tainted: frozenset[str]) -> Iterator[str]:
         if use.within:
             inner = use.within[0]
             where = "an expression" if inner == EXPRESSION else f"an argument of {inner}()"
-            yield f"{use.part.text} stands in {'a variable name' if inner == NAME else where}"
+            yield f"{use.part.text} is in {'a variable name' if inner == NAME else where}"
         elif application in PARSED:
-            yield f"{use.part.text} stands in the arguments of {application}()"
+            yield f"{use.part.text} is in the arguments of {application}()"
     if application == "set":
         match = _ASSIGNED.match(step.arguments)
         name, bracket, _ = (match["left"] if match else "").partition("(")
