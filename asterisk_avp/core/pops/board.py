@@ -25,6 +25,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.calls import Call, Channel, resource_of_interface
 from asterisk_avp.core.pops.content import shape
 from asterisk_avp.core.pops.ledger import Ledger, Pop, is_completed_conference
+from asterisk_avp.core.pops.queued_calls import QueuedCalls, add, discard
 from asterisk_avp.core.pops.url import fill
 from asterisk_avp.core.transfer.session import Presence, Session, is_half
 
@@ -56,14 +57,7 @@ class PopBoard:
     def __init__(self, engine: TransferEngine, iso: Callable[[float], str]) -> None:
         self._engine = engine
         self.ledger = Ledger(iso)
-        self._rings: dict[str, set[str]] = {}
-        """Agent to the callers for whom app_queue rings the agent."""
-        self._rung_by: dict[str, set[str]] = {}
-        """Caller to the agents who are rung."""
-        self._connected: dict[str, str] = {}
-        """Agent to the caller whom app_queue connected, until the two are in a bridge."""
-        self._connected_to: dict[str, set[str]] = {}
-        """Caller to the agents in ``_connected``."""
+        self._queued = QueuedCalls()
         self._completed_to: dict[str, str] = {}
         """Agent to the caller of a completed transfer whose fourth party still takes part. They are
         in a bridge of ours, where the agent's call is with our leg."""
@@ -86,19 +80,19 @@ class PopBoard:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
                 if agent is not None and not _is_leg(fact.channel):
-                    self._drop_connected(fact.channel)  # the call has left its earlier queue
-                    _add(self._rings, agent, fact.channel)
-                    _add(self._rung_by, fact.channel, agent)
+                    # The call has left its earlier queue.
+                    self._changed_agents |= self._queued.drop_connected(fact.channel)
+                    self._queued.ring(agent, fact.channel)
                     self._changed_agents.add(agent)
             case ev.AgentUnanswered() | ev.AgentRingEnded():
-                self._stop_ringing(fact.channel, self._agent_of(fact.interface))
+                self._changed_agents |= self._queued.stop_ringing(
+                    fact.channel, self._agent_of(fact.interface)
+                )
             case ev.AgentConnected():
-                self._stop_ringing(fact.channel)
+                self._changed_agents |= self._queued.stop_ringing(fact.channel)
                 agent = self._agent_of(fact.interface)
                 if agent is not None and not _is_leg(fact.channel):
-                    self._forget_connected(agent)
-                    self._connected[agent] = fact.channel
-                    _add(self._connected_to, fact.channel, agent)
+                    self._queued.connect(agent, fact.channel)
                     self._changed_agents.add(agent)
             case ev.QueueJoined():
                 self._queue_joined(fact, now)
@@ -106,10 +100,10 @@ class PopBoard:
                 # Ringing agents are kept: app_queue reports this before it reports the answer.
                 self.ledger.stop_waiting(fact.channel, now)
             case ev.QueueEnded():
-                self._stop_ringing(fact.channel)
+                self._changed_agents |= self._queued.stop_ringing(fact.channel)
             case ev.ChannelGone():
-                self._stop_ringing(fact.id)
-                self._drop_connected(fact.id)
+                self._changed_agents |= self._queued.stop_ringing(fact.id)
+                self._changed_agents |= self._queued.drop_connected(fact.id)
                 if fact.id in self.ledger.pops:
                     self._ended_calls.add(fact.id)
                     self._changed_agents |= self.holders(fact.id)
@@ -128,10 +122,7 @@ class PopBoard:
     def sync_finished(self, now: float) -> None:
         """The state is complete again: account for what happened unreported."""
         self._syncing = False
-        for call in self._rung_by.keys() - self._waiting_calls:
-            self._stop_ringing(call)
-        self._connected.clear()
-        self._connected_to.clear()
+        self._changed_agents |= self._queued.resynced(self._waiting_calls)
         self._ended_calls |= self.ledger.pops.keys() - self._engine.calls.channels.keys()
         self.ledger.resynced(self._waiting_calls, now)
         self._changed_agents |= self._engine.agents.by_id.keys() | self._notified.keys()
@@ -180,11 +171,7 @@ class PopBoard:
 
     def holders(self, call: str) -> set[str]:
         """The agents for whom the call's pop may matter now."""
-        found = {
-            agent
-            for index in (self._rung_by, self._connected_to, self._notified_agents)
-            for agent in index.get(call, ())
-        }
+        found = self._queued.agents_of(call) | self._notified_agents.get(call, set())
         for channel in self._engine.calls.around(call):
             agent = self._engine.agents.of_channel(channel.name)
             if agent is not None:
@@ -202,7 +189,7 @@ class PopBoard:
             if notified[call].state == DELIVERED and call in self._engine.calls.channels:
                 continue  # between two bridges; it may return to the same agent
             before = notified.pop(call)
-            _discard(self._notified_agents, call, agent)
+            discard(self._notified_agents, call, agent)
             if before.state == OFFERED and not before.silently:
                 notifications.append(PopNotification(agent, WITHDRAWN, before.pop))
         for call, state in current.items():
@@ -225,7 +212,7 @@ class PopBoard:
             if last is None or not same or last.pop["data"] != shown["data"]:
                 self._release_former_holders(call)
                 notified[call] = Notified(state, shown, silently)
-                _add(self._notified_agents, call, agent)
+                add(self._notified_agents, call, agent)
                 if not silently:
                     notifications.append(PopNotification(agent, state, shown))
         if not notified:
@@ -238,21 +225,22 @@ class PopBoard:
             notified = self._notified[agent][call]
             if notified.state == DELIVERED and call not in self._current_pops(agent):
                 del self._notified[agent][call]
-                _discard(self._notified_agents, call, agent)
+                discard(self._notified_agents, call, agent)
 
     def _current_pops(self, agent_id: str) -> dict[str, str]:
         """The calls whose pops the agent should have now, each with its state."""
         agent = self._engine.agents.by_id.get(agent_id)
         if agent is None:
             return {}
-        current = dict.fromkeys(sorted(self._rings.get(agent_id, ())), OFFERED)
+        current = dict.fromkeys(sorted(self._queued.ringing_for(agent_id)), OFFERED)
         for call in self._engine.calls_of(agent):
             if not _is_leg(call.caller_channel):
                 current[call.caller_channel] = DELIVERED
-                if self._connected.get(agent_id) == call.caller_channel:
-                    self._forget_connected(agent_id)
-        if agent_id in self._connected:
-            current[self._connected[agent_id]] = DELIVERED
+                if self._queued.connected_to(agent_id) == call.caller_channel:
+                    self._queued.forget_connected(agent_id)
+        connected = self._queued.connected_to(agent_id)
+        if connected is not None:
+            current[connected] = DELIVERED
         record = self._engine.store.transferring(agent_id)
         if record is not None:
             current[record.session.caller.channel] = DELIVERED
@@ -321,39 +309,9 @@ class PopBoard:
         if self._syncing:
             self._waiting_calls.add(fact.channel)
 
-    def _stop_ringing(self, call: str, agent: str | None = None) -> None:
-        ringing = self._rung_by.get(call, set())
-        for rung in tuple(ringing) if agent is None else {agent} & ringing:
-            _discard(self._rings, rung, call)
-            _discard(self._rung_by, call, rung)
-            self._changed_agents.add(rung)
-
-    def _drop_connected(self, call: str) -> None:
-        for agent in tuple(self._connected_to.get(call, ())):
-            self._forget_connected(agent)
-            self._changed_agents.add(agent)
-
-    def _forget_connected(self, agent: str) -> None:
-        call = self._connected.pop(agent, None)
-        if call is not None:
-            _discard(self._connected_to, call, agent)
-
     def _agent_of(self, interface: str) -> str | None:
         agent = self._engine.agents.of_channel(resource_of_interface(interface))
         return agent.id if agent is not None else None
-
-
-def _add(index: dict[str, set[str]], key: str, value: str) -> None:
-    index.setdefault(key, set()).add(value)
-
-
-def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
-    """Remove ``value`` from the set of ``key``; removes empty sets."""
-    values = index.get(key)
-    if values is not None:
-        values.discard(value)
-        if not values:
-            del index[key]
 
 
 def _is_leg(channel: str) -> bool:
