@@ -254,13 +254,15 @@ def test_who_is_rung_and_who_has_which_call_is_known_both_ways(happens: list[Any
     board = PopBoard(made, str)
     board.started()
     for _ in run(made, board, happens):
-        rings = {(a, c) for a, calls in board._rings.items() for c in calls}
-        assert rings == {(a, c) for c, agents in board._rung_by.items() for a in agents}
+        queued = board._queued
+        rings = {(a, c) for a, calls in queued._ringing_for.items() for c in calls}
+        assert rings == {(a, c) for c, agents in queued._rung_by.items() for a in agents}
         notified = {(a, c) for a, calls in board._notified.items() for c in calls}
         assert notified == {(a, c) for c, agents in board._notified_agents.items() for a in agents}
-        connected = {(a, c) for c, agents in board._connected_to.items() for a in agents}
-        assert {*board._connected.items()} == connected
-        for index in (board._rings, board._rung_by, board._notified_agents, board._connected_to):
+        connected = {(a, c) for c, agents in queued._connected_to.items() for a in agents}
+        assert {*queued._connected.items()} == connected
+        indexes = (queued._ringing_for, queued._rung_by, queued._connected_to)
+        for index in (*indexes, board._notified_agents):
             assert all(index.values())
 
 
