@@ -55,6 +55,7 @@ from asterisk_avp.observe.audit import Audit
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
+from asterisk_avp.observe.transitions import log_steps
 from asterisk_avp.pops.publish import PopPublisher, set_headers
 from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.service.acw_timer import AcwTimer
@@ -441,6 +442,7 @@ class Daemon:
     # --- what goes out -------------------------------------------------------------------------
 
     def _carry_out(self, outcome: Outcome) -> None:
+        log_steps(outcome.steps)
         for session_id, effect in outcome.effects:
             self._workers.perform(session_id, effect)
         if outcome.agents:

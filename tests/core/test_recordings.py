@@ -44,7 +44,7 @@ def unrecorded(state: State, **more: object) -> Session:
     ],
 )
 def test_a_pause_and_its_end(state: State, kind: EventType, expected: list[fx.Effect]) -> None:
-    _, effects = machine.step(unrecorded(state), SessionEvent(kind))
+    _, effects, _ = machine.step(unrecorded(state), SessionEvent(kind))
     assert about_recordings(effects) == expected
     # Before anything that takes the caller away, since nobody could do it after that.
     if RESUME in effects:
@@ -52,7 +52,7 @@ def test_a_pause_and_its_end(state: State, kind: EventType, expected: list[fx.Ef
         at = [i for i, x in enumerate(effects) if isinstance(x, takes)]
         assert effects.index(RESUME) < max(at)
     # Without the setting recordings are none of our business.
-    _, effects = machine.step(session(state), SessionEvent(kind))
+    _, effects, _ = machine.step(session(state), SessionEvent(kind))
     assert about_recordings(effects) == []
 
 

@@ -355,7 +355,7 @@ ILLEGAL = sorted(
 def test_legal_pair(case: Case, following: S, expected: list[str]) -> None:
     state, kind, changes = case
     before = session(state, **changes)  # type: ignore[arg-type]  # the table knows the fields
-    after, effects = machine.step(before, SessionEvent(kind))
+    after, effects, _ = machine.step(before, SessionEvent(kind))
     assert after.state is following
     assert [short(effect) for effect in effects] == expected
 
@@ -363,7 +363,7 @@ def test_legal_pair(case: Case, following: S, expected: list[str]) -> None:
 @pytest.mark.parametrize(("state", "kind"), ILLEGAL, ids=[f"{s}-{k}" for s, k in ILLEGAL])
 def test_illegal_pair_changes_nothing(state: S, kind: K) -> None:
     before = session(state)
-    after, effects = machine.step(before, SessionEvent(kind))
+    after, effects, _ = machine.step(before, SessionEvent(kind))
     assert after is before
     assert effects == ()
 
@@ -372,7 +372,7 @@ def test_complete_needs_permission_to_detach() -> None:
     for state in (S.STARTING, S.WAITING, S.RINGING):
         before = session(state, may_detach=False)
         assert not machine.legal(before, K.COMPLETE)
-        assert machine.step(before, SessionEvent(K.COMPLETE)) == (before, ())
+        assert machine.step(before, SessionEvent(K.COMPLETE)) == (before, (), None)
 
 
 def test_every_row_of_the_table_is_covered() -> None:
@@ -386,7 +386,7 @@ def test_every_row_of_the_table_is_covered() -> None:
 
 def run(before: Session, *events: SessionEvent) -> Session:
     for event in events:
-        before, _ = machine.step(before, event)
+        before, _, _ = machine.step(before, event)
     return before
 
 
@@ -419,7 +419,7 @@ def test_why_a_leg_ended_is_reported(reason: str) -> None:
 )
 def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) -> None:
     """AMI Hangup may reach a channel whose PBX has not started; app_queue would not notice."""
-    _, effects = machine.step(
+    _, effects, _ = machine.step(
         session(S.QUEUEING, mode=Mode.UNSUPERVISED), SessionEvent(kind, agent="1002")
     )
     assert not [effect for effect in effects if isinstance(effect, fx.HangUp)]
@@ -428,7 +428,7 @@ def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) ->
 @pytest.mark.parametrize("state", [S.CONSULTING, S.CONFERENCE])
 def test_a_fourth_party_is_dialled_by_policys_permission_for_it(state: S) -> None:
     added = SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT))
-    after, effects = machine.step(session(state), added)
+    after, effects, _ = machine.step(session(state), added)
     assert after.state is state
     assert [short(effect) for effect in effects] == [
         "dial fourth Local/+12015550123@avp-external-leg"
@@ -440,7 +440,7 @@ def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
     after = run(session(S.CONSULTING, fourth=IN), SessionEvent(K.LEG_GONE))
     assert (after.leg.channel, after.target_id, after.fourth) == ("avp-t1-1-leg", "party-4", None)
     assert not after.may_detach
-    _, effects = machine.step(after, SessionEvent(K.COMPLETE))
+    _, effects, _ = machine.step(after, SessionEvent(K.COMPLETE))
     assert short(effects[-2]) == "bridge fourth caller"
 
 
@@ -493,11 +493,11 @@ def test_who_has_to_accept_and_how_long_it_may_take(
     allow: Permission, first: fx.Destination | None, seconds: float
 ) -> None:
     before = session(S.STARTING, transferor=IN, allow=allow)
-    after, effects = machine.step(before, SessionEvent(K.CALLER_ENTERED))
+    after, effects, _ = machine.step(before, SessionEvent(K.CALLER_ENTERED))
     (dial,) = (effect for effect in effects if isinstance(effect, fx.DialLeg))
     assert dial.first == first
     assert effects[-1] == fx.SetTimer(seconds)
-    after, effects = machine.step(after, SessionEvent(K.LEG_RINGING))
+    after, effects, _ = machine.step(after, SessionEvent(K.LEG_RINGING))
     assert not [effect for effect in effects if isinstance(effect, fx.SetTimer)]
     assert after.allow.requires_acceptance is (first is not None)
 
@@ -527,7 +527,7 @@ def test_nobody_is_moved_while_something_is_said_to_them(case: Case) -> None:
     state, kind, changes = case
     if state in (S.STARTING, S.COMPLETING):
         return  # nothing has been said yet; and `COMPLETING` has hung up or moves nobody
-    _, effects = machine.step(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
+    _, effects, _ = machine.step(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
     said = True
     for effect in effects:
         said = said and not isinstance(effect, fx.StopPlaying)

@@ -159,7 +159,7 @@ def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
 def told(place: Place, event: SessionEvent) -> Place:
     """The session is told, and what it asks for is done."""
     way = (*place.way, event.kind.value)
-    after, effects = machine.step(place.session, event)
+    after, effects, _ = machine.step(place.session, event)
     return perform(replace(place, session=after, way=way), effects)
 
 

@@ -11,8 +11,25 @@ from dataclasses import dataclass, field
 from asterisk_avp.core.messages.effects import DialLeg, Effect, SetVariables
 from asterisk_avp.core.model.world import TargetKind
 from asterisk_avp.core.transfer import machine, persistence
-from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Party, Presence, Session
+from asterisk_avp.core.transfer.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one event did to a transfer, for the log."""
+
+    transfer: str
+    call: str
+    before: State
+    event: EventType
+    after: State
+    row: str
+    """The name of the row of `core.transfer.table`; empty where none applies."""
+    reason: str
+    changed: bool
+    """Whether anything is different now, or something is to be done."""
 
 
 @dataclass(slots=True)
@@ -25,6 +42,8 @@ class Outcome:
     """Ids of agents whose views changed."""
     transfers: list[str] = field(default_factory=list)
     """Ids of transfers whose views changed."""
+    steps: list[Taken] = field(default_factory=list)
+    """What each event did that a transfer was told of, in order."""
 
     def then(self, later: Outcome) -> Outcome:
         """Return both outcomes as one, ``later`` last."""
@@ -32,6 +51,7 @@ class Outcome:
             self.effects + later.effects,
             self.agents | later.agents,
             self.transfers + later.transfers,
+            self.steps + later.steps,
         )
 
 
@@ -89,7 +109,19 @@ class SessionStore:
         if record is None:
             return
         before = record.session = self._refresh_permission(record.session)
-        session, effects = machine.step(before, event)
+        session, effects, row = machine.step(before, event)
+        outcome.steps.append(
+            Taken(
+                transfer=session_id,
+                call=before.caller.channel,
+                before=before.state,
+                event=event.kind,
+                after=session.state,
+                row=row.name if row is not None else "",
+                reason=session.reason or event.reason,
+                changed=bool(effects) or session != before,
+            )
+        )
         if session is before:
             return
         if session.state is not before.state:

@@ -6,7 +6,7 @@ The table itself, and the theory of it, are in `asterisk_avp.core.transfer.table
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from asterisk_avp.core.messages.effects import ClearTimer, Effect, SetTimer
 from asterisk_avp.core.transfer import actions as do
@@ -45,14 +45,24 @@ def legal(session: Session, kind: EventType) -> bool:
     return _choose(_note(session, SessionEvent(kind)), kind) is not None
 
 
-def step(session: Session, event: SessionEvent) -> tuple[Session, tuple[Effect, ...]]:
+class Step(NamedTuple):
+    """What came of one event."""
+
+    session: Session
+    """The very session that was there before, where no row applies."""
+    effects: tuple[Effect, ...] = ()
+    row: Transition | None = None
+    """The row that was taken; None where none applies."""
+
+
+def step(session: Session, event: SessionEvent) -> Step:
     """The next session and what is to be done. An illegal event gives the same session back."""
     if _known_already(session, event.kind):
-        return session, ()
+        return Step(session)
     noted = _note(session, event)
     row = _choose(noted, event.kind)
     if row is None:
-        return session, ()
+        return Step(session)
     if row.change is not None:
         noted = row.change(noted)
     reason = noted.reason
@@ -60,7 +70,7 @@ def step(session: Session, event: SessionEvent) -> tuple[Session, tuple[Effect, 
         reason = row.reason or event.reason or noted.reason
     following = replace(noted, state=row.next, outcome=row.outcome or noted.outcome, reason=reason)
     effects = [effect for action in row.actions for effect in action(following)]
-    return following, (*effects, *_timer(session.state, following))
+    return Step(following, (*effects, *_timer(session.state, following)), row)
 
 
 def _choose(session: Session, kind: EventType) -> Transition | None:
