@@ -17,6 +17,12 @@ _INCLUDE_LEVELS = 10
 """Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
 _BLANK = "".join(map(chr, range(33)))
 """The characters that Asterisk strips, control characters included."""
+_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
+
+
+def is_true(value: str) -> bool:
+    """As Asterisk reads a switch (main/utils.c, ast_true)."""
+    return value.lower() in _TRUE
 
 
 @dataclass(frozen=True, slots=True)

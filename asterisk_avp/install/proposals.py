@@ -15,7 +15,6 @@ ACCOUNT: Final = "main"
 """The account of proposed groups. One client needs only one account."""
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
-_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 _HTTP_PORT, _AMI_PORT = "8088", "5038"
 
 

@@ -35,6 +35,7 @@ from asterisk_avp.install.checks.pjsip import (
 )
 from asterisk_avp.install.checks.refer import GUARD, unguarded
 from asterisk_avp.install.dialplan_files import dialplan_files
+from asterisk_avp.install.instructions import additions, notes
 from asterisk_avp.install.personal_queues import agents_to_render, render_extensions, render_queues
 from asterisk_avp.install.systemd_unit import DIRECTORY, render_unit
 
@@ -122,10 +123,10 @@ class Renderer:
                 command=command,
             ),
         }
-        texts[to.NOTES] = to.notes(
+        texts[to.NOTES] = notes(
             self._output,
             self._config_dir,
-            to.additions(self._with_ours, given, guards),
+            additions(self._with_ours, given, guards),
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),

@@ -30,7 +30,8 @@ from bed.instance import STAGES
 from bed.world import Agent, Group, World
 from dotenv import dotenv_values
 
-from asterisk_avp.install.files import OURS, RESTART
+from asterisk_avp.install.files import OURS
+from asterisk_avp.install.instructions import RESTART
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
 from tests.documentation import ROOT, blocks, page, section

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asterisk_avp.install.files import notes
+from asterisk_avp.install.instructions import notes
 from asterisk_avp.install.personal_queues import render_extensions
 from tests.documentation import blocks, everything
 from tests.repository.dialplan_reader import Reader, declared, read, written

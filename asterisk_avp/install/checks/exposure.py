@@ -6,10 +6,9 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
-_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 _ID = "exposure"
 
 
@@ -29,7 +28,7 @@ def exposure(facts: Facts) -> Iterator[Finding]:
 def _manager(facts: Facts) -> Iterator[Finding]:
     conf = facts.file("manager.conf")
     general = next(conf.named("general"), None)
-    if general is None or general.last("enabled").lower() not in _TRUE:
+    if general is None or not is_true(general.last("enabled")):
         return
     bound = general.last("bindaddr") or "::"  # Asterisk's own default (manager.c)
     if _loopback(bound):
@@ -46,7 +45,7 @@ def _manager(facts: Facts) -> Iterator[Finding]:
             where,
             mend,
         )
-    elif general.last("tlsenable").lower() not in _TRUE:
+    elif not is_true(general.last("tlsenable")):
         yield Finding(
             _ID,
             Severity.WARNING,
@@ -68,7 +67,7 @@ def _writers(facts: Facts) -> Iterator[Finding]:
     """AMI users of other programs that may act and may connect from other machines."""
     conf = facts.file("manager.conf")
     general = next(conf.named("general"), None)
-    if general is None or general.last("enabled").lower() not in _TRUE:
+    if general is None or not is_true(general.last("enabled")):
         return
     if _loopback(general.last("bindaddr") or "::"):
         return
@@ -114,9 +113,9 @@ _PROGRAMS = frozenset({"all", "system", "command", "config", "originate", "dialp
 def _http(facts: Facts) -> Iterator[Finding]:
     general = next(facts.file("http.conf").named("general"), None)
     ari = next(facts.file("ari.conf").named("general"), None)
-    if general is None or general.last("enabled").lower() not in _TRUE:
+    if general is None or not is_true(general.last("enabled")):
         return
-    if ari is not None and ari.last("enabled", "yes").lower() not in _TRUE:
+    if ari is not None and not is_true(ari.last("enabled", "yes")):
         return
     bound = general.last("bindaddr") or "::"
     if not _loopback(bound):

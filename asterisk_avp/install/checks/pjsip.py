@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from asterisk_avp.core.pbx.versions import troubles
-from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
 from asterisk_avp.install.checks.agents import agents, endpoints, ids
 from asterisk_avp.install.checks.dialplan import letters_of
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
-_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 _HANDLING = "PJSIP_TRANSFER_HANDLING()"
 _DEFAULT_ORDER = "ip,username,anonymous"
 
@@ -92,7 +91,7 @@ def version_too_old(facts: Facts) -> bool:
 
 def transfer_guarded(endpoint: Section, *, too_old: bool) -> bool:
     """Whether Asterisk itself ignores every REFER from this endpoint."""
-    if endpoint.last("allow_transfer", "yes").lower() not in _TRUE:
+    if not is_true(endpoint.last("allow_transfer", "yes")):
         return True
     return _variables(endpoint).get(_HANDLING, "") == "ari-only" and not too_old
 

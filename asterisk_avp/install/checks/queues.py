@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asterisk_avp.core.model.world import PERSONAL_QUEUE_PREFIX, personal_queue
-from asterisk_avp.install.asterisk_conf import Section
+from asterisk_avp.install.asterisk_conf import Section, is_true
 from asterisk_avp.install.checks.agents import queue_members
 from asterisk_avp.install.checks.model import Facts, Finding, Queue, Severity
 
@@ -16,7 +16,6 @@ _NO_SHARED_LASTCALL = (
 _NO_PERSISTENT_MEMBERS = (
     "After Asterisk restarts, the personal queues have no members until the daemon reconnects."
 )
-_TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 
 
 def group_queues(facts: Facts) -> Iterator[Finding]:
@@ -69,7 +68,7 @@ def queue_settings(facts: Facts) -> Iterator[Finding]:
         ("shared_lastcall", Severity.ERROR, _NO_SHARED_LASTCALL),
         ("persistentmembers", Severity.WARNING, _NO_PERSISTENT_MEMBERS),
     ):
-        if general is None or general.last(name).lower() not in _TRUE:
+        if general is None or not is_true(general.last(name)):
             clean = False
             where = _line(general, name)
             lines = (f"{name} = yes",) if ":" in where else ("[general](+)", f"{name} = yes")
@@ -151,7 +150,7 @@ def _of_file(section: Section, wrapup: int) -> dict[str, str]:
         ("ringinuse", "no", "yes"),
     ):
         written = section.last(name, default).lower()
-        if written != wanted and not (wanted == "no" and written not in _TRUE):
+        if written != wanted and not (wanted == "no" and not is_true(written)):
             found[f"{name} = {wanted}"] = f"{name} is {written}, not {wanted}"
     return found
 
