@@ -199,7 +199,7 @@ class MemberVerifier:
                 self._ask(queue, interface)
         elif agent is None or known is None or not _phone_only(known, fact):
             if agent is not None:
-                agent.said_paused = fact.paused
+                agent.reported_paused = fact.paused
             self._ask(queue, interface)
         elif self._borne_out(agent, known, fact):
             self._later.pop((queue, interface), None)
@@ -246,7 +246,7 @@ class MemberVerifier:
             return False
         if seen.status == known.status and seen.in_call == known.in_call:
             return True
-        has_channels = self._engine.calls.of_resources(
+        has_channels = self._engine.calls.has_channel(
             {seen.interface, seen.state_interface or seen.interface}
         )
         if seen.in_call and not has_channels:
@@ -263,7 +263,7 @@ class MemberVerifier:
         """
         if seen.last_call == agent.last_call:
             return True
-        if agent.last_call_guessed and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
+        if agent.last_call_estimated and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
             return True
         return bool(agent.call_queue) and abs(seen.now - seen.last_call) < _NOW_SECONDS
 
@@ -312,7 +312,7 @@ class MemberVerifier:
             self._asking.pop(key, None)
             agent = self._engine.agents.of_member(queue, interface) if interface else None
             if agent is not None and not any(i == interface for _, i in self._asking):
-                agent.said_paused = False
+                agent.reported_paused = False
 
     async def _until_answered(self, key: tuple[str, str]) -> None:
         queue, interface = key

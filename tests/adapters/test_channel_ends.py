@@ -17,7 +17,7 @@ from asterisk_avp.service.channel_ends import EndWatch
 class Asterisk:
     def __init__(self) -> None:
         self.calls = Calls()
-        self.calls.see(ev.ChannelSeen("u", "PJSIP/1001-00000001"))
+        self.calls.update(ev.ChannelSeen("u", "PJSIP/1001-00000001"))
         self.there = True
         self.away = False
         self.asked: list[str] = []
@@ -64,7 +64,7 @@ async def test_what_ari_has_told_meanwhile_is_not_asked(asterisk: Asterisk) -> N
 
 
 async def test_the_end_of_one_of_two_is_waited_for(asterisk: Asterisk) -> None:
-    asterisk.calls.see(ev.ChannelSeen("v", "PJSIP/1002-00000002"))
+    asterisk.calls.update(ev.ChannelSeen("v", "PJSIP/1002-00000002"))
     waiting = asyncio.create_task(asterisk.watch.told(["u", "v"]))
     await eventually(lambda: asterisk.watch._expected)
     asterisk.watch.gone("somebody-else")

@@ -222,11 +222,11 @@ async def test_a_break_that_is_being_asked_about_is_a_reason_already(
     desk.asterisk.free.clear()
     desk.members.hint(replace(here, paused=True))
     agent = desk.engine.agents.by_id["1002"]
-    assert (agent.paused, agent.said_paused) == (False, True)
+    assert (agent.paused, agent.reported_paused) == (False, True)
     desk.asterisk.facts = [here]
     desk.asterisk.free.set()
     await desk.members.settle(5)
-    assert (agent.paused, agent.said_paused) == (False, False)
+    assert (agent.paused, agent.reported_paused) == (False, False)
 
 
 async def test_where_asterisk_cannot_be_asked_all_is_read_anew(desk: Station) -> None:

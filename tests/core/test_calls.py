@@ -13,7 +13,7 @@ def picture(*bridges: tuple[str, ...]) -> Calls:
     calls = Calls()
     for index, names in enumerate(bridges):
         for name in names:
-            calls.see(ChannelSeen(name, name, caller_number=name.partition("/")[2][:7]))
+            calls.update(ChannelSeen(name, name, caller_number=name.partition("/")[2][:7]))
             calls.enter(name, f"b{index}")
     return calls
 
@@ -76,9 +76,9 @@ def test_the_call_not_on_hold_comes_first() -> None:
 
 def test_hang_up_and_rename() -> None:
     calls = picture((AGENT, CALLER))
-    calls.see(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))
+    calls.update(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))
     assert calls.name_of(CALLER) == "PJSIP/caller1-000000ff"
     calls.gone(CALLER)
-    calls.see(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))  # news that is late
+    calls.update(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))  # news that is late
     assert calls.of_agent({"PJSIP/1001"}) == []
     assert calls.name_of("nobody") == "nobody"

@@ -13,7 +13,7 @@ VICTIM = "PJSIP/1001-00000001"
 
 def swaps(victim: str = VICTIM) -> tuple[Swaps, Calls]:
     calls = Calls()
-    calls.see(ChannelSeen("u", victim))
+    calls.update(ChannelSeen("u", victim))
     return Swaps(calls), calls
 
 
@@ -43,7 +43,7 @@ def test_of_a_channel_that_nobody_knows_nothing_is_said() -> None:
 def test_names_of_the_past_do_not_pile_up() -> None:
     watch, calls = swaps()
     for number in range(_KEPT + 10):
-        calls.see(ChannelSeen(f"u{number}", f"PJSIP/1-{number:08x}"))
+        calls.update(ChannelSeen(f"u{number}", f"PJSIP/1-{number:08x}"))
         watch.gone(f"u{number}")
         calls.gone(f"u{number}")
     assert len(watch._gone) == _KEPT

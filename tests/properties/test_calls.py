@@ -17,12 +17,12 @@ def test_any_order_of_events_leaves_a_consistent_picture(steps: list[tuple[str, 
         channel = f"PJSIP/{number}-0000000{number}"
         match what:
             case "s":
-                calls.see(ChannelSeen(channel, channel))
+                calls.update(ChannelSeen(channel, channel))
             case "e" | "i":
                 calls.enter(channel, f"b{bridge}")
             case "r":
                 name = f"PJSIP/{bridge}-000000a{number}"
-                calls.see(ChannelSeen(channel, name, created=False))
+                calls.update(ChannelSeen(channel, name, created=False))
             case "l":
                 calls.leave(channel, f"b{bridge}")
             case "g":

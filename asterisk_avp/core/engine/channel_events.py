@@ -1,4 +1,4 @@
-"""Maps what a channel does to an event of the transfer that it is a party of."""
+"""Turn facts about channels into events of the transfer that they belong to."""
 
 from __future__ import annotations
 
@@ -88,4 +88,4 @@ class ChannelEventHandler:
         if found is None or found[1] != "caller":
             return
         if found[0].state.spec.caller.place is Place.QUEUE:
-            self._calls.grouped(channel, found[0].group_after)
+            self._calls.set_group(channel, found[0].group_after)

@@ -167,7 +167,7 @@ class TransferEngine:
         outcome = Outcome()
         match fact:
             case ev.ChannelSeen():
-                self.calls.see(fact)
+                self.calls.update(fact)
             case ev.ChannelGone():
                 self.store.leg_ended(fact.id)
                 self._channels.gone(fact.id, now, outcome)
@@ -183,7 +183,7 @@ class TransferEngine:
                 self.calls.hold(fact.channel, on_hold=fact.on_hold)
                 self._call_changed(fact.channel, outcome)
             case ev.CallGroup():
-                if self.calls.grouped(fact.channel, fact.group):
+                if self.calls.set_group(fact.channel, fact.group):
                     self._call_changed(fact.channel, outcome)
             case ev.StasisEntered():
                 self._channels.stasis_entered(fact.channel, now, outcome)
@@ -300,7 +300,7 @@ class TransferEngine:
             outcome.agents.add(agent.id)
 
     def _call_changed(self, channel_id: str, outcome: Outcome) -> None:
-        for channel in self.calls.around(channel_id):
+        for channel in self.calls.in_same_bridge(channel_id):
             _changed(self.agents.of_channel(channel.name), outcome)
 
 

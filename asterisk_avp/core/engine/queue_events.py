@@ -157,7 +157,7 @@ class QueueEventHandler:
         agent = self._agents.by_id.get(target.value) if target is not None else None
         if agent is None or not agent.memberships:
             return "target_offline"
-        if agent.paused or agent.said_paused:
+        if agent.paused or agent.reported_paused:
             return "target_not_ready"
         return "target_offline"
 

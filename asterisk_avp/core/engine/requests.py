@@ -1,4 +1,4 @@
-"""What a transfer request is decided by, and the session that it starts."""
+"""The state that a decision about a transfer request needs, and the session that it starts."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def _whereabouts(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recover
         return channel in in_stasis and (bridge is None or is_bridge(bridge))
 
     def agent_with(channel: str) -> str:
-        for other in engine.calls.around(channel):
+        for other in engine.calls.in_same_bridge(channel):
             agent = engine.agents.of_channel(other.name) if other.id != channel else None
             if agent is not None:
                 return agent.id

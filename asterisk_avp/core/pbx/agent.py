@@ -1,7 +1,7 @@
-"""One agent: what app_queue says of their memberships, and the state that follows from it.
+"""One agent: their memberships in app_queue, and the state that follows.
 
-An agent has one membership for each group. Their state is taken from all of them: logged in if in
-any, on a break if paused in all.
+An agent has one membership for each group. The state combines them: logged in if a member of any
+queue, not ready if paused in all of them.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ _NOT_THERE = frozenset({4, 5})  # invalid, unavailable
 class Agent:
     id: str
     memberships: dict[str, MemberSeen] = field(default_factory=dict)
-    """By queue: the group queues only."""
+    """Queue to membership, for group queues only."""
     personal: MemberSeen | None = None
-    """Membership in the agent's own personal queue."""
+    """Membership in the agent's personal queue."""
     waiting: set[str] = field(default_factory=set)
     """Channels that wait in the personal queue."""
-    left: set[str] = field(default_factory=set)
-    """Group queues the agent was a member of when last a member of any."""
+    former_queues: set[str] = field(default_factory=set)
+    """Group queues that the agent was in when last logged in."""
     acw_until: float = 0.0
     last_call: float = 0.0
     last_queue: str = ""
-    """The queue that delivered the call that ended at ``last_call``; empty: not known."""
+    """The queue that delivered the call that ended at ``last_call``; empty: unknown."""
     call_queue: str = ""
-    """The queue that delivered the call that goes on."""
-    acw_noted: float = 0.0
-    """The ``acw_until`` that `Agents` waits for."""
-    last_call_guessed: bool = False
-    """``last_call`` is when we heard that the call had ended; Asterisk may know better."""
+    """The queue that delivered the current call."""
+    acw_scheduled: float = 0.0
+    """The ``acw_until`` for which `Agents` has a timer."""
+    last_call_estimated: bool = False
+    """``last_call`` is the time of receipt; Asterisk may still report the exact one."""
     state: AgentState = AgentState.OFFLINE
     since: float = 0.0
-    shown_pause: tuple[bool, str] = (False, "")
-    """Whether paused and why, as it was told last."""
-    said_paused: bool = False
-    """AMI has said so, and Asterisk is being asked: good for nothing but a reason in words."""
-    mirror_pending: frozenset[Effect] = frozenset()
-    """Changes of the personal membership that were asked for and not confirmed yet."""
+    last_pause: tuple[bool, str] = (False, "")
+    """Whether paused, and the reason, as last reported."""
+    reported_paused: bool = False
+    """AMI reports a pause that is still unverified; used for the text of a reason only."""
+    pending_changes: frozenset[Effect] = frozenset()
+    """Changes of the personal membership that were requested and are not confirmed yet."""
 
     @property
     def paused(self) -> bool:
@@ -57,7 +57,7 @@ class Agent:
 
     @property
     def pause_reason(self) -> str:
-        """What was said when they paused; empty where nothing was, or they are not paused."""
+        """The pause reason; empty: none, or not paused."""
         if not self.paused:
             return ""
         return next((m.paused_reason for m in self.memberships.values() if m.paused_reason), "")

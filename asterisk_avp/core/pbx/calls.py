@@ -76,7 +76,7 @@ class Calls:
     _groups_before: dict[str, str] = field(default_factory=dict)
     """Channel id to group, from before `clear`."""
 
-    def see(self, seen: ChannelSeen) -> None:
+    def update(self, seen: ChannelSeen) -> None:
         channel = self.channels.get(seen.id)
         if channel is None:
             if not seen.created:
@@ -131,7 +131,7 @@ class Calls:
         if channel is not None:
             channel.on_hold = on_hold
 
-    def grouped(self, channel_id: str, group: str) -> bool:
+    def set_group(self, channel_id: str, group: str) -> bool:
         """Set the channel's group; return whether it changed."""
         channel = self.channels.get(channel_id)
         if channel is None or channel.group == group:
@@ -156,7 +156,7 @@ class Calls:
         channel = self.channels.get(channel_id)
         return channel.name if channel is not None else channel_id
 
-    def around(self, channel_id: str) -> list[Channel]:
+    def in_same_bridge(self, channel_id: str) -> list[Channel]:
         """The channel and the others in its bridge; empty where the channel is unknown."""
         channel = self.channels.get(channel_id)
         if channel is None:
@@ -175,7 +175,7 @@ class Calls:
         ]
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
 
-    def of_resources(self, interfaces: Iterable[str]) -> bool:
+    def has_channel(self, interfaces: Iterable[str]) -> bool:
         """Whether one of these interfaces has a channel."""
         return any(self._by_resource.get(resource_of_interface(x)) for x in interfaces)
 

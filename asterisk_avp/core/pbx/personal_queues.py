@@ -1,4 +1,4 @@
-"""Mirrors each agent's memberships and pause in the agent's personal queue."""
+"""Mirror each agent's memberships and pause in the agent's personal queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 
 
-class Wanted(NamedTuple):
+class DesiredMembership(NamedTuple):
     """The membership that an agent's personal queue should have."""
 
     interface: str
@@ -28,40 +28,40 @@ class PersonalQueues:
         self._agents = agents
 
     def mirror(self, agent: Agent) -> tuple[Effect, ...]:
-        """What makes the personal queue's membership follow the agent's.
+        """The effects that make the personal queue's membership follow the agent's.
 
-        Asterisk confirms each change; until then the same is not asked for again.
+        Asterisk confirms each change; until then, the same effects are not returned again.
         """
-        wanted = self._wanted(agent)
-        effects = tuple(_difference(agent.id, agent.personal, wanted, waiting=bool(agent.waiting)))
-        fresh = frozenset(effects)
-        if fresh == agent.mirror_pending:
+        desired = self._desired(agent)
+        effects = tuple(_difference(agent.id, agent.personal, desired, waiting=bool(agent.waiting)))
+        changes = frozenset(effects)
+        if changes == agent.pending_changes:
             return ()
-        agent.mirror_pending = fresh
+        agent.pending_changes = changes
         return effects
 
     def mirror_all(self) -> tuple[Effect, ...]:
-        """The same for everyone, after a resync."""
+        """The same for all agents, after a resync."""
         effects: list[Effect] = []
         for agent in self._agents.by_id.values():
-            agent.mirror_pending = frozenset()
+            agent.pending_changes = frozenset()
             effects.extend(self.mirror(agent))
         return tuple(effects)
 
-    def _wanted(self, agent: Agent) -> Wanted | None:
+    def _desired(self, agent: Agent) -> DesiredMembership | None:
         first = self._agents.first_membership(agent)
         if first is None:
             return None
-        return Wanted(
+        return DesiredMembership(
             first.interface,
             first.state_interface,
             first.name,
             agent.paused,
-            self._wanted_wrapup(agent),
+            self._desired_wrapup(agent),
         )
 
-    def _wanted_wrapup(self, agent: Agent) -> int:
-        """A member's own wrap-up wins over the queue's, so the personal one must not be shorter."""
+    def _desired_wrapup(self, agent: Agent) -> int:
+        """A member's own wrap-up overrides the queue's; the personal one must not be shorter."""
         members = agent.memberships.values()
         if not any(member.wrapup_seconds for member in members):
             return 0
@@ -69,34 +69,34 @@ class PersonalQueues:
 
 
 def _difference(
-    agent_id: str, actual: MemberSeen | None, wanted: Wanted | None, *, waiting: bool
+    agent_id: str, actual: MemberSeen | None, desired: DesiredMembership | None, *, waiting: bool
 ) -> Iterator[Effect]:
     """The effects that turn ``actual`` into ``wanted``.
 
     ``waiting``: whether a call waits in the queue.
     """
     queue = personal_queue(agent_id)
-    if actual is not None and (wanted is None or _another(actual, wanted, waiting=waiting)):
+    if actual is not None and (desired is None or _must_replace(actual, desired, waiting=waiting)):
         yield RemoveMember(queue, actual.interface)
         actual = None
-    if wanted is None:
+    if desired is None:
         return
     if actual is None:
         yield AddMember(
             queue,
-            wanted.interface,
-            wanted.state_interface,
-            clean.member_name(wanted.name),
-            wanted.paused,
-            wanted.wrapup_seconds,
+            desired.interface,
+            desired.state_interface,
+            clean.member_name(desired.name),
+            desired.paused,
+            desired.wrapup_seconds,
         )
-    elif actual.paused != wanted.paused:
-        yield PauseMember(queue, wanted.interface, wanted.paused)
+    elif actual.paused != desired.paused:
+        yield PauseMember(queue, desired.interface, desired.paused)
 
 
-def _another(actual: MemberSeen, wanted: Wanted, *, waiting: bool) -> bool:
+def _must_replace(actual: MemberSeen, desired: DesiredMembership, *, waiting: bool) -> bool:
     """Whether the member must be removed and added again to match ``wanted``."""
-    if actual.interface != wanted.interface:
+    if actual.interface != desired.interface:
         return True
     # AMI cannot change a member's wrap-up, and removal would eject a waiting call from the queue.
-    return actual.wrapup_seconds != wanted.wrapup_seconds and not waiting
+    return actual.wrapup_seconds != desired.wrapup_seconds and not waiting

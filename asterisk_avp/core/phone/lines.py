@@ -1,4 +1,4 @@
-"""Whose phone a channel is, in which call, and what an agent means by digits. Pure."""
+"""The agent and the call of a phone's channel, and the target that digits name. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PhoneLines:
         name = calls.channels[half].name
         if not name.endswith(";1"):
             return False
-        return any(other.name == name[:-1] + "2" for other in calls.around(phone))
+        return any(other.name == name[:-1] + "2" for other in calls.in_same_bridge(phone))
 
     def name_of(self, channel: str) -> str:
         return self._engine.calls.name_of(channel)

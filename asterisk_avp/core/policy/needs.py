@@ -25,11 +25,11 @@ TRANSFER: Final[dict[tuple[Mode, TargetKind], tuple[str, ...] | str]] = {
 """By mode and kind of target: the features, or the reason why it is never possible."""
 
 CONFERENCE: Final = ("conference",)
-"""To join all three parties."""
+"""For joining all three parties."""
 PARTY: Final = ("conference", "external_transfer", "manual_dial")
-"""To call a fourth party, who has a typed external number."""
+"""For adding a fourth party, which is a typed external number."""
 DIAL: Final = ("external_transfer", "manual_dial")
-"""To dial an external number on the phone, outside a transfer."""
+"""For dialling an external number on the phone, outside a transfer."""
 
 OFF: Final = {
     "contracted": "not_contracted",

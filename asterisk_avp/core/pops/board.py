@@ -172,7 +172,7 @@ class PopBoard:
     def holders(self, call: str) -> set[str]:
         """The agents for whom the call's pop may matter now."""
         found = self._queued.agents_of(call) | self._notified_agents.get(call, set())
-        for channel in self._engine.calls.around(call):
+        for channel in self._engine.calls.in_same_bridge(call):
             agent = self._engine.agents.of_channel(channel.name)
             if agent is not None:
                 found.add(agent.id)
