@@ -9,11 +9,11 @@ from asterisk_avp.api import schemas
 from asterisk_avp.api.event_cache import Rosters
 from asterisk_avp.api.http import model_response
 from asterisk_avp.api.port import TransferService
-from asterisk_avp.api.routes import TOKEN, AgentPath, WhoAsks, only_for, responses
-from asterisk_avp.api.shown import Shown
+from asterisk_avp.api.routes import TOKEN, AgentPath, CurrentPrincipal, only_for, responses
+from asterisk_avp.api.shown import ScopedResponses
 
 
-def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
+def add_agent_routes(app: FastAPI, service: TransferService, scoped: ScopedResponses) -> None:
     rosters = Rosters(lambda view: schemas.agent_out(view).model_dump(mode="json"))
 
     @app.get(
@@ -22,10 +22,10 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         responses=responses(401),
         dependencies=[TOKEN],
     )
-    async def agents(caller: WhoAsks) -> Response:
+    async def agents(principal: CurrentPrincipal) -> Response:
         """All agents of the same client and their states."""
-        scope = shown.scope(caller)
-        texts = [text for _, text in rosters.texts(switchboard.roster(), scope)]
+        scope = scoped.scope(principal)
+        texts = [text for _, text in rosters.texts(service.roster(), scope)]
         return Response(f"[{','.join(texts)}]", media_type="application/json")
 
     @app.get(
@@ -34,10 +34,10 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         responses=responses(401, 403, 404, 422),
         dependencies=[TOKEN],
     )
-    async def agent(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
+    async def agent(agent_id: AgentPath, principal: CurrentPrincipal) -> schemas.AgentDetailOut:
         """One agent with their call."""
-        only_for(caller, agent_id)
-        return shown.agent(caller, switchboard.agent(agent_id))
+        only_for(principal, agent_id)
+        return scoped.agent(principal, service.agent(agent_id))
 
     @app.get(
         "/v1/agents/{agent_id}/targets",
@@ -45,10 +45,10 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         responses=responses(401, 403, 404, 422),
         dependencies=[TOKEN],
     )
-    async def targets(agent_id: AgentPath, caller: WhoAsks) -> Response:
+    async def targets(agent_id: AgentPath, principal: CurrentPrincipal) -> Response:
         """Where this agent could transfer to now."""
-        only_for(caller, agent_id)
-        return model_response(schemas.targets_out(switchboard.targets(agent_id)))
+        only_for(principal, agent_id)
+        return model_response(schemas.targets_out(service.targets(agent_id)))
 
     @app.post(
         "/v1/agents/{agent_id}/transfers",
@@ -58,13 +58,16 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         dependencies=[TOKEN],
     )
     async def transfer(
-        agent_id: AgentPath, body: schemas.TransferIn, caller: WhoAsks, response: Response
+        agent_id: AgentPath,
+        body: schemas.TransferIn,
+        principal: CurrentPrincipal,
+        response: Response,
     ) -> schemas.TransferOut:
         """Transfer the agent's call."""
-        only_for(caller, agent_id)
-        view = await switchboard.request(body.request(agent_id))
+        only_for(principal, agent_id)
+        view = await service.request(body.request(agent_id))
         response.headers["Location"] = f"/v1/transfers/{view.id}"
-        return shown.transfer(caller, view)
+        return scoped.transfer(principal, view)
 
     @app.get(
         "/v1/agents/{agent_id}/transfers",
@@ -72,13 +75,15 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         responses=responses(401, 403, 404, 422),
         dependencies=[TOKEN],
     )
-    async def history(agent_id: AgentPath, caller: WhoAsks) -> list[schemas.TransferOut]:
+    async def history(
+        agent_id: AgentPath, principal: CurrentPrincipal
+    ) -> list[schemas.TransferOut]:
         """Ended transfers of the last 24 hours that concerned this agent, the last one first.
 
         At most 100, and none from before the daemon was started.
         """
-        only_for(caller, agent_id)
-        return [shown.transfer(caller, view) for view in switchboard.history(agent_id)]
+        only_for(principal, agent_id)
+        return [scoped.transfer(principal, view) for view in service.history(agent_id)]
 
     @app.post(
         "/v1/agents/{agent_id}/pause",
@@ -87,13 +92,13 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         dependencies=[TOKEN],
     )
     async def pause(
-        agent_id: AgentPath, caller: WhoAsks, body: schemas.PauseIn | None = None
+        agent_id: AgentPath, principal: CurrentPrincipal, body: schemas.PauseIn | None = None
     ) -> schemas.AgentDetailOut:
         """Offer this agent no calls. The new state follows as an event."""
-        only_for(caller, agent_id)
+        only_for(principal, agent_id)
         reason = body.reason if body is not None else ""
-        view = await switchboard.pause(agent_id, paused=True, reason=reason)
-        return shown.agent(caller, view)
+        view = await service.pause(agent_id, paused=True, reason=reason)
+        return scoped.agent(principal, view)
 
     @app.post(
         "/v1/agents/{agent_id}/ready",
@@ -101,7 +106,7 @@ def add_agent_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         responses=responses(401, 403, 404, 409, 422, 503),
         dependencies=[TOKEN],
     )
-    async def ready(agent_id: AgentPath, caller: WhoAsks) -> schemas.AgentDetailOut:
+    async def ready(agent_id: AgentPath, principal: CurrentPrincipal) -> schemas.AgentDetailOut:
         """Offer this agent calls again. The new state follows as an event."""
-        only_for(caller, agent_id)
-        return shown.agent(caller, await switchboard.pause(agent_id, paused=False, reason=""))
+        only_for(principal, agent_id)
+        return scoped.agent(principal, await service.pause(agent_id, paused=False, reason=""))

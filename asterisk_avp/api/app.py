@@ -17,12 +17,12 @@ from asterisk_avp import __version__
 from asterisk_avp.api import schemas
 from asterisk_avp.api.agent_routes import add_agent_routes
 from asterisk_avp.api.auth import Authenticator, LoginFailed, LoginLimited
-from asterisk_avp.api.clients import Scopes, everything
+from asterisk_avp.api.clients import Scopes, unrestricted
 from asterisk_avp.api.cookies import is_secure
 from asterisk_avp.api.events_ws import add_events_route
 from asterisk_avp.api.http import (
     BodyLimit,
-    Gate,
+    TokenCheck,
     add_error_handlers,
     address_of,
     json_response,
@@ -31,10 +31,10 @@ from asterisk_avp.api.http import (
 from asterisk_avp.api.metrics import add_metrics_route
 from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.port import TransferService
-from asterisk_avp.api.routes import TOKEN, WhoAsks, only_for, responses
+from asterisk_avp.api.routes import TOKEN, CurrentPrincipal, only_for, responses
 from asterisk_avp.api.sessions import add_session_routes
-from asterisk_avp.api.shown import Shown
-from asterisk_avp.api.throttle import Budget, Patience
+from asterisk_avp.api.shown import ScopedResponses
+from asterisk_avp.api.throttle import Budget, Throttle
 from asterisk_avp.api.transfer_routes import add_party_routes, add_transfer_routes
 
 MAX_BODY_BYTES = 64 * 1024
@@ -43,14 +43,14 @@ BODY_SECONDS = 10.0
 
 
 def create_app(
-    switchboard: TransferService,
+    service: TransferService,
     auth: Authenticator,
     *,
     metrics: Callable[[], bytes] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     body_seconds: float = BODY_SECONDS,
     refusals: Budget | None = None,
-    scopes: Scopes = everything,
+    scopes: Scopes = unrestricted,
 ) -> FastAPI:
     """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`.
 
@@ -65,24 +65,24 @@ def create_app(
         redoc_url=None,
     )
     add_error_handlers(app)
-    _add_open_routes(app, switchboard, auth)
-    shown = Shown(scopes)
-    add_agent_routes(app, switchboard, shown)
-    add_transfer_routes(app, switchboard, shown)
-    add_party_routes(app, switchboard, shown)
-    _add_number_routes(app, switchboard)
-    add_session_routes(app, switchboard, auth, responses(401, 403, 408, 413, 422, 429))
+    _add_open_routes(app, service, auth)
+    scoped = ScopedResponses(scopes)
+    add_agent_routes(app, service, scoped)
+    add_transfer_routes(app, service, scoped)
+    add_party_routes(app, service, scoped)
+    _add_number_routes(app, service)
+    add_session_routes(app, service, auth, responses(401, 403, 408, 413, 422, 429))
     add_panel(app)
-    add_events_route(app, switchboard, auth, scopes)
+    add_events_route(app, service, auth, scopes)
     if metrics is not None:
         add_metrics_route(app, auth, metrics)
     app.add_middleware(BodyLimit, limit=max_body_bytes, seconds=body_seconds)
-    app.add_middleware(Gate, auth=auth)
-    app.add_middleware(Patience, budget=refusals or Budget())
+    app.add_middleware(TokenCheck, auth=auth)
+    app.add_middleware(Throttle, budget=refusals or Budget())
     return app
 
 
-def _add_open_routes(app: FastAPI, switchboard: TransferService, auth: Authenticator) -> None:
+def _add_open_routes(app: FastAPI, service: TransferService, auth: Authenticator) -> None:
     @app.post(
         "/v1/login", response_model=schemas.TokenOut, responses=responses(401, 408, 413, 422, 429)
     )
@@ -107,18 +107,20 @@ def _add_open_routes(app: FastAPI, switchboard: TransferService, auth: Authentic
     )
     async def readyz() -> Response:
         """Whether new transfers can be taken, and what is missing if not."""
-        ready = schemas.ready_out(switchboard.readiness())
+        ready = schemas.ready_out(service.readiness())
         return json_response(200 if ready.ready else 503, ready.model_dump())
 
 
-def _add_number_routes(app: FastAPI, switchboard: TransferService) -> None:
+def _add_number_routes(app: FastAPI, service: TransferService) -> None:
     @app.post(
         "/v1/numbers/check",
         response_model=schemas.NumberCheckOut,
         responses=responses(401, 403, 404, 408, 413, 422),
         dependencies=[TOKEN],
     )
-    async def check_number(body: schemas.NumberCheckIn, caller: WhoAsks) -> schemas.NumberCheckOut:
+    async def check_number(
+        body: schemas.NumberCheckIn, principal: CurrentPrincipal
+    ) -> schemas.NumberCheckOut:
         """Whether the rules for numbers let this agent call a number, and as what."""
-        only_for(caller, body.agent)
-        return schemas.number_check_out(switchboard.check_number(body.agent, body.number))
+        only_for(principal, body.agent)
+        return schemas.number_check_out(service.check_number(body.agent, body.number))

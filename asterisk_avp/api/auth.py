@@ -20,10 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from asterisk_avp.api.devices import Devices
-from asterisk_avp.api.log_in_limits import Attempts, Crowded, Limits, LoginLimited, Turns
+from asterisk_avp.api.log_in_limits import Attempts, FairQueue, Limits, LoginLimited, QueueFull
 from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
 
-__all__ = ["Authenticator", "Caller", "Limits", "Login", "LoginFailed", "LoginLimited"]
+__all__ = ["Authenticator", "Limits", "Login", "LoginFailed", "LoginLimited", "Principal"]
 
 _TOKENS_PER_AGENT = 10
 _PINS_AT_ONCE = 1
@@ -33,7 +33,7 @@ _PINS_WAITING = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """Whoever sent a valid token. ``agent`` is None for an integration, which may do anything."""
 
     agent: str | None
@@ -81,7 +81,7 @@ class Authenticator:
         self._clock = clock
         self._logins: dict[bytes, Login] = {}
         self._attempts = Attempts(clock)
-        self._turns = Turns(_PINS_AT_ONCE, _PINS_WAITING)
+        self._turns = FairQueue(_PINS_AT_ONCE, _PINS_WAITING)
         self.devices = Devices(device_secret)
         # Threads of our own: the loop's own ones also look up names, e.g. Asterisk's.
         self._threads = ThreadPoolExecutor(_PINS_AT_ONCE, thread_name_prefix="pin")
@@ -114,7 +114,7 @@ class Authenticator:
                 expected, decoys = self._pins.get(agent), self._decoys
                 loop = asyncio.get_running_loop()
                 right = await loop.run_in_executor(self._threads, _matches, expected, decoys, pin)
-        except Crowded:
+        except QueueFull:
             self._attempts.undo(attempt)
             raise LoginLimited(1) from None
         # Still the agent's PIN: it may have been changed meanwhile.
@@ -152,20 +152,20 @@ class Authenticator:
         self._metrics = _digests([metrics_token])
         self._lifetime = token_lifetime_seconds
 
-    def identify(self, token: str | None) -> Caller | None:
+    def identify(self, token: str | None) -> Principal | None:
         """Who holds ``token``; None where it is not valid or not valid any more."""
         if not token:
             return None
         digest = _digest(token)
         if digest in self._integrations:
-            return Caller(agent=None)
+            return Principal(agent=None)
         login = self._logins.get(digest)
         if login is None:
             return None
         if self._clock() >= login.expires:
             self._end(digest)
             return None
-        return Caller(agent=login.agent)
+        return Principal(agent=login.agent)
 
     def cookie_of(self, cookies: Iterable[tuple[str, bool]]) -> str | None:
         """The first token of an agent's log-in among a request's session cookies, if any.

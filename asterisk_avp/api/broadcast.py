@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from asterisk_avp.api.event_cache import Shared
+from asterisk_avp.api.event_cache import SharedEvent
 
 _BACKLOG = 1000
 
@@ -38,7 +38,7 @@ class EventBroadcaster:
     def send(self, event: Message) -> None:
         if not self._listeners:
             return
-        event = Shared(event)
+        event = SharedEvent(event)
         for queue in tuple(self._listeners):
             if queue.qsize() >= _BACKLOG - 1:
                 self._listeners.discard(queue)

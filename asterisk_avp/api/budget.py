@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-_PEERS_REMEMBERED: Final = 10_000
+_MAX_PEERS: Final = 10_000
 
 Peer = tuple[str, str]
 
 
 class Budget:
-    """Of refusals: ``burst`` at once, then ``per_second``; no wait is longer than ``most_seconds``.
+    """Of refusals: ``burst`` at once, then ``per_second``; no wait is longer than ``max_seconds``.
 
     ``clock`` gives monotonic seconds.
     """
@@ -23,12 +23,12 @@ class Budget:
         *,
         burst: int = 20,
         per_second: float = 5.0,
-        most_seconds: float = 3.0,
+        max_seconds: float = 3.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tolerance = burst / per_second
         self._apart = 1 / per_second
-        self._most = most_seconds
+        self._most = max_seconds
         self._clock = clock
         self._next: OrderedDict[Peer, float] = OrderedDict()
         """By peer, until when its refusals take up its budget (the GCRA of ATM, ITU-T I.371)."""
@@ -42,7 +42,7 @@ class Budget:
             wait, until = self._most, now + self._tolerance + self._most
         self._next[peer] = until
         self._next.move_to_end(peer)
-        while len(self._next) > _PEERS_REMEMBERED:
+        while len(self._next) > _MAX_PEERS:
             self._next.popitem(last=False)
         return max(0.0, wait)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.core.model.tenants import EVERYTHING, Scope
 
 Scopes = Callable[[str], Scope]
@@ -19,21 +19,21 @@ Scopes = Callable[[str], Scope]
 Json = Mapping[str, Any]
 
 
-def everything(agent: str) -> Scope:
+def unrestricted(agent: str) -> Scope:
     """The scopes of a call centre with a single client."""
     del agent
     return EVERYTHING
 
 
-def scope_of(caller: Caller, scopes: Scopes) -> Scope:
+def scope_of(principal: Principal, scopes: Scopes) -> Scope:
     """An integration may know everything."""
-    return EVERYTHING if caller.agent is None else scopes(caller.agent)
+    return EVERYTHING if principal.agent is None else scopes(principal.agent)
 
 
 def event_for(event: Json, scope: Scope) -> Json | None:
     """The event as an agent of that scope may see it; None where it is none of their business."""
     match event:
-        case _ if scope.everything:
+        case _ if scope.unrestricted:
             return event
         case {"type": "agent", "agent": {} as agent}:
             shown = agent_for(agent, scope)
@@ -46,7 +46,7 @@ def event_for(event: Json, scope: Scope) -> Json | None:
 
 def agent_for(agent: Json, scope: Scope) -> Json | None:
     """An agent of a list or an event; None where the one who asks may not know of them."""
-    if scope.everything:
+    if scope.unrestricted:
         return agent
     if agent["id"] != scope.own and not scope.member(agent["groups"]):
         return None
@@ -60,7 +60,7 @@ def agent_for(agent: Json, scope: Scope) -> Json | None:
 
 def transfer_for(transfer: Json, scope: Scope) -> Json:
     """A transfer that concerns the agent who asks."""
-    if scope.everything:
+    if scope.unrestricted:
         return transfer
     by, target = scope.agent(transfer["agent"]), transfer["target"]
     to = target is None or _knows(target, scope)

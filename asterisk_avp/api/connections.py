@@ -48,7 +48,7 @@ class Stage(IntEnum):
     """A request is being answered, or it is a WebSocket."""
 
 
-class Occupant(Protocol):
+class GuardedProtocol(Protocol):
     """Who sits there: a protocol of the server."""
 
     def known(self) -> bool:
@@ -73,7 +73,7 @@ class Seat:
         self.due: float | None = due
         """When its time is up; None: never."""
         self.transport: asyncio.Transport | None = None
-        self.occupant: Occupant | None = None
+        self.occupant: GuardedProtocol | None = None
         self.leaving: float | None = None
         """Since when its transport has been closing."""
         self.gone = False
@@ -151,7 +151,7 @@ class Connections:
         self._of[network] += 1
         return seat
 
-    def sit(self, seat: Seat, transport: asyncio.Transport, occupant: Occupant) -> None:
+    def sit(self, seat: Seat, transport: asyncio.Transport, occupant: GuardedProtocol) -> None:
         """The connection is there; or has become a WebSocket, with another protocol."""
         seat.transport, seat.occupant = transport, occupant
         self._by_transport[transport] = seat

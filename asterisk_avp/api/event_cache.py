@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.clients import event_for
-from asterisk_avp.api.visibility import Sight, partly, sight
+from asterisk_avp.api.visibility import Visibility, redacted, visibility_of
 from asterisk_avp.core.model.tenants import EVERYTHING, Scope
 from asterisk_avp.core.model.world import AgentView
 
@@ -23,31 +23,31 @@ def as_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
-class Shared(dict[str, Any]):
+class SharedEvent(dict[str, Any]):
     """An event that keeps its texts."""
 
     __slots__ = ("_texts",)
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         super().__init__(event)
-        self._texts: dict[tuple[Sight, frozenset[str] | None], str | None] = {}
+        self._texts: dict[tuple[Visibility, frozenset[str] | None], str | None] = {}
 
-    def text_for(self, caller: Caller, scope: Scope = EVERYTHING) -> str | None:
+    def text_for(self, principal: Principal, scope: Scope = EVERYTHING) -> str | None:
         """What ``caller``, whose scope it is, is told of it; None where it is not their business.
 
         The same for all of one scope, but for agents whom it concerns: they know themselves.
         """
-        seen = sight(caller, self)
-        if seen is Sight.NOTHING:
+        seen = visibility_of(principal, self)
+        if seen is Visibility.NOTHING:
             return None
         key = seen, scope.groups
-        if key not in self._texts or not (scope.everything or self._of_another(seen)):
-            shown = event_for(self if seen is Sight.ALL else partly(self), scope)
+        if key not in self._texts or not (scope.unrestricted or self._of_another(seen)):
+            shown = event_for(self if seen is Visibility.ALL else redacted(self), scope)
             self._texts[key] = None if shown is None else as_text(shown)
         return self._texts[key]
 
-    def _of_another(self, seen: Sight) -> bool:
-        return seen is Sight.PART and self.get("type") == "agent"
+    def _of_another(self, seen: Visibility) -> bool:
+        return seen is Visibility.PART and self.get("type") == "agent"
 
 
 class Roster:
@@ -69,7 +69,7 @@ class Roster:
         return [(agent, text) for agent, (_, text) in now.items()]
 
 
-_MOST_ROSTERS = 64
+_MAX_ROSTERS = 64
 
 
 class Rosters:
@@ -85,7 +85,7 @@ class Rosters:
         """Id and text of each agent in ``scope``."""
         if scope.groups is None:
             return self._all.texts(views)
-        if scope.groups not in self._of and len(self._of) >= _MOST_ROSTERS:
+        if scope.groups not in self._of and len(self._of) >= _MAX_ROSTERS:
             self._of.clear()  # those of a configuration that is no more
         roster = self._of.setdefault(scope.groups, Roster(partial(self._known, scope)))
         return roster.texts(v for v in views if v.id == scope.own or scope.member(v.groups))

@@ -33,16 +33,16 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asterisk_avp.api.auth import Authenticator, Caller
-from asterisk_avp.api.clients import Scopes, event_for, everything, scope_of
+from asterisk_avp.api.auth import Authenticator, Principal
+from asterisk_avp.api.clients import Scopes, event_for, scope_of, unrestricted
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
-from asterisk_avp.api.event_cache import Rosters, Shared, as_text
+from asterisk_avp.api.event_cache import Rosters, SharedEvent, as_text
 from asterisk_avp.api.http import bearer_token, same_origin
 from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
 from asterisk_avp.api.socket_count import TOO_MANY, SocketCount, too_many
-from asterisk_avp.api.throttle import CALLER, UNAUTHORIZED
+from asterisk_avp.api.throttle import PRINCIPAL, UNAUTHORIZED
 from asterisk_avp.api.visibility import visible_to
 from asterisk_avp.core.model.tenants import Scope
 
@@ -50,27 +50,30 @@ FIRST_MESSAGE_SECONDS = 5.0
 ALIVE_SECONDS = 10.0
 SEND_SECONDS = 10.0
 
-MOST_UNKNOWN = 200
+MAX_UNAUTHENTICATED = 200
 """Clients whose first message is waited for at a time; who brings a token at once needs none."""
 
-UNKNOWN_PER_ADDRESS = 50
+MAX_UNAUTHENTICATED_PER_ADDRESS = 50
 """Of these, from one address."""
 TRY_AGAIN = 1013
 
 
 def add_events_route(
-    app: FastAPI, switchboard: TransferService, auth: Authenticator, scopes: Scopes = everything
+    app: FastAPI, service: TransferService, auth: Authenticator, scopes: Scopes = unrestricted
 ) -> None:
     unknown: Counter[str] = Counter()
     count = SocketCount()
     rosters = Rosters(agent_for_all)
 
-    def view(caller: Caller) -> View:
-        return View(switchboard, caller, rosters, lambda: scope_of(caller, scopes))
+    def view(principal: Principal) -> View:
+        return View(service, principal, rosters, lambda: scope_of(principal, scopes))
 
-    async def told_by(socket: WebSocket) -> str | None:
+    async def read_token(socket: WebSocket) -> str | None:
         address = network_of(socket.client.host if socket.client else "")
-        if unknown.total() >= MOST_UNKNOWN or unknown[address] >= UNKNOWN_PER_ADDRESS:
+        if (
+            unknown.total() >= MAX_UNAUTHENTICATED
+            or unknown[address] >= MAX_UNAUTHENTICATED_PER_ADDRESS
+        ):
             await socket.close(TRY_AGAIN, "too many without a token")
             return None
         unknown[address] += 1
@@ -92,45 +95,45 @@ def add_events_route(
             await socket.close()  # before it is accepted: the handshake is answered with 403
             return
         token = bearer or (auth.cookie_of(cookies) or "" if cookies else None)
-        caller = auth.identify(token)
-        if token and caller is not None and count.full(token, caller):
-            socket.scope[CALLER] = caller
+        principal = auth.identify(token)
+        if token and principal is not None and count.full(token, principal):
+            socket.scope[PRINCIPAL] = principal
             await socket.send_denial_response(too_many())
             return
         await socket.accept()
         if token is None:
-            token = await told_by(socket)
+            token = await read_token(socket)
             if token is None:
                 return
-            caller = auth.identify(token)
-        if caller is None:
+            principal = auth.identify(token)
+        if principal is None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(UNAUTHORIZED, "unauthorized")
             return
-        socket.scope[CALLER] = caller  # known, from here on (see `connections`)
-        if count.full(token, caller):
+        socket.scope[PRINCIPAL] = principal  # known, from here on (see `connections`)
+        if count.full(token, principal):
             await socket.close(TOO_MANY, "too many with this token")
             return
-        with count.one_more(token, caller):
-            await _tell(socket, switchboard, view(caller), caller, auth, token)
+        with count.one_more(token, principal):
+            await _stream(socket, service, view(principal), principal, auth, token)
 
 
-async def _tell(
+async def _stream(
     socket: WebSocket,
-    switchboard: TransferService,
+    service: TransferService,
     view: View,
-    caller: Caller,
+    principal: Principal,
     auth: Authenticator,
     token: str,
 ) -> None:
     # Subscribed before the snapshot is taken, so that nothing falls between the two.
-    queue = switchboard.subscribe()
+    queue = service.subscribe()
     try:
         login = auth.login_of(token)
         ended = login.ended if login is not None else asyncio.Event()
-        await _serve(socket, queue, view, lambda: auth.identify(token) == caller, ended)
+        await _serve(socket, queue, view, lambda: auth.identify(token) == principal, ended)
     finally:
-        switchboard.unsubscribe(queue)
+        service.unsubscribe(queue)
 
 
 async def _first_message(socket: WebSocket) -> str | None:
@@ -216,13 +219,13 @@ class View:
 
     def __init__(
         self,
-        switchboard: TransferService,
-        caller: Caller,
+        service: TransferService,
+        principal: Principal,
         rosters: Rosters,
         scope: Callable[[], Scope],
     ) -> None:
-        self._switchboard = switchboard
-        self._caller = caller
+        self._service = service
+        self._principal = principal
         self._rosters = rosters
         self._scope_now = scope
         self._scope = scope()
@@ -233,12 +236,12 @@ class View:
         self._scope = self._scope_now()
         self._told.clear()
         found = (
-            visible_to(self._caller, transfer_event(view), self._scope)
-            for view in self._switchboard.transfers()
+            visible_to(self._principal, transfer_event(view), self._scope)
+            for view in self._service.transfers()
         )
         rest = {
             "transfers": [event["transfer"] for event in found if event],
-            "readiness": ready_out(self._switchboard.readiness()).model_dump(mode="json"),
+            "readiness": ready_out(self._service.readiness()).model_dump(mode="json"),
         }
         agents = ", ".join(self._agents())
         now = as_text(iso_time(time.time()))
@@ -247,7 +250,7 @@ class View:
     def outdated(self, event: Mapping[str, Any] | None) -> bool:
         """Whether what the client has been told is more, or less, than it may know now."""
         scope = self._scope_now()
-        if scope.everything and self._scope.everything:
+        if scope.unrestricted and self._scope.unrestricted:
             return False
         if scope != self._scope:
             return True
@@ -259,28 +262,28 @@ class View:
 
     def text(self, event: Mapping[str, Any]) -> str | None:
         """What the client is told of ``event``; None where it is none of their business."""
-        shared = event if isinstance(event, Shared) else Shared(event)
-        text = shared.text_for(self._caller, self._scope)
-        if text is not None and not self._scope.everything and event.get("type") == "agent":
+        shared = event if isinstance(event, SharedEvent) else SharedEvent(event)
+        text = shared.text_for(self._principal, self._scope)
+        if text is not None and not self._scope.unrestricted and event.get("type") == "agent":
             self._note(event["agent"]["id"])
         return text
 
     def _note(self, agent: str) -> None:
-        if not self._scope.everything and agent != self._scope.own:
+        if not self._scope.unrestricted and agent != self._scope.own:
             self._told.add(agent)
 
     def _agents(self) -> Iterator[str]:
         """An integration sees all of every agent, and an agent only of themselves."""
-        if self._caller.agent is None:
-            for view in self._switchboard.agents():
+        if self._principal.agent is None:
+            for view in self._service.agents():
                 yield as_text(agent_event(view)["agent"])
             return
-        for agent, text in self._rosters.texts(self._switchboard.roster(), self._scope):
+        for agent, text in self._rosters.texts(self._service.roster(), self._scope):
             self._note(agent)
-            if agent != self._caller.agent:
+            if agent != self._principal.agent:
                 yield text
                 continue
-            own = agent_event(self._switchboard.agent(agent))
+            own = agent_event(self._service.agent(agent))
             shown = event_for(own, self._scope)
             if shown is not None:
                 yield as_text(shown["agent"])

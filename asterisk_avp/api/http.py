@@ -17,10 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.auth import Authenticator, LoginFailed, LoginLimited, Principal
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
-from asterisk_avp.api.throttle import CALLER
+from asterisk_avp.api.throttle import PRINCIPAL
 from asterisk_avp.core.model.errors import (
     AmiError,
     AriError,
@@ -132,15 +132,15 @@ def address_of(request: Request) -> str:
     return network_of(request.client.host if request.client else "")
 
 
-async def caller_of(request: Request) -> Caller:
+async def principal_of(request: Request) -> Principal:
     """Who asks. The gate below lets nobody past it without a token.
 
     A coroutine, since FastAPI sends each call of a plain function to a thread and back.
     """
-    return cast("Caller", request.scope[CALLER])
+    return cast("Principal", request.scope[PRINCIPAL])
 
 
-class Gate:
+class TokenCheck:
     """Refuses requests to /v1 without a valid token before anything of them is read.
 
     The panel's cookie goes with every request of the browser, whoever caused it. So what changes
@@ -167,11 +167,11 @@ class Gate:
                 if foreign or (changes and PANEL_HEADER.encode() not in headers):
                     await cross_site()(scope, receive, send)
                     return
-            caller = self._auth.identify(token)
-            if caller is None and path not in _OPEN_PATHS:
+            principal = self._auth.identify(token)
+            if principal is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return
-            scope[CALLER] = caller
+            scope[PRINCIPAL] = principal
         await self._app(scope, receive, send)
 
 

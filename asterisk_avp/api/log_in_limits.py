@@ -24,12 +24,12 @@ from typing import Final
 from asterisk_avp.api.budget import Budget
 
 _HOUR: Final = 3600.0
-_REMEMBERED: Final = 100_000
+_MAX_COUNTS: Final = 100_000
 """Counts that are kept, 300 bytes each. Some ten thousand PINs would have to be tried for one of
 an agent to be forgotten, and then only as many more could be tried as the limits say."""
 _SLOWED_AT_ONCE: Final = 20
 """Attempts of one address that wait at a time; more are asked to come again."""
-_MOST_SLOWED: Final = 200
+_MAX_SLOWED: Final = 200
 
 
 class LoginLimited(Exception):
@@ -50,7 +50,7 @@ class Limits:
     per_agent_and_hour: int = 30
     """From everywhere, so that who is patient does not try all PINs of four digits within a day
     either."""
-    here_and_hour: int = 10
+    per_address_and_hour: int = 10
     """From one address, so that it takes several to use up what an agent has."""
     per_address: int = 30
     """Without waiting, whoever the agents are."""
@@ -87,7 +87,7 @@ class Attempts:
         near, everywhere = _key(where, agent, who), _key(f"every {where}", agent)
         for key, limit, seconds in (
             (near, limits.per_agent, limits.window_seconds),
-            (near, limits.here_and_hour, _HOUR),
+            (near, limits.per_address_and_hour, _HOUR),
             (everywhere, limits.per_agent_and_hour, _HOUR),
         ):
             recent = [at for at in self._times(key, now) if at > now - seconds]
@@ -125,7 +125,7 @@ class Attempts:
         seconds = self._slow.spend(("address", attempt.peer))
         if seconds <= 0:
             return
-        if self._slowed[attempt.peer] >= _SLOWED_AT_ONCE or self._slowed.total() >= _MOST_SLOWED:
+        if self._slowed[attempt.peer] >= _SLOWED_AT_ONCE or self._slowed.total() >= _MAX_SLOWED:
             self.undo(attempt)
             raise LoginLimited(max(1, round(seconds)))
         self._slowed[attempt.peer] += 1
@@ -141,7 +141,7 @@ class Attempts:
         self._failures.move_to_end(key)
         while times and times[0] <= now - _HOUR:
             del times[0]
-        while len(self._failures) > _REMEMBERED:
+        while len(self._failures) > _MAX_COUNTS:
             self._failures.popitem(last=False)
         return times
 
@@ -152,11 +152,11 @@ def _key(*parts: str) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-class Crowded(Exception):
+class QueueFull(Exception):
     """More wait than there is place for."""
 
 
-class Turns:
+class FairQueue:
     """``at_once`` at a time; the others wait, and each of those they come from in turn.
 
     Where ``waiting`` wait, a newcomer takes the place of the last one of whoever has the most
@@ -172,7 +172,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, peer: str) -> AsyncIterator[None]:
-        """Wait for one's turn. Raises `Crowded`."""
+        """Wait for one's turn. Raises `QueueFull`."""
         if self._running >= self._at_once:
             await self._queue(peer)
         else:
@@ -187,8 +187,8 @@ class Turns:
         if sum(map(len, self._queues.values())) >= self._most_waiting:
             longest = max(self._queues.values(), key=len)
             if len(self._queues.get(peer, ())) + 1 >= len(longest):
-                raise Crowded
-            longest.pop().set_exception(Crowded())
+                raise QueueFull
+            longest.pop().set_exception(QueueFull())
         mine = asyncio.get_running_loop().create_future()
         self._queues.setdefault(peer, deque()).append(mine)
         try:

@@ -1,7 +1,7 @@
 """The agent panel at `/`: static files, and what a browser needs to be told about them.
 
 The page is plain files of this package: no build step, nothing from elsewhere. What it shows comes
-from the API under the agent's own cookie (see `http.Gate`).
+from the API under the agent's own cookie (see `http.TokenCheck`).
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.connections import REQUEST_SECONDS, Connections, Seat, Stage
 from asterisk_avp.api.framing import BadRequest, Framing
-from asterisk_avp.api.throttle import CALLER
+from asterisk_avp.api.throttle import PRINCIPAL
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ class GuardedHttp(_Http):  # type: ignore[misc]
 
     def known(self) -> bool:
         scope = getattr(self, "scope", None) or {}
-        return isinstance(scope.get(CALLER), Caller)
+        return isinstance(scope.get(PRINCIPAL), Principal)
 
     def overdue(self) -> None:
         if self._refused or self._busy() or self._framing.between or self._framing.in_body:
@@ -155,7 +155,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 
     def known(self) -> bool:
         scope: Any = getattr(self, "scope", None) or {}
-        return isinstance(scope.get(CALLER), Caller)
+        return isinstance(scope.get(PRINCIPAL), Principal)
 
     def overdue(self) -> None:
         self.transport.abort()

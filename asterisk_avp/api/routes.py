@@ -8,8 +8,8 @@ from fastapi import Depends, Path
 from fastapi.security import HTTPBearer
 
 from asterisk_avp.api import schemas
-from asterisk_avp.api.auth import Caller
-from asterisk_avp.api.http import Forbidden, caller_of
+from asterisk_avp.api.auth import Principal
+from asterisk_avp.api.http import Forbidden, principal_of
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -33,12 +33,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 AgentPath = Annotated[str, Path(max_length=80)]
 TransferPath = Annotated[str, Path(max_length=80)]
 PartyPath = Annotated[str, Path(max_length=80)]
-WhoAsks = Annotated[Caller, Depends(caller_of)]
+CurrentPrincipal = Annotated[Principal, Depends(principal_of)]
 
-# Only describes the token in /openapi.json; `Gate` has checked it before any route is reached.
+# Only describes the token in /openapi.json; `TokenCheck` checks it before any route.
 TOKEN = Depends(HTTPBearer(auto_error=False, description="from POST /v1/login, or AVP_API__TOKENS"))
 
 
-def only_for(caller: Caller, agent_id: str) -> None:
-    if not caller.may_act_for(agent_id):
+def only_for(principal: Principal, agent_id: str) -> None:
+    if not principal.may_act_for(agent_id):
         raise Forbidden

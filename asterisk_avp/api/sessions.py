@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
 from asterisk_avp.api import schemas
-from asterisk_avp.api.auth import Authenticator, Caller, LoginFailed, LoginLimited
+from asterisk_avp.api.auth import Authenticator, LoginFailed, LoginLimited, Principal
 from asterisk_avp.api.cookies import (
     device_values,
     is_secure,
@@ -20,9 +20,9 @@ from asterisk_avp.api.cookies import (
 from asterisk_avp.api.http import (
     Forbidden,
     address_of,
-    caller_of,
     json_response,
     login_refused,
+    principal_of,
     unauthorized,
 )
 from asterisk_avp.api.port import TransferService
@@ -32,7 +32,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def add_session_routes(
-    app: FastAPI, switchboard: TransferService, auth: Authenticator, described: Responses
+    app: FastAPI, service: TransferService, auth: Authenticator, described: Responses
 ) -> None:
     """``described``: the answers that are not those of success, for the API's description."""
 
@@ -41,7 +41,7 @@ def add_session_routes(
         if login is None or token is None:
             return unauthorized()
         try:
-            name = switchboard.agent(login.agent).name
+            name = service.agent(login.agent).name
         except UnknownAgent:
             name = login.agent
         left = auth.seconds_left(login)
@@ -82,12 +82,12 @@ def add_session_routes(
 
     @app.delete("/v1/sessions", status_code=204, response_class=Response, responses=described)
     async def sign_out_everywhere(
-        request: Request, caller: Annotated[Caller, Depends(caller_of)]
+        request: Request, principal: Annotated[Principal, Depends(principal_of)]
     ) -> Response:
         """End every log-in of this agent, in all browsers and programs."""
-        if caller.agent is None:
+        if principal.agent is None:
             raise Forbidden
-        auth.log_out_everywhere(caller.agent)
+        auth.log_out_everywhere(principal.agent)
         return signed_out(request)
 
     def signed_out(request: Request) -> Response:

@@ -14,12 +14,12 @@ from typing import Final
 
 from starlette.responses import Response
 
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.http import error
 
-MOST_PER_TOKEN: Final = 20
+MAX_PER_TOKEN: Final = 20
 """A person has a few tabs."""
-MOST_PER_AGENT: Final = 60
+MAX_PER_AGENT: Final = 60
 
 TOO_MANY: Final = 4429
 """Close code of one whose token came as a first message."""
@@ -31,13 +31,13 @@ class SocketCount:
     def __init__(self) -> None:
         self._of: Counter[str] = Counter()
 
-    def full(self, token: str, caller: Caller) -> bool:
-        one, agent = self._keys(token, caller)
-        return self._of[one] >= MOST_PER_TOKEN or self._of[agent] >= MOST_PER_AGENT
+    def full(self, token: str, principal: Principal) -> bool:
+        one, agent = self._keys(token, principal)
+        return self._of[one] >= MAX_PER_TOKEN or self._of[agent] >= MAX_PER_AGENT
 
     @contextlib.contextmanager
-    def one_more(self, token: str, caller: Caller) -> Iterator[None]:
-        keys = self._keys(token, caller)
+    def one_more(self, token: str, principal: Principal) -> Iterator[None]:
+        keys = self._keys(token, principal)
         self._of.update(keys)
         try:
             yield
@@ -48,10 +48,10 @@ class SocketCount:
                     del self._of[key]
 
     @staticmethod
-    def _keys(token: str, caller: Caller) -> tuple[str, str]:
+    def _keys(token: str, principal: Principal) -> tuple[str, str]:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         # Integrations have nothing in common but their token.
-        return f"token {digest}", f"agent {caller.agent or digest}"
+        return f"token {digest}", f"agent {principal.agent or digest}"
 
 
 def too_many() -> Response:
@@ -59,7 +59,7 @@ def too_many() -> Response:
     return error(
         429,
         "too_many_connections",
-        f"There are {MOST_PER_TOKEN} connections to /v1/events with this token, or "
-        f"{MOST_PER_AGENT} of this agent; close one.",
+        f"There are {MAX_PER_TOKEN} connections to /v1/events with this token, or "
+        f"{MAX_PER_AGENT} of this agent; close one.",
         {"Retry-After": "10"},
     )

@@ -19,24 +19,24 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.budget import Budget, Peer
 from asterisk_avp.api.connections import network_of
 
-__all__ = ["CALLER", "UNAUTHORIZED", "Budget", "Patience", "Peer"]
+__all__ = ["PRINCIPAL", "UNAUTHORIZED", "Budget", "Peer", "Throttle"]
 
-CALLER: Final = "avp_caller"
-"""Where in the scope of a request `asterisk_avp.api.http.Gate` leaves who asks."""
+PRINCIPAL: Final = "avp_principal"
+"""Where in the scope of a request `asterisk_avp.api.http.TokenCheck` leaves who asks."""
 
 UNAUTHORIZED: Final = 4401
 """Code of a WebSocket that is closed for want of a valid token."""
 
-_MOST_WAITING: Final = 1_000
+_MAX_WAITING: Final = 1_000
 """Answers held back at a time; each has a connection. Beyond it, who is refused is answered."""
 _CLIENT_ERRORS: Final = range(400, 500)
 
 
-class Patience:
+class Throttle:
     """The middleware around all others."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Patience:
         await self._app(scope, receive, late)
 
     async def _wait(self, seconds: float) -> None:
-        if seconds <= 0 or self._waiting >= _MOST_WAITING:
+        if seconds <= 0 or self._waiting >= _MAX_WAITING:
             return
         self._waiting += 1
         try:
@@ -96,8 +96,8 @@ def _too_many_panels(message: Message) -> bool:
 
 
 def _peer(scope: Scope) -> Peer:
-    caller = scope.get(CALLER)
-    if isinstance(caller, Caller):
-        return ("agent", caller.agent) if caller.agent is not None else ("integration", "")
+    principal = scope.get(PRINCIPAL)
+    if isinstance(principal, Principal):
+        return ("agent", principal.agent) if principal.agent is not None else ("integration", "")
     client = scope.get("client")
     return ("address", network_of(client[0] if client else ""))

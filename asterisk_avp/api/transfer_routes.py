@@ -10,9 +10,16 @@ from starlette.responses import Response
 from asterisk_avp.api import schemas
 from asterisk_avp.api.http import Forbidden, model_response
 from asterisk_avp.api.port import TransferService
-from asterisk_avp.api.routes import TOKEN, PartyPath, TransferPath, WhoAsks, only_for, responses
-from asterisk_avp.api.shown import Shown
-from asterisk_avp.api.visibility import concerns
+from asterisk_avp.api.routes import (
+    TOKEN,
+    CurrentPrincipal,
+    PartyPath,
+    TransferPath,
+    only_for,
+    responses,
+)
+from asterisk_avp.api.shown import ScopedResponses
+from asterisk_avp.api.visibility import involves
 from asterisk_avp.core.model.world import TransferView
 
 _COMMANDS = {
@@ -24,20 +31,20 @@ _COMMANDS = {
 """By the method of `TransferService`, which is also the path's last word: what it does."""
 
 
-def add_transfer_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
+def add_transfer_routes(app: FastAPI, service: TransferService, scoped: ScopedResponses) -> None:
     @app.get(
         "/v1/transfers",
         response_model=list[schemas.TransferOut],
         responses=responses(401),
         dependencies=[TOKEN],
     )
-    async def transfers(caller: WhoAsks) -> Response:
+    async def transfers(principal: CurrentPrincipal) -> Response:
         """The transfers under way and those that ended lately."""
         return model_response(
             [
-                shown.transfer(caller, view)
-                for view in switchboard.transfers()
-                if caller.agent is None or concerns(view, caller.agent)
+                scoped.transfer(principal, view)
+                for view in service.transfers()
+                if principal.agent is None or involves(view, principal.agent)
             ]
         )
 
@@ -47,21 +54,23 @@ def add_transfer_routes(app: FastAPI, switchboard: TransferService, shown: Shown
         responses=responses(401, 403, 404, 422),
         dependencies=[TOKEN],
     )
-    async def transfer(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
+    async def transfer(
+        transfer_id: TransferPath, principal: CurrentPrincipal
+    ) -> schemas.TransferOut:
         """One transfer."""
-        view = switchboard.transfer(transfer_id)
-        if caller.agent is not None and not concerns(view, caller.agent):
+        view = service.transfer(transfer_id)
+        if principal.agent is not None and not involves(view, principal.agent):
             raise Forbidden
-        return shown.transfer(caller, view)
+        return scoped.transfer(principal, view)
 
     for name, meaning in _COMMANDS.items():
-        _add_command(app, switchboard, shown, name, meaning)
+        _add_command(app, service, scoped, name, meaning)
 
 
 def _add_command(
     app: FastAPI,
-    switchboard: TransferService,
-    shown: Shown,
+    service: TransferService,
+    scoped: ScopedResponses,
     name: str,
     meaning: str,
 ) -> None:
@@ -73,13 +82,15 @@ def _add_command(
         responses=responses(401, 403, 404, 409, 422, 503),
         dependencies=[TOKEN],
     )
-    async def command(transfer_id: TransferPath, caller: WhoAsks) -> schemas.TransferOut:
-        only_for(caller, switchboard.transfer(transfer_id).agent)
-        act: Callable[[str], Awaitable[TransferView]] = getattr(switchboard, name)
-        return shown.transfer(caller, await act(transfer_id))
+    async def command(
+        transfer_id: TransferPath, principal: CurrentPrincipal
+    ) -> schemas.TransferOut:
+        only_for(principal, service.transfer(transfer_id).agent)
+        act: Callable[[str], Awaitable[TransferView]] = getattr(service, name)
+        return scoped.transfer(principal, await act(transfer_id))
 
 
-def add_party_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -> None:
+def add_party_routes(app: FastAPI, service: TransferService, scoped: ScopedResponses) -> None:
     @app.post(
         "/v1/transfers/{transfer_id}/parties",
         status_code=201,
@@ -88,11 +99,11 @@ def add_party_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         dependencies=[TOKEN],
     )
     async def add_party(
-        transfer_id: TransferPath, body: schemas.PartyIn, caller: WhoAsks
+        transfer_id: TransferPath, body: schemas.PartyIn, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
         """Call a fourth party into the consult or the conference."""
-        only_for(caller, switchboard.transfer(transfer_id).agent)
-        return shown.transfer(caller, await switchboard.add_party(transfer_id, body.number))
+        only_for(principal, service.transfer(transfer_id).agent)
+        return scoped.transfer(principal, await service.add_party(transfer_id, body.number))
 
     @app.delete(
         "/v1/transfers/{transfer_id}/parties/{party_id}",
@@ -101,8 +112,8 @@ def add_party_routes(app: FastAPI, switchboard: TransferService, shown: Shown) -
         dependencies=[TOKEN],
     )
     async def drop_party(
-        transfer_id: TransferPath, party_id: PartyPath, caller: WhoAsks
+        transfer_id: TransferPath, party_id: PartyPath, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
         """Hang up on the fourth party, or on the target; the id is that in ``parties``."""
-        only_for(caller, switchboard.transfer(transfer_id).agent)
-        return shown.transfer(caller, await switchboard.drop_party(transfer_id, party_id))
+        only_for(principal, service.transfer(transfer_id).agent)
+        return scoped.transfer(principal, await service.drop_party(transfer_id, party_id))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any
 
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.clients import event_for
 from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.model.tenants import EVERYTHING, Scope
@@ -23,12 +23,12 @@ from asterisk_avp.core.model.world import Mode, TransferState, TransferView
 _PRIVATE = frozenset({"call", "calls", "pause_reason"})
 
 
-def concerns(transfer: TransferView, agent: str) -> bool:
+def involves(transfer: TransferView, agent: str) -> bool:
     """Whether ``agent`` gives, is to take, or has taken the call of ``transfer``."""
     return agent in agents_involved(transfer)
 
 
-def _event_concerns(transfer: Mapping[str, Any], agent: str) -> bool:
+def _event_involves(transfer: Mapping[str, Any], agent: str) -> bool:
     """The same of a transfer as it is in an event."""
     target = transfer.get("target") or {}
     if transfer.get("agent") == agent:
@@ -39,9 +39,9 @@ def _event_concerns(transfer: Mapping[str, Any], agent: str) -> bool:
     return any(party.get("role") == "target" and party.get("id") == agent for party in parties)
 
 
-def as_seen_by(caller: Caller, transfer: TransferView) -> TransferView:
+def as_seen_by(principal: Principal, transfer: TransferView) -> TransferView:
     """The transfer without what ``caller`` may not know (yet)."""
-    if not _withheld(caller, transfer.agent, transfer.mode, transfer.state):
+    if not _is_redacted(principal, transfer.agent, transfer.mode, transfer.state):
         return transfer
     parties = tuple(
         replace(party, name="") if party.role == "caller" else party for party in transfer.parties
@@ -49,47 +49,49 @@ def as_seen_by(caller: Caller, transfer: TransferView) -> TransferView:
     return replace(transfer, caller="", notes="", parties=parties)
 
 
-def _withheld(caller: Caller, agent: str, mode: str, state: str) -> bool:
-    if caller.agent is None or caller.agent == agent or state == TransferState.COMPLETED:
+def _is_redacted(principal: Principal, agent: str, mode: str, state: str) -> bool:
+    if principal.agent is None or principal.agent == agent or state == TransferState.COMPLETED:
         return False
     return not (mode == Mode.UNSUPERVISED and state == TransferState.RINGING)
 
 
-class Sight(Enum):
+class Visibility(Enum):
     """How much of an event somebody may see."""
 
     ALL = "all"
     PART = "part"
-    """`partly`, the same for everybody who may see no more."""
+    """`redacted`, the same for everybody who may see no more."""
     NOTHING = "nothing"
 
 
-def sight(caller: Caller, event: Mapping[str, Any]) -> Sight:
+def visibility_of(principal: Principal, event: Mapping[str, Any]) -> Visibility:
     """How much of ``event`` is ``caller``'s business.
 
     An event of a kind not known here shows an agent only what is marked as theirs.
     """
-    if caller.agent is None:
-        return Sight.ALL
+    if principal.agent is None:
+        return Visibility.ALL
     match event:
         case {"type": "agent", "agent": {"id": str(agent_id)}}:
-            return Sight.ALL if agent_id == caller.agent else Sight.PART
+            return Visibility.ALL if agent_id == principal.agent else Visibility.PART
         case {"type": "transfer", "transfer": {} as transfer}:
-            if not _event_concerns(transfer, caller.agent):
-                return Sight.NOTHING
+            if not _event_involves(transfer, principal.agent):
+                return Visibility.NOTHING
             agent, mode, state = (
                 str(transfer.get(name, "")) for name in ("agent", "mode", "state")
             )
-            return Sight.PART if _withheld(caller, agent, mode, state) else Sight.ALL
+            return (
+                Visibility.PART if _is_redacted(principal, agent, mode, state) else Visibility.ALL
+            )
         case {"type": "readiness" | "overflow"}:
-            return Sight.ALL
+            return Visibility.ALL
         case {"agent": str(agent_id)}:
-            return Sight.ALL if agent_id == caller.agent else Sight.NOTHING
+            return Visibility.ALL if agent_id == principal.agent else Visibility.NOTHING
         case _:
-            return Sight.NOTHING
+            return Visibility.NOTHING
 
 
-def partly(event: Mapping[str, Any]) -> Mapping[str, Any]:
+def redacted(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """The event without what is not for everybody who may know of it."""
     match event:
         case {"agent": {} as agent}:
@@ -108,16 +110,16 @@ def partly(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def visible_to(
-    caller: Caller, event: Mapping[str, Any], scope: Scope = EVERYTHING
+    principal: Principal, event: Mapping[str, Any], scope: Scope = EVERYTHING
 ) -> Mapping[str, Any] | None:
     """The event as ``caller`` may see it; None where it is none of their business.
 
     ``scope``: the caller's, see `clients`.
     """
-    match sight(caller, event):
-        case Sight.ALL:
+    match visibility_of(principal, event):
+        case Visibility.ALL:
             return event_for(event, scope)
-        case Sight.PART:
-            return event_for(partly(event), scope)
-        case Sight.NOTHING:
+        case Visibility.PART:
+            return event_for(redacted(event), scope)
+        case Visibility.NOTHING:
             return None

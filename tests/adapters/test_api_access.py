@@ -17,7 +17,7 @@ from scripted_transfer_service import (
     transfer_view,
 )
 
-from asterisk_avp.api.auth import Authenticator, Caller, Limits, LoginFailed, LoginLimited
+from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimited, Principal
 from asterisk_avp.api.schemas import transfer_out
 from asterisk_avp.api.visibility import visible_to
 from asterisk_avp.core.model.world import Mode, PartyView, TransferState
@@ -88,7 +88,7 @@ async def test_who_calls_is_for_the_target_to_know_with_the_call(
     for agent, knows in (("1001", True), ("1002", told)):
         _, seen = await api.ask("GET", "/v1/transfers/to-me", token=await api.login(agent))
         _, listed = await api.ask("GET", "/v1/transfers", token=await api.login(agent))
-        heard = visible_to(Caller(agent), event)
+        heard = visible_to(Principal(agent), event)
         assert heard is not None
         for shown in (seen, listed[0], heard["transfer"]):
             assert (shown["caller"], shown["notes"]) == (

@@ -9,8 +9,8 @@ import pytest
 from scripted_transfer_service import transfer_view
 
 from asterisk_avp.api import event_cache
-from asterisk_avp.api.auth import Caller
-from asterisk_avp.api.event_cache import Roster, Shared
+from asterisk_avp.api.auth import Principal
+from asterisk_avp.api.event_cache import Roster, SharedEvent
 from asterisk_avp.api.schemas import agent_event, agent_for_all, transfer_event
 from asterisk_avp.api.visibility import visible_to
 from asterisk_avp.core.model.world import AgentState, AgentView, CallView
@@ -26,7 +26,7 @@ VIEW = AgentView(
     paused=True,
     pause_reason="lunch",
 )
-CALLERS = [Caller(None), Caller("1001"), Caller("1002"), Caller("1003")]
+CALLERS = [Principal(None), Principal("1001"), Principal("1002"), Principal("1003")]
 EVENTS = [
     agent_event(VIEW),
     transfer_event(replace(transfer_view("t", "1001", "1002"), notes="wants blue")),
@@ -39,7 +39,7 @@ EVENTS = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event["type"]))
 def test_each_is_told_what_is_theirs(event: dict[str, object]) -> None:
-    told = Shared(event)
+    told = SharedEvent(event)
     assert told == event
     for caller in [*CALLERS, *CALLERS]:
         text, seen = told.text_for(caller), visible_to(caller, event)
@@ -50,14 +50,14 @@ def test_it_is_written_once_for_all_who_see_the_same(monkeypatch: pytest.MonkeyP
     written = []
     as_text = event_cache.as_text
     monkeypatch.setattr(event_cache, "as_text", lambda value: written.append(1) or as_text(value))
-    told = Shared(EVENTS[0])
+    told = SharedEvent(EVENTS[0])
     for number in range(500):
-        told.text_for(Caller(str(1001 + number)))
+        told.text_for(Principal(str(1001 + number)))
     assert len(written) == 2
 
 
 def test_the_roster_has_of_each_agent_what_an_event_would_show_another() -> None:
-    whole = visible_to(Caller("another"), agent_event(VIEW))
+    whole = visible_to(Principal("another"), agent_event(VIEW))
     assert whole is not None
     plain = replace(VIEW, call=None, pause_reason="")
     roster = Roster(agent_for_all)

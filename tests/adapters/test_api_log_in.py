@@ -21,7 +21,7 @@ from scripted_transfer_service import INTEGRATION, PINS, UNLIMITED, ScriptedTran
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator, Limits, LoginFailed, LoginLimited
 from asterisk_avp.api.devices import DEVICE_DAYS, Devices
-from asterisk_avp.api.log_in_limits import Crowded, Turns
+from asterisk_avp.api.log_in_limits import FairQueue, QueueFull
 from asterisk_avp.api.server import serve
 from asterisk_avp.core.model.pins import PinHash
 
@@ -323,7 +323,7 @@ async def test_a_stranger_from_one_address_does_not_use_up_what_an_agent_has() -
 
 
 async def test_a_crowd_from_one_place_makes_only_itself_wait() -> None:
-    turns, order = Turns(1, 6), []
+    turns, order = FairQueue(1, 6), []
     go = asyncio.Event()
 
     async def run(peer: str, number: int) -> None:
@@ -344,7 +344,7 @@ async def test_a_crowd_from_one_place_makes_only_itself_wait() -> None:
     assert not any(task.done() for task in [*others, third])
     go.set()
     results = await asyncio.gather(*crowd, *others, third, return_exceptions=True)
-    assert sum(isinstance(result, Crowded) for result in results) == 6
+    assert sum(isinstance(result, QueueFull) for result in results) == 6
     assert order == [
         ("crowd", 0),
         ("crowd", 1),
@@ -359,7 +359,7 @@ async def test_a_crowd_from_one_place_makes_only_itself_wait() -> None:
 
 
 async def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
-    turns, go = Turns(1, 10), asyncio.Event()
+    turns, go = FairQueue(1, 10), asyncio.Event()
 
     async def run(peer: str) -> None:
         async with turns.turn(peer):
@@ -377,7 +377,7 @@ async def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
 
 
 async def test_counts_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asterisk_avp.api.log_in_limits._REMEMBERED", 500)
+    monkeypatch.setattr("asterisk_avp.api.log_in_limits._MAX_COUNTS", 500)
     monkeypatch.setattr(PinHash, "matches", lambda _self, _pin: False)
     auth = Authenticator(pins={"a": "1"}, limits=Limits(per_address=10**6))
     for number in range(2000):

@@ -229,7 +229,7 @@ async def test_a_handshake_hides_no_second_request(api: Api, last: str) -> None:
 async def test_an_agent_has_so_many_by_all_log_ins(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_count, "MOST_PER_AGENT", 5)
+    monkeypatch.setattr(socket_count, "MAX_PER_AGENT", 5)
     tokens = [await api.login("1001") for _ in range(3)]
     sockets = [await api.events(headers=bearer(tokens[n % 3])) for n in range(5)]
     for socket in sockets:
@@ -244,7 +244,7 @@ async def test_an_agent_has_so_many_by_all_log_ins(
 async def test_one_address_without_a_token_does_not_shut_out_others(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_ws, "UNKNOWN_PER_ADDRESS", 5)
+    monkeypatch.setattr(events_ws, "MAX_UNAUTHENTICATED_PER_ADDRESS", 5)
     here = {"X-Forwarded-For": "198.51.100.7"}
     sockets = [await api.events(headers=here) for _ in range(5)]
     async with api.events(headers=here) as late:

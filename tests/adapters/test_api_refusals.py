@@ -46,12 +46,12 @@ class Held(list[float]):
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     waits = Held()
-    monkeypatch.setattr(throttle.Patience.__init__, "__defaults__", (waits.sleep,))
+    monkeypatch.setattr(throttle.Throttle.__init__, "__defaults__", (waits.sleep,))
     return waits
 
 
 def budget() -> Budget:
-    return Budget(burst=BURST, per_second=1, most_seconds=3, clock=Clock())
+    return Budget(burst=BURST, per_second=1, max_seconds=3, clock=Clock())
 
 
 # --- the budget ------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def budget() -> Budget:
 
 def test_a_budget_is_spent_and_comes_back() -> None:
     clock = Clock()
-    of = Budget(burst=3, per_second=2, most_seconds=2, clock=clock)
+    of = Budget(burst=3, per_second=2, max_seconds=2, clock=clock)
     me, other = ("address", "192.0.2.1"), ("agent", "1001")
     assert [of.spend(me) for _ in range(8)] == [0, 0, 0, 0.5, 1, 1.5, 2, 2]
     assert of.spend(other) == 0
@@ -179,7 +179,7 @@ async def test_few_pins_are_compared_at_a_time_and_never_in_the_event_loop(
 
 
 async def test_sockets_without_a_token_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_ws, "MOST_UNKNOWN", 10)
+    monkeypatch.setattr(events_ws, "MAX_UNAUTHENTICATED", 10)
     async with api_here() as api:
         sockets = [await api.events() for _ in range(10)]
         crowded = await api.events()

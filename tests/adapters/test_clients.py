@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asterisk_avp.api import schemas
-from asterisk_avp.api.auth import Caller
+from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.clients import event_for
-from asterisk_avp.api.event_cache import Rosters, Shared
+from asterisk_avp.api.event_cache import Rosters, SharedEvent
 from asterisk_avp.api.events_ws import View
 from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, transfer_event
-from asterisk_avp.api.shown import Shown
-from asterisk_avp.api.visibility import concerns, visible_to
+from asterisk_avp.api.shown import ScopedResponses
+from asterisk_avp.api.visibility import involves, visible_to
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables
@@ -94,19 +94,19 @@ class Office:
 
     def shown_to(self, viewer: str) -> Iterator[str]:
         """All that this agent could be answered or told, as text."""
-        engine, caller, scope = self.engine, Caller(viewer), self.engine.scope_of(viewer)
+        engine, caller, scope = self.engine, Principal(viewer), self.engine.scope_of(viewer)
         view = View(self, caller, Rosters(agent_for_all), lambda: scope)  # type: ignore[arg-type]
         yield view.snapshot()
         for event in self.events():
-            yield view.text(Shared(event)) or ""
+            yield view.text(SharedEvent(event)) or ""
             yield json.dumps(visible_to(caller, event, scope))
-        shown = Shown(engine.scope_of)
+        shown = ScopedResponses(engine.scope_of)
         roster = Rosters(lambda x: schemas.agent_out(x).model_dump(mode="json"))
         yield from (text for _, text in roster.texts(self.roster(), scope))
         yield shown.agent(caller, self.agent(viewer)).model_dump_json()
         yield json.dumps(asdict(views.targets_view(engine, viewer)))
         for transfer in self.transfers():
-            if concerns(transfer, viewer):
+            if involves(transfer, viewer):
                 yield shown.transfer(caller, transfer).model_dump_json()
         yield from (json.dumps(pop) for agent, pop in self.told if agent == viewer)
 
@@ -125,7 +125,10 @@ def move(office: Office, centre: Centre, session: str, taker: str, *, late: bool
     queue = made.target_destination.extension
     if made.allow.agent is not None:
         queue = f"avp-agent-{made.allow.agent}"
-    joined, rung = ev.QueueJoined(queue, CALLER), ev.AgentRung(queue, CALLER, f"PJSIP/{taker}")
+    joined, rung = (
+        ev.QueueJoined(queue, CALLER),
+        ev.AgentRung(queue, CALLER, f"PJSIP/{taker}"),
+    )
     office.fact(
         ev.BridgeLeft(CALLER, f"b-{made.agent}"),
         ev.ChannelGone(f"u-{made.agent}"),
@@ -217,12 +220,12 @@ def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bo
     (moved,) = pop["transfers"]
     assert (moved["from"], moved["from_name"], moved["note"]) == ("", "", "wants blue")
     # Whose call it was, they know themselves.
-    mine = Shown(office.engine.scope_of)
+    mine = ScopedResponses(office.engine.scope_of)
     view = views.transfer_view(office.engine.record(session.id))
-    assert mine.transfer(Caller("1001"), view).group == "sales"
-    assert mine.transfer(Caller("1001"), view) == schemas.transfer_out(view)
-    assert mine.transfer(Caller(None), view) == schemas.transfer_out(view)
-    theirs = mine.transfer(Caller("2001"), view)
+    assert mine.transfer(Principal("1001"), view).group == "sales"
+    assert mine.transfer(Principal("1001"), view) == schemas.transfer_out(view)
+    assert mine.transfer(Principal(None), view) == schemas.transfer_out(view)
+    theirs = mine.transfer(Principal("2001"), view)
     assert (theirs.agent, theirs.group, theirs.parties[0].id) == ("", "", "")
     assert (theirs.parties[0].name, theirs.parties[0].role) == ("", "transferor")
 
@@ -235,7 +238,7 @@ def test_who_is_known_no_more_does_not_stay_on_the_screen() -> None:
     """An agent of two clients leaves one of them; what was told of them is old from then on."""
     office = Office(two_clients())
     view = View(
-        office, Caller("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
+        office, Principal("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
     )  # type: ignore[arg-type]
     assert '"3001"' in view.snapshot()
     event = agent_event(office.agent("3001"))
@@ -254,7 +257,7 @@ def test_who_is_known_no_more_does_not_stay_on_the_screen() -> None:
 def test_another_group_of_ones_own_shows_others() -> None:
     office = Office(two_clients())
     view = View(
-        office, Caller("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
+        office, Principal("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
     )  # type: ignore[arg-type]
     assert '"2001"' not in view.snapshot()
     office.fact(member("1001", "help"))
@@ -269,9 +272,9 @@ def test_another_group_of_ones_own_shows_others() -> None:
 
 def test_an_integration_sees_all_clients() -> None:
     office = Office(two_clients())
-    caller = Caller(None)
-    seen = Shown(office.engine.scope_of)
-    assert seen.scope(caller).everything
+    caller = Principal(None)
+    seen = ScopedResponses(office.engine.scope_of)
+    assert seen.scope(caller).unrestricted
     view = View(office, caller, Rosters(agent_for_all), lambda: seen.scope(caller))  # type: ignore[arg-type]
     agents = {x["id"] for x in json.loads(view.snapshot())["agents"]}
     assert agents == {"1001", "1002", "1003", "2001", "3001", "4001"}
@@ -279,9 +282,10 @@ def test_an_integration_sees_all_clients() -> None:
 
 def test_a_text_is_written_once_for_each_client() -> None:
     office = Office(two_clients())
-    event = Shared(agent_event(office.agent("3001")))
+    event = SharedEvent(agent_event(office.agent("3001")))
     texts = {
-        x: event.text_for(Caller(x), office.engine.scope_of(x)) for x in office.engine.agents.by_id
+        x: event.text_for(Principal(x), office.engine.scope_of(x))
+        for x in office.engine.agents.by_id
     }
     assert texts["1001"] is texts["1002"]
     assert json.loads(texts["1001"] or "")["agent"]["groups"] == ["sales"]

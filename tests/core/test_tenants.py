@@ -175,5 +175,5 @@ def test_an_agent_who_is_logged_out_stays_with_their_client() -> None:
 
 def test_a_single_client_knows_everything_as_ever() -> None:
     one = World({"sales": GROUPS["sales"], "desk": GROUPS["desk"]})
-    assert Tenants(one, lambda _agent: ()).of_agent("1001").everything
+    assert Tenants(one, lambda _agent: ()).of_agent("1001").unrestricted
     assert Features().contracted

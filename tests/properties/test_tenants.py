@@ -128,7 +128,7 @@ def test_the_scope_of_an_agent(centre: Centre) -> None:
     tenants = Tenants(centre.world, centre.members.__getitem__)
     for viewer in centre.members:
         scope, accounts = tenants.of_agent(viewer), centre.accounts_of(viewer)
-        assert scope.everything is not centre.apart
+        assert scope.unrestricted is not centre.apart
         assert scope.agent(viewer)
         for group in centre.world.groups:
             assert scope.group(group) is centre.knows_group(group, accounts)

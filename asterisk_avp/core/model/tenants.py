@@ -39,7 +39,7 @@ class Scope:
     """The agent whose scope this is, who is always visible to themselves."""
 
     @property
-    def everything(self) -> bool:
+    def unrestricted(self) -> bool:
         return self.groups is None
 
     def group(self, group: str | None) -> bool:
@@ -86,7 +86,7 @@ class Tenants:
     def of_call(self, agent: str, group: Group | None) -> Scope:
         """The agent's scope for a call of ``group``; None where neither has a group."""
         scope = self.of_agent(agent)
-        if group is None or scope.everything:
+        if group is None or scope.unrestricted:
             return scope
         return scope.both(self._scope({group.account}, agent))
 
