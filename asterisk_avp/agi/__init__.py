@@ -1,1 +1,1 @@
-"""FastAGI: what Asterisk's dialplan asks of the daemon while a call waits for the answer."""
+"""FastAGI: requests from the dialplan that a call waits for."""

@@ -1,14 +1,14 @@
 """``agi://…/avp/dial``: may this phone dial this number?
 
-The dialplan asks with the extension that was dialled, or with the argument of `AGI()` where it has
-taken a prefix off. The answer is four channel variables:
+The dialplan sends the dialled extension, or the argument of `AGI()` if it has removed a prefix.
+The answer is four channel variables:
 
     AVP_GATE            allow or deny; empty: no answer, which is a refusal too
-    AVP_GATE_NUMBER     what may be dialled, in E.164; for an emergency number that number
-    AVP_GATE_CALLER_ID  the number to show there, in E.164; empty: as the phone is
-    AVP_GATE_REASON     ok, or why not
+    AVP_GATE_NUMBER     the number to dial, in E.164; an emergency number as dialled
+    AVP_GATE_CALLER_ID  the caller id to show, in E.164; empty: the phone's own
+    AVP_GATE_REASON     ok, or the reason for the refusal
 
-`AVP_GATE` is set last: a connection that breaks off in between has allowed nothing.
+`AVP_GATE` is set last: a connection that breaks before allows nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def gate(check: Check) -> dict[str, Handler]:
             call=header.get("agi_uniqueid", ""),
         )
         if not dialled.channel or not dialled.typed:
-            raise BadRequest("no channel or nothing dialled")
+            raise BadRequest("the channel or the dialled number is missing")
         decided = check(dialled)
         await exchange.set_variable("AVP_GATE_NUMBER", decided.number)
         await exchange.set_variable("AVP_GATE_CALLER_ID", decided.caller_id)

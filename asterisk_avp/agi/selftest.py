@@ -1,7 +1,7 @@
-"""``agi://…/avp/check``: is there anybody? `asterisk-avp check` has Asterisk ask it.
+"""``agi://…/avp/check``: does Asterisk reach the daemon? `asterisk-avp check` makes it ask.
 
 The answer is one channel variable, AVP_CHECK_ANSWER, with the daemon's version. Nothing is decided
-and nothing is put on record.
+or recorded.
 """
 
 from __future__ import annotations

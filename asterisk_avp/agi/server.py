@@ -1,18 +1,18 @@
-"""A FastAGI server that nobody can hold up.
+"""A FastAGI server that no client can block.
 
-Asterisk connects, sends a header of ``agi_…`` lines and a blank line, and then carries out the
-commands it is sent until the connection ends. The requests are panoramisk's
+Asterisk connects, sends a header of ``agi_…`` lines and a blank line, and then executes the
+commands that it receives until the connection ends. The requests are panoramisk's
 (`panoramisk.fast_agi.Request`). Its `Application` is not used: it reads the header without limit or
 deadline, spins the event loop when a peer closes before the blank line, lets a later line replace
 an earlier one of the same name, and swallows the cancellation that a deadline needs.
 
-The guards: a header has a size and must be there in time, and so must the end of the exchange.
-There is a limit to connections, which are counted by peer, answered or not. At the limit the peer
-with the most of them makes room: the connection that has kept us waiting longest for its header,
-else the one whose exchange began first, if that is another peer's than the newcomer or takes much
-longer than Asterisk's, which are milliseconds. So neither silent peers nor those that never end
-their exchange can shut out others, not even from Asterisk's own address. Whatever is wrong, the
-connection is closed, and the dialplan takes a connection without an answer for a refusal.
+The header has a maximum size, and a deadline applies to the header and to the whole exchange. The
+number of connections is limited, and they are counted by peer, whether answered or not. At the
+limit, the peer with the most connections loses one: the one that has waited longest for its header,
+or else the one whose exchange began first, if it belongs to another peer than the new connection or
+takes much longer than Asterisk's exchanges, which take milliseconds. Therefore neither silent peers
+nor those that never end an exchange can lock others out, not even from Asterisk's own address. On
+any error the connection is closed, and the dialplan treats a missing answer as a refusal.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ MAX_HEADER_BYTES: Final = 8 * 1024
 MAX_LINE_BYTES: Final = MAX_HEADER_BYTES
 MAX_CONNECTIONS: Final = 128
 _BACKLOG: Final = 512
-_COMPLAINT_PAUSE_SECONDS: Final = 10.0
+_WARNING_PAUSE_SECONDS: Final = 10.0
 _EXCHANGE_SECONDS: Final = 0.5
-"""An exchange that takes longer than this may have to make room for another of its peer."""
+"""At the limit, an exchange longer than this may be ended for a new one of the same peer."""
 _END: Final = b"\n\n"
 
-# Answers of Asterisk are ASCII; whatever else a peer sends must not raise.
+# Asterisk's answers are ASCII. Any other bytes from a peer must not raise.
 _ENCODING: Final = "latin-1"
 
 
 class BadRequest(AvpError):
-    """What was sent is no FastAGI request."""
+    """The peer's message is not a valid FastAGI request."""
 
 
 class Exchange:
@@ -58,11 +58,11 @@ class Exchange:
         self._request = request
 
     async def set_variable(self, name: str, value: str) -> None:
-        """Set a channel variable. Raises `BadRequest` where Asterisk does not take it."""
+        """Set a channel variable. Raises `BadRequest` if Asterisk rejects it."""
         if not clean.is_clean(name, value):
-            raise BadRequest(f"a value that cannot be sent for {name}")
+            raise BadRequest(f"the value of {name} cannot be sent")
         result = await self._request.send_command(f'SET VARIABLE {name} "{value}"')
-        if result.get("status_code") != 200:  # noqa: PLR2004 - the protocol's "done"
+        if result.get("status_code") != 200:  # noqa: PLR2004 - success in AGI
             raise BadRequest(f"SET VARIABLE {name}: {result.get('error', 'no answer')}")
 
 
@@ -70,7 +70,7 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 
 class _Connection(asyncio.StreamReaderProtocol):
-    """One connection. ``served`` is told of it once it is made."""
+    """One connection. Calls ``served`` once it is established."""
 
     def __init__(self, peer: str, served: Callable[[_Connection], None]) -> None:
         self.peer = peer
@@ -78,20 +78,20 @@ class _Connection(asyncio.StreamReaderProtocol):
         self.writer: asyncio.StreamWriter | None = None
         self.task: asyncio.Task[None] | None = None
         self.answered: float | None = None
-        """Since when its header has been complete, in seconds of the loop's clock."""
+        """When its header was complete, in seconds of the loop's clock; None: not yet."""
         self.ended = False
         self._served = served
         super().__init__(self.reader, self._made)
 
     def _made(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
-        if self.ended:  # it had to make room before it was made
+        if self.ended:  # ended before it was established
             writer.transport.abort()
             return
         self._served(self)
 
     def end(self) -> None:
-        """Close its socket now, not when its task has its turn."""
+        """Close the socket now, without waiting for the task."""
         self.ended = True
         if self.writer is not None:
             self.writer.transport.abort()
@@ -100,10 +100,10 @@ class _Connection(asyncio.StreamReaderProtocol):
 
 
 class AgiServer:
-    """Listens from `start` to `stop`. ``routes``: by the path of the ``agi://`` address.
+    """Listens from `start` to `stop`. ``routes``: the handler for each path of ``agi://``.
 
-    ``port`` 0 takes a free one; `port` is then the one taken. ``room``: how many connections there
-    may be now, besides ``max_connections``.
+    ``port`` 0 selects a free port, which `port` then has. ``room``: the current limit of
+    connections, in addition to ``max_connections``.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class AgiServer:
         self._log_again = 0.0
 
     async def start(self) -> None:
-        """Raises `ConfigError` where the address cannot be had."""
+        """Start to listen. Raises `ConfigError` if the address is not available."""
         try:
             listening = await asyncio.to_thread(bound, self.host, self.port, _BACKLOG)
         except OSError as error:
@@ -142,7 +142,7 @@ class AgiServer:
         log.info("agi_listening", host=self.host, port=self.port)
 
     async def stop(self) -> None:
-        """Close the listening socket and whatever connections there are."""
+        """Close the listening socket and all connections."""
         if self._listener is None:
             return
         self._listener.close()
@@ -161,7 +161,7 @@ class AgiServer:
     def _connected(self, accepted: socket.socket, peer: str) -> asyncio.Protocol | None:
         most = min(self._max_connections, self._room())
         while self.connections >= most:
-            self._complain("agi_crowded", connections=most)
+            self._warn("agi_connection_limit", connections=most)
             if not self._make_room(peer):
                 accepted.close()
                 return None
@@ -170,15 +170,15 @@ class AgiServer:
         return connection
 
     def _make_room(self, newcomer: str) -> bool:
-        """End a connection of the peer that has the most; whether there was one that may go."""
+        """End a connection of the peer that has the most. Returns whether one could be ended."""
         peer, crowd = max(self._peers.items(), key=lambda item: len(item[1]))
-        goes = next((each for each in crowd if each.answered is None), next(iter(crowd)))
-        if goes.answered is not None and peer == newcomer:
-            took = asyncio.get_running_loop().time() - goes.answered
+        victim = next((each for each in crowd if each.answered is None), next(iter(crowd)))
+        if victim.answered is not None and peer == newcomer:
+            took = asyncio.get_running_loop().time() - victim.answered
             if took < _EXCHANGE_SECONDS:
                 return False
-        self._forget(goes)
-        goes.end()
+        self._forget(victim)
+        victim.end()
         return True
 
     def _exhausted(self) -> None:
@@ -198,7 +198,7 @@ class AgiServer:
     async def _serve(self, connection: _Connection) -> None:
         reader, writer = connection.reader, connection.writer
         if writer is None:
-            return  # not made yet
+            return  # not established yet
         peer = writer.get_extra_info("peername")
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -209,20 +209,20 @@ class AgiServer:
                 writer.close()
                 await writer.wait_closed()
         except TimeoutError:
-            self._complain("agi_timeout", peer=peer)
+            self._warn("agi_timeout", peer=peer)
         except asyncio.IncompleteReadError as error:
             if error.partial:
-                self._complain("agi_refused", peer=peer, why="closed in the middle of the header")
+                self._warn("agi_request_rejected", peer=peer, why="closed within the header")
         except (asyncio.LimitOverrunError, ValueError):
-            self._complain("agi_refused", peer=peer, why="a line or the header is too long")
+            self._warn("agi_request_rejected", peer=peer, why="a line or the header is too long")
         except BadRequest as error:
-            self._complain("agi_refused", peer=peer, why=str(error))
+            self._warn("agi_request_rejected", peer=peer, why=str(error))
         except OSError as error:
             log.debug("agi_connection_lost", peer=peer, error=str(error))
         except Exception:
             log.exception("agi_failed", peer=peer)
         finally:
-            # Nothing more is sent, so nothing is lost; a peer that does not read cannot hold it.
+            # All data has been sent. Do not wait for a peer that does not read.
             writer.transport.abort()
 
     def _handler(self, header: Mapping[str, str]) -> Handler:
@@ -233,21 +233,21 @@ class AgiServer:
             raise BadRequest("no such script")
         return self._routes[path]
 
-    def _complain(self, event: str, **facts: object) -> None:
-        """A warning, but not one for each of a flood of connections."""
+    def _warn(self, event: str, **facts: object) -> None:
+        """Log a warning, with a rate limit against a flood of connections."""
         now = asyncio.get_running_loop().time()
         if now < self._log_again:
             log.debug(event, **facts)
             return
-        self._log_again = now + _COMPLAINT_PAUSE_SECONDS
+        self._log_again = now + _WARNING_PAUSE_SECONDS
         log.warning(event, **facts)
 
 
 def parse_header(data: bytes) -> dict[str, str]:
-    """The lines of a header. Raises `BadRequest` for anything that Asterisk would not send.
+    """Parse a header. Raises `BadRequest` for anything that Asterisk would not send.
 
-    A name that comes twice is refused: what was dialled is one of the lines, and must not be able
-    to bring others along.
+    A repeated name is rejected: the dialled number is one of the lines and must not be able to
+    inject others.
     """
     header: dict[str, str] = {}
     for line in data.decode(errors="replace").removesuffix("\n\n").split("\n"):

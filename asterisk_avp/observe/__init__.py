@@ -1,1 +1,1 @@
-"""What others are told: log, audit, metrics, queue_log, systemd."""
+"""Observability: log, audit records, metrics, queue_log, systemd notifications."""

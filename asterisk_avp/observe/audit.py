@@ -1,8 +1,8 @@
-"""Who asked for what and what was decided: one record for each decision, one for each step.
+"""The audit log: one record for each decision, and one for each change of a transfer's state.
 
-``decision`` has the same fields whether it was allowed or denied, and whether a transfer was asked
-for or a number dialled on an agent's phone. A number that was typed appears with its last three
-digits, unless ``AVP_LOG_NUMBERS`` says otherwise.
+A ``decision`` record has the same fields for allowed and denied requests, and for transfers and
+numbers dialled on an agent's phone. A dialled number appears with its last three digits only,
+unless ``AVP_LOG_NUMBERS`` is set.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ _PARTY: Final = "party"
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """Who asks for what. ``agent``: empty where the phone is nobody's."""
+class _AuditedRequest:
+    """What an agent requests. ``agent``: empty if the phone belongs to no agent."""
 
     agent: str
     call: str | None
-    """Channel id: of the caller, or of the phone that dials."""
+    """Channel id of the caller, or of the phone that dials."""
     mode: str
     target: Target | None
-    """None where the agent has yet to key it in."""
+    """None if the agent has yet to dial it."""
     channel: str | None = None
-    """The name of the channel that dials, or asks; None for what came by the API."""
+    """The name of the channel that dials or requests; None for the API."""
 
 
 class Audit:
-    """``count`` is told the mode, decision and reason of every decision."""
+    """``count`` is called with the mode, decision and reason of every decision."""
 
     def __init__(
         self, *, numbers: bool, count: Callable[[str, str, str], None] | None = None
     ) -> None:
         self._count = count
         self.numbers = numbers
-        """Whether numbers are logged in full."""
+        """Whether telephone numbers are logged in full."""
         self._states: dict[str, State] = {}
 
     def decide(
@@ -62,47 +62,47 @@ class Audit:
         *,
         party: bool = False,
     ) -> Decided:
-        """What ``decide`` returns or raises, put on record.
+        """Call ``decide`` and record what it returns or raises.
 
-        ``party``: it is about a fourth party, keyed in; see `party` for one asked for by the API.
+        ``party``: the request is for a fourth party and was dialled; `party` records API requests.
         """
-        asked = _Asked(
+        audited = _AuditedRequest(
             agent=request.agent,
             call=call.caller_channel if call is not None else request.call,
             mode=_PARTY if party else request.mode.value,
             target=request.target,
             channel=request.channel,
         )
-        return self._decided(asked, decide)
+        return self._decided(audited, decide)
 
     def code(
         self, agent: str, channel: str, call: Call | None, decide: Callable[[], Decided]
     ) -> Decided:
-        """The same of an agent who has used the feature code, and will say where to."""
+        """Like `decide`, for an agent who pressed the feature code and will dial the target."""
         caller = call.caller_channel if call is not None else None
-        return self._decided(_Asked(agent, caller, "supervised", None, channel), decide)
+        return self._decided(_AuditedRequest(agent, caller, "supervised", None, channel), decide)
 
     def party(self, session: Session, number: str, decide: Callable[[], Outcome]) -> Decided:
-        """The same of an agent who calls a fourth party into a transfer."""
+        """Like `decide`, for an agent who adds a fourth party to a transfer."""
         target = Target(TargetKind.NUMBER, number)
-        asked = _Asked(session.agent, session.caller.channel, _PARTY, target)
-        return self._decided(asked, lambda: (session, decide()))
+        audited = _AuditedRequest(session.agent, session.caller.channel, _PARTY, target)
+        return self._decided(audited, lambda: (session, decide()))
 
-    def _decided(self, asked: _Asked, decide: Callable[[], Decided]) -> Decided:
+    def _decided(self, audited: _AuditedRequest, decide: Callable[[], Decided]) -> Decided:
         try:
             session, outcome = decide()
         except Refused as refused:
-            self._record(asked, "deny", refused.reason, refused.setting)
+            self._record(audited, "deny", refused.reason, refused.setting)
             raise
-        self._record(asked, "allow", "ok", session.allow.setting, session.id)
+        self._record(audited, "allow", "ok", session.allow.setting, session.id)
         return session, outcome
 
     def dial(self, dialled: Dialled, decided: Dial) -> Dial:
-        """``decided``, put on record.
+        """Record and return ``decided``.
 
-        An emergency number is ``pass``: the administrator's dialplan decides what becomes of it.
+        An emergency number is recorded as ``pass``: the administrator's dialplan handles it.
         """
-        asked = _Asked(
+        audited = _AuditedRequest(
             agent=decided.agent,
             call=dialled.call or None,
             mode="dial",
@@ -114,11 +114,11 @@ class Audit:
             decision = "allow"
         elif decided.reason == "emergency" and decided.number:
             decision = "pass"
-        self._record(asked, decision, decided.reason, decided.setting)
+        self._record(audited, decision, decided.reason, decided.setting)
         return decided
 
     def transfer(self, session: Session) -> None:
-        """A transfer has entered another state; the same one again is not news."""
+        """Record a transfer's new state. A repeated state is not recorded."""
         if self._states.get(session.id) is session.state:
             return
         self._states[session.id] = session.state
@@ -139,22 +139,22 @@ class Audit:
 
     def _record(
         self,
-        asked: _Asked,
+        audited: _AuditedRequest,
         decision: str,
         reason: str,
         setting: str,
         transfer: str | None = None,
     ) -> None:
         if self._count is not None:
-            self._count(asked.mode, decision, reason)
+            self._count(audited.mode, decision, reason)
         log.info(
             "decision",
-            agent=asked.agent or None,
-            channel=asked.channel,
-            call=asked.call,
-            mode=asked.mode,
-            kind=asked.target.kind.value if asked.target is not None else None,
-            target=self._shown(asked.target) if asked.target is not None else None,
+            agent=audited.agent or None,
+            channel=audited.channel,
+            call=audited.call,
+            mode=audited.mode,
+            kind=audited.target.kind.value if audited.target is not None else None,
+            target=self._shown(audited.target) if audited.target is not None else None,
             decision=decision,
             reason=reason,
             setting=setting or None,

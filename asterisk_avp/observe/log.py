@@ -1,11 +1,11 @@
 """Logging: structlog for our own lines, and the same format for the libraries' lines.
 
-Each event has a short fixed name and its facts as fields, e.g. ``log.info("ari_connected",
-url=...)``, so that lines can be searched. Fields named like a secret are blanked in any case, and
-telephone numbers keep only their last three digits unless the settings say otherwise. What the
-event loop and the HTTP server complain of, whoever causes it, is a line a second of each kind at
-most, and a number. Whatever a value contains, a record is one line. In the text format a traceback
-follows, in lines that are indented: none of them can be taken for a record.
+Each event has a short fixed name and its details as fields, e.g. ``log.info("ari_connected",
+url=...)``, so that lines can be searched. Fields named like a secret are always masked, and
+telephone numbers keep only their last three digits unless the settings say otherwise. Warnings of
+the event loop and the HTTP server are limited to one line per second of each kind, with a count.
+Whatever a value contains, a record is one line. In the text format a traceback follows in indented
+lines, which cannot be mistaken for a record.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ import structlog
 
 _SECRET_WORDS = ("password", "secret", "token", "pin", "authorization")
 
-# What the libraries say at "info" about every request is our own log's business.
+# These libraries log every request at "info", which our own log covers.
 _QUIET = ("aiohttp.access", "asyncio", "uvicorn.error", "websockets", "panoramisk")
 
 
 def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
-    format: Literal["text", "json"] = "text",  # noqa: A002 - named as the setting is
+    format: Literal["text", "json"] = "text",  # noqa: A002 - the name of the setting
     stream: TextIO | None = None,
     *,
     numbers: bool = False,
 ) -> None:
     """Send all logging of this process to ``stream`` (default: standard error).
 
-    ``numbers``: whether telephone numbers are shown in full.
+    ``numbers``: whether telephone numbers are logged in full.
     """
     out = sys.stderr if stream is None else stream
     shared: list[structlog.typing.Processor] = [
@@ -54,7 +54,7 @@ def configure(
     if format == "json":
         renderer.append(_JsonLine())
     else:
-        # Not the formatter that shows local variables, which may hold secrets.
+        # The default formatter shows local variables, which may hold secrets.
         plain = structlog.dev.plain_traceback
         renderer.append(escape_controls)
         renderer.append(
@@ -76,7 +76,7 @@ def configure(
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(peers_fault)
+    logging.getLogger("uvicorn.error").addFilter(downgrade_client_errors)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -90,16 +90,16 @@ def configure(
 
 
 _LIMITED: Final = ("asyncio", "uvicorn", "websockets", "aiohttp")
-"""Loggers (and those below them) whose lines anybody who sends us something may cause."""
+"""Loggers, with their children, whose lines any client can cause."""
 _VARIES: Final = re.compile(r"<.*|0x[0-9a-fA-F]+|\d+|'.*", re.DOTALL)
 _KINDS_REMEMBERED: Final = 200
 
 
 class RateLimit(logging.Filter):
-    """A line a second of each kind; the next one of it says how many were left out.
+    """Limits lines to one per second of each kind. The next line has the number suppressed.
 
-    A kind is a logger and what is always the same in its first line. Where no next one comes, a
-    line of its own says it a second later. ``clock`` gives monotonic seconds.
+    A kind is a logger and the constant part of the first line. If no further line follows, a
+    separate line reports the number a little later. ``clock`` returns monotonic seconds.
     """
 
     def __init__(self, seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -107,40 +107,40 @@ class RateLimit(logging.Filter):
         self._seconds = seconds
         self._clock = clock
         self._kinds: dict[str, tuple[float, int]] = {}
-        """Of each, from when on the next may be written, and how many have been left out."""
+        """For each kind: when the next line may be written, and how many were suppressed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in _LIMITED or record.levelno < logging.WARNING:
             return True
         kind = _kind(record)
         now = self._clock()
-        until, left_out = self._kinds.get(kind, (0.0, 0))
+        until, suppressed = self._kinds.get(kind, (0.0, 0))
         if now < until:
-            self._kinds[kind] = (until, left_out + 1)
-            if not left_out:
-                self._tell_later(record.name, record.levelno, kind)
+            self._kinds[kind] = (until, suppressed + 1)
+            if not suppressed:
+                self._schedule_report(record.name, record.levelno, kind)
             return False
         self._kinds.pop(kind, None)
         if len(self._kinds) >= _KINDS_REMEMBERED:
             self._kinds.pop(next(iter(self._kinds)))
         self._kinds[kind] = (now + self._seconds, 0)
-        if left_out:
-            record.msg = f"{record.getMessage()} ({left_out} more like it were left out)"
+        if suppressed:
+            record.msg = f"{record.getMessage()} ({suppressed} similar lines suppressed)"
             record.args = ()
         return True
 
-    def _tell_later(self, name: str, level: int, kind: str) -> None:
-        with contextlib.suppress(RuntimeError):  # no event loop here: the next line says it
+    def _schedule_report(self, name: str, level: int, kind: str) -> None:
+        with contextlib.suppress(RuntimeError):  # without an event loop, the next line reports it
             loop = asyncio.get_running_loop()
-            # A little later than the next one may be written, which says it as well.
-            loop.call_later(1.5 * self._seconds, self._tell, name, level, kind)
+            # Later than the next line may be written, because that line reports it too.
+            loop.call_later(1.5 * self._seconds, self._report, name, level, kind)
 
-    def _tell(self, name: str, level: int, kind: str) -> None:
-        until, left_out = self._kinds.get(kind, (0.0, 0))
-        if left_out and self._clock() >= until:
+    def _report(self, name: str, level: int, kind: str) -> None:
+        until, suppressed = self._kinds.get(kind, (0.0, 0))
+        if suppressed and self._clock() >= until:
             logging.getLogger(name).log(level, "%s", kind.partition(": ")[2])
-        elif left_out:
-            self._tell_later(name, level, kind)
+        elif suppressed:
+            self._schedule_report(name, level, kind)
 
 
 def _kind(record: logging.LogRecord) -> str:
@@ -150,19 +150,19 @@ def _kind(record: logging.LogRecord) -> str:
     return f"{record.name}: {text}{f' {error.__name__}' if error is not None else ''}"
 
 
-def peers_fault(record: logging.LogRecord) -> bool:
-    """Bytes of a client that are no UTF-8 are not our error, and worth no traceback."""
+def downgrade_client_errors(record: logging.LogRecord) -> bool:
+    """A client's bytes that are not UTF-8 are not our error, and need no traceback."""
     if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
         record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return True
 
 
 def masked(typed: str) -> str:
-    """What was typed as a number, without all but its last three digits."""
+    """The last three digits of a dialled number, with the rest masked."""
     return "***" + "".join(re.findall(r"\d", typed)[-3:])
 
 
-# Not a part of a channel's or a bridge's id, such as 1769850307.25, nor of a word.
+# Not part of a word, nor of the id of a channel or bridge, such as 1769850307.25.
 _NUMBER = re.compile(r"(?<![\w.-])\+?\d{4,12}(\d{3})(?![\w.-])")
 _NO_NUMBERS_IN = frozenset(
     {"agent", "call", "channel", "interface", "queue", "target", "timestamp", "transfer", "url"}
@@ -172,7 +172,7 @@ _NO_NUMBERS_IN = frozenset(
 def mask_numbers(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Leave the last three digits of what looks like a telephone number, in errors and effects."""
+    """Mask all but the last three digits of telephone numbers in errors and effects."""
     for key, value in event.items():
         if isinstance(value, str) and key not in _NO_NUMBERS_IN:
             event[key] = _NUMBER.sub(r"***\1", value)
@@ -182,10 +182,10 @@ def mask_numbers(
 def escape_controls(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Line ends and terminal commands inside of values become backslash escapes.
+    """Escape line breaks and terminal controls in values with backslashes.
 
-    A traceback keeps its line feeds, as many as there are: the message of an error may repeat what
-    somebody sent.
+    A traceback keeps its line feeds, but its lines are escaped and indented: the message of an
+    error may repeat a client's input.
     """
     for key, value in event.items():
         if isinstance(value, str):
@@ -201,7 +201,7 @@ def _escaped(character: str) -> str:
 
 
 class _JsonLine:
-    """As JSONRenderer, and what only some readers take for a line end is escaped as well."""
+    """Like JSONRenderer, but also escapes characters that some readers treat as line breaks."""
 
     def __init__(self) -> None:
         self._render = structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -221,7 +221,7 @@ def _printable(text: str, escape: Callable[[str], str]) -> str:
 def blank_secrets(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Replace the values of fields that are named like a secret."""
+    """Mask the values of fields that are named like a secret."""
     for key in event:
         words = key.lower().split("_")
         if any(word in _SECRET_WORDS for word in words):

@@ -1,10 +1,10 @@
-"""What Prometheus reads at `/metrics`.
+"""The metrics that Prometheus reads at `/metrics`.
 
-No label names a person, a call or a number: the values of each are words of this program, so the
-number of series has a bound that does not grow with the call centre. Names and labels are a
-contract with dashboards; `docker/grafana/asterisk_avp.json` is one.
+No label contains a person, a call or a number: label values are constants of this program, so the
+number of series does not grow with the call centre. Names and labels are a contract with
+dashboards, such as `docker/grafana/asterisk_avp.json`.
 
-Durations are measured here, by a monotonic clock, as the steps of a transfer go by.
+Durations are measured here with a monotonic clock, as a transfer goes through its phases.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from asterisk_avp.core.model.world import AgentState, Mode, Readiness
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.spec import Phase
 
-# One more series for each counter and histogram, of which Prometheus has no use.
+# This would be one more series for each counter and histogram, which Prometheus does not use.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # typed, all but this function
 
 _PREFIX: Final = "asterisk_avp_"
 _MACHINE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""What Asterisk and we do: milliseconds when all is well, five seconds until it is given up."""
+"""Buckets for the daemon and Asterisk: normally milliseconds; the time-out is five seconds."""
 _PEOPLE = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0)
-"""What waits for a person."""
+"""Buckets for durations that depend on a person."""
 
 Interface = Literal["ami", "ari"]
 
 
 @dataclass(slots=True)
 class _Running:
-    """A transfer that is not over, and when what it is in began (monotonic seconds)."""
+    """A running transfer, and when it and its phase began (monotonic seconds)."""
 
     mode: str
     target: str
@@ -63,7 +63,7 @@ class _Running:
 
 
 class Metrics:
-    """Counts, and shows what ``hub`` and ``readiness`` say when it is asked."""
+    """Counts events, and reads gauges from ``engine`` and ``readiness`` at each scrape."""
 
     def __init__(
         self,
@@ -90,40 +90,38 @@ class Metrics:
 
         self._ended = counter(
             "transfers_total",
-            "Transfers that have ended, and how.",
+            "Transfers that have ended, by mode, target, outcome and reason.",
             *("mode", "target", "outcome", "reason"),
         )
         self._decisions = counter(
             "decisions_total",
-            "Decisions on transfers, fourth parties (mode party) and numbers dialled (mode dial).",
+            "Decisions on transfers, fourth parties (mode party) and dialled numbers (mode dial).",
             *("mode", "decision", "reason"),
         )
         self._start = seconds(
             "start",
-            "From the decision until the caller has music, or is in the target's queue.",
+            "From the decision until the caller hears music or is in the target's queue.",
             _MACHINE,
             "mode",
         )
         self._ring = seconds("ring", "One ring of the target.", _PEOPLE, "target")
-        self._consult = seconds("consult", "From the target's answer to the end of it.", _PEOPLE)
+        self._consult = seconds("consult", "The consultation, from the target's answer.", _PEOPLE)
         self._completion = seconds(
             "completion", "From completing until caller and target are connected.", _MACHINE
         )
         self._wait = seconds(
-            "wait", "The whole transfer, from the decision to its end.", _PEOPLE, "mode", "outcome"
+            "wait", "The whole transfer, from decision to end.", _PEOPLE, "mode", "outcome"
         )
-        self._reconnects = counter(
-            "reconnects_total", "Connections to Asterisk after the first one.", "interface"
-        )
+        self._reconnects = counter("reconnects_total", "Reconnections to Asterisk.", "interface")
         self._impossible = counter(
             "ami_impossible_messages_total",
-            "Messages in AMI's stream that Asterisk cannot have written. Each is worth a look.",
+            "AMI messages that Asterisk cannot have written. Investigate each one.",
         )
         self._swaps = counter(
             "bridge_swaps_total",
-            "Phones that took another's place in a call (INVITE with Replaces, or a transfer).",
+            "Phones that replaced another one in a call (INVITE with Replaces, or a transfer).",
         )
-        # Plain numbers: there are thousands a second, and a counter takes a lock for each.
+        # Plain integers: there are thousands per second, and a Counter takes a lock for each.
         self._ami_events = {"yes": 0, "no": 0}
         self._connected: dict[Interface, bool | None] = {"ami": None, "ari": None}
         for interface in self._connected:
@@ -135,15 +133,15 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
-        registry.register(_Now(engine, readiness, stuck, self._ami_events))
+        registry.register(_CurrentState(engine, readiness, stuck, self._ami_events))
         ProcessCollector(registry=registry)
 
     def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Show what ``value`` says when it is asked."""
+        """Add a gauge that calls ``value`` at each scrape."""
         Gauge(_PREFIX + name, meaning, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def decision(self, mode: str, decision: str, reason: str) -> None:
@@ -162,18 +160,18 @@ class Metrics:
     def connection(
         self, interface: Interface, then: Callable[[bool], None]
     ) -> Callable[[bool], None]:
-        """What to give a client as its ``on_connected``: counts, then tells ``then``."""
+        """The ``on_connected`` callback for a client: counts reconnections and calls ``then``."""
 
-        def told(connected: bool) -> None:  # noqa: FBT001 - the clients' signature
+        def on_connected(connected: bool) -> None:  # noqa: FBT001 - the clients' signature
             if connected and self._connected[interface] is not None:
                 self._reconnects.labels(interface).inc()
             self._connected[interface] = connected
             then(connected)
 
-        return told
+        return on_connected
 
     def performed(self, session_id: str | None, effect: Effect) -> None:
-        """An effect has been performed: the first music of a caller ends the start."""
+        """An effect was performed. The caller's first music ends the start phase."""
         running = self._running.get(session_id or "")
         if (
             running is not None
@@ -185,14 +183,14 @@ class Metrics:
             self._start.labels(running.mode).observe(self._clock() - running.began)
 
     def transfer(self, session: Session) -> None:
-        """A transfer has changed; the same state again is no news."""
+        """A transfer has changed. A repeated state has no effect."""
         now = self._clock()
         running = self._running.get(session.id)
         phase = session.state.spec.phase
         target = session.target.kind.value if session.target is not None else "none"
         if running is None:
             if session.state.final:
-                return  # a view of one that is over has changed
+                return  # a change of an ended transfer
             running = self._running[session.id] = _Running(
                 mode=session.mode.value,
                 target=target,
@@ -225,8 +223,8 @@ class Metrics:
                 self._completion.observe(seconds)
 
 
-class _Now(Collector):
-    """What is so at the moment of asking."""
+class _CurrentState(Collector):
+    """Gauges that are read at each scrape."""
 
     def __init__(
         self,
@@ -243,7 +241,7 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         events = CounterMetricFamily(
             _PREFIX + "ami_events",
-            "Events of AMI, by whether they concern us.",
+            "AMI events, by whether the daemon handles them.",
             labels=("handled",),
         )
         for handled, count in self._ami_events.items():
@@ -251,34 +249,34 @@ class _Now(Collector):
         yield events
         agents = self._engine.agents.by_id
         states = Tally(agent.state for agent in agents.values())
-        by_state = GaugeMetricFamily(
-            _PREFIX + "agents", "Agents, by their state.", labels=("state",)
-        )
+        by_state = GaugeMetricFamily(_PREFIX + "agents", "Agents, by state.", labels=("state",))
         for state in AgentState:
             by_state.add_metric((state.value,), states[state])
         yield by_state
         yield GaugeMetricFamily(
             _PREFIX + "waiting_slots_taken",
-            "Agents for whom a transferred call waits, or is on its way.",
+            "Agents for whom a transferred call waits or is under way.",
             value=sum(self._engine.slot_taken(agent) for agent in agents),
         )
         yield GaugeMetricFamily(
             _PREFIX + "transfers_running",
-            "Transfers that are not over.",
+            "Transfers that have not ended.",
             value=self._engine.store.running(),
         )
         readiness = self._readiness()
         connected = GaugeMetricFamily(
-            _PREFIX + "connected", "Whether we are connected to Asterisk.", labels=("interface",)
+            _PREFIX + "connected",
+            "Whether the daemon is connected to Asterisk.",
+            labels=("interface",),
         )
         connected.add_metric(("ami",), readiness.ami)
         connected.add_metric(("ari",), readiness.ari)
         yield connected
         yield GaugeMetricFamily(
             _PREFIX + "stasis_stuck",
-            "Whether Asterisk does nothing for our Stasis app although the connection stands.",
+            "Whether Asterisk ignores our Stasis app although the connection is up.",
             value=self._stuck(),
         )
         yield GaugeMetricFamily(
-            _PREFIX + "ready", "Whether new transfers are taken.", value=readiness.ready
+            _PREFIX + "ready", "Whether the daemon accepts new transfers.", value=readiness.ready
         )

@@ -1,11 +1,11 @@
-"""One line in Asterisk's queue_log for each transfer that has ended.
+"""Write one line to Asterisk's queue_log for each transfer that has ended.
 
     1769850307|1769850300.25|sales|Alice|AVPTRANSFER|supervised|agent:1002|completed|completed|9f3c…
 
-Time, the caller's channel id, the queue of the group whose call it was, and the agent who
-transferred it, as app_queue writes them; then mode, target, outcome, reason and the transfer's id.
-The event's name is our own: reports count the names that they know (CONNECT, COMPLETECALLER,
-ATTENDEDTRANSFER…), of which app_queue writes each exactly as it would without us.
+The fields are the time, the caller's channel id, the queue of the call's group and the transferor,
+as app_queue writes them; then mode, target, outcome, reason and the transfer's id. The event's name
+is our own: reports count the names that they know (CONNECT, COMPLETECALLER, ATTENDEDTRANSFER…), and
+app_queue writes those exactly as it would without us.
 """
 
 from __future__ import annotations
@@ -30,27 +30,31 @@ _MOST_REMEMBERED: Final = 10_000
 
 
 class QueueLogWriter:
-    """``send`` is AMI's `action`. ``numbers``: whether telephone numbers are written in full."""
+    """Writes the lines. ``send``: sends an AMI action.
+
+    ``enabled``: whether lines are written. ``numbers``: whether telephone numbers are written in
+    full.
+    """
 
     def __init__(
         self,
         engine: TransferEngine,
         send: Callable[[str, Mapping[str, str]], Awaitable[object]],
         *,
-        wanted: bool,
+        enabled: bool,
         numbers: bool,
     ) -> None:
         self._engine = engine
         self._send = send
-        self.wanted = wanted
+        self.enabled = enabled
         self.numbers = numbers
         self._written: dict[str, None] = {}
-        """Ids of transfers, the oldest first: the end of a transfer may be told more than once."""
+        """Ids of written transfers, oldest first: an end may be reported more than once."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def transfer(self, session: Session) -> None:
-        """A transfer has changed; its end is written."""
-        if not self.wanted or not session.state.final or session.id in self._written:
+        """A transfer has changed. Its end is written once."""
+        if not self.enabled or not session.state.final or session.id in self._written:
             return
         self._written[session.id] = None
         if len(self._written) > _MOST_REMEMBERED:
@@ -85,14 +89,14 @@ class QueueLogWriter:
             await self._send("QueueLog", headers)
         except AvpError as error:
             log.warning(
-                "queue_log_not_written",
+                "queue_log_write_failed",
                 transfer=session.id,
                 call=session.caller.channel,
                 error=str(error),
             )
 
     def _member_name(self, agent_id: str, queue: str) -> str:
-        """As app_queue calls the agent in its own lines."""
+        """The agent's name in app_queue's own lines."""
         agent = self._engine.agents.by_id.get(agent_id)
         if agent is None:
             return agent_id
@@ -108,5 +112,5 @@ class QueueLogWriter:
 
 
 def _field(text: str) -> str:
-    """What separates fields and lines cannot be in one, nor what means something elsewhere."""
+    """Replace separators, line breaks and characters with a meaning elsewhere."""
     return "".join(c if c == ":" or clean.harmless(c) else "_" for c in text)

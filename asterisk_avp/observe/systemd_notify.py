@@ -1,6 +1,6 @@
-"""What the daemon tells systemd, by the datagrams that sd_notify(3) describes.
+"""Notifications to systemd, as datagrams that sd_notify(3) describes.
 
-A daemon that was started by somebody else has no `NOTIFY_SOCKET` and tells nobody.
+A daemon that systemd did not start has no `NOTIFY_SOCKET` and sends none.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from asterisk_avp.core.model.world import Readiness
 log = structlog.get_logger(__name__)
 
 LATEST_SECONDS: Final = 5.0
-"""How long the start may wait for Asterisk. It has succeeded even if Asterisk is not there: the
-daemon connects by itself when it comes, and systemd would only end it and start it again."""
+"""How long READY=1 may wait for Asterisk, in seconds. The start succeeds even without Asterisk:
+the daemon connects by itself later, while systemd could only restart it."""
 
 
 class Notifier:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         name = environ.get("NOTIFY_SOCKET", "")
-        # An @ stands for the zero byte that the names of abstract sockets begin with. What begins
-        # otherwise (vsock:) is for virtual machines.
+        # An @ stands for the zero byte at the beginning of abstract socket names. Other prefixes
+        # (vsock:) are for virtual machines.
         self._address = name.replace("@", "\0", 1) if name.startswith(("/", "@")) else ""
-        self._watchdog_seconds = _half_of_the_watchdog(environ)
+        self._watchdog_seconds = _watchdog_interval(environ)
         self._ready = False
         self._failed = False
 
     async def run(self) -> None:
-        """Feed the watchdog until cancelled: an event loop that stands still does not."""
+        """Feed the watchdog until cancelled. An event loop that hangs stops feeding it."""
         if not self._address:
             return
-        late = asyncio.get_running_loop().call_later(LATEST_SECONDS, self._started)
+        timer = asyncio.get_running_loop().call_later(LATEST_SECONDS, self._started)
         try:
             while self._watchdog_seconds:
                 self._send("WATCHDOG=1")
                 await asyncio.sleep(self._watchdog_seconds)
             await asyncio.get_running_loop().create_future()
         finally:
-            late.cancel()
+            timer.cancel()
 
     def readiness(self, readiness: Readiness) -> None:
-        """The start is over once transfers are taken; what is missing is shown at any time."""
+        """Report the status. The start is complete once the daemon accepts transfers."""
         self._send(f"STATUS={readiness.detail or 'Ready for transfers.'}")
         if readiness.ready:
             self._started()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Around a reload."""
+        """Report a reload while it runs."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now}")
         try:
@@ -80,15 +80,15 @@ class Notifier:
                 sender.connect(self._address)
                 sender.send(message.encode())
         except OSError as error:
-            if not self._failed:  # once; the watchdog would say it every few seconds
-                log.warning("systemd_not_told", error=str(error))
+            if not self._failed:  # log it once, not at every watchdog message
+                log.warning("systemd_notify_failed", error=str(error))
             self._failed = True
         else:
             self._failed = False
 
 
-def _half_of_the_watchdog(environ: Mapping[str, str]) -> float:
-    """Seconds between two signs of life; 0: nobody waits for any."""
+def _watchdog_interval(environ: Mapping[str, str]) -> float:
+    """Seconds between two watchdog messages, half of the limit; 0: no watchdog."""
     microseconds = environ.get("WATCHDOG_USEC", "")
     process = environ.get("WATCHDOG_PID", "") or str(os.getpid())
     if not microseconds.isdecimal() or process != str(os.getpid()):

@@ -1,1 +1,1 @@
-"""Screen pops on their way: read from channels, published to panels and the webhook."""
+"""Screen pops: read from channels, published to panels and the webhook."""

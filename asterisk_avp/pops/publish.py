@@ -1,4 +1,4 @@
-"""Screen pops: where they are told, and what the dialplan is told of them."""
+"""Publish screen pops to WebSockets and the webhook, and the SIP headers to the dialplan."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from asterisk_avp.pops.webhook import Webhooks
 log = structlog.get_logger(__name__)
 
 HEADERS: Final = "AVP_POP_HEADERS"
-"""Global variable of the dialplan: which keys become SIP headers, and of which name."""
+"""The global variable with the keys that become SIP headers, and the headers' names."""
 
 _STOP_SECONDS: Final = 3.0
 
 
 class PopPublisher:
-    """Each event goes to the WebSockets and, where there is an address for it, to the webhook."""
+    """Sends each event to the WebSockets and, if it has an address, to the webhook."""
 
     def __init__(
         self, send: Callable[[Mapping[str, Any]], None], settings: WebhookSettings
@@ -48,16 +48,16 @@ class PopPublisher:
 
 
 def header_of(key: str) -> str:
-    """``customer_id`` goes out as ``X-AVP-Customer-Id``."""
+    """The SIP header of a key: ``customer_id`` -> ``X-AVP-Customer-Id``."""
     return "X-AVP-" + "-".join(part.capitalize() for part in key.split("_") if part)
 
 
 async def set_headers(
     set_global: Callable[[str, str], Awaitable[None]], keys: Sequence[str]
 ) -> None:
-    """Tell the dialplan, which goes on by it also while the daemon is away."""
+    """Set the headers in the dialplan, which uses them even while the daemon is down."""
     value = ",".join(f"{key}:{header_of(key)}" for key in keys)
     try:
         await set_global(HEADERS, value)
     except AvpError as error:
-        log.warning("pop_headers_not_set", error=str(error))
+        log.warning("pop_headers_set_failed", error=str(error))

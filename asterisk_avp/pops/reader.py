@@ -1,8 +1,8 @@
-"""Screen pops at work: variables read and written beside the path of calls, and pops told.
+"""Read the variables of screen pops, publish pops, and write each call's history.
 
-Nothing here is waited for by a call or a request. What a call's variables say is read when it
-first rings an agent, and again in each queue and each bridge it comes to; what happened to the
-call is written back to its channel, where a daemon that starts anew finds it.
+No call or request waits for this. A call's variables are read when it first rings an agent, and
+again in each queue and bridge that it enters. Its history is written to its channel, where a
+restarted daemon finds it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from asterisk_avp.core.pops.content import read
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE: Final = 20
-"""Requests to Asterisk under way at a time, so that a resync does not flood it."""
+_CONCURRENT: Final = 20
+"""How many requests to Asterisk run at a time, so that a resync does not flood it."""
 
 ReadAll = Callable[[str], Awaitable[Mapping[str, str]]]
 """Channel id → all its variables. Raises `AvpError`."""
@@ -31,7 +31,7 @@ Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
 
 
 def pop_event(notification: PopNotification) -> dict[str, Any]:
-    """The event of a pop, as the WebSocket and the webhook have it."""
+    """The event of a pop, as the WebSocket and the webhook send it."""
     return {
         "type": "pop",
         "agent": notification.agent,
@@ -62,10 +62,10 @@ class ScreenPops:
         self._changed = changed
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_CONCURRENT)
 
     def look_at(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
-        """Something has changed for these: tell what follows, read what is to be read first."""
+        """Something has changed for these: read what is missing, and publish the pops."""
         if not (agents or transfers or self.board.has_pending):
             return  # as with most events
         notifications, to_read = self.board.refresh(agents, transfers, time.time())
@@ -98,17 +98,20 @@ class ScreenPops:
 
     async def _read(self, call: str) -> None:
         try:
-            async with self._room:
+            async with self._slots:
                 variables = await self._read_all(call)
         except AvpError as error:
-            # The channel is gone, or the connection; what there is to tell is told without it.
-            log.debug("pop_not_read", call=call, error=str(error))
+            # The channel or the connection is gone. The pop is published without the variables.
+            log.debug("pop_read_failed", call=call, error=str(error))
             self.board.ledger.variables_unreadable(call)
         else:
             found = read(variables)
             for ignored in found.ignored:
                 log.warning(
-                    "pop_ignored", call=call, variable=ignored.variable, reason=ignored.reason
+                    "pop_variable_ignored",
+                    call=call,
+                    variable=ignored.variable,
+                    reason=ignored.reason,
                 )
             self.board.ledger.variables_read(call, found)
             self._feed(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
@@ -116,8 +119,8 @@ class ScreenPops:
 
     async def _write_history(self, call: str, variables: Mapping[str, str]) -> None:
         try:
-            async with self._room:
+            async with self._slots:
                 await self._write(call, variables)
         except AvpError as error:
-            log.debug("history_not_written", call=call, error=str(error))
+            log.debug("pop_history_write_failed", call=call, error=str(error))
             self.board.ledger.not_written(call, variables)

@@ -1,4 +1,4 @@
-"""Events to an address of the administrator's, as signed ``POST`` requests.
+"""Post events to the administrator's address, as signed ``POST`` requests.
 
     POST /their/path
     Content-Type: application/json
@@ -6,11 +6,11 @@
     X-AVP-Timestamp: 1769850307        Unix seconds of this attempt
     X-AVP-Signature: sha256=<hex>      HMAC-SHA256 of "<timestamp>.<body>" with the shared secret
 
-Any 2xx takes the event. No answer in time, no connection, 408, 425, 429 and 5xx are tried again,
-with pauses that grow; any other answer is final. Events of one call are sent in their order, each
-after the one before it has been taken or given up; calls do not wait for each other, and nobody
-waits here at all. What cannot be delivered is counted and logged, never with what it said: neither
-the address nor the body nor the secret is in the log.
+Any 2xx accepts the event. No answer in time, no connection, 408, 425, 429 and 5xx are retried with
+growing pauses; any other answer is final. Events of one call are sent in order, each after the
+previous one was accepted or abandoned. Calls do not wait for each other, and nothing else waits for
+the webhook. Events that cannot be delivered are counted and logged, without address, body or
+secret.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE: Final = 10
-"""Requests under way at a time."""
-_AGAIN: Final = frozenset(
+_CONCURRENT: Final = 10
+"""How many requests run at a time."""
+_RETRY: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 
 
 @dataclass(slots=True)
 class Counts:
-    """Since the start of the daemon, in events."""
+    """Numbers of events since the daemon started."""
 
     delivered: int = 0
     dead: int = 0
-    """Given up after the last attempt, or refused for good."""
+    """Abandoned after the last attempt, or rejected by the receiver."""
     dropped: int = 0
-    """Thrown away unsent, since the queue was full or the daemon stopped."""
+    """Discarded before an attempt, because the queue was full or the daemon stopped."""
     retries: int = 0
     """Attempts after the first."""
 
@@ -58,16 +58,16 @@ class _Event:
     key: str
     call: str
     body: bytes
-    begun: bool = False
-    """Its first attempt has been made, so somebody may have it."""
+    attempted: bool = False
+    """The first attempt has started, so the receiver may have it."""
 
 
-class _TryAgain(Exception):
-    """An attempt failed in a way that may pass."""
+class _TemporaryFailure(Exception):
+    """An attempt failed and may be retried."""
 
 
-class _Refused(Exception):
-    """It will not get better."""
+class _PermanentFailure(Exception):
+    """The receiver rejected the event; a retry is useless."""
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
@@ -80,10 +80,11 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 
 
 class Webhooks:
-    """``attempts`` in all, with pauses from ``wait_initial_seconds`` to ``wait_max_seconds``.
+    """Delivers events in the background.
 
-    ``queue_size``: how many events may wait; the oldest one makes room for a new one, because an
-    agent who has had a call for minutes is not helped by its pop.
+    ``attempts``: in total, with pauses from ``wait_initial_seconds`` to ``wait_max_seconds``.
+    ``queue_size``: how many events may wait. The oldest is dropped for a new one, because a pop is
+    useless to an agent who has had the call for minutes.
     """
 
     def __init__(
@@ -106,28 +107,28 @@ class Webhooks:
         self._wait_max_seconds = wait_max_seconds
         self._queue_size = queue_size
         self._calls: dict[str, deque[_Event]] = {}
-        """What waits, by call, the calls in the order of their oldest event."""
+        """The waiting events of each call; the calls in the order of their oldest event."""
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_CONCURRENT)
         self._session: aiohttp.ClientSession | None = None
-        # The library's own lines repeat what was called, and with what.
+        # The library's own log lines contain the call and its arguments.
         stamina.instrumentation.set_on_retry_hooks([])
 
     @property
     def waiting(self) -> int:
-        """How many events have not been taken or given up yet."""
+        """How many events have been neither accepted nor abandoned."""
         return self._waiting
 
     def send(self, event: Mapping[str, Any], call: str) -> None:
-        """Have an event of a call delivered; returns at once."""
+        """Queue an event of a call for delivery. Returns immediately."""
         body = json.dumps(event, separators=(",", ":")).encode("ascii")
         fresh = _Event(secrets.token_hex(16), call, body)
         if self._waiting >= self._queue_size:
             oldest = self._take_oldest()
-            self._note_dropped(oldest or fresh)
+            self._count_dropped(oldest or fresh)
             if oldest is None:
-                return  # all that wait are between two attempts
+                return  # all waiting events are between two attempts
         waiting = self._calls.get(call)
         self._waiting += 1
         if waiting is not None:
@@ -139,13 +140,13 @@ class Webhooks:
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self, seconds: float) -> None:
-        """Give what waits that long, and no longer."""
+        """Wait up to ``seconds`` for waiting events, then drop them."""
         if self._tasks:
-            _, late = await asyncio.wait(tuple(self._tasks), timeout=seconds)
-            for task in late:
+            _, pending = await asyncio.wait(tuple(self._tasks), timeout=seconds)
+            for task in pending:
                 task.cancel()
-            if late:
-                await asyncio.wait(late)
+            if pending:
+                await asyncio.wait(pending)
         if self._waiting:
             self.counts.dropped += self._waiting
             log.warning("webhook_stopped", lost=self._waiting, **self._numbers())
@@ -156,13 +157,13 @@ class Webhooks:
     def _take_oldest(self) -> _Event | None:
         for waiting in self._calls.values():
             for event in waiting:
-                if not event.begun:
+                if not event.attempted:
                     waiting.remove(event)
                     self._waiting -= 1
                     return event
         return None
 
-    def _note_dropped(self, event: _Event) -> None:
+    def _count_dropped(self, event: _Event) -> None:
         self.counts.dropped += 1
         log.warning(
             "webhook_dropped",
@@ -177,10 +178,10 @@ class Webhooks:
         try:
             while waiting:
                 event = waiting[0]
-                async with self._room:
+                async with self._slots:
                     if not waiting or waiting[0] is not event:
-                        continue  # it had to make room
-                    event.begun = True
+                        continue  # it was dropped
+                    event.attempted = True
                 await self._deliver(event)
                 waiting.popleft()
                 self._waiting -= 1
@@ -190,7 +191,7 @@ class Webhooks:
     async def _deliver(self, event: _Event) -> None:
         try:
             async for attempt in stamina.retry_context(
-                on=_TryAgain,
+                on=_TemporaryFailure,
                 attempts=self._attempts,
                 timeout=None,
                 wait_initial=self._wait_initial_seconds,
@@ -200,10 +201,10 @@ class Webhooks:
                 with attempt:
                     if attempt.num > 1:
                         self.counts.retries += 1
-                    # The pauses between attempts leave the line to other calls.
-                    async with self._room:
+                    # Do not hold a slot during the pauses between attempts.
+                    async with self._slots:
                         await self._post(event)
-        except (_TryAgain, _Refused) as error:
+        except (_TemporaryFailure, _PermanentFailure) as error:
             self.counts.dead += 1
             log.error(  # noqa: TRY400 - a traceback says nothing more
                 "webhook_dead_letter",
@@ -231,15 +232,15 @@ class Webhooks:
             ) as response:
                 status = response.status
         except TimeoutError:
-            raise _TryAgain("no answer in time") from None
+            raise _TemporaryFailure("no answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            # Not its text, which may hold the address.
-            raise _TryAgain(type(error).__name__) from None
+            # Its text may contain the address.
+            raise _TemporaryFailure(type(error).__name__) from None
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return
-        if status in _AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _TryAgain(f"status {status}")
-        raise _Refused(f"status {status}")
+        if status in _RETRY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _TemporaryFailure(f"status {status}")
+        raise _PermanentFailure(f"status {status}")
 
     def _numbers(self) -> dict[str, int]:
         return {

@@ -159,7 +159,7 @@ class Daemon:
         self._queue_book = QueueLogWriter(
             self._engine,
             self._ami.action,
-            wanted=settings.log.queue_log,
+            enabled=settings.log.queue_log,
             numbers=settings.log.numbers,
         )
         self._audit = Audit(numbers=settings.log.numbers, count=self._metrics.decision)
@@ -313,7 +313,7 @@ class Daemon:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
             self._desk.codes = self._settings.key_codes()
-            self._queue_book.wanted = self._settings.log.queue_log
+            self._queue_book.enabled = self._settings.log.queue_log
             self._queue_book.numbers = self._settings.log.numbers
 
     async def _drain(self) -> None:

@@ -1,1 +1,1 @@
-"""How connections are accepted, and how many there may be."""
+"""Accept connections, and limit their number."""

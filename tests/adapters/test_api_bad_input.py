@@ -15,7 +15,7 @@ from api_client import Api, api_here
 from scripted_transfer_service import bearer
 
 from asterisk_avp.api.server import ApiServer
-from asterisk_avp.observe.log import peers_fault
+from asterisk_avp.observe.log import downgrade_client_errors
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -28,9 +28,9 @@ async def api() -> AsyncIterator[Api]:
 def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Whatever is sent, it is not our error."""
     logger = logging.getLogger("uvicorn.error")
-    logger.addFilter(peers_fault)
+    logger.addFilter(downgrade_client_errors)
     yield
-    logger.removeFilter(peers_fault)
+    logger.removeFilter(downgrade_client_errors)
     records = caplog.get_records("call")
     assert [r.getMessage() for r in records if r.exc_info or r.levelno > logging.WARNING] == []
 

@@ -118,7 +118,7 @@ def test_the_same_complaint_is_written_once_a_second_with_a_number() -> None:
     now += 1
     again = complaint("asyncio", accept, 1)
     assert again is not None
-    assert again.endswith("(1999 more like it were left out)")
+    assert again.endswith("(1999 similar lines suppressed)")
     assert complaint("asyncio", accept, 2) is None
 
 
@@ -138,7 +138,7 @@ async def test_what_was_left_out_is_told_though_nothing_follows() -> None:
         logger.error("socket.accept() out of system resource\nsocket: %d", number)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + 20
-    while "49 more like it were left out" not in out.getvalue():
+    while "49 similar lines suppressed" not in out.getvalue():
         assert loop.time() < deadline
         await asyncio.sleep(0.05)
     assert out.getvalue().count("out of system resource") == 2

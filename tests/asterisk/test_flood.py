@@ -170,7 +170,7 @@ async def ready(scene: Scene, status: int) -> None:
 async def test_few_descriptors_are_said(wired: tuple[Bed, Wires], scene: Scene) -> None:
     bed, _ = wired
     log = scene.log_of_daemon()
-    assert " descriptors " in log, "how many there are, at the start"
+    assert " file_descriptors " in log, "how many there are, at the start"
     with descriptors(bed, 512):
         answer = await scene.api("GET", "/readyz")
         assert answer.status == 200

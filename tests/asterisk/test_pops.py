@@ -414,7 +414,7 @@ async def test_what_is_not_a_pop(scene: Scene, screens: Screens, number: str, re
     await scene.call("caller1", "1001", number=number)
     pop = await screens.tell("1001 offered", "1001 delivered")
     assert (pop["data"], pop["url"]) == ({}, None)
-    line = next(x for x in scene.log_of_daemon(mark).splitlines() if "pop_ignored" in x)
+    line = next(x for x in scene.log_of_daemon(mark).splitlines() if "pop_variable_ignored" in x)
     assert f"reason='{reason}'" in line, line
     assert "4711" not in line
     await scene.talking("caller1", "1001")
