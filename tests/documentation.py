@@ -59,6 +59,7 @@ COMMANDS: Final = {
     "asterisk-avp transfer 1001 --supervised --to-agent 1002": HERE,
     "asterisk-avp watch": HERE,
     "journalctl -u asterisk-avp | grep transfer=9f3c2d4e5a6b": HERE,
+    "grep -n ringing_target_did_not_answer asterisk_avp/core/transfer/table.py": HERE,
     "asterisk-avp settings": HERE,
     "asterisk-avp settings --check": HERE,
     "asterisk-avp settings --reference": HERE,

@@ -174,6 +174,38 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
     assert all(f"transfer={transfer}" in line for line in output.splitlines())
 
 
+async def test_from_a_log_line_to_a_row_of_the_table(bed: Bed, scene: Scene) -> None:
+    """The lines of the page are those of such a transfer, and each row is found by its name."""
+    walk = section(page("docs/how-it-works.md"), "## From a log line to a row of the table")
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").reject()
+    await scene.ends(transfer, "failed", "rejected")
+    (shown,) = blocks(walk, "text")
+    log = (bed.directory / "log" / "daemon.log").read_text(encoding="utf-8").splitlines()
+    lines = [x for x in log if " transition " in x and f"transfer={transfer}" in x]
+    # Asterisk chooses which of the two arrives in Stasis first, and when the leg's channel ends.
+    fields, example = (
+        [
+            found
+            for line in source
+            for found in [dict(re.findall(r"(from|to|trigger|row|reason)=(\S+)", line))]
+            if found["from"] != "starting" and found["trigger"] != "leg_gone"
+        ]
+        for source in (lines, shown.text.splitlines())
+    )
+    assert fields == example
+    assert len(fields) == 3
+    (search,) = (x for x in commands_of(walk) if x.startswith("grep "))
+    searched = search.split()[2]
+    assert searched in {x["row"] for x in fields}
+    for row in {x["row"] for x in fields}:
+        places = {searched: row, "asterisk_avp/core": shlex.quote(str(ROOT / "asterisk_avp/core"))}
+        code, output = await run(bed, search, **places)
+        assert code == 0, row
+        assert output.count("Transition(") == len(output.splitlines()) == 1
+
+
 async def test_first_transfer_by_http(bed: Bed, scene: Scene) -> None:
     await scene.call("caller1", "1001")
     code, output = await run(bed, told('curl -H "Authorization').replace("curl ", "curl -s ", 1))

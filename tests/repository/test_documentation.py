@@ -116,7 +116,9 @@ def test_pages_that_other_files_name_are_there() -> None:
     assert {x for x in named if x[0] not in PAGES} == set()
 
 
-@pytest.mark.parametrize("name", ["docs/packages.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/packages.md", "docs/how-it-works.md", "CONTRIBUTING.md", "SECURITY.md"]
+)
 def test_files_that_developers_are_sent_to_are_there(name: str) -> None:
     """Named from the root of the repository, from the package, or from the tests on Asterisk."""
     text = page(name)
