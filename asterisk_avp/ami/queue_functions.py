@@ -18,6 +18,7 @@ from typing import Final
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.pbx.agent import NOT_IN_USE
 
 SOMEBODY: Final = "somebody"
 """In place of the channel of a caller who waits, where only their number is known."""
@@ -38,7 +39,6 @@ _STATUS: Final = {
     "RINGINUSE": 7,
     "ONHOLD": 8,
 }
-_NOT_IN_USE: Final = 1
 
 
 async def queue_by_functions(read: Read, queue: str, known: Known) -> list[ev.Fact]:
@@ -78,7 +78,7 @@ async def _member(
             known,
             status=status,
             paused=paused == "1",
-            in_call=known.in_call and status != _NOT_IN_USE,
+            in_call=known.in_call and status != NOT_IN_USE,
             now=time.time(),
         )
     return ev.MemberSeen(

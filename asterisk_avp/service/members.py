@@ -29,6 +29,7 @@ from asterisk_avp.core.model.errors import AmiHeaderError, AvpError, UncleanValu
 from asterisk_avp.core.model.world import agent_of_personal_queue
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.transfer.session import is_half
+from asterisk_avp.service.member_evidence import borne_out, phone_only
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +40,6 @@ Queried = Callable[[str, str], Awaitable[list[ev.Fact]]]
 
 Raises `AvpError`.
 """
-
-_NOT_IN_USE: Final = 1
-_IN_USE: Final = frozenset({2, 3, 7, 8})
-_RINGING: Final = 6
-_NOT_THERE: Final = frozenset({0, 4, 5})
-"""Unknown, invalid, unavailable."""
 
 MAX_EARLY: Final = 50
 """Channels that AMI may be ahead of ARI with; those that somebody has made up never come."""
@@ -58,30 +53,10 @@ AT_ONCE: Final = 20
 PATIENCE_SECONDS: Final = 0.1
 """How long ARI's word of a channel is waited for before Asterisk is asked."""
 
-_NOW_SECONDS: Final = 5.0
-"""The clocks of Asterisk and this machine agree (`core.pbx.agents`); this is for load."""
-
 
 def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSeen | None:
     known = agent.membership(queue) if agent is not None else None
     return known if known is not None and known.interface == interface else None
-
-
-def _phone_only(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
-    """Whether it is the change of a phone that was there, and still is."""
-    there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
-    return (there or seen.status == known.status) and _standing(seen) == _standing(known)
-
-
-def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
-    """What of a membership does not change with the phone's state."""
-    return (
-        member.paused,
-        member.paused_reason,
-        member.name,
-        member.state_interface,
-        member.wrapup_seconds,
-    )
 
 
 class MemberVerifier:
@@ -197,11 +172,11 @@ class MemberVerifier:
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
                 self._ask(queue, interface)
-        elif agent is None or known is None or not _phone_only(known, fact):
+        elif agent is None or known is None or not phone_only(known, fact):
             if agent is not None:
                 agent.reported_paused = fact.paused
             self._ask(queue, interface)
-        elif self._borne_out(agent, known, fact):
+        elif borne_out(self._engine.calls, agent, known, fact):
             self._later.pop((queue, interface), None)
             self._feed(fact)
         else:
@@ -223,8 +198,8 @@ class MemberVerifier:
             if (
                 agent is not None
                 and known is not None
-                and _phone_only(known, fact)
-                and self._borne_out(agent, known, fact)
+                and phone_only(known, fact)
+                and borne_out(self._engine.calls, agent, known, fact)
             ):
                 self._feed(fact)
             else:
@@ -239,33 +214,6 @@ class MemberVerifier:
     def known(self, queue: str, interface: str) -> ev.MemberSeen | None:
         """What has been believed so far of this member."""
         return _membership(self._engine.agents.of_member(queue, interface), queue, interface)
-
-    def _borne_out(self, agent: Agent, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
-        """Whether ARI's channels say the same of the phone."""
-        if seen.last_call != known.last_call and not self._just_talked(agent, seen):
-            return False
-        if seen.status == known.status and seen.in_call == known.in_call:
-            return True
-        has_channels = self._engine.calls.has_channel(
-            {seen.interface, seen.state_interface or seen.interface}
-        )
-        if seen.in_call and not has_channels:
-            return False
-        if seen.status == _NOT_IN_USE:
-            return not has_channels
-        return has_channels and (seen.status in _IN_USE or seen.status == _RINGING)
-
-    @staticmethod
-    def _just_talked(agent: Agent, seen: ev.MemberSeen) -> bool:
-        """Whether a queue's call of theirs may have ended at the time that is named.
-
-        It is known from an answer, or they have had a call by a queue that ended about now.
-        """
-        if seen.last_call == agent.last_call:
-            return True
-        if agent.last_call_estimated and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
-            return True
-        return bool(agent.call_queue) and abs(seen.now - seen.last_call) < _NOW_SECONDS
 
     # --- waiting calls -------------------------------------------------------------------------
 

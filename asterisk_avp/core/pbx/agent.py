@@ -13,9 +13,10 @@ from asterisk_avp.core.messages.facts import MemberSeen
 from asterisk_avp.core.model.world import AgentState
 
 # enum ast_device_state (include/asterisk/devicestate.h)
-_IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
-_RINGING = 6
-_NOT_THERE = frozenset({4, 5})  # invalid, unavailable
+NOT_IN_USE = 1
+IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
+RINGING = 6
+NOT_THERE = frozenset({4, 5})  # invalid, unavailable
 
 
 @dataclass(slots=True)
@@ -77,11 +78,11 @@ class Agent:
     def state_at(self, now: float) -> AgentState:
         members = list(self.memberships.values())
         everywhere = [*members, self.personal] if self.personal is not None else members
-        if not members or all(m.status in _NOT_THERE for m in members):
+        if not members or all(m.status in NOT_THERE for m in members):
             return AgentState.OFFLINE
-        if any(m.status in _IN_USE or m.in_call for m in everywhere):
+        if any(m.status in IN_USE or m.in_call for m in everywhere):
             return AgentState.TALKING
-        if any(m.status == _RINGING for m in everywhere):
+        if any(m.status == RINGING for m in everywhere):
             return AgentState.RINGING
         if now < self.acw_until:
             return AgentState.ACW

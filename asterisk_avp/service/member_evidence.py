@@ -1,0 +1,58 @@
+"""Whether ARI's channels bear out what an event of AMI says of an agent's phone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.pbx.agent import IN_USE, NOT_IN_USE, NOT_THERE, RINGING, Agent
+from asterisk_avp.core.pbx.calls import Calls
+
+_NOT_THERE: Final = NOT_THERE | {0}
+"""Unknown, invalid, unavailable."""
+
+_NOW_SECONDS: Final = 5.0
+"""The clocks of Asterisk and this machine agree (`core.pbx.agents`); this is for load."""
+
+
+def phone_only(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+    """Whether it is the change of a phone that was there, and still is."""
+    there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
+    return (there or seen.status == known.status) and _standing(seen) == _standing(known)
+
+
+def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
+    """What of a membership does not change with the phone's state."""
+    return (
+        member.paused,
+        member.paused_reason,
+        member.name,
+        member.state_interface,
+        member.wrapup_seconds,
+    )
+
+
+def borne_out(calls: Calls, agent: Agent, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+    """Whether ARI's channels say the same of the phone."""
+    if seen.last_call != known.last_call and not _just_talked(agent, seen):
+        return False
+    if seen.status == known.status and seen.in_call == known.in_call:
+        return True
+    has_channels = calls.has_channel({seen.interface, seen.state_interface or seen.interface})
+    if seen.in_call and not has_channels:
+        return False
+    if seen.status == NOT_IN_USE:
+        return not has_channels
+    return has_channels and (seen.status in IN_USE or seen.status == RINGING)
+
+
+def _just_talked(agent: Agent, seen: ev.MemberSeen) -> bool:
+    """Whether a queue's call of theirs may have ended at the time that is named.
+
+    It is known from an answer, or they have had a call by a queue that ended about now.
+    """
+    if seen.last_call == agent.last_call:
+        return True
+    if agent.last_call_estimated and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
+        return True
+    return bool(agent.call_queue) and abs(seen.now - seen.last_call) < _NOW_SECONDS
