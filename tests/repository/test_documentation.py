@@ -11,6 +11,10 @@ import pytest
 from asterisk_avp.api.app import create_app
 from asterisk_avp.cli.app import app
 from asterisk_avp.core.policy.policy import REASONS
+from asterisk_avp.core.transfer import actions
+from asterisk_avp.core.transfer.events import EventType
+from asterisk_avp.core.transfer.states import State
+from asterisk_avp.core.transfer.table import ROWS
 from tests.documentation import (
     COMMANDS,
     CONVENTIONAL,
@@ -178,6 +182,17 @@ def test_each_command_of_the_program_is_on_a_page() -> None:
 def test_one_person_has_one_name(name: str) -> None:
     """The transferor, the caller, the target, the fourth party."""
     assert re.findall(r"(?i)\bagent [12]\b|\bfirst agent's call\b|\b4th party\b", page(name)) == []
+
+
+def test_the_lines_of_the_walk_through_the_log_are_rows_of_the_table() -> None:
+    walk = section(PAGES["docs/how-it-works.md"], "## From a log line to a row of the table")
+    (shown,) = blocks(walk, "text")
+    found = re.findall(r"from=(\w+) +trigger=(\w+) +to=(\w+) +row=(\w+)", shown.text)
+    assert len(found) == len(shown.text.splitlines())
+    assert set(found) <= {(x.state.value, x.kind.value, x.next.value, x.name) for x in ROWS}
+    assert set(re.findall(r"`S\.(\w+)`", walk)) <= set(State.__members__)
+    assert set(re.findall(r"`K\.(\w+)`", walk)) <= set(EventType.__members__)
+    assert all(hasattr(actions, name) for name in re.findall(r"`do\.(\w+)`", walk))
 
 
 def test_each_package_is_on_the_page_about_them() -> None:
