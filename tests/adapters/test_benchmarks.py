@@ -73,14 +73,14 @@ def event(name: str, at: float, **headers: str) -> bytes:
 async def test_who_is_connected_with_whom() -> None:
     watch = Watch(0, "")
 
-    def take(name: str, at: float, **headers: str) -> None:
-        watch.take(parsed(event(name, at, **headers)))
+    def handle(name: str, at: float, **headers: str) -> None:
+        watch.handle(parsed(event(name, at, **headers)))
 
     def enters(at: float, channel: str, unique: str, bridge: str) -> None:
-        take("BridgeEnter", at, Channel=channel, Uniqueid=unique, BridgeUniqueid=bridge)
+        handle("BridgeEnter", at, Channel=channel, Uniqueid=unique, BridgeUniqueid=bridge)
 
     rings = watch.ringing("2002")
-    take("Newstate", 1.0, Channel="PJSIP/2002-0a", Uniqueid="t", ChannelState="5")
+    handle("Newstate", 1.0, Channel="PJSIP/2002-0a", Uniqueid="t", ChannelState="5")
     assert await rings == 1.0
     enters(2.0, "PJSIP/2002-0a", "t", "queue")
     enters(2.0, "Local/2002@avp-agent-queue-01;2", "l2", "queue")
@@ -99,6 +99,6 @@ async def test_who_is_connected_with_whom() -> None:
     assert await joining.bridged == 5.2
     ended = []
     watch.hung_up = lambda channel, cause: ended.append((channel, cause))
-    take("Hangup", 6.0, Channel="PJSIP/trunk-01", Uniqueid="c", Cause="16")
+    handle("Hangup", 6.0, Channel="PJSIP/trunk-01", Uniqueid="c", Cause="16")
     assert ended == [("c", "16")]
     assert not watch.together("c", "2002")

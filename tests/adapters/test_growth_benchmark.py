@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.benchmarks import growth
-from tests.benchmarks.growth_floor import Size
+from tests.benchmarks.growth_centre import Size
 from tests.benchmarks.growth_table import ROWS, markdown
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks' reports have in common: percentiles, tables, and on what was measured."""
+"""Common parts of the benchmark reports: percentiles, tables, and conditions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least value that so many percent are not above (nearest rank).
+    """The smallest value that is not below ``percent`` of the values (nearest rank).
 
-    With fewer than a hundred values the 99th is the greatest.
+    With fewer than a hundred values, the 99th percentile is the maximum.
     """
     if not values:
         raise ValueError("no values")
@@ -27,7 +27,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
-    """Median, and least to most."""
+    """Median, minimum and maximum."""
     if not values:
         return "-"
     middle, least, most = statistics.median(values), min(values), max(values)
@@ -35,7 +35,7 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def ratio(measured: Sequence[float], to: Sequence[float], percent: float = 50) -> str:
-    """How many times as long, at that percentile."""
+    """The ratio of the two at that percentile."""
     if not (measured and to):
         return "-"
     below = percentile(to, percent)
@@ -43,7 +43,7 @@ def ratio(measured: Sequence[float], to: Sequence[float], percent: float = 50) -
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    """In Markdown, lined up; the first so many columns are words, the others numbers."""
+    """An aligned Markdown table. The first ``words`` columns are text, the others numbers."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -74,7 +74,7 @@ def commit() -> str:
 
 
 def conditions(asterisk: str, backend: str, load_before: float) -> list[str]:
-    """Lines that say what was measured, and on what."""
+    """Lines with the conditions of the measurement."""
     load = f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
     return [
         f"- Machine: {cpu()}, {os.cpu_count()} processors; {load}",

@@ -1,15 +1,15 @@
-"""The least that a supervised transfer can be: Asterisk's own actions, sent by a bare script.
+"""The lower bound of a supervised transfer: Asterisk's own actions, sent by a bare script.
 
-Run by `latency` as a process of its own, beside the daemon, on the same Asterisk and with a Stasis
-application of its own: nothing is decided, noted, logged or checked here, no variable written, no
-event looked at but StasisStart, and whatever can go out at once does. It knows two parties by the
-names of their channels and does as it is told, a line of JSON each:
+`latency` runs it as a separate process beside the daemon, on the same Asterisk and with its own
+Stasis application. It decides, records, logs and checks nothing, writes no variables, handles no
+event but StasisStart, and sends everything as early as possible. It knows two parties by the names
+of their channels, and follows commands, one line of JSON each:
 
     {"do": "consult", "caller": …, "agent": …, "target": "1002"}
     {"do": "complete"}
     {"do": "cancel"}
 
-and answers with a line once Asterisk has answered the AMI action of it.
+and answers with one line when Asterisk has answered the AMI action.
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ class Floor:
         channel = event["channel"]
         if channel["id"] == f"floor-{self._number}":
             self.leg = channel["name"]
-            self._spawn(self._seat(channel["id"], "consult"))
+            self._spawn(self._join_bridge(channel["id"], "consult"))
             self._spawn(self.ari_delete(f"channels/{self._arrived['agent'].result()}/moh"))
         elif event["args"] == ["caller"]:
             self._spawn(self._hold(channel["id"]))
             self._arrived["caller"].set_result(channel["id"])
         else:
-            self._spawn(self._seat(channel["id"], "consult"))
+            self._spawn(self._join_bridge(channel["id"], "consult"))
             self._arrived["agent"].set_result(channel["id"])
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
@@ -116,14 +116,14 @@ class Floor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # --- what is asked for --------------------------------------------------------------------
+    # --- commands -----------------------------------------------------------------------------
 
-    async def _seat(self, channel: str, bridge: str) -> None:
+    async def _join_bridge(self, channel: str, bridge: str) -> None:
         await self._bridges[bridge]
         await self.ari(f"bridges/floor-{bridge}-{self._number}/addChannel", channel=channel)
 
     async def _hold(self, channel: str) -> None:
-        await self._seat(channel, "hold")
+        await self._join_bridge(channel, "hold")
         await self.ari(f"channels/{channel}/moh")
 
     async def consult(self, caller: str, agent: str, target: str) -> None:
@@ -169,35 +169,35 @@ class Floor:
             timeout="-1",
         )
 
-    async def _off_music(self) -> None:
-        """Bridge mostly ends the caller's music, and then and now does not: they go on hearing it.
+    async def _stop_music(self) -> None:
+        """Bridge usually ends the caller's music, but not always.
 
-        What has to be done to be right is part of the least that can be.
+        This request is necessary for a correct result, so it is part of the lower bound.
         """
         await self.ari_delete(f"channels/{self._arrived['caller'].result()}/moh")
 
     async def complete(self) -> None:
-        await self._off_music()
+        await self._stop_music()
         done = await self.ami("Bridge", Channel1=self.leg, Channel2=self.caller, Tone="no")
         print(done, flush=True)
         await self.ami("Hangup", Channel=self.agent)
-        await self._tidy()
+        await self._clean_up()
 
     async def cancel(self) -> None:
         hanging_up = self._spawn(self.ami("Hangup", Channel=self.leg))
-        await self._off_music()
+        await self._stop_music()
         done = await self.ami("Bridge", Channel1=self.agent, Channel2=self.caller, Tone="no")
         print(done, flush=True)
         await hanging_up
-        await self._tidy()
+        await self._clean_up()
 
-    async def _tidy(self) -> None:
+    async def _clean_up(self) -> None:
         for name in ("hold", "consult"):
             await self.ari_delete(f"bridges/floor-{name}-{self._number}")
 
 
 async def main() -> None:
-    """The first line of the input says where Asterisk is."""
+    """Run the commands. The first line of the input has Asterisk's addresses."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin

@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.growth [--quick] [--output FILE]
 
-The daemon as it is installed, a process of its own, serves call centres of several sizes. Asterisk
-is simulated (``tests/adapters/servers/pbx.py``): it speaks AMI and ARI by real sockets and does
-what it is asked to, but has no sound and costs nothing itself. Nothing of the daemon is replaced.
+The unchanged daemon, in a process of its own, serves call centres of several sizes. Asterisk is
+simulated (``tests/adapters/servers/pbx.py``): it speaks AMI and ARI over real sockets and executes
+requests, but has no sound and little cost.
 
-Costs are CPU time of the daemon, by the kernel's count, so that a busy machine shows in them less
-than in times. What ought not to depend on a number is measured with a small and a large one in the
-same run, and shown as a ratio.
+Costs are the daemon's CPU time as the kernel counts it, which other load affects less than elapsed
+time. What should not depend on a number is measured with a small and a large one in the same run,
+and shown as a ratio.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.figures import conditions
-from tests.benchmarks.growth_floor import (
-    PATIENCE_SECONDS,
-    Floor,
+from tests.benchmarks.growth_centre import (
+    TIMEOUT_SECONDS,
+    CallCentre,
     Pair,
     Session,
     Size,
-    floor,
+    call_centre,
     gather,
     pairs,
 )
@@ -55,7 +55,7 @@ _US = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often things are done."""
+    """How often each measurement is repeated."""
 
     starts: int = 3
     calls: int = 300
@@ -65,7 +65,7 @@ class Effort:
     changes: int = 10
     transfers: int = 60
     parts: int = 3
-    """Events and transfers are measured in so many parts, which give the spread."""
+    """Events and transfers are measured in this many parts, for the spread."""
 
 
 THOROUGH = Effort()
@@ -78,7 +78,7 @@ def say(text: str) -> None:
 
 async def measure(size: Size, effort: Effort) -> Figures:
     figures = Figures(size)
-    async with floor(size) as place:
+    async with call_centre(size) as place:
         for again in range(effort.starts):
             if again:
                 await place.stop()
@@ -95,10 +95,10 @@ async def measure(size: Size, effort: Effort) -> Figures:
 
 
 class Bench:
-    def __init__(self, place: Floor, effort: Effort, figures: Figures) -> None:
+    def __init__(self, place: CallCentre, effort: Effort, figures: Figures) -> None:
         self.place, self.effort, self.figures = place, effort, figures
         size = place.size
-        #: Agents of transfers that are held; the others have the calls and transfers beside them.
+        #: Agents of transfers that are held. The others have the calls and transfers beside these.
         self.held = pairs(size, 0, size.sessions)
         self.free = pairs(size, 2 * size.sessions, min(100, size.agents // 2 - size.sessions))
 
@@ -111,13 +111,13 @@ class Bench:
         await self.transfers("transfer_held")
         await self.release(sessions)
         await self.nothing_lost()
-        # The last, since the memory they give back would be taken by the transfers.
+        # Last, because transfers would reuse the memory that panels free.
         await self.panels()
 
     # --- AMI -------------------------------------------------------------------------------------
 
     async def events(self, name: str) -> None:
-        """Calls that come, are answered and end; the events of many calls at once."""
+        """Calls that arrive, are answered and end, with the events of many calls at once."""
         place, pbx = self.place, self.place.pbx
         for _ in range(self.effort.parts):
             count, seconds, cpu = 0, 0.0, place.cpu()
@@ -146,8 +146,8 @@ class Bench:
         return [self.free[:at_once]] * max(1, calls // at_once)
 
     async def _all_handled(self) -> None:
-        """Every event was taken in, by the daemon's own count."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Wait until the daemon has counted every event."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (handled := await self._handled()) != self.place.sent:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{handled} events of {self.place.sent} were handled")
@@ -226,7 +226,7 @@ class Bench:
         self.figures.add("completed", (self.place.cpu() - cpu) / len(sessions) * 1000)
 
     async def nothing_lost(self) -> None:
-        """Every transfer has completed, and Asterisk was asked for nothing it did not do."""
+        """Every transfer has completed, and the simulated Asterisk knew every request."""
         await self.place.caught_up()
         transfers = await self.place.get("/v1/transfers")
         assert {transfer["state"] for transfer in transfers} == {"completed"}, transfers[:3]
@@ -240,7 +240,7 @@ class Bench:
 async def profile(effort: Effort) -> str:
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         file = Path(folder, "profile")
-        async with floor(PROFILED) as place:
+        async with call_centre(PROFILED) as place:
             await place.start(file)
             some = pairs(PROFILED, 0, 10)
             await place.transfer(some[0])
@@ -259,7 +259,7 @@ async def run(sizes: Sequence[Size], effort: Effort) -> str:
     functions = await profile(effort)
     return "\n".join(
         (
-            "Median (least-most) where it was measured more than once.",
+            "Median (minimum-maximum) of repeated measurements.",
             "",
             markdown(found),
             *conditions("Simulated Asterisk", "all on this machine", load),
@@ -273,8 +273,8 @@ async def run(sizes: Sequence[Size], effort: Effort) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two small sizes, to try it")
-    parser.add_argument("--agents", type=int, help="only the size with so many agents")
+    parser.add_argument("--quick", action="store_true", help="two small sizes, as a trial")
+    parser.add_argument("--agents", type=int, help="only the size with this many agents")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     options = parser.parse_args(argv)
     sizes = QUICK if options.quick else SIZES

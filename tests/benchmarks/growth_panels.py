@@ -1,4 +1,4 @@
-"""Agent panels, each with a WebSocket of its own, and how long a change takes to reach them all."""
+"""Agent panels, each with its own WebSocket, and the time until a change reaches all of them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.benchmarks.growth_floor import MARKER, PATIENCE_SECONDS, PIN, Floor, gather
+from tests.benchmarks.growth_centre import MARKER, PIN, TIMEOUT_SECONDS, CallCentre, gather
 
 _SHORT = 4000
-"""A change of one agent is shorter than that, and the snapshot of all agents longer."""
+"""A change of one agent is shorter than this, and the snapshot of all agents is longer."""
 
 
 @dataclass
 class Panels:
-    floor: Floor
+    call_centre: CallCentre
     tokens: list[str] = field(default_factory=list)
     sockets: list[aiohttp.ClientWebSocketResponse] = field(default_factory=list)
     snapshot_bytes: int = 0
@@ -27,26 +27,26 @@ class Panels:
 
     async def log_in(self, agents: list[str]) -> None:
         async def one(agent: str) -> str:
-            said = await self.floor.post("/v1/login", {"agent": agent, "pin": PIN})
+            said = await self.call_centre.post("/v1/login", {"agent": agent, "pin": PIN})
             return str(said["token"])
 
         self.tokens = await gather(20, [one(agent) for agent in agents])
 
     async def open(self) -> None:
-        """Until each has its snapshot."""
+        """Connect all panels, and wait until each has its snapshot."""
         self.sockets = await gather(20, [self._open(token) for token in self.tokens])
 
     async def _open(self, token: str) -> aiohttp.ClientWebSocketResponse:
-        socket = await self.floor.http.ws_connect(
-            self.floor.url + "/v1/events",
+        socket = await self.call_centre.http.ws_connect(
+            self.call_centre.url + "/v1/events",
             headers={"Authorization": f"Bearer {token}"},
             max_msg_size=64 * 1024 * 1024,
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             first = await socket.receive_str()
         assert '"snapshot"' in first[:200]
         self.snapshot_bytes = len(first.encode())
-        # At once: who does not read does not answer pings either, and is cut off.
+        # Read immediately: a client that does not read does not answer pings, and is closed.
         self._readers.append(asyncio.create_task(self._read(socket)))
         return socket
 
@@ -62,11 +62,11 @@ class Panels:
                     self._all.set()
 
     async def change(self, state: str) -> None:
-        """Change the state of one agent; returns once every panel has been told."""
+        """Change the state of one agent, and wait until every panel has received it."""
         self._seen, self._wanted = 0, state
         self._all.clear()
-        await self.floor.caught_up()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        await self.call_centre.caught_up()
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._all.wait()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What was measured by `growth`, as tables."""
+"""The measurements of `growth`, as tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.benchmarks.growth_floor import Size
+from tests.benchmarks.growth_centre import Size
 
 
 @dataclass
 class Figures:
-    """Of one size: by name, the samples."""
+    """The samples of one size, by name."""
 
     size: Size
     samples: dict[str, list[float]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ ROWS = (
 
 def top(stats: pstats.Stats, transfers: int) -> str:
     found = stats.stats  # type: ignore[attr-defined]
-    # Without the waiting for something to do.
+    # Exclude waiting for events.
     busy = {name: figures for name, figures in found.items() if "'poll'" not in name[2]}
     total = sum(own for _, _, own, _, _ in busy.values())
     lines = ["| own time, % | calls per transfer | function |", "| ---: | ---: | --- |"]
@@ -122,17 +122,17 @@ def markdown(found: Sequence[Figures]) -> str:
 NOTES = """\
 How to read it:
 
-- A call is some 40 events: the channels' (Newchannel, Newstate, NewConnectedLine, Hangup, ...),
-  the bridge's, the queue's (QueueCallerJoin and Leave, AgentCalled, AgentConnect, AgentComplete),
-  for each change of the agent's phone a DeviceStateChange and a QueueMemberStatus for each of their
-  three queues, and some that concern nobody here. VarSet and Newexten are not among them: the
-  daemon does not ask Asterisk for their class.
-- With few agents few events come at a time, and what a batch of them costs (system calls, turns of
-  the event loop) is shared by few.
-- What the daemon asks in return (a call's variables for its screen pop, its group) is in the cost
-  of the events.
-- A transfer is the whole of it: the call comes by the queue, is answered, transferred with a
+- A call is some 40 events: of channels (Newchannel, Newstate, NewConnectedLine, Hangup, ...), of
+  the bridge, and of the queue (QueueCallerJoin and Leave, AgentCalled, AgentConnect,
+  AgentComplete); for each change of the agent's phone, a DeviceStateChange and a QueueMemberStatus
+  for each of their three queues; and some unrelated events. VarSet and Newexten are not included,
+  because the daemon does not subscribe to their class.
+- With few agents, few events arrive at a time and share the cost of a batch (system calls,
+  iterations of the event loop).
+- The cost of the events includes the daemon's own requests (a call's variables for its screen pop,
+  its group).
+- A transfer is complete: the call arrives through the queue, is answered, transferred with a
   consultation, completed, and hung up.
 - "Panels" are logged-in agents, each with a WebSocket.
-- The profile is cProfile's, which makes small functions look dearer than they are.
+- The profile is cProfile's, which overstates small functions.
 """

@@ -1,9 +1,9 @@
-"""A hundred clients that are refused, and ask again at once.
+"""A hundred clients that are refused and repeat their requests immediately.
 
     python -m tests.benchmarks.hammer URL AGENT     the integration's token on standard input
 
-Runs until its standard input ends, then prints how many of each kind were answered, as JSON. In a
-process of its own, so that what it does is not what slows down the one that measures.
+Runs until its standard input ends, then prints the number of answers of each kind as JSON. It is a
+process of its own, so that it does not slow down the measuring process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Hammer:
         async with self.http.request(method, self.url + path, data=body, headers=headers) as answer:
             await answer.read()
             if answer.status < 400:
-                raise AssertionError(f"{method} {path}: {answer.status}, which is no refusal")
+                raise AssertionError(f"{method} {path}: {answer.status} is not a refusal")
 
     async def _connect(self) -> None:
         async with self.http.ws_connect(
@@ -76,11 +76,11 @@ async def run(url: str, agent: str, token: str) -> None:
     async with aiohttp.ClientSession(connector=connector) as http:
         hammer = Hammer(http, url, agent, token)
         clients = [asyncio.create_task(hammer.client(number)) for number in range(CLIENTS)]
-        told = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
-        done, _ = await asyncio.wait({told, *clients}, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+        done, _ = await asyncio.wait({stopped, *clients}, return_when=asyncio.FIRST_COMPLETED)
         for task in clients:
             task.cancel()
-        for task in done - {told}:
+        for task in done - {stopped}:
             task.result()
     print(json.dumps(hammer.counts))
 

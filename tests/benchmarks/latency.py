@@ -1,22 +1,21 @@
-"""How fast a supervised transfer is, next to the least it can be and to AMI's Atxfer.
+"""The latency of a supervised transfer, compared with a lower bound and with AMI's Atxfer.
 
     tests/run bench [--samples 14] [--output tests/benchmarks/RESULTS.md]
 
-One call centre on real phones; the kinds take turns, so that whatever else the machine does meets
-all alike. Every time is from one clock of one process: the wall clock, because that is what the
-kernel stamps sound packets with. A sample in which it was set is thrown out.
+The benchmark runs one call centre with real phones. The kinds take turns, so that other load on the
+machine affects all alike. All times come from one clock of one process: the wall clock, because the
+kernel stamps sound packets with it. A sample in which the clock was set is discarded.
 
-The *floor* is the same work of Asterisk's without ours: the same actions of AMI and ARI, sent by a
-bare script (`floor`) that decides, notes and checks nothing. What is longer with us is our doing.
-In a sample of either the call is transferred twice: the first consult is cancelled, the second
-completed.
+The *floor* is the lower bound: the same AMI and ARI actions, sent by a bare script (`floor`) that
+decides, records and checks nothing. Any longer time is our overhead. In each sample of either, the
+call is transferred twice: the first consultation is cancelled, the second completed.
 
-Atxfer is not quite the same thing, and the table has to be read with that in mind. It works by
-keys: Asterisk puts the feature code and the target's number into the agent's channel as if they had
-been pressed, and each "key" takes its time. Its target is dialled directly, ours through a personal
-queue. Atxfer is given all it needs: a feature code, Queue's option t, and a context with nothing
-but Dial() in it; agent 1 completes it by hanging up. As it beeps into the call by default, it is
-measured without that as well. It takes its turn in every third round only.
+Atxfer does not do quite the same. It works with keys: Asterisk puts the feature code and the
+target's number into the agent's channel as if they were pressed, and each "key" takes time. It
+dials its target directly; ours is dialled through a personal queue. Atxfer has all it needs: a
+feature code, Queue's option t, and a context with nothing but Dial(). The transferor completes it
+by hanging up. Because it beeps into the call by default, it is also measured without the beep. It
+takes its turn only in every third round.
 """
 
 from __future__ import annotations
@@ -46,12 +45,12 @@ PARTIES = (CALLER, AGENT, TARGET)
 OURS, FLOOR, THEIRS, QUICKER = "asterisk_avp", "floor", "Atxfer", "Atxfer*"
 KINDS = (OURS, FLOOR, THEIRS, QUICKER)
 EVERY: Final = {OURS: 1, FLOOR: 1, THEIRS: 3, QUICKER: 3}
-"""In which rounds a kind takes its turn."""
+"""A kind takes its turn in every n-th round."""
 AIM_MEDIAN, AIM_P99, AIM_RING = 1.5, 3.0, 20.0
 
 _T = TypeVar("_T")
 
-#: What Atxfer needs. The number 810 is `sales` with option t: agents may transfer.
+#: The dialplan for Atxfer. The number 810 is `sales` with option t: agents may transfer.
 EXTENSIONS = """
 [callers](+)
 exten => 810,1,Answer()
@@ -70,7 +69,7 @@ atxfer = *2
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table: from where to where, and the key of its measurements."""
+    """One row of the table: start, end, and the key of its measurements."""
 
     key: str
     start: str
@@ -79,21 +78,21 @@ class Figure:
 
 FIGURES: Final = (
     Figure("taken", "request", "it is answered (API 201, AMI Success)"),
-    Figure("stasis", "request", "caller and agent 1 in Stasis"),
-    Figure("seated", "request", "caller and agent 1 in bridges of ours"),
+    Figure("stasis", "request", "caller and transferor in Stasis"),
+    Figure("bridges", "request", "caller and transferor in bridges of ours"),
     Figure("music", "request", "MusicOnHoldStart for the caller"),
     Figure("music_heard", "request", "caller hears music only"),
     Figure("called", "request", "AgentCalled for the target"),
     Figure("channel", "request", "Newchannel towards the target"),
     Figure("rings", "request", "INVITE at the target's phone, it rings"),
-    Figure("consult", "pick-up", "agent 1 hears the target only"),
+    Figure("consult", "pick-up", "transferor hears the target only"),
     Figure("connected", "complete", "caller and target connected"),
     Figure("bridged", "complete", "both in one bridge, nothing between"),
     Figure("local_gone", "complete", "last Local channel gone"),
     Figure("heard", "complete", "caller hears the target only"),
-    Figure("rejoined", "cancel", "caller and agent 1 connected"),
-    Figure("caller_back", "cancel", "caller hears agent 1 only"),
-    Figure("agent_back", "cancel", "agent 1 hears the caller only"),
+    Figure("rejoined", "cancel", "caller and transferor connected"),
+    Figure("caller_back", "cancel", "caller hears transferor only"),
+    Figure("agent_back", "cancel", "transferor hears the caller only"),
 )
 
 Sample = dict[str, float]
@@ -134,7 +133,7 @@ class Table:
         return table(head, rows, words=2)
 
     def aims(self) -> list[str]:
-        """What was aimed at, and what came of it."""
+        """The aims, and whether they were reached."""
         slow = [
             f"{figure.start} to {figure.end}: {found} times the floor {where}"
             for figure in FIGURES
@@ -155,14 +154,16 @@ class Table:
 
 
 class Bench:
-    def __init__(self, bed: Bed, http: aiohttp.ClientSession, floor: Doer | None = None) -> None:
+    def __init__(
+        self, bed: Bed, http: aiohttp.ClientSession, floor: TransferMethod | None = None
+    ) -> None:
         self.bed, self.ami = bed, bed.ami
         self.scene = Scene(bed)
-        self.daemon: Doer = Daemon(bed, http, self.scene)
-        self.floor: Doer = floor or self.daemon
+        self.daemon: TransferMethod = Daemon(bed, http, self.scene)
+        self.floor: TransferMethod = floor or self.daemon
 
     async def sample(self, kind: str) -> list[Sample]:
-        """One call with its transfers, from nothing to nothing."""
+        """One call with its transfers, from an idle call centre to an idle one."""
         await self.scene.everybody_free()
         self.ami.events.clear()
         offset = time.time() - time.monotonic()
@@ -171,9 +172,9 @@ class Bench:
         elif kind == FLOOR:
             try:
                 samples = await self._twice(self.floor)
-            except PhoneError as error:  # see `floor.Floor._off_music`: it does not look again
+            except PhoneError as error:  # see `floor.Floor._stop_music`: it does not check again
                 await self.bed.idle()
-                raise Spoilt(str(error)) from error
+                raise InvalidSample(str(error)) from error
         else:
             samples = [await self._theirs(beep=kind == THEIRS)]
         for name in PARTIES:
@@ -185,8 +186,8 @@ class Bench:
 
     # --- the kinds -----------------------------------------------------------------------------
 
-    async def _twice(self, how: Doer) -> list[Sample]:
-        """A consult that is cancelled, and another, of the same call, that is completed."""
+    async def _twice(self, how: TransferMethod) -> list[Sample]:
+        """A consultation that is cancelled, and another of the same call that is completed."""
         caller, agent = await self._call("800")
         cancelled = await self._asked(how, caller, agent)
         asked = time.time()
@@ -201,21 +202,21 @@ class Bench:
         return [_milliseconds(cancelled), _milliseconds(completed | await self._completion(asked))]
 
     async def once(self) -> Sample:
-        """A call that the daemon transfers, and that is completed."""
+        """A call with one completed transfer by the daemon."""
         caller, agent = await self._call("800")
         sample = await self._asked(self.daemon, caller, agent)
         asked = time.time()
         await self.daemon.complete()
         return _milliseconds(sample | await self._completion(asked))
 
-    async def _asked(self, how: Doer, caller: str, agent: str) -> Sample:
+    async def _asked(self, how: TransferMethod, caller: str, agent: str) -> Sample:
         asked = time.time()
         await how.consult(caller, agent)
         sample = {"taken": time.time() - asked}
         sample |= await self._consult(asked, caller)
         for key, found in (
             ("stasis", moments.both_in_stasis(self.ami, (caller, agent), asked)),
-            ("seated", moments.all_entered_bridge(self.ami, (caller, agent), asked)),
+            ("bridges", moments.all_entered_bridge(self.ami, (caller, agent), asked)),
             ("called", moments.agent_called(self.ami, f"PJSIP/{TARGET}", asked)),
         ):
             sample[key] = _must(found, key) - asked
@@ -239,7 +240,7 @@ class Bench:
     # --- their parts ---------------------------------------------------------------------------
 
     async def _call(self, number: str) -> tuple[str, str]:
-        """The caller reaches agent 1; the channels of both."""
+        """Connect the caller to the transferor. Returns the channels of both."""
         await self.bed.phones[CALLER].dial(number)
         await self.bed.phones[AGENT].answer()
         await self.scene.talking(CALLER, AGENT)
@@ -247,10 +248,10 @@ class Bench:
         return channels[0], channels[1]
 
     async def _consult(self, asked: float, caller: str) -> Sample:
-        """From the request until agent 1 and the target talk."""
+        """From the request until transferor and target talk."""
         target = self.bed.phones[TARGET]
-        # While something is being measured we only wait: looking at sound or asking Asterisk
-        # would hold up the events whose arrival counts.
+        # Only wait during a measurement: analysing sound or querying Asterisk would delay the
+        # events whose arrival is measured.
         ringing = await target.ringing(within=10)
         music = await self._until(lambda: moments.music_started(self.ami, caller, asked), "music")
         picked_up = time.time()
@@ -271,7 +272,7 @@ class Bench:
         }
 
     async def _completion(self, completed: float) -> Sample:
-        """From the command to complete until caller and target have a plain call."""
+        """From the complete command until caller and target have a plain call."""
 
         def joined() -> float | None:
             return moments.together(self.ami, CALLER, TARGET, completed)
@@ -295,28 +296,28 @@ class Bench:
         return _must(await self.ami.until(again, 5.0), what)
 
     async def _cancellation(self, asked: float) -> Sample:
-        """From the command to cancel until caller and agent 1 have their call again."""
+        """From the cancel command until caller and transferor have their call again."""
 
         def joined() -> float | None:
             return moments.connected(self.ami, CALLER, AGENT, asked)
 
-        rejoined = await self._until(joined, "caller and agent 1 connected")
+        rejoined = await self._until(joined, "caller and transferor connected")
         await self.scene.talking(CALLER, AGENT)
         now = time.time()
         caller = moments.heard_from(self.bed.phones[CALLER], {AGENT}, asked, now)
         agent = moments.heard_from(self.bed.phones[AGENT], {CALLER}, asked, now)
         return {
             "rejoined": rejoined - asked,
-            "caller_back": _must(caller, "agent 1 heard") - asked,
+            "caller_back": _must(caller, "transferor heard") - asked,
             "agent_back": _must(agent, "caller heard") - asked,
         }
 
 
-class Doer(Protocol):
-    """Who makes a supervised transfer of agent 1's call to the target."""
+class TransferMethod(Protocol):
+    """A way to transfer the transferor's call to the target, supervised."""
 
     async def consult(self, caller: str, agent: str) -> None:
-        """Begin it; the names of the caller's and agent 1's channels."""
+        """Start the transfer. The arguments are the channel names of caller and transferor."""
 
     async def consulting(self) -> None:
         """Return when it can be completed or cancelled."""
@@ -327,7 +328,7 @@ class Doer(Protocol):
 
 
 class Daemon:
-    """asterisk_avp, by its API."""
+    """asterisk_avp, through its API."""
 
     def __init__(self, bed: Bed, http: aiohttp.ClientSession, scene: Scene) -> None:
         self._bed, self._http, self._scene = bed, http, scene
@@ -347,22 +348,22 @@ class Daemon:
         await self._post(f"/v1/transfers/{self._transfer}/cancel", None, 200)
 
     async def _post(self, path: str, body: object, status: int) -> str:
-        """The id in the answer, which must have this status."""
+        """Send a request that must have this status. Returns the id in the answer."""
         async with self._http.post(self._bed.url + path, json=body) as answer:
             if answer.status != status:
                 raise AssertionError(f"POST {path}: {answer.status} {await answer.text()}")
             return str((await answer.json())["id"])
 
 
-class Bare:
-    """The script that does without us (`floor`)."""
+class BareScript:
+    """The script without the daemon (`floor`)."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, bed: Bed) -> AsyncIterator[Bare]:
+    async def running(cls, bed: Bed) -> AsyncIterator[BareScript]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.benchmarks.floor"),
             cwd=ROOT,
@@ -396,7 +397,7 @@ class Bare:
         await self._tell(do="consult", caller=caller, agent=agent, target=TARGET)
 
     async def consulting(self) -> None:
-        """The sound has been heard already."""
+        """Nothing to wait for: the sound has already been heard."""
 
     async def complete(self) -> None:
         await self._tell(do="complete")
@@ -405,8 +406,8 @@ class Bare:
         await self._tell(do="cancel")
 
 
-class Spoilt(Exception):
-    """The bare script left somebody on music."""
+class InvalidSample(Exception):
+    """The bare script left a party on music."""
 
 
 class ClockSet(Exception):
@@ -424,7 +425,7 @@ def _milliseconds(sample: Sample) -> Sample:
 
 
 async def run(samples: int, backend: str | None) -> str:
-    """The measured table with what it was measured on."""
+    """The table of measurements, with the conditions."""
     world = World(wrapuptime=1, extensions=EXTENSIONS + floor.EXTENSIONS, features=FEATURES)
     world = world.with_group("sales", strategy="linear")
     world = replace(world, callers=(CALLER,), outside=())
@@ -434,12 +435,12 @@ async def run(samples: int, backend: str | None) -> str:
         await bed.start_daemon()
         headers = {"Authorization": f"Bearer {bed.secrets.token}"}
         http = aiohttp.ClientSession(headers=headers)
-        async with http, Bare.running(bed) as bare:
+        async with http, BareScript.running(bed) as bare:
             bench = Bench(bed, http, bare)
-            for kind in KINDS:  # once each without counting: whatever is loaded at first use
+            for kind in KINDS:  # warm-up, not counted
                 await _counted(bench, kind, Table())
             for index in range(samples):
-                first = index % len(KINDS)  # who goes first changes too
+                first = index % len(KINDS)  # the order changes too
                 for kind in (*KINDS[first:], *KINDS[:first]):
                     if index % EVERY[kind] == 0:
                         await _counted(bench, kind, found)
@@ -459,9 +460,9 @@ async def _counted(bench: Bench, kind: str, table: Table) -> None:
         try:
             table.samples[kind] += await bench.sample(kind)
         except ClockSet:
-            print("latency: the clock was set; this sample once more", file=sys.stderr)
-        except Spoilt as error:
-            print(f"latency: the bare script did not do it ({error}); once more", file=sys.stderr)
+            print("latency: the clock was set; repeating this sample", file=sys.stderr)
+        except InvalidSample as error:
+            print(f"latency: the bare script failed ({error}); repeating", file=sys.stderr)
         else:
             return
 
@@ -469,20 +470,20 @@ async def _counted(bench: Bench, kind: str, table: Table) -> None:
 NOTES = """\
 How to read it:
 
-- The floor is the same work of Asterisk's by a bare script (`tests/benchmarks/floor.py`), which
-  decides, notes and checks nothing, in its own process and Stasis application.
-- With so few values the 99th percentile is the longest.
-- `Atxfer` works by keys: Asterisk puts the feature code and the target's number into agent 1's
-  channel as if they had been pressed, one after the other, and each takes its time. Music starts
-  after the feature code, dialling after the last digit.
+- The floor is the lower bound: the same actions by a bare script (`tests/benchmarks/floor.py`) that
+  decides, records and checks nothing, in its own process and Stasis application.
+- With so few values, the 99th percentile is the maximum.
+- `Atxfer` works with keys: Asterisk puts the feature code and the target's number into the
+  transferor's channel as if they were pressed, one after the other, and each takes time. Music
+  starts after the feature code, dialling after the last digit.
 - `Atxfer` dials the target directly. Ours goes through the target's personal queue, so that
-  app_queue knows about the target's call; that is part of the figures for ringing.
-- Complete: ours by the API, `Atxfer` by agent 1's phone hanging up. `Atxfer` then plays a beep to
-  the target, and until it is over the two do not hear each other. `Atxfer*` is without it.
-- "Connected" may be through Local channels, "nothing between" is not.
-- "hears ... only": the arrival of the first packet of 20 ms with nothing else in it, looked for
-  every 10 ms.
-- AMI events count when they arrive at the process that measures.
+  app_queue knows about the target's call. The figures for ringing include this.
+- Complete: ours through the API, `Atxfer` by hanging up the transferor's phone. `Atxfer` then plays
+  a beep to the target, during which the two do not hear each other. `Atxfer*` has no beep.
+- "Connected" may be through Local channels; "nothing between" is not.
+- "hears ... only": the arrival of the first packet of 20 ms with nothing else in it, checked every
+  10 ms.
+- AMI events count when they arrive at the measuring process.
 """
 
 

@@ -1,21 +1,20 @@
-"""Hundreds of calls at once and many transfers a second, and where that ends.
+"""Hundreds of calls at once and many transfers per second, up to the limit.
 
-    tests/run bench load [--minutes 10] [--calls 300] [--rate 20] [--rtp 60]   the plain load
-    tests/run bench load --ramp                                      ever more, until it breaks
-    tests/run bench load --quick                                     a minute of it, to try
+    tests/run bench load [--minutes 10] [--calls 300] [--rate 20] [--rtp 60]   constant load
+    tests/run bench load --ramp                                      increasing load, to the limit
+    tests/run bench load --quick                                     a minute, as a trial
 
-One Asterisk with the daemon beside it, callers and agents' phones by sipp, all on this machine. A
-call is kept for some minutes and is transferred again and again meanwhile: supervised ones that are
-completed (60 %) or cancelled (20 %), unsupervised ones to an agent (15 %) or the group (5 %). So
-many callers (`--rtp`), and the same share of the agents' phones, talk all the time, 50 packets a
-second; the others say something once a second. After a completed transfer the agent who gave the
-call away is a target for others.
+One Asterisk with the daemon beside it; sipp plays callers and agents' phones, all on this machine.
+A call lasts some minutes and is transferred repeatedly: supervised and completed (60 %) or
+cancelled (20 %), unsupervised to an agent (15 %) or the group (5 %). A number of callers (`--rtp`),
+and the same share of the agents' phones, send sound all the time, 50 packets per second; the others
+send one packet per second. After a completed transfer, the transferor is a target for others.
 
 Aims: no failed transfer and no lost caller; complete to connected below 100 ms at the 99th
-percentile; the daemon's processor time at most 15 % of Asterisk's; no memory that goes on growing
-after the warm-up; nothing left in the end.
+percentile; the daemon's processor time at most 15 % of Asterisk's; no memory growth after the
+warm-up; nothing left at the end.
 
-Latencies are from our request to the moment Asterisk itself gives to its event.
+Latencies are measured from our request to Asterisk's own timestamp of the event.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from bed import ProcessId, Unavailable
 from tests.benchmarks.crowd.driver import Driver, Results
 from tests.benchmarks.crowd.sipp import Sipp
 from tests.benchmarks.crowd.usage import (
-    Mark,
+    Snapshot,
     open_files,
     percent_of_one,
     rss_mib,
@@ -56,7 +55,7 @@ ROWS: Final = (
     ("ringing", "request to the target's phone ringing"),
     ("complete", "complete to caller and target connected"),
     ("plain", "the same to nothing between them (callers who talk)"),
-    ("cancel", "cancel to caller and agent 1 connected"),
+    ("cancel", "cancel to caller and transferor connected"),
     ("ringing unsupervised", "unsupervised: request to ringing"),
 )
 
@@ -67,13 +66,13 @@ def say(text: str) -> None:
 
 @dataclass
 class Phase:
-    """One rate for a while, and what it took."""
+    """One rate for some time, and its cost."""
 
     rate: float
     seconds: float
     results: Results
-    first: Mark
-    last: Mark
+    first: Snapshot
+    last: Snapshot
     took: float
     threads: list[tuple[str, float]] = field(default_factory=list)
 
@@ -104,17 +103,17 @@ class Phase:
         if share > AIM_CPU_PERCENT:
             found.append(f"the daemon's processor time is {share:.0f} % of Asterisk's")
         if results.starved > 0.02 * self.rate * self.seconds:
-            found.append(f"{results.starved} transfers not begun, for want of free agents")
+            found.append(f"{results.starved} transfers not started, because no agent was free")
         return found
 
 
 class Load:
-    """The call centre at work."""
+    """The running call centre."""
 
     def __init__(self, bed: CrowdBed, people: Sipp, driver: Driver) -> None:
         self.bed, self.people, self.driver = bed, people, driver
         self.memory: list[tuple[float, float, float]] = []
-        """Seconds since the begin, MiB of the daemon and of Asterisk."""
+        """Seconds since the start, MiB of the daemon, and MiB of Asterisk."""
         self.begun = time.monotonic()
 
     @property
@@ -144,19 +143,19 @@ class Load:
         assert self.bed.asterisk is not None
         results = self.driver.results = Results()
         before = thread_seconds(self.bed.asterisk.pid)
-        first = Mark.now(self.processes)
+        first = Snapshot.now(self.processes)
         begun = time.monotonic()
-        looking = asyncio.create_task(self._look_at_memory())
+        sampling = asyncio.create_task(self._sample_memory())
         try:
             await self.driver.run(rate, seconds, call_seconds=call_seconds)
         finally:
-            looking.cancel()
+            sampling.cancel()
         took = time.monotonic() - begun
-        last = Mark.now(self.processes)
+        last = Snapshot.now(self.processes)
         threads = await self._threads(before, took)
         return Phase(rate, seconds, results, first, last, took, threads)
 
-    async def _look_at_memory(self) -> None:
+    async def _sample_memory(self) -> None:
         while True:
             processes = self.processes
             self.memory.append(
@@ -184,7 +183,7 @@ class Load:
         return sorted(shares.items(), key=lambda item: -item[1])[:6]
 
     async def gauges(self) -> dict[str, float]:
-        """The daemon's own counters of what it holds."""
+        """The daemon's own gauges of what it holds."""
         names = ("channels_known", "workers", "timers", "tasks", "transfers_remembered")
         headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
         async with (
@@ -201,7 +200,7 @@ class Load:
         return found
 
     async def end(self) -> list[str]:
-        """End all calls; what is left then."""
+        """End all calls. Returns what is left."""
         self.people.stop_callers()
         watch = self.driver.watch
         self.driver.watch.hung_up = lambda _channel, _cause: None
@@ -233,7 +232,7 @@ class Load:
 async def call_centre(
     agents: int, talk_share: float, backend: str | None, *, packet_ms: int = 20
 ) -> AsyncIterator[Load]:
-    """Asterisk, the agents' phones (of which a share talks) and the daemon, without callers."""
+    """Asterisk, the agents' phones (a share of them sends sound) and the daemon, no callers."""
     bed, people = bed_and_sipp(agents, talk_share, backend, packet_ms)
     keep = bool(os.environ.get("AVP_KEEP"))
     people.prepare()
@@ -244,7 +243,7 @@ async def call_centre(
         await watch.connect()
         await bed.start_daemon()
         driver = Driver(bed, watch)
-        # The test bed's own session is told everything, which costs more than all the rest.
+        # The test bed's own session receives all events, which costs more than all the rest.
         await bed.ami.action("Events", EventMask="off")
         yield Load(bed, people, driver)
         await watch.close()
@@ -254,8 +253,8 @@ async def call_centre(
 
 
 _KEPT: Final = (
-    f"- The daemon forgets ended transfers after {KEPT_SECONDS} s here "
-    "(session.keep_ended_seconds, 600 by default), and keeps a history of 100 for each agent"
+    f"- The daemon keeps ended transfers for {KEPT_SECONDS} s here "
+    "(session.keep_ended_seconds, 600 by default), and a history of 100 for each agent"
 )
 
 # --- the report --------------------------------------------------------------------------------
@@ -284,7 +283,7 @@ def processors(phase: Phase) -> str:
 
 
 def growth(memory: list[tuple[float, float, float]], warm_seconds: float) -> str:
-    """How memory went on after the warm-up."""
+    """The growth of memory after the warm-up."""
     warm = [row for row in memory if row[0] >= warm_seconds] or memory
     rows = []
     for name, column in (("daemon", 1), ("asterisk", 2)):
@@ -310,10 +309,10 @@ def outcome(phase: Phase) -> list[str]:
     results = phase.results
     begun, done = sum(results.begun.values()), sum(results.done.values())
     kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(results.done.items()))
-    reached = f"{phase.reached:.1f} a second until the last was over"
-    others = f"not begun for want of agents with a call, or free ones: {results.starved}"
+    reached = f"{phase.reached:.1f} per second until the last one ended"
+    others = f"not started for lack of agents with a call or free agents: {results.starved}"
     lines = [
-        f"- Transfers: {begun} begun in {phase.seconds:.0f} s, {done} done ({reached}): {kinds}",
+        f"- Transfers: {begun} started in {phase.seconds:.0f} s, {done} done ({reached}): {kinds}",
         f"- A new call reached the target first: {results.overtaken}; {others}",
         f"- Failed: {results.failed}; callers lost: {results.lost}",
     ]
@@ -354,10 +353,10 @@ def breaking(phases: list[Phase]) -> list[str]:
         if missed:
             busy = ", ".join(f"{name} {share:.0f} %" for name, share in phase.threads)
             return [
-                f"- What breaks first, at {phase.rate:g} a second: {'; '.join(missed)}.",
+                f"- First limit, at {phase.rate:g} per second: {'; '.join(missed)}.",
                 f"- Asterisk's busiest threads then: {busy} (of one processor).",
             ]
-    return [f"- Nothing broke up to {phases[-1].rate:g} a second."]
+    return [f"- No limit was reached up to {phases[-1].rate:g} per second."]
 
 
 # --- running it --------------------------------------------------------------------------------
@@ -370,14 +369,14 @@ async def run(options: argparse.Namespace) -> tuple[str, bool]:
     share = options.rtp / options.calls
     async with call_centre(agents, share, options.backend) as load, load.driver.connected():
         asterisk = (await load.bed.ami.command("core show version")).split(" built")[0]
-        say(f"{agents} agents there; {options.calls} callers dial")
+        say(f"{agents} agents are ready; {options.calls} callers dial")
         await load.fill(options.calls, options.rtp)
         if options.ramp:
             phases = []
             for rate in options.rates:
-                say(f"{rate} a second for {options.step} s")
+                say(f"{rate} per second for {options.step} s")
                 phases.append(await load.phase(rate, options.step, options.call_seconds))
-                say("; ".join(phases[-1].missed()) or "well")
+                say("; ".join(phases[-1].missed()) or "all aims reached")
                 say(", ".join(f"{k} {v:.0f} %" for k, v in phases[-1].percent.items()))
                 if phases[-1].results.failed > 0.2 * rate * options.step:
                     break
@@ -387,7 +386,7 @@ async def run(options: argparse.Namespace) -> tuple[str, bool]:
             load.begun = time.monotonic()
             say(f"warm-up: {options.warm_up} s")
             await load.phase(options.rate, options.warm_up, options.call_seconds)
-            say(f"{options.rate:g} transfers a second for {options.minutes:g} minutes")
+            say(f"{options.rate:g} transfers per second for {options.minutes:g} minutes")
             phases = [await load.phase(options.rate, options.minutes * 60, options.call_seconds)]
             lines += report(phases[0], load, options)
             good = not phases[0].missed()
@@ -400,7 +399,7 @@ async def run(options: argparse.Namespace) -> tuple[str, bool]:
         )
         ended = load.people.ended()
         if ended:
-            lines.append(f"- sipp ended by itself: {ended}")
+            lines.append(f"- sipp ended unexpectedly: {ended}")
         for phase in phases:
             for example in phase.results.examples[:8]:
                 say(example)
@@ -436,12 +435,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10, help="of load, after the warm-up")
     parser.add_argument("--calls", type=int, default=300, help="at once (default 300)")
-    parser.add_argument("--rate", type=float, default=20, help="transfers a second (default 20)")
+    parser.add_argument("--rate", type=float, default=20, help="transfers per second (default 20)")
     parser.add_argument("--rtp", type=int, default=60, help="calls with sound all the time")
     parser.add_argument("--agents", type=int, help="default: 1.6 for each call")
     parser.add_argument("--call-seconds", type=float, default=180, help="how long a call lasts")
-    parser.add_argument("--warm-up", type=float, default=90, help="seconds that do not count")
-    parser.add_argument("--ramp", action="store_true", help="ever more, until it breaks")
+    parser.add_argument("--warm-up", type=float, default=90, help="seconds before the measurement")
+    parser.add_argument("--ramp", action="store_true", help="increase the rate up to the limit")
     parser.add_argument("--rates", type=float, nargs="+", default=list(RAMP), help="of the ramp")
     parser.add_argument("--step", type=float, default=40, help="seconds of each rate of the ramp")
     parser.add_argument("--quick", action="store_true", help="a minute of it, with fewer calls")

@@ -1,7 +1,7 @@
-"""When something happened, read from the AMI events and the sound that the test bed keeps.
+"""Find when something happened, in the AMI events and the sound that the test bed keeps.
 
-All moments are wall-clock times of this machine: AMI events and phones' events when they arrived
-here, sound when the kernel took its packet in.
+All moments are wall-clock times of this machine: the arrival of AMI events and phone events, and
+for sound, when the kernel received the packet.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from bed import Event, Phone, Probe, match, party
 from bed.audio import FRAME, SILENCE, Ear, Track
 
 STEP = 0.01
-"""How finely `heard_from` looks, in seconds."""
+"""The resolution of `heard_from`, in seconds."""
 
 PACKET = 0.02
-"""A packet's sound lies before the moment at which it came in."""
+"""The length of a packet in seconds. Its sound is before its arrival."""
 
 QUIET = 500
-"""A sample's greatest value in silence, of 32768."""
+"""The largest sample value in silence, of 32768."""
 
 
 def both_in_stasis(ami: Probe, channels: Iterable[str], since: float) -> float | None:
-    """When the last of these channels began to run Stasis(), which empties STASISSTATUS first."""
+    """When the last of these channels started Stasis(), which first clears STASISSTATUS."""
     begin = {"Variable": "STASISSTATUS", "Value": ""}
     entered = [
         next(iter(ami.seen(match("VarSet", Channel=channel, **begin), since)), None)
@@ -47,7 +47,7 @@ def music_started(ami: Probe, channel: str, since: float) -> float | None:
 
 
 def channel_made(ami: Probe, name: str, since: float) -> float | None:
-    """When Asterisk made a channel towards a phone."""
+    """When Asterisk created a channel to a phone."""
     made = ami.seen(match("Newchannel"), since)
     return next((e.at for e in made if party(e["Channel"]) == name), None)
 
@@ -59,7 +59,7 @@ def agent_called(ami: Probe, interface: str, since: float) -> float | None:
 
 
 def _bridge_moves(events: Iterable[Event]) -> Iterator[tuple[Event, dict[str, str]]]:
-    """Each entry into a bridge, with who is where (channel -> bridge) from then on."""
+    """Each entry into a bridge, with the bridge of every channel after it."""
     where: dict[str, str] = {}
     for event in events:
         channel, bridge = event.get("Channel", ""), event.get("BridgeUniqueid", "")
@@ -71,7 +71,7 @@ def _bridge_moves(events: Iterable[Event]) -> Iterator[tuple[Event, dict[str, st
 
 
 def connected(ami: Probe, one: str, other: str, since: float) -> float | None:
-    """When two phones came to be connected after `since`, through Local channels or not."""
+    """When two phones were connected after `since`, through Local channels or not."""
     for event, where in _bridge_moves(ami.events):
         members: dict[str, set[str]] = {}
         for channel, bridge in where.items():
@@ -82,7 +82,7 @@ def connected(ami: Probe, one: str, other: str, since: float) -> float | None:
 
 
 def together(ami: Probe, one: str, other: str, since: float) -> float | None:
-    """When two phones' own channels came into one bridge, after `since`."""
+    """When two phones' own channels were in one bridge, after `since`."""
     for event, where in _bridge_moves(ami.events):
         bridges = [{b for c, b in where.items() if party(c) == name} for name in (one, other)]
         if event.at >= since and bridges[0] & bridges[1]:
@@ -91,36 +91,36 @@ def together(ami: Probe, one: str, other: str, since: float) -> float | None:
 
 
 def local_channels(events: Iterable[Event]) -> tuple[set[str], float]:
-    """The Local channels there are after these events, and when the last that ended did so."""
-    there: set[str] = set()
+    """The Local channels that exist after these events, and when the last one ended."""
+    existing: set[str] = set()
     ended = 0.0
     for event in events:
         if event.name == "Newchannel" and event["Channel"].startswith("Local/"):
-            there.add(event["Uniqueid"])
-        elif event.name == "Hangup" and event["Uniqueid"] in there:
-            there.remove(event["Uniqueid"])
+            existing.add(event["Uniqueid"])
+        elif event.name == "Hangup" and event["Uniqueid"] in existing:
+            existing.remove(event["Uniqueid"])
             ended = event.at
-    return there, ended
+    return existing, ended
 
 
 def locals_gone(ami: Probe) -> float | None:
-    """When the last Local channel ended; 0 where there never was one, None while there is one."""
-    there, ended = local_channels(ami.events)
-    return None if there else ended
+    """When the last Local channel ended; 0: there was none; None: one still exists."""
+    existing, ended = local_channels(ami.events)
+    return None if existing else ended
 
 
 def heard_from(phone: Phone, what: set[str], since: float, until: float) -> float | None:
-    """When the first packet reached the phone with exactly this in it, after `since`.
+    """When the first packet with exactly this sound reached the phone, after `since`.
 
-    Finer than the bed's own frames: windows of that length, every 10 ms, and full of sound, so
-    that the end of a silence does not count.
+    Finer than the bed's own frames: it uses windows of the same length every 10 ms, and requires
+    them to be full of sound, so that the end of a silence does not count.
     """
     wanted = frozenset(what) or SILENCE
     tracks = list((phone.ear._streams if phone.ear.tapped else phone.ear.recordings).values())
     end = min(until, time.time() - Ear.SETTLE)
     for step in range(int((end - since) / STEP)):
         start = since + step * STEP
-        # Two windows in a row, for one may be a chance mixture of an end and a beginning.
+        # Two consecutive windows, because one may be a mixture of an end and a beginning.
         if all(
             _full(tracks, start + more) and phone.ear._label(tracks, start + more) == wanted
             for more in (0, FRAME)
@@ -130,7 +130,7 @@ def heard_from(phone: Phone, what: set[str], since: float, until: float) -> floa
 
 
 def _full(tracks: Iterable[Track], start: float) -> bool:
-    """Whether some stream sounds through the whole of a window."""
+    """Whether some stream has sound throughout the window."""
     for track in tracks:
         samples = track.frame(start)
         if samples is not None:
@@ -141,8 +141,8 @@ def _full(tracks: Iterable[Track], start: float) -> bool:
 
 
 def conversations(bridges: Iterable[Iterable[str]]) -> list[set[str]]:
-    """Who talks with whom, from the channels of each bridge: phones in one bridge, or in bridges
-    that a Local pair joins."""
+    """The groups of phones that are connected: in one bridge, or in bridges joined by a Local
+    pair."""
     groups: list[set[str]] = []
     for channels in bridges:
         mine = {c.removesuffix(";1").removesuffix(";2") for c in channels}

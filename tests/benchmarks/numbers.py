@@ -1,14 +1,14 @@
-"""What a decision about a typed number costs, next to libphonenumber alone.
+"""The cost of a decision about a typed number, compared with libphonenumber alone.
 
     python -m tests.benchmarks.numbers [--rounds 60] [--calls 100] [--limit 1.25]
 
 The comparison is phonenumbers' parse(), is_valid_number() and number_type() of the same text: the
-least that anyone would do, without the rules, the emergency numbers and the refusal of texts that
-merely contain a number. Both take turns within one process, so that whatever else the machine does
-meets both alike; the figures are medians of the rounds. Countries' data is loaded before.
+minimum work, without the rules, the emergency numbers and the refusal of texts that merely contain
+a number. Both take turns within one process, so that other load affects both alike. The figures are
+medians of the rounds. The countries' data is loaded first.
 
-`check` costs less where it can: it looks up region and type once for both questions. Texts that are
-refused are in the table too. They have no ratio in the total, as libphonenumber has no such answer.
+`check` can be cheaper, because it looks up region and type only once. Refused texts are in the
+table too, but not in the total ratio, because libphonenumber has no such answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The daemon, with a profile of what it does between two signals.
+"""The daemon, profiled between two signals.
 
     python -m tests.benchmarks.profiled FILE
 
-SIGUSR1 begins the profile, SIGUSR2 ends it and writes it to FILE (for `pstats`).
+SIGUSR1 starts the profile; SIGUSR2 ends it and writes it to FILE (for `pstats`).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a personal queue for every agent costs app_queue, on a real Asterisk.
+"""The cost of a personal queue for every agent in app_queue, on a real Asterisk.
 
     python -m tests.benchmarks.queues [--agents 0,100,1000,5000] [--output QUEUES.md]
 
-The same call centre twice at each size: with its group queues only, and with a personal queue for
-every agent and the daemon, which makes the agents members of them. Two agents have real phones and
-a caller calls them; the others (20 to a group) are members whose device states are set from
-outside, as their calls would set them. Asterisk's processor time is read from the kernel.
+Each size is measured twice: with group queues only, and with a personal queue for every agent and
+the daemon, which adds the agents as members. Two agents have real phones, and a caller calls them.
+The others (20 to a group) are members whose device states are set artificially, as their calls
+would set them. Asterisk's processor time comes from the kernel.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SIZES = (0, 100, 1000, 5000)
 GROUP_SIZE = 20
 CHANGES = 200
 CALLS_AN_HOUR: Final = 18
-"""Of each agent, where it is called busy."""
+"""Calls per agent in a busy call centre."""
 CHANGES_A_CALL: Final = 4
-"""Of a phone's state: rings, in use, and back, some of them twice."""
+"""State changes of a phone per call: ringing, in use, and back, some of them twice."""
 MOST_PROCESSORS: Final = 0.8
-"""Where state changes need more than this they come faster than Asterisk can take them: they are
-handled one after the other, the queue of them grows, and calls are not seen any more."""
+"""Above this share, state changes come faster than Asterisk can process them: it handles them one
+after the other, their queue grows, and calls are no longer noticed."""
 _FIRST: Final = 20000
 _START_SECONDS: Final = 120.0
 _SETTLE_SECONDS: Final = 600.0
@@ -49,7 +49,7 @@ _SETTLE_SECONDS: Final = 600.0
 
 @dataclass(frozen=True)
 class Crowd(World):
-    """The two agents with phones, and many more who have none."""
+    """The two agents with phones, and many more without."""
 
     crowd: int = 0
 
@@ -101,7 +101,7 @@ def device(agent_id: str) -> str:
 
 @dataclass
 class Figures:
-    """What was measured of one size, with or without personal queues."""
+    """The measurements of one size, with or without personal queues."""
 
     boot_seconds: float = 0.0
     members_seconds: float | None = None
@@ -126,8 +126,8 @@ class Measuring:
         self.asterisk = bed.asterisk.pid
 
     async def everything(self, samples: int) -> Figures:
-        # Once without counting. Each member that is added changes the state of a device as well
-        # (that of their pause), and no call sees an agent before app_queue is through with them.
+        # Warm-up, not counted. Each added member also changes the state of a device (for the
+        # pause), and no call reaches an agent before app_queue has processed these.
         began = time.monotonic()
         await self.call([], within=_SETTLE_SECONDS)
         self.figures.first_call_seconds = time.monotonic() - began
@@ -153,7 +153,7 @@ class Measuring:
         return self.figures
 
     async def call(self, into: list[float], within: float = 20.0) -> None:
-        """The caller joins the group's queue and an agent's phone rings, in milliseconds."""
+        """Measure from the caller's joining of the group's queue to an agent's ringing phone."""
         await self._free()
         ami, phones = self.bed.ami, self.bed.phones
         ami.events.clear()
@@ -165,7 +165,7 @@ class Measuring:
         await self._over()
 
     async def transfer(self, ring: list[float], bridged: list[float]) -> None:
-        """A supervised transfer: request to the target's ring, complete to bridged."""
+        """Measure a supervised transfer: request to the target's ring, complete to bridged."""
         assert self.bench is not None
         await self._free()
         self.bed.ami.events.clear()
@@ -175,7 +175,7 @@ class Measuring:
         await self._over()
 
     async def _free(self) -> None:
-        """Of the two agents; `Scene.everybody_free` would ask after thousands."""
+        """Wait for the two agents; `Scene.everybody_free` would query thousands."""
         await self.bed.available(AGENT, TARGET)
         if self.bench is not None:
             for agent in (AGENT, TARGET):
@@ -188,7 +188,7 @@ class Measuring:
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:
-        """The crowd's phones change their states all the time."""
+        """The other agents' phones change their states all the time."""
         changing = asyncio.create_task(self._change_on())
         try:
             yield
@@ -218,7 +218,7 @@ class Measuring:
         )
 
     async def _change(self) -> float:
-        """Asterisk's processor time for one change of a device's state, in milliseconds."""
+        """Asterisk's processor time for one device state change, in milliseconds."""
         queues = 2 if self.bench is not None else 1
         agents = list(itertools.islice(itertools.cycle(self.crowd), CHANGES // 2))
         began = self.bed.ami.mark()
@@ -226,12 +226,12 @@ class Measuring:
         for state in ("INUSE", "NOT_INUSE"):
             for agent in agents:
                 await self._set(agent, state)
-            await self._told(agents[-1], queues, began)
+            await self._processed(agents[-1], queues, began)
             began = self.bed.ami.mark()
         return 1000 * (cpu_seconds(self.asterisk) - before) / (2 * len(agents))
 
-    async def _told(self, agent: str, queues: int, since: float) -> None:
-        """app_queue has come to the agent's last change, in each of their queues."""
+    async def _processed(self, agent: str, queues: int, since: float) -> None:
+        """Wait until app_queue has processed the agent's last change in each of their queues."""
         changed = match("QueueMemberStatus", MemberName=f"A{agent}")
 
         async def look() -> bool | None:

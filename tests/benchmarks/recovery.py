@@ -1,13 +1,13 @@
-"""A daemon that is killed with hundreds of transfers open: how long until all are in hand again.
+"""Kill a daemon with hundreds of open transfers: how long until it has recovered all of them?
 
     tests/run bench recovery [--sessions 300] [--rounds 3]
 
-The call centre is that of `load`. So many supervised transfers are opened: in one half agent 1 and
-the target talk, in the other the target talks with somebody else and the transfer waits. The daemon
-is ended by SIGKILL and started again at once. Measured is, from the kill on, when GET /readyz says
-200, and when GET /v1/transfers has every transfer in the state it was in. Then each is completed or
-cancelled by the API, and the caller has to be connected with whom that says; a caller whose call
-ends meanwhile is lost.
+The call centre is that of `load`. Supervised transfers are opened: in one half transferor and
+target talk, in the other the target talks to somebody else and the transfer waits. The daemon is
+killed with SIGKILL and restarted immediately. The benchmark measures the time from the kill until
+GET /readyz returns 200, and until GET /v1/transfers has every transfer in its former state. Then
+each transfer is completed or cancelled through the API, and the caller must be connected
+accordingly. A caller whose call ends meanwhile is lost.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from tests.benchmarks.load import Load, call_centre
 COMMAND: Final = "tests/run bench recovery"
 OPEN_AT_ONCE: Final = 4
 PACKET_MS: Final = 60
-"""Of music there are hundreds of streams at once here: at 20 ms a packet they are more than 20,000
-packets a second, and alone keep both processors busy."""
+"""There are hundreds of music streams at once: with packets of 20 ms they would be more than 20,000
+packets per second, which alone would keep both processors busy."""
 CLOSE_AT_ONCE: Final = 8
 WITHIN_SECONDS: Final = 60.0
 READY, ALL = "kill to GET /readyz 200", "kill to every transfer known, in its state"
@@ -61,7 +61,7 @@ class Round:
     all_seconds: float
     results: Results
     states: Counter[str]
-    """What the transfers were in where that was not as before."""
+    """The states of transfers that differed from before."""
 
 
 class Recovery:
@@ -80,20 +80,20 @@ class Recovery:
         await self.bed.start_daemon(within=WITHIN_SECONDS)
         ready = time.monotonic() - killed
         everything, states = await self._all_known(opened, killed)
-        say(f"ready after {ready:.2f} s, all in hand after {everything:.2f} s; now to their ends")
+        say(f"ready after {ready:.2f} s, all recovered after {everything:.2f} s; ending them now")
         async with self.driver.connected():
             await self._close(opened)
         kinds = Counter(transfer.state for transfer in opened)
         return Round(kinds, ready, everything, results, states)
 
     async def _open(self, sessions: int) -> list[Opened]:
-        """One half of them consulting, the other waiting for those whom the first half called."""
+        """Open transfers: one half consulting, the other waiting for the targets of the first."""
         driver = self.driver
         slots = asyncio.Semaphore(OPEN_AT_ONCE)
         await self._quiet()
         agents = driver.talking()
         free: dict[str, list[str]] = defaultdict(list)
-        for agent in driver.desk.agents.values():
+        for agent in driver.station.agents.values():
             if agent["state"] == "available":
                 free[driver.groups[agent["id"]]].append(agent["id"])
         talkers: dict[str, list[str]] = defaultdict(list)
@@ -112,13 +112,13 @@ class Recovery:
                 for _ in range(3):
                     try:
                         return await begin(agent, target, state)
-                    except Failure as failure:  # more than this machine can do at once
+                    except Failure as failure:  # the machine is overloaded
                         say(f"not opened: {failure}")
                         await asyncio.sleep(2)
             return None
 
         async def begin(agent: str, target: str, state: str) -> Opened:
-            now = driver.desk.agents[agent]["call"]
+            now = driver.station.agents[agent]["call"]
             if now is None:
                 raise Failure(f"{agent} has no call any more")
             call = now["id"]
@@ -126,7 +126,7 @@ class Recovery:
             body = {"mode": "supervised", "target": {"kind": "agent", "id": target}}
             transfer = await driver.post(f"/v1/agents/{agent}/transfers", body)
             found = await driver.state(transfer, state)
-            driver.desk.forget(transfer["id"])
+            driver.station.forget(transfer["id"])
             if found is None or found["state"] != state:
                 raise Failure(f"{agent} -> {target} not {state}: {found}")
             return Opened(transfer["id"], state, call, agent, target)
@@ -136,10 +136,10 @@ class Recovery:
         return [opened for opened in (*consulting, *waiting) if opened is not None]
 
     async def _quiet(self) -> None:
-        """Until nobody is rung, in wrap-up or in a transfer."""
+        """Wait until no agent is ringing, in wrap-up or in a transfer."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            states = Counter(a["state"] for a in self.driver.desk.agents.values())
+            states = Counter(a["state"] for a in self.driver.station.agents.values())
             if not set(states) - {"available", "talking"}:
                 await asyncio.sleep(1.5)  # app_queue counts wrap-up in whole seconds
                 return
@@ -166,7 +166,7 @@ class Recovery:
         return time.monotonic() - killed, wrong
 
     async def _close(self, opened: list[Opened]) -> None:
-        """The waiting ones are cancelled; of the others one half is completed."""
+        """Cancel the waiting transfers, complete one half of the others, and cancel the rest."""
         waiting = [transfer for transfer in opened if transfer.state == "waiting"]
         consulting = [transfer for transfer in opened if transfer.state != "waiting"]
         slots = asyncio.Semaphore(CLOSE_AT_ONCE)

@@ -1,11 +1,11 @@
-"""Whether a hundred clients that are refused delay the transfers of others.
+"""Do a hundred clients whose requests are refused delay the transfers of others?
 
     python -m tests.benchmarks.refusals [--samples 20] [--output tests/benchmarks/REFUSALS.md]
 
-Supervised transfers on real phones, by turns in quiet and while `tests.benchmarks.hammer` asks for
-things that are refused, as fast as it is answered: wrong tokens, malformed JSON, unknown agents,
-transfers that are not allowed, wrong PINs, WebSockets without a valid token. The clients run on
-the same machine and take their share of it, which counts against us.
+Supervised transfers on real phones, alternately without load and while `tests.benchmarks.hammer`
+sends requests that are refused, as fast as they are answered: wrong tokens, malformed JSON, unknown
+agents, forbidden transfers, wrong PINs, WebSockets without a valid token. The clients run on the
+same machine and take their share of it, to our disadvantage.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ async def hammering(bed: Bed, outcome: Outcome) -> AsyncIterator[None]:
     process.stdin.write(f"{bed.secrets.token}\n".encode())
     await process.stdin.drain()
     began = time.monotonic()
-    await asyncio.sleep(2)  # its clients have begun; the budgets of the daemon are spent
+    await asyncio.sleep(2)  # its clients have started; the daemon's budgets are used up
     try:
         yield
     finally:
-        out, _ = await process.communicate(b"")  # nothing more: it ends
+        out, _ = await process.communicate(b"")  # end of input: it stops
         outcome.hammered_seconds += time.monotonic() - began
         outcome.refused.update(json.loads(out))
 
@@ -109,7 +109,7 @@ async def run(samples: int, backend: str | None) -> str:
         headers = {"Authorization": f"Bearer {bed.secrets.token}"}
         async with aiohttp.ClientSession(headers=headers) as http:
             bench = Bench(bed, http)
-            await bench.sample(OURS)  # without counting: whatever is loaded at first use
+            await bench.sample(OURS)  # warm-up, not counted
             for index in range(samples):
                 for kind in KINDS if index % 2 else reversed(KINDS):
                     outcome.samples[kind] += await _sample(bench, kind, outcome)
@@ -135,7 +135,7 @@ async def _sample(bench: Bench, kind: str, outcome: Outcome) -> list[Sample]:
             async with hammering(bench.bed, outcome):
                 return await bench.sample(OURS)
         except ClockSet:
-            print("refusals: the clock was set; this sample once more", file=sys.stderr)
+            print("refusals: the clock was set; repeating this sample", file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,8 +1,8 @@
-"""Asks for transfers at a rate, carries each through to its end, and sees whether all is well.
+"""Request transfers at a given rate, carry out each to its end, and check the outcome.
 
-What is a failure: a request that is refused, a step that has not come within `STEP_SECONDS`, a
-transfer that ends otherwise than it should, a caller who is not connected with whom the transfer
-says, and a caller whose call ends although nobody wanted it to (`lost`).
+Failures are: a refused request, a step that takes longer than `STEP_SECONDS`, a transfer with an
+unexpected end, a caller who is not connected to the right agent, and a caller whose call ends
+unintentionally (`lost`).
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from tests.benchmarks.crowd.watch import Joining, Watch
 
 STEP_SECONDS: Final = 10.0
 FREE_SECONDS: Final = 2.5
-"""For so long a target has been available: app_queue counts wrap-up in whole seconds, and an agent
-whom we see available may be in wrap-up for up to a second more."""
+"""How long a target must have been available: app_queue counts wrap-up in whole seconds, so an
+available agent may be in wrap-up for up to one more second."""
 TALK_SECONDS: Final = 1.0
-"""For so long the call to be transferred has been what it is."""
+"""How long a call must have been unchanged before it is transferred."""
 FINAL: Final = ("completed", "cancelled", "failed", "abandoned")
 
 COMPLETED, CANCELLED, TO_AGENT, TO_GROUP = "completed", "cancelled", "to agent", "to group"
 SHARES: Final = {COMPLETED: 60, CANCELLED: 20, TO_AGENT: 15, TO_GROUP: 5}
-"""Of a hundred transfers: supervised and completed, cancelled, and the unsupervised kinds."""
+"""Percent of transfers: supervised and completed, cancelled, and the unsupervised kinds."""
 
 
 class Failure(Exception):
-    """A transfer did not go as it should; the text is counted."""
+    """A transfer failed. Failures are counted by their text."""
 
 
 @dataclass
 class Results:
-    """What came of the transfers that were begun in one phase. Times are milliseconds."""
+    """The outcome of the transfers that started in one phase. Times are milliseconds."""
 
     begun: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
@@ -50,9 +50,9 @@ class Results:
     times: dict[str, list[float]] = field(default_factory=dict)
     lost: int = 0
     overtaken: int = 0
-    """A new call reached the target first, so that the transfer waited; it was cancelled."""
+    """Transfers that were cancelled because a new call reached the target first."""
     starved: int = 0
-    """Times at which no agent with a call, or no free target, was there: the rate was not kept."""
+    """How often no agent with a call or no free target existed, so that the rate was missed."""
 
     def add(self, key: str, seconds: float) -> None:
         self.times.setdefault(key, []).append(1000 * seconds)
@@ -64,29 +64,29 @@ class Results:
 
 @dataclass
 class Station:
-    """What the daemon tells of its agents and transfers, by one WebSocket."""
+    """Agents and transfers as the daemon reports them on one WebSocket."""
 
     agents: dict[str, dict[str, Any]] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
-    """When an agent came to be in the present state, by our monotonic clock."""
+    """When each agent entered the current state, on our monotonic clock."""
     transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    told: asyncio.Event = field(default_factory=asyncio.Event)
+    received: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: dict[str, tuple[Callable[[str], bool], asyncio.Future[dict[str, Any]]]] = field(
         default_factory=dict
     )
 
-    def take(self, told: dict[str, Any]) -> None:
-        match told["type"]:
+    def handle(self, event: dict[str, Any]) -> None:
+        match event["type"]:
             case "snapshot":
-                self.told.set()
-                for agent in told["agents"]:
+                self.received.set()
+                for agent in event["agents"]:
                     self._agent(agent)
-                for transfer in told["transfers"]:
+                for transfer in event["transfers"]:
                     self._transfer(transfer)
             case "agent":
-                self._agent(told["agent"])
+                self._agent(event["agent"])
             case "transfer":
-                self._transfer(told["transfer"])
+                self._transfer(event["transfer"])
 
     def _agent(self, agent: dict[str, Any]) -> None:
         before = self.agents.get(agent["id"])
@@ -107,7 +107,7 @@ class Station:
         self.transfers[number] = transfer
 
     def waits_for(self, transfer: dict[str, Any], *states: str) -> asyncio.Future[dict[str, Any]]:
-        """The transfer once it is in one of these states, or over."""
+        """The transfer when it is in one of these states or has ended."""
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
         def test(state: str) -> bool:
@@ -132,13 +132,13 @@ def _call(agent: dict[str, Any]) -> str | None:
 class Driver:
     def __init__(self, bed: Bed, watch: Watch, seed: int = 1) -> None:
         self.bed, self.watch = bed, watch
-        self.desk = Station()
+        self.station = Station()
         self.results = Results()
         self.groups = {a: g.queue for g in bed.world.groups for a in g.agents}
         self._random = random.Random(seed)
         self._busy: set[str] = set()
         self._ours: set[str] = set()
-        """Channels of callers that we have hung up ourselves."""
+        """Channels of callers that we hung up ourselves."""
         self._callers: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
@@ -146,10 +146,10 @@ class Driver:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Connected to the daemon; what an earlier one told is forgotten."""
-        self.desk = Station()
+        """Connected to the daemon, without the state of an earlier connection."""
+        self.station = Station()
         headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
-        # The daemon closes idle connections after 5 s; a request must not meet that.
+        # The daemon closes idle connections after 5 s. Avoid a request at that moment.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
         async with aiohttp.ClientSession(
             self.bed.url, headers=headers, connector=connector
@@ -158,23 +158,23 @@ class Driver:
             async with http.ws_connect("/v1/events", max_msg_size=0) as socket:
                 reading = asyncio.create_task(self._read(socket))
                 try:
-                    await self.desk.told.wait()
+                    await self.station.received.wait()
                     yield
                 finally:
                     reading.cancel()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
-            self.desk.take(json.loads(message.data))
+            self.station.handle(json.loads(message.data))
 
     async def post(self, path: str, body: object = None) -> dict[str, Any]:
         assert self._http is not None
         async with self._http.post(path, json=body) as answer:
-            told = await answer.json(content_type=None)
+            content = await answer.json(content_type=None)
             if answer.status not in (200, 201):
-                reason = told.get("reason") or told.get("error") or ""
+                reason = content.get("reason") or content.get("error") or ""
                 raise Failure(f"{path.rpartition('/')[2]} answered {answer.status} {reason}")
-            return dict(told)
+            return dict(content)
 
     # --- callers -----------------------------------------------------------------------------
 
@@ -187,14 +187,14 @@ class Driver:
         self._callers.discard(channel)
 
     def expect(self, call: str) -> None:
-        """If this caller's call ends and we have not ended it, they are lost."""
+        """Count this caller as lost if the call ends and we did not end it."""
         self._callers.add(call)
 
     def talking(self) -> list[str]:
-        """Agents with a plain call of a caller's, by how long they have had it."""
+        """Agents who are in a plain call with a caller."""
         return [
             agent["id"]
-            for agent in self.desk.agents.values()
+            for agent in self.station.agents.values()
             if agent["state"] == "talking"
             and agent["id"] not in self._busy
             and agent["call"]
@@ -204,12 +204,12 @@ class Driver:
         ]
 
     async def hang_up_one(self) -> None:
-        """The caller who has talked for longest says goodbye."""
-        agents = sorted(self.talking(), key=self.desk.since.__getitem__)
+        """Hang up the caller who has talked longest."""
+        agents = sorted(self.talking(), key=self.station.since.__getitem__)
         if not agents:
             return
         agent = agents[0]
-        call = self.desk.agents[agent]["call"]["id"]
+        call = self.station.agents[agent]["call"]["id"]
         self._busy.add(agent)
         self._ours.add(call)
         try:
@@ -222,9 +222,9 @@ class Driver:
     # --- transfers -----------------------------------------------------------------------------
 
     async def run(self, rate: float, seconds: float, *, call_seconds: float = 0) -> None:
-        """Begin so many transfers a second for so long; those begun are then awaited.
+        """Start transfers at a rate for some time, then wait for them to end.
 
-        Calls last `call_seconds` on average; 0: until the end.
+        `rate`: transfers per second. Calls last `call_seconds` on average; 0: until the end.
         """
         begin = time.monotonic()
         count = round(rate * seconds)
@@ -238,9 +238,9 @@ class Driver:
                 if due > ended + 1:
                     ended += 1
                     self._spawn(self.hang_up_one())
-        await self.settle()
+        await self.wait_idle()
 
-    async def settle(self) -> None:
+    async def wait_idle(self) -> None:
         while self._running:
             await asyncio.wait(tuple(self._running))
 
@@ -250,10 +250,10 @@ class Driver:
         task.add_done_callback(self._running.discard)
 
     def begin(self, kind: str | None = None) -> bool:
-        """Begin a transfer of some kind; False where there is nobody for it."""
+        """Start a transfer of some kind. Returns False if no agents are available for it."""
         kind = kind or self._random.choices(tuple(SHARES), tuple(SHARES.values()))[0]
         now = time.monotonic()
-        agents = [a for a in self.talking() if now - self.desk.since[a] > TALK_SECONDS]
+        agents = [a for a in self.talking() if now - self.station.since[a] > TALK_SECONDS]
         self._random.shuffle(agents)
         for agent in agents:
             target = self.free(self.groups[agent], now)
@@ -269,11 +269,11 @@ class Driver:
         return False
 
     def free(self, group: str, now: float) -> str | None:
-        """A free agent of the group: of those who may be rung at once, the last to become free."""
-        since = self.desk.since
+        """The agent of the group who became free last, among those who can be rung immediately."""
+        since = self.station.since
         found = [
             agent["id"]
-            for agent in self.desk.agents.values()
+            for agent in self.station.agents.values()
             if agent["state"] == "available"
             and self.groups[agent["id"]] == group
             and agent["id"] not in self._busy
@@ -292,7 +292,7 @@ class Driver:
             self._busy -= {agent, target}
 
     async def guarded_end(self, kind: str, number: str, call: str, stays: str) -> None:
-        """Complete or cancel a transfer that is there; the caller is then with who stays."""
+        """Complete or cancel an existing transfer. The caller must then be with ``stays``."""
         trail = [f"{time.time():.3f} {kind}: {number}, {stays} stays"]
         await self._counted(kind, self._ended(kind, number, call, stays), trail)
 
@@ -301,7 +301,7 @@ class Driver:
             await self._end(kind, number, call, stays, talks=False)
             self._expect(await self.state({"id": number, "state": ""}, *FINAL), kind)
         finally:
-            self.desk.forget(number)
+            self.station.forget(number)
 
     async def _counted(self, kind: str, work: Awaitable[None], trail: list[str]) -> None:
         results = self.results
@@ -323,8 +323,8 @@ class Driver:
         return await self.post(f"/v1/agents/{agent}/transfers", body)
 
     async def _supervised(self, kind: str, agent: str, target: str, trail: list[str]) -> None:
-        call = self.desk.agents[agent]["call"]["id"]
-        talks = self.desk.agents[agent]["call"]["caller"].startswith("talker")
+        call = self.station.agents[agent]["call"]["id"]
+        talks = self.station.agents[agent]["call"]["caller"].startswith("talker")
         self.expect(call)
         rings = self.watch.ringing(target)
         asked = time.time()
@@ -346,10 +346,13 @@ class Driver:
             final = await self.state(transfer, *FINAL)
             self._expect(final, kind)
         finally:
-            self.desk.forget(number)
+            self.station.forget(number)
 
     async def _end(self, kind: str, number: str, call: str, stays: str, *, talks: bool) -> None:
-        """Complete or cancel; the caller, who talks or not, is then connected with who stays."""
+        """Complete or cancel. The caller must then be connected to ``stays``.
+
+        ``talks``: whether the caller sends sound all the time.
+        """
         asked = time.time()
         joining = self.watch.joining(call, stays, asked)
         try:
@@ -362,7 +365,7 @@ class Driver:
             self.watch.joined(joining)
 
     async def _unsupervised(self, kind: str, agent: str, target: str, trail: list[str]) -> None:
-        call = self.desk.agents[agent]["call"]["id"]
+        call = self.station.agents[agent]["call"]["id"]
         self.expect(call)
         group = self.groups[agent]
         rings = self.watch.ringing(target) if target else None
@@ -375,13 +378,13 @@ class Driver:
         try:
             final = await self.state(transfer, *FINAL)
             if final is None and target and self._took_another(target, call):
-                # It waits for the end of the target's call, as it should; so does the caller.
+                # It correctly waits for the end of the target's call.
                 raise _Overtaken
             self._expect(final, "completed")
             if rings is not None:
                 self.results.add("ringing unsupervised", await self._at(rings, "ringing") - asked)
         finally:
-            self.desk.forget(transfer["id"])
+            self.station.forget(transfer["id"])
         if target:
             joining = Joining(call, target, asked)
             await self._together(joining)
@@ -394,14 +397,14 @@ class Driver:
         raise Failure("caller and target are not connected")
 
     def _took_another(self, target: str, call: str) -> bool:
-        now = self.desk.agents[target]["call"]
+        now = self.station.agents[target]["call"]
         return bool(now and now["id"] != call)
 
     async def state(self, transfer: dict[str, Any], *states: str) -> dict[str, Any] | None:
-        """The transfer once it is in one of these states or over; None: not in time."""
+        """The transfer when it is in one of these states or has ended; None: not in time."""
         try:
             async with asyncio.timeout(STEP_SECONDS):
-                return await self.desk.waits_for(transfer, *states)
+                return await self.station.waits_for(transfer, *states)
         except TimeoutError:
             return None
 
@@ -410,7 +413,7 @@ class Driver:
         if found is None:
             raise Failure(f"not {state} within {STEP_SECONDS:.0f} s")
         if found["state"] != state:
-            raise Failure(f"{found['state']}, {found['ended_reason']}, and not {state}")
+            raise Failure(f"{found['state']}, {found['ended_reason']}, not {state}")
 
     @staticmethod
     async def _at(moment: asyncio.Future[float], what: str) -> float:

@@ -1,6 +1,6 @@
-"""sipp as callers and as agents' phones: its scenarios, and the processes that run them.
+"""sipp as callers and as agents' phones: its scenarios and processes.
 
-sipp is Debian's package sip-tester, in a root file system of its own (docker/rootfs --load).
+sipp is Debian's package sip-tester, in a separate root file system (docker/rootfs --load).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bed.world import CHECKOUT
 
 CALLERS: Final = "127.0.0.2"
 AGENTS: Final = "127.0.0.3"
-"""Addresses of loopback, so that Asterisk can tell the trunk from the agents' phones."""
+"""Loopback addresses, so that Asterisk can distinguish the trunk from the agents' phones."""
 
 _NOBODY: Final = "65534"
 _RATE: Final = 8000
@@ -58,10 +58,10 @@ def _reply(first: str, *, tag: bool = False, body: str = "") -> str:
 
 
 def _talk(*, streams: bool) -> str:
-    """What both sides do once they talk: put up with re-INVITEs, until the other side ends it.
+    """The common part of both scenarios after the answer: accept re-INVITEs until the BYE.
 
-    Asterisk tells a phone with whom it is connected by a re-INVITE. Who does not stream says
-    something once a second: Asterisk takes a Local channel out of a call only where it hears sound.
+    Asterisk sends the connected line in a re-INVITE. A phone that does not stream sends one packet
+    per second: Asterisk optimises a Local channel away only when it receives sound.
     """
     begin = beat = again = ""
     if streams:
@@ -87,10 +87,10 @@ def _play(file: str, times: int) -> str:
 
 
 def agents_scenario(name: str, answer_ms: int, *, streams: bool) -> str:
-    """A phone that rings and is picked up after a while; what it says is as with the callers.
+    """A phone that rings and is answered after a while; its sound is like the callers'.
 
-    It must not give back what it hears: of two such phones that talk with each other, each would
-    give the other's packets back for ever, as fast as the machine can.
+    It must not echo: two such phones in one call would return each other's packets forever, as fast
+    as the machine can.
     """
     sdp = _SDP.format(port=_PORT)
     return f"""{_HEAD}<scenario name="{name}">
@@ -109,9 +109,9 @@ def agents_scenario(name: str, answer_ms: int, *, streams: bool) -> str:
 
 
 def callers_scenario(name: str, *, streams: bool) -> str:
-    """A caller who dials the number of their line of numbers.csv and stays until hung up on.
+    """A caller who dials the number in their line of numbers.csv and stays until hung up.
 
-    With ``streams`` they talk all the time, 50 packets a second, else a packet a second.
+    With ``streams`` they send 50 packets per second, otherwise one.
     """
     invite = _message(
         "INVITE sip:[field0]@[remote_ip]:[remote_port] SIP/2.0",
@@ -151,7 +151,7 @@ Max-Forwards: 70
 
 
 def ulaw_tone(hertz: float, seconds: float) -> bytes:
-    """A tone as G.711 mu-law has it, to be streamed as it is."""
+    """A tone in G.711 mu-law, ready for streaming."""
     samples = range(int(seconds * _RATE))
     return bytes(_ulaw(int(8000 * math.sin(2 * math.pi * hertz * i / _RATE))) for i in samples)
 
@@ -166,7 +166,7 @@ def _ulaw(sample: int) -> int:
 
 
 def root() -> Path:
-    """The root file system with sipp; built where it is missing. Raises `Unavailable`."""
+    """The root file system with sipp, built if missing. Raises `Unavailable`."""
     command = [str(CHECKOUT / "docker" / "rootfs"), "--load"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode or os.geteuid() != 0:
@@ -176,10 +176,10 @@ def root() -> Path:
 
 @dataclass
 class Sipp:
-    """The sipp processes of one call centre. ``asterisk`` is its SIP address.
+    """The sipp processes of one call centre. ``asterisk``: its SIP address.
 
-    Agents' phones are at two ports from `agents_port` on: those that talk all the time, and those
-    that are quiet.
+    Agents' phones are at two ports from `agents_port` on: those that send sound all the time, and
+    the quiet ones.
     """
 
     name: str
@@ -215,7 +215,7 @@ class Sipp:
             self._start(kind, AGENTS, self.agents_port + number, _sound(number))
 
     def start_callers(self, *, talk: int, quiet: int, a_second: float = 10) -> None:
-        """Keep so many calls of either kind: one that ends is followed by another."""
+        """Keep this many calls of each kind: a call that ends is replaced by another."""
         for number, (kind, calls) in enumerate((("callers-talk", talk), ("callers-quiet", quiet))):
             if calls:
                 rate = max(1, round(a_second * calls / (talk + quiet)))
@@ -225,7 +225,7 @@ class Sipp:
     def _start(
         self, kind: str, address: str, port: int, sound: tuple[str, ...], *words: str
     ) -> None:
-        # Ahead of the others, as the phones of the test bed: they are other machines, really.
+        # High priority, like the test bed's phones: in reality they are other machines.
         command = [
             *("nice", "-n", "-10", "chroot", str(self.root), "/usr/bin/env", "-i", "-C"),
             *(f"/srv/{self.name}", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "setpriv"),
@@ -237,11 +237,11 @@ class Sipp:
         self.processes[kind] = spawn(command, log=log)
 
     def ended(self) -> list[str]:
-        """Those that are not running any more, which they should."""
+        """The processes that have ended unexpectedly."""
         return [kind for kind, process in self.processes.items() if exited(process) is not None]
 
     def errors(self) -> str:
-        """What they had to say, in the end."""
+        """The ends of the processes' logs."""
         logs = sorted(self.directory.glob("*.log"))
         return "\n".join(f"{log.stem}: {log.read_text(errors='replace')[-500:]}" for log in logs)
 
@@ -263,7 +263,7 @@ class Sipp:
 
 
 def _sound(number: int) -> tuple[str, ...]:
-    """Ports for sound of the first or second process at an address, away from everybody's."""
+    """RTP ports of the first or second process at an address, outside of all other ranges."""
     first = 34000 + 10000 * number
     ports = ("-min_rtp_port", str(first), "-max_rtp_port", str(first + 9998))
     return (*ports, "-rtp_threadtasks", "100")

@@ -1,4 +1,4 @@
-"""What processes take of the machine: processor time and memory, from /proc."""
+"""Processor time and memory of processes, from /proc."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_files(pid: int) -> int:
 
 
 def busy_seconds() -> tuple[float, float]:
-    """Of the machine's processors together: at work (stolen time with it), and in all."""
+    """Busy time of all processors (with stolen time), and total time."""
     numbers = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
     idle = numbers[3] + numbers[4]
     return (sum(numbers) - idle) / _TICK, sum(numbers) / _TICK
@@ -44,14 +44,14 @@ def thread_seconds(pid: int) -> dict[int, float]:
         try:
             fields = (task / "stat").read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it has just ended
+            continue  # the thread has just ended
         found[int(task.name)] = (int(fields[11]) + int(fields[12])) / _TICK
     return found
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Counters at a moment."""
+class Snapshot:
+    """Counters at one moment."""
 
     at: float
     cpu: dict[str, float]
@@ -59,7 +59,7 @@ class Mark:
     busy: tuple[float, float]
 
     @classmethod
-    def now(cls, processes: dict[str, ProcessId]) -> Mark:
+    def now(cls, processes: dict[str, ProcessId]) -> Snapshot:
         cpu: Counter[str] = Counter()
         rss: Counter[str] = Counter()
         for name, process in processes.items():
@@ -69,8 +69,8 @@ class Mark:
         return cls(time.monotonic(), dict(cpu), dict(rss), busy_seconds())
 
 
-def percent_of_one(first: Mark, last: Mark) -> dict[str, float]:
-    """Percent of one processor that each kind took between two marks, and of the whole machine."""
+def percent_of_one(first: Snapshot, last: Snapshot) -> dict[str, float]:
+    """The use of one processor by each kind in percent, and of the whole machine."""
     seconds = max(last.at - first.at, 0.001)
     found = {kind: 100 * (last.cpu[kind] - first.cpu[kind]) / seconds for kind in first.cpu}
     whole = max(last.busy[1] - first.busy[1], 0.001)

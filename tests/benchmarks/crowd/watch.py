@@ -1,8 +1,7 @@
-"""Who is connected with whom, by AMI, at a cost that does not count beside what is measured.
+"""Track in AMI who is connected to whom, at a negligible cost.
 
-A second AMI user with an event filter is told of little, and only the headers that matter are
-taken from it. Moments are Asterisk's own (`timestampevents`), so that it does not matter how late
-we come to read them.
+A second AMI user with an event filter receives few events, and only the relevant headers are
+parsed. Times are Asterisk's own (`timestampevents`), so that it does not matter when we read them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Message = dict[str, str]
 
 @dataclass
 class Joining:
-    """Two who are about to be connected: through Local channels, and with nothing between."""
+    """Two parties that will be connected: through Local channels, and directly."""
 
     channel: str
     agent: str
@@ -40,15 +39,15 @@ class Watch:
         self._reading: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self.bridge_of: dict[str, str] = {}
-        """Bridge by channel's unique id."""
+        """The bridge of each channel, by unique id."""
         self.in_bridge: dict[str, set[str]] = {}
         self.names: dict[str, str] = {}
-        """Names of the channels that have been in a bridge, by unique id."""
+        """The names of channels that were in a bridge, by unique id."""
         self._ids_of: dict[str, str] = {}
         self._joining: dict[str, Joining] = {}
         self._ringing: dict[str, asyncio.Future[float]] = {}
         self.hung_up: Callable[[str, str], None] = lambda _channel, _cause: None
-        """Told of every channel that ends: its unique id and cause."""
+        """Called for every channel that ends, with its unique id and cause."""
 
     # --- the connection ----------------------------------------------------------------------
 
@@ -87,11 +86,11 @@ class Watch:
         while data := await reader.read(2**18):
             *blocks, rest = (rest + data).split(b"\r\n\r\n")
             for block in blocks:
-                self.take(parsed(block))
+                self.handle(parsed(block))
 
-    # --- what is told ------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------
 
-    def take(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         answer = self._answers.get(message.get("ActionID", ""))
         if answer is not None:
             if not answer.done():
@@ -122,14 +121,14 @@ class Watch:
         self.bridge_of[channel] = bridge
         self.in_bridge.setdefault(bridge, set()).add(channel)
         if self._joining:
-            self._look(bridge, float(message["Timestamp"]))
+            self._check(bridge, float(message["Timestamp"]))
 
     def _left(self, channel: str) -> None:
         bridge = self.bridge_of.pop(channel, "")
         self.in_bridge.get(bridge, set()).discard(channel)
 
-    def _look(self, bridge: str, at: float) -> None:
-        """Somebody entered this bridge: is anybody connected now who was to be?"""
+    def _check(self, bridge: str, at: float) -> None:
+        """A channel entered this bridge: resolve the parties that are now connected."""
         reachable = self._reachable(bridge)
         for channel in reachable:
             joining = self._joining.get(channel)
@@ -143,15 +142,15 @@ class Watch:
     def _reachable(self, bridge: str) -> set[str]:
         """The channels in this bridge and in those that Local pairs join to it."""
         found: set[str] = set()
-        bridges, looked = [bridge], {bridge}
+        bridges, visited = [bridge], {bridge}
         while bridges:
             here = self.in_bridge.get(bridges.pop(), set())
             found |= here
             for channel in here:
-                there = self.bridge_of.get(self._other_half(channel))
-                if there is not None and there not in looked:
-                    looked.add(there)
-                    bridges.append(there)
+                joined = self.bridge_of.get(self._other_half(channel))
+                if joined is not None and joined not in visited:
+                    visited.add(joined)
+                    bridges.append(joined)
         return found
 
     def _other_half(self, channel: str) -> str:
@@ -164,20 +163,20 @@ class Watch:
         name = self.names.get(channel, "")
         return party(name) if name.startswith("PJSIP/") else ""
 
-    # --- what is waited for --------------------------------------------------------------------
+    # --- waiting -------------------------------------------------------------------------------
 
     def joining(self, channel: str, agent: str, since: float) -> Joining:
-        """From now on, wait for the channel and the agent's phone to be connected."""
+        """Start to wait for the channel and the agent's phone to be connected."""
         joining = self._joining[channel] = Joining(channel, agent, since)
         return joining
 
     def joined(self, joining: Joining) -> None:
-        """It is not waited for any more."""
+        """Stop waiting for it."""
         if self._joining.get(joining.channel) is joining:
             del self._joining[joining.channel]
 
     def ringing(self, agent: str) -> asyncio.Future[float]:
-        """When the agent's phone rings next."""
+        """The time at which the agent's phone rings next."""
         rings = self._ringing[agent] = asyncio.get_running_loop().create_future()
         return rings
 
@@ -198,7 +197,7 @@ _WANTED: Final = frozenset(
 
 
 def parsed(block: bytes) -> Message:
-    """The headers that matter."""
+    """The relevant headers of a message."""
     found = {}
     for line in block.decode("utf-8", "replace").split("\r\n"):
         key, _, value = line.partition(": ")

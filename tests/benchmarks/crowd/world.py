@@ -1,4 +1,4 @@
-"""The call centre of the load: groups of agents with phones at fixed addresses, and one trunk."""
+"""The call centre of the load test: groups of agents with fixed phone addresses, and one trunk."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.benchmarks.crowd.watch import EVENTS
 GROUP_SIZE: Final = 50
 ACW_SECONDS: Final = 1
 KEPT_SECONDS: Final = 60
-"""How long the daemon remembers ended transfers here (600 by default), so that this memory has
-reached its size when the warm-up is over."""
+"""How long the daemon keeps ended transfers here (600 by default), so that their memory has reached
+its final size when the warm-up is over."""
 
 
 @dataclass(frozen=True)
 class CrowdWorld(World):
-    """A call centre whose phones need not register: they are at ``phones_port`` where they talk
-    all the time, which is a share of them, and at the next port where not."""
+    """A call centre whose phones need not register. A share of them sends sound all the time and is
+    at ``phones_port``; the others are at the next port."""
 
     phones_port: int = 0
     talk_share: float = 0.0
@@ -53,7 +53,7 @@ class CrowdWorld(World):
 
 
 def crowd(agents: int, talk_share: float, packet_ms: int) -> CrowdWorld:
-    """So many agents in groups of `GROUP_SIZE` or somewhat less."""
+    """A number of agents in groups of `GROUP_SIZE` or slightly fewer."""
     people = tuple(Agent(str(2000 + i), f"Agent {2000 + i}") for i in range(agents))
     many = math.ceil(agents / GROUP_SIZE)
     groups = tuple(
@@ -61,8 +61,8 @@ def crowd(agents: int, talk_share: float, packet_ms: int) -> CrowdWorld:
             f"group{number}",
             tuple(agent.id for agent in people[number::many]),
             number=str(800 + number),
-            # New calls go to who has been free for longest, transfers to who has just become so
-            # (see `driver`): else both would often choose the same agent.
+            # New calls go to the agent who has been free longest, transfers to the one who has
+            # just become free (see `driver`). Otherwise both would often choose the same agent.
             strategy="leastrecent",
         )
         for number in range(many)
@@ -84,7 +84,7 @@ def crowd(agents: int, talk_share: float, packet_ms: int) -> CrowdWorld:
 
 
 class WidePorts(Ports):
-    """A block of ports with more room for Asterisk's sound, which is not among others' blocks."""
+    """A block of ports with more RTP ports, outside of other beds' blocks."""
 
     @property
     def rtp(self) -> tuple[int, int]:
@@ -92,9 +92,9 @@ class WidePorts(Ports):
 
 
 class CrowdBed(Bed):
-    """A test bed without phones of its own, and an AMI user who is told little.
+    """A test bed without phones of its own, with an AMI user that receives few events.
 
-    Asterisk writes no log of every line of the dialplan, as in a call centre of that size.
+    Asterisk does not log every dialplan line, as in a real call centre of this size.
     """
 
     def __init__(self, world: CrowdWorld, **more: object) -> None:
@@ -123,10 +123,10 @@ class CrowdBed(Bed):
 def bed_and_sipp(
     agents: int, talk_share: float, backend: str | None, packet_ms: int = 20
 ) -> tuple[CrowdBed, sipp.Sipp]:
-    """A call centre and its people, neither started yet. Raises `Unavailable`."""
+    """A call centre and its sipp processes, neither started yet. Raises `Unavailable`."""
     root = sipp.root()
     chosen: Backend = backend_named(backend)
-    # Each call has sockets for sound at both of its ends in Asterisk.
+    # Each call has RTP sockets at both of its ends in Asterisk.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     bed = CrowdBed(crowd(agents, talk_share, packet_ms), backend=chosen)

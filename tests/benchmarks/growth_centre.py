@@ -1,4 +1,4 @@
-"""A call centre of a size, and the daemon in a process of its own that serves it."""
+"""A call centre of a given size, and the daemon that serves it in a process of its own."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ APP = "asterisk_avp"
 TOKEN = "growth"
 PIN = "1234"
 MARKER = "marker"
-"""An agent who has no calls; their pauses tell how far the daemon has come."""
-PATIENCE_SECONDS = 60.0
+"""An agent without calls. Their pauses show how far the daemon has processed its events."""
+TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Size:
     agents: int
     queues: int
     sessions: int
-    """Transfers that are held at the same time; each has two agents of its own."""
+    """How many transfers are open at the same time; each has two agents of its own."""
     panels: int
 
     def queue(self, index: int) -> str:
@@ -47,7 +47,7 @@ class Size:
         return str(10_000 + index)
 
     def members(self) -> dict[str, tuple[str, ...]]:
-        """Each agent works for two queues, and shares one with the next agent."""
+        """Each agent is in two queues, and shares one with the next agent."""
         found = {
             self.agent(i): tuple(dict.fromkeys((self.queue(i), self.queue(i + 1))))
             for i in range(self.agents)
@@ -57,7 +57,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An agent who transfers, the queue that gives them the call, and the target."""
+    """A transferor, the queue of the call, and the target."""
 
     agent: str
     queue: str
@@ -79,7 +79,7 @@ class Session:
 
 
 @dataclass
-class Floor:
+class CallCentre:
     """``pbx`` and the daemon; ``http`` has an integration's token."""
 
     size: Size
@@ -92,7 +92,7 @@ class Floor:
     synced_seconds: list[float] = field(default_factory=list)
     start_cpu_seconds: list[float] = field(default_factory=list)
     paused: bool = False
-    """Whether the agent of the marks is paused."""
+    """Whether the marker agent is paused."""
     _sent_before: int = 0
 
     async def __aenter__(self) -> Self:
@@ -113,7 +113,7 @@ class Floor:
     # --- the daemon ----------------------------------------------------------------------------
 
     async def start(self, profile: Path | None = None) -> None:
-        """Start the daemon, with ``profile`` under a profiler; returns once it is ready."""
+        """Start the daemon, and wait until it is ready. ``profile``: run under the profiler."""
         self.port, agi = free_port(), free_port()
         environ = {
             "PATH": os.environ["PATH"],
@@ -138,7 +138,7 @@ class Floor:
                 sys.executable, *command, env=environ, stdout=log, stderr=log
             )
         while not await self._ready():
-            if self.process.returncode is not None or time.monotonic() > began + PATIENCE_SECONDS:
+            if self.process.returncode is not None or time.monotonic() > began + TIMEOUT_SECONDS:
                 text = (self.folder / "daemon.log").read_text(errors="replace")
                 raise RuntimeError(f"the daemon is not ready:\n{text[-3000:]}")
             await asyncio.sleep(0.01)
@@ -149,7 +149,7 @@ class Floor:
 
     @property
     def sent(self) -> int:
-        """Events of AMI that this daemon was sent."""
+        """The number of AMI events sent to this daemon."""
         return self.pbx.sent - self._sent_before
 
     async def _ready(self) -> bool:
@@ -164,14 +164,14 @@ class Floor:
         if process is not None and process.returncode is None:
             process.send_signal(signal.SIGTERM)
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(TIMEOUT_SECONDS):
                     await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
 
     def cpu(self) -> float:
-        """Seconds of CPU of the daemon's main thread, which does all its work."""
+        """CPU seconds of the daemon's main thread, which does all its work."""
         return int(self._proc("schedstat").split()[0]) / 1e9
 
     def rss(self) -> float:
@@ -187,7 +187,7 @@ class Floor:
         assert self.process is not None
         self.process.send_signal(number)
 
-    # --- what is done with it --------------------------------------------------------------------
+    # --- requests and calls ----------------------------------------------------------------------
 
     async def get(self, path: str) -> Any:
         async with self.http.get(self.url + path) as answer:
@@ -196,50 +196,50 @@ class Floor:
 
     async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         async with self.http.post(self.url + path, json=body) as answer:
-            said = await answer.json()
+            content = await answer.json()
             if answer.status >= 400:
-                raise RuntimeError(f"POST {path}: {answer.status} {said}")
-            return said
+                raise RuntimeError(f"POST {path}: {answer.status} {content}")
+            return content
 
     async def play(self, events: list[bytes]) -> float:
-        """Send events; the seconds until the daemon has taken in the last of them."""
+        """Send events. Returns the seconds until the daemon has processed all of them."""
         began = time.monotonic()
         await self.pbx.play(events)
         await self.caught_up()
         return time.monotonic() - began
 
     async def caught_up(self) -> None:
-        """Until the daemon has taken in all that was sent before."""
-        # A pause in the groups' queues is carried over to the personal queue.
+        """Wait until the daemon has processed everything that was sent before."""
+        # The daemon mirrors a pause in the groups' queues to the personal queue.
         mirrored = self.pbx.expect("QueuePause", f"avp-agent-{MARKER}")
         self.paused = not self.paused
         self.pbx.pause(MARKER, paused=self.paused)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await mirrored
 
     async def begin(self, pair: Pair) -> Session:
-        """A call for the pair's agent, and its transfer until the two consult."""
+        """A call for the pair's agent, and its transfer until the two are consulting."""
         call = self.pbx.offer(pair.agent, pair.queue)
         known = self.pbx.expect("Getvar", call.caller.name)
         self.pbx.answer(call)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await known  # it asks for the group of a call that it has seen
-        wish = {"mode": "supervised", "target": {"kind": "agent", "id": pair.target}}
-        said = await self.post(f"/v1/agents/{pair.agent}/transfers", wish)
-        session = Session(pair, call, said["id"])
-        await eventually(lambda: self._seated(call, session.id), PATIENCE_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await known  # the daemon reads the group of each call that it has seen
+        body = {"mode": "supervised", "target": {"kind": "agent", "id": pair.target}}
+        transfer = await self.post(f"/v1/agents/{pair.agent}/transfers", body)
+        session = Session(pair, call, transfer["id"])
+        await eventually(lambda: self._consulting(call, session.id), TIMEOUT_SECONDS)
         return session
 
-    def _seated(self, call: Call, transfer: str) -> bool:
+    def _consulting(self, call: Call, transfer: str) -> bool:
         peer = self.pbx.peer(call.phone)
         return peer is not None and is_leg(peer.id) and peer.id.startswith(f"avp-{transfer}-")
 
     async def complete(self, session: Session) -> None:
-        """Until agent 1 is out of it and the Local channel gone; then the call ends."""
+        """Complete, wait until the transferor and the Local channel are gone, and end the call."""
         await self.post(f"/v1/transfers/{session.id}/complete")
         call = session.call
-        await eventually(lambda: call.phone.id not in self.pbx.channels, PATIENCE_SECONDS)
-        await eventually(lambda: self._with_target(session), PATIENCE_SECONDS)
+        await eventually(lambda: call.phone.id not in self.pbx.channels, TIMEOUT_SECONDS)
+        await eventually(lambda: self._with_target(session), TIMEOUT_SECONDS)
         self.pbx.hang_up(call.caller)
 
     def _with_target(self, session: Session) -> bool:
@@ -253,11 +253,11 @@ class Floor:
 
 
 async def gather(limit: int, work: Sequence[Any]) -> list[Any]:
-    """The results of coroutines, so many of them under way at a time."""
-    room = asyncio.Semaphore(limit)
+    """The results of coroutines, of which at most ``limit`` run at a time."""
+    slots = asyncio.Semaphore(limit)
 
     async def one(coroutine: Any) -> Any:
-        async with room:
+        async with slots:
             return await coroutine
 
     return list(await asyncio.gather(*map(one, work)))
@@ -270,7 +270,7 @@ def free_port() -> int:
 
 
 def _configure(file: Path, size: Size) -> None:
-    # All the same PIN: making hundreds of hashes would take a while.
+    # All have the same PIN: hundreds of hashes would take a while.
     pin_hash = PinHash.of(PIN, b"\0" * SALT_BYTES, 10)
     lines = ["[accounts.acme]", "contracted = true", 'country = "US"', ""]
     for index in range(size.queues):
@@ -283,8 +283,8 @@ def _configure(file: Path, size: Size) -> None:
 
 
 @asynccontextmanager
-async def floor(size: Size) -> AsyncIterator[Floor]:
-    """The call centre, its daemon not started yet."""
+async def call_centre(size: Size) -> AsyncIterator[CallCentre]:
+    """The call centre, with its daemon not yet started."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     connector = aiohttp.TCPConnector(limit=0)
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
@@ -292,6 +292,6 @@ async def floor(size: Size) -> AsyncIterator[Floor]:
         async with (
             Pbx(size.members(), app=APP) as pbx,
             aiohttp.ClientSession(headers=headers, connector=connector) as http,
-            Floor(size, pbx, Path(folder), http) as made,
+            CallCentre(size, pbx, Path(folder), http) as made,
         ):
             yield made
