@@ -199,7 +199,7 @@ async def test_users_that_are_refused(right: Office) -> None:
     await right.stop_daemon()
     found = await right.check()
     assert kinds(found) - DEMO == {("error", "ari"), ("error", "daemon")}
-    refused = about(found, "ari", "may not make a channel")
+    refused = about(found, "ari", "may not create a channel")
     assert refused["where"] == "ari.conf:7"
     assert refused["mend"] == ["read_only = no"]
     # And mended as it says.
