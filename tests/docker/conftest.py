@@ -1,4 +1,4 @@
-"""A call centre by docker/compose.yaml, for tests of what only containers have."""
+"""A call centre started from docker/compose.yaml, for tests that need containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make the images for the tests in containers, or say why not; first in `tests/run docker`."""
+"""Build the images for the container tests, or say why not. First step of `tests/run docker`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main() -> int:
     try:
         Composed.get()
     except Unavailable as error:
-        print(f"tests: no containers to test with: {error}", file=sys.stderr)
+        print(f"tests: containers are not available: {error}", file=sys.stderr)
         return 1
     return 0
 

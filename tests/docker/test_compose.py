@@ -1,4 +1,4 @@
-"""docker/compose.yaml as it runs: what holds it together, and what it must not let through."""
+"""The running docker/compose.yaml: health, isolation and recovery."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
 
 SERVICES = ("asterisk", "daemon")
 
-#: Logs in to AMI and says what came of it.
+#: Logs in to AMI and prints the answer.
 LOG_IN = """
 import socket, sys
 host, secret = sys.argv[1:]
@@ -46,7 +46,7 @@ def container(bed: Bed, service: str) -> str:
     return bed.backend.container(bed.name, service)
 
 
-def looked_at(bed: Bed, service: str) -> dict[str, Any]:
+def inspected(bed: Bed, service: str) -> dict[str, Any]:
     done = docker("inspect", container(bed, service))
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
@@ -64,14 +64,14 @@ async def until(bed: Bed, look: Any, within: float) -> Any:
 @pytest.mark.parametrize("service", SERVICES)
 async def test_healthy(bed: Bed, service: str) -> None:
     def look() -> bool | None:
-        return looked_at(bed, service)["State"]["Health"]["Status"] == "healthy" or None
+        return inspected(bed, service)["State"]["Health"]["Status"] == "healthy" or None
 
-    assert await until(bed, look, 30.0), looked_at(bed, service)["State"]["Health"]
+    assert await until(bed, look, 30.0), inspected(bed, service)["State"]["Health"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_least_privilege(bed: Bed, service: str) -> None:
-    name, found = container(bed, service), looked_at(bed, service)
+    name, found = container(bed, service), inspected(bed, service)
     host = found["HostConfig"]
     assert host["ReadonlyRootfs"] is True
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
@@ -86,8 +86,8 @@ async def test_least_privilege(bed: Bed, service: str) -> None:
         assert tried.returncode != 0, f"{name} can write to {place}"
 
 
-async def test_the_logs_and_books_of_asterisk_are_in_volumes(bed: Bed) -> None:
-    mounts = {m["Destination"]: m for m in looked_at(bed, "asterisk")["Mounts"]}
+async def test_the_logs_and_data_of_asterisk_are_in_volumes(bed: Bed) -> None:
+    mounts = {m["Destination"]: m for m in inspected(bed, "asterisk")["Mounts"]}
     assert mounts["/etc/asterisk"]["RW"] is False
     for place in ("/var/lib/asterisk", "/var/spool/asterisk"):
         assert mounts[place]["Type"] == "volume", place
@@ -98,7 +98,7 @@ async def test_the_logs_and_books_of_asterisk_are_in_volumes(bed: Bed) -> None:
 
 async def test_secrets_are_seen_nowhere(bed: Bed) -> None:
     secrets = (bed.secrets.ari, bed.secrets.ami, bed.secrets.token)
-    shown = json.dumps(looked_at(bed, "daemon"))
+    shown = json.dumps(inspected(bed, "daemon"))
     logged = docker("logs", container(bed, "daemon"))
     assert "/run/secrets/ami" in shown
     assert logged.stdout + logged.stderr
@@ -108,10 +108,10 @@ async def test_secrets_are_seen_nowhere(bed: Bed) -> None:
 
 
 async def test_who_is_on_which_network(bed: Bed) -> None:
-    """Phones do not meet the daemon; ARI, AMI and FastAGI have a network of their own."""
+    """Phones cannot reach the daemon. ARI, AMI and FastAGI have a network of their own."""
     wanted = {"asterisk": {"control", "voice"}, "daemon": {"control", "front"}}
     for service, networks in wanted.items():
-        found = looked_at(bed, service)["NetworkSettings"]["Networks"]
+        found = inspected(bed, service)["NetworkSettings"]["Networks"]
         assert set(found) == {f"{bed.name}_{network}" for network in networks}
     (control,) = json.loads(docker("network", "inspect", f"{bed.name}_control").stdout)
     assert control["Internal"] is True
@@ -119,7 +119,7 @@ async def test_who_is_on_which_network(bed: Bed) -> None:
 
 
 async def test_phones_cannot_use_the_manager(bed: Bed) -> None:
-    """The daemon's user of AMI is one only on the network of the two, password or not."""
+    """AMI accepts the daemon's user only from the network that the two share."""
     run = ("run", "--rm", "--cap-drop", "ALL", "--entrypoint", "python3")
     for network, welcome in (("voice", False), ("control", True)):
         on = ("--network", f"{bed.name}_{network}", f"{IMAGE}:daemon", "-c")
@@ -132,13 +132,13 @@ async def test_the_lines_for_asterisk_are_those_of_the_page(bed: Bed) -> None:
     etc = bed.directory / "etc"
     for file in ("http.conf", "manager.conf"):
         assert "bindaddr = 0.0.0.0" in (etc / file).read_text()
-    subnet = bed.places.permit  # in place of the default, since tests run side by side
+    subnet = bed.places.permit  # not the default, because tests run in parallel
     assert f"permit = {subnet}" in (etc / "manager.conf").read_text()
     assert "AVP_AGI = agi://daemon:4573" in (etc / "extensions.conf").read_text()
 
 
 async def test_the_settings_and_the_command_of_the_page(bed: Bed) -> None:
-    """As they stand there, with this call centre's folder put in; what Compose makes of it."""
+    """The page's lines, with this call centre's folder, as Compose resolves them."""
     assert isinstance(bed.backend, Composed)
     text = page("docs/containers.md")
     file = bed.directory / "page.env"
@@ -167,13 +167,13 @@ async def test_the_settings_and_the_command_of_the_page(bed: Bed) -> None:
 
 
 async def test_the_daemon_alone_by_the_command_of_the_page(bed: Bed) -> None:
-    """Once, with this call centre's settings and image; its settings are found and are valid."""
+    """Run once with this call centre's settings and image: the settings are found and valid."""
     (command,) = (x for x in commands(page("docs/containers.md")) if x.startswith("docker run "))
     settings = bed.directory / "alone.env"
     settings.write_text("".join(f"{key}={value}\n" for key, value in bed.daemon_env().items()))
     settings.chmod(0o600)
     name = f"{bed.name}-alone"
-    # An engine gives no more than it has itself; AVP_NOFILE is for that, as in the Compose file.
+    # An engine cannot exceed its own limit; AVP_NOFILE in the Compose file is for that case.
     most = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     for there, here in {
         "--restart unless-stopped": "--label asterisk-avp",
@@ -194,25 +194,25 @@ async def test_the_daemon_alone_by_the_command_of_the_page(bed: Bed) -> None:
 
 
 async def test_only_the_api_is_published_and_only_to_this_machine(bed: Bed) -> None:
-    published = looked_at(bed, "daemon")["NetworkSettings"]["Ports"]
+    published = inspected(bed, "daemon")["NetworkSettings"]["Ports"]
     (binding,) = published["8766/tcp"]
     assert binding == {"HostIp": "127.0.0.1", "HostPort": str(bed.ports.api)}
     assert [port for port, bindings in published.items() if bindings] == ["8766/tcp"]
 
 
 async def test_the_daemon_dies_in_a_consult_and_is_started_again(bed: Bed, scene: Scene) -> None:
-    """By the engine, as the restart policy says; the transfer goes on where it was."""
+    """The engine restarts it by the restart policy, and the transfer continues."""
     transfer = await scene.consult("caller1", "1001", "1002")
-    before = looked_at(bed, "daemon")
-    # Not by the engine, which would take it for an administrator's wish.
+    before = inspected(bed, "daemon")
+    # Not through the engine, which would treat it as an administrator's stop.
     os.kill(before["State"]["Pid"], signal.SIGKILL)
 
     def look() -> bool | None:
-        found = looked_at(bed, "daemon")
+        found = inspected(bed, "daemon")
         running = found["State"]["Running"] and found["State"]["Pid"] != before["State"]["Pid"]
         return (running and found["RestartCount"] > before["RestartCount"]) or None
 
-    assert await until(bed, look, 20.0), looked_at(bed, "daemon")["State"]
+    assert await until(bed, look, 20.0), inspected(bed, "daemon")["State"]
     await ready(scene)
     await scene.hear_one_another("1001", "1002")
     await scene.on_music("caller1")
@@ -237,7 +237,7 @@ async def ready(scene: Scene) -> None:
 
 
 async def test_the_daemon_is_replaced_during_a_call(bed: Bed, scene: Scene) -> None:
-    """As by an update of its image: a new container, and calls that notice nothing."""
+    """As in an update of its image: a new container, without effect on calls."""
     assert isinstance(bed.backend, Composed)
     await scene.call("caller1", "1001")
     began = time.time()

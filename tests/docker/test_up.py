@@ -19,7 +19,7 @@ INSTANCE = "up-and-down"
 
 def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [str(ROOT / "docker" / name), "--instance", INSTANCE, *words]
-    # As by hand: the backend is found out, not named.
+    # As a user would run it: the backend is detected, not named.
     environment = {key: value for key, value in os.environ.items() if key != "AVP_BED"}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=300

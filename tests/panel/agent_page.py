@@ -1,4 +1,4 @@
-"""A panel open in a browser, as an agent sees it and uses it."""
+"""A panel in a browser, as an agent sees and uses it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from playwright.async_api import ConsoleMessage, Locator, Page, expect
 expect.set_options(timeout=10_000)
 
 NOT_OURS = re.compile(
-    r"the server responded with a status of (401|403|409|429)"  # refusals, which tests are about
-    r"|WebSocket connection to .* failed|ERR_CONNECTION_REFUSED"  # a server that is away
+    r"the server responded with a status of (401|403|409|429)"  # refusals that tests cause
+    r"|WebSocket connection to .* failed|ERR_CONNECTION_REFUSED"  # a stopped server
 )
 
 
@@ -20,14 +20,14 @@ class AgentPage:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
-        self.complaints: list[str] = []
-        """What the browser complained of: scripts that failed, the policy that was hurt."""
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._said)
+        self.console_errors: list[str] = []
+        """Errors and warnings in the console: failed scripts, violations of the CSP."""
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("console", self._on_console)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not NOT_OURS.search(message.text):
-            self.complaints.append(message.text)
+            self.console_errors.append(message.text)
 
     async def open(self) -> None:
         await self.page.goto(self.url)
@@ -44,7 +44,7 @@ class AgentPage:
         await expect(self.page.locator("body")).to_have_attribute("data-live", "true")
 
     async def not_live(self) -> None:
-        """Whatever is shown, nothing of it claims to be so now."""
+        """Wait until the page shows nothing as current."""
         await expect(self.page.locator("body")).to_have_attribute("data-live", "false")
         for word in await self.page.locator(".pill .word").all_inner_texts():
             assert word == "Unknown"
@@ -84,7 +84,7 @@ class AgentPage:
         return self.page.locator(".row").filter(has=self.target(kind, identifier))
 
     async def party(self, name: str, hears: str) -> None:
-        """Wait until a party of the transfer is said to hear this."""
+        """Wait until the page shows that a party of the transfer hears this."""
         called = self.page.get_by_text(name, exact=True)
         item = self.running.get_by_role("listitem").filter(has=called)
         await expect(item).to_contain_text(hears)
@@ -92,10 +92,10 @@ class AgentPage:
     async def choose(self, kind: str, identifier: str) -> None:
         await self.target(kind, identifier).check()
 
-    # --- what is wrong with it ----------------------------------------------------------------
+    # --- accessibility ------------------------------------------------------------------------
 
     async def inaccessible(self) -> list[dict[str, Any]]:
-        """What axe-core finds wrong, in short."""
+        """The violations that axe-core finds, in short."""
         found = await Axe().run(self.page)
         return [
             {"rule": rule["id"], "nodes": [node["html"][:200] for node in rule["nodes"]]}

@@ -1,4 +1,4 @@
-"""The browser the panel is tested in: Debian's Chromium, driven by Playwright."""
+"""The browser for the panel's tests: Debian's Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("chromium", "fonts-dejavu-core")
 
 
 class NoBrowser(Exception):
-    """There is no Chromium and it could not be installed; the message says what to do."""
+    """Chromium is missing and could not be installed. The message says what to do."""
 
 
 def find() -> Path | None:
@@ -26,7 +26,7 @@ def find() -> Path | None:
 
 
 def provide() -> Path:
-    """Chromium's program, installed where we may: as root on Debian. Raises `NoBrowser`."""
+    """Chromium's program, installed if possible: as root on Debian. Raises `NoBrowser`."""
     found = find()
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         print("tests: installing chromium", file=sys.stderr)
@@ -43,8 +43,8 @@ def provide() -> Path:
         found = find()
     if found is None:
         raise NoBrowser(
-            "no Chromium to test the agent panel in: install Debian's chromium, or name another"
-            " in AVP_CHROMIUM"
+            "no Chromium for the panel's tests: install Debian's chromium, or set AVP_CHROMIUM"
+            " to another one"
         )
     return found
 
@@ -55,7 +55,7 @@ async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=program,
-            # As root, and in containers, there is neither a sandbox nor much shared memory.
+            # As root and in containers there is no sandbox and little shared memory.
             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )
         try:
@@ -65,9 +65,9 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 def main() -> int:
-    """Get the browser, or say what is missing; a step of ``tests/run``."""
+    """Install the browser, or say what is missing. A step of ``tests/run``."""
     try:
-        print(f"tests: the panel is tested in {provide()}")
+        print(f"tests: browser for the panel: {provide()}")
     except NoBrowser as error:
         print(f"tests: {error}", file=sys.stderr)
         return 1

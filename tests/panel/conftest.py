@@ -1,4 +1,4 @@
-"""Fixtures for the panel in a real browser: one Chromium for all, a fresh profile for each test."""
+"""Fixtures for the panel in a real browser: one Chromium for all, a new profile for each test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def office() -> AsyncIterator[OpenOffice]:
 
 
 class OpenPanel:
-    """Opens panels, each in a browser profile of its own."""
+    """Opens panels, each in its own browser profile."""
 
     def __init__(self, browser: Browser, stack: AsyncExitStack) -> None:
         self._browser = browser

@@ -1,4 +1,4 @@
-"""An office in memory for the page alone: agents in every state, calls with screen pops."""
+"""A simulated office for the page alone: agents in every state, calls with screen pops."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ POP = {
 
 @dataclass
 class Office(ScriptedTransferService):
-    """A scripted switchboard with more people; ``permissions`` can be taken away."""
+    """A scripted transfer service with more people. ``permissions`` can be removed."""
 
     permissions: tuple[str, ...] = EVERYTHING
     pins: dict[str, str] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Office(ScriptedTransferService):
         free = sum(v.state is AgentState.AVAILABLE for v in members)
         return TargetGroup(group, GROUPS[group], agents if with_agents else (), free)
 
-    # --- what happens -----------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------
 
     def call_arrives(self, pop: dict[str, Any] | None = None, caller: str = CALLER) -> None:
         call = CallView("chan-1", caller, "sales", on_hold=False, pop=POP if pop is None else pop)
@@ -163,7 +163,7 @@ class Office(ScriptedTransferService):
 
 
 async def super_request(office: Office, request: TransferRequest) -> None:
-    """What the scripted switchboard checks before it takes a transfer."""
+    """The checks of the scripted transfer service before it accepts a transfer."""
     from asterisk_avp.core.model.errors import AsteriskUnavailable, Refused
 
     office.requests.append(request)
@@ -178,7 +178,7 @@ async def super_request(office: Office, request: TransferRequest) -> None:
 
 
 def consult(office: OpenOffice, state: TransferState, *more: PartyView) -> None:
-    """Alice's first transfer, to Bob, is where all can talk."""
+    """Alice's first transfer, to Bob, is in a state in which they talk."""
     office.office.becomes(
         state,
         parties=(
@@ -203,7 +203,7 @@ class OpenOffice:
         return self.server.url
 
     async def restart(self) -> None:
-        """The same server again at the same place; log-ins are still known to it."""
+        """Restart the same server on the same port. Log-ins remain valid."""
         await self.server.stop()
         await self.start_again()
 

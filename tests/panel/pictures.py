@@ -1,4 +1,4 @@
-"""Make the documentation's pictures of the panel: the real page over an office in memory."""
+"""Make the documentation's pictures of the panel: the real page with a simulated office."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel against the real thing: Asterisk, phones that ring and listen, agents who click."""
+"""The panel with a real Asterisk and real phones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OpenPanel = Callable[..., Awaitable[AgentPage]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def centre() -> AsyncIterator[Bed]:
-    """With time to look at the page while a call waits, and settings that can change."""
+    """A call centre with long timers, to check the page meanwhile, and changeable settings."""
     world = replace(
         World(), settings={"AVP_SESSION__RING_SECONDS": "15"}, max_hold_seconds=25, wrapuptime=1
     ).with_group("sales", strategy="linear")
@@ -61,12 +61,12 @@ async def test_supervised_to_another_open_panel_and_back(
         await alice.party("caller1", "hears music")
         await expect(alice.running.locator(".countdown")).to_contain_text(re.compile("0:[12]"))
         await expect(bob.coming).to_contain_text("From Alice")
-        await not_yet(bob)
+        await pop_not_shown(bob)
         await scene.phone("1002").answer()
         await alice.party("You", "hear Bob")
         await scene.phone("1001").hears({"1002"})
         await scene.phone("caller1").hears({"music"})
-        await not_yet(bob)
+        await pop_not_shown(bob)
         if outcome == "cancelled":
             await alice.button("Cancel, back to the caller").click()
             await scene.talking("caller1", "1001")
@@ -92,12 +92,12 @@ async def test_supervised_to_another_open_panel_and_back(
         await expect(panel.history).to_contain_text(other)
         await expect(panel.history).to_contain_text("Cancelled")
         await expect(panel.history).to_contain_text("Completed")
-        assert panel.complaints == []
+        assert panel.console_errors == []
     await scene.hang_up("caller1")
 
 
-async def not_yet(panel: AgentPage) -> None:
-    """Nothing of the screen pop is on this page: neither the data nor who calls, nor the note."""
+async def pop_not_shown(panel: AgentPage) -> None:
+    """The page shows nothing of the screen pop: neither data nor caller nor note."""
     text = await panel.page.locator("body").inner_text()
     for word in ("caller1", "Ms Sample", "4711", "Order 88"):
         assert word not in text
@@ -106,7 +106,7 @@ async def not_yet(panel: AgentPage) -> None:
 async def test_unsupervised_to_a_busy_agent_and_a_second_one(
     scene: Scene, open_panel: OpenPanel
 ) -> None:
-    """The first waits, with a countdown; for the second the slot is taken, on page and in API."""
+    """The first call waits, with a countdown. The second is refused, on the page and in the API."""
     alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")
     await scene.phone("caller2").dial("800")
@@ -136,7 +136,7 @@ async def test_unsupervised_to_a_busy_agent_and_a_second_one(
     await expect(alice.running).to_have_count(0)
     await expect(alice.target("agent", "1002")).to_be_enabled()
     await expect(bob.call).to_contain_text("caller1")
-    assert alice.complaints == bob.complaints == []
+    assert alice.console_errors == bob.console_errors == []
 
 
 async def test_pause_and_ready_are_app_queues(scene: Scene, open_panel: OpenPanel) -> None:
@@ -154,8 +154,8 @@ async def test_pause_and_ready_are_app_queues(scene: Scene, open_panel: OpenPane
             return any(m["Location"] == interface and m["Paused"] == "1" for m in members) or None
 
         assert await scene.ami.until(paused, 3.0), queue
-    told = [m["PausedReason"] for m in (await scene.ami.members("sales")).values()]
-    assert sorted(told) == ["", "Lunch"]
+    reasons = [m["PausedReason"] for m in (await scene.ami.members("sales")).values()]
+    assert sorted(reasons) == ["", "Lunch"]
     await alice.button("Ready").click()
     await expect(alice.state).to_contain_text("Available")
     await scene.call("caller1", "1001")
@@ -214,7 +214,7 @@ async def test_what_is_switched_off_goes_from_the_open_page(
 
 
 async def test_open_during_a_restart_of_the_daemon(scene: Scene, open_panel: OpenPanel) -> None:
-    """Never a stale state as live; then the agent signs in anew, and everything is there again."""
+    """The page never shows a stale state as live. After a new sign-in, it is complete again."""
     alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")
     await expect(alice.call).to_contain_text("Connected")

@@ -1,4 +1,4 @@
-"""The page alone, in a real browser: signing in, lists, numbers, what is not there."""
+"""The page alone, in a real browser: signing in, lists, numbers, disabled features."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_sign_in_and_out(office: OpenOffice, open_panel: OpenPanel) -> Non
     for signed_out in (elsewhere, panel):
         await expect(signed_out.page.get_by_label("PIN")).to_be_visible()
         await expect(signed_out.page.locator("#own-state")).to_have_count(0)
-    assert panel.complaints == elsewhere.complaints == []
+    assert panel.console_errors == elsewhere.console_errors == []
 
 
 async def test_guessing_a_pin_is_stopped(office: OpenOffice, open_panel: OpenPanel) -> None:
@@ -115,7 +115,7 @@ async def test_the_call_with_its_screen_pop(office: OpenOffice, open_panel: Open
     office.office.call_arrives(transferred)
     await expect(panel.call).to_contain_text("Late delivery")
     await expect(panel.call).to_contain_text("Note from Bob Hartley")
-    assert panel.complaints == []
+    assert panel.console_errors == []
 
 
 async def test_what_callers_and_colleagues_write_is_text(
@@ -142,7 +142,7 @@ async def test_what_callers_and_colleagues_write_is_text(
     await expect(panel.running).to_contain_text("<script>")
     assert await panel.page.evaluate("window.hurt") is None
     assert await panel.page.locator("#app script, #app img[onerror]").count() == 0
-    assert panel.complaints == [], "no policy had to step in"
+    assert panel.console_errors == [], "no policy had to step in"
 
 
 # --- targets -------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ async def test_states_are_live_and_buttons_wait_for_a_target(
     await expect(panel.button("Transfer")).to_be_disabled()
     office.office.call_ends()
     await expect(panel.button("Consult")).to_be_disabled()
-    assert panel.complaints == []
+    assert panel.console_errors == []
 
 
 async def test_search_as_you_type(office: OpenOffice, open_panel: OpenPanel) -> None:
@@ -269,11 +269,11 @@ async def test_what_is_disabled_is_not_in_the_page(
         consult(office, TransferState.CONSULTING)
         await panel.party("You", "hear Bob Hartley")
         present |= {s for s in SHOWN if await panel.page.locator(s).count()}
-        present -= {"[data-key=do-complete]"}  # of a consult, which is another matter
+        present -= {"[data-key=do-complete]"}  # completing a consultation is always possible
     assert present & set(OFF[off]) == set()
 
 
-# --- the transfer under way ----------------------------------------------------------------------
+# --- the running transfer ------------------------------------------------------------------------
 
 
 async def test_who_hears_what_at_each_stage(office: OpenOffice, open_panel: OpenPanel) -> None:
@@ -315,7 +315,7 @@ async def test_who_hears_what_at_each_stage(office: OpenOffice, open_panel: Open
     await expect(panel.running).to_have_count(0)
     await expect(panel.history).to_contain_text("to Bob Hartley")
     await expect(panel.history).to_contain_text("Completed")
-    assert panel.complaints == []
+    assert panel.console_errors == []
 
 
 async def test_a_refusal_is_shown_and_changes_nothing(

@@ -1,4 +1,4 @@
-"""The page on bad days and for everybody: lost connections, axe-core, keyboard, other origins."""
+"""The page under difficulties: lost connections, accessibility, keyboard, other origins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OpenPanel = Callable[..., Awaitable[AgentPage]]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
 
-# --- never stale as live -------------------------------------------------------------------------
+# --- stale data ----------------------------------------------------------------------------------
 
 
 async def test_it_comes_back_by_itself_and_is_never_stale(
@@ -68,7 +68,7 @@ async def test_no_telephone_system_is_not_live_either(
 async def test_a_connection_that_went_silent_is_not_live(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
-    """A cable pulled on the way closes nothing: the page notices that it hears nothing more."""
+    """A broken network path closes no connection: the page notices that it receives nothing."""
     panel = await open_panel(office.url, None)
     await panel.page.clock.install()
     await panel.page.reload()
@@ -88,7 +88,7 @@ async def test_a_connection_that_went_silent_is_not_live(
     await panel.live()
 
 
-# --- for everybody -------------------------------------------------------------------------------
+# --- accessibility -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
@@ -121,11 +121,11 @@ async def test_accessible(
     await panel.party("You", "hear Bob Hartley")
     assert await panel.inaccessible() == []
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert await panel.page.evaluate(wide) <= 0, "nothing to scroll sideways"
+    assert await panel.page.evaluate(wide) <= 0, "the page must not scroll sideways"
     await office.server.stop()
     await panel.not_live()
     assert await panel.inaccessible() == []
-    assert panel.complaints == []
+    assert panel.console_errors == []
 
 
 async def test_by_keyboard_alone(office: OpenOffice, open_panel: OpenPanel) -> None:
@@ -182,11 +182,11 @@ async def test_what_is_typed_survives_whatever_happens(
 async def test_a_page_of_another_origin_gets_nothing(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
-    """Another port is the same site, so the browser sends the cookie along; the server refuses."""
+    """Another port is the same site, so the browser sends the cookie. The server must refuse."""
     panel = await open_panel(office.url)
     other = await panel.page.context.new_page()
     async with open_office() as elsewhere:
-        await other.goto(elsewhere.url + "/healthz")  # no policy of ours on this page
+        await other.goto(elsewhere.url + "/healthz")  # this page has no CSP
         closed = await other.evaluate(
             """url => new Promise(done => {
                 const socket = new WebSocket(url.replace("http", "ws") + "/v1/events");
