@@ -32,7 +32,7 @@ def unrecorded(state: State, **more: object) -> Session:
         (State.STARTING, EventType.CALLER_ENTERED, [PAUSE]),
         (State.CONSULTING, EventType.COMPLETE, [RESUME]),
         (State.CONSULTING, EventType.CANCEL, [RESUME]),
-        (State.CONSULTING, EventType.AGENT_GONE, [RESUME]),
+        (State.CONSULTING, EventType.TRANSFEROR_GONE, [RESUME]),
         (State.CONSULTING, EventType.SWAP, [RESUME]),
         (State.SWAPPED, EventType.SWAP, [PAUSE]),
         (State.CONSULTING, EventType.CONFERENCE, [RESUME]),

@@ -60,7 +60,7 @@ def test_a_step_names_its_row() -> None:
             False,
         ),
         (State.QUEUED, SessionEvent(EventType.SWAP), "", None, "", False),
-        (State.ABANDONED, SessionEvent(EventType.AGENT_GONE), "", None, "", False),
+        (State.ABANDONED, SessionEvent(EventType.TRANSFEROR_GONE), "", None, "", False),
     ],
 )
 def test_an_outcome_has_the_steps(
@@ -79,7 +79,7 @@ def test_two_outcomes_have_the_steps_of_both() -> None:
     store, first, second = SessionStore(), Outcome(), Outcome()
     store.adopt(session(State.CONSULTING, fourth=IN), 1.0, Outcome())
     store.apply("t1", SessionEvent(EventType.CONFERENCE), 2.0, first)
-    store.apply("t1", SessionEvent(EventType.AGENT_GONE), 3.0, second)
+    store.apply("t1", SessionEvent(EventType.TRANSFEROR_GONE), 3.0, second)
     assert [taken.row for taken in first.then(second).steps] == [
         "consulting_conference_requested",
         "conference_transferor_hung_up_with_fourth",

@@ -58,7 +58,7 @@ def test_the_columns_of_a_running_state_agree(state: State) -> None:
     assert spec.takes_slot or not spec.releases_slot
     assert (EventType.TIMED_OUT in events) is (spec.deadline is not Deadline.NONE)
     assert EventType.CALLER_GONE in events
-    assert EventType.AGENT_GONE in events
+    assert EventType.TRANSFEROR_GONE in events
     # A state that waits for Asterisk's answer finds out what became of the request.
     answered = {EventType.BRIDGED, EventType.REDIRECT_FAILED} & events
     assert bool(answered) is not (spec.recovery.arranges or spec.recovery is Recovery.NOTHING)

@@ -113,13 +113,13 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "intent": Intent.COMPLETE}), S.QUEUEING, [*HOLD, *QUEUE, *QUICK]),
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": GONE}), S.QUEUEING, [*HOLD, *QUEUE, *QUICK]),
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": GONE, "may_detach": False}), S.RECALLING, [*HOLD, *RECALL, *QUICK]),
-            ((S.STARTING, K.AGENT_ENTERED, {}), S.STARTING, SEAT),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN}), S.WAITING, [*SEAT, *DIAL, *HOLDING]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "intent": Intent.CANCEL}), S.RETURNING, [*SEAT, *RETURN, *QUICK]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "intent": Intent.COMPLETE}), S.QUEUEING, [*QUEUE, *QUICK]),
-            ((S.STARTING, K.AGENT_GONE, {}), S.STARTING, []),
-            ((S.STARTING, K.AGENT_GONE, {"caller": IN}), S.QUEUEING, [*QUEUE, *QUICK]),
-            ((S.STARTING, K.AGENT_GONE, {"caller": IN, "may_detach": False}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {}), S.STARTING, SEAT),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN}), S.WAITING, [*SEAT, *DIAL, *HOLDING]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN, "intent": Intent.CANCEL}), S.RETURNING, [*SEAT, *RETURN, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN, "intent": Intent.COMPLETE}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_GONE, {}), S.STARTING, []),
+            ((S.STARTING, K.TRANSFEROR_GONE, {"caller": IN}), S.QUEUEING, [*QUEUE, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_GONE, {"caller": IN, "may_detach": False}), S.RECALLING, [*RECALL, *QUICK]),
             ((S.STARTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.STARTING, K.CALLER_GONE, {"transferor": GONE}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
             ((S.STARTING, K.COMPLETE, {}), S.STARTING, []),
@@ -129,28 +129,28 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.STARTING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
             # --- by the agent's phone: collecting the target
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "target": None}), S.COLLECTING, [*HOLD, *ASK, *FIRST_KEY]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "target": None}), S.COLLECTING, [*SEAT, *ASK, *FIRST_KEY]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN, "target": None}), S.COLLECTING, [*SEAT, *ASK, *FIRST_KEY]),
             ((S.COLLECTING, K.CHOSEN, {}), S.WAITING, ["hush", *DIAL, *HOLDING]),
             ((S.COLLECTING, K.CHOSEN, {"mode": Mode.UNSUPERVISED}), S.QUEUEING, [*QUEUE, *QUICK]),
             ((S.COLLECTING, K.WRONG_CHOICE, {}), S.COLLECTING, []),
             ((S.COLLECTING, K.WRONG_CHOICE, {"tries": 2}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.COLLECTING, K.CANCEL, {}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.COLLECTING, K.TIMED_OUT, {}), S.RETURNING, [*RETURN, *QUICK]),
-            ((S.COLLECTING, K.AGENT_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.COLLECTING, K.TRANSFEROR_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
             ((S.COLLECTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             # --- by the phone's Transfer button: refused
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "refused": True}), S.DECLINED, ["add caller to hold", "tell agent declined", *DECLINED]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "refused": True}), S.DECLINED, ["add agent to hold", "tell agent declined", *DECLINED]),
-            ((S.DECLINED, K.AGENT_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN, "refused": True}), S.DECLINED, ["add agent to hold", "tell agent declined", *DECLINED]),
+            ((S.DECLINED, K.TRANSFEROR_GONE, {}), S.RECALLING, [*RECALL, *QUICK]),
             ((S.DECLINED, K.TIMED_OUT, {}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.DECLINED, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.DECLINED, K.LEG_GONE, {}), S.DECLINED, []),
             # --- by the phone's Transfer button: to somebody it has called already
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "leg": IN, "attended": True}), S.COMPLETING, [*HOLD, *COMPLETE, *QUICK]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "leg": IN, "attended": True}), S.COMPLETING, [*SEAT, *COMPLETE, *QUICK]),
-            ((S.STARTING, K.AGENT_GONE, {"caller": IN, "leg": IN, "attended": True}), S.COMPLETING, [*COMPLETE, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN, "leg": IN, "attended": True}), S.COMPLETING, [*SEAT, *COMPLETE, *QUICK]),
+            ((S.STARTING, K.TRANSFEROR_GONE, {"caller": IN, "leg": IN, "attended": True}), S.COMPLETING, [*COMPLETE, *QUICK]),
             ((S.STARTING, K.CALLER_ENTERED, {"transferor": IN, "leg": GONE, "attended": True}), S.DECLINED, [*HOLD, *REJOIN, *DECLINED]),
-            ((S.STARTING, K.AGENT_ENTERED, {"caller": IN, "leg": GONE, "attended": True}), S.DECLINED, [*REJOIN, *DECLINED]),
+            ((S.STARTING, K.TRANSFEROR_ENTERED, {"caller": IN, "leg": GONE, "attended": True}), S.DECLINED, [*REJOIN, *DECLINED]),
             ((S.STARTING, K.LEG_GONE, {"leg": IN, "attended": True}), S.STARTING, []),
             ((S.COMPLETING, K.BRIDGED, BUTTON), S.COMPLETED, ["tell agent done", "hangup agent", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.BRIDGED, {**BUTTON, "attended": True}), S.COMPLETED, ["mark leg done", "tell agent done", "hangup agent", *CLEAR, *NO_TIMER]),
@@ -159,7 +159,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.COMPLETING, K.TIMED_OUT, BUTTON), S.DECLINED, [*REJOIN, *DECLINED]),
             # --- by the phone's Transfer button: unsupervised
             *(
-                ((state, K.AGENT_ENTERED, BUTTON), state, ["tell agent done", "release agent"])
+                ((state, K.TRANSFEROR_ENTERED, BUTTON), state, ["tell agent done", "release agent"])
                 for state in (S.QUEUEING, S.QUEUED, S.OFFERED)
             ),
             # --- waiting and ringing: the same, except that only a waiting leg starts to ring
@@ -174,8 +174,8 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                     ((state, K.LEG_LEFT_QUEUE, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
                     ((state, K.LEG_FAILED, {}), S.RETURNING, [*RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
-                    ((state, K.AGENT_GONE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
-                    ((state, K.AGENT_GONE, {"may_detach": False}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
+                    ((state, K.TRANSFEROR_GONE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
+                    ((state, K.TRANSFEROR_GONE, {"may_detach": False}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
                     ((state, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
                     ((state, K.COMPLETE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
                     ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
@@ -184,27 +184,27 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ),
             # --- consulting
             ((S.CONSULTING, K.COMPLETE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
-            ((S.CONSULTING, K.AGENT_GONE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
+            ((S.CONSULTING, K.TRANSFEROR_GONE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
             ((S.CONSULTING, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
             ((S.CONSULTING, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.CONSULTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
             ((S.CONSULTING, K.SWAP, {}), S.SWAPPED, TO_CALLER),
             ((S.CONSULTING, K.CONFERENCE, {}), S.CONFERENCE, JOIN_CALLER),
             ((S.CONSULTING, K.COMPLETE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, [*JOIN_CALLER, "hangup agent"]),
-            ((S.CONSULTING, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, JOIN_CALLER),
+            ((S.CONSULTING, K.TRANSFEROR_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, JOIN_CALLER),
             ((S.CONSULTING, K.LEG_GONE, {"fourth": IN}), S.CONSULTING, []),
             # --- swapped
             ((S.SWAPPED, K.SWAP, {}), S.CONSULTING, ["hush", "no music leg", "add agent to consult", "music caller"]),
             ((S.SWAPPED, K.CONFERENCE, {}), S.CONFERENCE, ["hush", "no music leg", "add agent to consult", "add caller to consult"]),
             ((S.SWAPPED, K.COMPLETE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, [*JOIN_CALLER, "hangup agent"]),
-            ((S.SWAPPED, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, JOIN_CALLER),
+            ((S.SWAPPED, K.TRANSFEROR_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, JOIN_CALLER),
             ((S.SWAPPED, K.LEG_GONE, {"fourth": IN}), S.SWAPPED, ["music fourth"]),
             ((S.SWAPPED, K.FOURTH_ANSWERED, {"fourth": OUT}), S.SWAPPED, ["no music leg", "add fourth to consult"]),
             ((S.SWAPPED, K.FOURTH_FAILED, {"fourth": OUT}), S.SWAPPED, []),
             ((S.SWAPPED, K.FOURTH_GONE, {"fourth": IN}), S.SWAPPED, ["music leg"]),
             # --- conference
             ((S.CONFERENCE, K.COMPLETE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, ["hangup agent"]),
-            ((S.CONFERENCE, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
+            ((S.CONFERENCE, K.TRANSFEROR_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
             ((S.CONFERENCE, K.LEG_GONE, {"fourth": IN}), S.CONFERENCE, []),
             ((S.CONFERENCE, K.CALLER_GONE, {}), S.DISSOLVING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.DISSOLVING, ["hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
@@ -216,7 +216,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 for quiet in [["no music leg"] if state is S.SWAPPED else []]
                 for case in [
                     ((state, K.COMPLETE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
-                    ((state, K.AGENT_GONE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
+                    ((state, K.TRANSFEROR_GONE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
                     ((state, K.CANCEL, {"fourth": IN}), S.RETURNING, ["hangup leg", "hangup fourth", *RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {"fourth": OUT}), S.RETURNING, ["hangup fourth", *RETURN, *QUICK]),
                     ((state, K.DROP_TARGET, {"fourth": IN}), state, ["hangup leg"]),
@@ -240,7 +240,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 for quiet in [["no music leg"] if state is S.SWAPPED else []]
                 for case in [
                     ((state, K.COMPLETE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
-                    ((state, K.AGENT_GONE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
+                    ((state, K.TRANSFEROR_GONE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
                     ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
                 ]
@@ -252,9 +252,9 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             # --- shared: without agent 1 (as in `sessions`), or without the caller
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.LEG_GONE, {"fourth": IN}), S.DISSOLVING, ["mark fourth done", "mark caller done", "bridge fourth caller", *QUICK]),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, {"fourth": IN}), S.DISSOLVING, [*COMPLETE_BOTH, *QUICK]),
-            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.AGENT_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.TRANSFEROR_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_GONE, {"fourth": IN}), S.COMPLETED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
-            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.AGENT_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
+            ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.TRANSFEROR_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, {"fourth": IN, "transferor": IN, "caller": GONE}), S.DISSOLVING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             # --- parting
             ((S.DISSOLVING, K.BRIDGED, {"outcome": S.COMPLETED}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
@@ -267,7 +267,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                     ((S.DISSOLVING, kind, {"outcome": S.ABANDONED, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup agent", "hangup leg", *CLEAR, *NO_TIMER]),
                 ]
             ),
-            *(((S.DISSOLVING, kind, {}), S.DISSOLVING, []) for kind in (K.AGENT_GONE, K.CALLER_GONE, K.LEG_GONE, K.FOURTH_GONE)),
+            *(((S.DISSOLVING, kind, {}), S.DISSOLVING, []) for kind in (K.TRANSFEROR_GONE, K.CALLER_GONE, K.LEG_GONE, K.FOURTH_GONE)),
             # --- completing
             ((S.COMPLETING, K.BRIDGED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.BRIDGED, {"transferor": GONE}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
@@ -275,7 +275,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.COMPLETING, K.BRIDGE_FAILED, {"leg": GONE}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.COMPLETING, K.BRIDGE_FAILED, {"transferor": GONE}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
             ((S.COMPLETING, K.LEG_GONE, {}), S.COMPLETING, []),
-            ((S.COMPLETING, K.AGENT_GONE, {}), S.COMPLETING, []),
+            ((S.COMPLETING, K.TRANSFEROR_GONE, {}), S.COMPLETING, []),
             ((S.COMPLETING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.TIMED_OUT, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
             ((S.COMPLETING, K.TIMED_OUT, {"transferor": GONE}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
@@ -286,14 +286,14 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.RETURNING, K.LEG_ANSWERED, {}), S.RETURNING, ["hangup leg"]),
             ((S.RETURNING, K.LEG_FAILED, {}), S.RETURNING, []),
             ((S.RETURNING, K.LEG_GONE, {}), S.RETURNING, []),
-            ((S.RETURNING, K.AGENT_GONE, {}), S.RETURNING, []),
+            ((S.RETURNING, K.TRANSFEROR_GONE, {}), S.RETURNING, []),
             ((S.RETURNING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.RETURNING, K.TIMED_OUT, {}), S.RECALLING, ["hangup agent", *RECALL, *QUICK]),
             # --- detaching
             ((S.RELEASING_LEG, K.LEG_GONE, {}), S.QUEUEING, [*QUEUE, *QUICK]),
             ((S.RELEASING_LEG, K.LEG_FAILED, {}), S.QUEUEING, [*QUEUE, *QUICK]),
             ((S.RELEASING_LEG, K.LEG_ANSWERED, {}), S.RELEASING_LEG, ["hangup leg"]),
-            ((S.RELEASING_LEG, K.AGENT_GONE, {}), S.RELEASING_LEG, []),
+            ((S.RELEASING_LEG, K.TRANSFEROR_GONE, {}), S.RELEASING_LEG, []),
             ((S.RELEASING_LEG, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
             ((S.RELEASING_LEG, K.TIMED_OUT, {}), S.QUEUEING, [*QUEUE, *QUICK]),
             # --- queueing
@@ -305,7 +305,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.QUEUEING, K.DELIVERED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.QUEUEING, K.LEFT_QUEUE, {}), S.FAILED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.QUEUEING, K.LEG_GONE, {}), S.QUEUEING, []),
-            ((S.QUEUEING, K.AGENT_GONE, {}), S.QUEUEING, []),
+            ((S.QUEUEING, K.TRANSFEROR_GONE, {}), S.QUEUEING, []),
             ((S.QUEUEING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.QUEUEING, K.TIMED_OUT, {"caller": IN}), S.RECALLING, [*RECALL, *QUICK]),
             ((S.QUEUEING, K.TIMED_OUT, {}), S.FAILED, ["hangup agent", *CLEAR, *NO_TIMER]),
@@ -320,7 +320,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                     ((state, K.DELIVERED, {}), S.COMPLETED, NO_TIMER),
                     ((state, K.LEFT_QUEUE, {}), S.FAILED, NO_TIMER),
                     ((state, K.CALLER_GONE, {}), S.ABANDONED, NO_TIMER),
-                    ((state, K.AGENT_GONE, {}), state, []),
+                    ((state, K.TRANSFEROR_GONE, {}), state, []),
                     ((state, K.REDIRECTED, {}), state, []),
                     ((state, K.TIMED_OUT, {}), S.FAILED, NO_TIMER),
                 ]
@@ -331,7 +331,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.RECALLING, K.REDIRECT_FAILED, {}), S.FAILED, ["hangup agent", "release caller", *CLEAR, *NO_TIMER]),
             ((S.RECALLING, K.LEG_ANSWERED, {}), S.RECALLING, ["hangup leg"]),
             ((S.RECALLING, K.LEG_GONE, {}), S.RECALLING, []),
-            ((S.RECALLING, K.AGENT_GONE, {}), S.RECALLING, []),
+            ((S.RECALLING, K.TRANSFEROR_GONE, {}), S.RECALLING, []),
             ((S.RECALLING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.RECALLING, K.TIMED_OUT, {}), S.FAILED, ["hangup agent", "release caller", *CLEAR, *NO_TIMER]),
         ]
@@ -394,11 +394,11 @@ def run(before: Session, *events: SessionEvent) -> Session:
     ("events", "final", "reason"),
     [
         ((K.COMPLETE, K.BRIDGED), S.COMPLETED, "completed"),
-        ((K.AGENT_GONE, K.BRIDGED), S.COMPLETED, "completed"),
+        ((K.TRANSFEROR_GONE, K.BRIDGED), S.COMPLETED, "completed"),
         ((K.CANCEL, K.BRIDGED), S.CANCELLED, "cancelled"),
         ((K.LEG_GONE, K.BRIDGED), S.FAILED, "target_hangup"),
         ((K.CALLER_GONE,), S.ABANDONED, "caller_hangup"),
-        ((K.AGENT_GONE, K.BRIDGE_FAILED, K.REDIRECTED), S.FAILED, "target_hangup"),
+        ((K.TRANSFEROR_GONE, K.BRIDGE_FAILED, K.REDIRECTED), S.FAILED, "target_hangup"),
         ((K.CANCEL, K.BRIDGE_FAILED, K.REDIRECTED), S.FAILED, "transferor_hangup"),
     ],
 )
@@ -447,7 +447,7 @@ def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
 @pytest.mark.parametrize(
     ("state", "events", "final", "reason"),
     [
-        (S.CONFERENCE, (K.AGENT_GONE, K.FOURTH_GONE, K.BRIDGED), S.COMPLETED, "completed"),
+        (S.CONFERENCE, (K.TRANSFEROR_GONE, K.FOURTH_GONE, K.BRIDGED), S.COMPLETED, "completed"),
         # The end of a channel is told twice: by StasisEnd and by Hangup.
         (
             S.CONFERENCE,
@@ -455,10 +455,15 @@ def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
             S.ABANDONED,
             "caller_hangup",
         ),
-        (S.CONFERENCE, (K.COMPLETE, K.AGENT_GONE, K.LEG_GONE, K.BRIDGED), S.COMPLETED, "completed"),
-        (S.CONSULTING, (K.COMPLETE, K.AGENT_GONE, K.CALLER_GONE), S.COMPLETED, "completed"),
+        (
+            S.CONFERENCE,
+            (K.COMPLETE, K.TRANSFEROR_GONE, K.LEG_GONE, K.BRIDGED),
+            S.COMPLETED,
+            "completed",
+        ),
+        (S.CONSULTING, (K.COMPLETE, K.TRANSFEROR_GONE, K.CALLER_GONE), S.COMPLETED, "completed"),
         (S.CONFERENCE, (K.CALLER_GONE, K.LEG_GONE, K.BRIDGED), S.ABANDONED, "caller_hangup"),
-        (S.CONFERENCE, (K.CALLER_GONE, K.AGENT_GONE), S.ABANDONED, "caller_hangup"),
+        (S.CONFERENCE, (K.CALLER_GONE, K.TRANSFEROR_GONE), S.ABANDONED, "caller_hangup"),
     ],
 )
 def test_how_a_talk_of_four_ends(state: S, events: tuple[K, ...], final: S, reason: str) -> None:
@@ -469,7 +474,7 @@ def test_how_a_talk_of_four_ends(state: S, events: tuple[K, ...], final: S, reas
 def test_agent_hanging_up_while_it_rings_makes_it_unsupervised() -> None:
     after = run(
         session(S.RINGING),
-        *map(SessionEvent, (K.AGENT_GONE, K.LEG_GONE, K.REDIRECTED, K.OFFERED)),
+        *map(SessionEvent, (K.TRANSFEROR_GONE, K.LEG_GONE, K.REDIRECTED, K.OFFERED)),
         SessionEvent(K.DELIVERED, agent="1002"),
     )
     assert (after.state, after.reason, after.delivered_to) == (S.COMPLETED, "completed", "1002")

@@ -46,13 +46,13 @@ TALKS, MOVING, WITH_US, QUEUE, PLAIN, RINGS, OVER, NEVER = (
 OURS = {WITH_US, HOLD, CONSULT}
 GONE_EVENT = {
     "caller": K.CALLER_GONE,
-    "agent": K.AGENT_GONE,
+    "agent": K.TRANSFEROR_GONE,
     "leg": K.LEG_GONE,
     "fourth": K.FOURTH_GONE,
 }
 ENTERED_EVENT = {
     "caller": K.CALLER_ENTERED,
-    "agent": K.AGENT_ENTERED,
+    "agent": K.TRANSFEROR_ENTERED,
     "leg": K.LEG_ANSWERED,
     "fourth": K.FOURTH_ANSWERED,
 }

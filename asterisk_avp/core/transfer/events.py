@@ -14,9 +14,9 @@ class EventType(StrEnum):
     """Columns of the state table in `asterisk_avp.core.transfer.machine`."""
 
     CALLER_ENTERED = "caller_entered"
-    AGENT_ENTERED = "agent_entered"
+    TRANSFEROR_ENTERED = "transferor_entered"
     CALLER_GONE = "caller_gone"
-    AGENT_GONE = "agent_gone"
+    TRANSFEROR_GONE = "transferor_gone"
     LEG_RINGING = "leg_ringing"
     LEG_UNANSWERED = "leg_unanswered"
     LEG_LEFT_QUEUE = "leg_left_queue"
@@ -50,7 +50,7 @@ ENTERED: Final[Mapping[str, EventType]] = {
     "caller": EventType.CALLER_ENTERED,
     "leg": EventType.LEG_ANSWERED,
     "fourth": EventType.FOURTH_ANSWERED,
-    "transferor": EventType.AGENT_ENTERED,
+    "transferor": EventType.TRANSFEROR_ENTERED,
 }
 """By the role of a channel: it has entered Stasis."""
 
@@ -58,7 +58,7 @@ GONE: Final[Mapping[str, EventType]] = {
     "caller": EventType.CALLER_GONE,
     "leg": EventType.LEG_GONE,
     "fourth": EventType.FOURTH_GONE,
-    "transferor": EventType.AGENT_GONE,
+    "transferor": EventType.TRANSFEROR_GONE,
 }
 """By the role of a channel: its call has ended, or it was taken from us."""
 

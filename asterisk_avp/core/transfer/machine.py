@@ -113,10 +113,10 @@ def _seconds(deadline: Deadline, session: Session) -> float | None:
 
 _WHEREABOUTS: Final = {
     EventType.CALLER_ENTERED: ("caller", Presence.PRESENT),
-    EventType.AGENT_ENTERED: ("transferor", Presence.PRESENT),
+    EventType.TRANSFEROR_ENTERED: ("transferor", Presence.PRESENT),
     EventType.LEG_ANSWERED: ("leg", Presence.PRESENT),
     EventType.CALLER_GONE: ("caller", Presence.GONE),
-    EventType.AGENT_GONE: ("transferor", Presence.GONE),
+    EventType.TRANSFEROR_GONE: ("transferor", Presence.GONE),
     EventType.LEG_GONE: ("leg", Presence.GONE),
     EventType.LEG_FAILED: ("leg", Presence.GONE),
     EventType.FOURTH_ANSWERED: ("fourth", Presence.PRESENT),
