@@ -79,7 +79,7 @@ def session(
         transferor=Party("chan-agent", name="Alice", presence=transferor or where[0]),
         caller=Party("chan-caller", "5550100", presence=caller or where[1]),
         leg=Party("avp-t1-leg", presence=leg or where[2]),
-        leg_other="avp-t1-leg-queue",
+        local_far_end="avp-t1-leg-queue",
         allow=Permission(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
         transferor_location="1001",
         max_hold_seconds=8,

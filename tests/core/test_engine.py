@@ -120,9 +120,9 @@ def test_the_target_of_a_consult_cannot_transfer_it() -> None:
     made, session_id = consulting()
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
     leg = made.store.records[session_id].session
-    made.fact(ev.ChannelSeen(leg.leg_other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    made.fact(ev.ChannelSeen(leg.local_far_end, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     made.fact(ev.BridgeEntered("u-1002", "b9"), NOW)
-    made.fact(ev.BridgeEntered(leg.leg_other, "b9"), NOW)
+    made.fact(ev.BridgeEntered(leg.local_far_end, "b9"), NOW)
     assert reason(made, request(agent="1002", target="1001")) == "already_transferring"
 
 
@@ -134,8 +134,8 @@ def test_a_call_that_asterisk_still_puts_together_cannot_be_transferred() -> Non
     made, session_id = consulting()
     leg = made.store.records[session_id].session
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
-    made.fact(ev.ChannelSeen(leg.leg_other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
-    for channel in ("u-1002", leg.leg_other):
+    made.fact(ev.ChannelSeen(leg.local_far_end, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    for channel in ("u-1002", leg.local_far_end):
         made.fact(ev.BridgeEntered(channel, "b9"), NOW)
     made.command(session_id, EventType.COMPLETE, NOW)
     made.report(session_id, SessionEvent(EventType.BRIDGED), NOW)
@@ -156,7 +156,7 @@ def consulting() -> tuple[TransferEngine, str]:
     session, _ = made.request(request(), NO_FACTS, NOW)
     made.fact(ev.StasisEntered("u-caller1"), NOW)
     made.fact(ev.StasisEntered("u-1001"), NOW)
-    made.fact(ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"), NOW)
+    made.fact(ev.AgentRung("avp-agent-1002", session.local_far_end, "PJSIP/1002"), NOW)
     assert made.store.records[session.id].session.state is State.RINGING
     made.fact(ev.StasisEntered(session.leg.channel), NOW)
     return made, session.id
@@ -243,7 +243,7 @@ def test_rejected_or_not_answered(seconds: float, expected: str) -> None:
     session, _ = made.request(request(), NO_FACTS, NOW)
     for channel in ("u-caller1", "u-1001"):
         made.fact(ev.StasisEntered(channel), NOW)
-    rung = ("avp-agent-1002", session.leg_other, "PJSIP/1002")
+    rung = ("avp-agent-1002", session.local_far_end, "PJSIP/1002")
     made.fact(ev.AgentRung(*rung), NOW)
     made.fact(ev.AgentUnanswered(*rung, seconds), NOW)
     assert made.store.records[session.id].session.reason == expected
@@ -270,8 +270,8 @@ def outside(*, accept: ExternalAccept) -> tuple[TransferEngine, Session]:
 def test_an_answer_that_is_not_accepted(rings: bool) -> None:
     made, session = outside(accept=ExternalAccept.PRESS1)
     if rings:
-        made.fact(ev.DialProgress(session.leg_other, "RINGING"), NOW)
-        made.fact(ev.DialProgress(session.leg_other, "ANSWER"), NOW)
+        made.fact(ev.DialProgress(session.local_far_end, "RINGING"), NOW)
+        made.fact(ev.DialProgress(session.local_far_end, "ANSWER"), NOW)
     made.fact(ev.DialProgress(session.leg.channel, "ANSWER"), NOW)
     assert state(made, session.id) is State.RINGING
     made.fact(ev.NotAccepted(session.leg.channel), NOW)
@@ -297,7 +297,7 @@ def test_an_answer_that_is_not_accepted(rings: bool) -> None:
 def test_why_a_number_was_not_reached(statuses: tuple[str, ...], reason: str) -> None:
     made, session = outside(accept=ExternalAccept.NONE)
     for status in statuses:
-        made.fact(ev.DialProgress(session.leg_other, status), NOW)
+        made.fact(ev.DialProgress(session.local_far_end, status), NOW)
     made.fact(ev.ChannelGone(session.leg.channel), NOW)
     made.report(session.id, SessionEvent(EventType.BRIDGED), NOW)
     ended = made.store.records[session.id].session
@@ -318,9 +318,9 @@ def test_nothing_is_kept_of_a_dial_whose_transfer_is_forgotten() -> None:
     """It was answered, or the caller hung up first: nobody asks any more how it stood."""
     for answered in (True, False):
         made, session = outside(accept=ExternalAccept.NONE)
-        made.fact(ev.DialProgress(session.leg_other, "RINGING"), NOW)
+        made.fact(ev.DialProgress(session.local_far_end, "RINGING"), NOW)
         if answered:
-            made.fact(ev.DialProgress(session.leg_other, "ANSWER"), NOW)
+            made.fact(ev.DialProgress(session.local_far_end, "ANSWER"), NOW)
             made.fact(ev.StasisEntered(session.leg.channel), NOW)
         made.fact(ev.ChannelGone("u-caller1"), NOW)
         assert state(made, session.id) is State.ABANDONED

@@ -401,7 +401,7 @@ def test_not_now_while_it_rings(office: Office, key: str) -> None:
     office.press(key)
     assert office.said() == BEEP
     assert office.effects[-1] == fx.StartMusic("u-1001"), "the beep has cut it off"
-    office.engine.fact(ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"), NOW)
+    office.engine.fact(ev.AgentRung("avp-agent-1002", session.local_far_end, "PJSIP/1002"), NOW)
     office.press(key)
     assert office.said() == BEEP
     assert office.effects[-1] == fx.StartRingback("u-1001")

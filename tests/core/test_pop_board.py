@@ -106,15 +106,15 @@ class Floor:
             ev.BridgeLeft("u-1001", "b1"),
             ev.StasisEntered(CALLER),
             ev.StasisEntered("u-1001"),
-            ev.ChannelSeen(session.leg_other, "Local/1002@avp-agent-queue-00000001;2"),
+            ev.ChannelSeen(session.local_far_end, "Local/1002@avp-agent-queue-00000001;2"),
             ev.ChannelSeen(session.leg.channel, "Local/1002@avp-agent-queue-00000001;1"),
-            ev.QueueJoined("avp-agent-1002", session.leg_other),
-            ev.AgentRung("avp-agent-1002", session.leg_other, "PJSIP/1002"),
-            ev.QueueLeft("avp-agent-1002", session.leg_other),
-            ev.AgentConnected("avp-agent-1002", session.leg_other, "PJSIP/1002"),
+            ev.QueueJoined("avp-agent-1002", session.local_far_end),
+            ev.AgentRung("avp-agent-1002", session.local_far_end, "PJSIP/1002"),
+            ev.QueueLeft("avp-agent-1002", session.local_far_end),
+            ev.AgentConnected("avp-agent-1002", session.local_far_end, "PJSIP/1002"),
             ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"),
             ev.BridgeEntered("u-1002", "b2"),
-            ev.BridgeEntered(session.leg_other, "b2"),
+            ev.BridgeEntered(session.local_far_end, "b2"),
             ev.StasisEntered(session.leg.channel),
         )
 
@@ -267,7 +267,7 @@ def test_supervised_completed() -> None:
     floor.talking()
     floor.told.clear()
     transfer = floor.transfer(Mode.SUPERVISED)
-    leg = floor.engine.store.records[transfer].session.leg_other
+    leg = floor.engine.store.records[transfer].session.local_far_end
     floor.variables[leg] = {"AVP_POP": '{"inherited": 1}'}
     floor.in_stasis(transfer)
     assert floor.told == []

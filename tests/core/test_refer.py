@@ -97,7 +97,7 @@ def test_the_one_who_is_consulted_presses_it() -> None:
     for channel in ("u-caller1", "u-1001", session.leg.channel):
         made.fact(ev.StasisEntered(channel), NOW)
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000007"), NOW)
-    other = session.leg_other
+    other = session.local_far_end
     made.fact(ev.ChannelSeen(other, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     for channel in ("u-1002", other):
         made.fact(ev.BridgeEntered(channel, "b9"), NOW)

@@ -117,7 +117,7 @@ class Floor:
         self.fact(
             ev.ChannelSeen(leg, f"Local/{target.value}@avp-agent-queue-{n:08x};1"),
             ev.AgentConnected(
-                f"avp-agent-{target.value}", session.leg_other, f"PJSIP/{target.value}"
+                f"avp-agent-{target.value}", session.local_far_end, f"PJSIP/{target.value}"
             ),
             ev.StasisEntered(leg),
         )

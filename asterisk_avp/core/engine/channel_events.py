@@ -33,7 +33,7 @@ class ChannelEventHandler:
             outcome.effects.append((None, effect))
             return
         if found[1] == "leg":
-            self._store.leg_ended(found[0].leg_other)
+            self._store.leg_ended(found[0].local_far_end)
         kind = ENTERED.get(found[1])
         if kind is not None:
             self._store.apply(found[0].id, SessionEvent(kind), now, outcome)
@@ -70,9 +70,9 @@ class ChannelEventHandler:
             return
         session, role = found
         kind = GONE.get(role)
-        if session.state.spec.releases_slot and role in ("leg", "leg_other"):
+        if session.state.spec.releases_slot and role in ("leg", "leg_far_end"):
             # The slot in the target's queue is free only after both halves have ended.
-            halves = {session.leg.channel, session.leg_other} - {channel}
+            halves = {session.leg.channel, session.local_far_end} - {channel}
             kind = None if halves & self._calls.channels.keys() else EventType.LEG_GONE
         if kind is not None:
             reason = self._queues.leg_end_reason(session.id) if kind is EventType.LEG_GONE else ""

@@ -215,7 +215,7 @@ class TransferEngine:
         outcome = Outcome()
         record = self.store.records.get(session_id)
         if event.kind is EventType.LEG_FAILED and record is not None:
-            self.store.leg_ended(record.session.leg_other)
+            self.store.leg_ended(record.session.local_far_end)
         self.store.apply(session_id, event, now, outcome)
         return outcome
 

@@ -113,7 +113,7 @@ class QueueEventHandler:
             return
         session, role = found
         record = self._store.records[session.id]
-        if role == "leg_other":
+        if role == "leg_far_end":
             rings = session.state.spec.target.shown is PartyState.RINGING
             called = rings or record.dial_status in _IN_PROGRESS
             # Asterisk also reports NOANSWER where a trunk refuses the number (404, 484;
@@ -146,7 +146,7 @@ class QueueEventHandler:
         found = self._store.role_of(channel)
         if found is None:
             return
-        kind = {"leg_other": for_leg, "caller": for_caller}.get(found[1])
+        kind = {"leg_far_end": for_leg, "caller": for_caller}.get(found[1])
         if kind is not None:
             self._store.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
 

@@ -87,7 +87,7 @@ class SessionFactory:
             transferor=Party(call.agent_channel, name=self._agents.name_of(request.agent)),
             caller=Party(call.caller_channel, call.caller_number, call.caller_name),
             leg=Party(leg),
-            leg_other=other_half(leg),
+            local_far_end=other_half(leg),
             allow=allow,
             transferor_location=self._agents.location_of(request.agent),
             ring_outside_seconds=self._ring_outside_seconds,

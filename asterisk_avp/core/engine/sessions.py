@@ -293,11 +293,11 @@ def _roles(session: Session) -> dict[str, str]:
         session.caller.channel: "caller",
         session.leg.channel: "leg",
     }
-    if session.leg_other:
-        roles[session.leg_other] = "leg_other"
+    if session.local_far_end:
+        roles[session.local_far_end] = "leg_far_end"
     if session.fourth is not None:
         roles[session.fourth.party.channel] = "fourth"
-        roles[session.fourth.other] = "fourth_other"
+        roles[session.fourth.other] = "fourth_far_end"
     return roles
 
 

@@ -79,7 +79,7 @@ class ReferHandler:
         session = replace(session, second_line=received.second or "")
         if received.target is not None:
             leg = Party(received.target, number=allow.number or "", presence=Presence.PRESENT)
-            session = replace(session, leg=leg, leg_other="", attended=True)
+            session = replace(session, leg=leg, local_far_end="", attended=True)
         return engine.begin(session, now)
 
     def refuse(
@@ -130,5 +130,5 @@ class ReferHandler:
                 continue
             session, role = found
             # A target is behind the far end of the leg, on which Asterisk accepts no notification.
-            return session, session.leg.channel if role == "leg_other" else mine[0]
+            return session, session.leg.channel if role == "leg_far_end" else mine[0]
         return None

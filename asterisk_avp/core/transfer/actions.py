@@ -225,7 +225,7 @@ def _seat(session: Session, bridge: str) -> AddToBridge:
 
 
 def dial_target(session: Session) -> Effects:
-    leg = _dial(session, session.leg.channel, session.leg_other, session.allow, fourth=False)
+    leg = _dial(session, session.leg.channel, session.local_far_end, session.allow, fourth=False)
     return (StartMusic(session.transferor.channel), leg)
 
 

@@ -52,7 +52,7 @@ _PLAIN: Final = (
     "id",
     "agent",
     "group",
-    "leg_other",
+    "local_far_end",
     "transferor_location",
     "max_hold_seconds",
     "ring_outside_seconds",
@@ -67,6 +67,9 @@ _PLAIN: Final = (
     "target_id",
 )
 """Fields that are text, numbers or truth values, with their types as in `Session`."""
+
+_KEYS: Final = {"local_far_end": "leg_other"}
+"""Fields whose keys in the text differ from their names, since earlier daemons wrote these."""
 
 _ENUMS: Final = {
     "mode": Mode,
@@ -84,7 +87,7 @@ REMEMBERED: Final = frozenset(
 
 def encode(session: Session) -> str:
     """The session as text."""
-    plain = {name: getattr(session, name) for name in _PLAIN}
+    plain = {_KEYS.get(name, name): getattr(session, name) for name in _PLAIN}
     enums = {name: getattr(session, name).value for name in (*_ENUMS, *_STATES)}
     parties = {name: _party(getattr(session, name)) for name in _PARTIES}
     fourth = session.fourth
@@ -177,7 +180,9 @@ def _session(read: dict[str, Any], world: World) -> Session:
             may_detach=may_detach is True,
         )
 
-    values: dict[str, Any] = {name: _same_type(name, read[name]) for name in _PLAIN}
+    values: dict[str, Any] = {
+        name: _same_type(name, read[_KEYS.get(name, name)]) for name in _PLAIN
+    }
     values |= {name: kind(read[name]) for name, kind in _ENUMS.items()}
     values |= {name: _state(read[name]) for name in _STATES}
     values |= {name: _party_of(read[name]) for name in _PARTIES}

@@ -70,7 +70,7 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
         if party.presence is Presence.EXPECTED and where.in_stasis(party.channel)
     ]
     if spec.target.shown is PartyState.WAITING:  # no phone rings, as far as is known
-        if spec.deadline is Deadline.TARGET and where.has_ringing_phone(session.leg_other):
+        if spec.deadline is Deadline.TARGET and where.has_ringing_phone(session.local_far_end):
             events.append(SessionEvent(EventType.LEG_RINGING))
         if spec.deadline is Deadline.QUEUE and where.has_ringing_phone(session.caller.channel):
             events.append(SessionEvent(EventType.OFFERED))

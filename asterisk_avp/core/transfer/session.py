@@ -89,7 +89,7 @@ class Session:
     caller: Party
     leg: Party
     """The consult leg: the half of the Local channel that is in Stasis (``;1``)."""
-    leg_other: str
+    local_far_end: str
     """The id of its other half (``;2``), which waits in the target's queue."""
     allow: Permission
     """Policy's word at the time of asking: where to, and whether without agent 1."""
@@ -212,7 +212,7 @@ def promoted(session: Session) -> Session:
     return replace(
         session,
         leg=fourth.party,
-        leg_other=fourth.other,
+        local_far_end=fourth.other,
         allow=fourth.allow,
         target_id=fourth.id,
         fourth=None,
