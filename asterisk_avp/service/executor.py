@@ -23,7 +23,7 @@ from asterisk_avp.core.messages.effects import (
     SetTimer,
 )
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
-from asterisk_avp.core.transfer.concurrency import beside
+from asterisk_avp.core.transfer.concurrency import can_run_concurrently
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 
 log = structlog.get_logger(__name__)
@@ -169,7 +169,7 @@ class Workers:
         try:
             while queue:
                 effects = [queue.popleft()]
-                while queue and beside(queue[0], effects):
+                while queue and can_run_concurrently(queue[0], effects):
                     effects.append(queue.popleft())
                 if len(effects) == 1:
                     await worker.perform(effects[0])

@@ -107,14 +107,14 @@ def markdown(found: Sequence[Figures]) -> str:
     sizes_compared = f"{most.size.agents} agents to {less.size.agents}"
     held = f"{most.size.sessions} transfers held to none"
     event, transfer = (ratio(most.median(n), less.median(n)) for n in ("event", "transfer"))
-    beside = [
+    can_run_concurrently = [
         ratio(most.median(f"{name}_held"), most.median(name)) for name in ("event", "transfer")
     ]
     lines += [
         "",
         f"- Memory per agent: {per_agent:.1f} KiB",
-        f"- CPU per AMI event, {sizes_compared}: {event}; {held}: {beside[0]}",
-        f"- CPU per transfer, {sizes_compared}: {transfer}; {held}: {beside[1]}",
+        f"- CPU per AMI event, {sizes_compared}: {event}; {held}: {can_run_concurrently[0]}",
+        f"- CPU per transfer, {sizes_compared}: {transfer}; {held}: {can_run_concurrently[1]}",
     ]
     return "\n".join(lines)
 

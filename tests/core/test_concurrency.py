@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from asterisk_avp.core.messages import effects as fx
-from asterisk_avp.core.transfer.concurrency import beside
+from asterisk_avp.core.transfer.concurrency import can_run_concurrently
 
 MARK = fx.SetVariables("caller", {"AVP_STATE": "done"})
 THERE = fx.Destination("avp-stasis", "caller")
@@ -17,7 +17,7 @@ def batches(effects: list[fx.Effect]) -> list[list[str]]:
     """As the workers take them."""
     found: list[list[fx.Effect]] = []
     for effect in effects:
-        if found and beside(effect, found[-1]):
+        if found and can_run_concurrently(effect, found[-1]):
             found[-1].append(effect)
         else:
             found.append([effect])
@@ -42,15 +42,15 @@ def test_cancel_takes_two_round_trips() -> None:
 def test_the_bridge_comes_after_all_that_it_relies_on() -> None:
     bridge = fx.BridgePair("leg", "caller")
     for before in (MARK, fx.StopMusic("caller"), fx.HangUp("other"), fx.LimitCall("caller", 9.0)):
-        assert not beside(bridge, [before])
-        assert not beside(before, [bridge])
+        assert not can_run_concurrently(bridge, [before])
+        assert not can_run_concurrently(before, [bridge])
 
 
 def test_marks_come_before_the_redirect() -> None:
     """The dialplan reads them as soon as the channels are moved."""
     redirect = fx.Redirect("caller", THERE)
-    assert not beside(redirect, [MARK])
-    assert not beside(MARK, [redirect])
+    assert not can_run_concurrently(redirect, [MARK])
+    assert not can_run_concurrently(MARK, [redirect])
     made = fx.CreateBridge("hold", "hold")
     assert batches([MARK, MARK, redirect, made, made]) == [
         ["SetVariables", "SetVariables"],
@@ -59,18 +59,18 @@ def test_marks_come_before_the_redirect() -> None:
 
 
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
-    assert not beside(fx.AddToBridge("hold", "caller"), [fx.CreateBridge("hold", "hold")])
-    assert not beside(fx.CreateBridge("hold", "hold"), [fx.AddToBridge("hold", "caller")])
+    assert not can_run_concurrently(fx.AddToBridge("hold", "caller"), [fx.CreateBridge("hold", "hold")])
+    assert not can_run_concurrently(fx.CreateBridge("hold", "hold"), [fx.AddToBridge("hold", "caller")])
 
 
 def test_what_happens_to_one_channel_keeps_its_order() -> None:
-    assert not beside(fx.StartMusic("caller"), [fx.AddToBridge("hold", "caller")])
-    assert beside(fx.AddToBridge("consult", "agent"), [fx.AddToBridge("hold", "caller")])
-    assert not beside(fx.StartMusic("leg"), [fx.StopMusic("leg")])
-    assert not beside(fx.StopMusic("leg"), [fx.StartMusic("leg")])
-    assert not beside(fx.StartRingback("agent"), [fx.StopMusic("agent")])
-    assert not beside(fx.HangUp("caller"), [MARK])
-    assert not beside(MARK, [fx.HangUp("caller")])
+    assert not can_run_concurrently(fx.StartMusic("caller"), [fx.AddToBridge("hold", "caller")])
+    assert can_run_concurrently(fx.AddToBridge("consult", "agent"), [fx.AddToBridge("hold", "caller")])
+    assert not can_run_concurrently(fx.StartMusic("leg"), [fx.StopMusic("leg")])
+    assert not can_run_concurrently(fx.StopMusic("leg"), [fx.StartMusic("leg")])
+    assert not can_run_concurrently(fx.StartRingback("agent"), [fx.StopMusic("agent")])
+    assert not can_run_concurrently(fx.HangUp("caller"), [MARK])
+    assert not can_run_concurrently(MARK, [fx.HangUp("caller")])
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_what_happens_to_one_channel_keeps_its_order() -> None:
 )
 def test_the_rule_is_to_wait(last: fx.Effect) -> None:
     for other in (MARK, fx.HangUp("leg"), fx.StopMusic("caller"), fx.BridgePair("a", "b")):
-        assert not beside(last, [other])
-        assert not beside(other, [last])
+        assert not can_run_concurrently(last, [other])
+        assert not can_run_concurrently(other, [last])
 
 
 def test_all_of_a_batch_is_asked() -> None:
     seat = fx.AddToBridge("hold", "caller")
     for order in itertools.permutations([fx.HangUp("leg"), MARK]):
-        assert not beside(seat, order)
+        assert not can_run_concurrently(seat, order)

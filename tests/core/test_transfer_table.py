@@ -528,7 +528,7 @@ def test_beginning_marks_before_it_moves() -> None:
 
 @pytest.mark.parametrize("case", [case for case, _, _ in LEGAL.values()], ids=str)
 def test_nobody_is_moved_while_something_is_said_to_them(case: Case) -> None:
-    """Asterisk would wait for the end of it, with the others in silence (`actions.hush`)."""
+    """Asterisk would wait for the end of it, with the others in silence (`actions.stop_prompt`)."""
     state, kind, changes = case
     if state in (S.STARTING, S.COMPLETING):
         return  # nothing has been said yet; and `COMPLETING` has hung up or moves nobody

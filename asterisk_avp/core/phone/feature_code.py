@@ -108,7 +108,7 @@ class FeatureCodeHandler:
         for what, text in results:
             match what:
                 case Pressed.DIGIT:
-                    stop = actions.hush(session) if len(text) == 1 else ()
+                    stop = actions.stop_prompt(session) if len(text) == 1 else ()
                     found = outcome_of(session, *stop, SetTimer(NEXT_KEY_SECONDS))
                 case Pressed.SUBMIT:
                     found, selection = Outcome(), self._selection(session, text)
@@ -253,7 +253,7 @@ class FeatureCodeHandler:
     def _clear(self, session: Session, now: float) -> Outcome:
         if _collecting(session):
             return self._engine.command(session.id, EventType.CANCEL, now)
-        return outcome_of(session, *actions.hush(session), ClearTimer())
+        return outcome_of(session, *actions.stop_prompt(session), ClearTimer())
 
     def _command(self, session: Session, name: str, now: float) -> Outcome:
         try:

@@ -131,10 +131,10 @@ def _drop_second_line(session: Session) -> Effects:
 def hold_caller(session: Session) -> Effects:
     # In a bridge of ours, not merely on music: AMI Bridge moves a bridged channel but
     # masquerades any other, and app_queue loses track of a masqueraded caller.
-    seat = AddToBridge(session.hold_bridge, session.caller.channel)
+    joined = AddToBridge(session.hold_bridge, session.caller.channel)
     if session.refused:
-        return (seat,)  # agent 1 is about to be there
-    return (seat, *on_hold(session))
+        return (joined,)  # agent 1 is about to be there
+    return (joined, *on_hold(session))
 
 
 def on_hold(session: Session) -> Effects:
@@ -167,9 +167,9 @@ def pauses_now(session: Session) -> bool:
     return held and session.state.spec.recording_pauses and not session.refused and _pauses(session)
 
 
-def seat_transferor(session: Session) -> Effects:
+def join_transferor(session: Session) -> Effects:
     bridge = session.hold_bridge if session.refused else session.consult_bridge
-    return (_seat(session, bridge),)
+    return (_join_bridge(session, bridge),)
 
 
 def prompt_id(session: Session) -> str:
@@ -184,10 +184,10 @@ def ask(session: Session) -> Effects:
 
 def say(session: Session, media: tuple[str, ...]) -> Effects:
     """At once: what is still being said is cut short."""
-    return (*hush(session), Play(session.transferor.channel, media, prompt_id(session)))
+    return (*stop_prompt(session), Play(session.transferor.channel, media, prompt_id(session)))
 
 
-def hush(session: Session) -> Effects:
+def stop_prompt(session: Session) -> Effects:
     """Whatever agent 1 may be hearing of ours ends; harmless where there is nothing.
 
     A channel that is being played to is not moved to another bridge before that is over
@@ -204,7 +204,7 @@ def decline(session: Session) -> Effects:
 
 def rejoin(session: Session) -> Effects:
     """Agent 1 and the caller talk again, in a bridge of ours."""
-    return (*off_hold(session), _seat(session, session.hold_bridge))
+    return (*off_hold(session), _join_bridge(session, session.hold_bridge))
 
 
 def tell_done(session: Session) -> Effects:
@@ -219,7 +219,7 @@ def let_transferor_go(session: Session) -> Effects:
     return (LeaveStasis(session.transferor.channel),)
 
 
-def _seat(session: Session, bridge: str) -> AddToBridge:
+def _join_bridge(session: Session, bridge: str) -> AddToBridge:
     """Agent 1 into a bridge. Their keys are commands, which the others need not hear."""
     return AddToBridge(bridge, session.transferor.channel, absorb_dtmf=True)
 
@@ -278,13 +278,13 @@ def quiet(session: Session) -> Effects:
     if session.transferor.presence is not Presence.PRESENT:
         return ()
     return (
-        *hush(session),
+        *stop_prompt(session),
         StopRingback(session.transferor.channel),
         StopMusic(session.transferor.channel),
     )
 
 
-def seat_target(session: Session) -> Effects:
+def join_target(session: Session) -> Effects:
     return (AddToBridge(session.consult_bridge, session.leg.channel), *quiet(session))
 
 
@@ -303,9 +303,9 @@ def drop_fourth(session: Session) -> Effects:
 def swap_to_caller(session: Session) -> Effects:
     """Agent 1 to the caller; the target hears music, or the fourth party."""
     return (
-        *hush(session),
+        *stop_prompt(session),
         *off_hold(session),
-        _seat(session, session.hold_bridge),
+        _join_bridge(session, session.hold_bridge),
         *alone(session),
     )
 
@@ -319,9 +319,9 @@ def alone(session: Session) -> Effects:
 
 def swap_to_target(session: Session) -> Effects:
     return (
-        *hush(session),
+        *stop_prompt(session),
         StopMusic(session.leg.channel),
-        _seat(session, session.consult_bridge),
+        _join_bridge(session, session.consult_bridge),
         *on_hold(session),
     )
 
@@ -337,21 +337,21 @@ def join_caller(session: Session) -> Effects:
 def join_both(session: Session) -> Effects:
     """Agent 1 and the caller, who talk, to the target."""
     return (
-        *hush(session),
+        *stop_prompt(session),
         StopMusic(session.leg.channel),
-        _seat(session, session.consult_bridge),
+        _join_bridge(session, session.consult_bridge),
         AddToBridge(session.consult_bridge, session.caller.channel),
     )
 
 
-def seat_fourth(session: Session) -> Effects:
+def join_fourth(session: Session) -> Effects:
     if session.fourth is None:
         return ()
     return (AddToBridge(session.consult_bridge, session.fourth.party.channel),)
 
 
-def seat_fourth_with_target(session: Session) -> Effects:
-    return (StopMusic(session.leg.channel), *seat_fourth(session))
+def join_fourth_with_target(session: Session) -> Effects:
+    return (StopMusic(session.leg.channel), *join_fourth(session))
 
 
 def bridge_rest(session: Session) -> Effects:
@@ -360,7 +360,7 @@ def bridge_rest(session: Session) -> Effects:
         return let_go(session)
     first, second = session.present[0].channel, session.present[-1].channel
     return (
-        *hush(session),
+        *stop_prompt(session),
         *(_mark_done(session, channel) for channel in (first, second)),
         *(_own_limit(session) if session.caller.channel in (first, second) else ()),
         BridgePair(first, second),

@@ -31,12 +31,12 @@ from asterisk_avp.core.messages.effects import (
     StopRingback,
 )
 
-_MARKS: Final = (SetVariables, LimitCall)
+_VARIABLES: Final = (SetVariables, LimitCall)
 _STOPS: Final = (StopMusic, StopRingback, StopPlaying)
-_SEATS: Final = (AddToBridge, StartMusic)
+_JOINS: Final = (AddToBridge, StartMusic)
 
 
-def beside(effect: Effect, others: Iterable[Effect]) -> bool:
+def can_run_concurrently(effect: Effect, others: Iterable[Effect]) -> bool:
     """Whether the effect, which comes after the others, need not wait for them."""
     return all(_independent(effect, other) for other in others)
 
@@ -57,14 +57,14 @@ _Test = Callable[[Effect, Effect], bool] | None
 
 _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     # Later, earlier, and on what condition.
-    (_MARKS, (*_MARKS, *_STOPS), None),
-    (_STOPS, (*_MARKS, *_STOPS, HangUp), None),
-    (_MARKS, (HangUp, *_SEATS), _of_others),
-    ((HangUp,), (*_MARKS, *_STOPS, HangUp), _of_others),
+    (_VARIABLES, (*_VARIABLES, *_STOPS), None),
+    (_STOPS, (*_VARIABLES, *_STOPS, HangUp), None),
+    (_VARIABLES, (HangUp, *_JOINS), _of_others),
+    ((HangUp,), (*_VARIABLES, *_STOPS, HangUp), _of_others),
     # Seats in different bridges for different people; a mark of who sits there is for a daemon that
     # comes after us, who looks at the bridges as well.
-    (_SEATS, _MARKS, None),
-    (_SEATS, _SEATS, _of_others),
+    (_JOINS, _VARIABLES, None),
+    (_JOINS, _JOINS, _of_others),
     # Agent 1 need not hear music before the target is dialled.
     ((DialLeg,), (StartMusic,), None),
     # The bridges are made while both are on their way into Stasis.
