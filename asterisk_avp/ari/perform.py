@@ -201,13 +201,13 @@ class AriPerformer:
     async def _dial(self, effect: DialLeg, report: Report) -> None:
         failed = EventType.FOURTH_FAILED if effect.fourth else EventType.LEG_FAILED
         first = effect.first
-        endpoint = clean.location(effect.allow.endpoint) or "(not clean)"
+        endpoint = clean.location(effect.permission.endpoint) or "(not clean)"
         variables, unclean = clean.variables(effect.variables)
         for variable in unclean:
             log.error("unclean_value", channel=effect.channel, variable=variable)
         try:
             await self._client.channels.originate(
-                effect.allow.endpoint,
+                effect.permission.endpoint,
                 app=None if first else self._app,
                 context=first.context if first else None,
                 extension=first.extension if first else None,

@@ -94,7 +94,7 @@ class Audit:
         except Refused as refused:
             self._record(audited, "deny", refused.reason, refused.setting)
             raise
-        self._record(audited, "allow", "ok", session.allow.setting, session.id)
+        self._record(audited, "allow", "ok", session.permission.setting, session.id)
         return session, outcome
 
     def dial(self, dialled: Dialled, decided: Dial) -> Dial:

@@ -253,14 +253,16 @@ class Synchroniser:
         if self._taken_over:
             return []
         found = []
-        for channel in await self._ami.variable_of_all(persistence.MARK):
+        for channel in await self._ami.variable_of_all(persistence.COMMIT_MARKER):
             # Callers can write into a list of AMI, not into an answer.
-            mark = (await self._ami.variables(channel, (persistence.MARK,))).get(
-                persistence.MARK, ""
+            marker = (await self._ami.variables(channel, (persistence.COMMIT_MARKER,))).get(
+                persistence.COMMIT_MARKER, ""
             )
-            names = persistence.names_after(mark)
-            pieces = await self._ami.variables(channel, names) if names else {}
-            session = persistence.read({persistence.MARK: mark, **pieces}, self._engine.world)
+            names = persistence.chunk_names(marker)
+            chunks = await self._ami.variables(channel, names) if names else {}
+            session = persistence.read(
+                {persistence.COMMIT_MARKER: marker, **chunks}, self._engine.world
+            )
             if session is None:
                 log.warning("transfer_not_read", call=channel)
             else:
@@ -270,5 +272,5 @@ class Synchroniser:
                     call=session.caller.channel,
                     state=session.state.value,
                 )
-                found.append((session, mark))
+                found.append((session, marker))
         return found

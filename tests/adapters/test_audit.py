@@ -76,7 +76,7 @@ def test_what_was_allowed() -> None:
         "target": "1002",
         "decision": "allow",
         "reason": "ok",
-        "setting": session.allow.setting or None,
+        "setting": session.permission.setting or None,
         "transfer": session.id,
     }
     assert (transfer["event"], transfer["target"]) == ("transfer", "agent:1002")

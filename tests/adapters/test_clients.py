@@ -123,8 +123,8 @@ def move(office: Office, centre: Centre, session: str, taker: str, *, late: bool
     made = office.engine.record(session).session
     office.follow(office.engine.report(session, SessionEvent(EventType.REDIRECTED), NOW))
     queue = made.target_destination.extension
-    if made.allow.agent is not None:
-        queue = f"avp-agent-{made.allow.agent}"
+    if made.permission.agent is not None:
+        queue = f"avp-agent-{made.permission.agent}"
     joined, rung = (
         ev.QueueJoined(queue, CALLER),
         ev.AgentRung(queue, CALLER, f"PJSIP/{taker}"),

@@ -66,7 +66,7 @@ def leg(caller_id: str = '"Alice" <1001>', number: str | None = "+12025550100") 
     return fx.DialLeg(
         channel="leg",
         other_channel="leg-queue",
-        allow=Permission(SALES, number=number),
+        permission=Permission(SALES, number=number),
         originator="u1",
         caller_id=caller_id,
         variables={"AVP_LEG": "consult", "AVP_CALLER_ID": EVIL},

@@ -80,7 +80,7 @@ def session(
         caller=Party("chan-caller", "5550100", presence=caller or where[1]),
         leg=Party("avp-t1-leg", presence=leg or where[2]),
         local_far_end="avp-t1-leg-queue",
-        allow=Permission(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
+        permission=Permission(SALES, queue="avp-agent-1002", agent="1002", may_detach=may_detach),
         transferor_location="1001",
         max_hold_seconds=8,
         ring_outside_seconds=45,

@@ -59,13 +59,19 @@ def test_marks_come_before_the_redirect() -> None:
 
 
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
-    assert not can_run_concurrently(fx.AddToBridge("hold", "caller"), [fx.CreateBridge("hold", "hold")])
-    assert not can_run_concurrently(fx.CreateBridge("hold", "hold"), [fx.AddToBridge("hold", "caller")])
+    assert not can_run_concurrently(
+        fx.AddToBridge("hold", "caller"), [fx.CreateBridge("hold", "hold")]
+    )
+    assert not can_run_concurrently(
+        fx.CreateBridge("hold", "hold"), [fx.AddToBridge("hold", "caller")]
+    )
 
 
 def test_what_happens_to_one_channel_keeps_its_order() -> None:
     assert not can_run_concurrently(fx.StartMusic("caller"), [fx.AddToBridge("hold", "caller")])
-    assert can_run_concurrently(fx.AddToBridge("consult", "agent"), [fx.AddToBridge("hold", "caller")])
+    assert can_run_concurrently(
+        fx.AddToBridge("consult", "agent"), [fx.AddToBridge("hold", "caller")]
+    )
     assert not can_run_concurrently(fx.StartMusic("leg"), [fx.StopMusic("leg")])
     assert not can_run_concurrently(fx.StopMusic("leg"), [fx.StartMusic("leg")])
     assert not can_run_concurrently(fx.StartRingback("agent"), [fx.StopMusic("agent")])

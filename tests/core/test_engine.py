@@ -467,5 +467,5 @@ def test_the_leg_is_dialled_on_behalf_of_agent_1() -> None:
     made.fact(ev.StasisEntered("u-caller1"), NOW)
     outcome = made.fact(ev.StasisEntered("u-1001"), NOW)
     leg = next(effect for _, effect in outcome.effects if isinstance(effect, DialLeg))
-    assert leg.allow.endpoint == "Local/1002@avp-agent-queue"
+    assert leg.permission.endpoint == "Local/1002@avp-agent-queue"
     assert leg.originator == "u-1001"

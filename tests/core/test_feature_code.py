@@ -220,7 +220,9 @@ def test_choices(typed: str, state: State, dialled: str | None, end: str) -> Non
     else:
         assert office.pause()
     assert office.state is state
-    legs = [effect.allow.endpoint for effect in office.effects if isinstance(effect, fx.DialLeg)]
+    legs = [
+        effect.permission.endpoint for effect in office.effects if isinstance(effect, fx.DialLeg)
+    ]
     assert legs == ([dialled] if dialled else [])
     assert office.refusals == []
     assert office.desk._pads == {}
@@ -496,7 +498,7 @@ def test_a_fourth_party(office: Office, before: str, end: str) -> None:
         assert office.pause()
     (leg,) = (effect for effect in office.effects if isinstance(effect, fx.DialLeg))
     assert leg.fourth
-    assert leg.allow.number == "+12025550100"
+    assert leg.permission.number == "+12025550100"
     assert office.desk._pads == {}
     office.press("*5")
     assert office.said() == BEEP, "there can be no fifth"

@@ -14,11 +14,11 @@ from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import GONE, IN, OUT, SALES, session
 
 WORLD = World(groups={"sales": SALES})
-NAMES = (persistence.MARK, *persistence.SETS["a"], *persistence.SETS["b"])
+NAMES = (persistence.COMMIT_MARKER, *persistence.SETS["a"], *persistence.SETS["b"])
 
 
 def test_every_field_is_remembered() -> None:
-    assert {field.name for field in fields(Session)} == persistence.REMEMBERED
+    assert {field.name for field in fields(Session)} == persistence.PERSISTED
 
 
 @pytest.mark.parametrize("state", State)
@@ -66,7 +66,9 @@ def test_another_version_or_group_is_no_session() -> None:
     assert persistence.decode(text.replace('"v":1', '"v":2'), WORLD) is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("target", []), ("target", {"0": 1}), ("fourth", [])])
+@pytest.mark.parametrize(
+    ("name", "value"), [("target", []), ("target", {"0": 1}), ("fourth", [])]
+)
 def test_what_is_too_short(name: str, value: object) -> None:
     read = json.loads(persistence.encode(session(State.CONSULTING)))
     assert persistence.decode(json.dumps(read | {name: value}), WORLD) is None
@@ -99,4 +101,4 @@ def test_a_value_that_could_not_be_used_later_makes_no_session(field: str, value
 
 @pytest.mark.parametrize("count", ["\uff11", "²", "-1", "0", "36", "1e1", "+1", " 1"])
 def test_a_number_of_pieces_that_is_none(count: str) -> None:
-    assert persistence.names_after(f"{count}:{{}}") is None
+    assert persistence.chunk_names(f"{count}:{{}}") is None

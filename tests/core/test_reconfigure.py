@@ -334,6 +334,6 @@ def test_another_account_is_no_way_out_either() -> None:
     assert running.wants("alone") == "ok"  # 1002 is in sales still
     running = Running(State.RINGING)
     running.engine.agents.member_removed("sales", "PJSIP/1002")
-    running.engine.agents.by_id["1002"].left.clear()
+    running.engine.agents.by_id["1002"].former_queues.clear()
     running.engine.reconfigure(world, NOW)
     assert running.wants("alone") == "wrong_state"

@@ -23,7 +23,7 @@ def about_recordings(effects: tuple[fx.Effect, ...]) -> list[fx.Effect]:
 
 def unrecorded(state: State, **more: object) -> Session:
     made = session(state, **more)  # type: ignore[arg-type]
-    return replace(made, allow=replace(made.allow, group=UNRECORDED))
+    return replace(made, permission=replace(made.permission, group=UNRECORDED))
 
 
 @pytest.mark.parametrize(

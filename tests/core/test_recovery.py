@@ -61,7 +61,9 @@ def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], 
     done = [
         brief(effect)
         for _, effect in outcome.effects
-        if not (isinstance(effect, fx.SetVariables) and persistence.MARK in effect.variables)
+        if not (
+            isinstance(effect, fx.SetVariables) and persistence.COMMIT_MARKER in effect.variables
+        )
     ]
     return after, done, outcome
 
@@ -197,14 +199,14 @@ def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
     """Without touching what is written: another daemon may have to read it meanwhile."""
     engine, with_us = found_at(ALL)
     engine.store.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
-    for mark in ("b-", "a-"):
+    for marker in ("b-", "a-"):
         outcome = take_over(engine, (), with_us, 2.0)
         (written,) = [
             effect.variables
             for _, effect in outcome.effects
-            if isinstance(effect, fx.SetVariables) and persistence.MARK in effect.variables
+            if isinstance(effect, fx.SetVariables) and persistence.COMMIT_MARKER in effect.variables
         ]
-        assert written[persistence.MARK].startswith(mark)
+        assert written[persistence.COMMIT_MARKER].startswith(marker)
 
 
 def test_strays() -> None:

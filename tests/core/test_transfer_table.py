@@ -61,8 +61,8 @@ def short(effect: fx.Effect) -> str:
             return f"no ringback {NAMES[channel]}"
         case fx.LeaveStasis(channel):
             return f"release {NAMES[channel]}"
-        case fx.DialLeg(channel, _, allow):
-            return f"dial {NAMES[channel]} {allow.endpoint}"
+        case fx.DialLeg(channel, _, permission):
+            return f"dial {NAMES[channel]} {permission.endpoint}"
         case fx.Play(channel, media):
             assert NAMES[channel] == "agent"
             return "say " + " ".join(name.removeprefix("sound:") for name in media)
@@ -486,7 +486,7 @@ INSIDE = Permission(CAREFUL, queue="avp-agent-1002", agent="1002")
 
 
 @pytest.mark.parametrize(
-    ("allow", "first", "seconds"),
+    ("permission", "first", "seconds"),
     [
         # The queue's own maximum; the ring time; the ring time and an acceptance; and grace.
         (INSIDE, None, 8 + 30),
@@ -495,16 +495,16 @@ INSIDE = Permission(CAREFUL, queue="avp-agent-1002", agent="1002")
     ],
 )
 def test_who_has_to_accept_and_how_long_it_may_take(
-    allow: Permission, first: fx.Destination | None, seconds: float
+    permission: Permission, first: fx.Destination | None, seconds: float
 ) -> None:
-    before = session(S.STARTING, transferor=IN, allow=allow)
+    before = session(S.STARTING, transferor=IN, permission=permission)
     after, effects, _ = machine.step(before, SessionEvent(K.CALLER_ENTERED))
     (dial,) = (effect for effect in effects if isinstance(effect, fx.DialLeg))
     assert dial.first == first
     assert effects[-1] == fx.SetTimer(seconds)
     after, effects, _ = machine.step(after, SessionEvent(K.LEG_RINGING))
     assert not [effect for effect in effects if isinstance(effect, fx.SetTimer)]
-    assert after.allow.requires_acceptance is (first is not None)
+    assert after.permission.requires_acceptance is (first is not None)
 
 
 def test_beginning_marks_before_it_moves() -> None:

@@ -53,7 +53,7 @@ def gate(effects: Iterable[fx.Effect]) -> list[fx.Effect]:
                 assert clean.variables(variables)[1] == ()
             case fx.DialLeg():
                 query = {
-                    "endpoint": effect.allow.endpoint,
+                    "endpoint": effect.permission.endpoint,
                     "callerId": effect.caller_id,
                     "channelId": effect.channel,
                     "otherChannelId": effect.other_channel,
@@ -140,7 +140,7 @@ def test_any_text_in_a_transfer(
     legs = [effect for effect in done if isinstance(effect, fx.DialLeg)]
     assert legs
     for leg in legs:
-        if leg.allow.number is not None:
+        if leg.permission.number is not None:
             assert leg.variables["AVP_CALLER_ID"] == (clean.number(number) or account)
     if clean.number(connected) and not number:
         assert engine.calls.channels["u-caller"].connected_number == connected

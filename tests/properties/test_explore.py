@@ -132,8 +132,8 @@ def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
                     place = replace(place, sound=place.sound | {channel})
             case fx.StopMusic(channel) | fx.StopRingback(channel):
                 place = replace(place, sound=place.sound - {channel})
-            case fx.DialLeg(channel, allow=allow):
-                assert allow.endpoint, "nothing is dialled that policy has not allowed"
+            case fx.DialLeg(channel, permission=permission):
+                assert permission.endpoint, "nothing is dialled that policy has not allowed"
                 place = place.moved(channel, RINGS)
             case fx.HangUp(channel):
                 assert channel != CALLER, f"the caller is never hung up: {place.way}"
@@ -201,7 +201,7 @@ def hung_up(place: Place, channel: str) -> Place:
 
 def unrecorded_fourth() -> Fourth:
     fourth = fourth_party(OUT)
-    return replace(fourth, allow=replace(fourth.allow, group=UNRECORDED))
+    return replace(fourth, permission=replace(fourth.permission, group=UNRECORDED))
 
 
 def following(place: Place) -> Iterator[Place]:
@@ -235,9 +235,9 @@ def following(place: Place) -> Iterator[Place]:
     if legal(place.session, K.ADD_PARTY) and place.session.fourths_called == 0:
         yield told(place, SessionEvent(K.ADD_PARTY, fourth=unrecorded_fourth()))
     if state is S.COLLECTING:
-        allow = session().allow
+        permission = session().permission
         for mode in Mode:
-            choice = Choice(mode, BOB, replace(allow, group=UNRECORDED))
+            choice = Choice(mode, BOB, replace(permission, group=UNRECORDED))
             yield told(place, SessionEvent(K.CHOSEN, choice=choice))
         yield told(place, SessionEvent(K.WRONG_CHOICE, "unknown_target"))
 
@@ -310,7 +310,7 @@ BEGUN: dict[str, dict[str, object]] = {
 def test_every_order_of_events(how: str, record_property: pytest.RecordProperty) -> None:
     """Prints how many states of the world there are, and the ways between them."""
     begun = session(**{"state": S.STARTING, **BEGUN[how]})  # type: ignore[arg-type]  # a table
-    begun = replace(begun, allow=replace(begun.allow, group=UNRECORDED))
+    begun = replace(begun, permission=replace(begun.permission, group=UNRECORDED))
     started, effects = machine.begin(begun)
     at = {CALLER: TALKS, AGENT: TALKS}
     if begun.attended:

@@ -56,7 +56,7 @@ HOSTILE = (
 
 @given(
     st.sampled_from(State),
-    st.dictionaries(st.sampled_from(sorted(persistence.REMEMBERED | {"v"})), HOSTILE, min_size=1),
+    st.dictionaries(st.sampled_from(sorted(persistence.PERSISTED | {"v"})), HOSTILE, min_size=1),
 )
 def test_a_hostile_field_makes_no_session_or_a_usable_one(
     state: State, hostile: dict[str, object]

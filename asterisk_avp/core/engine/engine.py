@@ -89,7 +89,7 @@ class TransferEngine:
     ) -> tuple[Session, Outcome]:
         """Decide and begin. Raises `UnknownAgent` or `Refused`, with no effect in either case."""
         call = self.call_of(request.agent, request.call)
-        allow = policy.decide(
+        permission = policy.decide(
             request,
             self.decision_context(
                 request.agent, call, slot_taken=self.slot_taken(request.target.value)
@@ -99,7 +99,7 @@ class TransferEngine:
         )
         if call is None:  # unreachable: decide() refuses it; for the type checker
             raise policy.refused("no_active_call")
-        return self.begin(self.factory.make(request, request.target, allow, call, facts), now)
+        return self.begin(self.factory.make(request, request.target, permission, call, facts), now)
 
     def decision_context(
         self, agent_id: str, call: Call | None, *, slot_taken: bool = False
@@ -153,8 +153,8 @@ class TransferEngine:
     def add_party(self, transfer_id: str, typed: str, now: float) -> Outcome:
         """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
         session = self.record(transfer_id).session
-        allow = parties.check_party(session, typed, self.group_now(session), self.world)
-        return parties.add(self.store, session, allow, now, self.factory.new_secret())
+        permission = parties.check_party(session, typed, self.group_now(session), self.world)
+        return parties.add(self.store, session, permission, now, self.factory.new_secret())
 
     def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
         """Raises `UnknownTransfer`, `UnknownParty` or `WrongState`."""
@@ -246,7 +246,7 @@ class TransferEngine:
         """
         group = self.world.groups.get(session.group)
         # A group that is no longer configured allows nothing.
-        return group or replace(session.allow.group, features=Features(session_transfer=False))
+        return group or replace(session.permission.group, features=Features(session_transfer=False))
 
     def _with_current_permission(self, session: Session) -> Session:
         """The session, with ``may_detach`` as the current settings have it.
@@ -255,17 +255,17 @@ class TransferEngine:
         earlier daemon took the decision. Whether the target may still be reached is checked only
         after a reload: after a start, some agents may not be known yet.
         """
-        allow, target = session.allow, session.target
-        if session.mode is not Mode.SUPERVISED or allow.agent is None or target is None:
+        permission, target = session.permission, session.target
+        if session.mode is not Mode.SUPERVISED or permission.agent is None or target is None:
             return session
         request = TransferRequest(session.agent, Mode.UNSUPERVISED, target)
         group = self.group_now(session)
         may = policy.permitted(group.features, request.mode, target.kind)
         if self._reconfigured:
             may = may and policy.may_be_target(request, group, self.agents)
-        if may is allow.may_detach:
+        if may is permission.may_detach:
             return session
-        return replace(session, allow=replace(allow, may_detach=may))
+        return replace(session, permission=replace(permission, may_detach=may))
 
     # --- resync ------------------------------------------------------------------------------
 

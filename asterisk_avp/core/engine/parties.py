@@ -32,7 +32,7 @@ def check_party(session: Session, typed: str, group: Group, world: World) -> Per
 
 
 def add(
-    store: SessionStore, session: Session, allow: Permission, now: float, secret: str
+    store: SessionStore, session: Session, permission: Permission, now: float, secret: str
 ) -> Outcome:
     """Call the fourth party that policy has permitted. Raises `WrongState`.
 
@@ -46,9 +46,9 @@ def add(
     leg = fourth_id(session.id, session.fourths_called + 1, secret)
     fourth = Fourth(
         id=f"party-{session.fourths_called + 4}",
-        party=Party(leg, number=allow.number or ""),
+        party=Party(leg, number=permission.number or ""),
         other=other_half(leg),
-        allow=allow,
+        permission=permission,
     )
     outcome = Outcome()
     store.apply(session.id, SessionEvent(EventType.ADD_PARTY, fourth=fourth), now, outcome)

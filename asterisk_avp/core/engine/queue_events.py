@@ -109,7 +109,7 @@ class QueueEventHandler:
 
     def _dial_progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
         found = self._store.role_of(fact.channel)
-        if found is None or found[0].allow.number is None:
+        if found is None or found[0].permission.number is None:
             return
         session, role = found
         record = self._store.records[session.id]
@@ -126,7 +126,7 @@ class QueueEventHandler:
             # The administrator's dialplan ended the call itself (Busy(), Congestion()). Every
             # other end without an answer is NOANSWER here, including an unassigned number.
             record.dial_status = record.dial_status or fact.status
-        elif role == "leg" and fact.status == "ANSWER" and session.allow.requires_acceptance:
+        elif role == "leg" and fact.status == "ANSWER" and session.permission.requires_acceptance:
             # To the transferor, a call that has yet to be accepted is ringing. An announcement in
             # the administrator's dialplan answers without RINGING.
             self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)

@@ -23,8 +23,8 @@ def take_over(
 ) -> Outcome:
     """Apply to every session the events that it missed, and make it continue.
 
-    ``found``: sessions read from channels, each with its commit marker (`persistence.MARK`). Those
-    that the store holds already are ignored.
+    ``found``: sessions read from channels, each with its `persistence.COMMIT_MARKER`. Those that
+    the store holds already are ignored.
     ``in_stasis``: channels that Asterisk reports as being in our application.
     ``is_busy``: whether an effect of a session is in flight, whose outcome will be reported.
     ``only``: ids of the sessions that need a resync, where the others have missed nothing.
@@ -32,9 +32,9 @@ def take_over(
     """
     outcome = Outcome()
     adopted = set()
-    for session, mark in found:
+    for session, marker in found:
         if session.id not in engine.store.records and not session.state.final:
-            engine.store.adopt(session, now, outcome, mark)
+            engine.store.adopt(session, now, outcome, marker)
             adopted.add(session.id)
     where = _whereabouts(engine, in_stasis)
     for before in engine.store.sessions():

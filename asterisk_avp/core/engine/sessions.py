@@ -130,15 +130,15 @@ class SessionStore:
                 record.waiting_since = now
         self._store(session, effects, outcome)
 
-    def adopt(self, session: Session, now: float, outcome: Outcome, mark: str = "") -> None:
+    def adopt(self, session: Session, now: float, outcome: Outcome, marker: str = "") -> None:
         """Add a session that an earlier daemon began; no effect of its own results.
 
-        ``mark``: the commit marker (`persistence.MARK`) that the earlier daemon wrote, so that the
-        next write does not overwrite the chunks that it refers to.
+        ``marker``: the `persistence.COMMIT_MARKER` that the earlier daemon wrote, so that the next
+        write does not overwrite the chunks that it refers to.
         """
         self.records[session.id] = Record(session, now, now)
-        if mark:
-            self._written[session.id] = {persistence.MARK: mark}
+        if marker:
+            self._written[session.id] = {persistence.COMMIT_MARKER: marker}
         self._store(session, (), outcome)
 
     def rewrite(self, session_id: str, outcome: Outcome) -> None:
@@ -234,7 +234,7 @@ class SessionStore:
             if written is None:
                 return effects
             # Clear the commit marker first: without it the chunks mean nothing.
-            empty = dict.fromkeys((persistence.MARK, *persistence.pieces_of(written)), "")
+            empty = dict.fromkeys((persistence.COMMIT_MARKER, *persistence.chunks_of(written)), "")
             return (*effects, SetVariables(session.caller.channel, empty))
         variables = persistence.variables(session, written)
         if written is not None and persistence.same(variables, written):
@@ -245,10 +245,10 @@ class SessionStore:
     def _store(self, session: Session, effects: tuple[Effect, ...], outcome: Outcome) -> None:
         self.records[session.id].session = session
         for effect in effects:
-            if isinstance(effect, DialLeg) and effect.allow.agent is not None:
-                self._legs[effect.other_channel] = effect.allow.agent
+            if isinstance(effect, DialLeg) and effect.permission.agent is not None:
+                self._legs[effect.other_channel] = effect.permission.agent
                 _update_index(
-                    self._legs_for, effect.allow.agent, effect.other_channel, present=True
+                    self._legs_for, effect.permission.agent, effect.other_channel, present=True
                 )
         outcome.effects.extend(
             (session.id, effect) for effect in self._with_persistence(session, effects)

@@ -134,7 +134,7 @@ class DialLeg(AriEffect):
 
     channel: str
     other_channel: str
-    allow: Permission
+    permission: Permission
     """The only source of what is dialled."""
     originator: str
     caller_id: str

@@ -82,10 +82,10 @@ class FeatureCodeHandler:
         agent, call = lines.agent_of(used.channel), lines.call_of(used.channel)
         if agent is None or call is None:
             raise policy.refused("no_active_call")
-        allow = policy.decide_without_target(engine.decision_context(agent.id, call))
+        permission = policy.decide_without_target(engine.decision_context(agent.id, call))
         nowhere = Target(TargetKind.NUMBER, "")
         request = TransferRequest(agent.id, Mode.SUPERVISED, nowhere, origin=Origin.CODE)
-        return engine.begin(engine.factory.make(request, None, allow, call, facts), now)
+        return engine.begin(engine.factory.make(request, None, permission, call, facts), now)
 
     # --- keys --------------------------------------------------------------------------------
 
@@ -179,8 +179,8 @@ class FeatureCodeHandler:
             group=engine.group_now(session),
             slot_taken=engine.slot_taken(request.target.value),
         )
-        allow = policy.decide(request, facts, engine.agents, engine.world)
-        choice = Choice(request.mode, request.target, allow)
+        permission = policy.decide(request, facts, engine.agents, engine.world)
+        choice = Choice(request.mode, request.target, permission)
         outcome = Outcome()
         engine.store.apply(session.id, SessionEvent(EventType.CHOSEN, choice=choice), now, outcome)
         self._pads.pop(session.id, None)

@@ -72,13 +72,13 @@ class ReferHandler:
         # Including as target or caller of another transfer.
         if self._running_transfer(received) is not None:
             known = replace(known, call_found=True, call_in_transfer=True)
-        allow = policy.decide(request, known, engine.agents, engine.world)
+        permission = policy.decide(request, known, engine.agents, engine.world)
         if call is None:
             raise policy.refused("no_active_call")
-        session = engine.factory.make(request, request.target, allow, call, facts)
+        session = engine.factory.make(request, request.target, permission, call, facts)
         session = replace(session, second_line=received.second or "")
         if received.target is not None:
-            leg = Party(received.target, number=allow.number or "", presence=Presence.PRESENT)
+            leg = Party(received.target, number=permission.number or "", presence=Presence.PRESENT)
             session = replace(session, leg=leg, local_far_end="", attended=True)
         return engine.begin(session, now)
 

@@ -178,7 +178,7 @@ class PopBoard:
                 found.add(agent.id)
         role = self._engine.store.role_of(call)
         if role is not None:
-            found |= {role[0].agent, role[0].allow.agent or role[0].agent}
+            found |= {role[0].agent, role[0].permission.agent or role[0].agent}
         return found
 
     def _refresh_agent(self, agent: str, now: float, to_read: list[str]) -> list[PopNotification]:
@@ -290,7 +290,7 @@ class PopBoard:
             self._note_completed(session)
 
     def _note_completed(self, session: Session) -> None:
-        agent, call = session.allow.agent, session.caller.channel
+        agent, call = session.permission.agent, session.caller.channel
         if agent is None:
             return
         if is_completed_conference(session) and all(

@@ -1,7 +1,7 @@
-"""What the rows of the state table do, as functions from a session to its effects.
+"""The actions of the state table: functions from a session to effects.
 
-Every channel variable that the dialplan reads is written here and nowhere else; their meaning is
-explained on top of ``dialplan/asterisk_avp.conf``.
+All channel variables that the dialplan reads are written here; ``dialplan/asterisk_avp.conf``
+documents them.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ RECALL = Destination("avp-recall", "group")
 LIVE, DONE = "live", "done"
 
 LIMIT = "TIMEOUT(absolute)"
-"""When Asterisk ends the call by itself, in seconds from now; 0: never (func_timeout.c)."""
+"""When Asterisk ends the call, in seconds from now; 0: never (func_timeout.c)."""
 
 AFTER_BRIDGE = "CHANNEL(after_bridge_goto)"
-"""Where a channel goes on in the dialplan after its bridge (func_channel.c)."""
+"""Where a channel continues in the dialplan after its bridge (func_channel.c)."""
 
 
 def _mark_caller(session: Session, state: str) -> SetVariables:
@@ -66,22 +66,22 @@ def _mark_caller(session: Session, state: str) -> SetVariables:
             "AVP_TRANSFER": session.id,
             "AVP_GROUP": session.group_after,
             "AVP_RETURN_GROUP": session.group,
-            "AVP_RETURN_QUEUE": session.allow.group.queue,
+            "AVP_RETURN_QUEUE": session.permission.group.queue,
             "AVP_TRANSFEROR": session.agent,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
-            # Inherited by the channels that app_queue creates, where the dialplan decides
-            # whether this member may be rung; empty where the agent may have the call again.
+            # Inherited by the channels that app_queue creates, where the dialplan decides whether
+            # to ring this member; empty where the transferor may get the call again.
             "__AVP_EXCLUDE": "" if own else clean.location(session.transferor_location),
-            # What the dialplan does where the caller leaves by it (avp-own-limit).
+            # The dialplan does the same where the caller leaves by it (avp-own-limit).
             **({LIMIT: "0"} if state == DONE else {}),
         },
     )
 
 
 def _own_limit(session: Session) -> Effects:
-    """We let go of the caller: what the call's own dialplan had set as its limit holds again.
+    """Restore the call's own time limit, because we release the caller.
 
-    Most calls have none, and `_mark_caller` has taken ours away.
+    Most calls have none; `_mark_caller` has removed ours.
     """
     ends_at = session.variables.get("AVP_ENDS_AT", "")
     return (LimitCall(session.caller.channel, float(ends_at)),) if ends_at else ()
@@ -94,8 +94,8 @@ def _mark_transferor(session: Session, state: str) -> SetVariables:
 
 
 def start_supervised(session: Session) -> Effects:
-    # The marks come first: whatever happens after the Redirect, the dialplan knows whose the
-    # channels are. The bridges are made while the channels are on their way into Stasis.
+    # Set the variables first: whatever happens after the Redirect, the dialplan can identify the
+    # channels. The bridges are created while the channels are on their way into Stasis.
     return (
         _mark_caller(session, LIVE),
         _mark_transferor(session, LIVE),
@@ -106,10 +106,11 @@ def start_supervised(session: Session) -> Effects:
 
 
 def start_unsupervised(session: Session) -> Effects:
-    # Agent 1 is moved along, to be hung up by the dialplan: Redirect of the caller alone leaves
-    # app_queue without a hang-up for agent 1, and the next agent's talk in agent 1's books.
-    # A phone that asked by its Transfer button has to be told, which takes Stasis.
-    told = session.origin is Origin.BUTTON
+    # Redirect the transferor too, whom the dialplan then hangs up. A Redirect of the caller alone
+    # leaves app_queue without a hang-up of the transferor, to whom it would attribute the next
+    # agent's talk time. A phone that sent a REFER must be notified, which is possible in Stasis
+    # only.
+    notify = session.origin is Origin.BUTTON
     return (
         *_drop_second_line(session),
         _mark_caller(session, LIVE),
@@ -118,51 +119,50 @@ def start_unsupervised(session: Session) -> Effects:
             session.caller.channel,
             session.target_destination,
             session.transferor.channel,
-            TRANSFEROR if told else PARK,
+            TRANSFEROR if notify else PARK,
         ),
     )
 
 
 def _drop_second_line(session: Session) -> Effects:
-    """Agent 1's own call to a target who has not answered: the caller rings there instead."""
+    """Hang up the transferor's call to a target who has not answered; the caller replaces it."""
     return (HangUp(session.second_line),) if session.second_line else ()
 
 
 def hold_caller(session: Session) -> Effects:
-    # In a bridge of ours, not merely on music: AMI Bridge moves a bridged channel but
-    # masquerades any other, and app_queue loses track of a masqueraded caller.
+    # In a bridge, not just on music: AMI Bridge moves a bridged channel but masquerades any other,
+    # and app_queue loses track of a masqueraded caller.
     joined = AddToBridge(session.hold_bridge, session.caller.channel)
     if session.refused:
-        return (joined,)  # agent 1 is about to be there
+        return (joined,)  # the transferor is about to join
     return (joined, *on_hold(session))
 
 
 def on_hold(session: Session) -> Effects:
-    """The caller waits for a consultation."""
+    """Put the caller on hold for a consultation."""
     pause = (PauseRecording(session.caller.channel),) if _pauses(session) else ()
     return (StartMusic(session.caller.channel), *pause)
 
 
 def off_hold(session: Session) -> Effects:
-    """The wait is over, before the caller talks with anybody.
+    """End the hold before the caller talks to anybody.
 
-    Bridging stops music too, but not always (see `StopMusic`), and then there is no way back.
+    Bridging stops music too, but not always (see `StopMusic`), and cannot be repeated.
     """
     return (StopMusic(session.caller.channel), *_recorded_again(session))
 
 
 def _recorded_again(session: Session) -> Effects:
-    """The caller is about to leave us: where they go, nobody could start the recording again."""
+    """Resume the recording before the caller leaves Stasis, after which we cannot."""
     return (ResumeRecording(session.caller.channel),) if _pauses(session) else ()
 
 
 def _pauses(session: Session) -> bool:
-    wanted = session.allow.group.features.consult_recording
-    return wanted is ConsultRecording.PAUSE
+    return session.permission.group.features.consult_recording is ConsultRecording.PAUSE
 
 
 def pauses_now(session: Session) -> bool:
-    """Whether nothing is to be recorded of the caller at this moment."""
+    """Whether the caller must not be recorded now."""
     held = session.caller.presence is Presence.PRESENT
     return held and session.state.spec.recording_pauses and not session.refused and _pauses(session)
 
@@ -173,25 +173,25 @@ def join_transferor(session: Session) -> Effects:
 
 
 def prompt_id(session: Session) -> str:
-    """The playback of what agent 1 is told."""
+    """The id of the playback of the transferor's prompt."""
     return f"avp-{session.id}-prompt"
 
 
 def ask(session: Session) -> Effects:
-    """Where to? The keys are looked after by `core.phone.feature_code`."""
+    """Prompt for the target; `core.phone.feature_code` handles the keys."""
     return say(session, prompts.ASK)
 
 
 def say(session: Session, media: tuple[str, ...]) -> Effects:
-    """At once: what is still being said is cut short."""
+    """Play a prompt to the transferor at once, interrupting an earlier one."""
     return (*stop_prompt(session), Play(session.transferor.channel, media, prompt_id(session)))
 
 
 def stop_prompt(session: Session) -> Effects:
-    """Whatever agent 1 may be hearing of ours ends; harmless where there is nothing.
+    """Stop the transferor's prompt, if any.
 
-    A channel that is being played to is not moved to another bridge before that is over
-    (res_stasis, ``command_queue``), and the others do not hear agent 1 meanwhile.
+    Until a playback ends, its channel does not move to another bridge (res_stasis,
+    ``command_queue``), and the others do not hear it.
     """
     if session.transferor.presence is not Presence.PRESENT:
         return ()
@@ -203,29 +203,31 @@ def decline(session: Session) -> Effects:
 
 
 def rejoin(session: Session) -> Effects:
-    """Agent 1 and the caller talk again, in a bridge of ours."""
+    """Reconnect transferor and caller in a bridge of ours."""
     return (*off_hold(session), _join_bridge(session, session.hold_bridge))
 
 
 def tell_done(session: Session) -> Effects:
-    """The phone's Transfer button has done what it should."""
+    """Notify the phone that its REFER has succeeded."""
     if session.origin is not Origin.BUTTON:
         return ()
     return (NotifyPhone(session.transferor.channel, done=True),)
 
 
 def let_transferor_go(session: Session) -> Effects:
-    """Out of Stasis, where the dialplan hangs agent 1 up."""
+    """Release the transferor from Stasis; the dialplan hangs them up."""
     return (LeaveStasis(session.transferor.channel),)
 
 
 def _join_bridge(session: Session, bridge: str) -> AddToBridge:
-    """Agent 1 into a bridge. Their keys are commands, which the others need not hear."""
+    """Add the transferor to a bridge. Their keys are commands, which the others do not hear."""
     return AddToBridge(bridge, session.transferor.channel, absorb_dtmf=True)
 
 
 def dial_target(session: Session) -> Effects:
-    leg = _dial(session, session.leg.channel, session.local_far_end, session.allow, fourth=False)
+    leg = _dial(
+        session, session.leg.channel, session.local_far_end, session.permission, fourth=False
+    )
     return (StartMusic(session.transferor.channel), leg)
 
 
@@ -233,15 +235,17 @@ def dial_fourth(session: Session) -> Effects:
     fourth = session.fourth
     if fourth is None:
         return ()
-    return (_dial(session, fourth.party.channel, fourth.other, fourth.allow, fourth=True),)
+    return (_dial(session, fourth.party.channel, fourth.other, fourth.permission, fourth=True),)
 
 
-def _dial(session: Session, leg: str, other: str, allow: Permission, *, fourth: bool) -> DialLeg:
-    external = allow.number is not None
+def _dial(
+    session: Session, leg: str, other: str, permission: Permission, *, fourth: bool
+) -> DialLeg:
+    external = permission.number is not None
     return DialLeg(
         channel=leg,
         other_channel=other,
-        allow=allow,
+        permission=permission,
         originator=session.transferor.channel,
         caller_id=clean.caller_id(session.transferor.name, session.agent),
         variables={
@@ -253,18 +257,18 @@ def _dial(session: Session, leg: str, other: str, allow: Permission, *, fourth: 
             **(_shown_outside(session) if external else {}),
         },
         timeout_seconds=session.ring_outside_seconds if external else None,
-        first=ACCEPT if allow.requires_acceptance else None,
+        first=ACCEPT if permission.requires_acceptance else None,
         fourth=fourth,
     )
 
 
 def _shown_outside(session: Session) -> dict[str, str]:
-    """What an external party's display shows, and who passed the call on (SIP Diversion)."""
-    features = session.allow.group.features
+    """The caller ID that an external party sees, and the diverting party (SIP Diversion)."""
+    features = session.permission.group.features
     account = clean.number(features.caller_id or "")
     shown = account
     if features.external_caller_id is ShownNumber.CALLER:
-        # What a trunk says of its caller is foreign text, and is shown as a number or not at all.
+        # A trunk's caller ID is foreign text: present it only if it is a valid number.
         shown = clean.number(session.caller.number) or account
     return {"AVP_CALLER_ID": shown, "AVP_DIVERTED_BY": account}
 
@@ -274,7 +278,7 @@ def ringback(session: Session) -> Effects:
 
 
 def quiet(session: Session) -> Effects:
-    """Agent 1 hears neither music nor ringback from now on; harmless where neither plays."""
+    """Stop prompt, ringback and music of the transferor, if any."""
     if session.transferor.presence is not Presence.PRESENT:
         return ()
     return (
@@ -301,7 +305,7 @@ def drop_fourth(session: Session) -> Effects:
 
 
 def swap_to_caller(session: Session) -> Effects:
-    """Agent 1 to the caller; the target hears music, or the fourth party."""
+    """Move the transferor to the caller; the target hears music, or the fourth party."""
     return (
         *stop_prompt(session),
         *off_hold(session),
@@ -311,7 +315,7 @@ def swap_to_caller(session: Session) -> Effects:
 
 
 def alone(session: Session) -> Effects:
-    """Music for a target who waits while agent 1 is with the caller, and has no fourth party."""
+    """Play music to a target who is alone while the transferor talks to the caller."""
     if session.fourth_is is Presence.PRESENT:
         return ()
     return (StartMusic(session.leg.channel),)
@@ -327,7 +331,7 @@ def swap_to_target(session: Session) -> Effects:
 
 
 def join_caller(session: Session) -> Effects:
-    """The caller to those who consult."""
+    """Move the caller to the parties of the consultation."""
     return (
         *off_hold(session),
         AddToBridge(session.consult_bridge, session.caller.channel),
@@ -335,7 +339,7 @@ def join_caller(session: Session) -> Effects:
 
 
 def join_both(session: Session) -> Effects:
-    """Agent 1 and the caller, who talk, to the target."""
+    """Move transferor and caller, who talk, to the target."""
     return (
         *stop_prompt(session),
         StopMusic(session.leg.channel),
@@ -355,7 +359,7 @@ def join_fourth_with_target(session: Session) -> Effects:
 
 
 def bridge_rest(session: Session) -> Effects:
-    """Two are left of those who talked in our bridge: into a plain one with them."""
+    """Bridge the last two of a conference outside Stasis."""
     if len(session.present) < 2:  # noqa: PLR2004 - a bridge is of two
         return let_go(session)
     first, second = session.present[0].channel, session.present[-1].channel
@@ -374,7 +378,7 @@ def _mark_done(session: Session, channel: str) -> SetVariables:
 
 
 def let_go(session: Session) -> Effects:
-    """One of the last two has gone: the other's call is over, as at the end of any call."""
+    """Release the last party, as at the end of any call."""
     return tuple(
         LeaveStasis(party.channel) if party is session.caller else HangUp(party.channel)
         for party in session.present
@@ -382,9 +386,9 @@ def let_go(session: Session) -> Effects:
 
 
 def drop_transferor(session: Session) -> Effects:
-    # Parked by start_unsupervised, agent 1 is hung up by the dialplan and must not be by us: AMI
-    # Hangup would end a channel whose PBX has not started yet, and only a PBX that ends raises
-    # the hang-up request by which app_queue closes its books (see `HangUp`).
+    # After start_unsupervised the dialplan hangs up the transferor, and we must not: AMI Hangup
+    # would end a channel whose PBX has not started yet, and only the end of a PBX raises the
+    # hang-up request on which app_queue writes the end of the call (see `HangUp`).
     presence = session.transferor.presence
     parked = session.mode is Mode.UNSUPERVISED and presence is not Presence.PRESENT
     if presence is Presence.GONE or parked:
@@ -393,18 +397,18 @@ def drop_transferor(session: Session) -> Effects:
 
 
 def hang_up_transferor(session: Session) -> Effects:
-    """Agent 1 is in a bridge with those who stay."""
+    """Hang up the transferor, who is in a bridge with the remaining parties."""
     return (HangUp(session.transferor.channel),)
 
 
 def end_swap(session: Session) -> Effects:
-    """The target, who heard music while agent 1 was with the caller, is about to talk."""
+    """Stop the music of a target who waited during a swap."""
     return (StopMusic(session.leg.channel),)
 
 
 def complete(session: Session) -> Effects:
-    # The caller comes second: AMI Bridge moves the first channel first, and a caller whose
-    # counterpart could not be moved stays where they are.
+    # The caller is the second channel: AMI Bridge moves the first channel first, and if that
+    # fails, the caller stays where they are.
     return (
         *off_hold(session),
         _mark_caller(session, DONE),
@@ -415,10 +419,10 @@ def complete(session: Session) -> Effects:
 
 
 def end_with_call(session: Session) -> Effects:
-    """A target whom agent 1's phone had called ends where the caller does.
+    """Make a target whom the transferor's phone called end with the call.
 
-    Such a channel has never been in the dialplan, but AMI Bridge sends it on all the same, to the
-    extension s of its phone's or trunk's context (features.c, ``action_bridge``).
+    Such a channel has never executed the dialplan, but after AMI Bridge it continues at extension s
+    of its phone's or trunk's context (features.c, ``action_bridge``).
     """
     if not session.attended:
         return ()
@@ -446,7 +450,7 @@ def queue_caller(session: Session) -> Effects:
 
 
 def recall(session: Session) -> Effects:
-    """The caller goes to the head of the call's group, to wait there like any caller of it."""
+    """Redirect the caller to the head of the call's group, to wait there like any caller."""
     return (
         *_recorded_again(session),
         SetVariables(
@@ -455,7 +459,7 @@ def recall(session: Session) -> Effects:
                 "AVP_STATE": LIVE,
                 "AVP_TRANSFER": session.id,
                 "AVP_RETURN_GROUP": session.group,
-                "AVP_RETURN_QUEUE": session.allow.group.queue,
+                "AVP_RETURN_QUEUE": session.permission.group.queue,
                 "AVP_TRANSFEROR": session.agent,
                 "__AVP_EXCLUDE": clean.location(session.transferor_location),
             },
@@ -465,10 +469,10 @@ def recall(session: Session) -> Effects:
 
 
 def release(session: Session) -> Effects:
-    """Out of Stasis, to the group's head.
+    """Release the caller from Stasis to the head of the call's group.
 
-    Not by the line after Stasis(): that goes by ``AVP_STATE``, which may still say that the call is
-    done, where AMI was lost while caller and target were being bridged.
+    Not to the priority after Stasis(): that depends on ``AVP_STATE``, which may still be ``done``
+    if AMI was lost while caller and target were being bridged.
     """
     if session.caller.presence is not Presence.PRESENT:
         return ()
@@ -476,7 +480,7 @@ def release(session: Session) -> Effects:
 
 
 def unmark(session: Session) -> Effects:
-    """The call was not touched; it must not look as if it had been."""
+    """Clear the variables, because the call was not changed."""
     return (
         SetVariables(session.caller.channel, {"AVP_STATE": ""}),
         SetVariables(session.transferor.channel, {"AVP_STATE": ""}),

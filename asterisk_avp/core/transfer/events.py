@@ -1,4 +1,4 @@
-"""The events that a transfer's session understands: the columns of the state table."""
+"""The events of a session: the columns of the state table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asterisk_avp.core.transfer.session import Choice, Fourth
 
 
 class EventType(StrEnum):
-    """Columns of the state table in `asterisk_avp.core.transfer.machine`."""
+    """Columns of the state table (`core.transfer.table`)."""
 
     CALLER_ENTERED = "caller_entered"
     TRANSFEROR_ENTERED = "transferor_entered"
@@ -52,7 +52,7 @@ ENTERED: Final[Mapping[str, EventType]] = {
     "fourth": EventType.FOURTH_ANSWERED,
     "transferor": EventType.TRANSFEROR_ENTERED,
 }
-"""By the role of a channel: it has entered Stasis."""
+"""Role of a channel to the event of its entering Stasis."""
 
 GONE: Final[Mapping[str, EventType]] = {
     "caller": EventType.CALLER_GONE,
@@ -60,17 +60,17 @@ GONE: Final[Mapping[str, EventType]] = {
     "fourth": EventType.FOURTH_GONE,
     "transferor": EventType.TRANSFEROR_GONE,
 }
-"""By the role of a channel: its call has ended, or it was taken from us."""
+"""Role of a channel to the event of its end, or of its being moved out of Stasis."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
     kind: EventType
     reason: str = ""
-    """Why, for the kinds that have one: a reason code of `transfer.REASONS`."""
+    """The reason, for event types that have one; reported as ``ended_reason``."""
     agent: str = ""
     """For `DELIVERED`: the agent who took the call."""
     fourth: Fourth | None = None
-    """For `ADD_PARTY`: whom policy has allowed to be called."""
+    """For `ADD_PARTY`: the party that policy has permitted."""
     choice: Choice | None = None
-    """For `CHOSEN`: what agent 1 keyed in, as policy has allowed it."""
+    """For `CHOSEN`: the target that the transferor keyed in and policy has permitted."""

@@ -143,7 +143,9 @@ def _note(session: Session, event: SessionEvent) -> Session:
         return replace(session, fourth=event.fourth, fourths_called=session.fourths_called + 1)
     if event.kind is EventType.CHOSEN and event.choice is not None:
         choice = event.choice
-        return replace(session, mode=choice.mode, target=choice.target, allow=choice.allow)
+        return replace(
+            session, mode=choice.mode, target=choice.target, permission=choice.permission
+        )
     if event.kind is EventType.WRONG_CHOICE:
         return replace(session, tries=session.tries + 1)
     if event.kind is EventType.DELIVERED:

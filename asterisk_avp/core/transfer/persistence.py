@@ -1,13 +1,13 @@
-"""A session as text, kept on the caller's channel so that another daemon can take over.
+"""A session as text, stored on the caller's channel so that another daemon can continue it.
 
-The text is JSON with a version, packed (`core.messages.packing`) since names and notes in it are
-foreign text. It names the group, whose settings are read anew, and what policy had allowed; it
-holds no secret. Text that is not ours, of another version, or of a group that does not exist any
-more is no session, and the caller is looked after by the dialplan's net.
+The text is JSON with a version, packed (`core.messages.packing`) because it contains foreign text
+such as names and notes. It names the group, whose current settings are used, and what policy
+permitted; it contains no secret. Invalid text, another version or a group that no longer exists
+yields no session; the dialplan's fallback then handles the caller.
 
-The text is longer than one variable can be, and whoever writes it may be killed half-way. So there
-are two sets of pieces, which take turns, and a mark that says which of them is whole: it is written
-after the pieces, and Asterisk does what it is told on one connection in order.
+The text is too long for one variable, and the daemon may be killed while it writes. So there are
+two sets of chunks, written in turn, and a commit marker that names the complete set. The marker is
+written after the chunks, and Asterisk executes the actions of one connection in order.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ from asterisk_avp.core.transfer.states import FORMER_VALUES, State
 
 VERSION: Final = 1
 
-PIECE: Final = 430
-"""AMI's Status cuts values off at 511 bytes (manager.c, ``generate_status``), and no action may
-have a line longer than 1,024 (``mansession_session.inbuf``): two go into one (`ami.variables`)."""
+CHUNK_CHARACTERS: Final = 430
+"""AMI's Status truncates values at 511 bytes (manager.c, ``generate_status``), and a line of an
+action is limited to 1,024 bytes (``mansession_session.inbuf``), so that two chunks fit into one
+action (`ami.variables`)."""
 
-MARK: Final = "AVP_SESSION_0"
-"""Which set of pieces holds, and how many they are: ``a-3``. Empty or unset: no session.
+COMMIT_MARKER: Final = "AVP_SESSION_0"
+"""The complete set of chunks and their number, such as ``a-3``. Empty or unset: no session.
 
-``a:3`` is what earlier daemons wrote, whose pieces are the JSON itself.
+Earlier daemons wrote ``a:3``; their chunks are plain JSON.
 """
 
 SETS: Final = {
     letter: tuple(f"AVP_SESSION_{letter}{number}" for number in range(60)) for letter in "ab"
 }
-"""Names of the channel variables that the text is spread over."""
+"""Names of the channel variables that contain the chunks."""
 
-_MORE: Final = 2
-"""A session's text may shrink by that many pieces between two steps (a fourth party has gone)."""
+_MARGIN: Final = 2
+"""A session's text can shrink by this many chunks between two steps (a fourth party has left)."""
 
 MAX_LENGTH: Final = 16_384
-"""Longer text is none of ours: the notes are the only part without a narrow limit of its own."""
+"""Longer text is invalid: only the notes have no narrow limit of their own."""
 
 _PLAIN: Final = (
     "id",
@@ -66,10 +67,10 @@ _PLAIN: Final = (
     "fourths_called",
     "target_id",
 )
-"""Fields that are text, numbers or truth values, with their types as in `Session`."""
+"""Fields that are text, numbers or booleans, with the types that `Session` has."""
 
 _KEYS: Final = {"local_far_end": "leg_other"}
-"""Fields whose keys in the text differ from their names, since earlier daemons wrote these."""
+"""Fields whose keys in the text differ from their names, for compatibility with earlier daemons."""
 
 _ENUMS: Final = {
     "mode": Mode,
@@ -79,10 +80,10 @@ _ENUMS: Final = {
 _STATES: Final = ("state", "outcome")
 _PARTIES: Final = ("transferor", "caller", "leg")
 
-REMEMBERED: Final = frozenset(
-    {*_PLAIN, *_ENUMS, *_STATES, *_PARTIES, "variables", "target", "allow", "fourth"}
+PERSISTED: Final = frozenset(
+    {*_PLAIN, *_ENUMS, *_STATES, *_PARTIES, "variables", "target", "permission", "fourth"}
 )
-"""Every field of `Session`; a test says so."""
+"""Every field of `Session`, as a test checks."""
 
 
 def encode(session: Session) -> str:
@@ -99,63 +100,66 @@ def encode(session: Session) -> str:
             **parties,
             "variables": dict(session.variables),
             "target": [session.target.kind.value, session.target.value] if session.target else None,
-            "allow": _permission(session.allow),
+            "allow": _permission(session.permission),
             "fourth": None
             if fourth is None
-            else [fourth.id, _party(fourth.party), fourth.other, _permission(fourth.allow)],
+            else [fourth.id, _party(fourth.party), fourth.other, _permission(fourth.permission)],
         },
         separators=(",", ":"),
     )
 
 
 def variables(session: Session, before: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The session as channel variables, in the order in which they have to be written.
+    """The session as channel variables, in the order in which they must be written.
 
-    ``before``: what this returned the last time, whose pieces are left alone.
+    ``before``: the previous result, whose chunks are not overwritten.
     """
     text = pack(encode(session))
-    pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
-    letter = "b" if before is not None and before[MARK].startswith("a") else "a"
-    return {**dict(zip(SETS[letter], pieces, strict=False)), MARK: f"{letter}-{len(pieces)}"}
+    chunks = [text[at : at + CHUNK_CHARACTERS] for at in range(0, len(text), CHUNK_CHARACTERS)]
+    letter = "b" if before is not None and before[COMMIT_MARKER].startswith("a") else "a"
+    return {
+        **dict(zip(SETS[letter], chunks, strict=False)),
+        COMMIT_MARKER: f"{letter}-{len(chunks)}",
+    }
 
 
 def same(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
-    """Whether two results of `variables` hold the same text."""
+    """Whether two results of `variables` contain the same text."""
     return [*first.values()][:-1] == [*second.values()][:-1]
 
 
-def pieces_of(written: Mapping[str, str]) -> tuple[str, ...]:
-    """The pieces of both sets that may be there, where this is what `variables` returned last.
+def chunks_of(written: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the chunks that may exist in both sets, given the last result of `variables`.
 
-    The other set may have been longer by what has since become known or been forgotten.
+    The other set may have had up to `_MARGIN` chunks more.
     """
-    some = len(written) + _MORE
+    some = len(written) + _MARGIN
     return tuple(name for names in SETS.values() for name in names[:some])
 
 
 def read(values: Mapping[str, str], world: World) -> Session | None:
-    """The session that these channel variables hold; None where they hold none of this world."""
-    mark = values.get(MARK, "")
-    names = names_after(mark)
+    """The session in these channel variables; None: none, or none of this configuration."""
+    marker = values.get(COMMIT_MARKER, "")
+    names = chunk_names(marker)
     if names is None:
         return None
     text = "".join(values.get(name, "") for name in names)
     try:
-        return decode(text if ":" in mark else unpack(text, MAX_LENGTH), world)
+        return decode(text if ":" in marker else unpack(text, MAX_LENGTH), world)
     except ValueError:
         return None
 
 
-def names_after(mark: str) -> tuple[str, ...] | None:
-    """The variables that a mark speaks of; None where it is not ours."""
-    found = re.fullmatch("([ab])[:-]([0-9]{1,2})", mark)
+def chunk_names(marker: str) -> tuple[str, ...] | None:
+    """The variables that a marker refers to; None: an invalid marker."""
+    found = re.fullmatch("([ab])[:-]([0-9]{1,2})", marker)
     if found is None or not 0 < int(found[2]) <= len(SETS[found[1]]):
         return None
     return SETS[found[1]][: int(found[2])]
 
 
 def decode(text: str, world: World) -> Session | None:
-    """The session that `encode` wrote; None where the text is not one of this world."""
+    """The session that `encode` wrote; None: invalid, or not of this configuration."""
     if len(text) > MAX_LENGTH:
         return None
     try:
@@ -170,7 +174,7 @@ def _session(read: dict[str, Any], world: World) -> Session:
     group = world.groups[_text(read["group"])]
     target, fourth = read["target"], read["fourth"]
 
-    def allow(values: list[Any]) -> Permission:
+    def permission(values: list[Any]) -> Permission:
         queue, agent, number, may_detach = values
         return Permission(
             group,
@@ -191,13 +195,15 @@ def _session(read: dict[str, Any], world: World) -> Session:
         raise ValueError("variables")
     for name in ("id", "agent"):
         _clean(values[name], clean.ident)
-    values["allow"] = allow(read["allow"])
+    values["permission"] = permission(read["allow"])
     values["target"] = values["fourth"] = None
     if target is not None:
         values["target"] = Target(TargetKind(target[0]), _text(target[1]))
     if fourth is not None:
         identifier, party, other, allowed = fourth
-        values["fourth"] = Fourth(_text(identifier), _party_of(party), _text(other), allow(allowed))
+        values["fourth"] = Fourth(
+            _text(identifier), _party_of(party), _text(other), permission(allowed)
+        )
     return Session(**values)
 
 
@@ -215,8 +221,8 @@ def _party_of(values: list[Any]) -> Party:
     return Party(channel, number, name, Presence(presence))
 
 
-def _permission(allow: Permission) -> list[Any]:
-    return [allow.queue, allow.agent, allow.number, allow.may_detach]
+def _permission(permission: Permission) -> list[Any]:
+    return [permission.queue, permission.agent, permission.number, permission.may_detach]
 
 
 _TYPES: Final = {
@@ -242,12 +248,12 @@ def _same_type(name: str, value: object) -> object:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
-    value.encode()  # no half characters (a ValueError), which could be sent to nobody
+    value.encode()  # a ValueError for unpaired surrogates, which cannot be sent
     return value
 
 
 def _clean(value: object, made: Callable[[str], str]) -> str:
-    """What is written to channels again: nothing that could not have been ours."""
+    """A value that is written to channels again. Raises `ValueError` if it is not clean."""
     text = made(_text(value))
     if not text:
         raise ValueError("not clean")

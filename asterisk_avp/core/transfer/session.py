@@ -65,7 +65,7 @@ class Fourth:
     party: Party
     other: str
     """The id of the other half of its Local channel."""
-    allow: Permission
+    permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Choice:
 
     mode: Mode
     target: Target
-    allow: Permission
+    permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Session:
     """The consult leg: the half of the Local channel that is in Stasis (``;1``)."""
     local_far_end: str
     """The id of its other half (``;2``), which waits in the target's queue."""
-    allow: Permission
+    permission: Permission
     """Policy's word at the time of asking: where to, and whether without agent 1."""
     transferor_location: str
     """Agent 1's member interface without its technology, as app_queue names a dialled member."""
@@ -160,14 +160,16 @@ class Session:
     @property
     def wait_seconds(self) -> int:
         """How long the target may take to answer, by Asterisk's own timers."""
-        if self.allow.number is None:
+        if self.permission.number is None:
             return self.max_hold_seconds
-        return self.ring_outside_seconds + (ACCEPT_SECONDS if self.allow.requires_acceptance else 0)
+        return self.ring_outside_seconds + (
+            ACCEPT_SECONDS if self.permission.requires_acceptance else 0
+        )
 
     @property
     def may_detach(self) -> bool:
         """Whether it may go on without agent 1 (unsupervised)."""
-        return self.allow.may_detach
+        return self.permission.may_detach
 
     @property
     def group_after(self) -> str:
@@ -178,11 +180,11 @@ class Session:
     @property
     def target_destination(self) -> Destination:
         """Where the dialplan takes a caller who goes on alone; never outside."""
-        if self.allow.agent is not None:
-            return Destination("avp-agent-queue", self.allow.agent)
-        if self.allow.queue is None:
+        if self.permission.agent is not None:
+            return Destination("avp-agent-queue", self.permission.agent)
+        if self.permission.queue is None:
             raise ValueError("an external number cannot be a queue")
-        return Destination("avp-group-queue", self.allow.queue)
+        return Destination("avp-group-queue", self.permission.queue)
 
     def with_presence(self, party: str, presence: Presence) -> Session:
         """The same session with one party seen elsewhere.
@@ -213,7 +215,7 @@ def promoted(session: Session) -> Session:
         session,
         leg=fourth.party,
         local_far_end=fourth.other,
-        allow=fourth.allow,
+        permission=fourth.permission,
         target_id=fourth.id,
         fourth=None,
     )
