@@ -66,9 +66,7 @@ def test_another_version_or_group_is_no_session() -> None:
     assert persistence.decode(text.replace('"v":1', '"v":2'), WORLD) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("target", []), ("target", {"0": 1}), ("fourth", [])]
-)
+@pytest.mark.parametrize(("name", "value"), [("target", []), ("target", {"0": 1}), ("fourth", [])])
 def test_what_is_too_short(name: str, value: object) -> None:
     read = json.loads(persistence.encode(session(State.CONSULTING)))
     assert persistence.decode(json.dumps(read | {name: value}), WORLD) is None
