@@ -54,7 +54,7 @@ class _Running:
 
     mode: str
     target: str
-    """Its kind; ``none`` while agent 1 is keying it in, who by that may choose the mode as well."""
+    """The kind of the target; ``none`` while the transferor dials it, which may change the mode."""
     caller: str
     began: float
     phase: Phase

@@ -1,8 +1,8 @@
-"""A line of the log for each step of a transfer: what led from which state to which, by which row.
+"""Log one line for each step of a transfer: its event, both states, and the row of the table.
 
 The row is the ``name`` of a `Transition`: search for it in ``asterisk_avp/core/transfer/table.py``.
-The transfer's event is ``trigger``, since ``event`` is the name of a line itself. An event that
-changes nothing is logged at debug, whether there is a row for it or not.
+The transfer's event is ``trigger``, because ``event`` is the name of the log line. An event that
+changes nothing is logged at debug, with or without a row.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _RESERVED: Final = 160
 """For AMI, ARI's WebSocket and requests, webhooks, files, name look-ups, the event loop."""
 _AGI: Final = 128
 _UNKNOWN: Final = 1024
-"""Assumed if the limit cannot be read."""
+"""The limit that is assumed if it cannot be read."""
 
 
 def limit() -> int:

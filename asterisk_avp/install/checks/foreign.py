@@ -97,16 +97,16 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
     entered = of_phones(facts)
     if entered is None:
         entered = frozenset(section.name.lower() for section in conf.sections) - NO_CONTEXT
-    looked_at = [
+    checked = [
         step
         for step in steps(conf)
         if step.context.lower() in entered and Path(step.line.place.file).name not in OURS
     ]
-    # By context, since of many findings only the first are told one by one.
-    looked_at.sort(key=lambda step: step.context.lower())
-    tainted = _tainted(looked_at)
+    # By context, because only the first findings are reported one by one.
+    checked.sort(key=lambda step: step.context.lower())
+    tainted = _tainted(checked)
     found: list[tuple[Step, str]] = []
-    for step in looked_at:
+    for step in checked:
         evaluated = dict.fromkeys(_evaluated(step, tainted))
         if evaluated:
             found.append((step, "; ".join(evaluated)))
@@ -130,10 +130,10 @@ def _open(pattern: str) -> bool:
     return bool(re.search(r"[.!]", re.sub(r"\[[^\]]*\]", "", pattern)))
 
 
-def _tainted(looked_at: list[Step]) -> frozenset[str]:
+def _tainted(checked: list[Step]) -> frozenset[str]:
     """The variables that are assigned a foreign value somewhere."""
     assigned: list[tuple[Step, str, str]] = []
-    for step in looked_at:
+    for step in checked:
         if step.application.lower() in {"set", "mset"}:
             match = _ASSIGNED.match(step.arguments)
             name = _NAME.match(match["left"].strip()) if match is not None else None
