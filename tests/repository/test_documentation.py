@@ -39,6 +39,16 @@ def test_the_readme_is_one_page() -> None:
     assert len(PAGES["README.md"].encode()) <= README_AT_MOST
 
 
+def test_the_readme_shows_what_the_demonstration_prints() -> None:
+    """Without names and times, which differ."""
+    (shown,) = blocks(PAGES["README.md"], "text")
+    demonstration = page("tests/asterisk/demo.py")
+    for line in shown.text.splitlines()[5:]:
+        words = re.split(r" {2,}|;|\b(?:Alice|Bob|caller1)(?:'s)?\b", line[:66])
+        for text in (x.strip() for x in words if re.search(r"[a-z]{3}", x)):
+            assert text in demonstration, line
+
+
 def leads_to(name: str, link: str) -> Path:
     return (ROOT / name).parent.joinpath(link).resolve() if link else ROOT / name
 
