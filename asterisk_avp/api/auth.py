@@ -86,10 +86,6 @@ class Authenticator:
         # Threads of our own: the loop's own ones also look up names, e.g. Asterisk's.
         self._threads = ThreadPoolExecutor(_PINS_AT_ONCE, thread_name_prefix="pin")
 
-    @property
-    def lifetime_seconds(self) -> float:
-        return self._lifetime
-
     async def login(
         self,
         agent: str,

@@ -56,7 +56,6 @@ class Framing:
         self.upgraded = False
         """Whether the last head asks for a WebSocket: what follows is none of our business."""
         self._head = bytearray()
-        self._scanned = 0
         self._left = 0
         """Bytes of the body, or of its present chunk, still to come."""
         self._chunked = False

@@ -180,11 +180,6 @@ class Bridges:
         query = {"channel": _ids(channel_ids), "absorbDTMF": "true" if absorb_dtmf else None}
         await self._rest.request("POST", ["bridges", bridge_id, "addChannel"], query)
 
-    async def remove_channel(self, bridge_id: str, *channel_ids: str) -> None:
-        """Take channels out of the bridge; they stay in Stasis."""
-        query = {"channel": _ids(channel_ids)}
-        await self._rest.request("POST", ["bridges", bridge_id, "removeChannel"], query)
-
     async def destroy(self, bridge_id: str) -> None:
         """End the bridge; its channels stay in Stasis."""
         await self._rest.request("DELETE", ["bridges", bridge_id])

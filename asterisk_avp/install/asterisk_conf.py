@@ -91,6 +91,9 @@ class Conf:
             if section.name.lower() == name.lower() and not section.template:
                 yield section
 
+    def first(self, name: str) -> Section | None:
+        return next(self.named(name), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -103,9 +106,7 @@ class Member:
 def members(conf: Conf) -> dict[str, tuple[Member, ...]]:
     """The static members of each queue of queues.conf, in the order of their lines."""
     found: dict[str, tuple[Member, ...]] = {}
-    for section in conf.sections:
-        if section.template:
-            continue
+    for section in (section for section in conf.sections if not section.template):
         lines = [
             [word.strip().strip('"') for word in value.split(",")]
             for value in section.all("member")

@@ -46,7 +46,7 @@ def additions(
 
     def general(file: str, wanted: Mapping[str, str]) -> None:
         conf = files[file]
-        section = next(conf.named("general"), None)
+        section = conf.first("general")
         missing = [
             f"{name} = {value}"
             for name, value in wanted.items()
@@ -60,7 +60,7 @@ def additions(
             found.append(Addition(file, (f"#include {included}",)))
 
     if given.agi != DEFAULT_AGI:
-        section = next(files["extensions.conf"].named("globals"), None)
+        section = files["extensions.conf"].first("globals")
         if section is None or not section.last("avp_agi"):
             line = f"AVP_AGI = agi://{given.agi[0]}:{given.agi[1]}"
             found.append(Addition("extensions.conf", (line,), "globals"))

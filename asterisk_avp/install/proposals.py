@@ -57,7 +57,7 @@ def _queues(conf: Conf) -> Iterator[Section]:
 def addresses(http: Conf, manager: Conf) -> dict[str, str]:
     """Settings with the addresses of ARI and AMI, where these are not the defaults."""
     found: dict[str, str] = {}
-    web = next(http.named("general"), None)
+    web = http.first("general")
     if web is not None:
         host, port = _host(web), web.last("bindport", _HTTP_PORT)
         prefix = web.last("prefix").strip("/")
@@ -67,7 +67,7 @@ def addresses(http: Conf, manager: Conf) -> dict[str, str]:
             found["AVP_ARI__URL"] = "/".join(
                 filter(None, (f"http://{shown}:{port}", prefix, "ari"))
             )
-    ami = next(manager.named("general"), None)
+    ami = manager.first("general")
     if ami is not None:
         host, port = _host(ami), ami.last("port", _AMI_PORT)
         if host != "127.0.0.1":

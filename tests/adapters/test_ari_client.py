@@ -458,11 +458,6 @@ REQUESTS = [
         "POST /bridges/b/addChannel",
         {"channel": "c,d"},
     ),
-    (
-        lambda c: c.bridges.remove_channel("b", "c"),
-        "POST /bridges/b/removeChannel",
-        {"channel": "c"},
-    ),
     (lambda c: c.bridges.destroy("b"), "DELETE /bridges/b", {}),
     (lambda c: c.applications.list(), "GET /applications", {}),
     (lambda c: c.applications.get("a"), "GET /applications/a", {}),

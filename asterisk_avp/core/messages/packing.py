@@ -19,6 +19,11 @@ def pack(text: str) -> str:
     return base64.urlsafe_b64encode(zlib.compress(text.encode())).decode("ascii").rstrip("=")
 
 
+def split_text(packed: str, size: int) -> list[str]:
+    """Split what is longer than one channel variable can be."""
+    return [packed[at : at + size] for at in range(0, len(packed), size)]
+
+
 def unpack(packed: str, max_bytes: int) -> str:
     """Decode. Raises `ValueError` for invalid input or text longer than ``max_bytes``."""
     if _PACKED.fullmatch(packed) is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from asterisk_avp.core.messages.packing import pack, unpack
+from asterisk_avp.core.messages.packing import pack, split_text, unpack
 
 VARIABLE: Final = "AVP_POP"
 PREFIX: Final = "AVP_POP_"
@@ -206,9 +206,8 @@ def history(transfers: tuple[PastTransfer, ...], waited_seconds: int) -> dict[st
     """Encode the history as channel variables."""
     found = {WAITED: str(waited_seconds)} if waited_seconds else {}
     for number, past in enumerate(transfers[-MAX_TRANSFERS:], 1):
-        text = _entry(past)
-        for part in range(-(-len(text) // _PART)):
-            found[f"{HISTORY}{number}_{part + 1}"] = text[part * _PART : (part + 1) * _PART]
+        for part, text in enumerate(split_text(_entry(past), _PART), 1):
+            found[f"{HISTORY}{number}_{part}"] = text
     return found
 
 

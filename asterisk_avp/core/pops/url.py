@@ -21,9 +21,6 @@ _MAX_VALUE: Final = 512
 _MAX_URL: Final = 2048
 _DOTS = frozenset({".", ".."})
 
-OWN: Final = ("id", "caller_number", "caller_name", "group")
-"""Keys that every pop has. Keys that the dialplan sets override them."""
-
 
 def template_fault(template: str) -> str:
     """Why a template is invalid; empty: it is valid."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asterisk_avp.core.messages import clean
-from asterisk_avp.core.messages.packing import pack, unpack
+from asterisk_avp.core.messages.packing import pack, split_text, unpack
 from asterisk_avp.core.model.hold import MAX_SECONDS
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind, World
@@ -114,8 +114,7 @@ def variables(session: Session, before: Mapping[str, str] | None = None) -> dict
 
     ``before``: the previous result, whose chunks are not overwritten.
     """
-    text = pack(encode(session))
-    chunks = [text[at : at + CHUNK_CHARACTERS] for at in range(0, len(text), CHUNK_CHARACTERS)]
+    chunks = split_text(pack(encode(session)), CHUNK_CHARACTERS)
     letter = "b" if before is not None and before[COMMIT_MARKER].startswith("a") else "a"
     return {
         **dict(zip(SETS[letter], chunks, strict=False)),

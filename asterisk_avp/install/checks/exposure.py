@@ -27,7 +27,7 @@ def exposure(facts: Facts) -> Iterator[Finding]:
 
 def _manager(facts: Facts) -> Iterator[Finding]:
     conf = facts.file("manager.conf")
-    general = next(conf.named("general"), None)
+    general = conf.first("general")
     if general is None or not is_true(general.last("enabled")):
         return
     bound = general.last("bindaddr") or "::"  # Asterisk's own default (manager.c)
@@ -66,7 +66,7 @@ def _users(conf: Conf) -> Iterator[Section]:
 def _writers(facts: Facts) -> Iterator[Finding]:
     """AMI users of other programs that may act and may connect from other machines."""
     conf = facts.file("manager.conf")
-    general = next(conf.named("general"), None)
+    general = conf.first("general")
     if general is None or not is_true(general.last("enabled")):
         return
     if _loopback(general.last("bindaddr") or "::"):
@@ -111,8 +111,8 @@ _PROGRAMS = frozenset({"all", "system", "command", "config", "originate", "dialp
 
 
 def _http(facts: Facts) -> Iterator[Finding]:
-    general = next(facts.file("http.conf").named("general"), None)
-    ari = next(facts.file("ari.conf").named("general"), None)
+    general = facts.file("http.conf").first("general")
+    ari = facts.file("ari.conf").first("general")
     if general is None or not is_true(general.last("enabled")):
         return
     if ari is not None and not is_true(ari.last("enabled", "yes")):

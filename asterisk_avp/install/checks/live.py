@@ -43,7 +43,7 @@ def ami(facts: Facts) -> Iterator[Finding]:
 def _by_file(facts: Facts) -> Iterator[Finding]:
     """Check the daemon's user in manager.conf, if Asterisk was not queried."""
     user = facts.addresses.ami_user
-    section = next(facts.file("manager.conf").named(user), None) if user else None
+    section = facts.file("manager.conf").first(user) if user else None
     if section is None:
         return
     clean = True
@@ -66,7 +66,7 @@ def _by_file(facts: Facts) -> Iterator[Finding]:
 
 def _rights(facts: Facts, actions: frozenset[str]) -> Iterator[Finding]:
     user = facts.addresses.ami_user
-    section = next(facts.file("manager.conf").named(user), None)
+    section = facts.file("manager.conf").first(user)
     lacking = sorted(name for name in ACTIONS if ACTIONS[name] and name not in actions)
     excess = [DANGEROUS[name] for name in DANGEROUS if name in actions]
     write = f"write = {','.join(WRITE)}"
@@ -147,7 +147,7 @@ def ari(facts: Facts) -> Iterator[Finding]:
             ),
         )
     elif live.selftest is not None and live.selftest.refused:
-        section = next(facts.file("ari.conf").named(user), None)
+        section = facts.file("ari.conf").first(user)
         lines = [x for x in section.lines if x.name.lower() == "read_only"] if section else []
         yield Finding(
             "ari",

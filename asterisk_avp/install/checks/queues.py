@@ -25,7 +25,7 @@ def group_queues(facts: Facts) -> Iterator[Finding]:
     conf = facts.file("queues.conf")
     clean = True
     for group in facts.world.groups.values():
-        section = next(conf.named(group.queue), None)
+        section = conf.first(group.queue)
         live = facts.live.queues if facts.live is not None else None
         if live is not None and group.queue.lower() not in {name.lower() for name in live}:
             clean = False
@@ -62,7 +62,7 @@ def queue_settings(facts: Facts) -> Iterator[Finding]:
     conf = facts.file("queues.conf")
     if not conf.found:
         return
-    general = next(conf.named("general"), None)
+    general = conf.first("general")
     clean = True
     for name, severity, why in (
         ("shared_lastcall", Severity.ERROR, _NO_SHARED_LASTCALL),
