@@ -1,4 +1,4 @@
-"""Sessions for the core tests: one of each state, with the parties where they are then."""
+"""Sessions for the core tests: one in each state, with the parties in their places."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WHERE = {
 
 
 def where_of(state: State) -> tuple[Presence, ...]:
-    """Of a state without a line above: with us is who has a place with us."""
+    """For states without a line above: the parties in Stasis according to the spec."""
     spec = state.spec
     places = (spec.transferor.place, spec.caller.place, spec.target.place)
     return tuple(IN if place.ours else OUT for place in places)
@@ -68,7 +68,7 @@ def session(
     fourth: Presence | None = None,
     **changes: object,
 ) -> Session:
-    """A supervised session to agent 1002 in ``state``; the parties can be put elsewhere."""
+    """A supervised session to agent 1002 in ``state``. The parties' places can be overridden."""
     where = WHERE.get(state) or where_of(state)
     made = Session(
         id="t1",

@@ -80,7 +80,7 @@ def test_acw_is_that_of_the_queue_of_the_last_call(queue: str, own: int, seconds
 
 @pytest.mark.parametrize(("queue", "seconds"), [("sales", 10), ("q-support", 2), ("", 10)])
 def test_acw_goes_by_the_queue_that_delivered_the_call(queue: str, seconds: int) -> None:
-    """Asterisk tells the end of a call for all queues of the agent, in any order."""
+    """Asterisk reports the end of a call for all queues of the agent, in any order."""
     made = engine()
     made.fact(member("1002", "q-support"), NOW)
     if queue:
@@ -95,7 +95,7 @@ def test_acw_after_a_call_that_was_known_by_its_status_only() -> None:
     made.fact(member("1002", "q-support", status=2, in_call=True), NOW - 5)
     made.fact(member("1002", "sales", last_call=NOW), NOW)
     assert made.agents.by_id["1002"].acw_until == NOW + 2
-    # The next call is another queue's; what is said of the last one again changes nothing.
+    # The next call is from another queue. A repeated report of the last one changes nothing.
     made.fact(ev.AgentConnected("sales", "u-caller2", "PJSIP/1002"), NOW + 5)
     made.fact(member("1002", "q-support", last_call=NOW), NOW + 5)
     assert made.agents.by_id["1002"].acw_until == NOW + 2
@@ -104,7 +104,7 @@ def test_acw_after_a_call_that_was_known_by_its_status_only() -> None:
 
 
 def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
-    """The device state overtook ``update_queue``: its announcement has the former LastCall."""
+    """The device state came before ``update_queue``: its event has the previous LastCall."""
     made = engine()
     made.fact(member("1002", "q-support", last_call=NOW - 100), NOW - 50)
     made.fact(ev.AgentConnected("q-support", "u-caller1", "PJSIP/1002"), NOW - 5)
@@ -114,10 +114,10 @@ def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
     bob = made.agents.by_id["1002"]
     assert outcome.agents == {"1002"}
     assert (bob.state, bob.acw_until) == (AgentState.ACW, NOW + 2)
-    # Asterisk says after all when it was: that counts, and the queue stays known.
+    # Asterisk later reports the time. It applies, and the queue remains known.
     made.fact(member("1002", "sales", last_call=NOW + 1), NOW + 1)
     assert (bob.last_queue, bob.acw_until) == ("q-support", NOW + 3)
-    # Another call, by no queue that we know of: the longest.
+    # Another call from an unknown queue: the longest wrap-up applies.
     made.fact(member("1002", "sales", last_call=NOW + 7), NOW + 7)
     assert bob.acw_until == NOW + 17
 
@@ -217,7 +217,7 @@ def test_another_interface_replaces_the_first() -> None:
 
 
 def test_the_members_own_wrap_up_is_followed() -> None:
-    """It would win over that of the personal queue, so it must not be shorter than any other."""
+    """It overrides that of the personal queue, so it must not be shorter than any other."""
     made = engine()
     queue, interface = "avp-agent-1005", "PJSIP/1005"
     added = AddMember(queue, interface, "", "name of 1005", paused=False, wrapup_seconds=4)

@@ -1,4 +1,4 @@
-"""The group of a call as it is shown: that of AVP_GROUP, as the decision has it."""
+"""The group of a call as it is shown: that of AVP_GROUP, which the decision uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TO_GROUP = request(target="sales", kind=TargetKind.GROUP, mode=ALONE)
 
 
 def strict_support() -> TransferEngine:
-    """Where calls of support are not to be transferred unsupervised."""
+    """Calls of support may not be transferred unsupervised."""
     made = engine()
     support: Group = WORLD.groups["support"]
     strict = replace(support, features=Features(unsupervised_transfer=False))
@@ -87,7 +87,7 @@ def test_a_group_that_is_taken_back() -> None:
 
 
 def test_while_the_call_is_being_transferred() -> None:
-    """What the panel offers in a consult is decided by the same settings."""
+    """The same settings decide what the panel offers in a consultation."""
     made = strict_support()
     call(made)
     made.fact(ev.CallGroup("u-caller1", "support"), NOW)
@@ -97,7 +97,7 @@ def test_while_the_call_is_being_transferred() -> None:
 
 
 def test_both_who_come_together_have_news() -> None:
-    """Whichever of the two is the last to enter the bridge."""
+    """Whichever of the two enters the bridge last."""
     made = engine()
     made.fact(ev.ChannelSeen("u-1001", "PJSIP/1001-00000002"), NOW)
     made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001"), NOW)

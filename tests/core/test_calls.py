@@ -1,4 +1,4 @@
-"""Finding the agent's call in the picture of channels and bridges."""
+"""Find the agent's call in the picture of channels and bridges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asterisk_avp.core.pbx.calls import Calls, resource_of, resource_of_interfac
 
 
 def picture(*bridges: tuple[str, ...]) -> Calls:
-    """Channels by name (their id is the name), two or more to a bridge."""
+    """Channels by name (their id is the name), two or more in a bridge."""
     calls = Calls()
     for index, names in enumerate(bridges):
         for name in names:
@@ -54,7 +54,7 @@ def test_the_call_of_an_agent() -> None:
 
 
 def test_a_local_member_is_found_where_the_caller_is() -> None:
-    """Both the phone and the Local half are the agent's; the caller is bridged with the latter."""
+    """The phone and the Local half are the agent's. The caller is bridged with the latter."""
     calls = picture((LOCAL1, CALLER), (LOCAL2, AGENT))
     (call,) = calls.of_agent({"Local/1001@agents/n", "PJSIP/1001"})
     assert (call.agent_channel, call.caller_channel) == (LOCAL1, CALLER)
@@ -79,6 +79,6 @@ def test_hang_up_and_rename() -> None:
     calls.update(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))
     assert calls.name_of(CALLER) == "PJSIP/caller1-000000ff"
     calls.gone(CALLER)
-    calls.update(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))  # news that is late
+    calls.update(ChannelSeen(CALLER, "PJSIP/caller1-000000ff", created=False))  # late events
     assert calls.of_agent({"PJSIP/1001"}) == []
     assert calls.name_of("nobody") == "nobody"

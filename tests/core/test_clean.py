@@ -1,4 +1,4 @@
-"""Nothing leaves for Asterisk that its dialplan could take for a part of itself."""
+"""No value that Asterisk's dialplan could interpret is ever sent to Asterisk."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_would_fill_the_memory_is_not_unpacked() -> None:
 
 
 def test_a_channel_is_one_channel() -> None:
-    """Hangup takes what begins with a slash for a pattern of many channels."""
+    """Hangup treats a name that begins with a slash as a pattern of many channels."""
     clean.check_action("Hangup", {"Channel": "PJSIP/1001-00000001"})
     clean.check_action("Hangup", {"Channel": "asterisk-1769850300.25"})
     for channel in ("/.*/", "", "x\ny"):

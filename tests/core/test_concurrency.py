@@ -1,4 +1,4 @@
-"""Which effects go side by side, and which never."""
+"""Which effects may run concurrently, and which never."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THERE = fx.Destination("avp-stasis", "caller")
 
 
 def batches(effects: list[fx.Effect]) -> list[list[str]]:
-    """As the workers take them."""
+    """As the workers perform them."""
     found: list[list[fx.Effect]] = []
     for effect in effects:
         if found and can_run_concurrently(effect, found[-1]):

@@ -1,4 +1,4 @@
-"""What digits stand for: an agent, a group, a preset, else a number to be judged."""
+"""What dialled digits mean: an agent, a group, a preset, or else a number to be checked."""
 
 from __future__ import annotations
 
@@ -28,9 +28,13 @@ OFFICE = replace(
         ("91", TargetKind.PRESET, "billing"),
         ("+12025550100", TargetKind.NUMBER, "+12025550100"),
         ("", TargetKind.NUMBER, ""),
-        ("support", TargetKind.NUMBER, "support"),  # names are not dialled
+        ("support", TargetKind.NUMBER, "support"),  # names cannot be dialled
         ("billing", TargetKind.NUMBER, "billing"),
-        ("None", TargetKind.NUMBER, "None"),  # what has no extension or code is not found by it
+        (
+            "None",
+            TargetKind.NUMBER,
+            "None",
+        ),  # without an extension or code
         (" 1002", TargetKind.NUMBER, " 1002"),
         ("1002;x=1", TargetKind.NUMBER, "1002;x=1"),
     ],

@@ -1,4 +1,4 @@
-"""Who may dial what from their phone."""
+"""Which numbers may be dialled from which phone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_allowed() -> None:
 
 
 def test_the_accounts_number_is_shown() -> None:
-    """A caller there is none whose number could be shown instead, nor where nothing is dialled."""
+    """There is no caller whose number could be shown; and nothing where nothing is dialled."""
     account = "+12025550199"
     for shown in ShownNumber:
         features = replace(OPEN, caller_id=account, external_caller_id=shown)
@@ -63,7 +63,7 @@ def test_the_accounts_number_is_shown() -> None:
 
 
 def test_every_reason_has_its_sentence() -> None:
-    """A stable code, and what a person can do about it."""
+    """A stable code, and what the agent can do about it."""
     assert UNKNOWN_AGENT in REASONS
     for typed in ("12", "911", "+442079460000", "18003569377", "9002345678"):
         assert asked(typed).reason in REASONS
@@ -95,7 +95,7 @@ def test_the_setting_that_refused_a_number(typed: str, setting: str) -> None:
         ({"session_transfer": False}, "transfer_disabled"),
         ({"external_transfer": False}, "external_disabled"),
         ({"manual_dial": False}, "manual_dial_disabled"),
-        # The first that is off is the reason.
+        # The first disabled feature is the reason.
         ({"external_transfer": False, "manual_dial": False}, "external_disabled"),
         ({"contracted": False, "external_transfer": False}, "not_contracted"),
     ],
@@ -146,13 +146,13 @@ def test_the_agents_country() -> None:
         ("911", "PJSIP/1001-00000001", "911"),
         ("112", "PJSIP/1001-00000001", "112"),
         ("9-1-1", "PJSIP/1001-00000001", "911"),
-        ("999", "PJSIP/bob-00000001", "999"),  # Britain's
-        ("911", "PJSIP/stranger-00000001", "911"),  # nobody's phone
+        ("999", "PJSIP/bob-00000001", "999"),  # a British one
+        ("911", "PJSIP/stranger-00000001", "911"),  # a phone without an agent
     ],
 )
 @pytest.mark.parametrize("contracted", [True, False])
 def test_emergency(typed: str, channel: str, number: str, contracted: bool) -> None:
-    """Never allowed as an outside number, never refused for want of a feature or an agent."""
+    """Never allowed as an external number, never refused because of a feature or an agent."""
     decided = asked(typed, replace(OPEN, contracted=contracted), channel)
     assert (decided.allowed, decided.reason, decided.number) == (False, "emergency", number)
 
@@ -165,8 +165,8 @@ def test_emergency_number_of_another_country() -> None:
     "channel",
     [
         "PJSIP/stranger-00000001",
-        "PJSIP/1003-00000001",  # in no group
-        "PJSIP/1002-00000001",  # Bob has a phone of another name
+        "PJSIP/1003-00000001",  # not in any group
+        "PJSIP/1002-00000001",  # Bob has a phone with another name
         "Local/1001@avp-agents-00000001;2",
         "1001",
         "",

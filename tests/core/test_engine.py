@@ -1,4 +1,4 @@
-"""Requests and facts together: who is refused, which session an event reaches, what is shown."""
+"""Requests and facts together: refusals, the session that an event reaches, and the views."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reason(made: TransferEngine, asked: TransferRequest, facts: CallVariables = 
 
 
 def test_whose_channels_were_ours_lately() -> None:
-    """Who looks after strays must not take a call that was completed a moment ago for one."""
+    """Handling of orphaned channels must not treat a call that was just completed as one."""
     made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
@@ -127,9 +127,10 @@ def test_the_target_of_a_consult_cannot_transfer_it() -> None:
 
 
 def test_a_call_that_asterisk_still_puts_together_cannot_be_transferred() -> None:
-    """Completed, but the leg's halves are not optimised away: behind one of them is the caller.
+    """Completed, but the halves of the leg are not optimised away: the caller is behind one of
+    them.
 
-    To take that half out of its bridge would end the call.
+    Removing that half from its bridge would end the call.
     """
     made, session_id = consulting()
     leg = made.store.records[session_id].session
@@ -197,7 +198,7 @@ def test_a_former_stay_in_stasis_ends_as_the_next_transfer_begins() -> None:
 
 
 def test_a_caller_who_enters_stasis_too_late_is_sent_back() -> None:
-    """The Redirect timed out, the transfer is over, and then Asterisk carries it out."""
+    """The Redirect timed out and the transfer ended. Then Asterisk executes it."""
     made = engine()
     call(made)
     session, _ = made.request(request(), NO_FACTS, NOW)
@@ -285,10 +286,10 @@ def test_an_answer_that_is_not_accepted(rings: bool) -> None:
 @pytest.mark.parametrize(
     ("statuses", "reason"),
     [
-        (("NOANSWER",), "target_unreachable"),  # the trunk does not know the number, say
+        (("NOANSWER",), "target_unreachable"),  # for example, the trunk does not know the number
         (("RINGING", "NOANSWER"), "no_answer"),
         (("PROGRESS", "NOANSWER"), "no_answer"),
-        # The second trunk refuses what the first has rung: it has rung.
+        # The second trunk refuses what the first has rung: it counts as rung.
         (("RINGING", "NOANSWER", "NOANSWER"), "no_answer"),
         (("NOANSWER", "RINGING", "NOANSWER"), "no_answer"),
         (("BUSY",), "target_busy"),
@@ -315,7 +316,7 @@ def test_an_answer_that_is_accepted() -> None:
 
 
 def test_nothing_is_kept_of_a_dial_whose_transfer_is_forgotten() -> None:
-    """It was answered, or the caller hung up first: nobody asks any more how it stood."""
+    """It was answered, or the caller hung up first: no query follows."""
     for answered in (True, False):
         made, session = outside(accept=ExternalAccept.NONE)
         made.fact(ev.DialProgress(session.local_far_end, "RINGING"), NOW)
@@ -330,7 +331,7 @@ def test_nothing_is_kept_of_a_dial_whose_transfer_is_forgotten() -> None:
 
 
 def test_without_acceptance_an_answer_is_not_ringing() -> None:
-    """The leg enters Stasis next; ringback for an instant would be noise."""
+    """The leg enters Stasis next; a moment of ringback would be noise."""
     made, session = outside(accept=ExternalAccept.NONE)
     made.fact(ev.DialProgress(session.leg.channel, "ANSWER"), NOW)
     assert state(made, session.id) is State.WAITING
@@ -390,7 +391,7 @@ def test_a_personal_queue_does_not_change_the_group() -> None:
     made.fact(ev.ChannelSeen("u-caller1", name, queue="avp-agent-1001", created=False), NOW)
     session, _ = made.request(request(), NO_FACTS, NOW)
     assert session.group == "support"
-    made.fact(ev.QueueJoined("sales", "u-caller1"), NOW)  # AMI's word for it is not enough
+    made.fact(ev.QueueJoined("sales", "u-caller1"), NOW)  # AMI's report alone is not enough
     assert made.calls.channels["u-caller1"].queue == "q-support"
 
 

@@ -1,4 +1,4 @@
-"""The feature code and the keys, over a hub with a call in it: what is done about each press."""
+"""The feature code and the keys, in an engine with a call: the response to each press."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUTSIDE = "2025550100"
 
 
 class Office:
-    """1001 talks with caller1 and has the phone in the hand."""
+    """1001 talks to caller1."""
 
     def __init__(self, **features: object) -> None:
         self.engine: TransferEngine = engine()
@@ -38,7 +38,7 @@ class Office:
         self.desk = FeatureCodeHandler(self.engine, KeyCodes())
         self.now = NOW
         self.effects: list[fx.Effect] = []
-        """What the last press led to."""
+        """The result of the last press."""
         self.refusals: list[str] = []
         call(self.engine)
 
@@ -52,12 +52,12 @@ class Office:
         self.engine.reconfigure(replace(WORLD, groups=groups, presets=presets), NOW)
 
     def code(self, channel: str = "u-1001") -> Session:
-        """*7"""
+        """Press *7."""
         session, _ = self.desk.code(ev.FeatureUsed(channel), CallVariables(), self.now)
         return session
 
     def asked(self) -> Session:
-        """*7, and both are in our hands."""
+        """Press *7; both parties are in Stasis."""
         session = self.code()
         for channel in ("u-caller1", "u-1001"):
             self.engine.fact(ev.StasisEntered(channel), self.now)
@@ -89,7 +89,7 @@ class Office:
         return self.session.state
 
     def press(self, keys: str, channel: str = "u-1001") -> list[fx.Effect]:
-        """Press keys; what the last of them led to."""
+        """Press keys. Returns the result of the last one."""
         for key in keys:
             self.now += 0.2
             outcome, selection = self.desk.key(ev.KeyPressed(channel, key), self.now)
@@ -97,7 +97,7 @@ class Office:
         return self.effects
 
     def pause(self) -> bool:
-        """The session's timer has run out; whether that was the desk's business."""
+        """The session's timer has expired. Returns whether the handler is responsible."""
         found = self.desk.timed_out(self.session.id)
         if found is None:
             self.engine.report(self.session.id, SessionEvent(EventType.TIMED_OUT), self.now)
@@ -172,7 +172,7 @@ def test_the_code_twice(office: Office) -> None:
 
 
 def test_the_code_of_a_phone_behind_a_local_member() -> None:
-    """The phone is in a bridge with the ``;2`` half; the call is that of the ``;1`` half."""
+    """The phone is in a bridge with the ``;2`` half. The call belongs to the ``;1`` half."""
     made = engine()
     made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
     made.fact(member("1002", interface="Local/1002@agents/n"), NOW)
@@ -187,7 +187,7 @@ def test_the_code_of_a_phone_behind_a_local_member() -> None:
     assert (session.agent, session.transferor.channel) == ("1002", "u-l1")
     for channel in ("u-c2", "u-l1"):
         made.fact(ev.StasisEntered(channel), NOW)
-    # The phone and the half in our hands both report each key: it counts once.
+    # The phone and the half in Stasis both report each key. It counts once.
     desk.key(ev.KeyPressed("u-phone", "1"), NOW)
     _, selection = desk.key(ev.KeyPressed("u-l1", "1"), NOW)
     assert selection is None
@@ -515,7 +515,7 @@ def test_keys_reach_the_fourth_party_too(office: Office) -> None:
 
 def test_a_fourth_party_who_is_refused(office: Office) -> None:
     office.consulting()
-    office.press("*51002#")  # agents cannot be called in
+    office.press("*51002#")  # agents cannot be added
     assert office.refusals == ["invalid_format"]
     assert office.said() == prompts.wrong("invalid_format", "1002")
     office.press("12#")

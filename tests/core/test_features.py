@@ -1,4 +1,4 @@
-"""Every combination of the three levels against the rule, written down independently."""
+"""Every combination of the three levels against the rule, which is implemented independently."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ON_BY_DEFAULT = {"session_transfer", "internal_transfer", "unsupervised_transfer
 
 
 def levels(**said: tuple[object, ...]) -> tuple[Level, ...]:
-    """For each setting, what group, account and enterprise say; None: nothing."""
+    """For each setting, the values of group, account and enterprise; None: not set."""
     made = []
     for position, level in enumerate(NAMES):
         values = {name: said[name][position] for name in said if said[name][position] is not None}

@@ -1,4 +1,4 @@
-"""How long a call's own script lets its caller be held."""
+"""The maximum hold time that a call's own script sets."""
 
 from __future__ import annotations
 

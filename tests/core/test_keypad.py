@@ -1,4 +1,4 @@
-"""What key presses mean: codes are found wherever they come, and no key is lost."""
+"""The meaning of key presses: codes are recognised anywhere, and no key is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asterisk_avp.core.phone.keypad import CODE_SECONDS, KeyCodes, Keypad, Press
 
 USUAL = KeyCodes()
 ODD = KeyCodes(complete="*12", cancel="13", swap="##", conference="112", add_party="0")
-"""Codes that overlap: the end of one, begun in vain, is the beginning of another."""
+"""Overlapping codes: the end of an incomplete one may begin another."""
 
 NOW = 1000.0
 
@@ -16,7 +16,7 @@ NOW = 1000.0
 def press(
     keys: str, codes: KeyCodes = USUAL, pad: Keypad | None = None
 ) -> tuple[Keypad, list[tuple[Pressed, str]]]:
-    """Press these in quick succession."""
+    """Press these keys in quick succession."""
     pad, results = pad or Keypad(), []
     for key in keys:
         pad, found = pad.press(key, codes, NOW)
@@ -37,7 +37,7 @@ FOR, CODE = Pressed.FORWARD, Pressed.COMMAND
         (USUAL, "1", [(FOR, "1")], ""),
         (USUAL, "#", [(FOR, "#")], ""),
         (USUAL, "*9", [(FOR, "*9")], ""),
-        (USUAL, "*7", [(FOR, "*7")], ""),  # it begins a transfer; here is one already
+        (USUAL, "*7", [(FOR, "*7")], ""),  # it starts a transfer, and there is one already
         (USUAL, "**1", [(FOR, "*"), (CODE, "complete")], ""),
         (USUAL, "*#", [(FOR, "*#")], ""),
         (ODD, "*12", [(CODE, "complete")], ""),
@@ -55,7 +55,7 @@ def test_codes(codes: KeyCodes, keys: str, results: list[tuple[Pressed, str]], l
 
 
 def _joined(results: list[tuple[Pressed, str]]) -> list[tuple[Pressed, str]]:
-    """Keys passed on in one go or one after the other: it is the same."""
+    """Keys that arrive together or one after the other have the same result."""
     joined: list[tuple[Pressed, str]] = []
     for what, text in results:
         if joined and joined[-1][0] is what is FOR:

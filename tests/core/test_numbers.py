@@ -1,4 +1,4 @@
-"""Numbers by hand: what may be typed, what may not, and which reason wins."""
+"""Numbers by example: which are accepted, which are refused, and which reason wins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def reason(text: str, agent: str, client: str | None = None, **settings: bool) -
 
 
 TYPED = [
-    # National format, with and without what groups it.
+    # National format, with and without separators.
     ("GB", "02079460000", "+442079460000"),
     ("GB", "  020 7946 0000 ", "+442079460000"),
     ("GB", "(020) 7946-0000", "+442079460000"),
@@ -68,17 +68,17 @@ TYPED = [
     ("US", "tel:415-555-2671;phone-context=+1", "+14155552671"),
     ("US", "tel:2671;phone-context=+1-415-555", "+14155552671"),
     ("GB", "tel:020-7946-0000;Phone-Context=+44", "+442079460000"),
-    # The zero belongs to the number in Italy; it is none in San Marino's local numbers.
+    # In Italy the zero is part of the number; San Marino's local numbers have none.
     ("IT", "06 4545 1234", "+390645451234"),
     ("IT", "+39 06 4545 1234", "+390645451234"),
     ("IT", "0039 06 4545 1234", "+390645451234"),
     ("SM", "886377", "+3780549886377"),
     ("CI", "25 21 23 4567", "+2252521234567"),
     ("GA", "01 44 12 34", "+24101441234"),
-    # Territories with one area code.
+    # Territories with a single area code.
     ("JE", "720000", "+441534720000"),
     ("BM", "295 1234", "+14412951234"),
-    # Where the trunk prefix would look like an emergency number, and where it cannot.
+    # The trunk prefix looks like an emergency number, or cannot.
     ("IN", "011 2345 6789", "+911123456789"),
     ("BR", "(11) 2345-6789", "+551123456789"),
 ]
@@ -91,9 +91,9 @@ def test_what_may_be_typed(country, text, e164):
 
 
 HOSTILE = [
-    # Nothing, and not enough of it.
+    # Empty or incomplete.
     *("", " ", "+", "++", "()", "-", "0", "5", "\u200b", "\u202a\u202c", "tel:", "x", "text"),
-    # Other parts of a dial string, of a header, of a variable, of a log line.
+    # Other parts of a dial string, a header, a variable or a log line.
     "4155552671&PJSIP/evil",
     "4155552671@evil",
     "PJSIP/4155552671@trunk",
@@ -149,7 +149,7 @@ HOSTILE = [
     "**61*4155552671**20#",
     # Short numbers and parts of numbers.
     *("411", "118118", "1411", "0", "00", "5552671", "555-2671", "+1", "+1 415", "011", "01144"),
-    # Texts with a number in it, and more than one.
+    # Texts that contain a number, and more than one.
     "call 4155552671",
     "4155552671 or 4155552672",
     "4155552671 4155552672",
@@ -158,11 +158,11 @@ HOSTILE = [
     "+1 415 555 2671 (home)",
     "Tel 4155552671",
     "4155552671 (1)",
-    # Plus where it is not a prefix, brackets that do not group.
+    # A plus that is not a prefix, brackets that do not group.
     *("415+5552671", "4155552671+", "++14155552671", "+(+1)4155552671", "1+4155552671"),
     *("(415 5552671", "415) 5552671", "((415)) 5552671", "(415] 5552671)(", "4155552671()"),
     *("-4155552671", ".4155552671", "4155552671-", "4155552671."),
-    # Letters that are no vanity number.
+    # Letters that are not a vanity number.
     "4155552OO1",
     "415555267l",
     "415555XXXX",
@@ -186,7 +186,7 @@ HOSTILE = [
     "415\u03015552671",
     "415\ud8005552671",
     "4155552671\U0001f4de",
-    # tel: URIs that say more, or less.
+    # tel: URIs with less or more.
     "tel:+14155552671;ext=5",
     "tel:+14155552671;isub=5",
     "tel:+14155552671;phone-context=+1",
@@ -203,7 +203,7 @@ HOSTILE = [
     # A wrong or doubled prefix.
     *("00 1 415 555 2671", "0 415 555 2671", "11 415 555 2671", "+1 1 415 555 2671"),
     *("+011 1 415 555 2671", "+00 1 415 555 2671", "011 +1 415 555 2671", "+0 415 555 2671"),
-    # Too long, or no plan knows it.
+    # Too long, or in no numbering plan.
     "4" * 40,
     "+1415555267" + "1" * 200,
     " " * 100 + "4155552671",
@@ -218,7 +218,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_no_number(text):
-    # 10 digits would be allowed if anything else in these texts were dropped.
+    # 10 digits would be allowed if anything else in these texts were ignored.
     result = ask(text, "US", toll_free_service=True, toll_service=True)
     assert result == NumberCheck(allowed=False, reason="invalid_format")
 
@@ -233,24 +233,24 @@ def test_what_is_no_number(text):
         ("CO", "+57 03 321 123 4567"),
         ("AU", "1831 02 9374 4000"),
         ("JP", "003768 03 1234 5678"),
-        # No prefix of a carrier where one is needed, or another country's prefix.
+        # A missing carrier prefix, or the prefix of another country.
         ("BR", "00 55 11 2345 6789"),
         ("AU", "00 61 2 9374 4000"),
         ("GB", "011 44 20 7946 0000"),
-        # Both a number without its trunk prefix and one behind the country's calling code.
+        # Both a number without its trunk prefix and one with the country's calling code.
         ("DE", "4915123456789"),
         ("SE", "468123456"),
-        # Letters in a number that is not of a service, an extension in a plan of open length.
+        # Letters in a number that is not a service number, an extension in a plan of open length.
         ("GB", "020 7946 CALL"),
         ("DE", "030 123456 EXT"),
         ("DE", "0800 1234 EXT"),
         ("DE", "030 1234 ext 5"),
         ("DE", "030 1234 x 56"),
         ("DE", "tel:030-123456;phone-context=+49-30"),
-        # Local numbers whose area code nobody can know; valid, but of fewer than 7 digits.
+        # Local numbers with an unknown area code; valid, but with fewer than 7 digits.
         ("GB", "7946 0000"),
         ("IR", "+98 9601"),
-        # Longer than E.164 allows, although in libphonenumber's data.
+        # Longer than E.164 allows, although libphonenumber has them.
         ("DE", "+49 800 1234 5678 9012"),
     ],
 )
@@ -274,7 +274,7 @@ def test_what_would_lose_or_guess_something(country, text):
         ("MX", "080"),
         ("TH", "1669"),
         ("SE", "90000"),
-        # A trunk prefix would make these a number; a telephone would not wait for the rest.
+        # With a trunk prefix these would be numbers; a phone would not wait for the rest.
         ("IN", "11 2345 6789"),
         ("LK", "112345678"),
     ],
@@ -335,11 +335,11 @@ US_NUMBER, CANADIAN, JAMAICAN, PUERTO_RICAN = (
         ("FI", "018 12345", "country_mismatch", "AX"),
         ("GP", "+590 590 27 12 34", "country_mismatch", "BL"),
         ("EH", "+212 520 12 34 56", "country_mismatch", "MA"),
-        # Morocco's plan has Western Sahara's numbers as well, says libphonenumber.
+        # libphonenumber includes Western Sahara's numbers in Morocco's plan.
         ("MA", "+212 528 81 23 45", "ok", "MA"),
         ("RE", "+262 269 60 12 34", "country_mismatch", "YT"),
         ("CW", "+599 318 1234", "country_mismatch", "BQ"),
-        # No country's.
+        # Not of any country.
         ("US", "+800 1234 5678", "country_mismatch", "001"),
         ("DE", "+979 123 456 789", "country_mismatch", "001"),
     ],
@@ -371,7 +371,7 @@ def test_service_and_line(agent, text, line_type, expected):
     service = expected.removesuffix("_not_enabled") + "_service"
     enabled = {"toll_free_service": False, "toll_service": False}
     if service in enabled:
-        # The service decides alone: no land-line rule on top of it, and not the other service.
+        # The service alone decides: neither the land-line rule nor the other service applies.
         assert reason(text, agent, **{**enabled, service: True}, strict_landline=True) == "ok"
         other = {name: name != service for name in enabled}
         assert reason(text, agent, **other) == expected

@@ -1,4 +1,4 @@
-"""A caller who is let go has the limit of their own call back."""
+"""A caller who leaves the transfer has the limit of their own call again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LET_GO = (actions.complete, actions.return_to_transferor, actions.bridge_rest)
 @pytest.mark.parametrize("let_go", LET_GO)
 @pytest.mark.parametrize("ends_at", ["", str(int(NOW))])
 def test_who_is_let_go_has_the_limit_of_their_own(let_go: object, ends_at: str) -> None:
-    """Before the Bridge: afterwards nobody would take ours away."""
+    """Before the Bridge: afterwards nothing would remove our limit."""
     assert callable(let_go)
     leaving = replace(session(State.CONSULTING), variables={"AVP_ENDS_AT": ends_at})
     effects = let_go(leaving)

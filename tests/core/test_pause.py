@@ -1,4 +1,4 @@
-"""What the agent's own page needs of the core: pause, when waiting ends, the day's transfers."""
+"""What the agent's own page needs: pause, the end of the wait, and the day's transfers."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_history_is_of_those_concerned() -> None:
 
 
 def test_there_is_no_history_of_numbers() -> None:
-    """Each number that is called would keep its transfers for a day."""
+    """Otherwise every called number would keep its transfers for a day."""
     to_a_number = replace(
         past("a", "1001", "+12025550100"), target=Target(TargetKind.NUMBER, "+12025550100")
     )

@@ -1,4 +1,4 @@
-"""A session written on a channel is the same session when it is read."""
+"""A session that is written to a channel is the same when it is read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_it_fits_into_channel_variables(notes: str) -> None:
 
 
 def test_whoever_writes_it_may_be_killed_half_way() -> None:
-    """What was whole before is whole until the new text is."""
+    """The previous text remains valid until the new one is complete."""
     channel: dict[str, str] = {}
     written = None
     last = None

@@ -1,4 +1,4 @@
-"""Who may transfer where: every mode and target under every combination of features."""
+"""Who may transfer to whom: every mode and target under every combination of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told of which pop and when: the order of facts, gaps between them, resyncs."""
+"""Who receives which pop and when: order of facts, gaps, resyncs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLER = "u-caller1"
 
 
 class Floor:
-    """A hub and a board wired as the daemon wires them; variables are read at once."""
+    """An engine and a board wired as in the daemon. Variables are read immediately."""
 
     def __init__(self, made: TransferEngine | None = None) -> None:
         self.engine = made or engine()
@@ -84,7 +84,7 @@ class Floor:
         self.fact(ev.AgentUnanswered(queue, call, f"PJSIP/{agent}", 15.0))
 
     def answers_call(self, agent: str, queue: str = "sales", bridge: str = "b1") -> None:
-        """In app_queue's order: it leaves the queue, is connected, enters the bridge."""
+        """In app_queue's order: the call leaves the queue, is connected, and enters the bridge."""
         self.fact(
             ev.QueueLeft(queue, CALLER),
             ev.AgentConnected(queue, CALLER, f"PJSIP/{agent}"),
@@ -147,7 +147,7 @@ def test_offered_and_delivered() -> None:
 
 
 def test_that_a_call_has_come_to_a_queue_takes_nothing_back() -> None:
-    """AMI says so, and may say so late: the member rings already, or has the call."""
+    """AMI may report it late: the member is already ringing or has the call."""
     floor = Floor()
     floor.arrives()
     floor.rings("1001")
@@ -158,7 +158,8 @@ def test_that_a_call_has_come_to_a_queue_takes_nothing_back() -> None:
 
 
 def test_ringing_all() -> None:
-    """One answers: it is withdrawn from the others, who are told nothing else by app_queue."""
+    """One member answers: the pop is withdrawn from the others, about whom app_queue sends no
+    event."""
     floor = Floor()
     floor.fact(member("1004"))
     floor.arrives()
@@ -191,7 +192,7 @@ def test_withdrawn(end: Callable[[Floor], None]) -> None:
 
 
 def test_a_slow_answer_from_asterisk() -> None:
-    """Told as soon as it is read, of what is then; what is over by then is not told at all."""
+    """A pop is published as soon as it is read, if it is still current, and otherwise never."""
     floor = Floor()
     floor.answers = False
     floor.arrives()
@@ -247,7 +248,7 @@ def test_a_direct_call_pops_only_where_something_was_set() -> None:
 
 
 def test_agents_who_call_each_other_pop_nothing() -> None:
-    """Although a channel that app_queue or Dial made may have inherited a caller's variables."""
+    """Although a channel that app_queue or Dial created may have inherited a caller's variables."""
     floor = Floor()
     floor.variables |= {"u-1001": {"AVP_POP_A": "1"}, "u-1002": {"AVP_POP_A": "1"}}
     floor.fact(
@@ -296,7 +297,7 @@ def test_supervised_completed() -> None:
 
 
 def test_supervised_cancelled() -> None:
-    """Nobody is told anything, whichever comes first, the bridge or the word that it is there."""
+    """No pop is published, whichever comes first: the bridge or the end of the announcement."""
     for bridge_first in (True, False):
         floor = Floor()
         floor.talking()
@@ -351,7 +352,7 @@ def test_unsupervised() -> None:
 
 
 def test_back_to_agent_1() -> None:
-    """Who had the pop is offered it like anybody else when the call comes back."""
+    """The agent who had the pop is offered it again, like any other, when the call returns."""
     floor = Floor()
     floor.talking()
     transfer = floor.transfer(Mode.UNSUPERVISED)
@@ -394,7 +395,7 @@ def picture(agent: str = "1002", queue: str | None = "sales") -> tuple[ev.Fact, 
 
 @pytest.mark.parametrize("queue", ["sales", None])
 def test_restart(queue: str | None) -> None:
-    """The pops are there again, and nobody is told what another daemon has told."""
+    """The pops exist again, and nothing that another daemon published is published twice."""
     before = Floor()
     before.talking()
     transfer = before.transfer(Mode.UNSUPERVISED)
@@ -415,7 +416,7 @@ def test_restart(queue: str | None) -> None:
 
 
 def test_a_connection_lost_and_found() -> None:
-    """What nobody told meanwhile is told now; what goes on is not told again."""
+    """What was missed is published now; what continues is not published again."""
     floor = Floor()
     floor.talking()
     floor.told.clear()

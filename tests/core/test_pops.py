@@ -1,4 +1,4 @@
-"""What is read of a call's variables, and what of it is shown: mostly with hostile input."""
+"""Reading a call's variables and showing them, mostly with hostile input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another configuration while calls go on: what follows it, and what stays as it was."""
+"""A new configuration during calls: what follows it, and what remains unchanged."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_names_are_the_new_ones() -> None:
     outcome = made.reconfigure(replace(WORLD, agents=agents), NOW)
     assert made.agents.name_of("1001") == "Alicia"
     assert "1001" in outcome.agents
-    assert "1009" not in made.agents.by_id  # configured no more, and nowhere a member
+    assert "1009" not in made.agents.by_id  # no longer configured, and not a member anywhere
     assert "1002" in made.agents.by_id  # a member
 
 
@@ -81,7 +81,7 @@ def test_a_group_that_is_gone_takes_its_members_with_it() -> None:
     ]
     assert made.agents.by_id["1003"].state is AgentState.OFFLINE
     assert made.agents.groups_of("1003") == ()
-    made.fact(member("1003", "q-support"), NOW)  # no longer ours to know
+    made.fact(member("1003", "q-support"), NOW)  # no longer visible to us
     assert made.agents.by_id["1003"].memberships == {}
 
 
@@ -109,7 +109,7 @@ def test_one_that_comes_in_the_middle_of_a_resync_waits_for_its_end() -> None:
 ON = Features(external_transfer=True, manual_dial=True, presets=True, conference=True, country="US")
 NUMBER = "+12015550123"
 STEPS = {
-    # what agent 1 may want: in which state it can be wanted, and the settings it needs
+    # what the transferor may request: in which state, and the settings that it needs
     "swap": (State.CONSULTING, ("session_transfer", "contracted")),
     "conference": (State.CONSULTING, ("session_transfer", "contracted", "conference")),
     "add_party": (
@@ -129,7 +129,7 @@ STEPS = {
 
 
 class Running:
-    """A transfer from 1001 to 1002 that has got to ``state``."""
+    """A transfer from 1001 to 1002 in ``state``."""
 
     def __init__(self, state: State, features: Features = ON) -> None:
         self.engine = engine()
@@ -156,7 +156,7 @@ class Running:
         return self.engine.record(self.id).session
 
     def wants(self, step: str) -> str:
-        """The reason why not; ``ok`` where it is done."""
+        """The reason for the refusal, or ``ok``."""
         try:
             match step:
                 case "swap":
@@ -183,7 +183,7 @@ class Running:
     ("step", "setting"), [(step, x) for step, (_, needs) in STEPS.items() for x in needs]
 )
 def test_what_is_not_allowed_any_more_cannot_be_begun(step: str, setting: str) -> None:
-    """With that setting it is done; and without it, changed since the transfer began, it is not."""
+    """Allowed with the setting, and refused when it was disabled after the transfer began."""
     state, _ = STEPS[step]
     assert Running(state).wants(step) == "ok"
     running = Running(state)
@@ -193,7 +193,7 @@ def test_what_is_not_allowed_any_more_cannot_be_begun(step: str, setting: str) -
     assert reason == ("wrong_state" if step == "alone" else _REASONS[setting])
     assert running.session.state is before.state
     assert running.session.fourth is None
-    # And once it is on again, it can.
+    # And allowed again once it is enabled.
     running.engine.reconfigure(with_features(ON), NOW)
     assert running.wants(step) == "ok"
 
@@ -210,7 +210,7 @@ _REASONS = {
 
 @pytest.mark.parametrize("step", STEPS)
 def test_what_is_allowed_since_then_can_be_begun(step: str) -> None:
-    """Only what the transfer itself needs was on when it began."""
+    """Only what the transfer itself needs was enabled when it began."""
     running = Running(STEPS[step][0], Features(unsupervised_transfer=False, country="US"))
     if step in ("swap", "chosen"):
         assert running.wants(step) == "ok"
@@ -266,7 +266,7 @@ def test_what_goes_on_ends_in_peace(
     ],
 )
 def test_agent_1_who_hangs_up_leaves_the_call_to_the_group(world: World) -> None:
-    """It would be an unsupervised transfer; the last world has no agent 1002 any more."""
+    """It would be an unsupervised transfer; agent 1002 no longer exists in the last world."""
     running = Running(State.RINGING)
     running.engine.reconfigure(world, NOW)
     running.engine.fact(ev.ChannelGone("u-1001"), NOW)
@@ -281,7 +281,7 @@ def test_agent_1_who_hangs_up_leaves_the_call_to_the_group(world: World) -> None
 
 
 def test_a_completion_that_was_wanted_too_early_is_judged_when_it_is_due() -> None:
-    """Asked for while the parties are on their way; not allowed when they are there."""
+    """Requested while the parties are being moved; no longer allowed when they arrive."""
     made = engine()
     session = begun(made)
     made.command(session.id, EventType.COMPLETE, NOW)
@@ -293,7 +293,7 @@ def test_a_completion_that_was_wanted_too_early_is_judged_when_it_is_due() -> No
 
 @pytest.mark.parametrize("keys", ["*4", "*5"])
 def test_a_key_for_what_is_off_does_nothing(keys: str) -> None:
-    """But a beep. ``*4`` is for a conference, ``*5`` asks for a fourth party."""
+    """Only a beep. ``*4`` is for a conference, ``*5`` requests a fourth party."""
 
     def pressed(running: Running) -> list[Effect]:
         effects = []
@@ -315,7 +315,7 @@ def test_a_key_for_what_is_off_does_nothing(keys: str) -> None:
 
 
 def test_what_was_begun_by_the_old_settings_is_ended_by_them() -> None:
-    """A recording that was paused goes on again, though nothing is to be paused any more."""
+    """A paused recording resumes, although recordings are no longer to be paused."""
     pausing = replace(ON, consult_recording=ConsultRecording.PAUSE)
     running = Running(State.CONSULTING, pausing)
     running.engine.reconfigure(with_features(ON), NOW)
@@ -324,14 +324,14 @@ def test_what_was_begun_by_the_old_settings_is_ended_by_them() -> None:
 
 
 def test_another_account_is_no_way_out_either() -> None:
-    """The target's group becomes another client's while their phone rings."""
+    """The target's group moves to another client while their phone rings."""
     running = Running(State.RINGING)
     sales = replace(with_features(ON).groups["sales"], account="acme")
     support = replace(WORLD.groups["support"], account="beta")
     members = {"1002": ConfiguredAgent("1002", groups=("support",))}
     world = World({"sales": sales, "support": support}, members)
     running.engine.reconfigure(world, NOW)
-    assert running.wants("alone") == "ok"  # 1002 is in sales still
+    assert running.wants("alone") == "ok"  # 1002 is still in sales
     running = Running(State.RINGING)
     running.engine.agents.member_removed("sales", "PJSIP/1002")
     running.engine.agents.by_id["1002"].former_queues.clear()

@@ -1,4 +1,4 @@
-"""Recordings are paused in a consultation, and only where a setting says so."""
+"""Recordings are paused in a consultation only if a setting says so."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ def unrecorded(state: State, **more: object) -> Session:
 def test_a_pause_and_its_end(state: State, kind: EventType, expected: list[fx.Effect]) -> None:
     _, effects, _ = machine.step(unrecorded(state), SessionEvent(kind))
     assert about_recordings(effects) == expected
-    # Before anything that takes the caller away, since nobody could do it after that.
+    # Before the effects that move the caller, because it would be impossible afterwards.
     if RESUME in effects:
         takes = (fx.BridgePair, fx.Redirect, fx.LeaveStasis, fx.AddToBridge)
         at = [i for i, x in enumerate(effects) if isinstance(x, takes)]
         assert effects.index(RESUME) < max(at)
-    # Without the setting recordings are none of our business.
+    # Without the setting, recordings are not touched.
     _, effects, _ = machine.step(session(state), SessionEvent(kind))
     assert about_recordings(effects) == []
 
 
 def test_what_is_made_once_more_says_the_same() -> None:
-    """A daemon that takes over finds a recording paused or not, and knows how it should be."""
+    """A daemon that takes over finds a recording paused or not, and knows its proper state."""
     where = recovery.Whereabouts(
         lambda _: True, lambda _: True, lambda _: None, lambda _: "", lambda _: False
     )
     for state in State:
         if state.final or state in (State.QUEUED, State.OFFERED, State.STARTING, State.DISSOLVING):
-            continue  # nothing of ours is made again there
+            continue  # nothing of ours is recreated there
         made = unrecorded(state)
         found = about_recordings(recovery.again(made, where))
         assert found == [PAUSE if pauses_now(made) else RESUME], state

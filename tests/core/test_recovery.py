@@ -1,4 +1,4 @@
-"""What becomes of a session that nobody looked after for a while."""
+"""The recovery of a session that no daemon has handled for a while."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOLD, CONSULT = "avp-t1-hold", "avp-t1-consult"
 RUNNING = [state for state in S if not state.final]
 UNTIMED = {state for state in RUNNING if state.spec.deadline is Deadline.NONE}
 
-# Where a channel may be found: gone, with us (in a bridge of ours or none), or with others.
+# Where a channel may be found: gone, in Stasis (in a bridge of ours or none), or with others.
 GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE = range(6)
 
 
@@ -39,20 +39,20 @@ def found_at(places: dict[str, int]) -> tuple[TransferEngine, set[str]]:
         engine.fact(
             ChannelSeen(channel, f"PJSIP/{channel}-00000001", bridge=bridges.get(place)), 1.0
         )
-    # A channel that was bridged away still says that it is in our application.
+    # A channel that was bridged away is still reported in our application.
     with_us = {c for c, place in places.items() if place not in (GONE, NOWHERE)}
     return engine, with_us
 
 
 def brief(effect: fx.Effect) -> str:
-    """As in the table's test; marks that are no state are written without it."""
+    """As in the table's test; markers that are not states are written without it."""
     if isinstance(effect, fx.SetVariables) and "AVP_STATE" not in effect.variables:
         return "mark"
     return short(effect)
 
 
 def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], Outcome]:
-    """The session after a new daemon has taken over, and what is done, in short."""
+    """The session after a new daemon has taken over, and the effects in short."""
     engine, with_us = found_at(places)
     found = persistence.read(persistence.variables(before), engine.world)
     assert found == before
@@ -75,24 +75,24 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
 @pytest.mark.parametrize(
     ("state", "places", "following", "expected"),
     [
-        # Nothing was missed: what should be is made so, and what is there already is left alone.
+        # Nothing was missed: the missing parts are created, and existing ones are left alone.
         (S.CONSULTING, ALL, S.CONSULTING, ["music caller", "no music leg", *QUIET]),
         (S.CONSULTING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "music caller", "no music leg", *QUIET]),
         (S.SWAPPED, ALL | {AGENT: HELD}, S.SWAPPED, ["no music caller", "music leg", *QUIET]),
         (S.CONFERENCE, ALL, S.CONFERENCE, ["add caller to consult", "no music caller", "no music leg", *QUIET]),
         (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
         (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
-        # The target answered, or hung up, meanwhile.
+        # The target answered or hung up meanwhile.
         (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "hush", "no ringback agent", "no music agent", "no timer"]),
         (S.WAITING, ALL | {LEG: GONE}, S.RETURNING, None),
         (S.CONSULTING, ALL | {LEG: GONE}, S.RETURNING, None),
-        # Somebody hung up.
+        # A party hung up.
         (S.CONSULTING, ALL | {CALLER: GONE}, S.ABANDONED, None),
         (S.CONSULTING, ALL | {AGENT: GONE}, S.COMPLETING, None),
         (S.RINGING, ALL | {AGENT: GONE, LEG: NOWHERE}, S.RELEASING_LEG, None),
-        # Somebody was taken away by another application.
+        # Another application took a party away.
         (S.CONSULTING, ALL | {CALLER: ELSEWHERE}, S.ABANDONED, None),
-        # The bridging of caller and target: not begun, done (our leg optimised away), failed.
+        # The bridging of caller and target: not started, done (leg optimised away), failed.
         (S.COMPLETING, ALL, S.COMPLETING, ["no music caller", "mark caller done", "mark leg done", "bridge leg caller", "timer 5"]),
         (S.COMPLETING, {CALLER: ELSEWHERE, AGENT: CONSULTS, LEG: GONE}, S.COMPLETED, None),
         (S.COMPLETING, {CALLER: NOWHERE, AGENT: CONSULTS, LEG: GONE}, S.RETURNING, None),
@@ -130,7 +130,7 @@ def test_a_session_that_is_known_is_not_replaced() -> None:
 
 
 def test_what_is_under_way_is_not_asked_for_twice() -> None:
-    """A connection was away, but the worker that completes the transfer is at it."""
+    """The connection was lost, but the worker that completes the transfer continues."""
     engine, with_us = found_at(ALL)
     engine.store.adopt(session(S.COMPLETING), 1.0, Outcome())
     outcome = take_over(engine, (), with_us, 2.0, is_busy=lambda _: True)
@@ -145,8 +145,8 @@ def test_what_is_under_way_is_not_asked_for_twice() -> None:
         (S.RETURNING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.CANCELLED),
         (S.STARTING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED),
         (S.STARTING, {CALLER: WITH_US, AGENT: WITH_US, LEG: GONE}, S.WAITING),
-        # There was no application: the dialplan has hung agent 1 up, and the caller waits in the
-        # queue of the group or talks with a colleague already.
+        # Without the application, the dialplan has hung up the transferor, and the caller waits in
+        # the group's queue or already talks to a colleague.
         (S.STARTING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.FAILED),
         (S.STARTING, {CALLER: ELSEWHERE, AGENT: GONE, LEG: GONE}, S.FAILED),
         (S.QUEUEING, {CALLER: NOWHERE, AGENT: GONE, LEG: GONE}, S.QUEUED),
@@ -156,7 +156,7 @@ def test_what_is_under_way_is_not_asked_for_twice() -> None:
 def test_an_answer_that_was_lost_with_its_connection(
     state: S, places: dict[str, int], following: S
 ) -> None:
-    """Nobody is at work any more: where everybody is says what Asterisk has done."""
+    """No worker is left: the places of the parties show what Asterisk has done."""
     engine, with_us = found_at(places)
     engine.store.adopt(session(state), 1.0, Outcome())
     outcome = take_over(engine, (), with_us, 2.0)
@@ -177,7 +177,7 @@ def test_an_answer_that_was_lost_with_its_connection(
     ],
 )
 def test_the_target_is_rung_meanwhile(state: S, waits: str, following: S) -> None:
-    """And agent 1 hears it ring. A phone that rings in another call says nothing."""
+    """And the transferor hears ringing. A phone that rings for another call says nothing."""
     unrung = S.QUEUED if state is S.QUEUEING else state
     for linked, expected in (("l1", following), ("l2", unrung)):
         engine, with_us = found_at({CALLER: HELD, AGENT: CONSULTS} if state is S.WAITING else {})
@@ -196,7 +196,7 @@ def test_bridges_are_there_before_anybody_is_seated() -> None:
 
 
 def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
-    """Without touching what is written: another daemon may have to read it meanwhile."""
+    """Without changing what is written: another daemon may have to read it meanwhile."""
     engine, with_us = found_at(ALL)
     engine.store.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
     for marker in ("b-", "a-"):
@@ -216,7 +216,7 @@ def test_strays() -> None:
 
 
 def test_a_leg_that_rings_for_nobody() -> None:
-    """The caller has hung up while no daemon was there, and with the channel went the session."""
+    """The caller hung up while no daemon was running, and the session was lost with the channel."""
     engine, with_us = found_at({LEG: NOWHERE, "avp-t2-leg": NOWHERE, "avp-t3-leg": ELSEWHERE})
     engine.store.adopt(
         replace(session(S.RINGING), id="t2", leg=Party("avp-t2-leg")), 1.0, Outcome()
@@ -225,7 +225,7 @@ def test_a_leg_that_rings_for_nobody() -> None:
 
 
 def test_a_leg_that_rings_for_nobody_is_a_stray() -> None:
-    """Asterisk did not answer when it was to be dialled, and dialled it all the same."""
+    """Asterisk did not answer the dial request, but dialled anyway."""
     late, handed_over = "avp-t0-leg", "avp-t9-leg"
     engine, with_us = found_at(ALL | {LEG: NOWHERE, late: NOWHERE, handed_over: ELSEWHERE})
     engine.store.adopt(session(S.RINGING), 1.0, Outcome())
@@ -235,7 +235,7 @@ def test_a_leg_that_rings_for_nobody_is_a_stray() -> None:
 
 
 def known(state: S, places: dict[str, int], **how: object) -> tuple[S, list[str]]:
-    """What becomes of a session that the daemon has had all along, and what is done."""
+    """The result for a session that the daemon has had all along, and the effects."""
     engine, with_us = found_at(places)
     engine.store.adopt(session(state), 1.0, Outcome())
     outcome = take_over(engine, (), with_us, 2.0, **how)  # type: ignore[arg-type]
@@ -244,7 +244,7 @@ def known(state: S, places: dict[str, int], **how: object) -> tuple[S, list[str]
 
 
 def test_a_caller_who_could_not_be_let_go_is_not_taken_for_done() -> None:
-    """AMI was lost while they were being bridged: the channel is marked as done, and is not."""
+    """AMI was lost during the bridging: the channel is marked as done, but is not."""
     engine, with_us = found_at({CALLER: HELD})
     engine.store.adopt(session(S.RECALLING), 1.0, Outcome())
     gone = Outcome()
@@ -262,7 +262,7 @@ def test_only_what_is_in_doubt_is_arranged_again() -> None:
     assert state is S.CONSULTING
     assert done == ["mark", "add caller to hold", "music caller", "no music leg", *QUIET]
     assert known(S.CONSULTING, places, only={"another"}) == (S.CONSULTING, [])
-    # A picture that is older than what the session has been told says nothing about it.
+    # A picture that is older than the session's events proves nothing about it.
     assert known(S.WAITING, ALL | {LEG: GONE}, only=set()) == (S.WAITING, [])
 
 

@@ -1,4 +1,4 @@
-"""The phone's Transfer button, without a phone: whose call it is about, and what is touched."""
+"""The phone's Transfer button, without a phone: which call it concerns, and what it affects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GROUPS = {**WORLD.groups, "support": replace(WORLD.groups["support"], extension=
 
 
 def office() -> tuple[TransferEngine, ReferHandler]:
-    """1001 talks with caller1."""
+    """1001 talks to caller1."""
     made = engine()
     made.reconfigure(replace(WORLD, groups=GROUPS), NOW)
     call(made)
@@ -38,7 +38,7 @@ def second_call(made: TransferEngine, agent: str, peer: str) -> None:
 
 
 def refused(desk: ReferHandler, asked: ev.ReferReceived, dialled: str = "") -> tuple[str, Outcome]:
-    """Why, and what is done."""
+    """The reason, and the effects."""
     wanted = desk.transfer_request(asked, dialled)
     assert wanted is not None
     with pytest.raises(Refused) as refusal:
@@ -68,8 +68,8 @@ def test_attended_with_the_agents_own_second_call() -> None:
     ("second", "target"),
     [
         ("u2-1003", "u2-1002"),  # a colleague's call with an agent
-        ("u2-1002", "u2-1003"),  # the same, seen from the other side
-        ("u2-1003", None),  # a colleague's phone that rings
+        ("u2-1002", "u2-1003"),  # the same, from the other side
+        ("u2-1003", None),  # a colleague's ringing phone
         ("u-nobody", None),
     ],
 )
@@ -79,7 +79,7 @@ def test_attended_with_a_call_that_is_not_the_agents(second: str, target: str | 
     reason, outcome = refused(desk, attended(second, target))
     assert reason == "unknown_target"
     touched = {e.channel for e in effects(outcome) if isinstance(e, HangUp | Redirect)}
-    assert touched == {"u-caller1"}  # with agent 1, into our hands
+    assert touched == {"u-caller1"}  # with the transferor, into Stasis
 
 
 def test_attended_with_a_call_that_is_being_transferred() -> None:
@@ -91,7 +91,7 @@ def test_attended_with_a_call_that_is_being_transferred() -> None:
 
 
 def test_the_one_who_is_consulted_presses_it() -> None:
-    """The consult is not touched; the phone is told by the half of the leg that is with us."""
+    """The consultation is not touched; the half of the leg in Stasis notifies the phone."""
     made, desk = office()
     session, _ = made.request(request(), NO_FACTS, NOW)
     for channel in ("u-caller1", "u-1001", session.leg.channel):
@@ -137,7 +137,7 @@ def test_a_refused_transfer_to_a_group_leaves_the_call_with_its_own() -> None:
 
 
 def test_a_member_whose_interface_is_named_like_one_is_not_keyed_in() -> None:
-    """Nobody has to have written them into the settings."""
+    """Nobody needs to have added them to the settings."""
     made = engine()
     british = replace(WORLD.groups["sales"], features=replace(ALL_ON, country="GB"))
     made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": british}), NOW)

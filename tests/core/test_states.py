@@ -59,7 +59,7 @@ def test_the_columns_of_a_running_state_agree(state: State) -> None:
     assert (EventType.TIMED_OUT in events) is (spec.deadline is not Deadline.NONE)
     assert EventType.CALLER_GONE in events
     assert EventType.TRANSFEROR_GONE in events
-    # A state that waits for Asterisk's answer finds out what became of the request.
+    # A state that waits for Asterisk's answer finds out the result of the request.
     answered = {EventType.BRIDGED, EventType.REDIRECT_FAILED} & events
     assert bool(answered) is not (spec.recovery.arranges or spec.recovery is Recovery.NOTHING)
     assert spec.needs_daemon or spec.recovery is Recovery.NOTHING

@@ -1,4 +1,4 @@
-"""Which swaps in a bridge are a phone's doing, and whose place it took."""
+"""Which swaps in a bridge a phone caused, and which party it replaced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def swaps(victim: str = VICTIM) -> tuple[Swaps, Calls]:
 )
 def test_a_phone_for_a_phone(intruder: str, victim: str, name: str, gone: bool) -> None:
     watch, calls = swaps(victim)
-    if gone:  # the end of the one who was replaced may come first
+    if gone:  # the end of the replaced channel may come first
         watch.gone("u")
         calls.gone("u")
     assert watch.by_phone(BridgeSwapped("x", intruder, "u")) == name

@@ -1,4 +1,4 @@
-"""Accounts are different clients: what is another's does not exist, whatever door is tried."""
+"""Accounts are different clients: what belongs to another one is invisible in every way."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.core.world import ALL_ON, NOW, member, talk
 
 
 def decided(made: TransferEngine, agent: str, mode: Mode, target: Target) -> tuple[str, str]:
-    """Reason and message; the reason is ``ok`` where it is allowed."""
+    """Reason and message. The reason is ``ok`` if allowed."""
     facts = made.decision_context(agent, made.call_of(agent))
     try:
         policy.decide(TransferRequest(agent, mode, target), facts, made.agents, made.world)
@@ -81,7 +81,7 @@ def agents_of(shown: object) -> set[str]:
 def test_who_works_for_two_clients_acts_for_the_calls(
     queue: str, colleagues: set[str], presets: list[str]
 ) -> None:
-    """Settings and targets; 3001 is in one group of each."""
+    """Settings and targets. 3001 is in one group of each."""
     preset = replace(WORLD.presets["bill"], group="desk")
     off = replace(GROUPS["help"], features=replace(ALL_ON, conference=False, presets=False))
     world = replace(WORLD, groups={**GROUPS, "help": off}, presets={"bill": preset})
@@ -107,11 +107,11 @@ def test_shared_with_names_who_else_may_have_it() -> None:
     assert decided(made, "1001", Mode.UNSUPERVISED, to_help)[0] == "ok"
     assert "help" in {x.id for x in views.targets_view(made, "1001").agent_groups}
     assert resolve("801", made.agents, made.world, made.scope_of("1001")) == to_help
-    # Its agents are known, and are no more colleagues than those of another group of the client.
+    # Its agents are known, and are treated like those of another group of the client.
     for agent in ("2001", "1003"):
         to_agent = Target(TargetKind.AGENT, agent)
         assert decided(made, "1001", Mode.SUPERVISED, to_agent)[0] == "not_in_group"
-    # A preset is shared by itself; that its group is shared does not make it so.
+    # A preset is shared by itself; sharing its group does not share it.
     to_preset = Target(TargetKind.PRESET, "bill")
     assert decided(made, "1001", Mode.SUPERVISED, to_preset)[0] == "unknown_target"
     made.reconfigure(
@@ -123,7 +123,7 @@ def test_shared_with_names_who_else_may_have_it() -> None:
 
 
 def test_nor_is_whom_the_phone_has_called_already_a_target() -> None:
-    """By the phones' dialplan anybody can call anybody; the caller is not handed over by that."""
+    """The phones' dialplan allows calls between all agents; this transfers no caller."""
     made = two_clients()
     talk(made, "1001", "caller", "sales")
     for name, line in (("1001", "u2-1001"), ("2001", "u2-2001"), ("1002", "u2-1002")):
@@ -159,7 +159,7 @@ def test_who_is_in_no_group_knows_nobody_and_nobody_knows_them() -> None:
     made = two_clients(world)
     assert not any(made.scope_of("5001").agent(x) for x in (*MEMBERS, "3001"))
     assert not any(made.scope_of(x).agent("5001") for x in MEMBERS)
-    # Where there is one client only, they are its people.
+    # With a single client, all agents belong to it.
     one = {"sales": GROUPS["sales"], "desk": GROUPS["desk"]}
     made.reconfigure(World(one, world.agents), NOW)
     assert made.scope_of("5001").agent("1001")

@@ -1,7 +1,7 @@
-"""Every state with every event: what happens, written down a second time and by hand.
+"""Every state with every event: the result, written down a second time and by hand.
 
-`LEGAL` lists every pair that does anything, with the next state and the effects in short. All
-other pairs must give back the very same session and no effects.
+`LEGAL` lists every pair that has an effect, with the next state and the effects in short. All other
+pairs must return the same session and no effects.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAMES = {
 
 
 def short(effect: fx.Effect) -> str:
-    """``HangUp("avp-t1-leg")`` as ``hangup leg``: what matters, readable in a table."""
+    """``HangUp("avp-t1-leg")`` as ``hangup leg``: the essentials, readable in a table."""
     match effect:
         case fx.HangUp(channel):
             return f"hangup {NAMES[channel]}"
@@ -101,7 +101,7 @@ QUICK = ["timer 5"]
 HOLDING = ["timer 38"]
 
 # fmt: off
-# (state, event, how the session differs from the usual one): next state, effects
+# (state, event, difference from the usual session): next state, effects
 Case = tuple[S, K, dict[str, object]]
 LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
     enumerate(
@@ -228,7 +228,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 case
                 for state in (S.CONSULTING, S.CONFERENCE)
                 for case in [
-                    ((state, K.ADD_PARTY, {}), state, []),  # the event brings the party: below
+                    ((state, K.ADD_PARTY, {}), state, []),  # the event has the party: below
                     ((state, K.FOURTH_ANSWERED, {"fourth": OUT}), state, ["add fourth to consult"]),
                     ((state, K.FOURTH_FAILED, {"fourth": OUT}), state, []),
                     ((state, K.FOURTH_GONE, {"fourth": IN}), state, []),
@@ -376,7 +376,7 @@ def test_complete_needs_permission_to_detach() -> None:
 
 
 def test_every_row_of_the_table_is_covered() -> None:
-    """A row that no case above takes would be a row nobody asserted."""
+    """A row that no case above covers would be untested."""
     taken = set()
     for (state, kind, changes), _, _ in LEGAL.values():
         noted = machine._note(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
@@ -418,7 +418,7 @@ def test_why_a_leg_ended_is_reported(reason: str) -> None:
     "kind", [K.REDIRECTED, K.OFFERED, K.DELIVERED, K.LEFT_QUEUE, K.CALLER_GONE]
 )
 def test_the_dialplan_hangs_up_the_agent_of_an_unsupervised_transfer(kind: K) -> None:
-    """AMI Hangup may reach a channel whose PBX has not started; app_queue would not notice."""
+    """AMI Hangup may reach a channel whose PBX has not started, which app_queue would not notice."""
     _, effects, _ = machine.step(
         session(S.QUEUEING, mode=Mode.UNSUPERVISED), SessionEvent(kind, agent="1002")
     )
@@ -448,7 +448,7 @@ def test_the_fourth_party_takes_the_place_of_a_target_who_leaves() -> None:
     ("state", "events", "final", "reason"),
     [
         (S.CONFERENCE, (K.TRANSFEROR_GONE, K.FOURTH_GONE, K.BRIDGED), S.COMPLETED, "completed"),
-        # The end of a channel is told twice: by StasisEnd and by Hangup.
+        # The end of a channel is reported twice: by StasisEnd and by Hangup.
         (
             S.CONFERENCE,
             (K.CALLER_GONE, K.CALLER_GONE, K.LEG_GONE, K.BRIDGED),
@@ -528,10 +528,10 @@ def test_beginning_marks_before_it_moves() -> None:
 
 @pytest.mark.parametrize("case", [case for case, _, _ in LEGAL.values()], ids=str)
 def test_nobody_is_moved_while_something_is_said_to_them(case: Case) -> None:
-    """Asterisk would wait for the end of it, with the others in silence (`actions.stop_prompt`)."""
+    """Asterisk would play it to the end, with the others in silence (`actions.stop_prompt`)."""
     state, kind, changes = case
     if state in (S.STARTING, S.COMPLETING):
-        return  # nothing has been said yet; and `COMPLETING` has hung up or moves nobody
+        return  # nothing has been played yet; and `COMPLETING` has hung up or moves nobody
     _, effects, _ = machine.step(session(state, **changes), SessionEvent(kind))  # type: ignore[arg-type]
     said = True
     for effect in effects:

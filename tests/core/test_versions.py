@@ -1,4 +1,4 @@
-"""Which releases of Asterisk have which trouble with phones' Transfer button."""
+"""Which releases of Asterisk have which problem with phones' Transfer button."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_parse(text: str, version: Version | None) -> None:
         ("21.7.0", NO_ARI_ONLY),
         ("21.8.0", FIRST),
         ("21.11.0", FIRST),
-        ("21.12.3", HANGING),  # the last of its branch
+        ("21.12.3", HANGING),  # the last one of its branch
         ("22.0.0", NO_ARI_ONLY),
         ("22.2.0", NO_ARI_ONLY),
         ("22.3.0", FIRST),

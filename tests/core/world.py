@@ -1,4 +1,4 @@
-"""A small call centre for the core tests, and the facts Asterisk would tell of it."""
+"""A small call centre for the core tests, and the facts that Asterisk would send."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ALL_ON = Features(
 
 
 def engine() -> TransferEngine:
-    """A hub with Alice, Bob (sales) and Carol (support), all free, and nothing going on."""
+    """An engine with Alice, Bob (sales) and Carol (support), all free, without calls."""
     numbers = itertools.count(1)
     made = TransferEngine(WORLD, new_id=lambda: f"t{next(numbers)}")
     for agent, queue in (("1001", "sales"), ("1002", "sales"), ("1003", "q-support")):
@@ -70,7 +70,7 @@ def member(
 def call(
     made: TransferEngine, agent: str = "1001", caller: str = "caller1", queue: str = "sales"
 ) -> None:
-    """``caller`` talks to ``agent``, delivered by ``queue``."""
+    """``caller`` talks to ``agent``, through ``queue``."""
     made.fact(ev.ChannelSeen(f"u-{caller}", f"PJSIP/{caller}-00000001", caller), NOW)
     made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)
     seen = ev.ChannelSeen(f"u-{caller}", f"PJSIP/{caller}-00000001", queue=queue, created=False)
@@ -83,7 +83,7 @@ def call(
 
 
 def talk(made: TransferEngine, agent: str, caller: str, queue: str, group: str = "") -> None:
-    """``caller`` talks to ``agent``, delivered by ``queue``; ``group``: the call's AVP_GROUP."""
+    """``caller`` talks to ``agent``, through ``queue``; ``group``: the call's AVP_GROUP."""
     name = f"PJSIP/{caller}-00000001"
     made.fact(ev.ChannelSeen(f"u-{caller}", name, caller, queue=queue), NOW)
     made.fact(ev.QueueJoined(queue, f"u-{caller}"), NOW)
