@@ -38,9 +38,9 @@ class Station:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Station]:
+async def station() -> AsyncIterator[Station]:
     async with AmiServer() as ami, AriServer() as ari:
-        desk = Station(ami, ari)
+        station = Station(ami, ari)
         client = AmiClient("127.0.0.1", ami.port, "avp", "s3cret", action_timeout_seconds=0.5)
         task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
         await eventually(lambda: client.connected)
@@ -49,17 +49,17 @@ async def desk() -> AsyncIterator[Station]:
         async def stopped(_channel: str, _seconds: float) -> bool:
             return False
 
-        desk.workers = Workers(
+        station.workers = Workers(
             AmiPerformer(client, lambda channel: channel),
             AriPerformer(rest, "asterisk_avp", stopped),
-            lambda _session, event: desk.told.append(event),
-            lambda _session, effect: desk.performed.append(type(effect).__name__),
-            desk.doubts.append,
+            lambda _session, event: station.told.append(event),
+            lambda _session, effect: station.performed.append(type(effect).__name__),
+            station.doubts.append,
         )
         try:
-            yield desk
+            yield station
         finally:
-            desk.workers.stop()
+            station.workers.stop()
             await rest.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -69,22 +69,22 @@ PAIR = fx.BridgePair("agent", "caller")
 
 
 @pytest.mark.parametrize("status", [500, 503, 403])
-async def test_a_caller_who_may_sit_in_silence_is_a_doubt(desk: Station, status: int) -> None:
-    desk.ari.answers["POST", "/bridges/b/addChannel"] = Answer(status, {"message": "no"})
-    desk.do(fx.AddToBridge("b", "c"), fx.StartMusic("c"), PAIR)
-    await eventually(lambda: desk.told)
-    assert desk.doubts == [SESSION]
-    assert desk.performed == ["StartMusic", "BridgePair"]
+async def test_a_caller_who_may_sit_in_silence_is_a_doubt(station: Station, status: int) -> None:
+    station.ari.answers["POST", "/bridges/b/addChannel"] = Answer(status, {"message": "no"})
+    station.do(fx.AddToBridge("b", "c"), fx.StartMusic("c"), PAIR)
+    await eventually(lambda: station.told)
+    assert station.doubts == [SESSION]
+    assert station.performed == ["StartMusic", "BridgePair"]
 
 
-async def test_one_that_hung_up_meanwhile_is_none(desk: Station) -> None:
-    desk.ari.answers["POST", "/channels/c/moh"] = Answer(404, {"message": "Channel not found"})
-    desk.do(fx.StartMusic("c"), PAIR)
-    await eventually(lambda: desk.told)
-    assert desk.doubts == []
+async def test_one_that_hung_up_meanwhile_is_none(station: Station) -> None:
+    station.ari.answers["POST", "/channels/c/moh"] = Answer(404, {"message": "Channel not found"})
+    station.do(fx.StartMusic("c"), PAIR)
+    await eventually(lambda: station.told)
+    assert station.doubts == []
 
 
-async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Station) -> None:
+async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(station: Station) -> None:
     """Each request would take its half second, and a stop of music five times that."""
     hold = asyncio.Event()
     for method, path in (
@@ -93,9 +93,9 @@ async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Station) ->
         ("DELETE", "/channels/agent/moh"),
         ("DELETE", "/channels/caller/moh"),
     ):
-        desk.ari.answers[method, path] = Answer(204, hold=hold)
+        station.ari.answers[method, path] = Answer(204, hold=hold)
     began = time.monotonic()
-    desk.do(
+    station.do(
         fx.StopPlaying("p"),
         fx.StopRingback("agent"),
         fx.StopMusic("agent"),
@@ -103,59 +103,59 @@ async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(desk: Station) ->
         fx.SetVariables("caller", {"AVP_STATE": "done"}),
         PAIR,
     )
-    await eventually(lambda: desk.told)
-    assert desk.told == [SessionEvent(EventType.BRIDGED)]
+    await eventually(lambda: station.told)
+    assert station.told == [SessionEvent(EventType.BRIDGED)]
     assert time.monotonic() - began < 2.0
-    assert set(desk.doubts) == {SESSION}
+    assert set(station.doubts) == {SESSION}
     hold.set()
 
 
-async def test_who_is_to_leave_leaves_even_then(desk: Station) -> None:
+async def test_who_is_to_leave_leaves_even_then(station: Station) -> None:
     hold = asyncio.Event()
-    desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
-    desk.do(fx.StartMusic("c"), fx.StartRingback("c"), fx.LeaveStasis("c"))
-    await eventually(lambda: "LeaveStasis" in desk.performed)
-    assert "POST /channels/c/continue" in desk.ari.journal
-    assert "POST /channels/c/ring" not in desk.ari.journal
+    station.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
+    station.do(fx.StartMusic("c"), fx.StartRingback("c"), fx.LeaveStasis("c"))
+    await eventually(lambda: "LeaveStasis" in station.performed)
+    assert "POST /channels/c/continue" in station.ari.journal
+    assert "POST /channels/c/ring" not in station.ari.journal
     hold.set()
 
 
-async def test_ami_silent(desk: Station) -> None:
-    desk.ami.silent = True
-    desk.do(fx.HangUp("agent"), PAIR)
-    await eventually(lambda: len(desk.doubts) == 2)
-    assert desk.doubts == [SESSION, SESSION]
-    assert desk.told == [], "nobody can say what has become of it: the resync finds out"
-    assert desk.ami.received("Bridge") == [], "what is sent now is carried out at any time"
+async def test_ami_silent(station: Station) -> None:
+    station.ami.silent = True
+    station.do(fx.HangUp("agent"), PAIR)
+    await eventually(lambda: len(station.doubts) == 2)
+    assert station.doubts == [SESSION, SESSION]
+    assert station.told == [], "nobody can say what has become of it: the resync finds out"
+    assert station.ami.received("Bridge") == [], "what is sent now is carried out at any time"
 
 
-async def test_no_time_is_up_while_something_is_being_done(desk: Station) -> None:
+async def test_no_time_is_up_while_something_is_being_done(station: Station) -> None:
     """What follows from it would be done after that, on a call that has become another meanwhile:
     the leg of a Bridge that was late would be hung up, and the caller with it."""
     hold = asyncio.Event()
-    desk.ari.answers["DELETE", "/channels/caller/moh"] = Answer(204, hold=hold)
-    desk.do(fx.SetTimer(0.05), fx.StopMusic("caller"), PAIR)
-    await eventually(lambda: "DELETE /channels/caller/moh" in desk.ari.journal)
+    station.ari.answers["DELETE", "/channels/caller/moh"] = Answer(204, hold=hold)
+    station.do(fx.SetTimer(0.05), fx.StopMusic("caller"), PAIR)
+    await eventually(lambda: "DELETE /channels/caller/moh" in station.ari.journal)
     await asyncio.sleep(0.2)
-    assert desk.told == []
+    assert station.told == []
     hold.set()
-    await eventually(lambda: len(desk.told) == 2)
-    assert desk.told == [SessionEvent(EventType.BRIDGED), SessionEvent(EventType.TIMED_OUT)]
+    await eventually(lambda: len(station.told) == 2)
+    assert station.told == [SessionEvent(EventType.BRIDGED), SessionEvent(EventType.TIMED_OUT)]
 
 
-async def test_held_it_does_nothing_and_then_goes_on(desk: Station) -> None:
+async def test_held_it_does_nothing_and_then_goes_on(station: Station) -> None:
     hold = asyncio.Event()
-    desk.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
-    desk.do(fx.StartMusic("c"), PAIR, fx.SetTimer(0.05))
-    await eventually(lambda: "POST /channels/c/moh" in desk.ari.journal)
-    desk.workers.hold()
-    desk.do(PAIR, fx.SetTimer(0.05))
+    station.ari.answers["POST", "/channels/c/moh"] = Answer(204, hold=hold)
+    station.do(fx.StartMusic("c"), PAIR, fx.SetTimer(0.05))
+    await eventually(lambda: "POST /channels/c/moh" in station.ari.journal)
+    station.workers.hold()
+    station.do(PAIR, fx.SetTimer(0.05))
     await asyncio.sleep(0.2)
     hold.set()
-    assert desk.workers.held
-    assert desk.told == []
-    assert desk.ami.received("Bridge") == []
-    desk.workers.go_on()
-    desk.do(PAIR)
-    await eventually(lambda: desk.told == [SessionEvent(EventType.BRIDGED)])
-    assert len(desk.ami.received("Bridge")) == 1
+    assert station.workers.held
+    assert station.told == []
+    assert station.ami.received("Bridge") == []
+    station.workers.go_on()
+    station.do(PAIR)
+    await eventually(lambda: station.told == [SessionEvent(EventType.BRIDGED)])
+    assert len(station.ami.received("Bridge")) == 1

@@ -1,4 +1,4 @@
-"""Fixtures for tests against a real Asterisk: one call centre for all, a clean floor for each.
+"""Fixtures for tests against a real Asterisk: one call centre for all, free of calls for each.
 
 Every test ends with the same three questions: is a channel or bridge left, did the daemon log
 something it should not, did Asterisk warn about our dialplan.
@@ -132,7 +132,7 @@ async def bed() -> AsyncIterator[Bed]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(bed: Bed) -> AsyncIterator[Scene]:
-    """The floor before a call: everybody free, nothing left over from before."""
+    """The call centre before a call: everybody free, nothing left over from before."""
     async with open_scene(bed) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""What may happen in a call centre, by name: `Floor.plan` turns it into what these people can do.
+"""What may happen in a call centre, by name: `CallCentre.plan` makes it what these people can do.
 
 A happening is a name and two numbers, which choose among those who can do it at the moment, so
 that any list of happenings is a history. One that nobody can do (nobody rings, nobody talks) is
@@ -43,7 +43,7 @@ class Happening:
 
 
 @dataclass
-class Floor:
+class CallCentre:
     """Who can do what. ``picture`` is how things are, as far as anybody looked."""
 
     scene: Scene
@@ -171,89 +171,91 @@ class Floor:
 # --- the happenings --------------------------------------------------------------------------
 
 
-def call(floor: Floor, first: int, second: int) -> Happening | None:
-    caller, number = choose(floor.idle(floor.callers), first), CALLED[second % len(CALLED)]
+def call(centre: CallCentre, first: int, second: int) -> Happening | None:
+    caller, number = choose(centre.idle(centre.callers), first), CALLED[second % len(CALLED)]
     if caller is None:
         return None
-    return Happening(f"{caller} calls {number}", lambda: floor.dial(caller, number))
+    return Happening(f"{caller} calls {number}", lambda: centre.dial(caller, number))
 
 
-def talk(floor: Floor, first: int, second: int) -> Happening | None:
+def talk(centre: CallCentre, first: int, second: int) -> Happening | None:
     """A call that is answered at once."""
-    caller, agent = choose(floor.idle(floor.callers), first), choose(floor.free(), second)
-    if caller is None or agent is None or floor.picture.entries:
+    caller, agent = choose(centre.idle(centre.callers), first), choose(centre.free(), second)
+    if caller is None or agent is None or centre.picture.entries:
         return None
-    group = floor.scene.bed.world.groups_of(agent)[0]
+    group = centre.scene.bed.world.groups_of(agent)[0]
     number = group.number or ""
 
     async def run() -> None:
-        await floor.dial(caller, number)
-        if not floor.hurry:
-            await floor.any_answers(group.agents)
+        await centre.dial(caller, number)
+        if not centre.hurry:
+            await centre.any_answers(group.agents)
 
     return Happening(f"{caller} calls {number} and is answered", run)
 
 
-def direct(floor: Floor, first: int, second: int) -> Happening | None:
+def direct(centre: CallCentre, first: int, second: int) -> Happening | None:
     """By no queue; a colleague may call as well."""
-    agent = choose(floor.free(), second)
-    who = choose([n for n in floor.idle([*floor.callers, *floor.agents]) if n != agent], first)
+    agent = choose(centre.free(), second)
+    who = choose([n for n in centre.idle([*centre.callers, *centre.agents]) if n != agent], first)
     if agent is None or who is None:
         return None
-    return Happening(f"{who} dials {agent}", lambda: floor.dial(who, agent))
+    return Happening(f"{who} dials {agent}", lambda: centre.dial(who, agent))
 
 
-def answer(floor: Floor, first: int, _second: int) -> Happening | None:
-    who = choose(floor.phones("incoming"), first)
-    return Happening(f"{who} answers", lambda: floor.answer(who)) if who else None
+def answer(centre: CallCentre, first: int, _second: int) -> Happening | None:
+    who = choose(centre.phones("incoming"), first)
+    return Happening(f"{who} answers", lambda: centre.answer(who)) if who else None
 
 
-def reject(floor: Floor, first: int, _second: int) -> Happening | None:
-    who = choose(floor.phones("incoming"), first)
+def reject(centre: CallCentre, first: int, _second: int) -> Happening | None:
+    who = choose(centre.phones("incoming"), first)
     if who is None:
         return None
-    return Happening(f"{who} rejects the call", lambda: _reject(floor.phone(who)), frozenset({who}))
+    return Happening(
+        f"{who} rejects the call", lambda: _reject(centre.phone(who)), frozenset({who})
+    )
 
 
 async def _reject(phone: Phone) -> None:
     await phone.reject(within=0.5)
 
 
-def hang_up(floor: Floor, first: int, _second: int) -> Happening | None:
-    who = choose(floor.phones("established", "outgoing", "ringing"), first)
+def hang_up(centre: CallCentre, first: int, _second: int) -> Happening | None:
+    who = choose(centre.phones("established", "outgoing", "ringing"), first)
     if who is None:
         return None
-    return Happening(f"{who} hangs up", lambda: floor.hang_up(who), frozenset({who}))
+    return Happening(f"{who} hangs up", lambda: centre.hang_up(who), frozenset({who}))
 
 
-def transfer(floor: Floor, first: int, second: int) -> Happening | None:
-    agent = choose(floor.with_a_call(), first)
+def transfer(centre: CallCentre, first: int, second: int) -> Happening | None:
+    agent = choose(centre.with_a_call(), first)
     if agent is None:
         return None
-    mode, target, allowed = floor.targets(agent)[second % len(floor.targets(agent))]
+    mode, target, allowed = centre.targets(agent)[second % len(centre.targets(agent))]
 
     async def run() -> None:
-        await floor.transfer(agent, mode, target, allowed=allowed)
+        await centre.transfer(agent, mode, target, allowed=allowed)
 
     return Happening(f"{agent} asks for {mode} to {_named(target)}", run)
 
 
-def consult(floor: Floor, first: int, second: int) -> Happening | None:
+def consult(centre: CallCentre, first: int, second: int) -> Happening | None:
     """A supervised transfer that is answered at once."""
-    busy = {t["agent"] for t in floor.picture.transfers}
-    agent = choose([name for name in floor.with_a_call() if name not in busy], first)
+    busy = {t["agent"] for t in centre.picture.transfers}
+    agent = choose([name for name in centre.with_a_call() if name not in busy], first)
     if agent is None:
         return None
-    colleagues = {a for g in floor.scene.bed.world.groups_of(agent) for a in g.agents}
+    colleagues = {a for g in centre.scene.bed.world.groups_of(agent) for a in g.agents}
     targets: list[tuple[Target, str]] = [
         ({"kind": "agent", "id": name}, name)
-        for name in floor.free()
+        for name in centre.free()
         if name in colleagues and name != agent
     ]
     targets += [
         ({"kind": "number", "number": number}, phone)
         for number, phone in GOOD_NUMBERS.items()
-        if not floor.picture.calls[phone]
+        if not centre.picture.calls[phone]
     ]
     chosen = choose(targets, second)
     if chosen is None:
@@ -261,8 +263,8 @@ def consult(floor: Floor, first: int, second: int) -> Happening | None:
     target, phone = chosen
 
     async def run() -> None:
-        if await floor.transfer(agent, "supervised", target, allowed=True) and not floor.hurry:
-            await floor.answer(phone)
+        if await centre.transfer(agent, "supervised", target, allowed=True) and not centre.hurry:
+            await centre.answer(phone)
 
     return Happening(f"{agent} consults {_named(target)}, who answers", run)
 
@@ -271,38 +273,38 @@ def _named(target: Target) -> str:
     return f"{target['kind']} {target.get('id') or target.get('number')}"
 
 
-def command(floor: Floor, first: int, second: int) -> Happening | None:
-    found = choose(floor.picture.transfers, first)
+def command(centre: CallCentre, first: int, second: int) -> Happening | None:
+    found = choose(centre.picture.transfers, first)
     if found is None:
         return None
     what, path = COMMANDS[second % len(COMMANDS)], f"/v1/transfers/{found['id']}"
 
     async def run() -> None:
-        await floor.ask(f"{path}/{what}")
+        await centre.ask(f"{path}/{what}")
 
     return Happening(f"{found['agent']} asks to {what}", run)
 
 
-def add_party(floor: Floor, first: int, second: int) -> Happening | None:
-    found = choose(floor.picture.transfers, first)
-    numbers = [n for n, phone in GOOD_NUMBERS.items() if not floor.picture.calls[phone]]
+def add_party(centre: CallCentre, first: int, second: int) -> Happening | None:
+    found = choose(centre.picture.transfers, first)
+    numbers = [n for n, phone in GOOD_NUMBERS.items() if not centre.picture.calls[phone]]
     number = choose([*numbers, BAD_NUMBERS[0]], second)
     if found is None or number is None:
         return None
 
     async def run() -> None:
         path = f"/v1/transfers/{found['id']}/parties"
-        taken = await floor.ask(path, {"number": number})
+        taken = await centre.ask(path, {"number": number})
         assert number not in BAD_NUMBERS or taken is None or taken.status >= 400, taken
-        if taken is not None and taken.status < 400 and not floor.hurry and second % 2:
-            await floor.answer(GOOD_NUMBERS[number])
-            floor.notes.append("who answers")
+        if taken is not None and taken.status < 400 and not centre.hurry and second % 2:
+            await centre.answer(GOOD_NUMBERS[number])
+            centre.notes.append("who answers")
 
     return Happening(f"{found['agent']} calls {number} into it", run)
 
 
-def drop_party(floor: Floor, first: int, second: int) -> Happening | None:
-    found = choose(floor.picture.transfers, first)
+def drop_party(centre: CallCentre, first: int, second: int) -> Happening | None:
+    found = choose(centre.picture.transfers, first)
     if found is None:
         return None
     others = [p for p in found["parties"] if p["role"] in ("target", "fourth")]
@@ -311,99 +313,99 @@ def drop_party(floor: Floor, first: int, second: int) -> Happening | None:
         return None
 
     async def run() -> None:
-        await floor.ask(f"/v1/transfers/{found['id']}/parties/{party['id']}", method="DELETE")
+        await centre.ask(f"/v1/transfers/{found['id']}/parties/{party['id']}", method="DELETE")
 
     return Happening(f"{found['agent']} drops {party['role']} {party['id']}", run)
 
 
-def pause(floor: Floor, first: int, _second: int) -> Happening | None:
-    agent = floor.agents[first % len(floor.agents)]
-    mine = [m for m in floor.picture.members if m["Location"] == f"PJSIP/{agent}"]
+def pause(centre: CallCentre, first: int, _second: int) -> Happening | None:
+    agent = centre.agents[first % len(centre.agents)]
+    mine = [m for m in centre.picture.members if m["Location"] == f"PJSIP/{agent}"]
     if not mine:
         return None
     paused = mine[0]["Paused"] != "1"
     text = f"{agent} {'takes a break' if paused else 'is back'}"
-    return Happening(text, lambda: floor.scene.pause(agent, paused=paused))
+    return Happening(text, lambda: centre.scene.pause(agent, paused=paused))
 
 
-def log_in_or_out(floor: Floor, first: int, _second: int) -> Happening | None:
-    agent = floor.agents[first % len(floor.agents)]
-    groups = {g.queue for g in floor.scene.bed.world.groups_of(agent)}
+def log_in_or_out(centre: CallCentre, first: int, _second: int) -> Happening | None:
+    agent = centre.agents[first % len(centre.agents)]
+    groups = {g.queue for g in centre.scene.bed.world.groups_of(agent)}
     there = any(
-        m["Location"] == f"PJSIP/{agent}" and m["Queue"] in groups for m in floor.picture.members
+        m["Location"] == f"PJSIP/{agent}" and m["Queue"] in groups for m in centre.picture.members
     )
     if there:
-        return Happening(f"{agent} logs out", lambda: floor.scene.log_out(agent))
-    return Happening(f"{agent} logs in", lambda: floor.scene.log_in(agent))
+        return Happening(f"{agent} logs out", lambda: centre.scene.log_out(agent))
+    return Happening(f"{agent} logs in", lambda: centre.scene.log_in(agent))
 
 
-def hold(floor: Floor, first: int, _second: int) -> Happening | None:
+def hold(centre: CallCentre, first: int, _second: int) -> Happening | None:
     """Or take it back."""
-    who = choose(floor.phones("established"), first)
+    who = choose(centre.phones("established"), first)
     if who is None:
         return None
-    phone = floor.phone(who)
-    if who in floor.holding():
-        return Happening(f"{who} resumes", lambda: _resume(floor, phone))
-    return Happening(f"{who} holds", lambda: _hold(floor, phone))
+    phone = centre.phone(who)
+    if who in centre.holding():
+        return Happening(f"{who} resumes", lambda: _resume(centre, phone))
+    return Happening(f"{who} holds", lambda: _hold(centre, phone))
 
 
-async def _hold(floor: Floor, phone: Phone) -> None:
+async def _hold(centre: CallCentre, phone: Phone) -> None:
     one = phone.call
-    floor.held[phone.name] = one
+    centre.held[phone.name] = one
     await phone.hold(one)
 
 
-async def _resume(floor: Floor, phone: Phone) -> None:
-    await phone.resume(floor.held[phone.name])
-    del floor.held[phone.name]
+async def _resume(centre: CallCentre, phone: Phone) -> None:
+    await phone.resume(centre.held[phone.name])
+    del centre.held[phone.name]
 
 
-def button(floor: Floor, first: int, second: int) -> Happening | None:
+def button(centre: CallCentre, first: int, second: int) -> Happening | None:
     """The phone's Transfer button, blind."""
-    agent = choose([n for n in floor.with_a_call() if n not in floor.holding()], first)
+    agent = choose([n for n in centre.with_a_call() if n not in centre.holding()], first)
     if agent is None:
         return None
-    to = choose([*floor.agents, "800", "801", *GOOD_NUMBERS], second) or ""
+    to = choose([*centre.agents, "800", "801", *GOOD_NUMBERS], second) or ""
     return Happening(
         f"{agent} presses Transfer and {to}",
-        lambda: floor.phone(agent).transfer(to),
+        lambda: centre.phone(agent).transfer(to),
     )
 
 
-def code(floor: Floor, first: int, second: int) -> Happening | None:
+def code(centre: CallCentre, first: int, second: int) -> Happening | None:
     """The feature code, and where to."""
-    agent = choose([n for n in floor.with_a_call() if n not in floor.holding()], first)
+    agent = choose([n for n in centre.with_a_call() if n not in centre.holding()], first)
     if agent is None:
         return None
-    to = choose([*floor.agents, "800", "2025550199", "91"], second) or ""
+    to = choose([*centre.agents, "800", "2025550199", "91"], second) or ""
 
     async def run() -> None:
-        await floor.scene.press(agent, "*7")
-        if not floor.hurry:
-            await floor.phone(agent).hears({"speech"}, within=3, steady=0.1)
-        await floor.scene.press(agent, f"{to}#")
+        await centre.scene.press(agent, "*7")
+        if not centre.hurry:
+            await centre.phone(agent).hears({"speech"}, within=3, steady=0.1)
+        await centre.scene.press(agent, f"{to}#")
 
     return Happening(f"{agent} keys in *7 and {to}#", run)
 
 
-def patience(floor: Floor, _first: int, _second: int) -> Happening | None:
+def patience(centre: CallCentre, _first: int, _second: int) -> Happening | None:
     """Wait until a transfer of a caller with a short hold time has found its end."""
     waiting = [
         t
-        for t in floor.picture.transfers
-        if t["hold_until"] and t["caller"] in short_hold(floor.scene)
+        for t in centre.picture.transfers
+        if t["hold_until"] and t["caller"] in short_hold(centre.scene)
     ]
     if not waiting:
         return None
     transfer_id = waiting[0]["id"]
 
     async def look() -> dict[str, Any] | None:
-        body: dict[str, Any] = (await floor.scene.api("GET", f"/v1/transfers/{transfer_id}")).body
+        body: dict[str, Any] = (await centre.scene.api("GET", f"/v1/transfers/{transfer_id}")).body
         return body if body["state"] in FINAL else None
 
     async def run() -> None:
-        assert await floor.scene.ami.until(look, SHORT_HOLD_SECONDS + 6.0), "waits for ever"
+        assert await centre.scene.ami.until(look, SHORT_HOLD_SECONDS + 6.0), "waits for ever"
 
     return Happening("the longest hold time passes", run)
 
@@ -416,7 +418,7 @@ def short_hold(scene: Scene) -> set[str]:
     }
 
 
-HAPPENINGS: Final[dict[str, Callable[[Floor, int, int], Happening | None]]] = {
+HAPPENINGS: Final[dict[str, Callable[[CallCentre, int, int], Happening | None]]] = {
     function.__name__: function
     for function in (
         *(talk, call, direct, answer, reject, hang_up),

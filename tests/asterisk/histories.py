@@ -37,7 +37,7 @@ from tests.asterisk.happenings import (
     EXPECTED,
     SHORT_HOLD,
     SHORT_HOLD_SECONDS,
-    Floor,
+    CallCentre,
     Happening,
     short_hold,
 )
@@ -202,8 +202,8 @@ class Histories(RuleBasedStateMachine):
         self.scene = self._run(self.opened.__aenter__())
         # A daemon that starts may find a channel of ours that nobody knows, and sends it back.
         self.scene.expected = {"orphan_sent_back"}
-        self.floor = Floor(self.scene, self._run(look(self.scene)))
-        self.over: set[str] = set(self.floor.picture.ended)
+        self.centre = CallCentre(self.scene, self._run(look(self.scene)))
+        self.over: set[str] = set(self.centre.picture.ended)
         self.office.told["histories"] += 1
 
     def _run(self, coroutine: Any) -> Any:
@@ -232,7 +232,7 @@ class Histories(RuleBasedStateMachine):
         """Some of it happens meanwhile, and all is well afterwards."""
         if fault not in FAULTS:
             self._happens((fault, who, who))
-        elif not self.void and any(self.floor.picture.calls.values()):
+        elif not self.void and any(self.centre.picture.calls.values()):
             with self._watched():
                 self._tell(fault)
                 self._run(self._faulty(fault, meanwhile))
@@ -245,7 +245,7 @@ class Histories(RuleBasedStateMachine):
         found: list[Happening] = []
         for name, first, second in happenings:
             for instead in (name, *INSTEAD) if not found else (name,):
-                happening = self.floor.plan(instead, first, second)
+                happening = self.centre.plan(instead, first, second)
                 if happening is not None and not (found and at_odds(found[0], happening)):
                     self.office.told[instead] += 1
                     found.append(happening)
@@ -255,10 +255,10 @@ class Histories(RuleBasedStateMachine):
             self._run(self._play(found))
 
     async def _play(self, happenings: Sequence[Happening]) -> None:
-        self.floor.hurry = len(happenings) > 1
+        self.centre.hurry = len(happenings) > 1
         self._tell(" and at once ".join(happening.text for happening in happenings))
         await asyncio.gather(*(self._one(happening) for happening in happenings))
-        self.floor.hurry = False
+        self.centre.hurry = False
         await self._settle(*happenings)
 
     async def _one(self, happening: Happening) -> None:
@@ -270,18 +270,18 @@ class Histories(RuleBasedStateMachine):
 
     async def _faulty(self, fault: str, meanwhile: Sequence[tuple[str, int, int]]) -> None:
         self.office.told[fault] += 1
-        had_company = {c for c in self.floor.callers if self.floor.picture.company(c)}
+        had_company = {c for c in self.centre.callers if self.centre.picture.company(c)}
         await self.office.break_off(fault)
-        self.floor.hurry = True
+        self.centre.hurry = True
         for name in meanwhile:
-            happening = self.floor.plan(*name)
+            happening = self.centre.plan(*name)
             if happening is None:
                 continue
             self.office.told[name[0]] += 1
             self._tell(f"meanwhile {happening.text}")
             await self._one(happening)
             await self._settle(happening, had_company=had_company)
-        self.floor.hurry = False
+        self.centre.hurry = False
         self._tell("mended")
         await self.office.mend(self.scene)
         await self._settle()
@@ -295,7 +295,7 @@ class Histories(RuleBasedStateMachine):
         them whose counterpart in a bridge of ours hangs up has nobody until we are back.
         """
         daemon = had_company is None
-        before, at = self.floor.picture, time.monotonic()
+        before, at = self.centre.picture, time.monotonic()
         short = short_hold(self.scene)
         last: Picture | None = None
         wrong: list[str] = []
@@ -303,9 +303,9 @@ class Histories(RuleBasedStateMachine):
         async def steady() -> Picture | None:
             nonlocal last, wrong
             picture = await look(self.scene)
-            callers = set(self.floor.callers)
+            callers = set(self.centre.callers)
             callers -= {c for c in had_company or () if not picture.company(c)}
-            wrong = picture.wrong(callers, self.floor.holding())
+            wrong = picture.wrong(callers, self.centre.holding())
             if daemon and not picture.daemon:
                 wrong.append("the daemon is not ready")
             if wrong:
@@ -317,8 +317,8 @@ class Histories(RuleBasedStateMachine):
             return None
 
         found = await self.scene.ami.until(steady, SETTLED_WITHIN)
-        self._note(*self.floor.notes)
-        self.floor.notes.clear()
+        self._note(*self.centre.notes)
+        self.centre.notes.clear()
         if found is None:
             raise AssertionError("; ".join(wrong) or "it does not come to rest")
         self.office.told["settled"] += 1
@@ -331,20 +331,20 @@ class Histories(RuleBasedStateMachine):
         self.office.told["settled ms"] += round(1000 * (time.monotonic() - at))
         lost = [
             caller
-            for caller in self.floor.callers
+            for caller in self.centre.callers
             if before.calls[caller]
             and not found.calls[caller]
             and caller not in self.dismissed
             and not may_end(caller, before, happened, short)
         ]
-        self.dismissed &= {caller for caller in self.floor.callers if found.calls[caller]}
+        self.dismissed &= {caller for caller in self.centre.callers if found.calls[caller]}
         assert not lost, f"{lost} lost"
-        for caller in self.floor.callers:
+        for caller in self.centre.callers:
             if found.calls[caller] and daemon and found.transfer_of(caller) is None:
                 with suppress(*EXPECTED):
                     left = await self.scene.variable(caller, "AVP_SESSION_0")
                     assert not left, f"{caller} still carries a transfer: {left}"
-        self.floor.picture = found
+        self.centre.picture = found
 
     # --- what is told of it ----------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ async def centre() -> AsyncIterator[Bed]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(centre: Bed) -> AsyncIterator[Scene]:
-    """The floor with the daemon up, and up again when its death is over."""
+    """The call centre with the daemon up, and up again when its death is over."""
     if centre.daemon is None:
         await centre.start_daemon()
     async with open_scene(centre) as opened:

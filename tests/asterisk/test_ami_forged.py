@@ -14,28 +14,28 @@ import pytest_asyncio
 import requests
 
 from tests.asterisk.fuzz import forged
-from tests.asterisk.fuzz.floor import Floor
+from tests.asterisk.fuzz.centre import CallCentre
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def floor() -> AsyncIterator[Floor]:
-    async with Floor.open() as opened:
+async def centre() -> AsyncIterator[CallCentre]:
+    async with CallCentre.open() as opened:
         await opened.begin()
         yield opened
 
 
 @pytest.mark.parametrize("way", forged.WAYS)
-async def test_nothing_is_believed(floor: Floor, way: str) -> None:
-    if await floor.unchanged():  # after a test that failed
-        await floor.begin()
+async def test_nothing_is_believed(centre: CallCentre, way: str) -> None:
+    if await centre.unchanged():  # after a test that failed
+        await centre.begin()
     for form in forged.forms_by(way):
         attempts = list(forged.all_by(way, form))
-        ran = await floor.write(attempts)
+        ran = await centre.write(attempts)
         assert ran > len(attempts) * 0.9, f"{form}: {ran} of {len(attempts)} calls ran"
-        assert await floor.unchanged() == [], form
-    await floor.tidy()
+        assert await centre.unchanged() == [], form
+    await centre.tidy()
 
 
 IN_LISTS = tuple(
@@ -48,42 +48,42 @@ IN_LISTS = tuple(
 
 
 @pytest.mark.parametrize(("event", "by"), IN_LISTS, ids=str)
-async def test_no_list_is_believed(floor: Floor, event: forged.Forged, by: str) -> None:
+async def test_no_list_is_believed(centre: CallCentre, event: forged.Forged, by: str) -> None:
     """What a caller wrote stands in an answer, before the ActionID, which nobody can guess."""
-    if await floor.unchanged():  # after a test that failed
-        await floor.begin()
-    text = event.text("tail", floor.ids, complete=False, head="7").encode()
-    await floor.lists_with(text, by)
-    assert await floor.unchanged(told=False) == []
+    if await centre.unchanged():  # after a test that failed
+        await centre.begin()
+    text = event.text("tail", centre.ids, complete=False, head="7").encode()
+    await centre.lists_with(text, by)
+    assert await centre.unchanged(told=False) == []
 
 
-async def test_a_channel_that_ari_cannot_show_hides_no_other(floor: Floor) -> None:
+async def test_a_channel_that_ari_cannot_show_hides_no_other(centre: CallCentre) -> None:
     """GET /channels answers 500 as long as there is one whose extension is not UTF-8."""
-    await floor.lists_with_no_text()
-    assert await floor.unchanged(told=False) == []
+    await centre.lists_with_no_text()
+    assert await centre.unchanged(told=False) == []
 
 
-async def test_it_is_logged_and_counted(floor: Floor) -> None:
+async def test_it_is_logged_and_counted(centre: CallCentre) -> None:
     """What cannot be a message of Asterisk's: a fault, or somebody who tries."""
-    before = impossible(floor)
-    log = len(floor.scene.log_of_daemon())
-    await floor.write(forged.Attempt("number", "whole", e, complete=False) for e in forged.EVENTS)
-    assert await floor.unchanged() == []
-    assert impossible(floor) > before
-    everything = floor.scene.log_of_daemon()
+    before = impossible(centre)
+    log = len(centre.scene.log_of_daemon())
+    await centre.write(forged.Attempt("number", "whole", e, complete=False) for e in forged.EVENTS)
+    assert await centre.unchanged() == []
+    assert impossible(centre) > before
+    everything = centre.scene.log_of_daemon()
     assert "ami_message_impossible" in everything
     assert "Traceback" not in everything
     assert len(everything) - log < 100_000
 
 
-async def test_the_transfers_go_on(floor: Floor) -> None:
+async def test_the_transfers_go_on(centre: CallCentre) -> None:
     """After all that; so this is the last test of the file."""
-    await floor.finish()
+    await centre.finish()
 
 
-def impossible(floor: Floor) -> float:
+def impossible(centre: CallCentre) -> float:
     """The metric."""
-    headers = {"Authorization": f"Bearer {floor.bed.secrets.token}"}
-    text = requests.get(f"{floor.bed.url}/metrics", headers=headers, timeout=10).text
+    headers = {"Authorization": f"Bearer {centre.bed.secrets.token}"}
+    text = requests.get(f"{centre.bed.url}/metrics", headers=headers, timeout=10).text
     lines = [line for line in text.splitlines() if "ami_impossible_messages_total " in line]
     return float(next(line for line in lines if not line.startswith("#")).split()[-1])

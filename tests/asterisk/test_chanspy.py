@@ -2,7 +2,7 @@
 
 Who spies on an agent hears the consultation too, as it is that agent who talks there; who spies
 on the caller hears the caller's music. Of a second partner nothing wrong is heard, but with
-Debian's Asterisk not always anything (see `tape.matches`).
+Debian's Asterisk not always anything (see `recording.matches`).
 """
 
 from __future__ import annotations

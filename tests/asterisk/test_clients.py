@@ -19,10 +19,10 @@ import pytest_asyncio
 import requests
 from bed import Agent, Bed, Group, World, backend_named, match, party
 
-from tests.asterisk import button, guard
-from tests.asterisk.button import back_to_the_group, known, pressed
+from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
+from tests.asterisk.transfer_button import back_to_the_group, known, pressed
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -256,7 +256,7 @@ async def test_the_transfer_button(scene: Scene, foreign: str, nobody: str) -> N
         record = await pressed(scene, before, "1001", "deny", "unsupervised_external")
         reasons.append((record["kind"], record["reason"]))
         await scene.gone("1001")
-        assert button.told(scene.phone("1001"), mark) == "refused"
+        assert transfer_button.told(scene.phone("1001"), mark) == "refused"
         await back_to_the_group(scene)
         rung = {party(event["Channel"]) for event in scene.ami.seen(match("Newchannel"), mark)}
         assert not rung & {"1003", "1004", "pstn"}, rung

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.asterisk import matrix
-from tests.asterisk.floor import Floor, open_floor
+from tests.asterisk.call_centre import CallCentre, open_call_centre
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -16,11 +16,11 @@ STATES = ("consulting", "swapped", "conference", "conference of four")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def floor() -> AsyncIterator[Floor]:
-    async with open_floor(*STATES) as opened:
+async def centre() -> AsyncIterator[CallCentre]:
+    async with open_call_centre(*STATES) as opened:
         yield opened
 
 
 @pytest.mark.parametrize(("fault", "state"), matrix.cells(*STATES))
-async def test_cell(floor: Floor, fault: str, state: str) -> None:
-    await floor.cell(fault, state)
+async def test_cell(centre: CallCentre, fault: str, state: str) -> None:
+    await centre.cell(fault, state)

@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 from bed import Bed, Call, Phone, PhoneError, backend_named, match
 
-from tests.asterisk import button, guard
-from tests.asterisk.button import back_to_the_group, fails, known, pressed
+from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
+from tests.asterisk.transfer_button import back_to_the_group, fails, known, pressed
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -32,7 +32,7 @@ exten => 770,1,Answer()
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office() -> AsyncIterator[Bed]:
-    world = replace(button.world(), extensions=ADMINISTRATOR)
+    world = replace(transfer_button.world(), extensions=ADMINISTRATOR)
     async with Bed(world, backend=backend_named(None)) as bed:
         await guard.start_daemon(bed)
         yield bed
@@ -85,7 +85,7 @@ async def attended(
 async def declined(scene: Scene, first: Call, reason: str) -> None:
     """The phone has hung up on hearing it; the caller is with the group again."""
     await scene.phone("1001").closed(first)
-    assert button.told(scene.phone("1001"), scene.since) == "refused"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "refused"
     await back_to_the_group(scene, by="1002")
     await fails(scene, reason)
 
@@ -106,7 +106,7 @@ async def test_target_talks(scene: Scene, number: str, target: str, kind: str) -
     await scene.gone("1001")
     await scene.talking("caller1", target)
     await scene.plain("caller1", target)
-    assert button.told(scene.phone("1001"), scene.since) == "done"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
     if kind == "agent":
         shown = await scene.agent_is("1002", "talking")
         assert shown["call"]["caller"] == "caller1"
@@ -149,7 +149,7 @@ async def test_target_still_rings(scene: Scene) -> None:
     await scene.rung_again("1002")
     await scene.ends(decided["transfer"], "completed", "completed")
     await scene.talking("caller1", "1002")
-    assert button.told(scene.phone("1001"), scene.since) == "done"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
     await scene.hang_up("caller1")
     await scene.booked(Alice=1, Bob=1)
 
@@ -215,7 +215,7 @@ async def test_what_was_not_gated(scene: Scene) -> None:
     await phone.hears({"music"})
     before = known(scene)
     await scene.bed.attended_transfer(phone, first, second)
-    record = await button.decision(scene, before)
+    record = await transfer_button.decision(scene, before)
     assert record["decision"] == "deny", record
     await phone.closed(first)
     await back_to_the_group(scene)
@@ -278,10 +278,10 @@ async def test_the_target_has_hung_up(scene: Scene) -> None:
         proxy = scene.bed.ports.sip
         replaces = f"{second.id}%3Bto-tag%3Daa%3Bfrom-tag%3Dbb"
         await scene.phone("1001").transfer(f"sip:1002@127.0.0.1:{proxy}?Replaces={replaces}", first)
-    record = await button.decision(scene, before)
+    record = await transfer_button.decision(scene, before)
     assert record["agent"] == "1001"
     await scene.phone("1001").closed(first)
-    assert button.told(scene.phone("1001"), scene.since) == "refused"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "refused"
     await back_to_the_group(scene)
 
 

@@ -14,17 +14,17 @@ import pytest
 import pytest_asyncio
 from bed import Bed, backend_named, match, party
 
-from tests.asterisk import button, guard
-from tests.asterisk.button import back_to_the_group, fails, known, press, pressed
+from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
+from tests.asterisk.transfer_button import back_to_the_group, fails, known, press, pressed
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office() -> AsyncIterator[Bed]:
-    async with Bed(button.world(), backend=backend_named(None)) as bed:
+    async with Bed(transfer_button.world(), backend=backend_named(None)) as bed:
         await guard.start_daemon(bed)
         yield bed
 
@@ -46,7 +46,7 @@ async def test_to_an_agent(scene: Scene) -> None:
     await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
-    assert button.told(scene.phone("1001"), scene.since) == "done"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
     await scene.hang_up("caller1")
     await scene.gone("1002")
     await scene.booked(Alice=1, Bob=1)
@@ -65,7 +65,7 @@ async def test_to_an_agent_who_talks(scene: Scene) -> None:
     await scene.phone("1002").answer()
     await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1002")
-    assert button.told(scene.phone("1001"), scene.since) == "done"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
 
 
 async def test_to_a_group(scene: Scene) -> None:
@@ -76,7 +76,7 @@ async def test_to_a_group(scene: Scene) -> None:
     await scene.gone("1001")
     await scene.talking("caller1", "1003")
     await scene.plain("caller1", "1003")
-    assert button.told(scene.phone("1001"), scene.since) == "done"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
     assert await scene.variable("caller1", "AVP_GROUP") == "support"
     await scene.hang_up("caller1")
     await scene.booked(Alice=1, Carol=1)
@@ -153,7 +153,7 @@ async def test_pressed_twice(scene: Scene) -> None:
     await scene.gone("1001")
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
-    assert button.told(scene.phone("1001"), scene.since) == "done"
+    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
     await scene.hang_up("caller1")
     await scene.booked(Alice=1, Bob=1)
 
@@ -184,7 +184,7 @@ async def test_not_a_target(scene: Scene) -> None:
         record = await pressed(scene, before, agent, "deny", reason)
         assert record["kind"] == kind
         await scene.gone(agent)
-        assert button.told(scene.phone(agent), asked) == "refused"
+        assert transfer_button.told(scene.phone(agent), asked) == "refused"
         rung = await first_to_ring(scene, agents - {agent})
         # Nobody was called but those whom app_queue called, of whom the dialplan leaves one out.
         made = {party(e["Channel"]) for e in scene.ami.seen(match("Newchannel"), asked)}
@@ -252,7 +252,7 @@ async def test_switched_off(scene: Scene, off: str) -> None:
         await scene.phone("1001").transfer(target)
         await pressed(scene, before, "1001", "deny", reason)
         await scene.gone("1001")
-        assert button.told(scene.phone("1001"), scene.since) == "refused"
+        assert transfer_button.told(scene.phone("1001"), scene.since) == "refused"
         await back_to_the_group(scene)
     await fails(scene, reason)
 
@@ -319,7 +319,7 @@ async def test_pressed_by_the_one_who_is_consulted(scene: Scene) -> None:
     await scene.phone("1002").transfer("1005")
     await pressed(scene, before, "1002", "deny", "already_transferring")
     await scene.gone("1002")
-    assert button.told(scene.phone("1002"), scene.since) == "refused"
+    assert transfer_button.told(scene.phone("1002"), scene.since) == "refused"
     await scene.ends(transfer, "failed", "target_hangup")
     await scene.talking("caller1", "1001")
     await scene.plain("caller1", "1001")
@@ -335,7 +335,7 @@ async def test_pressed_by_a_caller_in_a_consultation(scene: Scene) -> None:
     await scene.consulting(transfer, "1004", "1001", "1002")
     before = known(scene)
     await scene.phone("1004").transfer("1003")
-    record = await button.decision(scene, before)
+    record = await transfer_button.decision(scene, before)
     assert (record["agent"], record["decision"]) == ("1004", "deny")
     await scene.gone("1004")  # it hangs up on the refusal
     await scene.ends(transfer, "abandoned", "caller_hangup")
@@ -346,7 +346,7 @@ async def test_pressed_by_a_caller_in_a_consultation(scene: Scene) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def behind_local() -> AsyncIterator[Bed]:
-    world = replace(button.world(), local_members=True)
+    world = replace(transfer_button.world(), local_members=True)
     async with Bed(world, backend=backend_named(None)) as bed:
         await guard.start_daemon(bed)
         yield bed
@@ -360,13 +360,13 @@ async def test_members_behind_local_channels(behind_local: Bed) -> None:
         await scene.ends(transfer, "completed", "completed")
         await scene.gone("1001")
         await scene.talking("caller1", "1002")
-        assert button.told(scene.phone("1001"), scene.since) == "done"
+        assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
         before = known(scene)
         await scene.pause("1001")
         await scene.phone("1002").transfer("999999")
         await pressed(scene, before, "1002", "deny", "unsupervised_external")
         await scene.gone("1002")
-        assert button.told(scene.phone("1002"), scene.since) == "refused"
+        assert transfer_button.told(scene.phone("1002"), scene.since) == "refused"
         await scene.phone("1005").answer()
         await scene.talking("caller1", "1005")
         await scene.hang_up("caller1")
@@ -388,7 +388,7 @@ async def test_attended_with_members_behind_local_channels(behind_local: Bed) ->
         await scene.ends(str(record["transfer"]), "completed", "completed")
         await scene.gone("1001")
         await scene.talking("caller1", "1002")
-        assert button.told(phone, scene.since) == "done"
+        assert transfer_button.told(phone, scene.since) == "done"
         await scene.hang_up("caller1")
         await scene.gone("1002", within=2)
         await scene.booked(Alice=1)

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 from bed import Bed, StubbornPhone, backend_named
 
-from tests.asterisk import button, guard
-from tests.asterisk.button import fails, known, pressed, stubborn
+from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
+from tests.asterisk.transfer_button import fails, known, pressed, stubborn
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -26,7 +26,9 @@ allow_transfer = no
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office() -> AsyncIterator[Bed]:
-    async with Bed(replace(button.world(), pjsip=PJSIP), backend=backend_named(None)) as bed:
+    async with Bed(
+        replace(transfer_button.world(), pjsip=PJSIP), backend=backend_named(None)
+    ) as bed:
         await guard.start_daemon(bed)
         yield bed
 
@@ -83,7 +85,7 @@ async def test_pressed_again_before_it_has_settled(scene: Scene) -> None:
         await phone.told("603 Decline")
         await scene.hear_one_another("caller1", "1001")
         await phone.hang_up()
-        await button.back_to_the_group(scene)
+        await transfer_button.back_to_the_group(scene)
 
 
 async def test_refused_for_a_group(scene: Scene) -> None:

@@ -18,8 +18,8 @@ from bed import Bed, Group, World, backend_named, match
 from bed.procs import end
 
 from tests.asterisk.conftest import open_scene
+from tests.asterisk.recording import Recording, matches, recording_of, said
 from tests.asterisk.scene import FOURTH, Scene
-from tests.asterisk.tape import Tape, matches, said, tape_of
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -92,8 +92,8 @@ async def pausing(studio: Bed) -> AsyncIterator[Scene]:
 class Recorded:
     """caller1, who is recorded from before the queue on, and what has been recorded so far."""
 
-    def __init__(self, scene: Scene, tape: Tape) -> None:
-        self.scene, self.tape, self.parts = scene, tape, [ALICE]
+    def __init__(self, scene: Scene, recording: Recording) -> None:
+        self.scene, self.recording, self.parts = scene, recording, [ALICE]
 
     async def then(self, part: str) -> None:
         """Wait until this has come next, and nothing else."""
@@ -108,7 +108,7 @@ class Recorded:
 
     def now(self) -> list[frozenset[str]]:
         """Without the moment in the first queue, if somebody answered late."""
-        parts = self.tape.parts()
+        parts = self.recording.parts()
         return parts[1:] if parts[:1] == said(QUEUED) else parts
 
     async def over(self) -> None:
@@ -120,15 +120,15 @@ class Recorded:
         await self.scene.hang_up("caller1")
         seconds = time.time() - began
         await self.so_far()
-        assert abs(self.tape.seconds - seconds) < 1.5, (self.tape.seconds, seconds)
+        assert abs(self.recording.seconds - seconds) < 1.5, (self.recording.seconds, seconds)
         if ALL not in self.parts:
-            assert self.tape.together("1001", "1002") < 0.1
+            assert self.recording.together("1001", "1002") < 0.1
 
 
 async def recorded_call(scene: Scene, number: str = "9800") -> Recorded:
     """caller1 talks with 1001."""
     await scene.call("caller1", "1001", number=number)
-    recorded = Recorded(scene, await tape_of(scene, "caller1"))
+    recorded = Recorded(scene, await recording_of(scene, "caller1"))
     await recorded.so_far()
     return recorded
 
@@ -146,89 +146,89 @@ async def consult(scene: Scene, target: str = "1002") -> str:
 
 async def test_supervised(scene: Scene) -> None:
     """Cancelled first, then completed, with a swap before that."""
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     transfer = await consult(scene)
-    await tape.then(QUEUED)
+    await recording.then(QUEUED)
     await scene.cancel(transfer)
     await scene.talking("caller1", "1001")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await scene.agent_is("1002", "available")
     transfer = await consult(scene)
-    await tape.then(QUEUED)
+    await recording.then(QUEUED)
     await scene.act(transfer, "swap")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then(BOB)
+    await recording.over()
 
 
 async def test_supervised_to_a_number(scene: Scene) -> None:
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     body = {"mode": "supervised", "target": {"kind": "number", "number": FOURTH}}
     answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
     await scene.phone("pstn").answer()
     await scene.consulting(answer.body["id"], "caller1", "1001", "pstn")
-    await tape.then(QUEUED)
+    await recording.then(QUEUED)
     await scene.complete(answer.body["id"])
     await scene.talking("caller1", "pstn")
-    await tape.then("caller1 pstn")
-    await tape.over()
+    await recording.then("caller1 pstn")
+    await recording.over()
 
 
 async def test_unsupervised_to_an_agent_who_is_busy(scene: Scene) -> None:
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
     await scene.reaches(transfer, "waiting")
-    await tape.then(QUEUED)
+    await recording.then(QUEUED)
     await scene.hang_up("caller2")
     await scene.phone("1002").answer(within=6)
     await scene.talking("caller1", "1002")
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then(BOB)
+    await recording.over()
 
 
 async def test_unsupervised_to_a_group_that_app_queue_records(scene: Scene) -> None:
     """app_queue's own recording is another file, and never takes the place of the first."""
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     await scene.transfer("1001", "unsupervised", "taped", "group")
     await scene.phone("1003").answer()
     await scene.talking("caller1", "1003")
-    await tape.then("? " + QUEUED)
-    await tape.then(CAROL)
-    await tape.over()
+    await recording.then("? " + QUEUED)
+    await recording.then(CAROL)
+    await recording.over()
 
 
 async def test_app_queues_own_recording(scene: Scene) -> None:
     """``monitor-format`` of the queue: the call back to the same queue does not overwrite it."""
-    tape = await recorded_call(scene, "802")
+    recording = await recorded_call(scene, "802")
     transfer = await consult(scene, "1003")
-    await tape.then(QUEUED)
+    await recording.then(QUEUED)
     await scene.cancel(transfer)
     await scene.talking("caller1", "1001")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await scene.transfer("1001", "unsupervised", "taped", "group")
     await scene.phone("1003").answer()
     await scene.talking("caller1", "1003")
     # It records while the caller is in a bridge, so the wait in the second queue is not in it.
-    await tape.then(CAROL)
+    await recording.then(CAROL)
     await scene.hang_up("caller1")
-    await tape.so_far()
-    assert tape.tape.together("1001", "1003") < 0.1
+    await recording.so_far()
+    assert recording.recording.together("1001", "1003") < 0.1
 
 
 async def test_a_conference(scene: Scene) -> None:
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     transfer = await consult(scene)
-    await tape.then(QUEUED)
+    await recording.then(QUEUED)
     await scene.act(transfer, "conference")
     await scene.hear_one_another("caller1", "1001", "1002")
-    await tape.then(ALL)
+    await recording.then(ALL)
     await scene.hang_up("1001")
     await scene.talking("caller1", "1002")
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then(BOB)
+    await recording.over()
 
 
 # --- it is paused during the consultation ----------------------------------------------------
@@ -237,86 +237,86 @@ async def test_a_conference(scene: Scene) -> None:
 async def test_paused_and_every_way_out(pausing: Scene) -> None:
     """Cancel, no answer, swap there and back, a conference; in step with the call all the time."""
     scene = pausing
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     transfer = await consult(scene)
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.act(transfer, "swap")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await scene.act(transfer, "swap")
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.cancel(transfer)
     await scene.talking("caller1", "1001")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await scene.agent_is("1002", "available")
     rung = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").ringing()
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.phone("1002").hangup()
     await scene.ends(rung, "failed", "rejected")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await scene.agent_is("1002", "available")
     transfer = await consult(scene)
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.act(transfer, "conference")
-    await tape.then(ALL)
+    await recording.then(ALL)
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then(BOB)
+    await recording.over()
 
 
 async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
     """Agent 1 hangs up while the target rings: unsupervised from there on, and recorded."""
     scene = pausing
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").ringing()
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.hang_up("1001")
     await scene.rung_again("1002")
     await scene.talking("caller1", "1002")
-    await tape.then("? " + QUEUED)
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then("? " + QUEUED)
+    await recording.then(BOB)
+    await recording.over()
 
 
 async def test_paused_and_the_daemon_killed(pausing: Scene) -> None:
     """The next daemon knows: it stays paused until the consultation is over, and not longer."""
     scene = pausing
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     transfer = await consult(scene)
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.bed.stop_daemon(kill=True)
     await start(scene.bed, "pause")
     await scene.consulting(transfer, "caller1", "1001", "1002")
-    await tape.so_far()
+    await recording.so_far()
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then(BOB)
+    await recording.over()
 
 
 async def test_paused_and_the_daemon_told_to_stop(pausing: Scene) -> None:
     scene = pausing
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     await consult(scene)
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     daemon = scene.bed.daemon
     assert daemon is not None
     scene.bed.signal_daemon(signal.SIGTERM)
     await scene.talking("caller1", "1001")
-    await tape.then(ALICE)
+    await recording.then(ALICE)
     await asyncio.to_thread(end, daemon, grace=15.0)
     scene.bed.daemon = None
-    await tape.over()
+    await recording.over()
 
 
 async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) -> None:
     """The dialplan's net cannot end the pause; the daemon that starts next does."""
     scene = pausing
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     await consult(scene)
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     await scene.bed.stop_daemon(kill=True)
     await scene.hang_up("1002", "1001")
     # What Asterisk does by itself when nobody puts off the caller's limit any more.
@@ -326,26 +326,26 @@ async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) ->
     await scene.phone("1001").answer(within=6)
     await scene.talking("caller1", "1001")
     await start(scene.bed, "pause")
-    await tape.then(ALICE + " again")
-    await tape.over()
+    await recording.then(ALICE + " again")
+    await recording.over()
 
 
 async def test_what_the_administrator_has_paused(pausing: Scene) -> None:
     """A card number is read out: our consultation does not end that pause."""
     scene = pausing
-    tape = await recorded_call(scene)
+    recording = await recorded_call(scene)
     channel = (await scene.ami.channel_of("caller1"))["Channel"]
     mute = {"Channel": channel, "Direction": "both"}
     await scene.ami.action("MixMonitorMute", State="1", **mute)
-    await tape.then(QUIET)
+    await recording.then(QUIET)
     transfer = await consult(scene)
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
     await scene.ends(transfer, "completed", "completed")
-    await tape.so_far()
+    await recording.so_far()
     await scene.ami.action("MixMonitorMute", State="0", **mute)
-    await tape.then(BOB)
-    await tape.over()
+    await recording.then(BOB)
+    await recording.over()
 
 
 async def test_calls_that_nothing_records(pausing: Scene) -> None:

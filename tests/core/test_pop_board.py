@@ -21,7 +21,7 @@ from tests.core.world import NOW, WORLD, engine, member, request
 CALLER = "u-caller1"
 
 
-class Floor:
+class CallCentre:
     """An engine and a board wired as in the daemon. Variables are read immediately."""
 
     def __init__(self, made: TransferEngine | None = None) -> None:
@@ -119,11 +119,11 @@ class Floor:
         )
 
 
-def shown(floor: Floor, agent: str) -> dict[str, object]:
+def shown(centre: CallCentre, agent: str) -> dict[str, object]:
     def pops(of: str, call: str) -> dict[str, object]:
-        return floor.board.shown(of, call, floor.now)
+        return centre.board.shown(of, call, centre.now)
 
-    view = views.agent_view(floor.engine, floor.engine.agents.by_id[agent], pops)
+    view = views.agent_view(centre.engine, centre.engine.agents.by_id[agent], pops)
     return dict(view.call.pop) if view.call is not None else {}
 
 
@@ -131,160 +131,160 @@ def shown(floor: Floor, agent: str) -> dict[str, object]:
 
 
 def test_offered_and_delivered() -> None:
-    floor = Floor()
-    floor.arrives()
-    assert floor.told == []
-    floor.now += 12
-    floor.rings("1001")
-    floor.answers_call("1001")
-    assert floor.heard == ["1001 offered", "1001 delivered"]
-    pop = floor.told[1].pop
-    assert pop == shown(floor, "1001")
+    centre = CallCentre()
+    centre.arrives()
+    assert centre.told == []
+    centre.now += 12
+    centre.rings("1001")
+    centre.answers_call("1001")
+    assert centre.heard == ["1001 offered", "1001 delivered"]
+    pop = centre.told[1].pop
+    assert pop == shown(centre, "1001")
     assert (pop["id"], pop["data"], pop["group"]) == (CALLER, {"id": 7}, "sales")
     assert (pop["caller"], pop["waited_seconds"]) == ({"number": "5550100", "name": "Ann"}, 12)
-    assert floor.variables[CALLER]["AVP_WAITED"] == "12"
-    assert floor.reads == [CALLER, CALLER], "once in the queue, once in the bridge"
+    assert centre.variables[CALLER]["AVP_WAITED"] == "12"
+    assert centre.reads == [CALLER, CALLER], "once in the queue, once in the bridge"
 
 
 def test_that_a_call_has_come_to_a_queue_takes_nothing_back() -> None:
     """AMI may report it late: the member is already ringing or has the call."""
-    floor = Floor()
-    floor.arrives()
-    floor.rings("1001")
-    floor.fact(ev.QueueJoined("sales", CALLER))
-    floor.answers_call("1001")
-    floor.fact(ev.QueueJoined("sales", CALLER))
-    assert floor.heard == ["1001 offered", "1001 delivered"]
+    centre = CallCentre()
+    centre.arrives()
+    centre.rings("1001")
+    centre.fact(ev.QueueJoined("sales", CALLER))
+    centre.answers_call("1001")
+    centre.fact(ev.QueueJoined("sales", CALLER))
+    assert centre.heard == ["1001 offered", "1001 delivered"]
 
 
 def test_ringing_all() -> None:
     """One member answers: the pop is withdrawn from the others, about whom app_queue sends no
     event."""
-    floor = Floor()
-    floor.fact(member("1004"))
-    floor.arrives()
+    centre = CallCentre()
+    centre.fact(member("1004"))
+    centre.arrives()
     for agent in ("1001", "1002", "1004"):
-        floor.rings(agent)
-    floor.answers_call("1002")
-    assert sorted(floor.heard[:3]) == ["1001 offered", "1002 offered", "1004 offered"]
-    assert sorted(floor.heard[3:]) == ["1001 withdrawn", "1002 delivered", "1004 withdrawn"]
+        centre.rings(agent)
+    centre.answers_call("1002")
+    assert sorted(centre.heard[:3]) == ["1001 offered", "1002 offered", "1004 offered"]
+    assert sorted(centre.heard[3:]) == ["1001 withdrawn", "1002 delivered", "1004 withdrawn"]
 
 
 @pytest.mark.parametrize(
     "end",
     [
-        lambda floor: floor.stops("1001"),
-        lambda floor: floor.fact(ev.ChannelGone(CALLER)),
-        lambda floor: floor.fact(ev.AgentRingEnded("sales", CALLER, "PJSIP/1001")),
-        lambda floor: floor.fact(ev.QueueEnded(CALLER, "TIMEOUT")),
+        lambda centre: centre.stops("1001"),
+        lambda centre: centre.fact(ev.ChannelGone(CALLER)),
+        lambda centre: centre.fact(ev.AgentRingEnded("sales", CALLER, "PJSIP/1001")),
+        lambda centre: centre.fact(ev.QueueEnded(CALLER, "TIMEOUT")),
     ],
 )
-def test_withdrawn(end: Callable[[Floor], None]) -> None:
-    floor = Floor()
-    floor.arrives()
-    floor.rings("1001")
-    end(floor)
-    assert floor.heard == ["1001 offered", "1001 withdrawn"]
-    assert floor.told[1].pop["data"] == {"id": 7}
-    floor.fact(ev.ChannelGone(CALLER))
-    assert len(floor.told) == 2
-    assert floor.board.ledger.pops == {}
+def test_withdrawn(end: Callable[[CallCentre], None]) -> None:
+    centre = CallCentre()
+    centre.arrives()
+    centre.rings("1001")
+    end(centre)
+    assert centre.heard == ["1001 offered", "1001 withdrawn"]
+    assert centre.told[1].pop["data"] == {"id": 7}
+    centre.fact(ev.ChannelGone(CALLER))
+    assert len(centre.told) == 2
+    assert centre.board.ledger.pops == {}
 
 
 def test_a_slow_answer_from_asterisk() -> None:
     """A pop is published as soon as it is read, if it is still current, and otherwise never."""
-    floor = Floor()
-    floor.answers = False
-    floor.arrives()
-    floor.rings("1001")
-    assert (floor.told, floor.reads) == ([], [CALLER])
-    floor.answers_call("1001")
-    assert floor.told == []
-    floor.answer(CALLER)
-    assert floor.heard == ["1001 delivered"]
-    floor = Floor()
-    floor.answers = False
-    floor.arrives()
-    floor.rings("1001")
-    floor.fact(ev.ChannelGone(CALLER))
-    floor.answer(CALLER)
-    assert floor.told == []
+    centre = CallCentre()
+    centre.answers = False
+    centre.arrives()
+    centre.rings("1001")
+    assert (centre.told, centre.reads) == ([], [CALLER])
+    centre.answers_call("1001")
+    assert centre.told == []
+    centre.answer(CALLER)
+    assert centre.heard == ["1001 delivered"]
+    centre = CallCentre()
+    centre.answers = False
+    centre.arrives()
+    centre.rings("1001")
+    centre.fact(ev.ChannelGone(CALLER))
+    centre.answer(CALLER)
+    assert centre.told == []
 
 
 def test_no_answer_from_asterisk() -> None:
-    floor = Floor()
-    floor.answers = False
-    floor.arrives()
-    floor.rings("1001")
-    floor.board.ledger.variables_unreadable(CALLER)
-    floor.follow(Outcome(agents=floor.board.holders(CALLER)))
-    assert floor.heard == ["1001 offered"]
-    assert floor.told[0].pop["data"] == {}
+    centre = CallCentre()
+    centre.answers = False
+    centre.arrives()
+    centre.rings("1001")
+    centre.board.ledger.variables_unreadable(CALLER)
+    centre.follow(Outcome(agents=centre.board.holders(CALLER)))
+    assert centre.heard == ["1001 offered"]
+    assert centre.told[0].pop["data"] == {}
 
 
 def test_data_set_later_is_told_again() -> None:
-    floor = Floor()
-    floor.variables[CALLER] = {}
-    floor.arrives()
-    floor.rings("1001")
-    floor.variables[CALLER] = {"AVP_POP_CASE": "9"}
-    floor.answers_call("1001")
-    assert floor.heard == ["1001 offered", "1001 delivered", "1001 delivered"]
-    assert floor.told[-1].pop["data"] == {"case": "9"}
+    centre = CallCentre()
+    centre.variables[CALLER] = {}
+    centre.arrives()
+    centre.rings("1001")
+    centre.variables[CALLER] = {"AVP_POP_CASE": "9"}
+    centre.answers_call("1001")
+    assert centre.heard == ["1001 offered", "1001 delivered", "1001 delivered"]
+    assert centre.told[-1].pop["data"] == {"case": "9"}
 
 
 def test_a_direct_call_pops_only_where_something_was_set() -> None:
     for variables, told in (({}, []), ({"AVP_POP_A": "1"}, ["1001 delivered"])):
-        floor = Floor()
-        floor.variables[CALLER] = variables
-        floor.fact(
+        centre = CallCentre()
+        centre.variables[CALLER] = variables
+        centre.fact(
             ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100"),
             ev.ChannelSeen("u-1001", "PJSIP/1001-00000002"),
             ev.BridgeEntered("u-1001", "b1"),
             ev.BridgeEntered(CALLER, "b1"),
         )
-        assert floor.heard == told
-        assert bool(shown(floor, "1001")) is bool(told)
+        assert centre.heard == told
+        assert bool(shown(centre, "1001")) is bool(told)
 
 
 def test_agents_who_call_each_other_pop_nothing() -> None:
     """Although a channel that app_queue or Dial created may have inherited a caller's variables."""
-    floor = Floor()
-    floor.variables |= {"u-1001": {"AVP_POP_A": "1"}, "u-1002": {"AVP_POP_A": "1"}}
-    floor.fact(
+    centre = CallCentre()
+    centre.variables |= {"u-1001": {"AVP_POP_A": "1"}, "u-1002": {"AVP_POP_A": "1"}}
+    centre.fact(
         ev.ChannelSeen("u-1001", "PJSIP/1001-00000001"),
         ev.ChannelSeen("u-1002", "PJSIP/1002-00000002"),
         ev.BridgeEntered("u-1001", "b1"),
         ev.BridgeEntered("u-1002", "b1"),
     )
-    assert floor.told == []
+    assert centre.told == []
 
 
 # --- transfers -------------------------------------------------------------------------------
 
 
 def test_supervised_completed() -> None:
-    floor = Floor()
-    floor.talking()
-    floor.told.clear()
-    transfer = floor.transfer(Mode.SUPERVISED)
-    leg = floor.engine.store.records[transfer].session.local_far_end
-    floor.variables[leg] = {"AVP_POP": '{"inherited": 1}'}
-    floor.in_stasis(transfer)
-    assert floor.told == []
-    assert shown(floor, "1001")["data"] == {"id": 7}
-    assert shown(floor, "1002") == {}
-    floor.command(transfer, EventType.COMPLETE)
-    assert floor.told == []
-    floor.fact(
+    centre = CallCentre()
+    centre.talking()
+    centre.told.clear()
+    transfer = centre.transfer(Mode.SUPERVISED)
+    leg = centre.engine.store.records[transfer].session.local_far_end
+    centre.variables[leg] = {"AVP_POP": '{"inherited": 1}'}
+    centre.in_stasis(transfer)
+    assert centre.told == []
+    assert shown(centre, "1001")["data"] == {"id": 7}
+    assert shown(centre, "1002") == {}
+    centre.command(transfer, EventType.COMPLETE)
+    assert centre.told == []
+    centre.fact(
         ev.BridgeLeft("u-1002", "b2"),
         ev.BridgeEntered(CALLER, "b3"),
         ev.BridgeEntered("u-1002", "b3"),
     )
-    floor.report(transfer, EventType.BRIDGED)
-    floor.fact(ev.ChannelGone("u-1001"))
-    assert floor.heard == ["1002 delivered"]
-    [past] = floor.told[0].pop["transfers"]
+    centre.report(transfer, EventType.BRIDGED)
+    centre.fact(ev.ChannelGone("u-1001"))
+    assert centre.heard == ["1002 delivered"]
+    [past] = centre.told[0].pop["transfers"]
     assert past == {
         "from": "1001",
         "from_name": "Alice",
@@ -292,96 +292,96 @@ def test_supervised_completed() -> None:
         "note": "a note",
         "at": "at 0",
     }
-    floor.fact(ev.ChannelGone(CALLER))
-    assert floor.heard == ["1002 delivered"]
+    centre.fact(ev.ChannelGone(CALLER))
+    assert centre.heard == ["1002 delivered"]
 
 
 def test_supervised_cancelled() -> None:
     """No pop is published, whichever comes first: the bridge or the end of the announcement."""
     for bridge_first in (True, False):
-        floor = Floor()
-        floor.talking()
-        floor.told.clear()
-        transfer = floor.transfer(Mode.SUPERVISED)
-        floor.in_stasis(transfer)
-        floor.command(transfer, EventType.CANCEL)
+        centre = CallCentre()
+        centre.talking()
+        centre.told.clear()
+        transfer = centre.transfer(Mode.SUPERVISED)
+        centre.in_stasis(transfer)
+        centre.command(transfer, EventType.CANCEL)
         if not bridge_first:
-            floor.report(transfer, EventType.BRIDGED)
-        floor.fact(ev.BridgeEntered("u-1001", "b3"), ev.BridgeEntered(CALLER, "b3"))
+            centre.report(transfer, EventType.BRIDGED)
+        centre.fact(ev.BridgeEntered("u-1001", "b3"), ev.BridgeEntered(CALLER, "b3"))
         if bridge_first:
-            floor.report(transfer, EventType.BRIDGED)
-        assert floor.told == []
-        assert shown(floor, "1001")["transfers"] == []
+            centre.report(transfer, EventType.BRIDGED)
+        assert centre.told == []
+        assert shown(centre, "1001")["transfers"] == []
 
 
 def test_a_completion_that_fails_leaves_no_trace() -> None:
-    floor = Floor()
-    floor.talking()
-    floor.told.clear()
-    transfer = floor.transfer(Mode.SUPERVISED)
-    floor.in_stasis(transfer)
-    floor.command(transfer, EventType.COMPLETE)
-    assert "AVP_HISTORY_1_1" in floor.variables[CALLER]
-    floor.report(transfer, EventType.BRIDGE_FAILED)
-    assert shown(floor, "1001")["transfers"] == []
-    assert floor.variables[CALLER]["AVP_HISTORY_1_1"] == ""
-    assert floor.told == []
+    centre = CallCentre()
+    centre.talking()
+    centre.told.clear()
+    transfer = centre.transfer(Mode.SUPERVISED)
+    centre.in_stasis(transfer)
+    centre.command(transfer, EventType.COMPLETE)
+    assert "AVP_HISTORY_1_1" in centre.variables[CALLER]
+    centre.report(transfer, EventType.BRIDGE_FAILED)
+    assert shown(centre, "1001")["transfers"] == []
+    assert centre.variables[CALLER]["AVP_HISTORY_1_1"] == ""
+    assert centre.told == []
 
 
 def test_unsupervised() -> None:
-    floor = Floor()
-    floor.talking()
-    floor.told.clear()
-    floor.transfer(Mode.UNSUPERVISED)
-    floor.fact(
+    centre = CallCentre()
+    centre.talking()
+    centre.told.clear()
+    centre.transfer(Mode.UNSUPERVISED)
+    centre.fact(
         ev.BridgeLeft(CALLER, "b1"),
         ev.BridgeLeft("u-1001", "b1"),
         ev.ChannelGone("u-1001"),
         ev.QueueJoined("avp-agent-1002", CALLER),
     )
-    assert floor.told == []
-    floor.now += 30
-    floor.rings("1002", "avp-agent-1002")
-    floor.stops("1002", "avp-agent-1002")
-    floor.rings("1002", "avp-agent-1002")
-    floor.answers_call("1002", "avp-agent-1002", "b2")
-    assert floor.heard == ["1002 offered", "1002 withdrawn", "1002 offered", "1002 delivered"]
-    pop = floor.told[-1].pop
+    assert centre.told == []
+    centre.now += 30
+    centre.rings("1002", "avp-agent-1002")
+    centre.stops("1002", "avp-agent-1002")
+    centre.rings("1002", "avp-agent-1002")
+    centre.answers_call("1002", "avp-agent-1002", "b2")
+    assert centre.heard == ["1002 offered", "1002 withdrawn", "1002 offered", "1002 delivered"]
+    pop = centre.told[-1].pop
     assert (pop["note"], pop["transfers"][0]["mode"]) == ("a note", "unsupervised")
     assert (pop["waited_seconds"], pop["group"]) == (30, "sales")
 
 
 def test_back_to_agent_1() -> None:
     """The agent who had the pop is offered it again, like any other, when the call returns."""
-    floor = Floor()
-    floor.talking()
-    transfer = floor.transfer(Mode.UNSUPERVISED)
-    floor.report(transfer, EventType.REDIRECTED)
-    floor.fact(
+    centre = CallCentre()
+    centre.talking()
+    transfer = centre.transfer(Mode.UNSUPERVISED)
+    centre.report(transfer, EventType.REDIRECTED)
+    centre.fact(
         ev.ChannelGone("u-1001"),
         ev.QueueJoined("avp-agent-1002", CALLER),
         ev.QueueLeft("avp-agent-1002", CALLER),
         ev.QueueEnded(CALLER, "TIMEOUT"),
         ev.QueueJoined("avp-agent-1001", CALLER),
     )
-    floor.told.clear()
-    floor.rings("1001", "avp-agent-1001")
-    floor.answers_call("1001", "avp-agent-1001", "b2")
-    assert floor.heard == ["1001 offered", "1001 delivered"]
-    assert floor.told[0].pop["note"] == "a note"
+    centre.told.clear()
+    centre.rings("1001", "avp-agent-1001")
+    centre.answers_call("1001", "avp-agent-1001", "b2")
+    assert centre.heard == ["1001 offered", "1001 delivered"]
+    assert centre.told[0].pop["note"] == "a note"
 
 
 # --- a daemon that starts anew, and connections that come back ---------------------------------
 
 
-def synchronise(floor: Floor, *facts: ev.Fact) -> None:
-    floor.engine.sync_started()
-    floor.board.sync_started()
-    floor.fact(*(member(agent, "sales") for agent in ("1001", "1002")), *facts)
-    synced = floor.engine.sync_finished(floor.now)
-    floor.board.sync_finished(floor.now)
-    floor.follow(synced)
-    floor.board.started()
+def synchronise(centre: CallCentre, *facts: ev.Fact) -> None:
+    centre.engine.sync_started()
+    centre.board.sync_started()
+    centre.fact(*(member(agent, "sales") for agent in ("1001", "1002")), *facts)
+    synced = centre.engine.sync_finished(centre.now)
+    centre.board.sync_finished(centre.now)
+    centre.follow(synced)
+    centre.board.started()
 
 
 def picture(agent: str = "1002", queue: str | None = "sales") -> tuple[ev.Fact, ...]:
@@ -396,7 +396,7 @@ def picture(agent: str = "1002", queue: str | None = "sales") -> tuple[ev.Fact, 
 @pytest.mark.parametrize("queue", ["sales", None])
 def test_restart(queue: str | None) -> None:
     """The pops exist again, and nothing that another daemon published is published twice."""
-    before = Floor()
+    before = CallCentre()
     before.talking()
     transfer = before.transfer(Mode.UNSUPERVISED)
     before.fact(ev.QueueJoined("avp-agent-1002", CALLER))
@@ -404,7 +404,7 @@ def test_restart(queue: str | None) -> None:
     before.rings("1002", "avp-agent-1002")
     before.answers_call("1002", "avp-agent-1002", "b9")
     assert before.engine.store.records[transfer].session.state.final
-    after = Floor()
+    after = CallCentre()
     after.board._started = False
     after.variables = before.variables
     synchronise(after, *picture(queue=queue))
@@ -417,40 +417,40 @@ def test_restart(queue: str | None) -> None:
 
 def test_a_connection_lost_and_found() -> None:
     """What was missed is published now; what continues is not published again."""
-    floor = Floor()
-    floor.talking()
-    floor.told.clear()
-    synchronise(floor, *picture("1001"))
-    assert floor.told == []
-    assert shown(floor, "1001")["data"] == {"id": 7}
-    synchronise(floor, *picture("1002"))
-    assert floor.heard == ["1002 delivered"]
+    centre = CallCentre()
+    centre.talking()
+    centre.told.clear()
+    synchronise(centre, *picture("1001"))
+    assert centre.told == []
+    assert shown(centre, "1001")["data"] == {"id": 7}
+    synchronise(centre, *picture("1002"))
+    assert centre.heard == ["1002 delivered"]
 
 
 def test_an_offer_that_ended_meanwhile() -> None:
-    floor = Floor()
-    floor.arrives()
-    floor.rings("1001")
+    centre = CallCentre()
+    centre.arrives()
+    centre.rings("1001")
     waiting = ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100")
-    synchronise(floor, waiting, ev.QueueJoined("sales", CALLER, 3.0))
-    assert floor.heard == ["1001 offered"]
-    synchronise(floor, waiting)
-    assert floor.heard == ["1001 offered", "1001 withdrawn"]
+    synchronise(centre, waiting, ev.QueueJoined("sales", CALLER, 3.0))
+    assert centre.heard == ["1001 offered"]
+    synchronise(centre, waiting)
+    assert centre.heard == ["1001 offered", "1001 withdrawn"]
 
 
 def test_waiting_time_over_a_resync() -> None:
-    floor = Floor()
+    centre = CallCentre()
     seen = ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100")
-    synchronise(floor, seen, ev.QueueJoined("sales", CALLER, 40.0))
-    floor.now += 2
-    floor.rings("1001")
-    assert floor.told[0].pop["waited_seconds"] == 42
+    synchronise(centre, seen, ev.QueueJoined("sales", CALLER, 40.0))
+    centre.now += 2
+    centre.rings("1001")
+    assert centre.told[0].pop["waited_seconds"] == 42
 
 
 def test_the_groups_address() -> None:
     sales = replace(WORLD.groups["sales"], pop_url="https://crm.example/{id}?n={caller_number}")
     made = engine()
     made.reconfigure(replace(WORLD, groups={**WORLD.groups, "sales": sales}), NOW)
-    floor = Floor(made)
-    floor.talking()
-    assert floor.told[0].pop["url"] == "https://crm.example/7?n=5550100"
+    centre = CallCentre(made)
+    centre.talking()
+    assert centre.told[0].pop["url"] == "https://crm.example/7?n=5550100"

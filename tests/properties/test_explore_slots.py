@@ -51,7 +51,7 @@ Todo = tuple[str, str]
 
 
 @dataclass
-class Floor:
+class CallCentre:
     """Our picture, and beside it what a very simple Asterisk has of it."""
 
     engine: TransferEngine
@@ -67,11 +67,11 @@ class Floor:
         self.ids += 1
         return f"t{self.ids}"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Floor:
+    def __deepcopy__(self, memo: dict[int, Any]) -> CallCentre:
         memo[id(WORLD)] = WORLD
         for record in self.engine.store.records.values():
             memo[id(record.session)] = record.session
-        made = Floor(self.engine, self.ids, self.slot, Counter(self.todo), self.over, self.way)
+        made = CallCentre(self.engine, self.ids, self.slot, Counter(self.todo), self.over, self.way)
         memo[id(self)] = made  # `new_id` leads back here
         made.engine = deepcopy(self.engine, memo)
         made.engine.factory.new_id = made.new_id
@@ -157,8 +157,8 @@ class Floor:
             self.told(ev.StasisEntered(who.removesuffix("-queue")))
 
 
-def floor() -> Floor:
-    made = Floor(TransferEngine(WORLD, new_id=lambda: ""))
+def centre() -> CallCentre:
+    made = CallCentre(TransferEngine(WORLD, new_id=lambda: ""))
     made.engine.factory.new_id = made.new_id
     for agent in ("1001", "1002", "1004"):
         made.engine.fact(member(agent), NOW)
@@ -167,7 +167,7 @@ def floor() -> Floor:
     return made
 
 
-def moves(now: Floor) -> Iterator[tuple[str, ...]]:
+def moves(now: CallCentre) -> Iterator[tuple[str, ...]]:
     """Everything that may happen next."""
     yield from (("does", *todo) for todo in now.todo)
     if now.slot:
@@ -184,8 +184,8 @@ def moves(now: Floor) -> Iterator[tuple[str, ...]]:
                 yield ("wants", session.id, kind)
 
 
-def after(before: Floor, move: tuple[str, ...]) -> Floor | None:
-    """The floor after it; None where nothing came of it."""
+def after(before: CallCentre, move: tuple[str, ...]) -> CallCentre | None:
+    """The call centre after it; None where nothing came of it."""
     now = deepcopy(before)
     now.way = (*before.way, " ".join(move))
     try:
@@ -208,8 +208,8 @@ def after(before: Floor, move: tuple[str, ...]) -> Floor | None:
 
 @pytest.mark.parametrize("how", BEGUN)
 def test_at_most_one_waits_for_an_agent(how: str) -> None:
-    """Prints how many states of the floor there are, and the ways between them."""
-    begun = floor()
+    """Prints how many states of the call centre there are, and the ways between them."""
+    begun = centre()
     for move in BEGUN[how]:
         moved = after(begun, move)
         assert moved is not None

@@ -36,7 +36,7 @@ from tests.core.world import NOW, member
 FEW, MANY = 10, 300
 
 
-class Floor:
+class CallCentre:
     """Agents in two queues each; ``busy`` of them talk and are rung, half of these transfer."""
 
     def __init__(self, agents: int, queues: int, busy: int) -> None:
@@ -142,32 +142,32 @@ def steps(work: Callable[[], object]) -> int:
     return count
 
 
-def whole(floor: Floor) -> None:
-    n = len(floor.agents) - 2
-    floor.call(n)
-    floor.transfer(n)
-    floor.engine.slot_taken(floor.agents[n])
+def whole(centre: CallCentre) -> None:
+    n = len(centre.agents) - 2
+    centre.call(n)
+    centre.transfer(n)
+    centre.engine.slot_taken(centre.agents[n])
     n -= 4
-    floor.call(n)
-    floor.end(n)
-    floor.fact(ev.ClockTick(NOW))
+    centre.call(n)
+    centre.end(n)
+    centre.fact(ev.ClockTick(NOW))
 
 
 def test_a_call_and_a_transfer_take_as_many_steps_among_many() -> None:
-    quiet, busy = Floor(FEW, 5, 0), Floor(MANY, 60, 100)
+    quiet, busy = CallCentre(FEW, 5, 0), CallCentre(MANY, 60, 100)
     few, many = steps(lambda: whole(quiet)), steps(lambda: whole(busy))
     assert few > 1000
     assert many < few * 1.1, f"{many} steps among many, {few} among few"
 
 
 def test_what_agents_have_in_common_takes_as_many_steps_among_many() -> None:
-    def ask(floor: Floor) -> int:
-        agent = floor.agents[-3]
+    def ask(centre: CallCentre) -> int:
+        agent = centre.agents[-3]
         return steps(
-            lambda: [*floor.engine.agents.groups_of(agent), *floor.engine.agents.in_group("q1")]
+            lambda: [*centre.engine.agents.groups_of(agent), *centre.engine.agents.in_group("q1")]
         )
 
-    assert ask(Floor(MANY, MANY, 0)) <= ask(Floor(FEW, FEW, 0)) * 1.1
+    assert ask(CallCentre(MANY, MANY, 0)) <= ask(CallCentre(FEW, FEW, 0)) * 1.1
 
 
 # --- what is kept is what looking at everything would find ---------------------------------------

@@ -109,7 +109,7 @@ def _plain(name: str, privilege: str = "", **headers: str) -> Forged:
 
 
 #: alice talks with bob about caller1, who hears music; carol is free; caller3 waits for dave, who
-#: talks with caller4. Names are those of `Floor.ids`.
+#: talks with caller4. Names are those of `CallCentre.ids`.
 EVENTS: Final[tuple[Forged, ...]] = (
     _member("QueueMember", "sales", "1003", Location="PJSIP/1003", Name="Carol"),
     _member("QueueMember", "avp-agent-1003", "1004", Location="PJSIP/1004", Name="Dave"),

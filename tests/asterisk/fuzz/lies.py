@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from .floor import Floor
+from .call_centre import CallCentre
 from .forged import Attempt, some
 
 _BATCH: Final = 60
@@ -17,34 +17,34 @@ async def lie(seed: int, count: int, say: Callable[[str], None]) -> list[str]:
     """Write so many forged messages; what was believed, with those of which it came."""
     believed: list[str] = []
     rng = Random(seed)
-    async with Floor.open() as floor:
-        await floor.begin()
+    async with CallCentre.open() as centre:
+        await centre.begin()
         begun, done = time.monotonic(), 0
         while done < count:
             attempts = some(rng, min(_BATCH, count - done))
-            await floor.write(attempts)
-            await floor.tidy()
+            await centre.write(attempts)
+            await centre.tidy()
             done += len(attempts)
-            if wrong := await floor.unchanged():
-                guilty = await _search(floor, attempts)
+            if wrong := await centre.unchanged():
+                guilty = await _search(centre, attempts)
                 believed.append("\n".join([*wrong, "because of", *map(str, guilty)]))
                 say(believed[-1])
-                await floor.begin()
+                await centre.begin()
             elif done // _BATCH % 10 == 0:
                 say(f"{done} forged messages, {done / (time.monotonic() - begun):.0f}/s")
-        await floor.finish()
+        await centre.finish()
     return believed
 
 
-async def _search(floor: Floor, attempts: list[Attempt]) -> list[Attempt]:
-    """Those that it is, by halves; each time on a floor as it was at first."""
+async def _search(centre: CallCentre, attempts: list[Attempt]) -> list[Attempt]:
+    """Those that it is, by halves; each time on a call centre as it was at first."""
     while len(attempts) > 1:
         half = len(attempts) // 2
         for part in (attempts[:half], attempts[half:]):
-            await floor.begin()
-            await floor.write(part)
-            await floor.tidy()
-            if await floor.unchanged():
+            await centre.begin()
+            await centre.write(part)
+            await centre.tidy()
+            if await centre.unchanged():
                 attempts = part
                 break
         else:

@@ -61,7 +61,7 @@ def world() -> World:
     return patient.with_group("sales", strategy="linear").with_group("support", strategy="linear")
 
 
-class Floor:
+class CallCentre:
     """`write` has AMI say something; `unchanged` is the question afterwards."""
 
     def __init__(self, bed: Bed) -> None:
@@ -77,18 +77,18 @@ class Floor:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls) -> AsyncIterator[Floor]:
+    async def open(cls) -> AsyncIterator[CallCentre]:
         async with Bed(world(), backend=backend_named(None)) as bed:
             await bed.start_daemon()
-            floor = cls(bed)
-            floor.trunk = await Phone("trunk", TRUNK_HOST, bed.ports.sip, None).start()
-            async with aiohttp.ClientSession() as floor.session:
-                await floor.connect()
+            centre = cls(bed)
+            centre.trunk = await Phone("trunk", TRUNK_HOST, bed.ports.sip, None).start()
+            async with aiohttp.ClientSession() as centre.session:
+                await centre.connect()
                 try:
-                    yield floor
+                    yield centre
                 finally:
-                    await floor._disconnect()
-                    floor.trunk.stop()
+                    await centre._disconnect()
+                    centre.trunk.stop()
 
     async def connect(self) -> None:
         """The WebSocket to the daemon that runs now."""
@@ -109,7 +109,7 @@ class Floor:
             if got.type is aiohttp.WSMsgType.TEXT:
                 self.told.append(json.loads(got.data))
 
-    # The floor -------------------------------------------------------------------------------
+    # The call centre ------------------------------------------------------------------------
 
     async def begin(self) -> None:
         """Also after the daemon has believed what it should not: then it starts anew."""

@@ -1,4 +1,4 @@
-"""One desk of a floor (`tests.asterisk.floor`): a call, its transfer, and what becomes of them."""
+"""One station of a `call_centre`: a call, its transfer, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EITHER = ("agent", "target")
 
 
 @dataclass
-class Desk:
+class Station:
     """The parties of one call, and its transfer."""
 
     scene: Scene
@@ -206,7 +206,7 @@ class Desk:
             for who, queue in cell.queues.items():
                 await self.phone(who).hearing({"music"}, WITHIN)
                 if queue == "group":
-                    await self.scene.waits(f"desk{self.number}", self.name(who), within=WITHIN)
+                    await self.scene.waits(f"station{self.number}", self.name(who), within=WITHIN)
             await self._target_queue(cell)
             absent = set(self.names) - cell.named - self.dead
             if "somebody" in cell.named:

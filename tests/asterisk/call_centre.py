@@ -1,8 +1,8 @@
-"""How the cells of `matrix` are brought about: a desk for each state, one fault for all at once.
+"""How the cells of `matrix` are brought about: a station for each state, one fault for all at once.
 
-A desk is a caller, an agent, a target, and whoever else its state takes, with a group queue of
-their own. The desks of a floor are brought into their states side by side, the fault happens to
-all of them in one moment, and each is looked at by itself: a column of the table at a time.
+A station is a caller, an agent, a target, and whoever else its state takes, with a group queue of
+their own. All stations are brought into their states side by side, the fault happens to all of them
+in one moment, and each is looked at by itself: a column of the table at a time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bed import Agent, Bed, Group, Wire, Wires, World, backend_named
 
 from tests.asterisk import matrix
 from tests.asterisk.conftest import open_scene
-from tests.asterisk.desk import EXTRA, WITHIN, Desk
 from tests.asterisk.scene import Scene
+from tests.asterisk.station import EXTRA, WITHIN, Station
 
 _EXPECTED = {
     # What was known of a transfer is gone with its caller's channel.
@@ -29,12 +29,12 @@ _EXPECTED = {
 
 
 def _world(states: Iterable[str]) -> World:
-    """A desk for each state: agents 1101 and 1102 with number 811, and so on."""
+    """A station for each state: agents 1101 and 1102 with number 811, and so on."""
     agents, groups, callers, outside = [], [], [], []
     for number, state in enumerate(states, 11):
         pair = (f"{number}01", f"{number}02")
         agents += [Agent(pair[0], f"Agent{number}"), Agent(pair[1], f"Target{number}")]
-        groups.append(Group(f"desk{number}", pair, number=f"8{number}", strategy="linear"))
+        groups.append(Group(f"station{number}", pair, number=f"8{number}", strategy="linear"))
         callers.append(f"caller{number}")
         match EXTRA.get(state):
             case "other":
@@ -59,22 +59,22 @@ def _world(states: Iterable[str]) -> World:
 
 
 @asynccontextmanager
-async def open_floor(*states: str) -> AsyncIterator[Floor]:
+async def open_call_centre(*states: str) -> AsyncIterator[CallCentre]:
     async with Bed(_world(states), backend=backend_named(None)) as bed:
         wires = Wires(Wire(bed.ports.ami), Wire(bed.ports.http))
         await wires.start()
         try:
-            floor = Floor(bed, wires, states)
-            await floor.start_daemon()
-            yield floor
-            await floor.leave()
+            centre = CallCentre(bed, wires, states)
+            await centre.start_daemon()
+            yield centre
+            await centre.leave()
             await bed.stop_daemon()
         finally:
             await wires.stop()
 
 
-class Floor:
-    """A call centre with a desk for each of ``states``."""
+class CallCentre:
+    """A call centre with a station for each of ``states``."""
 
     def __init__(self, bed: Bed, wires: Wires, states: Iterable[str]) -> None:
         self.bed, self.wires = bed, wires
@@ -88,14 +88,14 @@ class Floor:
     async def cell(self, fault: str, state: str) -> None:
         """Raises what is otherwise than in the table, or is left over after the fault's last cell.
 
-        The first cell asked for makes the fault happen to all desks. After one that fails it all
+        The first cell asked for makes the fault happen to all stations. After one that fails it all
         stays as it is, to be looked at, until the next fault.
         """
         if self._column is None or self._column.fault != fault:
             await self.leave()
             self._column = await self._open.enter_async_context(self._happening(fault))
         self._column.verdict(state)
-        if state == [*self._column.desks][-1]:
+        if state == [*self._column.stations][-1]:
             await self.leave()
 
     async def leave(self) -> None:
@@ -118,33 +118,37 @@ class Floor:
 
 
 class Column:
-    """One fault, and every desk whose state has a cell for it."""
+    """One fault, and every station whose state has a cell for it."""
 
-    def __init__(self, floor: Floor, scene: Scene, fault: str) -> None:
-        self.floor, self.scene, self.fault = floor, scene, fault
-        self.bed, self.wires = floor.bed, floor.wires
-        self.desks = {
-            state: Desk(scene, floor.wires, number, state)
-            for number, state in enumerate(floor.states, 11)
+    def __init__(self, centre: CallCentre, scene: Scene, fault: str) -> None:
+        self.centre, self.scene, self.fault = centre, scene, fault
+        self.bed, self.wires = centre.bed, centre.wires
+        self.stations = {
+            state: Station(scene, centre.wires, number, state)
+            for number, state in enumerate(centre.states, 11)
             if fault in matrix.CELLS[state]
         }
         self._failed: dict[str, BaseException] = {}
 
     async def run(self) -> None:
         self.scene.expected = {*_EXPECTED.get(self.fault, ())}
-        desks = self.desks.values()
-        await asyncio.gather(*(desk.arrange() for desk in desks))
-        await asyncio.gather(*(desk.ask() for desk in desks))
-        if any(desk.unheard for desk in desks):
+        stations = self.stations.values()
+        await asyncio.gather(*(station.arrange() for station in stations))
+        await asyncio.gather(*(station.ask() for station in stations))
+        if any(station.unheard for station in stations):
             for wire in self.wires.named("both"):
                 wire.deafen()
-            await asyncio.gather(*(desk.let_it_happen() for desk in desks if desk.unheard))
+            await asyncio.gather(
+                *(station.let_it_happen() for station in stations if station.unheard)
+            )
         await self._happens()
-        await self._each(lambda desk: desk.comes_to(matrix.CELLS[desk.state][self.fault]))
-        await self._each(lambda desk: desk.goes_on(self.fault))
+        await self._each(lambda station: station.comes_to(matrix.CELLS[station.state][self.fault]))
+        await self._each(lambda station: station.goes_on(self.fault))
 
-    async def _each(self, look: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
-        left = {state: desk for state, desk in self.desks.items() if state not in self._failed}
+    async def _each(self, look: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
+        left = {
+            state: station for state, station in self.stations.items() if state not in self._failed
+        }
         results = await asyncio.gather(*map(look, left.values()), return_exceptions=True)
         for state, result in zip(left, results, strict=True):
             if isinstance(result, BaseException):
@@ -165,7 +169,7 @@ class Column:
             case "ARI cut" | "AMI cut":
                 await self._cut(self.fault[:3].lower(), self._nothing())
             case "target unplugged":
-                await asyncio.gather(*(desk.unplug() for desk in self.desks.values()))
+                await asyncio.gather(*(station.unplug() for station in self.stations.values()))
                 self._release()
             case "Asterisk killed":
                 await self._without_asterisk()
@@ -180,12 +184,12 @@ class Column:
     async def _nothing(self) -> None: ...
 
     async def _all_hang_up(self, who: str) -> None:
-        await asyncio.gather(*(desk.hangs_up(who) for desk in self.desks.values()))
+        await asyncio.gather(*(station.hangs_up(who) for station in self.stations.values()))
 
     def _release(self) -> None:
         """What was held back on its way to Asterisk, and what Asterisk has said meanwhile."""
-        for desk in self.desks.values():
-            desk.release()
+        for station in self.stations.values():
+            station.release()
         for wire in self.wires.named("both"):
             wire.hear()
 
@@ -193,7 +197,7 @@ class Column:
         await self.bed.stop_daemon(kill=True)
         await meanwhile
         self.wires.mend()
-        await self.floor.start_daemon()
+        await self.centre.start_daemon()
 
     async def _cut(self, which: str, meanwhile: Awaitable[None]) -> None:
         for wire in self.wires.named(which):
@@ -233,8 +237,8 @@ class Column:
     async def put_right(self) -> None:
         """Everything works again, whatever has failed."""
         self.wires.mend()
-        for desk in self.desks.values():
-            await desk.put_right()
+        for station in self.stations.values():
+            await station.put_right()
         if self.bed.daemon is None:
-            await self.floor.start_daemon()
+            await self.centre.start_daemon()
         await self._ready(200)

@@ -24,7 +24,7 @@ def said(*parts: str) -> list[Labels]:
     return [frozenset(part.split()) for part in parts]
 
 
-class Tape:
+class Recording:
     """One recording (mono, 8 kHz), also while it grows."""
 
     def __init__(self, bed: Bed, name: str) -> None:
@@ -68,10 +68,10 @@ class Tape:
         return sum(set(names) <= labels for labels in self.frames()) * FRAME
 
 
-async def tape_of(scene: Scene, caller: str) -> Tape:
+async def recording_of(scene: Scene, caller: str) -> Recording:
     """The recording that ``MixMonitor(${UNIQUEID}.wav)`` makes of a caller who is there."""
     channel = await scene.ami.channel_of(caller)
-    return Tape(scene.bed, f"{channel['Uniqueid']}.wav")
+    return Recording(scene.bed, f"{channel['Uniqueid']}.wav")
 
 
 def matches(parts: list[Labels], *expected: str) -> bool:
