@@ -14,7 +14,7 @@ import pytest_asyncio
 import requests
 
 from tests.asterisk.fuzz import forged
-from tests.asterisk.fuzz.centre import CallCentre
+from tests.asterisk.fuzz.call_centre import CallCentre
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
