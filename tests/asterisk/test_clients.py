@@ -65,7 +65,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 # --- with an agent's own token -------------------------------------------------------------------
 
 
-class Desk:
+class Station:
     """What an agent's own token lets them do and see."""
 
     def __init__(self, scene: Scene, agent: str) -> None:
@@ -139,9 +139,9 @@ async def nobody_rang(scene: Scene, since: float, *but: str) -> None:
 
 async def test_the_api_knows_no_other_client(scene: Scene) -> None:
     await scene.call("caller1", "1001")
-    desk = Desk(scene, "1001")
-    assert await desk.agents() == {x: ["sales"] for x in ACMES}
-    targets = await desk.targets()
+    station = Station(scene, "1001")
+    assert await station.agents() == {x: ["sales"] for x in ACMES}
+    targets = await station.targets()
     assert colleagues(targets) == ACMES - {"1001"}
     assert [group["id"] for group in targets["agent_groups"]] == ["sales"]
     assert targets["external_presets"] == []
@@ -152,9 +152,9 @@ async def test_the_api_knows_no_other_client(scene: Scene) -> None:
         ("unsupervised", "group", "support", "nosuch"),
         ("supervised", "preset", "billing", "nosuch"),
     ):
-        status, body = await desk.transfer(mode, kind, target)
+        status, body = await station.transfer(mode, kind, target)
         assert (status, body["reason"]) == (403, "unknown_target"), body
-        unknown = await desk.transfer(mode, kind, nobody)
+        unknown = await station.transfer(mode, kind, nobody)
         told = json.loads(json.dumps(unknown[1]).replace(nobody, target))
         assert (status, body) == (unknown[0], told)
         # An integration acts for the agent, and is refused the same.
@@ -162,15 +162,15 @@ async def test_the_api_knows_no_other_client(scene: Scene) -> None:
     await nobody_rang(scene, mark)
     # What is asked about another client's agent is what is asked about nobody.
     for path in ("/v1/agents/{}", "/v1/agents/{}/targets", "/v1/agents/{}/transfers"):
-        found = await desk.ask("GET", path.format("1003"))
-        assert found == await desk.ask("GET", path.format("1008"))
+        found = await station.ask("GET", path.format("1003"))
+        assert found == await station.ask("GET", path.format("1008"))
     # As ever, an integration sees all.
     assert {agent["id"] for agent in (await scene.api("GET", "/v1/agents")).body} == ACMES | BETAS
 
 
 async def test_the_websocket_tells_of_no_other_client(scene: Scene) -> None:
-    desk, beta, erin = Desk(scene, "1002"), Desk(scene, "1004"), Desk(scene, "1005")
-    async with desk.listening() as heard, beta.listening() as told, erin.listening() as both:
+    station, beta, erin = Station(scene, "1002"), Station(scene, "1004"), Station(scene, "1005")
+    async with station.listening() as heard, beta.listening() as told, erin.listening() as both:
         await scene.pause("1005")
         await scene.call("caller1", "1003", "support")
         await scene.call("caller2", "1001")
@@ -269,14 +269,16 @@ async def test_the_transfer_button(scene: Scene, foreign: str, nobody: str) -> N
 
 
 async def test_erin_acts_for_the_client_whose_call_it_is(scene: Scene) -> None:
-    desk = Desk(scene, "1005")
+    station = Station(scene, "1005")
     await scene.call("caller1", "1005", "support")
-    targets = await desk.targets()
+    targets = await station.targets()
     assert colleagues(targets) == BETAS - {"1005"}
     assert [group["id"] for group in targets["agent_groups"]] == ["support"]
-    assert (await desk.transfer("supervised", "agent", "1002"))[1]["reason"] == "unknown_target"
-    assert (await desk.transfer("unsupervised", "group", "sales"))[1]["reason"] == "unknown_target"
-    status, body = await desk.transfer("supervised", "agent", "1003")
+    assert (await station.transfer("supervised", "agent", "1002"))[1]["reason"] == "unknown_target"
+    assert (await station.transfer("unsupervised", "group", "sales"))[1][
+        "reason"
+    ] == "unknown_target"
+    status, body = await station.transfer("supervised", "agent", "1003")
     assert status == 201, body
     await scene.phone("1003").answer()
     await scene.consulting(body["id"], "caller1", "1005", "1003")
@@ -293,17 +295,17 @@ async def test_erin_acts_for_the_client_whose_call_it_is(scene: Scene) -> None:
 async def test_a_group_that_is_shared_takes_calls_of_the_other_client(scene: Scene) -> None:
     await scene.pause("1005")
     await scene.call("caller1", "1001")
-    desk = Desk(scene, "1001")
-    theirs = Desk(scene, "1003")
+    station = Station(scene, "1001")
+    theirs = Station(scene, "1003")
     async with guard.settings(scene.bed, SHARED), theirs.listening() as told:
-        targets = await desk.targets()
+        targets = await station.targets()
         assert [group["id"] for group in targets["agent_groups"]] == ["sales", "support"]
         assert [preset["id"] for preset in targets["external_presets"]] == ["billing"]
-        assert {"1003", "1004"} <= (await desk.agents()).keys()
+        assert {"1003", "1004"} <= (await station.agents()).keys()
         # Its agents are no colleagues for that.
-        status, body = await desk.transfer("supervised", "agent", "1003")
+        status, body = await station.transfer("supervised", "agent", "1003")
         assert (status, body["reason"]) == (403, "not_in_group")
-        status, body = await desk.transfer("unsupervised", "group", "support")
+        status, body = await station.transfer("unsupervised", "group", "support")
         assert status == 201, body
         await scene.phone("1003").answer()
         await scene.ends(body["id"], "completed", "completed")
@@ -327,5 +329,5 @@ async def test_a_group_that_is_shared_takes_calls_of_the_other_client(scene: Sce
     for word in ("sales", "1001", "1002", "Alice", "Bob", "acme"):
         assert word not in text, word
     # No longer shared: as if it had never been.
-    assert (await desk.agents()).keys() == ACMES
+    assert (await station.agents()).keys() == ACMES
     await scene.pause("1005", paused=False)
