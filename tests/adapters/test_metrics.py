@@ -97,7 +97,7 @@ def test_a_supervised_transfer(counted: Counted) -> None:
     counted.steps(session, (0, State.STARTING))
     counted.clock.now += 0.04
     for effect in (
-        StartMusic(session.transferor.channel),  # ringing, for agent 1
+        StartMusic(session.transferor.channel),  # ringing, for the transferor
         StopMusic(session.caller.channel),
         StartMusic(session.caller.channel),
     ):

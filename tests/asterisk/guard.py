@@ -105,7 +105,7 @@ async def refuses(scene: Scene, reason: str, mode: str, target: Target) -> None:
 
 
 async def undisturbed(scene: Scene, since: float) -> None:
-    """Caller and agent 1 talk, have heard nothing but one another, and nobody was dialled."""
+    """Caller and transferor talk, have heard only each other, and no number was dialled."""
     asked = scene.ami.mark()
     await scene.talking("caller1", "1001")
     for name, other in (("caller1", "1001"), ("1001", "caller1")):

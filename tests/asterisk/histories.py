@@ -405,7 +405,7 @@ def may_end(
         return True
     company, transfer = before.company(caller), before.transfer_of(caller)
     if transfer is not None:
-        # Three of a conference that agent 1 has left: it is over when the other two are gone.
+        # Three parties of a conference without the transferor: it ends when two have left.
         return bool(company) and company <= hung_up and transfer["agent"] not in company
     if company:
         return company <= hung_up

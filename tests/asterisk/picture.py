@@ -179,7 +179,7 @@ class Picture:
             if transfer["caller"] not in there and not shared:
                 yield f"transfer {transfer['id']}, {transfer['state']}, without its caller"
             if people["transferor"]["state"] != "gone" and transfer["agent"] not in there:
-                yield f"transfer {transfer['id']}, {transfer['state']}, without agent 1"
+                yield f"transfer {transfer['id']}, {transfer['state']}, without the transferor"
 
     def _slots(self) -> Iterator[str]:
         for queue in {entry["Queue"] for entry in self.entries}:

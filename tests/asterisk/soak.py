@@ -271,7 +271,7 @@ class Lane:
         return target
 
     async def left(self, agent: str) -> str:
-        """Agent 1 hangs up in the consultation, which completes it."""
+        """The transferor hangs up in the consultation, which completes it."""
         target = await self.other(agent)
         transfer = await self.consult(agent, "agent", target)
         await self.scene.phone(agent).idle()
@@ -324,7 +324,7 @@ class Lane:
         return target
 
     async def refused(self, agent: str) -> str:
-        """The target does not take it: agent 1 has the caller again."""
+        """The target does not take it: the transferor has the caller again."""
         target = await self.other(agent)
         await self.scene.phone(target).auto_answer(False)
         transfer = await self.transfer(agent, "supervised", "agent", target)
@@ -357,7 +357,7 @@ class Lane:
         return agent
 
     async def fourth(self, agent: str) -> str:
-        """A conference of four that agent 1 and then the fourth party leave."""
+        """A conference of four that the transferor and then the fourth party leave."""
         target = await self.other(agent)
         transfer = await self.consult(agent, "agent", target)
         path = f"/v1/transfers/{transfer}/parties"

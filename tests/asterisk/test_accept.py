@@ -1,4 +1,4 @@
-"""External targets who have to accept the call with 1 before they meet agent 1."""
+"""External targets who have to accept the call with 1 before they meet the transferor."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ async def accepted(scene: Scene) -> str:
 
 
 async def not_told(scene: Scene, since: float) -> None:
-    """The caller heard music only, agent 1 ringing or music, and nobody the target's voice."""
+    """The caller heard only music, the transferor ringing or music; neither heard the target."""
     for name in ("caller1", "1001"):
         assert "pstn" not in scene.phone(name).heard(since), scene.phone(name).timeline(since)
     assert scene.phone("caller1").heard(since) <= {"music", "1001", "silence"}
 
 
 async def back(scene: Scene, transfer: str, reason: str = "not_accepted") -> None:
-    """The transfer has failed and agent 1 has the caller again."""
+    """The transfer has failed and the transferor has the caller again."""
     await scene.ends(transfer, "failed", reason)
     await scene.talking("caller1", "1001")
     await scene.plain("caller1", "1001")
@@ -223,7 +223,7 @@ async def test_no_key(scene: Scene) -> None:
 
 
 async def test_a_recording_that_answers_at_once(scene: Scene) -> None:
-    """Nothing rings; agent 1 hears ringing all the same, and the caller music."""
+    """Nothing rings; the transferor hears ringing all the same, and the caller music."""
     transfer = await dialled(scene, BOX)
     await scene.reaches(transfer, "ringing")
     since = await scene.phone("1001").hears({"ringback"})

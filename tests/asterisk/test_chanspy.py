@@ -68,7 +68,7 @@ async def test_on_the_agent_who_transfers(listening: Scene) -> None:
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
     await scene.gone("1001")
-    # Agent 1 has no call any more; their next one is heard again.
+    # The transferor has no call any more; their next one is heard again.
     await quiet(scene)
     await scene.agent_is("1001", "available", within=6)
     await scene.call("caller2", "1001")

@@ -122,7 +122,7 @@ async def test_unsupervised(scene: Scene) -> None:
 
 
 async def test_conference(scene: Scene) -> None:
-    """… and what is left of it when agent 1 leaves."""
+    """… and what is left of it when the transferor leaves."""
     await scene.call("caller1", "1001")
     transfer = await consult(scene, "1001", "1002")
     await scene.act(transfer, "conference")
@@ -143,7 +143,7 @@ async def hears(scene: Scene, name: str, *others: str) -> bool:
 
 
 async def test_complete_to_another_codec_than_all_others(scene: Scene) -> None:
-    """The target has heard agent 1 by the translator by which they hear the caller then."""
+    """The target has heard the transferor by the translator by which they hear the caller then."""
     deaf = 0
     await scene.call("caller2", "1001")
     for _ in range(2):

@@ -51,7 +51,7 @@ async def four(scene: Scene) -> str:
 
 
 async def consult_of_three(scene: Scene) -> str:
-    """Agent 1, the target and a fourth party talk while the caller hears music."""
+    """The transferor, the target and a fourth party talk while the caller hears music."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await with_fourth(scene, transfer)
     await scene.hear_one_another("1001", "1002", "pstn")

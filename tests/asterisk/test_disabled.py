@@ -183,7 +183,7 @@ async def test_switched_off_under_the_request(scene: Scene) -> None:
 @pytest.mark.parametrize("moment", ["with the request", "before the dialling"])
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 async def test_target_logs_out_under_the_request(scene: Scene, mode: str, moment: str) -> None:
-    """Supervised, agent 1 has the caller back; unsupervised, by max hold's action, here too."""
+    """Supervised: the call returns to the transferor; unsupervised: max hold's action applies."""
     await scene.call("caller1", "1001")
     mark, former = scene.ami.mark(), scene.phone("1001").call
     asked = asyncio.create_task(guard.request(scene, mode, AGENT))

@@ -72,7 +72,7 @@ async def test_caller_hangs_up_in_the_consult(scene: Scene) -> None:
 
 
 async def test_target_hangs_up_in_the_consult(scene: Scene) -> None:
-    """Agent 1 is back with the caller, and can try again."""
+    """The transferor is back with the caller, and can try again."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.hang_up("1002")
     await scene.talking("caller1", "1001")
@@ -87,8 +87,8 @@ async def test_target_hangs_up_in_the_consult(scene: Scene) -> None:
 
 
 async def test_agent_hangs_up_as_it_is_cancelled(scene: Scene) -> None:
-    """Agent 1 wants the caller back and hangs up in the same breath: an ordinary end of a call,
-    or, where the bridge came too late, the caller is back in the group's queue."""
+    """The transferor cancels and hangs up at once: the call ends as usual, or, if the bridge came
+    too late, the caller is back in the group's queue."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.cancel(transfer)
     await scene.hang_up("1001")

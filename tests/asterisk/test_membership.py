@@ -175,7 +175,7 @@ async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> Non
 
 
 async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:
-    """Supervised: agent 1 gets the caller back, and is told why."""
+    """Supervised: the transferor gets the caller back, and is told why."""
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "supervised", "1002")

@@ -113,7 +113,7 @@ async def test_the_limit_of_the_calls_own_holds_again(scene: Scene, how: str) ->
 
 
 async def test_the_limit_of_the_calls_own_holds_in_the_queue(scene: Scene) -> None:
-    """The consultation goes on without agent 1, by the dialplan."""
+    """The consultation goes on without the transferor, by the dialplan."""
     began = time.time()
     await scene.call("caller1", "1001", number="803")
     await scene.transfer("1001", "supervised", "1002")

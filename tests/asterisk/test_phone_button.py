@@ -313,7 +313,7 @@ async def test_pressed_while_the_target_rings(scene: Scene) -> None:
 
 
 async def test_pressed_by_the_one_who_is_consulted(scene: Scene) -> None:
-    """Refused; the phone hangs up on it, and agent 1 is back with the caller."""
+    """Refused; the phone hangs up on it, and the transferor is back with the caller."""
     transfer = await scene.consult("caller1", "1001", "1002")
     before = known(scene)
     await scene.phone("1002").transfer("1005")

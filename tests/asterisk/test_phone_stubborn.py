@@ -50,7 +50,7 @@ def uri(scene: Scene, user: str) -> str:
 
 
 async def test_refused_and_then_allowed(scene: Scene) -> None:
-    """The call stays with agent 1, and can be transferred again."""
+    """The call stays with the transferor, and can be transferred again."""
     async with stubborn(scene) as phone:
         await called(scene, phone)
         before = known(scene)
@@ -75,7 +75,7 @@ async def test_refused_and_then_allowed(scene: Scene) -> None:
 
 
 async def test_pressed_again_before_it_has_settled(scene: Scene) -> None:
-    """Refused once more, whatever for; then agent 1 hangs up, and nobody has dropped the caller."""
+    """Every further REFER is refused; when the transferor hangs up, the caller is not dropped."""
     async with stubborn(scene) as phone:
         await called(scene, phone)
         await phone.refer(uri(scene, "999999"))

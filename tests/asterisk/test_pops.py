@@ -463,7 +463,7 @@ async def test_headers_for_softphones(scene: Scene) -> None:
 
 @pytest.mark.parametrize("number", ["700", "701"])
 async def test_a_consult_shows_nothing_of_the_call(scene: Scene, number: str) -> None:
-    """The target's phone shows agent 1 until completion, and then the caller."""
+    """The target's phone shows the transferor until completion, and then the caller."""
     await scene.call("caller1", "1001", number=number)
     async with trace(scene, "1002") as to_bob:
         transfer = await scene.transfer("1001", "supervised", "1002")

@@ -266,7 +266,7 @@ async def test_paused_and_every_way_out(pausing: Scene) -> None:
 
 
 async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
-    """Agent 1 hangs up while the target rings: unsupervised from there on, and recorded."""
+    """The transferor hangs up while the target rings: unsupervised from there on, and recorded."""
     scene = pausing
     recording = await recorded_call(scene)
     await scene.transfer("1001", "supervised", "1002")

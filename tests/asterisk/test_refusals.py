@@ -1,6 +1,6 @@
 """What is refused, with the real state of affairs behind each reason, and requests that race.
 
-After every refusal the caller and agent 1 hear each other as before.
+After every refusal the caller and the transferor hear each other as before.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ async def test_in_a_consult(scene: Scene) -> None:
 
 
 async def test_the_target_answers_meanwhile(scene: Scene) -> None:
-    """There is no application to enter then: the target hears the call end, and agent 1 goes on."""
+    """No application to enter: the target hears the call end, and the transferor continues."""
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").ringing()

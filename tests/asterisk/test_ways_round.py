@@ -1,6 +1,6 @@
 """Ways round the policy: odd targets, hostile numbers, and phones that send a call elsewhere.
 
-After each the caller talks to agent 1, or waits for an agent; the outside world was not called.
+After each, the caller talks to the transferor or waits for an agent, and no number was dialled.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ async def test_international_prefix_of_another_country(scene: Scene) -> None:
 
 
 async def test_moved_target_of_a_consultation(scene: Scene, moved: dict[str, MovedPhone]) -> None:
-    """It is rung again and again until agent 1 or max hold ends it; nothing else is."""
+    """It is rung again and again until the transferor or max hold ends it; nothing else is."""
     await scene.call("caller1", "1001")
     for target, how in (("1002", "cancelled"), ("1003", "max_hold")):
         transfer = await scene.transfer("1001", "supervised", target)

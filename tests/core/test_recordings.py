@@ -58,14 +58,14 @@ def test_a_pause_and_its_end(state: State, kind: EventType, expected: list[fx.Ef
 
 def test_what_is_made_once_more_says_the_same() -> None:
     """A daemon that takes over finds a recording paused or not, and knows its proper state."""
-    where = recovery.Whereabouts(
+    where = recovery.ChannelLocations(
         lambda _: True, lambda _: True, lambda _: None, lambda _: "", lambda _: False
     )
     for state in State:
         if state.final or state in (State.QUEUED, State.OFFERED, State.STARTING, State.DISSOLVING):
             continue  # nothing of ours is recreated there
         made = unrecorded(state)
-        found = about_recordings(recovery.again(made, where))
+        found = about_recordings(recovery.restore(made, where))
         assert found == [PAUSE if pauses_now(made) else RESUME], state
 
 

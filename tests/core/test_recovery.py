@@ -295,9 +295,9 @@ def test_what_was_broken_off_is_begun_again_with_its_timer() -> None:
 
 
 def test_every_running_state_is_thought_of() -> None:
-    where = recovery.Whereabouts(lambda _: True, lambda _: True, lambda _: HOLD, lambda _: "")
+    where = recovery.ChannelLocations(lambda _: True, lambda _: True, lambda _: HOLD, lambda _: "")
     for state in RUNNING:
-        arranged = recovery.again(session(state, fourth=IN), where)
+        arranged = recovery.restore(session(state, fourth=IN), where)
         watched = state in (S.STARTING, S.QUEUED, S.OFFERED)
         assert bool(arranged) is not watched, state
 

@@ -209,7 +209,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ((S.CONFERENCE, K.CALLER_GONE, {}), S.DISSOLVING, ["hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             ((S.CONFERENCE, K.CALLER_GONE, {"fourth": OUT}), S.DISSOLVING, ["hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             ((S.CONFERENCE, K.CALLER_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),
-            # --- what is the same wherever agent 1 has a target who talks
+            # --- what is the same wherever the transferor has a target who talks
             *(
                 case
                 for state in (S.CONSULTING, S.SWAPPED, S.CONFERENCE)
@@ -249,7 +249,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 ((state, K.CALLER_GONE, {"fourth": IN}), S.ABANDONED, [*DROP_ALL, *CLEAR, *NO_TIMER])
                 for state in (S.CONSULTING, S.SWAPPED)
             ),
-            # --- shared: without agent 1 (as in `sessions`), or without the caller
+            # --- shared: without the transferor (as in `sessions`), or without the caller
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.LEG_GONE, {"fourth": IN}), S.DISSOLVING, ["mark fourth done", "mark caller done", "bridge fourth caller", *QUICK]),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, {"fourth": IN}), S.DISSOLVING, [*COMPLETE_BOTH, *QUICK]),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.TRANSFEROR_GONE, {"fourth": IN}), S.CONFERENCE_WITHOUT_TRANSFEROR, []),

@@ -314,7 +314,7 @@ def test_every_order_of_events(how: str, record_property: pytest.RecordProperty)
     started, effects = machine.begin(begun)
     at = {CALLER: TALKS, AGENT: TALKS}
     if begun.attended:
-        at[LEG] = TALKS  # on agent 1's other line, which AMI Bridge can take it from
+        at[LEG] = TALKS  # on the transferor's other line, which AMI Bridge can take it from
     first = perform(Place(started, tuple(sorted(at.items()))), effects)
     known, waiting, ways = {first.key: first}, deque([first]), 0
     while waiting:

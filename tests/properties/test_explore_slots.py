@@ -1,7 +1,7 @@
 """Two agents who both want the same colleague, in every order of events to a stated depth.
 
 Promise: at most one transferred call waits for an agent. A personal queue holds one (``maxlen=1``),
-and a call that finds it taken is turned away by Asterisk when agent 1 may have gone already; so
+and Asterisk turns away a call that finds it taken when the transferor may have gone already; so
 none may even try. `test_explore` looks at one transfer in every order; this at two, less deeply.
 """
 

@@ -36,7 +36,7 @@ def take_over(
         if session.id not in engine.store.records and not session.state.final:
             engine.store.adopt(session, now, outcome, marker)
             adopted.add(session.id)
-    where = _whereabouts(engine, in_stasis)
+    where = _locations(engine, in_stasis)
     for before in engine.store.sessions():
         new = before.id in adopted
         if only is not None and before.id not in only and not new:
@@ -56,7 +56,7 @@ def take_over(
         if after.state is not before.state:
             continue
         if idle or not recovery.repeats(after):
-            effects = recovery.again(after, where)
+            effects = recovery.restore(after, where)
             outcome.effects.extend((before.id, effect) for effect in effects)
         if new or restart_steps or (idle and recovery.repeats(after)):
             outcome.effects.extend((before.id, effect) for effect in machine.timer(after))
@@ -65,7 +65,7 @@ def take_over(
 
 def orphaned_channels(engine: TransferEngine, in_stasis: AbstractSet[str]) -> list[str]:
     """Channels in our application, or legs that we dialled, that belong to no session."""
-    where = _whereabouts(engine, in_stasis)
+    where = _locations(engine, in_stasis)
     with_us = [channel for channel in in_stasis if where.in_stasis(channel)]
     # A leg whose originate timed out may ring all the same. A leg in a bridge is part of a call
     # that we have completed.
@@ -77,7 +77,7 @@ def orphaned_channels(engine: TransferEngine, in_stasis: AbstractSet[str]) -> li
     return [channel for channel in (*with_us, *ringing) if engine.store.role_of(channel) is None]
 
 
-def _whereabouts(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recovery.Whereabouts:
+def _locations(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recovery.ChannelLocations:
     channels = engine.calls.channels
 
     def bridge_of(channel: str) -> str | None:
@@ -96,6 +96,6 @@ def _whereabouts(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recover
                 return agent.id
         return ""
 
-    return recovery.Whereabouts(
+    return recovery.ChannelLocations(
         channels.__contains__, with_us, bridge_of, agent_with, engine.calls.has_ringing_phone
     )

@@ -1,14 +1,14 @@
-"""Which effects of one transfer may be carried out at the same time.
+"""Which effects of one transfer can run concurrently.
 
-Each is a round trip to Asterisk, and what agent 1 waits for is often half a dozen of them: to
-cancel a transfer the leg is hung up, music and ringing end on two channels, and two are marked,
-before the two who talk again are bridged. None of these needs another of them; the bridge needs
-them all.
+Each effect is a round trip to Asterisk, and a step often has half a dozen of them. To cancel a
+transfer, for example, the leg is hung up, music and ringback stop on two channels, and variables
+are set on two channels, before transferor and caller are bridged. These effects are independent of
+each other; only the Bridge depends on all of them.
 
-The rule is to wait, and these are the exceptions. What others rely on is never among them: nothing
-goes beside a Redirect, a Bridge or an originate that has to come before or after it, and of two
-effects on the same channel only marks and ends of sounds go together. AMI does what it is told on
-one connection in order, so marks stay in order among themselves.
+By default, effects run one after the other; the pairs below are the exceptions. Nothing runs
+concurrently with a Redirect, a Bridge or an originate that depends on it or that it depends on. Of
+two effects on the same channel, only setting variables and stopping sounds run concurrently. AMI
+executes the actions of one connection in order, so variables are set in order.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _JOINS: Final = (AddToBridge, StartMusic)
 
 
 def can_run_concurrently(effect: Effect, others: Iterable[Effect]) -> bool:
-    """Whether the effect, which comes after the others, need not wait for them."""
+    """Whether the effect need not wait for the others, which precede it."""
     return all(_independent(effect, other) for other in others)
 
 
@@ -49,24 +49,24 @@ def _independent(effect: Effect, other: Effect) -> bool:
 
 
 def _of_others(effect: Effect, other: Effect) -> bool:
-    """They are about different channels."""
+    """Whether the effects concern different channels."""
     return getattr(effect, "channel", None) != getattr(other, "channel", None)
 
 
 _Test = Callable[[Effect, Effect], bool] | None
 
 _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
-    # Later, earlier, and on what condition.
+    # later, earlier, condition
     (_VARIABLES, (*_VARIABLES, *_STOPS), None),
     (_STOPS, (*_VARIABLES, *_STOPS, HangUp), None),
     (_VARIABLES, (HangUp, *_JOINS), _of_others),
     ((HangUp,), (*_VARIABLES, *_STOPS, HangUp), _of_others),
-    # Seats in different bridges for different people; a mark of who sits there is for a daemon that
-    # comes after us, who looks at the bridges as well.
+    # Different parties join different bridges. The variables that describe it are for a later
+    # daemon, which checks the bridges too.
     (_JOINS, _VARIABLES, None),
     (_JOINS, _JOINS, _of_others),
-    # Agent 1 need not hear music before the target is dialled.
+    # The target can be dialled before the transferor hears music.
     ((DialLeg,), (StartMusic,), None),
-    # The bridges are made while both are on their way into Stasis.
+    # The bridges are created while both parties are on their way into Stasis.
     ((CreateBridge,), (Redirect, CreateBridge), None),
 )

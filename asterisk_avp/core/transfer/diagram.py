@@ -1,4 +1,4 @@
-"""The picture of the state table, made from the table itself."""
+"""The state diagram and the table of states, generated from `states` and `table`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from asterisk_avp.core.transfer.table import ROWS
 
 
 def mermaid() -> str:
-    """The transitions as a Mermaid state diagram; rows that stay in their state are left out."""
+    """The transitions as a Mermaid state diagram, without rows that stay in their state."""
     labels: dict[tuple[State, State], list[str]] = {}
     for row in ROWS:
         if row.next is row.state:
@@ -29,7 +29,7 @@ def mermaid() -> str:
 
 
 def table() -> str:
-    """The states with what the API reports for each, as a Markdown table."""
+    """The states, with the state that the API reports for each, as a Markdown table."""
     lines = ["| state | meaning | reported as | legal events |", "| --- | --- | --- | --- |"]
     for state in State:
         spec = state.spec
@@ -40,12 +40,12 @@ def table() -> str:
 
 
 def page() -> str:
-    """The whole of ``asterisk_avp/core/transfer/README.md``."""
+    """The text of ``asterisk_avp/core/transfer/README.md``."""
     return (
         "# The states of a transfer\n\n"
         "Generated from `states.py` and `table.py` by "
         "`python -c 'from asterisk_avp.core.transfer import diagram; "
         "print(diagram.page(), end=str())'`.\n"
-        "How a transfer goes through them is told at the top of `table.py`.\n\n"
+        "The top of `table.py` explains how a transfer passes through them.\n\n"
         f"```mermaid\n{mermaid()}```\n\n{table()}"
     )

@@ -1,4 +1,4 @@
-"""Who hears whom in a transfer, by the spec of its state and who is there. Pure."""
+"""Who hears whom in a transfer, from the spec of its state and the parties present. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from asterisk_avp.core.transfer.session import Party, Presence, Session
 from asterisk_avp.core.transfer.spec import Place, Sound
 
 Heard = tuple[str, ...] | Sound
-"""The roles that a party hears, or what it hears instead."""
+"""The roles that a party hears, or the sound that it hears instead."""
 
 
 def places(session: Session) -> Iterator[tuple[str, Party, Place]]:
-    """Role, party and where it belongs in the session's state, whether it is there yet or not."""
+    """Role, party and the party's place in the session's state, whether it is there yet or not."""
     spec = session.state.spec
     yield "transferor", session.transferor, spec.transferor.place
     yield "caller", session.caller, spec.caller.place
@@ -41,7 +41,7 @@ def _is_there(session: Session, role: str, party: Party, place: Place) -> bool:
         case Place.PLAIN | Place.QUEUE if role == "transferor":
             return session.mode is Mode.SUPERVISED and party.presence is not Presence.GONE
         case _:
-            # By which channel the target takes part in the end is not known here.
+            # The channel by which the target finally takes part is unknown here.
             return role == "leg" or party.presence is not Presence.GONE
 
 

@@ -1,6 +1,6 @@
-"""How the state table is applied: one event, the next session, what is to be done.
+"""Apply the state table: a session and an event give the next session and its effects.
 
-The table itself, and the theory of it, are in `asterisk_avp.core.transfer.table`.
+The table and its theory are in `asterisk_avp.core.transfer.table`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS, Transition
 
 ASTERISK_SECONDS: Final = 5.0
-"""How long Asterisk may take over something it does in milliseconds when it is well."""
+"""Deadline for an operation that a healthy Asterisk completes within milliseconds."""
 
 GRACE_SECONDS: Final = 30.0
-"""Beyond the wait itself before we stop believing that Asterisk's own timer will end it."""
+"""Added to a wait that Asterisk's own timer should end, before ours does."""
 
 FIRST_KEY_SECONDS: Final = 15.0
-"""How long agent 1 may take, prompt included, to begin keying in where the call is to go."""
+"""Time for the transferor to begin keying in the target, prompt included."""
 
 DECLINED_SECONDS: Final = 3.0
-"""How long a phone is given to hang up on hearing that its transfer is refused."""
+"""Time in which a phone may hang up after it was notified of a refusal."""
 
 TABLE: Final[dict[tuple[State, EventType], tuple[Transition, ...]]] = {}
 for _row in ROWS:
@@ -34,30 +34,30 @@ for _row in ROWS:
 
 
 def begin(session: Session) -> tuple[Session, tuple[Effect, ...]]:
-    """The first effects of a session that policy has allowed."""
+    """The first effects of a session that policy has permitted."""
     if session.state is State.QUEUEING:
         return session, (SetTimer(ASTERISK_SECONDS), *do.start_unsupervised(session))
     return session, (SetTimer(ASTERISK_SECONDS), *do.start_supervised(session))
 
 
 def legal(session: Session, kind: EventType) -> bool:
-    """Whether the event would change anything: what `complete` and `cancel` are checked by."""
+    """Whether a row applies to the event in the session's state."""
     return _choose(_note(session, SessionEvent(kind)), kind) is not None
 
 
 class Step(NamedTuple):
-    """What came of one event."""
+    """The result of one event."""
 
     session: Session
-    """The very session that was there before, where no row applies."""
+    """The next session; the same object as before where no row applies."""
     effects: tuple[Effect, ...] = ()
     row: Transition | None = None
-    """The row that was taken; None where none applies."""
+    """The row that was applied; None: none applies."""
 
 
 def step(session: Session, event: SessionEvent) -> Step:
-    """The next session and what is to be done. An illegal event gives the same session back."""
-    if _known_already(session, event.kind):
+    """The next session and its effects. An illegal event returns the session unchanged."""
+    if _noted_before(session, event.kind):
         return Step(session)
     noted = _note(session, event)
     row = _choose(noted, event.kind)
@@ -81,7 +81,7 @@ def _choose(session: Session, kind: EventType) -> Transition | None:
 
 
 def timer(session: Session) -> tuple[Effect, ...]:
-    """The timer of the session's state, if it has one, started once more."""
+    """Restart the timer of the session's state, if it has one."""
     seconds = _seconds(session.state.spec.deadline, session)
     return () if seconds is None else (SetTimer(seconds),)
 
@@ -92,7 +92,7 @@ def _timer(before: State, session: Session) -> tuple[Effect, ...]:
         return () if before.final else (ClearTimer(),)
     deadline = after.spec.deadline
     if after is before or (deadline is before.spec.deadline and deadline.goes_on):
-        return ()  # the same wait goes on
+        return ()  # the same wait continues
     seconds = _seconds(deadline, session)
     return (ClearTimer(),) if seconds is None else (SetTimer(seconds),)
 
@@ -111,7 +111,7 @@ def _seconds(deadline: Deadline, session: Session) -> float | None:
             return DECLINED_SECONDS
 
 
-_WHEREABOUTS: Final = {
+_PRESENCES: Final = {
     EventType.CALLER_ENTERED: ("caller", Presence.PRESENT),
     EventType.TRANSFEROR_ENTERED: ("transferor", Presence.PRESENT),
     EventType.LEG_ANSWERED: ("leg", Presence.PRESENT),
@@ -125,16 +125,16 @@ _WHEREABOUTS: Final = {
 }
 
 
-def _known_already(session: Session, kind: EventType) -> bool:
-    """The end of a party is told more than once: it leaves Stasis, and its channel ends."""
-    party, presence = _WHEREABOUTS.get(kind, ("", None))
+def _noted_before(session: Session, kind: EventType) -> bool:
+    """Whether the end of a party was noted before: it leaves Stasis, then its channel ends."""
+    party, presence = _PRESENCES.get(kind, ("", None))
     return presence is Presence.GONE and session.presence_of(party) is Presence.GONE
 
 
 def _note(session: Session, event: SessionEvent) -> Session:
-    """What the event says by itself, whatever the state."""
-    if event.kind in _WHEREABOUTS:
-        return session.with_presence(*_WHEREABOUTS[event.kind])
+    """Note what the event says regardless of the state."""
+    if event.kind in _PRESENCES:
+        return session.with_presence(*_PRESENCES[event.kind])
     if event.kind is EventType.COMPLETE:
         return replace(session, intent=Intent.COMPLETE)
     if event.kind is EventType.CANCEL:

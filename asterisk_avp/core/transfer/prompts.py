@@ -1,7 +1,7 @@
-"""What agents hear while they transfer by their phone: names of Asterisk's core sounds.
+"""Prompts for transfers by the phone: names of Asterisk's core sounds.
 
-Only sounds of the core package (core-sounds-en and its translations), played in the channel's
-own language; nothing is recorded or shipped by this project.
+Only sounds of the core package (core-sounds-en and its translations) are used, in the channel's
+language; this project ships no sounds.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 ASK: Final = ("sound:vm-enter-num-to-call", "sound:vm-then-pound")
-"""Please enter the number you wish to call; then press pound."""
+"""Says "Please enter the number you wish to call; then press pound"."""
 
 NOT_NOW: Final = ("sound:beeperr",)
-"""A key that means nothing at this moment."""
+"""A beep for a key that is not possible now."""
 
 _AGAIN: Final = "sound:please-try-again"
 
@@ -36,13 +36,13 @@ _BUSY: Final = frozenset({"target_not_ready", "target_offline", "target_queue_fu
 
 
 def wrong(reason: str, typed: str, *, again: bool = True) -> tuple[str, ...]:
-    """Why ``typed`` was refused, and whether another try is welcome."""
+    """Announce why ``typed`` was refused. ``again``: whether to prompt for another try."""
     if reason in _BUSY and typed.isdigit():
         why: tuple[str, ...] = ("sound:extension", f"digits:{typed}", "sound:vm-isunavail")
     elif reason in _WHY:
         why = _WHY[reason]
     elif again:
-        return ("sound:invalid",)  # it asks for another try itself
+        return ("sound:invalid",)  # this sound prompts for another try itself
     else:
         why = ("sound:privacy-incorrect",)
     return (*why, *((_AGAIN,) if again else ()))
@@ -60,4 +60,4 @@ ALL: Final = tuple(
         )
     )
 )
-"""Every sound above, by its name in Asterisk; of digits there are ten more."""
+"""All sounds above by name in Asterisk, without the ten digits."""

@@ -1,9 +1,8 @@
-"""What a session missed while nobody listened, and how it goes on. Pure.
+"""Recovery of a session after a lost connection or a restart of the daemon. Pure.
 
-The same after a connection was lost and after a new daemon has found the session on a channel:
-where everybody is now says what must have happened. What happened is told to the state table as
-the events that were missed; where the state stays as it was, its arrangement (who sits where, who
-hears music) is made once more, since nobody knows how far it had got.
+The current locations of the parties tell what must have happened. The state table gets these events
+as if they had just occurred. If the state does not change, its arrangement (bridges and sounds) is
+set up again, since the last effects may not have been performed.
 """
 
 from __future__ import annotations
@@ -31,30 +30,30 @@ Effects = tuple[Effect, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """Where channels are, by their ids."""
+class ChannelLocations:
+    """The current locations of channels, by channel id."""
 
     alive: Callable[[str], bool]
     in_stasis: Callable[[str], bool]
-    """In our Stasis app, and not bridged away from it."""
+    """In our Stasis application, and not bridged out of it."""
     bridge_of: Callable[[str], str | None]
     agent_with: Callable[[str], str]
-    """The agent who is in a bridge with a channel; empty where there is none."""
+    """The agent in the same bridge as a channel; empty: none."""
     has_ringing_phone: Callable[[str], bool] = lambda _channel: False
-    """Whether a phone is being rung for a channel."""
+    """Whether a phone rings for a channel."""
 
     def elsewhere(self, channel: str) -> bool:
-        """Whether somebody talks with it, and not in a bridge of ours."""
+        """Whether the channel is in a bridge that is not ours."""
         return self.bridge_of(channel) is not None and not self.in_stasis(channel)
 
     def together(self, first: str, second: str) -> bool:
-        """Whether the two are in one bridge."""
+        """Whether the two channels are in the same bridge."""
         bridge = self.bridge_of(first)
         return bridge is not None and bridge == self.bridge_of(second)
 
 
-def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
-    """What must have happened to this session, in an order that it may have happened in."""
+def missed(session: Session, where: ChannelLocations) -> list[SessionEvent]:
+    """The events that must have occurred, in a possible order."""
     spec = session.state.spec
     if not (spec.needs_daemon or session.state.final) and where.elsewhere(session.caller.channel):
         taker = where.agent_with(session.caller.channel)
@@ -77,16 +76,13 @@ def missed(session: Session, where: Whereabouts) -> list[SessionEvent]:
     return events
 
 
-def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
-    """How a request to Asterisk ended whose answer nobody heard.
-
-    The daemon that asked is no more, or the connection that it asked by.
-    """
+def outcome(session: Session, where: ChannelLocations) -> list[SessionEvent]:
+    """The outcome of a Redirect or Bridge whose response was lost with its daemon or connection."""
     events = [SessionEvent(kind) for kind in _outcome(session, where)]
     caller = session.caller.channel
     queued = bool(events) and session.state.spec.recovery is Recovery.QUEUE
     if queued and events[0].kind is EventType.REDIRECTED and where.elsewhere(caller):
-        # On to an agent already: what was written is older than what happened.
+        # An agent already has the call: the stored state is out of date.
         events.append(SessionEvent(EventType.DELIVERED, agent=where.agent_with(caller)))
     elif queued and where.has_ringing_phone(caller):
         events.append(SessionEvent(EventType.OFFERED))
@@ -94,7 +90,7 @@ def outcome(session: Session, where: Whereabouts) -> list[SessionEvent]:
 
 
 def needed(session: Session) -> Effects:
-    """What the session's next step takes for granted, and may never have been done."""
+    """Effects that the next step depends on and that may not have been performed."""
     return _bridges(session) if session.state.spec.recovery is Recovery.ENTER else ()
 
 
@@ -106,23 +102,23 @@ def _bridges(session: Session) -> Effects:
 
 
 def _parties(session: Session) -> list[tuple[str, Party]]:
-    """The caller first: if they are gone, nothing else matters."""
+    """The parties, the caller first: if the caller has gone, the transfer is over."""
     parties = [("caller", session.caller), ("leg", session.leg), ("transferor", session.transferor)]
     if session.fourth is not None:
         parties.append(("fourth", session.fourth.party))
     return parties
 
 
-def _lost(session: Session, role: str, party: Party, where: Whereabouts) -> bool:
+def _lost(session: Session, role: str, party: Party, where: ChannelLocations) -> bool:
     spec = session.state.spec
     if not where.alive(party.channel):
-        # A leg that nobody has dialled yet is not missing.
+        # A leg that has not been dialled yet is not missing.
         return role != "leg" or spec.needs_leg or session.attended
     held = spec.recovery.arranges and party.presence is Presence.PRESENT
     return held and not where.in_stasis(party.channel)
 
 
-def _outcome(session: Session, where: Whereabouts) -> tuple[EventType, ...]:
+def _outcome(session: Session, where: ChannelLocations) -> tuple[EventType, ...]:
     caller, agent = session.caller.channel, session.transferor.channel
     as_before = where.together(caller, agent) and not where.in_stasis(caller)
     match session.state.spec.recovery:
@@ -144,17 +140,17 @@ def _outcome(session: Session, where: Whereabouts) -> tuple[EventType, ...]:
             return ()
 
 
-def _bridged(where: Whereabouts, *moved: str) -> tuple[EventType, ...]:
-    """Not by both of a pair: our leg is no more once Asterisk has optimised it away."""
+def _bridged(where: ChannelLocations, *moved: str) -> tuple[EventType, ...]:
+    """The outcome of a Bridge. One channel suffices: Asterisk may have optimised away the leg."""
     if any(map(where.elsewhere, moved)):
         return (EventType.BRIDGED,)
     if all(map(where.in_stasis, moved)):
-        return ()  # not yet: `again`
+        return ()  # not yet; `restore` repeats it
     return (EventType.BRIDGE_FAILED,)
 
 
-def again(session: Session, where: Whereabouts) -> Effects:
-    """The arrangement of the state, made once more; harmless where it is there already."""
+def restore(session: Session, where: ChannelLocations) -> Effects:
+    """Effects that restore the arrangement of the state; harmless where it is in place."""
     recovery = session.state.spec.recovery
     repeat = _REPEATED.get(recovery)
     if repeat is not None:
@@ -180,12 +176,12 @@ _REPEATED: Final[dict[Recovery, Callable[[Session], Effects]]] = {
 
 
 def repeats(session: Session) -> bool:
-    """Whether `again` asks Asterisk for something that it may be doing already."""
+    """Whether `restore` repeats a Redirect or Bridge that may be under way."""
     return session.state.spec.recovery in _REPEATED
 
 
 def _bridges_of(session: Session) -> dict[str, str]:
-    """Who of those present belongs into which of our bridges."""
+    """Channel to bridge, for the parties present."""
     bridges = {Place.HOLD: session.hold_bridge, Place.CONSULT: session.consult_bridge}
     return {
         party.channel: bridges[place]
@@ -195,7 +191,7 @@ def _bridges_of(session: Session) -> dict[str, str]:
 
 
 def _sounds(session: Session) -> Effects:
-    """Nobody waits in silence, and nobody who talks hears music over it."""
+    """Start the sounds of waiting parties, and stop those of talking parties."""
     heard = hearing(session)
     effects: list[Effect] = []
     for role, party in _parties(session):

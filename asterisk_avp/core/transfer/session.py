@@ -1,8 +1,7 @@
-"""One transfer: the parties, what is known of them, and the decision made when it was asked for.
+"""One transfer: its parties, their state, and the policy's decision.
 
-A `Session` is immutable; `transfer.step` gives the next one. Ids of channels and bridges are
-chosen by us before anything is created, so that an event can never arrive for an id we do not
-know yet.
+A `Session` is immutable; `machine.step` returns the next one. We choose the ids of channels and
+bridges before creating them, so that no event can arrive for an unknown id.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind
 from asterisk_avp.core.transfer.states import State
 
 SECRET_BYTES: Final = 16
-"""Of a leg's channel id."""
+"""Bytes of the secret in a leg's channel id."""
 
 _SECRET = re.compile("-[0-9a-f]{32}(?=-leg)")
 
 
 ACCEPT_SECONDS = 60
-"""How long an external target is given to accept a call: avp-accept's absolute timeout."""
+"""Time for an external target to accept a call: the absolute timeout of avp-accept."""
 
 
 class Presence(StrEnum):
-    """Where a party's channel is, as far as this session knows."""
+    """Where a party's channel is, as far as the session knows."""
 
     EXPECTED = "expected"
-    """Exists, but is not in our Stasis app (yet)."""
+    """Exists, but is not (yet) in our Stasis application."""
     PRESENT = "present"
-    """In our Stasis app and in one of our bridges."""
+    """In our Stasis application and in one of our bridges."""
     GONE = "gone"
 
 
 class Intent(StrEnum):
-    """What agent 1 asked for while the parties were still on their way into Stasis."""
+    """The transferor's command while the parties were still on their way into Stasis."""
 
     NONE = "none"
     COMPLETE = "complete"
@@ -48,7 +47,7 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A channel of the call: id (AMI Uniqueid = ARI channel id), caller id number and name."""
+    """A channel of the call: its id (AMI Uniqueid, ARI channel id), caller id number and name."""
 
     channel: str
     number: str = ""
@@ -58,19 +57,19 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Fourth:
-    """A fourth party that agent 1 called into the consult: an external number."""
+    """A fourth party that the transferor added to the consultation: an external number."""
 
     id: str
-    """Its id among the parties of the transfer: ``party-4``, ``party-5``…"""
+    """The party id: ``party-4``, ``party-5``…"""
     party: Party
     other: str
-    """The id of the other half of its Local channel."""
+    """The id of the far end of its Local channel."""
     permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A target that was keyed in, with the policy's permission for it."""
+    """A target that the transferor keyed in, with the policy's permission."""
 
     mode: Mode
     target: Target
@@ -84,49 +83,49 @@ class Session:
     group: str
     mode: Mode
     target: Target | None
-    """None while agent 1 is keying it in."""
+    """None while the transferor is keying it in."""
     transferor: Party
     caller: Party
     leg: Party
     """The consult leg: the half of the Local channel that is in Stasis (``;1``)."""
     local_far_end: str
-    """The id of its other half (``;2``), which waits in the target's queue."""
+    """The id of its far end (``;2``), which waits in the target's queue."""
     permission: Permission
-    """Policy's word at the time of asking: where to, and whether without agent 1."""
+    """Policy's permission at the time of the request."""
     transferor_location: str
-    """Agent 1's member interface without its technology, as app_queue names a dialled member."""
+    """The transferor's member interface without technology, as app_queue names a dialled member."""
     max_hold_seconds: int
     ring_outside_seconds: int
-    """How long an external number may ring."""
+    """Ring time of an external number."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """What the dialplan needs to know of this transfer, set on the caller's channel."""
+    """Further variables for the dialplan, set on the caller's channel."""
     notes: str = ""
     origin: Origin = Origin.API
     refused: bool = False
-    """Policy has refused it. The phone that asked by its Transfer button is told so, with both
-    parties in our hands, since it may hang up on hearing it; ``reason`` says why."""
+    """Policy refused the phone's REFER. The phone is notified while both parties are in Stasis,
+    because it may hang up on the refusal; ``reason`` says why."""
     attended: bool = False
-    """The phone itself has called the target already: ``leg`` is the target's channel."""
+    """The phone itself called the target: ``leg`` is the target's channel."""
     second_line: str = ""
-    """The channel of agent 1's own call to the target, where there is one."""
+    """The phone's channel of its own call to the target; empty: none."""
     tries: int = 0
-    """How many times agent 1 has keyed in something that was refused."""
+    """Refused entries that the transferor has keyed in."""
     state: State = State.STARTING
     intent: Intent = Intent.NONE
     outcome: State = State.CANCELLED
     """The final state that `RETURNING` and `RECALLING` lead to."""
     reason: str = ""
-    """Why it ends as it does; reported as ``ended_reason`` once the state is final."""
+    """The reason of the outcome; reported as ``ended_reason`` once the state is final."""
     delivered_to: str | None = None
     fourth: Fourth | None = None
-    """From the moment it is dialled until it has gone, or has taken the target's place."""
+    """Set from dialling until the party has gone or has become the target."""
     fourths_called: int = 0
     target_id: str = ""
-    """The id, among the parties, of a fourth party that has taken the target's place."""
+    """The party id of a fourth party that has become the target; empty: none has."""
 
     @property
     def hold_bridge(self) -> str:
-        """Where the caller sits alone with music."""
+        """The bridge in which the caller is on hold."""
         return f"avp-{self.id}-hold"
 
     @property
@@ -135,13 +134,13 @@ class Session:
 
     @property
     def present(self) -> tuple[Party, ...]:
-        """Who is in our Stasis app, agent 1 first and the caller last."""
+        """The parties in our Stasis application, the transferor first and the caller last."""
         fourth = (self.fourth.party,) if self.fourth is not None else ()
         parties = (self.transferor, self.leg, *fourth, self.caller)
         return tuple(party for party in parties if party.presence is Presence.PRESENT)
 
     def presence_of(self, party: str) -> Presence:
-        """Where "transferor", "caller", "leg" or "fourth" is; gone where there is no fourth."""
+        """The presence of "transferor", "caller", "leg" or "fourth"; gone: no fourth party."""
         match party:
             case "transferor":
                 return self.transferor.presence
@@ -154,12 +153,12 @@ class Session:
 
     @property
     def fourth_is(self) -> Presence:
-        """Where the fourth party is; gone where there is none."""
+        """The presence of the fourth party; gone: there is none."""
         return self.presence_of("fourth")
 
     @property
     def wait_seconds(self) -> int:
-        """How long the target may take to answer, by Asterisk's own timers."""
+        """Time for the target to answer, by Asterisk's own timers."""
         if self.permission.number is None:
             return self.max_hold_seconds
         return self.ring_outside_seconds + (
@@ -168,18 +167,21 @@ class Session:
 
     @property
     def may_detach(self) -> bool:
-        """Whether it may go on without agent 1 (unsupervised)."""
+        """Whether it may continue without the transferor (unsupervised)."""
         return self.permission.may_detach
 
     @property
     def group_after(self) -> str:
-        """The group whose call it is once the target has it: the target group, if it is one."""
+        """The call's group after the transfer: the target, if it is a group."""
         target = None if self.refused else self.target
         return target.value if target and target.kind is TargetKind.GROUP else self.group
 
     @property
     def target_destination(self) -> Destination:
-        """Where the dialplan takes a caller who goes on alone; never outside."""
+        """Where the dialplan sends a caller without the transferor; never an external number.
+
+        Raises `ValueError` for an external target.
+        """
         if self.permission.agent is not None:
             return Destination("avp-agent-queue", self.permission.agent)
         if self.permission.queue is None:
@@ -187,10 +189,10 @@ class Session:
         return Destination("avp-group-queue", self.permission.queue)
 
     def with_presence(self, party: str, presence: Presence) -> Session:
-        """The same session with one party seen elsewhere.
+        """The session with another presence of one party.
 
         ``party`` is "transferor", "caller", "leg" or "fourth"; a fourth party that has gone is
-        forgotten.
+        removed.
         """
         if party == "fourth":
             if self.fourth is None:
@@ -207,7 +209,7 @@ class Session:
 
 
 def promoted(session: Session) -> Session:
-    """The target has gone and the fourth party is there: it takes the target's place."""
+    """Make the fourth party the target, because the target has left."""
     fourth = session.fourth
     if fourth is None:
         return session
@@ -224,14 +226,14 @@ def promoted(session: Session) -> Session:
 def leg_id(transfer: str, secret: str) -> str:
     """The channel id of a transfer's consult leg.
 
-    ``secret``: hexadecimal digits that nobody can guess. Agents know the ids of transfers, and
-    whoever knows a channel's id could write events about it (AMI sends some texts raw).
+    ``secret``: unguessable hexadecimal digits. Agents know the ids of transfers, and knowledge of a
+    channel's id would allow forged events about it, because AMI sends some texts unescaped.
     """
     return f"avp-{transfer}{_joined(secret)}-leg"
 
 
 def fourth_id(transfer: str, count: int, secret: str) -> str:
-    """The channel id of the ``count``-th fourth party called into a transfer."""
+    """The channel id of the ``count``-th fourth party added to a transfer."""
     return f"avp-{transfer}-{count}{_joined(secret)}-leg"
 
 
@@ -240,25 +242,25 @@ def _joined(secret: str) -> str:
 
 
 def shown_id(channel: str) -> str:
-    """A channel's id as agents may see it: that of a leg of ours without its secret."""
+    """A channel's id as agents may see it: without the secret of a leg."""
     return _SECRET.sub("", channel) if is_half(channel) else channel
 
 
 def other_half(leg: str) -> str:
-    """The id of the half of a leg's Local channel that goes to the queue or the trunk."""
+    """The id of the far end of a leg's Local channel, which enters the queue or calls the trunk."""
     return leg + "-queue"
 
 
 def is_leg(channel: str) -> bool:
-    """Whether a channel id is that of a leg of ours, of whichever transfer."""
+    """Whether a channel id is that of a leg of any transfer."""
     return channel.startswith("avp-") and channel.endswith("-leg")
 
 
 def is_half(channel: str) -> bool:
-    """Whether a channel id is that of either half of a leg of ours, of whichever transfer."""
+    """Whether a channel id is that of either half of a leg of any transfer."""
     return is_leg(channel.removesuffix("-queue"))
 
 
 def is_bridge(bridge: str) -> bool:
-    """Whether a bridge id is that of a bridge of ours, of whichever transfer."""
+    """Whether a bridge id is that of a bridge of any transfer."""
     return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult"))

@@ -1,38 +1,38 @@
-"""The transfer of one call, as one table: state x event -> next state, effects.
+"""The state table of a transfer: state x event -> next state, actions.
 
-Theory. A supervised transfer takes agent 1 and the caller out of their bridge (STARTING), puts
-the caller alone on music and agent 1 into a private bridge, and dials the target through the
-target's personal queue (WAITING, RINGING). When the target answers they talk (CONSULTING).
-Agent 1 may go to the caller and back (SWAPPED: the target hears music), bring all together
-(CONFERENCE), and call a fourth party to those who consult; if the target then leaves, the fourth
-party takes the target's place.
-There are then three ways out, and every path through the table takes one of them:
+Theory. A supervised transfer moves transferor and caller out of their bridge (STARTING), puts the
+caller on hold with music and the transferor into the consult bridge, and dials the target through
+the target's personal queue (WAITING, RINGING). When the target answers, transferor and target talk
+(CONSULTING). The transferor can swap between target and caller (SWAPPED: the target hears music),
+join all three (CONFERENCE), and add a fourth party to the consultation; if the target then leaves,
+the fourth party becomes the target. There are three exits, and every path takes one of them:
 
-* COMPLETING: caller and target are put into a plain bridge; agent 1 is hung up.
-* RETURNING: agent 1 and the caller are put into a plain bridge; the leg is hung up.
-* QUEUEING: the caller is sent into a queue by the dialplan and waits there without agent 1.
-  It is also how an unsupervised transfer begins. RELEASING_LEG comes before it while the consult
-  leg still occupies the target's one waiting slot. QUEUED and OFFERED only watch: app_queue and
-  the dialplan do the work and go on doing it without us.
+* COMPLETING: caller and target move into a plain bridge; the transferor is hung up.
+* RETURNING: transferor and caller move into a plain bridge; the consult leg is hung up.
+* QUEUEING: the dialplan sends the caller into a queue, to wait there without the transferor. An
+  unsupervised transfer also begins so. RELEASING_LEG precedes it while the consult leg still
+  occupies the target's only waiting slot. In QUEUED and OFFERED we only observe: app_queue and the
+  dialplan continue without us.
 
-An agent may also ask on the phone: by the feature code (COLLECTING: where to?), or by the Transfer
-button, which is told the outcome; where policy refuses, both parties are taken into Stasis all the
-same (DECLINED), since only there the phone can be told so, and it may hang up on hearing it. With
-the target on the agent's other line already, STARTING goes straight to COMPLETING.
+An agent can also begin a transfer on the phone: by the feature code (COLLECTING prompts for the
+target), or by the Transfer button (REFER). The phone is notified of the outcome of a REFER. Where
+policy refuses, both parties move into Stasis all the same (DECLINED), because only there the phone
+can be notified, and some phones hang up on a refusal. If the target is already on the phone's other
+line, STARTING leads straight to COMPLETING.
 
-A conference may also lose one and go on without: CONFERENCE_WITHOUT_TRANSFEROR is the
-talk of three that is left when the transferor or the caller leaves a conference of four, and
-DISSOLVING puts the last two of any conference into a plain bridge.
+A conference can continue after a party has left: CONFERENCE_WITHOUT_TRANSFEROR has the three
+parties who remain when the transferor or the caller leaves a conference of four, and DISSOLVING
+moves the last two of any conference into a plain bridge.
 
-RECALLING is the net below all of them: whatever fails while the caller is still there, the
-caller goes to the head of the call's group; by AMI Redirect, and if that fails too, by leaving
-Stasis, where the dialplan has a net of its own.
+RECALLING is the fallback for every other state: if anything fails while the caller is still there,
+AMI Redirect sends the caller to the head of the call's group. If that fails too, the caller leaves
+Stasis, and the dialplan's own fallback applies.
 
-Rules. `ROWS` holds the rows, and `machine.step` applies them: for a state and event the first row
-whose guard holds is taken. A pair without such a row is illegal and changes nothing. What an event
-says about a party's whereabouts is noted before the guards are asked. In every state that waits for
-Asterisk or a queue a timer runs (`transfer`). Bridging comes in pairs and only when both are in a
-bridge, and ``AVP_STATE`` is set to ``done`` before it (DESIGN section 2, "Afterwards").
+Rules. `ROWS` contains the rows, and `machine.step` applies the first row of a state and event whose
+guard holds. A pair without such a row is illegal and changes nothing. The presence of a party that
+an event reports is noted before the guards are evaluated. A timer runs in every state that waits
+for Asterisk or a queue (`spec.Deadline`). AMI Bridge always takes two channels that are both in a
+bridge, after ``AVP_STATE`` was set to ``done`` (DESIGN section 2, "Afterwards").
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from asterisk_avp.core.transfer.session import Intent, Presence, Session, promot
 from asterisk_avp.core.transfer.states import State
 
 MAX_TRIES: Final = 3
-"""How many times agent 1 may key in something that is refused."""
+"""How many refused entries the transferor may key in."""
 
 Guard = Callable[[Session], bool]
 Action = Callable[[Session], tuple[Effect, ...]]
@@ -108,7 +108,7 @@ def asking(session: Session) -> bool:
 
 
 def attended(session: Session) -> bool:
-    """The phone has called the target itself, who is still there."""
+    """The phone called the target itself, and the target is still there."""
     return caller_in(session) and session.attended and session.leg.presence is not Presence.GONE
 
 
@@ -137,7 +137,7 @@ def fourth_in(session: Session) -> bool:
 
 
 def strangers(session: Session) -> bool:
-    """Those left have only our own people in common, and these have gone."""
+    """Transferor and caller have left; the remaining parties have no reason to talk."""
     return transferor_left(session) and not caller_here(session)
 
 
@@ -149,7 +149,7 @@ def completed(session: Session) -> bool:
 
 
 def without_transferor(session: Session) -> Session:
-    """Agent 1 is being hung up and does not count any more."""
+    """The transferor is being hung up and counts as gone."""
     return session.with_presence("transferor", Presence.GONE)
 
 
@@ -159,18 +159,18 @@ def without_transferor(session: Session) -> Session:
 @dataclass(frozen=True, slots=True)
 class Transition:
     name: str
-    """What the log calls the row (event ``transition``, field ``row``)."""
+    """The row's name in the log (event ``transition``, field ``row``)."""
     state: State
     kind: EventType
     next: State
     actions: tuple[Action, ...] = ()
     guard: Guard | None = None
     outcome: State | None = None
-    """Set where the row decides how the transfer will end."""
+    """The final state, where this row decides it."""
     reason: str = ""
-    """The ended_reason for that; an event's own reason is taken where this is empty."""
+    """The ended_reason; empty: the reason of the event."""
     change: Change | None = None
-    """What else becomes of the session; made before the actions are asked."""
+    """A further change of the session, applied before the actions."""
 
 
 S, K = State, EventType
@@ -178,7 +178,7 @@ S, K = State, EventType
 # One line a row, however long: a table is read down its columns.
 # fmt: off
 ROWS: Final[tuple[Transition, ...]] = (
-    # STARTING: the Redirect is under way; whoever arrives in Stasis is seated at once.
+    # STARTING: the Redirect is under way; each party joins a bridge as soon as it is in Stasis.
     Transition("starting_caller_arrived_transferor_gone_may_continue", S.STARTING, K.CALLER_ENTERED, S.QUEUEING, (do.hold_caller, do.queue_caller), left_may_detach, S.FAILED, "transferor_hangup"),
     Transition("starting_caller_arrived_transferor_gone_may_not_continue", S.STARTING, K.CALLER_ENTERED, S.RECALLING, (do.hold_caller, do.recall), transferor_left, S.FAILED, "transferor_hangup"),
     Transition("starting_caller_arrived_cancel_wanted", S.STARTING, K.CALLER_ENTERED, S.RETURNING, (do.hold_caller, do.return_to_transferor), cancel_wanted, S.CANCELLED, "cancelled"),
@@ -208,7 +208,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("starting_redirected", S.STARTING, K.REDIRECTED, S.STARTING),
     Transition("starting_redirect_failed", S.STARTING, K.REDIRECT_FAILED, S.FAILED, (do.unmark, do.clear_away), reason="call_gone"),
     Transition("starting_timed_out", S.STARTING, K.TIMED_OUT, S.RECALLING, (do.drop_transferor, do.recall), caller_here, S.FAILED, "start_timeout"),
-    # COLLECTING: agent 1 keys in where the call is to go (`core.phone.feature_code`); the caller hears music.
+    # COLLECTING: the transferor keys in where the call is to go (`core.phone.feature_code`); the caller hears music.
     Transition("collecting_target_chosen_supervised", S.COLLECTING, K.CHOSEN, S.WAITING, (do.stop_prompt, do.dial_target), consults),
     Transition("collecting_target_chosen_unsupervised", S.COLLECTING, K.CHOSEN, S.QUEUEING, (do.queue_caller,)),
     Transition("collecting_choice_refused_tries_left", S.COLLECTING, K.WRONG_CHOICE, S.COLLECTING, (), tries_left),
@@ -247,7 +247,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("ringing_complete_requested", S.RINGING, K.COMPLETE, S.RELEASING_LEG, (do.drop_leg,), may_detach),
     Transition("ringing_cancel_requested", S.RINGING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition("ringing_timed_out", S.RINGING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
-    # CONSULTING: agent 1 and the target talk, the caller hears music.
+    # CONSULTING: the transferor and the target talk, the caller hears music.
     Transition("consulting_complete_requested_with_fourth", S.CONSULTING, K.COMPLETE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
     Transition("consulting_complete_requested_no_fourth", S.CONSULTING, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
     Transition("consulting_transferor_hung_up_with_fourth", S.CONSULTING, K.TRANSFEROR_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
@@ -265,7 +265,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("consulting_fourth_answered", S.CONSULTING, K.FOURTH_ANSWERED, S.CONSULTING, (do.join_fourth,)),
     Transition("consulting_fourth_failed", S.CONSULTING, K.FOURTH_FAILED, S.CONSULTING),
     Transition("consulting_fourth_hung_up", S.CONSULTING, K.FOURTH_GONE, S.CONSULTING),
-    # SWAPPED: agent 1 and the caller talk, the target hears music (or talks with the fourth).
+    # SWAPPED: the transferor and the caller talk, the target hears music (or talks with the fourth).
     Transition("swapped_complete_requested_with_fourth", S.SWAPPED, K.COMPLETE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller, do.hang_up_transferor), fourth_in, S.COMPLETED, "completed", without_transferor),
     Transition("swapped_complete_requested_no_fourth", S.SWAPPED, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.end_swap, do.complete)),
     Transition("swapped_transferor_hung_up_with_fourth", S.SWAPPED, K.TRANSFEROR_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.join_caller,), fourth_in, S.COMPLETED, "completed"),
@@ -282,7 +282,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("swapped_fourth_answered", S.SWAPPED, K.FOURTH_ANSWERED, S.SWAPPED, (do.join_fourth_with_target,)),
     Transition("swapped_fourth_failed", S.SWAPPED, K.FOURTH_FAILED, S.SWAPPED),
     Transition("swapped_fourth_hung_up", S.SWAPPED, K.FOURTH_GONE, S.SWAPPED, (do.alone,)),
-    # CONFERENCE: agent 1, the caller and the target talk, and the fourth party if there is one.
+    # CONFERENCE: the transferor, the caller and the target talk, and the fourth party if there is one.
     Transition("conference_complete_requested_with_fourth", S.CONFERENCE, K.COMPLETE, S.CONFERENCE_WITHOUT_TRANSFEROR, (do.hang_up_transferor,), fourth_in, S.COMPLETED, "completed", without_transferor),
     Transition("conference_complete_requested_no_fourth", S.CONFERENCE, K.COMPLETE, S.COMPLETING, (do.drop_fourth, do.complete)),
     Transition("conference_transferor_hung_up_with_fourth", S.CONFERENCE, K.TRANSFEROR_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (), fourth_in, S.COMPLETED, "completed"),
@@ -328,7 +328,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("completing_caller_hung_up", S.COMPLETING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
     Transition("completing_timed_out_transferor_there", S.COMPLETING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), transferor_in, S.FAILED, "asterisk_timeout"),
     Transition("completing_timed_out_transferor_gone", S.COMPLETING, K.TIMED_OUT, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "asterisk_timeout"),
-    # RETURNING: AMI Bridge of agent 1 and caller is under way.
+    # RETURNING: AMI Bridge of the transferor and caller is under way.
     Transition("returning_bridged_after_cancelling", S.RETURNING, K.BRIDGED, S.CANCELLED, (do.clear_away,), lambda s: s.outcome is S.CANCELLED),
     Transition("returning_bridged_after_failure", S.RETURNING, K.BRIDGED, S.FAILED, (do.clear_away,)),
     Transition("returning_bridge_failed", S.RETURNING, K.BRIDGE_FAILED, S.RECALLING, (do.drop_transferor, do.recall), None, S.FAILED, "transferor_hangup"),
