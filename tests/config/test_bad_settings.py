@@ -1,4 +1,4 @@
-"""Settings files that no administrator would write: a message that says what is wrong, no more."""
+"""Settings files that no administrator would write: a message about the fault, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BAD_TOML = {
 
 
 def outcome(directory: Path, environ: dict[str, str]) -> str:
-    """The message with which the start is refused; empty where the settings can be used."""
+    """The message with which the start is refused; empty if the settings are usable."""
     try:
         Settings.load(environ, directory, connect=True)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Nothing that is dialled or keyed in may be an emergency number, or stand in the way of one."""
+"""No id or code may be an emergency number, or interfere with dialling one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COMPLETE = {"AVP_ACCOUNTS__ACME__COMPLETE_DIALLING": "true"}
 
 
 def names(country: str, place: str, text: str) -> list[str]:
-    """The variables that are to be named."""
+    """The variables that the message must name."""
     found = settings_with(country, place, text)
     end = {"extension": "EXTENSION", "code": "CODE"}.get(place, f"__{text}__")
     end = f"KEYS__{place}" if place in KEYS else end
@@ -47,7 +47,7 @@ def names(country: str, place: str, text: str) -> list[str]:
 
 
 def refused(country: str, place: str, text: str, **more: str) -> str:
-    """What is said of it, and of nothing else."""
+    """The message about it, and about nothing else."""
     (line,) = problems(settings_with(country, place, text) | more, connect=False)
     variables, _, says = line.partition(": ")
     assert variables.split(", ") == sorted(names(country, place, text)), line
@@ -112,7 +112,7 @@ def test_ordinary_ids_are_allowed(country: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["9-1-1", "9.1.1", "9_11", "91-1"])
 def test_separators_are_not_dialled(text: str) -> None:
-    """And Asterisk overlooks the hyphen in an extension (pbx.c, ext_cmp): 9-1-1 is 911 to it."""
+    """Asterisk ignores the hyphen in an extension (pbx.c, ext_cmp): 9-1-1 is 911."""
     assert refused("US", "agent", text) == "'911' is an emergency number everywhere; choose another"
 
 
@@ -127,10 +127,10 @@ def test_an_extension_is_no_pattern(text: str) -> None:
 
 
 def test_words_that_nobody_dials() -> None:
-    """Ids of groups and presets are for the API; those with letters are no numbers."""
+    """Ids of groups and presets are for the API; ids with letters are not numbers."""
     for place in ("group", "preset"):
         load(settings_with("US", place, "911-dispatch"), connect=False)
-    assert refused("US", "agent", "911x")  # a softphone can dial it, and stop on the way
+    assert refused("US", "agent", "911x")  # a softphone can dial it, and stop half way
 
 
 # --- whose country -----------------------------------------------------------------------------
@@ -148,7 +148,8 @@ def lines(**more: str) -> list[str]:
 
 
 def test_what_is_one_anywhere_is_none_for_anybody() -> None:
-    """All phones dial in one dialplan: 999 of an agent in the US would be what the British get."""
+    """All phones dial in one dialplan: an agent 999 in the US would receive British emergency
+    calls."""
     assert lines(AVP_AGENTS__999__GROUPS="sales") == [
         "AVP_AGENTS__999__GROUPS: '999' is an emergency number in GB"
     ]
@@ -159,7 +160,7 @@ def test_what_begins_with_one_is_a_matter_of_those_who_dial_it() -> None:
     assert lines(AVP_AGENTS__9991__GROUPS="help")
     assert lines(AVP_AGENTS__9991__GROUPS="sales,help")
     both = {"AVP_AGENTS__9991__GROUPS": "sales,help"} | COMPLETE
-    assert lines(**both)  # of beta's phones nothing has been said
+    assert lines(**both)  # beta's phones have no such setting
     load(TWO | both | {"AVP_ACCOUNTS__BETA__COMPLETE_DIALLING": "yes"}, connect=False)
     assert lines(AVP_AGENTS__9991__NAME="of no group yet")
     load(TWO | {"AVP_GROUPS__SALES__EXTENSION": "9991"}, connect=False)

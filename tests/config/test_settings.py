@@ -1,4 +1,4 @@
-"""What an administrator may write, what becomes of it, and what they are told when it is wrong."""
+"""The settings that an administrator may write, their effect, and the messages about faults."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_the_nearest_explicit_maximum_hold_wins(
     assert groups["sales"].max_hold_seconds == (seconds[nearest[0]] if nearest else 120)
     nearest = [level for level in ("group", "account", "enterprise") if level in actions]
     assert groups["sales"].max_hold_action == (actions[nearest[0]] if nearest else "hangup")
-    # A group of no account has only the enterprise above it.
+    # A group without an account has only the enterprise above it.
     assert groups["other"].max_hold_seconds == seconds.get("enterprise", 120)
 
 
@@ -288,15 +288,15 @@ def test_a_wrong_country_is_not_also_a_missing_one() -> None:
     ("country", "number", "fault"),
     [
         ("GB", "020 7946 0000", ""),
-        ("GB", "+1 202 555 0100", ""),  # another country's: decided for each call
-        ("GB", "+44 7911 123456", ""),  # a mobile: likewise
+        ("GB", "+1 202 555 0100", ""),  # another country's number: decided for each call
+        ("GB", "+44 7911 123456", ""),  # a mobile number: likewise
         ("GB", "020 7946", "invalid_format in GB"),
         ("US", "020 7946 0000", "invalid_format in US"),
         ("GB", "999", "emergency in GB"),
         ("GB", "PJSIP/1001", "invalid_format in GB"),
         ("", "+44 20 7946 0000", ""),
         ("", "+44 20 7946", "invalid_format: "),
-        ("", "020 7946 0000", ""),  # no country to read it in
+        ("", "020 7946 0000", ""),  # no country to parse it in
     ],
 )
 def test_the_number_of_a_preset_is_one_in_its_groups_country(
@@ -405,7 +405,7 @@ groups = ["sales", "support"]
 
 
 def test_the_same_settings_by_any_way_are_the_same(tmp_path: Path) -> None:
-    """Environment, .env and TOML: the same world, but for where each value came from."""
+    """Environment, .env and TOML give the same world, except for the origins of values."""
     toml, dotenv = tmp_path / "avp.toml", tmp_path / "there"
     toml.write_text(WORLD_TOML)
     dotenv.mkdir()
@@ -714,7 +714,7 @@ def test_names_and_places_in_the_tree_are_one_to_one(path: tuple[str, ...]) -> N
 def test_names_are_looked_for_only_where_something_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each looks through all that was written: with 5,000 agents 15 seconds of a start."""
+    """Each search of everything that was written would cost 15 seconds with 5,000 agents."""
 
     def no(_inputs: Inputs, path: tuple[str, ...]) -> str:
         raise AssertionError(f"asked for {path}")

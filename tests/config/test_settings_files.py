@@ -1,4 +1,4 @@
-"""Secrets that are in files, and what is said where they cannot be had from there."""
+"""Secrets in files, and the messages if they cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITHOUT_SECRETS = {
 
 
 def write(place: Path, **contents: str | bytes) -> dict[str, str]:
-    """Files of these contents and the variables that name them: AMI__SECRET=…"""
+    """Files with these contents, and the variables that name them: AMI__SECRET=…"""
     variables = {}
     for name, content in contents.items():
         file = place / name.lower()
@@ -53,7 +53,7 @@ def test_every_secret_can_be_in_a_file(tmp_path: Path) -> None:
 
 
 def secrets_of(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
-    """The places of all that is secret, found by its type."""
+    """The places of all secrets, found by their type."""
 
     def is_secret(annotation: Any) -> bool:
         return annotation is SecretStr or any(map(is_secret, get_args(annotation)))
@@ -87,7 +87,7 @@ def test_dotenv_and_toml_name_files_too_and_relative_ones_are_beside_them(tmp_pa
     settings = load(WITHOUT_SECRETS, tmp_path)
     assert secret(settings.ami.secret) == "from-dotenv"
     assert secret(settings.ari.password) == "from-toml"
-    # The environment wins over .env here as well.
+    # The environment overrides .env here as well.
     settings = load(WITHOUT_SECRETS | write(tmp_path, AMI__SECRET="from-environment"), tmp_path)
     assert secret(settings.ami.secret) == "from-environment"
 
@@ -126,7 +126,7 @@ def test_a_file_without_a_secret_in_it(tmp_path: Path, content: bytes, says: str
     files = write(tmp_path, AMI__SECRET=content)
     environ = {**CONNECTIONS, **files, "AVP_GROUPS__SALES__QUEUE": "sales"}
     del environ["AVP_AMI__SECRET"]
-    # Once; not again as one that is required.
+    # Reported once, not again as a missing one.
     assert problems(environ) == [f"AVP_AMI__SECRET_FILE: {tmp_path / 'ami__secret'} {says}"]
 
 

@@ -1,4 +1,4 @@
-"""Whose files decide where secrets go: root's and ours, by whatever way they are named."""
+"""Who must own the files that control where secrets are sent: root or this user, on every path."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def in_strangers_folder(file: Path) -> None:
 
 
 def in_strangers_grandfolder(file: Path) -> None:
-    """Who owns a folder further up can put another in its place."""
+    """The owner of a directory further up can replace it."""
     give(file.parent.parent)
 
 
 def in_strangers_sticky_folder(file: Path) -> None:
-    """The owner of a sticky folder may remove what is in it (unlink(2))."""
+    """The owner of a sticky directory may remove its entries (unlink(2))."""
     file.parent.chmod(0o1777)
     give(file.parent)
 
@@ -68,7 +68,7 @@ def linked_to_strangers(file: Path) -> None:
 
 
 def linked_through_loose_folder(file: Path) -> None:
-    """The link is ours; what it points to, anybody can exchange."""
+    """The link is ours, but anybody can replace its target."""
     other = file.parent / "other"
     other.mkdir()
     file.rename(other / "real")
@@ -130,9 +130,9 @@ def test_a_dotenv_that_does_not_count(
     (line,) = settings.ignored
     assert line.startswith(f"{file} is not trusted, because ")
     assert sentence(says, file) in line
-    # A daemon does not run by half of its settings.
+    # A daemon does not run with half of its settings.
     assert problems(NEEDED, file.parent, whole=True) == [line]
-    # Where the rest is not enough, this may be why.
+    # If the rest is not enough, this may be the cause.
     assert line in problems({}, file.parent)
 
 
@@ -182,7 +182,7 @@ def relative_link(file: Path) -> None:
 
 
 def sticky(file: Path) -> None:
-    """As `/tmp` is, and the volumes of Kubernetes' secrets."""
+    """Like `/tmp`, and the volumes of Kubernetes secrets."""
     file.parent.chmod(0o1777)
 
 
@@ -206,7 +206,7 @@ def test_a_file_that_counts(
 
 @AS_ROOT
 def test_of_the_user_itself_it_counts_and_of_another_user_not(tmp_path: Path) -> None:
-    """Whoever runs a command, root's files and their own count."""
+    """Files of the user who runs the command, and of root, are trusted."""
     file = prepared(tmp_path, "ami", "hush\n", keep)
     for folder in (tmp_path, *tmp_path.parents[:-2]):
         assert folder.stat().st_mode & 0o022 == 0
@@ -260,13 +260,13 @@ def test_none_there_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / ".env").symlink_to("nowhere")
     assert load(NEEDED, tmp_path).ignored == ()
     (tmp_path / ".env").unlink()
-    (tmp_path / ".env").mkdir()  # a virtual environment, likely
+    (tmp_path / ".env").mkdir()  # probably a virtual environment
     assert load(NEEDED, tmp_path, whole=True).ignored == ()
 
 
 @pytest.mark.parametrize("folder", ["loose", pytest.param("foreign", marks=AS_ROOT)])
 def test_a_strangers_folder_without_one_is_nobodys_fault(tmp_path: Path, folder: str) -> None:
-    """Whoever runs a command, or a daemon, there does not hear of a file that is not there."""
+    """A command or daemon that runs there reports nothing about a missing file."""
     place = tmp_path / folder
     place.mkdir()
     place.chmod(0o777)
@@ -281,7 +281,7 @@ def test_a_strangers_folder_without_one_is_nobodys_fault(tmp_path: Path, folder:
 
 def test_a_huge_dotenv_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / ".env").open("wb") as file:
-        file.truncate(1 << 40)  # takes no room on the disk
+        file.truncate(1 << 40)  # takes no space on the disk
     assert problems(NEEDED, tmp_path) == [f"{tmp_path}/.env: has more than 4194304 bytes"]
     with (tmp_path / "avp.toml").open("wb") as file:
         file.truncate(1 << 40)
@@ -293,7 +293,7 @@ def test_a_huge_dotenv_is_not_read(tmp_path: Path) -> None:
 def test_one_that_is_exchanged_between_look_and_read_is_judged_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is judged is what is open: the entry is another one by the time that it is opened."""
+    """The check applies to the open file: the entry is replaced by the time that it is opened."""
     file = prepared(tmp_path, ".env", SETTINGS, sticky)
     opened: Callable[..., int] = os.open
 

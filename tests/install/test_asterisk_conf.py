@@ -1,4 +1,4 @@
-"""Asterisk's configuration files: its own rules of syntax, and that no text is too much for us."""
+"""Asterisk's configuration files: its syntax rules, and robustness against any text."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_names_have_no_case_and_the_last_value_counts() -> None:
         ("a=1\n;--\nb=2\n--;\nc=3", [("a", "1"), ("c", "3")]),
         ("a=1;-- hidden --;2", [("a", "12")]),
         (";-- a=1 ; still hidden\n--;b=2", [("b", "2")]),
-        (";--\n;-- within\n--;\na=1\n--;\nb=2", [("b", "2")]),  # they nest
+        (";--\n;-- within\n--;\na=1\n--;\nb=2", [("b", "2")]),  # they can be nested
         (";--- a line, no block\na=1", [("a", "1")]),
         ("a=1\n;--\nb=2", [("a", "1")]),  # never closed
-        ("a=1 --;\nb=2", [("a", "1 --;")]),  # never opened: Asterisk takes what follows for one
+        ("a=1 --;\nb=2", [("a", "1 --;")]),  # never opened: Asterisk treats the rest as one
         (r"\[a]=1", [("[a]", "1")]),
         (r"\#a=1", [("#a", "1")]),
         ("a=1\na+=,2\nb+=3", [("a", "1,2"), ("b", "3")]),
@@ -103,7 +103,7 @@ def test_templates() -> None:
     assert two.all("context") == ["one", "one", "two"]
     assert (three.name, three.last("type"), three.last("set_var")) == ("1002", "auth", "A=1")
     assert list(found.named("base")) == []
-    # Inherited lines are where they are written.
+    # Inherited lines are in the template's place.
     assert [line.place.line for line in one.lines] == [2, 3, 5, 7]
 
 
@@ -128,7 +128,7 @@ def test_additions() -> None:
     endpoint, auth = found.named("1001")
     assert (endpoint.last("context"), auth.last("password")) == ("one", "x")
     assert pairs(found, "1002") == [("a", "1"), ("b", "2")]
-    # What is inherited has been copied: an addition to the template comes too late.
+    # Inheritance copies the lines: an addition to the template comes too late.
     later = conf("[t](!)\na=1\n[x](t)\n[t](+TEMPLATES=include)\nb=2\n")
     assert pairs(later, "x") == [("a", "1")]
 
@@ -190,7 +190,7 @@ def test_includes() -> None:
         b_conf="within = a\n[b]\nthree = 3\n",
         c_conf="four = 4\n",
     )
-    # An included file begins in the section before it; the including one goes on where it was.
+    # An included file continues the section before it; the including file continues its own.
     assert pairs(found, "a") == [("one", "1"), ("within", "a"), ("two", "2")]
     # The section that was opened last is now b.
     assert pairs(found, "b") == [("three", "3"), ("four", "4")]
@@ -204,7 +204,7 @@ def test_includes_go_ten_levels_deep() -> None:
     assert [section.name for section in found.sections] == [f"x{i}" for i in range(1, 11)]
     (fault,) = faults(found)
     assert fault.startswith("x10:2: ")
-    # However often a file names itself and others, it is read once for each way to it.
+    # However often a file includes itself and others, it is read once per path.
     files = {f"x{i}": "".join(f"#include x{j}\n" for j in range(4)) for i in range(4)}
     assert {fault.what for fault in conf("#include x0\n", **files).faults} == {"includes itself"}
 
@@ -234,18 +234,18 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    if os.geteuid() == 0:  # who may read everything
+    if os.geteuid() == 0:  # root may read everything
         monkeypatch.setattr(Path, "read_text", refuse)
     found = read(tmp_path, "main.conf")
     assert faults(found) == ["main.conf: cannot be read: Permission denied"]
-    monkeypatch.setattr(Path, "exists", refuse)  # what a directory without x does
+    monkeypatch.setattr(Path, "exists", refuse)  # a directory without x
     assert faults(read(tmp_path, "main.conf")) == ["main.conf: cannot be read: Permission denied"]
 
 
-# A disk may be slow, and a machine busy.
+# The disk may be slow and the machine busy.
 WITHOUT_HURRY = settings(deadline=None)
 
-# Text that has something of a configuration file about it.
+# Text that resembles a configuration file.
 BITS = st.one_of(
     st.sampled_from('[]()!+ab=;-\\\n\t "<>*&\0\x85'),
     st.sampled_from(("=>", ";--", "--;", "#include ", "#tryinclude ", "#exec ", "main.conf", "(+")),

@@ -1,4 +1,4 @@
-"""`asterisk-avp check`: each thing that it claims to find, present and absent."""
+"""`asterisk-avp check`: each fault that it claims to find, present and absent."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ member => PJSIP/9999
 
 
 class Office:
-    """An administrator's files and an Asterisk that says which version it is."""
+    """An administrator's files and an Asterisk that reports its version."""
 
     def __init__(self, avp: Avp, place: Path, server: AriServer) -> None:
         self.avp, self.place, self.server = avp, place, server
@@ -131,19 +131,19 @@ class Office:
         self.server.answers["GET", "/asterisk/info"] = Answer(200, {"system": {"version": version}})
 
     def run(self, *arguments: str) -> Result:
-        """Without Asterisk; tests/asterisk/test_check_live.py has a real one."""
+        """Without Asterisk. tests/asterisk/test_check_live.py uses a real one."""
         where = ("--config-dir", str(self.etc), "--offline")
         return self.avp("check", *where, *arguments, **self.variables)
 
     def asked(self) -> list[dict[str, Any]]:
-        """What is not ok of what depends on the version, which is asked for."""
+        """The findings that are not ok and depend on the version, which is queried."""
         result = self.avp("check", "--config-dir", str(self.etc), "--json")
         ids = ("version", "transfer_button")
         found = json.loads(result.out)["findings"]
         return [x for x in found if x["id"] in ids and x["severity"] != "ok"]
 
     def findings(self) -> list[dict[str, Any]]:
-        """What is not ok."""
+        """The findings that are not ok."""
         result = self.run("--json")
         answer = json.loads(result.out)
         assert result.code == (1 if answer["errors"] else 0)
@@ -164,7 +164,7 @@ class Office:
 
 @pytest.fixture
 def server() -> Iterator[AriServer]:
-    """In a thread of its own: the command runs an event loop itself."""
+    """In a separate thread, because the command runs an event loop itself."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -249,7 +249,7 @@ def test_settings(office: Office) -> None:
 
 
 def test_settings_of_a_stranger(office: Office) -> None:
-    """They are not taken, and check says so (the rest is in test_strangers_dotenv.py)."""
+    """They are ignored, and check reports it (see test_strangers_dotenv.py for the rest)."""
     variables = dict(line.split("=", 1) for line in office.settings.splitlines())
     (office.place / ".env").chmod(0o666)
     result = office.avp(
@@ -269,7 +269,7 @@ def test_secrets_that_everybody_can_read(office: Office) -> None:
         office.settings = office.settings.replace("AVP_AMI__SECRET=hush-hush\n", "")
         office.set()
         office.variables = {"AVP_AMI__SECRET_FILE": str(file)}
-        assert office.findings() == []  # the folder lets nobody in
+        assert office.findings() == []  # the directory is closed to others
         Path(folder).chmod(0o755)
         found = office.one()
         assert (found["severity"], found["id"]) == ("warning", "settings")
@@ -409,7 +409,8 @@ def test_the_transfer_button(office: Office, line: str, guarded: bool) -> None:
 
 
 def test_whose_phones_they_are(office: Office) -> None:
-    """Agents by the settings, by the queues, by their context; nobody else's phone matters."""
+    """Agents from the settings, from the queues, and from their context; other phones do not
+    matter."""
     office.change("pjsip", "set_var = PJSIP_TRANSFER_HANDLING()=ari-only", "")
     office.change("pjsip", "context = avp-agents", "context = mine")
     office.add("pjsip", "[desk](agent)\n[far](agent)\ncontext = avp-agents\n")
@@ -503,7 +504,7 @@ def test_who_may_transfer_by_refer(
 
 @pytest.mark.parametrize("way", ["${EXTEN}@out-1,60", "out-1/sip:${EXTEN}@192.0.2.7,60"])
 def test_a_way_out_is_a_trunk(office: Office, way: str) -> None:
-    """Whoever answers there can send a REFER, whatever the endpoint itself may dial."""
+    """A phone that answers there can send a REFER, whatever the endpoint itself may dial."""
     office.add("pjsip", "[out-1]\ntype = endpoint\ncontext = none\n")
     office.add("pjsip", "[out]\ntype = endpoint\ncontext = none\nallow_transfer = no\n")
     (found,) = refers(office)
@@ -520,7 +521,7 @@ def test_nobody_in_particular_may_transfer(office: Office) -> None:
 
 
 def test_the_offices_other_phones(office: Office) -> None:
-    """They need their button, perhaps, and no call of theirs reaches an agent: one warning."""
+    """They may need their button, and their calls reach no agent: a single warning."""
     office.add("pjsip", "[door](!)\ntype = endpoint\ncontext = doors\n[7](door)\n[8](door)\n")
     office.add("extensions", "[doors]\nexten => 1,1,Dial(PJSIP/7,60)\n")
     (found,) = refers(office)
@@ -531,7 +532,7 @@ def test_the_offices_other_phones(office: Office) -> None:
 
 
 def test_a_version_that_hands_no_refer_over(office: Office) -> None:
-    """Below 22.7 only allow_transfer keeps a trunk from it."""
+    """Below 22.7, only allow_transfer protects against a trunk."""
     office.change("pjsip", "allow_transfer = no", "set_var = PJSIP_TRANSFER_HANDLING()=ari-only")
     for version, expected in ((GOOD_VERSION, []), ("22.5.0", ["error"])):
         office.version(version)
@@ -556,7 +557,7 @@ def test_a_version_that_hands_no_refer_over(office: Office) -> None:
         ("header,ip", "ip,header"),
         ("[global]\ntype = global", "[global](!)\ntype = global"),
         ("\ncontext = avp-nowhere", "\ncontext = callers"),
-        ("\ncontext = avp-nowhere", ""),  # then it is "default"
+        ("\ncontext = avp-nowhere", ""),  # the context is then "default"
         ("\ncontext = avp-nowhere", "\ncontext = avp-nowhere\noverlap_context = callers"),
         ("deny = ::/0", ""),
         ("deny = 0.0.0.0/0.0.0.0", "deny = 10.0.0.0/255.0.0.0"),
@@ -578,7 +579,7 @@ def test_replaces(office: Office, old: str, new: str) -> None:
 
 
 def test_a_trunk_that_is_known_by_a_header(office: Office) -> None:
-    """Anybody can send that header along with Replaces, and be taken for the trunk."""
+    """Anybody can send that header along with Replaces, and be identified as the trunk."""
     trunk = "[trunk]\ntype = identify\nendpoint = trunk\n{}\n"
     office.change("pjsip", "context = callers", "context = callers\nmessage_context = avp-nowhere")
     office.add("pjsip", trunk.format("match = 192.0.2.7"))
@@ -643,7 +644,7 @@ def test_messages_by_a_trunk(office: Office) -> None:
     assert "[trunk]" in found["what"]
     office.add("pjsip", "\n".join(["", *found["mend"], ""]))
     assert office.findings() == []
-    # One that leads nowhere needs nothing, nor does whoever has to log in.
+    # An endpoint that leads nowhere needs nothing, nor does one that must log in.
     office.add("pjsip", "[other]\ntype = endpoint\ncontext = empty\nallow_transfer = no\n")
     office.add("pjsip", "[other]\ntype = identify\nendpoint = other\nmatch = 192.0.2.8\n")
     assert office.findings() == []
@@ -819,11 +820,11 @@ def test_phones_that_may_not(office: Office, line: str) -> None:
     ],
 )
 def test_contexts_that_no_call_comes_to(office: Office, line: str, reached: bool) -> None:
-    """Samples of a distribution: what may be an agent's phone matters only where calls come."""
+    """Samples of a distribution: a possible agent's phone matters only where calls arrive."""
     office.add("extensions", f"[more]\nexten => 1,1,Dial(${{ARG1}},30)\n{line}\n")
     found = [(x["severity"], x["where"]) for x in office.findings() if x["id"] == "forwarding"]
     assert found == [("error", "extensions.conf:17")] * reached
-    # That it is an agent's phone is enough by itself, and so is a member that dials it.
+    # A known agent's phone is enough by itself, and so is a member that dials it.
     office.change("extensions", "Dial(${ARG1}", "Dial(PJSIP/1001")
     assert [x["id"] for x in office.findings() if x["id"] == "forwarding"] == ["forwarding"]
     office.change("extensions", "Dial(PJSIP/1001", "Dial(${ARG1}")
@@ -875,11 +876,11 @@ def test_values_that_are_evaluated(office: Office, line: str, words: str) -> Non
     assert [x["severity"] for x in found] == ["warning"]
     assert words in found[0]["what"]
     assert found[0]["where"] == f"extensions.conf:{8 + line.count(chr(10))}"
-    # The same where neither a phone nor a trunk comes.
+    # The same contexts, where neither phones nor trunks arrive.
     office.change("extensions", f"[callers]\nexten => {line}", "[callers]")
     office.add("extensions", f"[elsewhere]\nexten => {line}\n")
     assert [x for x in office.findings() if x["id"] == "foreign_values"] == []
-    # By an include, or by a Goto, they do.
+    # Through an include or a Goto, they do.
     office.change("extensions", "[callers]", "[callers]\ninclude => elsewhere")
     assert len([x for x in office.findings() if x["id"] == "foreign_values"]) == 1
     office.change("extensions", "include => elsewhere", "exten => 7,1,Goto(elsewhere,s,1)")
@@ -909,7 +910,7 @@ def test_values_that_are_not(office: Office, line: str) -> None:
 
 @pytest.mark.parametrize("variable", ["TRANSFER_CONTEXT", "__FORWARD_CONTEXT", "globals"])
 def test_where_a_phone_sends_a_call(office: Office, variable: str) -> None:
-    assert office.findings() == []  # `out` takes any text, and nobody comes there
+    assert office.findings() == []  # `out` matches any text, and nothing reaches it
     if variable == "globals":
         office.change("extensions", "[globals]", "[globals]\nTRANSFER_CONTEXT = out")
     else:
@@ -918,7 +919,7 @@ def test_where_a_phone_sends_a_call(office: Office, variable: str) -> None:
 
 
 def test_the_way_out(office: Office) -> None:
-    """As earlier READMEs had it; our dialplan goes on there with what was dialled."""
+    """As in earlier READMEs: our dialplan continues there with the dialled number."""
     office.add("extensions", "[avp-external]\nexten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)\n")
     found = office.one()
     assert (found["severity"], found["id"]) == ("warning", "foreign_values")
@@ -960,7 +961,7 @@ def test_codes_that_clash(office: Office, section: str, line: str) -> None:
 
 
 def test_hanging_up_by_a_star(office: Office) -> None:
-    """Asterisk's default for it, where the dialplan switches it on."""
+    """Asterisk's default code, if the dialplan enables it."""
     office.add("extensions", "[more]\nexten => 1,1,Dial(PJSIP/1,30,H)\n")
     for text in (FEATURES, "[general]\n"):
         office.write("features", text)

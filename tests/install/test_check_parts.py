@@ -1,4 +1,4 @@
-"""`check` looks for what is used; and findings for which no Asterisk is needed."""
+"""`check` looks for everything that is used; and findings that need no Asterisk."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def conf(name: str, text: str) -> Conf:
 def test_every_context_is_looked_for() -> None:
     contexts = {section.name for section in conf("x", TEXT).sections}
     looked_for = {name.partition(",")[0] for name in EXTENSIONS}
-    # Those are empty, or have only what catches a number that no line takes.
+    # These are empty, or only catch numbers that match no other line.
     empty = {"avp-emergency", "avp-internal", "avp-external", "avp-colleagues", "avp-nowhere"}
     assert contexts - looked_for == empty
     assert looked_for <= contexts
@@ -204,7 +204,7 @@ def test_the_pickup_extension() -> None:
 
 
 def test_what_runs_and_is_in_no_file() -> None:
-    """AMI's words for two lines of the file, written otherwise, and for two more."""
+    """AMI's output for two lines of the file that are written differently, and for two more."""
     written = conf(
         "extensions.conf",
         '[a]\nexten => 1,1,NoOp\n same => n(x),Set(X="a b")\ninclude => b\n',
@@ -287,7 +287,7 @@ def test_what_ami_listens_on(general: str, user: str, expected: str) -> None:
         ("0.0.0.0", "permit = 10.0.0.0/8\nwrite = all", "all"),
         ("0.0.0.0", "acl = inside\nwrite = call,agent", "call, agent"),
         ("0.0.0.0", "deny = 0.0.0.0/0\npermit = 127.0.0.1, 10.0.0.1\nwrite = call", "call"),
-        ("0.0.0.0", "permit = 127.0.0.1\nwrite = call", "call"),  # permits nothing less
+        ("0.0.0.0", "permit = 127.0.0.1\nwrite = call", "call"),  # permits no less
         ("0.0.0.0", "deny = 0.0.0.0/0.0.0.0\npermit = 127.0.0.1/255.255.255.255\nwrite = all", ""),
         ("0.0.0.0", "permit = 10.0.0.1\nwrite =\nread = all", ""),
         ("127.0.0.1", "permit = 10.0.0.1\nwrite = all", ""),
@@ -363,7 +363,7 @@ def test_passwords_that_anybody_would_try(
 
 
 def test_a_password_is_never_shown() -> None:
-    """Nor is one that is hardly longer than the name, from which it could be guessed."""
+    """Nor a password that is little longer than the name, from which it can be guessed."""
     pjsip = "\n".join(
         f"[{n}]\ntype = auth\nusername = {n}\npassword = {n}-zq\n" for n in range(1001, 1010)
     )
@@ -416,7 +416,7 @@ PROVIDED_BY = {
     "TIMEOUT": "func_timeout",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
 }
-"""The module of each application and function; empty: Asterisk itself."""
+"""The module of each application and function; empty: Asterisk's core."""
 
 
 def test_every_module_of_the_dialplan_is_looked_for() -> None:

@@ -1,6 +1,6 @@
-"""The SIP requests of `check` against answers that a sound Asterisk does not give.
+"""The SIP requests of `check`, against answers that a correct Asterisk does not give.
 
-What a real one answers is in tests/asterisk/test_check_sip.py.
+tests/asterisk/test_check_sip.py tests a real one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asterisk_avp.install.checks.model import SipTest
 from asterisk_avp.install.sip_probe import try_replaces
 
 Answers = Callable[[str], list[str]]
-"""From a request to what is sent back, one or several statuses."""
+"""Maps a request to one or several statuses to send back."""
 
 PHONE = """
 [1001]
@@ -44,7 +44,7 @@ def answer(request: str, status: str) -> bytes:
 
 
 class Server:
-    """On 127.0.0.1, by UDP or by TCP; keeps what came."""
+    """A server on 127.0.0.1, over UDP or TCP. Keeps the received requests."""
 
     def __init__(self, protocol: str, answers: Answers) -> None:
         self.protocol, self.answers = protocol, answers
@@ -74,7 +74,7 @@ class Server:
                 while b"\r\n\r\n" in buffer:
                     head, _, buffer = buffer.partition(b"\r\n\r\n")
                     for out in self._answers(head.decode() + "\r\n"):
-                        for at in range(0, len(out), 7):  # a stream has no limits of messages
+                        for at in range(0, len(out), 7):  # a stream has no message boundaries
                             connection.sendall(out[at : at + 7])
 
     def _answers(self, request: str) -> list[bytes]:
@@ -118,11 +118,11 @@ def test_one_that_only_rings_is_cancelled() -> None:
     with tried("udp", lambda request: ring[request.split()[0]]) as (server, test):
         assert [attempt.answer for attempt in test.attempts] == [100, 100]
     assert server.methods().count("CANCEL") == 2
-    assert server.methods().count("INVITE") == 2  # a provisional answer ends the repetitions
+    assert server.methods().count("INVITE") == 2  # a provisional answer ends the retransmissions
 
 
 def test_answers_of_others_and_what_is_no_answer() -> None:
-    """A server that answers to another call, with nonsense, and then as it should."""
+    """A server that answers for another call, then with nonsense, then correctly."""
 
     def answers(request: str) -> list[str]:
         return ["404 Not Found"] if request.startswith("OPTIONS") else ["401 Unauthorized"]

@@ -1,4 +1,4 @@
-"""The personal queues as written for Asterisk."""
+"""The personal queues as rendered for Asterisk."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_what_all_personal_queues_have_in_common() -> None:
         "setinterfacevar": "no",
     }.items():
         assert common[key] == value
-    # The daemon adds the members, who could not be removed if they were written here.
+    # The daemon adds the members. It could not remove members that the file has.
     assert "member" not in common
     assert "member =" not in text
     for needed in ("shared_lastcall = yes", "persistentmembers = yes"):

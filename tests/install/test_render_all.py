@@ -1,4 +1,4 @@
-"""`asterisk-avp render all`: what it writes, and that nothing edited is ever destroyed."""
+"""`asterisk-avp render all`: its output, and that no edited file is ever lost."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     before = everything(place.etc)
     code, output = place.render()
     assert code == 0, output
-    assert everything(place.etc) == before  # nothing of theirs is touched
+    assert everything(place.etc) == before  # the administrator's files are untouched
 
     variables = place.variables()
     groups = {name: value for name, value in variables.items() if "GROUPS" in name}
@@ -95,7 +95,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
         "AVP_GROUPS__SALES__ACW_SECONDS": "5",
         "AVP_GROUPS__NIGHT_DESK__QUEUE": "night-desk",
         "AVP_GROUPS__NIGHT_DESK__ACCOUNT": "main",
-    }  # "After Hours" cannot be named in AMI and on a dial string alike
+    }  # "After Hours" cannot be used in AMI and in a dial string
     assert "'After Hours' cannot be an agent group" in output
     assert not {"AVP_ARI__URL", "AVP_AMI__HOST", "AVP_AMI__PORT"} & variables.keys()
     settings = Settings.load({k: v for k, v in variables.items() if v}, place.out)
@@ -104,7 +104,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     queues = read_out(place, "avp_queues.conf")
     waits = {s.name: s.last("wrapuptime") for s in queues.sections if not s.template}
     assert waits == {"avp-agent-1001": "5", "avp-agent-1002": "5", "avp-agent-1003": "0"}
-    # Of a phone that pjsip.conf does not have, Asterisk would refuse the file.
+    # Asterisk would reject the file for a phone that pjsip.conf does not have.
     pjsip = place.text("avp_pjsip.conf")
     assert re.findall(r"^\[(\S+)\]\(\+type=endpoint\)", pjsip, re.MULTILINE) == ["1001", "1003"]
     assert (
@@ -115,7 +115,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     assert "[applicationmap](+)" in place.text("avp_features.conf")
     manager = place.text("avp_manager.conf")
     assert f"read = {','.join(READ)}\nwrite = {','.join(WRITE)}\n" in manager
-    # What is to be done, line by line, and nothing that is done already.
+    # The remaining steps, line by line, and no completed ones.
     todo = place.text("INSTALL.txt")
     assert todo in output
     assert f"install -m 600 {place.out}/environment /etc/asterisk-avp/environment" in todo
@@ -154,7 +154,7 @@ def test_asterisk_on_other_ports_and_addresses(place: Place) -> None:
     assert variables["AVP_ARI__URL"] == "http://192.0.2.7:8090/pbx/ari"
     assert variables["AVP_AMI__HOST"] == "::1"
     assert variables["AVP_AMI__PORT"] == "5039"
-    # What was set is left.
+    # Existing settings are kept.
     (place.etc / "manager.conf").write_text("[general]\nport = 5040\n")
     code, output = place.render()
     assert code == 0, output
@@ -167,9 +167,9 @@ def test_asterisk_on_other_ports_and_addresses(place: Place) -> None:
         ("[carrier]\ntype = endpoint\n[x]\ntype = identify\nendpoint = carrier\n", "carrier"),
         ("[sip-out]\ntype = endpoint\noutbound_auth = y\n", "sip-out"),
         ("[sip-out]\ntype = endpoint\n[x]\ntype = registration\nendpoint = sip-out\n", "sip-out"),
-        # Two of them: which one is it?
+        # With two, it is unclear which one it is.
         ("[a]\ntype = endpoint\noutbound_auth = y\n[b]\ntype = endpoint\noutbound_auth = y\n", ""),
-        # An agent's phone that is known by its address is none.
+        # An agent's phone that is identified by its address is not a trunk.
         ("[x]\ntype = identify\nendpoint = 1001\n", ""),
         ("", ""),
     ],
@@ -207,7 +207,7 @@ def test_secrets_are_made_once_and_never_shown(place: Place) -> None:
     assert f"secret = {secrets[1]}\n" in place.text("avp_manager.conf")
     assert f"password = {secrets[0]}\n" in place.text("avp_ari.conf")
 
-    # A new one is a difference, and neither the old nor the new one is to be read from it.
+    # A new secret is a difference, but neither the old nor the new one is shown.
     place.avp._monkeypatch.setenv("AVP_AMI__SECRET", "an-entirely-new-one;")
     code, second = place.render()
     assert code == 1
@@ -244,7 +244,7 @@ def test_secrets_that_are_set_elsewhere_stay_there(place: Place, tmp_path: Path)
 
 
 def test_once_more_after_the_lines_were_added_nothing_changes(place: Place) -> None:
-    """Rendering goes by the administrator's files and not by what we have put beside them."""
+    """Rendering depends on the administrator's files, not on our own files beside them."""
     place.render()
     before = everything(place.out)
     for name in ("asterisk_avp", "avp_queues", "avp_features", "avp_pjsip", "avp_manager"):
@@ -259,7 +259,7 @@ def test_once_more_after_the_lines_were_added_nothing_changes(place: Place) -> N
     assert output.count(": unchanged") == 9
     after = everything(place.out)
     changed = {Path(name).name for name in before if before[name] != after[name]}
-    assert changed == {"INSTALL.txt", ".asterisk-avp-rendered.json"}  # the lines are there now
+    assert changed == {"INSTALL.txt", ".asterisk-avp-rendered.json"}  # the lines exist now
     assert "#include" not in place.text("INSTALL.txt").replace("below the #include", "")
 
 
@@ -276,7 +276,7 @@ def test_a_change_is_shown_and_written_only_on_request(place: Place) -> None:
     assert code == 0
     assert "[avp-agent-1004]" in place.text("avp_queues.conf")
     assert "avp_queues.conf: replaced\n" in output
-    assert not list(place.out.glob("*.before-*"))  # it was as we had left it
+    assert not list(place.out.glob("*.before-*"))  # it was as we had written it
 
 
 def test_what_was_edited_is_kept(place: Place) -> None:
@@ -295,7 +295,7 @@ def test_what_was_edited_is_kept(place: Place) -> None:
     kept = place.out / "avp_manager.conf.before-1"
     assert "; mine" in kept.read_text()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    # And once more, beside the first.
+    # And once more, beside the first backup.
     (place.out / "asterisk-avp.service").write_text("mine again")
     place.render("--write")
     assert (place.out / "asterisk-avp.service.before-2").read_text() == "mine again"
@@ -309,7 +309,7 @@ def test_edits_of_the_environment_file_stay(place: Place) -> None:
     text += "# by hand\nAVP_AGENTS__1001__NAME='Alice O`Hara'\n"
     file.write_text(text)
     code, output = place.render()
-    assert code == 1  # the night desk's agent has no group any more
+    assert code == 1  # agents of the night desk have no group any more
     assert "environment: unchanged" in output
     assert file.read_text() == text
     code, _ = place.render("--write")
@@ -318,7 +318,7 @@ def test_edits_of_the_environment_file_stay(place: Place) -> None:
 
 
 def test_files_of_others_in_the_folder_are_left(place: Place) -> None:
-    """The folder may be Asterisk's own; what is there under a name of ours is not ours."""
+    """The folder may be Asterisk's own. A file with one of our names may be somebody else's."""
     (place.etc / "avp_ari.conf").write_text("[somebody]\n")
     code, output = place.render(into=place.etc)
     assert code == 1
@@ -338,12 +338,14 @@ def test_the_daemon_on_another_machine(place: Place) -> None:
 def test_an_asterisk_that_cannot_hand_over_the_button(place: Place) -> None:
     place.render("--asterisk", "22.5.0")
     text = place.text("avp_pjsip.conf")
-    assert text.count("allow_transfer = no") == 3  # two agents, and who sends Replaces
+    assert (
+        text.count("allow_transfer = no") == 3
+    )  # two agents, and the endpoint for senders of Replaces
     assert "ari-only" not in text
 
 
 def test_lines_for_trunks_and_callers(place: Place) -> None:
-    """They are the administrator's endpoints: the lines are told, until they are there."""
+    """They are the administrator's endpoints: the lines are listed until they exist."""
     for more, names in (
         ("[trunk](+)\ncontext = other\n", []),
         ("[trunk](+)\ncontext = callers\n[door]\ntype = endpoint\ncontext = callers\n", [1, 1]),

@@ -1,7 +1,7 @@
-"""Call centres of several clients, made up at random, and what their people may know, said plainly.
+"""Random call centres of several clients, and a plain rule of what their agents may know.
 
-The ids and names of everything are words that occur in nothing else, so that whatever is shown can
-be searched for what it must not tell.
+The ids and names of everything are unique words, so that anything that is shown can be searched for
+what it must not reveal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def agent_id(number: int) -> str:
 
 @dataclass(frozen=True)
 class Centre:
-    """A configuration, and of which groups each agent is a member."""
+    """A configuration, and the groups of each agent."""
 
     world: World
     members: dict[str, tuple[str, ...]]
@@ -43,7 +43,7 @@ class Centre:
         return len({group.account for group in self.world.groups.values()}) > 1
 
     def knows_group(self, group: str, *whose: set[str | None]) -> bool:
-        """Whether it is open to one of the accounts of each of ``whose``."""
+        """Whether it is visible to an account of each of ``whose``."""
         found = self.world.groups[group]
         open_to = {found.account, *found.shared_with}
         return not self.apart or all(accounts & open_to for accounts in whose)
@@ -58,7 +58,7 @@ class Centre:
         return not self.apart or any(self.knows_group(group, *whose) for group in groups)
 
     def foreign_words(self, viewer: str) -> set[str]:
-        """What must occur in nothing that this agent is shown."""
+        """Words that must not occur in anything that this agent is shown."""
         accounts = self.accounts_of(viewer)
         words: set[str] = set()
         for group in self.world.groups.values():
@@ -73,7 +73,7 @@ class Centre:
         return words - {""}
 
     def engine(self) -> TransferEngine:
-        """With everybody logged in and free."""
+        """With all agents logged in and free."""
         numbers = itertools.count(1)
         made = TransferEngine(self.world, new_id=lambda: f"t{next(numbers)}")
         for agent, groups in self.members.items():

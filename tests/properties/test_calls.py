@@ -1,4 +1,4 @@
-"""Any order of events about channels and bridges leaves a consistent picture of the calls."""
+"""Any order of channel and bridge events leaves a consistent picture of the calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from asterisk_avp.core.pbx.calls import Calls
 
 @given(st.lists(st.tuples(st.sampled_from("seirlg"), st.integers(0, 4), st.integers(0, 2))))
 def test_any_order_of_events_leaves_a_consistent_picture(steps: list[tuple[str, int, int]]) -> None:
-    """However events come (twice, late, for unknown channels): when all are gone, all is empty."""
+    """Whatever the order of events (repeated, late, for unknown channels): when all are gone, all
+    is empty."""
     calls = Calls()
     for what, number, bridge in steps:
         channel = f"PJSIP/{number}-0000000{number}"

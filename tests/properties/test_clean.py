@@ -1,4 +1,4 @@
-"""Every variable, header and parameter against every hostile text, and any text at all."""
+"""Every variable, header and parameter against every hostile text, and any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a caller, an agent or another program writes, what the engine emits passes the gate."""
+"""Whatever a caller, an agent or another program writes, the engine's effects pass the gate."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ OPEN = Features(
     external_caller_id=ShownNumber.CALLER,
 )
 NUMBER = Target(TargetKind.NUMBER, "+12025550100")
-# As it comes from AMI: what is not Unicode has been replaced there.
+# As it arrives from AMI, where invalid Unicode has been replaced.
 FOREIGN = st.text(st.characters(codec="utf-8")) | st.sampled_from(
     [text for text in EVIL if text.isprintable()]
 )
 
 
 def gate(effects: Iterable[fx.Effect]) -> list[fx.Effect]:
-    """The same effects; raises where one of them would not be sent as it is."""
+    """The same effects. Raises if one of them would not be sent unchanged."""
     checked = list(effects)
     for effect in checked:
         match effect:
@@ -82,7 +82,7 @@ def of(outcome: Outcome) -> list[fx.Effect]:
 def call_centre(
     number: str, name: str, connected: str, group: str, member_name: str, account: str = ACCOUNT
 ) -> tuple[TransferEngine, list[fx.Effect]]:
-    """Alice, called what ``member_name`` says, talks with a caller from outside."""
+    """Alice, whose name is ``member_name``, talks to an external caller."""
     features = replace(OPEN, caller_id=account or None)
     groups = {"sales": Group("sales", "sales", "Sales", account="acme", features=features)}
     world = World(groups, {"1002": ConfiguredAgent("1002", member_name or None, groups=("sales",))})
@@ -184,7 +184,7 @@ def test_any_reason_of_a_pause(reason: str) -> None:
 
 
 def test_what_a_daemon_before_this_one_wrote_is_read() -> None:
-    """Its pieces are the JSON itself, and a history is JSON between bars."""
+    """Its chunks are the JSON itself, and a history is JSON between bars."""
     engine, _ = call_centre("+12025550111", "Zoë", "", "", "")
     session, _ = engine.request(replace(request(), notes='"{x}"'), CallVariables(), NOW)
     text = persistence.encode(session)

@@ -1,4 +1,4 @@
-"""Any text that is dialled means an agent, a group, a preset or a number to be judged."""
+"""Any dialled text means an agent, a group, a preset, or a number to be checked."""
 
 from __future__ import annotations
 

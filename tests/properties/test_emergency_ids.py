@@ -1,4 +1,4 @@
-"""The emergency numbers of every country, found by trying all numbers of that length."""
+"""The emergency numbers of every country, found by testing all numbers of that length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANYWHERE = {"112", "911"}
 
 @cache
 def emergencies_of(country: str) -> tuple[str, ...]:
-    """All emergency numbers, found by trying all numbers that are as long as one can be."""
+    """All emergency numbers, found by testing all numbers of up to the maximum length."""
     short = PhoneMetadata.short_metadata_for_region(country)
     sizes = short.emergency.possible_length if short is not None and short.emergency else ()
     digits = (f"{n:0{size}}" for size in {3, *sizes} for n in range(10**size))
@@ -38,7 +38,7 @@ def test_of_every_country(country: str) -> None:
     for text in ("1001", "2001", "3001", "7001", "8001", "1234", "1501", "1901", "9001"):
         begins = any(text.startswith(x) for x in {*numbers, *ANYWHERE})
         assert (found_in(text, [country], [country]) is not None) is begins, text
-        if begins and text not in numbers:  # no common id is impossible
+        if begins and text not in numbers:  # common ids remain possible
             assert found_in(text, [country]) is None
 
 

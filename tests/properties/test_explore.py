@@ -1,10 +1,10 @@
-"""Every order of events, explored: a small world that does what the session asks of it.
+"""Every order of events, explored: a small world that executes the session's effects.
 
 The world is Asterisk and the people: it moves channels as the effects say, answers Redirect and
 Bridge with success or failure, lets targets ring, answer or not, and lets anybody hang up at any
 moment. All its states are visited, each with every event that may come next, and in each the
-promises are checked: whoever waits hears somebody or something, nobody is waited for without a
-timer, in the end nobody is left with us, and the caller is recorded but where they wait alone.
+promises are checked: a party that waits hears somebody or something, every wait has a timer, no
+channel is left in Stasis at the end, and the caller is recorded except while waiting alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.core.sessions import BOB, GONE, IN, OUT, UNRECORDED, fourth_party, se
 CALLER, AGENT, LEG = "chan-caller", "chan-agent", "avp-t1-leg"
 HOLD, CONSULT = "avp-t1-hold", "avp-t1-consult"
 
-# Where a channel is, other than in one of our bridges.
+# The places of a channel that is not in one of our bridges.
 TALKS, MOVING, WITH_US, QUEUE, PLAIN, RINGS, OVER, NEVER = (
     "talks",
     "moving",
@@ -57,7 +57,7 @@ ENTERED_EVENT = {
     "fourth": K.FOURTH_ANSWERED,
 }
 QUICK = {state for state in S if state.spec.deadline is Deadline.ASTERISK}
-"""Asterisk is about to do something; who is where is not certain."""
+"""Asterisk is about to act; the places of the channels are uncertain."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,19 @@ class Place:
     session: Session
     at: tuple[tuple[str, str], ...]
     sound: frozenset[str] = frozenset()
-    """Who hears music, ringing or a prompt."""
+    """The channels that hear music, ringing or a prompt."""
     dying: frozenset[str] = frozenset()
-    """Hung up by us; they have not gone yet."""
+    """Hung up by us, but not yet gone."""
     timer: bool = False
     paused: bool = False
-    """The caller's recording is."""
+    """The state of the caller's recording."""
     redirect: fx.Redirect | None = None
     bridge: fx.BridgePair | None = None
     way: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes it the same place, however it was reached. Reasons lead nowhere else."""
+        """The identity of this world, however it was reached. Reasons do not matter."""
         told = encode(replace(self.session, reason=""))
         rest = (
             self.at,
@@ -101,7 +101,7 @@ class Place:
 
 
 def role(place: Place, channel: str) -> str:
-    """What a channel is to the session now; empty where it is nothing (any more)."""
+    """The role of a channel in the session now; empty if it has none (any more)."""
     now = place.session
     if now.state.final:
         return ""
@@ -112,7 +112,7 @@ def role(place: Place, channel: str) -> str:
 
 
 def entered(place: Place, channel: str) -> Place:
-    """A channel has entered our application; the hub sends away who is nobody's."""
+    """A channel has entered our application. The engine sends unknown ones away."""
     found = role(place, channel)
     if not found:
         return place.moved(channel, QUEUE if channel == CALLER else OVER)
@@ -120,7 +120,7 @@ def entered(place: Place, channel: str) -> Place:
 
 
 def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
-    """What Asterisk makes of them."""
+    """Execute the effects as Asterisk would."""
     for effect in effects:
         match effect:
             case fx.AddToBridge(bridge, channel) if place.where(channel) in OURS:
@@ -140,7 +140,7 @@ def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
                 if place.where(channel) not in (OVER, NEVER):
                     place = replace(place, dying=place.dying | {channel})
             case fx.LeaveStasis(channel) if place.where(channel) in OURS:
-                # The dialplan takes callers on, and hangs agents up.
+                # The dialplan keeps callers and hangs up agents.
                 place = place.moved(channel, QUEUE if channel == CALLER else OVER)
             case fx.Redirect():
                 place = replace(place, redirect=effect)
@@ -157,14 +157,14 @@ def perform(place: Place, effects: tuple[fx.Effect, ...]) -> Place:
 
 
 def told(place: Place, event: SessionEvent) -> Place:
-    """The session is told, and what it asks for is done."""
+    """Pass an event to the session and execute its effects."""
     way = (*place.way, event.kind.value)
     after, effects, _ = machine.step(place.session, event)
     return perform(replace(place, session=after, way=way), effects)
 
 
 def redirected(place: Place, redirect: fx.Redirect) -> Iterator[Place]:
-    """It worked, or the channel was not to be had."""
+    """It succeeded, or the channel did not exist."""
     done = replace(place, redirect=None)
     alive = place.where(CALLER) != OVER
     if alive:
@@ -205,7 +205,7 @@ def unrecorded_fourth() -> Fourth:
 
 
 def following(place: Place) -> Iterator[Place]:
-    """Every way it may go on from here."""
+    """Every possible next step."""
     state = place.session.state
     for channel, where in place.at:
         if where not in (OVER, NEVER):
@@ -256,7 +256,7 @@ def check(place: Place) -> None:
         assert left == [], told_so
         assert not now.timer, told_so
     if settled and now.where(CALLER) != OVER and (state.final or state not in QUICK):
-        # A phone that is told that its transfer is refused finds both with us, and music for none.
+        # A phone whose transfer is refused has both parties in Stasis, without music for either.
         alone = not state.final and now.where(CALLER) in OURS and CALLER in now.sound
         assert now.paused is alone, told_so
         assert state.final or now.paused is pauses_now(now.session), told_so
@@ -270,7 +270,7 @@ def check(place: Place) -> None:
 
 
 def check_hearing(now: Place) -> None:
-    """What the spec says of who hears whom is so."""
+    """What each party hears matches the spec."""
     channels = {role(now, channel): channel for channel, _ in now.at}
     for who, heard in hearing(now.session).items():
         channel = channels.get("agent" if who == "transferor" else who, "")
@@ -308,13 +308,13 @@ BEGUN: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("how", BEGUN)
 def test_every_order_of_events(how: str, record_property: pytest.RecordProperty) -> None:
-    """Prints how many states of the world there are, and the ways between them."""
+    """Prints the number of states of the world, and of the steps between them."""
     begun = session(**{"state": S.STARTING, **BEGUN[how]})  # type: ignore[arg-type]  # a table
     begun = replace(begun, permission=replace(begun.permission, group=UNRECORDED))
     started, effects = machine.begin(begun)
     at = {CALLER: TALKS, AGENT: TALKS}
     if begun.attended:
-        at[LEG] = TALKS  # on the transferor's other line, which AMI Bridge can take it from
+        at[LEG] = TALKS  # on the transferor's other line, from which AMI Bridge can take it
     first = perform(Place(started, tuple(sorted(at.items()))), effects)
     known, waiting, ways = {first.key: first}, deque([first]), 0
     while waiting:

@@ -1,8 +1,9 @@
-"""Two agents who both want the same colleague, in every order of events to a stated depth.
+"""Two agents who transfer to the same target, in every order of events to a given depth.
 
 Promise: at most one transferred call waits for an agent. A personal queue holds one (``maxlen=1``),
-and Asterisk turns away a call that finds it taken when the transferor may have gone already; so
-none may even try. `test_explore` looks at one transfer in every order; this at two, less deeply.
+and Asterisk rejects a call that finds it occupied when the transferor may already be gone; so no
+second call may even try. `test_explore` explores one transfer in every order; this explores two,
+less deeply.
 """
 
 from __future__ import annotations
@@ -42,22 +43,22 @@ BEGUN: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ends", "u-caller1"),
     ),
 }
-"""Where it begins; `DEPTH` counts from there."""
+"""The starting points; `DEPTH` counts from there."""
 TARGET, SLOT = "1002", "avp-agent-1002"
 CALLERS = {"1001": "caller1", "1004": "caller2"}
 
-# What Asterisk has been asked for and has not done yet: what, and of which channel or session.
+# Pending requests to Asterisk: the kind, and the channel or session.
 Todo = tuple[str, str]
 
 
 @dataclass
 class CallCentre:
-    """Our picture, and beside it what a very simple Asterisk has of it."""
+    """Our picture, beside the state of a very simple Asterisk."""
 
     engine: TransferEngine
     ids: int = 0
     slot: str = ""
-    """Who waits in the target's queue."""
+    """The call in the target's queue."""
     todo: Counter[Todo] = field(default_factory=Counter)
     over: frozenset[str] = frozenset()
     """Channels that have ended."""
@@ -72,7 +73,7 @@ class CallCentre:
         for record in self.engine.store.records.values():
             memo[id(record.session)] = record.session
         made = CallCentre(self.engine, self.ids, self.slot, Counter(self.todo), self.over, self.way)
-        memo[id(self)] = made  # `new_id` leads back here
+        memo[id(self)] = made  # `new_id` refers back here
         made.engine = deepcopy(self.engine, memo)
         made.engine.factory.new_id = made.new_id
         return made
@@ -89,7 +90,7 @@ class CallCentre:
         return (*sessions, self.of(self.slot), *todo, "waits", *waits, "gone", *gone)
 
     def of(self, who: str) -> str:
-        """A name that does not depend on how many transfers there have been."""
+        """A name that does not depend on the number of transfers so far."""
         for record in self.engine.store.records.values():
             who = who.replace(record.session.id + "-", record.session.agent + "-")
             who = record.session.agent if who == record.session.id else who
@@ -134,7 +135,7 @@ class CallCentre:
                 self.told(ev.QueueJoined(SLOT, who))
             case "end" if who not in self.over:
                 self.ends(who)
-                if who.endswith("-leg"):  # and with it, a moment later, its other half
+                if who.endswith("-leg"):  # and its other half a moment later
                     self.todo["end", other_half(who)] += 1
             case "redirected":
                 self.take(self.engine.report(who, SessionEvent(EventType.REDIRECTED), NOW))
@@ -150,7 +151,7 @@ class CallCentre:
             self.told(ev.ChannelGone(channel))
 
     def answers(self) -> None:
-        """The target takes who waits for them."""
+        """The target takes the waiting call."""
         who, self.slot = self.slot, ""
         self.told(ev.QueueLeft(SLOT, who), ev.AgentConnected(SLOT, who, f"PJSIP/{TARGET}"))
         if who.endswith("-queue"):
@@ -185,7 +186,7 @@ def moves(now: CallCentre) -> Iterator[tuple[str, ...]]:
 
 
 def after(before: CallCentre, move: tuple[str, ...]) -> CallCentre | None:
-    """The call centre after it; None where nothing came of it."""
+    """The call centre afterwards; None if the event has no effect."""
     now = deepcopy(before)
     now.way = (*before.way, " ".join(move))
     try:
@@ -208,7 +209,7 @@ def after(before: CallCentre, move: tuple[str, ...]) -> CallCentre | None:
 
 @pytest.mark.parametrize("how", BEGUN)
 def test_at_most_one_waits_for_an_agent(how: str) -> None:
-    """Prints how many states of the call centre there are, and the ways between them."""
+    """Prints the number of states of the call centre, and of the steps between them."""
     begun = centre()
     for move in BEGUN[how]:
         moved = after(begun, move)

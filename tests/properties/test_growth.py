@@ -1,7 +1,7 @@
-"""What one event costs does not depend on how many agents, calls and transfers there are.
+"""The cost of one event does not depend on the number of agents, calls and transfers.
 
-Costs are counted, not timed: how many steps of Python's are taken. And what is kept so that
-nobody has to look at everything says the same as looking at everything.
+Costs are counted as steps of Python, not timed. The indexes that avoid a search give the same
+result as the search.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FEW, MANY = 10, 300
 
 
 class CallCentre:
-    """Agents in two queues each; ``busy`` of them talk and are rung, half of these transfer."""
+    """Agents in two queues each. ``busy`` of them talk and ring, half of these transfer."""
 
     def __init__(self, agents: int, queues: int, busy: int) -> None:
         groups = {f"q{n}": Group(f"q{n}", f"q{n}", f"Q{n}", acw_seconds=10) for n in range(queues)}
@@ -70,7 +70,7 @@ class CallCentre:
         self.engine.agents.next_acw_end()
 
     def come(self, n: int, which: str = "") -> None:
-        """A call comes and rings an agent."""
+        """A call arrives and rings an agent."""
         agent, caller = self.agents[n], f"c{which}{n}"
         self.fact(
             ev.ChannelSeen(caller, f"PJSIP/trunk-{n:08x}", queue=self.queue(n)),
@@ -124,7 +124,7 @@ class CallCentre:
 
 
 def steps(work: Callable[[], object]) -> int:
-    """How many instructions of Python's were carried out."""
+    """The number of Python instructions that were executed."""
     count = 0
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:

@@ -19,7 +19,7 @@ def test_no_key_is_lost_and_none_is_made_up(codes: KeyCodes, keys: str) -> None:
     pad, results = press(keys, codes)
     told = "".join(text if what is FOR else spelled[text] for what, text in results)
     assert told + pad.typed == keys
-    # Neither is a code passed on, nor is one held back.
+    # No code is passed on, and none is held back.
     for what, text in _joined(results):
         assert what is CODE or not any(code in text for code in spelled.values())
     assert pad.typed not in spelled.values()

@@ -1,4 +1,4 @@
-"""Any text gets an answer, and what is allowed is exactly what was typed."""
+"""Any text gets an answer, and an allowed number is exactly what was typed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def decide(text: str, agent: str, client: str | None = "US") -> NumberCheck:
 
 
 def typed_digits(text: str) -> str:
-    """What was typed, independently: every digit and letter as a digit, and a plus."""
+    """The typed text, read independently: every digit and letter as a digit, and a plus."""
     digits = []
     if ";phone-context=" in text.lower():
         at = text.lower().index(";phone-context=")
@@ -69,7 +69,7 @@ def typed_digits(text: str) -> str:
 
 
 def examine(text: str, agent: str, client: str | None = "US") -> NumberCheck:
-    """Everything that has to hold of any answer."""
+    """Everything that must be true of any answer."""
     result = decide(text, agent, client)
     assert result.reason in REASONS
     assert result.allowed == (result.reason == "ok") == (result.e164 is not None)
@@ -78,12 +78,12 @@ def examine(text: str, agent: str, client: str | None = "US") -> NumberCheck:
         return result
     assert E164.fullmatch(result.e164)
     assert not set(result.e164) & set("&@,(){}$;\r\n")
-    # It is libphonenumber's canonical form of what was typed, taken apart independently.
+    # It is libphonenumber's canonical form of the typed text, parsed independently.
     digits = typed_digits(text)
     number = phonenumbers.parse(digits, agent)
     assert phonenumbers.format_number(number, PhoneNumberFormat.E164) == result.e164
     assert not number.extension
-    # Nothing was dropped but prefixes, nothing added but a territory's only area code.
+    # Only prefixes were removed, and only a territory's single area code was added.
     national = phonenumbers.national_significant_number(number)
     bare = digits.removeprefix("+")
     if bare.endswith(national):
@@ -97,9 +97,9 @@ def examine(text: str, agent: str, client: str | None = "US") -> NumberCheck:
         else:
             without_15 = {bare[:i] + bare[i + 2 :] for i in range(5) if bare[i : i + 2] == "15"}
             assert national in {"9" + rest.removeprefix("0") for rest in without_15}
-    # Calling it again gives the same.
+    # Checking the result again gives the same result.
     assert decide(result.e164, agent, client) == result
-    # It is nobody's emergency number.
+    # It is not an emergency number anywhere.
     for region in (agent, "US", "GB"):
         assert not phonenumbers.is_emergency_number(digits, region)
     return result
@@ -150,7 +150,7 @@ def correct_texts(draw: st.DrawFn, region: str) -> tuple[str, str]:
 
 @st.composite
 def mutated(draw: st.DrawFn, region: str) -> str:
-    """A correct text with a few characters put in, taken out, replaced or doubled."""
+    """A correct text with a few characters inserted, removed, replaced or doubled."""
     text, _ = draw(correct_texts(region))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(text)))
@@ -203,7 +203,7 @@ def test_mutations_of_correct_numbers(data, region, agent):
 @quick
 @given(st.data(), regions, st.text(st.sampled_from("0123456789"), max_size=6))
 def test_digits_in_front_and_behind(data, region, digits):
-    """Prefixes of all kinds, other endings: the readings of the numbering plans."""
+    """Prefixes of all kinds, other endings: the interpretations of the numbering plans."""
     number = data.draw(numbers(region))
     national = phonenumbers.national_significant_number(number)
     code = str(number.country_code)
@@ -236,7 +236,7 @@ def test_text_around_a_number_is_never_dropped(data, region, around):
 @quick
 @given(st.data(), regions)
 def test_letters_are_the_keys_of_a_telephone(data, region):
-    """At the end of a number, where libphonenumber reads them alike."""
+    """At the end of a number, where libphonenumber treats them alike."""
     _, e164 = data.draw(correct_texts(region))
     letters = data.draw(st.integers(3, 7))
     head, tail = e164[:-letters], e164[-letters:]

@@ -1,7 +1,7 @@
-"""Every country and type of number that libphonenumber has an example for, against the rules.
+"""Every country and number type for which libphonenumber has an example, against the rules.
 
-The rules are written down here once more, as data, and decided with libphonenumber's public
-functions, which the code under test does not use for it.
+The rules are written again here, as data, and decided with public functions of libphonenumber that
+the tested code does not use for them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNum
 
 from asterisk_avp.core.numbers.rules import check
 
-# All countries' patterns, which are more than the `re` module keeps.
+# The patterns of all countries are more than the `re` module caches.
 if hasattr(phonenumbers, "enable_pattern_cache"):
     phonenumbers.enable_pattern_cache()
 
@@ -33,7 +33,7 @@ SHARED = {
 
 
 class Client(NamedTuple):
-    """Whose account it is, and what it has."""
+    """An account and its services."""
 
     country: str
     toll_free: bool
@@ -49,7 +49,7 @@ TOLL = Client("DE", toll_free=False, toll=True, strict=False)
 STRICT = Client("DE", toll_free=True, toll=True, strict=True)
 CLIENTS = (PLAIN_US, FULL_US, PLAIN, FREE, TOLL, STRICT)
 
-#: What a domestic number of a type gives, for each of CLIENTS.
+#: The result for a domestic number of each type, for each of CLIENTS.
 NO_FREE, NO_TOLL, NO_LAND = "toll_free_not_enabled", "toll_not_enabled", "not_landline"
 OUTCOMES = {
     #                   plain US, full US,  plain,    toll-free, toll,   strict with both
@@ -68,7 +68,7 @@ OUTCOMES = {
 
 #: Valid by the data, but with the calling code of fewer than seven digits.
 TOO_SHORT = {("IR", "UAN")}
-#: Examples that begin, without their trunk prefix, with an emergency number of the country.
+#: Examples that, without their trunk prefix, begin with an emergency number of the country.
 EMERGENCY_WITHOUT_TRUNK = {
     *(("AM", "FIXED_LINE"), ("AR", "MOBILE"), ("ET", "MOBILE"), ("LB", "FIXED_LINE")),
     *(("LK", "FIXED_LINE"), ("SA", "FIXED_LINE"), ("SY", "FIXED_LINE")),
@@ -130,7 +130,7 @@ def test_own_numbers_however_they_are_typed(region):
         plan = PhoneMetadata.metadata_for_region(region)
         for prefix in (plan.preferred_international_prefix, plan.international_prefix):
             text = f"{prefix} {number.country_code} {national}"
-            # In Hong Kong "00 852..." could be 008 and Mexico's 52.
+            # In Hong Kong, "00 852..." could be 008 and Mexico's 52.
             if prefix and prefix.isdigit() and phonenumbers.parse(text, region) == number:
                 forms.append(text)
         for form in forms:
@@ -176,7 +176,7 @@ def test_no_land_line_belongs_to_two_countries():
 
 @pytest.mark.parametrize("country", NANP)
 def test_toll_free_from_each_country_of_the_nanp(country):
-    """+1 800 belongs to all of them; libphonenumber calls the region US."""
+    """+1 800 belongs to all of them; libphonenumber reports the region US."""
     for area in ("800", "833", "844", "855", "866", "877", "888"):
         for text in (f"1-{area}-234-5678", f"+1 {area} 234 5678", f"011 1 {area} 234 5678"):
             for client in (FREE, FULL_US):
@@ -228,7 +228,7 @@ SHORT = [f"{n:0{size}}" for size in (2, 3, 4) for n in range(10**size)]
 
 @cache
 def emergency_numbers(region: str) -> list[str]:
-    """Those of two to four digits, from libphonenumber's pattern."""
+    """Emergency numbers of two to four digits, from libphonenumber's pattern."""
     short = PhoneMetadata.short_metadata_for_region(region)
     if short is None or short.emergency is None or not short.emergency.national_number_pattern:
         return []

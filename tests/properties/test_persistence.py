@@ -1,4 +1,4 @@
-"""Any channel variables, also tampered with, give a usable session or none."""
+"""Any channel variables, even manipulated ones, give a usable session or none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(st.data())
 def test_text_that_was_tampered_with(data: st.DataObject) -> None:
-    """It is read as a session of the right types, or not at all."""
+    """They are read as a session of the right types, or not at all."""
     read = json.loads(persistence.encode(session(State.CONSULTING, fourth=IN)))
     for name in data.draw(st.lists(st.sampled_from(sorted(read)), min_size=1, unique=True)):
         read[name] = data.draw(JSON)
@@ -61,7 +61,7 @@ HOSTILE = (
 def test_a_hostile_field_makes_no_session_or_a_usable_one(
     state: State, hostile: dict[str, object]
 ) -> None:
-    """Whoever can write a channel's variables must not be able to stop the daemon with them."""
+    """Whoever can write a channel's variables must not be able to stop the daemon."""
     text = json.dumps(json.loads(persistence.encode(session(state))) | hostile)
     found = persistence.decode(text, WORLD)
     if found is None:

@@ -47,7 +47,7 @@ def test_any_text_at_all(text: str) -> None:
     st.integers(0, 9_999_999),
 )
 def test_history_comes_back(transfers: list[PastTransfer], waited: int) -> None:
-    """By way of AMI: ASCII lines that it can write, neither begun nor ended by a space."""
+    """Through AMI: ASCII lines that it can write, without leading or trailing spaces."""
     written = history(tuple(transfers), waited)
     for name, value in written.items():
         assert value.isascii()

@@ -1,4 +1,4 @@
-"""A transfer taken over in every state, with everybody in every place: it goes on."""
+"""A transfer taken over in every state, with the parties in every place, continues."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.core.test_recovery import (
 
 @pytest.mark.parametrize("state", RUNNING)
 def test_wherever_they_are_it_goes_on(state: S) -> None:
-    """It ends, or somebody is waited for with a timer, or they talk in a bridge of ours."""
+    """It ends, or a wait has a timer, or the parties talk in a bridge of ours."""
     places = (GONE, WITH_US, HELD, CONSULTS, ELSEWHERE, NOWHERE)
     for caller, agent, leg in itertools.product(places, repeat=3):
         before = session(state)
         if caller == GONE:
-            continue  # nobody keeps a session then: it was written on the caller's channel
+            continue  # no session exists then: it was written to the caller's channel
         after, done, outcome = taken(before, {CALLER: caller, AGENT: agent, LEG: leg})
         timers = [e for _, e in outcome.effects if isinstance(e, fx.SetTimer)]
         assert after.state.final or after.state in UNTIMED or timers, (caller, agent, leg)

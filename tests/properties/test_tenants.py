@@ -1,4 +1,4 @@
-"""Call centres of several clients, made up at random: nobody learns of or reaches another's."""
+"""Random call centres of several clients: nobody sees or reaches another client's."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ NOBODY = {
 
 @st.composite
 def calls(draw: st.DrawFn) -> tuple[Centre, str, str]:
-    """A call centre, an agent there with a call, and the call's group, mostly one of theirs."""
+    """A call centre, an agent with a call, and the call's group, usually one of theirs."""
     centre = draw(centres())
-    # Who is in no group has no call that we know of.
+    # An agent without a group has no call that we know of.
     agent = draw(st.sampled_from([x for x, groups in centre.members.items() if groups]))
     own = centre.members[agent]
     group = draw(st.sampled_from([*(own * 4), *centre.world.groups]))
@@ -42,7 +42,7 @@ def calls(draw: st.DrawFn) -> tuple[Centre, str, str]:
 def in_call(centre: Centre, agent: str, group: str) -> TransferEngine:
     made = centre.engine()
     found = centre.world.groups[group]
-    # By its queue, and by AVP_GROUP where the agent is not in that queue.
+    # By its queue, and by AVP_GROUP if the agent is not in that queue.
     talk(made, agent, "caller", found.queue, "" if group in centre.members[agent] else group)
     return made
 
@@ -66,7 +66,7 @@ def test_no_decision_lets_a_call_go_to_another_client(case: tuple[Centre, str, s
                     continue
                 found = decided(made, agent, mode, Target(kind, identifier))
                 if not knows(identifier, ours, mine):
-                    # To the letter what is said of an id that nobody has.
+                    # Exactly the answer for an id that does not exist.
                     told = (found[0], found[1].replace(identifier, NOBODY[kind]))
                     assert told == unknown
                 elif kind is not TargetKind.PRESET and reason == "unknown_target":
@@ -136,7 +136,7 @@ def test_the_scope_of_an_agent(centre: Centre) -> None:
             assert scope.preset(preset) is centre.knows_preset(preset, accounts)
         for agent in centre.members.keys() - {viewer}:
             assert scope.agent(agent) is centre.knows_agent(agent, accounts)
-        # Of a call less can be known, never more.
+        # About a call, they may know less, never more.
         for of_call in (*centre.world.groups.values(), None):
             narrow = tenants.of_call(viewer, of_call)
             assert all(scope.group(x) for x in centre.world.groups if narrow.group(x))

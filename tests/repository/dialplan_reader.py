@@ -1,11 +1,10 @@
-"""Reads a dialplan for texts from outside in places where Asterisk evaluates them.
+"""Search a dialplan for foreign texts in places where Asterisk evaluates them.
 
-A text that comes out of ``${…}`` is evaluated where it stands within another ``${…}`` or a
-``$[…]``, and in the argument of every application but behind the ``=`` of Set(). There only texts
-of ours may stand.
+A text from ``${…}`` is evaluated if it is inside another ``${…}`` or a ``$[…]``, and in the
+argument of every application except after the ``=`` of Set(). Only our own texts may be there.
 
-What is ours, the head of dialplan/asterisk_avp.conf says; of variables in small letters (LOCAL) it
-follows from what is assigned to them.
+The head of dialplan/asterisk_avp.conf lists the variables that are ours. For variables in lower
+case (LOCAL), it follows from their assignments.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from asterisk_avp.install.dialplan_text import Part, PartKind, Step, parts, spli
 
 
 def read(text: str) -> list[Step]:
-    """The priorities of a dialplan, or of an example that is a part of one."""
-    # Its sections may add to, or inherit from, what is not part of it.
+    """The priorities of a dialplan, or of an example that is part of one."""
+    # Its sections may add to, or inherit from, sections outside of the example.
     bare = re.sub(r"^(\[[^\]]+\])\(.*\)", r"\1", text, flags=re.MULTILINE)
     conf, _ = alone("dialplan", f"[example]\n{bare}")
     assert not conf.faults, conf.faults
@@ -30,7 +29,7 @@ def read(text: str) -> list[Step]:
 
 
 def declared(dialplan: str) -> frozenset[str]:
-    """The variables that the head of the dialplan says are ours."""
+    """The variables that the head of the dialplan declares as ours."""
     head = dialplan[dialplan.index("\n; Ours:") : dialplan.index("\n; Foreign text that must be")]
     return frozenset(re.findall(r"\b(?:AVP_[A-Z_]+|[A-Z_]{4,}|ARG1)\b(?!\()", head))
 
@@ -38,22 +37,22 @@ def declared(dialplan: str) -> frozenset[str]:
 # --- rules ---------------------------------------------------------------------------------------
 
 _BY_NAME: Final = frozenset({"CUT", "SHIFT", "REPLACE"})
-"""They take the name of a variable, as FIELDQTY and JSON_DECODE do (func_strings.c, func_cut.c)."""
+"""They take the name of a variable, like FIELDQTY and JSON_DECODE (func_strings.c, func_cut.c)."""
 _OURS_ALWAYS: Final = frozenset(
     {"FIELDQTY", "GLOBAL", "QUEUE_MEMBER", "DEVICE_STATE", "DIALPLAN_EXISTS", "SET"}
 )
-"""Their results are numbers, words of Asterisk's, or the administrator's configuration."""
+"""Their results are numbers, constants of Asterisk, or the administrator's configuration."""
 _AS_ARGUMENTS: Final = frozenset({"IF", "TOUPPER", "CUT", "SHIFT", "REPLACE"})
-"""Their results are ours where what they are given is."""
+"""Their results are ours if their arguments are."""
 _WORDS: Final = frozenset({"channeltype", "state"})
-"""Of CHANNEL(): words of Asterisk's."""
+"""Items of CHANNEL() that are constants of Asterisk."""
 _VALUE_AS_IT_IS: Final = frozenset({"LOCAL", "PJSIP_HEADER"})
-"""Functions whose value, behind Set's ``=``, nothing reads; of PJSIP_HEADER see `_headers`."""
+"""Functions whose value after Set's ``=`` is never parsed; see `_headers` for PJSIP_HEADER."""
 OPTIONS_AT: Final = {"Queue": 1, "Dial": 2, "RetryDial": 5}
 
 
 class Reader:
-    """Finds what is wrong with a dialplan; ``ours``: see `declared`."""
+    """Finds faults in a dialplan. ``ours``: see `declared`."""
 
     def __init__(self, text: str, ours: Iterable[str]) -> None:
         self.lines = read(text)
@@ -62,7 +61,7 @@ class Reader:
         self.faults: list[str] = []
         sets = [(line, *assignment(line)) for line in self.lines if line.application == "Set"]
         self.sets = [(line, name, parts(value)) for line, name, value in sets]
-        # A name in small letters is ours while nothing foreign is assigned to it.
+        # A name in lower case is ours while no foreign value is assigned to it.
         local = {name for _, name, _ in self.sets if re.fullmatch(r"LOCAL\([a-z]+\)", name)}
         self.ours |= {name[6:-1] for name in local}
         while foreign := {
@@ -101,14 +100,14 @@ class Reader:
             self._header(line, value)
 
     def _checked(self, line: Step, nodes: Sequence[Part]) -> bool:
-        """AVP_CLEAN, after the line that leaves where REPLACE has left over a character."""
+        """AVP_CLEAN, after the line that exits if REPLACE has left a character."""
         before = self.lines[self.lines.index(line) - 1]
         text = "".join(node.text for node in nodes)
         there = (line.context, line.extension, text) == ("avp-clean", "verdict", "${AVP_TEXT}")
         return there and before.arguments == "$[${FIELDQTY(rest,x)} > 0]?out"
 
     def _evaluated(self, nodes: Sequence[Part], line: Step) -> None:
-        """Where only ours may stand."""
+        """Places where only our own texts may be."""
         for node in nodes:
             known = len(self.faults)
             self._nested(node, line)
@@ -141,7 +140,7 @@ class Reader:
     # SIP headers, options --------------------------------------------------------------------
 
     def _header(self, line: Step, value: str) -> None:
-        """A value with a line end brings headers of its own: REPLACE has to have deleted them."""
+        """A value with a line break adds headers of its own: REPLACE must have deleted it."""
         found = re.fullmatch(r"\$\{(\w+):0:\d+\}", value)
         left = {*range(1, 32), 127}
         for other, name, _ in self.sets:
@@ -158,7 +157,7 @@ class Reader:
             self._fault(line, "a header with control characters")
 
     def _option_i(self, line: Step) -> None:
-        """Without it a phone that answers 302 sends the call where it likes."""
+        """Without it, a phone that answers 302 can forward the call anywhere."""
         arguments = split(line.arguments)
         at = OPTIONS_AT[line.application]
         options = arguments[at] if len(arguments) > at else ""
@@ -175,6 +174,6 @@ def written(step: Step) -> str:
 
 
 def assignment(line: Step) -> tuple[str, str]:
-    """Of ``Set(name=value)``: Asterisk takes the first ``=`` (pbx_builtin_setvar)."""
+    """The parts of ``Set(name=value)``: Asterisk uses the first ``=`` (pbx_builtin_setvar)."""
     name, _, value = line.arguments.partition("=")
     return name, value

@@ -1,4 +1,4 @@
-"""What docs/containers.md says is what the compose file and the Dockerfile have."""
+"""docs/containers.md matches the compose file and the Dockerfile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = page("docs/containers.md")
 
 
 def test_variables() -> None:
-    """Each one that the file asks for by default is named, and no other."""
+    """The page names each default file, and no other."""
     asked = set(re.findall(r"\$\{(AVP_\w+)", COMPOSE)) - {"AVP_ASTERISK_IMAGE", "AVP_DAEMON_IMAGE"}
     told = set(
         re.findall(r"\b(AVP_(?:ASTERISK|DAEMON|SECRETS|CONTROL|API_PORT|BASE|NOFILE)\w*)", PAGE)
@@ -41,7 +41,7 @@ def test_network_volumes_and_secrets() -> None:
 
 
 def test_descriptors() -> None:
-    """As many as the unit has; the command without Compose has them as well."""
+    """As many as in the unit; the command without Compose has them as well."""
     number = r'"\$\{AVP_NOFILE:-(\d+)\}"'
     ulimits = re.search(rf"nofile: \{{ soft: {number}, hard: {number} \}}", COMPOSE)
     assert ulimits

@@ -11,7 +11,7 @@ import pytest
 
 CORE = Path(__file__).resolve().parents[1] / "core"
 OURS = ("asterisk_avp.core", "tests.core")
-# Of the standard library, what could read a file, ask a clock, or reach another process or machine.
+# Modules of the standard library that could read files, a clock, or reach another process.
 OUTSIDE = {"asyncio", "io", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}
 
 
@@ -26,7 +26,7 @@ def imported(file: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", sorted(CORE.glob("*.py")), ids=lambda file: file.stem)
 def test_imports_the_core_and_nothing_that_is_slow(file: Path) -> None:
-    """No hypothesis either: random input is for `tests/properties`."""
+    """No hypothesis either: random input belongs in `tests/properties`."""
     for module in imported(file):
         if not module.startswith(OURS):
             top = module.partition(".")[0]

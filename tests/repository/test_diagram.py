@@ -1,4 +1,4 @@
-"""The picture in the repository is the one the table gives."""
+"""The diagram in the repository matches the table."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""No text from outside stands where Asterisk evaluates it.
+"""No foreign text is in a place where Asterisk evaluates it.
 
-Not in the dialplan, in what `render` writes, in the test bed's configuration and in the examples
-of README.md and docs/. And holes, each put back, are found.
+This applies to the dialplan, to the output of `render`, to the test bed's configuration, and to the
+examples in README.md and docs/. The test also finds each known hole when it is put back.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ OURS = declared(DIALPLAN)
 RENDERED, _ = render_extensions(["1001", "ann-b", "o.neil"], command="test")
 
 DAEMON_ONLY = frozenset({"avp-agent-queue", "avp-group-queue", "avp-external-leg"})
-"""Contexts that no phone dials: their patterns take ids of any length, and refuse unclean ones."""
+"""Contexts that no phone dials: their patterns match ids of any length, and refuse unclean ones."""
 WAY_OUT = "avp-external"
-"""Where a call comes with its allowed number in AVP_NUMBER; a pattern only chooses the trunk."""
+"""Contexts in which a call has its allowed number in AVP_NUMBER; a pattern only selects the trunk.
+"""
 
 
 def faults(text: str) -> list[str]:
@@ -54,7 +55,7 @@ def test_the_rendered_ids() -> None:
 
 
 def test_the_daemons_contexts_refuse_unclean_ids() -> None:
-    """The pattern takes anything, so the first lines look at it, and nothing else reads EXTEN."""
+    """The pattern matches anything, so the first lines check it, and nothing else reads EXTEN."""
     for context in DAEMON_ONLY:
         pattern = [x for x in read(DIALPLAN) if x.context == context and x.extension[0] == "_"]
         reads = [x for x in pattern if "${EXTEN}" in x.arguments]
@@ -72,7 +73,7 @@ def test_every_length_of_a_number_is_dialled() -> None:
 
 
 def test_the_test_bed() -> None:
-    """Its files, with the numbers and agents of the demo world."""
+    """The rendered files, with the numbers and agents of the demo world."""
     text = (ROOT / "docker" / "asterisk" / "extensions.conf").read_text(encoding="utf-8")
     assert faults(text) == []
     assert open_patterns(text) == []
@@ -86,7 +87,7 @@ def test_the_test_bed() -> None:
 
 
 def examples() -> list[str]:
-    """Blocks of the pages that are dialplan, and calls within their sentences."""
+    """Blocks of dialplan in the pages, and calls within their sentences."""
     text = everything()
     dialplan = re.compile(r"^\s*(?:exten|same)\s*=>", re.MULTILINE)
     found = [block.text for block in blocks(text) if dialplan.search(block.text)]

@@ -1,4 +1,4 @@
-"""README.md and docs/: short, whole, and nothing in them to run that no test runs."""
+"""README.md and docs/ are short and complete, and every command in them is tested."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.documentation import (
 
 PAGES = pages()
 README_AT_MOST = 8192
-"""Bytes: a page that is read to its end."""
+"""Bytes: a page that a reader finishes."""
 LANGUAGES = {"sh", "ini", "json", "nft", "sql", "text", "toml"}
 
 
@@ -78,7 +78,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 def test_the_readme_links_to_each_page_by_itself() -> None:
-    """Two pages belong to a third: their readers come from there."""
+    """Two pages belong to a third, from which their readers come."""
     linked = {link for link, _ in links(PAGES["README.md"])}
     assert set(PAGES) - linked == {"README.md", "docs/check.md", "docs/troubleshooting.md"}
 
@@ -107,7 +107,7 @@ def test_what_runs_them_is_there(file: str) -> None:
 
 
 def test_the_readme_installs_as_the_page_about_it_does() -> None:
-    """The same lines, in the same order; what else the steps name is on that page as well."""
+    """The same lines in the same order; everything else that the steps name is on that page."""
     short = section(PAGES["README.md"], "## Install it in five steps")
     install = PAGES["docs/install.md"]
     lines = [line for block in blocks(short, "sh") for line in block.text.splitlines()]
@@ -117,7 +117,7 @@ def test_the_readme_installs_as_the_page_about_it_does() -> None:
 
 
 def test_pages_that_other_files_name_are_there() -> None:
-    """A message, a comment or a file of an installation sends its reader to one of them."""
+    """A message, a comment or a file of an installation refers its reader to one of them."""
     named = {
         (found, file)
         for folder in ("asterisk_avp", "dialplan", "docker")
@@ -134,7 +134,7 @@ def test_pages_that_other_files_name_are_there() -> None:
     "name", ["docs/packages.md", "docs/how-it-works.md", "CONTRIBUTING.md", "SECURITY.md"]
 )
 def test_files_that_developers_are_sent_to_are_there(name: str) -> None:
-    """Named from the root of the repository, from the package, or from the tests on Asterisk."""
+    """Paths from the root of the repository, from the package, or from the tests on Asterisk."""
     text = page(name)
     named = {*re.findall(r"`([\w.-]+/[\w./-]*)`", text)} - {"repos/debian/remote/"}
     pictures = "".join(block.text for block in blocks(text, "text"))
@@ -149,15 +149,15 @@ ELSEWHERE = {
     # Asterisk's: applications, modules, options.
     *("app_queue", "chan_sip", "direct_media", "external_media_address", "one_touch_recording"),
     *("pickup_group", "subscribe_context"),
-    # What prometheus-client adds.
+    # Added by prometheus-client.
     *("process_open_fds", "process_resident_memory_bytes"),
 }
 
 
 def test_names_on_the_pages_are_those_of_the_code() -> None:
-    """Log events, metrics, reason codes, findings: whoever renames one renames it here as well."""
+    """Log events, metrics, reason codes, findings: a renamed one must be renamed here too."""
     files = [*(ROOT / "asterisk_avp").rglob("*.py"), *(ROOT / "dialplan").iterdir()]
-    files += (ROOT / "docker" / "grafana").iterdir()  # metrics, by their whole names
+    files += (ROOT / "docker" / "grafana").iterdir()  # metrics, by their full names
     source = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = [prose(text) for text in (*PAGES.values(), page("SECURITY.md"))]
     named = {name for text in texts for name in re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)`", text)}

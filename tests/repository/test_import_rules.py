@@ -1,4 +1,4 @@
-"""Who may import whom (one direction, DESIGN section 3), read from the source."""
+"""Which package may import which (one direction, DESIGN section 3), read from the source."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ROOMS = {
     "__init__": (),
 }
 
-# Modules that may import more than the rest of their room.
+# Modules that may import more than the rest of their package.
 DOORS = {
     # What `check` asks a running Asterisk.
     "install/probe.py": ("ami", "ari"),
@@ -62,7 +62,7 @@ NOT_FOR_THE_CORE = {
     *("selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess"),
     *("sys", "tempfile", "threading", "time", "urllib", "uuid", "warnings"),
 }
-# Pure data, no I/O: the only package from outside that the core may use.
+# Pure data without I/O: the only external package that the core may use.
 PACKAGES_OF_THE_CORE = {"phonenumbers"}
 IMPURE_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval", "__import__"}
 
@@ -72,7 +72,7 @@ def modules() -> list[Path]:
 
 
 def imports(tree: ast.AST, file: Path) -> Iterator[tuple[str, int]]:
-    """Full names of what is imported, wherever in the file (lazily as well)."""
+    """The full names of all imports, including lazy ones."""
     package = ["asterisk_avp", *file.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -152,13 +152,13 @@ def test_the_core_is_pure(file: Path) -> None:
 def test_each_module_is_in_a_room() -> None:
     rooms = {room_of_file(file) for file in modules()}
     assert rooms <= ROOMS.keys()
-    # No row for a room that is not there, no door of a module that is gone.
+    # No row for a missing package, no exception for a missing module.
     assert ROOMS.keys() <= rooms
     assert all((PACKAGE / place).is_file() for place in DOORS)
 
 
 def test_no_room_is_in_a_circle() -> None:
-    """The rows themselves cannot lead back: each room may import only rooms above it."""
+    """The rows themselves have no cycles: each package may import only packages above it."""
     floors = list(ROOMS)
     for room, others in ROOMS.items():
         if room != "__main__":

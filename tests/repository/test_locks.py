@@ -1,6 +1,6 @@
-"""What is installed is what the lock files say: by the pages, in the images, for the tests.
+"""Only the packages of the lock files are installed: by the pages, in the images, for the tests.
 
-The lock files of the images are parts of requirements.lock, and whole for what they install.
+The lock files of the images are subsets of requirements.lock, and complete for their purpose.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pins(file: str) -> dict[str, str]:
-    """Name -> version, marker and hashes, as the file has them."""
+    """Name -> version, marker and hashes, as in the file."""
     text = (ROOT / file).read_text(encoding="utf-8")
     entries = re.findall(r"^([A-Za-z0-9_.-]+)(==[^\n]*(?:\n {4}--hash[^\n]*)+)", text, re.MULTILINE)
     return {canonicalize_name(name): rest for name, rest in entries}
 
 
 def needed(*roots: str) -> set[str]:
-    """These packages and all that they need here, by what is installed."""
+    """These packages and everything that they need here, from the installed metadata."""
     found: set[str] = set()
     left = list(roots)
     while left:
@@ -67,7 +67,7 @@ IMAGE = re.compile(r"debian:[a-z]+-[0-9]{8}-slim@sha256:[0-9a-f]{64}")
 
 @pytest.mark.parametrize("file", LOCKS)
 def test_every_entry_has_a_version_and_hashes(file: str) -> None:
-    """And nothing else is in the file: no index, no address, no package without a hash."""
+    """The file contains nothing else: no index, no address, no package without a hash."""
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     kinds = {
         "entry": r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+]+( ; [^\\\n]+)? \\",
@@ -85,7 +85,7 @@ def test_every_entry_has_a_version_and_hashes(file: str) -> None:
 
 
 def pip_commands(text: str) -> list[str]:
-    """The arguments of each `pip install`, `wheel` or `download`; a backslash joins lines."""
+    """The arguments of each `pip install`, `wheel` or `download`. A backslash joins lines."""
     joined = text.replace("\\\n", " ")
     found = re.findall(
         r"(?:\bpip|\$pip)(?: --python \S+)?\"? (?:install|wheel|download)\b([^\n&|;`)]*)", joined
@@ -103,14 +103,14 @@ SHELL_FILES = sorted(
 
 @pytest.mark.parametrize("file", [*pages(), "CONTRIBUTING.md", *SHELL_FILES])
 def test_pip_takes_nothing_without_a_hash(file: str) -> None:
-    """Either by a lock file, or this program alone with the tools that are there already."""
+    """Either from a lock file, or this program alone with the installed tools."""
     for arguments in pip_commands((ROOT / file).read_text(encoding="utf-8")):
         if "-r " in arguments:
             assert "--require-hashes" in arguments, arguments
         elif "wheel/*.whl" in arguments:
             assert {"--no-index", "--no-deps"} <= set(arguments.split())
         elif arguments.startswith("--require-hashes"):
-            continue  # the command is named in a sentence
+            continue  # the command is part of a sentence
         else:
             assert {"--no-deps", "--no-build-isolation"} <= set(arguments.split()), arguments
 

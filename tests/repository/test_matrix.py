@@ -1,4 +1,4 @@
-"""The table of states and faults (`tests/asterisk/matrix.py`): nothing is left out of it."""
+"""The table of states and faults (`tests/asterisk/matrix.py`) is complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from asterisk_avp.core.model.world import TransferState
 from tests.asterisk import matrix
 
-# Who has a call in which state; the others cannot hang up.
+# The parties with a call in each state; the others cannot hang up.
 THERE = {
     "starting, asked": {"caller", "agent"},
     "starting, moved": {"caller", "agent"},
@@ -50,7 +50,7 @@ def test_every_cell_can_be_read() -> None:
 
 
 def test_everything_goes_on() -> None:
-    """After each cell something is done; only where nobody of ours is left there is nothing."""
+    """After each cell there is a follow-up action, unless no party of ours is left."""
     for row in matrix.CELLS.values():
         for fault, text in row.items():
             strangers = not matrix.read(text).named & {"caller", "agent"}

@@ -1,4 +1,4 @@
-"""`rights` has every action and every class of events that the code uses, and nothing else."""
+"""`rights` has every action and every event class that the code uses, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
 PACKAGE = Path(asterisk_avp.__file__).parent
 _SENDERS = {"action", "list_action", "_try", "_reported", "_send"}
 _CHECK_ONLY = {"ListCommands"}
-"""Sent by `asterisk-avp check`; Asterisk asks no class for it."""
+"""Sent by `asterisk-avp check`; Asterisk requires no class for them."""
 
 
 def sent() -> Iterator[str]:
-    """Names of actions: first arguments, and what is put into variables of that name."""
+    """The names of actions: first arguments, and values of variables of that name."""
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             match node:

@@ -1,4 +1,4 @@
-"""SECURITY.md: found from the README, true of rights and ports, and its firewall is one."""
+"""SECURITY.md: linked from the README, correct about rights and ports, with a valid firewall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of settings are made from the code: every setting once, with its default."""
+"""The tables of settings are generated from the code: every setting once, with its default."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEVELS = ("AVP_ACCOUNTS", "AVP_GROUPS")
 
 
 def test_every_setting_is_there_once() -> None:
-    """Against the names that a misspelt one is compared with."""
+    """Compared with the names that a misspelt one is compared with."""
     names = [setting.name for setting in settings()]
     assert sorted(names) == sorted(set(names))
     known = set(_known_variables(Settings, {}))
-    # Said once, of the enterprise; one has another, shorter name; one has nothing to choose from.
+    # Listed once, for the enterprise; one has another, shorter name; one has no choice.
     levels = {
         f"AVP_{section}__<ID>__{name.upper()}"
         for section in ("ACCOUNTS", "GROUPS")
@@ -68,7 +68,7 @@ def test_the_page_has_the_tables_as_they_are_printed() -> None:
 
 
 def test_the_pages_name_no_other_settings() -> None:
-    """An id stands in place of ``<ID>``; what is cut off, as in AVP_KEYS__…, is no name."""
+    """An id replaces ``<ID>``; an abbreviated name, as in AVP_KEYS__…, is not a name."""
     known = {setting.name for setting in settings()}
     known |= {x.replace("AVP_ENTERPRISE__", f"{y}__<ID>__") for x in known for y in LEVELS}
     named = set(re.findall(r"AVP_[A-Z]+__[\w<>]+", everything()))

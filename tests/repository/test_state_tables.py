@@ -30,7 +30,7 @@ TWO = 2
 
 
 class Finder:
-    """Finds what names two states or more in the source of one module."""
+    """Finds code that names two or more states in the source of one module."""
 
     def __init__(self, source: str) -> None:
         self.tree = ast.parse(source)
@@ -51,7 +51,7 @@ class Finder:
             self.enums.add(name)
 
     def state(self, node: ast.AST | None, *, text: bool = True) -> str | None:
-        """The state that an expression is; ``text``: a string may be one."""
+        """The state that an expression names; ``text``: a string counts as well."""
         match node:
             case ast.Attribute(value, "value" | "name"):
                 return self.state(value)
