@@ -30,7 +30,7 @@ from asterisk_avp.core.messages.effects import (
     SetVariables,
 )
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError
-from asterisk_avp.core.transfer.actions import LIMIT
+from asterisk_avp.core.transfer.dialplan import LIMIT
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 
 log = structlog.get_logger(__name__)

@@ -33,7 +33,7 @@ from asterisk_avp.core.model.world import (
 )
 from asterisk_avp.core.numbers.rules import NumberCheck
 from asterisk_avp.core.pbx.calls import Call
-from asterisk_avp.core.transfer.actions import LIMIT
+from asterisk_avp.core.transfer.dialplan import LIMIT
 from asterisk_avp.core.transfer.events import EventType
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.service.call_groups import VARIABLE, group_fact

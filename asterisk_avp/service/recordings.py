@@ -12,7 +12,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import Effect, ResumeRecording
 from asterisk_avp.core.model.features import ConsultRecording
-from asterisk_avp.core.transfer.actions import pauses_now
+from asterisk_avp.core.transfer.recording import pauses_now
 
 log = structlog.get_logger(__name__)
 

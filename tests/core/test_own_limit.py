@@ -8,6 +8,7 @@ import pytest
 
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.transfer import actions
+from asterisk_avp.core.transfer.dialplan import LIMIT
 from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import session
 
@@ -28,6 +29,6 @@ def test_who_is_let_go_has_the_limit_of_their_own(let_go: object, ends_at: str) 
         for effect in effects
         if isinstance(effect, fx.SetVariables) and effect.channel == "chan-caller"
     ]
-    assert marked[actions.LIMIT] == "0"
+    assert marked[LIMIT] == "0"
     own = [effect for effect in effects if isinstance(effect, fx.LimitCall)]
     assert own == ([fx.LimitCall("chan-caller", NOW)] if ends_at else [])

@@ -8,8 +8,8 @@ import pytest
 
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.transfer import machine, recovery
-from asterisk_avp.core.transfer.actions import pauses_now
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.recording import pauses_now
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import GONE, IN, SALES, UNRECORDED, session

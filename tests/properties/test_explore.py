@@ -18,12 +18,12 @@ import pytest
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.model.world import Mode, Origin
 from asterisk_avp.core.transfer import machine
-from asterisk_avp.core.transfer.actions import pauses_now
 from asterisk_avp.core.transfer.events import EventType as K
 from asterisk_avp.core.transfer.events import SessionEvent
 from asterisk_avp.core.transfer.hearing import hearing
 from asterisk_avp.core.transfer.machine import legal
 from asterisk_avp.core.transfer.persistence import encode
+from asterisk_avp.core.transfer.recording import pauses_now
 from asterisk_avp.core.transfer.session import Choice, Fourth, Session
 from asterisk_avp.core.transfer.spec import Deadline, Sound
 from asterisk_avp.core.transfer.states import State as S

@@ -6,7 +6,7 @@ from asterisk_avp.core.engine.queue_events import QueueEventHandler
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore, party_of
 from asterisk_avp.core.messages.effects import Destination, HangUp, LeaveStasis
 from asterisk_avp.core.pbx.calls import Calls
-from asterisk_avp.core.transfer.actions import RECALL
+from asterisk_avp.core.transfer.dialplan import RECALL
 from asterisk_avp.core.transfer.events import ENTERED, GONE, EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Presence, is_leg
 from asterisk_avp.core.transfer.spec import Place

@@ -1,8 +1,4 @@
-"""The actions of the state table: functions from a session to effects.
-
-All channel variables that the dialplan reads are written here; ``dialplan/asterisk_avp.conf``
-documents them.
-"""
+"""The actions of the state table: functions from a session to effects."""
 
 from __future__ import annotations
 
@@ -10,19 +6,14 @@ from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import (
     AddToBridge,
     BridgePair,
-    CreateBridge,
-    Destination,
     DestroyBridge,
-    DialLeg,
     Effect,
     HangUp,
     LeaveStasis,
-    LimitCall,
     NotifyPhone,
     PauseRecording,
     Play,
     Redirect,
-    ResumeRecording,
     SetVariables,
     StartMusic,
     StartRingback,
@@ -30,103 +21,24 @@ from asterisk_avp.core.messages.effects import (
     StopPlaying,
     StopRingback,
 )
-from asterisk_avp.core.model.features import ConsultRecording, ShownNumber
-from asterisk_avp.core.model.permission import Permission
-from asterisk_avp.core.model.world import Mode, Origin, TargetKind
+from asterisk_avp.core.model.world import Mode, Origin
 from asterisk_avp.core.transfer import prompts
+from asterisk_avp.core.transfer.dialplan import (
+    AFTER_BRIDGE,
+    DONE,
+    LIVE,
+    PARK,
+    RECALL,
+    mark_caller,
+    mark_done,
+    mark_transferor,
+    own_limit,
+)
+from asterisk_avp.core.transfer.legs import dial_leg
+from asterisk_avp.core.transfer.recording import pauses, resume_recording
 from asterisk_avp.core.transfer.session import Presence, Session
 
 Effects = tuple[Effect, ...]
-
-STASIS_CONTEXT = "avp-stasis"
-
-CALLER = Destination(STASIS_CONTEXT, "caller")
-TRANSFEROR = Destination(STASIS_CONTEXT, "transferor")
-PARK = Destination(STASIS_CONTEXT, "park")
-ACCEPT = Destination("avp-accept", "s")
-RECALL = Destination("avp-recall", "group")
-"""The head of the queue that the call came from (``AVP_RETURN_QUEUE``)."""
-
-LIVE, DONE = "live", "done"
-
-LIMIT = "TIMEOUT(absolute)"
-"""When Asterisk ends the call, in seconds from now; 0: never (func_timeout.c)."""
-
-AFTER_BRIDGE = "CHANNEL(after_bridge_goto)"
-"""Where a channel continues in the dialplan after its bridge (func_channel.c)."""
-
-
-def _mark_caller(session: Session, state: str) -> SetVariables:
-    own = session.target is not None and session.target.kind is TargetKind.AGENT
-    return SetVariables(
-        session.caller.channel,
-        {
-            **session.variables,
-            "AVP_STATE": state,
-            "AVP_TRANSFER": session.id,
-            "AVP_GROUP": session.group_after,
-            "AVP_RETURN_GROUP": session.group,
-            "AVP_RETURN_QUEUE": session.permission.group.queue,
-            "AVP_TRANSFEROR": session.agent,
-            "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
-            # Inherited by the channels that app_queue creates, where the dialplan decides whether
-            # to ring this member; empty where the transferor may get the call again.
-            "__AVP_EXCLUDE": "" if own else clean.location(session.transferor_location),
-            # The dialplan does the same where the caller leaves by it (avp-own-limit).
-            **({LIMIT: "0"} if state == DONE else {}),
-        },
-    )
-
-
-def _own_limit(session: Session) -> Effects:
-    """Restore the call's own time limit, because we release the caller.
-
-    Most calls have none; `_mark_caller` has removed ours.
-    """
-    ends_at = session.variables.get("AVP_ENDS_AT", "")
-    return (LimitCall(session.caller.channel, float(ends_at)),) if ends_at else ()
-
-
-def _mark_transferor(session: Session, state: str) -> SetVariables:
-    return SetVariables(
-        session.transferor.channel, {"AVP_STATE": state, "AVP_TRANSFER": session.id}
-    )
-
-
-def start_supervised(session: Session) -> Effects:
-    # Set the variables first: whatever happens after the Redirect, the dialplan can identify the
-    # channels. The bridges are created while the channels are on their way into Stasis.
-    return (
-        _mark_caller(session, LIVE),
-        _mark_transferor(session, LIVE),
-        Redirect(session.caller.channel, CALLER, session.transferor.channel, TRANSFEROR),
-        CreateBridge(session.hold_bridge, "hold"),
-        CreateBridge(session.consult_bridge, "consult"),
-    )
-
-
-def start_unsupervised(session: Session) -> Effects:
-    # Redirect the transferor too, whom the dialplan then hangs up. A Redirect of the caller alone
-    # leaves app_queue without a hang-up of the transferor, to whom it would attribute the next
-    # agent's talk time. A phone that sent a REFER must be notified, which is possible in Stasis
-    # only.
-    notify = session.origin is Origin.BUTTON
-    return (
-        *_drop_second_line(session),
-        _mark_caller(session, LIVE),
-        _mark_transferor(session, LIVE),
-        Redirect(
-            session.caller.channel,
-            session.target_destination,
-            session.transferor.channel,
-            TRANSFEROR if notify else PARK,
-        ),
-    )
-
-
-def _drop_second_line(session: Session) -> Effects:
-    """Hang up the transferor's call to a target who has not answered; the caller replaces it."""
-    return (HangUp(session.second_line),) if session.second_line else ()
 
 
 def hold_caller(session: Session) -> Effects:
@@ -140,7 +52,7 @@ def hold_caller(session: Session) -> Effects:
 
 def on_hold(session: Session) -> Effects:
     """Put the caller on hold for a consultation."""
-    pause = (PauseRecording(session.caller.channel),) if _pauses(session) else ()
+    pause = (PauseRecording(session.caller.channel),) if pauses(session) else ()
     return (StartMusic(session.caller.channel), *pause)
 
 
@@ -149,22 +61,7 @@ def off_hold(session: Session) -> Effects:
 
     Bridging stops music too, but not always (see `StopMusic`), and cannot be repeated.
     """
-    return (StopMusic(session.caller.channel), *_recorded_again(session))
-
-
-def _recorded_again(session: Session) -> Effects:
-    """Resume the recording before the caller leaves Stasis, after which we cannot."""
-    return (ResumeRecording(session.caller.channel),) if _pauses(session) else ()
-
-
-def _pauses(session: Session) -> bool:
-    return session.permission.group.features.consult_recording is ConsultRecording.PAUSE
-
-
-def pauses_now(session: Session) -> bool:
-    """Whether the caller must not be recorded now."""
-    held = session.caller.presence is Presence.PRESENT
-    return held and session.state.spec.recording_pauses and not session.refused and _pauses(session)
+    return (StopMusic(session.caller.channel), *resume_recording(session))
 
 
 def join_transferor(session: Session) -> Effects:
@@ -225,7 +122,7 @@ def _join_bridge(session: Session, bridge: str) -> AddToBridge:
 
 
 def dial_target(session: Session) -> Effects:
-    leg = _dial(
+    leg = dial_leg(
         session, session.leg.channel, session.local_far_end, session.permission, fourth=False
     )
     return (StartMusic(session.transferor.channel), leg)
@@ -235,42 +132,7 @@ def dial_fourth(session: Session) -> Effects:
     fourth = session.fourth
     if fourth is None:
         return ()
-    return (_dial(session, fourth.party.channel, fourth.other, fourth.permission, fourth=True),)
-
-
-def _dial(
-    session: Session, leg: str, other: str, permission: Permission, *, fourth: bool
-) -> DialLeg:
-    external = permission.number is not None
-    return DialLeg(
-        channel=leg,
-        other_channel=other,
-        permission=permission,
-        originator=session.transferor.channel,
-        caller_id=clean.caller_id(session.transferor.name, session.agent),
-        variables={
-            "AVP_LEG": "consult",
-            "__AVP_NO_POP": "yes",
-            "AVP_TRANSFER": session.id,
-            "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
-            "AVP_GROUP": session.group,
-            **(_shown_outside(session) if external else {}),
-        },
-        timeout_seconds=session.ring_outside_seconds if external else None,
-        first=ACCEPT if permission.requires_acceptance else None,
-        fourth=fourth,
-    )
-
-
-def _shown_outside(session: Session) -> dict[str, str]:
-    """The caller ID that an external party sees, and the diverting party (SIP Diversion)."""
-    features = session.permission.group.features
-    account = clean.number(features.caller_id or "")
-    shown = account
-    if features.external_caller_id is ShownNumber.CALLER:
-        # A trunk's caller ID is foreign text: present it only if it is a valid number.
-        shown = clean.number(session.caller.number) or account
-    return {"AVP_CALLER_ID": shown, "AVP_DIVERTED_BY": account}
+    return (dial_leg(session, fourth.party.channel, fourth.other, fourth.permission, fourth=True),)
 
 
 def ringback(session: Session) -> Effects:
@@ -365,16 +227,10 @@ def bridge_rest(session: Session) -> Effects:
     first, second = session.present[0].channel, session.present[-1].channel
     return (
         *stop_prompt(session),
-        *(_mark_done(session, channel) for channel in (first, second)),
-        *(_own_limit(session) if session.caller.channel in (first, second) else ()),
+        *(mark_done(session, channel) for channel in (first, second)),
+        *(own_limit(session) if session.caller.channel in (first, second) else ()),
         BridgePair(first, second),
     )
-
-
-def _mark_done(session: Session, channel: str) -> SetVariables:
-    if channel == session.caller.channel:
-        return _mark_caller(session, DONE)
-    return SetVariables(channel, {"AVP_STATE": DONE})
 
 
 def let_go(session: Session) -> Effects:
@@ -386,7 +242,7 @@ def let_go(session: Session) -> Effects:
 
 
 def drop_transferor(session: Session) -> Effects:
-    # After start_unsupervised the dialplan hangs up the transferor, and we must not: AMI Hangup
+    # After `start.unsupervised` the dialplan hangs up the transferor, and we must not: AMI Hangup
     # would end a channel whose PBX has not started yet, and only the end of a PBX raises the
     # hang-up request on which app_queue writes the end of the call (see `HangUp`).
     presence = session.transferor.presence
@@ -411,9 +267,9 @@ def complete(session: Session) -> Effects:
     # fails, the caller stays where they are.
     return (
         *off_hold(session),
-        _mark_caller(session, DONE),
+        mark_caller(session, DONE),
         SetVariables(session.leg.channel, {"AVP_STATE": DONE}),
-        *_own_limit(session),
+        *own_limit(session),
         BridgePair(session.leg.channel, session.caller.channel),
     )
 
@@ -434,17 +290,17 @@ def return_to_transferor(session: Session) -> Effects:
     return (
         *quiet(session),
         *off_hold(session),
-        _mark_caller(session, DONE),
-        _mark_transferor(session, DONE),
-        *_own_limit(session),
+        mark_caller(session, DONE),
+        mark_transferor(session, DONE),
+        *own_limit(session),
         BridgePair(session.transferor.channel, session.caller.channel),
     )
 
 
 def queue_caller(session: Session) -> Effects:
     return (
-        *_recorded_again(session),
-        _mark_caller(session, LIVE),
+        *resume_recording(session),
+        mark_caller(session, LIVE),
         Redirect(session.caller.channel, session.target_destination),
     )
 
@@ -452,7 +308,7 @@ def queue_caller(session: Session) -> Effects:
 def recall(session: Session) -> Effects:
     """Redirect the caller to the head of the call's group, to wait there like any caller."""
     return (
-        *_recorded_again(session),
+        *resume_recording(session),
         SetVariables(
             session.caller.channel,
             {
@@ -476,7 +332,7 @@ def release(session: Session) -> Effects:
     """
     if session.caller.presence is not Presence.PRESENT:
         return ()
-    return (*_recorded_again(session), LeaveStasis(session.caller.channel, RECALL))
+    return (*resume_recording(session), LeaveStasis(session.caller.channel, RECALL))
 
 
 def unmark(session: Session) -> Effects:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from asterisk_avp.core.messages.effects import ClearTimer, Effect, SetTimer
-from asterisk_avp.core.transfer import actions as do
+from asterisk_avp.core.transfer import start
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Intent, Presence, Session
 from asterisk_avp.core.transfer.spec import Deadline
@@ -36,8 +36,8 @@ for _row in ROWS:
 def begin(session: Session) -> tuple[Session, tuple[Effect, ...]]:
     """The first effects of a session that policy has permitted."""
     if session.state is State.QUEUEING:
-        return session, (SetTimer(ASTERISK_SECONDS), *do.start_unsupervised(session))
-    return session, (SetTimer(ASTERISK_SECONDS), *do.start_supervised(session))
+        return session, (SetTimer(ASTERISK_SECONDS), *start.unsupervised(session))
+    return session, (SetTimer(ASTERISK_SECONDS), *start.supervised(session))
 
 
 def legal(session: Session, kind: EventType) -> bool:

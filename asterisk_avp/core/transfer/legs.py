@@ -1,0 +1,45 @@
+"""The call to a target or a fourth party: whom Asterisk dials, with what, and what they see."""
+
+from __future__ import annotations
+
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.messages.effects import DialLeg
+from asterisk_avp.core.model.features import ShownNumber
+from asterisk_avp.core.model.permission import Permission
+from asterisk_avp.core.transfer.dialplan import ACCEPT
+from asterisk_avp.core.transfer.session import Session
+
+
+def dial_leg(
+    session: Session, leg: str, other: str, permission: Permission, *, fourth: bool
+) -> DialLeg:
+    external = permission.number is not None
+    return DialLeg(
+        channel=leg,
+        other_channel=other,
+        permission=permission,
+        originator=session.transferor.channel,
+        caller_id=clean.caller_id(session.transferor.name, session.agent),
+        variables={
+            "AVP_LEG": "consult",
+            "__AVP_NO_POP": "yes",
+            "AVP_TRANSFER": session.id,
+            "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
+            "AVP_GROUP": session.group,
+            **(_shown_outside(session) if external else {}),
+        },
+        timeout_seconds=session.ring_outside_seconds if external else None,
+        first=ACCEPT if permission.requires_acceptance else None,
+        fourth=fourth,
+    )
+
+
+def _shown_outside(session: Session) -> dict[str, str]:
+    """The caller ID that an external party sees, and the diverting party (SIP Diversion)."""
+    features = session.permission.group.features
+    account = clean.number(features.caller_id or "")
+    shown = account
+    if features.external_caller_id is ShownNumber.CALLER:
+        # A trunk's caller ID is foreign text: present it only if it is a valid number.
+        shown = clean.number(session.caller.number) or account
+    return {"AVP_CALLER_ID": shown, "AVP_DIVERTED_BY": account}
