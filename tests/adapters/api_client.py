@@ -1,4 +1,4 @@
-"""The API on a real port in the test's own event loop, and a client for it."""
+"""The API on a real port in the test's event loop, and a client for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line run in the test's own process."""
+"""Run the command line in the test's process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call centre in memory behind the API: agents with scripted states, transfers that obey."""
+"""A scripted call centre behind the API: agents with given states, transfers that follow commands."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SINCE = 1_769_850_307.25
 SINCE_TEXT = "2026-01-31T09:05:07.250Z"
 INTEGRATION = "integration-token"
 PINS = {"1001": "pin-1001", "1002": "pin-1002", "1003": "pin-1003"}
-#: Most of what tests ask is refused on purpose.
+#: Most requests of the tests are refused on purpose.
 UNLIMITED = Budget(burst=10**9)
 
 
@@ -55,7 +55,7 @@ def bearer(token: str = INTEGRATION) -> dict[str, str]:
 
 @dataclass
 class ScriptedTransferService:
-    """Implements `TransferService`. 1001 has a call; 1002 is free; 1003 is in another group."""
+    """Implements `TransferService`. 1001 has a call, 1002 is free, and 1003 is in another group."""
 
     connected: bool = True
     views: dict[str, AgentView] = field(default_factory=dict)
@@ -225,7 +225,7 @@ def transfer_view(transfer_id: str, agent: str, target: str) -> TransferView:
 
 @dataclass
 class RunningApi:
-    """The API on a real port, in a thread of its own, for clients that block."""
+    """The API on a real port, in a separate thread, for blocking clients."""
 
     url: str
     board: ScriptedTransferService

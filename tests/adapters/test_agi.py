@@ -1,4 +1,4 @@
-"""The FastAGI server and the gate over real sockets, against peers of every kind."""
+"""The FastAGI server and the gate over real sockets, with clients of every kind."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check(dialled: Dialled) -> Dial:
 
 
 class Served:
-    """A server, and peers that are closed in the end."""
+    """A server, and clients that are closed at the end."""
 
     def __init__(self, server: AgiServer) -> None:
         self.server = server
@@ -65,7 +65,7 @@ class Served:
         return peer
 
     async def answer(self, data: bytes) -> dict[str, str]:
-        """The variables that are set in the end, with Asterisk's part of the exchange."""
+        """The variables after an exchange, with Asterisk's part of it."""
         reader, writer = await self.peer(data)
         found = {}
         while line := await asyncio.wait_for(reader.readline(), 3):
@@ -84,12 +84,12 @@ class Served:
         }
 
     async def closed(self, peer: Peer, within: float = TIMEOUT + 1) -> None:
-        """Without a word, or at least without an answer that allows anything."""
+        """Without an answer, or at least without one that allows anything."""
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(peer[0].read(), within) == b""
 
     async def empty(self) -> None:
-        """Nothing is kept of connections that are over."""
+        """Closed connections leave nothing behind."""
         deadline = time.monotonic() + 3
         while self.server.connections:
             assert time.monotonic() < deadline
@@ -130,7 +130,7 @@ async def test_the_answer_comes_last(served: Served) -> None:
 
 
 async def test_argument_before_extension(served: Served) -> None:
-    """A dialplan that takes a prefix off passes the rest as an argument."""
+    """A dialplan that removes a prefix passes the rest as an argument."""
     found = await served.answer(header("9" + NUMBER, agi_arg_1=NUMBER))
     assert found["AVP_GATE"] == "allow"
 
@@ -160,7 +160,7 @@ async def test_header_in_pieces(served: Served) -> None:
         b"agi_network_script avp/dial\n\n",
         header(script="other"),
         header(script="http://[x"),
-        header("1\nagi_channel: PJSIP/1001-0000002a"),  # a line that brings another along
+        header("1\nagi_channel: PJSIP/1001-0000002a"),  # a line that injects another
         header("1\nnonsense"),
         header(""),
         header(agi_channel=""),
@@ -169,7 +169,7 @@ async def test_header_in_pieces(served: Served) -> None:
     ],
 )
 async def test_garbage(served: Served, data: bytes) -> None:
-    """Closed at once, not only at the deadline."""
+    """Closed immediately, not only at the deadline."""
     peer = await served.peer(data)
     await served.closed(peer, within=TIMEOUT / 2)
     await served.allowed()
@@ -178,7 +178,7 @@ async def test_garbage(served: Served, data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"agi_network: yes\n", header()[:-1]])
 async def test_closed_before_the_blank_line(served: Served, data: bytes) -> None:
-    """A connection whose peer sends no more is closed at once, and nothing goes on with it."""
+    """A connection whose peer sends no more is closed immediately, and its work stops."""
     _, writer = await served.peer(data)
     writer.close()
     half = await served.peer(data)
@@ -199,7 +199,7 @@ async def test_half_a_header(served: Served) -> None:
 
 
 async def test_slow_header(served: Served) -> None:
-    """A byte now and then does not move the deadline."""
+    """A byte now and then does not extend the deadline."""
     reader, writer = await served.peer()
     began = time.monotonic()
     with contextlib.suppress(ConnectionError):
@@ -249,14 +249,14 @@ def _says(text: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter],
         _says(b"\n"),
         _says(b"\xff\xff\n"),
         _says(b"x" * (agi.MAX_HEADER_BYTES * 8)),
-        _says(b"9" * 5000 + b"\n"),  # more digits than Python makes a number of
+        _says(b"9" * 5000 + b"\n"),  # more digits than Python converts to a number
     ],
 )
 async def test_odd_answers(
     served: Served,
     behave: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> None:
-    """Whatever a peer answers, the gate says no more to it, and others are served."""
+    """Whatever a peer answers, the gate sends it nothing more, and serves others."""
     reader, writer = await served.peer(header())
     with contextlib.suppress(ConnectionError):
         await behave(reader, writer)
@@ -270,7 +270,7 @@ async def test_odd_answers(
 
 
 async def test_silent_connections(served: Served) -> None:
-    """Three times as many as there may be; each request in between is answered at once."""
+    """Three times the limit; each request in between is answered immediately."""
     for count in range(200):
         await served.peer()
         if count % 20 == 0:
@@ -284,7 +284,7 @@ async def test_silent_connections(served: Served) -> None:
 
 
 async def test_requests_do_not_make_room(served: Served) -> None:
-    """Peers that have sent their header are not thrown out for those who have not."""
+    """Peers that have sent their header are not closed in favour of those that have not."""
     busy = [await served.peer(header()) for _ in range(LIMIT)]
     for reader, _ in busy:
         assert (await reader.readline()).startswith(b"SET VARIABLE")
@@ -297,7 +297,7 @@ async def test_requests_do_not_make_room(served: Served) -> None:
 
 @pytest.mark.parametrize("data", [b"", header()[:40], header()], ids=["silent", "part", "whole"])
 async def test_whoever_crowds_makes_room_for_other_peers(served: Served, data: bytes) -> None:
-    """Also where all of its headers are complete, and their exchanges only do not end."""
+    """Even if all of its headers are complete and only its exchanges do not end."""
     for _ in range(LIMIT):
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", served.server.port, local_addr=("127.0.0.7", 0)
@@ -314,7 +314,7 @@ async def test_whoever_crowds_makes_room_for_other_peers(served: Served, data: b
 
 
 async def test_exchanges_that_do_not_end_make_room_for_their_own_peer() -> None:
-    """Asterisk's own address is a stranger's too, where that is on the same machine."""
+    """Asterisk's own address may also be an attacker's, on the same machine."""
     server = AgiServer("127.0.0.1", 0, gate(check), timeout_seconds=60, max_connections=8)
     await server.start()
     served = Served(server)
@@ -407,7 +407,7 @@ async def test_address_in_use(served: Served) -> None:
 
 
 async def test_check_that_breaks() -> None:
-    """A fault of ours is no answer, which is a refusal."""
+    """An error of ours gives no answer, which is a refusal."""
 
     def broken(dialled: Dialled) -> Dial:
         raise RuntimeError(dialled.channel)

@@ -24,18 +24,18 @@ from asterisk_avp.core.model.errors import (
 
 TRACES = Path(__file__).parent / "traces"
 SECRET = "s3cret-not-to-be-seen"
-#: Longer than any test: what fails within it has not waited for the deadline of the action.
+#: Longer than any test: a failure within it did not wait for the action's deadline.
 NEVER = 60.0
 SOON = 5.0
 
 
 @dataclass
 class Heard:
-    """What the owner of a client has heard."""
+    """The callbacks that the owner of a client received."""
 
     events: list[Mapping[str, str]] = field(default_factory=list)
     states: list[bool] = field(default_factory=list)
-    #: Events and states in the order in which they came.
+    #: Events and states in the order of their arrival.
     all: list[str | bool] = field(default_factory=list)
 
     def on_event(self, event: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ async def server() -> AsyncIterator[AmiServer]:
 async def in_flight(
     server: AmiServer, client: AmiClient, name: str, **headers: str
 ) -> asyncio.Task:
-    """An action that has reached the server and gets no answer."""
+    """An action that reached the server and gets no answer."""
     server.answers[name] = lambda _: None
     before = len(server.received(name))
     task = asyncio.create_task(client.action(name, headers))
@@ -112,7 +112,7 @@ def test_a_recorded_trace_reads_the_same_in_pieces_of_any_size(name, size):
     assert whole.version == "11.0.0"
     assert len(messages) == data.count(b"\r\n\r\n")
     assert read_in_pieces(data, size) == messages
-    # Byte for byte: nothing that Asterisk sent is lost or changed by the reader.
+    # Byte for byte: the reader neither loses nor changes anything that Asterisk sent.
     lines = [
         f"{header}: {value}"
         for found in messages
@@ -134,7 +134,7 @@ def test_names_and_variables_of_a_recorded_call():
 
 
 def test_of_events_that_nobody_wants_only_the_name_is_read():
-    """What is wanted, and every answer, is read as if all were."""
+    """The wanted events and every answer are read as if all events were."""
     wanted = {"Hangup", "UserEvent", "AgentConnect"}
     for trace in ("queue_call", "lists"):
         data = (TRACES / f"{trace}.ami").read_bytes()
@@ -236,7 +236,7 @@ async def test_it_logs_in_and_says_so_before_the_first_event(server, caplog):
         assert heard.all == [True, "FullyBooted"]
     assert server.last.names()[0] == "Login"
     assert server.last.actions[0]["Events"] == "call,agent"
-    # panoramisk's own log would show whole actions, the login's secret among them.
+    # panoramisk's own log would contain whole actions, including the login's secret.
     assert [record for record in caplog.records if "panoramisk" in record.name] == []
 
 
@@ -442,7 +442,7 @@ async def test_an_action_is_never_sent_again_on_a_new_connection(server):
     client = make_client(server, action_timeout_seconds=NEVER)
     async with running(client) as heard:
         pending = await in_flight(server, client, "Redirect", Channel="x")
-        # panoramisk sends what waits for an answer again at this event.
+        # At this event, panoramisk sends unanswered actions again.
         server.after_login = message(("Event", "FullyBooted"))
         server.last.drop()
         with pytest.raises(AsteriskUnavailable):
@@ -464,7 +464,7 @@ async def test_an_action_has_a_deadline_and_leaves_nothing_in_the_table(server):
         with pytest.raises(AsteriskSilent, match=r"no answer within 0\.05 s"):
             await client.action("Redirect")
         assert client._link._protocol.responses == {}
-        # What comes after the deadline is nobody's news.
+        # An answer after the deadline is ignored.
         late = server.received("QueueStatus")[0]["ActionID"]
         server.last.send(success(server.received("Redirect")[0]))
         server.last.event("QueueMember", Queue="sales", ActionID=late)
@@ -476,7 +476,7 @@ async def test_an_action_has_a_deadline_and_leaves_nothing_in_the_table(server):
 
 
 async def test_nothing_is_sent_behind_an_action_that_hangs(server):
-    """It would be carried out when nobody wants it any more."""
+    """It would be executed when nobody needs it any more."""
     client = make_client(server, action_timeout_seconds=0.05)
     server.answers["Redirect"] = lambda _: None
     async with running(client):
@@ -495,7 +495,7 @@ async def test_nothing_is_sent_behind_an_action_that_hangs(server):
 
 
 async def test_a_ping_that_is_answered_ends_the_silence(server):
-    """A list whose answer came in time, but not its end."""
+    """A list whose answer arrived in time, but not its end."""
     client = make_client(server, list_timeout_seconds=0.05, ping_interval_seconds=0.05)
     server.answers["QueueStatus"] = lambda action: success(action, EventList="start")
     async with running(client):

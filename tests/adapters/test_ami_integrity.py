@@ -1,6 +1,6 @@
-"""Text with line ends in AMI's stream: what shows that Asterisk has not written a message so.
+"""Text with line breaks in AMI's stream: signs that Asterisk did not write a message like this.
 
-Each case is the whole of what arrives, with the text that somebody has put into one value.
+Each case is everything that arrives, with the text that an attacker put into one value.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def listed(**headers: str) -> dict[str, str]:
 
 
 def read(stream: str) -> tuple[list[str], list[str]]:
-    """Names of the messages that are taken, and what is said of the others."""
+    """The names of accepted messages, and the reasons for the others."""
     found: list[str] = []
     reader = FrameReader(EVENTS, lambda _name, problem: found.append(problem))
     messages = reader.feed(GREETING + stream.encode())
@@ -100,7 +100,7 @@ def test_line_ends_in_a_members_value_are_seen(header: str, evil: str, action: s
     if evil == EVIL["a header more"] and not action:
         assert found == ["it has headers of another event"]
     assert found
-    # What stands before a late value is genuine, and may be all that is needed.
+    # The headers before a late value are genuine, and may be all that is needed.
     assert set(taken) & EVENTS <= ({name} if header == "PausedReason" else set())
 
 
@@ -127,7 +127,7 @@ def test_an_answer_whose_value_has_a_header_in_it_is_an_answer_with_what_came_fi
 
 
 def test_a_channels_variables_may_be_of_several_lines() -> None:
-    """As JSON is that somebody wrote so; the channel's own headers come before them."""
+    """As in JSON that somebody wrote like this; the channel's own headers come first."""
     headers = {**SNAPSHOT, "Variable": 'AVP_POP={\r\n"a": 1,\r\nUniqueid: x}\r\nVariable: B=2'}
     found: list[str] = []
     reader = FrameReader(EVENTS, lambda _name, problem: found.append(problem))

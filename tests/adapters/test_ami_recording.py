@@ -1,4 +1,4 @@
-"""Who has muted a recording: we, or somebody else."""
+"""Who muted a recording: the daemon or another program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A caller writes into the list of queues while it is read: nothing of that list is believed."""
+"""A caller injects text into the list of queues while it is read: nothing in that list is trusted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NUMBERS = {
 
 
 def queue_status(number: str) -> bytes:
-    """What Asterisk sends of a queue with a member and a caller of that number, ActionIDs last."""
+    """Messages about a queue with a member and a caller of that number, ActionIDs last."""
 
     def item(name: str, **headers: str) -> bytes:
         return message(("Event", name), *headers.items(), ("ActionID", "?"))
@@ -118,7 +118,7 @@ async def test_a_tampered_list_is_believed_in_nothing(number: str) -> None:
         assert found
         with pytest.raises(AmiTampered):
             await performer.members("sales", "PJSIP/1003")
-        # The connection stands, and other actions are answered.
+        # The connection is up, and other actions are answered.
         assert (await client.action("Ping"))["Ping"] == "Pong"
         assert client.connected
 
@@ -153,7 +153,7 @@ VALUES = {
 
 
 async def by_functions(known: ev.MemberSeen | None = None, **other: str) -> list[ev.Fact]:
-    """What comes of these values, as AMI's Getvar gives them; "" where there is none."""
+    """The result of these values, as AMI's Getvar returns them; "" if there is none."""
     async with asterisk("7") as (server, client, _found):
         values = VALUES | other
 
@@ -190,7 +190,7 @@ async def test_what_functions_do_not_tell_stays_as_it_was() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"QUEUE_MEMBER_LIST(sales)": ""},  # what ARI and a missing right say of everything
+        {"QUEUE_MEMBER_LIST(sales)": ""},  # as ARI and a missing right answer for everything
         {"QUEUE_MEMBER_LIST(sales)": "PJSIP/1003,Local/1\r\n\r\nEvent: X,PJSIP/1004"},
         {"QUEUE_MEMBER(sales,count)": ""},
         {"QUEUE_WAITING_COUNT(sales)": ""},

@@ -1,4 +1,4 @@
-"""The API over a real uvicorn on a loopback port, asked by a real HTTP client."""
+"""The API on a real uvicorn on a loopback port, with a real HTTP client."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def running() -> Iterator[RunningApi]:
 WHO = {
     "integration": CHECKS,
     "agent": CHECKS,
-    # Nothing is good enough for these, so only how they are refused can be looked at.
+    # No input is valid for these, so only their refusals can be tested.
     "wrong token": OF_REFUSALS,
     "nobody": OF_REFUSALS,
 }
@@ -350,7 +350,7 @@ EXAMPLES = {
     who: max(_LONGER, usual)
     for who, usual in {"integration": 15, "agent": 8, "wrong token": 3, "nobody": 3}.items()
 }
-"""Of each operation and each of those who ask."""
+"""For each operation and each kind of client."""
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -371,7 +371,7 @@ def test_answers_are_as_described(running: RunningApi, who: str) -> None:
 
 
 def headers_of(running: RunningApi, who: str) -> dict[str, str]:
-    """An agent logs in anew for each operation: some of them end the log-in."""
+    """An agent logs in again for each operation, because some of them end the log-in."""
     if who == "agent":
         body = {"agent": "1001", "pin": PINS["1001"]}
         answer = requests.post(running.url + "/v1/login", json=body, timeout=10)

@@ -1,4 +1,4 @@
-"""Who may ask the API for what: tokens, log-ins, agents and integrations."""
+"""Who may send which request to the API: tokens, log-ins, agents and integrations."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_an_agents_token_acts_for_that_agent_only(api: Api) -> None:
 async def test_who_calls_is_for_the_target_to_know_with_the_call(
     api: Api, mode: Mode, state: TransferState, told: bool
 ) -> None:
-    """It is part of the screen pop, as the note is; by REST and in events alike."""
+    """Like the note, it is part of the screen pop, in REST and in events."""
     made = transfer_view("to-me", "1001", "1002")
     parties = (PartyView("caller", "caller", "+12025550123", "holding"),)
     view = replace(made, mode=mode, state=state, notes="wants blue", parties=parties)
@@ -106,7 +106,7 @@ async def test_an_agent_sees_only_transfers_that_concern_them(api: Api) -> None:
     assert [transfer["id"] for transfer in seen] == ["mine", "to-me"]
     assert (await api.ask("GET", "/v1/transfers/to-me", token=token))[0] == 200
     assert (await api.ask("GET", "/v1/transfers/others", token=token))[0] == 403
-    # Who is to receive a call does not decide about it.
+    # The target of a call does not control it.
     for action in ("complete", "cancel", "swap", "conference"):
         status, answer = await api.ask("POST", f"/v1/transfers/to-me/{action}", token=token)
         assert (status, answer["error"]) == (403, "forbidden")

@@ -1,4 +1,4 @@
-"""What no client of ours would send: headers, cookies and WebSocket messages that make no sense."""
+"""Headers, cookies and WebSocket messages that make no sense."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def api() -> AsyncIterator[Api]:
 
 @pytest.fixture(autouse=True)
 def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever is sent, it is not our error."""
+    """Whatever a client sends, it is not our error."""
     logger = logging.getLogger("uvicorn.error")
     logger.addFilter(downgrade_client_errors)
     yield
@@ -41,7 +41,7 @@ def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 async def _byte_by_byte(
     server: ApiServer, head: bytes, *, pause_seconds: float
 ) -> tuple[bytes, float]:
-    """What is answered to a body that comes so, and when."""
+    """The answer to a body that is sent like this, and when it comes."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
     begin = time.monotonic()
 

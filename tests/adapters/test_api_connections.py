@@ -1,4 +1,4 @@
-"""Connections to the API: how many there may be, who has to go first, and what has a deadline."""
+"""Connections to the API: their limit, which of them is closed first, and the deadlines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def crowded_api(connections: Connections) -> AbstractAsyncContextManager[Api]:
 
 
 class Crowd:
-    """Raw connections, closed in the end."""
+    """Raw connections, closed at the end."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -72,7 +72,7 @@ def descriptors_open() -> list[int]:
 
 
 async def closed(peer: Peer, within: float = 20.0) -> bytes:
-    """What came until the end."""
+    """Everything that was received until the end."""
     with contextlib.suppress(ConnectionError):
         return await asyncio.wait_for(peer[0].read(), within)
     return b""
@@ -83,7 +83,7 @@ async def closed(peer: Peer, within: float = 20.0) -> bytes:
 
 @pytest.mark.parametrize("data", [b"", PART, b"\r"], ids=["nothing", "part of a head", "a byte"])
 async def test_idle_connections_make_room(data: bytes) -> None:
-    """Five times as many as there may be; each request in between is answered."""
+    """Five times the limit; each request in between is answered."""
     seats = Connections(lambda: 40)
     async with crowded_api(seats) as api, crowd(api) as all_of_them:
         async with api.events(headers=bearer()) as panel:
@@ -103,12 +103,12 @@ async def test_idle_connections_make_room(data: bytes) -> None:
 
 
 async def test_who_goes_first() -> None:
-    """The silent, those between two requests, those without a token; who has one last or never."""
+    """Silent ones, idle ones, those without a token; those with one last or never."""
     clock = Clock()
     seats = Connections(lambda: 7, clock=clock)
     async with crowded_api(seats) as api, crowd(api) as them:
         panels = [await api.events(headers=bearer()) for _ in range(2)]
-        known = await them.one(AGENTS + PART)  # had a token, and has begun another head
+        known = await them.one(AGENTS + PART)  # had a token, and has started another head
         await known[0].readuntil(b"]")
         stranger = await api.events()  # has yet to send its token
         idle = await them.one(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -142,7 +142,7 @@ async def test_who_goes_first() -> None:
         await panel()
         await closed(known)
         assert stages() == [0, 0, 7]
-        # Nobody is left who could go.
+        # No connection is left that could be closed.
         late = await them.one(AGENTS)
         answer = await closed(late)
         assert answer.startswith(b"HTTP/1.1 503 ") or not answer
@@ -202,7 +202,7 @@ async def test_the_limit_counts_as_it_is_now() -> None:
 
 
 async def test_without_a_descriptor_left_nothing_spins_and_what_can_go_goes() -> None:
-    """Whoever has taken them: here the count of connections alone would let everybody in."""
+    """Whatever uses them: the limit of connections alone would admit everybody."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     seats = Connections(lambda: 10_000)
     async with crowded_api(seats) as api, crowd(api) as them:
@@ -214,7 +214,7 @@ async def test_without_a_descriptor_left_nothing_spins_and_what_can_go_goes() ->
         complaints: list[object] = []
         loop.set_exception_handler(lambda _loop, context: complaints.append(context))
         highest = max(descriptors_open())
-        # The client's end takes one, the server's finds none.
+        # The client's end takes one, and the server's finds none.
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, before[1]))
         try:
             late = await asyncio.wait_for(them.one(AGENTS), 5)
@@ -244,7 +244,7 @@ def test_the_limit_is_raised_as_far_as_it_may_be(caplog: pytest.LogCaptureFixtur
         def forbidden(_which: int, _to: tuple[int, int]) -> None:
             raise OSError
 
-        descriptors.raise_limit(forbidden)  # a seccomp filter may say so
+        descriptors.raise_limit(forbidden)  # a seccomp filter may refuse
         assert descriptors.limit() == 512
         descriptors.raise_limit()
         assert descriptors.limit() == before[1]
@@ -273,7 +273,7 @@ def test_whose_connections_count_together(address: str, network: str) -> None:
 
 
 async def drip(peer: Peer, data: bytes, seconds: float) -> bytes:
-    """What is answered to a client that sends a byte at a time and never ends."""
+    """The answer to a client that sends a byte at a time and never ends."""
     _, writer = peer
 
     async def send() -> None:
@@ -302,7 +302,7 @@ async def test_a_head_that_comes_a_byte_a_second_is_not_waited_for() -> None:
 
 
 async def test_a_second_head_has_the_same_deadline() -> None:
-    """uvicorn's own, between two requests, is put off by each byte."""
+    """uvicorn's own time-out between two requests is extended by each byte."""
     seats = Connections(head_seconds=1.0)
     async with crowded_api(seats) as api, crowd(api) as them:
         answer = await drip(await them.one(), AGENTS + PART, 0.1)
@@ -339,14 +339,14 @@ async def test_who_does_not_take_the_answer_is_cut_off() -> None:
         writer.write(script * 3000)
         await eventually(lambda: len(seats._stages[Stage.SERVED]) == 1)
         (seat,) = seats._stages[Stage.SERVED]
-        # Until its buffer is full, and the server waits for it.
+        # Until its buffer is full and the server waits for it.
         await eventually(lambda: bool(seat.transport and seat.transport.get_write_buffer_size()))
         clock.now += rules.REQUEST_SECONDS + 1
         await eventually(lambda: len(seats) == 0)
 
 
 async def test_a_panel_that_reads_nothing_leaves_no_descriptor_behind() -> None:
-    """The application gives it up; a transport that closes waits for its buffer, for ever."""
+    """The application gives up; a closing transport waits for its buffer forever."""
     clock = Clock()
     seats = Connections(clock=clock)
     async with crowded_api(seats) as api:

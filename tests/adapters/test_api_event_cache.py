@@ -1,4 +1,4 @@
-"""What many panels are told is written once, and says what it would say to each."""
+"""An event for many panels is serialised once, and contains what each of them would receive."""
 
 from __future__ import annotations
 

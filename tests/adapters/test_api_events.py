@@ -1,4 +1,4 @@
-"""The WebSocket of events, and the server that carries it."""
+"""The WebSocket of events, and its server."""
 
 from __future__ import annotations
 

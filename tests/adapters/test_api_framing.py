@@ -1,7 +1,8 @@
-"""Requests that two readers could read in two ways, over a real socket: none of them gets through.
+"""Ambiguous requests that two readers could parse differently, over a real socket: none is
+accepted.
 
-`asterisk_avp.api.framing` decides before any parser does, so each is tried as one piece and byte by
-byte, and followed by a second request that must not be answered.
+`asterisk_avp.api.framing` decides before any parser does, so each is sent in one piece and byte by
+byte, followed by a second request that must not be answered.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ async def test_a_request_that_can_be_read_in_two_ways_is_refused(api: Api, name:
 async def test_a_body_in_chunks_that_are_not_in_order_ends_the_connection(
     api: Api, name: str
 ) -> None:
-    """Its head was in order, so it may have been answered already; what follows never is."""
+    """Its head was valid, so it may already have been answered; the rest never is."""
     for piece in (1_000_000, 1):
         got = await answered(api, REFUSED_CHUNKS[name] + SECOND, piece)
         assert b" 200 " not in got, (piece, got)

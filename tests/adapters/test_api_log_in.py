@@ -1,4 +1,4 @@
-"""Log-ins: what they tell a stranger (nothing), and whom they lock out (the stranger)."""
+"""Log-ins: they reveal nothing to a stranger, and lock out only the stranger."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ KINDS = ["has-pin", "has-old-hash", "no-pin", "nobody"]
 
 
 def mixed() -> Authenticator:
-    """PINs of two kinds of hashes, which take different times."""
+    """PINs with two kinds of hashes, which take different times."""
     return Authenticator(
         pins={"has-pin": "right"},
         pin_hashes={"has-old-hash": str(PinHash.of("right", b"s" * 16, 12))},
@@ -64,7 +64,7 @@ def mixed() -> Authenticator:
 
 
 async def test_unknown_agents_and_those_with_a_pin_get_the_same_answers(api: Api) -> None:
-    """Status, headers, body and count, by both ways in; ``1003`` is an agent without a PIN."""
+    """Status, headers, body and count for both log-ins; ``1003`` is an agent without a PIN."""
     pins = {"1001": PINS["1001"]}
     await api.auth.reconfigure(tokens=[], pins=pins, token_lifetime_seconds=60)
     told: dict[str, list[object]] = {}
@@ -89,7 +89,7 @@ async def test_unknown_agents_and_those_with_a_pin_get_the_same_answers(api: Api
 async def test_unknown_agents_and_those_with_a_pin_take_the_same_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every hash and every step of ours; time would tell the same, less clearly."""
+    """Every hash and every step of ours; times would show the same less clearly."""
     done: Counter[tuple[int, int, int, int]] = Counter()
     scrypt = hashlib.scrypt
 
@@ -165,7 +165,7 @@ async def test_a_lock_does_not_lock_out_the_agents_own_browser(api: Api) -> None
         status, cookies = await sign_in(api, "1001", PINS["1001"], known)
         assert status == 200
         known = pair(cookies, "avp_device")
-    # It has a limit of its own, which is nobody else's either.
+    # It has a limit of its own, which it does not share.
     answers = [(await sign_in(api, "1001", "wrong", known))[0] for _ in range(7)]
     assert answers == [401] * 5 + [429] * 2
     assert (await sign_in(api, "1001", PINS["1001"], known))[0] == 429
@@ -185,7 +185,7 @@ async def test_a_browser_is_one_agents_and_cannot_be_made_up(api: Api) -> None:
     whose, device, issued, mac = mine.split(".")
     await lock(api, "1001")
     forged = [
-        mine,  # Bob's, who has no business with Alice's count
+        mine,  # Bob's, which is independent of Alice's
         f"MTAwMQ.{device}.{issued}.{mac}",
         f"MTAwMQ.{device}.{issued}.{'0' * 64}",
         f"{whose}.{device}.{int(issued) + 1}.{mac}",
@@ -253,7 +253,7 @@ async def test_over_tls_the_cookies_have_names_that_no_other_site_can_set(api: A
 
 
 async def test_an_address_is_never_locked(api: Api) -> None:
-    """A call centre behind one address, and somebody in it who tries all agents."""
+    """A call centre behind one address, with an attacker who tries all agents."""
     answers = [(await sign_in(api, f"n{n}", "x"))[0] for n in range(31)]
     assert set(answers) == {401}
     assert (await sign_in(api, "1001", PINS["1001"]))[0] == 200
@@ -282,7 +282,7 @@ async def test_beyond_its_budget_an_address_waits_and_no_other_does(
     right = asyncio.create_task(auth.login("a", "1", "crowd"))
     assert await auth.login("a", "1", "elsewhere")
     done, _ = await asyncio.wait([*slowed, right], timeout=0.2)
-    # So many may wait; who comes then is asked to come again, in a few seconds.
+    # The limit of waiting requests; the next ones must retry a few seconds later.
     assert len(done) == 11
     for task in done:
         error = task.exception()
@@ -297,7 +297,7 @@ async def test_beyond_its_budget_an_address_waits_and_no_other_does(
 
 
 async def test_a_right_pin_costs_an_address_nothing() -> None:
-    """Three hundred agents who come to work, behind one address."""
+    """Three hundred agents who start work behind one address."""
     pins = {str(number): f"pin {number}" for number in range(60)}
     auth = Authenticator(pins=pins, clock=Clock())
     for _ in range(5):
@@ -402,7 +402,7 @@ async def test_a_bad_cookie_beside_the_good_one_does_no_harm(api: Api) -> None:
     bads = ["avp_session=bad", "avp_session", "avp_session=", f"avp_session={INTEGRATION}", "x=y"]
     for first, last in itertools.product([*bads, "; ".join(bads * 50)], repeat=2):
         assert await who(api, f"{first}; {good}; {last}") == (200, "1001")
-    # In lines of their own, as a proxy may send them.
+    # In separate lines, as a proxy may send them.
     reader, writer = await asyncio.open_connection(api.server.host, api.server.port)
     lines = f"Cookie: avp_session=bad\r\nCookie: {good}\r\nCookie: avp_session=worse\r\n"
     for path in ("/v1/session", "/v1/agents/1001"):
@@ -415,14 +415,14 @@ async def test_a_bad_cookie_beside_the_good_one_does_no_harm(api: Api) -> None:
     headers = {"Cookie": f"avp_session=bad; {good}; avp_session=worse"}
     async with api.events(headers=headers) as socket:
         assert (await socket.receive_json())["type"] == "snapshot"
-    # Signing out ends the good one, whatever is beside it.
+    # Signing out ends the valid one, whatever else is sent.
     async with api.http.delete(api.server.url + "/v1/session", headers=PANEL | headers) as answer:
         assert answer.status == 204
     assert (await who(api, good))[0] == 401
 
 
 async def test_nobody_can_be_made_to_act_as_another_agent(api: Api) -> None:
-    """A site of the same domain adds the cookie of a log-in of its own, by the plain name."""
+    """A site of the same domain adds the cookie of its own log-in, with the plain name."""
     _, mine = await sign_in(api, "1001", PINS["1001"], **HTTPS)
     _, theirs = await sign_in(api, "1002", PINS["1002"], **HTTPS)
     tossed = f"avp_session={theirs['__Host-avp_session'].value}"

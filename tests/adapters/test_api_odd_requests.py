@@ -1,4 +1,4 @@
-"""Ways past the token, the panel's own page and the limits that somebody might try, on a socket."""
+"""Attempts to bypass the token, the panel's own page and the limits, on a socket."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_only_the_panels_own_page_acts_with_its_cookie(api: Api) -> None:
         if status == 403 and "Origin" in headers and headers["Origin"] != url:
             with pytest.raises(aiohttp.WSServerHandshakeError):
                 await api.events(headers={"Cookie": cookie, "Origin": headers["Origin"]})
-    # A wrong token is not made right by a cookie.
+    # A cookie does not make up for a wrong token.
     wrong = {"Cookie": cookie, "Authorization": "Bearer x"}
     async with api.http.get(url + "/v1/agents", headers=wrong) as answer:
         assert answer.status == 401
@@ -210,7 +210,8 @@ async def test_the_refusal_of_a_websocket_says_why(
 
 @pytest.mark.parametrize("last", ["keep-alive", "close", "x"])
 async def test_a_handshake_hides_no_second_request(api: Api, last: str) -> None:
-    """Two lines ``Connection``: whoever goes by the last one sees a request, and another behind."""
+    """Two ``Connection`` lines: a reader that uses the last one sees a request with another behind
+    it."""
     key = base64.b64encode(os.urandom(16)).decode()
     reader, writer = await asyncio.open_connection(api.server.host, api.server.port)
     writer.write(
@@ -318,7 +319,7 @@ async def test_the_metrics_are_this_machines_whatever_a_client_says_of_itself() 
             async with api.http.get(api.server.url + "/metrics", headers=headers) as answer:
                 return answer.status
 
-        # What the proxy has added stands last; what came before is the client's own word.
+        # The proxy's entry is the last one; the client wrote those before.
         for spoofed in (
             "8.8.8.8",
             "127.0.0.1, 8.8.8.8",

@@ -1,4 +1,4 @@
-"""The panel's log-in by cookie, its files and what it may do; see tests/panel for the page."""
+"""The panel's log-in with a cookie, its files and its permissions; see tests/panel for the page."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def status(api: Api, method: str, path: str, headers: dict[str, str], body
 
 @pytest.fixture(autouse=True)
 def no_cookie_jar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cookies are given by hand here."""
+    """These tests set cookies explicitly."""
     monkeypatch.setattr(aiohttp, "CookieJar", aiohttp.DummyCookieJar)
 
 
@@ -70,7 +70,7 @@ async def test_the_cookie_is_for_this_server_and_no_script(api: Api) -> None:
     assert not found["domain"]
     assert 0 < int(found["max-age"]) <= 12 * 3600
     assert not found["secure"], "over plain HTTP it would not be sent back"
-    # By this name a browser takes it from this very host only, and only over TLS.
+    # With this name, a browser accepts it only from this very host, and only over TLS.
     secure = (await sign_in(api, **{"X-Forwarded-Proto": "https"}))["__Host-avp_session"]
     assert secure["secure"], "behind a proxy that ends TLS"
 
@@ -103,7 +103,7 @@ async def test_what_changes_anything_needs_the_panels_own_header_and_origin(api:
         answer = await status(api, "POST", "/v1/agents/1001/transfers", mine | headers, TO_BOB)
         assert answer == expected, headers
     assert await status(api, "GET", "/v1/agents", mine | {"Origin": "https://evil.example"}) == 403
-    # Nor may another site sign somebody in or out.
+    # Nor may another site sign anybody in or out.
     body = {"agent": "1001", "pin": PINS["1001"]}
     assert await status(api, "POST", "/v1/session", {}, body) == 403
     evil = PANEL | {"Origin": "https://evil.example"}

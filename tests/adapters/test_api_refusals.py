@@ -1,6 +1,6 @@
-"""Refusals in numbers: bounded work and memory, and whoever is not refused does not wait for them.
+"""Many refusals: bounded work and memory, and no delay for other clients.
 
-Nothing here goes by how fast the machine is: clocks and pauses are the tests' own.
+The tests do not depend on the machine's speed: clocks and pauses are their own.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from asterisk_avp.core.model.pins import PinHash
 
 BURST = 5
 LONG = 60.0
-"""Seconds; nothing is asserted about time, and the machine may be busy."""
+"""Seconds. No test asserts a time, and the machine may be busy."""
 
 
 class Held(list[float]):
-    """The waits of the answers that are held back, which last until `release`."""
+    """The waits of delayed answers, which last until `release`."""
 
     def __init__(self) -> None:
         self._over = asyncio.Event()
@@ -36,7 +36,7 @@ class Held(list[float]):
         await self._over.wait()
 
     async def release(self, clients: list[asyncio.Task[Any]]) -> None:
-        """The answers go out, and nobody waits for them any more."""
+        """Send the answers, and end all waits."""
         self._over.set()
         for client in clients:
             client.cancel()
@@ -111,7 +111,7 @@ async def test_beyond_its_budget_a_peer_waits_and_nobody_else_does(kind: int, he
         clients = [asyncio.create_task(hammer()) for _ in range(50)]
         await eventually(lambda: answered == BURST and len(held) == 50 - BURST, LONG)
         assert max(held) == 3
-        # The same token, the same address: what is not refused is answered at once.
+        # The same token, the same address: allowed requests are answered immediately.
         assert (await api.ask("GET", "/v1/agents"))[0] == 200
         assert (await api.ask("GET", "/healthz", token=None))[0] == 200
         token_of_bob = await api.login("1002")
@@ -165,7 +165,7 @@ async def test_few_pins_are_compared_at_a_time_and_never_in_the_event_loop(
             for n in range(200)
         ]
         await eventually(lambda: sum(client.done() for client in clients) == 200 - 31, LONG)
-        # Neither the loop nor the threads that it shares is busy.
+        # Neither the loop nor its threads are busy.
         assert (await api.ask("GET", "/v1/agents"))[0] == 200
         assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 10) == 1
         go.set()

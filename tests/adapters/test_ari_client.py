@@ -25,11 +25,11 @@ SOON = 5.0
 
 @dataclass
 class Heard:
-    """What the owner of a client has heard."""
+    """The callbacks that the owner of a client received."""
 
     events: list[Mapping[str, Any]] = field(default_factory=list)
     states: list[bool] = field(default_factory=list)
-    #: Types of events and states in the order in which they came.
+    #: Types of events and states in the order of their arrival.
     all: list[str | bool] = field(default_factory=list)
 
     def on_event(self, event: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ async def test_filter_and_subscriptions_are_set_before_it_says_connected(server)
     await client.close()
     assert journal[:3] == ["websocket", FILTER, SUBSCRIBE]
     put, post = server.asked
-    # The filter would swallow ApplicationReplaced too, and nobody would know.
+    # The filter would also drop ApplicationReplaced, unnoticed.
     allowed = ["StasisStart", "StasisEnd", "ApplicationReplaced"]
     assert put.body == {"allowed": [{"type": name} for name in allowed]}
     assert post.query == {"eventSource": "channel:,bridge:"}
@@ -235,7 +235,7 @@ async def test_application_replaced_is_delivered_and_the_app_is_left_alone_for_a
     client = make_client(server, replaced_pause_seconds=NEVER)
     with capture_logs() as logs:
         async with running(client) as heard:
-            # About another app of the same Asterisk: not ours.
+            # About another application of the same Asterisk, not ours.
             await server.last.event("ApplicationReplaced", application="other")
             await server.last.event("ApplicationReplaced", application=APP)
             await eventually(lambda: False in heard.states)
@@ -395,7 +395,7 @@ async def test_originate(server, client):
         "formats": "ulaw",
     }
     assert asked.body == {"variables": {"AVP_CALLER_ID": "+1202", "__AVP_NO_POP": "yes"}}
-    assert "+" not in asked.raw  # Only %2B and %20 mean the same to everyone.
+    assert "+" not in asked.raw  # Only %2B and %20 mean the same to all parsers.
 
 
 async def test_what_is_not_given_is_not_sent(server, client):
@@ -562,7 +562,7 @@ async def test_a_request_that_is_cut_off_is_unavailable(server, client):
         await task
     hold.set()
     await stopping
-    # An originate that Asterisk may have carried out is not sent twice.
+    # An originate that Asterisk may have executed is not repeated.
     assert len(server.asked) == 1
 
 
@@ -578,7 +578,7 @@ async def test_a_variable_that_is_not_set_is_none_and_a_missing_channel_is_gone(
 
 
 async def test_idle_connections_are_closed_before_asterisk_does(client):
-    # Asterisk's session_keep_alive is 15 s; the one who closes first never meets a closed one.
+    # Asterisk's session_keep_alive is 15 s. The side that closes first never uses a closed one.
     assert client._rest.session().connector._keepalive_timeout < 15
 
 

@@ -1,4 +1,4 @@
-"""Asterisk has to show that it delivers events: one that does not is noticed, and is waited for."""
+"""Asterisk must prove that it delivers events: if it does not, the daemon notices and waits."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def test_events_cease_to_come_and_come_again(server: AriServer) -> None:
             assert daemon.client.stuck
             assert "delivers no events to the Stasis application" in daemon.client.trouble
             assert "core restart gracefully" in daemon.client.trouble
-            # What is answered keeps nothing of Asterisk's: it is asked on, and known to be well
-            # again long before the limits of the callers who are with us are over.
+            # Answered probes leave nothing in Asterisk: they continue, and show that it has
+            # recovered long before the orphan timeouts of the callers in Stasis.
             asked = server.journal.count(ASKS)
             await eventually(lambda: server.journal.count(ASKS) >= asked + 2)
             assert daemon.states == [True, False]
@@ -65,7 +65,7 @@ async def test_requests_about_the_app_hang(server: AriServer) -> None:
         server.hold_app = asyncio.Event()
         await eventually(lambda: daemon.states == [True, False])
         assert "answers no requests about the Stasis application" in daemon.client.trouble
-        # Each one that hangs takes one of Asterisk's HTTP sessions away: ever fewer are asked.
+        # Each probe that hangs occupies one of Asterisk's HTTP sessions: the probes become rarer.
         loop = asyncio.get_running_loop()
         asked = server.journal.count(ASKS)
         await eventually(lambda: server.journal.count(ASKS) == asked + 1)
@@ -97,7 +97,7 @@ async def test_an_app_that_asterisk_forgot_is_registered_again(server: AriServer
 
 
 async def test_where_the_app_hangs_it_is_asked_ever_more_patiently(server: AriServer) -> None:
-    """Whoever connects then gets no answer, and must not take all of Asterisk's HTTP sessions."""
+    """A new connection gets no answer, and must not occupy all of Asterisk's HTTP sessions."""
     server.hold_app = asyncio.Event()
     about = "GET /applications/asterisk_avp"
     daemon = Daemon(server, "d", request_timeout_seconds=0.1)

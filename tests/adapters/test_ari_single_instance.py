@@ -1,4 +1,4 @@
-"""One daemon for one application: whoever serves stays, and the other one leaves."""
+"""One daemon per application: the one in service stays, and the other one exits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APP = "asterisk_avp"
 
 
 class Daemon:
-    """A client and what became of it."""
+    """A client and its outcome."""
 
     def __init__(self, server: AriServer, name: str, **options: float) -> None:
         quick = {
@@ -44,7 +44,7 @@ class Daemon:
 
     @property
     def left(self) -> str:
-        """What it said when it left; empty while it has not."""
+        """Its message when it exited; empty while it runs."""
         if not self.task.done():
             return ""
         error = self.task.exception()
@@ -102,7 +102,7 @@ async def test_one_that_was_killed_locks_nobody_out(server: AriServer) -> None:
 
 
 async def test_one_that_hangs_is_given_up(server: AriServer) -> None:
-    """Its connection stands, but nobody answers."""
+    """Its connection is up, but nobody answers."""
     async with serving(server, "first") as first:
         server.stuck = True
         started = asyncio.get_running_loop().time()
@@ -110,7 +110,7 @@ async def test_one_that_hangs_is_given_up(server: AriServer) -> None:
             assert second.states == [True]
             assert 0.5 <= asyncio.get_running_loop().time() - started < 3
             server.stuck = False
-            # It wakes up, finds that another has the application, asks, and leaves.
+            # It wakes up, finds that another has the application, asks, and exits.
             await eventually(lambda: first.left)
             assert "ApplicationReplaced" in first.events
             assert first.states == [True, False]
@@ -135,7 +135,7 @@ async def test_of_two_that_come_at_once_one_stays(server: AriServer) -> None:
 async def test_what_is_not_a_daemon_is_left_alone_for_a_while_and_then_replaced(
     server: AriServer,
 ) -> None:
-    """Somebody's WebSocket client, say. The first time it may as well be one of our own."""
+    """For example, somebody's WebSocket client. The first time it may also be one of our own."""
     async with serving(server, "only") as only:
         await server.last.event("ApplicationReplaced", application=APP)
         await eventually(lambda: only.states == [True, False, True])
@@ -148,7 +148,7 @@ async def test_what_is_not_a_daemon_is_left_alone_for_a_while_and_then_replaced(
 
 
 async def test_one_whose_place_was_taken_meanwhile_is_out_of_date(server: AriServer) -> None:
-    """Another has served, and written what became of the transfers, and is gone already."""
+    """Another daemon served, recorded the outcome of the transfers, and is already gone."""
     async with serving(server, "first") as first:
         assert first.outdated == 0
         server.variables["AVP_DAEMON"] = "somebody"

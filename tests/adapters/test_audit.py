@@ -1,4 +1,4 @@
-"""The record of each decision, and that nothing typed can forge or break one."""
+"""The record of each decision, which no input can forge or break."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EVIL = st.text(
 
 
 def audited(asked: Any, *, numbers: bool = False, kind: Any = "json") -> tuple[str, Any]:
-    """The log of one request to a hub in which 1001 has a call, and the session if allowed."""
+    """The log of one request to an engine in which 1001 has a call, and the session if allowed."""
     out = io.StringIO()
     log.configure("info", kind, out, numbers=numbers)
     made = engine()
@@ -142,7 +142,7 @@ def test_a_phone_that_is_nobodys() -> None:
 
 
 def test_an_emergency_number_is_neither_allowed_nor_denied() -> None:
-    """The administrator's dialplan lets it through."""
+    """The administrator's dialplan dials it."""
     decided = Dial(allowed=False, reason="emergency", number="911", agent="1001")
     (decision,) = records(dialled("9.1.1", decided))
     assert (decision["decision"], decision["reason"]) == ("pass", "emergency")

@@ -1,6 +1,6 @@
-"""What Asterisk could send in the worst case: nothing of it raises, is believed, or ends a link.
+"""The worst that Asterisk could send: nothing raises, is trusted, or ends a link.
 
-`AVP_FUZZ_EXAMPLES` makes these look longer (see CONTRIBUTING).
+`AVP_FUZZ_EXAMPLES` makes these tests run longer (see CONTRIBUTING).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ HEADERS = [
     "ApplicationData",
     "BridgeId",
 ]
-#: What a number may be where a sane one is expected.
+#: Possible values where a sane number is expected.
 NUMBERS = st.sampled_from(
     [
         "",
@@ -94,7 +94,7 @@ AMI_EVENTS = st.builds(
 
 # --- AMI: bytes ------------------------------------------------------------------------------
 
-#: Bytes that mean something in AMI, so that random ones are not merely noise.
+#: Bytes with a meaning in AMI, so that random input is not only noise.
 PIECES = st.sampled_from(
     [b"\r\n", b"\r\n\r\n", b"\r", b"\n", b"\0", b":", b": ", b"Event", b"Event: Hangup", b"\xff",
      b"Response: Success", b"ActionID: 1", b"Uniqueid: 1.1", b"\xc3", b"\xa9", b"x" * 2000]
@@ -104,7 +104,7 @@ STREAMS = st.lists(PIECES | st.binary(max_size=8), max_size=40).map(b"".join)
 
 @given(STREAMS, st.lists(st.integers(0, 200), max_size=8))
 def test_any_bytes_are_messages_or_nothing(stream: bytes, cuts: list[int]) -> None:
-    """However they are cut into segments, and whatever is in them."""
+    """However they are split into segments, and whatever they contain."""
     whole = FrameReader().feed(GREETING + stream)
     reader, at = FrameReader(), 0
     assert reader.feed(GREETING) == []
@@ -141,7 +141,7 @@ def test_a_message_without_end_does_not_fill_the_memory() -> None:
 
 
 def test_a_header_repeated_without_end_takes_no_time() -> None:
-    """Each occurrence was added to a text that was copied for it: minutes for 4 MiB."""
+    """Each occurrence was appended to a copied text: minutes for 4 MiB."""
     lines = b"Variable: 0123456789abcdef=\r\n" * (MAX_MESSAGE_BYTES // 32)
     began = time.process_time()
     (found,) = FrameReader().feed(GREETING + b"Event: Status\r\n" + lines + b"\r\n")
@@ -158,7 +158,7 @@ def test_any_ami_event_is_a_fact_or_nothing(event: Mapping[str, str]) -> None:
 
 
 def sane(fact: ev.Fact | None) -> None:
-    """Times and durations can be shown as such, and added up."""
+    """Times and durations can be formatted and added."""
     if fact is None:
         return
     for field in fields(fact):
@@ -214,7 +214,7 @@ async def test_the_link_stands_whatever_its_events_say() -> None:
 
 
 async def test_a_list_with_an_item_that_makes_no_sense_is_read_to_its_end() -> None:
-    """One KeyError in it, and the daemon would never again have had a picture of Asterisk."""
+    """With one KeyError in it, the daemon would never again have had a picture of Asterisk."""
 
     def items(name: str, *wanted: dict[str, str]) -> Any:
         def answer(action: dict[str, str]) -> bytes:
@@ -326,12 +326,12 @@ async def test_an_event_that_is_no_utf8_or_too_large_costs_the_connection_only()
         for number, text in enumerate(("x" * 5_000_000, None), 1):
             await eventually(lambda: client.connected)
             if text is None:
-                # A text frame by hand: two bytes that are no UTF-8.
+                # A text frame by hand: two bytes that are not UTF-8.
                 transport = server.last.request.transport
                 assert transport is not None
                 transport.write(b"\x81\x02\xff\xfe")
             else:
-                with contextlib.suppress(ConnectionError):  # ended before all of it was sent
+                with contextlib.suppress(ConnectionError):  # closed before all of it was sent
                     await server.last.websocket.send_str(text)
             await eventually(lambda n=number: len(server.sockets) == n + 1)
         await eventually(lambda: client.connected)
@@ -360,6 +360,6 @@ async def test_an_answer_that_is_no_json_is_an_error_of_ours(text: str, status: 
 
 
 def test_events_are_json_as_asterisk_writes_it() -> None:
-    """What the fuzzing above starts from is what a good event looks like."""
+    """The starting point of the fuzzing above is a valid event."""
     event = json.loads('{"type": "StasisStart", "channel": {"id": "1.1"}, "args": []}')
     assert from_ari.Translator().translate(event)[-1] == ev.StasisEntered("1.1")

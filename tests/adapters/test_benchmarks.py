@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that need no Asterisk: figures, and what AMI's events say."""
+"""The parts of the benchmarks that need no Asterisk: figures, and the tracking of AMI events."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_who_is_connected_with_whom() -> None:
     enters(3.0, "PJSIP/trunk-01", "c", "hold")
     joining = watch.joining("c", "2002", 4.0)
     assert not watch.together("c", "2002")
-    # AMI Bridge: both into one bridge, where the Local channel is still between them
+    # AMI Bridge: both in one bridge, with the Local channel still between them
     enters(5.0, "Local/2002@avp-agent-queue-01;1", "l1", "plain")
     assert not joining.connected.done()
     enters(5.1, "PJSIP/trunk-01", "c", "plain")

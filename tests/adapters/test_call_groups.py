@@ -1,4 +1,4 @@
-"""Reading the groups of calls: what Asterisk answers, late answers, and none."""
+"""Reading the groups of calls: Asterisk's answers, late ones, and none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.core.world import NOW, call, engine
 
 
 class Asterisk:
-    """Answers when it is told to."""
+    """Answers on command."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[str, ...]]] = []
@@ -37,7 +37,7 @@ def reader(made: TransferEngine, asterisk: Asterisk) -> tuple[GroupReader, list[
 
 
 async def asked() -> tuple[TransferEngine, Asterisk, GroupReader, list[ev.Fact]]:
-    """1001 has a call, and its group has been asked for."""
+    """1001 has a call, and its group has been requested."""
     made, asterisk = engine(), Asterisk()
     call(made)
     groups, fed = reader(made, asterisk)
@@ -58,7 +58,7 @@ async def test_what_asterisk_says() -> None:
 
 
 async def test_the_call_is_gone_meanwhile() -> None:
-    """Whether Asterisk notices first or we do."""
+    """Whether Asterisk or the daemon notices first."""
     made, asterisk, groups, fed = await asked()
     asterisk.answers[0].set_result({})
     await groups.settle(1)
@@ -115,7 +115,7 @@ def test_the_end_of_a_call_is_nothing_to_read() -> None:
 
 
 def test_it_is_read_again_after_a_transfer() -> None:
-    """The next agent has the caller in another bridge, or in the same one after a while."""
+    """The next agent has the caller in another bridge, or later in the same one."""
     made = engine()
     call(made)
     assert unread(made, everybody(made)) == ["u-caller1"]
@@ -129,7 +129,7 @@ def test_it_is_read_again_after_a_transfer() -> None:
 
 
 def test_a_local_channel_that_is_optimised_away() -> None:
-    """The phone takes its half's place beside the caller: only then is it the agent's call."""
+    """The phone replaces its half beside the caller: only then is it the agent's call."""
     made = engine()
     made.fact(ev.ChannelSeen("leg", "Local/1002@avp-agent-queue-00000001;1"), NOW)
     made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)

@@ -1,4 +1,4 @@
-"""Ends of channels: those that ARI does not tell, and those that it tells a moment later."""
+"""Ends of channels: those that ARI does not report, and those that it reports late."""
 
 from __future__ import annotations
 

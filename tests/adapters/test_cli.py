@@ -1,4 +1,4 @@
-"""The command line against the real API, and as a process where that is the point."""
+"""The command line with the real API, and as a process where necessary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`asterisk-avp number`, of a real API and without one."""
+"""`asterisk-avp number`, with a real API and without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`asterisk-avp settings`: what it shows, and what it never shows."""
+"""`asterisk-avp settings`: its output, and what it never shows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_each_value_with_its_origin(avp: Avp) -> None:
     }
     assert support["external_accept"] == {"value": "none", "origin": "default"}
     assert sales["manual_dial"] == {"value": True, "origin": "AVP_ENTERPRISE__MANUAL_DIAL"}
-    # What is off because of what it depends on says so.
+    # A setting that is off because of another one names it.
     assert support["manual_dial"] == {
         "value": False,
         "origin": "AVP_GROUPS__SUPPORT__EXTERNAL_TRANSFER",
@@ -121,5 +121,5 @@ def test_check(avp: Avp, monkeypatch: pytest.MonkeyPatch) -> None:
     assert as_json.code == 1
     found = json.loads(as_json.out)
     assert (found["ok"], len(found["problems"])) == (False, 2)
-    # What cannot be used cannot be shown either.
+    # Unusable settings cannot be shown either.
     assert avp("settings").code == 1

@@ -1,7 +1,7 @@
-"""Nothing that an agent is shown or told mentions anything of another client.
+"""Nothing that an agent receives mentions anything of another client.
 
-The call centres are made up (`tests/properties/clients.py`), and so are the transfers in them;
-whatever the API would send to an agent is searched for the words of other clients.
+The call centres are random (`tests/properties/clients.py`), and so are their transfers. Everything
+that the API would send to an agent is searched for the words of other clients.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CALLER = "u-caller"
 
 
 class Office:
-    """A hub with its pops, and what the API asks of them."""
+    """An engine with its pops, and the API's port."""
 
     def __init__(self, made: TransferEngine) -> None:
         self.engine = made
@@ -93,7 +93,7 @@ class Office:
     # --- what is sent -----------------------------------------------------------------------------
 
     def shown_to(self, viewer: str) -> Iterator[str]:
-        """All that this agent could be answered or told, as text."""
+        """Everything that this agent could receive, as text."""
         engine, caller, scope = self.engine, Principal(viewer), self.engine.scope_of(viewer)
         view = View(self, caller, Rosters(agent_for_all), lambda: scope)  # type: ignore[arg-type]
         yield view.snapshot()
@@ -190,10 +190,10 @@ def check(office: Office, centre: Centre) -> None:
     for viewer in centre.members:
         foreign = centre.foreign_words(viewer)
         for text in office.shown_to(viewer):
-            # The caller's channel and the bridges are named after nobody.
+            # The caller's channel and the bridges are not named after anybody.
             found = {word for word in foreign if word in text}
             assert not found, (viewer, found, text)
-        # And what they may know is not hidden from them.
+        # And nothing that they may know is hidden.
         seen = json.loads(next(office.shown_to(viewer)))
         known = {x for x in centre.members if centre.knows_agent(x, centre.accounts_of(viewer))}
         assert {x["id"] for x in seen["agents"]} == known | {viewer}
@@ -204,7 +204,7 @@ def check(office: Office, centre: Centre) -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bool) -> None:
-    """`help` is shared with acme, whose agents beta's people do not know for that."""
+    """`help` is shared with acme, whose agents beta's people do not thereby know."""
     office = Office(two_clients(with_group("help", shared_with=("acme",))))
     talk(office.engine, "1001", "caller", "sales", "sales")
     request = TransferRequest(
@@ -219,7 +219,7 @@ def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bo
     assert (pop["note"], pop["data"]) == ("wants blue", {"case": 4711})
     (moved,) = pop["transfers"]
     assert (moved["from"], moved["from_name"], moved["note"]) == ("", "", "wants blue")
-    # Whose call it was, they know themselves.
+    # They know whose call it was.
     mine = ScopedResponses(office.engine.scope_of)
     view = views.transfer_view(office.engine.record(session.id))
     assert mine.transfer(Principal("1001"), view).group == "sales"
@@ -235,7 +235,7 @@ def snapshots(view: View, events: list[Mapping[str, Any]]) -> list[bool]:
 
 
 def test_who_is_known_no_more_does_not_stay_on_the_screen() -> None:
-    """An agent of two clients leaves one of them; what was told of them is old from then on."""
+    """An agent of two clients leaves one of them; earlier events about them become stale."""
     office = Office(two_clients())
     view = View(
         office, Principal("1001"), Rosters(agent_for_all), lambda: office.engine.scope_of("1001")
@@ -245,7 +245,7 @@ def test_who_is_known_no_more_does_not_stay_on_the_screen() -> None:
     assert not view.outdated(event)
     assert json.loads(view.text(event) or "")["agent"]["groups"] == ["sales"]
     world = office.engine.world
-    office.engine.reconfigure(replace(world, agents={}), NOW)  # only the queues say who is where
+    office.engine.reconfigure(replace(world, agents={}), NOW)  # memberships only in the queues
     office.engine.agents.member_removed("sales", "PJSIP/3001")
     event = agent_event(office.agent("3001"))
     assert view.outdated(event)
@@ -264,7 +264,7 @@ def test_another_group_of_ones_own_shows_others() -> None:
     assert view.outdated(None)
     assert '"2001"' in view.snapshot()
     assert not view.outdated(None)
-    # So does another configuration.
+    # So does a new configuration.
     office.engine.reconfigure(with_group("lost", shared_with=("acme",)), NOW)
     assert view.outdated(None)
     assert '"4001"' in view.snapshot()

@@ -1,4 +1,4 @@
-"""The daemon and its connections: what /readyz says, and that it comes back by itself."""
+"""The daemon and its connections: the answer of /readyz, and automatic reconnection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that the daemon hands on to the parts it is made of."""
+"""Settings that the daemon passes to its parts."""
 
 from __future__ import annotations
 

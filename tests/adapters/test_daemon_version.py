@@ -1,4 +1,4 @@
-"""What the daemon logs about Asterisk's version, asked of a server over a real connection."""
+"""The daemon's log about Asterisk's version, with a server over a real connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is logged in a step of a transfer says which transfer and whose call it is."""
+"""Every log line in a step of a transfer has the ids of the transfer and the call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asterisk_avp.service.executor import Workers
 
 
 class Talkative:
-    """Performs nothing and says so."""
+    """Performs nothing, and records it."""
 
     async def perform(
         self, effect: AmiEffect | AriEffect, report: Callable[[SessionEvent], None]

@@ -1,4 +1,4 @@
-"""A daemon that leaves: what becomes of the transfers under way."""
+"""A daemon that stops: the outcome of running transfers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_needs_us(state: State) -> None:
         (State.CONSULTING, State.RETURNING),
         (State.SWAPPED, State.RETURNING),
         (State.CONFERENCE, State.RETURNING),
-        # Whoever would take the caller back has gone.
+        # The party that would take the caller back is gone.
         (State.CONFERENCE_WITHOUT_TRANSFEROR, State.CONFERENCE_WITHOUT_TRANSFEROR),
         (State.COMPLETING, State.COMPLETING),
         (State.QUEUED, State.QUEUED),

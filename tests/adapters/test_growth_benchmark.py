@@ -1,4 +1,4 @@
-"""The benchmark of growth at its smallest: each figure is there, and no transfer is lost."""
+"""The smallest growth benchmark: it has every figure, and loses no transfer."""
 
 from __future__ import annotations
 

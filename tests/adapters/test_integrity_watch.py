@@ -1,4 +1,4 @@
-"""Messages that Asterisk cannot have written: counted, logged, and the picture is read anew."""
+"""Messages that Asterisk cannot have written: counted, logged, and followed by a resync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a log line looks like, and what never appears in one."""
+"""The format of log lines, and what never appears in one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_a_value_says_is_no_record_of_its_own(kind: Literal["json", "text"]
 
 @pytest.mark.parametrize("kind", ["json", "text"])
 def test_what_an_error_says_is_no_record_in_its_traceback(kind: Literal["json", "text"]) -> None:
-    """An error's message often repeats what was read, and a traceback has lines of its own."""
+    """An error's message often repeats the input, and a traceback has several lines."""
     out = io.StringIO()
     log.configure("info", kind, out)
     try:
@@ -145,7 +145,7 @@ async def test_what_was_left_out_is_told_though_nothing_follows() -> None:
 
 
 async def test_an_exception_handlers_flood_is_a_few_lines() -> None:
-    """By the event loop itself, as it complains of accept()."""
+    """From the event loop itself, about accept()."""
     out = io.StringIO()
     log.configure("info", stream=out)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Events about members are hints: what counts is what Asterisk answers (`daemon_members`)."""
+"""Events about members are hints; Asterisk's answers decide (`service.members`)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SLOT = "avp-agent-1002"
 
 
 class Asterisk:
-    """Answers with what is in `facts`, once `free` is set."""
+    """Answers with ``facts``, once `free` is set."""
 
     def __init__(self) -> None:
         self.facts: list[ev.Fact] = []
         self.answers: list[list[ev.Fact]] = []
-        """The next ones, before `facts`."""
+        """The next answers, before `facts`."""
         self.asked: list[tuple[str, str]] = []
         self.away = False
         self.free = asyncio.Event()
@@ -182,11 +182,11 @@ async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
     station: Station,
     back: bool,
 ) -> None:
-    """A phone is gone for a moment: the answer says so when it is back already; or the reverse."""
+    """A phone disappears for a moment, and the answer comes when it is back; or the reverse."""
     here, away = of("1002", status=1), of("1002", status=5)
     before, meanwhile = (here, away) if back else (away, here)
     station.feed(before)
-    station.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))  # so that nothing is borne out
+    station.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))  # so that nothing is confirmed
     station.asterisk.free.clear()
     station.asterisk.answers = [[meanwhile], [before]]
     station.members.hint(meanwhile)
@@ -216,7 +216,7 @@ async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(
 async def test_a_break_that_is_being_asked_about_is_a_reason_already(
     station: Station,
 ) -> None:
-    """The queue gives the call back in the same moment, and ARI may be first to say so."""
+    """The queue returns the call at the same moment, and ARI may report it first."""
     here = of("1002", status=1)
     station.feed(here)
     station.asterisk.free.clear()
@@ -262,7 +262,7 @@ async def test_of_a_groups_queue_nothing_is_asked(station: Station) -> None:
 
 
 async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(station: Station) -> None:
-    """How long it has waited would be lost."""
+    """Its waiting time would be lost."""
     await station.told(ev.QueueJoined("sales", "u"))
     assert station.fed == []
     station.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
@@ -288,7 +288,7 @@ ADD = AddMember(SLOT, "PJSIP/1002", "PJSIP/1002", "Bob", paused=False, wrapup_se
 
 
 async def test_a_leg_that_is_gone_leaves_no_place_taken(station: Station) -> None:
-    """ARI may tell of the end of the channel before AMI tells that it has left the queue."""
+    """ARI may report the end of the channel before AMI reports that it has left the queue."""
     leg = "avp-t1-leg-queue"
     station.engine.fact(ev.ChannelSeen(leg, "Local/1002@avp-agent-queue-00000001;2"), NOW)
     await station.told(ev.QueueJoined(SLOT, leg))
@@ -308,7 +308,7 @@ async def test_our_own_change_is_so_once_it_is_answered(station: Station) -> Non
     station.members.done(ADD)
     assert agent.personal is not None
     assert (agent.personal.status, agent.personal.paused) == (1, False)
-    station.members.hint(event)  # or behind it
+    station.members.hint(event)  # or after it
     pause = PauseMember(SLOT, "PJSIP/1002", paused=True)
     station.members.started(pause)
     station.members.done(pause)

@@ -1,4 +1,4 @@
-"""`/metrics`: what is counted, who may read it, and the dashboard that goes by its names."""
+"""`/metrics`: the figures, the access, and the dashboard that uses their names."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Clock:
 
 
 class Counted:
-    """Metrics of a call centre of two agents, with a clock that is moved by hand."""
+    """Metrics of a call centre of two agents, with a manual clock."""
 
     def __init__(self) -> None:
         agents = {name: ConfiguredAgent(name, groups=("sales",)) for name in ("1001", "1002")}
@@ -68,7 +68,7 @@ class Counted:
         self.metrics = Metrics(TransferEngine(world, new_id=lambda: "t"), lambda: READY, self.clock)
 
     def values(self) -> dict[str, float]:
-        """What is not zero, by name and values of the labels (sorted by the labels' names)."""
+        """The non-zero values, by name and label values (sorted by the labels' names)."""
         return {
             sample.name.removeprefix("asterisk_avp_")
             + "".join(f" {value}" for value in sample.labels.values()): sample.value
@@ -80,7 +80,7 @@ class Counted:
         }
 
     def steps(self, session: Session, *steps: tuple[float, State]) -> None:
-        """The session in one state after the other, each so many seconds after the one before."""
+        """The session in a series of states, each a number of seconds after the previous one."""
         for seconds, state in steps:
             self.clock.now += seconds
             reason = {State.COMPLETED: "completed", State.FAILED: "max_hold"}.get(state, "")
@@ -193,7 +193,7 @@ def test_a_thousand_transfers_are_as_many_series_as_one(counted: Counted) -> Non
 
 async def test_what_the_daemon_holds() -> None:
     daemon = Daemon(Settings.load(NEEDED, Path("/nonexistent")))
-    daemon._workers.go_on()  # it knows to be alone
+    daemon._workers.go_on()  # it knows that it is alone
     daemon._carry_out(Outcome([("t1", SetTimer(60)), ("t1", StartMusic("chan-caller"))]))
     for line in ("asterisk_avp_workers 1.0", "asterisk_avp_timers 1.0", "asterisk_avp_tasks 2.0"):
         assert f"\n{line}\n" in daemon._metrics.text().decode()
@@ -234,7 +234,7 @@ def test_every_name_in_the_dashboard_is_a_metric(counted: Counted) -> None:
     json.loads(text)
     used = set(re.findall(r"\b(?:asterisk_avp|process)_[a-z_]+", text)) - {"asterisk_avp"}
     assert used <= names, used - names
-    # And the other way round: what is measured can be seen.
+    # And the reverse: everything that is measured is displayed.
     shown = {re.sub("_(bucket|total)$", "", name) for name in used}
     measured = {re.sub("_(bucket|sum|count|total)$", "", x) for x in names if "asterisk" in x}
     assert measured <= shown, measured - shown

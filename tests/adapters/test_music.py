@@ -1,4 +1,4 @@
-"""On which channels music plays, as Asterisk tells it, and waiting for its end."""
+"""The channels on which music plays, from Asterisk's events, and waiting for its end."""
 
 from __future__ import annotations
 

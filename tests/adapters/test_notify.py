@@ -1,4 +1,4 @@
-"""What systemd hears, on real datagram sockets; and the unit that it is started from."""
+"""The notifications to systemd, on real datagram sockets; and the unit that starts the daemon."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_ready_once_and_what_is_missing_at_any_time(supervisor: Supervisor) -> N
 def test_a_reload(supervisor: Supervisor) -> None:
     notifier = Notifier(supervisor.environ)
     with notifier.reloading():
-        pass  # before the start is over
+        pass  # before the start is complete
     notifier.readiness(READY)
     before = time.monotonic_ns() // 1000
     with pytest.raises(KeyError), notifier.reloading():
@@ -127,7 +127,7 @@ async def test_no_watchdog_waits_for_us(
     monkeypatch.setattr("asterisk_avp.observe.systemd_notify.LATEST_SECONDS", 0.2)
     supervisor = Supervisor(str(tmp_path / "notify"))
     task = asyncio.create_task(Notifier(supervisor.environ | watchdog).run())
-    # The start does not wait for Asterisk for ever.
+    # The start does not wait for Asterisk forever.
     await until(lambda: supervisor.has("READY=1"))
     assert supervisor.all() == ["READY=1"]
     task.cancel()
@@ -150,7 +150,7 @@ async def test_nobody_listens(name: str) -> None:
 
 
 def test_the_daemon_tells_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an Asterisk, for which the start does not wait for ever."""
+    """Without an Asterisk, for which the start does not wait forever."""
     supervisor = Supervisor(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", supervisor.environ["NOTIFY_SOCKET"])
     monkeypatch.setenv("WATCHDOG_USEC", "400000")

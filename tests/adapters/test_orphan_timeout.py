@@ -1,4 +1,4 @@
-"""Who puts the end of a caller's time in Stasis off, and who does not."""
+"""Which channels' orphan timeout is renewed, and which not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_it_is_put_off_again_and_again() -> None:
     engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
     engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())
     done: list[Effect] = []
-    # A limit of no seconds: a round as often as the loop comes round.
+    # A limit of no seconds: a renewal in every iteration of the loop.
     dead_man = OrphanTimeoutRenewal(engine, lambda _, effect: done.append(effect), 0, lambda: True)
     running = asyncio.create_task(dead_man.run())
     await eventually(lambda: len(done) > 3)

@@ -1,4 +1,4 @@
-"""The simulated Asterisk that the benchmark of growth measures with: a transfer goes through it."""
+"""The simulated Asterisk of the growth benchmark: one whole transfer."""
 
 from __future__ import annotations
 

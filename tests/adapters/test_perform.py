@@ -1,4 +1,4 @@
-"""Effects on the wire: what AMI and ARI are asked for, and what comes back to the session."""
+"""Effects on the wire: the requests to AMI and ARI, and the events for the session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = {"u1": "PJSIP/1001-00000001", "u2": "PJSIP/caller1-00000002"}
 
 
 class Reports(list[SessionEvent]):
-    """What a session was told."""
+    """The events that a session received."""
 
     def kinds(self) -> list[EventType]:
         return [event.kind for event in self]
@@ -51,7 +51,7 @@ async def running_ami(
 
 
 async def done(effect: fx.AmiEffect) -> tuple[list[dict[str, str]], Reports]:
-    """The actions an effect sends (without their ids) and what it reports."""
+    """The actions that an effect sends (without their ids), and the events that it returns."""
     reports = Reports()
     async with AmiServer() as server, running_ami(server) as performer:
         await performer.perform(effect, reports.append)
@@ -67,7 +67,7 @@ async def test_variables_are_set_in_order() -> None:
 
 
 class Recorded:
-    """A channel that may be recorded, with its one variable, as Asterisk answers for it."""
+    """A channel that may be recorded, with its one variable, as in Asterisk's answer."""
 
     def __init__(self, *, recorded: bool = True, noted: str = "") -> None:
         self.recorded, self.noted = recorded, noted
@@ -109,7 +109,7 @@ async def test_recordings_are_paused_and_go_on() -> None:
     assert (channel.muted, channel.noted) == ([("BOTH", "1")], "BOTH")
     channel = await recording(channel, fx.ResumeRecording("u2"))
     assert (channel.muted[1:], channel.noted) == ([("BOTH", "0")], "")
-    # What is not paused by us is left alone, and what nobody records is no trouble.
+    # What we did not pause is left alone, and a channel without a recording is no problem.
     assert (await recording(Recorded(), fx.ResumeRecording("u2"))).muted == []
     nothing = await recording(Recorded(recorded=False), fx.PauseRecording("u2"))
     assert (nothing.muted, nothing.noted) == ([], "")
@@ -122,11 +122,11 @@ async def test_what_others_have_paused_stays_paused() -> None:
     assert (channel.muted, channel.noted) == ([], "")
     channel = await recording(Recorded(), fx.PauseRecording("u2"), "read")
     assert channel.noted == "WRITE"
-    # A daemon that comes after knows nothing of them, but what ours was.
+    # A later daemon knows only that ours paused it.
     channel = await recording(channel, fx.PauseRecording("u2"))
     channel = await recording(channel, fx.ResumeRecording("u2"))
     assert channel.muted == [("WRITE", "1"), ("WRITE", "1"), ("WRITE", "0")]
-    # Paused by somebody while it was by us.
+    # Paused by somebody else while we had paused it.
     channel = await recording(Recorded(noted="BOTH"), fx.ResumeRecording("u2"), "both")
     assert (channel.muted, channel.noted) == ([], "")
 
@@ -200,7 +200,7 @@ async def test_other_actions(effect: fx.AmiEffect, action: dict[str, str]) -> No
     ],
 )
 async def test_what_fails_is_reported(effect: fx.AmiEffect, kind: EventType) -> None:
-    """Not so what nobody knows: Asterisk may have done what it does not answer."""
+    """Unknown results are different: Asterisk may have executed what it does not answer."""
     reports = Reports()
     async with AmiServer() as server, running_ami(server) as performer:
         server.answers = dict.fromkeys(
@@ -256,7 +256,7 @@ async def test_the_queues_are_read() -> None:
             ("QueueParams", {"Queue": "q"}),
             ("QueueEntry", {"Queue": "q", "Uniqueid": "u1", "Wait": "7"}),
             ("QueueParams", {"Queue": "r"}),
-            # The end of a genuine item behind a beginning that somebody else has written.
+            # The end of a genuine item after a beginning that an attacker has written.
             ("QueueMember", {"Queue": "q", "Location": "PJSIP/1003"}),
             ("QueueEntry", {"Queue": "r", "Uniqueid": "u2", "Wait": "0"}),
         )
@@ -283,7 +283,7 @@ async def test_which_channels_belong_to_one_call_is_read() -> None:
 
 
 async def test_of_a_channel_that_is_missing_its_end_is_waited_for() -> None:
-    """AMI answers so before ARI tells the end, and who hung up is what the transfer ends as."""
+    """AMI answers like this before ARI reports the end, which decides how the transfer ends."""
     order: list[object] = []
 
     async def told(channels: Sequence[str]) -> None:
@@ -378,10 +378,10 @@ LEG = fx.DialLeg("leg", "leg-queue", ALLOW, "u1", '"Alice" <1001>', {"AVP_LEG": 
 )
 @pytest.mark.parametrize("status", [204, 404, 409, 422, 403, 500, 503])
 async def test_ari_requests(effect: fx.AriEffect, asked: str, status: int) -> None:
-    """Asked for once; where it was not done although somebody is there, it is said."""
+    """Requested once; if it fails although the channel exists, that is reported."""
     reports = Reports()
     method, _, path = asked.partition(" ")
-    # For want of a bridge that may have to be made once more.
+    # For lack of a bridge that may need to be created again.
     unsure = {404, 409, 422} if isinstance(effect, fx.AddToBridge) else set()
     async with AriServer() as server, running_ari(server) as performer:
         server.answers[method, path] = Answer(status, None if status == 204 else {"message": "no"})
@@ -422,7 +422,7 @@ async def test_keys_and_answers_to_phones() -> None:
 
 
 async def test_keys_are_reported_to_us_in_all_our_bridges() -> None:
-    """A bridge that may become native RTP passes them by Asterisk, to the other party."""
+    """A bridge that may become native RTP would send them past Asterisk to the other party."""
     assert "dtmf_events" in str((await asked_of_ari(fx.CreateBridge("b", "hold")))["type"])
     assert str((await asked_of_ari(fx.AddToBridge("b", "c", absorb_dtmf=True)))["absorbDTMF"])
 
@@ -495,7 +495,7 @@ async def test_a_leg_that_cannot_be_dialled_is_reported(answer: Answer, reason: 
     async with AriServer() as server, running_ari(server) as performer:
         for path in ("/channels", "/channels/leg"):
             server.answers["POST", path] = answer
-        # One that may ring all the same has to be looked for.
+        # One that may ring anyway must be searched for.
         unsure = reason == "asterisk_unavailable"
         with pytest.raises(AsteriskUnavailable) if unsure else contextlib.nullcontext():
             await performer.perform(LEG, reports.append)

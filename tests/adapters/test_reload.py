@@ -1,4 +1,4 @@
-"""SIGHUP to a real daemon; there is no Asterisk, which a reload does not need."""
+"""SIGHUP to a real daemon, without an Asterisk, which a reload does not need."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_valid_settings_are_in_force_and_log_ins_follow(daemon: Running) -> None
     daemon.wait_for("reloaded")
     assert daemon.ask("POST", "/v1/numbers/check", "second-token", **number).json()["allowed"]
     assert daemon.ask("GET", "/v1/agents/1001", "first-token").json()["name"] == "Alicia"
-    assert daemon.ask("GET", "/v1/agents", alice).status_code == 401  # the PIN is another
+    assert daemon.ask("GET", "/v1/agents", alice).status_code == 401  # the PIN is different
     assert daemon.ask("GET", "/v1/agents", bob).status_code == 200
     assert daemon.login("1001", "1111") == ""
     assert daemon.login("1001", "9999")
@@ -147,7 +147,7 @@ def test_invalid_settings_change_nothing_and_are_named(daemon: Running) -> None:
 
 def test_what_needs_a_restart_is_said_and_stays(daemon: Running) -> None:
     changed = GOOD.replace("ami-hush", "new-hush") + "AVP_SESSION__RING_SECONDS=20\n"
-    for times in (1, 2):  # and is said again for as long as it is so
+    for times in (1, 2):  # and is repeated as long as it persists
         daemon.reload(changed.replace("first-token", f"token-{times}"))
         assert daemon.wait_for("restart_needed", times)["settings"] == [
             "AVP_AMI__SECRET",

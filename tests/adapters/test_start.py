@@ -1,4 +1,4 @@
-"""`asterisk-avp run` from the shell: what it loads, and how it ends where it cannot begin."""
+"""`asterisk-avp run` from the shell: what it loads, and its exit if it cannot start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("by", [["-m", "asterisk_avp", "run"], ["-m", "asterisk_avp", "run", "x"]])
 def test_what_is_wrong_is_said_and_is_the_status(tmp_path: Path, by: list[str]) -> None:
-    """By the daemon's own way in, and by the command line, which sees to all but ``run`` alone."""
+    """Through the daemon's own entry point, and through the general command line."""
     ended = run(tmp_path, *by)
     if by[-1] == "run":
         assert ended.returncode == 1

@@ -1,4 +1,4 @@
-"""A command in a folder of somebody else's: their `.env` must not say where our secrets go."""
+"""A command in another user's folder: their `.env` must not control where our secrets go."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRETS = {
 
 
 class Trap:
-    """The stranger's servers in place of Asterisk's, and the folder whose `.env` names them."""
+    """The attacker's servers instead of Asterisk's, and the folder whose `.env` names them."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Trap:
         file.chmod(0o666)
 
     def came(self) -> bool:
-        """Whether anybody has connected; it would be waiting to be accepted."""
+        """Whether anybody has connected; the connection would be waiting to be accepted."""
         for server in self.servers:
             server.setblocking(False)
             try:
@@ -76,7 +76,7 @@ def ours(*arguments: str, folder: Path, **more: str) -> subprocess.CompletedProc
 
 def test_check_sends_no_secret_to_them(trap: Trap, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    # Nobody listens at these: it is where the secrets should go.
+    # Nobody listens at these: the secrets should go there.
     at = {"AVP_AMI__PORT": "9", "AVP_ARI__URL": "http://127.0.0.1:9"}
     for more in ({}, at):
         done = ours("check", "--config-dir", str(tmp_path / "etc"), folder=trap.folder, **more)

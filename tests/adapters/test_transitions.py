@@ -1,4 +1,4 @@
-"""The log's line for each step of a transfer."""
+"""The log line for each step of a transfer."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ CHANNEL = {"Uniqueid": "u1", "Channel": "PJSIP/1001-00000001"}
 @pytest.mark.parametrize(
     ("event", "fact"),
     [
-        # Of channels and bridges only ARI is believed.
+        # For channels and bridges, only ARI is trusted.
         ({"Event": "Newchannel", **CHANNEL, "CallerIDNum": "5550100"}, None),
         ({"Event": "Rename", **CHANNEL, "Newname": "X"}, None),
         ({"Event": "Hangup", **CHANNEL, "Cause": "16"}, ev.ChannelEnding("u1")),
@@ -241,7 +241,7 @@ def test_a_phone_that_stops_ringing_tells_for_how_long_it_rang(status: str) -> N
     assert isinstance(fact, ev.AgentUnanswered)
     assert (fact.queue, fact.channel, fact.interface) == RUNG
     assert fact.ring_seconds == pytest.approx(4.25)
-    # app_queue tells the end of some attempts twice (hangupcalls).
+    # app_queue reports the end of some attempts twice (hangupcalls).
     assert translator.translate(dial("CANCEL", 5.8)) == ()
     assert translator.translate(dial(status, 5.8)) == ()
 
@@ -296,7 +296,7 @@ CHANNEL_1001 = "pbx-1795382339.1"
     ("name", "fact"),
     [
         ("blind-queue", ev.ReferReceived(CHANNEL_1001, "1002", attended=False)),
-        # The phone's own channel, not the half of the Local channel that is in the queue's call.
+        # The phone's own channel, not the half of the Local channel in the queue's call.
         ("blind-local-member", ev.ReferReceived("pbx-1795383071.3", "1002", attended=False)),
         (
             "attended",
@@ -320,7 +320,7 @@ CHANNEL_1001 = "pbx-1795382339.1"
 def test_a_recorded_transfer(name: str, fact: ev.Fact) -> None:
     event = TRANSFERS[name]
     assert one(event) == (fact,)
-    # What we answer is echoed, and a phone that hangs up has a last one without a bridge.
+    # Our answer is echoed, and a phone that hangs up has a last one without a bridge.
     for state in ("channel_progress", "channel_answered", "channel_declined"):
         assert one(event | {"state": state}) == ()
     over = {k: v for k, v in event["referred_by"].items() if k == "source_channel"}

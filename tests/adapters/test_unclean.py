@@ -1,4 +1,4 @@
-"""An unclean value that got as far as the adapters is not sent, and all else is."""
+"""An unclean value that reached the adapters is not sent, and everything else is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SALES = Group("sales", "sales", "Sales")
 
 
 def said(logs: list[dict[str, object]]) -> list[object]:
-    """The variables that the log names as unclean; the value is in no line of it."""
+    """The variables that the log names as unclean; no line contains the value."""
     assert EVIL not in repr(logs)
     assert all(line["log_level"] == "error" for line in logs if line["event"] == "unclean_value")
     return [line["variable"] for line in logs if line["event"] == "unclean_value"]

@@ -1,4 +1,4 @@
-"""Several variables by one action, without another meaning than one by one."""
+"""Several variables in one action mean the same as one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asterisk_avp.ami.variables import actions
 
 
 def undone(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What Asterisk's ARRAY makes of it (func_strings.c)."""
+    """How Asterisk's ARRAY parses it (func_strings.c)."""
     one_by_one = []
     for name, value in found:
         if name.startswith("ARRAY("):
@@ -26,7 +26,7 @@ def test_plain_ones_go_together_and_in_order() -> None:
 
 
 def test_others_stay_alone_and_in_their_place() -> None:
-    """The mark of a session's text comes after its pieces."""
+    """The commit marker of a session's text comes after its chunks."""
     variables = {"AVP_SESSION_a0": '{"v":1,', "AVP_SESSION_a1": '"x":2}', "AVP_SESSION_0": "a:2"}
     assert list(actions(variables)) == list(variables.items())
     with_limit = {"AVP_STATE": "done", "AVP_GROUP": "a b", "TIMEOUT(absolute)": "0"}

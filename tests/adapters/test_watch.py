@@ -1,4 +1,4 @@
-"""`asterisk-avp watch`: the live view, in which nothing old is ever shown as live."""
+"""`asterisk-avp watch`: the live view, which never shows stale data as live."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_is_known_is_shown(view: View) -> None:
     text = drawn(view)
     assert "http://here  ready  1 calls, 1 transfers in progress" in text
     assert re.search(r"Alice.*talking.*2:07.*\[red\]Zoë\?\]0;x\?.*sales", row(text, "1001"))
-    assert "Bob [bold]" in row(text, "1002")  # names are no markup
+    assert "Bob [bold]" in row(text, "1002")  # names are not markup
     assert "a transfer" in row(text, "1002")
     assert re.search(r"1001.*supervised.*agent 1002.*Zoë.*consulting.*2:07", row(text, "t1"))
     assert "failed (no_answer)" in row(text, "t2")
@@ -105,7 +105,7 @@ def test_what_is_known_is_shown(view: View) -> None:
 
 
 def test_nothing_old_is_shown_as_live(view: View, clock: Clock) -> None:
-    assert "NOT CONNECTED" in drawn(view)  # before the first word
+    assert "NOT CONNECTED" in drawn(view)  # before the first event
     view.handle(SNAPSHOT)
     view.lost("the daemon closed the connection")
     clock.now += 65
@@ -116,8 +116,8 @@ def test_nothing_old_is_shown_as_live(view: View, clock: Clock) -> None:
         assert "unknown" in row(text, identifier)
     for word in ("talking", "available", "consulting", "a transfer", "ready"):
         assert word not in text
-    assert "failed (no_answer)" in row(text, "t2")  # that is over
-    # What comes back is all there is: nobody of before is left.
+    assert "failed (no_answer)" in row(text, "t2")  # it is over
+    # A reconnection brings everything: nothing from before remains.
     view.handle({**SNAPSHOT, "agents": SNAPSHOT["agents"][:1], "transfers": []})
     text = drawn(view)
     assert "talking" in row(text, "1001")
@@ -192,7 +192,7 @@ def test_where_nobody_has_ever_answered_there_is_no_second_attempt() -> None:
 
 
 class Api:
-    """The real API, which can go away and come back at the same address."""
+    """The real API, which can stop and come back at the same address."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -237,7 +237,7 @@ def api() -> Iterator[Api]:
 
 
 class Screen:
-    """A terminal of 120 columns with the command in it; keeps what it wrote."""
+    """A terminal of 120 columns with the command in it. Keeps its output."""
 
     def __init__(self, api: Api) -> None:
         self._ours, theirs = pty.openpty()
@@ -245,7 +245,7 @@ class Screen:
         env = {k: v for k, v in os.environ.items() if not k.startswith("AVP_")}
         env |= {"TERM": "xterm", "AVP_TOKEN": INTEGRATION, "COLUMNS": "120"}
         env["AVP_URL"] = f"http://127.0.0.1:{api.port}"
-        # Whatever runs these tests in the background may have had Ctrl-C ignored.
+        # A runner in the background may have Ctrl-C ignored.
         program = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
             "from asterisk_avp.cli.app import main; main(['watch'])"
@@ -258,7 +258,7 @@ class Screen:
         self.text = ""
 
     def shows(self, *words: str, within: float = 30.0) -> None:
-        """Wait for a frame with all of these; what came before it counts no more."""
+        """Wait for a frame with all of these. Earlier output no longer counts."""
         deadline = time.monotonic() + within
         while not all(word in self.text for word in words):
             left = deadline - time.monotonic()
@@ -288,7 +288,7 @@ def test_on_a_terminal(api: Api, screen: Screen) -> None:
     screen.shows("NOT CONNECTED", "unknown")
     api.start()
     screen.shows("ready", "talking")
-    # Ctrl-C ends it, and the terminal is as it was (rmcup).
+    # Ctrl-C ends it, and restores the terminal (rmcup).
     screen.process.send_signal(signal.SIGINT)
     screen.shows("\x1b[?1049l")
     assert screen.process.wait(20) == 0

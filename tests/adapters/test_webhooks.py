@@ -1,4 +1,4 @@
-"""The webhook against a receiver over real HTTP: signature, retries, order, bounds."""
+"""The webhook with a receiver over real HTTP: signature, retries, order, limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATH = "/hooks/a-long-path-that-is-a-secret"
 
 
 class Receiver:
-    """Answers with `statuses`, one a request, and 204 once there are no more; 0: not at all."""
+    """Answers with `statuses`, one per request, and 204 when there are no more; 0: no answer."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
@@ -119,7 +119,7 @@ async def test_what_is_sent(receiver: Receiver, hooks: Callable[..., Webhooks]) 
 async def test_tried_again(
     receiver: Receiver, hooks: Callable[..., Webhooks], failures: list[int]
 ) -> None:
-    """With the same key and body, so that who has taken it can tell; and later events wait."""
+    """With the same key and body, so that the receiver can tell; and before later events."""
     receiver.statuses = list(failures)
     webhooks = hooks()
     webhooks.send(event(1), "1.1")
@@ -178,7 +178,7 @@ async def test_down_for_a_while(receiver: Receiver, hooks: Callable[..., Webhook
 
 
 async def test_dead_letters(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
-    """Counted and logged, with nothing in the log that anybody could use."""
+    """Counted and logged, with nothing in the log that an attacker could use."""
     receiver.default = 500
     webhooks = hooks(attempts=3)
     with structlog.testing.capture_logs() as logs:
@@ -196,7 +196,7 @@ async def test_dead_letters(receiver: Receiver, hooks: Callable[..., Webhooks]) 
 
 
 async def test_full(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
-    """The oldest that nobody may have yet makes room; sending never waits."""
+    """The oldest event without an attempt is dropped; sending never waits."""
     receiver.pause.clear()
     webhooks = hooks(queue_size=4, timeout_seconds=30)
     webhooks.send(event(0), "1.1")
@@ -226,7 +226,7 @@ async def test_full_of_events_that_are_being_tried(
 
 
 async def test_stop(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
-    """What waits gets a moment, and is counted after it."""
+    """Waiting events get a moment, and are counted after it."""
     webhooks = hooks()
     webhooks.send(event(1), "1.1")
     await webhooks.stop(5)
@@ -270,7 +270,7 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 async def test_a_receiver_that_answers_nonsense_costs_its_event_only(name: str) -> None:
-    """Counted as given up or delivered, and what waits behind it is sent."""
+    """Counted as abandoned or delivered, and the waiting events are sent."""
     asked = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

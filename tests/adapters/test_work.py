@@ -1,4 +1,4 @@
-"""Workers over real connections: what was not done is said, and holds up nothing that matters."""
+"""Workers over real connections: failures are reported, and do not delay anything important."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_one_that_hung_up_meanwhile_is_none(station: Station) -> None:
 
 
 async def test_an_ari_that_hangs_does_not_hold_up_the_way_back(station: Station) -> None:
-    """Each request would take its half second, and a stop of music five times that."""
+    """Each request would take half a second, and stopping the music five times that."""
     hold = asyncio.Event()
     for method, path in (
         ("DELETE", "/playbacks/p"),

@@ -1,1 +1,1 @@
-"""Servers that speak Asterisk's protocols over real sockets, for the tests of the clients."""
+"""Servers that speak Asterisk's protocols over real sockets, for tests of the clients."""

@@ -1,7 +1,7 @@
 """An AMI server: greeting, login, actions and events over TCP.
 
 It answers `Login`, `Ping` and `Logoff` as Asterisk does and any other action with `Success`, unless
-a test has put something else into `answers` or told it to be silent.
+a test has put something else into `answers` or silenced it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from types import TracebackType
 from typing import Self
 
 Action = dict[str, str]
-#: Given an action, the bytes to send back, None for nothing.
+#: Maps an action to the bytes to send back; None: nothing.
 Answer = Callable[[Action], bytes | None]
 
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
 
 
 def message(*headers: tuple[str, str], **more: str) -> bytes:
-    """One message; positional pairs allow repeated and odd header names."""
+    """One message. Positional pairs allow repeated and odd header names."""
     lines = [f"{name}: {value}\r\n" for name, value in (*headers, *more.items())]
     return "".join(lines).encode() + b"\r\n"
 
 
 class Connection:
-    """One client; `actions` are those it has sent, in order."""
+    """One client. `actions`: those that it has sent, in order."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -46,14 +46,14 @@ class Connection:
         self.send(message(("Event", name), *headers, **more))
 
     async def send_in_pieces(self, data: bytes, size: int = 1) -> None:
-        """Send so that every `size` bytes are a read of their own at the other end."""
+        """Send so that every `size` bytes are a separate read at the other end."""
         for start in range(0, len(data), size):
             self.writer.write(data[start : start + size])
             await self.writer.drain()
             await asyncio.sleep(0)
 
     def drop(self) -> None:
-        """End the connection without a word, as a crash does."""
+        """Drop the connection, as in a crash."""
         self.writer.transport.abort()
 
 
@@ -63,9 +63,9 @@ class AmiServer:
         self.secret = secret
         self.greeting = GREETING
         self.answers: dict[str, Answer] = {}
-        #: Sent right behind the answer to a login, in the same write.
+        #: Sent after the answer to a login, in the same write.
         self.after_login = b""
-        #: Reads on but answers nothing: what a half-open connection looks like from outside.
+        #: Reads but answers nothing, like a half-open connection.
         self.silent = False
         self.connections: list[Connection] = []
         self.port = 0
@@ -90,7 +90,7 @@ class AmiServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening and drop everybody."""
+        """Stop listening and close all connections."""
         if self._server is not None:
             self._server.close()
         for connection in self.connections:
@@ -106,7 +106,7 @@ class AmiServer:
         return self.connections[-1]
 
     def received(self, name: str) -> list[Action]:
-        """The actions of this name, over all connections."""
+        """The actions of this name, on all connections."""
         return [a for c in self.connections for a in c.actions if a["Action"] == name]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -118,7 +118,7 @@ class AmiServer:
         self.connections.append(connection)
         try:
             connection.send(self.greeting)
-            # A connection that is cut in the middle of an action is one of the cases.
+            # A connection that is cut within an action is one of the cases.
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     await self._take(connection, await reader.readuntil(b"\r\n\r\n"))
@@ -132,7 +132,7 @@ class AmiServer:
         for line in block.decode().split("\r\n"):
             name, colon, value = line.partition(": ")
             if colon:
-                # Repeated headers as the client's own parser gives them.
+                # Repeated headers as the client's own parser returns them.
                 action[name] = f"{action[name]}\n{value}" if name in action else value
         connection.actions.append(action)
         if self.silent:

@@ -1,9 +1,9 @@
 """An ARI server: authorization, REST and the WebSocket of a Stasis application.
 
-It keeps what it was asked, in order, and answers 200 with `{}` (204 for DELETE), unless a test has
-put something else into `answers`. With `stasis` it also does what Asterisk does with applications,
-user events and global variables: the last WebSocket has the application, and the one before it is
-told so and hears nothing more.
+It records requests in order, and answers 200 with `{}` (204 for DELETE), unless a test has put
+something else into `answers`. With `stasis` it also behaves like Asterisk with applications, user
+events and global variables: the last WebSocket has the application, and the previous one is
+notified and receives nothing more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aiohttp import WSMsgType, web
 
 @dataclass
 class Asked:
-    """One request: `path` as it was on the wire, still quoted, without /ari and the query."""
+    """One request. `path` is as on the wire, still quoted, without /ari and the query."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Asked:
 class Answer:
     status: int
     body: Any = None
-    #: Sent in place of the JSON of `body`.
+    #: Sent instead of the JSON of `body`.
     text: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     #: Answer only once this is set.
@@ -55,7 +55,7 @@ class Socket:
         await self.websocket.send_str(json.dumps({"type": kind, **fields}))
 
     def drop(self) -> None:
-        """End the connection without a closing handshake, as a crash does."""
+        """Drop the connection without a closing handshake, as in a crash."""
         assert self.request.transport is not None
         self.request.transport.abort()
 
@@ -65,23 +65,23 @@ class AriServer:
     username: str = "avp"
     password: str = "s3cret"
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
-    #: Asked for whatever `answers` does not have; None leaves it to the server itself.
+    #: Called for requests that `answers` does not have; None: the server's default.
     handler: Callable[[Asked], Answer | None] | None = None
     asked: list[Asked] = field(default_factory=list)
     #: The order of everything that happened: "websocket" and "METHOD path".
     journal: list[str] = field(default_factory=list)
     sockets: list[Socket] = field(default_factory=list)
-    #: Status with which the next WebSockets are refused.
+    #: The status with which the next WebSockets are refused.
     refuse: list[int] = field(default_factory=list)
-    #: Answer no pings any more: what a half-open connection looks like.
+    #: Answer no more pings, like a half-open connection.
     deaf: bool = False
     #: Events sent as soon as the WebSocket is up.
     greet_with: list[dict[str, Any]] = field(default_factory=list)
     stasis: bool = False
     variables: dict[str, str] = field(default_factory=dict)
-    #: Takes user events and delivers none: the application is in a deadlock (asterisk issue 2170).
+    #: Accepts user events but delivers none: a deadlock of the application (asterisk issue 2170).
     stuck: bool = False
-    #: Answers about the application only once this is set: another kind of it.
+    #: Answers about the application only once this is set: another form of the deadlock.
     hold_app: asyncio.Event | None = None
     port: int = 0
     _runner: web.AppRunner | None = None
@@ -118,7 +118,7 @@ class AriServer:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop listening and drop everybody."""
+        """Stop listening and close all connections."""
         for socket in self.sockets:
             if socket.request.transport is not None:
                 socket.drop()
@@ -128,11 +128,11 @@ class AriServer:
 
     @property
     def owner(self) -> Socket | None:
-        """Who has the application: the last to connect, if that connection still stands."""
+        """The owner of the application: the last to connect, if that connection is still up."""
         return self.sockets[-1] if self.sockets and not self.sockets[-1].closed else None
 
     async def _application(self, asked: Asked) -> Answer | None:
-        """What Asterisk itself says of applications, their events and its global variables."""
+        """Asterisk's own answers about applications, their events and its global variables."""
         if asked.path == "/asterisk/variable":
             name = asked.query["variable"]
             if asked.method == "GET":

@@ -1,13 +1,13 @@
-"""A simulated Asterisk: queues, members, calls and whole transfers, by real AMI and real ARI.
+"""A simulated Asterisk: queues, members, calls and whole transfers, over real AMI and real ARI.
 
-It has the state that Asterisk would have, and does what the daemon asks with it: `Redirect` takes
-both channels into Stasis, an originate rings the target through their personal queue, `Bridge`
-makes a plain bridge and takes the Local channel out of it. Each step sends the events that
-Asterisk sends, in its order and with its headers. What it does not simulate it refuses, and names
-in `unknown`, so that nobody measures an answer that Asterisk would not have given.
+It has the state that Asterisk would have, and executes the daemon's requests: `Redirect` takes both
+channels into Stasis, an originate rings the target through their personal queue, `Bridge` makes a
+plain bridge and removes the Local channel. Each step sends Asterisk's events, in its order and with
+its headers. Requests that it does not simulate are refused and listed in `unknown`, so that no
+benchmark relies on an answer that Asterisk would not give.
 
-There is no sound, nothing rings out, and it is quicker than any Asterisk: it is for measuring the
-daemon with more agents and calls than a machine has phones for.
+There is no sound, no time-out of ringing, and it is faster than any Asterisk: it is for measuring
+the daemon with more agents and calls than a machine has phones for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from servers.pbx_channels import (
 
 PERSONAL = "avp-agent-"
 Recorded = bytes | dict[str, object]
-"""An event of AMI, or one of ARI."""
+"""An AMI event, or an ARI event."""
 
 
 class Pbx:
@@ -58,18 +58,18 @@ class Pbx:
         self.bridges: dict[str, set[str]] = {}
         self.globals: dict[str, str] = {}
         self.unknown: list[str] = []
-        """What was asked for and is not simulated."""
+        """Requests that are not simulated."""
         self.sent = 0
-        """Events of AMI sent so far."""
+        """The number of AMI events sent so far."""
         self.logged_in_at = 0.0
-        """When the daemon logged in at AMI, by the monotonic clock."""
+        """When the daemon logged in to AMI, by the monotonic clock."""
         self._by_name: dict[str, Channel] = {}
         self._numbers = itertools.count(1)
         self._recorded: list[Recorded] | None = None
         self._expected: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._told: asyncio.Queue[dict[str, object]] = asyncio.Queue()
         self._telling: asyncio.Task[None] | None = None
-        # Imported here: those modules need this one's class.
+        # Imported here because those modules need this one's class.
         from servers.pbx_ami import PbxAmi
         from servers.pbx_ari import PbxAri
 
@@ -96,7 +96,7 @@ class Pbx:
     # --- events ------------------------------------------------------------------------------
 
     def emit(self, name: str, *headers: str, privilege: str = "call,all") -> None:
-        """One event of AMI: sent at once, or kept where events are being recorded."""
+        """One AMI event: sent immediately, or kept while recording."""
         text = f"Event: {name}\r\nPrivilege: {privilege}\r\n{''.join(headers)}\r\n".encode()
         self.sent += 1
         if self._recorded is not None:
@@ -110,7 +110,7 @@ class Pbx:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[list[Recorded]]:
-        """Keep the events instead of sending them; they are for `play`."""
+        """Keep the events for `play` instead of sending them."""
         self._recorded = kept = []
         try:
             yield kept
@@ -118,7 +118,7 @@ class Pbx:
             self._recorded = None
 
     async def play(self, events: list[Recorded]) -> None:
-        """Send recorded events as fast as they are taken."""
+        """Send recorded events as fast as they are accepted."""
         (connection,) = self._connections()
         for start in range(0, len(events), 200):
             some = events[start : start + 200]
@@ -130,7 +130,7 @@ class Pbx:
             await self._told.join()
 
     def tell(self, kind: str, channel: Channel | None, **more: object) -> None:
-        """One event of ARI: sent behind those before it, or kept where events are recorded."""
+        """One ARI event: sent after those before it, or kept while recording."""
         event: dict[str, object] = {
             "type": kind,
             "application": self.app,
@@ -175,7 +175,7 @@ class Pbx:
     # --- calls -------------------------------------------------------------------------------
 
     def offer(self, agent: str, queue: str) -> Call:
-        """A caller comes to a queue, which rings a member."""
+        """A caller enters a queue, which rings a member."""
         member = self.members[agent]
         number = next(self._numbers)
         caller = self.channel(f"PJSIP/trunk-{number:08x}", number=f"+1202555{number % 10000:04d}")
@@ -205,7 +205,7 @@ class Pbx:
                 self.hang_up(left)
 
     def unrelated(self, agent: str) -> None:
-        """What an Asterisk also tells everybody of these classes: registrations and trunks."""
+        """Other events of these classes that Asterisk sends: registrations and trunks."""
         contact = (
             f"URI: sip:{agent}@192.0.2.1:5060\r\nContactStatus: Reachable\r\nAOR: {agent}\r\n"
             f"EndpointName: {agent}\r\nRoundtripUsec: 1234\r\n"
@@ -289,7 +289,7 @@ class Pbx:
         self.device(member, NOT_IN_USE)
 
     def device(self, member: Member, status: int) -> None:
-        """app_queue tells a change of the device's state for each queue of the member."""
+        """app_queue reports a device's state change for each queue of the member."""
         member.status = status
         self.emit("DeviceStateChange", member.device_state)
         for queue in member.everywhere:
@@ -350,7 +350,7 @@ class Pbx:
             self.emit("BridgeDestroy", self._bridge_headers(bridge))
 
     def peer(self, channel: Channel) -> Channel | None:
-        """The only other one in its bridge."""
+        """The only other channel in its bridge."""
         others = self.bridges.get(channel.bridge or "", set()) - {channel.id}
         return self.channels[others.pop()] if len(others) == 1 else None
 
@@ -395,7 +395,7 @@ class Pbx:
             self._optimise(first, first.other, bridge)
 
     def _optimise(self, near: Channel, far: Channel, bridge: str) -> None:
-        """Whoever is behind a Local channel takes its place."""
+        """The channel behind a Local channel takes its place."""
         phone = self.peer(far)
         if phone is None:
             return

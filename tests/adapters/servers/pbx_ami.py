@@ -1,4 +1,4 @@
-"""What the simulated Asterisk (`pbx`) answers to the actions of AMI."""
+"""The answers of the simulated Asterisk (`pbx`) to AMI actions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PbxAmi:
             "Redirect": self._redirect,
             "Bridge": self._bridge,
             "Hangup": self._hangup,
-            "MixMonitorMute": lambda action: error(action, "Cannot set mute flag"),  # none records
+            "MixMonitorMute": lambda action: error(action, "Cannot set mute flag"),  # no recording
             "QueueAdd": self._queue_add,
             "QueuePause": self._queue_pause,
             "QueueRemove": self._refused,
@@ -136,7 +136,7 @@ class PbxAmi:
         if channel is None:
             return error(action, "No such channel")
         name, value = action["Variable"], action.get("Value", "")
-        if name.startswith("ARRAY("):  # of plain values, which are nothing but what they are
+        if name.startswith("ARRAY("):  # of plain values, which stand for themselves
             names = name.removeprefix("ARRAY(").removesuffix(")").split(",")
             for each, its in zip(names, value.split(","), strict=True):
                 channel.set(each, its)

@@ -1,4 +1,4 @@
-"""What the simulated Asterisk (`pbx`) does by ARI: bridges, music, and the target's leg."""
+"""The ARI requests of the simulated Asterisk (`pbx`): bridges, music, and the target's leg."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class PbxAri:
         return Answer(204)
 
     def _originate(self, asked: Asked) -> Answer:
-        """A leg through the target's personal queue, who answers at once."""
+        """A leg through the target's personal queue, answered immediately."""
         agent = asked.query["endpoint"].removeprefix("Local/").partition("@")[0]
         if asked.query["endpoint"] != f"Local/{agent}@avp-agent-queue":
             return self._unknown(asked)

@@ -1,7 +1,7 @@
-"""What the simulated Asterisk (`pbx`) has: channels, members of queues, calls; and its headers.
+"""The state of the simulated Asterisk (`pbx`): channels, queue members, calls; and event headers.
 
 The headers of each event are those of the recorded traces (``tests/adapters/traces``), in their
-order: what they cost to read is what Asterisk's cost.
+order, so that they cost as much to parse as Asterisk's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Channel:
     variables: dict[str, str] = field(default_factory=dict)
     bridge: str | None = None
     queue: str = ""
-    """The queue it waits in."""
+    """The queue in which it waits."""
     queue_app: str = ""
     """The queue whose Queue() it executes, while it waits and while it talks."""
     music: bool = False
@@ -37,9 +37,9 @@ class Channel:
     other: Channel | None = None
     """The other half of a Local channel."""
     member: Member | None = None
-    """Whose phone it is."""
+    """The agent whose phone it is."""
     served: str = ""
-    """The queue that gave a member's phone its call."""
+    """The queue from which a member's phone received its call."""
 
     def headers(self, prefix: str = "") -> str:
         marks = "".join(
@@ -113,7 +113,7 @@ class Member:
         return (*self.queues, f"avp-agent-{self.agent}") if self.personal else self.queues
 
     def headers(self, queue: str, *, listed: bool = False) -> str:
-        """In an event, or in an item of QueueStatus, where some are of another name."""
+        """In an event, or in an item of QueueStatus, where some have another name."""
         name, interface = ("Name", "Location") if listed else ("MemberName", "Interface")
         paused = self.personal_paused if queue.startswith("avp-agent-") else self.paused
         return (
@@ -129,7 +129,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A caller whom a queue has given to a member."""
+    """A caller whom a queue has connected to a member."""
 
     caller: Channel
     phone: Channel
@@ -138,5 +138,5 @@ class Call:
 
 
 def _known(value: str) -> str:
-    """AMI says that nothing is known; ARI says nothing."""
+    """AMI has ``<unknown>`` for an unknown value, ARI an empty string."""
     return "" if value == "<unknown>" else value
