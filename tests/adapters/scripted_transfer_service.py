@@ -1,4 +1,4 @@
-"""A scripted call centre behind the API: agents with given states, transfers that follow commands."""
+"""A scripted call centre behind the API: agents with given states, transfers that obey."""
 
 from __future__ import annotations
 

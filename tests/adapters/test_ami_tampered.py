@@ -1,4 +1,4 @@
-"""A caller injects text into the list of queues while it is read: nothing in that list is trusted."""
+"""A caller injects text into the list of queues as it is read: nothing in it is trusted."""
 
 from __future__ import annotations
 
