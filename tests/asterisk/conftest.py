@@ -17,6 +17,7 @@ from _pytest.runner import runtestprotocol
 from bed import Bed, World, backend_named
 from bed.procs import exited
 
+from tests import flaky
 from tests.asterisk.evidence import Evidence
 from tests.asterisk.scene import Scene
 
@@ -51,6 +52,7 @@ _ASTERISK_EXPECTED = re.compile(
 _phone_died = False
 # What a test's report says when it was run once more; a worker's reports reach the terminal so.
 _ONCE_MORE = ("asterisk", "a phone crashed; once more")
+_MAY_CRASH = flaky.PHONE_CRASHED in flaky.read(flaky.LIST.read_text(encoding="utf-8"))
 # How many tests of usual length a slow one is as long as.
 _SLOW = 6
 
@@ -71,7 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A test in which a phone crashed says nothing about us: it is run once more, and says so.
 
-    baresip 1.1 segfaults now and then. Any other failure counts at once.
+    The list of tests that may pass only when run again has the reason. Any other failure counts at
+    once.
     """
     global _phone_died  # noqa: PLW0603 - set by a fixture of the test, read here after it
     if item.get_closest_marker("asterisk") is None:
@@ -79,7 +82,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     _phone_died = False
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    if _phone_died and any(report.failed for report in reports):
+    if _phone_died and _MAY_CRASH and any(report.failed for report in reports):
         item.user_properties.append(_ONCE_MORE)
         item._initrequest()  # type: ignore[attr-defined]  # as pytest's own runner does
         reports = runtestprotocol(item, nextitem=nextitem, log=False)

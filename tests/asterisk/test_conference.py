@@ -109,6 +109,7 @@ async def test_cancel_from_the_caller(scene: Scene) -> None:
 # --- conference of three ---------------------------------------------------------------------
 
 
+@pytest.mark.smoke("conference")
 async def test_agent_leaves_a_conference_by_completing(scene: Scene) -> None:
     transfer = await conference(scene)
     await scene.complete(transfer)

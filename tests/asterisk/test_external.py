@@ -86,6 +86,7 @@ async def consulting(scene: Scene, number: str = "202-555-0100") -> str:
     return transfer
 
 
+@pytest.mark.smoke("external number")
 @pytest.mark.containers
 async def test_complete(scene: Scene) -> None:
     transfer = await consulting(scene)
@@ -223,6 +224,7 @@ async def test_preset(scene: Scene) -> None:
     await scene.talking("caller1", "pstn")
 
 
+@pytest.mark.smoke("number refused by policy")
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [

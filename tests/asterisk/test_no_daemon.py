@@ -55,6 +55,7 @@ async def limit(scene: Scene, name: str) -> float:
     return float(await scene.variable(name, "TIMEOUT(absolute)"))
 
 
+@pytest.mark.smoke("no daemon")
 async def test_agents_hang_up_and_nobody_is_there(scene: Scene) -> None:
     """The caller, left on music by both, is at the head of the group within the stated time."""
     await scene.consult("caller1", "1001", "1002")

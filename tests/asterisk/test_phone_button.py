@@ -38,6 +38,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 # --- allowed ------------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke("transfer button")
 async def test_to_an_agent(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await press(scene, "1001", "1002")

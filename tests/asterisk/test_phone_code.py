@@ -148,6 +148,7 @@ ASKED = ("supervised", None, "allow", "ok")
 # --- where to ------------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke("feature code")
 async def test_code_to_an_agent_then_complete(scene: Scene) -> None:
     transfer = await consulting(scene)
     await press(scene, "*1")

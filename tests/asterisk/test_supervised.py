@@ -12,6 +12,7 @@ from tests.asterisk.scene import Scene
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 
+@pytest.mark.smoke("supervised complete")
 @pytest.mark.containers
 async def test_complete(scene: Scene) -> None:
     """The whole way: music at once, ringback, private consult, then caller and target alone."""
@@ -49,6 +50,7 @@ async def test_complete(scene: Scene) -> None:
     assert len(scene.entered()) == 2, "nobody entered a queue again"
 
 
+@pytest.mark.smoke("supervised cancel")
 @pytest.mark.containers
 async def test_cancel_and_transfer_again(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")

@@ -56,6 +56,7 @@ async def killed_and_revived(scene: Scene) -> None:
 # --- the daemon is killed and comes back -----------------------------------------------------
 
 
+@pytest.mark.smoke("takeover after a restart")
 @pytest.mark.containers
 async def test_in_a_consult(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")

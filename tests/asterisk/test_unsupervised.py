@@ -110,6 +110,7 @@ async def busy_target(
     return transfer
 
 
+@pytest.mark.smoke("unsupervised to a busy agent")
 @pytest.mark.containers
 async def test_talking_target(scene: Scene) -> None:
     """It waits, alone: a second one is refused. It comes as soon as the target's ACW is over."""
@@ -146,6 +147,7 @@ async def test_target_in_acw(scene: Scene) -> None:
     assert scene.phone("1002").call.began - free.at >= 1
 
 
+@pytest.mark.smoke("max hold")
 @pytest.mark.containers
 async def test_max_hold_hangs_up(scene: Scene) -> None:
     """The caller hears why before they are hung up; AVP_MAX_HOLD is theirs, not the setting."""
@@ -289,6 +291,7 @@ async def test_caller_hangs_up_while_waiting(scene: Scene) -> None:
 # --- to a group ------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke("unsupervised to a group")
 @pytest.mark.containers
 async def test_group_at_the_head(scene: Scene) -> None:
     """Ahead of earlier callers of that group, also of one with a priority; it is their call now."""

@@ -26,6 +26,7 @@ OpenPanel = Callable[..., Awaitable[AgentPage]]
 # --- signing in ----------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke("panel page")
 async def test_sign_in_and_out(office: OpenOffice, open_panel: OpenPanel) -> None:
     panel = await open_panel(office.url, None)
     await panel.button("Sign in").click()

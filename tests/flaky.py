@@ -1,0 +1,73 @@
+"""Run tests, run the few that failed once more for diagnosis, and judge: `tests/run` uses it.
+
+    python -m tests.flaky NAME [PYTEST ARGUMENTS OF THE FIRST RUN] -- PATHS AND ARGUMENTS OF BOTH
+
+A test that failed fails the run, also if it passes when run again: it looks at a single moment,
+does not wait long enough, or has found a race of ours. The only exceptions are in `flaky.txt`, which may
+hold at most three, each with its reason. The second run tells a race from a fault.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+LIST = Path(__file__).with_name("flaky.txt")
+MOST = 3
+MOST_AGAIN = 5
+"""More failures than that are not run again."""
+PHONE_CRASHED = "a phone crashed"
+"""The one entry that is not a test: see `pytest_runtest_protocol` in `tests/asterisk`."""
+
+
+def read(text: str) -> dict[str, str]:
+    """The entries of `flaky.txt` and their reasons; a reason that is missing is empty."""
+    lines = (line.strip() for line in text.splitlines())
+    parts = (line.partition(" - ") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): reason.strip() for name, _, reason in parts}
+
+
+def unlisted(tests: Iterable[str], entries: Iterable[str]) -> list[str]:
+    """Those of ``tests`` that no entry allows to pass only when run again."""
+    names = set(entries)
+    return [test for test in tests if not {test, test.partition("[")[0]} & names]
+
+
+def run(cache: Path, first: Sequence[str], both: Sequence[str], entries: Iterable[str]) -> int:
+    """The exit status: that of pytest, or 1 for a test that passed only when run again."""
+    pytest = (sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}")
+    shutil.rmtree(cache, ignore_errors=True)
+    status = subprocess.run([*pytest, *first, *both], check=False).returncode
+    kept = cache / "v" / "cache" / "lastfailed"
+    failed = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if not status or not 0 < len(failed) <= MOST_AGAIN:
+        return status
+    say(f"{len(failed)} failed; once more, by themselves, for diagnosis", failed)
+    again = ("--last-failed", "--last-failed-no-failures", "none")
+    status = subprocess.run([*pytest, *again, *both], check=False).returncode
+    if status:
+        return status
+    if wrong := unlisted(failed, entries):
+        say("failed, since these passed only when run again and are not in tests/flaky.txt", wrong)
+        return 1
+    say("passed only when run again, as tests/flaky.txt allows", failed)
+    return 0
+
+
+def say(text: str, tests: Iterable[str]) -> None:
+    print(f"tests/run: {text}:", *tests, sep="\n  ", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    name, *arguments = sys.argv[1:]
+    at = arguments.index("--")
+    entries = read(LIST.read_text(encoding="utf-8"))
+    sys.exit(run(Path(".pytest_cache", name), arguments[:at], arguments[at + 1 :], entries))
+
+
+if __name__ == "__main__":
+    main()
