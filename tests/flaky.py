@@ -3,8 +3,8 @@
     python -m tests.flaky NAME [PYTEST ARGUMENTS OF THE FIRST RUN] -- PATHS AND ARGUMENTS OF BOTH
 
 A test that failed fails the run, also if it passes when run again: it looks at a single moment,
-does not wait long enough, or has found a race of ours. The only exceptions are in `flaky.txt`, which may
-hold at most three, each with its reason. The second run tells a race from a fault.
+does not wait long enough, or has found a race of ours. The only exceptions are in `flaky.txt`: at
+most three, each with its reason. The second run tells a race from a fault.
 """
 
 from __future__ import annotations
