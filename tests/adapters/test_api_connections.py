@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from api_client import TO_BOB, Api, Clock, api_here
 from scripted_transfer_service import INTEGRATION, bearer
+from servers.waiting import eventually
 
 from asterisk_avp.api import connections as rules
 from asterisk_avp.api.connections import Connections, Proxies, Stage, network_of
@@ -57,14 +58,6 @@ async def crowd(api: Api) -> AsyncIterator[Crowd]:
         yield made
     finally:
         made.close()
-
-
-async def eventually(true: Callable[[], bool], within: float = 20.0) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
-    while not true():
-        assert loop.time() < deadline
-        await asyncio.sleep(0.02)
 
 
 def descriptors_open() -> list[int]:

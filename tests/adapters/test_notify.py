@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_run import Avp
+from servers.waiting import eventually
 from test_reload import GOOD, Running, wait_until
 
 from asterisk_avp.cli.run import ANOTHER_SERVES
@@ -60,13 +61,6 @@ def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Super
     made.close()
 
 
-async def until(true: object) -> None:
-    assert callable(true)
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - the socket is the test's own
-            await asyncio.sleep(0.01)
-
-
 def test_ready_once_and_what_is_missing_at_any_time(supervisor: Supervisor) -> None:
     notifier = Notifier(supervisor.environ)
     for readiness in (MISSING, READY, MISSING, READY):
@@ -102,11 +96,11 @@ async def test_the_event_loop_feeds_the_watchdog(supervisor: Supervisor) -> None
     watchdog = {"WATCHDOG_USEC": "100000", "WATCHDOG_PID": str(os.getpid())}
     task = asyncio.create_task(Notifier(supervisor.environ | watchdog).run())
     began = time.monotonic()
-    await until(lambda: supervisor.has("WATCHDOG=1", times=5))
+    await eventually(lambda: supervisor.has("WATCHDOG=1", times=5))
     assert time.monotonic() - began >= 0.2  # four halves of 100 ms, not more often
     time.sleep(0.2)  # noqa: ASYNC251 - the loop is to stand still
     count = len(supervisor.all())
-    await until(lambda: len(supervisor.all()) > count)
+    await eventually(lambda: len(supervisor.all()) > count)
     assert len(supervisor.all()) == count + 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -128,7 +122,7 @@ async def test_no_watchdog_waits_for_us(
     supervisor = Supervisor(str(tmp_path / "notify"))
     task = asyncio.create_task(Notifier(supervisor.environ | watchdog).run())
     # The start does not wait for Asterisk forever.
-    await until(lambda: supervisor.has("READY=1"))
+    await eventually(lambda: supervisor.has("READY=1"))
     assert supervisor.all() == ["READY=1"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

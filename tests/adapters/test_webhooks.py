@@ -88,13 +88,6 @@ async def hooks(receiver: Receiver) -> AsyncIterator[Callable[..., Webhooks]]:
         await webhooks.stop(0)
 
 
-async def until(test: Callable[[], bool], within: float = 5.0) -> None:
-    deadline = time.monotonic() + within
-    while not test():
-        assert time.monotonic() < deadline, "not in time"
-        await asyncio.sleep(0.005)
-
-
 def event(number: int = 1, call: str = "1.1") -> dict[str, Any]:
     return {"type": "pop", "number": number, "pop": {"id": call, "data": {"name": "Jürgen \ud800"}}}
 
@@ -102,7 +95,7 @@ def event(number: int = 1, call: str = "1.1") -> dict[str, Any]:
 async def test_what_is_sent(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
     webhooks = hooks()
     webhooks.send(event(), "1.1")
-    await until(lambda: webhooks.counts.delivered == 1)
+    await eventually(lambda: webhooks.counts.delivered == 1)
     [(headers, body)] = receiver.requests
     assert json.loads(body) == event()
     assert headers["Content-Type"] == "application/json"
@@ -124,7 +117,7 @@ async def test_tried_again(
     webhooks = hooks()
     webhooks.send(event(1), "1.1")
     webhooks.send(event(2), "1.1")
-    await until(lambda: webhooks.counts.delivered == 2)
+    await eventually(lambda: webhooks.counts.delivered == 2)
     first = [entry for entry in receiver.requests if json.loads(entry[1])["number"] == 1]
     assert len(first) == len(failures) + 1
     assert len({headers["Idempotency-Key"] for headers, _ in first}) == 1
@@ -141,11 +134,11 @@ async def test_one_call_does_not_hold_up_another(
     receiver.statuses = [500]
     webhooks = hooks(wait_initial_seconds=1, wait_max_seconds=1)
     webhooks.send(event(1), "1.1")
-    await until(lambda: len(receiver.requests) == 1)
+    await eventually(lambda: len(receiver.requests) == 1)
     began = time.monotonic()
     for number in range(20):
         webhooks.send(event(number, f"2.{number}"), f"2.{number}")
-    await until(lambda: webhooks.counts.delivered == 20)
+    await eventually(lambda: webhooks.counts.delivered == 20)
     assert time.monotonic() - began < 0.9
 
 
@@ -158,7 +151,7 @@ async def test_refused_for_good(
     with structlog.testing.capture_logs() as logs:
         webhooks.send(event(1), "1.1")
         webhooks.send(event(2), "1.1")
-        await until(lambda: webhooks.counts.delivered == 1)
+        await eventually(lambda: webhooks.counts.delivered == 1)
     assert webhooks.counts.dead == 1
     assert [body["number"] for body in receiver.bodies()] == [1, 2]
     [line] = logs
@@ -170,10 +163,10 @@ async def test_down_for_a_while(receiver: Receiver, hooks: Callable[..., Webhook
     webhooks = hooks(attempts=1000)
     for number in range(5):
         webhooks.send(event(number), "1.1")
-    await until(lambda: webhooks.counts.retries >= 3)
+    await eventually(lambda: webhooks.counts.retries >= 3)
     assert webhooks.waiting == 5
     await receiver.listen()
-    await until(lambda: webhooks.counts.delivered == 5)
+    await eventually(lambda: webhooks.counts.delivered == 5)
     assert [body["number"] for body in receiver.bodies()] == [0, 1, 2, 3, 4]
 
 
@@ -183,7 +176,7 @@ async def test_dead_letters(receiver: Receiver, hooks: Callable[..., Webhooks]) 
     webhooks = hooks(attempts=3)
     with structlog.testing.capture_logs() as logs:
         webhooks.send(event(1), "1.1")
-        await until(lambda: webhooks.counts.dead == 1)
+        await eventually(lambda: webhooks.counts.dead == 1)
     assert len(receiver.requests) == 3
     [line] = logs
     assert line["event"] == "webhook_dead_letter"
@@ -192,7 +185,7 @@ async def test_dead_letters(receiver: Receiver, hooks: Callable[..., Webhooks]) 
         assert secret not in str(logs)
     receiver.default = 204
     webhooks.send(event(2), "1.1")
-    await until(lambda: webhooks.counts.delivered == 1)
+    await eventually(lambda: webhooks.counts.delivered == 1)
 
 
 async def test_full(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
@@ -200,13 +193,13 @@ async def test_full(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
     receiver.pause.clear()
     webhooks = hooks(queue_size=4, timeout_seconds=30)
     webhooks.send(event(0), "1.1")
-    await until(lambda: len(receiver.requests) == 1)
+    await eventually(lambda: len(receiver.requests) == 1)
     for number in range(1, 7):
         webhooks.send(event(number), "1.1")
     assert webhooks.waiting == 4
     assert webhooks.counts.dropped == 3
     receiver.pause.set()
-    await until(lambda: webhooks.counts.delivered == 4)
+    await eventually(lambda: webhooks.counts.delivered == 4)
     assert [body["number"] for body in receiver.bodies()] == [0, 4, 5, 6]
 
 
@@ -217,11 +210,11 @@ async def test_full_of_events_that_are_being_tried(
     webhooks = hooks(queue_size=2, attempts=1000)
     webhooks.send(event(1, "1.1"), "1.1")
     webhooks.send(event(2, "1.2"), "1.2")
-    await until(lambda: len(receiver.requests) >= 2)
+    await eventually(lambda: len(receiver.requests) >= 2)
     webhooks.send(event(3, "1.3"), "1.3")
     assert (webhooks.waiting, webhooks.counts.dropped) == (2, 1)
     receiver.default = 204
-    await until(lambda: webhooks.counts.delivered == 2)
+    await eventually(lambda: webhooks.counts.delivered == 2)
     assert {body["number"] for body in receiver.bodies()} == {1, 2}
 
 
@@ -235,7 +228,7 @@ async def test_stop(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
     webhooks = hooks(attempts=1000)
     webhooks.send(event(2), "1.1")
     webhooks.send(event(3), "1.1")
-    await until(lambda: webhooks.counts.retries > 0)
+    await eventually(lambda: webhooks.counts.retries > 0)
     await webhooks.stop(0.05)
     assert webhooks.counts.dropped == 2
 
@@ -244,8 +237,8 @@ async def test_memory_is_given_back(receiver: Receiver, hooks: Callable[..., Web
     webhooks = hooks()
     for number in range(50):
         webhooks.send(event(number, f"1.{number % 7}"), f"1.{number % 7}")
-    await until(lambda: webhooks.counts.delivered == 50)
-    await until(lambda: not webhooks._tasks)
+    await eventually(lambda: webhooks.counts.delivered == 50)
+    await eventually(lambda: not webhooks._tasks)
     assert (webhooks._calls, webhooks.waiting) == ({}, 0)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 _POLL_SECONDS = 0.005
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Return as soon as the condition holds; fail the test after `seconds`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
