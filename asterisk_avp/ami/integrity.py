@@ -1,19 +1,19 @@
-"""What Asterisk can have written, told from what a caller wrote into AMI's stream.
+"""Detect AMI messages that Asterisk cannot have written: a caller has injected text.
 
-AMI sends a caller's number, a dialled extension and a queue member's name as they are, CR and LF
-included (main/manager_channels.c, ``ast_manager_build_channel_state_string_prefix``;
-apps/app_queue.c, ``manager_queues_status``). So whoever can dial can end one of Asterisk's messages
-and begin others. What shows is the rest: the message that was cut lacks its end, what follows has
-no beginning, and a header that was put in twice stands there twice.
+AMI sends a caller's number, a dialled extension and a queue member's name unescaped, including CR
+and LF (main/manager_channels.c, ``ast_manager_build_channel_state_string_prefix``;
+apps/app_queue.c, ``manager_queues_status``). So anyone who can dial can end one of Asterisk's
+messages and begin others. The remainder is detectable: the truncated message lacks its end, the
+text after the injection lacks a beginning, and an injected header occurs twice.
 
-This finds such messages. It cannot prove that an event is genuine, since a text without a limit of
-its length can make up all of it. What grants, ends or moves something is therefore asked of
-Asterisk (`asterisk_avp.service.members`), or comes by ARI, whose JSON nobody can write into.
+The checks find such messages. They cannot prove that an event is genuine, because a text of
+unlimited length can forge all of it. So everything that grants, ends or moves something is verified
+with Asterisk (`asterisk_avp.service.members`), or comes by ARI, whose JSON cannot be injected into.
 
-Nor is an item of a list genuine because it carries our ActionID: QueueStatus and Status write it
-last, so that a forged beginning gets it from the genuine end. But then the message that was cut has
-none, which shows: a list in which every message is as Asterisk writes it is genuine as a whole, and
-any other is not believed at all (`AmiTampered`).
+Our ActionID does not prove an item of a list genuine either: QueueStatus and Status write it last,
+so that a forged beginning gets it from the genuine end. But then the truncated message lacks it. A
+list is genuine if every message in it is as Asterisk writes it; any other list is discarded
+entirely (`AmiTampered`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PRIVILEGE: Final = "\r\nPrivilege: "
 _ACTION_ID: Final = "\r\nActionID: "
 _OF_COMPLAINT: Final = frozenset({"Response", "Message"})
 _REPEATABLE: Final = ("ChanVariable", "Variable", "Output")
-"""What the names of the only headers end in that Asterisk writes several times into a message."""
+"""Suffixes of the only header names that Asterisk repeats in a message."""
 
 CHANNEL: Final = (
     "Channel",
@@ -46,7 +46,7 @@ CHANNEL: Final = (
     "Uniqueid",
     "Linkedid",
 )
-"""A channel's snapshot, in an event about one."""
+"""Headers of a channel's snapshot, in events about channels."""
 
 _MEMBER: Final = (
     "StateInterface",
@@ -61,9 +61,10 @@ _MEMBER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """``needed``: headers that each such message of Asterisk 16 and later has.
+    """The headers of a type of message, in Asterisk 16 and later.
 
-    ``alien``: headers that none has. ``only``: there are no others at all.
+    ``needed``: headers that it always has; ``alien``: headers that it never has; ``only``: the
+    complete list of its headers.
     """
 
     needed: Collection[str]
@@ -102,7 +103,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "StatusComplete": _END,
     "CoreShowChannelsComplete": _END,
 }
-"""By the name of the event."""
+"""Event name to shape."""
 
 _LISTED: Final = frozenset(
     {
@@ -119,9 +120,9 @@ _LISTED: Final = frozenset(
 
 
 def beginning_defect(block: str) -> str:
-    """Why a message cannot begin so; empty where it can.
+    """Why Asterisk cannot have written the beginning of a message; empty: it can.
 
-    Asterisk writes ``Event`` or ``Response`` first, into every message.
+    Asterisk writes ``Event`` or ``Response`` first in every message.
     """
     if block.startswith((EVENT, RESPONSE)):
         return ""
@@ -129,14 +130,14 @@ def beginning_defect(block: str) -> str:
 
 
 def defect(block: str, message: Mapping[str, str]) -> str:
-    """Why Asterisk cannot have written this message as it is; empty where it can.
+    """Why Asterisk cannot have written this message; empty: it can.
 
     ``block``: the message as text, without the blank line at its end; ``message``: its headers.
     """
     name = message.get("Event")
     if name is None:
-        # Asterisk writes the id of the action next (manager.c, astman_send_response_full); ours all
-        # have one. Without one it complains of what it could not read.
+        # Asterisk writes the ActionID next (manager.c, astman_send_response_full); all our actions
+        # have one. A response without it is an error about an unreadable action.
         if block.startswith(_ACTION_ID, block.find("\r\n")):
             return ""
         return "" if _complaint(message) else "an answer to nobody"
@@ -161,9 +162,9 @@ def _complaint(message: Mapping[str, str]) -> bool:
 
 
 def repeated_defect(message: Mapping[str, str], names: Collection[str]) -> str:
-    """Why these headers cannot stand in a message several times; empty where they can.
+    """Why these headers cannot be repeated in a message; empty: they can.
 
-    Asterisk itself repeats some in events that are not read here (OriginateResponse).
+    Asterisk itself repeats some in events that we ignore (OriginateResponse).
     """
     event = message.get("Event")
     if event is not None and event not in SHAPES:

@@ -1,10 +1,10 @@
-"""Reads a queue by dialplan functions, one answer for each value.
+"""Read a queue by dialplan functions, with one response for each value.
 
-QueueStatus of AMI tells all of a queue at once, but a caller who waits in it with line ends in
-their number can write into that list for as long as they wait. Getvar without a channel reads
-functions (main/manager.c, ``action_getvar``), and writes the ActionID, which nobody can guess,
-before the value; ARI's variables read none (res/ari/resource_asterisk.c). The functions say less:
-no name, no last call, and not who waits, only how many. What was known of a member stays.
+AMI's QueueStatus lists a whole queue at once, but a waiting caller with line ends in their number
+can inject text into that list for as long as they wait. Getvar without a channel reads functions
+(main/manager.c, ``action_getvar``) and writes the unguessable ActionID before the value; ARI cannot
+read functions (res/ari/resource_asterisk.c). The functions return less: no member name, no last
+call, and only the number of waiting callers. Other known data of a member is kept.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from asterisk_avp.core.model.errors import AsteriskUnavailable
 from asterisk_avp.core.pbx.agent import NOT_IN_USE
 
 SOMEBODY: Final = "somebody"
-"""In place of the channel of a caller who waits, where only their number is known."""
+"""Stands for the channel of a waiting caller, where only the number of callers is known."""
 
 Read = Callable[[str], Awaitable[str]]
-"""A function with its arguments → its value, of which a line end is the end."""
+"""A function with its arguments → its value, truncated at a line end."""
 Known = Callable[[str], ev.MemberSeen | None]
-"""An interface → what is known of this member so far."""
+"""An interface → the member as known so far."""
 
 # func_devstate.c, and enum ast_device_state (include/asterisk/devicestate.h)
 _STATUS: Final = {
@@ -42,10 +42,10 @@ _STATUS: Final = {
 
 
 async def queue_by_functions(read: Read, queue: str, known: Known) -> list[ev.Fact]:
-    """Members and waiting callers of a queue.
+    """The members and waiting callers of a queue.
 
-    Raises what ``read`` raises, and `AsteriskUnavailable` where the list is not all of it: it has
-    1,024 bytes at most, and ends at a line end in somebody's interface.
+    Raises what ``read`` raises, and `AsteriskUnavailable` if the list of members is incomplete: it
+    is limited to 1,024 bytes, and ends at a line end in an interface.
     """
     listed, counted, waiting = await asyncio.gather(
         read(f"QUEUE_MEMBER_LIST({queue})"),
@@ -54,8 +54,8 @@ async def queue_by_functions(read: Read, queue: str, known: Known) -> list[ev.Fa
     )
     names = listed.split(",") if listed else []
     if counted != str(len(names)) or not waiting.isdecimal():
-        raise AsteriskUnavailable(f"the functions of queue {queue} do not tell all of it")
-    # A member whose interface is not clean is none that an agent could be.
+        raise AsteriskUnavailable(f"the functions of queue {queue} return an incomplete list")
+    # A member whose interface is not clean cannot be an agent.
     interfaces = [one for one in names if clean.interface(one)]
     members = await asyncio.gather(*(_member(read, queue, one, known(one)) for one in interfaces))
     joined = [ev.QueueJoined(queue, SOMEBODY)] if int(waiting) else []
@@ -71,7 +71,7 @@ async def _member(
     )
     status = _STATUS.get(state)
     if status is None and known is None:
-        raise AsteriskUnavailable(f"the state of {phone} is not known")
+        raise AsteriskUnavailable(f"the state of {phone} is unknown")
     if known is not None:
         status = known.status if status is None else status
         return replace(

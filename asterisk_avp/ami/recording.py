@@ -1,16 +1,15 @@
-"""Pauses the recording of a caller's channel during a consultation, and lets it go on.
+"""Pause and resume the recording of a caller's channel during a consultation.
 
-A recording (MixMonitor) is paused by muting it: Asterisk then writes silence, in step with the
-call (audiohook.c, ``SHOULD_MUTE``). The mute is one flag a direction for all that records the
-channel, and nobody can ask for it. Whoever else mutes it, so that a card number is not recorded,
-say, must find it muted when our consultation is over. So what others do is noted as AMI tells it
-(event MixMonitorMute); that event repeats the direction as the action has spelled it, and Asterisk
-does not care for its case (app_mixmonitor.c, ``manager_mute_mixmonitor``): ours is in capitals.
+Muting pauses a recording (MixMonitor): Asterisk then records silence, in step with the call
+(audiohook.c, ``SHOULD_MUTE``). The mute is one flag per direction for all recordings of a channel,
+and it cannot be queried. If another program has muted a recording, to omit a card number for
+example, it must stay muted after our consultation. So mutes by others are noted as AMI reports them
+(event MixMonitorMute). The event repeats the direction as spelled in the action, and Asterisk
+ignores its case (app_mixmonitor.c, ``manager_mute_mixmonitor``): ours is in capitals.
 
-What we have muted is written on the channel (`VARIABLE`) before it is done, for a daemon that
-succeeds this one.
+What we mute is written to the channel (`VARIABLE`) first, for a daemon that takes over.
 
-Most calls are recorded by nothing, and then Asterisk answers with an error that means no harm.
+Most calls are not recorded; Asterisk then answers with an error, which is harmless.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from asterisk_avp.core.model.errors import AmiError
 log = structlog.get_logger(__name__)
 
 VARIABLE: Final = "AVP_RECORDING"
-"""``READ``, ``WRITE`` or ``BOTH`` while we have that muted; else empty."""
+"""``READ``, ``WRITE`` or ``BOTH`` while we mute it; otherwise empty."""
 
 READ, WRITE, BOTH = "READ", "WRITE", "BOTH"
 
@@ -36,14 +35,14 @@ _EITHER: Final = frozenset({READ, WRITE})
 
 
 class Recordings:
-    """Who has paused the recording of a channel: we, or somebody else."""
+    """Which recordings other programs have muted."""
 
     def __init__(self) -> None:
         self._others: dict[str, frozenset[str]] = {}
-        """What others have muted, by channel id."""
+        """Channel id to the directions that others have muted."""
 
-    def told(self, channel: str, direction: str, *, muted: bool) -> None:
-        """Somebody has muted a channel's recordings, or the opposite; or we have."""
+    def mute_changed(self, channel: str, direction: str, *, muted: bool) -> None:
+        """A channel's recordings were muted or unmuted, by others or by us."""
         if direction in (READ, WRITE, BOTH):
             return
         meant = _DIRECTIONS.get(direction.upper(), _EITHER)
@@ -55,13 +54,13 @@ class Recordings:
     def gone(self, channel: str) -> None:
         self._others.pop(channel, None)
 
-    def only(self, channels: Iterable[str]) -> None:
-        """These are all the channels there are."""
+    def retain(self, channels: Iterable[str]) -> None:
+        """Drop all other channels, which have ended."""
         self._others = {x: self._others[x] for x in channels if x in self._others}
 
-    def left_to_us(self, channel: str, wanted: str = BOTH) -> str:
-        """Of what is wanted, the direction that nobody else has muted; empty where none is."""
-        left = _DIRECTIONS.get(wanted, _EITHER) - self._others.get(channel, frozenset())
+    def not_muted_by_others(self, channel: str, direction: str = BOTH) -> str:
+        """The part of ``direction`` that nobody else has muted; empty: none."""
+        left = _DIRECTIONS.get(direction, _EITHER) - self._others.get(channel, frozenset())
         return BOTH if left == _EITHER else next(iter(left), "")
 
 
@@ -81,12 +80,12 @@ class Recorder:
             else:
                 await self._resume(effect.channel)
         except AmiError as error:
-            # The caller has hung up, or nothing records them.
+            # The caller has hung up, or there is no recording.
             log.debug("ami_skipped", action=type(effect).__name__, error=str(error))
 
     async def _pause(self, channel: str) -> None:
-        # A daemon before us may have noted it, and got no further.
-        direction = await self._muted(channel) or self._recordings.left_to_us(channel)
+        # An earlier daemon may have set the variable without muting.
+        direction = await self._muted(channel) or self._recordings.not_muted_by_others(channel)
         if not direction:
             return
         await self._note(channel, direction)
@@ -100,7 +99,7 @@ class Recorder:
         ours = await self._muted(channel)
         if not ours:
             return
-        direction = self._recordings.left_to_us(channel, ours)
+        direction = self._recordings.not_muted_by_others(channel, ours)
         if direction:
             await self._mute(channel, direction, muted=False)
         await self._note(channel, "")
@@ -114,7 +113,7 @@ class Recorder:
         await self._client.action("MixMonitorMute", headers)
 
     async def _muted(self, channel: str) -> str:
-        """What we have muted."""
+        """The direction that we have muted."""
         headers = {"Channel": self._name_of(channel), "Variable": VARIABLE}
         return (await self._client.action("Getvar", headers)).get("Value", "")
 

@@ -1,8 +1,8 @@
-"""AMI events in the project's own words. Anything that is not about us becomes nothing.
+"""Translate AMI events into facts. Events that do not concern us are dropped.
 
-Whoever can dial can write into this stream, so what comes of it are hints: of what grants, ends or
-moves something Asterisk itself is asked before it counts (`asterisk_avp.service.members`).
-Channels, bridges and what the dialplan says come by ARI (`asterisk_avp.ari.translate`).
+Anyone who can dial can inject text into this stream, so the facts are hints: whatever grants, ends
+or moves something is verified with Asterisk first (`asterisk_avp.service.members`). Channels,
+bridges and the dialplan's own events come by ARI (`asterisk_avp.ari.translate`).
 
 Header names are Asterisk's (main/manager_channels.c, manager_bridges.c, apps/app_queue.c).
 """
@@ -22,9 +22,9 @@ Event = Mapping[str, str]
 
 
 def translate(event: Event, now: float) -> ev.Fact | None:
-    """One AMI event as a fact. ``now``: Unix seconds by our clock.
+    """Translate one AMI event; None: not relevant. ``now``: Unix seconds by our clock.
 
-    One that lacks what it is about is left out, and the log says so; nothing is raised.
+    An event that lacks a required header is logged and dropped.
     """
     name = event.get("Event", "")
     translator = _TRANSLATORS.get(name)
@@ -47,7 +47,7 @@ def _recording(event: Event, now: float) -> ev.Fact | None:
 
 
 def _member(event: Event, now: float) -> ev.Fact | None:
-    # The events say Interface and MemberName; the list of QueueStatus says Location and Name.
+    # Events have Interface and MemberName; the list of QueueStatus has Location and Name.
     interface = event.get("Interface") or event.get("Location", "")
     return ev.MemberSeen(
         queue=event["Queue"],
@@ -78,7 +78,7 @@ def _swapped(event: Event, now: float) -> ev.Fact | None:
 
 
 def _joined(event: Event, now: float) -> ev.Fact | None:
-    # Wait: only in the list of QueueStatus.
+    # Only the list of QueueStatus has Wait.
     return ev.QueueJoined(event["Queue"], event["Uniqueid"], float(_integer(event.get("Wait"))))
 
 
@@ -87,7 +87,7 @@ def _left(event: Event, now: float) -> ev.Fact | None:
 
 
 def _agent_complete(event: Event, now: float) -> ev.Fact | None:
-    # No channel: app_queue leaves them out where they are gone already.
+    # Without channels: app_queue omits them if they have ended.
     return ev.AgentCompleted(event["Queue"], event["Interface"], now)
 
 
@@ -109,18 +109,18 @@ _TRANSLATORS: dict[str, Callable[[Event, float], ev.Fact | None]] = {
 }
 
 EVENTS = frozenset(_TRANSLATORS)
-"""Names of the AMI events that mean anything to us."""
+"""Names of the AMI events that we use."""
 
 
 _MAX_INTEGER: Final = 2**32 - 1
-"""Larger than any time (seconds of the epoch) or duration that Asterisk tells, and a date still."""
+"""Larger than any time (Unix seconds) or duration that Asterisk reports, but still a valid date."""
 
 
 _MAX_DIGITS: Final = 10
 
 
 def _integer(value: str | None) -> int:
-    """A number as Asterisk writes one; 0 for anything else (RingTime is -1 for none)."""
+    """Parse a number as Asterisk writes it; 0 for anything else (RingTime is -1 for none)."""
     if not value or len(value) > _MAX_DIGITS or not (value.isascii() and value.isdigit()):
         return 0
     return min(int(value), _MAX_INTEGER)

@@ -1,8 +1,8 @@
-"""Many channel variables by few actions of AMI, which sets one with each.
+"""Set many channel variables with few AMI actions; Setvar sets only one.
 
-The dialplan's function ARRAY sets several at once (func_strings.c, ``array``), and Setvar writes to
-functions as well as to variables. A transfer writes its marks on two or three channels, a dozen
-variables each: one action instead of twelve is less to do for Asterisk and for us.
+The dialplan function ARRAY sets several variables at once (func_strings.c, ``array``), and Setvar
+can write to functions. A transfer sets a dozen variables on each of two or three channels: one
+action instead of twelve is less work for Asterisk and for us.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Final
 
 _NAME: Final = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]*")
 _VALUE: Final = re.compile(r"[A-Za-z0-9_.:@+-]*")
-"""Nothing that means something where arguments are taken apart (app.c,
-``ast_app_separate_args``): commas, quotes, brackets, backslashes, spaces."""
+"""No character that is special when Asterisk splits arguments (app.c, ``ast_app_separate_args``):
+commas, quotes, brackets, backslashes, spaces."""
 
-_MOST_LENGTH: Final = 900
-"""A line of an action may have 1,024 characters (manager.h, ``mansession_session.inbuf``)."""
-_MOST: Final = 90
-"""ARRAY takes a hundred."""
+_MAX_LENGTH: Final = 900
+"""A line of an action is limited to 1,024 characters (manager.h, ``mansession_session.inbuf``)."""
+_MAX_VARIABLES: Final = 90
+"""ARRAY accepts a hundred."""
 
 
 def actions(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What to set to what, in this order, in as few actions as can be."""
+    """Pairs of variable and value for Setvar, in order and as few as possible."""
     names: list[str] = []
     values: list[str] = []
     length = 0
     for name, value in variables.items():
         plain = _NAME.fullmatch(name) and _VALUE.fullmatch(value)
         more = len(name) + len(value) + 1
-        if names and (not plain or length + more > _MOST_LENGTH or len(names) == _MOST):
+        if names and (not plain or length + more > _MAX_LENGTH or len(names) == _MAX_VARIABLES):
             yield _one(names, values)
             names, values, length = [], [], 0
         if plain:

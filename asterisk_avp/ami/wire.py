@@ -1,9 +1,8 @@
-"""AMI on the wire: bytes in, messages out, and the one place where headers are checked.
+"""AMI on the wire: bytes in, messages out, and the check of headers that we send.
 
-panoramisk decodes every TCP segment on its own and drops what does not decode, so a character of
-several bytes that is split over two segments disappears. It also strips the last header of a
-message when its value is empty. `FrameReader` collects bytes up to the blank line that ends a
-message and decodes only then.
+panoramisk decodes each TCP segment separately and drops what does not decode, so that a multi-byte
+character split over two segments is lost. It also drops the last header of a message if its value
+is empty. `FrameReader` collects bytes up to the blank line that ends a message and then decodes.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ Headers = Mapping[str, str | Sequence[str]]
 BANNER = "Asterisk Call Manager/"
 
 #: Asterisk reads a line into `char inbuf[1025]`, line end included. It discards a message with a
-#: longer line and takes the rest of it for another message (main/manager.c, get_input).
+#: longer line and parses the rest as another message (main/manager.c, get_input).
 MAX_LINE_BYTES = 1022
 #: AST_MAX_MANHEADERS of include/asterisk/manager.h; Asterisk refuses a message with more.
 MAX_HEADER_LINES = 128
-#: A message that grows past this many bytes without an end is not AMI; bounds our memory.
+#: A longer message is not AMI; this bounds our memory.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _MAX_BANNER_BYTES = 256
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -33,20 +32,20 @@ _EVENT = "Event: "
 _ACTION_ID = "\r\nActionID:"
 _STATUS, _VARIABLES = "Status", "Variable"
 _ENTERED, _SWAP = "BridgeEnter", "\r\nSwapUniqueid:"
-"""Of the many channels that enter bridges only those are wanted that take another's place."""
-# Asterisk ends a line at a bare LF as well as at CR LF. A bare CR it keeps, and other software
-# in the path may not.
+"""Of all channels that enter bridges, only those matter that replace another channel."""
+# Asterisk ends a line at a bare LF as well as at CR LF. It keeps a bare CR, but other software on
+# the path may not.
 _FORBIDDEN = frozenset("\r\n\0")
 
 
 class NotAmi(AsteriskUnavailable):
-    """What answers at this address does not speak AMI."""
+    """The peer at this address does not speak AMI."""
 
 
 def check_headers(headers: Headers) -> dict[str, str | list[str]]:
-    """Return a copy of the headers that is safe to write to AMI, or raise `AmiHeaderError`.
+    """Return a copy of the headers that is safe to write to AMI. Raises `AmiHeaderError`.
 
-    The error names the header but never repeats the value, which may be a secret.
+    The error names the header but never contains the value, which may be a secret.
     """
     checked: dict[str, str | list[str]] = {}
     lines = 0
@@ -62,7 +61,7 @@ def check_headers(headers: Headers) -> dict[str, str | list[str]]:
                 _check_value(name, item)
             checked[name] = values
             lines += len(values)
-    # Two lines are ours: Action and ActionID.
+    # The client adds two lines: Action and ActionID.
     if lines + 2 > MAX_HEADER_LINES:
         raise AmiHeaderError(f"{lines} AMI header lines; Asterisk takes {MAX_HEADER_LINES - 2}")
     return checked
@@ -76,8 +75,8 @@ def _check_name(name: str) -> None:
 
 
 def _check_value(name: str, value: str) -> None:
-    # Values come from JSON and from channel variables, so the type is worth a check at run time:
-    # None or a dict would be written as text.
+    # Values come from JSON and channel variables, so check the type at run time: None or a dict
+    # would be written as text.
     if not isinstance(value, str):
         raise AmiHeaderError(f"the value of AMI header {name} is a {type(value).__name__}")
     if not _FORBIDDEN.isdisjoint(value):
@@ -94,32 +93,30 @@ def _check_value(name: str, value: str) -> None:
 
 
 OnDefect = Callable[[str, str], None]
-"""Told of a message that Asterisk cannot have written: the event's name, if any, and what is wrong.
-
-Never the text itself, which whoever wrote it has chosen."""
+"""Called for a message that Asterisk cannot have written, with the event's name, if any, and the
+defect; never with the text, which an attacker may have chosen."""
 
 
 def parse_message(block: str) -> dict[str, str]:
-    r"""One message as a plain dict, header names exactly as Asterisk wrote them.
+    r"""Parse one message into a dict, with header names as Asterisk wrote them.
 
-    A header that occurs several times (`ChanVariable`, `Output`) becomes one value with its
-    occurrences joined by a line feed, in their order. `FrameReader` leaves no other line feed in a
-    value, so `value.split("\n")` gives back exactly the occurrences. Lines without a colon are
-    left out.
+    The values of a repeated header (`ChanVariable`, `Output`) are joined by line feeds, in order.
+    `FrameReader` leaves no other line feed in a value, so `value.split("\n")` returns the separate
+    values. Lines without a colon are ignored.
     """
     return _parse(block)[0]
 
 
 def _parse(block: str) -> tuple[dict[str, str], Collection[str]]:
-    """The message, and the names of the headers that occur several times."""
+    """The message, and the names of its repeated headers."""
     message: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for line in block.split("\r\n"):
         name, colon, value = line.partition(":")
         if not colon:
             continue
-        # Asterisk writes "Name: value", but UserEvent passes on what the dialplan wrote, which
-        # is often "Name:value".
+        # Asterisk writes "Name: value", but UserEvent passes on the dialplan's text, which is often
+        # "Name:value".
         if value[:1] == " ":
             value = value[1:]
         if name in message:
@@ -132,10 +129,10 @@ def _parse(block: str) -> tuple[dict[str, str], Collection[str]]:
 
 
 def name_of_unwanted(block: str, wanted: Collection[str]) -> str:
-    """The name of an event that nobody wants to have read; empty for every other message.
+    """The name of an event that need not be parsed; empty for every other message.
 
-    Asterisk writes an event's name first (main/manager.c, ``manager_event_sessionsva``). One with
-    an ActionID is (part of) an answer.
+    Asterisk writes an event's name first (main/manager.c, ``manager_event_sessionsva``). An event
+    with an ActionID is part of a response.
     """
     if not block.startswith(_EVENT):
         return ""
@@ -146,11 +143,11 @@ def name_of_unwanted(block: str, wanted: Collection[str]) -> str:
 
 
 class FrameReader:
-    """Cuts the byte stream of one connection into messages.
+    """Split the byte stream of one connection into messages.
 
-    Of events that are not among ``wanted`` (None: all are) only the name is read. Asterisk tells of
-    every channel and device, and most of that concerns nobody here. With ``on_defect``, messages
-    that Asterisk cannot have written are told to it and left out (`asterisk_avp.ami.integrity`).
+    Only the name is parsed of events that are not in ``wanted`` (None: all are wanted), because
+    Asterisk reports every channel and device. Messages that Asterisk cannot have written are passed
+    to ``on_defect``, if given, and dropped (`asterisk_avp.ami.integrity`).
     """
 
     def __init__(
@@ -163,9 +160,9 @@ class FrameReader:
         self.version: str | None = None
 
     def feed(self, data: bytes) -> list[Mapping[str, str]]:
-        """Take bytes as they came; return the messages that are complete now.
+        """Add received bytes; return the messages that are now complete.
 
-        Raises `NotAmi` when the stream cannot be AMI.
+        Raises `NotAmi` if the stream cannot be AMI.
         """
         buffer = self._buffer + data if self._buffer else data
         if self.version is None:
@@ -199,8 +196,8 @@ class FrameReader:
             return _NOTHING
         message, repeated = _parse(block)
         if repeated and message.get("Event") == _STATUS:
-            # What a channel's variables say may be of several lines, as JSON often is. Of the
-            # headers of the channel itself the first is Asterisk's.
+            # Values of channel variables can have several lines, as JSON often does. Of the
+            # channel's own headers, the first occurrence is Asterisk's.
             message = {
                 name: value if name == _VARIABLES else value.partition("\n")[0]
                 for name, value in message.items()
@@ -208,8 +205,8 @@ class FrameReader:
             repeated = ()
         problem = repeated_defect(message, repeated) if repeated else ""
         if problem and "Event" not in message:
-            # An answer: what it says of a variable has a header in it. Whoever waits for it waits
-            # no longer, and gets what came first, which Asterisk wrote.
+            # A response whose variable contains a header. Deliver it, so that the action does not
+            # time out, with the first occurrence of each header, which is Asterisk's.
             self._on_defect("", problem)
             return {name: value.partition("\n")[0] for name, value in message.items()}
         problem = problem or defect(block, message)
@@ -219,7 +216,7 @@ class FrameReader:
         return message
 
     def _take_banner(self, buffer: bytes) -> bytes:
-        """Read the greeting, the only line that no blank line follows."""
+        """Read the banner, the only line without a blank line after it."""
         line, line_end, rest = buffer.partition(b"\r\n")
         if not line_end and len(line) <= _MAX_BANNER_BYTES:
             return buffer
@@ -231,9 +228,9 @@ class FrameReader:
 
 
 def _without_bare_line_ends(text: str) -> str:
-    """Replace every CR and LF that is not part of CR LF by a space.
+    """Replace every CR and LF outside a CR LF pair with a space.
 
-    A channel variable may contain one. Asterisk writes it as it is, and it would look like another
-    occurrence of the header (see `parse_message`).
+    A channel variable may contain one, which Asterisk writes unescaped; it would look like a
+    repeated header (see `parse_message`).
     """
     return "\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in text.split("\r\n"))

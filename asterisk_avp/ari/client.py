@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, cast
 import aiohttp
 import structlog
 
-from asterisk_avp.ari.health_probe import EVENT_TYPE, PATIENCE_SECONDS, Pulse
+from asterisk_avp.ari.health_probe import EVENT_TYPE, MAX_WAIT_SECONDS, HealthProbe
 from asterisk_avp.ari.resources import (
     Applications,
     AsteriskInfo,
@@ -32,7 +32,7 @@ from asterisk_avp.ari.resources import (
     Playbacks,
 )
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.ari.single_instance import Sole
+from asterisk_avp.ari.single_instance import SingleInstanceGuard
 from asterisk_avp.core.model.errors import (
     AriError,
     AsteriskSilent,
@@ -127,19 +127,19 @@ class AriClient:
         """Attempts in a row to which Asterisk said nothing."""
         self._trouble = "Not connected to ARI yet."
         self._on_connected: OnConnected = lambda _connected: None
-        self._pulse: Pulse | None = None
+        self._health_probe: HealthProbe | None = None
         self._outdated = outdated
-        self._sole: Sole | None = None
+        self._instance_guard: SingleInstanceGuard | None = None
         self._answers: set[asyncio.Task[None]] = set()
         if who:
-            self._pulse = Pulse(
+            self._health_probe = HealthProbe(
                 self.events,
                 app,
                 interval_seconds=probe_seconds,
                 deadline_seconds=request_timeout_seconds,
                 changed=self._tell,
             )
-            self._sole = Sole(
+            self._instance_guard = SingleInstanceGuard(
                 self.asterisk,
                 self.applications,
                 self.events,
@@ -155,18 +155,18 @@ class AriClient:
     @property
     def connected(self) -> bool:
         """Whether the WebSocket is up, with its filter and subscriptions, and events come."""
-        return self._open and not (self._pulse and self._pulse.trouble)
+        return self._open and not (self._health_probe and self._health_probe.trouble)
 
     @property
     def stuck(self) -> bool:
         """Whether the connection stands, but Asterisk does nothing for our app any more."""
-        return self._open and self._pulse is not None and self._pulse.stuck
+        return self._open and self._health_probe is not None and self._health_probe.stuck
 
     @property
     def trouble(self) -> str:
         """Why it is not connected, in a sentence for the administrator; empty if it is."""
         if self._open:
-            return self._pulse.trouble if self._pulse is not None else ""
+            return self._health_probe.trouble if self._health_probe is not None else ""
         return self._trouble
 
     async def run(self, on_event: OnEvent, on_connected: OnConnected) -> None:
@@ -193,7 +193,7 @@ class AriClient:
                 # will answer; or by any other program, which must not happen all the time.
                 replacements = replacements + 1 if failures else 1
                 self._note("ari_application_replaced", str(replaced), error=True)
-                if self._sole is None or replacements > 1:
+                if self._instance_guard is None or replacements > 1:
                     pause = self._replaced_pause_seconds
             except TimeoutError:
                 self._hung += 1
@@ -223,24 +223,26 @@ class AriClient:
         """One WebSocket, from the question whether we may have it to its end."""
         seconds = self._connect_seconds
         if self._hung:
-            # What hangs at the app in Asterisk keeps an HTTP session of it (see `ari.pulse`): so
-            # it is asked first whether it is only the app that hangs, and the app more patiently.
+            # A request that hangs occupies an HTTP session of Asterisk (see `ari.health_probe`). So
+            # ping first, to find out whether only the application hangs, and wait longer for it.
             await self.asterisk.ping()
-            seconds = min(seconds * 2.0 ** min(self._hung, 6), PATIENCE_SECONDS)
-        if self._sole is not None:
-            await self._may_connect(self._sole, seconds)
+            seconds = min(seconds * 2.0 ** min(self._hung, 6), MAX_WAIT_SECONDS)
+        if self._instance_guard is not None:
+            await self._may_connect(self._instance_guard, seconds)
         async with self._websocket() as websocket:
             await self._prepare()
             self._hung = 0
-            if self._sole is not None and not await self._sole.mine():
+            if self._instance_guard is not None and not await self._instance_guard.is_owner():
                 raise _Replaced(f"another daemon is about to take the Stasis app {self.app}")
             log.info("ari_connected", url=self._rest.base, app=self.app)
             self._served = self._open = True
-            pulse = None
+            health_probe = None
             try:
-                if self._pulse is not None:
-                    self._pulse.begin()
-                    pulse = asyncio.create_task(self._pulse.run(websocket.close), name="ari_pulse")
+                if self._health_probe is not None:
+                    self._health_probe.reset()
+                    health_probe = asyncio.create_task(
+                        self._health_probe.run(websocket.close), name="ari_health_probe"
+                    )
                 self._tell()
                 await self._read(websocket, on_event)
             finally:
@@ -248,19 +250,19 @@ class AriClient:
                 self._open = False
                 self._trouble = f"The connection to ARI was lost: {_why(websocket)}."
                 self._tell()
-                for task in (pulse, *self._answers):
+                for task in (health_probe, *self._answers):
                     if task is not None:
                         task.cancel()
             log.warning("ari_lost", url=self._rest.base, reason=_why(websocket))
 
-    async def _may_connect(self, sole: Sole, seconds: float) -> None:
-        self._leave_it_to_another(await sole.other(seconds=seconds))
-        if self._served and await sole.owner() and not await sole.mine():
+    async def _may_connect(self, guard: SingleInstanceGuard, seconds: float) -> None:
+        self._leave_it_to_another(await guard.other_daemon(seconds=seconds))
+        if self._served and await guard.owner() and not await guard.is_owner():
             for _ in range(_ASKED_AGAIN):  # it has been there: it may only be slow
-                self._leave_it_to_another(await sole.other())
+                self._leave_it_to_another(await guard.other_daemon())
             log.error("another_daemon_was_here", app=self.app, hint="and is gone")
             self._outdated()
-        await sole.claim()
+        await guard.claim()
 
     def _leave_it_to_another(self, who: str) -> None:
         if who:
@@ -306,9 +308,11 @@ class AriClient:
 
     def _is_ours(self, event: Mapping[str, Any]) -> bool:
         """Whether the event is one that a client has sent; another daemon is answered."""
-        if self._pulse is not None and self._pulse.heard(event):
+        if self._health_probe is not None and self._health_probe.handle(event):
             return True
-        question = self._sole.asked(event) if self._sole is not None else ""
+        question = (
+            self._instance_guard.question_in(event) if self._instance_guard is not None else ""
+        )
         if question:
             task = asyncio.create_task(self._answer(question), name="ari_answer")
             self._answers.add(task)
@@ -322,7 +326,7 @@ class AriClient:
             hint="it has been told that this one serves, and should leave; there can be one only",
         )
         try:
-            await cast("Sole", self._sole).answer(question)
+            await cast("SingleInstanceGuard", self._instance_guard).answer(question)
         except (AriError, AsteriskUnavailable) as error:
             log.warning("another_daemon_not_answered", error=str(error))
 

@@ -1,15 +1,15 @@
-"""Does Asterisk still deliver events to our application?
+"""Health probe: check that Asterisk still delivers events to our application.
 
-A WebSocket may be open, and answer pings, while no event will ever come by it again: an application
-can get into a deadlock in Asterisk (asterisk issue 2170), where REST requests about it hang as
-well, or are answered as if nothing were wrong. So the application is sent an event of our own
-every some seconds, which goes the way of all its events and has to come back.
+A WebSocket can be open and answer pings while it delivers no more events: an application can
+deadlock in Asterisk (asterisk issue 2170). REST requests about it then hang as well, or succeed as
+if nothing were wrong. So the probe sends the application an event of our own at intervals, which
+must arrive on the WebSocket like any other event.
 
-A request that hangs in Asterisk keeps one of its HTTP sessions (100 by default, for everyone)
-until it is restarted. So there is never more than one such question under way, and each that hangs
-is left waiting for twice as long as the one before, up to a minute. One that is answered keeps
-nothing: the next is asked at the next interval, so that a standstill that passes is known to have
-passed before the callers' limits are over (`core.transfer.orphan_timeout`).
+A request that hangs occupies one of Asterisk's HTTP sessions (100 by default, for all clients)
+until Asterisk restarts. So at most one probe is in flight, and each that hangs waits twice as long
+as the one before, up to a minute. A probe that is answered occupies nothing, and the next follows
+at the next interval, so that the end of a stall is noticed before the callers' orphan timeouts
+expire (`service.orphan_timeout`).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskSilent, As
 log = structlog.get_logger(__name__)
 
 EVENT_TYPE: Final = "ChannelUserevent"
-"""The type of our own events, which the event filter has to let through."""
+"""The type of our own events, which the event filter must allow."""
 
 NAME: Final = "AVPAlive"
-PATIENCE_SECONDS: Final = 60.0
-"""How long one question may stay unanswered, at most, before the next is asked."""
-_OURS_SECONDS: Final = 0.1
-"""A timer that is later than this was held up by ourselves, and so was what came meanwhile."""
-_AGAIN_SECONDS: Final = 1.0
-"""A request that failed is made once more before anything is made of it."""
+MAX_WAIT_SECONDS: Final = 60.0
+"""The longest wait for the response to one probe."""
+_OWN_DELAY_SECONDS: Final = 0.1
+"""A timer that fires this late was delayed by our own process, and so were received events."""
+_RETRY_SECONDS: Final = 1.0
+"""A failed request is repeated once after this time before it counts."""
 
 
-class Pulse:
-    """Asks every `interval_seconds`, and expects the event back within `deadline_seconds`.
+class HealthProbe:
+    """Probe every `interval_seconds`, and expect the event within `deadline_seconds`.
 
-    `changed` is told when `trouble` has changed.
+    `changed` is called when `trouble` has changed.
     """
 
     def __init__(
@@ -59,98 +59,105 @@ class Pulse:
         self._interval_seconds = interval_seconds
         self._deadline_seconds = deadline_seconds
         self._changed = changed
-        self._beat = ""
-        self._echo: asyncio.Future[None] | None = None
-        self._late: asyncio.TimerHandle
+        self._nonce = ""
+        self._returned: asyncio.Future[None] | None = None
+        self._deadline_timer: asyncio.TimerHandle
         self._failures = 0
-        self._hung = 0
-        """Questions in a row that were not even answered."""
+        self._unanswered = 0
+        """Consecutive probes without a response."""
         self._since = 0.0
         self.trouble = ""
-        """A sentence for the administrator; empty while events come."""
+        """A sentence for the administrator; empty while events arrive."""
         self.stuck = False
-        """Whether the trouble is that events do not come although requests are answered, or not
-        even these: not one error or another of Asterisk's."""
+        """Whether the trouble is missing events or responses, and not an error from Asterisk."""
 
-    def heard(self, event: Mapping[str, Any]) -> bool:
-        """Take an event; whether it was one of ours."""
+    def handle(self, event: Mapping[str, Any]) -> bool:
+        """Process an event; return whether it was one of ours."""
         if event.get("type") != EVENT_TYPE or event.get("eventname") != NAME:
             return False
         sent = event.get("userevent")
-        echo = self._echo
-        known = isinstance(sent, dict) and sent.get("beat") == self._beat
-        if known and echo is not None and not echo.done():
-            echo.set_result(None)
+        returned = self._returned
+        known = isinstance(sent, dict) and sent.get("beat") == self._nonce
+        if known and returned is not None and not returned.done():
+            returned.set_result(None)
         return True
 
-    def begin(self) -> None:
-        """A new connection: nothing is wrong with it."""
-        self.trouble, self.stuck, self._failures, self._hung = "", False, 0, 0
+    def reset(self) -> None:
+        """Forget all trouble, for a new connection."""
+        self.trouble, self.stuck, self._failures, self._unanswered = "", False, 0, 0
 
-    async def run(self, forgotten: Callable[[], Awaitable[object]]) -> None:
+    async def run(self, on_app_missing: Callable[[], Awaitable[object]]) -> None:
         """Until cancelled, or until Asterisk knows no such application: `forgotten` is awaited."""
         while True:
-            await asyncio.sleep(_AGAIN_SECONDS if self._failures == 1 else self._interval_seconds)
+            await asyncio.sleep(_RETRY_SECONDS if self._failures == 1 else self._interval_seconds)
             try:
                 await self._ask()
             except AriGone:
                 log.warning("ari_app_forgotten", app=self._app)
-                await forgotten()
+                await on_app_missing()
                 return
 
     async def _ask(self) -> None:
         loop = asyncio.get_running_loop()
-        self._beat = secrets.token_hex(8)
-        echo = self._echo = loop.create_future()
-        seconds = min(self._deadline_seconds * 2.0 ** min(self._hung + 1, 9), PATIENCE_SECONDS)
-        asked = asyncio.ensure_future(
-            self._events.user(self._app, NAME, {"beat": self._beat}, seconds=seconds)
+        self._nonce = secrets.token_hex(8)
+        returned = self._returned = loop.create_future()
+        seconds = min(
+            self._deadline_seconds * 2.0 ** min(self._unanswered + 1, 9), MAX_WAIT_SECONDS
         )
-        self._late = loop.call_later(self._deadline_seconds, self._look, asked)
+        request = asyncio.ensure_future(
+            self._events.user(self._app, NAME, {"beat": self._nonce}, seconds=seconds)
+        )
+        self._deadline_timer = loop.call_later(
+            self._deadline_seconds, self._deadline_passed, request
+        )
         try:
-            await asked
-            if self._late.when() < loop.time():  # it hung, and was let go
-                self._late = loop.call_later(self._deadline_seconds, self._look, asked)
-            await echo
+            await request
+            if self._deadline_timer.when() < loop.time():  # it hung, and was let go
+                self._deadline_timer = loop.call_later(
+                    self._deadline_seconds, self._deadline_passed, request
+                )
+            await returned
         except AriGone:
             raise
         except AsteriskSilent:
-            self._hung += 1  # `_missed` has said so
+            self._unanswered += 1  # `_missed` has said so
         except (AriError, AsteriskUnavailable) as error:
             self._failures += 1
             if self._failures > 1 and not self.stuck:
-                self._say(f"Asterisk's REST interface fails: {error}.", stuck=False)
+                self._set_trouble(f"Asterisk's REST interface fails: {error}.", stuck=False)
         except TimeoutError:
-            self._hung = 0  # `_missed` has said so
+            self._unanswered = 0  # `_missed` has said so
         else:
-            self._failures = self._hung = 0
-            self._say("", stuck=False)
+            self._failures = self._unanswered = 0
+            self._set_trouble("", stuck=False)
         finally:
-            self._late.cancel()
-            asked.cancel()
+            self._deadline_timer.cancel()
+            request.cancel()
 
-    def _look(self, asked: asyncio.Future[None]) -> None:
-        """The deadline is over; unless it was we who had no time to listen."""
+    def _deadline_passed(self, request: asyncio.Future[None]) -> None:
+        """The deadline has passed. Extend it if our own process was delayed."""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._late.when() > _OURS_SECONDS:
-            self._late = loop.call_later(self._deadline_seconds, self._look, asked)
-        elif self._echo is None or not self._echo.done():
-            self._missed(answered=asked.done())
-            if self._echo is not None and asked.done():
-                self._echo.set_exception(TimeoutError())
+        if loop.time() - self._deadline_timer.when() > _OWN_DELAY_SECONDS:
+            self._deadline_timer = loop.call_later(
+                self._deadline_seconds, self._deadline_passed, request
+            )
+        elif self._returned is None or not self._returned.done():
+            self._report_missing(answered=request.done())
+            if self._returned is not None and request.done():
+                self._returned.set_exception(TimeoutError())
 
-    def _missed(self, *, answered: bool) -> None:
+    def _report_missing(self, *, answered: bool) -> None:
         if answered:
             what = f"delivers no events to the Stasis application {self._app}"
         else:
             what = f"answers no requests about the Stasis application {self._app}"
-        self._say(
+        self._set_trouble(
             f"Asterisk {what}, although the connection stands. Calls go on; if this does not pass, "
-            "restart Asterisk when calls allow it (core restart gracefully; asterisk issue 2170).",
+            "restart Asterisk when calls allow (core restart gracefully; asterisk issue 2170).",
             stuck=True,
         )
 
-    def _say(self, trouble: str, *, stuck: bool) -> None:
+    def _set_trouble(self, trouble: str, *, stuck: bool) -> None:
         if trouble == self.trouble:
             return
         if trouble and not self.trouble:

@@ -1,10 +1,9 @@
-"""Knows on which channels Asterisk plays music, so that a stop can be seen to have worked.
+"""Track on which channels Asterisk plays music, to verify that it stops.
 
-Asterisk sometimes overlooks that music is to stop: while one more frame of it is being made,
-``generator_force`` (main/channel.c) has put the generator's data aside, and then
-``deactivate_generator_nolock`` finds nothing to deactivate. The music goes on for as long as the
-call does, over or instead of the voices. About one stop in a hundred was lost on a busy machine;
-asked again, Asterisk complies.
+Asterisk sometimes loses a request to stop music: while it generates a frame, ``generator_force``
+(main/channel.c) has set the generator's data aside, and ``deactivate_generator_nolock`` finds
+nothing to deactivate. The music then continues until the call ends, over or instead of the voices.
+About one stop in a hundred was lost on a busy machine; a repeated request succeeds.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class Music:
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
     def told(self, fact: MusicChanged) -> None:
-        """What Asterisk says; the end of a channel is an end of its music too."""
+        """Note that music has started or stopped; the end of a channel stops it too."""
         if fact.playing:
             self._playing.add(fact.channel)
             return
@@ -30,14 +29,14 @@ class Music:
             waiting.set_result(None)
 
     async def stopped(self, channel: str, seconds: float) -> bool:
-        """Wait until no music plays on a channel, but no longer than that; whether it is so."""
+        """Wait up to ``seconds`` for the music on a channel to stop; return whether it has."""
         if channel in self._playing:
             waiting = self._waiting.setdefault(channel, asyncio.get_running_loop().create_future())
             await asyncio.wait((waiting,), timeout=seconds)
         return channel not in self._playing
 
     def forget(self) -> None:
-        """What was known is out of date: the connection to Asterisk has been away."""
+        """Drop all state after a lost connection."""
         self._playing.clear()
         for waiting in self._waiting.values():
             if not waiting.done():

@@ -1,19 +1,20 @@
-"""One daemon for one Stasis application.
+"""Single-instance guard: one daemon for each Stasis application.
 
-Asterisk hands an application to whoever connected last (`ApplicationReplaced`), so two daemons
-would take it from each other for ever, and both act on the same calls. The rule that prevents it:
+Asterisk gives an application to the last client that connected (`ApplicationReplaced`), so two
+daemons would take it from each other forever, and both would act on the same calls. The protocol
+that prevents it:
 
-- Before it connects, a daemon asks whoever has the application, by an event to it
-  (`AVPWhoServes`). A daemon that hears this answers in a global variable of Asterisk, at any time
-  until it has left. Whoever gets an answer does not connect, and leaves.
-- It writes its name into another global variable before it connects. A daemon that is replaced
-  does nothing more, sees by that variable whether it was by another daemon, and asks: whoever gets
-  an answer leaves. Without an answer it serves again, and what it knew of transfers is forgotten.
+- Before it connects, a daemon sends an event to the application (`AVPWhoServes`). The daemon that
+  owns the application answers in a global variable of Asterisk, until it has exited. A daemon that
+  gets an answer does not connect, and exits.
+- A daemon writes its id into another global variable before it connects. A daemon that is replaced
+  stops acting, checks that variable to see whether another daemon replaced it, and sends the event:
+  if it gets an answer, it exits; otherwise it serves again, and drops its state of transfers.
 
-So of two, the one that serves stays, and where they start together the last to connect does. A
-daemon that was killed locks nobody out: its connection has ended with it, which Asterisk says, and
-nobody is asked. One that hangs, or whose machine is gone without a word, does so for
-`answer_seconds`, after which it counts as gone.
+So of two daemons, the one that serves remains; if both start at once, the last to connect remains.
+A killed daemon does not lock out others: Asterisk reports that its connection has ended, and no
+event is sent. A daemon that hangs, or whose machine has vanished, counts as gone after
+`answer_seconds`.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ from asterisk_avp.core.model.errors import AriGone
 
 ASK: Final = "AVPWhoServes"
 OWNER: Final = "AVP_DAEMON"
-"""The daemon that was the last to connect."""
+"""The id of the daemon that connected last."""
 ANSWER: Final = "AVP_DAEMON_ANSWER"
-"""The number of the question, and who answers it."""
+"""The id of the question, and the name of the daemon that answers."""
 
 _POLL_SECONDS: Final = 0.1
 _ALL: Final = "__AST_"
-"""How the ids of Asterisk's topics of all channels and of all bridges begin (res/stasis/app.c,
-``CHANNEL_ALL``). An application is subscribed to them only while a WebSocket has it: its end
+"""Prefix of the ids of Asterisk's topics for all channels and all bridges (res/stasis/app.c,
+``CHANNEL_ALL``). An application is subscribed to them only while a WebSocket owns it: its end
 unsubscribes (``stasis_app_unregister``)."""
 
 
-class Sole:
-    """`who` is what another daemon tells its administrator of this one."""
+class SingleInstanceGuard:
+    """`who` names this daemon in the messages of others."""
 
     def __init__(
         self,
@@ -61,11 +62,10 @@ class Sole:
         self._answer_seconds = answer_seconds
         self._id = secrets.token_hex(8)
 
-    async def other(self, *, seconds: float | None = None) -> str:
-        """The daemon that has the application and is not this one; empty: there is none.
+    async def other_daemon(self, *, seconds: float | None = None) -> str:
+        """The other daemon that owns the application; empty: none.
 
-        `seconds` is how long the first request may take. Raises `AriError` and
-        `AsteriskUnavailable`.
+        `seconds` limits the first request. Raises `AriError` and `AsteriskUnavailable`.
         """
         try:
             app = await self._applications.get(self._app, seconds=seconds)
@@ -74,8 +74,8 @@ class Sole:
         subscribed = [*app.get("channel_ids", ()), *app.get("bridge_ids", ())]
         if not any(str(topic).startswith(_ALL) for topic in subscribed):
             return ""
-        if await self.mine():
-            return ""  # a connection of ours that Asterisk does not know to be lost
+        if await self.is_owner():
+            return ""  # our own lost connection, which Asterisk has not noticed
         question = secrets.token_hex(8)
         try:
             await self._events.user(self._app, ASK, {"question": question})
@@ -91,24 +91,24 @@ class Sole:
         return ""
 
     async def owner(self) -> str:
-        """The id of the daemon that was the last to connect; empty where Asterisk knows none."""
+        """The id of the daemon that connected last; empty: none."""
         return await self._asterisk.get_variable(OWNER)
 
-    async def mine(self) -> bool:
-        """Whether no other daemon has connected, or is about to, since this one did."""
+    async def is_owner(self) -> bool:
+        """Whether no other daemon has connected, or is about to, since this one connected."""
         return await self.owner() == self._id
 
     async def claim(self) -> None:
-        """To be done before connecting."""
+        """Claim the application. Call before connecting."""
         await self._asterisk.set_variable(OWNER, self._id)
 
-    def asked(self, event: Mapping[str, Any]) -> str:
-        """The number of the question that an event is; empty: it is none."""
+    def question_in(self, event: Mapping[str, Any]) -> str:
+        """The id of the question in an event; empty: not a question."""
         if event.get("type") != EVENT_TYPE or event.get("eventname") != ASK:
             return ""
         sent = event.get("userevent")
         return str(sent.get("question", "")) if isinstance(sent, dict) else ""
 
     async def answer(self, question: str) -> None:
-        """Say that this daemon serves. Raises `AriError` and `AsteriskUnavailable`."""
+        """Answer that this daemon serves. Raises `AriError` and `AsteriskUnavailable`."""
         await self._asterisk.set_variable(ANSWER, f"{question} {self._who}")

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 EXPECTED_SECONDS: Final = 0.5
 """How long ARI's word is waited for of a channel that AMI has just answered to be missing."""
 
-PATIENCE_SECONDS: Final = 1.0
+MAX_WAIT_SECONDS: Final = 1.0
 """How long after AMI's word ARI's is waited for; usually that comes first."""
 
 
@@ -70,7 +70,7 @@ class EndWatch:
             task.cancel()
 
     async def _look(self, channel: str) -> None:
-        await asyncio.sleep(PATIENCE_SECONDS)
+        await asyncio.sleep(MAX_WAIT_SECONDS)
         if channel not in self._calls.channels:
             return
         try:

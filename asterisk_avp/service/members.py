@@ -50,7 +50,7 @@ MAX_QUESTIONS: Final = 2000
 AT_ONCE: Final = 20
 """Questions that Asterisk has to answer at the same time."""
 
-PATIENCE_SECONDS: Final = 0.1
+MAX_WAIT_SECONDS: Final = 0.1
 """How long ARI's word of a channel is waited for before Asterisk is asked."""
 
 
@@ -184,7 +184,7 @@ class MemberVerifier:
             self._later[queue, interface] = fact
             if self._timer is None:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(PATIENCE_SECONDS, self._judge)
+                self._timer = loop.call_later(MAX_WAIT_SECONDS, self._judge)
 
     def _judge(self) -> None:
         """What was not borne out yet has had its time."""

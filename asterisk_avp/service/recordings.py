@@ -34,7 +34,7 @@ class RecordingWatch:
     def take(self, fact: ev.Fact) -> None:
         match fact:
             case ev.RecordingMuted(channel, direction, muted):
-                self._recordings.told(channel, direction, muted=muted)
+                self._recordings.mute_changed(channel, direction, muted=muted)
             case ev.ChannelGone(channel):
                 self._recordings.gone(channel)
 
@@ -45,7 +45,7 @@ class RecordingWatch:
         group meanwhile, cannot do it. Raises `AvpError`.
         """
         engine = self._engine
-        self._recordings.only(engine.calls.channels)
+        self._recordings.retain(engine.calls.channels)
         features = (group.features for group in engine.world.groups.values())
         used = any(x.consult_recording is ConsultRecording.PAUSE for x in features)
         if self._looked and not used:

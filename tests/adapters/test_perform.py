@@ -97,7 +97,7 @@ class Recorded:
 async def recording(channel: Recorded, effect: fx.AmiEffect, others: str = "") -> Recorded:
     book = Recordings()
     if others:
-        book.told("u2", others, muted=True)
+        book.mute_changed("u2", others, muted=True)
     async with AmiServer() as server, running_ami(server, book) as performer:
         channel.install(server)
         await performer.perform(effect, lambda _: None)
