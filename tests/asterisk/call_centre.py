@@ -1,8 +1,8 @@
-"""How the cells of `matrix` are brought about: a station for each state, one fault for all at once.
+"""Create the cells of `matrix`: a station for each state, and one fault for all at once.
 
-A station is a caller, an agent, a target, and whoever else its state takes, with a group queue of
-their own. All stations are brought into their states side by side, the fault happens to all of them
-in one moment, and each is looked at by itself: a column of the table at a time.
+A station is a caller, an agent, a target, and any other parties of its state, with a group queue of
+their own. All stations are brought into their states in parallel, the fault hits all of them at the
+same moment, and each is checked by itself: one column of the table at a time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.asterisk.scene import Scene
 from tests.asterisk.station import EXTRA, WITHIN, Station
 
 _EXPECTED = {
-    # What was known of a transfer is gone with its caller's channel.
+    # The state of a transfer is lost with its caller's channel.
     "caller hangs up, daemon dead": ("orphan_sent_back",),
-    # While Asterisk starts, its web server answers before ARI is there.
+    # While Asterisk starts, its web server answers before ARI is available.
     "Asterisk killed": ("[error",),
 }
-"""What the daemon logs that is no fault in this column."""
+"""Log messages of the daemon that are not faults in this column."""
 
 
 def _world(states: Iterable[str]) -> World:
@@ -47,7 +47,7 @@ def _world(states: Iterable[str]) -> World:
         callers=tuple(callers),
         outside=tuple(outside),
         wrapuptime=0,
-        # Nothing is to time out while a daemon starts again on a busy machine.
+        # No timer may expire while a daemon restarts on a busy machine.
         max_hold_seconds=120,
         settings={
             "AVP_SESSION__RING_SECONDS": "60",
@@ -86,10 +86,10 @@ class CallCentre:
         await self.bed.start_daemon(self.wires.daemon_env())
 
     async def cell(self, fault: str, state: str) -> None:
-        """Raises what is otherwise than in the table, or is left over after the fault's last cell.
+        """Raises any difference from the table, and anything left after the fault's last cell.
 
-        The first cell asked for makes the fault happen to all stations. After one that fails it all
-        stays as it is, to be looked at, until the next fault.
+        The first cell that is requested triggers the fault for all stations. After a failed cell,
+        everything stays as it is, for inspection, until the next fault.
         """
         if self._column is None or self._column.fault != fault:
             await self.leave()
@@ -155,7 +155,7 @@ class Column:
                 self._failed[state] = result
 
     def verdict(self, state: str) -> None:
-        """Raises what was found to be otherwise than in the table."""
+        """Raises the differences from the table."""
         if state in self._failed:
             raise self._failed[state]
 
@@ -187,7 +187,7 @@ class Column:
         await asyncio.gather(*(station.hangs_up(who) for station in self.stations.values()))
 
     def _release(self) -> None:
-        """What was held back on its way to Asterisk, and what Asterisk has said meanwhile."""
+        """The requests that were held back, and Asterisk's answers meanwhile."""
         for station in self.stations.values():
             station.release()
         for wire in self.wires.named("both"):
@@ -211,7 +211,7 @@ class Column:
         await self._ready(200)
 
     async def _no_application(self) -> None:
-        """Asterisk has seen that nobody is there any more."""
+        """Asterisk has noticed that the phones are gone."""
 
         async def look() -> bool | None:
             return "asterisk_avp" not in await self.scene.ami.command("ari show apps") or None
@@ -224,7 +224,7 @@ class Column:
             wire.break_off()
         self.wires.mend()
         await self.bed.start_asterisk()
-        # The phones do not know yet that their calls are no more.
+        # The phones do not know yet that their calls have ended.
         await asyncio.gather(*(phone.idle() for phone in self.bed.phones.values()))
         await self._ready(200)
 
@@ -235,7 +235,7 @@ class Column:
         assert await self.scene.ami.until(look, WITHIN), await self.scene.api("GET", "/readyz")
 
     async def put_right(self) -> None:
-        """Everything works again, whatever has failed."""
+        """Restore everything, whatever has failed."""
         self.wires.mend()
         for station in self.stations.values():
             await station.put_right()

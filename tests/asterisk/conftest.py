@@ -1,7 +1,7 @@
-"""Fixtures for tests against a real Asterisk: one call centre for all, free of calls for each.
+"""Fixtures for tests on a real Asterisk: one call centre for all, without calls at each start.
 
-Every test ends with the same three questions: is a channel or bridge left, did the daemon log
-something it should not, did Asterisk warn about our dialplan.
+Every test ends with three questions: is a channel or bridge left, did the daemon log an unexpected
+message, did Asterisk warn about our dialplan.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.asterisk.scene import Scene
 _open: list[open_scene] = []
 _reports: list[str] = []
 
-# Lines of the daemon's log that mean a fault of ours, whatever the test was about.
+# Lines of the daemon's log that mean a fault of ours in any test.
 _DAEMON_FAULTS = re.compile(
     r"Traceback|effect_failed|personal_queue_not_followed|orphan_sent_back"
     r"|\[(error|critical)|\"level\": ?\"(error|critical)"  # in text, in JSON
@@ -36,45 +36,45 @@ _ASTERISK_FAULTS = re.compile(
     r"(ERROR|WARNING)\[.*(pbx|app_queue|app_stack|app_stasis|app_playback|func_|stasis|bridge|manager|features)"
 )
 _ASTERISK_EXPECTED = re.compile(
-    r"Unable to join queue"  # a full or empty queue, which is what some tests are about
+    r"Unable to join queue"  # a full or empty queue, which some tests need
     r"|Not creating context 'stasis-"  # a daemon came back to calls that are in its application
-    r"|Stasis app 'asterisk_avp' doesn't exist"  # no daemon, which some tests are about
-    r"|App asterisk_avp not found"  # the same, for an event of ours on its way
-    r"|Could not gain control of channel"  # AMI Bridge of a party who hangs up in that moment
-    r"|Playback failed for"  # a party who hangs up while something is said to them
-    r"|had invalid UTF-8 sequences which were replaced"  # variables that are meant to have them
-    r"|Asterisk is shutting down"  # which some test told it to
+    r"|Stasis app 'asterisk_avp' doesn't exist"  # no daemon, as in some tests
+    r"|App asterisk_avp not found"  # the same, for an event of ours in flight
+    r"|Could not gain control of channel"  # AMI Bridge with a party who hangs up at that moment
+    r"|Playback failed for"  # a party who hangs up during a prompt
+    r"|had invalid UTF-8 sequences which were replaced"  # variables that are meant to contain them
+    r"|Asterisk is shutting down"  # at the request of some test
     r"|Exceptionally long voice queue length"  # a machine that was busy for a moment
 )
 
 
-# Set where a phone's process died in a test that failed.
+# Set when a phone's process died in a failed test.
 _phone_died = False
-# What a test's report says when it was run once more; a worker's reports reach the terminal so.
+# The report of a test that was repeated; this is how a worker's reports reach the terminal.
 _ONCE_MORE = ("asterisk", "a phone crashed; once more")
 _MAY_CRASH = flaky.PHONE_CRASHED in flaky.read(flaky.LIST.read_text(encoding="utf-8"))
-# How many tests of usual length a slow one is as long as.
+# How many tests of usual length a slow one corresponds to.
 _SLOW = 6
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Between workers, the file that takes longest comes first: none is left with it at the end.
+    """Order the files for the workers, longest first, so that none is left with it at the end.
 
-    xdist's own reordering, which `tests/run` switches off, takes all tests for equally long.
+    xdist's own reordering, which `tests/run` disables, treats all tests as equally long.
     """
     if not hasattr(config, "workerinput"):
         return
     length = Counter[Path]()
     for item in items:
         length[item.path] += 1 if item.get_closest_marker("slow") is None else _SLOW
-    items.sort(key=lambda item: -length[item.path])  # stable: a file's own order stays
+    items.sort(key=lambda item: -length[item.path])  # stable: keeps a file's own order
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A test in which a phone crashed says nothing about us: it is run once more, and says so.
+    """Repeat a test in which a phone crashed, and report it, because it says nothing about us.
 
-    The list of tests that may pass only when run again has the reason. Any other failure counts at
-    once.
+    The list of tests that may pass only when repeated has the reason. Any other failure counts
+    immediately.
     """
     global _phone_died  # noqa: PLW0603 - set by a fixture of the test, read here after it
     if item.get_closest_marker("asterisk") is None:
@@ -96,7 +96,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test's report shows its call centre; a fixture never hears that a test failed."""
+    """A failed test's report shows its call centre. A fixture does not learn that a test failed."""
     report = yield
     if report.failed:
         _reports.extend(opened.failed() for opened in _open)
@@ -127,7 +127,7 @@ def world() -> World:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bed() -> AsyncIterator[Bed]:
-    """A call centre for the whole run, with the daemon up."""
+    """A call centre for the whole run, with a running daemon."""
     async with Bed(world(), backend=backend_named(None)) as started:
         await started.start_daemon()
         yield started
@@ -135,13 +135,13 @@ async def bed() -> AsyncIterator[Bed]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(bed: Bed) -> AsyncIterator[Scene]:
-    """The call centre before a call: everybody free, nothing left over from before."""
+    """The call centre before a call: everybody free, nothing left from before."""
     async with open_scene(bed) as opened:
         yield opened
 
 
 class open_scene:  # noqa: N801 - a context manager, used like a function
-    """What `scene` does, for tests with a call centre of their own."""
+    """The body of `scene`, for tests with a call centre of their own."""
 
     def __init__(self, bed: Bed) -> None:
         self._bed = bed
@@ -190,7 +190,7 @@ class open_scene:  # noqa: N801 - a context manager, used like a function
         assert not lines, "\n".join(lines)
 
     def failed(self) -> str:
-        """The test has failed, and its call centre is still as it was then: what there is to see.
+        """Collect evidence while the call centre is still as it was when the test failed.
 
         The questions of `_ended_well` are for tests that pass.
         """

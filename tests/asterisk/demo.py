@@ -1,6 +1,6 @@
-"""Transfers shown on real phones, each step verified before it is printed (docker/demo).
+"""Show transfers on real phones, and verify each step before it is printed (docker/demo).
 
-Exit 0: everything was as it is shown. Exit 1: something was not; the text says what.
+Exit 0: everything was as shown. Exit 1: something was not; the text says what.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ phone hears tells who speaks. Each line is printed after it was seen on Asterisk
 heard by a phone. Times are milliseconds: from the start of the scene, and "+" after the step.
 """
 
-#: Widths of the columns: time, what happens, what the caller hears, who is connected.
+#: Widths of the columns: time, event, what the caller hears, who is connected.
 COLUMNS = (6, 52, 13, 16)
 
 Result = tuple[float | None, str]
-"""When something came of a step, and what."""
+"""A result of a step, and its time."""
 
 
 class PopNotification:
@@ -58,13 +58,13 @@ class PopNotification:
         return names.get(phone, phone)
 
     def step(self, what: str) -> float:
-        """Somebody is about to do something; now."""
+        """A person is about to act, now."""
         self.cause = time.time()
         self._print(f"{1000 * (self.cause - self.start):.0f}", what)
         return self.cause
 
     async def then(self, *results: Result) -> None:
-        """What came of it, and how things are now, as measured."""
+        """The results, and the situation as measured."""
         for when, what in results:
             if when is None:
                 raise AssertionError(f"not seen: {what}")
@@ -80,7 +80,7 @@ class PopNotification:
                 self._print("", "", "", more)
 
     async def _now(self) -> tuple[str, list[str]]:
-        """What the caller hears, and who is connected with whom."""
+        """What the caller hears, and who is connected to whom."""
         heard = self.scene.phone(self.caller).heard(time.time() - 0.5)
         bridges = [bridge.channels for bridge in await self.scene.ami.bridges()]
         groups = [sorted(map(self.name, g)) for g in moments.conversations(bridges)]
@@ -96,14 +96,14 @@ class PopNotification:
 
 
 class Stage(Scene):
-    """A scene with phones that may be told to ring on."""
+    """A scene with phones that may be told not to answer."""
 
     def __init__(self, bed: Bed, unanswered: frozenset[str]) -> None:
         super().__init__(bed)
         self.unanswered = unanswered
 
     async def answers(self, name: str, within: float = 5.0) -> None:
-        """The phone rings and is answered, unless nobody is to answer it."""
+        """Wait for the phone to ring, and answer it if it is to be answered."""
         if name in self.unanswered:
             await self.phone(name).established(await self.phone(name).ringing(within))
         else:
@@ -127,7 +127,7 @@ async def call_comes_in(stage: Stage, tell: PopNotification) -> None:
 
 
 async def consult(stage: Stage, tell: PopNotification) -> str:
-    """Alice asks for a supervised transfer to Bob and they talk; the transfer."""
+    """Alice requests a supervised transfer to Bob, and they talk. Returns the transfer."""
     channels = [(await stage.ami.channel_of(name))["Channel"] for name in ("caller1", "1001")]
     asked = tell.step("Alice asks for a supervised transfer to Bob")
     transfer = await stage.transfer("1001", "supervised", "1002")
@@ -274,7 +274,7 @@ class Show:
     title: str
     what: str
     play: Callable[[Stage, PopNotification], Awaitable[str]]
-    """Returns what was verified, in words."""
+    """Returns a summary of what was verified."""
 
 
 SHOWS = (
@@ -312,7 +312,7 @@ async def start(bed: Bed) -> None:
 
 
 async def play_all(bed: Bed, numbers: Iterable[int], unanswered: frozenset[str]) -> list[int]:
-    """Show these; those of them that were not as they should be."""
+    """Show these. Returns the ones that failed."""
     failed = []
     for number in numbers:
         if not await play(bed, number, unanswered):
@@ -323,7 +323,7 @@ async def play_all(bed: Bed, numbers: Iterable[int], unanswered: frozenset[str])
 
 
 async def play(bed: Bed, number: int, unanswered: frozenset[str]) -> bool:
-    """Show one of them; whether all was as it should be."""
+    """Show one of them. Returns whether everything was correct."""
     show = SHOWS[number - 1]
     stage = Stage(bed, unanswered)
     tell = PopNotification(stage)
@@ -347,18 +347,18 @@ def _paragraph(head: str, text: str) -> None:
 
 
 class Interrupted(Exception):
-    """Somebody pressed Ctrl-C, or told us to end."""
+    """Ctrl-C or another signal to stop."""
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[object, object, _T]) -> _T:
-    """Do the work, or raise Interrupted as soon as `stop` is set and the work has let go."""
+    """Do the work, or raise Interrupted as soon as `stop` is set and the work has stopped."""
     task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
         if not told.done():
             return await task
-        # More than once: asyncio.wait_for of Python 3.11 loses a cancellation that comes in
-        # together with what it waits for.
+        # Repeatedly: asyncio.wait_for of Python 3.11 loses a cancellation that arrives together
+        # with its result.
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=0.2)
@@ -381,7 +381,7 @@ async def demonstrate(options: argparse.Namespace, backend: Backend) -> int:
         numbers = options.scene or range(1, len(SHOWS) + 1)
         failed = await unless(stop, play_all(bed, numbers, frozenset(options.no_answer)))
     except Interrupted:
-        # A daemon that is told to end waits for its transfers; without calls there are none.
+        # A stopping daemon waits for its transfers; without calls there are none.
         with contextlib.suppress(AssertionError, TimeoutError):
             await asyncio.gather(*(phone.idle() for phone in bed.phones.values()))
         raise
@@ -426,7 +426,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     try:
-        # The backend may take minutes to be built; until then SIGTERM is as good as Ctrl-C.
+        # Building the backend may take minutes; until then SIGTERM is treated like Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         backend = backend_named(options.backend)
         return asyncio.run(demonstrate(options, backend))

@@ -1,4 +1,4 @@
-"""What the report of a failed test shows of its call centre."""
+"""The part of a failed test's report that shows its call centre."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS = 3.0
 
 
 class Evidence:
-    """The logs and books of a call centre from now on."""
+    """The logs and queue_log of a call centre from now on."""
 
     def __init__(self, bed: Bed) -> None:
         self._bed = bed
@@ -24,19 +24,20 @@ class Evidence:
         }
 
     def since(self, name: str) -> str:
-        """What was written to this file since."""
+        """The text that was written to this file since."""
         file = self._files[name]
         if not file.exists():
             return ""
         return file.read_bytes()[self._marks[name] :].decode(errors="replace")
 
     def now(self) -> str:
-        """`report`, where no event loop runs: between a test and its fixtures' ends."""
+        """`report`, for a moment without a running event loop: between a test and its fixtures'
+        ends."""
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, self.report()).result()
 
     async def report(self) -> str:
-        """All there is to see, of bounded length: the end of each part, its last lines."""
+        """All evidence, with a bounded length: the last lines of each part."""
         parts = {"channels and bridges": await _floor(self._bed)}
         titles = ("the daemon's log", "Asterisk's messages", "queue_log")
         for title, name in zip(titles, self._files, strict=True):
@@ -47,7 +48,7 @@ class Evidence:
 
 
 def bounded(text: str) -> str:
-    """The last lines of a text, and how much came before them."""
+    """The last lines of a text, and the length of the rest."""
     text = text.strip("\n")
     if len(text) <= _MOST_CHARACTERS:
         return text
@@ -57,9 +58,9 @@ def bounded(text: str) -> str:
 
 
 async def _floor(bed: Bed) -> str:
-    """Channels and bridges at this moment, by a connection of our own.
+    """Channels and bridges at this moment, over a separate connection.
 
-    The bed's belongs to a loop that may stand still while a report is made.
+    The bed's connection belongs to a loop that may be blocked while a report is made.
     """
     probe = Probe(bed.ports.ami, bed.secrets.probe)
     try:

@@ -1,4 +1,4 @@
-"""Idle connections, as many as wanted: what the server closes is opened again after a while."""
+"""A number of idle connections: those that the server closes are reopened after a while."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from bed import Bed
 
 PAUSE_SECONDS = 10
-"""About as long as an idle connection lives: they are many, not fast. A flood of new ones is a
-matter of processors, of which tests that run beside others have no share to give away."""
+"""About the lifetime of an idle connection: they are many, not fast. A flood of new connections
+would be a matter of processors, which tests share with others."""
 OURS = 4096
-"""Descriptors that the tests' own process takes for itself, if it may."""
+"""Descriptors that the tests' own process requests, if allowed."""
 
 
 class Flood:
-    """``opened``: all that were ever made; ``open``: those that there are."""
+    """``opened``: all that were ever made; ``open``: the current ones."""
 
     def __init__(self, port: int, data: bytes) -> None:
         self._port = port
@@ -64,9 +64,9 @@ async def flood(port: int, count: int, data: bytes = b"") -> AsyncIterator[Flood
 
 @contextmanager
 def descriptors(bed: Bed, most: int) -> Iterator[None]:
-    """The daemon may have so many meanwhile, where it is a process of ours.
+    """Limit the daemon's descriptors meanwhile, if it is a process of ours.
 
-    It is told nothing, as it would be by an administrator's prlimit.
+    The daemon is not notified, as with an administrator's prlimit.
     """
     assert bed.daemon is not None
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -84,6 +84,6 @@ def descriptors(bed: Bed, most: int) -> Iterator[None]:
 
 
 def taken(bed: Bed) -> int:
-    """How many the daemon has."""
+    """The number of descriptors that the daemon uses."""
     assert bed.daemon is not None
     return sum(1 for _ in Path(f"/proc/{bed.daemon.pid}/fd").iterdir())

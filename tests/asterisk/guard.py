@@ -1,4 +1,4 @@
-"""For tests of the policy: settings that change under way, and what a refusal must leave alone."""
+"""Helpers for tests of the policy: settings that change at run time, and effects of refusals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def start_daemon(bed: Bed) -> None:
 
 @asynccontextmanager
 async def settings(bed: Bed, text: str) -> AsyncIterator[None]:
-    """These settings (TOML; they cannot overrule the environment) are in force meanwhile."""
+    """These settings (TOML; they cannot override the environment) apply within the context."""
     await reload(bed, text)
     try:
         yield
@@ -54,7 +54,7 @@ async def reload(bed: Bed, text: str) -> None:
 
 
 def send(bed: Bed, text: str) -> None:
-    """Ask for the reload, and do not wait for it."""
+    """Request the reload, without waiting for it."""
     assert bed.daemon is not None
     _write(bed, text)
     bed.signal_daemon(signal.SIGHUP)
@@ -70,13 +70,13 @@ async def reloaded(bed: Bed, times: int) -> None:
 def _write(bed: Bed, text: str) -> None:
     fresh = bed.directory / f"{FILE}.new"
     fresh.write_text(text)
-    fresh.rename(bed.directory / FILE)  # never half a file for a reload that runs already
+    fresh.rename(bed.directory / FILE)  # never half a file for a reload that is already running
 
 
 def records(bed: Bed, *events: str) -> list[Record]:
-    """The daemon's records of these names, oldest first."""
+    """The daemon's records with these names, oldest first."""
     lines = (bed.directory / "log" / "daemon.log").read_text().split("\n")
-    found = [json.loads(line) for line in lines[:-1]]  # the last one is being written
+    found = [json.loads(line) for line in lines[:-1]]  # the last one is still being written
     return [record for record in found if record["event"] in events]
 
 
@@ -89,7 +89,7 @@ async def request(scene: Scene, mode: str, target: Target, agent: str = "1001") 
 
 
 async def refuses(scene: Scene, reason: str, mode: str, target: Target) -> None:
-    """1001's request is refused with this reason, on record too, and no channel comes of it."""
+    """1001's request is refused for this reason, which is recorded, and no channel results."""
     what = f"{mode} {target}"
     known, mark = len(records(scene.bed, "decision")), scene.ami.mark()
     answer = await request(scene, mode, target)
@@ -105,7 +105,7 @@ async def refuses(scene: Scene, reason: str, mode: str, target: Target) -> None:
 
 
 async def undisturbed(scene: Scene, since: float) -> None:
-    """Caller and transferor talk, have heard only each other, and no number was dialled."""
+    """Caller and transferor talk, heard only each other, and no number was dialled."""
     asked = scene.ami.mark()
     await scene.talking("caller1", "1001")
     for name, other in (("caller1", "1001"), ("1001", "caller1")):
@@ -115,7 +115,7 @@ async def undisturbed(scene: Scene, since: float) -> None:
             return other in phone.heard(asked) or None
 
         assert await scene.ami.until(hears, 3.0), phone.timeline(since)
-        # A busy machine has gaps in what a phone sends; who is put on music hears music.
+        # A busy machine causes gaps in a phone's audio; music on hold would be audible as music.
         assert phone.heard(since) - {"silence"} == {other}, phone.timeline(since)
     shown = await scene.agent("1001")
     assert (shown["state"], shown["call"]["transfer"]) == ("talking", None)
@@ -125,7 +125,7 @@ async def undisturbed(scene: Scene, since: float) -> None:
 
 
 def outside_calls(scene: Scene) -> list[str]:
-    """Channels towards the outside world since the test began."""
+    """Channels to the outside world since the test began."""
     return [
         event["Channel"]
         for event in scene.ami.seen(match("Newchannel"), scene.since)
@@ -134,6 +134,6 @@ def outside_calls(scene: Scene) -> list[str]:
 
 
 def nothing_outside(scene: Scene) -> None:
-    """The outside world was not called: Asterisk says so, and so does the phone."""
+    """The outside world was not called, according to Asterisk and to the phone."""
     assert outside_calls(scene) == []
     assert [c for c in scene.phone("pstn").calls if c.began >= scene.since] == []

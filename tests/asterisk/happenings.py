@@ -1,8 +1,8 @@
-"""What may happen in a call centre, by name: `CallCentre.plan` makes it what these people can do.
+"""Possible actions in a call centre, by name. `CallCentre.plan` maps one to what is possible now.
 
-A happening is a name and two numbers, which choose among those who can do it at the moment, so
-that any list of happenings is a history. One that nobody can do (nobody rings, nobody talks) is
-none. The numbers choose from sorted lists: the same history chooses the same people again.
+An action is a name and two numbers, which select among those who can do it at the moment, so that
+any list of actions is a history. An action that nobody can do (nobody rings, nobody talks) is
+skipped. The numbers select from sorted lists: the same history selects the same people again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.asterisk.picture import FINAL, Picture
 from tests.asterisk.scene import Answer, Scene
 
 GOOD_NUMBERS: Final = {"+12025550101": "pstn", "+12025550199": "pstn2"}
-"""What agents may call, and who answers there."""
+"""External numbers that agents may call, and the phone that answers."""
 BAD_NUMBERS: Final = ("+442079460000", "911", "12", "+12025550101x")
 SHORT_HOLD: Final = "803"
 """The number whose callers wait for a transfer no longer than `SHORT_HOLD_SECONDS`."""
@@ -39,21 +39,21 @@ class Happening:
     text: str
     run: Callable[[], Awaitable[None]]
     hangs_up: frozenset[str] = frozenset()
-    """Phones that end a call, or refuse one, by this."""
+    """How a phone ends or refuses a call."""
 
 
 @dataclass
 class CallCentre:
-    """Who can do what. ``picture`` is how things are, as far as anybody looked."""
+    """Who can do what. ``picture``: the last known situation."""
 
     scene: Scene
     picture: Picture
     held: dict[str, Call] = field(default_factory=dict)
     """Calls on hold, by the phone that holds them."""
     hurry: bool = False
-    """Nothing is waited for: something else happens at the same time."""
+    """Do not wait for results: another action happens at the same time."""
     notes: list[str] = field(default_factory=list)
-    """What was answered, for the history."""
+    """The answers, for the history."""
 
     @property
     def agents(self) -> list[str]:
@@ -68,7 +68,7 @@ class CallCentre:
         return set(self.held)
 
     def plan(self, name: str, first: int, second: int) -> Happening | None:
-        """What this happening is here and now; None where nobody can do it."""
+        """The action in the present situation; None if nobody can do it."""
         return HAPPENINGS[name](self, first, second)
 
     # --- who can ---------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class CallCentre:
         return [name for name in self.phones("established") if name in self.agents]
 
     def targets(self, agent: str) -> list[tuple[str, Target, bool]]:
-        """Everything that can be asked for, and whether it may be allowed."""
+        """Every possible request, and whether it may be allowed."""
         found: list[tuple[str, Target, bool]] = [
             (mode, {"kind": "agent", "id": other}, other != agent)
             for other in self.agents
@@ -129,7 +129,7 @@ class CallCentre:
             await self.phone(name).answer(within)
 
     async def any_answers(self, names: Sequence[str]) -> None:
-        """Whoever of these rings first answers."""
+        """The first of these that rings answers."""
 
         async def look() -> str | None:
             return next(
@@ -147,7 +147,7 @@ class CallCentre:
             await self.phone(name).hangup(call)
 
     async def ask(self, path: str, body: object = None, method: str = "POST") -> Answer | None:
-        """The answer, which has to be one of those that are no fault of ours."""
+        """The answer, which must be one of those that are not a fault of ours."""
         try:
             answer = await self.scene.api(method, path, body)
         except requests.RequestException:
@@ -179,7 +179,7 @@ def call(centre: CallCentre, first: int, second: int) -> Happening | None:
 
 
 def talk(centre: CallCentre, first: int, second: int) -> Happening | None:
-    """A call that is answered at once."""
+    """A call that is answered immediately."""
     caller, agent = choose(centre.idle(centre.callers), first), choose(centre.free(), second)
     if caller is None or agent is None or centre.picture.entries:
         return None
@@ -195,7 +195,7 @@ def talk(centre: CallCentre, first: int, second: int) -> Happening | None:
 
 
 def direct(centre: CallCentre, first: int, second: int) -> Happening | None:
-    """By no queue; a colleague may call as well."""
+    """Without a queue; a colleague may call as well."""
     agent = choose(centre.free(), second)
     who = choose([n for n in centre.idle([*centre.callers, *centre.agents]) if n != agent], first)
     if agent is None or who is None:
@@ -241,7 +241,7 @@ def transfer(centre: CallCentre, first: int, second: int) -> Happening | None:
 
 
 def consult(centre: CallCentre, first: int, second: int) -> Happening | None:
-    """A supervised transfer that is answered at once."""
+    """A supervised transfer that is answered immediately."""
     busy = {t["agent"] for t in centre.picture.transfers}
     agent = choose([name for name in centre.with_a_call() if name not in busy], first)
     if agent is None:
@@ -340,7 +340,7 @@ def log_in_or_out(centre: CallCentre, first: int, _second: int) -> Happening | N
 
 
 def hold(centre: CallCentre, first: int, _second: int) -> Happening | None:
-    """Or take it back."""
+    """Or cancel it."""
     who = choose(centre.phones("established"), first)
     if who is None:
         return None
@@ -374,7 +374,7 @@ def button(centre: CallCentre, first: int, second: int) -> Happening | None:
 
 
 def code(centre: CallCentre, first: int, second: int) -> Happening | None:
-    """The feature code, and where to."""
+    """The feature code and the target."""
     agent = choose([n for n in centre.with_a_call() if n not in centre.holding()], first)
     if agent is None:
         return None
@@ -390,7 +390,7 @@ def code(centre: CallCentre, first: int, second: int) -> Happening | None:
 
 
 def patience(centre: CallCentre, _first: int, _second: int) -> Happening | None:
-    """Wait until a transfer of a caller with a short hold time has found its end."""
+    """Wait until a transfer of a caller with a short hold time has ended."""
     waiting = [
         t
         for t in centre.picture.transfers
@@ -428,4 +428,4 @@ HAPPENINGS: Final[dict[str, Callable[[CallCentre, int, int], Happening | None]]]
 }
 
 EXPECTED: Final = (PhoneError, ActionFailed, TimeoutError)
-"""What a happening may end in because the call it was about has just ended."""
+"""Possible results of an action whose call has just ended."""

@@ -1,14 +1,14 @@
-"""Random histories of a call centre, and what must hold after each of their steps.
+"""Random histories of a call centre, and the invariants after each of their steps.
 
     tests/run histories [--minutes 30] [--seed 1] [--batch 6] [--steps 25]
 
-A hypothesis state machine over `happenings`: one at a time, two at once (`race`), or some while
-the daemon is dead or cut off from Asterisk (`fault`). After each, once nothing changes any more,
-the `picture` must be right, and no caller may have been lost: their call ends when they hang up,
-when those they talk with do, or when the longest hold time has passed, and not otherwise.
+A hypothesis state machine over `happenings`: one action at a time, two at once (`race`), or some
+while the daemon is dead or cut off from Asterisk (`fault`). After each, once nothing changes any
+more, the `picture` must be right, and no caller may be lost: a call ends when the caller hangs up,
+when the other parties do, or when the longest hold time has passed, and not otherwise.
 
-Each seed is a batch of histories; the same seed plays the same ones again, as far as a real call
-centre does the same twice. A failure prints its history and how to play it again.
+Each seed is a batch of histories. The same seed repeats the same ones, as far as a real call centre
+behaves the same twice. A failure prints its history and how to repeat it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.asterisk.scene import Scene
 
 STEADY_SECONDS = 0.3
 SETTLED_WITHIN = 25.0
-"""A phone that an agent keys something in with may take 15 s to give up."""
+"""A phone on which an agent dials a target may take 15 s to give up."""
 HAPPENINGS_WEIGHED: Final = {
     "talk": 4,
     "call": 2,
@@ -66,7 +66,7 @@ HAPPENINGS_WEIGHED: Final = {
     "code": 2,
     "patience": 2,
 }
-"""How often each is tried; most want something that has happened before."""
+"""How often each is tried; most need an earlier action."""
 FAULTS: Final = ("daemon killed", "AMI cut", "ARI cut", "both cut")
 ALONE: Final = tuple(name for name, weight in HAPPENINGS_WEIGHED.items() for _ in range(weight))
 IN_A_RACE: Final = (
@@ -79,9 +79,9 @@ IN_A_RACE: Final = (
     "log_in_or_out",
     "call",
 )
-"""What takes no time, so that another thing can happen at the same time, or while we are away."""
+"""Actions without duration, so that another can happen at the same time, or while we are down."""
 INSTEAD: Final = ("consult", "talk", "answer", "hang_up")
-"""What happens where something cannot: a history without calls is none."""
+"""Replacements for impossible actions: a history without calls is useless."""
 NUMBERS = st.integers(0, 23)
 OTHER = st.tuples(st.sampled_from(IN_A_RACE), NUMBERS, NUMBERS)
 ENDED_FOR_THE_CALLER = frozenset(
@@ -90,11 +90,11 @@ ENDED_FOR_THE_CALLER = frozenset(
         *("target_offline", "target_not_ready"),
     }
 )
-"""Ends of a queued transfer after which the longest-hold action may hang up."""
+"""Ends of a queued transfer after which the max-hold action may hang up."""
 
 
 def call_centre() -> World:
-    """Nothing ends by itself while a history is told, but for the callers of one number."""
+    """No timer expires during a history, except for callers of one number."""
     demo = world()
     patient = replace(
         demo,
@@ -120,16 +120,16 @@ exten => +12025550199,1,Dial(PJSIP/pstn2,60,i)
 
 @dataclass
 class Office:
-    """The call centre that histories happen in, one after the other, and a loop for its tasks."""
+    """The call centre of all histories, one after the other, and a loop for its tasks."""
 
     runner: asyncio.Runner
     bed: Bed
     ami: Wire
     ari: Wire
     told: Counter[str] = field(default_factory=Counter)
-    """How many of what has happened."""
+    """Counts of what has happened."""
     failure: str = ""
-    """The first history that failed, with what was to be seen then."""
+    """The first history that failed, with its evidence."""
 
     @classmethod
     @contextmanager
@@ -160,7 +160,7 @@ class Office:
                 "AVP_AMI__PORT": str(self.ami.port),
                 "AVP_ARI__URL": f"http://127.0.0.1:{self.ari.port}/ari",
             },
-            within=60.0,  # seconds of work, on a machine that may be busy with much else
+            within=60.0,  # seconds of work, on a machine that may be busy
         )
 
     async def break_off(self, fault: str) -> None:
@@ -183,7 +183,7 @@ class Office:
 
 
 class PhoneCrashed(Exception):
-    """baresip 1.1 does now and then; such a history says nothing about us."""
+    """baresip 1.1 crashes now and then; such a history says nothing about us."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -197,10 +197,10 @@ class Histories(RuleBasedStateMachine):
         self.began = time.monotonic()
         self.void = False
         self.dismissed: set[str] = set()
-        """Callers to whom it is being said that nobody can take their call."""
+        """Callers who are hearing that nobody can take their call."""
         self.opened = open_scene(self.office.bed)
         self.scene = self._run(self.opened.__aenter__())
-        # A daemon that starts may find a channel of ours that nobody knows, and sends it back.
+        # A daemon that starts may find an unknown channel of ours, and sends it back.
         self.scene.expected = {"orphan_sent_back"}
         self.centre = CallCentre(self.scene, self._run(look(self.scene)))
         self.over: set[str] = set(self.centre.picture.ended)
@@ -211,8 +211,8 @@ class Histories(RuleBasedStateMachine):
 
     # --- what may happen -------------------------------------------------------------------------
 
-    # One rule for all that happens by itself: hypothesis leaves out some rules of a machine in each
-    # history, and one without calls, or without transfers, is not worth its time.
+    # One rule for all actions: hypothesis leaves out some rules of a machine in each history, and a
+    # history without calls or transfers would be useless.
     @rule(what=st.sampled_from(ALONE), who=NUMBERS, whom=NUMBERS)
     def happens(self, what: str, who: int, whom: int) -> None:
         self._happens((what, who, whom))
@@ -229,7 +229,7 @@ class Histories(RuleBasedStateMachine):
         fault=st.sampled_from((*FAULTS, *ALONE)), who=NUMBERS, meanwhile=st.lists(OTHER, max_size=2)
     )
     def fault(self, fault: str, who: int, meanwhile: list[tuple[str, int, int]]) -> None:
-        """Some of it happens meanwhile, and all is well afterwards."""
+        """Some actions happen meanwhile, and everything is well afterwards."""
         if fault not in FAULTS:
             self._happens((fault, who, who))
         elif not self.void and any(self.centre.picture.calls.values()):
@@ -265,7 +265,7 @@ class Histories(RuleBasedStateMachine):
         try:
             await happening.run()
         except EXPECTED as error:
-            # What it was about has ended in that moment, or nobody took it. The picture decides.
+            # The call ended at that moment, or nobody took it. The picture decides.
             self._note(f"({error})")
 
     async def _faulty(self, fault: str, meanwhile: Sequence[tuple[str, int, int]]) -> None:
@@ -289,10 +289,10 @@ class Histories(RuleBasedStateMachine):
     async def _settle(
         self, *happened: Happening, had_company: Collection[str] | None = None
     ) -> None:
-        """Wait until all is well and stays so; then look who has been lost.
+        """Wait until everything is well and stays so. Then check for lost callers.
 
-        ``had_company``: the daemon is away; the callers who were not alone when it went. One of
-        them whose counterpart in a bridge of ours hangs up has nobody until we are back.
+        ``had_company``: the daemon is down; the callers who were not alone when it went. If such a
+        caller's counterpart in a bridge of ours hangs up, the caller is alone until it is back.
         """
         daemon = had_company is None
         before, at = self.centre.picture, time.monotonic()
@@ -322,7 +322,7 @@ class Histories(RuleBasedStateMachine):
         if found is None:
             raise AssertionError("; ".join(wrong) or "it does not come to rest")
         self.office.told["settled"] += 1
-        # What is announced to a caller who has waited too long may take longer than this step.
+        # The announcement to a caller who has waited too long may take longer than this step.
         for transfer_id, ended in found.ended.items():
             new = transfer_id not in self.over
             if new and ended["ended_reason"] in ENDED_FOR_THE_CALLER:
@@ -357,7 +357,7 @@ class Histories(RuleBasedStateMachine):
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """A step of a history: what fails is written down."""
+        """Run a step of a history, and record a failure."""
         try:
             yield
         except BaseException as error:
@@ -384,7 +384,7 @@ class Histories(RuleBasedStateMachine):
 
 
 def at_odds(one: Happening, other: Happening) -> bool:
-    """The same twice, or what one person cannot do at once: two calls, or to answer and refuse."""
+    """Excludes the same action twice, and what one person cannot do at once, such as two calls."""
     if one.text == other.text:
         return True
     who = one.text.split()[0]
@@ -409,13 +409,13 @@ def may_end(
         return bool(company) and company <= hung_up and transfer["agent"] not in company
     if company:
         return company <= hung_up
-    # A call by no queue that nobody took.
+    # A call without a queue that nobody took.
     direct = any(line.phone == caller and line.application == "Dial" for line in before.lines)
     return (direct and bool(hung_up)) or caller in short
 
 
 def play(office: Office, number: int, histories: int, steps: int, *phases: Phase) -> None:
-    """Play the histories of one seed; the first that fails is raised, and made short."""
+    """Play the histories of one seed. The first failure is shortened and raised."""
     machine = seed(number)(type("Histories", (Histories,), {"office": office}))
     run_state_machine_as_test(
         machine,

@@ -1,20 +1,24 @@
-"""State x fault: what becomes of a transfer, and of everybody in it, when something breaks.
+"""State x fault: the result for a transfer and all its parties when something breaks.
 
-`CELLS` is the table; `test_matrix_*.py` brings each of its cells about on a real Asterisk and
-listens. MATRIX.md is made of it by ``python -m tests.asterisk.matrix``.
+`CELLS` is the table; `test_matrix_*.py` creates each of its cells on a real Asterisk and listens.
+``python -m tests.asterisk.matrix`` generates MATRIX.md from it.
 
-How a cell is read, e.g. ``caller-target => completed completed``:
+How to read a cell, e.g. ``caller-target => completed completed``:
 
-* ``caller-target``: these talk with each other, and hear and meet nobody else. Once the transfer is
-  over they are in a plain bridge with nothing of ours in it.
-* ``caller: music``: waits with us, and hears music; so ``agent: ringback``, ``agent: asked`` (where
-  to?) and ``target: rings``. ``nothing``: whoever they are with has died without a word.
+* ``caller-target``: these talk to each other, and hear and meet nobody else. Once the transfer has
+ended, they are in a plain bridge with nothing of ours in it.
+
+* ``caller: music``: waits in Stasis and hears music; likewise ``agent: ringback``, ``agent: asked``
+(for the target) and ``target: rings``. ``nothing``: the other party has died without notice.
+
 * ``caller@target``, ``caller@group``: hears music in the target's queue, or in that of the group.
-* Whoever is not named has no call any more.
-* After ``=>``: the state of the transfer and, once it is over, the reason. ``unknown``: it was
-  known on the caller's channel only, which is gone, and nobody is left over.
 
-Then everything has to go on from there: what is done next after each cell is in `NEXT`.
+* Parties that are not named have no call any more.
+
+* After ``=>``: the state of the transfer and, once it has ended, the reason. ``unknown``: the state
+was only on the caller's channel, which is gone, and no party is left.
+
+Then everything must continue from there: `NEXT` has the next action for each cell.
 """
 
 from __future__ import annotations
@@ -91,7 +95,7 @@ CONSULTING: Final = _CONSULT
 CELLS: Final[dict[str, dict[str, str]]] = {
     "starting, asked": {
         "daemon killed": "caller-agent => failed call_gone",
-        # By the dialplan's net: there is no application to enter.
+        # By the dialplan's fallback: there is no application to enter.
         "ARI cut": "caller@group; somebody: rings => failed call_gone",
         "AMI cut": "caller-agent => failed call_gone",
         "caller hangs up": _OVER,
@@ -369,7 +373,7 @@ class Cell:
     hears: Mapping[str, str]
     queues: Mapping[str, str]
     ends: tuple[str, ...]
-    """State and reason; more than one where it depends on what is heard of first."""
+    """State and reason; more than one if it depends on the order of events."""
 
     @property
     def state(self) -> str:
@@ -377,7 +381,7 @@ class Cell:
 
     @property
     def named(self) -> set[str]:
-        """Who has a call."""
+        """The parties with a call."""
         return {*self.hears, *self.queues, *(who for talk in self.talks for who in talk)}
 
     @property
@@ -402,12 +406,12 @@ def read(text: str) -> Cell:
 
 
 def following(fault: str, text: str) -> tuple[str, str] | None:
-    """What is done next where things are as in this cell, and what comes of it."""
+    """The next action in the situation of this cell, and its result."""
     return NEXT.get(f"{fault}: {text}") or NEXT.get(text)
 
 
 def page() -> str:
-    """The table for people: MATRIX.md."""
+    """The table for readers: MATRIX.md."""
     lines = [
         "# What becomes of a transfer when something breaks",
         "",
@@ -465,7 +469,7 @@ def told(text: str) -> str:
 
 
 def _list(talk: tuple[str, ...]) -> tuple[str, ...]:
-    """All but the last one as one, with commas."""
+    """Joined with commas, and the last one with "and"."""
     return (", ".join(talk[:-1]), talk[-1])
 
 

@@ -1,9 +1,10 @@
-"""A call centre at one moment, and what is wrong with it.
+"""A call centre at one moment, and its faults.
 
 Asterisk's channels and queues, the daemon's answers, and the phones with what they hear, side by
 side. `Picture.wrong` compares them with each other and with the promises: nobody in silence, nobody
-overhears, nothing of ours without a transfer, no transfer without its people, nobody left waiting
-while an agent is free. It says nothing about how it came to this, so it holds after any history.
+overhears, nothing of ours without a transfer, no transfer without its parties, no caller waiting
+while an agent is free. It does not consider how the situation arose, so it is valid after any
+history.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.asterisk.scene import Scene
 
 FINAL = frozenset({"completed", "cancelled", "failed", "abandoned"})
 PASSING = frozenset({"starting", "completing"})
-"""States of a transfer that nobody rests in: Asterisk is at work, or an agent keys something in."""
+"""Transient states of a transfer: Asterisk is working, or an agent is dialling."""
 _OURS = re.compile(
     r"avp-([0-9a-f]{12})-"
 )  # a transfer's legs and bridges (core/transfer/session.py)
@@ -47,7 +48,7 @@ class Line:
 
     @property
     def local(self) -> str:
-        """What both halves of a Local channel have in common."""
+        """The common name of both halves of a Local channel."""
         return self.name.rpartition(";")[0] if self.name.startswith("Local/") else ""
 
 
@@ -57,19 +58,19 @@ class Picture:
     members: tuple[Event, ...]
     entries: tuple[Event, ...]
     transfers: tuple[dict[str, Any], ...]
-    """Those that are not over, the oldest first."""
+    """The running transfers, oldest first."""
     agents: dict[str, dict[str, Any]]
     details: dict[str, dict[str, Any]]
-    """Of agents who are talking."""
+    """The calls of agents who are talking."""
     calls: dict[str, tuple[str, ...]]
-    """By phone, the states of its calls that are not over."""
+    """For each phone, the states of its running calls."""
     heard: dict[str, frozenset[str]]
     ended: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Transfers that are over and remembered, by id."""
+    """Ended transfers that are still known, by id."""
     excluded: dict[str, str] = field(default_factory=dict)
-    """By channel that waits: the member (without technology) who is not offered the call."""
+    """For each waiting channel, the member (without technology) who is not offered the call."""
     daemon: bool = True
-    """Whether the daemon was there to be asked."""
+    """Whether the daemon could be queried."""
     at: float = field(default_factory=time.monotonic)
 
     # --- who is with whom --------------------------------------------------------------------
@@ -90,7 +91,7 @@ class Picture:
         return [members for _, members in groups]
 
     def company(self, phone: str) -> set[str]:
-        """Which phones this one is connected with, whichever call it is by."""
+        """The phones that this one is connected to, in any of its calls."""
         found: set[str] = set()
         for component in self.components():
             phones = {line.phone for line in component if line.phone and line.state == "Up"}
@@ -99,7 +100,7 @@ class Picture:
         return found - {phone}
 
     def transfer_of(self, phone: str) -> dict[str, Any] | None:
-        """The transfer that is not over and whose caller this is."""
+        """The running transfer of this caller."""
         return next((t for t in self.transfers if t["caller"] == phone), None)
 
     def given_by(self, agent: str) -> dict[str, Any] | None:
@@ -121,7 +122,7 @@ class Picture:
     # --- what is wrong -----------------------------------------------------------------------
 
     def wrong(self, callers: AbstractSet[str], held: AbstractSet[str]) -> list[str]:
-        """``held``: phones that have put a call on hold; what is heard there is their doing."""
+        """``held``: phones that have put a call on hold, which decide what is heard there."""
         found = [*self._silence(callers, held), *self._overheard(held)]
         if self.daemon:
             found += [
@@ -138,7 +139,7 @@ class Picture:
         for phone, states in self.calls.items():
             if "established" not in states or ({phone} | self.company(phone)) & held:
                 continue
-            # Without the daemon an agent may be left alone with us; a caller never.
+            # Without the daemon, an agent may be left alone in Stasis; a caller never.
             if (phone in callers or self.daemon) and not self.heard[phone]:
                 yield f"{phone} hears nothing"
 
@@ -228,14 +229,14 @@ class Picture:
                 yield f"{agent} talks with {company}, told to talk with {told}"
 
     def _waiting_for_nothing(self) -> Iterator[str]:
-        """As soon as somebody is free: app_queue offers a call within its queue's `retry`."""
+        """As soon as an agent is free, app_queue offers a call within its queue's `retry`."""
         ringing = {line.phone for line in self.lines if line.state in ("Ringing", "Ring", "Down")}
         if ringing & set(self.agents) - {m["Location"].partition("/")[2] for m in self.members}:
-            return  # who logs out while it rings is rung on, for whichever of these
+            return  # an agent who logs out while ringing continues to ring, for any of these
         for entry in self.entries:
             members = [m for m in self.members if m["Queue"] == entry["Queue"]]
             if any(m["Location"].partition("/")[2] in ringing for m in members):
-                continue  # for this one, or for the one before
+                continue  # for this one, or for the previous one
             except_one = self.excluded.get(entry["Channel"], "") if len(members) > 1 else ""
             free = [
                 m["Name"]
@@ -248,7 +249,7 @@ class Picture:
 
 
 async def look(scene: Scene) -> Picture:
-    """The picture now. Its parts are read one after the other: two that are equal are needed."""
+    """The picture now. Its parts are read one after the other, so two equal ones are needed."""
     channels = await scene.ami.channels()
     queues = await scene.ami.list("QueueStatus")
     told = await _told(scene)
@@ -283,7 +284,7 @@ async def look(scene: Scene) -> Picture:
 
 
 async def _told(scene: Scene) -> dict[str, Any]:
-    """What the daemon says; nothing where it is not ready to know."""
+    """The daemon's answer; empty if it is not ready."""
     if scene.bed.daemon is None or (await scene.api("GET", "/readyz")).status != 200:
         return {}
     agents = {agent["id"]: agent for agent in (await scene.api("GET", "/v1/agents")).body}

@@ -1,4 +1,4 @@
-"""Get what the Asterisk tests run on, or say what is missing; the first step of ``tests/run``."""
+"""Provide what the Asterisk tests need, or say what is missing. The first step of ``tests/run``."""
 
 from __future__ import annotations
 

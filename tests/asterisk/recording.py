@@ -1,4 +1,4 @@
-"""What MixMonitor has recorded: who sounds in it, one after the other, and for how long."""
+"""The content of a MixMonitor recording: who is audible, in sequence, and for how long."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bed.audio import FRAME, SAMPLES, Labels
 from tests.asterisk.scene import Scene
 
 LEAST_SECONDS = 0.3
-"""Shorter than that it is the moment between two, or a sound that the machine was late with."""
+"""A shorter part is the transition between two, or sound that a busy machine delayed."""
 
 
 ALONE: Labels = frozenset({"caller1"})
 NOBODY = ALONE | {"music", "silence"}
-"""What sounds where the caller talks with nobody."""
+"""The sound where the caller talks to nobody."""
 
 
 def said(*parts: str) -> list[Labels]:
@@ -25,13 +25,13 @@ def said(*parts: str) -> list[Labels]:
 
 
 class Recording:
-    """One recording (mono, 8 kHz), also while it grows."""
+    """One recording (mono, 8 kHz), even while it grows."""
 
     def __init__(self, bed: Bed, name: str) -> None:
         self.path: Path = bed.directory / "spool" / "monitor" / name
         self._tones = bed.tones
         self._frames: list[Labels] = []
-        """Those that have been looked at: each costs time, and a test looks often."""
+        """Frames that have been analysed: each costs time, and a test checks often."""
 
     def frames(self) -> list[Labels]:
         if not self.path.exists():
@@ -50,7 +50,7 @@ class Recording:
         return len(self.frames()) * FRAME
 
     def parts(self) -> list[Labels]:
-        """What sounds, in turn, without what is shorter than `LEAST_SECONDS`."""
+        """The sequence of sounds, without those shorter than `LEAST_SECONDS`."""
         runs: list[tuple[Labels, int]] = []
         for labels in self.frames():
             if runs and runs[-1][0] == labels:
@@ -64,31 +64,31 @@ class Recording:
         return parts
 
     def together(self, *names: str) -> float:
-        """For how many seconds all of these sound at once."""
+        """How many seconds all of these sound at once."""
         return sum(set(names) <= labels for labels in self.frames()) * FRAME
 
 
 async def recording_of(scene: Scene, caller: str) -> Recording:
-    """The recording that ``MixMonitor(${UNIQUEID}.wav)`` makes of a caller who is there."""
+    """The recording that ``MixMonitor(${UNIQUEID}.wav)`` makes of a caller."""
     channel = await scene.ami.channel_of(caller)
     return Recording(scene.bed, f"{channel['Uniqueid']}.wav")
 
 
 def matches(parts: list[Labels], *expected: str) -> bool:
-    """Whether the recording is of these, one after the other.
+    """Whether the recording consists of these, one after the other.
 
-    ``?`` is with one that may be too short to be there, ``again`` with one who was called anew.
+    ``?`` marks one that may be too short to be there, ``again`` one who was called again.
 
-    Debian's Asterisk 22.10.1 (with a patch to translate.c, for lost packets) takes the packets of
-    another phone for late ones of the phone before, where their numbers are smaller, and leaves
-    them out of the recording, though not of the call. So only whom the caller talked with first is
-    sure to be in it; of those after them it is enough that the caller is recorded.
+    Debian's Asterisk 22.10.1 (with a patch to translate.c, for lost packets) treats the packets of
+    a new phone as late ones of the previous phone if their numbers are smaller, and omits them from
+    the recording, but not from the call. So only the caller's first partner is sure to be in it;
+    for later partners it is enough that the caller is recorded.
     """
     wanted = said(*expected)
     first = next(part for part in wanted if part - NOBODY)
 
     def rest(at: int, want: int) -> bool:
-        """Whether the parts from ``at`` on are those that are wanted from ``want`` on."""
+        """Whether the parts from ``at`` on match the expected ones from ``want`` on."""
         if want == len(wanted):
             return at == len(parts)
         optional = "?" in wanted[want]

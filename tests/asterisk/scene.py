@@ -1,4 +1,4 @@
-"""What tests say in words: who calls whom, what is asked of the API, who ends up with whom."""
+"""The vocabulary of tests: who calls whom, requests to the API, and who is connected to whom."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Scene:
         self.books_mark = 0
         self.since = time.time()
         self.expected: set[str] = set()
-        """Messages of the daemon that are no fault in this test."""
+        """Log messages of the daemon that are not faults in this test."""
 
     def begin(self) -> None:
         self.books_mark = self.bed.queue_log.mark()
@@ -48,7 +48,7 @@ class Scene:
         return self.bed.phones[name]
 
     def log_of_daemon(self, since: int = 0) -> str:
-        """What the daemon has logged, from that many characters on."""
+        """The daemon's log, from this number of characters on."""
         return Path(self.bed.directory, "log", "daemon.log").read_text(errors="replace")[since:]
 
     # --- the API -----------------------------------------------------------------------------
@@ -75,13 +75,13 @@ class Scene:
     async def transfer(
         self, agent: str, mode: str, target: str, kind: str = "agent", **more: object
     ) -> str:
-        """Request a transfer that must be taken; its id."""
+        """Request a transfer that must be accepted. Returns its id."""
         answer = await self.ask(agent, mode, kind, target, **more)
         assert answer.status == 201, answer
         return str(answer.body["id"])
 
     async def refused(self, agent: str, mode: str, kind: str, target: str) -> str:
-        """Request a transfer that must be refused; the reason."""
+        """Request a transfer that must be refused. Returns the reason."""
         answer = await self.ask(agent, mode, kind, target)
         assert answer.status == 403, answer
         assert answer.body["error"] == "refused"
@@ -97,7 +97,7 @@ class Scene:
         assert answer.status == 200, answer
 
     async def act(self, transfer: str, action: str, expected: int = 200) -> Answer:
-        """``complete``, ``cancel``, ``swap`` or ``conference``; the answer, of this status."""
+        """``complete``, ``cancel``, ``swap`` or ``conference``. Returns the answer."""
         answer = await self.api("POST", f"/v1/transfers/{transfer}/{action}")
         assert answer.status == expected, answer
         return answer
@@ -117,7 +117,7 @@ class Scene:
         return str(answer.body["state"])
 
     async def reaches(self, transfer: str, state: str, within: float = 5.0) -> dict[str, Any]:
-        """Wait until the transfer is in a state; the transfer."""
+        """Wait until the transfer is in a state. Returns the transfer."""
 
         async def look() -> dict[str, Any] | None:
             body = (await self.api("GET", f"/v1/transfers/{transfer}")).body
@@ -130,7 +130,7 @@ class Scene:
         return found
 
     async def ends(self, transfer: str, state: str, reason: str, within: float = 5.0) -> None:
-        """Wait until the transfer is over, in this way and for this reason."""
+        """Wait until the transfer has ended, in this state and with this reason."""
         body = await self.reaches(transfer, state, within)
         assert body["ended_reason"] == reason, body
 
@@ -151,7 +151,7 @@ class Scene:
     # --- calls -------------------------------------------------------------------------------
 
     async def press(self, name: str, keys: str) -> None:
-        """Each key once Asterisk has had the one before: on a busy machine some are lost else."""
+        """Send each key after Asterisk has received the previous one; others may get lost."""
         for key in keys:
             mark = self.ami.mark()
             had = match("DTMFEnd", Direction="Received", Digit=key)
@@ -169,18 +169,18 @@ class Scene:
         await self.talking(caller, agent)
 
     async def direct_call(self, caller: str, agent: str) -> None:
-        """By no queue: the caller dials the agent's own number."""
+        """Without a queue: the caller dials the agent's own number."""
         await self.phone(caller).dial(agent)
         await self.phone(agent).answer()
         await self.talking(caller, agent)
 
     async def talking(self, *names: str, within: float = 5.0) -> None:
-        """These hear one another and nothing else, and are the parties of one bridge."""
+        """These hear one another and nothing else, and are the only parties of one bridge."""
         await self.hear_one_another(*names, within=within)
         await self.ami.bridged(*map(self.seat, names), within=within)
 
     async def rung_again(self, name: str) -> None:
-        """The phone stops ringing for the one call and rings for, and answers, the next."""
+        """The phone stops ringing for one call, rings for the next, and answers it."""
         phone = self.phone(name)
         for call in tuple(phone.live):
             await phone.closed(call)
@@ -192,7 +192,7 @@ class Scene:
             await self.phone(name).hearing({other for other in names if other != name}, within)
 
     def seat(self, name: str) -> str:
-        """Who sits in a bridge for this phone: with members Local/…/n, half of that channel."""
+        """The channel in a bridge for this phone: with members Local/…/n, half of that channel."""
         if self.bed.world.local_members and any(a.id == name for a in self.bed.world.agents):
             return f"{name}@agents"
         return name
@@ -202,7 +202,7 @@ class Scene:
             await self.phone(name).hearing({"music"}, within)
 
     async def consult(self, caller: str, agent: str, target: str) -> str:
-        """A call, a supervised transfer and the target's answer; the transfer."""
+        """A call, a supervised transfer and the target's answer. Returns the transfer."""
         await self.call(caller, agent)
         transfer = await self.transfer(agent, "supervised", target)
         await self.phone(target).answer()
@@ -210,7 +210,7 @@ class Scene:
         return transfer
 
     async def consulting(self, transfer: str, caller: str, agent: str, target: str) -> None:
-        """The consult is private and two-way; the caller hears music only."""
+        """The consultation is private and two-way, and the caller hears only music."""
         await self.reaches(transfer, "consulting")
         await self.phone(agent).hearing({target})
         await self.phone(target).hearing({agent})
@@ -249,7 +249,7 @@ class Scene:
 
     @asynccontextmanager
     async def without_phone(self, agent: str, *, registered: bool = False) -> AsyncIterator[None]:
-        """The agent's phone is off meanwhile; ``registered``: it did not say so."""
+        """The agent's phone is off within the context. ``registered``: it did not unregister."""
         phone = self.phone(agent)
         assert phone.process is not None
         await phone.detach()
@@ -262,7 +262,7 @@ class Scene:
             await self.start_again(phone)
 
     async def start_again(self, phone: Phone) -> None:
-        """Start a phone that has ended; its ears stay open."""
+        """Start a phone that has ended; its ears remain open."""
         await phone.detach()
         for call in phone.live:
             call.state = "closed"
@@ -285,7 +285,7 @@ class Scene:
     # --- books -------------------------------------------------------------------------------
 
     def completions(self) -> dict[str, list[Row]]:
-        """Completed calls in app_queue's books since the test began, by agent."""
+        """Completed calls in queue_log since the test began, by agent."""
         return self.bed.queue_log.completions(self.books_mark)
 
     async def booked(self, **calls: int) -> dict[str, list[Row]]:
@@ -305,7 +305,7 @@ class Scene:
         return found
 
     def offers(self, agent: str, since: float | None = None) -> list[str]:
-        """For whom app_queue rang an agent (a caller, or our consult leg); each ring counts."""
+        """The calls for which app_queue rang an agent (caller or consult leg), one per ring."""
         rung = match("AgentCalled", Interface=self.bed.world.interface(agent))
         return [
             "consult" if event["Channel"].startswith("Local/") else party(event["Channel"])
@@ -350,8 +350,8 @@ class Scene:
             await self.agent_is(agent.id, "available", within=15.0)
 
     async def wrapped_up(self) -> None:
-        """app_queue itself would offer every member a call: the daemon hears of the end of a call
-        a moment later, and a test that begins in that moment has another agent rung."""
+        """app_queue itself would offer every member a call: the daemon learns of the end of a call
+        a moment later, and another agent would ring in a test that begins at that moment."""
 
         async def look() -> bool | None:
             now = time.time()
@@ -365,7 +365,7 @@ class Scene:
         assert await self.ami.until(look, 15.0)
 
     async def over(self) -> None:
-        """All hang up; then nothing of anything is left."""
+        """All hang up; then nothing is left."""
         for phone in self.bed.phones.values():
             await phone.idle()
         await self.ami.assert_clean()

@@ -1,12 +1,11 @@
-"""Thousands of transfers of all kinds in one daemon, and what is left of them: nothing.
+"""Thousands of transfers of all kinds in one daemon, which must leave nothing behind.
 
     tests/run soak [--transfers 2000] [--lanes 4]
 
-Lanes of a caller and two agents each, on real phones that answer by themselves, go through all
-kinds of transfers at the same time, again and again. Now and then all lanes stop, every call has
-ended, and the daemon is looked at: its tasks, timers, files and memory, every collection in it,
-every kind of object. After the first of these looks nothing may grow but the history of each
-agent, which has a bound.
+Lanes of a caller and two agents each, on real phones that answer automatically, repeat all kinds of
+transfers at the same time. Now and then all lanes stop, every call has ended, and the daemon is
+inspected: its tasks, timers, files and memory, every collection in it, and every kind of object.
+After the first inspection nothing may grow except the history of each agent, which is bounded.
 """
 
 from __future__ import annotations
@@ -36,11 +35,12 @@ from tests.asterisk.scene import Scene
 KEPT_SECONDS: Final = 2
 FINAL: Final = ("completed", "cancelled", "failed", "abandoned")
 BOUNDED: Final = ("_history._by_agent", "_queue_book._written")
-"""Collections of the daemon that keep something for a while, and no more than so much."""
+"""Collections of the daemon that keep entries for a while, and their limits."""
 SPARE: Final = {"timers": 4, "files": 6}
-"""Idle connections to Asterisk's HTTP server are kept for some seconds; a leak is of hundreds."""
+"""Idle connections to Asterisk's HTTP server are kept for some seconds; a leak would be hundreds.
+"""
 RSS_SPARE_KIB: Final = 2048
-"""What the memory may differ by between the second half's looks: the allocator's, not ours."""
+"""The accepted difference in memory between inspections of the second half: the allocator's."""
 MOST_FAILURES: Final = 3
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -96,7 +96,7 @@ exten => +12025550199,1,Dial(PJSIP/pstn2,60,i)
 
 @dataclass
 class Told:
-    """What the daemon tells by its WebSocket, and what is asked of it: one connection for all."""
+    """The daemon's events on its WebSocket, and the requests to it."""
 
     bed: Bed
     transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class Told:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
-        # A connection for each request: idle ones would be files and timers of the daemon's.
+        # A connection per request: idle ones would be files and timers of the daemon.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(
             self.bed.url, headers=headers, connector=connector
@@ -161,7 +161,7 @@ class Told:
 
 @dataclass
 class Lane:
-    """A caller and two agents; ``has`` is the agent who has the call."""
+    """A caller and two agents. ``has``: the agent with the call."""
 
     scene: Scene
     told: Told
@@ -179,7 +179,7 @@ class Lane:
     # --- words -------------------------------------------------------------------------------
 
     async def begin(self, number: str = "80") -> str:
-        """A call, which one of the two gets; who."""
+        """A call, which one of the two receives. Returns who."""
         for agent in self.agents:
             await self.available(agent)
         await self.scene.phone(self.caller).dial(f"{number}{self.number}")
@@ -198,7 +198,7 @@ class Lane:
         await self.scene.phone(agent).closed(within=10)
 
     async def talks(self, agent: str) -> None:
-        """The agent has the caller, and no transfer is at work."""
+        """The agent has the caller, and no transfer is running."""
 
         def so() -> bool:
             seen = self.told.agents[agent]
@@ -208,7 +208,7 @@ class Lane:
                 and call
                 and call["caller"] == self.caller
                 and (call["transfer"] is None or call["transfer"]["state"] in FINAL)
-                and not call["id"].endswith("-leg-queue")  # Asterisk is still putting it together
+                and not call["id"].endswith("-leg-queue")  # Asterisk is still connecting it
             )
 
         await self.told.until(
@@ -307,7 +307,7 @@ class Lane:
             found = (self.told.agents[agent]["call"] or {}).get("transfer")
             return found if found and found["state"] not in FINAL else None
 
-        for within in (3.0, 3.0):  # a key may come too late on a busy machine
+        for within in (3.0, 3.0):  # on a busy machine a key may come too late
             await self.scene.press(agent, "*7")
             with suppress(AssertionError):
                 await self.told.until(lambda: asked() is not None, "*7", within)
@@ -324,7 +324,7 @@ class Lane:
         return target
 
     async def refused(self, agent: str) -> str:
-        """The target does not take it: the transferor has the caller again."""
+        """The target does not answer: the transferor has the caller again."""
         target = await self.other(agent)
         await self.scene.phone(target).auto_answer(False)
         transfer = await self.transfer(agent, "supervised", "agent", target)
@@ -357,7 +357,7 @@ class Lane:
         return agent
 
     async def fourth(self, agent: str) -> str:
-        """A conference of four that the transferor and then the fourth party leave."""
+        """A conference of four, which the transferor and then the fourth party leave."""
         target = await self.other(agent)
         transfer = await self.consult(agent, "agent", target)
         path = f"/v1/transfers/{transfer}/parties"
@@ -401,7 +401,7 @@ class Lane:
         await self.end()
 
     async def crashed(self) -> int:
-        """Start phones that have crashed again, as baresip 1.1 does now and then; how many."""
+        """Restart phones that have crashed, as baresip 1.1 does now and then. Returns how many."""
         mine = (self.caller, *self.agents)
         dead = [name for name in mine if has_ended(self.scene.phone(name))]
         for name in dead:
@@ -429,7 +429,7 @@ class Lane:
         await self.held_too_long(await self.begin("81"))
 
     async def given_up(self, error: BaseException) -> str:
-        """A round has failed: what there is to see of it; then the lane is as at the beginning."""
+        """A round has failed: collect evidence, then reset the lane."""
         mine = [f"agent={agent} " for agent in self.agents]
         log = [
             line
@@ -446,7 +446,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Look:
-    """The daemon at rest, after so many transfers."""
+    """The idle daemon, after this many transfers."""
 
     transfers: int
     seconds: float
@@ -483,7 +483,7 @@ class Soak:
     lanes: list[Lane]
     looks: list[Look] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    """Rounds that did not go as they should; the others went on."""
+    """Failed rounds; the other lanes continued."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -491,7 +491,7 @@ class Soak:
         return sum(lane.done for lane in self.lanes)
 
     async def run(self, transfers: int, looks: int) -> None:
-        """``transfers`` and more, beside those by which all is loaded and filled that stays so."""
+        """``transfers`` and more, with a warm-up that loads and fills everything permanent."""
         await self.rounds(1)
         warm = (await self.look()).transfers
         for i in range(1, looks + 1):
@@ -514,7 +514,7 @@ class Soak:
                     assert len(self.failures) <= MOST_FAILURES, "\n\n".join(self.failures)
 
     async def look(self) -> Look:
-        """Once nothing is left of the calls in Asterisk, nor of the transfers in the daemon."""
+        """Wait until neither calls in Asterisk nor transfers in the daemon are left."""
         await self.bed.ami.assert_clean(within=10)
         self.bed.ami.events.clear()
 
@@ -555,7 +555,7 @@ class Soak:
     # --- what has grown ------------------------------------------------------------------------
 
     def grown(self) -> list[str]:
-        """What there is more of than at the first look."""
+        """What has grown since the first inspection."""
         first, last = self.looks[0], self.looks[-1]
         found = [
             f"{name}: {first.collections.get(name, 0)} -> {count}"
@@ -585,7 +585,7 @@ def _process(pid: int) -> tuple[int, int]:
 
 
 async def start_daemon(bed: Bed) -> None:
-    """As `Bed.start_daemon`, but so that it can be looked into."""
+    """Like `Bed.start_daemon`, but with inspection."""
     environment = {
         **bed._inherited(),
         **bed.daemon_env(),

@@ -1,4 +1,4 @@
-"""One station of a `call_centre`: a call, its transfer, and what becomes of them."""
+"""One station of a `call_centre`: a call, its transfer, and their result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.asterisk import matrix
 from tests.asterisk.scene import FOURTH, Scene
 
 WITHIN = 12.0
-"""Seconds for anything to come about, on a machine that is busy."""
+"""The time limit for every result in seconds, on a busy machine."""
 
 EXTRA = {"waiting": "other", "queued": "other", "conference of four": "fourth"}
-"""Who else a state takes."""
+"""Further parties of a state."""
 
 
 _EITHER = ("agent", "target")
@@ -56,13 +56,13 @@ class Station:
 
     @property
     def unheard(self) -> bool:
-        """Asterisk is to do what is asked, and nobody to hear of it."""
+        """Asterisk executes requests, but nobody receives its answers and events."""
         return self.state in ("starting, moved", "sending, moved", "completing, bridged")
 
     # --- into the state ------------------------------------------------------------------------
 
     async def arrange(self) -> None:
-        """Into the state, or to where one request leads into it."""
+        """Bring the station into the state, or to the request that leads into it."""
         await self.call()
         match self.state.partition(",")[0]:
             case "starting" | "sending":
@@ -109,7 +109,7 @@ class Station:
                 await self.phone("fourth").answer(WITHIN)
 
     async def ask(self) -> None:
-        """The one request that leads into a state of milliseconds; it is caught on its way."""
+        """The one request that leads into a state of milliseconds; it is held back."""
         channel = (await self.scene.ami.channel_of(self.name("caller")))["Channel"]
         match self.state.partition(",")[0]:
             case "starting" | "sending":
@@ -138,7 +138,7 @@ class Station:
         return found
 
     async def let_it_happen(self) -> None:
-        """Asterisk gets the request that was held back, and does it."""
+        """Asterisk receives and executes the request that was held back."""
         self.release()
         names = [self.name("caller"), self.name("agent")]
         match self.state:
@@ -167,7 +167,7 @@ class Station:
         return self.scene.phone(self.name(who))
 
     async def hangs_up(self, who: str) -> None:
-        """And Asterisk has seen it."""
+        """And Asterisk has noticed it."""
         channel = (await self.scene.ami.channel_of(self.name(who)))["Channel"]
         await self.phone(who).hangup()
 
@@ -188,14 +188,14 @@ class Station:
             await self.scene.start_again(self.phone(who))
         if self._asking is not None:
             self._asking.cancel()
-            # Asked of a daemon that was killed, or answered that Asterisk is not there.
+            # The daemon was killed, or answered that Asterisk is not reachable.
             with suppress(asyncio.CancelledError, requests.RequestException, AssertionError):
                 await self._asking
 
     # --- what comes of it ----------------------------------------------------------------------
 
     async def comes_to(self, text: str) -> None:
-        """Wait for what a cell says."""
+        """Wait for the result in a cell."""
         cell = matrix.read(text)
         try:
             await self._ends_up(cell)
@@ -233,7 +233,7 @@ class Station:
     async def _talk(self, together: tuple[str, ...], *, plain: bool) -> None:
         names = [self.name(who) for who in together]
         await self.scene.hear_one_another(*names, within=WITHIN)
-        # Target and fourth party sit in a bridge of ours by the half of a Local channel.
+        # Target and fourth party are in a bridge of ours through half of a Local channel.
         seated = [self.name(who) for who in together if who in ("caller", "agent")]
         ours = (f"avp-{self.transfer}-hold", f"avp-{self.transfer}-consult")
 
@@ -265,11 +265,11 @@ class Station:
                 await phone.hearing(set(), WITHIN)
                 return
             case "asked":
-                pass  # between words there is silence
+                pass  # there is silence between words
             case _:
                 await phone.hearing({sound}, WITHIN)
         if who == "target":
-            return  # in a bridge of ours by the half of a Local channel
+            return  # in a bridge of ours through half of a Local channel
         kind = "-hold" if who == "caller" else "-consult"
 
         async def look() -> bool | None:
@@ -305,7 +305,7 @@ class Station:
     # --- and on --------------------------------------------------------------------------------
 
     async def goes_on(self, fault: str) -> None:
-        """Do what comes next, and wait for what has to come of it."""
+        """Perform the next action, and wait for its result."""
         following = matrix.following(fault, matrix.CELLS[self.state][fault])
         if following is None:
             return
@@ -334,4 +334,4 @@ class Station:
 _ARRANGED = {
     state: cells["daemon killed"] for state, cells in matrix.CELLS.items() if "," not in state
 } | {"completing, asked": matrix.CONSULTING, "completing, bridged": matrix.CONSULTING}
-"""What each state is like before anything breaks; it stays so while the daemon is away."""
+"""The situation in each state before the fault, and while the daemon is down."""
