@@ -60,23 +60,23 @@ _CLOSING = frozenset(
 
 
 class _Replaced(Exception):
-    """Somebody else has the app now, or is about to."""
+    """Another program has taken over the application, or is about to."""
 
 
 class AriClient:
     """ARI as the daemon uses it.
 
-    All times are in seconds. `heartbeat_seconds` is the interval of WebSocket pings; a connection
-    without a pong for half of it more is given up. `event_types` are the types of event that
-    Asterisk may send, all of them if empty. `subscriptions` are event sources.
-    `replaced_pause_seconds` is how long the client leaves the app to a program that took it over
-    (ApplicationReplaced) before it takes it back, where that program is no daemon that answers.
+    All times are in seconds. `heartbeat_seconds` is the interval of WebSocket pings; the client
+    closes a connection without a pong for 1.5 times as long. `event_types` are the types of event
+    that Asterisk may send, all of them if empty. `subscriptions` are event sources.
+    `replaced_pause_seconds`: pause after another program has taken over the application
+    (ApplicationReplaced), before the client takes it back; a daemon that answers keeps it.
 
-    With `who`, a name for this process, the client makes sure that no other daemon has the app
-    (`asterisk_avp.ari.single_instance`), and that Asterisk delivers its events
-    (`asterisk_avp.ari.health_probe`), every `probe_seconds`. `outdated` is told, before the client
-    connects again, that another daemon had the app meanwhile, which is gone: what is known of
-    transfers is older than what it did.
+    With `who`, a name for this process, the client ensures that no other daemon owns the
+    application (`asterisk_avp.ari.single_instance`), and checks every `probe_seconds` that Asterisk
+    delivers events (`asterisk_avp.ari.health_probe`). `outdated` is called before the client
+    reconnects if another daemon owned the application meanwhile and has gone: the known state of
+    transfers is out of date.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class AriClient:
         replaced_pause_seconds: float = 15.0,
     ) -> None:
         for source in subscriptions:
-            # A WebSocket that closes while a device state is on its way to it blocks the app in
-            # Asterisk for good (asterisk issue 2170).
+            # A WebSocket that closes while a device state is being sent to it blocks the
+            # application in Asterisk permanently (asterisk issue 2170).
             if not source.startswith(("channel:", "bridge:", "endpoint:")):
                 raise ValueError(f"no subscription to {source!r}: it can block Asterisk")
         self._rest = AriRest(url, username, password, timeout_seconds=request_timeout_seconds)
@@ -111,8 +111,7 @@ class AriClient:
         self.playbacks = Playbacks(self._rest)
         self.app = app
         self._connect_seconds = request_timeout_seconds
-        # The filter applies to our own events and to ApplicationReplaced as well, and without that
-        # nobody would notice.
+        # The filter also applies to our own events and to ApplicationReplaced.
         needed = (_REPLACED, EVENT_TYPE) if who else (_REPLACED,)
         self._event_types = [*dict.fromkeys((*event_types, *needed))] if event_types else []
         self._subscriptions = tuple(subscriptions)
@@ -124,7 +123,7 @@ class AriClient:
         self._told = False
         self._served = False
         self._hung = 0
-        """Attempts in a row to which Asterisk said nothing."""
+        """Consecutive attempts without a response from Asterisk."""
         self._trouble = "Not connected to ARI yet."
         self._on_connected: OnConnected = lambda _connected: None
         self._health_probe: HealthProbe | None = None
@@ -154,31 +153,30 @@ class AriClient:
 
     @property
     def connected(self) -> bool:
-        """Whether the WebSocket is up, with its filter and subscriptions, and events come."""
+        """Whether the WebSocket is up, with filter and subscriptions, and delivers events."""
         return self._open and not (self._health_probe and self._health_probe.trouble)
 
     @property
     def stuck(self) -> bool:
-        """Whether the connection stands, but Asterisk does nothing for our app any more."""
+        """Whether the connection is up, but Asterisk no longer serves our application."""
         return self._open and self._health_probe is not None and self._health_probe.stuck
 
     @property
     def trouble(self) -> str:
-        """Why it is not connected, in a sentence for the administrator; empty if it is."""
+        """Why it is not connected, as a sentence for the administrator; empty: connected."""
         if self._open:
             return self._health_probe.trouble if self._health_probe is not None else ""
         return self._trouble
 
     async def run(self, on_event: OnEvent, on_connected: OnConnected) -> None:
-        """Keep a WebSocket until cancelled.
+        """Keep a WebSocket open until cancelled.
 
-        `on_event` gets every event as Asterisk sent it, but for those that the client sends to
-        itself. `on_connected` hears True once the event filter and the subscriptions are set,
-        before the first event of that connection, and False when it is lost, or events cease to
-        come; True again if they come again. Neither may block; what they raise is logged and
-        otherwise ignored.
+        `on_event` gets every event as Asterisk sent it, except those that the client sends to
+        itself. `on_connected` gets True once the event filter and the subscriptions are set, before
+        the first event of the connection; False when the connection is lost or delivers no events;
+        True when it delivers them again. Neither may block; their exceptions are logged.
 
-        Raises `OtherDaemon` where another daemon has the app, and this one has to leave.
+        Raises `OtherDaemon` if another daemon owns the application, so that this one must exit.
         """
         loop = asyncio.get_running_loop()
         self._on_connected = on_connected
@@ -189,8 +187,8 @@ class AriClient:
             try:
                 await self._connection(on_event)
             except _Replaced as replaced:
-                # By a connection of ours that Asterisk had kept waiting, by another daemon, which
-                # will answer; or by any other program, which must not happen all the time.
+                # Replaced by a delayed connection of our own, by another daemon, which will answer,
+                # or by another program, against which we must not fight continuously.
                 replacements = replacements + 1 if failures else 1
                 self._note("ari_application_replaced", str(replaced), error=True)
                 if self._instance_guard is None or replacements > 1:
@@ -199,7 +197,7 @@ class AriClient:
                 self._hung += 1
                 self._note("ari_unavailable", f"ARI at {self._rest.base}: no answer in time")
             except aiohttp.WSServerHandshakeError as error:
-                # Not its text, which may repeat the headers of the request.
+                # Without its text, which may contain the headers of the request.
                 self._note_refusal(error.status, f"it answered {error.status}")
             except AriError as error:
                 self._note_refusal(error.status, str(error))
@@ -208,8 +206,8 @@ class AriClient:
                 self._note("ari_unavailable", str(error))
             except (aiohttp.ClientError, OSError) as error:
                 self._note("ari_unavailable", f"ARI at {self._rest.base}: {error}")
-            # A connection that ends at once counts as a failure as well, so that Asterisk is not
-            # asked for a new one several times a second.
+            # A connection that ends at once counts as a failure too, so that the client does not
+            # reconnect several times a second.
             if loop.time() - began > 2 * self._backoff_max_seconds + self._connect_seconds:
                 failures = 0
             await asyncio.sleep(self._pause_seconds(failures) if pause is None else pause)
@@ -220,7 +218,7 @@ class AriClient:
         await self._rest.close()
 
     async def _connection(self, on_event: OnEvent) -> None:
-        """One WebSocket, from the question whether we may have it to its end."""
+        """Open one WebSocket, if no other daemon owns the application, and read it to its end."""
         seconds = self._connect_seconds
         if self._hung:
             # A request that hangs occupies an HTTP session of Asterisk (see `ari.health_probe`). So
@@ -246,7 +244,7 @@ class AriClient:
                 self._tell()
                 await self._read(websocket, on_event)
             finally:
-                # Before the WebSocket's closing handshake, which may take its time.
+                # Before the WebSocket's closing handshake, which can take long.
                 self._open = False
                 self._trouble = f"The connection to ARI was lost: {_why(websocket)}."
                 self._tell()
@@ -258,7 +256,7 @@ class AriClient:
     async def _may_connect(self, guard: SingleInstanceGuard, seconds: float) -> None:
         self._leave_it_to_another(await guard.other_daemon(seconds=seconds))
         if self._served and await guard.owner() and not await guard.is_owner():
-            for _ in range(_ASKED_AGAIN):  # it has been there: it may only be slow
+            for _ in range(_ASKED_AGAIN):  # another daemon has connected; it may only be slow
                 self._leave_it_to_another(await guard.other_daemon())
             log.error("another_daemon_was_here", app=self.app, hint="and is gone")
             self._outdated()
@@ -268,12 +266,12 @@ class AriClient:
         if who:
             raise OtherDaemon(
                 f"Another daemon serves the Stasis application {self.app}: {who}. "
-                "There can be one for each Asterisk: stop it, or this one."
+                "Each Asterisk can have only one: stop the other daemon, or this one."
             )
 
     @asynccontextmanager
     async def _websocket(self) -> AsyncIterator[WebSocket]:
-        # subscribeAll is never asked for: it includes device states (see __init__).
+        # Without subscribeAll, which includes device states (see __init__).
         async with self._rest.session().ws_connect(
             self._rest.url("/events", {"app": self.app, "subscribeAll": "false"}),
             heartbeat=self._heartbeat_seconds,
@@ -282,13 +280,13 @@ class AriClient:
             yield websocket
 
     async def _prepare(self) -> None:
-        """Set the event filter, then subscribe; in the other order everything would pour in."""
+        """Set the event filter, then subscribe; the reverse order would deliver every event."""
         await self.applications.set_event_filter(self.app, self._event_types)
         if self._subscriptions:
             await self.applications.subscribe(self.app, self._subscriptions)
 
     async def _read(self, websocket: WebSocket, on_event: OnEvent) -> None:
-        """Deliver events until the WebSocket ends; raises if another program has the app."""
+        """Deliver events until the WebSocket ends. Raises `_Replaced`."""
         while True:
             message = await websocket.receive()
             if message.type in _CLOSING:
@@ -302,12 +300,12 @@ class AriClient:
                 on_event(event)
             except Exception:
                 log.exception("ari_event_handler_failed", event_type=event.get("type"))
-            # From here on Asterisk sends this WebSocket nothing, but keeps it open.
+            # After this, Asterisk sends nothing on this WebSocket, but keeps it open.
             if event.get("type") == _REPLACED and event.get("application") == self.app:
                 raise _Replaced(f"Another program has taken over the Stasis app {self.app}")
 
     def _is_ours(self, event: Mapping[str, Any]) -> bool:
-        """Whether the event is one that a client has sent; another daemon is answered."""
+        """Whether a daemon has sent the event; answers another daemon's question."""
         if self._health_probe is not None and self._health_probe.handle(event):
             return True
         question = (
@@ -323,7 +321,7 @@ class AriClient:
         log.error(
             "another_daemon_wants_in",
             app=self.app,
-            hint="it has been told that this one serves, and should leave; there can be one only",
+            hint="this daemon serves and has told the other, which should exit",
         )
         try:
             await cast("SingleInstanceGuard", self._instance_guard).answer(question)
@@ -335,20 +333,20 @@ class AriClient:
             user = self._rest.username
             sentence = (
                 f"ARI refuses the user {user!r}: {why}. Compare AVP_ARI__USERNAME and "
-                "AVP_ARI__PASSWORD with ari.conf, where read_only has to be no"
+                "AVP_ARI__PASSWORD with ari.conf, where read_only must be no"
             )
             self._note("ari_login_refused", sentence, error=True)
         else:
             self._note("ari_unavailable", f"ARI at {self._rest.base}: {why}")
 
     def _note(self, event: str, sentence: str, *, error: bool = False) -> None:
-        """Why there is no connection."""
+        """Log why there is no connection, and keep it as `trouble`."""
         tell = log.error if error else log.warning
         tell(event, url=self._rest.base, app=self.app, reason=sentence)
         self._trouble = f"{sentence}."
 
     def _tell(self) -> None:
-        """What has changed; the same again is no news."""
+        """Call `on_connected` if `connected` has changed."""
         connected = self.connected
         if connected == self._told:
             return
@@ -359,7 +357,7 @@ class AriClient:
             log.exception("ari_connection_handler_failed", connected=connected)
 
     def _pause_seconds(self, failures: int) -> float:
-        """Exponential back-off with jitter, so that many clients do not return in step."""
+        """Exponential back-off with jitter, so that clients do not reconnect in step."""
         ceiling = self._backoff_initial_seconds * 2.0 ** min(failures, 16)
         return min(ceiling, self._backoff_max_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
 

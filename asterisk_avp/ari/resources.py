@@ -1,10 +1,10 @@
 """ARI's nouns, under the names that ari-py has: `client.channels`, `client.bridges`, …
 
-Only what the project uses. Ids of new channels, bridges and playbacks are always chosen by us, so
-that an answer that got lost leaves nothing behind whose name we do not know.
+Only the operations that the project uses. The client always chooses the ids of new channels,
+bridges and playbacks, so that a lost response leaves no resource with an unknown id.
 
-Every method raises `AriGone` when the party hung up meanwhile, `AriError` when Asterisk refuses,
-and `AsteriskUnavailable` when it does not answer.
+Every method raises `AriGone` if the party has hung up meanwhile, `AriError` if Asterisk refuses,
+and `AsteriskUnavailable` if it does not answer.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Channels:
         timeout_seconds: int | None = None,
         formats: str | None = None,
     ) -> Json:
-        """Call `endpoint`; whoever answers enters `app` with `app_args`, or else the dialplan.
+        """Call `endpoint`; the answered channel enters `app` with `app_args`, or the dialplan.
 
-        `other_channel_id` is the id of the second half of a Local channel; `originator` the id of
-        the channel on whose behalf we call (its account code and its format; not with `formats`);
-        `timeout_seconds` how long it may ring, Asterisk's default being 30. An `app` that is not
-        registered is no error for Asterisk.
+        `other_channel_id` is the id of the far end of a Local channel; `originator` the id of the
+        channel from which the call takes its account code and format (not with `formats`);
+        `timeout_seconds` the ring time, by default Asterisk's 30. An unregistered `app` is not an
+        error for Asterisk.
         """
         query = {
             "endpoint": endpoint,
@@ -85,12 +85,12 @@ class Channels:
         extension: str | None = None,
         priority: int | None = None,
     ) -> None:
-        """Leave Stasis; without a place, at the line after the one that entered it."""
+        """Leave Stasis; without a destination, to the priority after the one that entered it."""
         query = {"context": context, "extension": extension, "priority": priority}
         await self._rest.request("POST", ["channels", channel_id, "continue"], query)
 
     async def move(self, channel_id: str, app: str, app_args: str = "") -> None:
-        """Hand the channel over to another Stasis app, or to the same one with other arguments."""
+        """Move the channel to another Stasis application, or restart it with other arguments."""
         query = {"app": app, "appArgs": app_args or None}
         await self._rest.request("POST", ["channels", channel_id, "move"], query)
 
@@ -98,14 +98,14 @@ class Channels:
         await self._rest.request("POST", ["channels", channel_id, "answer"])
 
     async def ring(self, channel_id: str) -> None:
-        """Let the channel hear ringing."""
+        """Indicate ringing to the channel."""
         await self._rest.request("POST", ["channels", channel_id, "ring"])
 
     async def ring_stop(self, channel_id: str) -> None:
         await self._rest.request("DELETE", ["channels", channel_id, "ring"])
 
     async def start_moh(self, channel_id: str, moh_class: str = "") -> None:
-        """Music on hold; the channel's own class, or the default, if none is given."""
+        """Start music on hold; an empty class means the channel's own, or the default."""
         query = {"mohClass": moh_class or None}
         await self._rest.request("POST", ["channels", channel_id, "moh"], query)
 
@@ -115,7 +115,7 @@ class Channels:
     async def play(
         self, channel_id: str, media: str | Sequence[str], playback_id: str | None = None
     ) -> Json:
-        """Play one or several media, such as `sound:tt-monkeys`, one after the other."""
+        """Play media such as `sound:tt-monkeys`, one after the other."""
         query = {"media": media if isinstance(media, str) else ",".join(media)}
         segments = ["channels", channel_id, "play"]
         if playback_id is not None:
@@ -123,29 +123,29 @@ class Channels:
         return _object(await self._rest.request("POST", segments, query))
 
     async def send_dtmf(self, channel_id: str, keys: str) -> None:
-        """Let the other side of the channel hear key presses."""
+        """Send DTMF to the channel."""
         await self._rest.request("POST", ["channels", channel_id, "dtmf"], {"dtmf": keys})
 
     async def set_variable(self, channel_id: str, name: str, value: str) -> None:
-        """Set a channel variable, or a function's value such as `CALLERID(num)`."""
+        """Set a channel variable, or a function such as `CALLERID(num)`."""
         query = {"variable": name, "value": value}
         await self._rest.request("POST", ["channels", channel_id, "variable"], query)
 
     async def get_variable(self, channel_id: str, name: str) -> str | None:
-        """A variable's value, None if it is not set. `AriGone` only if the channel is gone."""
+        """A variable's value; None: not set. Raises `AriGone` only if the channel has ended."""
         segments = ["channels", channel_id, "variable"]
         try:
             answer = _object(await self._rest.request("GET", segments, {"variable": name}))
         except AriGone as error:
-            # Both are a 404; only the sentence tells a missing variable from a missing channel
-            # (res/ari/resource_channels.c, ast_ari_channels_get_channel_var).
+            # Only the message distinguishes a missing variable from a missing channel; both are
+            # 404 (res/ari/resource_channels.c, ast_ari_channels_get_channel_var).
             if error.status == _NOT_FOUND and "variable was not found" in error.message:
                 return None
             raise
         return str(answer.get("value", ""))
 
     async def transfer_progress(self, channel_id: str, states: str) -> None:
-        """Tell a phone that sent a REFER how the transfer goes.
+        """Notify a phone that sent a REFER of the progress of the transfer.
 
         `states` is one of `channel_progress`, `channel_answered`, `channel_unavailable` and
         `channel_declined`. The channel must be in Stasis. Needs Asterisk 22.3.
@@ -173,9 +173,9 @@ class Bridges:
     async def add_channel(
         self, bridge_id: str, *channel_ids: str, absorb_dtmf: bool = False
     ) -> None:
-        """Put channels that are in Stasis into the bridge; all of them or none.
+        """Add channels that are in Stasis to the bridge, all of them or none.
 
-        With ``absorb_dtmf`` the keys they press are not passed on to the others.
+        With ``absorb_dtmf``, their DTMF is not passed on to the other channels.
         """
         query = {"channel": _ids(channel_ids), "absorbDTMF": "true" if absorb_dtmf else None}
         await self._rest.request("POST", ["bridges", bridge_id, "addChannel"], query)
@@ -199,15 +199,15 @@ class Applications:
         return _object(await self._rest.request("GET", segments, seconds=seconds))
 
     async def subscribe(self, app: str, sources: Sequence[str]) -> Json:
-        """Subscribe to event sources: `channel:` is all channels, `channel:<id>` one."""
+        """Subscribe to event sources: `channel:` for all channels, `channel:<id>` for one."""
         query = {"eventSource": ",".join(sources)}
         segments = ["applications", app, "subscription"]
         return _object(await self._rest.request("POST", segments, query))
 
     async def set_event_filter(self, app: str, allowed: Sequence[str]) -> Json:
-        """Let only these types of event through; all of them if there are none.
+        """Allow only these types of event; an empty list allows all.
 
-        The filter belongs to the app and outlives the WebSocket.
+        The filter belongs to the application and outlives the WebSocket.
         """
         body = {"allowed": [{"type": name} for name in allowed]} if allowed else {}
         segments = ["applications", app, "eventFilter"]
@@ -221,11 +221,11 @@ class AsteriskInfo:
         self._rest = rest
 
     async def info(self) -> Json:
-        """Build, system (with the version), configuration and status."""
+        """Asterisk's build, system (with the version), configuration and status."""
         return _object(await self._rest.request("GET", ["asterisk", "info"]))
 
     async def version(self) -> str:
-        """What Asterisk calls itself, such as ``22.10.1``; empty if it does not say."""
+        """Asterisk's version, such as ``22.10.1``; empty: not reported."""
         system = (await self.info()).get("system")
         return str(system.get("version", "")) if isinstance(system, dict) else ""
 
@@ -233,12 +233,12 @@ class AsteriskInfo:
         return _object(await self._rest.request("GET", ["asterisk", "ping"]))
 
     async def get_variable(self, name: str) -> str:
-        """A global variable's value, empty if it is not set."""
+        """A global variable's value; empty: not set."""
         answer = await self._rest.request("GET", ["asterisk", "variable"], {"variable": name})
         return str(_object(answer).get("value", ""))
 
     async def set_variable(self, name: str, value: str) -> None:
-        """Set a global variable. It is gone when Asterisk restarts."""
+        """Set a global variable, which is lost when Asterisk restarts."""
         query = {"variable": name, "value": value}
         await self._rest.request("POST", ["asterisk", "variable"], query)
 
@@ -254,8 +254,8 @@ class Events:
     ) -> None:
         """Send an event to the WebSocket of `app`, where it arrives as a `ChannelUserevent`.
 
-        Asterisk puts it into the queue of the app's events and answers at once. `AriGone`: there
-        is no such app. `seconds` is how long it may take, if not as long as any request.
+        Asterisk queues the event and answers at once. Raises `AriGone` if there is no such
+        application. `seconds` overrides the request timeout.
         """
         segments = ["events", "user", name]
         body = {"variables": dict(variables)}

@@ -1,4 +1,4 @@
-"""ARI's requests: one place that builds them, sends them and says what an error means."""
+"""Build and send ARI requests, and map responses to errors."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = structlog.get_logger(__name__)
 
 Query = Mapping[str, str | int | None]
 
-#: 404: no longer there. 409: not in Stasis, or not in a state for it. 422: not in this bridge.
-#: After a hang-up that overtook the request Asterisk answers with any of the three.
+#: 404: not found. 409: not in Stasis, or in another state. 422: not in this bridge. After a hang-up
+#: that precedes the request, Asterisk answers with any of the three.
 _GONE = frozenset({404, 409, 422})
 
-#: Asterisk closes an idle HTTP connection after `session_keep_alive`, 15 s by default, which is
-#: also aiohttp's default: a request sent just then would fail for no reason. We close first.
+#: Asterisk closes an idle HTTP connection after `session_keep_alive`, 15 s by default. aiohttp has
+#: the same default, and a request sent at that moment would fail. So we close earlier.
 _KEEP_ALIVE_SECONDS = 5.0
 #: Asterisk's http.conf allows 100 sessions by default, for everyone.
 _MAX_CONNECTIONS = 20
@@ -39,8 +39,7 @@ _MAX_CONNECTIONS = 20
 class AriRest:
     """Requests to one Asterisk.
 
-    The password is in the `Authorization` header of each request and nowhere else; URLs end up in
-    logs, so they never carry it.
+    Only the `Authorization` header contains the password, never a URL, because URLs are logged.
     """
 
     def __init__(self, url: str, username: str, password: str, *, timeout_seconds: float) -> None:
@@ -48,14 +47,14 @@ class AriRest:
         self.username = username
         if ":" in username:
             raise ValueError("an ARI user name cannot contain a colon")
-        # By hand: aiohttp's BasicAuth is going away, and its successor is too new to rely on.
+        # aiohttp's BasicAuth is deprecated, and its successor is too recent to rely on.
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
         self._authorization = f"Basic {credentials}"
         self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
     def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, made on first use because it belongs to the running loop."""
+        """The HTTP session, created on first use because it belongs to the running loop."""
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -67,7 +66,7 @@ class AriRest:
         return self._session
 
     async def close(self) -> None:
-        """Close the HTTP session; requests that still run fail."""
+        """Close the HTTP session; requests in flight fail."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -81,13 +80,12 @@ class AriRest:
         *,
         seconds: float | None = None,
     ) -> Any:
-        """Send one request and return the JSON of its answer, None where there is none.
+        """Send one request and return the JSON of its response; None: no body.
 
-        `segments` are the parts of the path below `/ari`, not yet quoted. Entries of `query` that
-        are None are left out. `seconds` is how long it may take, if not as long as any request.
-        Raises `AriGone`, `AriError` or `AsteriskUnavailable`. An unclean value
-        (`core.messages.clean`) is an `AriError`, as if Asterisk had refused it, and nothing is
-        sent.
+        `segments` are the unquoted parts of the path below `/ari`. Entries of `query` that are None
+        are omitted. `seconds` overrides the request timeout. Raises `AriGone`, `AriError` or
+        `AsteriskUnavailable`. For an unclean value (`core.messages.clean`), raises `AriError` as if
+        Asterisk had refused it, and sends nothing.
         """
         path = _path(segments)
         what = f"ARI {method} {path}"
@@ -118,12 +116,12 @@ class AriRest:
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            raise AsteriskUnavailable(f"{what}: the answer is not JSON") from None
+            raise AsteriskUnavailable(f"{what}: the response is not JSON") from None
 
     def url(self, path: str, query: Query | None = None) -> URL:
-        """The URL of a quoted path, exactly as it goes over the wire."""
+        """The URL of a quoted path, exactly as sent."""
         pairs = {name: value for name, value in (query or {}).items() if value is not None}
-        # %20, not +: Asterisk reads both as a space, other things in between may not.
+        # %20 instead of +: Asterisk decodes both as a space, but a proxy may not.
         tail = "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
         return URL(self.base + path + tail, encoded=True)
 
@@ -138,8 +136,8 @@ def _base_url(url: str) -> str:
 
 
 def _path(segments: Sequence[str]) -> str:
-    """A path from parts such as channel ids, which may contain `/`, `?`, `%` or `+`."""
-    # Asterisk stops at an empty segment: DELETE /bridges//… would be about all bridges.
+    """Join path segments such as channel ids, which may contain `/`, `?`, `%` or `+`."""
+    # Asterisk stops at an empty segment: DELETE /bridges//… would affect all bridges.
     if not all(segments):
         raise ValueError("an ARI id is empty")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
@@ -149,8 +147,8 @@ def _error(what: str, status: int, text: str) -> AriError | AsteriskUnavailable:
     reason = _reason(text)
     if status in _GONE:
         return AriGone(status, f"{what}: {reason}")
-    # Asterisk answers 500 both for trouble of its own and for a request that it could not carry
-    # out, such as an originate to an endpoint that does not exist. Only the latter has a reason.
+    # Asterisk answers 500 both for internal errors and for a request that fails, such as an
+    # originate to an unknown endpoint. Only the latter has a reason.
     if status > 500 or (status == 500 and not reason):  # noqa: PLR2004
         return AsteriskUnavailable(f"{what}: Asterisk answered {status} {reason}".rstrip())
     if status in {401, 403}:
@@ -159,7 +157,7 @@ def _error(what: str, status: int, text: str) -> AriError | AsteriskUnavailable:
 
 
 def _reason(text: str) -> str:
-    """The sentence in an error's body: `message`, or `error` after a failed originate."""
+    """The message in an error's body: `message`, or `error` after a failed originate."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):

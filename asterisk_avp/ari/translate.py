@@ -1,11 +1,11 @@
-"""ARI events in the project's own words.
+"""Translate ARI events into facts.
 
-Channels, bridges, holds, dialling and what our dialplan says come from here and not from AMI: ARI's
-events are JSON, and whatever a caller put into a number or an extension stays inside of its string.
+Channels, bridges, hold, dialling and the dialplan's own events come by ARI and not by AMI: ARI's
+events are JSON, so that a caller's number or extension cannot break out of its string.
 
-An event of a channel has the whole channel with it, so that there is no need to hear of each change
-of its connected line. Only its creation (and a resync) makes it known
-to us: others may come after its end, and nobody would take it away again.
+An event about a channel contains the whole channel, so changes of its connected line need no event
+of their own. Only its creation (or a resync) adds a channel: other events can arrive after its end,
+and the channel would then never be removed.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.calls import resource_of
 
 QUEUE_ENDED: Final = "AVPQueueEnded"
-"""Name of the UserEvent that our dialplan sends when Queue() gave a call back unanswered."""
+"""Name of the UserEvent that our dialplan sends when Queue() ends without an answer."""
 
 FEATURE: Final = "AVPFeature"
-"""Name of the one that features.conf sends when an agent keys in the feature code."""
+"""Name of the UserEvent that features.conf sends when an agent keys in the feature code."""
 
 NOT_ACCEPTED: Final = "AVPNotAccepted"
-"""Name of the one it sends when an external target answered but did not accept the call."""
+"""Name of the UserEvent that our dialplan sends when an external target did not accept the call."""
 
 _ANSWER, _CANCEL = "ANSWER", "CANCEL"
 _CALLED: Final = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
-"""Statuses of a Dial event with which the attempt goes on."""
+"""Statuses of a Dial event during an attempt."""
 
 Event = Mapping[str, Any]
 
 
 class Translator:
-    """Keeps since when each phone rings: only the end of the ring tells that it was one."""
+    """Translate events; keeps since when each phone rings, to report the ring's duration."""
 
     def __init__(self) -> None:
         self._rings: dict[str, float] = {}
-        """By channel that rings for a queue: Unix seconds, by Asterisk's clock."""
+        """Channel that rings for a queue to the start of the ring, in Unix seconds by Asterisk."""
 
     def translate(self, event: Event) -> tuple[ev.Fact, ...]:
-        """One ARI event as facts, in their order; none where it is none of ours."""
+        """Translate one ARI event into facts, in order; empty: not relevant."""
         kind = event.get("type")
         if kind == "Dial":
             return self._dial(event)
@@ -57,14 +57,14 @@ class Translator:
         return tuple(_of_channel(kind, event, channel, identifier))
 
     def forget(self) -> None:
-        """Events have been missed: no ring is known any more."""
+        """Drop all rings, because events have been missed."""
         self._rings.clear()
 
     def _dial(self, event: Event) -> tuple[ev.Fact, ...]:
-        """Queue() or Dial() on the caller's channel has come further with one of whom it calls.
+        """Progress of Queue() or Dial() on the caller's channel with one called party.
 
-        app_queue tells the same steps by AMI (AgentCalled, AgentConnect, AgentRingNoAnswer), in a
-        stream that callers can write into; here they are in order with the channels as well
+        app_queue also reports it by AMI (AgentCalled, AgentConnect, AgentRingNoAnswer), in a stream
+        that callers can inject text into; ARI's events are also in order with those of the channels
         (apps/app_queue.c, ``ring_entry``, ``wait_for_answer``).
         """
         caller, peer = _map(event.get("caller")), _map(event.get("peer"))
@@ -85,14 +85,14 @@ class Translator:
         if status == _ANSWER:
             return (seen, ev.AgentConnected(queue, channel, interface))
         if began is None:
-            return ()  # told already
+            return ()  # reported already
         if status == _CANCEL:
             return (ev.AgentRingEnded(queue, channel, interface),)
         return (ev.AgentUnanswered(queue, channel, interface, max(0.0, _seconds(event) - began)),)
 
 
 def channel_seen(channel: Mapping[str, Any], bridge: str | None, linked: str) -> ev.ChannelSeen:
-    """A channel of the list that ``GET /channels`` gives; ``linked``: its Linkedid, where known."""
+    """A channel in the response to ``GET /channels``. ``linked``: its Linkedid, if known."""
     return _seen(channel, created=True, bridge=bridge, linked=linked)
 
 
@@ -115,7 +115,7 @@ def _seen(
 
 
 def _queue_of(channel: Mapping[str, Any]) -> str:
-    """The queue that Queue() on this channel is about."""
+    """The queue of the Queue() that this channel executes; empty: none."""
     dialplan = _map(channel.get("dialplan"))
     if _text(dialplan, "app_name") != "Queue":
         return ""
@@ -125,7 +125,7 @@ def _queue_of(channel: Mapping[str, Any]) -> str:
 def _of_channel(
     kind: str, event: Event, channel: Mapping[str, Any], identifier: str
 ) -> Iterator[ev.Fact]:
-    """What an event about a channel says."""
+    """The facts in an event about a channel."""
     match kind:
         case "ChannelCreated":
             yield _seen(channel, created=True)
@@ -182,15 +182,15 @@ EVENT_TYPES: Final = (
     "StasisEnd",
     "ApplicationReplaced",
 )
-"""What we ask Asterisk to send; everything else is filtered out over there."""
+"""The event types that Asterisk sends us; it filters out all others."""
 
 
 def _transfer_asked(event: Event) -> ev.ReferReceived | None:
-    """A REFER that waits for our answer.
+    """A REFER that waits for our answer; None: another use of the event.
 
-    What we answer comes back as the same event with a ``state``. And where the phone hangs up
-    with its REFER open, a last one comes that has neither state nor bridge
-    (res_pjsip_refer.c, ``refer_progress_framehook_destroy``).
+    Our answer comes back as the same event with a ``state``. If the phone hangs up before it is
+    answered, a final event has neither state nor bridge (res_pjsip_refer.c,
+    ``refer_progress_framehook_destroy``).
     """
     referred_by, refer_to = _map(event.get("referred_by")), _map(event.get("refer_to"))
     channel = _text(_map(referred_by.get("source_channel")), "id")
@@ -200,7 +200,7 @@ def _transfer_asked(event: Event) -> ev.ReferReceived | None:
     return ev.ReferReceived(
         channel=channel,
         number=str(wanted.get("destination") or ""),
-        # An attended one names the call it is about (RFC 3891, Replaces).
+        # An attended transfer names the call to the target (RFC 3891, Replaces).
         attended=bool(wanted.get("protocol_id")),
         second=_text(_map(refer_to.get("destination_channel")), "id") or None,
         target=_text(_map(refer_to.get("connected_channel")), "id") or None,
@@ -208,7 +208,7 @@ def _transfer_asked(event: Event) -> ev.ReferReceived | None:
 
 
 def _seconds(event: Event) -> float:
-    """When Asterisk says that it happened, in Unix seconds; 0 where it does not."""
+    """The time of an event by Asterisk's clock, in Unix seconds; 0: not given."""
     try:
         return datetime.fromisoformat(_text(event, "timestamp")).timestamp()
     except (ValueError, OverflowError):
