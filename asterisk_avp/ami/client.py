@@ -131,7 +131,7 @@ class AmiClient:
                 _tell(on_connected, connected=True)
                 link.start_events()
                 await link.watch(self._ping_seconds)
-                log.warning("ami_lost", address=self._address, reason=link.lost_reason)
+                log.warning("ami_connection_lost", address=self._address, reason=link.lost_reason)
                 self._trouble = f"The connection to AMI was lost: {link.lost_reason}."
             except _Lacking as lacking:
                 self._trouble = str(lacking)

@@ -279,7 +279,7 @@ class AmiPerformer:
         try:
             await self._client.action(action, headers)
         except AmiError as error:
-            log.info("ami_refused", action=action, error=str(error))
+            log.info("ami_action_refused", action=action, error=str(error))
             if _MISSING in error.message:
                 # AMI's answer may come before ARI's word of the end. Whose end it was is what
                 # became of the transfer.
@@ -293,7 +293,7 @@ class AmiPerformer:
             await self._client.action(action, headers)
         except AmiError as error:
             # The channel is gone already, and its own event will tell.
-            log.debug("ami_skipped", action=action, error=str(error))
+            log.debug("ami_action_skipped", action=action, error=str(error))
 
     async def _membership(self, effect: AddMember | RemoveMember | PauseMember) -> None:
         headers = {"Queue": effect.queue, "Interface": effect.interface}
@@ -317,7 +317,7 @@ class AmiPerformer:
         except AmiError as error:
             self.membership.failed(effect)
             if error.message.endswith(_DONE_ALREADY):
-                log.debug("ami_skipped", action=action, error=str(error))
+                log.debug("ami_action_skipped", action=action, error=str(error))
                 return
             log.error(  # noqa: TRY400 - the message says it all; a traceback would hide the hint
                 "personal_queue_not_followed",

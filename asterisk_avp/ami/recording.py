@@ -81,7 +81,7 @@ class Recorder:
                 await self._resume(effect.channel)
         except AmiError as error:
             # The caller has hung up, or there is no recording.
-            log.debug("ami_skipped", action=type(effect).__name__, error=str(error))
+            log.debug("ami_action_skipped", action=type(effect).__name__, error=str(error))
 
     async def _pause(self, channel: str) -> None:
         # An earlier daemon may have set the variable without muting.

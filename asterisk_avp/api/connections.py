@@ -205,7 +205,7 @@ class Connections:
             self.sweep()
             ended = self.evicted + self.refused
             if ended > told and self._clock() >= again:
-                log.warning("api_crowded", ended=ended - told, connections=len(self))
+                log.warning("api_connection_limit", ended=ended - told, connections=len(self))
                 told, again = ended, self._clock() + _COMPLAINT_PAUSE_SECONDS
 
     def _evict(self, network: str | None) -> bool:

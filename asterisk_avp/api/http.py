@@ -267,7 +267,7 @@ def add_error_handlers(app: FastAPI) -> None:
         return error(409, "wrong_state", str(exc) or "The transfer is not in a state for that.")
 
     async def unavailable(_request: Request, exc: Exception) -> Response:
-        log.warning("asterisk_failed", error=str(exc))
+        log.warning("asterisk_request_failed", error=str(exc))
         return error(
             503, "asterisk_unavailable", "Asterisk cannot be reached or did not do as asked."
         )

@@ -251,14 +251,14 @@ class AriClient:
                 for task in (health_probe, *self._answers):
                     if task is not None:
                         task.cancel()
-            log.warning("ari_lost", url=self._rest.base, reason=_why(websocket))
+            log.warning("ari_connection_lost", url=self._rest.base, reason=_why(websocket))
 
     async def _may_connect(self, guard: SingleInstanceGuard, seconds: float) -> None:
         self._leave_it_to_another(await guard.other_daemon(seconds=seconds))
         if self._served and await guard.owner() and not await guard.is_owner():
             for _ in range(_ASKED_AGAIN):  # another daemon has connected; it may only be slow
                 self._leave_it_to_another(await guard.other_daemon())
-            log.error("another_daemon_was_here", app=self.app, hint="and is gone")
+            log.error("other_daemon_was_active", app=self.app, hint="and is gone")
             self._outdated()
         await guard.claim()
 
@@ -319,14 +319,14 @@ class AriClient:
 
     async def _answer(self, question: str) -> None:
         log.error(
-            "another_daemon_wants_in",
+            "other_daemon_rejected",
             app=self.app,
             hint="this daemon serves and has told the other, which should exit",
         )
         try:
             await cast("SingleInstanceGuard", self._instance_guard).answer(question)
         except (AriError, AsteriskUnavailable) as error:
-            log.warning("another_daemon_not_answered", error=str(error))
+            log.warning("other_daemon_answer_failed", error=str(error))
 
     def _note_refusal(self, status: int, why: str) -> None:
         if status in {401, 403}:

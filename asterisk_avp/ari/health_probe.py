@@ -93,7 +93,7 @@ class HealthProbe:
             try:
                 await self._ask()
             except AriGone:
-                log.warning("ari_app_forgotten", app=self._app)
+                log.warning("ari_app_missing", app=self._app)
                 await on_app_missing()
                 return
 
@@ -162,7 +162,9 @@ class HealthProbe:
             return
         if trouble and not self.trouble:
             self._since = time.monotonic()
-            log.error("ari_app_stuck" if stuck else "ari_failing", app=self._app, hint=trouble)
+            log.error(
+                "ari_app_stuck" if stuck else "ari_requests_failing", app=self._app, hint=trouble
+            )
         elif not trouble:
             seconds = round(time.monotonic() - self._since, 1)
             log.warning("ari_app_recovered", app=self._app, after_seconds=seconds)

@@ -143,7 +143,7 @@ class AriPerformer:
         except AriError as error:
             if isinstance(error, AriGone):
                 raise
-            log.warning("channels_not_listed", error=str(error), hint="asked for one by one")
+            log.warning("channel_list_failed", error=str(error), hint="asked for one by one")
         found = await asyncio.gather(
             *(self._client.channels.get(channel) for channel in known), return_exceptions=True
         )
@@ -176,7 +176,7 @@ class AriPerformer:
                 if not is_bridge(bridge["id"]) or any(map(wanted, bridge["channels"])):
                     continue
                 for channel in bridge["channels"]:
-                    log.warning("orphan_sent_back", channel=channel, bridge=bridge["id"])
+                    log.warning("orphaned_channel_released", channel=channel, bridge=bridge["id"])
                     with contextlib.suppress(AriGone):
                         # By more than the prefix: Asterisk's own ids begin with the name of
                         # the system (asterisk.conf, systemname), which may be avp-something.
@@ -187,7 +187,7 @@ class AriPerformer:
                 with contextlib.suppress(AriGone):
                     await self._client.bridges.destroy(bridge["id"])
         except (AriError, AsteriskUnavailable) as error:
-            log.warning("reap_failed", error=str(error))
+            log.warning("orphan_cleanup_failed", error=str(error))
             return False
         return True
 
@@ -238,13 +238,13 @@ class AriPerformer:
             await self._try(effect, self._client.channels.stop_moh(effect.channel))
             if await self._music_stopped(effect.channel, _STOP_SECONDS):
                 return
-        log.warning("music_not_stopped", channel=effect.channel)
+        log.warning("music_stop_failed", channel=effect.channel)
 
     async def _try(self, effect: AriEffect, request: Awaitable[object]) -> None:
         try:
             await request
         except AriGone as error:
-            log.debug("ari_gone", effect=repr(effect), error=str(error))
+            log.debug("ari_resource_gone", effect=repr(effect), error=str(error))
             if isinstance(effect, AddToBridge):
                 # They have hung up, which will be told, or it is the bridge that is missing.
                 raise

@@ -78,7 +78,7 @@ class GroupReader:
             fact = group_fact(channel, await self._variables(channel, (VARIABLE,)))
         except AvpError as error:
             # The connection is lost, or as good as lost: the resync on the next one asks again.
-            log.debug("group_not_read", channel=channel, error=str(error))
+            log.debug("group_read_failed", channel=channel, error=str(error))
             return
         if fact is not None:
             self._feed(fact)

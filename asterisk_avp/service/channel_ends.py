@@ -76,8 +76,8 @@ class EndWatch:
         try:
             gone = not await self._exists(channel)
         except AvpError as error:
-            log.debug("end_not_asked", channel=channel, error=str(error))
+            log.debug("channel_end_query_failed", channel=channel, error=str(error))
             return  # the resync on the next connection sees it
         if gone:
-            log.warning("end_not_told", channel=channel, hint="ARI sent no event of it")
+            log.warning("channel_end_unconfirmed", channel=channel, hint="ARI sent no event of it")
             self._feed(ev.ChannelGone(channel))

@@ -296,7 +296,7 @@ class Daemon:
         try:
             await self._ari.run(self._on_ari, on_connected)
         except OtherDaemon as other:
-            log.error("another_daemon_serves", hint=str(other))  # noqa: TRY400 - it says it all
+            log.error("other_daemon_active", hint=str(other))  # noqa: TRY400 - it says it all
             self._workers.hold()
             self._readiness.displaced = str(other)
             self._readiness.changed()

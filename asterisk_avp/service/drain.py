@@ -48,7 +48,7 @@ async def drain(
     await _until_none(store, drain_seconds)
     left = len(need_us(store))
     if left:
-        log.warning("transfers_handed_back", transfers=left)
+        log.warning("transfers_returned", transfers=left)
         carry_out(hand_back(store, time.time()))
         await _until_none(store, ASTERISK_SECONDS)
     log.info("drained", transfers_left=store.running())

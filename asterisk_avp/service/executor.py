@@ -210,7 +210,7 @@ class _Worker:
             self._performed(effect)
         except (AsteriskUnavailable, AriError, AmiError) as error:
             # Nobody will tell the session, and somebody may sit in silence for it.
-            log.warning("not_done", effect=type(effect).__name__, error=str(error))
+            log.warning("effect_failed", effect=type(effect).__name__, error=str(error))
             self._doubt()
             if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
                 # One time-out after the other would hold up what brings the caller back.
@@ -218,7 +218,7 @@ class _Worker:
         except Exception:
             # One effect that breaks in an unforeseen way must not stop those after it, which may
             # be what brings the caller back.
-            log.exception("effect_failed", effect=repr(effect))
+            log.exception("effect_crashed", effect=repr(effect))
 
 
 _NEVER_SPARED: Final = (DialLeg, LeaveStasis)

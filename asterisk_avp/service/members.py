@@ -270,10 +270,12 @@ class MemberVerifier:
                 async with self._room:
                     found = await self._query(queue, interface)
             except (AmiHeaderError, UncleanValue):
-                log.warning("member_not_asked", queue=queue, hint="no such name can be asked for")
+                log.warning(
+                    "member_query_failed", queue=queue, hint="no such name can be asked for"
+                )
                 return
             except AvpError as error:
-                log.debug("member_not_asked", queue=queue, error=str(error))
+                log.debug("member_query_failed", queue=queue, error=str(error))
                 self._doubt()
                 return
             self._take(queue, interface, found)

@@ -93,7 +93,7 @@ class Phones:
             outcome = self._codes.reject_selection(selection, refused.reason, now)
         except WrongState as error:
             log.info(
-                "keyed_in_too_late",
+                "key_entry_discarded",
                 transfer=selection.session,
                 call=selection.request.call,
                 detail=str(error),
@@ -108,7 +108,7 @@ class Phones:
         facts = await self._facts(received.channel)
         request = self._refers.transfer_request(received, dialled)
         if request is None:
-            log.warning("transfer_button_of_no_agent", channel=received.channel)
+            log.warning("refer_from_unknown_phone", channel=received.channel)
             return
         call = self._lines.call_of(received.channel)
         now = time.time()
@@ -144,12 +144,12 @@ class Phones:
         try:
             return await self._read_call(call)
         except AvpError as error:
-            log.warning("call_not_read", channel=channel, error=str(error))
+            log.warning("call_variables_read_failed", channel=channel, error=str(error))
             return CallVariables()
 
     async def _ask(self, channel: str, variable: str) -> Mapping[str, str]:
         try:
             return await self._variables(channel, (variable,))
         except AvpError as error:
-            log.warning("call_not_read", channel=channel, error=str(error))
+            log.warning("call_variables_read_failed", channel=channel, error=str(error))
             return {}

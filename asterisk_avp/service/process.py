@@ -32,7 +32,7 @@ async def run(settings: Settings) -> None:
 
     def leave() -> None:
         if stop.is_set():
-            log.warning("left_at_once")
+            log.warning("forced_exit")
             sys.stdout.flush()
             os._exit(1)
         stop.set()

@@ -88,7 +88,7 @@ class VersionWatch:
         self._changed()
         for trouble in (*filter(None, (unfit,)), *(() if too_old else troubles(version))):
             log.warning(
-                "asterisk_version_trouble",
+                "asterisk_version_warning",
                 version=version,
                 problem=trouble.problem.value,
                 issue=trouble.issue,

@@ -226,7 +226,7 @@ class Synchroniser:
         ):
             self.doubt(None)
         log.info(
-            "synchronised" if only is None else "looked_after",
+            "synchronised" if only is None else "resynced",
             channels=len(engine.calls.channels),
             transfers=len(only) if only is not None else engine.store.running(),
         )
@@ -238,7 +238,7 @@ class Synchroniser:
         try:
             return await self._ami.queues(time.time)
         except AmiTampered as error:
-            log.warning("queues_read_one_by_one", error=str(error))
+            log.warning("queues_read_individually", error=str(error))
         facts: list[ev.Fact] = []
         for queue in self._engine.agents.queues():
             facts += await self._members(queue)
@@ -264,10 +264,10 @@ class Synchroniser:
                 {persistence.COMMIT_MARKER: marker, **chunks}, self._engine.world
             )
             if session is None:
-                log.warning("transfer_not_read", call=channel)
+                log.warning("transfer_restore_failed", call=channel)
             else:
                 log.info(
-                    "transfer_found",
+                    "transfer_restored",
                     transfer=session.id,
                     call=session.caller.channel,
                     state=session.state.value,

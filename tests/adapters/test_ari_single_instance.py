@@ -83,7 +83,7 @@ async def test_a_newcomer_leaves_and_has_not_connected(server: AriServer) -> Non
             assert len(server.sockets) == 1
             assert first.states == [True]
             assert first.events == [], "what daemons ask each other is none of their owners' news"
-    assert "another_daemon_wants_in" in [entry["event"] for entry in logs]
+    assert "other_daemon_rejected" in [entry["event"] for entry in logs]
 
 
 async def test_one_that_comes_back_does_not_ask_itself(server: AriServer) -> None:

@@ -226,7 +226,7 @@ def test_numbers_are_masked_wherever_they_appear() -> None:
         try:
             int("+12025550100 cannot be dialled")
         except ValueError:
-            logger.exception("effect_failed", effect="DialLeg(number='+12025550100')")
+            logger.exception("effect_crashed", effect="DialLeg(number='+12025550100')")
         text = out.getvalue()
         assert "2025550" not in text
         assert text.count("***100") >= 3

@@ -39,15 +39,15 @@ async def told(*answers: Answer) -> list[tuple[str, str]]:
 async def test_the_troubles_of_each_connection_are_told() -> None:
     assert await told(info("22.10.1+dfsg+~cs6.17.60671434-1"), info("22.2.0"), info("22.11.0")) == [
         ("asterisk_version", ""),
-        ("asterisk_version_trouble", "refer_sub_crash"),
+        ("asterisk_version_warning", "refer_sub_crash"),
         ("asterisk_version", ""),
-        ("asterisk_version_trouble", "no_ari_only"),
+        ("asterisk_version_warning", "no_ari_only"),
         ("asterisk_version", ""),
     ]
 
 
 async def test_a_version_that_is_not_known() -> None:
-    unknown = ("asterisk_version_trouble", "unknown_version")
+    unknown = ("asterisk_version_warning", "unknown_version")
     assert await told(info("GIT-22-5a2b3c4d5e")) == [("asterisk_version", ""), unknown]
     assert await told(Answer(200, {})) == [("asterisk_version", ""), unknown]
     assert await told(Answer(500)) == [("asterisk_version_unknown", "")]
@@ -70,7 +70,7 @@ async def test_the_end_of_a_connection_ends_the_question() -> None:
 
 
 async def test_other_versions_are_named_and_too_old_ones_refused() -> None:
-    no_button = ("asterisk_version_trouble", "no_ari_only")
+    no_button = ("asterisk_version_warning", "no_ari_only")
     for version, problems in (
         ("13.38.3", ["too_old"]),
         ("16.28.0~dfsg-0+deb11u4", ["not_maintained", "no_ari_only"]),

@@ -56,5 +56,5 @@ async def test_lines_of_sessions_that_run_at_the_same_time(
     assert about.count(("performed", "t1", "call-of-t1")) == 2
     assert about.count(("performed", "t2", "call-of-t2")) == 3
     assert about.count(("performed", None, None)) == 2  # of no transfer
-    assert about.count(("effect_failed", "t2", "call-of-t2")) == 1
+    assert about.count(("effect_crashed", "t2", "call-of-t2")) == 1
     assert structlog.contextvars.get_contextvars() == {}

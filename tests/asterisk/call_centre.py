@@ -21,7 +21,7 @@ from tests.asterisk.station import EXTRA, WITHIN, Station
 
 _EXPECTED = {
     # The state of a transfer is lost with its caller's channel.
-    "caller hangs up, daemon dead": ("orphan_sent_back",),
+    "caller hangs up, daemon dead": ("orphaned_channel_released",),
     # While Asterisk starts, its web server answers before ARI is available.
     "Asterisk killed": ("[error",),
 }

@@ -201,7 +201,7 @@ class Histories(RuleBasedStateMachine):
         self.opened = open_scene(self.office.bed)
         self.scene = self._run(self.opened.__aenter__())
         # A daemon that starts may find an unknown channel of ours, and sends it back.
-        self.scene.expected = {"orphan_sent_back"}
+        self.scene.expected = {"orphaned_channel_released"}
         self.centre = CallCentre(self.scene, self._run(look(self.scene)))
         self.over: set[str] = set(self.centre.picture.ended)
         self.office.told["histories"] += 1

@@ -169,7 +169,7 @@ async def test_told_to_leave_it_leaves_the_queues_to_asterisk(scene: Scene) -> N
     await scene.reaches(transfer, "waiting")
     logged = len(scene.log_of_daemon())
     await leaves(scene)
-    assert "transfers_handed_back" not in scene.log_of_daemon(logged)
+    assert "transfers_returned" not in scene.log_of_daemon(logged)
     await scene.hang_up("caller2")
     await scene.phone("1002").answer(within=6)
     await scene.talking("caller1", "1002")

@@ -99,7 +99,7 @@ async def test_check(bed: Bed) -> None:
     # The release without it is not there yet.
     assert "2021" in next(x["why"] for x in found if x["id"] == "version")
     log = (bed.directory / "log" / "daemon.log").read_text(encoding="utf-8")
-    assert "asterisk_version_trouble" in log
+    assert "asterisk_version_warning" in log
 
 
 async def test_the_lines_of_the_bed_are_those_of_the_page(bed: Bed) -> None:

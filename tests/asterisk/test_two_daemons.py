@@ -116,11 +116,11 @@ async def test_the_second_leaves_and_a_transfer_goes_on(scene: Scene) -> None:
     scene.expected |= {"[error"}
     async with second_daemon(scene.bed) as second:
         assert await second.left() == ANOTHER_SERVES
-        assert "another_daemon_serves" in second.said()
+        assert "other_daemon_active" in second.said()
         assert "Another daemon serves the Stasis application asterisk_avp: process" in second.said()
-        assert "transfer_found" not in second.said(), "it has not even looked"
+        assert "transfer_restored" not in second.said(), "it has not even looked"
         assert "Traceback" not in second.said()
-    assert "another_daemon_wants_in" in scene.log_of_daemon()
+    assert "other_daemon_rejected" in scene.log_of_daemon()
     assert (await scene.api("GET", "/readyz")).status == 200
     await scene.consulting(transfer, "caller1", "1001", "1002")
     await scene.complete(transfer)
@@ -143,7 +143,7 @@ async def test_the_first_hangs_and_wakes_up(scene: Scene) -> None:
             assert time.monotonic() - began < 15
             first.signal(signal.SIGCONT)
             assert await left(first) == ANOTHER_SERVES
-            assert "another_daemon_serves" in scene.log_of_daemon()
+            assert "other_daemon_active" in scene.log_of_daemon()
             await scene.hear_one_another("1001", "1002")
             await scene.on_music("caller1")
             done = await asyncio.to_thread(
