@@ -93,7 +93,7 @@ class MusicChanged(Fact):
 
 @dataclass(frozen=True, slots=True)
 class RecordingMuted(Fact):
-    """Somebody has muted whatever records a channel, or has ended that (`core.pbx.recordings`)."""
+    """Somebody has muted whatever records a channel, or has ended that (`ami.recording`)."""
 
     channel: str
     direction: str
