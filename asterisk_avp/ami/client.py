@@ -20,6 +20,7 @@ from types import MappingProxyType
 import structlog
 
 from asterisk_avp.ami.link import AmiLink, OnEvent
+from asterisk_avp.ami.request import Answered
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, UncleanValue
@@ -181,15 +182,29 @@ class AmiClient:
                 "(and app_queue has to be loaded)."
             )
 
-    async def action(self, name: str, headers: Headers | None = None) -> Mapping[str, str]:
+    async def action(
+        self,
+        name: str,
+        headers: Headers | None = None,
+        *,
+        answered: Answered | None = None,
+    ) -> Mapping[str, str]:
         """Send an action and return the headers of its answer.
+
+        ``answered`` is told of the answer, or the refusal, in turn with the events: the caller of
+        this method goes on later, when events that came behind the answer may have been told.
 
         Raises `AmiError` (Asterisk refuses, or a value is not clean, see `core.messages.clean`),
         `AsteriskUnavailable` (no connection or no answer) and
         `AmiHeaderError` (nothing was sent). A header may have several values: one line each.
         """
-        _refuse_unclean(name, headers)
-        return await self._connection(name).request(name, headers)
+        try:
+            _refuse_unclean(name, headers)
+        except AmiError as error:
+            if answered is not None:
+                answered(error)
+            raise
+        return await self._connection(name).request(name, headers, answered=answered)
 
     async def list_action(
         self, name: str, headers: Headers | None = None, *, whole: bool = False

@@ -23,10 +23,10 @@ from typing import Any
 
 import structlog
 from panoramisk import Manager
-from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 
 from asterisk_avp.ami.integrity import SHAPES
+from asterisk_avp.ami.request import AmiRequest, Answered
 from asterisk_avp.ami.wire import FrameReader, Headers, NotAmi, OnDefect, check_headers
 from asterisk_avp.core.model.errors import (
     AmiError,
@@ -47,7 +47,6 @@ _GOODBYE_SECONDS = 0.5
 #: Asterisk runs the actions of a connection one after the other, so a slow one delays the pong.
 _MAX_UNANSWERED_PINGS = 3
 _PING = "Ping"
-_SUCCESS = frozenset({"Success", "Follows", "Goodbye"})
 #: Events that carry the ActionID of an action that has long been answered. Any other event with an
 #: ActionID that nobody waits for is a list item that came after its deadline, not news.
 _ANNOUNCED_LATER = ("OriginateResponse", "AsyncAGI")
@@ -163,11 +162,20 @@ class AmiLink:
                     self.drop(f"no answer to a ping within {self._action_seconds} s")
 
     async def request(
-        self, name: str, headers: Headers | None = None, *, seconds: float | None = None
+        self,
+        name: str,
+        headers: Headers | None = None,
+        *,
+        seconds: float | None = None,
+        answered: Answered | None = None,
     ) -> Mapping[str, str]:
-        """Send one action and return its answer."""
-        replies = await self._send(_Request(name, check_headers(headers or {}), self), seconds)
-        return replies[0]
+        """Send one action and return its answer.
+
+        ``answered`` gets it in turn with the events: what Asterisk wrote before the answer has been
+        delivered, and what it wrote behind it has not.
+        """
+        request = AmiRequest(name, check_headers(headers or {}), self, answered=answered)
+        return (await self._send(request, seconds))[0]
 
     async def request_list(
         self, name: str, headers: Headers | None = None, *, seconds: float, whole: bool = False
@@ -176,7 +184,7 @@ class AmiLink:
 
         Raises `AmiTampered` with ``whole`` where somebody has written into the stream meanwhile.
         """
-        request = _Request(name, check_headers(headers or {}), self, as_list=True)
+        request = AmiRequest(name, check_headers(headers or {}), self, as_list=True)
         items = await self._send(request, seconds)
         if whole and request.tampered:
             raise AmiTampered(f"AMI {name}: somebody has written into the answer")
@@ -191,7 +199,7 @@ class AmiLink:
             self._tell_defect(event, problem)
 
     async def _send(
-        self, request: _Request, seconds: float | None = None
+        self, request: AmiRequest, seconds: float | None = None
     ) -> list[Mapping[str, str]]:
         seconds = self._action_seconds if seconds is None else seconds
         protocol = self._protocol
@@ -266,10 +274,10 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         self.greeted = asyncio.Event()
         #: Messages received so far: a sign of life.
         self.messages = 0
-        self.responses: dict[str, _Request]
+        self.responses: dict[str, AmiRequest]
         self._outgoing: list[str] = []
 
-    def send(self, request: _Request, as_list: bool = False) -> asyncio.Future[Any]:  # noqa: FBT001, FBT002 - panoramisk's signature
+    def send(self, request: AmiRequest, as_list: bool = False) -> asyncio.Future[Any]:  # noqa: FBT001, FBT002 - panoramisk's signature
         """Actions of the same moment leave together: a step of a transfer is some ten of them, and
         the system call for each was a quarter of its cost.
         """
@@ -335,73 +343,6 @@ class _Manager(Manager):  # type: ignore[misc]
 
     def ping(self) -> None:
         """Pings have a deadline, which panoramisk's have not: see `AmiLink.watch`."""
-
-
-class _Request(Action):  # type: ignore[misc]
-    """An action that decides itself when it is answered.
-
-    panoramisk takes an error in answer to a list action for the beginning of a list, and the first
-    event with the action's id for the answer to an action that is none.
-    """
-
-    id = action_id = ""
-
-    def __init__(
-        self,
-        name: str,
-        headers: Mapping[str, str | list[str]],
-        link: AmiLink,
-        *,
-        as_list: bool = False,
-    ) -> None:
-        action_id = link.next_id()
-        super().__init__({"Action": name, "ActionID": action_id, **headers}, as_list=as_list)
-        self.name = name
-        # Asked for often; panoramisk looks them up without regard to case.
-        self.id = self.action_id = action_id
-        self.replies: asyncio.Future[list[Mapping[str, str]]]
-        self.replies = asyncio.get_running_loop().create_future()
-        self._link = link
-        self._items: list[Mapping[str, str]] = []
-        self.tampered = False
-        self._answered = False
-
-    def add_message(self, fields: Mapping[str, str]) -> bool:
-        """Take a message with this action's id; True once nothing more will come."""
-        # OriginateResponse is an event, although it has a Response header as well.
-        if "Event" not in fields:
-            if self._answered:
-                # Asterisk answers once. This one has the end of an item of the list.
-                self.tampered = True
-                return False
-            self._answered = True
-            if fields["Response"] not in _SUCCESS:
-                self.fail(AmiError(self.name, fields.get("Message") or fields["Response"]))
-            elif not self.as_list:
-                self._finish([fields])
-        elif not self.as_list:
-            self._link.deliver(fields)
-        elif _ends_list(fields):
-            counted = fields.get("ListItems", "")
-            self.tampered |= counted.isdigit() and int(counted) != len(self._items)
-            self._finish(self._items)
-        else:
-            self._items.append(fields)
-        return bool(self.replies.done())
-
-    def fail(self, error: Exception) -> None:
-        """Give up; whoever waits for the answer gets the error."""
-        if not self.replies.done():
-            self.replies.set_exception(error)
-
-    def _finish(self, replies: list[Mapping[str, str]]) -> None:
-        if not self.replies.done():
-            self.replies.set_result(replies)
-
-
-def _ends_list(event: Mapping[str, str]) -> bool:
-    """True for the event that closes a list; older actions close theirs without EventList."""
-    return event.get("EventList", "").lower() == "complete" or event["Event"].endswith("Complete")
 
 
 class _Silent:

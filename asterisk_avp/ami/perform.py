@@ -1,21 +1,29 @@
-"""Effects that AMI carries out, and the resync that reads Asterisk's picture."""
+"""Effects that AMI performs.
+
+AMI and ARI are two connections: what Asterisk says on one has no order with what it says on the
+other. What the engine is told follows two rules (see `service.inbox`):
+
+* The outcome of a Redirect or a Bridge is told at the moment its answer is read, before any event
+  that came behind it on AMI's connection.
+* While such an action has no answer, the end of a channel that it is about waits for it. Asterisk
+  answers as soon as it has done it, and then the call that it made may end; a busy machine reads
+  ARI's word of that end before AMI's answer. Where Asterisk refuses, the end comes first: most
+  likely it is why.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
 from asterisk_avp.ami.client import AmiClient
-from asterisk_avp.ami.queue_functions import Known, queue_by_functions
 from asterisk_avp.ami.recording import Recorder, Recordings
-from asterisk_avp.ami.translate import translate
 from asterisk_avp.ami.variables import actions as together
 from asterisk_avp.core.messages import clean
-from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import (
     AddMember,
     AmiEffect,
@@ -47,17 +55,31 @@ class Membership(Protocol):
     def failed(self, effect: Change) -> None: ...
 
 
-EndTold = Callable[[Sequence[str]], Awaitable[None]]
-"""Channel ids → once the end of one of them is known, or was waited for long enough."""
+class Ends(Protocol):
+    """What is known of the ends of channels."""
 
+    def hold(self, channels: Sequence[str], /) -> Callable[[], None]:
+        """Tell nobody that one of these has ended, until the returned function is called.
 
-async def _at_once(_channels: Sequence[str]) -> None: ...
+        That may be called more than once.
+        """
+        ...
+
+    async def expected(self, channels: Sequence[str], /) -> None:
+        """Wait until the end of one of these is known, but not for long."""
+        ...
 
 
 class _Nobody:
+    """For whom nothing depends on it."""
+
     def started(self, effect: Change) -> None: ...
     def done(self, effect: Change) -> None: ...
     def failed(self, effect: Change) -> None: ...
+    def hold(self, _channels: Sequence[str], /) -> Callable[[], None]:
+        return lambda: None
+
+    async def expected(self, _channels: Sequence[str], /) -> None: ...
 
 
 _MISSING = "does not exist"
@@ -75,18 +97,20 @@ class AmiPerformer:
         client: AmiClient,
         name_of: Callable[[str], str],
         recordings: Recordings | None = None,
+        membership: Membership | None = None,
+        ends: Ends | None = None,
     ) -> None:
         self._client = client
         self._name_of = name_of
-        self.membership: Membership = _Nobody()
-        self.end_told: EndTold = _at_once
+        self._membership: Membership = membership or _Nobody()
+        self._ends: Ends = ends or _Nobody()
         self._recorder = Recorder(client, name_of, recordings or Recordings())
 
     async def perform(self, effect: AmiEffect, report: Report) -> None:
-        """Carry out one effect; outcomes that the session waits for go to ``report``.
+        """Perform one effect; outcomes that the session waits for go to ``report``.
 
         Raises `AsteriskUnavailable` where one that the session does not wait for may not have been
-        carried out.
+        performed.
         """
         match effect:
             case SetVariables():
@@ -118,58 +142,9 @@ class AmiPerformer:
             case PauseRecording() | ResumeRecording():
                 await self._recorder.perform(effect)
             case AddMember() | RemoveMember() | PauseMember():
-                await self._membership(effect)
+                await self._change_membership(effect)
             case _:
                 raise TypeError(f"not an AMI effect: {effect!r}")
-
-    async def variables(self, channel: str, names: Sequence[str]) -> dict[str, str]:
-        """The channel's variables; empty where unset or the channel is gone.
-
-        Raises `AsteriskUnavailable`.
-        """
-        name = self._name_of(channel)
-        answers = await asyncio.gather(
-            *(
-                self._client.action("Getvar", {"Channel": name, "Variable": variable})
-                for variable in names
-            ),
-            return_exceptions=True,
-        )
-        found = {}
-        for variable, answer in zip(names, answers, strict=True):
-            if isinstance(answer, AmiError):
-                continue
-            if isinstance(answer, BaseException):
-                raise answer
-            found[variable] = answer.get("Value", "")
-        return found
-
-    async def variable_of_all(self, name: str) -> dict[str, str]:
-        """A variable of every channel that has it set, by channel id; the first 511 bytes of it.
-
-        Raises `AvpError`.
-        """
-        found = {}
-        for item in await self._client.list_action("Status", {"Variables": name}):
-            _, _, value = item.get("Variable", "").partition("=")
-            channel = item.get("Uniqueid")
-            if channel and value and value != "(null)":
-                found[channel] = value
-        return found
-
-    async def all_variables(self, channel: str) -> dict[str, str]:
-        """All variables of the channel itself, without `_` before their names.
-
-        Getvar has to be told the names. Raises `AvpError` (also where the channel is gone).
-        """
-        headers = {"Channel": self._name_of(channel), "AllVariables": "true"}
-        found: dict[str, str] = {}
-        for item in await self._client.list_action("Status", headers):
-            # Line ends inside of a value have become spaces (see `ami.wire`).
-            for line in item.get("Variable", "").split("\n"):
-                name, _, value = line.partition("=")
-                found.setdefault(name, value)
-        return found
 
     async def write(self, channel: str, variables: Mapping[str, str]) -> None:
         """Set variables of a channel. Raises `AvpError`, where one could not be set."""
@@ -185,42 +160,6 @@ class AmiPerformer:
     async def pause(self, effect: PauseMember) -> None:
         """A pause that somebody waits for. Raises `AmiError` and `AsteriskUnavailable`."""
         await self._client.action("QueuePause", _pause_headers(effect))
-
-    async def queues(self, now: Callable[[], float]) -> list[ev.Fact]:
-        """Members and waiting callers of all queues as they are.
-
-        Raises `AmiTampered`, where they have to be asked for one by one, and `AvpError`.
-        """
-        return _queue_facts(await self._client.list_action("QueueStatus", whole=True), now())
-
-    async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
-        """The member of a queue (all of them, where ``interface`` is empty) and who waits there.
-
-        Raises `AmiTampered` and `AvpError`.
-        """
-        headers = {"Queue": queue} | ({"Member": interface} if interface else {})
-        found = await self._client.list_action("QueueStatus", headers, whole=True)
-        return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
-
-    async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
-        """The same, where somebody has written into the list; see `ami.queue_functions`."""
-        return await queue_by_functions(self._function, queue, known)
-
-    async def _function(self, function: str) -> str:
-        answer = await self._client.action("Getvar", {"Variable": function})
-        return answer.get("Value", "").partition("\n")[0]
-
-    async def linked(self) -> dict[str, str]:
-        """The Linkedid of each channel, by its id; raises `AvpError`.
-
-        Callers can write into this list. It decides nothing but whether a transfer is shown as
-        ringing after a resync.
-        """
-        return {
-            item["Uniqueid"]: item["Linkedid"]
-            for item in await self._client.list_action("CoreShowChannels")
-            if "Uniqueid" in item and "Linkedid" in item
-        }
 
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
@@ -276,17 +215,28 @@ class AmiPerformer:
         channels: Sequence[str],
     ) -> None:
         good, bad = outcomes
-        try:
-            await self._client.action(action, headers)
-        except AmiError as error:
+        release = self._ends.hold(channels)
+
+        def answered(error: AmiError | None) -> None:
+            if error is None:
+                report(SessionEvent(good))
+                release()
+                return
             log.info("ami_action_refused", action=action, error=str(error))
+            release()
+            if _MISSING not in error.message:
+                report(SessionEvent(bad))
+
+        try:
+            await self._client.action(action, headers, answered=answered)
+        except AmiError as error:
             if _MISSING in error.message:
                 # AMI's answer may come before ARI's word of the end. Whose end it was is what
                 # became of the transfer.
-                await self.end_told(channels)
-            report(SessionEvent(bad))
-        else:
-            report(SessionEvent(good))
+                await self._ends.expected(channels)
+                report(SessionEvent(bad))
+        finally:
+            release()  # nobody can say what has become of it: the resync finds out
 
     async def _try(self, action: str, headers: Mapping[str, str]) -> None:
         try:
@@ -295,7 +245,7 @@ class AmiPerformer:
             # The channel is gone already, and its own event will tell.
             log.debug("ami_action_skipped", action=action, error=str(error))
 
-    async def _membership(self, effect: AddMember | RemoveMember | PauseMember) -> None:
+    async def _change_membership(self, effect: Change) -> None:
         headers = {"Queue": effect.queue, "Interface": effect.interface}
         if isinstance(effect, AddMember):
             action = "QueueAdd"
@@ -311,52 +261,34 @@ class AmiPerformer:
         else:
             action = "QueuePause"
             headers = _pause_headers(effect)
-        self.membership.started(effect)
+
+        def answered(error: AmiError | None) -> None:
+            if error is None:
+                self._membership.done(effect)
+            else:
+                self._membership.failed(effect)
+
+        self._membership.started(effect)
         try:
-            await self._client.action(action, headers)
+            await self._client.action(action, headers, answered=answered)
         except AmiError as error:
-            self.membership.failed(effect)
-            if error.message.endswith(_DONE_ALREADY):
-                log.debug("ami_action_skipped", action=action, error=str(error))
-                return
-            log.error(  # noqa: TRY400 - the message says it all; a traceback would hide the hint
-                "personal_queue_not_followed",
-                queue=effect.queue,
-                interface=clean.location(effect.interface) or "(not clean)",
-                action=action,
-                error=str(error),
-                hint="does the queue exist? write it with: asterisk-avp render queues",
-            )
+            self._not_changed(effect, action, error)
         except BaseException:
-            self.membership.failed(effect)
+            self._membership.failed(effect)
             raise
-        else:
-            self.membership.done(effect)
 
-
-def _queue_facts(items: Sequence[Mapping[str, str]], now: float) -> list[ev.Fact]:
-    """What a list of QueueStatus says.
-
-    Asterisk writes the ActionID last into its items, and a caller's number or a member's name into
-    the middle (app_queue.c, ``manager_queues_status``): who has a line end in it can put another
-    beginning before a genuine end. But Asterisk lists each queue's parameters before what is in it.
-    """
-    facts: list[ev.Fact] = []
-    listed = None
-    for item in items:
-        if item.get("Event") == "QueueParams":
-            listed = item.get("Queue")
-        elif item.get("Queue") != listed:
-            log.error("ami_list_impossible", item=item.get("Event"), queue=listed)
-        else:
-            fact = translate(item, now)
-            if fact is not None:
-                facts.append(fact)
-    return facts
-
-
-def _queue_of(fact: ev.Fact) -> str:
-    return fact.queue if isinstance(fact, ev.MemberSeen | ev.QueueJoined) else ""
+    def _not_changed(self, effect: Change, action: str, error: AmiError) -> None:
+        if error.message.endswith(_DONE_ALREADY):
+            log.debug("ami_action_skipped", action=action, error=str(error))
+            return
+        log.error(
+            "personal_queue_not_followed",
+            queue=effect.queue,
+            interface=clean.location(effect.interface) or "(not clean)",
+            action=action,
+            error=str(error),
+            hint="does the queue exist? write it with: asterisk-avp render queues",
+        )
 
 
 def _limit(effect: LimitCall, now: float) -> SetVariables:

@@ -68,9 +68,7 @@ class Metrics:
     def __init__(
         self,
         engine: TransferEngine,
-        readiness: Callable[[], Readiness],
         clock: Callable[[], float] = time.monotonic,
-        stuck: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._running: dict[str, _Running] = {}
@@ -133,12 +131,18 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
-        registry.register(_CurrentState(engine, readiness, stuck, self._ami_events))
+        registry.register(_CurrentState(engine, self._ami_events))
         ProcessCollector(registry=registry)
 
     def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Add a gauge that calls ``value`` at each scrape."""
         Gauge(_PREFIX + name, meaning, registry=self.registry).set_function(value)
+
+    def show_readiness(
+        self, readiness: Callable[[], Readiness], stuck: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Show whether new transfers are taken. ``stuck``: see `AriClient.stuck`."""
+        self.registry.register(_Standing(readiness, stuck))
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -229,13 +233,9 @@ class _CurrentState(Collector):
     def __init__(
         self,
         engine: TransferEngine,
-        readiness: Callable[[], Readiness],
-        stuck: Callable[[], bool],
         ami_events: Mapping[str, int],
     ) -> None:
         self._engine = engine
-        self._readiness = readiness
-        self._stuck = stuck
         self._ami_events = ami_events
 
     def collect(self) -> Iterator[Metric]:
@@ -263,6 +263,16 @@ class _CurrentState(Collector):
             "Transfers that have not ended.",
             value=self._engine.store.running(),
         )
+
+
+class _Standing(Collector):
+    """How things stand with Asterisk at the moment of asking."""
+
+    def __init__(self, readiness: Callable[[], Readiness], stuck: Callable[[], bool]) -> None:
+        self._readiness = readiness
+        self._stuck = stuck
+
+    def collect(self) -> Iterator[Metric]:
         readiness = self._readiness()
         connected = GaugeMetricFamily(
             _PREFIX + "connected",

@@ -63,7 +63,7 @@ class QueueLogWriter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def settle(self, seconds: float) -> None:
+    async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being written is written, but no longer than that."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)

@@ -41,7 +41,7 @@ def pop_event(notification: PopNotification) -> dict[str, Any]:
 
 
 class ScreenPops:
-    """``tell`` gets each event, in order; ``feed`` each call's group as it was read.
+    """``tell`` gets each event, in order; ``post`` each call's group as it was read.
 
     ``changed`` is told which agents' pops have been read.
     """
@@ -51,20 +51,20 @@ class ScreenPops:
         board: PopBoard,
         read_all: ReadAll,
         write: Write,
-        feed: Callable[[ev.Fact], None],
+        post: Callable[[ev.Fact], None],
         changed: Callable[[set[str]], None],
         tell: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.board = board
         self._read_all = read_all
         self._write = write
-        self._feed = feed
+        self._post = post
         self._changed = changed
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_CONCURRENT)
 
-    def look_at(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
+    def refresh(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
         """Something has changed for these: read what is missing, and publish the pops."""
         if not (agents or transfers or self.board.has_pending):
             return  # as with most events
@@ -82,7 +82,7 @@ class ScreenPops:
         for call, variables in self.board.ledger.unwritten().items():
             self._begin(self._write_history(call, variables))
 
-    async def settle(self, seconds: float) -> None:
+    async def wait_idle(self, seconds: float) -> None:
         """Wait until what is under way is done, but no longer than that."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
@@ -114,7 +114,7 @@ class ScreenPops:
                     reason=ignored.reason,
                 )
             self.board.ledger.variables_read(call, found)
-            self._feed(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
+            self._post(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
         self._changed(self.board.holders(call))
 
     async def _write_history(self, call: str, variables: Mapping[str, str]) -> None:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
+from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.service.inbox import Post
+from asterisk_avp.service.part import Part
 
 
-class AcwTimer:
-    """Feeds a `ClockTick` when the first agent's after-call work ends."""
+class AcwTimer(Part):
+    """Posts a `ClockTick` when the first agent's after-call work ends."""
 
-    def __init__(self, agents: Agents, feed: Callable[[ev.Fact], None]) -> None:
+    def __init__(self, agents: Agents, post: Post) -> None:
         self._agents = agents
-        self._feed = feed
+        self._post = post
         self._timer: asyncio.TimerHandle | None = None
         self._end: float | None = None
         """What the timer is for, in Unix seconds."""
+
+    def perform(self, outcome: Outcome) -> None:
+        if outcome.agents:
+            self.schedule()
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def schedule(self) -> None:
         """Again, since an agent has changed."""
@@ -35,5 +46,5 @@ class AcwTimer:
 
     def _ended(self) -> None:
         self._timer = None
-        self._feed(ev.ClockTick(time.time()))
+        self._post(ev.ClockTick(time.time()))
         self.schedule()

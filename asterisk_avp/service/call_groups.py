@@ -17,8 +17,11 @@ from typing import Final
 import structlog
 
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.service.inbox import Post
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
@@ -46,30 +49,32 @@ def group_fact(channel: str, variables: Mapping[str, str]) -> ev.CallGroup | Non
     return ev.CallGroup(channel, variables[VARIABLE]) if VARIABLE in variables else None
 
 
-class GroupReader:
-    """``feed`` is told what Asterisk answers, in the order in which it was asked."""
+class GroupReader(Part):
+    """Posts what Asterisk answers, in the order in which it was asked."""
 
-    def __init__(
-        self, engine: TransferEngine, variables: Variables, feed: Callable[[ev.Fact], None]
-    ) -> None:
+    def __init__(self, engine: TransferEngine, variables: Variables, post: Post) -> None:
         self._engine = engine
         self._variables = variables
-        self._feed = feed
+        self._post = post
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def look_at(self, agents: Iterable[str]) -> None:
+    def perform(self, outcome: Outcome) -> None:
+        if outcome.agents:
+            self.refresh(outcome.agents)
+
+    def refresh(self, agents: Iterable[str]) -> None:
         """Have the groups read of those calls of these agents that are new."""
         for channel in unread(self._engine, agents):
             task = asyncio.create_task(self._read(channel), name="group")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def settle(self, seconds: float) -> None:
+    async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being read has been read, but no longer than that."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         for task in tuple(self._tasks):
             task.cancel()
 
@@ -81,4 +86,4 @@ class GroupReader:
             log.debug("group_read_failed", channel=channel, error=str(error))
             return
         if fact is not None:
-            self._feed(fact)
+            self._post(fact)

@@ -1,4 +1,4 @@
-"""Ends of channels that ARI does not tell.
+"""Ends of channels: those that ARI does not tell, and those that an answer comes before.
 
 Asterisk sends no event of a channel that it cannot write as JSON, as one that has gone on to an
 extension that is not UTF-8 (main/stasis_channels.c, ``ast_channel_snapshot_to_json``). It would
@@ -17,6 +17,8 @@ import structlog
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.pbx.calls import Calls
+from asterisk_avp.service.inbox import Inbox, Message
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
@@ -27,28 +29,41 @@ MAX_WAIT_SECONDS: Final = 1.0
 """How long after AMI's word ARI's is waited for; usually that comes first."""
 
 
-class EndWatch:
-    """``exists`` asks Asterisk about a channel, ``feed`` gets the end of one that it lacks."""
+class EndWatch(Part):
+    """``exists`` asks Asterisk about a channel; the end of one that it lacks is posted."""
+
+    hears = (ev.ChannelEnding, ev.ChannelGone)
 
     def __init__(
         self,
         calls: Calls,
         exists: Callable[[str], Awaitable[bool]],
-        feed: Callable[[ev.Fact], None],
+        inbox: Inbox,
     ) -> None:
         self._calls = calls
         self._exists = exists
-        self._feed = feed
+        self._inbox = inbox
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._expected: dict[asyncio.Future[None], frozenset[str]] = {}
 
-    def gone(self, channel: str) -> None:
+    def handle(self, message: Message) -> None:
+        match message:
+            case ev.ChannelEnding(channel):
+                self._hint(channel)
+            case ev.ChannelGone(channel):
+                self._gone(channel)
+
+    def hold(self, channels: Sequence[str], /) -> Callable[[], None]:
+        """See `ami.perform.Ends`."""
+        return self._inbox.hold_ends(channels)
+
+    def _gone(self, channel: str) -> None:
         """It has been told that this one has ended."""
         for future, channels in self._expected.items():
             if channel in channels and not future.done():
                 future.set_result(None)
 
-    async def told(self, channels: Sequence[str]) -> None:
+    async def expected(self, channels: Sequence[str], /) -> None:
         """Wait until the end of one of these is known, for a moment at most."""
         if all(channel in self._calls.channels for channel in channels):
             future = asyncio.get_running_loop().create_future()
@@ -58,14 +73,14 @@ class EndWatch:
             finally:
                 del self._expected[future]
 
-    def hint(self, channel: str) -> None:
+    def _hint(self, channel: str) -> None:
         """AMI says that it has ended."""
         if channel in self._calls.channels and channel not in self._waiting:
             task = asyncio.create_task(self._look(channel), name="end")
             self._waiting[channel] = task
             task.add_done_callback(lambda _task: self._waiting.pop(channel, None))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         for task in tuple(self._waiting.values()):
             task.cancel()
 
@@ -80,4 +95,4 @@ class EndWatch:
             return  # the resync on the next connection sees it
         if gone:
             log.warning("channel_end_unconfirmed", channel=channel, hint="ARI sent no event of it")
-            self._feed(ev.ChannelGone(channel))
+            self._inbox.post(ev.ChannelGone(channel))

@@ -1,78 +1,101 @@
 """The composition root: the only module that knows all the others.
 
-Facts come in from AMI and ARI, requests from the API; each goes through the hub one at a time
-and comes out as effects. Effects of one session are performed in order by a worker of that
-session, so a slow step of one transfer holds up no other.
+Facts come in from AMI and ARI, outcomes and timers from the workers, requests from the API and the
+phones: all go through one inbox, one at a time, into the engine, and come out as effects. Effects
+of one session are performed in order by a worker of that session, so a slow step of one transfer
+holds up no other.
+
+Who hears of what, in this order (`service.part`; a test compares it). They are stopped in the
+opposite order.
+
+    part                  messages                              what else it is told
+    IntegrityWatch        Defect
+    TransferService       Report TimeUp
+    Phones                KeyPressed ReferReceived FeatureUsed  stop
+    Timeouts              TimeUp
+    RecordingWatch        RecordingMuted ChannelGone            resynced
+    SwapWatch             BridgeSwapped ChannelGone
+    MusicWatch            MusicChanged ChannelGone
+    Workers               Replaced                              perform wait_idle stop
+    AcwTimer              -                                     perform stop
+    GroupReader           -                                     perform wait_idle stop
+    Books                 -                                     perform
+    Publisher             -                                     perform
+    Pops                  8 facts                               perform resynced wait_idle stop
+    EngineStep            22 facts
+    MemberVerifier        Hint ChannelSeen                      wait_idle stop
+    EndWatch              ChannelEnding ChannelGone             stop
+    VersionWatch          -                                     connected stop
+    Synchroniser          NeedsResync Outdated                  connected stop
+    OrphanTimeoutRenewal  -                                     resynced
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
 
-from asterisk_avp import __version__
-from asterisk_avp.agi.gate import gate
-from asterisk_avp.agi.selftest import selftest
-from asterisk_avp.agi.server import AgiServer
 from asterisk_avp.ami import translate as from_ami
-from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster
 from asterisk_avp.api.connections import Connections, Proxies
-from asterisk_avp.api.schemas import agent_event, iso_time, readiness_event, transfer_event
-from asterisk_avp.api.server import serve
+from asterisk_avp.api.schemas import iso_time, readiness_event
 from asterisk_avp.ari import translate as from_ari
-from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine import views
-from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.history import History
 from asterisk_avp.core.engine.sessions import Outcome
-from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.messages.effects import SetTimer
-from asterisk_avp.core.model.errors import AmiTampered, OtherDaemon
+from asterisk_avp.core.model.errors import OtherDaemon
 from asterisk_avp.core.model.world import Readiness
-from asterisk_avp.core.pbx import ami_rights
 from asterisk_avp.core.pbx.swaps import Swaps
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
-from asterisk_avp.core.policy.dialling import Dial, Dialled, check_dial
 from asterisk_avp.core.pops.board import PopBoard
-from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import SECRET_BYTES
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
-from asterisk_avp.observe.transitions import log_steps
-from asterisk_avp.pops.publish import PopPublisher, set_headers
+from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
+from asterisk_avp.service.clients import ami_client, ari_client, new_engine
 from asterisk_avp.service.drain import drain
-from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.executor import Workers, log_fields
 from asterisk_avp.service.facade import TransferService
 from asterisk_avp.service.gauges import show_connections, show_inside
+from asterisk_avp.service.inbox import HINTS, Defect, Hint, Inbox, Outdated, Replaced
 from asterisk_avp.service.integrity import IntegrityWatch
+from asterisk_avp.service.links import Links
+from asterisk_avp.service.listeners import (
+    Books,
+    EngineStep,
+    MusicWatch,
+    Pops,
+    Publisher,
+    SwapWatch,
+    Timeouts,
+)
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
+from asterisk_avp.service.part import Dispatcher, Part, end_with
 from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
 from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
-from asterisk_avp.service.resync import RETRY_SECONDS, Synchroniser
+from asterisk_avp.service.resync import Synchroniser
+from asterisk_avp.service.servers import start_servers
 from asterisk_avp.sockets import descriptors
 
 log = structlog.get_logger(__name__)
@@ -87,207 +110,179 @@ class Daemon:
     def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
         self._settings = settings
         self._notifier = notifier or Notifier({})
-        self._engine = TransferEngine(
-            settings.world(),
-            new_id=lambda: secrets.token_hex(6),
-            ring_seconds=settings.session.ring_seconds,
-            ring_outside_seconds=settings.session.ring_outside_seconds,
-            orphan_seconds=settings.session.orphan_seconds,
-            new_secret=lambda: secrets.token_hex(SECRET_BYTES),
-        )
-        self._ami = AmiClient(
-            settings.ami.host,
-            settings.ami.port,
-            settings.ami.username,
-            settings.ami.secret.get_secret_value(),
-            action_timeout_seconds=settings.ami.action_timeout_seconds,
-            backoff_max_seconds=settings.ami.reconnect_max_seconds,
-            needs=ami_rights.ACTIONS,
-            wanted=from_ami.EVENTS,
-            on_defect=self._defect,
-        )
-        self._ari = AriClient(
-            settings.ari.url,
-            settings.ari.username,
-            settings.ari.password.get_secret_value(),
-            settings.ari.app,
-            who=f"process {os.getpid()} on {socket.gethostname()}",
-            outdated=self._outdated,
-            probe_seconds=settings.ari.probe_seconds,
-            request_timeout_seconds=settings.ari.request_timeout_seconds,
-            backoff_max_seconds=settings.ari.reconnect_max_seconds,
-            event_types=from_ari.EVENT_TYPES,
-        )
+        self._inbox = inbox = Inbox()
+        post = inbox.post
+        self._engine = engine = new_engine(settings)
+        self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
+        self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
         self._from_ari = from_ari.Translator()
-        self._swaps = Swaps(self._engine.calls)
-        self._desk = FeatureCodeHandler(self._engine, settings.key_codes())
-        recordings = Recordings()
-        self._ami_performer = AmiPerformer(self._ami, self._engine.calls.name_of, recordings)
-        self._music = Music()
-        self._ari_performer = AriPerformer(self._ari, settings.ari.app, self._music.stopped)
-        self._metrics = Metrics(self._engine, self.readiness, stuck=lambda: self._ari.stuck)
-        self._workers = Workers(
-            self._ami_performer,
-            self._ari_performer,
-            self._report,
-            self._metrics.performed,
-            self._doubt,
-            self._about,
+        links = Links(ami, ari)
+        news = asyncio.Event()  # of whether new transfers are taken
+        self._metrics = metrics = Metrics(engine)
+
+        # What is asked of Asterisk, and what it is told to do.
+        reader = AmiReader(ami, engine.calls.name_of)
+        music, recordings = Music(), Recordings()
+        ari_performer = AriPerformer(ari, settings.ari.app, music.stopped)
+        members = MemberVerifier(engine, reader, post)
+        ends = EndWatch(engine.calls, ari_performer.exists, inbox)
+        ami_performer = AmiPerformer(ami, engine.calls.name_of, recordings, members, ends)
+        self._workers = workers = Workers(
+            ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
-        self._recordings = RecordingWatch(
-            self._engine, recordings, self._ami_performer, self._workers.perform
+        workers.hold()  # until we know that no other daemon serves
+        groups = GroupReader(engine, reader.variables, post)
+
+        # What the world hears of it.
+        self._changes = changes = EventBroadcaster()
+        pop_publisher = PopPublisher(changes.send, settings.webhook)
+        screen_pops = ScreenPops(
+            PopBoard(engine, iso_time),
+            reader.all_variables,
+            ami_performer.write,
+            post,
+            lambda agents: post(Outcome(agents=agents)),
+            pop_publisher.tell,
         )
-        self._workers.hold()  # until we know that no other daemon serves
-        show_inside(self._metrics.gauge, self._engine, self._workers)
-        self._groups = GroupReader(self._engine, self._ami_performer.variables, self._feed)
-        self._version = VersionWatch(self._ari.asterisk, self._changed)
-        self._changes = EventBroadcaster()
-        self._pop_feed = PopPublisher(self._changes.send, settings.webhook)
-        self._pops = ScreenPops(
-            PopBoard(self._engine, iso_time),
-            self._ami_performer.all_variables,
-            self._ami_performer.write,
-            self._feed,
-            lambda agents: self._carry_out(Outcome(agents=agents)),
-            self._pop_feed.tell,
-        )
-        self._history = History()
-        self._dead_man = OrphanTimeoutRenewal(
-            self._engine, self._workers.perform, settings.session.orphan_seconds, self._in_control
-        )
-        self._acw = AcwTimer(self._engine.agents, self._feed)
-        self._queue_book = QueueLogWriter(
-            self._engine,
-            self._ami.action,
+        board = screen_pops.board
+
+        def pop(agent: str, call: str) -> Mapping[str, Any]:
+            return board.shown(agent, call, time.time())
+
+        pops = Pops(screen_pops, pop_publisher, ami_performer.set_global, settings.pop.sip_headers)
+        self._queue_log = QueueLogWriter(
+            engine,
+            ami.action,
             enabled=settings.log.queue_log,
             numbers=settings.log.numbers,
         )
-        self._audit = Audit(numbers=settings.log.numbers, count=self._metrics.decision)
+        self._audit = audit = Audit(numbers=settings.log.numbers, count=metrics.decision)
+
+        # What keeps the picture of Asterisk true.
+        recording_watch = RecordingWatch(engine, recordings, reader, post)
+        self._orphans = OrphanTimeoutRenewal(engine, links, post, settings.session.orphan_seconds)
+        self._sync = sync = Synchroniser(
+            inbox,
+            engine,
+            reader,
+            ari_performer,
+            board,
+            music,
+            members,
+            groups,
+            workers,
+            links,
+            before=(workers, groups, pops, members, recording_watch, self._orphans),
+            changed=news.set,
+        )
+        version = VersionWatch(ari.asterisk, links, news.set)
+        self._readiness = readiness = ReadinessWatch(
+            ami, ari, sync, version, news, self._publish_readiness
+        )
+
+        # What agents and integrations ask for.
+        self._history = History()
+        self._codes = FeatureCodeHandler(engine, settings.key_codes())
         self.switchboard = TransferService(
-            self._engine,
-            self._ami_performer,
-            self._audit,
+            inbox,
+            engine,
+            reader,
+            ami_performer,
+            audit,
             self._history,
-            self._changes,
-            pop=self._pop,
-            asterisk=self,
-            carry_out=self._carry_out,
-            feed=self._feed,
+            changes,
+            pop=pop,
+            readiness=readiness,
+            links=links,
+            workers=workers,
             action_timeout_seconds=settings.ami.action_timeout_seconds,
         )
-        self._phones = Phones(
-            self._engine,
-            self._desk,
-            self._audit,
-            self._carry_out,
+        phones = Phones(
+            engine,
+            self._codes,
+            audit,
+            inbox,
             self.switchboard.read_call,
-            self._ami_performer.variables,
-            ready=lambda: self.readiness().ready,
+            reader.variables,
+            ready=lambda: readiness.now().ready,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
         api = settings.api
         self._connections = Connections(
             lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)
         )
-        show_connections(self._metrics.gauge, self._connections)
-        self._reloader = Reloader(
-            self._engine,
-            self._auth,
-            self._audit,
-            self._carry_out,
-            resync=self._resync,
-        )
+        self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
-        self._sync = Synchroniser(
-            self._engine,
-            self._ami_performer,
-            self._ari_performer,
-            self._pops.board,
-            self._music,
-            feed=self._feed,
-            members=self._queue_members,
-            carry_out=self._carry_out,
-            look_at_groups=lambda: self._groups.look_at(self._engine.agents.by_id),
-            is_busy=self._workers.is_busy,
-            settle=(
-                self._workers.settle,
-                self._groups.settle,
-                self._pops.settle,
-                self._settle_members,
-            ),
-            also=self._synchronised,
-            connected=lambda: self._ami.connected and self._ari.connected,
-            changed=self._changed,
+        show_inside(metrics.gauge, engine, workers)
+        show_connections(metrics.gauge, self._connections)
+        metrics.show_readiness(readiness.now, lambda: ari.stuck)
+
+        # In the order in which they hear of things: see the table above.
+        self._parts: tuple[Part, ...] = (
+            IntegrityWatch(metrics.impossible_message, post),
+            self.switchboard,
+            phones,
+            Timeouts(engine, sync, phones),
+            recording_watch,
+            SwapWatch(Swaps(engine.calls), metrics),
+            MusicWatch(music),
+            workers,
+            AcwTimer(engine.agents, post),
+            groups,
+            Books(engine, audit, self._queue_log, metrics),
+            Publisher(engine, changes, pop),
+            pops,
+            EngineStep(engine),
+            members,
+            ends,
+            version,
+            sync,
+            self._orphans,
         )
-        self._members = MemberVerifier(
-            self._engine,
-            self._queue_members,
-            lambda fact: self._sync.take(fact, self._feed),
-            lambda: self._doubt(None),
-        )
-        self._ami_performer.membership = self._members
-        self._ends = EndWatch(
-            self._engine.calls,
-            self._ari_performer.exists,
-            lambda fact: self._sync.take(fact, self._feed),
-        )
-        self._ami_performer.end_told = self._ends.told
-        self._integrity = IntegrityWatch(self._metrics.impossible_message, self._resync_soon)
-        self._readiness = ReadinessWatch(
-            self._ami, self._ari, self._sync, self._version, self._publish_readiness
-        )
+        self._dispatcher = Dispatcher(self._parts)
+        inbox.consume(self._dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set; then no new transfers, and those running get time to end."""
-        agi = AgiServer(
-            self._settings.agi.host,
-            self._settings.agi.port,
-            gate(self._check_dial) | selftest(__version__),
-            timeout_seconds=self._settings.agi.timeout_seconds,
-            room=descriptors.for_agi,
-        )
-        await agi.start()
-        server = await serve(
-            create_app(
-                self.switchboard,
-                self._auth,
-                metrics=self._metrics.text,
-                scopes=self._engine.scope_of,
-            ),
-            self._settings.api.host,
-            self._settings.api.port,
-            self._connections,
-        )
-        log.info("api_listening", url=server.url)
-        counted, told = self._metrics.connection, self._on_connection
-        async with asyncio.TaskGroup() as group:
-            running = [
-                group.create_task(self._ami.run(self._on_ami, counted("ami", told)), name="ami"),
-                group.create_task(self._run_ari(counted("ari", told), stop), name="ari"),
-                group.create_task(self._housekeeping(), name="housekeeping"),
-                group.create_task(self._notifier.run(), name="notifier"),
-                group.create_task(self._dead_man.run(), name="dead man's switch"),
-                group.create_task(self._readiness.run(), name="readiness"),
-            ]
-            await stop.wait()
-            await self._drain()
-            await self._queue_book.settle(_QUEUE_LOG_SECONDS)
-            await server.stop()
-            await agi.stop()
-            for task in running:
-                task.cancel()
-        self._workers.stop()
-        self._groups.stop()
-        self._members.stop()
-        self._ends.stop()
-        self._pops.stop()
-        await self._pop_feed.stop()
-        self._phones.stop()
-        self._version.stop()
-        self._sync.stop()
-        await self._ari.close()
+        """Until ``stop`` is set; then no new transfers, and those running get time to end.
+
+        Whatever happens, everything that was begun is ended, even where the end of another raises.
+        """
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self._ari.close)
+            end_with(ending, self._parts)
+            servers = await ending.enter_async_context(AsyncExitStack())
+            await start_servers(
+                servers,
+                self._settings,
+                self._engine,
+                self._audit,
+                create_app(
+                    self.switchboard,
+                    self._auth,
+                    metrics=self._metrics.text,
+                    scopes=self._engine.scope_of,
+                ),
+                self._connections,
+            )
+            told = self._on_connection
+            on_ami, on_ari = (self._metrics.connection(x, told) for x in ("ami", "ari"))
+            async with asyncio.TaskGroup() as group:
+                running = [
+                    group.create_task(self._ami.run(self._on_ami, on_ami), name="ami"),
+                    group.create_task(self._run_ari(on_ari, stop), name="ari"),
+                    group.create_task(self._housekeeping(), name="housekeeping"),
+                    group.create_task(self._notifier.run(), name="notifier"),
+                    group.create_task(self._orphans.run(), name="orphan timeout"),
+                    group.create_task(self._readiness.run(), name="readiness"),
+                ]
+                await stop.wait()
+                await self._drain()
+                await self._queue_log.wait_idle(_QUEUE_LOG_SECONDS)
+                await servers.aclose()
+                for task in running:
+                    task.cancel()
         log.info("stopped")
         if self._readiness.displaced:
             raise OtherDaemon(self._readiness.displaced)
@@ -302,19 +297,14 @@ class Daemon:
             self._readiness.changed()
             stop.set()
 
-    def _check_dial(self, dialled: Dialled) -> Dial:
-        engine = self._engine
-        decided = check_dial(dialled.channel, dialled.typed, engine.agents, engine.world)
-        return self._audit.dial(dialled, decided)
-
     async def reload(self) -> None:
         """Read the settings again, without touching calls or running transfers."""
         async with self._reloads:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
-            self._desk.codes = self._settings.key_codes()
-            self._queue_book.enabled = self._settings.log.queue_log
-            self._queue_book.numbers = self._settings.log.numbers
+            self._codes.codes = self._settings.key_codes()
+            self._queue_log.enabled = self._settings.log.queue_log
+            self._queue_log.numbers = self._settings.log.numbers
 
     async def _drain(self) -> None:
         self._notifier.stopping()
@@ -322,7 +312,7 @@ class Daemon:
         self._readiness.changed()
         if self._readiness.displaced:
             return  # the transfers are the other daemon's
-        await drain(self._engine.store, self._carry_out, self._settings.session.drain_seconds)
+        await drain(self._engine.store, self._inbox, self._settings.session.drain_seconds)
 
     async def _housekeeping(self) -> None:
         while True:
@@ -331,178 +321,31 @@ class Daemon:
             now = time.time()
             ended = self._engine.store.forget_ended(now - kept_seconds)
             self._history.keep(map(views.transfer_view, ended), now)
-            self._desk.forget_ended()
+            self._codes.forget_ended()
 
     # --- what comes in -------------------------------------------------------------------------
 
     def _on_ami(self, event: Mapping[str, str]) -> None:
         fact = from_ami.translate(event, time.time())
         self._metrics.ami_event(handled=fact is not None)
-        if isinstance(fact, ev.BridgeSwapped):
-            self._swapped(fact)
-        elif isinstance(fact, ev.ChannelEnding):
-            self._ends.hint(fact.id)
-        elif fact is not None:
-            self._sync.take(fact, self._hint)
+        if fact is not None:
+            self._inbox.post(Hint(fact) if isinstance(fact, HINTS) else fact)
 
     def _on_ari(self, event: Mapping[str, Any]) -> None:
         if event.get("type") == "ApplicationReplaced" and event.get("application") == self._ari.app:
-            # Whoever has it now acts on the calls. Two must not.
-            self._workers.hold()
+            self._inbox.post(Replaced())
         for fact in self._from_ari.translate(event):
-            if isinstance(fact, ev.StasisEntered | ev.StasisLeft | ev.PhoneFact):
-                self._feed(fact)
-            else:
-                self._sync.take(fact, self._feed)
-
-    def _hint(self, fact: ev.Fact) -> None:
-        """What AMI says, and a caller may have written."""
-        if not self._members.hint(fact):
-            self._feed(fact)
-
-    def _swapped(self, swap: ev.BridgeSwapped) -> None:
-        replaced = self._swaps.by_phone(swap)
-        if replaced:
-            self._metrics.swapped()
-            log.error(
-                "phone_took_over_a_call",
-                channel=swap.name,
-                replaced=replaced,
-                hint="an INVITE with Replaces, unless you let phones or trunks make attended "
-                "transfers of their own; see docs/security.md of the project",
-            )
-
-    def _feed(self, fact: ev.Fact) -> None:
-        if isinstance(fact, ev.ChannelSeen):
-            # The most frequent, and all that follows from it is the picture.
-            self._engine.fact(fact, 0.0)
-            self._members.channel_seen(fact.id)
-            return
-        if isinstance(fact, ev.PhoneFact):
-            self._phones.take(fact)
-            return
-        if isinstance(fact, ev.MusicChanged):
-            self._music.told(fact)
-            return
-        self._recordings.take(fact)
-        if isinstance(fact, ev.ChannelGone):
-            self._swaps.gone(fact.id)
-            self._music.told(ev.MusicChanged(fact.id, playing=False))
-        self._pops.board.observe(fact, time.time())
-        self._carry_out(self._engine.fact(fact, time.time()))
-        if isinstance(fact, ev.ChannelGone):
-            self._ends.gone(fact.id)
+            self._inbox.post(fact)
 
     def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
-        # Which of the two it was, and its state, is asked of the clients.
-        self._version.connection(connected=self._ari.connected)
         self._from_ari.forget()
-        if self._workers.held and self._ari.connected:
-            # The application is ours; or again, where no other daemon has had it meanwhile.
-            self._sync.restart_steps()
-            self._workers.go_on()
-        self._sync.connection()
+        self._dispatcher.connected()
 
-    def _outdated(self) -> None:
-        self._engine.store.forget_running()
-        self._sync.forget()
-
-    def _doubt(self, session_id: str | None) -> None:
-        self._sync.doubt(session_id)
-
-    def _resync(self) -> None:
-        self._sync.connection()
-
-    def _resync_soon(self) -> None:
-        self._doubt(None)
-
-    async def _queue_members(self, queue: str, interface: str = "") -> list[ev.Fact]:
-        try:
-            return await self._ami_performer.members(queue, interface)
-        except AmiTampered as error:
-            log.warning("queue_read_by_functions", queue=queue, error=str(error))
-        return await self._ami_performer.by_functions(
-            queue, lambda interface: self._members.known(queue, interface)
-        )
-
-    async def _settle_members(self, seconds: float) -> None:
-        await self._members.settle(seconds)
-
-    def _defect(self, event: str, problem: str) -> None:
-        self._integrity.defect(event, problem)
-
-    def _changed(self) -> None:
-        self._readiness.changed()
-
-    async def _synchronised(self) -> None:
-        await set_headers(self._ami_performer.set_global, self._settings.pop.sip_headers)
-        await self._recordings.look()
-        self._dead_man.put_off()
-
-    # --- what goes out -------------------------------------------------------------------------
-
-    def _carry_out(self, outcome: Outcome) -> None:
-        log_steps(outcome.steps)
-        for session_id, effect in outcome.effects:
-            self._workers.perform(session_id, effect)
-        if outcome.agents:
-            self._acw.schedule()
-            self._groups.look_at(outcome.agents)
-        for session_id in dict.fromkeys(outcome.transfers):
-            session = self._engine.store.records[session_id].session
-            self._audit.transfer(session)
-            self._queue_book.transfer(session)
-            self._metrics.transfer(session)
-        self._publish(outcome)
-        self._pops.look_at(outcome.agents, outcome.transfers)
-
-    def _about(self, session_id: str) -> Mapping[str, str]:
-        """What each line of the log about a transfer has."""
-        record = self._engine.store.records.get(session_id)
-        call = {"call": record.session.caller.channel} if record is not None else {}
-        return {"transfer": session_id, **call}
-
-    def _report(self, session_id: str, event: SessionEvent) -> None:
-        self.switchboard.moved(session_id)
-        if event.kind is EventType.TIMED_OUT and not self._sync.synced:
-            # Nobody can say what has become of it, nor do anything about it: the resync does.
-            self._workers.perform(session_id, SetTimer(RETRY_SECONDS))
-            return
-        if event.kind is EventType.TIMED_OUT and self._phones.timed_out(session_id):
-            return
-        self._carry_out(self._engine.report(session_id, event, time.time()))
-
-    # --- events for the API's WebSockets -------------------------------------------------------
-
-    def _publish(self, outcome: Outcome) -> None:
-        if not self._changes:
-            return
-        for agent_id in outcome.agents:
-            agent = self._engine.agents.by_id.get(agent_id)
-            if agent is not None:
-                self._changes.send(agent_event(views.agent_view(self._engine, agent, self._pop)))
-        for session_id in dict.fromkeys(outcome.transfers):
-            self._changes.send(
-                transfer_event(views.transfer_view(self._engine.store.records[session_id]))
-            )
+    # --- what is told ----------------------------------------------------------------------------
 
     def _publish_readiness(self, readiness: Readiness) -> None:
         self._notifier.readiness(readiness)
         self._changes.send(readiness_event(readiness))
 
-    def _pop(self, agent: str, call: str) -> Mapping[str, Any]:
-        return self._pops.board.shown(agent, call, time.time())
-
-    # --- how things stand with Asterisk ----------------------------------------------------------
-
     def readiness(self) -> Readiness:
         return self._readiness.now()
-
-    def listens(self) -> bool:
-        return self._ami.connected
-
-    def _in_control(self) -> bool:
-        return self._ami.connected and self._ari.connected and not self._ari.stuck
-
-    def reachable(self) -> bool:
-        return self._ari.connected and self._ami.connected and not self._workers.held

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -14,6 +13,7 @@ from asterisk_avp.core.transfer import machine
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import ASTERISK_SECONDS
 from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.service.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 
@@ -41,15 +41,13 @@ def hand_back(store: SessionStore, now: float) -> Outcome:
     return outcome
 
 
-async def drain(
-    store: SessionStore, carry_out: Callable[[Outcome], None], drain_seconds: float
-) -> None:
+async def drain(store: SessionStore, inbox: Inbox, drain_seconds: float) -> None:
     """Returns within ``drain_seconds`` and the few seconds that Asterisk may take to hand back."""
     await _until_none(store, drain_seconds)
     left = len(need_us(store))
     if left:
         log.warning("transfers_returned", transfers=left)
-        carry_out(hand_back(store, time.time()))
+        inbox.run(lambda perform: perform(hand_back(store, time.time())))
         await _until_none(store, ASTERISK_SECONDS)
     log.info("drained", transfers_left=store.running())
 

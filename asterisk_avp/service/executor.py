@@ -1,4 +1,4 @@
-"""Effects at work: one worker and one timer a session, in order (`core.transfer.concurrency`).
+"""Performs effects: one worker and one timer a session, in order (`core.transfer.concurrency`).
 
 A slow step of one transfer holds up no other. Effects that belong to no session (the membership
 of the personal queues) share one worker of their own.
@@ -14,6 +14,8 @@ from typing import Final, Protocol
 
 import structlog
 
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.effects import (
     AmiEffect,
     AriEffect,
@@ -24,19 +26,21 @@ from asterisk_avp.core.messages.effects import (
 )
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
 from asterisk_avp.core.transfer.concurrency import can_run_concurrently
-from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.service.inbox import Message, NeedsResync, Post, Replaced, Report, TimeUp
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-Report = Callable[[SessionEvent], None]
+_Report = Callable[[SessionEvent], None]
 
 
 class _AmiPerformer(Protocol):
-    async def perform(self, effect: AmiEffect, report: Report) -> None: ...
+    async def perform(self, effect: AmiEffect, report: _Report) -> None: ...
 
 
 class _AriPerformer(Protocol):
-    async def perform(self, effect: AriEffect, report: Report) -> None: ...
+    async def perform(self, effect: AriEffect, report: _Report) -> None: ...
 
 
 _AT_WORK_SECONDS: Final = 0.1
@@ -46,36 +50,54 @@ _SICK_SECONDS: Final = 5.0
 """For so long after a time-out of ARI's a session is spared what can be left out."""
 
 
-class Workers:
-    """``report`` is told the outcomes of a session's effects and the expiry of its timer.
+def log_fields(engine: TransferEngine) -> Callable[[str], Mapping[str, str]]:
+    """What each line of the log about a transfer has, by the transfer's id."""
 
-    ``performed`` is told of every effect that has been performed, ``doubt`` of every session (or
-    None) for which something could not be done that no event will tell.
-    ``about`` says what every line of the log has that is written while a session's effect is
-    performed.
+    def fields(session_id: str) -> Mapping[str, str]:
+        record = engine.store.records.get(session_id)
+        call = {"call": record.session.caller.channel} if record is not None else {}
+        return {"transfer": session_id, **call}
+
+    return fields
+
+
+class Workers(Part):
+    """Posts outcomes of a session's effects, the expiry of its timer, and every session (or None)
+    that needs a resync, since something could not be done that no event will tell.
+
+    ``performed`` is told of every effect that has been performed. ``about`` says what every line of
+    the log has that is written while a session's effect is performed.
     """
+
+    hears = (Replaced,)
 
     def __init__(
         self,
         ami: _AmiPerformer,
         ari: _AriPerformer,
-        report: Callable[[str, SessionEvent], None],
+        post: Post,
         performed: Callable[[str | None, Effect], None] = lambda _session, _effect: None,
-        doubt: Callable[[str | None], None] = lambda _session: None,
         about: Callable[[str], Mapping[str, str]] = lambda session: {"transfer": session},
     ) -> None:
         self._ami = ami
         self._ari = ari
-        self._report = report
+        self._post = post
         self._performed = performed
-        self._doubt = doubt
         self._held = False
         self._about = about
         self._queues: dict[str | None, deque[Effect]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def perform(self, session_id: str | None, effect: Effect) -> None:
+    def handle(self, message: Message) -> None:
+        if isinstance(message, Replaced):
+            self.hold()  # whoever has the application now acts on the calls
+
+    def perform(self, outcome: Outcome) -> None:
+        for session_id, effect in outcome.effects:
+            self.start(session_id, effect)
+
+    def start(self, session_id: str | None, effect: Effect) -> None:
         """Have an effect done, after those of the same session that came before it."""
         if self._held:
             return
@@ -108,7 +130,7 @@ class Workers:
         if self.is_busy(session_id):
             self._arm(session_id, _AT_WORK_SECONDS)
         else:
-            self._report(session_id, SessionEvent(EventType.TIMED_OUT))
+            self._post(TimeUp(session_id))
 
     def is_busy(self, session_id: str) -> bool:
         """Whether something is being done for this session."""
@@ -123,7 +145,7 @@ class Workers:
     def timers(self) -> int:
         return len(self._timers)
 
-    async def settle(self, seconds: float) -> None:
+    async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being done is done, but no longer than that."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
@@ -131,7 +153,7 @@ class Workers:
     def hold(self) -> None:
         """Break off what is being done, and do nothing more until `go_on`."""
         self._held = True
-        self.stop()
+        self._break_off()
 
     def go_on(self) -> None:
         self._held = False
@@ -140,8 +162,10 @@ class Workers:
     def held(self) -> bool:
         return self._held
 
-    def stop(self) -> None:
-        """Leave everything as it is."""
+    async def stop(self) -> None:
+        self._break_off()
+
+    def _break_off(self) -> None:
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
@@ -154,14 +178,14 @@ class Workers:
 
         def report(event: SessionEvent) -> None:
             if session_id is not None and not self._held:
-                self._report(session_id, event)
+                self._post(Report(session_id, event))
 
         worker = _Worker(
             self._ami,
             self._ari,
             report,
             lambda effect: self._performed(session_id, effect),
-            lambda: self._doubt(session_id),
+            lambda: self._post(NeedsResync(session_id)),
         )
         if session_id is not None:
             # Of this task alone: whatever is logged while a step is taken says whose it is.
@@ -187,15 +211,15 @@ class _Worker:
         self,
         ami: _AmiPerformer,
         ari: _AriPerformer,
-        report: Report,
+        report: _Report,
         performed: Callable[[Effect], None],
-        doubt: Callable[[], None],
+        needs_resync: Callable[[], None],
     ) -> None:
         self._ami = ami
         self._ari = ari
         self._report = report
         self._performed = performed
-        self._doubt = doubt
+        self._needs_resync = needs_resync
         self._sick_until = 0.0
 
     async def perform(self, effect: Effect) -> None:
@@ -205,13 +229,13 @@ class _Worker:
             elif isinstance(effect, AriEffect):
                 sick = time.monotonic() < self._sick_until
                 if sick and not isinstance(effect, _NEVER_SPARED):
-                    return  # the session is in doubt already
+                    return  # the session needs a resync already
                 await self._ari.perform(effect, self._report)
             self._performed(effect)
         except (AsteriskUnavailable, AriError, AmiError) as error:
             # Nobody will tell the session, and somebody may sit in silence for it.
             log.warning("effect_failed", effect=type(effect).__name__, error=str(error))
-            self._doubt()
+            self._needs_resync()
             if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
                 # One time-out after the other would hold up what brings the caller back.
                 self._sick_until = time.monotonic() + _SICK_SECONDS

@@ -1,7 +1,7 @@
 """What the API may ask of the daemon: `asterisk_avp.api.port.TransferService`, and nothing else.
 
 Questions are answered from what is known; requests are decided at once, in one step of the event
-loop, and what comes of them is carried out by the daemon's workers.
+loop, and the workers perform what follows from them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.api.broadcast import EventBroadcaster
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -21,7 +22,6 @@ from asterisk_avp.core.engine.history import History
 from asterisk_avp.core.engine.pause import pause
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
-from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AsteriskUnavailable, UnknownAgent
 from asterisk_avp.core.model.hold import MAX_SECONDS, max_hold_seconds
 from asterisk_avp.core.model.world import (
@@ -35,8 +35,14 @@ from asterisk_avp.core.numbers.rules import NumberCheck
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.transfer.dialplan import LIMIT
 from asterisk_avp.core.transfer.events import EventType
+from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.service.call_groups import VARIABLE, group_fact
+from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.inbox import Handle, Inbox, Message, Report, TimeUp
+from asterisk_avp.service.links import Links
+from asterisk_avp.service.part import Part
+from asterisk_avp.service.readiness import ReadinessWatch
 
 log = structlog.get_logger(__name__)
 
@@ -44,53 +50,45 @@ Pop = Callable[[str, str], Mapping[str, Any]]
 """What an agent (first) is shown of a call (second)."""
 
 
-class Asterisk(Protocol):
-    """How things stand with it."""
-
-    def readiness(self) -> Readiness: ...
-
-    def listens(self) -> bool:
-        """Whether anything can be asked of its queues."""
-        ...
-
-    def reachable(self) -> bool:
-        """Whether a transfer under way can be acted upon."""
-        ...
-
-
-class TransferService:
+class TransferService(Part):
     """Implements `asterisk_avp.api.port.TransferService`."""
+
+    hears = (Report, TimeUp)
 
     def __init__(
         self,
+        inbox: Inbox,
         engine: TransferEngine,
+        ami: AmiReader,
         performer: AmiPerformer,
         audit: Audit,
         history: History,
         changes: EventBroadcaster,
         *,
         pop: Pop,
-        asterisk: Asterisk,
-        carry_out: Callable[[Outcome], None],
-        feed: Callable[[ev.Fact], None],
+        readiness: ReadinessWatch,
+        links: Links,
+        workers: Workers,
         action_timeout_seconds: float,
     ) -> None:
+        self._inbox = inbox
         self._engine = engine
+        self._ami = ami
         self._performer = performer
         self._audit = audit
         self._history = history
         self._changes = changes
         self._pop = pop
-        self._asterisk = asterisk
-        self._carry_out = carry_out
-        self._feed = feed
+        self._readiness = readiness
+        self._links = links
+        self._workers = workers
         self._action_timeout_seconds = action_timeout_seconds
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
 
-    def moved(self, session_id: str) -> None:
+    def handle(self, message: Message) -> None:
         """Something was heard of a transfer's call: it is not where it was."""
-        moved = self._moved.get(session_id)
+        moved = self._moved.get(message.session) if isinstance(message, Report | TimeUp) else None
         if moved is not None and not moved.done():
             moved.set_result(None)
 
@@ -105,7 +103,7 @@ class TransferService:
     # --- questions -----------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
-        return self._asterisk.readiness()
+        return self._readiness.now()
 
     def agents(self) -> Sequence[AgentView]:
         agents = sorted(self._engine.agents.by_id.values(), key=lambda agent: agent.id)
@@ -142,7 +140,7 @@ class TransferService:
     # --- requests ------------------------------------------------------------------------------
 
     async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
-        if not self._asterisk.listens():
+        if not self._links.ami:
             raise AsteriskUnavailable(self.readiness().detail)
         for effect in pause(self._engine.agents, agent_id, paused=paused, reason=reason):
             await self._performer.pause(effect)
@@ -155,13 +153,19 @@ class TransferService:
         if call is not None:
             facts = await self.read_call(call)
             self._check_ready()
-        # From here to the end of the decision nothing awaits: of two requests for the same call
-        # or the same target, the second finds what the first has done.
-        session, outcome = self._audit.decide(
-            request, call, lambda: self._engine.request(request, facts, time.time())
-        )
-        moved = self._moved[session.id] = asyncio.get_running_loop().create_future()
-        self._carry_out(outcome)
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def decide(perform: Handle) -> Session:
+            session, outcome = self._audit.decide(
+                request, call, lambda: self._engine.request(request, facts, time.time())
+            )
+            self._moved[session.id] = moved
+            perform(outcome)
+            return session
+
+        # One step: of two requests for the same call or the same target, the second finds what the
+        # first has done.
+        session = self._inbox.run(decide)
         # Answered once Asterisk has moved the call: an agent who hangs up on seeing the answer
         # then hangs up on a transfer, not on the caller.
         try:
@@ -175,12 +179,12 @@ class TransferService:
 
     async def read_call(self, call: Call) -> CallVariables:
         """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
-        variables = await self._performer.variables(
+        variables = await self._ami.variables(
             call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
         )
         group = group_fact(call.caller_channel, variables)
         if group is not None:
-            self._feed(group)  # what is decided by is what is shown
+            self._inbox.post(group)  # what is decided by is what is shown
         return _call_facts(call.caller_channel, variables, time.time())
 
     async def complete(self, transfer_id: str) -> TransferView:
@@ -197,27 +201,35 @@ class TransferService:
 
     async def add_party(self, transfer_id: str, number: str) -> TransferView:
         self._check_reachable(transfer_id)
-        _, outcome = self._audit.party(
-            self._engine.record(transfer_id).session,
-            number,
-            lambda: self._engine.add_party(transfer_id, number, time.time()),
-        )
-        self._carry_out(outcome)
-        return self.transfer(transfer_id)
+
+        def decide() -> Outcome:
+            _, outcome = self._audit.party(
+                self._engine.record(transfer_id).session,
+                number,
+                lambda: self._engine.add_party(transfer_id, number, time.time()),
+            )
+            return outcome
+
+        return self._step(transfer_id, decide)
 
     async def drop_party(self, transfer_id: str, party: str) -> TransferView:
         self._check_reachable(transfer_id)
-        self._carry_out(self._engine.drop_party(transfer_id, party, time.time()))
-        return self.transfer(transfer_id)
+        drop = self._engine.drop_party
+        return self._step(transfer_id, lambda: drop(transfer_id, party, time.time()))
 
     def _command(self, transfer_id: str, kind: EventType) -> TransferView:
         self._check_reachable(transfer_id)
-        self._carry_out(self._engine.command(transfer_id, kind, time.time()))
+        command = self._engine.command
+        return self._step(transfer_id, lambda: command(transfer_id, kind, time.time()))
+
+    def _step(self, transfer_id: str, decide: Callable[[], Outcome]) -> TransferView:
+        """Take one step, and say how the transfer is then."""
+        self._inbox.run(lambda perform: perform(decide()))
         return self.transfer(transfer_id)
 
     def _check_reachable(self, transfer_id: str) -> None:
         self._engine.record(transfer_id)
-        if not self._asterisk.reachable():
+        if self._workers.held or not self._links.both:
             raise AsteriskUnavailable(self.readiness().detail)
 
     def _check_ready(self) -> None:

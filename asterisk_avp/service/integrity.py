@@ -13,6 +13,9 @@ from typing import Final
 
 import structlog
 
+from asterisk_avp.service.inbox import Defect, Message, NeedsResync, Post
+from asterisk_avp.service.part import Part
+
 log = structlog.get_logger(__name__)
 
 LOG_SECONDS: Final = 10.0
@@ -23,23 +26,28 @@ _HINT: Final = (
 )
 
 
-class IntegrityWatch:
-    """``count`` is told of each, ``resync`` of some."""
+class IntegrityWatch(Part):
+    """``count`` is told of each; some are reason enough to read the picture anew."""
+
+    hears = (Defect,)
 
     def __init__(
         self,
         count: Callable[[], None],
-        resync: Callable[[], None],
+        post: Post,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._count = count
-        self._resync = resync
+        self._post = post
         self._clock = clock
         self._logged_at = self._resynced_at = float("-inf")
         self._unlogged = 0
 
-    def defect(self, event: str, problem: str) -> None:
-        """One message was left out; ``event``: its name, if it has one."""
+    def handle(self, message: Message) -> None:
+        if isinstance(message, Defect):
+            self._left_out(message.event, message.problem)
+
+    def _left_out(self, event: str, problem: str) -> None:
         self._count()
         now = self._clock()
         if now - self._logged_at >= LOG_SECONDS:
@@ -55,7 +63,7 @@ class IntegrityWatch:
             self._unlogged += 1
         if now - self._resynced_at >= RESYNC_SECONDS:
             self._resynced_at = now
-            self._resync()
+            self._post(NeedsResync())
 
 
 _MAX_NAME: Final = 40

@@ -15,31 +15,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from asterisk_avp.ami.queue_functions import SOMEBODY
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
-from asterisk_avp.core.model.errors import AmiHeaderError, AvpError, UncleanValue
+from asterisk_avp.core.model.errors import AmiHeaderError, AmiTampered, AvpError, UncleanValue
 from asterisk_avp.core.model.world import agent_of_personal_queue
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.transfer.session import is_half
+from asterisk_avp.service.inbox import Hint, Message, NeedsResync, Post
 from asterisk_avp.service.member_evidence import borne_out, phone_only
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-Hint = ev.MemberSeen | ev.MemberRemoved
+Told = ev.MemberSeen | ev.MemberRemoved
 Change = AddMember | RemoveMember | PauseMember
-Queried = Callable[[str, str], Awaitable[list[ev.Fact]]]
-"""Queue and interface (empty: all members) → `MemberSeen` of them, `QueueJoined` of those waiting.
-
-Raises `AvpError`.
-"""
 
 MAX_EARLY: Final = 50
 """Channels that AMI may be ahead of ARI with; those that somebody has made up never come."""
@@ -59,20 +56,20 @@ def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSee
     return known if known is not None and known.interface == interface else None
 
 
-class MemberVerifier:
-    """``feed`` gets what is so; ``doubt`` is told where Asterisk could not be asked."""
+class MemberVerifier(Part):
+    """Posts what is so, and that the picture has to be read where Asterisk could not be asked."""
+
+    hears = (Hint, ev.ChannelSeen)
 
     def __init__(
         self,
         engine: TransferEngine,
-        query: Queried,
-        feed: Callable[[ev.Fact], None],
-        doubt: Callable[[], None],
+        ami: AmiReader,
+        post: Post,
     ) -> None:
         self._engine = engine
-        self._query = query
-        self._feed = feed
-        self._doubt = doubt
+        self._ami = ami
+        self._post = post
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By queue and interface; the interface is empty where it is about who waits."""
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -82,25 +79,30 @@ class MemberVerifier:
         self._timer: asyncio.TimerHandle | None = None
         self._early: OrderedDict[str, ev.QueueJoined] = OrderedDict()
         """By channel: who waits according to AMI, while ARI has not told of the channel yet."""
-        self._changing: dict[tuple[str, str], Hint | None] = {}
+        self._changing: dict[tuple[str, str], Told | None] = {}
         """By queue and interface: what we are changing, and what has been said of it meanwhile."""
 
-    def hint(self, fact: ev.Fact) -> bool:
-        """Take in what an event of AMI says; whether that kind of event is for us."""
-        match fact:
-            case ev.MemberSeen() | ev.MemberRemoved():
+    def handle(self, message: Message) -> None:
+        match message:
+            case ev.ChannelSeen(channel):
+                # AMI may have told before where it waits.
+                if fact := self._early.pop(channel, None):
+                    self._post(fact)
+            case Hint(ev.MemberSeen() | ev.MemberRemoved() as fact):
                 self._member(fact)
-            case ev.QueueJoined() | ev.QueueLeft():
+            case Hint(ev.QueueJoined() | ev.QueueLeft() as fact):
                 self._waiting(fact)
-            case _:
-                return False
-        return True
 
-    def channel_seen(self, channel: str) -> None:
-        """ARI has told of the channel; AMI may have told before where it waits."""
-        fact = self._early.pop(channel, None)
-        if fact is not None:
-            self._feed(fact)
+    async def read(self, queue: str, interface: str = "") -> list[ev.Fact]:
+        """The member of a queue (all of them, where ``interface`` is empty) and who waits there.
+
+        Raises `AvpError`.
+        """
+        try:
+            return await self._ami.members(queue, interface)
+        except AmiTampered as error:
+            log.warning("queue_read_by_functions", queue=queue, error=str(error))
+        return await self._ami.by_functions(queue, lambda interface: self.known(queue, interface))
 
     def started(self, effect: Change) -> None:
         """Asterisk is about to be asked for this change."""
@@ -121,7 +123,7 @@ class MemberVerifier:
     def _confirmed(self, effect: Change, now: float) -> None:
         match effect:
             case AddMember():
-                self._feed(
+                self._post(
                     ev.MemberSeen(
                         queue=effect.queue,
                         interface=effect.interface,
@@ -136,20 +138,20 @@ class MemberVerifier:
                     )
                 )
             case RemoveMember():
-                self._feed(ev.MemberRemoved(effect.queue, effect.interface, now))
+                self._post(ev.MemberRemoved(effect.queue, effect.interface, now))
             case PauseMember():
                 known = self.known(effect.queue, effect.interface)
                 if known is not None:
                     paused = replace(known, paused=effect.paused, paused_reason=effect.reason)
-                    self._feed(paused)
+                    self._post(paused)
 
-    async def settle(self, seconds: float) -> None:
+    async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being asked has been answered, but no longer than that."""
         self._judge()
         if self._asking:
             await asyncio.wait(tuple(self._asking.values()), timeout=seconds)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         for task in tuple(self._asking.values()):
@@ -157,7 +159,7 @@ class MemberVerifier:
 
     # --- members -----------------------------------------------------------------------------
 
-    def _member(self, fact: Hint) -> None:
+    def _member(self, fact: Told) -> None:
         queue, interface = fact.queue, fact.interface
         if not self._engine.agents.concerns(queue):
             return
@@ -178,7 +180,7 @@ class MemberVerifier:
             self._ask(queue, interface)
         elif borne_out(self._engine.calls, agent, known, fact):
             self._later.pop((queue, interface), None)
-            self._feed(fact)
+            self._post(fact)
         else:
             # ARI's word of the channel may be on its way.
             self._later[queue, interface] = fact
@@ -201,7 +203,7 @@ class MemberVerifier:
                 and phone_only(known, fact)
                 and borne_out(self._engine.calls, agent, known, fact)
             ):
-                self._feed(fact)
+                self._post(fact)
             else:
                 self._ask(queue, interface)
 
@@ -226,9 +228,9 @@ class MemberVerifier:
             # stay taken.
             if isinstance(fact, ev.QueueLeft):
                 self._early.pop(fact.channel, None)
-                self._feed(fact)
+                self._post(fact)
             elif fact.channel in self._engine.calls.channels:
-                self._feed(fact)
+                self._post(fact)
             else:
                 self._early[fact.channel] = fact
                 if len(self._early) > MAX_EARLY:
@@ -245,7 +247,7 @@ class MemberVerifier:
             self._again.add(key)  # the answer may be older than what this event is about
             return
         if len(self._asking) >= MAX_QUESTIONS:
-            self._doubt()  # whoever makes up so many names: all is read at once instead
+            self._post(NeedsResync())  # whoever makes up so many names: all is read at once instead
             return
         task = asyncio.create_task(self._answer(queue, interface), name="member")
         self._asking[key] = task
@@ -268,7 +270,7 @@ class MemberVerifier:
             self._again.discard(key)
             try:
                 async with self._room:
-                    found = await self._query(queue, interface)
+                    found = await self.read(queue, interface)
             except (AmiHeaderError, UncleanValue):
                 log.warning(
                     "member_query_failed", queue=queue, hint="no such name can be asked for"
@@ -276,7 +278,7 @@ class MemberVerifier:
                 return
             except AvpError as error:
                 log.debug("member_query_failed", queue=queue, error=str(error))
-                self._doubt()
+                self._post(NeedsResync())
                 return
             self._take(queue, interface, found)
             if key not in self._again:
@@ -290,9 +292,9 @@ class MemberVerifier:
                 if isinstance(fact, ev.MemberSeen) and fact.interface == interface
             ]
             if seen:
-                self._feed(seen[0])
+                self._post(seen[0])
             elif self.known(queue, interface) is not None:
-                self._feed(ev.MemberRemoved(queue, interface, time.time()))
+                self._post(ev.MemberRemoved(queue, interface, time.time()))
             return
         agent = self._engine.agents.by_id.get(agent_of_personal_queue(queue) or "")
         if agent is None:
@@ -301,6 +303,6 @@ class MemberVerifier:
         if SOMEBODY in joined and agent.waiting:
             return  # there is room for one: it is the one that we know of
         for channel in agent.waiting - joined.keys():
-            self._feed(ev.QueueLeft(queue, channel))
+            self._post(ev.QueueLeft(queue, channel))
         for channel in joined.keys() - agent.waiting:
-            self._feed(joined[channel])
+            self._post(joined[channel])

@@ -1,8 +1,8 @@
-"""The dead man's switch: callers who are with us do not depend on our being alive.
+"""The orphan timeout: callers who are with us do not depend on our being alive.
 
 A caller in Stasis has a limit, after which Asterisk takes them out of it and the dialplan sends
 them to the head of their group (``avp-stasis``, extension T). For as long as we are there, and have
-Asterisk in hand, we put its end off. An application that Asterisk does not serve any more (asterisk
+Asterisk in hand, we renew it. An application that Asterisk does not serve any more (asterisk
 issue 2170) is as good as a dead daemon: nobody could give the caller back to anybody.
 """
 
@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.messages.effects import Effect, LimitCall
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages.effects import LimitCall
 from asterisk_avp.core.transfer.session import Presence, Session
 from asterisk_avp.core.transfer.spec import Orphan
+from asterisk_avp.service.inbox import Post
+from asterisk_avp.service.links import Links
+from asterisk_avp.service.part import Part
 
 TALK_SECONDS: Final = 900
 """For a caller who talks with people in a bridge of ours: they are not torn from a conversation
 because a daemon is being started again, and yet not left alone in a bridge for ever."""
 
 _ROUNDS: Final = 4
-"""How many times within the limit its end is put off: three may fail."""
+"""How many times within the limit it is renewed: three may fail."""
 
 
-def put_off(session: Session, now: float, orphan_seconds: int) -> LimitCall | None:
+def renewal(session: Session, now: float, orphan_seconds: int) -> LimitCall | None:
     """The caller's limit from ``now`` on; None where they are not with us, or on their way out.
 
     On the way out the call's own limit is back in force already (`actions`), and must stay so.
@@ -38,32 +41,34 @@ def put_off(session: Session, now: float, orphan_seconds: int) -> LimitCall | No
     return LimitCall(session.caller.channel, now + seconds)
 
 
-class OrphanTimeoutRenewal:
+class OrphanTimeoutRenewal(Part):
     def __init__(
         self,
         engine: TransferEngine,
-        perform: Callable[[str | None, Effect], None],
+        links: Links,
+        post: Post,
         orphan_seconds: int,
-        in_control: Callable[[], bool],
     ) -> None:
-        """``in_control``: whether Asterisk does what we say and tells us what happens."""
         self._engine = engine
-        self._perform = perform
+        self._links = links
+        self._post = post
         self._orphan_seconds = orphan_seconds
-        self._in_control = in_control
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await asyncio.sleep(self._orphan_seconds / _ROUNDS)
-            self.put_off()
+            self.renew()
 
-    def put_off(self) -> None:
+    async def resynced(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
         """For every caller who is with us, in turn with what else is done for their transfer."""
-        if not self._in_control():
+        if not self._links.in_control:
             return
         now = time.time()
         for session in self._engine.store.sessions():
-            effect = put_off(session, now, self._orphan_seconds)
+            effect = renewal(session, now, self._orphan_seconds)
             if effect is not None:
-                self._perform(session.id, effect)
+                self._post(Outcome([(session.id, effect)]))

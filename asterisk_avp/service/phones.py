@@ -14,11 +14,14 @@ from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError, Refused, WrongState
+from asterisk_avp.core.model.world import TransferRequest
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
 from asterisk_avp.observe.audit import Audit
+from asterisk_avp.service.inbox import Inbox, Message
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +29,15 @@ _DIALLED: Final = "AVP_GATE_NUMBER"
 """Set by the gate on the channel of an agent whom it allowed to dial out (`agi.gate`)."""
 
 
-class Phones:
+class Phones(Part):
+    hears = (ev.KeyPressed, ev.ReferReceived, ev.FeatureUsed)
+
     def __init__(
         self,
         engine: TransferEngine,
         codes: FeatureCodeHandler,
         audit: Audit,
-        carry_out: Callable[[Outcome], None],
+        inbox: Inbox,
         read_call: Callable[[Call], Awaitable[CallVariables]],
         variables: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]],
         ready: Callable[[], bool],
@@ -41,46 +46,44 @@ class Phones:
         self._refers = ReferHandler(engine)
         self._lines = PhoneLines(engine)
         self._audit = audit
-        self._carry_out = carry_out
+        self._inbox = inbox
         self._read_call = read_call
         self._variables = variables
         self._ready = ready
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, fact: ev.PhoneFact) -> None:
+    def handle(self, message: Message) -> Outcome | None:
         """What an agent did at a phone."""
-        match fact:
+        match message:
             case ev.KeyPressed():
-                outcome, selection = self._codes.key(fact, time.time())
-                self._carry_out(outcome)
-                if selection is not None:
-                    self._choose(selection)
+                return self._keyed(*self._codes.key(message, time.time()))
             case ev.ReferReceived():
-                self._start(self._refer(fact))
+                self._start(self._refer(message))
             case ev.FeatureUsed():
-                self._start(self._code(fact))
+                self._start(self._code(message))
+        return None
 
-    def timed_out(self, session_id: str) -> bool:
-        """Whether the end of a session's timer meant that the agent has finished typing."""
+    def timed_out(self, session_id: str) -> Outcome | None:
+        """What follows where the end of a session's timer means that the agent has finished typing.
+
+        None where it does not.
+        """
         found = self._codes.timed_out(session_id)
-        if found is None:
-            return False
-        outcome, selection = found
-        self._carry_out(outcome)
-        if selection is not None:
-            self._choose(selection)
-        return True
+        return self._keyed(*found) if found is not None else None
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         for task in tuple(self._tasks):
             task.cancel()
+
+    def _keyed(self, outcome: Outcome, selection: Selection | None) -> Outcome:
+        return outcome if selection is None else outcome.then(self._choose(selection))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _choose(self, selection: Selection) -> None:
+    def _choose(self, selection: Selection) -> Outcome:
         now = time.time()
         try:
             _, outcome = self._audit.decide(
@@ -99,7 +102,7 @@ class Phones:
                 detail=str(error),
             )
             outcome = self._codes.discard_selection(selection)
-        self._carry_out(outcome)
+        return outcome
 
     async def _refer(self, received: ev.ReferReceived) -> None:
         dialled = ""
@@ -110,6 +113,11 @@ class Phones:
         if request is None:
             log.warning("refer_from_unknown_phone", channel=received.channel)
             return
+        self._inbox.run(lambda perform: perform(self._decide(received, request, facts)))
+
+    def _decide(
+        self, received: ev.ReferReceived, request: TransferRequest, facts: CallVariables
+    ) -> Outcome:
         call = self._lines.call_of(received.channel)
         now = time.time()
         try:
@@ -118,13 +126,16 @@ class Phones:
             )
         except Refused as refused:
             outcome = self._refers.refuse(received, request, refused.reason, now)
-        self._carry_out(outcome)
+        return outcome
 
     async def _code(self, used: ev.FeatureUsed) -> None:
         if not self._ready():
             log.warning("feature_code_while_not_ready", channel=used.channel)
             return
         facts = await self._facts(used.channel)
+        self._inbox.run(lambda perform: perform(self._decide_code(used, facts)))
+
+    def _decide_code(self, used: ev.FeatureUsed, facts: CallVariables) -> Outcome:
         call, agent = self._lines.call_of(used.channel), self._lines.agent_of(used.channel)
         try:
             _, outcome = self._audit.code(
@@ -134,8 +145,8 @@ class Phones:
                 lambda: self._codes.code(used, facts, time.time()),
             )
         except Refused:
-            return  # a code that is not enabled does nothing
-        self._carry_out(outcome)
+            return Outcome()  # a code that is not enabled does nothing
+        return outcome
 
     async def _facts(self, channel: str) -> CallVariables:
         call = self._lines.call_of(channel)

@@ -8,6 +8,7 @@ transfers is in `VersionWatch.unfit`, so that none is taken.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -16,6 +17,8 @@ import structlog
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.world import Readiness
 from asterisk_avp.core.pbx.versions import Problem, support, troubles
+from asterisk_avp.service.links import Links
+from asterisk_avp.service.part import Part
 from asterisk_avp.sockets import descriptors
 
 log = structlog.get_logger(__name__)
@@ -50,27 +53,33 @@ class _Asterisk(Protocol):
     async def version(self) -> str: ...
 
 
-class VersionWatch:
-    """Told of connections and their ends, it asks once for each connection."""
+class VersionWatch(Part):
+    """Asks once for each connection."""
 
-    def __init__(self, asterisk: _Asterisk, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, asterisk: _Asterisk, links: Links, changed: Callable[[], None] = lambda: None
+    ) -> None:
         """``changed`` is told when `unfit` has changed."""
         self._asterisk = asterisk
+        self._links = links
         self._changed = changed
         self.unfit = ""
         """Why no transfer can be taken; empty where the version is good enough, or not known."""
         self._connected = False
         self._asking: asyncio.Task[None] | None = None
 
-    def connection(self, *, connected: bool) -> None:
-        """Whether ARI is connected; being told the same twice is once."""
+    def connected(self) -> None:
+        connected = self._links.ari
         if connected != self._connected:
-            self.stop()
+            self._cancel()
             if connected:
                 self._asking = asyncio.create_task(self._ask(), name="version")
         self._connected = connected
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
@@ -98,7 +107,7 @@ class VersionWatch:
 
 
 class ReadinessWatch:
-    """``publish`` is told of each change, at once or within a second."""
+    """``publish`` is told of each change: at once where ``news`` is set, else within a second."""
 
     def __init__(
         self,
@@ -106,12 +115,14 @@ class ReadinessWatch:
         ari: _Ari,
         sync: _Sync,
         version: VersionWatch,
+        news: asyncio.Event,
         publish: Callable[[Readiness], None],
     ) -> None:
         self._ami = ami
         self._ari = ari
         self._sync = sync
         self._version = version
+        self._news = news
         self._publish = publish
         self._published: Readiness | None = None
         self.stopping = False
@@ -160,7 +171,10 @@ class ReadinessWatch:
             self._publish(now)
 
     async def run(self) -> None:
-        """Until cancelled: what changes without anybody saying so."""
+        """Until cancelled: some things change without anybody saying so."""
         while True:
+            self._news.clear()
             self.changed()
-            await asyncio.sleep(_LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._news.wait()

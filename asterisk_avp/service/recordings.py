@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
-from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import VARIABLE, Recordings
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.messages.effects import Effect, ResumeRecording
+from asterisk_avp.core.messages.effects import ResumeRecording
 from asterisk_avp.core.model.features import ConsultRecording
 from asterisk_avp.core.transfer.recording import pauses_now
+from asterisk_avp.service.inbox import Message, Post
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
 
-class RecordingWatch:
+class RecordingWatch(Part):
+    hears = (ev.RecordingMuted, ev.ChannelGone)
+
     def __init__(
         self,
         engine: TransferEngine,
         recordings: Recordings,
-        ami: AmiPerformer,
-        perform: Callable[[str | None, Effect], None],
+        ami: AmiReader,
+        post: Post,
     ) -> None:
         self._engine = engine
         self._recordings = recordings
         self._ami = ami
-        self._perform = perform
+        self._post = post
         self._looked = False
 
-    def take(self, fact: ev.Fact) -> None:
-        match fact:
+    def handle(self, message: Message) -> None:
+        match message:
             case ev.RecordingMuted(channel, direction, muted):
                 self._recordings.mute_changed(channel, direction, muted=muted)
             case ev.ChannelGone(channel):
                 self._recordings.gone(channel)
 
-    async def look(self) -> None:
+    async def resynced(self) -> None:
         """Let recordings go on that a daemon before us, or one without connection, has paused.
 
         Also of callers whose transfer is over for it: the dialplan, which takes them to their
@@ -55,5 +58,5 @@ class RecordingWatch:
             if found is None or found[1] != "caller" or not pauses_now(found[0]):
                 session = found[0].id if found is not None else None
                 log.info("recording_resumed", call=channel)
-                self._perform(session, ResumeRecording(channel))
+                self._post(Outcome([(session, ResumeRecording(channel))]))
         self._looked = True

@@ -21,11 +21,11 @@ from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.config.sources import variable
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.model.errors import ConfigError
 from asterisk_avp.core.model.world import World
 from asterisk_avp.observe import log as logging_setup
 from asterisk_avp.observe.audit import Audit
+from asterisk_avp.service.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 
@@ -42,20 +42,20 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Reloader:
-    """``carry_out`` takes what the hub wants done, ``resync`` reads Asterisk's state anew."""
+    """``resync`` reads Asterisk's state anew."""
 
     def __init__(
         self,
         engine: TransferEngine,
         auth: Authenticator,
         audit: Audit,
-        carry_out: Callable[[Outcome], None],
+        inbox: Inbox,
         resync: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._auth = auth
         self._audit = audit
-        self._carry_out = carry_out
+        self._inbox = inbox
         self._resync = resync
 
     async def reload(self, old: Settings) -> Settings:
@@ -73,7 +73,7 @@ class Reloader:
         self._audit.numbers = new.log.numbers
         logging_setup.configure(new.log.level, new.log.format, numbers=new.log.numbers)
         members_differ = _members(world) != _members(self._engine.world)
-        self._carry_out(self._engine.reconfigure(world, time.time()))
+        self._inbox.run(lambda perform: perform(self._engine.reconfigure(world, time.time())))
         if members_differ:
             self._resync()
         log.info("reloaded", groups=len(world.groups), agents=len(world.agents))

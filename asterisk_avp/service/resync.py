@@ -1,4 +1,4 @@
-"""Keeps our picture of Asterisk true: reads it on each connection, and where it is in doubt.
+"""Keeps our picture of Asterisk true: reads it on each connection, and where that is needed.
 
 While both connections stand, events keep the picture. It is read anew when they come back, and
 when something that was to be done for a transfer may not have been done (ARI did not answer in
@@ -11,126 +11,126 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import structlog
 
-from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.resync import orphaned_channels, take_over
-from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AmiTampered, AvpError
 from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.service.call_groups import GroupReader
+from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.inbox import Handle, Inbox, Message, NeedsResync, Outdated
+from asterisk_avp.service.links import Links
+from asterisk_avp.service.members import MemberVerifier
+from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 1.0
-SETTLE_SECONDS: Final = 5.0
-_DOUBT_SECONDS: Final = 0.3
-"""Before the picture is read because of a doubt: more are likely to follow the first."""
+IDLE_SECONDS: Final = 5.0
+_SOON_SECONDS: Final = 0.3
+"""Before the picture is read because a transfer needs it: more are likely to follow the first."""
 _LATELY_SECONDS: Final = 30.0
 """For so long what was in a transfer is not taken for left behind by a daemon before us."""
-_DOUBT_MAX_SECONDS: Final = 8.0
-"""Before it is read again and again for a transfer that stays in doubt."""
-
-Settle = Callable[[float], Awaitable[None]]
+_SOON_MAX_SECONDS: Final = 8.0
+"""Before it is read again and again for a transfer that goes on to need it."""
 
 
-class Synchroniser:
-    """`connected` says whether both connections stand; `changed` is told when `synced` changes.
+class Synchroniser(Part):
+    """``changed`` is told when `synced` changes.
 
-    `members` reads one queue, where the list of all has been tampered with.
-
-    `is_busy` says whether something is being done for a transfer, whose outcome will be told.
-    `settle` waits for what the new picture led to, so many seconds at most; `also` is done with
-    each reading, once both are known to work.
+    It waits until ``before``, parts that were built before it, have done what the old picture led
+    to, and then what the new one does; and has each of them look for what it missed.
     """
+
+    hears = (NeedsResync, Outdated)
 
     def __init__(
         self,
+        inbox: Inbox,
         engine: TransferEngine,
-        ami: AmiPerformer,
+        ami: AmiReader,
         ari: AriPerformer,
         board: PopBoard,
         music: Music,
-        *,
-        feed: Callable[[ev.Fact], None],
-        members: Callable[[str], Awaitable[list[ev.Fact]]],
-        carry_out: Callable[[Outcome], None],
-        look_at_groups: Callable[[], None],
-        is_busy: Callable[[str], bool],
-        settle: Sequence[Settle],
-        also: Callable[[], Awaitable[None]],
-        connected: Callable[[], bool],
+        members: MemberVerifier,
+        groups: GroupReader,
+        workers: Workers,
+        links: Links,
+        before: Sequence[Part],
         changed: Callable[[], None],
     ) -> None:
+        self._inbox = inbox
         self._engine = engine
         self._ami = ami
         self._ari = ari
         self._board = board
         self._music = music
-        self._feed = feed
         self._members = members
-        self._carry_out = carry_out
-        self._look_at_groups = look_at_groups
-        self._is_busy = is_busy
-        self._settle = settle
-        self._also = also
-        self._connected = connected
+        self._groups = groups
+        self._workers = workers
+        self._links = links
+        self._before = before
         self._changed = changed
         self.synced = False
         self.trouble = ""
         """Why the state cannot be read; empty where it can."""
         self._taken_over = False
         """Whether the transfers of a daemon before us have been looked for."""
-        self._anew = False
-        self._buffer: list[tuple[ev.Fact, Callable[[ev.Fact], None]]] | None = None
+        self._restart_steps = False
+        """Whether what was being done has been broken off: each transfer repeats its step."""
         self._task: asyncio.Task[None] | None = None
-        self._doubtful: set[str] = set()
-        self._doubts: Counter[str | None] = Counter()
-        """How many times in a row a transfer has been in doubt."""
+        self._wanted: set[str] = set()
+        """The transfers that need it."""
+        self._repeats: Counter[str | None] = Counter()
+        """How many times in a row a transfer has needed it."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, fact: ev.Fact, tell: Callable[[ev.Fact], None]) -> None:
-        """``tell`` a fact about the picture; while that is being read, afterwards."""
-        if self._buffer is not None:
-            self._buffer.append((fact, tell))
-        else:
-            tell(fact)
+    def handle(self, message: Message) -> None:
+        match message:
+            case NeedsResync(session):
+                self._needed(session)
+            case Outdated():
+                # They are read from their channels.
+                self._engine.store.forget_running()
+                self._taken_over = False
 
-    def connection(self) -> None:
-        """One of the connections has come or gone: what we knew may be out of date."""
+    def connected(self) -> None:
+        """What we knew may be out of date."""
+        if self._workers.held and self._links.ari:
+            # The application is ours; or again, where no other daemon has had it meanwhile.
+            self._restart_steps = True
+            self._workers.go_on()
+        self.read_all()
+
+    def read_all(self) -> None:
+        """Read everything, as soon as both connections stand."""
         self.synced = False
         self._cancel()
-        if self._connected():
+        if self._links.both:
             self._task = asyncio.create_task(self._read(None), name="resync")
         self._changed()
 
-    def restart_steps(self) -> None:
-        """What was being done has been broken off: every transfer begins its step once more."""
-        self._anew = True
-
-    def forget(self) -> None:
-        """Another daemon has gone on with the transfers: they are read from their channels."""
-        self._taken_over = False
-
-    def doubt(self, session_id: str | None) -> None:
-        """Something of this transfer (None: of none in particular) may not have been done."""
+    def _needed(self, session_id: str | None) -> None:
         if session_id is not None:
-            self._doubtful.add(session_id)
+            self._wanted.add(session_id)
         loop = asyncio.get_running_loop()
-        pause = min(_DOUBT_SECONDS * 2.0 ** self._doubts[session_id], _DOUBT_MAX_SECONDS)
+        pause = min(_SOON_SECONDS * 2.0 ** self._repeats[session_id], _SOON_MAX_SECONDS)
         if self._timer is None or self._timer.when() > loop.time() + pause:
             self._stop_timer()
             self._timer = loop.call_later(pause, self._repair)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self._cancel()
         self._stop_timer()
 
@@ -146,19 +146,19 @@ class Synchroniser:
 
     def _repair(self) -> None:
         self._timer = None
-        if not self._connected():
+        if not self._links.both:
             return  # all is read on the next connection
         if self._task is not None and not self._task.done():
             self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._repair)
             return
-        doubtful, self._doubtful = frozenset(self._doubtful), set()
-        # Those that have come through are calm again.
-        kept = (*doubtful, None)
-        self._doubts = Counter({x: self._doubts[x] + 1 for x in kept})
-        self._task = asyncio.create_task(self._read(doubtful), name="repair")
+        wanted, self._wanted = frozenset(self._wanted), set()
+        # Those that have come through begin anew.
+        kept = (*wanted, None)
+        self._repeats = Counter({x: self._repeats[x] + 1 for x in kept})
+        self._task = asyncio.create_task(self._read(wanted), name="repair")
 
     async def _read(self, only: frozenset[str] | None) -> None:
-        """Until it has been read. ``only``: the transfers that are in doubt; None: all."""
+        """Until it has been read. ``only``: the transfers that need it; None: all."""
         while True:
             try:
                 await self._once(only)
@@ -175,56 +175,30 @@ class Synchroniser:
 
     async def _once(self, only: frozenset[str] | None) -> None:
         # A leg that is about to be dialled is not missing.
-        await self._settled()
-        self._buffer = []
+        await self._wait_idle()
+        self._inbox.hold_picture()
         try:
             queues = await self._queues()
             found = await self._remembered()
             # The last to be read, since what enters Stasis meanwhile is told at once.
             channels, in_stasis = await self._ari.picture(await self._ami.linked())
         finally:
-            buffered, self._buffer = self._buffer or [], None
-        engine, board = self._engine, self._board
-        engine.sync_started()
-        board.sync_started()
-        self._music.forget()
-        for fact in (*channels, *queues):
-            self._feed(fact)
-        for fact, tell in buffered:
-            tell(fact)
-        synced = engine.sync_finished(time.time())
-        board.sync_finished(time.time())
-        self._carry_out(synced)
-        board.started()
-        self._look_at_groups()
-        restart_steps, self._anew = self._anew, False
-        if only is None:
-            self._doubtful.clear()
-        self._carry_out(
-            take_over(
-                engine,
-                found,
-                in_stasis,
-                time.time(),
-                self._is_busy,
-                only=only,
-                restart_steps=restart_steps,
-            )
-        )
-        for channel in orphaned_channels(engine, in_stasis):
-            self._feed(ev.StasisEntered(channel))
-        self._taken_over = True
+            held = self._inbox.held_picture()
+        picture = (*channels, *queues, *held)
+        self._inbox.run(lambda handle: self._install(picture, found, in_stasis, only, handle))
         # What the new picture led to comes first: ending sessions clear away after themselves, and
         # the personal queues follow the agents before new transfers are taken.
-        await self._settled()
-        await self._also()
+        await self._wait_idle()
+        for part in self._before:
+            await part.resynced()
         # What ARI lists may be old when it comes, by seconds on a busy Asterisk: a call that was
         # completed meanwhile is still in our bridge there, and was not left behind by anybody.
+        engine = self._engine
         ours = engine.store.recent_channels(time.time() - _LATELY_SECONDS)
         if not await self._ari.reap(
             lambda channel: channel in ours or engine.store.role_of(channel) is not None
         ):
-            self.doubt(None)
+            self._needed(None)
         log.info(
             "synchronised" if only is None else "resynced",
             channels=len(engine.calls.channels),
@@ -234,6 +208,44 @@ class Synchroniser:
             self.synced = True
             self._changed()
 
+    def _install(
+        self,
+        picture: Iterable[Message],
+        found: Iterable[tuple[Session, str]],
+        in_stasis: AbstractSet[str],
+        only: frozenset[str] | None,
+        handle: Handle,
+    ) -> None:
+        """The new picture in the place of the old one, and what follows from it: one step."""
+        engine, board = self._engine, self._board
+        engine.sync_started()
+        board.sync_started()
+        self._music.forget()
+        for message in picture:
+            handle(message)
+        synced = engine.sync_finished(time.time())
+        board.sync_finished(time.time())
+        handle(synced)
+        board.started()
+        self._groups.refresh(engine.agents.by_id)
+        restart_steps, self._restart_steps = self._restart_steps, False
+        if only is None:
+            self._wanted.clear()
+        handle(
+            take_over(
+                engine,
+                found,
+                in_stasis,
+                time.time(),
+                self._workers.is_busy,
+                only=only,
+                restart_steps=restart_steps,
+            )
+        )
+        for channel in orphaned_channels(engine, in_stasis):
+            handle(ev.StasisEntered(channel))
+        self._taken_over = True
+
     async def _queues(self) -> list[ev.Fact]:
         try:
             return await self._ami.queues(time.time)
@@ -241,12 +253,12 @@ class Synchroniser:
             log.warning("queues_read_individually", error=str(error))
         facts: list[ev.Fact] = []
         for queue in self._engine.agents.queues():
-            facts += await self._members(queue)
+            facts += await self._members.read(queue)
         return facts
 
-    async def _settled(self) -> None:
-        for settle in self._settle:
-            await settle(SETTLE_SECONDS)
+    async def _wait_idle(self) -> None:
+        for part in self._before:
+            await part.wait_idle(IDLE_SECONDS)
 
     async def _remembered(self) -> list[tuple[Session, str]]:
         """The transfers that a daemon before us has left on their callers' channels."""

@@ -13,7 +13,7 @@ from servers.waiting import eventually
 
 from asterisk_avp.ami import translate
 from asterisk_avp.ami.client import AmiClient
-from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AmiTampered, AsteriskUnavailable
 
@@ -112,7 +112,7 @@ async def asterisk(number: str) -> AsyncIterator[tuple[AmiServer, AmiClient, lis
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
 async def test_a_tampered_list_is_believed_in_nothing(number: str) -> None:
     async with asterisk(number) as (_server, client, found):
-        performer = AmiPerformer(client, str)
+        performer = AmiReader(client, str)
         with pytest.raises(AmiTampered):
             await performer.queues(lambda: 1.0)
         assert found
@@ -125,7 +125,7 @@ async def test_a_tampered_list_is_believed_in_nothing(number: str) -> None:
 
 async def test_a_list_that_nobody_has_touched_is_believed() -> None:
     async with asterisk("+12025550100") as (_server, client, found):
-        facts = await AmiPerformer(client, str).queues(lambda: 1.0)
+        facts = await AmiReader(client, str).queues(lambda: 1.0)
         assert [type(fact) for fact in facts] == [ev.MemberSeen, ev.QueueJoined]
         assert found == []
 
@@ -137,7 +137,7 @@ async def test_a_list_that_lacks_items_is_not_whole() -> None:
             b"ListItems: 3", b"ListItems: 4"
         )
         with pytest.raises(AmiTampered):
-            await AmiPerformer(client, str).queues(lambda: 1.0)
+            await AmiReader(client, str).queues(lambda: 1.0)
         assert found == []
 
 
@@ -162,7 +162,7 @@ async def by_functions(known: ev.MemberSeen | None = None, **other: str) -> list
             return success(action, Variable=action["Variable"], Value=value)
 
         server.answers["Getvar"] = getvar
-        return await AmiPerformer(client, str).by_functions("sales", lambda _interface: known)
+        return await AmiReader(client, str).by_functions("sales", lambda _interface: known)
 
 
 async def test_a_queue_is_read_by_functions() -> None:

@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 
 from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ami.client import AmiClient
-from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.wire import MAX_MESSAGE_BYTES, FrameReader, NotAmi
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.client import AriClient
@@ -235,7 +235,7 @@ async def test_a_list_with_an_item_that_makes_no_sense_is_read_to_its_end() -> N
         client = AmiClient("127.0.0.1", server.port, "avp", server.secret)
         task = asyncio.create_task(client.run(lambda _event: None, lambda _up: None))
         await eventually(lambda: client.connected)
-        performer = AmiPerformer(client, str)
+        performer = AmiReader(client, str)
         assert await performer.linked() == {"u1": "u0"}
         assert await performer.queues(lambda: NOW) == []
         assert await performer.variable_of_all("AVP_SESSION_0") == {"u1": "1:{}"}

@@ -41,9 +41,9 @@ async def asked() -> tuple[TransferEngine, Asterisk, GroupReader, list[ev.Fact]]
     made, asterisk = engine(), Asterisk()
     call(made)
     groups, fed = reader(made, asterisk)
-    groups.look_at({"1001"})
-    groups.look_at({"1001"})
-    await groups.settle(0)
+    groups.refresh({"1001"})
+    groups.refresh({"1001"})
+    await groups.wait_idle(0)
     assert asterisk.asked == [("u-caller1", ("AVP_GROUP",))]
     return made, asterisk, groups, fed
 
@@ -52,7 +52,7 @@ async def test_what_asterisk_says() -> None:
     made, asterisk, groups, fed = await asked()
     assert made.calls.channels["u-caller1"].group == ""
     asterisk.answers[0].set_result({"AVP_GROUP": "support"})
-    await groups.settle(1)
+    await groups.wait_idle(1)
     assert fed == [ev.CallGroup("u-caller1", "support")]
     assert made.calls.channels["u-caller1"].group == "support"
 
@@ -61,12 +61,12 @@ async def test_the_call_is_gone_meanwhile() -> None:
     """Whether Asterisk or the daemon notices first."""
     made, asterisk, groups, fed = await asked()
     asterisk.answers[0].set_result({})
-    await groups.settle(1)
+    await groups.wait_idle(1)
     assert fed == []
     made, asterisk, groups, fed = await asked()
     made.fact(ev.ChannelGone("u-caller1"), NOW)
     asterisk.answers[0].set_result({"AVP_GROUP": "support"})
-    await groups.settle(1)
+    await groups.wait_idle(1)
     assert fed == [ev.CallGroup("u-caller1", "support")]
     assert made.calls.channels.keys() == {"u-1001"}
 
@@ -74,15 +74,15 @@ async def test_the_call_is_gone_meanwhile() -> None:
 async def test_no_answer() -> None:
     _, asterisk, groups, fed = await asked()
     asterisk.answers[0].set_exception(AsteriskUnavailable("AMI Getvar: not connected"))
-    await groups.settle(1)
+    await groups.wait_idle(1)
     assert fed == []
 
 
 async def test_nobody_waits_for_an_answer_for_ever() -> None:
     _, asterisk, groups, _ = await asked()
-    await asyncio.wait_for(groups.settle(0.01), 1)
-    groups.stop()
-    await groups.settle(1)
+    await asyncio.wait_for(groups.wait_idle(0.01), 1)
+    await groups.stop()
+    await groups.wait_idle(1)
     assert asterisk.answers[0].cancelled()
 
 

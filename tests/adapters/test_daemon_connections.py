@@ -17,6 +17,7 @@ from asterisk_avp.core.model.errors import AsteriskUnavailable, OtherDaemon
 from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequest
 from asterisk_avp.core.pbx import ami_rights
 from asterisk_avp.service.daemon import Daemon
+from asterisk_avp.service.inbox import NeedsResync
 from tests.config.test_settings import NEEDED
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -275,11 +276,11 @@ async def test_replaced_by_another_daemon_it_does_nothing_more(
     assert second.readiness().ready
 
 
-async def test_a_doubt_is_looked_into_and_calm_again(start: Start, ami: AmiServer) -> None:
+async def test_a_resync_is_read_once_for_all_who_need_it(start: Start, ami: AmiServer) -> None:
     daemon = start()
     await is_ready(daemon)
     read = len(ami.received("CoreShowChannels"))
-    daemon._doubt("nobody's")
-    daemon._doubt(None)
+    daemon._inbox.post(NeedsResync("nobody's"))
+    daemon._inbox.post(NeedsResync())
     await eventually(lambda: len(ami.received("CoreShowChannels")) == read + 1)
     assert daemon.readiness().ready, "that is no reason to refuse transfers"

@@ -9,7 +9,18 @@ from structlog.testing import capture_logs
 
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.core.model.world import Readiness
+from asterisk_avp.service.links import Links
 from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
+
+
+class Connection:
+    """Of which there are two, that come and go together."""
+
+    connected = stuck = False
+
+    def is_now(self, connected: bool, watch: VersionWatch) -> None:
+        self.connected = connected
+        watch.connected()
 
 
 def info(version: object) -> Answer:
@@ -20,17 +31,18 @@ async def told(*answers: Answer) -> list[tuple[str, str]]:
     """Event and problem of each record, for as many connections as there are answers."""
     async with AriServer() as server:
         client = AriClient(server.url, server.username, server.password, "asterisk_avp")
-        watch = VersionWatch(client.asterisk)
+        links = Connection()
+        watch = VersionWatch(client.asterisk, Links(links, links))
         with capture_logs() as records:
             for answer in answers:
                 server.answers["GET", "/asterisk/info"] = answer
-                watch.connection(connected=True)
+                links.is_now(True, watch)
                 asking = watch._asking
-                watch.connection(connected=True)  # AMI's news, say
+                watch.connected()  # AMI's news, say
                 assert watch._asking is asking
                 assert asking is not None
                 await asking
-                watch.connection(connected=False)
+                links.is_now(False, watch)
         await client.close()
         assert len(server.asked) == len(answers)
     return [(record["event"], record.get("problem", "")) for record in records]
@@ -57,12 +69,13 @@ async def test_the_end_of_a_connection_ends_the_question() -> None:
     async with AriServer() as server:
         server.answers["GET", "/asterisk/info"] = Answer(200, {}, hold=asyncio.Event())
         client = AriClient(server.url, server.username, server.password, "asterisk_avp")
-        watch = VersionWatch(client.asterisk)
+        links = Connection()
+        watch = VersionWatch(client.asterisk, Links(links, links))
         with capture_logs() as records:
-            watch.connection(connected=True)
+            links.is_now(True, watch)
             asking = watch._asking
             assert asking is not None
-            watch.connection(connected=False)
+            links.is_now(False, watch)
             await asyncio.wait([asking])
         assert asking.cancelled()
         assert records == []
@@ -102,14 +115,15 @@ async def test_on_one_that_is_too_old_nothing_is_ready_until_it_is_upgraded() ->
         def changed() -> None:
             ready.changed()
 
-        watch = VersionWatch(client.asterisk, changed)
-        ready = ReadinessWatch(healthy, healthy, healthy, watch, published.append)
+        links = Connection()
+        watch = VersionWatch(client.asterisk, Links(links, links), changed)
+        ready = ReadinessWatch(healthy, healthy, healthy, watch, asyncio.Event(), published.append)
         for version in ("13.38.3", "22.11.0"):
             server.answers["GET", "/asterisk/info"] = info(version)
-            watch.connection(connected=True)
+            links.is_now(True, watch)
             assert watch._asking is not None
             await watch._asking
-            watch.connection(connected=False)
+            links.is_now(False, watch)
         await client.close()
     refused, taken = published
     assert not refused.ready

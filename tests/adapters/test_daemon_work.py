@@ -43,14 +43,14 @@ async def test_lines_of_sessions_that_run_at_the_same_time(
     workers = Workers(
         Talkative(),
         Talkative(),
-        lambda _session, _event: None,
+        lambda _message: None,
         about=lambda session: {"transfer": session, "call": f"call-of-{session}"},
     )
     for session in ("t1", "t2", None):
-        workers.perform(session, HangUp("x"))
-        workers.perform(session, StartMusic("x"))
-    workers.perform("t2", HangUp("breaks"))
-    await workers.settle(5)
+        workers.start(session, HangUp("x"))
+        workers.start(session, StartMusic("x"))
+    workers.start("t2", HangUp("breaks"))
+    await workers.wait_idle(5)
     found = lines()
     about = [(x["event"], x.get("transfer"), x.get("call")) for x in found]
     assert about.count(("performed", "t1", "call-of-t1")) == 2

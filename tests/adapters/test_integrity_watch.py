@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
+from asterisk_avp.service.inbox import Defect, Message, NeedsResync
 from asterisk_avp.service.integrity import LOG_SECONDS, RESYNC_SECONDS, IntegrityWatch
 
 
@@ -13,20 +14,20 @@ def test_however_many_there_are_the_log_and_asterisk_are_left_in_peace() -> None
     def count() -> None:
         counted[0] += 1
 
-    def resync() -> None:
-        resyncs[0] += 1
+    def post(message: Message) -> None:
+        resyncs[0] += message == NeedsResync()
 
-    watch = IntegrityWatch(count, resync, lambda: now[0])
+    watch = IntegrityWatch(count, post, lambda: now[0])
     with capture_logs() as lines:
         for _ in range(1000):
-            watch.defect("E" * 5000, "it has no class")
+            watch.handle(Defect("E" * 5000, "it has no class"))
         assert (counted[0], resyncs[0], len(lines)) == (1000, 1, 1)
         assert lines[0]["log_level"] == "error"
         assert len(lines[0]["ami_event"]) <= 40
         now[0] += LOG_SECONDS
-        watch.defect("", "it has no beginning")
+        watch.handle(Defect("", "it has no beginning"))
         assert lines[-1]["more"] == 999
         assert resyncs[0] == 1
         now[0] += RESYNC_SECONDS
-        watch.defect("", "it has no beginning")
+        watch.handle(Defect("", "it has no beginning"))
         assert (resyncs[0], len(lines)) == (2, 3)

@@ -13,6 +13,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.model.errors import AsteriskUnavailable
 from asterisk_avp.core.model.world import AgentState
+from asterisk_avp.service.inbox import Hint, Message, NeedsResync
 from asterisk_avp.service.members import AT_ONCE, MAX_EARLY, MAX_QUESTIONS, MemberVerifier
 from tests.core.world import NOW, engine, member
 
@@ -31,7 +32,7 @@ class Asterisk:
         self.free = asyncio.Event()
         self.free.set()
 
-    async def query(self, queue: str, interface: str) -> list[ev.Fact]:
+    async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
         self.asked.append((queue, interface))
         await self.free.wait()
         if self.away:
@@ -45,18 +46,22 @@ class Station:
         self.asterisk = Asterisk()
         self.doubts = 0
         self.fed: list[ev.Fact] = []
-        self.members = MemberVerifier(self.engine, self.asterisk.query, self.feed, self.doubt)
+        self.members = MemberVerifier(self.engine, self.asterisk, self.post)
+
+    def post(self, message: Message) -> None:
+        if isinstance(message, ev.Fact):
+            self.feed(message)
+        else:
+            assert message == NeedsResync()
+            self.doubts += 1
 
     def feed(self, fact: ev.Fact) -> None:
         self.fed.append(fact)
         self.engine.fact(fact, NOW)
 
-    def doubt(self) -> None:
-        self.doubts += 1
-
     async def told(self, fact: ev.Fact) -> None:
-        assert self.members.hint(fact)
-        await self.members.settle(5)
+        self.members.handle(Hint(fact))
+        await self.members.wait_idle(5)
 
     def known(self, agent: str, queue: str = "sales") -> ev.MemberSeen | None:
         return self.engine.agents.by_id[agent].memberships.get(queue)
@@ -158,7 +163,6 @@ async def test_after_a_call_of_a_queue_its_end_needs_no_question(station: Statio
 async def test_queues_of_others_are_not_asked_about(station: Station) -> None:
     await station.told(of("1002", queue="theirs"))
     assert station.asterisk.asked == []
-    assert not station.members.hint(ev.MusicChanged("c", playing=True))
 
 
 async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
@@ -166,13 +170,13 @@ async def test_many_hints_are_one_question_and_one_more_for_what_came_meanwhile(
 ) -> None:
     station.asterisk.free.clear()
     for paused in (True, False):
-        station.members.hint(of("1003", queue="sales", paused=paused))
+        station.members.handle(Hint(of("1003", queue="sales", paused=paused)))
     await eventually(lambda: station.asterisk.asked)
     for paused in (True, False):
-        station.members.hint(of("1003", queue="sales", paused=paused))
+        station.members.handle(Hint(of("1003", queue="sales", paused=paused)))
     station.asterisk.facts = [of("1003", queue="sales")]
     station.asterisk.free.set()
-    await station.members.settle(5)
+    await station.members.wait_idle(5)
     assert len(station.asterisk.asked) == 2
     assert station.known("1003") is not None
 
@@ -189,11 +193,11 @@ async def test_an_answer_that_is_older_than_the_last_event_does_not_stay(
     station.feed(ev.ChannelSeen("u", "PJSIP/1002-00000001"))  # so that nothing is confirmed
     station.asterisk.free.clear()
     station.asterisk.answers = [[meanwhile], [before]]
-    station.members.hint(meanwhile)
+    station.members.handle(Hint(meanwhile))
     await eventually(lambda: station.asterisk.asked)
-    station.members.hint(before)
+    station.members.handle(Hint(before))
     station.asterisk.free.set()
-    await station.members.settle(5)
+    await station.members.wait_idle(5)
     assert station.asterisk.answers == []
     assert station.known("1002") == before
 
@@ -203,12 +207,12 @@ async def test_however_many_names_are_made_up_asterisk_is_asked_few_at_a_time(
 ) -> None:
     station.asterisk.free.clear()
     for number in range(MAX_QUESTIONS + 100):
-        station.members.hint(of("1002", interface=f"PJSIP/made-up-{number}"))
+        station.members.handle(Hint(of("1002", interface=f"PJSIP/made-up-{number}")))
     await eventually(lambda: len(station.asterisk.asked) == AT_ONCE)
     assert station.doubts == 100
     assert len(station.asterisk.asked) == AT_ONCE
     station.asterisk.free.set()
-    await station.members.settle(30)
+    await station.members.wait_idle(30)
     assert len(station.asterisk.asked) == MAX_QUESTIONS
     assert station.fed == []
 
@@ -220,12 +224,12 @@ async def test_a_break_that_is_being_asked_about_is_a_reason_already(
     here = of("1002", status=1)
     station.feed(here)
     station.asterisk.free.clear()
-    station.members.hint(replace(here, paused=True))
+    station.members.handle(Hint(replace(here, paused=True)))
     agent = station.engine.agents.by_id["1002"]
     assert (agent.paused, agent.reported_paused) == (False, True)
     station.asterisk.facts = [here]
     station.asterisk.free.set()
-    await station.members.settle(5)
+    await station.members.wait_idle(5)
     assert (agent.paused, agent.reported_paused) == (False, False)
 
 
@@ -266,13 +270,13 @@ async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(station: Statio
     await station.told(ev.QueueJoined("sales", "u"))
     assert station.fed == []
     station.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
-    station.members.channel_seen("u")
+    station.members.handle(ev.ChannelSeen("u", ""))
     assert station.fed[-1] == ev.QueueJoined("sales", "u")
-    station.members.channel_seen("u")
+    station.members.handle(ev.ChannelSeen("u", ""))
     assert station.fed.count(ev.QueueJoined("sales", "u")) == 1
     await station.told(ev.QueueJoined("sales", "v"))
     await station.told(ev.QueueLeft("sales", "v"))
-    station.members.channel_seen("v")
+    station.members.handle(ev.ChannelSeen("v", ""))
     assert ev.QueueJoined("sales", "v") not in station.fed
 
 
@@ -303,12 +307,12 @@ async def test_our_own_change_is_so_once_it_is_answered(station: Station) -> Non
     agent = station.engine.agents.by_id["1002"]
     event = of("1002", queue=SLOT, name="Bob", state_interface="PJSIP/1002", status=1)
     station.members.started(ADD)
-    station.members.hint(event)  # it may come before the answer
+    station.members.handle(Hint(event))  # it may come before the answer
     assert agent.personal is None
     station.members.done(ADD)
     assert agent.personal is not None
     assert (agent.personal.status, agent.personal.paused) == (1, False)
-    station.members.hint(event)  # or after it
+    station.members.handle(Hint(event))  # or after it
     pause = PauseMember(SLOT, "PJSIP/1002", paused=True)
     station.members.started(pause)
     station.members.done(pause)
@@ -323,14 +327,14 @@ async def test_our_own_change_is_so_once_it_is_answered(station: Station) -> Non
 async def test_a_change_that_was_refused_is_looked_at(station: Station) -> None:
     station.members.started(ADD)
     station.members.failed(ADD)
-    await station.members.settle(5)
+    await station.members.wait_idle(5)
     assert station.asterisk.asked == [(SLOT, "PJSIP/1002")]
 
 
 async def test_another_change_behind_ours_is_not_lost(station: Station) -> None:
     station.feed(of("1002", status=1))
     station.members.started(ADD)
-    station.members.hint(of("1002", queue=SLOT, paused=True))
+    station.members.handle(Hint(of("1002", queue=SLOT, paused=True)))
     station.members.done(ADD)
-    await station.members.settle(5)
+    await station.members.wait_idle(5)
     assert station.asterisk.asked == [(SLOT, "PJSIP/1002")]

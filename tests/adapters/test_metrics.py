@@ -65,7 +65,8 @@ class Counted:
         agents = {name: ConfiguredAgent(name, groups=("sales",)) for name in ("1001", "1002")}
         world = World({"sales": Group("sales", "sales", "Sales")}, agents)
         self.clock = Clock()
-        self.metrics = Metrics(TransferEngine(world, new_id=lambda: "t"), lambda: READY, self.clock)
+        self.metrics = Metrics(TransferEngine(world, new_id=lambda: "t"), self.clock)
+        self.metrics.show_readiness(lambda: READY)
 
     def values(self) -> dict[str, float]:
         """The non-zero values, by name and label values (sorted by the labels' names)."""
@@ -194,11 +195,11 @@ def test_a_thousand_transfers_are_as_many_series_as_one(counted: Counted) -> Non
 async def test_what_the_daemon_holds() -> None:
     daemon = Daemon(Settings.load(NEEDED, Path("/nonexistent")))
     daemon._workers.go_on()  # it knows that it is alone
-    daemon._carry_out(Outcome([("t1", SetTimer(60)), ("t1", StartMusic("chan-caller"))]))
+    daemon._inbox.post(Outcome([("t1", SetTimer(60)), ("t1", StartMusic("chan-caller"))]))
     for line in ("asterisk_avp_workers 1.0", "asterisk_avp_timers 1.0", "asterisk_avp_tasks 2.0"):
         assert f"\n{line}\n" in daemon._metrics.text().decode()
-    daemon._carry_out(Outcome([("t1", ClearTimer())]))
-    await daemon._workers.settle(5)
+    daemon._inbox.post(Outcome([("t1", ClearTimer())]))
+    await daemon._workers.wait_idle(5)
     text = daemon._metrics.text().decode()
     for line in (
         "asterisk_avp_channels_known 0.0",

@@ -10,46 +10,56 @@ from servers.waiting import eventually
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
-from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import World
 from asterisk_avp.core.transfer.session import Presence
 from asterisk_avp.core.transfer.states import State
-from asterisk_avp.service.orphan_timeout import TALK_SECONDS, OrphanTimeoutRenewal, put_off
+from asterisk_avp.service.inbox import Message
+from asterisk_avp.service.links import Links
+from asterisk_avp.service.orphan_timeout import TALK_SECONDS, OrphanTimeoutRenewal, renewal
 from tests.core.sessions import IN, SALES, session
 
 NOW = 1_800_000_000.0
 TALKS = {State.SWAPPED, State.CONFERENCE, State.CONFERENCE_WITHOUT_TRANSFEROR, State.DECLINED}
 
 
-async def test_only_a_daemon_that_has_asterisk_in_hand_puts_it_off() -> None:
+class Asterisk:
+    connected = True
+    stuck = False
+
+
+async def test_only_a_daemon_that_has_asterisk_in_hand_renews_it() -> None:
     engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
     engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())
-    done: list[tuple[str | None, Effect]] = []
-    in_control = False
-    dead_man = OrphanTimeoutRenewal(engine, lambda *what: done.append(what), 60, lambda: in_control)
-    dead_man.put_off()
+    done: list[Message] = []
+    asterisk = Asterisk()
+    renewing = OrphanTimeoutRenewal(engine, Links(asterisk, asterisk), done.append, 60)
+    asterisk.stuck = True
+    renewing.renew()
     assert done == []
-    in_control = True
-    dead_man.put_off()
-    ((session_id, limit),) = done
+    asterisk.stuck = False
+    renewing.renew()
+    (outcome,) = done
+    assert isinstance(outcome, Outcome)
+    ((session_id, limit),) = outcome.effects
     assert session_id == "t1"
     assert isinstance(limit, fx.LimitCall)
 
 
-async def test_it_is_put_off_again_and_again() -> None:
+async def test_it_is_renewed_again_and_again() -> None:
     engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
     engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())
-    done: list[Effect] = []
+    done: list[Message] = []
+    asterisk = Asterisk()
     # A limit of no seconds: a renewal in every iteration of the loop.
-    dead_man = OrphanTimeoutRenewal(engine, lambda _, effect: done.append(effect), 0, lambda: True)
-    running = asyncio.create_task(dead_man.run())
+    renewing = OrphanTimeoutRenewal(engine, Links(asterisk, asterisk), done.append, 0)
+    running = asyncio.create_task(renewing.run())
     await eventually(lambda: len(done) > 3)
     running.cancel()
 
 
 @pytest.mark.parametrize("state", State)
 def test_who_is_with_us_is_looked_after(state: State) -> None:
-    limit = put_off(session(state, caller=IN), NOW, 60)
+    limit = renewal(session(state, caller=IN), NOW, 60)
     if state.spec.held_in_stasis:
         assert limit == fx.LimitCall("chan-caller", NOW + (TALK_SECONDS if state in TALKS else 60))
     else:
@@ -58,9 +68,9 @@ def test_who_is_with_us_is_looked_after(state: State) -> None:
 
 @pytest.mark.parametrize("presence", [Presence.EXPECTED, Presence.GONE])
 def test_who_is_not_with_us_is_let_alone(presence: Presence) -> None:
-    assert put_off(session(State.WAITING, caller=presence), NOW, 60) is None
+    assert renewal(session(State.WAITING, caller=presence), NOW, 60) is None
 
 
 def test_a_long_limit_is_no_shorter_for_who_talks() -> None:
-    limit = put_off(session(State.CONFERENCE), NOW, 3600)
+    limit = renewal(session(State.CONFERENCE), NOW, 3600)
     assert limit == fx.LimitCall("chan-caller", NOW + 3600)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.ari.client import AriClient
 from asterisk_avp.ari.perform import AriPerformer
@@ -37,17 +38,32 @@ class Reports(list[SessionEvent]):
 
 
 @contextlib.asynccontextmanager
-async def running_ami(
-    server: AmiServer, recordings: Recordings | None = None
-) -> AsyncIterator[AmiPerformer]:
+async def connected(server: AmiServer) -> AsyncIterator[AmiClient]:
     client = AmiClient("127.0.0.1", server.port, "avp", "s3cret", action_timeout_seconds=3)
     task = asyncio.create_task(client.run(lambda _: None, lambda _: None))
     await eventually(lambda: client.connected)
     try:
-        yield AmiPerformer(client, lambda channel: NAMES.get(channel, channel), recordings)
+        yield client
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def name_of(channel: str) -> str:
+    return NAMES.get(channel, channel)
+
+
+@contextlib.asynccontextmanager
+async def running_ami(server: AmiServer, *others: Any) -> AsyncIterator[AmiPerformer]:
+    """``others``: what the performer gets besides, such as `Recordings`."""
+    async with connected(server) as client:
+        yield AmiPerformer(client, name_of, *others)
+
+
+@contextlib.asynccontextmanager
+async def running_reader(server: AmiServer) -> AsyncIterator[AmiReader]:
+    async with connected(server) as client:
+        yield AmiReader(client, name_of)
 
 
 async def done(effect: fx.AmiEffect) -> tuple[list[dict[str, str]], Reports]:
@@ -223,18 +239,16 @@ async def test_a_hang_up_of_somebody_who_is_gone_is_nothing() -> None:
 
 
 async def test_reading_variables() -> None:
-    async with AmiServer() as server, running_ami(server) as performer:
+    async with AmiServer() as server, running_reader(server) as reader:
         server.answers["Getvar"] = lambda a: (
             success(a, Variable=a["Variable"], Value="sales")
             if a["Variable"] == "AVP_GROUP"
             else error(a, "No such channel")
         )
-        assert await performer.variables("u2", ("AVP_GROUP", "AVP_MAX_HOLD")) == {
-            "AVP_GROUP": "sales"
-        }
+        assert await reader.variables("u2", ("AVP_GROUP", "AVP_MAX_HOLD")) == {"AVP_GROUP": "sales"}
         server.silent = True
         with pytest.raises(AsteriskUnavailable):
-            await performer.variables("u2", ("AVP_GROUP",))
+            await reader.variables("u2", ("AVP_GROUP",))
 
 
 def listed(action: dict[str, str], end: str, *items: tuple[str, dict[str, str]]) -> bytes:
@@ -261,36 +275,39 @@ async def test_the_queues_are_read() -> None:
             ("QueueEntry", {"Queue": "r", "Uniqueid": "u2", "Wait": "0"}),
         )
 
-    async with AmiServer() as server, running_ami(server) as performer:
+    async with AmiServer() as server, running_reader(server) as reader:
         server.answers = {"QueueStatus": queues}
         joined = ev.QueueJoined("q", "u1", 7.0)
         with capture_logs() as lines:
-            assert await performer.queues(lambda: 1.0) == [joined, ev.QueueJoined("r", "u2")]
+            assert await reader.queues(lambda: 1.0) == [joined, ev.QueueJoined("r", "u2")]
         assert [line["event"] for line in lines] == ["ami_list_impossible"]
-        assert await performer.members("q", "PJSIP/1") == [joined]
+        assert await reader.members("q", "PJSIP/1") == [joined]
         assert server.last.actions[-1]["Member"] == "PJSIP/1"
 
 
 async def test_which_channels_belong_to_one_call_is_read() -> None:
-    async with AmiServer() as server, running_ami(server) as performer:
+    async with AmiServer() as server, running_reader(server) as reader:
         server.answers["CoreShowChannels"] = lambda action: listed(
             action,
             "CoreShowChannelsComplete",
             ("CoreShowChannel", {"Uniqueid": "u1", "Linkedid": "u0"}),
             ("CoreShowChannel", {"Channel": "PJSIP/cut"}),
         )
-        assert await performer.linked() == {"u1": "u0"}
+        assert await reader.linked() == {"u1": "u0"}
 
 
 async def test_of_a_channel_that_is_missing_its_end_is_waited_for() -> None:
     """AMI answers like this before ARI reports the end, which decides how the transfer ends."""
     order: list[object] = []
 
-    async def told(channels: Sequence[str]) -> None:
-        order.append(tuple(channels))
+    class Ends:
+        def hold(self, channels: Sequence[str]) -> Callable[[], None]:
+            return lambda: None
 
-    async with AmiServer() as server, running_ami(server) as performer:
-        performer.end_told = told
+        async def expected(self, channels: Sequence[str]) -> None:
+            order.append(tuple(channels))
+
+    async with AmiServer() as server, running_ami(server, None, None, Ends()) as performer:
         for action in ("Redirect", "Bridge"):
             text = "Channel does not exist: PJSIP/x"
             server.answers[action] = lambda asked, text=text: error(asked, text)
@@ -323,8 +340,7 @@ async def test_how_a_change_of_membership_goes_is_told(effect: Any) -> None:
         def failed(self, change: Any) -> None:
             told.append(("failed", change))
 
-    async with AmiServer() as server, running_ami(server) as performer:
-        performer.membership = Listener()
+    async with AmiServer() as server, running_ami(server, None, Listener()) as performer:
         await performer.perform(effect, lambda _event: None)
         assert told == [("started", effect), ("done", effect)]
         told.clear()

@@ -19,6 +19,7 @@ from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.inbox import Message, NeedsResync, Report, TimeUp
 
 SESSION = "s1"
 
@@ -32,9 +33,18 @@ class Station:
     doubts: list[str | None] = field(default_factory=list)
     performed: list[str] = field(default_factory=list)
 
+    def post(self, message: Message) -> None:
+        match message:
+            case Report(_, event):
+                self.told.append(event)
+            case TimeUp():
+                self.told.append(SessionEvent(EventType.TIMED_OUT))
+            case NeedsResync(session):
+                self.doubts.append(session)
+
     def do(self, *effects: fx.Effect) -> None:
         for effect in effects:
-            self.workers.perform(SESSION, effect)
+            self.workers.start(SESSION, effect)
 
 
 @pytest.fixture
@@ -52,14 +62,13 @@ async def station() -> AsyncIterator[Station]:
         station.workers = Workers(
             AmiPerformer(client, lambda channel: channel),
             AriPerformer(rest, "asterisk_avp", stopped),
-            lambda _session, event: station.told.append(event),
+            station.post,
             lambda _session, effect: station.performed.append(type(effect).__name__),
-            station.doubts.append,
         )
         try:
             yield station
         finally:
-            station.workers.stop()
+            await station.workers.stop()
             await rest.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

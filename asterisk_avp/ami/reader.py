@@ -1,0 +1,135 @@
+"""What Asterisk says by AMI: variables of channels, queues and who is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.queue_functions import Known, queue_by_functions
+from asterisk_avp.ami.translate import translate
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.errors import AmiError
+
+log = structlog.get_logger(__name__)
+
+
+class AmiReader:
+    """Asks and changes nothing. ``name_of`` gives a channel's name for its id (`Calls.name_of`)."""
+
+    def __init__(self, client: AmiClient, name_of: Callable[[str], str]) -> None:
+        self._client = client
+        self._name_of = name_of
+
+    async def variables(self, channel: str, names: Sequence[str]) -> dict[str, str]:
+        """The channel's variables; empty where unset or the channel is gone.
+
+        Raises `AsteriskUnavailable`.
+        """
+        name = self._name_of(channel)
+        answers = await asyncio.gather(
+            *(
+                self._client.action("Getvar", {"Channel": name, "Variable": variable})
+                for variable in names
+            ),
+            return_exceptions=True,
+        )
+        found = {}
+        for variable, answer in zip(names, answers, strict=True):
+            if isinstance(answer, AmiError):
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            found[variable] = answer.get("Value", "")
+        return found
+
+    async def variable_of_all(self, name: str) -> dict[str, str]:
+        """A variable of every channel that has it set, by channel id; the first 511 bytes of it.
+
+        Raises `AvpError`.
+        """
+        found = {}
+        for item in await self._client.list_action("Status", {"Variables": name}):
+            _, _, value = item.get("Variable", "").partition("=")
+            channel = item.get("Uniqueid")
+            if channel and value and value != "(null)":
+                found[channel] = value
+        return found
+
+    async def all_variables(self, channel: str) -> dict[str, str]:
+        """All variables of the channel itself, without `_` before their names.
+
+        Getvar has to be told the names. Raises `AvpError` (also where the channel is gone).
+        """
+        headers = {"Channel": self._name_of(channel), "AllVariables": "true"}
+        found: dict[str, str] = {}
+        for item in await self._client.list_action("Status", headers):
+            # Line ends inside of a value have become spaces (see `ami.wire`).
+            for line in item.get("Variable", "").split("\n"):
+                name, _, value = line.partition("=")
+                found.setdefault(name, value)
+        return found
+
+    async def queues(self, now: Callable[[], float]) -> list[ev.Fact]:
+        """Members and waiting callers of all queues as they are.
+
+        Raises `AmiTampered`, where they have to be asked for one by one, and `AvpError`.
+        """
+        return _queue_facts(await self._client.list_action("QueueStatus", whole=True), now())
+
+    async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
+        """The member of a queue (all of them, where ``interface`` is empty) and who waits there.
+
+        Raises `AmiTampered` and `AvpError`.
+        """
+        headers = {"Queue": queue} | ({"Member": interface} if interface else {})
+        found = await self._client.list_action("QueueStatus", headers, whole=True)
+        return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
+
+    async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
+        """The same, where somebody has written into the list; see `ami.queue_functions`."""
+        return await queue_by_functions(self._function, queue, known)
+
+    async def _function(self, function: str) -> str:
+        answer = await self._client.action("Getvar", {"Variable": function})
+        return answer.get("Value", "").partition("\n")[0]
+
+    async def linked(self) -> dict[str, str]:
+        """The Linkedid of each channel, by its id; raises `AvpError`.
+
+        Callers can write into this list. It decides nothing but whether a transfer is shown as
+        ringing after a resync.
+        """
+        return {
+            item["Uniqueid"]: item["Linkedid"]
+            for item in await self._client.list_action("CoreShowChannels")
+            if "Uniqueid" in item and "Linkedid" in item
+        }
+
+
+def _queue_facts(items: Sequence[Mapping[str, str]], now: float) -> list[ev.Fact]:
+    """What a list of QueueStatus says.
+
+    Asterisk writes the ActionID last into its items, and a caller's number or a member's name into
+    the middle (app_queue.c, ``manager_queues_status``): who has a line end in it can put another
+    beginning before a genuine end. But Asterisk lists each queue's parameters before what is in it.
+    """
+    facts: list[ev.Fact] = []
+    listed = None
+    for item in items:
+        if item.get("Event") == "QueueParams":
+            listed = item.get("Queue")
+        elif item.get("Queue") != listed:
+            log.error("ami_list_impossible", item=item.get("Event"), queue=listed)
+        else:
+            fact = translate(item, now)
+            if fact is not None:
+                facts.append(fact)
+    return facts
+
+
+def _queue_of(fact: ev.Fact) -> str:
+    return fact.queue if isinstance(fact, ev.MemberSeen | ev.QueueJoined) else ""

@@ -1,0 +1,109 @@
+"""One action of AMI, and what Asterisk says to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import structlog
+from panoramisk.actions import Action
+
+from asterisk_avp.core.model.errors import AmiError
+
+log = structlog.get_logger(__name__)
+
+Answered = Callable[[AmiError | None], None]
+"""Gets Asterisk's refusal, or None where it has complied, at the moment that the answer is read."""
+
+_SUCCESS: Final = frozenset({"Success", "Follows", "Goodbye"})
+
+
+class _Link(Protocol):
+    def next_id(self) -> str: ...
+
+    def deliver(self, message: Mapping[str, str]) -> None: ...
+
+
+class AmiRequest(Action):  # type: ignore[misc]
+    """An action that decides itself when it is answered.
+
+    panoramisk takes an error in answer to a list action for the beginning of a list, and the first
+    event with the action's id for the answer to an action that is none.
+
+    `replies` is a future: whoever awaits it goes on once the event loop comes to that, after the
+    events that came behind the answer in the same segment. ``answered`` is called before them.
+    """
+
+    id = action_id = ""
+
+    def __init__(
+        self,
+        name: str,
+        headers: Mapping[str, str | list[str]],
+        link: _Link,
+        *,
+        as_list: bool = False,
+        answered: Answered | None = None,
+    ) -> None:
+        action_id = link.next_id()
+        super().__init__({"Action": name, "ActionID": action_id, **headers}, as_list=as_list)
+        self.name = name
+        # Asked for often; panoramisk looks them up without regard to case.
+        self.id = self.action_id = action_id
+        self.replies: asyncio.Future[list[Mapping[str, str]]]
+        self.replies = asyncio.get_running_loop().create_future()
+        self._link = link
+        self._tell = answered
+        self._items: list[Mapping[str, str]] = []
+        self.tampered = False
+        self._answered = False
+
+    def add_message(self, fields: Mapping[str, str]) -> bool:
+        """Take a message with this action's id; True once nothing more will come."""
+        # OriginateResponse is an event, although it has a Response header as well.
+        if "Event" not in fields:
+            if self._answered:
+                # Asterisk answers once. This one has the end of an item of the list.
+                self.tampered = True
+                return False
+            self._answered = True
+            if fields["Response"] not in _SUCCESS:
+                error = AmiError(self.name, fields.get("Message") or fields["Response"])
+                self._tell_answer(error)
+                self.fail(error)
+            elif not self.as_list:
+                self._tell_answer(None)
+                self._finish([fields])
+        elif not self.as_list:
+            self._link.deliver(fields)
+        elif _ends_list(fields):
+            counted = fields.get("ListItems", "")
+            self.tampered |= counted.isdigit() and int(counted) != len(self._items)
+            self._finish(self._items)
+        else:
+            self._items.append(fields)
+        return bool(self.replies.done())
+
+    def fail(self, error: Exception) -> None:
+        """Give up; whoever waits for the answer gets the error."""
+        if not self.replies.done():
+            self.replies.set_exception(error)
+
+    def _finish(self, replies: list[Mapping[str, str]]) -> None:
+        if not self.replies.done():
+            self.replies.set_result(replies)
+
+    def _tell_answer(self, error: AmiError | None) -> None:
+        # Once the deadline is over, whoever asked has been told that nobody knows.
+        if self._tell is None or self.replies.done():
+            return
+        try:
+            self._tell(error)
+        except Exception:
+            log.exception("ami_answer_handler_failed", action=self.name)
+
+
+def _ends_list(event: Mapping[str, str]) -> bool:
+    """True for the event that closes a list; older actions close theirs without EventList."""
+    return event.get("EventList", "").lower() == "complete" or event["Event"].endswith("Complete")

@@ -1,0 +1,60 @@
+"""The engine and the two clients as the settings want them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+
+from asterisk_avp.ami import translate as from_ami
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.wire import OnDefect
+from asterisk_avp.ari import translate as from_ari
+from asterisk_avp.ari.client import AriClient
+from asterisk_avp.config.sections import AmiSettings, AriSettings
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.pbx import ami_rights
+from asterisk_avp.core.transfer.session import SECRET_BYTES
+
+
+def new_engine(settings: Settings) -> TransferEngine:
+    session = settings.session
+    return TransferEngine(
+        settings.world(),
+        new_id=lambda: secrets.token_hex(6),
+        ring_seconds=session.ring_seconds,
+        ring_outside_seconds=session.ring_outside_seconds,
+        orphan_seconds=session.orphan_seconds,
+        new_secret=lambda: secrets.token_hex(SECRET_BYTES),
+    )
+
+
+def ami_client(settings: AmiSettings, on_defect: OnDefect) -> AmiClient:
+    return AmiClient(
+        settings.host,
+        settings.port,
+        settings.username,
+        settings.secret.get_secret_value(),
+        action_timeout_seconds=settings.action_timeout_seconds,
+        backoff_max_seconds=settings.reconnect_max_seconds,
+        needs=ami_rights.ACTIONS,
+        wanted=from_ami.EVENTS,
+        on_defect=on_defect,
+    )
+
+
+def ari_client(settings: AriSettings, outdated: Callable[[], None]) -> AriClient:
+    return AriClient(
+        settings.url,
+        settings.username,
+        settings.password.get_secret_value(),
+        settings.app,
+        who=f"process {os.getpid()} on {socket.gethostname()}",
+        outdated=outdated,
+        probe_seconds=settings.probe_seconds,
+        request_timeout_seconds=settings.request_timeout_seconds,
+        backoff_max_seconds=settings.reconnect_max_seconds,
+        event_types=from_ari.EVENT_TYPES,
+    )

@@ -1,0 +1,223 @@
+"""Parts around what is at home in other packages: the engine, books, screen pops, the API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from asterisk_avp.api.broadcast import EventBroadcaster
+from asterisk_avp.api.schemas import agent_event, transfer_event
+from asterisk_avp.ari.music import Music
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import SetTimer
+from asterisk_avp.core.pbx.swaps import Swaps
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.observe.audit import Audit
+from asterisk_avp.observe.metrics import Metrics
+from asterisk_avp.observe.queue_log import QueueLogWriter
+from asterisk_avp.observe.transitions import log_steps
+from asterisk_avp.pops.publish import PopPublisher, set_headers
+from asterisk_avp.pops.reader import ScreenPops
+from asterisk_avp.service.facade import Pop
+from asterisk_avp.service.inbox import Message, Report, TimeUp
+from asterisk_avp.service.part import Part
+from asterisk_avp.service.phones import Phones
+from asterisk_avp.service.resync import RETRY_SECONDS, Synchroniser
+
+log = structlog.get_logger(__name__)
+
+_ENGINE: Final = (
+    ev.ChannelGone,
+    ev.BridgeEntered,
+    ev.BridgeLeft,
+    ev.HoldChanged,
+    ev.CallGroup,
+    ev.StasisEntered,
+    ev.StasisLeft,
+    ev.MemberSeen,
+    ev.MemberRemoved,
+    ev.QueueJoined,
+    ev.QueueLeft,
+    ev.AgentRung,
+    ev.AgentUnanswered,
+    ev.AgentRingEnded,
+    ev.AgentConnected,
+    ev.AgentCompleted,
+    ev.DialProgress,
+    ev.QueueEnded,
+    ev.NotAccepted,
+    ev.ClockTick,
+)
+
+
+class EngineStep(Part):
+    """The engine takes one step for each fact and each outcome of an effect."""
+
+    hears = (ev.ChannelSeen, *_ENGINE, Report)
+
+    def __init__(self, engine: TransferEngine) -> None:
+        self._engine = engine
+
+    def handle(self, message: Message) -> Outcome | None:
+        if isinstance(message, ev.ChannelSeen):
+            # The most frequent, and all that follows from it is the picture.
+            self._engine.fact(message, 0.0)
+            return None
+        if isinstance(message, Report):
+            return self._engine.report(message.session, message.event, time.time())
+        if isinstance(message, ev.Fact):
+            return self._engine.fact(message, time.time())
+        return None
+
+
+class Timeouts(Part):
+    """What the end of a session's timer means."""
+
+    hears = (TimeUp,)
+
+    def __init__(self, engine: TransferEngine, sync: Synchroniser, phones: Phones) -> None:
+        self._engine = engine
+        self._sync = sync
+        self._phones = phones
+
+    def handle(self, message: Message) -> Outcome | None:
+        if not isinstance(message, TimeUp):
+            return None
+        session = message.session
+        if not self._sync.synced:
+            # Nobody can say what has become of it, nor do anything about it: the resync does.
+            return Outcome([(session, SetTimer(RETRY_SECONDS))])
+        return self._phones.timed_out(session) or self._engine.report(
+            session, SessionEvent(EventType.TIMED_OUT), time.time()
+        )
+
+
+class SwapWatch(Part):
+    """Puts on record that a phone has taken another's place in a call."""
+
+    hears = (ev.BridgeSwapped, ev.ChannelGone)
+
+    def __init__(self, swaps: Swaps, metrics: Metrics) -> None:
+        self._swaps = swaps
+        self._metrics = metrics
+
+    def handle(self, message: Message) -> None:
+        if isinstance(message, ev.ChannelGone):
+            self._swaps.gone(message.id)
+        elif isinstance(message, ev.BridgeSwapped):
+            replaced = self._swaps.by_phone(message)
+            if replaced:
+                self._metrics.swapped()
+                log.error(
+                    "phone_took_over_a_call",
+                    channel=message.name,
+                    replaced=replaced,
+                    hint="an INVITE with Replaces, unless you let phones or trunks make attended "
+                    "transfers of their own; see docs/security.md of the project",
+                )
+
+
+class MusicWatch(Part):
+    """Where music plays."""
+
+    hears = (ev.MusicChanged, ev.ChannelGone)
+
+    def __init__(self, music: Music) -> None:
+        self._music = music
+
+    def handle(self, message: Message) -> None:
+        if isinstance(message, ev.MusicChanged):
+            self._music.told(message)
+        elif isinstance(message, ev.ChannelGone):
+            self._music.told(ev.MusicChanged(message.id, playing=False))
+
+
+class Books(Part):
+    """What is written down of each transfer: the log, Asterisk's queue_log, the metrics."""
+
+    def __init__(
+        self, engine: TransferEngine, audit: Audit, queue_log: QueueLogWriter, metrics: Metrics
+    ) -> None:
+        self._engine = engine
+        self._audit = audit
+        self._queue_log = queue_log
+        self._metrics = metrics
+
+    def perform(self, outcome: Outcome) -> None:
+        log_steps(outcome.steps)
+        for session_id in dict.fromkeys(outcome.transfers):
+            session = self._engine.store.records[session_id].session
+            self._audit.transfer(session)
+            self._queue_log.transfer(session)
+            self._metrics.transfer(session)
+
+
+class Publisher(Part):
+    """Tells the API's WebSockets what has changed."""
+
+    def __init__(self, engine: TransferEngine, changes: EventBroadcaster, pop: Pop) -> None:
+        self._engine = engine
+        self._changes = changes
+        self._pop = pop
+
+    def perform(self, outcome: Outcome) -> None:
+        if not self._changes:
+            return
+        for agent_id in outcome.agents:
+            agent = self._engine.agents.by_id.get(agent_id)
+            if agent is not None:
+                self._changes.send(agent_event(views.agent_view(self._engine, agent, self._pop)))
+        for session_id in dict.fromkeys(outcome.transfers):
+            self._changes.send(
+                transfer_event(views.transfer_view(self._engine.store.records[session_id]))
+            )
+
+
+class Pops(Part):
+    """Screen pops: noted before the engine takes its step, told after it."""
+
+    hears = (
+        ev.AgentRung,
+        ev.AgentUnanswered,
+        ev.AgentRingEnded,
+        ev.AgentConnected,
+        ev.QueueJoined,
+        ev.QueueLeft,
+        ev.QueueEnded,
+        ev.ChannelGone,
+    )
+
+    def __init__(
+        self,
+        pops: ScreenPops,
+        publisher: PopPublisher,
+        set_global: Callable[[str, str], Awaitable[None]],
+        sip_headers: Sequence[str],
+    ) -> None:
+        self._pops = pops
+        self._publisher = publisher
+        self._set_global = set_global
+        self._sip_headers = sip_headers
+
+    def handle(self, message: Message) -> None:
+        if isinstance(message, ev.Fact):
+            self._pops.board.observe(message, time.time())
+
+    def perform(self, outcome: Outcome) -> None:
+        self._pops.refresh(outcome.agents, outcome.transfers)
+
+    async def resynced(self) -> None:
+        await set_headers(self._set_global, self._sip_headers)
+
+    async def wait_idle(self, seconds: float) -> None:
+        await self._pops.wait_idle(seconds)
+
+    async def stop(self) -> None:
+        self._pops.stop()
+        await self._publisher.stop()

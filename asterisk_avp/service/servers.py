@@ -1,0 +1,50 @@
+"""The daemon's own servers: FastAGI for the dialplan, HTTP for the API and the panel."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import structlog
+from fastapi import FastAPI
+
+from asterisk_avp import __version__
+from asterisk_avp.agi.gate import gate
+from asterisk_avp.agi.selftest import selftest
+from asterisk_avp.agi.server import AgiServer
+from asterisk_avp.api.connections import Connections
+from asterisk_avp.api.server import serve
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.policy.dialling import Dial, Dialled, check_dial
+from asterisk_avp.observe.audit import Audit
+from asterisk_avp.sockets import descriptors
+
+log = structlog.get_logger(__name__)
+
+
+async def start_servers(
+    ending: AsyncExitStack,
+    settings: Settings,
+    engine: TransferEngine,
+    audit: Audit,
+    app: FastAPI,
+    connections: Connections,
+) -> None:
+    """Listen, until the stack ends. Raises `OSError` where an address is taken."""
+
+    def check(dialled: Dialled) -> Dial:
+        decided = check_dial(dialled.channel, dialled.typed, engine.agents, engine.world)
+        return audit.dial(dialled, decided)
+
+    agi = AgiServer(
+        settings.agi.host,
+        settings.agi.port,
+        gate(check) | selftest(__version__),
+        timeout_seconds=settings.agi.timeout_seconds,
+        room=descriptors.for_agi,
+    )
+    await agi.start()
+    ending.push_async_callback(agi.stop)
+    server = await serve(app, settings.api.host, settings.api.port, connections)
+    ending.push_async_callback(server.stop)
+    log.info("api_listening", url=server.url)
