@@ -133,7 +133,12 @@ class Column:
     async def run(self) -> None:
         self.scene.expected = {*_EXPECTED.get(self.fault, ())}
         stations = self.stations.values()
-        await asyncio.gather(*(station.arrange() for station in stations))
+        await asyncio.gather(*(station.call() for station in stations))
+        # A transferor who is asked for a target has 15 seconds for the first key, which others may
+        # need on a busy machine: that station comes last.
+        for last in (False, True):
+            of_these = [s for s in stations if (s.state == "collecting") is last]
+            await asyncio.gather(*(station.arrange() for station in of_these))
         await asyncio.gather(*(station.ask() for station in stations))
         if any(station.unheard for station in stations):
             for wire in self.wires.named("both"):

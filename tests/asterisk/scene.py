@@ -180,10 +180,14 @@ class Scene:
         await self.ami.bridged(*map(self.seat, names), within=within)
 
     async def rung_again(self, name: str) -> None:
-        """The phone stops ringing for one call, rings for the next, and answers it."""
+        """The phone stops ringing for the one call and rings for, and answers, the next.
+
+        The one is the call whose ringing was waited for; the next may be there already.
+        """
         phone = self.phone(name)
-        for call in tuple(phone.live):
-            await phone.closed(call)
+        for call in phone.live:
+            if call.noticed:
+                await phone.closed(call)
         await phone.answer(within=6)
 
     async def hear_one_another(self, *names: str, within: float = 5.0) -> None:

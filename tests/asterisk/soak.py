@@ -520,7 +520,7 @@ class Soak:
 
         async def forgotten() -> dict[str, Any] | None:
             inside = await self._inside()
-            left = inside["collections"]["daemon._hub.register.records"]
+            left = inside["collections"]["daemon._engine.store.records"]
             return None if left else inside
 
         inside = await self.bed.ami.until(forgotten, KEPT_SECONDS * 3 + 10.0)

@@ -62,8 +62,7 @@ class Station:
     # --- into the state ------------------------------------------------------------------------
 
     async def arrange(self) -> None:
-        """Bring the station into the state, or to the request that leads into it."""
-        await self.call()
+        """Bring the call into the state, or to the request that leads into it."""
         match self.state.partition(",")[0]:
             case "starting" | "sending":
                 return

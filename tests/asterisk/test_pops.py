@@ -127,7 +127,22 @@ class Screens:
             return [event["state"] for event in self.events if event["agent"] == agent]
         return [f"{event['agent']} {event['state']}" for event in self.events]
 
-    async def tell(self, *wanted: str, within: float = 3.0) -> dict[str, Any]:
+    async def call(
+        self, scene: Scene, number: str, caller: str = "caller1", agent: str = "1001"
+    ) -> dict[str, Any]:
+        """A call that the agent answers once the pop has been offered; the pop.
+
+        The daemon reads the call's variables while the phone rings. Whoever answers before that has
+        the pop delivered without an offer.
+        """
+        told = self.told()
+        await scene.phone(caller).dial(number)
+        await self.tell(*told, f"{agent} offered")
+        await scene.phone(agent).answer()
+        await scene.talking(caller, agent)
+        return await self.tell(*told, f"{agent} offered", f"{agent} delivered")
+
+    async def tell(self, *wanted: str, within: float = 10.0) -> dict[str, Any]:
         """Wait until exactly this has been told, in this order; the last pop."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
@@ -272,8 +287,7 @@ async def test_a_call_by_no_queue(scene: Scene, screens: Screens) -> None:
 @pytest.mark.parametrize("number", ["700", "701"])
 async def test_supervised_completed(scene: Scene, screens: Screens, number: str) -> None:
     """The target has it at completion and not before, also where variables are inherited."""
-    await scene.call("caller1", "1001", number=number)
-    before = (await screens.tell("1001 offered", "1001 delivered"))["data"]
+    before = (await screens.call(scene, number))["data"]
     transfer = await scene.transfer("1001", "supervised", "1002", notes="wants a refund")
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
@@ -296,7 +310,7 @@ async def test_supervised_completed(scene: Scene, screens: Screens, number: str)
 
 @pytest.mark.parametrize("number", ["700", "701"])
 async def test_supervised_cancelled(scene: Scene, screens: Screens, number: str) -> None:
-    await scene.call("caller1", "1001", number=number)
+    await screens.call(scene, number)
     transfer = await scene.transfer("1001", "supervised", "1002", notes="never mind")
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
@@ -310,7 +324,7 @@ async def test_supervised_cancelled(scene: Scene, screens: Screens, number: str)
 
 async def test_conference(scene: Scene, screens: Screens) -> None:
     """Being in a talk of three is not completion."""
-    await scene.call("caller1", "1001", number="700")
+    await screens.call(scene, "700")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
@@ -327,8 +341,8 @@ async def test_conference(scene: Scene, screens: Screens) -> None:
 
 async def test_unsupervised_to_a_busy_agent(scene: Scene, screens: Screens) -> None:
     """With the call: when it rings for them."""
-    await scene.call("caller2", "1001", number="800")
-    await scene.call("caller1", "1002", number="700")
+    await screens.call(scene, "800", "caller2")
+    await screens.call(scene, "700", agent="1002")
     screens.events.clear()
     transfer = await scene.transfer("1002", "unsupervised", "1001", notes="order 17")
     await scene.reaches(transfer, "waiting")
@@ -343,7 +357,7 @@ async def test_unsupervised_to_a_busy_agent(scene: Scene, screens: Screens) -> N
 
 
 async def test_unsupervised_not_answered(scene: Scene, screens: Screens) -> None:
-    await scene.call("caller1", "1001", number="700")
+    await screens.call(scene, "700")
     screens.events.clear()
     await scene.transfer("1001", "unsupervised", "1002")
     await scene.phone("1002").ringing()
@@ -357,8 +371,9 @@ async def test_two_transfers_and_a_restart(
     scene: Scene, screens: Screens, receiver: Receiver
 ) -> None:
     """The daemon is killed between them and after them; nobody is told anything twice."""
-    await scene.call("caller1", "1001", number="700")
+    await screens.call(scene, "700")
     first = await scene.transfer("1001", "unsupervised", "1002", notes="first ☎")
+    await screens.tell("1001 offered", "1001 delivered", "1002 offered")
     await scene.phone("1002").answer()
     await scene.talking("caller1", "1002")
     await scene.ends(first, "completed", "completed")
@@ -411,8 +426,7 @@ async def kill(scene: Scene, receiver: Receiver, transfers: int) -> None:
 async def test_what_is_not_a_pop(scene: Scene, screens: Screens, number: str, reason: str) -> None:
     """It is left out with a line in the log that repeats none of it; the call goes on."""
     mark = len(scene.log_of_daemon())
-    await scene.call("caller1", "1001", number=number)
-    pop = await screens.tell("1001 offered", "1001 delivered")
+    pop = await screens.call(scene, number)
     assert (pop["data"], pop["url"]) == ({}, None)
     line = next(x for x in scene.log_of_daemon(mark).splitlines() if "pop_variable_ignored" in x)
     assert f"reason='{reason}'" in line, line
@@ -494,7 +508,7 @@ async def test_a_receiver_in_trouble_holds_nobody_up(
     """Calls, transfers and panels go on; it gets everything in order once it is well."""
     receiver.status = 503
     try:
-        await scene.call("caller1", "1001", number="700")
+        await screens.call(scene, "700")
         transfer = await scene.transfer("1001", "supervised", "1002", notes="a note")
         await scene.phone("1002").answer()
         await scene.consulting(transfer, "caller1", "1001", "1002")
@@ -544,8 +558,7 @@ async def test_local_members(local_scene: Scene) -> None:
         trace(scene, "1001") as to_alice,
         trace(scene, "1002") as to_bob,
     ):
-        await scene.call("caller1", "1001", number="700")
-        await screens.tell("1001 offered", "1001 delivered")
+        await screens.call(scene, "700")
         assert headers(invites(to_alice())[0], "X-AVP-Customer-Id") == ["4711"]
         transfer = await scene.transfer("1001", "supervised", "1002")
         await scene.phone("1002").answer()

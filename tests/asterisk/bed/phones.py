@@ -41,6 +41,8 @@ class Call:
     answered: float | None = None
     ended: float | None = None
     reason: str = ""
+    noticed: bool = False
+    """Whether somebody has waited for it to ring."""
 
     @property
     def number(self) -> str:
@@ -281,6 +283,7 @@ class Phone:
             return next((c for c in self.calls if c.incoming and c.state == "incoming"), None)
 
         call: Call = await self._until(look, within, "incoming call")
+        call.noticed = True
         return call
 
     async def established(self, call: Call | None = None, within: float = 5.0) -> Call:
