@@ -13,7 +13,6 @@ in the last two cases Asterisk may or may not have carried it out. It is never s
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
@@ -24,6 +23,7 @@ from asterisk_avp.ami.request import Answered
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, UncleanValue
+from asterisk_avp.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +76,7 @@ class AmiClient:
         self._action_seconds = action_timeout_seconds
         self._list_seconds = list_timeout_seconds
         self._ping_seconds = ping_interval_seconds
-        self._backoff_initial_seconds = backoff_initial_seconds
-        self._backoff_max_seconds = backoff_max_seconds
+        self._backoff = Backoff(backoff_initial_seconds, backoff_max_seconds)
         self._needs = needs
         self._wanted = wanted
         self._on_defect = on_defect
@@ -158,9 +157,9 @@ class AmiClient:
                 await link.close()
             # A connection that ends at once counts as a failure as well, so that Asterisk is not
             # asked for a new one several times a second.
-            if opened_at is not None and loop.time() - opened_at > self._backoff_max_seconds:
+            if opened_at is not None and loop.time() - opened_at > self._backoff.max_seconds:
                 failures = 0
-            await asyncio.sleep(self._pause_seconds(failures))
+            await asyncio.sleep(self._backoff.pause_seconds(failures))
             failures += 1
 
     async def _check_rights(self, link: AmiLink) -> None:
@@ -228,11 +227,6 @@ class AmiClient:
     @property
     def _address(self) -> str:
         return f"{self._host}:{self._port}"
-
-    def _pause_seconds(self, failures: int) -> float:
-        """Exponential back-off with jitter, so that many clients do not return in step."""
-        ceiling = self._backoff_initial_seconds * 2.0 ** min(failures, 16)
-        return min(ceiling, self._backoff_max_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _refuse_unclean(action: str, headers: Headers | None) -> None:

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import aiohttp
 import structlog
@@ -33,12 +32,9 @@ from asterisk_avp.ari.resources import (
 )
 from asterisk_avp.ari.rest import AriRest
 from asterisk_avp.ari.single_instance import SingleInstanceGuard
-from asterisk_avp.core.model.errors import (
-    AriError,
-    AsteriskSilent,
-    AsteriskUnavailable,
-    OtherDaemon,
-)
+from asterisk_avp.core.model.errors import AriError, AsteriskSilent, AsteriskUnavailable
+from asterisk_avp.runtime.backoff import Backoff
+from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +43,6 @@ OnConnected = Callable[[bool], None]
 WebSocket: TypeAlias = "aiohttp.ClientWebSocketResponse[bool]"
 
 _REPLACED = "ApplicationReplaced"
-_ASKED_AGAIN = 2
-"""How many more times a daemon that has taken our place is asked before it counts as gone."""
 _CLOSING = frozenset(
     {
         aiohttp.WSMsgType.CLOSE,
@@ -116,8 +110,7 @@ class AriClient:
         self._event_types = [*dict.fromkeys((*event_types, *needed))] if event_types else []
         self._subscriptions = tuple(subscriptions)
         self._heartbeat_seconds = heartbeat_seconds
-        self._backoff_initial_seconds = backoff_initial_seconds
-        self._backoff_max_seconds = backoff_max_seconds
+        self._backoff = Backoff(backoff_initial_seconds, backoff_max_seconds)
         self._replaced_pause_seconds = replaced_pause_seconds
         self._open = False
         self._told = False
@@ -129,7 +122,8 @@ class AriClient:
         self._health_probe: HealthProbe | None = None
         self._outdated = outdated
         self._instance_guard: SingleInstanceGuard | None = None
-        self._answers: set[asyncio.Task[None]] = set()
+        self._background = TaskSet("ari")
+        """The health probe, and answers to other daemons."""
         if who:
             self._health_probe = HealthProbe(
                 self.events,
@@ -208,9 +202,9 @@ class AriClient:
                 self._note("ari_unavailable", f"ARI at {self._rest.base}: {error}")
             # A connection that ends at once counts as a failure too, so that the client does not
             # reconnect several times a second.
-            if loop.time() - began > 2 * self._backoff_max_seconds + self._connect_seconds:
+            if loop.time() - began > 2 * self._backoff.max_seconds + self._connect_seconds:
                 failures = 0
-            await asyncio.sleep(self._pause_seconds(failures) if pause is None else pause)
+            await asyncio.sleep(self._backoff.pause_seconds(failures) if pause is None else pause)
             failures += 1
 
     async def close(self) -> None:
@@ -225,22 +219,20 @@ class AriClient:
             # ping first, to find out whether only the application hangs, and wait longer for it.
             await self.asterisk.ping()
             seconds = min(seconds * 2.0 ** min(self._hung, 6), MAX_WAIT_SECONDS)
-        if self._instance_guard is not None:
-            await self._may_connect(self._instance_guard, seconds)
+        guard = self._instance_guard
+        if guard is not None and await guard.enter(served=self._served, seconds=seconds):
+            self._outdated()
         async with self._websocket() as websocket:
             await self._prepare()
             self._hung = 0
-            if self._instance_guard is not None and not await self._instance_guard.is_owner():
+            if guard is not None and not await guard.is_owner():
                 raise _Replaced(f"another daemon is about to take the Stasis app {self.app}")
             log.info("ari_connected", url=self._rest.base, app=self.app)
             self._served = self._open = True
-            health_probe = None
             try:
                 if self._health_probe is not None:
                     self._health_probe.reset()
-                    health_probe = asyncio.create_task(
-                        self._health_probe.run(websocket.close), name="ari_health_probe"
-                    )
+                    self._background.start(self._health_probe.run(websocket.close))
                 self._tell()
                 await self._read(websocket, on_event)
             finally:
@@ -248,26 +240,8 @@ class AriClient:
                 self._open = False
                 self._trouble = f"The connection to ARI was lost: {_why(websocket)}."
                 self._tell()
-                for task in (health_probe, *self._answers):
-                    if task is not None:
-                        task.cancel()
+                self._background.cancel()
             log.warning("ari_connection_lost", url=self._rest.base, reason=_why(websocket))
-
-    async def _may_connect(self, guard: SingleInstanceGuard, seconds: float) -> None:
-        self._leave_it_to_another(await guard.other_daemon(seconds=seconds))
-        if self._served and await guard.owner() and not await guard.is_owner():
-            for _ in range(_ASKED_AGAIN):  # another daemon has connected; it may only be slow
-                self._leave_it_to_another(await guard.other_daemon())
-            log.error("other_daemon_was_active", app=self.app, hint="and is gone")
-            self._outdated()
-        await guard.claim()
-
-    def _leave_it_to_another(self, who: str) -> None:
-        if who:
-            raise OtherDaemon(
-                f"Another daemon serves the Stasis application {self.app}: {who}. "
-                "Each Asterisk can have only one: stop the other daemon, or this one."
-            )
 
     @asynccontextmanager
     async def _websocket(self) -> AsyncIterator[WebSocket]:
@@ -308,25 +282,11 @@ class AriClient:
         """Whether a daemon has sent the event; answers another daemon's question."""
         if self._health_probe is not None and self._health_probe.handle(event):
             return True
-        question = (
-            self._instance_guard.question_in(event) if self._instance_guard is not None else ""
-        )
-        if question:
-            task = asyncio.create_task(self._answer(question), name="ari_answer")
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+        guard = self._instance_guard
+        question = guard.question_in(event) if guard is not None else ""
+        if guard is not None and question:
+            self._background.start(guard.answer(question))
         return bool(question)
-
-    async def _answer(self, question: str) -> None:
-        log.error(
-            "other_daemon_rejected",
-            app=self.app,
-            hint="this daemon serves and has told the other, which should exit",
-        )
-        try:
-            await cast("SingleInstanceGuard", self._instance_guard).answer(question)
-        except (AriError, AsteriskUnavailable) as error:
-            log.warning("other_daemon_answer_failed", error=str(error))
 
     def _note_refusal(self, status: int, why: str) -> None:
         if status in {401, 403}:
@@ -355,11 +315,6 @@ class AriClient:
             self._on_connected(connected)
         except Exception:
             log.exception("ari_connection_handler_failed", connected=connected)
-
-    def _pause_seconds(self, failures: int) -> float:
-        """Exponential back-off with jitter, so that clients do not reconnect in step."""
-        ceiling = self._backoff_initial_seconds * 2.0 ** min(failures, 16)
-        return min(ceiling, self._backoff_max_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _parse(text: str) -> Mapping[str, Any] | None:

@@ -24,9 +24,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
+import structlog
+
 from asterisk_avp.ari.health_probe import EVENT_TYPE
 from asterisk_avp.ari.resources import Applications, AsteriskInfo, Events
-from asterisk_avp.core.model.errors import AriGone
+from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskUnavailable, OtherDaemon
+
+log = structlog.get_logger(__name__)
 
 ASK: Final = "AVPWhoServes"
 OWNER: Final = "AVP_DAEMON"
@@ -35,6 +39,8 @@ ANSWER: Final = "AVP_DAEMON_ANSWER"
 """The id of the question, and the name of the daemon that answers."""
 
 _POLL_SECONDS: Final = 0.1
+_ASKED_AGAIN: Final = 2
+"""How many more times a daemon that has taken our place is asked before it counts as gone."""
 _ALL: Final = "__AST_"
 """Prefix of the ids of Asterisk's topics for all channels and all bridges (res/stasis/app.c,
 ``CHANNEL_ALL``). An application is subscribed to them only while a WebSocket owns it: its end
@@ -61,6 +67,29 @@ class SingleInstanceGuard:
         self._who = who
         self._answer_seconds = answer_seconds
         self._id = secrets.token_hex(8)
+
+    async def enter(self, *, served: bool, seconds: float) -> bool:
+        """Claim the application before connecting.
+
+        ``served``: this daemon has been connected before. `seconds` limits the first request.
+        Returns whether another daemon owned the application meanwhile and has gone. Raises
+        `OtherDaemon` if another daemon owns it, `AriError` and `AsteriskUnavailable`.
+        """
+        self._leave_it_to_another(await self.other_daemon(seconds=seconds))
+        replaced = served and bool(await self.owner()) and not await self.is_owner()
+        if replaced:
+            for _ in range(_ASKED_AGAIN):  # another daemon has connected; it may only be slow
+                self._leave_it_to_another(await self.other_daemon())
+            log.error("other_daemon_was_active", app=self._app, hint="and is gone")
+        await self._asterisk.set_variable(OWNER, self._id)
+        return replaced
+
+    def _leave_it_to_another(self, who: str) -> None:
+        if who:
+            raise OtherDaemon(
+                f"Another daemon serves the Stasis application {self._app}: {who}. "
+                "Each Asterisk can have only one: stop the other daemon, or this one."
+            )
 
     async def other_daemon(self, *, seconds: float | None = None) -> str:
         """The other daemon that owns the application; empty: none.
@@ -98,10 +127,6 @@ class SingleInstanceGuard:
         """Whether no other daemon has connected, or is about to, since this one connected."""
         return await self.owner() == self._id
 
-    async def claim(self) -> None:
-        """Claim the application. Call before connecting."""
-        await self._asterisk.set_variable(OWNER, self._id)
-
     def question_in(self, event: Mapping[str, Any]) -> str:
         """The id of the question in an event; empty: not a question."""
         if event.get("type") != EVENT_TYPE or event.get("eventname") != ASK:
@@ -110,5 +135,13 @@ class SingleInstanceGuard:
         return str(sent.get("question", "")) if isinstance(sent, dict) else ""
 
     async def answer(self, question: str) -> None:
-        """Answer that this daemon serves. Raises `AriError` and `AsteriskUnavailable`."""
-        await self._asterisk.set_variable(ANSWER, f"{question} {self._who}")
+        """Answer that this daemon serves. A failure is logged."""
+        log.error(
+            "other_daemon_rejected",
+            app=self._app,
+            hint="this daemon serves and has told the other, which should exit",
+        )
+        try:
+            await self._asterisk.set_variable(ANSWER, f"{question} {self._who}")
+        except (AriError, AsteriskUnavailable) as error:
+            log.warning("other_daemon_answer_failed", error=str(error))

@@ -210,15 +210,6 @@ async def test_connections_that_end_at_once_are_retried_ever_more_slowly(server)
     assert loop.time() - started >= 0.02 + 0.04 + 0.08
 
 
-def test_the_backoff_grows_to_its_limit_with_jitter():
-    client = AriClient(
-        "http://h/ari", "u", "p", APP, backoff_initial_seconds=0.2, backoff_max_seconds=5.0
-    )
-    for failures, ceiling in [(0, 0.2), (1, 0.4), (4, 3.2), (5, 5.0), (5000, 5.0)]:
-        pauses = [client._pause_seconds(failures) for _ in range(50)]
-        assert ceiling / 2 <= min(pauses) < max(pauses) <= ceiling
-
-
 async def test_a_half_open_websocket_is_noticed(server):
     client = make_client(server, heartbeat_seconds=0.05)
     async with running(client) as heard:

@@ -32,15 +32,16 @@ ALL_OF_CORE = tuple(CORE)
 
 ROOMS = {
     **CORE,
+    "runtime": (),
     "sockets": (),
-    **dict.fromkeys(("ami", "ari", "agi", "api"), (*ALL_OF_CORE, "sockets")),
-    "observe": ALL_OF_CORE,
+    **dict.fromkeys(("ami", "ari", "agi", "api"), (*ALL_OF_CORE, "runtime", "sockets")),
+    "observe": (*ALL_OF_CORE, "runtime"),
     "config": ALL_OF_CORE,
     "install": (*ALL_OF_CORE, "config"),
-    "pops": (*ALL_OF_CORE, "config"),
+    "pops": (*ALL_OF_CORE, "config", "runtime"),
     "service": (
         *ALL_OF_CORE,
-        *("sockets", "ami", "ari", "agi", "api", "observe", "config", "pops"),
+        *("runtime", "sockets", "ami", "ari", "agi", "api", "observe", "config", "pops"),
     ),
     "cli": (*ALL_OF_CORE, "api", "config", "install"),
     "__main__": ("cli",),

@@ -1,0 +1,1 @@
+"""What every long-running part needs: background tasks, and pauses between attempts."""
