@@ -39,7 +39,7 @@ from asterisk_avp.api.transfer_routes import add_party_routes, add_transfer_rout
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
-"""For a body to arrive: what a client of ours sends is there at once."""
+"""Time for a body to arrive; bodies are small and normally arrive at once."""
 
 
 def create_app(
@@ -60,7 +60,7 @@ def create_app(
         title="asterisk_avp",
         summary="Session transfer for the agents of an Asterisk call centre",
         version=__version__,
-        # Their pages load scripts from elsewhere, which an agent's network may not reach.
+        # These pages load scripts from other hosts, which an agent's network may not reach.
         docs_url=None,
         redoc_url=None,
     )

@@ -1,11 +1,11 @@
-"""Who is asking: integrations with a configured token, agents with a token from their log-in.
+"""Authentication: integrations have a configured token, agents a token from their log-in.
 
-An agent's token may act for that agent only. Tokens are random, live in this process alone and
-end after a while, or when the agent signs out; only their hashes are kept, and of PINs only salted
-scrypt hashes. How often a PIN may be tried is `asterisk_avp.api.log_in_limits`.
+An agent's token is valid for that agent only. Tokens are random, exist in this process only, and
+expire after a time or when the agent logs out. Only hashes of tokens and salted scrypt hashes of
+PINs are stored. `asterisk_avp.api.log_in_limits` limits how often a PIN may be tried.
 
-Agents that do not exist, that have no PIN, and that have one cannot be told apart: the answer is
-the same, so is the count, and so is the work, which is a hash of every kind that is in use.
+Agents with a PIN, agents without one and unknown agents cannot be distinguished: the response, the
+count and the work are the same. The work is one hash of every cost in use.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["Authenticator", "Limits", "Login", "LoginFailed", "LoginLimited", "P
 
 _TOKENS_PER_AGENT = 10
 _PINS_AT_ONCE = 1
-"""PINs compared at a time. Each takes a processor for up to 50 ms, and calls need them too."""
+"""PINs compared at the same time. Each takes a processor for up to 50 ms, which calls need too."""
 _PINS_WAITING = 30
-"""Log-ins that wait for their turn, some seconds at most; more are asked to come again."""
+"""Log-ins that wait for their turn, at most some seconds; others must retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever sent a valid token. ``agent`` is None for an integration, which may do anything."""
+    """The holder of a valid token. ``agent`` is None for an integration, which may do anything."""
 
     agent: str | None
 
@@ -43,22 +43,22 @@ class Principal:
 
 
 class LoginFailed(Exception):
-    """No agent with a PIN has this id, or the PIN is wrong; which of the two is not said."""
+    """No agent with this id has a PIN, or the PIN is wrong; the error does not tell which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A log-in that lasts until ``expires`` (seconds of the clock) or until ``ended`` is set."""
+    """A log-in, valid until ``expires`` (seconds of the clock) or until ``ended`` is set."""
 
     agent: str
     expires: float
     secure: bool = False
-    """Whether it was made over TLS. Its cookie then has a name that no other site can set."""
+    """Whether the log-in was over TLS; its cookie then has a name that no other site can set."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Authenticator:
-    """Checks tokens and PINs. ``clock`` gives monotonic seconds."""
+    """Check tokens and PINs. ``clock`` returns monotonic seconds."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Authenticator:
         self._attempts = Attempts(clock)
         self._turns = FairQueue(_PINS_AT_ONCE, _PINS_WAITING)
         self.devices = Devices(device_secret)
-        # Threads of our own: the loop's own ones also look up names, e.g. Asterisk's.
+        # Our own threads: the loop's also resolve host names, such as Asterisk's.
         self._threads = ThreadPoolExecutor(_PINS_AT_ONCE, thread_name_prefix="pin")
 
     async def login(
@@ -95,10 +95,10 @@ class Authenticator:
         devices: Iterable[str] = (),
         secure: bool = False,
     ) -> str:
-        """A new token for ``agent``. Raises `LoginFailed` and `LoginLimited`.
+        """Return a new token for ``agent``. Raises `LoginFailed` and `LoginLimited`.
 
-        ``devices``: what the browser has in its cookies of earlier log-ins. ``secure``: whether
-        the request came over TLS.
+        ``devices``: the values of the browser's device cookies. ``secure``: whether the request
+        came over TLS.
         """
         if not self.devices.prepared:
             loop = asyncio.get_running_loop()
@@ -113,18 +113,18 @@ class Authenticator:
         except QueueFull:
             self._attempts.undo(attempt)
             raise LoginLimited(1) from None
-        # Still the agent's PIN: it may have been changed meanwhile.
+        # The PIN may have been changed meanwhile.
         if not right or self._pins.get(agent) != expected:
             raise LoginFailed(agent)
         self._attempts.succeeded(attempt)
         return self._issue(agent, secure=secure)
 
     def log_out(self, token: str) -> None:
-        """End the log-in that ``token`` belongs to, if it is one."""
+        """End the log-in of ``token``, if it is valid."""
         self._end(_digest(token))
 
     def log_out_everywhere(self, agent: str) -> None:
-        """End all log-ins of an agent, wherever they are."""
+        """End all log-ins of an agent."""
         for digest, login in list(self._logins.items()):
             if login.agent == agent:
                 self._end(digest)
@@ -138,7 +138,7 @@ class Authenticator:
         token_lifetime_seconds: float,
         metrics_token: str = "",
     ) -> None:
-        """Go by other tokens and PINs. Whose PIN has changed or gone has to log in anew."""
+        """Use other tokens and PINs. Agents whose PIN was changed or removed must log in again."""
         hashed = await asyncio.to_thread(_hashes, pins, pin_hashes or {}, self._pins)
         decoys = await asyncio.to_thread(_decoys, hashed.values())
         for digest, login in list(self._logins.items()):
@@ -149,7 +149,7 @@ class Authenticator:
         self._lifetime = token_lifetime_seconds
 
     def identify(self, token: str | None) -> Principal | None:
-        """Who holds ``token``; None where it is not valid or not valid any more."""
+        """The holder of ``token``; None: invalid or expired."""
         if not token:
             return None
         digest = _digest(token)
@@ -164,12 +164,12 @@ class Authenticator:
         return Principal(agent=login.agent)
 
     def cookie_of(self, cookies: Iterable[tuple[str, bool]]) -> str | None:
-        """The first token of an agent's log-in among a request's session cookies, if any.
+        """The first valid log-in token among a request's session cookies; None: none.
 
-        Each comes with whether its name is the one that only we can set. There may be several:
-        another site of the same domain can add some, under the plain name. Such a one counts only
-        for a log-in that was made without TLS, or an agent could be made to act as another. An
-        integration's token has no business in a cookie.
+        Each value comes with whether its cookie name is the one that only we can set. There can be
+        several, because another site of the same domain can add cookies with the plain name. Those
+        are accepted only for a log-in without TLS; otherwise an agent could be made to act as
+        another. An integration's token is not accepted from a cookie.
         """
         for token, ours in cookies:
             login = self.login_of(token)
@@ -178,7 +178,7 @@ class Authenticator:
         return None
 
     def login_of(self, token: str) -> Login | None:
-        """The log-in that a valid token belongs to; None for an integration's token."""
+        """The log-in of a valid token; None: invalid, or an integration's token."""
         return self._logins.get(_digest(token)) if self.identify(token) else None
 
     def seconds_left(self, login: Login) -> float:
@@ -190,10 +190,10 @@ class Authenticator:
             login.ended.set()
 
     def may_scrape(self, token: str | None, address: str) -> bool:
-        """Whether whoever asks from ``address`` may read the metrics.
+        """Whether a client at ``address`` may read the metrics.
 
-        With a token of their own or an integration's; where the metrics have no token, everybody
-        on this machine may.
+        The client needs the metrics' token or an integration's. Without a token for the metrics,
+        every client on this machine may read them.
         """
         if token and _digest(token) in self._metrics | self._integrations:
             return True
@@ -232,7 +232,7 @@ def _digests(tokens: Iterable[str]) -> frozenset[bytes]:
 def _hashes(
     pins: Mapping[str, str], written: Mapping[str, str], known: Mapping[str, PinHash]
 ) -> dict[str, PinHash]:
-    """The hashes of all PINs; a PIN that is the same keeps the hash it has."""
+    """The hashes of all PINs; an unchanged PIN keeps its hash."""
     hashed = {agent: PinHash.parse(text) for agent, text in written.items() if text}
     for agent, pin in pins.items():
         old = known.get(agent)
@@ -244,7 +244,7 @@ def _hashes(
 
 
 def _decoys(hashes: Iterable[PinHash]) -> tuple[PinHash, ...]:
-    """A hash of each kind that is in use, of a PIN that nobody has."""
+    """One hash of each cost in use that matches no PIN."""
     kinds = {known.cost: known for known in hashes}
     if not kinds:
         nobody = PinHash.of("", b"\0" * SALT_BYTES)
@@ -253,7 +253,7 @@ def _decoys(hashes: Iterable[PinHash]) -> tuple[PinHash, ...]:
 
 
 def _matches(expected: PinHash | None, decoys: tuple[PinHash, ...], pin: str) -> bool:
-    """The same work for everybody: one hash of each kind, of which one may be the agent's."""
+    """Compare a PIN with constant work: one hash of each cost, one of which may be the agent's."""
     right = False
     for decoy in decoys:
         mine = expected if expected is not None and expected.cost == decoy.cost else decoy

@@ -1,4 +1,4 @@
-"""What changes, told to everybody who listens."""
+"""Broadcast events to the subscribed WebSockets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Message = Mapping[str, Any]
 
 
 class EventBroadcaster:
-    """Events for the API's WebSockets, a bounded queue each.
+    """Events for the API's WebSockets, each with a bounded queue.
 
-    A listener that does not keep up is cut off with ``{"type": "overflow"}``: an old state must
-    never look live.
+    A subscriber that does not keep up is removed after ``{"type": "overflow"}``, so that an
+    outdated state never looks live.
     """
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Message]] = set()
 
     def __bool__(self) -> bool:
-        """Whether anybody listens."""
+        """Whether there are subscribers."""
         return bool(self._listeners)
 
     def subscribe(self) -> asyncio.Queue[Message]:

@@ -1,4 +1,4 @@
-"""So much at once, then so much a second: what is beyond it has to wait."""
+"""A rate limit: a burst, then a rate; responses beyond it are delayed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Peer = tuple[str, str]
 
 
 class Budget:
-    """Of refusals: ``burst`` at once, then ``per_second``; no wait is longer than ``max_seconds``.
+    """A budget of refusals: ``burst`` at once, then ``per_second``; delays up to ``max_seconds``.
 
-    ``clock`` gives monotonic seconds.
+    ``clock`` returns monotonic seconds.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class Budget:
         self._most = max_seconds
         self._clock = clock
         self._next: OrderedDict[Peer, float] = OrderedDict()
-        """By peer, until when its refusals take up its budget (the GCRA of ATM, ITU-T I.371)."""
+        """Peer to the time until which its budget is used up (the GCRA of ATM, ITU-T I.371)."""
 
     def spend(self, peer: Peer) -> float:
-        """Take one refusal from a peer's budget; the seconds for which its answer has to wait."""
+        """Count one refusal of a peer; return the seconds by which to delay the response."""
         now = self._clock()
         until = max(self._next.get(peer, 0.0), now) + self._apart
         wait = until - now - self._tolerance
@@ -47,6 +47,6 @@ class Budget:
         return max(0.0, wait)
 
     def refund(self, peer: Peer) -> None:
-        """It was none, after all."""
+        """Undo `spend`."""
         if peer in self._next:
             self._next[peer] -= self._apart

@@ -1,8 +1,8 @@
-"""What is shown to an agent, without what belongs to another client (account).
+"""Restrict responses and events to the agent's scope: nothing of another client (account).
 
-What is not in the agent's scope (`core.model.tenants`) is left out, or has an empty id and name
-where it is part of something that concerns the agent: a call from another client's agent comes
-from nobody. Works on the JSON of answers and events, whatever they were made for.
+Whatever is outside the agent's scope (`core.model.tenants`) is removed, or gets an empty id and
+name where it is part of something that concerns the agent, such as a call from another client's
+agent. Operates on the JSON of responses and events.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from asterisk_avp.api.auth import Principal
 from asterisk_avp.core.model.tenants import EVERYTHING, Scope
 
 Scopes = Callable[[str], Scope]
-"""By agent: what of the configuration they may know."""
+"""Agent id to scope."""
 
 Json = Mapping[str, Any]
 
@@ -26,12 +26,12 @@ def unrestricted(agent: str) -> Scope:
 
 
 def scope_of(principal: Principal, scopes: Scopes) -> Scope:
-    """An integration may know everything."""
+    """The principal's scope; an integration's is unrestricted."""
     return EVERYTHING if principal.agent is None else scopes(principal.agent)
 
 
 def event_for(event: Json, scope: Scope) -> Json | None:
-    """The event as an agent of that scope may see it; None where it is none of their business."""
+    """The event as visible in a scope; None: not visible."""
     match event:
         case _ if scope.unrestricted:
             return event
@@ -45,7 +45,7 @@ def event_for(event: Json, scope: Scope) -> Json | None:
 
 
 def agent_for(agent: Json, scope: Scope) -> Json | None:
-    """An agent of a list or an event; None where the one who asks may not know of them."""
+    """An agent in a list or event, as visible in a scope; None: not visible."""
     if scope.unrestricted:
         return agent
     if agent["id"] != scope.own and not scope.member(agent["groups"]):
@@ -59,7 +59,7 @@ def agent_for(agent: Json, scope: Scope) -> Json | None:
 
 
 def transfer_for(transfer: Json, scope: Scope) -> Json:
-    """A transfer that concerns the agent who asks."""
+    """A transfer that involves the scope's agent, without other clients' ids and names."""
     if scope.unrestricted:
         return transfer
     by, target = scope.agent(transfer["agent"]), transfer["target"]

@@ -1,12 +1,11 @@
-"""How many connections the API has, and who has to go when there is no room for another.
+"""The limit of the API's connections, and the eviction of idle ones.
 
-At the limit a newcomer gets the place of whoever has kept us waiting, each time of the one that has
-been so for longest: first of those that have sent no complete request although they had time to,
-then of those between two requests, then of those that have only just come, then of those whose
-request had no valid token, and of those with one between two requests last. Who has a token and is
-being served keeps their place; where only such are left, the newcomer is turned away. One address
-has half of the places at most, unless it is a trusted proxy's, behind which everybody comes from
-one address.
+At the limit, a new connection evicts another, each time the oldest of the first non-empty class:
+connections that have sent no complete request for `GRACE_SECONDS`, unauthenticated connections
+between two requests, new connections, unauthenticated connections with a request in progress, and
+authenticated connections between two requests. Authenticated connections with a request in progress
+are never evicted; if only such remain, the new connection is refused. One address gets at most half
+of the connections, unless it is a trusted proxy's, behind which all clients share one address.
 """
 
 from __future__ import annotations
@@ -24,62 +23,71 @@ import structlog
 log = structlog.get_logger(__name__)
 
 HEAD_SECONDS: Final = 10.0
-"""For the head of a request to arrive, and between two requests."""
+"""Time for the head of a request to arrive, and between two requests."""
 REQUEST_SECONDS: Final = 60.0
-"""For a request to be answered, and the answer to be taken."""
+"""Time for a request to be answered and the response to be read."""
 LEAVE_SECONDS: Final = 10.0
-"""For a connection that is being closed to take what was sent last."""
+"""Time for a closing connection to read the last data."""
 SWEEP_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 1.0
-"""For a newcomer to begin, before they are counted among the silent."""
+"""Time for a new connection to send a request before it counts as silent."""
 _COMPLAINT_PAUSE_SECONDS: Final = 10.0
 _V6_NETWORK: Final = 64
-"""What one subscriber has of IPv6 (RFC 6177): its addresses count as one."""
+"""The IPv6 prefix length of one subscriber (RFC 6177); its addresses count as one."""
 
 
 class Stage(IntEnum):
-    """What a connection does."""
+    """The stage of a connection."""
 
     SILENT = 0
-    """It has sent no complete request, or has been refused and is being closed."""
+    """No complete request so far, or refused and closing."""
     IDLE = 1
-    """Its last request was answered."""
+    """Between two requests."""
     SERVED = 2
-    """A request is being answered, or it is a WebSocket."""
+    """A request is in progress, or it is a WebSocket."""
 
 
 class GuardedProtocol(Protocol):
-    """Who sits there: a protocol of the server."""
+    """The asyncio protocol of a connection."""
 
-    def known(self) -> bool:
-        """Whether the request that is being served, or was last, has a valid token."""
+    def is_authenticated(self) -> bool:
+        """Whether the current or last request has a valid token."""
         ...
 
-    def overdue(self) -> None:
-        """Its time is up."""
+    def deadline_passed(self) -> None:
+        """Called when the connection's deadline has passed."""
         ...
 
 
-class Seat:
-    """A connection's place."""
+class ConnectionSlot:
+    """A connection, as counted against the limit."""
 
-    __slots__ = ("address", "due", "gone", "leaving", "occupant", "since", "stage", "transport")
+    __slots__ = (
+        "address",
+        "closing_since",
+        "due",
+        "protocol",
+        "removed",
+        "since",
+        "stage",
+        "transport",
+    )
 
     def __init__(self, address: str, since: float, due: float) -> None:
         self.address = address
         self.stage = Stage.SILENT
         self.since = since
-        """Of this stage, in seconds of the clock."""
+        """Start of the stage, in seconds of the clock."""
         self.due: float | None = due
-        """When its time is up; None: never."""
+        """The deadline, in seconds of the clock; None: none."""
         self.transport: asyncio.Transport | None = None
-        self.occupant: GuardedProtocol | None = None
-        self.leaving: float | None = None
-        """Since when its transport has been closing."""
-        self.gone = False
+        self.protocol: GuardedProtocol | None = None
+        self.closing_since: float | None = None
+        """When its transport began to close, in seconds of the clock."""
+        self.removed = False
 
-    def known(self) -> bool:
-        return self.occupant is not None and self.occupant.known()
+    def is_authenticated(self) -> bool:
+        return self.protocol is not None and self.protocol.is_authenticated()
 
     def abort(self) -> None:
         if self.transport is not None:
@@ -87,18 +95,18 @@ class Seat:
 
 
 class Proxies:
-    """The addresses and networks whose ``X-Forwarded-For`` is believed."""
+    """The addresses and networks of trusted proxies, whose ``X-Forwarded-For`` counts."""
 
     def __init__(self, trusted: Iterable[str] = ("127.0.0.1", "::1")) -> None:
         self._networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
-        # As a socket that listens for both, IPv6 and IPv4, has them (RFC 4291, section 2.5.5.2).
+        # The form in which a dual-stack socket reports IPv4 (RFC 4291, section 2.5.5.2).
         mapped = [
             f"::ffff:{network.network_address}/{96 + network.prefixlen}"
             for network in self._networks
             if isinstance(network, ipaddress.IPv4Network)
         ]
         self.trusted = (*map(str, self._networks), *mapped)
-        """As uvicorn wants them."""
+        """In the form that uvicorn expects."""
 
     def __contains__(self, address: str) -> bool:
         try:
@@ -110,144 +118,146 @@ class Proxies:
 
 
 class Connections:
-    """All of them. ``room``: how many there may be now; ``clock`` gives monotonic seconds."""
+    """All connections. ``limit`` returns the current limit; ``clock`` monotonic seconds."""
 
     def __init__(
         self,
-        room: Callable[[], int] = lambda: 1024,
+        limit: Callable[[], int] = lambda: 1024,
         proxies: Proxies | None = None,
         clock: Callable[[], float] = time.monotonic,
         *,
         head_seconds: float = HEAD_SECONDS,
     ) -> None:
-        self.room = room
+        self.limit = limit
         self.proxies = proxies or Proxies()
         self._clock = clock
         self.head_seconds = head_seconds
-        self._stages: dict[Stage, dict[Seat, None]] = {stage: {} for stage in Stage}
-        """Each oldest first."""
-        self._of: Counter[str] = Counter()
-        """How many each address has."""
-        self._by_transport: dict[asyncio.BaseTransport, Seat] = {}
+        self._stages: dict[Stage, dict[ConnectionSlot, None]] = {stage: {} for stage in Stage}
+        """Each stage's connections, oldest first."""
+        self._by_address: Counter[str] = Counter()
+        """Connections of each address."""
+        self._by_transport: dict[asyncio.BaseTransport, ConnectionSlot] = {}
         self.evicted = 0
         self.refused = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._stages.values()))
 
-    def enter(self, address: str) -> Seat | None:
-        """A place for a newcomer, made where that can be; None: there is none."""
+    def admit(self, address: str) -> ConnectionSlot | None:
+        """Admit a new connection, evicting another if necessary; None: refused."""
         network = network_of(address)
-        room = self.room()
-        share = room if address in self.proxies else max(1, room // 2)
-        while len(self) >= room or self._of[network] >= share:
-            # Of the same address, where that has its share, else of any.
-            if not self._evict(network if self._of[network] >= share else None):
+        limit = self.limit()
+        share = limit if address in self.proxies else max(1, limit // 2)
+        while len(self) >= limit or self._by_address[network] >= share:
+            # An address that has used its share evicts one of its own connections.
+            if not self._evict(network if self._by_address[network] >= share else None):
                 self.refused += 1
                 return None
         now = self._clock()
-        seat = Seat(network, now, now + self.head_seconds)
-        self._stages[Stage.SILENT][seat] = None
-        self._of[network] += 1
-        return seat
+        slot = ConnectionSlot(network, now, now + self.head_seconds)
+        self._stages[Stage.SILENT][slot] = None
+        self._by_address[network] += 1
+        return slot
 
-    def sit(self, seat: Seat, transport: asyncio.Transport, occupant: GuardedProtocol) -> None:
-        """The connection is there; or has become a WebSocket, with another protocol."""
-        seat.transport, seat.occupant = transport, occupant
-        self._by_transport[transport] = seat
-        if seat.gone:
-            seat.abort()
+    def attach(
+        self, slot: ConnectionSlot, transport: asyncio.Transport, protocol: GuardedProtocol
+    ) -> None:
+        """Attach transport and protocol; called again when it becomes a WebSocket."""
+        slot.transport, slot.protocol = transport, protocol
+        self._by_transport[transport] = slot
+        if slot.removed:
+            slot.abort()
 
-    def seat_of(self, transport: asyncio.BaseTransport) -> Seat | None:
+    def slot_of(self, transport: asyncio.BaseTransport) -> ConnectionSlot | None:
         return self._by_transport.get(transport)
 
-    def move(self, seat: Seat, stage: Stage, seconds: float | None) -> None:
-        """The connection does something else now, and has so long for it."""
-        if seat.gone:
+    def set_stage(self, slot: ConnectionSlot, stage: Stage, seconds: float | None) -> None:
+        """Enter another stage, with a deadline in ``seconds``; None: no deadline."""
+        if slot.removed:
             return
-        del self._stages[seat.stage][seat]
-        seat.stage, seat.since = stage, self._clock()
-        seat.due = None if seconds is None else seat.since + seconds
-        self._stages[stage][seat] = None
+        del self._stages[slot.stage][slot]
+        slot.stage, slot.since = stage, self._clock()
+        slot.due = None if seconds is None else slot.since + seconds
+        self._stages[stage][slot] = None
 
-    def leave(self, seat: Seat) -> None:
-        """The connection is no more."""
-        if seat.transport is not None:
-            self._by_transport.pop(seat.transport, None)
-        self._forget(seat)
+    def remove(self, slot: ConnectionSlot) -> None:
+        """Remove a connection that has ended."""
+        if slot.transport is not None:
+            self._by_transport.pop(slot.transport, None)
+        self._forget(slot)
 
-    def make_room(self) -> None:
-        """No descriptor is left, whoever took them: a few of those that can go, go."""
+    def evict_some(self) -> None:
+        """Evict a few connections, because the process has no file descriptor left."""
         for _ in range(8):
             if not self._evict(None):
                 return
 
     def sweep(self) -> None:
-        """End what has taken too long, and what does not fit any more."""
+        """End overdue connections, and evict those above the limit."""
         now = self._clock()
-        for seat in [seat for stage in self._stages.values() for seat in stage]:
-            if seat.transport is None:
+        for slot in [slot for stage in self._stages.values() for slot in stage]:
+            if slot.transport is None:
                 continue
-            if seat.transport.is_closing():
-                seat.leaving = seat.leaving or now
-                if now >= seat.leaving + LEAVE_SECONDS:
-                    seat.abort()
-            elif seat.due is not None and now >= seat.due and seat.occupant is not None:
-                seat.occupant.overdue()
-        while len(self) > self.room() and self._evict(None):
+            if slot.transport.is_closing():
+                slot.closing_since = slot.closing_since or now
+                if now >= slot.closing_since + LEAVE_SECONDS:
+                    slot.abort()
+            elif slot.due is not None and now >= slot.due and slot.protocol is not None:
+                slot.protocol.deadline_passed()
+        while len(self) > self.limit() and self._evict(None):
             pass
 
     async def watch(self) -> None:
-        """Until cancelled; says in the log where connections had to go for want of room."""
-        told, again = 0, 0.0
+        """Sweep until cancelled, and log evictions and refusals."""
+        reported, again = 0, 0.0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep()
             ended = self.evicted + self.refused
-            if ended > told and self._clock() >= again:
-                log.warning("api_connection_limit", ended=ended - told, connections=len(self))
-                told, again = ended, self._clock() + _COMPLAINT_PAUSE_SECONDS
+            if ended > reported and self._clock() >= again:
+                log.warning("api_connection_limit", ended=ended - reported, connections=len(self))
+                reported, again = ended, self._clock() + _COMPLAINT_PAUSE_SECONDS
 
     def _evict(self, network: str | None) -> bool:
-        """Whether somebody (of this network) could be sent away."""
-        seat = next(self._who_goes(network), None)
-        if seat is None:
+        """Evict one connection (of this network); return whether there was one."""
+        slot = next(self._eviction_order(network), None)
+        if slot is None:
             return False
         self.evicted += 1
-        self._forget(seat)
-        seat.abort()
+        self._forget(slot)
+        slot.abort()
         return True
 
-    def _who_goes(self, network: str | None) -> Iterator[Seat]:
-        """In this order."""
+    def _eviction_order(self, network: str | None) -> Iterator[ConnectionSlot]:
+        """Connections in the order of eviction."""
 
-        def all_in(stage: Stage) -> Iterator[Seat]:
+        def all_in(stage: Stage) -> Iterator[ConnectionSlot]:
             found = self._stages[stage]
-            return (seat for seat in found if network is None or seat.address == network)
+            return (slot for slot in found if network is None or slot.address == network)
 
         silent = next(all_in(Stage.SILENT), None)
         if silent is not None and silent.since <= self._clock() - GRACE_SECONDS:
             yield silent
-        yield from (seat for seat in all_in(Stage.IDLE) if not seat.known())
+        yield from (slot for slot in all_in(Stage.IDLE) if not slot.is_authenticated())
         if silent is not None:
             yield silent
-        yield from (seat for seat in all_in(Stage.SERVED) if not seat.known())
+        yield from (slot for slot in all_in(Stage.SERVED) if not slot.is_authenticated())
         yield from all_in(Stage.IDLE)
 
-    def _forget(self, seat: Seat) -> None:
-        if seat.gone:
+    def _forget(self, slot: ConnectionSlot) -> None:
+        if slot.removed:
             return
-        seat.gone = True
-        del self._stages[seat.stage][seat]
-        self._of[seat.address] -= 1
-        if not self._of[seat.address]:
-            del self._of[seat.address]
+        slot.removed = True
+        del self._stages[slot.stage][slot]
+        self._by_address[slot.address] -= 1
+        if not self._by_address[slot.address]:
+            del self._by_address[slot.address]
 
 
 def network_of(address: str) -> str:
-    """Whose connections, log-ins and refusals count together: an address, or a /64 of IPv6.
+    """The unit for limits of connections, log-ins and refusals: an address, or an IPv6 /64.
 
-    What is no address (a proxy hands on what it was given) is nobody in particular.
+    Returns "unknown" for invalid addresses, which a proxy may pass on.
     """
     try:
         found = ipaddress.ip_address(address.partition("%")[0])

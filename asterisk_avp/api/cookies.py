@@ -1,9 +1,9 @@
-"""The panel's two cookies: a log-in, and that this browser is one of the agent's.
+"""The panel's two cookies: the session, and the device (a browser that the agent has used).
 
-Over TLS their names begin with ``__Host-``: browsers take such a cookie from this very host only
-(RFC 6265bis, section 4.1.3.2), while one with a plain name can be added by any other site of the
-same domain. So a request may carry several of one name, and which of them is the good one is found
-out by looking at all of them (a head's size is their limit), not by the order.
+Over TLS their names begin with ``__Host-``: browsers accept such a cookie from this host only
+(RFC 6265bis, section 4.1.3.2), while any other site of the same domain can add one with a plain
+name. So a request can contain several cookies of one name. All of them are checked, regardless of
+their order; the maximum size of a request's head limits their number.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ _HOST: Final = "__Host-"
 
 
 def is_secure(scope: Scope) -> bool:
-    """Whether the browser spoke TLS, to us or to a proxy that we believe."""
+    """Whether the browser used TLS, to us or to a trusted proxy."""
     return scope.get("scheme") in {"https", "wss"}
 
 
 def values(scope: Scope, cookie: str) -> list[tuple[str, bool]]:
-    """The values of a cookie, and whether each has the name that only we can set; those first."""
+    """The values of a cookie, each with whether its name is the one that only we can set.
+
+    Those with that name come first.
+    """
     found = [
         (value, name != cookie)
         for name, value in _all(scope["headers"])
@@ -38,7 +41,7 @@ def values(scope: Scope, cookie: str) -> list[tuple[str, bool]]:
 
 
 def session_token(scope: Scope, auth: Authenticator) -> str | None:
-    """The token of the log-in that a request's cookies have, if any of them is valid."""
+    """The valid log-in token in a request's cookies; None: none."""
     return auth.cookie_of(values(scope, SESSION_COOKIE))
 
 
@@ -68,7 +71,7 @@ def _set(response: Response, scope: Scope, cookie: str, value: str, seconds: int
 
 
 def _all(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
-    """Name and value of every cookie, of however many ``Cookie`` lines there are."""
+    """Name and value of every cookie in all ``Cookie`` headers."""
     for header, line in headers:
         if header == b"cookie":
             for part in line.decode("latin-1").split(";"):

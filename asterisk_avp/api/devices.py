@@ -1,13 +1,13 @@
-"""Browsers in which an agent has logged in before.
+"""Device cookies: browsers in which an agent has logged in before.
 
-After a log-in at the panel the browser keeps a signed cookie that says so. It is no log-in and
-opens nothing: it only gives the browser a count of failed log-ins of its own, so that a stranger
-who locks an agent's log-in does not lock out the agent. It is bound to the agent; one browser
-may be several agents', of whom the last few are remembered.
+After a log-in at the panel, the browser gets a signed cookie. The cookie grants no access. It only
+gives the browser its own count of failed log-ins, so that an attacker who locks an agent's log-in
+does not lock out the agent. It is bound to the agent; a browser can have several agents, of whom
+the latest are kept.
 
-The key is made from the passwords that the daemon has for Asterisk, so that the cookies outlive a
-restart though the daemon keeps nothing. Who has such a cookie could try passwords against it; so
-the two are used together, and slowly (scrypt).
+The key is derived from the daemon's passwords for Asterisk, so that cookies survive a restart
+although the daemon stores nothing. A holder of a cookie could try passwords against it; so the key
+combines both passwords and uses a slow function (scrypt).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _DAY: Final = 86_400.0
 
 
 class Devices:
-    """Signs the cookies and reads them. ``secret``: what the key is made from, once it is needed.
+    """Sign and verify device cookies. ``secret``: the source of the key.
 
-    ``clock`` gives seconds of the day, since a cookie outlives this process.
+    ``clock`` returns Unix seconds, because a cookie outlives this process.
     """
 
     def __init__(self, secret: bytes | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -40,7 +40,7 @@ class Devices:
         self._key: bytes | None = None
 
     def prepare(self) -> None:
-        """Make the key, which takes 50 ms: not in the event loop."""
+        """Derive the key, which takes 50 ms; do not call it in the event loop."""
         if self._key is None:
             self._key = hashlib.scrypt(
                 self._secret,
@@ -57,15 +57,14 @@ class Devices:
         return self._key is not None
 
     def known(self, agent: str, cookies: Iterable[str]) -> str | None:
-        """Which browser of this agent's it is; None: none, as far as the cookies tell.
+        """The id of the agent's device in these cookies; None: none.
 
-        Of several cookies (another site of the same domain may have added some) the one counts
-        that we have signed.
+        Another site of the same domain can add cookies; only those that we have signed count.
         """
         return next((device for whose, device, _ in self._valid(cookies) if whose == agent), None)
 
     def remember(self, agent: str, cookies: Iterable[str]) -> str:
-        """The cookie's new value, for a browser in which this agent has just logged in."""
+        """The new cookie for a browser in which this agent has just logged in."""
         found = list(self._valid(cookies))
         device = next((device for whose, device, _ in found if whose == agent), None)
         mine = self._entry(agent, device or secrets.token_hex(8), int(self._clock()))
@@ -104,5 +103,5 @@ def _plain(whose: str) -> str:
     try:
         padded = whose + "=" * (-len(whose) % 4)
         return base64.urlsafe_b64decode(padded).decode("utf-8", "surrogatepass")
-    except (binascii.Error, UnicodeDecodeError):  # not signed by us, then
+    except (binascii.Error, UnicodeDecodeError):  # not signed by us
         return ""

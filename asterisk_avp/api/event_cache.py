@@ -1,7 +1,7 @@
-"""What many panels are told, written once.
+"""Cache the JSON of events and agents that many panels receive.
 
-A change goes to every WebSocket, and most of them are told the same: with hundreds of panels it is
-the writing of JSON that would take the time, and calls have to wait for it.
+Every WebSocket gets each change, and most get the same text. With hundreds of panels, encoding JSON
+for each would take most of the time and delay calls.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from asterisk_avp.core.model.world import AgentView
 
 
 def as_text(value: object) -> str:
-    """JSON; what is no character (half of one) becomes a question mark."""
+    """JSON text, with unpaired surrogates replaced by question marks."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 class SharedEvent(dict[str, Any]):
-    """An event that keeps its texts."""
+    """An event that caches its JSON texts."""
 
     __slots__ = ("_texts",)
 
@@ -33,9 +33,9 @@ class SharedEvent(dict[str, Any]):
         self._texts: dict[tuple[Visibility, frozenset[str] | None], str | None] = {}
 
     def text_for(self, principal: Principal, scope: Scope = EVERYTHING) -> str | None:
-        """What ``caller``, whose scope it is, is told of it; None where it is not their business.
+        """The event's JSON for a principal and their scope; None: not visible.
 
-        The same for all of one scope, but for agents whom it concerns: they know themselves.
+        Cached for all principals with the same scope, except an agent whom the event is about.
         """
         seen = visibility_of(principal, self)
         if seen is Visibility.NOTHING:
@@ -51,14 +51,14 @@ class SharedEvent(dict[str, Any]):
 
 
 class Roster:
-    """All agents, each as ``shown``; of who has not changed, the text is kept."""
+    """All agents as JSON by ``shown``; texts of unchanged agents are cached."""
 
     def __init__(self, shown: Callable[[AgentView], Mapping[str, Any]]) -> None:
         self._shown = shown
         self._known: dict[str, tuple[AgentView, str]] = {}
 
     def texts(self, views: Iterable[AgentView]) -> Iterable[tuple[str, str]]:
-        """Id and text of each agent, given without their calls."""
+        """Id and JSON of each agent; ``views`` are without calls."""
         known, now = self._known, {}
         for view in views:
             before = known.get(view.id)
@@ -73,20 +73,20 @@ _MAX_ROSTERS = 64
 
 
 class Rosters:
-    """The same for agents of several clients, of whom each knows some."""
+    """One `Roster` for each scope."""
 
     def __init__(self, shown: Callable[[AgentView], Mapping[str, Any]]) -> None:
         self._shown = shown
         self._all = Roster(shown)
         self._of: dict[frozenset[str], Roster] = {}
-        """By the groups of a scope."""
+        """Groups of a scope to its roster."""
 
     def texts(self, views: Iterable[AgentView], scope: Scope) -> Iterable[tuple[str, str]]:
-        """Id and text of each agent in ``scope``."""
+        """Id and JSON of each agent in ``scope``."""
         if scope.groups is None:
             return self._all.texts(views)
         if scope.groups not in self._of and len(self._of) >= _MAX_ROSTERS:
-            self._of.clear()  # those of a configuration that is no more
+            self._of.clear()  # scopes of an earlier configuration
         roster = self._of.setdefault(scope.groups, Roster(partial(self._known, scope)))
         return roster.texts(v for v in views if v.id == scope.own or scope.member(v.groups))
 

@@ -1,23 +1,22 @@
-"""The WebSocket `/v1/events`: what changes, as it changes.
+"""The WebSocket `/v1/events`: events about every change.
 
 The token comes in the `Authorization` header, in the panel's cookie (from the panel's own page
-only: any other is refused), or as the first message, ``{"token": …}``, within
-`FIRST_MESSAGE_SECONDS`. Then come a ``snapshot`` of all that can be seen (agents, transfers,
-readiness) and one message for each change after it: ``agent``, ``transfer``, ``readiness``, …,
-with the objects of the GETs. Every `ALIVE_SECONDS` without a change comes ``alive``: who hears
-nothing for longer is cut off, and what was heard is old. Nothing is expected from the client
-after its token.
+only), or as the first message, ``{"token": …}``, within `FIRST_MESSAGE_SECONDS`. The server then
+sends a ``snapshot`` of everything visible (agents, transfers, readiness) and one message for each
+later change: ``agent``, ``transfer``, ``readiness``, …, with the same objects as the GETs. After
+`ALIVE_SECONDS` without a change it sends ``alive``; a client that receives nothing for longer has
+lost the connection, and its state is outdated. The client sends nothing after its token.
 
-What an agent's token sees is in `visibility`.
+`visibility` defines what an agent's token sees.
 
-A client whose scope has changed (`clients`: their groups, or the settings), or that was told of an
-agent whom they may no longer know, gets another snapshot in the place of what changed.
+If a client's scope changes (`clients`: groups, or settings), or if it has received an agent who is
+no longer visible, it gets another snapshot instead of the event.
 
-A token has so many of these at a time, and so has an agent (`socket_count`); the next one is
-refused, by 429 in answer to the handshake or by close code 4429 after a first message.
+The number of connections of a token and of an agent is limited (`socket_count`). Further ones are
+refused with 429 in response to the handshake, or with close code 4429 after a first message.
 
-Close codes: 4401 no valid token, or it ended; 1013 the client did not keep up and has to start
-again, since an old state must never look live, or too many clients have yet to send their token.
+Close codes: 4401: no valid token, or it has ended. 1013: the client did not keep up and must
+reconnect, so that an outdated state never looks live; or too many clients have not sent a token.
 """
 
 from __future__ import annotations
@@ -51,10 +50,10 @@ ALIVE_SECONDS = 10.0
 SEND_SECONDS = 10.0
 
 MAX_UNAUTHENTICATED = 200
-"""Clients whose first message is waited for at a time; who brings a token at once needs none."""
+"""Clients that may wait to send their token as a first message, at the same time."""
 
 MAX_UNAUTHENTICATED_PER_ADDRESS = 50
-"""Of these, from one address."""
+"""The same, from one address."""
 TRY_AGAIN = 1013
 
 
@@ -88,11 +87,11 @@ def add_events_route(
     async def events(socket: WebSocket) -> None:
         headers = socket.headers
         bearer = bearer_token(headers.get("authorization"))
-        # A program that was given a token goes by it.
+        # An Authorization header takes precedence over cookies.
         cookies = [] if bearer else values(socket.scope, SESSION_COOKIE)
         secure = is_secure(socket.scope)
         if cookies and not same_origin(headers.get("origin"), headers.get("host"), secure=secure):
-            await socket.close()  # before it is accepted: the handshake is answered with 403
+            await socket.close()  # before accept: the response to the handshake is 403
             return
         token = bearer or (auth.cookie_of(cookies) or "" if cookies else None)
         principal = auth.identify(token)
@@ -110,7 +109,7 @@ def add_events_route(
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(UNAUTHORIZED, "unauthorized")
             return
-        socket.scope[PRINCIPAL] = principal  # known, from here on (see `connections`)
+        socket.scope[PRINCIPAL] = principal  # authenticated from now on (see `connections`)
         if count.full(token, principal):
             await socket.close(TOO_MANY, "too many with this token")
             return
@@ -126,7 +125,7 @@ async def _stream(
     auth: Authenticator,
     token: str,
 ) -> None:
-    # Subscribed before the snapshot is taken, so that nothing falls between the two.
+    # Subscribe before taking the snapshot, so that no event is missed.
     queue = service.subscribe()
     try:
         login = auth.login_of(token)
@@ -165,7 +164,7 @@ async def _serve(
         if code is not None:
             await socket.close(code)
     except (RuntimeError, WebSocketDisconnect, TimeoutError):
-        pass  # the client is gone, or takes nothing any more
+        pass  # the client has gone, or no longer reads
     finally:
         for task in tasks:
             task.cancel()
@@ -178,7 +177,7 @@ async def _send(
     view: View,
     still_valid: Callable[[], bool],
 ) -> int:
-    """Send until there is a reason to close, and return that as a close code."""
+    """Send until there is a reason to close; return the close code."""
     await _send_one(socket, view.snapshot())
     while True:
         try:
@@ -215,7 +214,7 @@ async def _until_closed(socket: WebSocket) -> None:
 
 
 class View:
-    """What one client sees, and is to be told of."""
+    """The events and snapshots that one client receives."""
 
     def __init__(
         self,
@@ -230,7 +229,7 @@ class View:
         self._scope_now = scope
         self._scope = scope()
         self._told: set[str] = set()
-        """The agents the client has been told of, where there are others."""
+        """The agents that the client has received, if its scope is restricted."""
 
     def snapshot(self) -> str:
         self._scope = self._scope_now()
@@ -248,7 +247,7 @@ class View:
         return f'{{"type": "snapshot", "now": {now}, "agents": [{agents}], {as_text(rest)[1:]}'
 
     def outdated(self, event: Mapping[str, Any] | None) -> bool:
-        """Whether what the client has been told is more, or less, than it may know now."""
+        """Whether the client's scope has changed, or an agent it has received is not visible."""
         scope = self._scope_now()
         if scope.unrestricted and self._scope.unrestricted:
             return False
@@ -261,7 +260,7 @@ class View:
                 return False
 
     def text(self, event: Mapping[str, Any]) -> str | None:
-        """What the client is told of ``event``; None where it is none of their business."""
+        """The event's JSON for the client; None: not visible."""
         shared = event if isinstance(event, SharedEvent) else SharedEvent(event)
         text = shared.text_for(self._principal, self._scope)
         if text is not None and not self._scope.unrestricted and event.get("type") == "agent":
@@ -273,7 +272,7 @@ class View:
             self._told.add(agent)
 
     def _agents(self) -> Iterator[str]:
-        """An integration sees all of every agent, and an agent only of themselves."""
+        """The agents' JSON: with calls for an integration, otherwise only for the agent itself."""
         if self._principal.agent is None:
             for view in self._service.agents():
                 yield as_text(agent_event(view)["agent"])

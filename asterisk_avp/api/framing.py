@@ -1,14 +1,13 @@
-"""Where a request begins and ends, read more strictly than any HTTP parser does.
+"""HTTP message framing, stricter than any HTTP parser.
 
-A proxy and a server that disagree on where a request ends can be made to take one client's bytes
-for another's request (request smuggling). So this is the one place that decides it: what leaves
-room for two readings is refused, whatever the parser behind it would make of it, and the parser
-sees only heads that are complete and were found to be in order. The rules are those of RFC 9112
-(HTTP/1.1), where it says MUST and where it leaves a choice: sections 2.2 (line ends), 3 (request
-line), 3.2 (Host), 5.1 and 5.2 (field lines, obs-fold), 6.1 to 6.3 (length of the body) and 7.1
-(chunks).
+If a proxy and a server disagree on where a request ends, one client's bytes can be taken for
+another's request (request smuggling). This module decides it: an ambiguous request is refused,
+whatever the parser behind it would accept, and the parser gets only complete, valid heads. The
+rules are those of RFC 9112 (HTTP/1.1), both where it says MUST and where it leaves a choice:
+sections 2.2 (line ends), 3 (request line), 3.2 (Host), 5.1 and 5.2 (field lines, obs-fold), 6.1 to
+6.3 (length of the body) and 7.1 (chunks).
 
-No socket and no clock: bytes go in, and come out again where they may be handed on.
+Pure: bytes in, accepted bytes out.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _SINGLE: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"authorization", b"origin", b"expect"}
 )
-"""Fields whose second line would leave it open which of the two counts."""
+"""Fields that are ambiguous if repeated."""
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
 class BadRequest(Exception):
-    """What was sent is no request that could be read in one way only. ``status`` answers it."""
+    """The received bytes are not an unambiguous request. ``status``: of the response."""
 
     def __init__(self, why: str, status: int = 400) -> None:
         super().__init__(why)
@@ -52,21 +51,21 @@ class Framing:
 
     def __init__(self) -> None:
         self.requests = 0
-        """Complete heads until now."""
+        """Complete heads so far."""
         self.upgraded = False
-        """Whether the last head asks for a WebSocket: what follows is none of our business."""
+        """Whether the last head requests a WebSocket; the bytes after it are not HTTP."""
         self._head = bytearray()
         self._left = 0
-        """Bytes of the body, or of its present chunk, still to come."""
+        """Remaining bytes of the body or of its current chunk."""
         self._chunked = False
         self._line = bytearray()
-        """The beginning of a line between two chunks."""
+        """The received part of a line between two chunks."""
         self._next_line: Literal["size", "end", "last"] = "size"
-        """What that line is: a chunk's size, or the empty line behind a chunk or the last one."""
+        """The type of that line: a chunk's size, or the empty line after a chunk or the last."""
 
     @property
     def between(self) -> bool:
-        """Whether the last request is complete, and nothing of the next one has come."""
+        """Whether the last request is complete and no byte of the next one has arrived."""
         return not self._head and not self.in_body
 
     @property
@@ -74,9 +73,9 @@ class Framing:
         return bool(self._left) or self._chunked
 
     def feed(self, data: bytes) -> bytes:
-        """What may be handed on: bodies as they come, heads once they are complete.
+        """Return the bytes to pass on: bodies as received, heads once they are complete.
 
-        Raises `BadRequest`; the connection has to be closed then.
+        Raises `BadRequest`; the connection must then be closed.
         """
         return b"".join(self._feed(data))
 
@@ -169,7 +168,7 @@ class Framing:
     def _upgrade(
         self, method: bytes, fields: dict[bytes, bytes], lines: list[bytes], *, latest: bool
     ) -> list[bytes]:
-        """The lines without an Upgrade that we do not follow, as RFC 9110 section 7.8 has it."""
+        """The lines without an unsupported Upgrade, which RFC 9110, section 7.8, lets us ignore."""
         if b"upgrade" not in fields:
             return lines
         options = [x.strip().lower() for x in fields.get(b"connection", b"").split(b",")]
@@ -178,8 +177,8 @@ class Framing:
             if self.in_body:
                 raise BadRequest("a WebSocket's handshake has no body")
             self.upgraded = True
-            # One line, whatever there were: uvicorn goes by the last, and would take a handshake
-            # that ends in another for a request with others behind it.
+            # Only one Connection line: uvicorn uses the last, and would otherwise parse the
+            # handshake as a request that is followed by others.
             others = [line for line in lines if not line.lower().startswith(b"connection:")]
             return [*others, b"Connection: Upgrade"]
         return [line for line in lines if not line.lower().startswith((b"upgrade:", b"http2-"))]
@@ -187,7 +186,7 @@ class Framing:
     # --- bodies ------------------------------------------------------------------------------
 
     def _chunk_line(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """A chunk's size, or the empty line behind a chunk."""
+        """Process a chunk's size, or the empty line after a chunk."""
         found = data.find(b"\n", at)
         end = len(data) if found < 0 else found + 1
         part = data[at:end]
@@ -200,7 +199,7 @@ class Framing:
         match self._next_line:
             case "size":
                 size = _CHUNK.fullmatch(line)
-                if size is None:  # an extension, too: parsers differ on where it ends
+                if size is None:  # including an extension: parsers differ on where it ends
                     self._bad_chunk()
                 self._left = int(size[1], 16)
                 self._next_line = "end" if self._left else "last"
@@ -208,7 +207,7 @@ class Framing:
                 self._next_line = "size"
             case "last" if line == b"\r\n":
                 self._chunked, self._next_line = False, "size"
-            case _:  # a chunk that is longer than it says, or trailers, which nobody sends
+            case _:  # a chunk longer than its size, or trailers, which are not supported
                 self._bad_chunk()
         return part, end
 

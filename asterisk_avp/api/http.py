@@ -1,4 +1,4 @@
-"""What every request goes through: the token, the size of the body, and the shape of errors."""
+"""Middlewares and handlers for all requests: token, size of the body, format of errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OPEN_PATHS = frozenset({"/v1/login", "/v1/session"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 PANEL_HEADER = "x-avp-panel"
-"""A header that only a page of this server can send with the agent's cookie."""
+"""A header that only a page of this server can send together with the agent's cookie."""
 
 
 class Forbidden(Exception):
@@ -53,11 +53,11 @@ def json_response(
 
 
 def model_response(content: BaseModel | Sequence[BaseModel]) -> Response:
-    """A long list as it is: FastAPI would check each of its objects once more, and copy it."""
+    """Serialise models directly; FastAPI would validate and copy each object of a long list."""
     models = [content] if isinstance(content, BaseModel) else content
     try:
         texts = [model.model_dump_json().encode() for model in models]
-    except PydanticSerializationError:  # half of a character
+    except PydanticSerializationError:  # an unpaired surrogate
         plain = [model.model_dump() for model in models]
         texts = [
             json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") for value in plain
@@ -110,10 +110,10 @@ _ORIGIN = re.compile(r"(https?)://([^/?#@,\s]+)", re.IGNORECASE)
 
 
 def same_origin(origin: str | None, host: str | None, *, secure: bool = False) -> bool:
-    """Whether a request's ``Origin``, if it has one, is the page of this server itself.
+    """Whether a request's ``Origin``, if present, is this server.
 
-    ``secure``: whether the request came over TLS; then so has the page. Else schemes are not
-    compared: behind a proxy that ends TLS and does not say so, ours is http.
+    ``secure``: whether the request came over TLS; the page must then use TLS too. Otherwise schemes
+    are not compared, because a proxy may terminate TLS without telling us.
     """
     if origin is None:
         return True
@@ -128,7 +128,7 @@ def same_origin(origin: str | None, host: str | None, *, secure: bool = False) -
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from, as attempts are counted."""
+    """The network of a request's client, as used for limits."""
     return network_of(request.client.host if request.client else "")
 
 
@@ -141,11 +141,11 @@ async def principal_of(request: Request) -> Principal:
 
 
 class TokenCheck:
-    """Refuses requests to /v1 without a valid token before anything of them is read.
+    """Refuse requests to /v1 without a valid token before reading them.
 
-    The panel's cookie goes with every request of the browser, whoever caused it. So what changes
-    anything is done for a cookie only with a header that another site's page cannot send, and
-    never for another site's page.
+    A browser sends the panel's cookie with every request, whatever page caused it. So a request
+    that changes anything and is authenticated by cookie needs a header that another site's page
+    cannot send, and must not have another site's origin.
     """
 
     def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
@@ -176,10 +176,10 @@ class TokenCheck:
 
 
 class BodyLimit:
-    """Answers 413 to a body of more than ``limit`` bytes, announced or not.
+    """Answer 413 to a body of more than ``limit`` bytes, whether announced or not.
 
-    And 408 to one that is not there after ``seconds``: a client that sends it byte by byte would
-    have its connection, and its place in the daemon's memory, for as long as it likes.
+    Answer 408 to a body that is incomplete after ``seconds``, so that a slow client cannot occupy
+    its connection and the daemon's memory indefinitely.
     """
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
@@ -195,7 +195,7 @@ class BodyLimit:
         if announced.isdigit() and int(announced) > self._limit:
             await self._too_large(scope, receive, send)
             return
-        # Read here and handed on whole, since the limit is small and the refusal clean.
+        # Read the whole body first: the limit is small, and a refusal is then possible.
         try:
             body = await asyncio.wait_for(self._read(receive), self._seconds)
         except TimeoutError:
@@ -219,7 +219,7 @@ class BodyLimit:
         await self._app(scope, whole, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """The body, or as much of it as is too much already; None where the client has gone."""
+        """The body, truncated once it exceeds the limit; None: the client has disconnected."""
         body = bytearray()
         while True:
             message = await receive()
@@ -240,7 +240,7 @@ class BodyLimit:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Every error as ``{"error": code, "message": …}`` with its status."""
+    """Return every error as ``{"error": code, "message": …}`` with its status."""
 
     @app.exception_handler(Refused)
     async def refused(_request: Request, exc: Refused) -> Response:
@@ -282,7 +282,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, exc: RequestValidationError) -> Response:
-        # Without the input itself, which may be a PIN.
+        # Omit the input, which may be a PIN.
         return malformed(
             [{"where": list(detail["loc"]), "message": detail["msg"]} for detail in exc.errors()]
         )
@@ -296,5 +296,5 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def internal(_request: Request, _exc: Exception) -> Response:
-        # The server logs it with its traceback.
+        # The server logs the traceback.
         return error(500, "internal", "Something is wrong in the daemon; its log says more.")

@@ -1,13 +1,12 @@
-"""How often, and how many at a time, somebody may try a PIN.
+"""Limits on log-in attempts: rate and concurrency.
 
-A PIN is short, so what protects it is the limit on failed log-ins. A limit can also be used to
-lock others out, so it counts where the attempts come from: per agent and address, and over all
-addresses only by the hour. A browser in which the agent has logged in before has a count of its
-own (see `asterisk_avp.api.devices`), which a stranger's attempts do not touch. An address as such
-is never locked, since a whole call centre may be behind it; beyond its budget each of its attempts
-waits.
+A PIN is short, so the limit on failed log-ins protects it. A limit can also be abused to lock out
+others, so it counts by agent and address, and over all addresses only by the hour. A browser in
+which the agent has logged in before has its own count (`asterisk_avp.api.devices`), which others'
+attempts do not affect. An address is never locked, because a whole call centre can be behind it;
+beyond its budget, its attempts are delayed.
 
-All of it is the same for agents that do not exist: what is counted is what was typed.
+The limits also apply to unknown agents, because the id is counted as typed.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from asterisk_avp.api.budget import Budget
 
 _HOUR: Final = 3600.0
 _MAX_COUNTS: Final = 100_000
-"""Counts that are kept, 300 bytes each. Some ten thousand PINs would have to be tried for one of
-an agent to be forgotten, and then only as many more could be tried as the limits say."""
+"""Counts that are kept, 300 bytes each. It takes some ten thousand attempts to evict an agent's
+count, after which only as many more are possible as the limits allow."""
 _SLOWED_AT_ONCE: Final = 20
-"""Attempts of one address that wait at a time; more are asked to come again."""
+"""Delayed attempts of one address at the same time; others must retry."""
 _MAX_SLOWED: Final = 200
 
 
@@ -42,23 +41,22 @@ class LoginLimited(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many log-ins may fail within ``window_seconds`` (where it does not say by the hour)."""
+    """Failed log-ins allowed within ``window_seconds``, or an hour where the name says so."""
 
     window_seconds: float = 60.0
     per_agent: int = 5
-    """From one address, or in a browser that the agent has used before."""
+    """From one address, or in one known device."""
     per_agent_and_hour: int = 30
-    """From everywhere, so that who is patient does not try all PINs of four digits within a day
-    either."""
+    """From all addresses, so that not all four-digit PINs can be tried within a day."""
     per_address_and_hour: int = 10
-    """From one address, so that it takes several to use up what an agent has."""
+    """From one address, so that a single address cannot use up an agent's limit."""
     per_address: int = 30
-    """Without waiting, whoever the agents are."""
+    """Attempts without delay, for any agents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that was counted at ``at``, under these keys. ``device``: in a browser known to us."""
+    """An attempt, counted at ``at`` under two keys. ``device``: from a known device."""
 
     at: float
     near: bytes
@@ -68,7 +66,7 @@ class Attempt:
 
 
 class Attempts:
-    """Counts them. ``clock`` gives monotonic seconds."""
+    """Count attempts. ``clock`` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -78,9 +76,9 @@ class Attempts:
         self._slowed: Counter[str] = Counter()
 
     async def begin(self, limits: Limits, agent: str, address: str, device: str | None) -> Attempt:
-        """Count an attempt, and wait where its address has had many. Raises `LoginLimited`.
+        """Count an attempt, and delay it if its address has had many. Raises `LoginLimited`.
 
-        Counted before the slow comparison, so that attempts at the same moment count as well.
+        Counting precedes the slow comparison, so that concurrent attempts count too.
         """
         now = self._clock()
         where, who = ("address", address) if device is None else ("device", device)
@@ -101,7 +99,7 @@ class Attempts:
         return attempt
 
     def undo(self, attempt: Attempt) -> None:
-        """It came to nothing: nobody has looked at the PIN."""
+        """Remove an attempt whose PIN was not compared."""
         for key in (attempt.near, attempt.everywhere):
             times = self._failures.get(key, [])
             if attempt.at in times:
@@ -110,7 +108,7 @@ class Attempts:
             self._slow.refund(("address", attempt.peer))
 
     def succeeded(self, attempt: Attempt) -> None:
-        """The PIN was right: what was mistyped there before does not matter."""
+        """The PIN was right: drop earlier failures from the same source."""
         self.undo(attempt)
         self._failures.pop(attempt.near, None)
 
@@ -147,21 +145,20 @@ class Attempts:
 
 
 def _key(*parts: str) -> bytes:
-    """Of one size, however long what was typed is."""
+    """A key of constant size."""
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
 class QueueFull(Exception):
-    """More wait than there is place for."""
+    """The queue of waiting log-ins is full."""
 
 
 class FairQueue:
-    """``at_once`` at a time; the others wait, and each of those they come from in turn.
+    """Run ``at_once`` at the same time; queue the others, with fair scheduling among peers.
 
-    Where ``waiting`` wait, a newcomer takes the place of the last one of whoever has the most
-    waiting, unless that is who the newcomer comes from. So a crowd from one place only makes those
-    from there wait.
+    If ``waiting`` are queued, a new entry replaces the latest of the peer with the most entries,
+    unless that is its own peer. So a flood from one peer delays only that peer.
     """
 
     def __init__(self, at_once: int, waiting: int) -> None:
@@ -194,7 +191,7 @@ class FairQueue:
         try:
             await mine
         except asyncio.CancelledError:
-            if mine.done() and not mine.cancelled():  # it was our turn just now
+            if mine.done() and not mine.cancelled():  # our turn has just come
                 self._running -= 1
                 self._next()
             raise
@@ -213,6 +210,6 @@ class FairQueue:
                 if not first.done():
                     self._running += 1
                     first.set_result(None)
-                    if waiting:  # at the end, behind the others
+                    if waiting:  # move the peer to the end
                         self._queues[peer] = waiting
                     return

@@ -1,7 +1,7 @@
 """`/metrics`, for Prometheus.
 
-It tells of no person, call or number, but of how a call centre does. So it is open to the machine
-itself, and to others only with a token.
+The metrics contain no person, call or number, but show how busy a call centre is. So local clients
+may read them without a token, and others only with one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The agent panel at `/`: static files, and what a browser needs to be told about them.
 
-The page is plain files of this package: no build step, nothing from elsewhere. What it shows comes
+The page is plain files of this package, without a build step or external resources. Its data comes
 from the API under the agent's own cookie (see `http.TokenCheck`).
 """
 
@@ -26,7 +26,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    # Asked for anew each time, and answered with 304: a new version is there after a reload.
+    # Revalidate each time (304 if unchanged), so that a reload of the page gets a new version.
     "Cache-Control": "no-cache",
 }
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -62,7 +62,7 @@ def add_panel(app: FastAPI) -> None:
 
     @app.get("/panel/{name}", include_in_schema=False)
     async def file(name: str, request: Request) -> Response:
-        # Looked up among the names there are: no path ever reaches the disk.
+        # Only known names are served; no path reaches the file system.
         found = known.get(name)
         if found is None:
             return Response("There is no such file.", 404, dict(_HEADERS), "text/plain")

@@ -1,4 +1,4 @@
-"""What the API needs of the daemon: the one seam between them."""
+"""The interface that the API needs from the daemon."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from asterisk_avp.core.numbers.rules import NumberCheck
 
 
 class TransferService(Protocol):
-    """The daemon as seen by the API. Reads are immediate; requests wait for the decision only."""
+    """The daemon as seen by the API. Reads are immediate; requests wait only for the decision."""
 
     def readiness(self) -> Readiness: ...
 
     def agents(self) -> Sequence[AgentView]: ...
 
     def roster(self) -> Sequence[AgentView]:
-        """The same without their calls, which takes a fraction of the time."""
+        """The agents without calls, in a fraction of the time."""
         ...
 
     def agent(self, agent_id: str) -> AgentView:
@@ -36,7 +36,7 @@ class TransferService(Protocol):
         ...
 
     def check_number(self, agent_id: str, number: str) -> NumberCheck:
-        """The number rules as they are for this agent now. Raises `UnknownAgent`."""
+        """Apply the number rules for this agent. Raises `UnknownAgent`."""
         ...
 
     def transfers(self) -> Sequence[TransferView]: ...
@@ -74,7 +74,7 @@ class TransferService(Protocol):
         ...
 
     def history(self, agent_id: str) -> Sequence[TransferView]:
-        """The ended transfers that concern an agent, the last first. Raises `UnknownAgent`."""
+        """The ended transfers that involve an agent, latest first. Raises `UnknownAgent`."""
         ...
 
     async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
@@ -85,8 +85,8 @@ class TransferService(Protocol):
         """A queue of events for one WebSocket; each is a JSON-ready mapping with ``type``.
 
         ``{"type": "agent", "agent": {...}}``, ``{"type": "transfer", "transfer": {...}}``,
-        ``{"type": "readiness", ...}``. The queue is bounded: a reader that does not keep up is
-        cut off with a final ``{"type": "overflow"}``, since an old state must never look live.
+        ``{"type": "readiness", ...}``. The queue is bounded: a reader that does not keep up gets a
+        final ``{"type": "overflow"}``, so that an outdated state never looks live.
         """
         ...
 

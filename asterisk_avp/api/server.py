@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from asterisk_avp.api.connections import Connections
-from asterisk_avp.api.protocol import CROWDED, GuardedConfig, GuardedHttp
+from asterisk_avp.api.protocol import CONNECTION_LIMIT_RESPONSE, GuardedConfig, GuardedHttp
 from asterisk_avp.core.model.errors import ConfigError
 from asterisk_avp.sockets.listener import Listener, bound
 
@@ -22,7 +22,7 @@ _BACKLOG = 1024
 
 
 class ApiServer:
-    """A running server. ``host`` and ``port`` are where it really listens."""
+    """A running server. ``host`` and ``port``: the actual listening address."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ApiServer:
         return f"http://{host}:{self.port}"
 
     async def wait_closed(self) -> None:
-        """Until the server ends; raises what ended it, if that was not `stop`."""
+        """Wait until the server ends; raises its exception unless `stop` ended it."""
         await asyncio.shield(self._task)
 
     async def stop(self) -> None:
@@ -61,7 +61,7 @@ class ApiServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its listening: whom to let in is for ``connections`` to say."""
+    """uvicorn without its own listening socket; ``connections`` admits clients."""
 
     def __init__(
         self, config: GuardedConfig, listening: socket.socket, connections: Connections
@@ -69,11 +69,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.is_up = asyncio.Event()
         self._connections = connections
-        self.listener = Listener("api", listening, self._connected, connections.make_room)
+        self.listener = Listener("api", listening, self._connected, connections.evict_some)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the daemon's."""
+        """Leave signals to the daemon."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -82,16 +82,16 @@ class _Server(uvicorn.Server):
         self.is_up.set()
 
     def _connected(self, accepted: socket.socket, address: str) -> asyncio.Protocol | None:
-        seat = self._connections.enter(address)
-        if seat is None:
+        slot = self._connections.admit(address)
+        if slot is None:
             with contextlib.suppress(OSError):
-                accepted.send(CROWDED)  # into the kernel's buffer, or not at all
+                accepted.send(CONNECTION_LIMIT_RESPONSE)  # into the kernel's buffer, or not at all
             accepted.close()
             return None
         protocol: asyncio.Protocol = GuardedHttp(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        protocol.seat = seat  # type: ignore[attr-defined]
+        protocol.slot = slot  # type: ignore[attr-defined]
         return protocol
 
 
@@ -100,8 +100,8 @@ async def serve(
 ) -> ApiServer:
     """Listen and serve until `ApiServer.stop`; returns once requests are answered.
 
-    ``port`` 0 takes a free one; ``connections`` says how many there may be. Raises `ConfigError`
-    where the address cannot be had.
+    ``port`` 0 takes a free port; ``connections`` limits the connections. Raises `ConfigError` if
+    the address cannot be bound.
     """
     connections = Connections() if connections is None else connections
     listening = await _listen(host, port)
@@ -110,8 +110,8 @@ async def serve(
         app,
         connections,
         ws_max_size=_MAX_WS_MESSAGE_BYTES,
-        # Every change is written once and sent to all panels as it is; compressing would be
-        # done for each of them anew, with a dictionary for each in memory.
+        # Each event is encoded once for all panels; compression would run for each panel, with its
+        # own dictionary in memory.
         ws_per_message_deflate=False,
         ws_ping_interval=_PING_SECONDS,
         ws_ping_timeout=_PING_SECONDS,
@@ -124,7 +124,7 @@ async def serve(
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = _Server(config, listening, connections)
-    # Without a socket of its own to listen on.
+    # uvicorn itself gets no listening socket.
     task = asyncio.create_task(server.serve(sockets=[]), name="api")
     up = asyncio.create_task(server.is_up.wait())
     await asyncio.wait({task, up}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""`/v1/session`: an agent's log-in in a browser, kept in a cookie that scripts cannot read."""
+"""`/v1/session`: an agent's log-in in a browser, in a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Responses = dict[int | str, dict[str, Any]]
 def add_session_routes(
     app: FastAPI, service: TransferService, auth: Authenticator, described: Responses
 ) -> None:
-    """``described``: the answers that are not those of success, for the API's description."""
+    """``described``: the error responses, for the API's description."""
 
     def answer(token: str | None, request: Request) -> Response:
         login = auth.login_of(token) if token else None
@@ -63,7 +63,7 @@ def add_session_routes(
             )
         except (LoginFailed, LoginLimited) as refused:
             return login_refused(refused)
-        # Whose log-in the browser had before has nothing to do with this one.
+        # End the browser's earlier log-in, whichever agent's it was.
         auth.log_out(session_token(request.scope, auth) or "")
         response = answer(token, request)
         set_device(response, request.scope, auth.devices.remember(body.agent, devices))

@@ -1,4 +1,4 @@
-"""Views as answers, with what whoever asks may see of them."""
+"""Responses restricted to what the principal may see."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ScopedResponses:
         self._scopes = scopes
 
     def scope(self, principal: Principal) -> Scope:
-        """What ``caller`` may know."""
+        """The principal's scope."""
         return scope_of(principal, self._scopes)
 
     def transfer(self, principal: Principal, view: TransferView) -> schemas.TransferOut:
-        """A transfer that concerns ``caller``."""
+        """A transfer that involves the principal."""
         out = schemas.transfer_out(as_seen_by(principal, view))
         scope = self.scope(principal)
         if scope.unrestricted:
@@ -27,7 +27,7 @@ class ScopedResponses:
         return schemas.TransferOut.model_validate(transfer_for(out.model_dump(mode="json"), scope))
 
     def agent(self, principal: Principal, view: AgentView) -> schemas.AgentDetailOut:
-        """The agent that ``caller`` is, or may act for."""
+        """The agent that the principal is, or may act for."""
         out = schemas.agent_detail_out(view)
         scope = self.scope(principal)
         if scope.unrestricted:

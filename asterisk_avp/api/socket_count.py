@@ -1,7 +1,7 @@
-"""How many WebSockets a token may have at a time, and an agent by all of their log-ins.
+"""The limit of WebSockets for each token, and for each agent over all of their log-ins.
 
-Each takes a file descriptor, and its share of everything that is told. The next one is refused and
-those that there are stay: whoever has got hold of a token does not throw out the agent's panel.
+Each takes a file descriptor and a copy of every event. At the limit, a new one is refused and the
+existing ones stay, so that a stolen token cannot disconnect the agent's panel.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.http import error
 
 MAX_PER_TOKEN: Final = 20
-"""A person has a few tabs."""
+"""Enough for the tabs of one person."""
 MAX_PER_AGENT: Final = 60
 
 TOO_MANY: Final = 4429
-"""Close code of one whose token came as a first message."""
+"""Close code of a WebSocket whose token came as a first message."""
 
 
 class SocketCount:
-    """Counts them, without keeping tokens."""
+    """Count WebSockets without storing tokens."""
 
     def __init__(self) -> None:
         self._of: Counter[str] = Counter()
@@ -50,12 +50,12 @@ class SocketCount:
     @staticmethod
     def _keys(token: str, principal: Principal) -> tuple[str, str]:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-        # Integrations have nothing in common but their token.
+        # An integration is identified by its token.
         return f"token {digest}", f"agent {principal.agent or digest}"
 
 
 def too_many() -> Response:
-    """The answer to a handshake."""
+    """The response to a handshake."""
     return error(
         429,
         "too_many_connections",

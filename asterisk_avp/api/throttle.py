@@ -1,13 +1,13 @@
-"""Refusals that come in numbers are answered later, so that they cannot crowd out transfers.
+"""Throttling: delay refusals in large numbers, so that they do not slow down transfers.
 
 The daemon handles requests, Asterisk's events and running transfers in one thread. A refusal is
-cheap, but a hundred clients that ask again as soon as they are refused would still take most of
-that thread's time. So each peer has a budget of refusals (4xx, and WebSockets without a valid
-token); who is beyond it gets the next answers late. A client that waits for its answers is slowed
-down by that to a few requests a second, and what is not refused is never late.
+cheap, but a hundred clients that retry at once would still take most of the thread's time. So each
+peer has a budget of refusals (4xx, and WebSockets without a valid token), beyond which responses
+are delayed. This limits a client that waits for its responses to a few requests a second. Requests
+that are not refused are never delayed.
 
-A peer is the holder of a token where it is valid, else an address (a /64 of IPv6): who guesses
-tokens does not slow down the agents behind the same proxy.
+A peer is the holder of a valid token, or else an address (an IPv6 /64), so that guessing tokens
+does not slow down agents behind the same proxy.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from asterisk_avp.api.connections import network_of
 __all__ = ["PRINCIPAL", "UNAUTHORIZED", "Budget", "Peer", "Throttle"]
 
 PRINCIPAL: Final = "avp_principal"
-"""Where in the scope of a request `asterisk_avp.api.http.TokenCheck` leaves who asks."""
+"""The key in a request's scope where `asterisk_avp.api.http.TokenCheck` stores the principal."""
 
 UNAUTHORIZED: Final = 4401
-"""Code of a WebSocket that is closed for want of a valid token."""
+"""Close code of a WebSocket without a valid token."""
 
 _MAX_WAITING: Final = 1_000
-"""Answers held back at a time; each has a connection. Beyond it, who is refused is answered."""
+"""Delayed responses at the same time, each with a connection; beyond it, none is delayed."""
 _CLIENT_ERRORS: Final = range(400, 500)
 
 
 class Throttle:
-    """The middleware around all others."""
+    """The outermost middleware."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class Throttle:
     ) -> None:
         self._app = app
         self._budget = budget
-        # A panel too many: cheap to refuse, and a program that opens its panels one after the
-        # other is told so at once. Nobody is answered more of these than a machine can do.
+        # WebSockets beyond a token's limit have a larger budget: they are cheap to refuse, and a
+        # program that opens many panels in a row learns of it at once.
         self._panels = Budget(burst=500, per_second=20.0)
         self._sleep = sleep
         self._waiting = 0

@@ -1,10 +1,9 @@
-"""What an agent's token may see. An integration's sees everything.
+"""What an agent's token may see. An integration's token sees everything.
 
-An agent sees the state of every agent of the same client (`clients`), but calls (and with them
-callers and screen pops) only of their own, and only the transfers that concern them: those they
-make, those made to them, and those in which they are the target that took the call. Who the caller
-is and what was noted about the call belongs to its screen pop: a target sees it when they have the
-call, or when it rings for them without a consultation, and not before.
+An agent sees the state of every agent of the same client (`clients`), but only their own calls
+(with callers and screen pops), and only transfers that involve them: as transferor, as target, or
+as the agent who took the call. The caller and the notes belong to the screen pop: a target sees
+them only once they have the call, or while an unsupervised transfer rings them.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ _PRIVATE = frozenset({"call", "calls", "pause_reason"})
 
 
 def involves(transfer: TransferView, agent: str) -> bool:
-    """Whether ``agent`` gives, is to take, or has taken the call of ``transfer``."""
+    """Whether ``agent`` transfers the call, is its target, or has taken it."""
     return agent in agents_involved(transfer)
 
 
 def _event_involves(transfer: Mapping[str, Any], agent: str) -> bool:
-    """The same of a transfer as it is in an event."""
+    """`involves`, for a transfer in an event."""
     target = transfer.get("target") or {}
     if transfer.get("agent") == agent:
         return True
@@ -40,7 +39,7 @@ def _event_involves(transfer: Mapping[str, Any], agent: str) -> bool:
 
 
 def as_seen_by(principal: Principal, transfer: TransferView) -> TransferView:
-    """The transfer without what ``caller`` may not know (yet)."""
+    """The transfer without what the principal may not see (yet)."""
     if not _is_redacted(principal, transfer.agent, transfer.mode, transfer.state):
         return transfer
     parties = tuple(
@@ -56,16 +55,16 @@ def _is_redacted(principal: Principal, agent: str, mode: str, state: str) -> boo
 
 
 class Visibility(Enum):
-    """How much of an event somebody may see."""
+    """How much of an event a principal may see."""
 
     ALL = "all"
     PART = "part"
-    """`redacted`, the same for everybody who may see no more."""
+    """The `redacted` event, the same for all who may see no more."""
     NOTHING = "nothing"
 
 
 def visibility_of(principal: Principal, event: Mapping[str, Any]) -> Visibility:
-    """How much of ``event`` is ``caller``'s business.
+    """How much of ``event`` the principal may see.
 
     An event of a kind not known here shows an agent only what is marked as theirs.
     """
@@ -112,9 +111,9 @@ def redacted(event: Mapping[str, Any]) -> Mapping[str, Any]:
 def visible_to(
     principal: Principal, event: Mapping[str, Any], scope: Scope = EVERYTHING
 ) -> Mapping[str, Any] | None:
-    """The event as ``caller`` may see it; None where it is none of their business.
+    """The event as the principal may see it; None: not visible.
 
-    ``scope``: the caller's, see `clients`.
+    ``scope``: the principal's, see `clients`.
     """
     match visibility_of(principal, event):
         case Visibility.ALL:

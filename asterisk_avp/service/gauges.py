@@ -39,7 +39,7 @@ def show_inside(gauge: _Gauge, engine: TransferEngine, workers: Workers) -> None
 def show_connections(gauge: _Gauge, connections: Connections) -> None:
     """Whether somebody takes up the API's connections."""
     gauge("api_connections", "Connections of the API.", lambda: len(connections))
-    gauge("api_connections_most", "How many there may be.", connections.room)
+    gauge("api_connections_most", "How many there may be.", connections.limit)
     gauge(
         "api_connections_ended",
         "Idle or unknown clients that had to make room, and newcomers that were turned away.",

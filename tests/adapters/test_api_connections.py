@@ -101,8 +101,10 @@ async def test_who_goes_first() -> None:
     seats = Connections(lambda: 7, clock=clock)
     async with crowded_api(seats) as api, crowd(api) as them:
         panels = [await api.events(headers=bearer()) for _ in range(2)]
-        known = await them.one(AGENTS + PART)  # had a token, and has started another head
-        await known[0].readuntil(b"]")
+        is_authenticated = await them.one(
+            AGENTS + PART
+        )  # had a token, and has started another head
+        await is_authenticated[0].readuntil(b"]")
         stranger = await api.events()  # has yet to send its token
         idle = await them.one(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await idle[0].readuntil(b"}")
@@ -122,7 +124,9 @@ async def test_who_goes_first() -> None:
             panels.append(made)
 
         for goes in (silent, idle, newcomer):
-            others = [peer for peer in (silent, idle, newcomer, known) if not peer[0].at_eof()]
+            others = [
+                peer for peer in (silent, idle, newcomer, is_authenticated) if not peer[0].at_eof()
+            ]
             await panel()
             await closed(goes)
             assert [peer for peer in others if peer[0].at_eof()] == [goes]
@@ -131,9 +135,9 @@ async def test_who_goes_first() -> None:
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.ERROR,
         }
-        assert not known[0].at_eof()
+        assert not is_authenticated[0].at_eof()
         await panel()
-        await closed(known)
+        await closed(is_authenticated)
         assert stages() == [0, 0, 7]
         # No connection is left that could be closed.
         late = await them.one(AGENTS)
@@ -172,7 +176,7 @@ async def test_one_address_has_half_of_the_places_and_a_proxy_all() -> None:
         stranger = [await them.one(AGENTS, "127.0.0.9") for _ in range(10)]
         for _ in range(60):
             await them.one(PART, "127.0.0.9")
-        await eventually(lambda: seats._of["127.0.0.9"] == 20)
+        await eventually(lambda: seats._by_address["127.0.0.9"] == 20)
         for reader, _ in stranger:
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         panels = [await api.events(headers=bearer()) for _ in range(20)]
@@ -331,9 +335,9 @@ async def test_who_does_not_take_the_answer_is_cut_off() -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(script * 3000)
         await eventually(lambda: len(seats._stages[Stage.SERVED]) == 1)
-        (seat,) = seats._stages[Stage.SERVED]
+        (slot,) = seats._stages[Stage.SERVED]
         # Until its buffer is full and the server waits for it.
-        await eventually(lambda: bool(seat.transport and seat.transport.get_write_buffer_size()))
+        await eventually(lambda: bool(slot.transport and slot.transport.get_write_buffer_size()))
         clock.now += rules.REQUEST_SECONDS + 1
         await eventually(lambda: len(seats) == 0)
 
@@ -346,12 +350,12 @@ async def test_a_panel_that_reads_nothing_leaves_no_descriptor_behind() -> None:
         panel = await api.events(headers=bearer())
         await panel.receive_json()
         await eventually(lambda: len(seats) == 1)
-        (seat,) = seats._stages[Stage.SERVED]
-        assert seat.transport is not None
+        (slot,) = seats._stages[Stage.SERVED]
+        assert slot.transport is not None
         panel._response.connection.transport.pause_reading()  # type: ignore[union-attr]
-        while seat.transport.get_write_buffer_size() < 1_000_000:
-            seat.transport.write(b"x" * 100_000)
-        seat.transport.close()
+        while slot.transport.get_write_buffer_size() < 1_000_000:
+            slot.transport.write(b"x" * 100_000)
+        slot.transport.close()
         seats.sweep()
         assert len(seats) == 1
         clock.now += rules.LEAVE_SECONDS
