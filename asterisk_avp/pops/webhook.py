@@ -31,6 +31,8 @@ import aiohttp
 import stamina
 import structlog
 
+from asterisk_avp.runtime.tasks import TaskSet
+
 log = structlog.get_logger(__name__)
 
 _CONCURRENT: Final = 10
@@ -109,7 +111,7 @@ class Webhooks:
         self._calls: dict[str, deque[_Event]] = {}
         """The waiting events of each call; the calls in the order of their oldest event."""
         self._waiting = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._deliveries = TaskSet("webhook")
         self._slots = asyncio.Semaphore(_CONCURRENT)
         self._session: aiohttp.ClientSession | None = None
         # The library's own log lines contain the call and its arguments.
@@ -135,18 +137,11 @@ class Webhooks:
             waiting.append(fresh)
             return
         self._calls[call] = deque([fresh])
-        task = asyncio.create_task(self._deliver_call(call), name="webhook")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._deliveries.start(self._deliver_call(call))
 
     async def stop(self, seconds: float) -> None:
         """Wait up to ``seconds`` for waiting events, then drop them."""
-        if self._tasks:
-            _, pending = await asyncio.wait(tuple(self._tasks), timeout=seconds)
-            for task in pending:
-                task.cancel()
-            if pending:
-                await asyncio.wait(pending)
+        await self._deliveries.stop(seconds)
         if self._waiting:
             self.counts.dropped += self._waiting
             log.warning("webhook_stopped", lost=self._waiting, **self._numbers())

@@ -30,6 +30,13 @@ class TaskSet:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
 
+    async def stop(self, seconds: float) -> None:
+        """As `wait`; then cancel what is left, and wait until it has ended."""
+        await self.wait(seconds)
+        self.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     def cancel(self) -> None:
         for task in self:
             task.cancel()

@@ -238,7 +238,7 @@ async def test_memory_is_given_back(receiver: Receiver, hooks: Callable[..., Web
     for number in range(50):
         webhooks.send(event(number, f"1.{number % 7}"), f"1.{number % 7}")
     await eventually(lambda: webhooks.counts.delivered == 50)
-    await eventually(lambda: not webhooks._tasks)
+    await eventually(lambda: not len(webhooks._deliveries))
     assert (webhooks._calls, webhooks.waiting) == ({}, 0)
 
 
