@@ -29,7 +29,7 @@ from panoramisk.fast_agi import Request
 
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import AvpError, ConfigError
-from asterisk_avp.sockets.listener import Listener, bound
+from asterisk_avp.runtime.listener import Listener, bound
 
 log = structlog.get_logger(__name__)
 

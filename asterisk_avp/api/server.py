@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from asterisk_avp.api.connections import Connections
 from asterisk_avp.api.protocol import CONNECTION_LIMIT_RESPONSE, GuardedConfig, GuardedHttp
 from asterisk_avp.core.model.errors import ConfigError
-from asterisk_avp.sockets.listener import Listener, bound
+from asterisk_avp.runtime.listener import Listener, bound
 
 _GRACE_SECONDS = 3
 _MAX_WS_MESSAGE_BYTES = 64 * 1024

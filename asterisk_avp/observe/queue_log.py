@@ -10,7 +10,6 @@ app_queue writes those exactly as it would without us.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -22,6 +21,7 @@ from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.world import Target, TargetKind
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.log import masked
+from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class QueueLogWriter:
         self.numbers = numbers
         self._written: dict[str, None] = {}
         """Ids of written transfers, oldest first: an end may be reported more than once."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writes = TaskSet("queue_log")
 
     def transfer(self, session: Session) -> None:
         """A transfer has changed. Its end is written once."""
@@ -59,14 +59,11 @@ class QueueLogWriter:
         self._written[session.id] = None
         if len(self._written) > _MOST_REMEMBERED:
             del self._written[next(iter(self._written))]
-        task = asyncio.create_task(self._write(session), name="queue_log")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._writes.start(self._write(session))
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being written is written, but no longer than that."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        await self._writes.wait(seconds)
 
     async def _write(self, session: Session) -> None:
         group = self._engine.world.groups.get(session.group)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -18,6 +18,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.pops.board import PopBoard, PopNotification
 from asterisk_avp.core.pops.content import read
+from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class ScreenPops:
         self._post = post
         self._changed = changed
         self._tell = tell
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet("pop")
         self._slots = asyncio.Semaphore(_CONCURRENT)
 
     def refresh(self, agents: Iterable[str], transfers: Iterable[str]) -> None:
@@ -70,7 +71,7 @@ class ScreenPops:
             return  # as with most events
         notifications, to_read = self.board.refresh(agents, transfers, time.time())
         for call in to_read:
-            self._begin(self._read(call))
+            self._tasks.start(self._read(call))
         for notification in notifications:
             log.info(
                 "pop",
@@ -80,21 +81,14 @@ class ScreenPops:
             )
             self._tell(pop_event(notification))
         for call, variables in self.board.ledger.unwritten().items():
-            self._begin(self._write_history(call, variables))
+            self._tasks.start(self._write_history(call, variables))
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until what is under way is done, but no longer than that."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        await self._tasks.wait(seconds)
 
     def stop(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="pop")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.cancel()
 
     async def _read(self, call: str) -> None:
         try:

@@ -1,1 +1,1 @@
-"""What every long-running part needs: background tasks, and pauses between attempts."""
+"""What our servers and clients share: accepted connections, tasks, pauses between attempts."""

@@ -10,7 +10,6 @@ decision, and is shown from then on.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -20,6 +19,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Post
 from asterisk_avp.service.part import Part
 
@@ -56,7 +56,7 @@ class GroupReader(Part):
         self._engine = engine
         self._variables = variables
         self._post = post
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads = TaskSet("group")
 
     def perform(self, outcome: Outcome) -> None:
         if outcome.agents:
@@ -65,18 +65,14 @@ class GroupReader(Part):
     def refresh(self, agents: Iterable[str]) -> None:
         """Have the groups read of those calls of these agents that are new."""
         for channel in unread(self._engine, agents):
-            task = asyncio.create_task(self._read(channel), name="group")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._reads.start(self._read(channel))
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being read has been read, but no longer than that."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        await self._reads.wait(seconds)
 
     async def stop(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._reads.cancel()
 
     async def _read(self, channel: str) -> None:
         try:

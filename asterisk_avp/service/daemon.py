@@ -67,6 +67,7 @@ from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
+from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
@@ -96,7 +97,6 @@ from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
 from asterisk_avp.service.servers import start_servers
-from asterisk_avp.sockets import descriptors
 
 log = structlog.get_logger(__name__)
 

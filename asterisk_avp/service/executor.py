@@ -27,6 +27,7 @@ from asterisk_avp.core.messages.effects import (
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
 from asterisk_avp.core.transfer.concurrency import can_run_concurrently
 from asterisk_avp.core.transfer.events import SessionEvent
+from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Message, NeedsResync, Post, Replaced, Report, TimeUp
 from asterisk_avp.service.part import Part
 
@@ -86,7 +87,7 @@ class Workers(Part):
         self._held = False
         self._about = about
         self._queues: dict[str | None, deque[Effect]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet("effects")
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def handle(self, message: Message) -> None:
@@ -105,9 +106,7 @@ class Workers(Part):
             queue = self._queues.get(session_id)
             if queue is None:
                 queue = self._queues[session_id] = deque()
-                task = asyncio.create_task(self._work(session_id, queue))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks.start(self._work(session_id, queue))
             queue.append(effect)
         elif session_id is not None:
             handle = self._timers.pop(session_id, None)
@@ -147,8 +146,7 @@ class Workers(Part):
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait until what is being done is done, but no longer than that."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        await self._tasks.wait(seconds)
 
     def hold(self) -> None:
         """Break off what is being done, and do nothing more until `go_on`."""
@@ -169,8 +167,7 @@ class Workers(Part):
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
         self._queues.clear()
 
     async def _work(self, session_id: str | None, queue: deque[Effect]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
@@ -20,6 +19,7 @@ from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
 from asterisk_avp.observe.audit import Audit
+from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Inbox, Message
 from asterisk_avp.service.part import Part
 
@@ -50,7 +50,7 @@ class Phones(Part):
         self._read_call = read_call
         self._variables = variables
         self._ready = ready
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet("phone")
 
     def handle(self, message: Message) -> Outcome | None:
         """What an agent did at a phone."""
@@ -58,9 +58,9 @@ class Phones(Part):
             case ev.KeyPressed():
                 return self._keyed(*self._codes.key(message, time.time()))
             case ev.ReferReceived():
-                self._start(self._refer(message))
+                self._tasks.start(self._refer(message))
             case ev.FeatureUsed():
-                self._start(self._code(message))
+                self._tasks.start(self._code(message))
         return None
 
     def timed_out(self, session_id: str) -> Outcome | None:
@@ -72,16 +72,10 @@ class Phones(Part):
         return self._keyed(*found) if found is not None else None
 
     async def stop(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
 
     def _keyed(self, outcome: Outcome, selection: Selection | None) -> Outcome:
         return outcome if selection is None else outcome.then(self._choose(selection))
-
-    def _start(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _choose(self, selection: Selection) -> Outcome:
         now = time.time()

@@ -13,8 +13,9 @@ import structlog
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.observe import log as logging_setup
 from asterisk_avp.observe.systemd_notify import Notifier
+from asterisk_avp.runtime import descriptors
+from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.daemon import Daemon
-from asterisk_avp.sockets import descriptors
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +42,10 @@ async def run(settings: Settings) -> None:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, leave)
     daemon = Daemon(settings, Notifier())
-    reloads: set[asyncio.Task[None]] = set()
+    reloads = TaskSet("reload")
 
     def reload() -> None:
-        task = loop.create_task(daemon.reload(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        reloads.start(daemon.reload())
 
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGHUP, reload)

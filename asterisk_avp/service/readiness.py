@@ -17,9 +17,9 @@ import structlog
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.world import Readiness
 from asterisk_avp.core.pbx.versions import Problem, support, troubles
+from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.part import Part
-from asterisk_avp.sockets import descriptors
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.policy.dialling import Dial, Dialled, check_dial
 from asterisk_avp.observe.audit import Audit
-from asterisk_avp.sockets import descriptors
+from asterisk_avp.runtime import descriptors
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from servers.waiting import eventually
 
 from asterisk_avp.api import connections as rules
 from asterisk_avp.api.connections import Connections, Proxies, Stage, network_of
-from asterisk_avp.sockets import descriptors
+from asterisk_avp.runtime import descriptors
 
 PART = b"GET / HTTP/1.1\r\nX-A: "
 AGENTS = (

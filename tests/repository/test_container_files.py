@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from asterisk_avp.install.systemd_unit import render_unit
-from asterisk_avp.sockets.descriptors import ENOUGH
+from asterisk_avp.runtime.descriptors import ENOUGH
 from tests.documentation import page
 
 ROOT = Path(__file__).resolve().parents[2]

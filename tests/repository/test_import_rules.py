@@ -33,15 +33,14 @@ ALL_OF_CORE = tuple(CORE)
 ROOMS = {
     **CORE,
     "runtime": (),
-    "sockets": (),
-    **dict.fromkeys(("ami", "ari", "agi", "api"), (*ALL_OF_CORE, "runtime", "sockets")),
+    **dict.fromkeys(("ami", "ari", "agi", "api"), (*ALL_OF_CORE, "runtime")),
     "observe": (*ALL_OF_CORE, "runtime"),
     "config": ALL_OF_CORE,
     "install": (*ALL_OF_CORE, "config"),
     "pops": (*ALL_OF_CORE, "config", "runtime"),
     "service": (
         *ALL_OF_CORE,
-        *("runtime", "sockets", "ami", "ari", "agi", "api", "observe", "config", "pops"),
+        *("runtime", "ami", "ari", "agi", "api", "observe", "config", "pops"),
     ),
     "cli": (*ALL_OF_CORE, "api", "config", "install"),
     "__main__": ("cli",),

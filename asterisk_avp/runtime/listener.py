@@ -17,6 +17,8 @@ from typing import Final
 
 import structlog
 
+from asterisk_avp.runtime.tasks import TaskSet
+
 log = structlog.get_logger(__name__)
 
 _BATCH: Final = 64
@@ -49,7 +51,7 @@ class Listener:
         self._exhausted = exhausted
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting = TaskSet(f"accept {name}")
         self._open = False
         self._suppressed = 0
         self._log_again = 0.0
@@ -81,9 +83,7 @@ class Listener:
             accepted.settimeout(0)
             protocol = self._connected(accepted, str(peer[0]) if isinstance(peer, tuple) else "")
             if protocol is not None:
-                task = self._loop.create_task(self._connect(protocol, accepted))
-                self._connecting.add(task)
-                task.add_done_callback(self._connecting.discard)
+                self._connecting.start(self._connect(protocol, accepted))
 
     async def _connect(self, protocol: asyncio.Protocol, accepted: socket.socket) -> None:
         try:

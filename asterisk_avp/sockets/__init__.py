@@ -1,1 +1,0 @@
-"""Accept connections, and limit their number."""
