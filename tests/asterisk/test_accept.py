@@ -1,4 +1,4 @@
-"""External targets who have to accept the call with 1 before they meet the transferor."""
+"""External targets that must accept the call with 1 before they are connected to the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 NUMBER = "+12025550100"
 BOX = "+12025550105"
 
-# A number that rings nowhere: what answers it is a recording, at once.
+# A number that rings nowhere: a recording answers it immediately.
 TRUNK = """
 [trunk]
 exten => _+1202555010[0-4],1,Dial(PJSIP/pstn,60,i)
@@ -27,7 +27,7 @@ exten => +12025550105,1,Answer()
  same => n,Hangup()
 """
 
-# Shorter than an acceptance may take, which none of the two may cut off.
+# Shorter than an acceptance may take; neither may cut it off.
 RING_SECONDS = 2
 
 SETTINGS = {
@@ -39,7 +39,7 @@ TIMINGS = {"AVP_ACCEPT_SOUND": "beep", "AVP_ACCEPT_TRIES": "2", "AVP_ACCEPT_SECO
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def careful() -> AsyncIterator[Bed]:
-    """A call centre of which only `sales` has external calls accepted."""
+    """A call centre in which external calls are accepted only for `sales`."""
     world = World(settings=SETTINGS, extensions=TRUNK, variables=TIMINGS)
     world = world.with_group("sales", strategy="linear").with_group("support", strategy="linear")
     async with Bed(world, backend=backend_named(None)) as bed:
@@ -64,7 +64,7 @@ async def dialled(scene: Scene, number: str = NUMBER) -> str:
 
 
 async def legs(scene: Scene) -> dict[str, str]:
-    """The near halves of legs to external numbers, and what they are doing."""
+    """The near halves of legs to external numbers, and their applications."""
     return {
         channel["Channel"]: channel["Application"]
         for channel in await scene.ami.channels()
@@ -85,7 +85,7 @@ async def asking(scene: Scene) -> None:
 
 
 async def asked(scene: Scene) -> str:
-    """The target has answered and is being asked."""
+    """The target has answered and hears the question."""
     transfer = await dialled(scene)
     await scene.phone("pstn").answer()
     await asking(scene)
@@ -108,7 +108,7 @@ async def not_told(scene: Scene, since: float) -> None:
 
 
 async def back(scene: Scene, transfer: str, reason: str = "not_accepted") -> None:
-    """The transfer has failed and the transferor has the caller again."""
+    """The transfer has failed, and the transferor has the caller again."""
     await scene.ends(transfer, "failed", reason)
     await scene.talking("caller1", "1001")
     await scene.plain("caller1", "1001")
@@ -127,7 +127,7 @@ async def test_accepted_and_completed(scene: Scene) -> None:
     await scene.gone("pstn")
     await scene.booked(Alice=1)
     await scene.ami.assert_clean()
-    # Neither half of the Local channel dials or asks once more.
+    # Neither half of the Local channel dials or asks again.
     again = scene.ami.seen(
         lambda e: (
             e.name == "DialBegin"
@@ -140,7 +140,7 @@ async def test_accepted_and_completed(scene: Scene) -> None:
 
 
 async def test_the_limit_of_an_acceptance(scene: Scene) -> None:
-    """However the prompts are set, the daemon can count on it; and it is off once accepted."""
+    """The daemon can rely on the timing whatever the prompts are; it ends with the acceptance."""
     await scene.ami.action("Setvar", Variable="AVP_ACCEPT_SECONDS", Value="300")
     try:
         transfer = await asked(scene)
@@ -210,7 +210,7 @@ async def test_a_wrong_key_and_the_right_one(scene: Scene) -> None:
 
 
 async def test_no_key(scene: Scene) -> None:
-    """A voicemail box: it answers and talks. Ring time is long over when it is given up on."""
+    """A voicemail box answers and talks. The ring time has long passed when it is abandoned."""
     transfer = await asked(scene)
     since = await scene.phone("1001").hears({"ringback"})
     call = scene.phone("pstn").call
@@ -223,7 +223,7 @@ async def test_no_key(scene: Scene) -> None:
 
 
 async def test_a_recording_that_answers_at_once(scene: Scene) -> None:
-    """Nothing rings; the transferor hears ringing all the same, and the caller music."""
+    """No phone rings, but the transferor hears ringing and the caller music."""
     transfer = await dialled(scene, BOX)
     await scene.reaches(transfer, "ringing")
     since = await scene.phone("1001").hears({"ringback"})
@@ -247,7 +247,7 @@ async def test_caller_hangs_up_while_it_is_asked(scene: Scene) -> None:
 
 
 async def test_agent_hangs_up_while_it_is_asked(scene: Scene) -> None:
-    """As while an external target rings: the caller goes back to the group."""
+    """As while an external target rings: the caller returns to the group."""
     transfer = await asked(scene)
     await scene.hang_up("1001")
     await scene.ends(transfer, "failed", "transferor_hangup")
@@ -306,7 +306,7 @@ async def test_internal_targets_are_not_asked(scene: Scene) -> None:
 
 
 async def test_the_prompt_that_comes_with_asterisk(scene: Scene) -> None:
-    """Without settings of the administrator's a voice asks, and waits for a while after it."""
+    """By default a voice asks, and waits for a while afterwards."""
     for name in TIMINGS:
         await scene.ami.action("Setvar", Variable=name, Value="")
     try:
@@ -325,7 +325,7 @@ async def test_the_prompt_that_comes_with_asterisk(scene: Scene) -> None:
 
 
 async def test_daemon_gone_when_it_is_accepted(scene: Scene) -> None:
-    """The leg ends at once, and does not wait in an application that nobody runs."""
+    """The leg ends immediately instead of waiting in an application without a daemon."""
     await asked(scene)
     await scene.bed.stop_daemon(kill=True)
     try:

@@ -1,7 +1,7 @@
 """After a transfer the call is plain Asterisk: hang-ups, and a daemon that dies.
 
-With the daemon up and after it was killed: whoever hangs up, nobody is queued again, the books
-are right and nothing is left over. What waits in app_queue is delivered without us.
+With the daemon up and after it was killed: whoever hangs up, nobody is queued again, queue_log is
+right and nothing is left over. Calls that wait in app_queue are delivered without the daemon.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def centre() -> AsyncIterator[Bed]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(centre: Bed) -> AsyncIterator[Scene]:
-    """The call centre with the daemon up, and up again when its death is over."""
+    """The call centre with the daemon up; if it was killed, it is restarted afterwards."""
     if centre.daemon is None:
         await centre.start_daemon()
     async with open_scene(centre) as opened:
@@ -43,7 +43,7 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 async def check_the_end(
     scene: Scene, kept: str, who: str, entered: int, completed: dict[str, int]
 ) -> None:
-    """``who`` of caller1 and the agent ``kept`` hangs up; then it is all over."""
+    """``who`` of caller1 and the agent ``kept`` hangs up, and then everything has ended."""
     await scene.hang_up(who)
     await scene.gone("caller1", kept)
     await scene.ami.assert_clean()
@@ -95,7 +95,7 @@ async def test_after_unsupervised_with_the_daemon_down(scene: Scene, who: str) -
 
 
 async def test_the_daemon_comes_back_to_calls_it_transferred(scene: Scene) -> None:
-    """It takes them for what they are, calls that can be transferred again."""
+    """It recognises them as calls that can be transferred again."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")

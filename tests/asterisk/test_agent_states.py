@@ -1,4 +1,4 @@
-"""Agent states as the daemon shows them, against what phones and app_queue really do.
+"""Agent states in the daemon, compared with phones and app_queue.
 
 Wrap-up is 2 s in sales and 4 s in support. 1002 is in both.
 """
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 SALES_ACW, SUPPORT_ACW = 2, 4
 RETRY = 1.0
-"""The queues look again for a free member once a second."""
+"""The queues check for a free member once a second."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -44,7 +44,7 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 
 
 async def shown(scene: Scene, agent: str) -> dict[str, Any]:
-    """The agent in the list of all."""
+    """The agent in the list of all agents."""
     agents = (await scene.api("GET", "/v1/agents")).body
     (found,) = [row for row in agents if row["id"] == agent]
     assert isinstance(found, dict)
@@ -52,7 +52,7 @@ async def shown(scene: Scene, agent: str) -> dict[str, Any]:
 
 
 async def left_acw(scene: Scene, agent: str) -> float:
-    """Wait until the agent is in another state; when that was seen."""
+    """Wait until the agent is in another state. Returns when that was seen."""
     await scene.agent_is(agent, "acw")
 
     async def look() -> float | None:
@@ -68,9 +68,9 @@ async def next_call(
 ) -> None:
     """The agent has just hung up. ``caller`` dials the group, and is offered after ``acw``.
 
-    Or after ``offered``, where that is longer. app_queue counts in whole seconds, so a second too
-    early is on time; it looks again once a second, so it may ring a second after the state has
-    changed, but never before.
+    Or after ``offered``, if that is longer. app_queue counts in whole seconds, so a second too
+    early is in time. It checks once a second, so it may ring a second after the state has changed,
+    but never before.
     """
     ended = time.time()
     await scene.phone(caller).dial(NUMBERS[group])
@@ -84,7 +84,7 @@ async def next_call(
 
 
 async def alone(scene: Scene, agent: str) -> None:
-    """Nobody else is logged in."""
+    """No other agent is logged in."""
     for other in scene.bed.world.agents:
         if other.id != agent:
             await scene.log_out(other.id)
@@ -118,7 +118,7 @@ async def test_a_direct_call_has_no_acw(scene: Scene) -> None:
 
 
 async def test_a_break(scene: Scene) -> None:
-    """A break that begins during a call shows when the call and its ACW are over."""
+    """A break that begins during a call is shown when the call and its ACW have ended."""
     await scene.call("caller1", "1001")
     await scene.pause("1001")
     assert (await shown(scene, "1001"))["state"] == "talking"
@@ -134,7 +134,7 @@ async def test_a_phone_that_is_not_there(scene: Scene) -> None:
     phone = scene.phone("1002")
     assert phone.process is not None
     await phone.detach()
-    await asyncio.to_thread(end, phone.process)  # it takes back its registration
+    await asyncio.to_thread(end, phone.process)  # it unregisters
     try:
         await scene.agent_is("1002", "offline")
         await scene.call("caller1", "1001")
@@ -163,7 +163,7 @@ async def test_acw_of_the_group(scene: Scene) -> None:
 async def test_acw_goes_by_the_queue_of_the_last_call(
     scene: Scene, first: str, then: str, acw: int, offered: int
 ) -> None:
-    """So app_queue counts, and so the state says. Besides, each queue keeps its own wrap-up."""
+    """app_queue counts like this, and so does the state. Each queue keeps its own wrap-up."""
     await alone(scene, "1002")
     await scene.call("caller1", "1002", first)
     await scene.hang_up("1002")

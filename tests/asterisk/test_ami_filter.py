@@ -1,6 +1,6 @@
-"""The `eventfilter` of docs/security.md for other programs at AMI drops events that a caller wrote.
+"""The `eventfilter` of docs/security.md drops events that a caller wrote, for other AMI programs.
 
-AMI sends a caller's number as it is. It is set here in the dialplan, to what a trunk could send.
+AMI sends a caller's number unchanged. The dialplan sets it here to a text that a trunk could send.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ADDED = "7\r\nVariable: FORGED"
 
 
 class Walled(Bed):
-    """With two more AMI users: one has the filter."""
+    """With two more AMI users, of whom one has the filter."""
 
     def render(self) -> None:
         super().render()
@@ -79,9 +79,9 @@ async def test_what_the_filter_drops(bed: Walled) -> None:
             await probe.wait(last, within=5.0, since=0.0)
         assert [e for e in plain.events if forged(e)]
         assert not [e for e in walled.events if forged(e)]
-        # A header more in an event that is Asterisk's own: no filter sees that.
+        # No filter detects an extra header in one of Asterisk's own events.
         assert [e for e in walled.events if e.get("Variable") == "FORGED"]
-        # All events of calls in which nobody wrote anything are there.
+        # All events of calls without injected text are there.
         ours = [e for e in plain.events if e.get("Exten") == "plain"]
         assert ours
         assert len([e for e in walled.events if e.get("Exten") == "plain"]) == len(ours)

@@ -1,8 +1,8 @@
-"""Forged AMI events: whatever somebody writes into AMI's stream, the daemon goes by the truth.
+"""Forged AMI events: whatever somebody injects into AMI's stream, the daemon keeps the true state.
 
 Each way in which a caller's text gets into AMI, each event that the daemon could read, and each
-form: behind the end of a genuine message, with that one's end for its own, or in its middle. More
-of them, at random: `tests/run fuzz --ami`.
+form: after the end of a genuine message, with that one's end for its own, or in its middle. More of
+them, at random: `tests/run fuzz --ami`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ async def centre() -> AsyncIterator[CallCentre]:
 
 @pytest.mark.parametrize("way", forged.WAYS)
 async def test_nothing_is_believed(centre: CallCentre, way: str) -> None:
-    if await centre.unchanged():  # after a test that failed
+    if await centre.unchanged():  # after a failed test
         await centre.begin()
     for form in forged.forms_by(way):
         attempts = list(forged.all_by(way, form))
@@ -49,8 +49,8 @@ IN_LISTS = tuple(
 
 @pytest.mark.parametrize(("event", "by"), IN_LISTS, ids=str)
 async def test_no_list_is_believed(centre: CallCentre, event: forged.Forged, by: str) -> None:
-    """What a caller wrote stands in an answer, before the ActionID, which nobody can guess."""
-    if await centre.unchanged():  # after a test that failed
+    """A caller's text is in an answer before the ActionID, which nobody can guess."""
+    if await centre.unchanged():  # after a failed test
         await centre.begin()
     text = event.text("tail", centre.ids, complete=False, head="7").encode()
     await centre.lists_with(text, by)
@@ -58,13 +58,13 @@ async def test_no_list_is_believed(centre: CallCentre, event: forged.Forged, by:
 
 
 async def test_a_channel_that_ari_cannot_show_hides_no_other(centre: CallCentre) -> None:
-    """GET /channels answers 500 as long as there is one whose extension is not UTF-8."""
+    """GET /channels answers 500 while there is a channel whose extension is not UTF-8."""
     await centre.lists_with_no_text()
     assert await centre.unchanged(told=False) == []
 
 
 async def test_it_is_logged_and_counted(centre: CallCentre) -> None:
-    """What cannot be a message of Asterisk's: a fault, or somebody who tries."""
+    """A message that Asterisk cannot have written: an error, or an attack."""
     before = impossible(centre)
     log = len(centre.scene.log_of_daemon())
     await centre.write(forged.Attempt("number", "whole", e, complete=False) for e in forged.EVENTS)
@@ -77,7 +77,7 @@ async def test_it_is_logged_and_counted(centre: CallCentre) -> None:
 
 
 async def test_the_transfers_go_on(centre: CallCentre) -> None:
-    """After all that; so this is the last test of the file."""
+    """After all tests; so this is the last one of the file."""
     await centre.finish()
 
 

@@ -1,7 +1,7 @@
 """Agents who do not answer: app_queue's autopause, of the group and of a personal queue.
 
-Personal queues are written without autopause: a colleague who does not answer a transferred call
-is rung again until max hold, and is not paused by it. An administrator who wants that says so in
+Personal queues are rendered without autopause: an agent who does not answer a transferred call
+continues to ring until max hold, and is not paused. An administrator can change this in
 queues.conf, below the #include: ``[avp-agent-1002](+)`` and ``autopause = all``.
 """
 
@@ -19,12 +19,12 @@ from tests.asterisk.scene import Scene
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 RINGS = 4 + 3
-"""The personal queue's time-out in these tests, and some patience."""
+"""The personal queue's time-out in these tests, with a margin."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def strict(bed: Bed) -> AsyncIterator[Bed]:
-    """Bob's personal queue pauses him everywhere; nobody's call ends for that."""
+    """Bob's personal queue pauses him everywhere; no call ends because of it."""
     queues = bed.directory / "etc" / "queues.conf"
     before = queues.read_text()
     queues.write_text(before + "\n[avp-agent-1002](+)\nautopause = all\n")
@@ -68,7 +68,7 @@ async def test_an_unanswered_consultation_pauses_nobody_by_default(scene: Scene)
 
 
 async def test_a_pause_of_the_group_is_followed(scene: Scene) -> None:
-    """What ``autopause=yes`` of the group does: it pauses the member in its own queue."""
+    """The effect of ``autopause=yes`` of the group: it pauses the member in its own queue."""
     interface = scene.bed.world.interface("1002")
     pause = {"Queue": "sales", "Interface": interface, "Reason": "Auto-Pause"}
     await scene.ami.action("QueuePause", Paused="true", **pause)
@@ -94,7 +94,7 @@ async def test_a_consultation_that_pauses(pausing: Scene) -> None:
 
 
 async def test_an_unsupervised_transfer_that_pauses(pausing: Scene) -> None:
-    """The caller is not left with somebody who is not there: the max-hold action is taken."""
+    """The caller does not wait for an absent agent: the max-hold action follows."""
     scene = pausing
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "1002")

@@ -74,7 +74,7 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 
 
 async def pop_with(scene: Scene, agent: str, key: str) -> dict[str, Any]:
-    """The agent's pop once it shows a value of this name."""
+    """The agent's pop once it shows a value with this name."""
 
     async def look() -> dict[str, Any] | None:
         call = (await scene.agent(agent))["call"] or {}
@@ -87,7 +87,7 @@ async def pop_with(scene: Scene, agent: str, key: str) -> dict[str, Any]:
 
 
 def assert_shown_sanely(pop: dict[str, Any]) -> None:
-    """As text: whoever shows it as markup or on a terminal is warned by docs/screen-pops.md."""
+    """As text: docs/screen-pops.md warns readers who show it as markup or on a terminal."""
     data = pop["data"]
     assert data["html"] == HTML, "the variable of its own wins, and is not interpreted"
     assert data["half"] == "\ufffd"
@@ -117,7 +117,7 @@ def assert_log_has_whole_lines(log: str) -> None:
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 async def test_a_call_with_hostile_variables_is_transferred(scene: Scene, mode: str) -> None:
     begun = len(scene.log_of_daemon())
-    scene.expected |= {"[error"}  # a variable with a header of AMI in it is one in the log
+    scene.expected |= {"[error"}  # a variable with an AMI header is one in the log
     await scene.call("caller1", "1001", number="700")
     agent = await scene.agent_is("1001", "talking")
     assert agent["call"]["group"] == "sales"
@@ -140,7 +140,7 @@ async def test_a_call_with_hostile_variables_is_transferred(scene: Scene, mode: 
 
 @pytest.mark.parametrize("number", HOLDS)
 async def test_a_hold_time_that_is_none_leaves_it_to_the_setting(scene: Scene, number: str) -> None:
-    """Passed on as it was, Queue() took it for 0 seconds: the caller was hung up on at once."""
+    """Unchanged, Queue() would treat it as 0 seconds: the caller would be hung up immediately."""
     begun = len(scene.log_of_daemon())
     await scene.call("caller1", "1001", number=number)
     await scene.call("caller2", "1002", number="800")
@@ -160,7 +160,7 @@ async def test_a_hold_time_that_is_none_leaves_it_to_the_setting(scene: Scene, n
 
 
 async def test_variables_set_by_an_ami_action_in_the_middle_of_a_consult(scene: Scene) -> None:
-    """What another program sets on the caller's channel changes nothing about the transfer."""
+    """Variables that another program sets on the caller's channel do not affect the transfer."""
     transfer = await scene.consult("caller1", "1001", "1002")
     channel = (await scene.ami.channel_of("caller1"))["Channel"]
     for name, value in {

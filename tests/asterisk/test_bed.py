@@ -1,4 +1,4 @@
-"""The test bed itself: what other tests rely on when they say who heard whom and when."""
+"""The test bed itself: the basis of other tests' statements about who heard whom and when."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def bed(shared: Bed) -> AsyncIterator[Bed]:
 
 
 async def connected(bed: Bed, caller: str = "caller1", agent: str = "1001") -> None:
-    """Bring a caller of sales to an agent."""
+    """Connect a caller of sales to an agent."""
     await bed.available("1001", "1002")
     for other in bed.world.groups[0].agents:
         await bed.phones[other].do_not_disturb(other != agent)
@@ -100,7 +100,7 @@ async def test_hold_and_resume(bed: Bed) -> None:
 
 
 async def test_what_the_wire_carries_is_what_the_phone_recorded(bed: Bed) -> None:
-    """The ear listens to RTP packets; baresip's own recording says the same."""
+    """The ear listens to RTP packets; baresip's own recording agrees."""
     caller = bed.phones["caller1"]
     if not caller.ear.tapped:
         pytest.skip("the ear uses the recordings themselves here")
@@ -110,11 +110,11 @@ async def test_what_the_wire_carries_is_what_the_phone_recorded(bed: Bed) -> Non
     frames = caller.ear.frames(start, start + 0.8)
     recorded = caller.ear.recorded(start, start + 0.8)
     differ = sum(a != b for a, b in zip(frames, recorded, strict=True))
-    assert differ <= 3, (frames, recorded)  # the file's times are only as good as its polling
+    assert differ <= 3, (frames, recorded)  # the file's times are only as precise as its polling
 
 
 async def test_times_are_within_150_ms(bed: Bed) -> None:
-    """Music is heard when Asterisk says that it starts and stops."""
+    """Music is heard exactly between Asterisk's events for its start and end."""
     caller = bed.phones["caller1"]
     since = time.time()
     await caller.dial("812")
@@ -186,7 +186,7 @@ async def test_the_phones_own_transfer_button_moves_nothing_by_itself(bed: Bed) 
 
 
 async def test_two_instances_in_parallel(bed: Bed) -> None:
-    """Other members, other ports, and nothing of one is heard in the other."""
+    """Other members, other ports, and no sound of one in the other."""
     world = World(members="dynamic", local_members=True)
     world = replace(world, groups=(world.groups[0],)).with_group("sales", weight=50)
     async with Bed(world, backend=bed.backend) as second:
@@ -202,17 +202,17 @@ async def test_two_instances_in_parallel(bed: Bed) -> None:
         assert second.phones["1001"].heard(since) == {"silence"}
         assert "1002" not in bed.phones["caller1"].heard(since)
         await second.idle()
-    # The first one is still there.
+    # The first one still exists.
     await bed.phones["caller1"].hears({"1001"})
 
 
 async def test_frames_cost_little(bed: Bed) -> None:
-    """Analysis keeps well ahead of real time, so that tests may ask often."""
+    """Analysis is much faster than real time, so that tests may check often."""
     await connected(bed)
     caller = bed.phones["caller1"]
     start = await caller.hears({"1001"}, steady=1.0)
     tracks = list(caller.ear._streams.values()) or list(caller.ear.recordings.values())
-    begin = time.thread_time()  # ours: others may have the processor meanwhile
+    begin = time.thread_time()  # this process's: others may use the processor meanwhile
     for i in range(20):
         samples = tracks[-1].frame(start + i * FRAME)
         assert samples is not None

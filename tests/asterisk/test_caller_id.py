@@ -1,8 +1,8 @@
-"""A caller from a trunk, whose number is a piece of dialplan: it is shown to nobody as a number.
+"""A caller from a trunk whose number is a piece of dialplan: nobody sees it as a number.
 
-With EXTERNAL_CALLER_ID=caller an external target sees the caller's number. What the trunk says of
-it is foreign text: where it is a number it is shown, else the account's number is. Without one
-the agent's phone is shown, as in any call of theirs.
+With EXTERNAL_CALLER_ID=caller, an external target sees the caller's number. The trunk's text is
+foreign: if it is a number it is shown, otherwise the account's number is. Without one, the agent's
+phone is shown, as in any call of theirs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 ACCOUNT = "+12025550199"
 PORTS_OF = "caller4"
 
-# A provider's trunk as usual, known by its address (a header stands for it here).
+# A usual provider's trunk, identified by its address (here by a header).
 TRUNK = """
 [trunk](phone)
 context = callers
@@ -37,7 +37,7 @@ match_header = X-Trunk: 1
 SETTINGS = {"AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller"}
 AGENT = "1001"
 RUN = "Set(GLOBAL(AVP_RAN)=yes"
-"""What every one of them tries to run."""
+"""The program that each of these texts tries to run."""
 EVIL = (
     f'" & "):{RUN}',
     f'"]?{RUN}):{RUN}',
@@ -78,7 +78,7 @@ def trunk(centre: tuple[Bed, InvitingPhone]) -> InvitingPhone:
 
 
 async def shown(scene: Scene, trunk: InvitingPhone, caller: str) -> str:
-    """A call from ``caller`` is transferred outside; the number that the target's display shows."""
+    """A call from ``caller`` is transferred outside. Returns the number on the target's display."""
     call = asyncio.create_task(trunk.invite("1001", "X-Trunk: 1\r\n", quote(caller, safe="+")))
     await scene.phone("1001").answer()
     assert await call == 200
@@ -106,7 +106,7 @@ async def test_a_number_that_is_one(scene: Scene, trunk: InvitingPhone, caller: 
 
 
 async def test_nobody_can_guess_the_id_of_a_leg(scene: Scene) -> None:
-    """Who knows a channel's id can write events about it; agents know the ids of transfers."""
+    """Whoever knows a channel's id can forge events about it; agents know the ids of transfers."""
     transfer = await scene.consult("caller1", "1001", "1002")
     ids = {event["Uniqueid"] for event in await scene.ami.channels()}
     (leg,) = (i for i in ids if i.endswith("-leg"))

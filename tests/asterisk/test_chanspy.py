@@ -1,8 +1,8 @@
-"""A supervisor listens with ChanSpy while a call is transferred: what they hear.
+"""A supervisor listens with ChanSpy while a call is transferred.
 
-Who spies on an agent hears the consultation too, as it is that agent who talks there; who spies
-on the caller hears the caller's music. Of a second partner nothing wrong is heard, but with
-Debian's Asterisk not always anything (see `recording.matches`).
+A supervisor who spies on an agent hears the consultation too, because that agent talks in it; one
+who spies on the caller hears the caller's music. Of a second partner, nothing wrong is heard, but
+with Debian's Asterisk not always anything (see `recording.matches`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def test_on_the_agent_who_transfers(listening: Scene) -> None:
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
     await scene.gone("1001")
-    # The transferor has no call any more; their next one is heard again.
+    # The transferor has no call any more. Their next one is heard again.
     await quiet(scene)
     await scene.agent_is("1001", "available", within=6)
     await scene.call("caller2", "1001")

@@ -1,4 +1,4 @@
-"""Asterisk's configuration files as we read them, next to what Asterisk itself reads in them."""
+"""Asterisk's configuration files as we parse them, compared with Asterisk itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asterisk_avp.install.asterisk_conf import read
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-# A line or two of every rule; each is one that a reader could get wrong.
+# A line or two for every rule; a reader could get each one wrong.
 TRICKY = """\
 [a](!)
 x = 1
@@ -58,7 +58,7 @@ Sections = list[tuple[str, bool, list[tuple[str, str]]]]
 
 
 async def asterisks(bed: Bed, file: str) -> Sections:
-    """Name, whether it is a template, and lines, of each section."""
+    """Name, template flag and lines of each section."""
     answer = await bed.ami.action("GetConfig", Filename=file, Filter="TEMPLATES=include")
     found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
     templates = set()

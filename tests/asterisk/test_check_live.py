@@ -1,6 +1,6 @@
-"""`asterisk-avp check` on an Asterisk that is right, and on one that is broken in all its ways.
+"""`asterisk-avp check` on a correct Asterisk, and on one with every fault.
 
-What can be broken together is broken together, so that few starts of Asterisk are needed.
+Faults that can be combined are, so that few starts of Asterisk are needed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from tests.asterisk.conftest import world
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 DEMO = {("warning", "version"), ("warning", "password"), ("warning", "invite_replaces")}
-"""What is found where all is right: an issue that no release has mended yet, the demo world's
-passwords, which everybody knows, and INVITEs with Replaces in a header of more than 4 kB, which
-only a firewall stops; here only this machine could send them."""
+"""Findings on a correct call centre: an issue without a fixed release, the demo world's well-known
+passwords, and INVITEs with Replaces in a header of more than 4 kB, which only a firewall stops;
+here only this machine could send them."""
 
 
 class Office(Bed):
-    """A call centre without phones; `broken`: in all the ways that Asterisk has from its start."""
+    """A call centre without phones. `broken`: with every possible fault at its start."""
 
     broken = False
 
@@ -55,7 +55,7 @@ class Office(Bed):
         self.change("extensions.conf", r"\[globals\]", "[globals]\nAVP_MAX_HOLD_SOUND = my/own")
         self.change("manager.conf", r"(\[avp\][^\[]*?read = ).*", r"\1agent")
         self.change("manager.conf", r"(\[avp\][^\[]*?write = ).*", r"\1call,agent,command")
-        # Sounds of another place, in which there are none.
+        # A sounds directory without sounds.
         data = self.directory / "data"
         (data / "sounds" / "en").mkdir(parents=True)
         for part in ("documentation", "rest-api"):
@@ -76,7 +76,7 @@ class Office(Bed):
         return {**self._inherited(), **self.daemon_env(), **env}
 
     async def command(self, *arguments: str, **env: str) -> tuple[int, list[dict[str, Any]]]:
-        """The command as a process: its exit status, and what is not ok."""
+        """The command as a process. Returns its exit status and the findings that are not ok."""
         etc = str(self.directory / "etc")
         process = await asyncio.create_subprocess_exec(
             *(str(self.program), "check", "--config-dir", etc, "--json", *arguments),
@@ -95,7 +95,7 @@ class Office(Bed):
         return process.returncode or 0, [x for x in answer["findings"] if x["severity"] != "ok"]
 
     async def check(self, **env: str) -> list[dict[str, Any]]:
-        """The same without the two seconds that a process takes to begin."""
+        """The same without the two seconds that a process takes to start."""
         found = await self.findings(**env)
         return json.loads(json.dumps([asdict(x) for x in found if x.severity != "ok"]))
 
@@ -132,7 +132,7 @@ async def wrong() -> AsyncIterator[Office]:
     office = Office(world(), backend=backend_named(None))
     office.broken = True
     async with office as started:
-        # It never gets ready: its user may not ask which channels there are.
+        # It never becomes ready: its user may not list the channels.
         environment = {**started._inherited(), **started.daemon_env()}
         started.daemon = spawn(
             started.backend.daemon(started.name, started.program, environment, outlive=False),
@@ -170,7 +170,7 @@ async def test_nobody_is_rung_and_nothing_is_left(right: Office) -> None:
 
 
 async def test_its_modules_are_there(right: Office) -> None:
-    """A name that nothing has would be missing everywhere; Asterisk's own list has them all."""
+    """An unknown name would be missing everywhere; Asterisk's own list has all of them."""
     shown = (await right.ami.action("Command", Command="module show"))["Output"]
     running = {line.split()[0] for line in shown.splitlines() if " Running " in line}
     assert {f"{name}.so" for name in MODULES} <= running
@@ -187,7 +187,7 @@ async def test_clocks_that_differ(right: Office) -> None:
 
 
 async def test_users_that_are_refused(right: Office) -> None:
-    """By their passwords, their addresses, their rights to write; and a daemon that is away."""
+    """By their passwords, their addresses, their write access; and a daemon that is down."""
     found = await right.check(AVP_AMI__SECRET="not-this-one", AVP_ARI__PASSWORD="nor-this")
     assert "rejects user 'avp'" in about(found, "ami")["what"]
     assert "ari.conf" in about(found, "ari", "ARI GET")["where"]
@@ -202,7 +202,7 @@ async def test_users_that_are_refused(right: Office) -> None:
     refused = about(found, "ari", "may not create a channel")
     assert refused["where"] == "ari.conf:7"
     assert refused["mend"] == ["read_only = no"]
-    # And mended as it says.
+    # And fixed as the finding says.
     right.change("ari.conf", "read_only = yes", refused["mend"][0])
     await right.ami.action("Command", Command="module reload res_ari.so")
     await right.start_daemon()
@@ -229,7 +229,7 @@ async def test_a_dialplan_that_stops_half_way(right: Office) -> None:
 
 
 async def test_what_is_open_and_what_is_guessed(right: Office) -> None:
-    """Files only; Asterisk goes on as it is."""
+    """Files only; Asterisk is not affected."""
     right.change("manager.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0")
     right.change("manager.conf", r"\Z", "\n[boss]\nsecret = boss\nread = all\nwrite = all\n")
     right.change("http.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0")

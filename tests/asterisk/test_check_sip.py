@@ -1,6 +1,6 @@
-"""`asterisk-avp check` and what gets past the rules by SIP and by the dialplan, on a real Asterisk.
+"""`asterisk-avp check` and ways past the rules over SIP and the dialplan, on a real Asterisk.
 
-Each hole is opened by itself, in the files and in Asterisk, and mended by the lines that are told.
+Each hole is opened separately, in the files and in Asterisk, and closed with the suggested lines.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Office(Bed):
             await self.ami.command(command)
 
     async def findings(self) -> list[Finding]:
-        """Of SIP and of the dialplan, what is not ok."""
+        """The findings about SIP and the dialplan that are not ok."""
         etc = self.directory / "etc"
         files = {name: read(etc, name) for name in FILES}
         agents = [agent.id for agent in self.world.agents]
@@ -68,7 +68,7 @@ class Office(Bed):
 
     @asynccontextmanager
     async def changed(self, name: str, pattern: str, new: str) -> AsyncIterator[None]:
-        """With another text in a file, and in Asterisk."""
+        """With another text in a file, and loaded in Asterisk."""
         file = self.directory / "etc" / name
         before = file.read_text()
         text, count = re.subn(pattern, new, before)
@@ -82,7 +82,7 @@ class Office(Bed):
             await self.reload()
 
     async def mend(self, found: Iterable[Finding]) -> None:
-        """Write what is told where it is told: at the end of a file, or in place of a line."""
+        """Apply the suggested lines: at the end of a file, or instead of a line."""
         for x in found:
             name, _, line = x.where.partition(":")
             file = self.directory / "etc" / name
@@ -106,8 +106,8 @@ def told(found: Iterable[Finding]) -> list[tuple[str, str]]:
 
 
 LARGE = [("warning", "invite_replaces")] * 2
-"""What is found where all is right: a header of more than 4 kB, by UDP and by TCP, against which
-Asterisk has no setting. Nobody but this machine reaches the transports."""
+"""The findings on a correct Asterisk: a header of more than 4 kB, over UDP and TCP, against which
+Asterisk has no setting. Only this machine can reach the transports."""
 
 
 async def test_all_is_well(office: Office) -> None:
@@ -123,13 +123,13 @@ async def test_nothing_is_left_of_it(office: Office) -> None:
     began = len(office.ami.events)
     await office.findings()
     await office.ami.assert_clean()
-    # The one that is obeyed has a channel, which runs nothing.
+    # The obeyed one has a channel, which runs nothing.
     seen = {event.name for event in office.ami.events[began:]}
     assert not seen & {"Newexten", "Pickup", "DialBegin", "BridgeEnter"}, seen
 
 
 async def test_the_pickup_extension_without_an_account(office: Office) -> None:
-    """As it was: the context had no extension, and *8 was answered 200 all the same."""
+    """The former state: the context had no extension, but *8 was answered 200."""
     async with office.changed("pjsip.conf", r"deny = .*\n", ""):
         found = await office.findings()
         assert told(found).count(("error", "invite_replaces")) == 5, found
@@ -155,7 +155,7 @@ async def test_another_pickup_extension(office: Office) -> None:
 
 
 async def test_without_the_section_that_catches_it(office: Office) -> None:
-    """A stranger is asked for a password; an agent's phone has one."""
+    """A stranger is challenged for a password; an agent's phone has one."""
     async with office.changed("pjsip.conf", "match_header = Replaces:", "match_header = X-Other:"):
         found = await office.findings()
         obeyed = [x.what for x in found if "is obeyed (481)" in x.what and "4 kB" not in x.what]
@@ -165,7 +165,7 @@ async def test_without_the_section_that_catches_it(office: Office) -> None:
 
 
 async def test_strangers_that_are_taken_for_an_endpoint(office: Office) -> None:
-    """Who is not known is `anonymous`, where there is such an endpoint: the large one passes."""
+    """An unknown sender is `anonymous`, if that endpoint exists: the large header passes."""
     anonymous = "\n[anonymous]\ntype = endpoint\ncontext = avp-nowhere\n"
     async with office.changed("pjsip.conf", r"\Z", anonymous):
         found = await office.findings()
@@ -174,7 +174,8 @@ async def test_strangers_that_are_taken_for_an_endpoint(office: Office) -> None:
 
 
 async def test_a_trunk_that_is_known_by_a_header(office: Office) -> None:
-    """Who sends that header along with Replaces is taken for either, by a hash of the names."""
+    """Whoever sends that header along with Replaces is identified as either, by a hash of the
+    names."""
     both = "Replaces: a@b;to-tag=1;from-tag=2\r\nRequire: replaces\r\nX-Trunk: 1\r\n"
     address = SipAddress("udp", "127.0.0.1", office.ports.sip)
     for name, answer in (("trunk", 401), ("aa", 481)):
@@ -235,7 +236,7 @@ async def test_what_is_dialled_in_the_administrators_context(office: Office) -> 
 
 
 async def test_without_the_module_it_is_refused() -> None:
-    """The remedy where no firewall sees the header: then nobody is rung either (420)."""
+    """The remedy where a firewall cannot see the header: then no phone rings either (420)."""
     office = Office(world(), backend=backend_named(None))
     office.noload = ("res_pjsip_refer.so",)
     async with office:

@@ -1,7 +1,7 @@
 """Two clients on one Asterisk: acme's sales and beta's support, and Erin, who works for both.
 
-What belongs to the other client is refused like something that nobody has, by every door, is shown
-nowhere, and no phone of theirs rings.
+Whatever belongs to the other client is refused like something that does not exist, in every way, is
+shown nowhere, and none of its phones rings.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 
 
 class Station:
-    """What an agent's own token lets them do and see."""
+    """What an agent's own token allows and shows."""
 
     def __init__(self, scene: Scene, agent: str) -> None:
         self.agent = agent
@@ -95,13 +95,13 @@ class Station:
         return dict(body)
 
     async def agents(self) -> dict[str, list[str]]:
-        """Whom the list has, with their groups."""
+        """The agents in the list, with their groups."""
         _, body = await self.ask("GET", "/v1/agents")
         return {agent["id"]: agent["groups"] for agent in body}
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[list[dict[str, Any]]]:
-        """What the WebSocket tells, from its snapshot on."""
+        """The events of the WebSocket, from its snapshot on."""
         heard: list[dict[str, Any]] = []
         up = asyncio.Event()
 
@@ -157,14 +157,14 @@ async def test_the_api_knows_no_other_client(scene: Scene) -> None:
         unknown = await station.transfer(mode, kind, nobody)
         told = json.loads(json.dumps(unknown[1]).replace(nobody, target))
         assert (status, body) == (unknown[0], told)
-        # An integration acts for the agent, and is refused the same.
+        # An integration acts for the agent, and is refused in the same way.
         assert await scene.refused("1001", mode, kind, target) == "unknown_target"
     await nobody_rang(scene, mark)
-    # What is asked about another client's agent is what is asked about nobody.
+    # A request about another client's agent is answered as for an unknown one.
     for path in ("/v1/agents/{}", "/v1/agents/{}/targets", "/v1/agents/{}/transfers"):
         found = await station.ask("GET", path.format("1003"))
         assert found == await station.ask("GET", path.format("1008"))
-    # As ever, an integration sees all.
+    # As always, an integration sees everything.
     assert {agent["id"] for agent in (await scene.api("GET", "/v1/agents")).body} == ACMES | BETAS
 
 
@@ -181,7 +181,7 @@ async def test_the_websocket_tells_of_no_other_client(scene: Scene) -> None:
         await scene.pause("1002")
 
         async def marked(by: list[dict[str, Any]], agent: str) -> None:
-            """What comes last for this client has come."""
+            """Wait until this client's last event has arrived."""
 
             async def look() -> bool | None:
                 last = [e for e in by if e["type"] == "agent" and e["agent"]["id"] == agent]
@@ -205,7 +205,7 @@ async def test_the_websocket_tells_of_no_other_client(scene: Scene) -> None:
     for word in ("support", "1003", "1004", "Carol", "Dave", "beta", "billing", "4712"):
         assert word not in text, word
     assert [e["transfer"]["state"] for e in told if e["type"] == "transfer"][-1] == "completed"
-    # Of Erin each sees the groups of their own client.
+    # Each client sees only its own groups of Erin.
     (seen,) = (agent for agent in heard[0]["agents"] if agent["id"] == "1005")
     assert seen["groups"] == ["sales"]
     (seen,) = (agent for agent in told[0]["agents"] if agent["id"] == "1005")
@@ -302,7 +302,7 @@ async def test_a_group_that_is_shared_takes_calls_of_the_other_client(scene: Sce
         assert [group["id"] for group in targets["agent_groups"]] == ["sales", "support"]
         assert [preset["id"] for preset in targets["external_presets"]] == ["billing"]
         assert {"1003", "1004"} <= (await station.agents()).keys()
-        # Its agents are no colleagues for that.
+        # This does not make its agents visible.
         status, body = await station.transfer("supervised", "agent", "1003")
         assert (status, body["reason"]) == (403, "not_in_group")
         status, body = await station.transfer("unsupervised", "group", "support")
@@ -321,7 +321,7 @@ async def test_a_group_that_is_shared_takes_calls_of_the_other_client(scene: Sce
         assert call is not None
         assert call["group"] == "support"
         assert [moved["from"] for moved in call["pop"]["transfers"]] == [""]
-        # The call is beta's now: nothing of acme can be reached by it.
+        # The call is beta's now: nothing of acme can be reached in it.
         assert await scene.refused("1003", "unsupervised", "group", "sales") == "unknown_target"
         await scene.hang_up("caller1")
         await scene.gone("1003")

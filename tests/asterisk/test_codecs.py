@@ -1,9 +1,9 @@
-"""Who hears whom where not all phones speak the same codec.
+"""Who hears whom where phones use different codecs.
 
-caller1 speaks A-law and the agents µ-law, so that Asterisk translates both directions; agent 1003
-speaks A-law too. Debian's Asterisk takes the packets of a translated party's next partner for late
-ones of the partner before, where their numbers are smaller (docs/limits.md). Phones begin at
-random numbers, so that the kinds of transfer are done several times.
+caller1 uses A-law and the agents µ-law, so that Asterisk translates both directions; agent 1003
+uses A-law too. Debian's Asterisk treats the packets of a translated party's next partner as late
+ones of the previous partner if their numbers are smaller (docs/limits.md). Phones begin at random
+numbers, so that the kinds of transfer are repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.asterisk.scene import Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-#: How often, if every second time is bad, for one run in 64 to miss it.
+#: How many, if every second time fails, for one run in 64 to miss it.
 TIMES = 6
 
 
@@ -41,7 +41,7 @@ async def scene(mixed: Bed) -> AsyncIterator[Scene]:
 
 
 async def translated(scene: Scene) -> None:
-    """The call is of two codecs, else the test would say nothing."""
+    """The call has two codecs; otherwise the test would prove nothing."""
     formats = []
     for name in ("caller1", "1001"):
         channel = (await scene.ami.channel_of(name))["Channel"]
@@ -50,7 +50,7 @@ async def translated(scene: Scene) -> None:
 
 
 async def consult(scene: Scene, agent: str, target: str, caller: str = "caller1") -> str:
-    """A supervised transfer of the caller's call and the target's answer; the transfer."""
+    """A supervised transfer of the caller's call and the target's answer. Returns the transfer."""
     await scene.agent_is(target, "available")
     transfer = await scene.transfer(agent, "supervised", target)
     await scene.phone(target).answer()
@@ -59,7 +59,7 @@ async def consult(scene: Scene, agent: str, target: str, caller: str = "caller1"
 
 
 async def test_complete(scene: Scene) -> None:
-    """To and fro in one call."""
+    """Back and forth in one call."""
     await scene.call("caller1", "1001")
     await translated(scene)
     agent, target = "1001", "1002"
@@ -117,7 +117,7 @@ async def test_unsupervised(scene: Scene) -> None:
     await scene.hang_up("caller1")
     await scene.gone("1001", "1002")
     if deaf:
-        # It struck in 14 of 24 transfers that were answered at once.
+        # It failed in 14 of 24 transfers that were answered immediately.
         pytest.xfail("Debian's patch to translate.c: the caller does not hear the target")
 
 
@@ -143,7 +143,7 @@ async def hears(scene: Scene, name: str, *others: str) -> bool:
 
 
 async def test_complete_to_another_codec_than_all_others(scene: Scene) -> None:
-    """The target has heard the transferor by the translator by which they hear the caller then."""
+    """The target heard the transferor through the same translator as the caller afterwards."""
     deaf = 0
     await scene.call("caller2", "1001")
     for _ in range(2):
@@ -163,7 +163,7 @@ async def test_complete_to_another_codec_than_all_others(scene: Scene) -> None:
 
 
 async def test_swap_and_conference_with_another_codec_than_all_others(scene: Scene) -> None:
-    """Music and a mix have no packet numbers: to the patch, all of it is late."""
+    """Music and a mix have no packet numbers: the patch treats all of it as late."""
     await scene.call("caller2", "1001")
     transfer = await consult(scene, "1001", "1003", "caller2")
     await scene.act(transfer, "swap")

@@ -1,4 +1,4 @@
-"""Swap, conference of three, and a fourth party: who hears whom, and after each leaver."""
+"""Swap, conference of three, and a fourth party: who hears whom, also after each one leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOURTH = "+12025550100"
 
 
 async def swapped(scene: Scene) -> str:
-    """caller1 and agent 1001 talk, agent 1002 waits."""
+    """caller1 and agent 1001 talk; agent 1002 waits."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.act(transfer, "swap")
     await scene.reaches(transfer, "swapped")
@@ -30,7 +30,7 @@ async def conference(scene: Scene) -> str:
 
 
 async def with_fourth(scene: Scene, transfer: str) -> None:
-    """The fourth party (`pstn`) is called in and answers."""
+    """The fourth party (`pstn`) is called and answers."""
     answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})
     assert answer.status == 201, answer
     assert answer.body["parties"][-1] == {
@@ -171,7 +171,7 @@ async def test_a_fourth_party_is_dropped(scene: Scene) -> None:
 
 
 async def with_another(scene: Scene, transfer: str) -> None:
-    """After one has gone, another may be called; it has an id of its own."""
+    """After one has left, another may be called, with an id of its own."""
     answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})
     assert answer.status == 201, answer
     assert answer.body["parties"][-1]["id"] == "party-5"
@@ -240,7 +240,7 @@ async def test_the_last_two_of_four_talk_on_in_a_plain_bridge(
 
 
 async def test_those_left_are_strangers(scene: Scene) -> None:
-    """Agent and caller have gone: nobody of ours is in this call any more."""
+    """Transferor and caller have left: no party of ours is in this call any more."""
     transfer = await four(scene)
     await scene.hang_up("1001")
     await scene.hear_one_another("caller1", "1002", "pstn")

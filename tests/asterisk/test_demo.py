@@ -1,4 +1,4 @@
-"""docker/demo: what it shows, that it fails when something is wrong, that it cleans up."""
+"""docker/demo: its output, its exit status on a failure, and its clean-up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def after(text: str, output: str) -> int:
-    """How many milliseconds after the step before it this came."""
+    """How many milliseconds after the previous step this one came."""
     found = re.search(rf"\+(\d+)  {text}", output)
     assert found, f"no line {text!r} in {output}"
     return int(found[1])
@@ -41,7 +41,7 @@ def test_demo_shows_four_transfers() -> None:
     assert "NOT AS IT SHOULD BE" not in out
     for text in ("the call has moved", "caller1 hears music", "caller1 and Bob in one bridge"):
         assert after(text, out) < 2000
-    # After-call work comes before the call that waited.
+    # After-call work comes before the waiting call.
     assert after("Bob's phone rings", out[out.index("caller2 hangs up") :]) >= 1000
     for step, hears, connected in (
         ("Alice asks for a supervised transfer", "music", "nobody"),
@@ -49,7 +49,7 @@ def test_demo_shows_four_transfers() -> None:
         ("Alice cancels", "Alice", "Alice - caller1"),
         ("Dave answers", "Dave", "Dave - caller1"),
     ):
-        # In whichever order what follows from it came about.
+        # In whatever order the results came.
         follows = re.search(rf"\d  {step}.*\n((?: +\+\d+  .*\n)+)", out)
         assert follows, f"{step}: {out}"
         shown = rf" {hears} +{connected}$"
@@ -83,14 +83,14 @@ def test_demo_ends_everything_when_interrupted(number: signal.Signals) -> None:
         rest = demo.stdout.read()
         assert demo.wait(30) == 130, rest
     assert "Traceback" not in rest
-    deadline = time.monotonic() + 5  # what a chroot or container's own parent ends
+    deadline = time.monotonic() + 5  # processes that the parent of a chroot or container ends
     while any(process.alive() for process in started) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [process for process in started if process.alive()] == []
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """The processes below one, which the kernel knows by parent."""
+    """The child processes of one, as the kernel lists them by parent."""
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(OSError):
             for child in map(int, (task / "children").read_text().split()):

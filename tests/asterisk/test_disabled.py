@@ -1,6 +1,6 @@
-"""Each feature switched off, by a reload while the call goes on: refused, and not shown either.
+"""Each feature, disabled by a reload during a call: refused, and not shown.
 
-And what is switched off, or goes away, at the very moment of the request.
+Also features that are disabled, and targets that disappear, at the very moment of the request.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ EXTERNAL = (("supervised", NUMBER), ("supervised", PRESET))
 
 @dataclass(frozen=True)
 class Off:
-    """A feature that is off: the setting, the reason, whom it concerns, what is not shown."""
+    """A disabled feature: the setting, the reason, the group that it concerns, and what is not
+    shown."""
 
     setting: str
     reason: str
@@ -83,7 +84,7 @@ OFF = (
     Off(
         "accounts.acme.contracted",
         "not_contracted",
-        # Contract comes before mode x target.
+        # The contract is checked before mode x target.
         (*INTERNAL, *EXTERNAL, ("supervised", GROUP), ("unsupervised", PRESET)),
         PERMISSIONS,
         ("my_agent_groups", "agent_groups", "external_presets"),
@@ -151,11 +152,11 @@ async def test_off(scene: Scene, off: Off) -> None:
 
 
 async def test_switched_off_under_the_request(scene: Scene) -> None:
-    """What was decided before the reload goes on as it was allowed, what comes after is refused."""
+    """What was decided before the reload continues; later requests are refused."""
     bed = scene.bed
     await scene.call("caller1", "1001")
     called = 0
-    for stagger in (0.0, 0.1, 0.3, 0.8):  # seconds, so that now one comes first, now the other
+    for stagger in (0.0, 0.1, 0.3, 0.8):  # seconds, so that each comes first some of the time
         before = len(guard.records(bed, "decision", "reloaded"))
         reloads = len(guard.records(bed, "reloaded"))
         guard.send(bed, "groups.sales.presets = false")
@@ -183,11 +184,11 @@ async def test_switched_off_under_the_request(scene: Scene) -> None:
 @pytest.mark.parametrize("moment", ["with the request", "before the dialling"])
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 async def test_target_logs_out_under_the_request(scene: Scene, mode: str, moment: str) -> None:
-    """Supervised: the call returns to the transferor; unsupervised: max hold's action applies."""
+    """Supervised: the call returns to the transferor. Unsupervised: the max-hold action follows."""
     await scene.call("caller1", "1001")
     mark, former = scene.ami.mark(), scene.phone("1001").call
     asked = asyncio.create_task(guard.request(scene, mode, AGENT))
-    if moment == "before the dialling":  # the first thing done about a transfer that was allowed
+    if moment == "before the dialling":  # the first effect of an allowed transfer
         marked = match("VarSet", Variable="AVP_STATE", Value="live")
         await scene.ami.wait(marked, 3.0, since=mark)
     await scene.log_out("1002")

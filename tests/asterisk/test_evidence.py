@@ -1,4 +1,4 @@
-"""A test that fails on Asterisk says what was going on, also between processes."""
+"""A failed test on Asterisk reports the situation, also between processes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_failed_test_shows_its_call_centre(tmp_path: Path) -> None:
         timeout=180,
     )
     out = done.stdout
-    # The failure counts once: what a test leaves behind that failed midway is no second one.
+    # The failure counts once: leftovers of a test that failed midway are not a second one.
     assert "1 failed, 2 passed, 1 error" in out.splitlines()[-1], out + done.stderr
     errors, failures = out.split("= FAILURES =")
     for text in ("as intended", "- the call centre -", "PJSIP/caller1-"):

@@ -1,4 +1,4 @@
-"""Supervised transfer to a typed number and to a preset, out through `avp-external`."""
+"""Supervised transfer to a typed number and to a preset, through `avp-external`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 NUMBER = "+12025550100"
 
-# The trunk's answers that a phone cannot give; the last digit of the number says which.
+# Trunk answers that a phone cannot give; the last digit of the number selects one.
 TRUNK = """
 [trunk]
 exten => _+1202555010[0-4],1,Dial(PJSIP/pstn,60,i)
@@ -47,10 +47,10 @@ SETTINGS = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def outside() -> AsyncIterator[Bed]:
-    """A call centre that may call out."""
+    """A call centre that may call external numbers."""
     world = World(settings=SETTINGS, extensions=TRUNK).with_group("sales", strategy="linear")
     async with Bed(world, backend=backend_named(None)) as bed:
-        # In front of the demo's line to `pstn`, which takes every number.
+        # Before the demo's line to `pstn`, which matches every number.
         await bed.ami.command("dialplan add include trunk into avp-external")
         for extension in ("_[+0-9]!",):
             await bed.ami.command(f"dialplan remove extension {extension}@avp-external")
@@ -102,7 +102,7 @@ async def test_complete(scene: Scene) -> None:
 
 
 async def test_target_hangs_up_after_completion(scene: Scene) -> None:
-    """Nothing is dialled or queued again when the call is over."""
+    """Nothing is dialled or queued again after the call."""
     transfer = await consulting(scene, "+1 202 555 0109")
     await scene.complete(transfer)
     await scene.talking("caller1", "pstn")
@@ -141,7 +141,7 @@ async def test_agent_hangs_up_in_the_consult(scene: Scene) -> None:
 
 
 async def test_agent_hangs_up_while_it_rings(scene: Scene) -> None:
-    """An external target is never reached unsupervised: the caller goes back to the group."""
+    """An external target is never reached unsupervised: the caller returns to the group."""
     transfer = await dialled(scene, NUMBER)
     await scene.phone("pstn").ringing()
     await scene.hang_up("1001")
@@ -247,7 +247,7 @@ async def test_preset(scene: Scene) -> None:
 )
 @pytest.mark.containers
 async def test_numbers_that_are_refused(scene: Scene, typed: str, reason: str) -> None:
-    """Nothing is dialled, and caller and agent go on talking."""
+    """Nothing is dialled, and caller and agent continue to talk."""
     await scene.call("caller1", "1001")
     mark = scene.ami.mark()
     answer = await to_number(scene, typed)

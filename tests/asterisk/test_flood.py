@@ -1,6 +1,6 @@
-"""Twelve hundred idle connections, with the limit of descriptors that systemd gives by default.
+"""Twelve hundred idle connections, with systemd's default limit of descriptors.
 
-The API used to die of it, AMI to be lost for good, and the log to grow by 106 MB in half a minute.
+This used to kill the API, lose AMI for good, and grow the log by 106 MB in half a minute.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def log_size(bed: Bed) -> int:
 
 
 async def crowded(scene: Scene, crowd: Flood, count: int) -> None:
-    """Until all of them have been there, whatever has become of them since."""
+    """Until all of them have connected, even if they were closed since."""
 
     async def look() -> bool | None:
         return crowd.opened >= count or None
@@ -65,7 +65,7 @@ async def crowded(scene: Scene, crowd: Flood, count: int) -> None:
 
 
 async def gate_works(scene: Scene) -> None:
-    """A number that is allowed rings outside, and one that is not is refused with a voice."""
+    """An allowed number rings outside, and a refused one gets a voice prompt."""
     mark = scene.ami.mark()
     await scene.phone("1004").dial(quote(NUMBER, safe="+"))
     await scene.phone("pstn").answer()
@@ -89,7 +89,7 @@ async def transfers_work(scene: Scene) -> None:
 
 
 async def panel_works(scene: Scene) -> None:
-    """An agent signs in, and is told of what happens."""
+    """An agent signs in and receives events."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         async with http.post(
             f"{scene.bed.url}/v1/session",
@@ -135,7 +135,7 @@ async def test_idle_connections_stop_nothing(
         async with flood(port, IDLE, data) as crowd:
             await crowded(scene, crowd, IDLE)
             assert taken(bed) < LIMIT
-            # The transfer that was under way is completed as its agent hangs up.
+            # The running transfer is completed when its agent hangs up.
             await scene.hang_up("1001")
             await scene.talking("caller2", "1002")
             await scene.hang_up("caller2")
@@ -143,7 +143,7 @@ async def test_idle_connections_stop_nothing(
             await transfers_work(scene)
             await gate_works(scene)
             await panel_works(scene)
-            # Asterisk is lost, and found again though that takes descriptors.
+            # Asterisk is lost, and found again although that takes descriptors.
             for wire in wires.named("both"):
                 wire.break_off()
             await ready(scene, 503)
@@ -183,7 +183,7 @@ async def test_few_descriptors_are_said(wired: tuple[Bed, Wires], scene: Scene) 
 async def test_log_ins_of_a_call_centre_behind_one_address(
     wired: tuple[Bed, Wires], scene: Scene
 ) -> None:
-    """Somebody in it has tried many PINs. The agents get in, and so does their own browser."""
+    """An attacker in it has tried many PINs. The agents get in, and so does their own browser."""
     url = f"{scene.bed.url}/v1/session"
     headers = {"X-AVP-Panel": "1", "X-Forwarded-For": "198.51.100.7"}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
@@ -206,7 +206,7 @@ async def test_log_ins_of_a_call_centre_behind_one_address(
         assert (await sign_in("1001", "pin-1001", device))[0] == 200
         for agent in ("1002", "1003", "1004"):
             assert (await sign_in(agent, f"pin-{agent}"))[0] == 200
-        # The key of the cookie is made anew from what the daemon knows, and is the same.
+        # The key of the cookie is derived again from the daemon's settings, and is the same.
         await scene.bed.stop_daemon()
         await scene.bed.start_daemon(wired[1].daemon_env())
         for _ in range(6):

@@ -1,7 +1,7 @@
-"""Texts from outside that are pieces of dialplan: nothing of them is carried out.
+"""Foreign texts that are pieces of dialplan: none of them is executed.
 
-What phones dial, what a trunk says of the caller, and what variables hold that others have set. A
-text that was evaluated sets the global variable AVP_HIT.
+The texts are in what phones dial, in what a trunk reports of the caller, and in variables that
+others set. An evaluated text sets the global variable AVP_HIT.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEXTS = (
     "1?attack,hit,1:attack,hit,1",
 )
 
-# Each enters one of our contexts with the text in what may be foreign there.
+# Each enters one of our contexts with the text in a place that may be foreign.
 ATTACK = """
 [attack]
 exten => hit,1,Set(GLOBAL(AVP_HIT)=yes)
@@ -180,7 +180,7 @@ async def test_no_channel_for_what_is_neither_an_id_nor_a_number(
     await no_hit(scene)
     mark = scene.ami.mark()
     assert await dialler.invite(quote(text, safe="+")) in {401, 404}
-    await scene.ami.command("core show version")  # what came before it has been read
+    await scene.ami.command("core show version")  # everything before it has been read
     assert scene.ami.seen(match("Newchannel"), mark) == []
     assert scene.ami.seen(match("Newexten"), mark) == []
     assert await hit(scene) == ""
@@ -199,7 +199,7 @@ async def test_a_colleague(scene: Scene, dialler: InvitingPhone, text: str) -> N
 
 @pytest.mark.parametrize("text", TEXTS)
 async def test_the_number_of_a_caller(scene: Scene, trunk: InvitingPhone, text: str) -> None:
-    """Where the target is to see the caller's number (EXTERNAL_CALLER_ID=caller)."""
+    """With the caller's number shown to the target (EXTERNAL_CALLER_ID=caller)."""
     await no_hit(scene)
     await scene.phone("1001").auto_answer()
     caller = quote(text, safe="")
@@ -219,9 +219,9 @@ async def test_the_number_of_a_caller(scene: Scene, trunk: InvitingPhone, text: 
 
 @pytest.mark.parametrize("text", TEXTS)
 async def test_variables(scene: Scene, text: str) -> None:
-    """By all ways in at once, since each waits for seconds. Nothing but our ids is ever entered."""
+    """All ways in at once, because each waits for seconds. Nothing but our ids is ever entered."""
     await no_hit(scene)
-    # Asterisk tells every AMI user how an Originate of this test has ended; the daemon complains.
+    # Every AMI user receives the result of this test's Originate; the daemon warns about it.
     scene.expected.add("[error")
     await scene.ami.action("Setvar", Variable="RAW", Value=text)
     mark = scene.ami.mark()
@@ -257,4 +257,4 @@ async def test_a_value_brings_no_headers_of_its_own(scene: Scene) -> None:
     name = channel["Channel"]
     assert await scene.ami.variable(name, "PJSIP_HEADER(read,X-Evil,1)") == ""
     log = (scene.bed.directory / "log" / "full.log").read_text(errors="replace")
-    assert "4711X-Evil: 1" in log  # with its line ends taken out
+    assert "4711X-Evil: 1" in log  # without its line breaks

@@ -32,7 +32,7 @@ async def test_nothing_comes_of_what_is_sent(request: pytest.FixtureRequest) -> 
 
 
 async def test_a_caller_takes_over_no_call_by_refer() -> None:
-    """Neither a call whose dialog they know, nor the agent whom they talk with."""
+    """Neither a call whose dialog they know, nor the agent to whom they talk."""
     async with Centre.open() as centre:
         for name in ("trunk", "caller1"):
             caller = centre.phones[name]

@@ -1,4 +1,4 @@
-"""What the SIP fuzzer takes for a fault, on lines as Asterisk logs them; no Asterisk is needed."""
+"""The SIP fuzzer's fault detection, on lines as Asterisk logs them; no Asterisk is needed."""
 
 from __future__ import annotations
 

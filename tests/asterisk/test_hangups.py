@@ -1,6 +1,6 @@
-"""Parties who hang up, and what app_queue books then: DESIGN section 1, last paragraph.
+"""Parties that hang up, and app_queue's records then: DESIGN section 1, last paragraph.
 
-Each party in every state of a transfer: `matrix`.
+`matrix` has each party in every state of a transfer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def ringing(scene: Scene) -> str:
 
 
 async def test_agent_hangs_up_while_it_rings(scene: Scene) -> None:
-    """It becomes unsupervised: the caller waits for the target and gets them."""
+    """It becomes unsupervised: the caller waits for the target and reaches them."""
     transfer = await ringing(scene)
     await scene.hang_up("1001")
     await scene.on_music("caller1")
@@ -87,8 +87,8 @@ async def test_target_hangs_up_in_the_consult(scene: Scene) -> None:
 
 
 async def test_agent_hangs_up_as_it_is_cancelled(scene: Scene) -> None:
-    """The transferor cancels and hangs up at once: the call ends as usual, or, if the bridge came
-    too late, the caller is back in the group's queue."""
+    """The transferor cancels and hangs up immediately: the call ends as usual, or, if the bridge
+    came too late, the caller is back in the group's queue."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.cancel(transfer)
     await scene.hang_up("1001")
@@ -121,10 +121,10 @@ async def test_caller_hangs_up_in_the_personal_queue(scene: Scene) -> None:
 
 
 async def test_agent_hangs_up_with_no_permission_to_go_on(scene: Scene) -> None:
-    """A call on its way to nobody who may have it goes back to the group, at the head."""
+    """A call to a target that may not receive it returns to the head of the group's queue."""
     transfer = await ringing(scene)
-    await scene.pause("1002")  # the target may not be queued for any more
+    await scene.pause("1002")  # the target may no longer be queued for
     await scene.hang_up("1001")
     await scene.reaches(transfer, "failed", within=6)
-    # What the group does with it is max hold's business; the caller hears speech or music.
+    # The max-hold action of the group decides; the caller hears speech or music.
     await scene.gone("1001")

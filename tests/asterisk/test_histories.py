@@ -1,6 +1,6 @@
-"""A few random histories of a call centre; more of them, and longer: `tests/run histories`.
+"""A few random histories of a call centre; longer runs: `tests/run histories`.
 
-The same each time: `--hypothesis-seed=N` (or `random`) plays others. What fails is made short, and
+The same each time: `--hypothesis-seed=N` (or `random`) plays others. A failure is shortened, and
 the report has the history as it first failed.
 """
 

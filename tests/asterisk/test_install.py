@@ -1,9 +1,9 @@
-"""From Debian's own Asterisk and a call centre with names of its own to transfers, by the pages.
+"""From Debian's Asterisk and a call centre with its own names to transfers, following the pages.
 
-The commands are those of docs/install.md step by step, and then those of INSTALL.txt, run as they
-stand there with this test's folders put in. Asterisk has the configuration that its package brings,
-and at the end of some of its files what somebody who knows nothing of us has written
-(tests/asterisk/own). It runs meanwhile, and starts anew where INSTALL.txt says so.
+The commands are those of docs/install.md step by step, and then those of INSTALL.txt, run literally
+with this test's folders. Asterisk has the configuration of its package, and at the end of some
+files the lines of an independent administrator (tests/asterisk/own). It keeps running, and restarts
+where INSTALL.txt says so.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ STEPS = ("## 1. Install the package", "## 2. Write the files for your Asterisk")
 
 
 def page_commands(*headings: str) -> list[str]:
-    """Those of these sections, in their order."""
+    """The commands of these sections, in order."""
     text = page("docs/install.md")
     code = (block.text for x in headings for block in blocks(section(text, x), "sh"))
     return [line for lines in code for line in lines.splitlines()]
 
 
 class OwnBed(Bed):
-    """That call centre; the daemon's settings are those of the file that was written for it."""
+    """That call centre; the daemon's settings are those of the rendered file."""
 
     @property
     def etc(self) -> Path:
         return self.directory / "etc"
 
     def place(self, name: str) -> Path:
-        # Not in the instance's own directory, which is Asterisk's: settings there would not count.
+        # Not in the instance's own directory, which is Asterisk's: settings there are not trusted.
         found = self.backend.directory(f"{self.name}.places") / name
         found.mkdir(parents=True, exist_ok=True)
         return found
@@ -99,18 +99,18 @@ class OwnBed(Bed):
                 text = text.replace(f"@{key}@", value)
             with (self.etc / file.name).open("a") as theirs:
                 theirs.write(text)
-        # The tests' own view of what happens, where Debian has a folder for other services.
+        # The tests' own view of events, where Debian has a folder for other services.
         (self.etc / "manager.d/probe.conf").write_text(
             f"[probe]\nsecret = {self.secrets.probe}\nread = all\nwrite = all\n"
         )
         write_music(self.directory / "moh" / "music.wav")
-        # Not the folder itself, where the daemon runs, nor what an administrator has there.
+        # Not the folder itself, where the daemon runs, nor an administrator's files there.
         for part in self.directory.iterdir():
             if part.is_dir():
                 self.backend.give(part)
 
     def configure_phone(self, name: str, answer: str = "manual") -> Phone:
-        """At the trunk's other end somebody has the number that is called."""
+        """At the trunk's other end, somebody has the called number."""
         phone = super().configure_phone(name, answer)
         if name == "carrier":
             accounts = phone.directory / "accounts"
@@ -132,7 +132,7 @@ class OwnBed(Bed):
     # --- what an administrator does ------------------------------------------------------------
 
     async def sh(self, *lines: str) -> str:
-        """Run these in one shell, with our folders in place of the system's."""
+        """Run these in one shell, with our folders instead of the system's."""
         etc, settings, units = self.etc, self.place("settings"), self.place("units")
         here = {
             "/etc/asterisk-avp": str(settings if "render all" not in lines[0] else self.folder),
@@ -141,18 +141,18 @@ class OwnBed(Bed):
             "/opt/asterisk-avp": str(self.place("opt")),
             "/usr/local/bin": str(self.place("bin")),
         }
-        # Asterisk's group is one of the root file system only; `give` does it instead.
+        # Asterisk's group exists only in the root file system; `give` does it instead.
         text = "\n".join(lines).replace("-g asterisk ", "")
-        # Not in the middle of a path that is ours already.
+        # Not in the middle of a path that is already ours.
         places = "|".join(map(re.escape, here))
         text = re.sub(rf"(?<![\w/.-])({places})(?![\w-])", lambda m: here[m[0]], text)
         script = f"set -e\n{text}\n"
         environment = self._inherited()
         environment["PATH"] = f"{self.place('bin')}:{environment['PATH']}"
         environment["AVP_URL"] = self.url  # 8766 is another test's
-        # The packages of the lock are there already, as pip sees; no registry is asked for them.
+        # pip sees that the packages of the lock are installed; it does not ask a registry.
         environment["PIP_NO_INDEX"] = "1"
-        # What a system with other ports would have in its settings.
+        # The settings of a system with other ports.
         if "render all" in text:
             environment["AVP_AGI__PORT"] = str(self.ports.agi)
             environment["AVP_API__PORT"] = str(self.ports.api)
@@ -172,7 +172,7 @@ class OwnBed(Bed):
         return self.place("rendered")
 
     async def asterisk_says(self, command: str) -> str:
-        """`asterisk -rx COMMAND`, to the one that runs."""
+        """`asterisk -rx COMMAND`, to the running one."""
         conf = f"{self.backend.directories(self.name)['ETC']}/asterisk.conf"
         argv = ["/usr/sbin/asterisk", "-C", conf, "-rx", command]
         asked = self.backend.command(self.name, "asterisk", argv, outlive=False)
@@ -208,7 +208,7 @@ class OwnBed(Bed):
         self.secrets = replace(self.secrets, token=self.daemon_env()["AVP_API__TOKENS"])
 
     def add(self, text: str) -> None:
-        """The lines for the administrator's own files, where it is said."""
+        """The lines for the administrator's own files, where INSTALL.txt says."""
         added = re.findall(
             rf"^  {re.escape(str(self.etc))}/(\S+), (at the end|in \[\w+\]):\n\n((?:    .+\n)+)",
             text,
@@ -256,7 +256,7 @@ async def test_check_finds_nothing(own: OwnBed) -> None:
 
 
 async def test_the_first_transfer(own: OwnBed) -> None:
-    """By the last step of INSTALL.txt, in the shell of the one before."""
+    """The last step of INSTALL.txt, in the shell of the one before."""
     settings, _ = code(own.check)
     who, begin, complete = code(own.first)
     agents = await own.sh(settings, who)
@@ -289,7 +289,7 @@ async def test_to_a_group_whose_member_is_a_local_channel(own: OwnBed) -> None:
 
 
 async def test_the_transfer_code(own: OwnBed) -> None:
-    """features.conf and the endpoints' variables are in force, too."""
+    """features.conf and the endpoints' variables are in effect, too."""
     async with open_scene(own) as scene:
         await call(scene, "caller2", "anna")
         await scene.press("anna", "*7")
@@ -299,7 +299,7 @@ async def test_the_transfer_code(own: OwnBed) -> None:
 
 
 async def test_a_number_outside(own: OwnBed) -> None:
-    """What the settings file suggests, switched on, and the line to the trunk."""
+    """The suggestions of the settings file, enabled, and the line to the trunk."""
     file = own.place("settings") / "environment"
     text = re.sub(r"(?m)^#(AVP_)", r"\1", file.read_text())
     hashed = await own.sh(r"printf '4711-anna\n4711-anna\n' | asterisk-avp pin-hash")
@@ -350,7 +350,7 @@ async def test_the_unit_is_one(own: OwnBed) -> None:
 
 
 async def test_once_more_there_is_nothing_to_do(own: OwnBed) -> None:
-    """By the page's commands for an upgrade, of an installation that is up to date."""
+    """The page's commands for an upgrade, with an installation that is up to date."""
     stop, *upgrade, render = page_commands("## Upgrade")
     assert stop == "systemctl stop asterisk-avp"
     for command in upgrade:

@@ -1,4 +1,4 @@
-"""The cells of `matrix` where a transfer begins, and of the moments that last milliseconds."""
+"""The cells of `matrix` in which a transfer begins, and those that last milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of `matrix` where the transferor and the target talk."""
+"""The cells of `matrix` in which transferor and target talk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of `matrix` where the target is waited for."""
+"""The cells of `matrix` that wait for the target."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Transfers where the agents are members in other ways than static ones with their phone.
+"""Transfers with other kinds of members than static ones with their phone.
 
 `dynamic`: they log in to their queues and out of them. `local`: they are members as
-``Local/1001@agents/n`` with their phone as state interface, so that no phone ever sits in
-app_queue's bridge itself.
+``Local/1001@agents/n`` with their phone as state interface, so that no phone is ever in app_queue's
+bridge itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def scene(members: Bed) -> AsyncIterator[Scene]:
 
 
 async def test_personal_queues_have_the_members_of_the_groups(scene: Scene) -> None:
-    """Exactly one each, put there by the daemon: the rendered file has none."""
+    """Exactly one each, added by the daemon: the rendered file has none."""
     for agent in scene.bed.world.agents:
         (found,) = (await scene.ami.members(f"avp-agent-{agent.id}")).values()
         assert found["Membership"] == "dynamic"
@@ -116,7 +116,7 @@ async def test_busy_target_is_next(scene: Scene) -> None:
     await scene.phone("caller3").hears({"music"})
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
-    await scene.phone("1001").answer(within=6)  # free again, and so caller3's agent
+    await scene.phone("1001").answer(within=6)  # free again, and so is caller3's agent
     await scene.talking("caller3", "1001")
     await scene.hang_up("1001", "1002")
     await scene.gone("caller1", "caller3")
@@ -160,7 +160,7 @@ async def test_unsupervised_to_a_busy_agent(scene: Scene) -> None:
 
 
 async def test_unsupervised_to_a_group(scene: Scene) -> None:
-    """The first of the group takes it; here that is another group."""
+    """The first member of the group takes it; here that is another group."""
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "support", kind="group")
     await scene.gone("1001")

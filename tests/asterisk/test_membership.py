@@ -1,6 +1,6 @@
 """The personal queues' members follow the agents': log-in, log-out, break, another phone.
 
-1002 is in both groups. What is rendered has no members at all: the daemon puts them there.
+1002 is in both groups. The rendered queues have no members at all: the daemon adds them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 
 
 async def personal(scene: Scene, agent: str, interface: str, *, paused: bool = False) -> Event:
-    """Wait until the agent's queue has this member and no other; the member."""
+    """Wait until the agent's queue has this member and no other. Returns the member."""
 
     async def look() -> Event | None:
         found = list((await scene.ami.members(f"avp-agent-{agent}")).values())
@@ -89,7 +89,7 @@ async def test_log_in_break_and_log_out(scene: Scene) -> None:
 async def test_a_break_in_one_group_and_in_both(scene: Scene) -> None:
     """An agent on a break in one group still serves the other, and is a target."""
     await scene.log_out("1002", "support")
-    await scene.log_in("1002", "support")  # behind the others of the group
+    await scene.log_in("1002", "support")  # after the others of the group
     await pause_in(scene, "1002", "sales", paused=True)
     await scene.call("caller1", "1003", "support")
     transfer = await scene.transfer("1003", "supervised", "1002")
@@ -119,7 +119,7 @@ async def test_log_out_of_one_group_and_of_both(scene: Scene) -> None:
 
 
 async def test_another_interface(scene: Scene) -> None:
-    """The same agent comes back as a Local member, and is reached there."""
+    """The same agent returns as a Local member, and is reached there."""
     await scene.log_out("1002")
     await scene.log_in("1002", "sales", **LOCAL)
     member = await personal(scene, "1002", "Local/1002@agents/n")
@@ -136,7 +136,7 @@ async def test_another_interface(scene: Scene) -> None:
 
 
 async def test_changes_in_quick_succession(scene: Scene) -> None:
-    """However they overtake one another, the last one counts, and nothing is complained about."""
+    """In whatever order they arrive, the last one applies, and nothing is logged as a problem."""
     for _ in range(5):
         await scene.log_out("1002")
         await scene.log_in("1002")
@@ -175,7 +175,7 @@ async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> Non
 
 
 async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:
-    """Supervised: the transferor gets the caller back, and is told why."""
+    """Supervised: the transferor gets the caller back, with the reason."""
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -188,7 +188,7 @@ async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:
 
 
 async def test_target_logs_out_while_a_caller_waits(scene: Scene) -> None:
-    """Unsupervised: the max-hold action at once, here the hang-up with its announcement."""
+    """Unsupervised: the max-hold action immediately, here the hang-up with its announcement."""
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "unsupervised", "1002")

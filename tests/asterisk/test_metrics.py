@@ -61,7 +61,7 @@ async def test_transfers_are_counted_and_timed(bed: Bed, scene: Scene) -> None:
     await scene.hang_up("caller1")
     await scene.gone("1002")
     await scene.everybody_free()
-    # Unsupervised, to an agent who is busy: it waits, and the caller gives up.
+    # Unsupervised, to a busy agent: it waits, and the caller hangs up.
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "unsupervised", "1002")

@@ -1,6 +1,6 @@
-"""No daemon any more: callers go where it is sensible, within the time that the settings state.
+"""Without a daemon, callers go to the right place within the time that the settings state.
 
-And one that is told to leave, which gives agents their callers back before it does.
+And a daemon that is stopped returns callers to agents first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.asterisk.scene import Scene
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 ORPHAN_SECONDS = 10
-# A caller on music is taken out of it within that time after the daemon's last sign of life.
+# A caller on music leaves it within that time after the daemon's last renewal.
 NET = ORPHAN_SECONDS + 3.0
 
 
@@ -51,7 +51,7 @@ async def scene(mortal: Bed) -> AsyncIterator[Scene]:
 
 
 async def limit(scene: Scene, name: str) -> float:
-    """How long Asterisk lets the call of a phone go on, in seconds; 0: for ever."""
+    """How long Asterisk lets a phone's call continue, in seconds; 0: no limit."""
     return float(await scene.variable(name, "TIMEOUT(absolute)"))
 
 
@@ -114,7 +114,7 @@ async def test_the_limit_of_the_calls_own_holds_again(scene: Scene, how: str) ->
 
 
 async def test_the_limit_of_the_calls_own_holds_in_the_queue(scene: Scene) -> None:
-    """The consultation goes on without the transferor, by the dialplan."""
+    """The consultation continues without the transferor, by the dialplan."""
     began = time.time()
     await scene.call("caller1", "1001", number="803")
     await scene.transfer("1001", "supervised", "1002")
@@ -162,7 +162,7 @@ async def test_told_to_leave_it_hands_callers_back(scene: Scene, state: str) -> 
 
 
 async def test_told_to_leave_it_leaves_the_queues_to_asterisk(scene: Scene) -> None:
-    """A call that waits in app_queue is no reason to stay."""
+    """A call that waits in app_queue does not delay the stop."""
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "unsupervised", "1002")

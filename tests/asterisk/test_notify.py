@@ -1,4 +1,4 @@
-"""systemd counts the daemon as started when it takes transfers."""
+"""systemd considers the daemon started when it accepts transfers."""
 
 from __future__ import annotations
 

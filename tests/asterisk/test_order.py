@@ -1,6 +1,6 @@
 """Who is next, and what travels with a call: after-call work, order, AVP_… of the dialplan.
 
-Sales has an ACW of 10 s; of its members, Bob also serves vip, a queue of weight 50.
+Sales has an ACW of 10 s. Of its members, Bob also serves vip, a queue with weight 50.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ACW = 10
 # app_queue counts ACW in whole seconds of the clock.
 ACW_AT_LEAST = ACW - 1
 
-# What a caller dials before the group's number: a choice of the inbound dialplan.
+# Digits that a caller dials before the group's number: a choice of the inbound dialplan.
 INBOUND = """
 [callers](+)
 exten => _4X.,1,Set(AVP_GROUP=vip)
@@ -43,7 +43,7 @@ exten => s,1,UserEvent(Survey,Caller: ${CALLERID(num)})
 
 def world() -> World:
     names = ("Alice", "Bob", "Carol", "Dave", "Erin")
-    # With fewer members than this, a queue disregards penalties: theirs are all 0.
+    # With fewer members than this, a queue ignores penalties: theirs are all 0.
     lenient = {"penaltymemberslimit": "10"}
     return World(
         agents=tuple(Agent(str(1001 + i), name) for i, name in enumerate(names)),
@@ -56,7 +56,7 @@ def world() -> World:
         extensions=INBOUND,
         settings={
             "AVP_SESSION__RING_SECONDS": "4",
-            # What tells calls of vip from those of the group whose queue they are in.
+            # Distinguishes calls of vip from those of the group that shares the queue.
             "AVP_GROUPS__VIP__CONFERENCE": "false",
             "AVP_GROUPS__VIP__TOLL_SERVICE": "false",
         },
@@ -77,7 +77,7 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 
 
 async def handed_on(scene: Scene, mode: str, caller: str, agent: str, target: str) -> str:
-    """The agent transfers their call to the target, who takes it; the transfer."""
+    """The agent transfers their call to the target, who answers. Returns the transfer."""
     transfer = await scene.transfer(agent, mode, target)
     await scene.phone(target).answer()
     if mode == "supervised":
@@ -101,7 +101,7 @@ async def completed_at(scene: Scene, name: str) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
-    """Neither who gave the call away nor who got it is rung by the group before its end."""
+    """The group rings neither the transferor nor the target before its end."""
     await scene.call("caller1", "1001")
     await handed_on(scene, mode, "caller1", "1001", "1002")
     await scene.hang_up("caller1")
@@ -109,7 +109,7 @@ async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
     alice, bob = await completed_at(scene, "Alice"), await completed_at(scene, "Bob")
     await scene.agent_is("1001", "acw")
     await scene.agent_is("1002", "acw")
-    # Another member is free, and gets the next call although both come before her in the queue.
+    # Another member is free, and gets the next call although both precede her in the queue.
     await scene.call("caller2", "1003")
     await scene.phone("caller3").dial("800")
     await scene.waits("sales", "caller3")
@@ -118,7 +118,7 @@ async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
     assert first.began - alice >= ACW_AT_LEAST
     second = await scene.phone("1002").answer(within=ACW + 4)
     assert second.began - bob >= ACW_AT_LEAST
-    # Who of them gets whom depends on when app_queue looks again: both may be free by then.
+    # Who gets whom depends on when app_queue checks again: both may be free by then.
     (*before, alices), (*asked, bobs) = scene.offers("1001"), scene.offers("1002")
     assert {alices, bobs} == {"caller3", "caller4"}
     await scene.talking(alices, "1001")
@@ -133,7 +133,7 @@ async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
 async def test_transferred_call_is_next(scene: Scene) -> None:
     """Before three who waited longer with a higher priority, one of them in a heavier queue.
 
-    It waits longer than the setting allows: AVP_MAX_HOLD of the call is what counts.
+    It waits longer than the setting allows: the call's AVP_MAX_HOLD applies.
     """
     await scene.pause("1003")
     await scene.call("caller1", "1001", number="6800")
@@ -155,7 +155,7 @@ async def test_transferred_call_is_next(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
     assert scene.offers("1002") == ["caller5", "caller1"]
     await scene.ends(transfer, "completed", "completed")
-    # Alice, free again a little before, serves the group in the group's order.
+    # Alice, who became free slightly earlier, serves the group in the group's order.
     assert scene.offers("1001")[:2] == ["caller1", "caller2"]
 
 
@@ -163,7 +163,7 @@ async def test_transferred_call_is_next(scene: Scene) -> None:
 
 
 async def shown_as(scene: Scene, agent: str, group: str) -> None:
-    """The agent's call is shown as the group's, and what it offers is what the group may do."""
+    """The agent's call is shown as the group's, and offers what the group may do."""
 
     async def look() -> bool | None:
         call = (await scene.agent(agent))["call"]
@@ -195,7 +195,7 @@ async def test_a_group_that_takes_the_call_over(scene: Scene) -> None:
 
 
 async def test_the_group_after_a_restart(scene: Scene, centre: Bed) -> None:
-    """Right from the moment at which the daemon says that it is ready."""
+    """Correct from the moment at which the daemon reports that it is ready."""
     await scene.call("caller1", "1004", number="4801")
     await scene.call("caller2", "1005", number="801")
     await centre.stop_daemon()
@@ -206,7 +206,7 @@ async def test_the_group_after_a_restart(scene: Scene, centre: Bed) -> None:
 
 
 async def test_group_travels(scene: Scene) -> None:
-    """AVP_GROUP of the inbound dialplan decides, also after the call has been handed on."""
+    """AVP_GROUP of the inbound dialplan decides, also after a transfer."""
     await scene.call("caller1", "1004", number="4801")
     first = await handed_on(scene, "unsupervised", "caller1", "1004", "1005")
     await shown_as(scene, "1005", "vip")
@@ -271,7 +271,7 @@ async def test_no_survey_when_the_caller_hangs_up(scene: Scene) -> None:
 
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 async def test_penalties_do_not_shut_the_personal_queue(scene: Scene, mode: str) -> None:
-    """Limits meant for the group's queue, and put on every channel made for the call."""
+    """Limits that are meant for the group's queue, on every channel of the call."""
     await scene.call("caller1", "1004", number="5801")
     await handed_on(scene, mode, "caller1", "1004", "1005")
     await scene.hang_up("1005")

@@ -1,6 +1,6 @@
 """The phone's own Transfer button with a call to the target (SIP REFER with Replaces).
 
-The consultation is dialled on the phone, through avp-agents, and so gated already.
+The consultation is dialled on the phone, through avp-agents, and has therefore passed the gate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.asterisk.transfer_button import back_to_the_group, fails, known, pres
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 NUMBER = "2025550100"
-# An extension of the administrator's: voicemail, say.
+# An extension of the administrator's, for example voicemail.
 ADMINISTRATOR = """
 [avp-internal](+)
 exten => 770,1,Answer()
@@ -45,7 +45,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 
 
 async def put_on_hold(scene: Scene, phone: Phone, call: Call) -> None:
-    """This phone now and then goes on playing a call that it holds; it is held once more then."""
+    """This phone sometimes continues to play a held call; it is then held again."""
     for last in (False, False, True):
         await phone.hold(call)
         await scene.on_music("caller1")
@@ -60,7 +60,7 @@ async def put_on_hold(scene: Scene, phone: Phone, call: Call) -> None:
 
 
 async def second_line(scene: Scene, number: str, target: str | None = None) -> tuple[Call, Call]:
-    """1001 talks with caller1, holds that call and dials; the two calls of 1001's phone."""
+    """1001 talks to caller1, holds that call and dials. Returns the two calls of 1001's phone."""
     await scene.call("caller1", "1001")
     phone = scene.phone("1001")
     first = phone.call
@@ -76,14 +76,14 @@ async def second_line(scene: Scene, number: str, target: str | None = None) -> t
 async def attended(
     scene: Scene, calls: tuple[Call, Call], decided: str, reason: str, mode: str = "supervised"
 ) -> dict[str, str]:
-    """Press Transfer; what was decided."""
+    """Press Transfer. Returns the decision."""
     before = known(scene)
     await scene.bed.attended_transfer(scene.phone("1001"), *calls)
     return await pressed(scene, before, "1001", decided, reason, mode)
 
 
 async def declined(scene: Scene, first: Call, reason: str) -> None:
-    """The phone has hung up on hearing it; the caller is with the group again."""
+    """The phone hangs up on the refusal, and the caller is with the group again."""
     await scene.phone("1001").closed(first)
     assert transfer_button.told(scene.phone("1001"), scene.since) == "refused"
     await back_to_the_group(scene, by="1002")
@@ -111,7 +111,7 @@ async def test_target_talks(scene: Scene, number: str, target: str, kind: str) -
         shown = await scene.agent_is("1002", "talking")
         assert shown["call"]["caller"] == "caller1"
         assert '"case":"4711"' in await scene.variable("caller1", "AVP_POP")
-    # With the caller's end the target's call is over; nothing is said to them or dialled for them.
+    # With the caller's end the target's call has ended; nothing is played or dialled.
     before, ended = known(scene), scene.ami.mark()
     await scene.hang_up("caller1")
     await scene.gone(target, within=2)
@@ -130,7 +130,7 @@ async def test_by_hanging_up_the_target_ends_the_call(scene: Scene) -> None:
 
 
 async def test_without_hold(scene: Scene) -> None:
-    """Some phones send both calls' audio on; the REFER is the same."""
+    """Some phones mix both calls' audio; the REFER is the same."""
     calls = await second_line(scene, "1002", "1002")
     await scene.phone("1001").resume(calls[0])
     await scene.talking("caller1", "1001")
@@ -141,7 +141,7 @@ async def test_without_hold(scene: Scene) -> None:
 
 
 async def test_target_still_rings(scene: Scene) -> None:
-    """It becomes unsupervised: the phone's own call is given up, and the caller rings there."""
+    """It becomes unsupervised: the phone's own call is dropped, and the caller rings the target."""
     calls = await second_line(scene, "1002")
     await scene.phone("1002").ringing()
     decided = await attended(scene, calls, "allow", "ok", "unsupervised")
@@ -175,7 +175,7 @@ async def test_another_groups_agent(scene: Scene) -> None:
     first, second = await second_line(scene, "1003", "1003")
     await attended(scene, (first, second), "deny", "not_in_group")
     await declined(scene, first, "not_in_group")
-    await scene.hear_one_another("1001", "1003")  # what the phone dialled is the phone's
+    await scene.hear_one_another("1001", "1003")  # what the phone dialled belongs to the phone
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_another_groups_agent(scene: Scene) -> None:
     ],
 )
 async def test_a_number_that_is_no_longer_allowed(scene: Scene, setting: str, reason: str) -> None:
-    """Allowed when it was dialled, and forbidden when the caller is to be given to it."""
+    """Allowed when it was dialled, and disabled when the caller is to be transferred."""
     calls = await second_line(scene, NUMBER, "pstn")
     level, name = setting.split()
     text = (
@@ -200,7 +200,7 @@ async def test_a_number_that_is_no_longer_allowed(scene: Scene, setting: str, re
 
 
 async def test_a_number_that_still_rings(scene: Scene) -> None:
-    """Before it answers it could only be unsupervised, which no number may be."""
+    """Before the answer it could only be unsupervised, which is not possible for a number."""
     calls = await second_line(scene, NUMBER)
     await scene.phone("pstn").ringing()
     await attended(scene, calls, "deny", "unsupervised_external", "unsupervised")
@@ -208,7 +208,7 @@ async def test_a_number_that_still_rings(scene: Scene) -> None:
 
 
 async def test_what_was_not_gated(scene: Scene) -> None:
-    """An extension of the administrator's is nobody to whom a caller may be given."""
+    """A caller may not be transferred to an extension of the administrator's."""
     phone = scene.phone("1001")
     first, second = await second_line(scene, "770")
     await phone.established(second)
@@ -222,7 +222,7 @@ async def test_what_was_not_gated(scene: Scene) -> None:
 
 
 async def test_another_caller(scene: Scene) -> None:
-    """Two callers of one agent are not put together."""
+    """Two callers of one agent are not connected."""
     await scene.call("caller1", "1001")
     phone = scene.phone("1001")
     first = phone.call
@@ -249,7 +249,7 @@ async def test_no_such_call(scene: Scene) -> None:
 
 
 async def test_a_colleagues_call(scene: Scene) -> None:
-    """Asterisk finds a call by its id and tags, whosever it is."""
+    """Asterisk finds a call by its id and tags, whoever it belongs to."""
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     channel = (await scene.ami.channel_of("1002"))["Channel"]
@@ -268,13 +268,13 @@ async def test_a_colleagues_call(scene: Scene) -> None:
 
 
 async def test_the_target_has_hung_up(scene: Scene) -> None:
-    """And its call with it: there is nothing left that the phone could mean."""
+    """And its call with it: nothing is left that the phone could refer to."""
     first, second = await second_line(scene, "1002", "1002")
     before = known(scene)
     pressing = asyncio.create_task(scene.bed.attended_transfer(scene.phone("1001"), first, second))
     hanging_up = asyncio.create_task(scene.hang_up("1002"))
     await asyncio.gather(pressing, hanging_up, return_exceptions=True)
-    if pressing.exception() is not None:  # it was over before the phone could name it
+    if pressing.exception() is not None:  # it ended before the phone could name it
         proxy = scene.bed.ports.sip
         replaces = f"{second.id}%3Bto-tag%3Daa%3Bfrom-tag%3Dbb"
         await scene.phone("1001").transfer(f"sip:1002@127.0.0.1:{proxy}?Replaces={replaces}", first)
@@ -289,7 +289,7 @@ async def test_the_target_has_hung_up(scene: Scene) -> None:
 
 
 async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
-    """Before or just after the bridging; what is left of the calls ends or stays as it was."""
+    """Before or just after the bridging; what is left of the calls ends or is unchanged."""
     calls = await second_line(scene, "1002", "1002")
     await scene.bed.attended_transfer(scene.phone("1001"), *calls)
     await scene.hang_up("caller1")
@@ -306,7 +306,7 @@ async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
     phone = scene.phone("1001")
     await scene.bed.attended_transfer(phone, *calls)
     assert phone.process is not None
-    phone.process.signal(signal.SIGKILL)  # it says no goodbye
+    phone.process.signal(signal.SIGKILL)  # it does not send a BYE
     async with scene.without_phone("1001", registered=True):
         record = await pressed(scene, before, "1001", "allow", "ok", "supervised")
         await scene.ends(record["transfer"], "completed", "completed")

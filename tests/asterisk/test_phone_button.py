@@ -54,7 +54,7 @@ async def test_to_an_agent(scene: Scene) -> None:
 
 
 async def test_to_an_agent_who_talks(scene: Scene) -> None:
-    """The caller waits, and is the next that the agent gets."""
+    """The caller waits, and is the agent's next call."""
     await scene.call("caller1", "1001")
     await scene.phone("caller2").dial("800")
     await scene.phone("1002").answer()
@@ -84,7 +84,7 @@ async def test_to_a_group(scene: Scene) -> None:
 
 
 async def test_the_host_is_not_looked_at(scene: Scene) -> None:
-    """Asterisk does not tell it: 1002 is our 1002, whatever stands behind it."""
+    """Asterisk does not report the host: 1002 is our 1002, whatever follows it."""
     await scene.call("caller1", "1001")
     await press(scene, "1001", "sip:1002@192.0.2.1")
     await scene.phone("1002").answer()
@@ -138,7 +138,7 @@ async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
     phone = scene.phone("1001")
     await phone.transfer("1002")
     assert phone.process is not None
-    phone.process.signal(signal.SIGKILL)  # it says no goodbye
+    phone.process.signal(signal.SIGKILL)  # it does not send a BYE
     async with scene.without_phone("1001", registered=True):
         transfer = str((await pressed(scene, before, "1001", "allow", "ok"))["transfer"])
         await scene.phone("1002").answer()
@@ -147,7 +147,7 @@ async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
 
 
 async def test_pressed_twice(scene: Scene) -> None:
-    """The second is one too many, and disturbs nothing; one answer is for both."""
+    """The second one is refused and disturbs nothing; one answer covers both."""
     await scene.call("caller1", "1001")
     await asyncio.gather(scene.phone("1001").transfer("1002"), scene.phone("1001").transfer("1005"))
     await scene.phone("1002").answer()
@@ -162,7 +162,7 @@ async def test_pressed_twice(scene: Scene) -> None:
 # --- refused ------------------------------------------------------------------------------------
 
 TARGETS = {
-    # what is dialled: the reason, and what it is taken for
+    # the dialled text: the reason, and its interpretation
     "self": ("self_transfer", "agent"),
     "1003": ("not_in_group", "agent"),
     "91": ("unsupervised_external", "preset"),
@@ -175,7 +175,7 @@ TARGETS = {
 
 
 async def test_not_a_target(scene: Scene) -> None:
-    """One after the other: whoever has the call presses, and the next of the group answers it."""
+    """In turn: the agent with the call presses, and the next agent of the group answers it."""
     agents = {"1001", "1002", "1005"}
     await scene.call("caller1", "1001")
     agent = "1001"
@@ -187,7 +187,7 @@ async def test_not_a_target(scene: Scene) -> None:
         await scene.gone(agent)
         assert transfer_button.told(scene.phone(agent), asked) == "refused"
         rung = await first_to_ring(scene, agents - {agent})
-        # Nobody was called but those whom app_queue called, of whom the dialplan leaves one out.
+        # Only app_queue called agents, one of whom the dialplan skips.
         made = {party(e["Channel"]) for e in scene.ami.seen(match("Newchannel"), asked)}
         assert made <= agents
         await back_to_the_group(scene, by=rung)
@@ -235,7 +235,7 @@ async def test_a_target_who_cannot(scene: Scene, reason: str) -> None:
 
 
 OFF = {
-    # what is off: whom the button was pressed for, and the reason
+    # the disabled feature: the target of the button, and the reason
     "enterprise session_transfer": ("1002", "transfer_disabled"),
     "groups.sales internal_transfer": ("1002", "internal_disabled"),
     "groups.sales unsupervised_transfer": ("801", "unsupervised_disabled"),
@@ -259,7 +259,7 @@ async def test_switched_off(scene: Scene, off: str) -> None:
 
 
 async def test_refused_in_a_call_by_no_queue(scene: Scene) -> None:
-    """It has no group to go back to but the agent's."""
+    """The only group to which it can return is the agent's."""
     await scene.direct_call("caller1", "1001")
     before = known(scene)
     await scene.phone("1001").transfer("2025550100")
@@ -287,7 +287,7 @@ async def test_at_the_head_of_the_group(scene: Scene) -> None:
 
 
 async def test_pressed_in_a_consultation(scene: Scene) -> None:
-    """Refused; the phone hangs up on it, which completes the transfer as any hang-up does."""
+    """Refused; the phone hangs up, which completes the transfer like any hang-up."""
     transfer = await scene.consult("caller1", "1001", "1002")
     before = known(scene)
     await scene.phone("1001").transfer("1005")
@@ -299,7 +299,7 @@ async def test_pressed_in_a_consultation(scene: Scene) -> None:
 
 
 async def test_pressed_while_the_target_rings(scene: Scene) -> None:
-    """Refused; the phone hangs up on it, and the transfer goes on without."""
+    """Refused; the phone hangs up, and the transfer continues without it."""
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").ringing()
@@ -314,7 +314,7 @@ async def test_pressed_while_the_target_rings(scene: Scene) -> None:
 
 
 async def test_pressed_by_the_one_who_is_consulted(scene: Scene) -> None:
-    """Refused; the phone hangs up on it, and the transferor is back with the caller."""
+    """Refused; the phone hangs up, and the transferor is back with the caller."""
     transfer = await scene.consult("caller1", "1001", "1002")
     before = known(scene)
     await scene.phone("1002").transfer("1005")

@@ -1,7 +1,7 @@
-"""The feature code and the keys during a consult, on real phones.
+"""The feature code and the keys during a consultation, on real phones.
 
-What an agent may key in, what they hear where it is refused, and that nobody is ever left with
-neither a party nor music. Which keys mean what in which state: `tests/core/test_feature_code.py`.
+What an agent may dial, what they hear on a refusal, and that nobody is ever left with neither a
+party nor music. `tests/core/test_feature_code.py` covers the meaning of keys in each state.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def other_office() -> AsyncIterator[Bed]:
-    """Members are Local/…/n, agents' phones send keys by SIP INFO, and the keys are others."""
+    """Members are Local/…/n, agents' phones send keys as SIP INFO, and the keys are different."""
     keys = {
         "AVP_KEYS__COMPLETE": "##",
         "AVP_KEYS__CANCEL": "*00",
@@ -75,7 +75,7 @@ async def press(scene: Scene, keys: str, agent: str = "1001") -> None:
 
 
 async def begun(scene: Scene, agent: str = "1001", caller: str = "caller1") -> str:
-    """The code is pressed in a call: the caller hears music, the agent a prompt."""
+    """The code is pressed in a call: the caller hears music, and the agent a prompt."""
     before = {transfer["id"] for transfer in (await scene.api("GET", "/v1/transfers")).body}
     asked = time.time()
     await press(scene, "*7", agent)
@@ -110,7 +110,7 @@ async def asked(scene: Scene, agent: str = "1001") -> str:
 
 
 async def consulting(scene: Scene) -> str:
-    """All by keys: 1001 consults 1002."""
+    """With keys only: 1001 consults 1002."""
     transfer = await asked(scene)
     await press(scene, "1002#")
     await scene.phone("1002").answer()
@@ -132,7 +132,7 @@ async def receives(scene: Scene, name: str, keys: str) -> None:
 
 
 def decisions(scene: Scene) -> list[tuple[str | None, ...]]:
-    """What the test's choices have left in the audit: mode, kind, decision and reason."""
+    """The audit records of the test's requests: mode, kind, decision and reason."""
     found = guard.records(scene.bed, "decision")
     mine = [record for record in found if record["timestamp"] >= _stamp(scene.since)]
     return [(r["mode"], r["kind"], r["decision"], r["reason"]) for r in mine]
@@ -165,7 +165,7 @@ async def test_code_to_an_agent_then_complete(scene: Scene) -> None:
 
 async def test_swap_conference_cancel(scene: Scene) -> None:
     transfer = await asked(scene)
-    await press(scene, "1002")  # a pause is as good as #
+    await press(scene, "1002")  # a pause has the same effect as #
     await scene.phone("1002").answer(within=9)
     await scene.consulting(transfer, "caller1", "1001", "1002")
     await press(scene, "*3")
@@ -185,7 +185,7 @@ async def test_swap_conference_cancel(scene: Scene) -> None:
 
 
 async def test_a_busy_agent_is_waited_for(scene: Scene) -> None:
-    """And a key that means nothing yet beeps without leaving anybody in silence."""
+    """And a key without a meaning yet beeps, without leaving anybody in silence."""
     await scene.call("caller2", "1001")
     await scene.call("caller1", "1002")
     transfer = await begun(scene, "1002")
@@ -235,7 +235,7 @@ async def test_refused_then_a_group(scene: Scene) -> None:
 
 
 async def test_a_preset_and_keys_for_it(scene: Scene) -> None:
-    """What is no code reaches the other party; a lone * does so after a pause."""
+    """Other keys reach the other party; a lone * does so after a pause."""
     transfer = await asked(scene)
     await press(scene, "91#")
     await scene.phone("pstn").answer()
@@ -288,7 +288,7 @@ async def test_wrong_three_times(scene: Scene) -> None:
 
 @pytest.mark.parametrize("typed", ["10", ""])
 async def test_back(scene: Scene, typed: str) -> None:
-    """Also while the prompt still plays: it does not delay the way back."""
+    """Also while the prompt still plays: it does not delay the cancellation."""
     transfer = await asked(scene)
     await press(scene, typed + "*")
     await scene.ends(transfer, "cancelled", "cancelled", within=1.5)
@@ -352,7 +352,7 @@ async def test_four_by_keys(scene: Scene) -> None:
 
 @pytest.mark.parametrize("action", ["cancel", "swap", "complete"])
 async def test_nobody_waits_for_the_end_of_a_prompt(scene: Scene, action: str) -> None:
-    """Keys and the API, mixed: the prompt of three seconds has just begun."""
+    """Keys and the API together: the prompt of three seconds has just begun."""
     transfer = await consulting(scene)
     began = time.time()
     await press(scene, "*5")
@@ -364,7 +364,7 @@ async def test_nobody_waits_for_the_end_of_a_prompt(scene: Scene, action: str) -
         heard = await scene.phone(name).hears({other})
         assert heard - asked_at < 1.5, scene.phone(name).timeline(began)
     if action == "swap":
-        await press(scene, "*3")  # no digit of a number that nobody asks for any more
+        await press(scene, "*3")  # no digit of a number that is no longer requested
         await scene.consulting(transfer, "caller1", "1001", "1002")
 
 
@@ -426,7 +426,7 @@ async def test_calls_that_came_by_no_queue(scene: Scene, kind: str) -> None:
 
 
 async def test_other_keys_other_phones(other: Scene) -> None:
-    """By SIP INFO, with codes of the administrator's choice, members being Local/…/n."""
+    """With SIP INFO, the administrator's own codes, and members that are Local/…/n."""
     transfer = await asked(other)
     await press(other, "1002#")
     await other.phone("1002").answer()
@@ -454,7 +454,7 @@ async def test_other_keys_other_phones(other: Scene) -> None:
 
 
 async def test_the_sounds_are_there(office: Bed) -> None:
-    """Every prompt is one of Debian's package of core sounds, which is all that Asterisk needs."""
+    """Every prompt is in Debian's package of core sounds, which is all that Asterisk needs."""
     listing = ["/bin/ls", "/usr/share/asterisk/sounds/en/", "/usr/share/asterisk/sounds/en/digits"]
     command = office.backend.command(office.name, "ls", listing, outlive=False)
     listed = await asyncio.to_thread(

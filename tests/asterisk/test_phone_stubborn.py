@@ -1,5 +1,5 @@
-"""The Transfer button of phones unlike baresip: they keep their call when they are refused, do not
-answer NOTIFY, or write their REFER in other ways."""
+"""The Transfer button of phones unlike baresip: they keep their call when refused, do not answer
+NOTIFY, or write their REFER in other ways."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.asterisk.transfer_button import fails, known, pressed, stubborn
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-# What is recommended where Asterisk is older than its fixes: no Transfer button.
+# The recommendation for an Asterisk older than its fixes: no Transfer button.
 PJSIP = """
 [1003](+type=endpoint)
 allow_transfer = no
@@ -89,7 +89,7 @@ async def test_pressed_again_before_it_has_settled(scene: Scene) -> None:
 
 
 async def test_refused_for_a_group(scene: Scene) -> None:
-    """The call goes on as one of its own group."""
+    """The call continues as one of its own group."""
     async with (
         stubborn(scene) as phone,
         guard.settings(scene.bed, "[groups.sales]\nunsupervised_transfer = false\n"),
@@ -125,7 +125,7 @@ async def test_no_such_second_call(scene: Scene) -> None:
     ids=["deaf", "referred-by", "refer-sub"],
 )
 async def test_other_ways_to_write_it(scene: Scene, more: str) -> None:
-    """Who says to have pressed it does not matter; nor whether NOTIFY is answered."""
+    """The claimed sender does not matter, nor whether NOTIFY is answered."""
     async with stubborn(scene) as phone:
         phone.deaf = not more
         await called(scene, phone)
@@ -148,7 +148,7 @@ async def test_deaf_and_refused(scene: Scene) -> None:
 
 @pytest.mark.parametrize("more", ["", "Refer-Sub: false\r\n"], ids=["plain", "refer-sub"])
 async def test_switched_off_in_asterisk(scene: Scene, more: str) -> None:
-    """allow_transfer=no: Asterisk itself refuses, and the call goes on."""
+    """allow_transfer=no: Asterisk itself refuses, and the call continues."""
     async with stubborn(scene, "1003") as phone:
         await called(scene, phone, "801")
         before = known(scene)

@@ -1,4 +1,4 @@
-"""Numbers dialled on agents' phones, which the daemon's gate has to allow."""
+"""Numbers dialled on agents' phones, which the daemon's gate must allow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 NUMBER = "+12025550100"
 ACCOUNT = "+12025550199"
 
-# What an administrator adds. 700 is an extension of theirs, 999 an emergency number.
+# The administrator's additions. 700 is an extension of theirs, 999 an emergency number.
 ADMINISTRATOR = """
 [avp-internal](+)
 exten => 700,1,Dial(PJSIP/caller4,30,i)
@@ -39,7 +39,7 @@ SETTINGS = {
     "AVP_AGENTS__1003__COUNTRY": "AU",  # Carol
     "AVP_ACCOUNTS__ACME__COUNTRY": "US",
     "AVP_ACCOUNTS__ACME__CALLER_ID": ACCOUNT,
-    # Dave's first group, of an account that has no number of its own.
+    # Dave's first group, of an account without a number of its own.
     "AVP_GROUPS__DESK__ACCOUNT": "other",
     "AVP_ACCOUNTS__OTHER__COUNTRY": "US",
 }
@@ -61,14 +61,14 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 
 
 async def dial(scene: Scene, text: str, phone: str = "1001") -> float:
-    """Dial a text as it is, whatever is in it."""
+    """Dial a text unchanged, whatever it contains."""
     mark = scene.ami.mark()
     await scene.phone(phone).dial(quote(text, safe="+"))
     return mark
 
 
 async def rings(scene: Scene, phone: str, mark: float, dialled: str) -> None:
-    """The phone rings, by this one Dial() and with this extension."""
+    """The phone rings, from this one Dial() and with this extension."""
     await scene.phone(phone).ringing()
     await scene.ami.wait(match("DialBegin"), 2.0, since=mark)
     begun = scene.ami.seen(match("DialBegin"), mark)
@@ -77,7 +77,7 @@ async def rings(scene: Scene, phone: str, mark: float, dialled: str) -> None:
 
 
 async def refused(scene: Scene, mark: float, phone: str = "1001", *, within: float = 5.0) -> None:
-    """A voice explains, then the call ends; no channel but the phone's own ever was."""
+    """A voice explains, then the call ends; there was no channel but the phone's own."""
     mine = scene.phone(phone)
     await mine.established(within=within)
     await mine.hears({"speech"}, within=3.0, steady=0.2)
@@ -100,7 +100,7 @@ async def recorded(scene: Scene, since: int) -> dict[str, str]:
 
 @contextmanager
 def frozen(bed: Bed) -> Iterator[None]:
-    """The daemon takes connections (the kernel does) and answers nothing."""
+    """The daemon accepts connections (the kernel does) and answers nothing."""
     assert bed.daemon is not None
     bed.signal_daemon(signal.SIGSTOP)
     try:
@@ -117,7 +117,7 @@ def frozen(bed: Bed) -> Iterator[None]:
     [NUMBER, "2025550100", "12025550100", "202-555-0100", "01112025550100"],
 )
 async def test_allowed_number(scene: Scene, typed: str) -> None:
-    """However it was typed, it is the canonical number that goes out."""
+    """In whatever form it was typed, the canonical number is dialled."""
     mark = await dial(scene, typed)
     await rings(scene, "pstn", mark, NUMBER)
     await scene.phone("pstn").answer()
@@ -136,8 +136,8 @@ async def test_the_agents_own_prefix(scene: Scene) -> None:
     ("phone", "typed", "shown"),
     [
         ("1001", NUMBER, ACCOUNT),
-        ("1004", NUMBER, "1004"),  # no number of the account's: as the phone is
-        ("1003", "000", "1003"),  # who answers has to know the phone
+        ("1004", NUMBER, "1004"),  # no number of the account: the phone's own
+        ("1003", "000", "1003"),  # whoever answers must know the phone
     ],
 )
 async def test_what_the_other_party_sees(scene: Scene, phone: str, typed: str, shown: str) -> None:
@@ -148,7 +148,7 @@ async def test_what_the_other_party_sees(scene: Scene, phone: str, typed: str, s
 
 
 async def test_a_global_variable_of_that_name(scene: Scene) -> None:
-    """What is shown is what the daemon answered, and nothing that was there before."""
+    """The daemon's answer is shown, and nothing that was there before."""
     await scene.ami.command("dialplan set global AVP_GATE_CALLER_ID +12025550666")
     try:
         await dial(scene, NUMBER, "1004")
@@ -218,7 +218,7 @@ async def test_round_trip(scene: Scene) -> None:
     [
         "12",
         "5551234",
-        "18003569377",  # toll-free, which the client does not have
+        "18003569377",  # toll-free, a service that the client lacks
         "+442079460000",
         "011442079460000",
         "00442079460000",
@@ -254,7 +254,7 @@ async def test_manual_dial_is_off(scene: Scene) -> None:
     ],
 )
 async def test_reason(scene: Scene, phone: str, typed: str, reason: str) -> None:
-    """The dialplan is told, and it is on record."""
+    """The dialplan gets the answer, and it is recorded."""
     log = scene.bed.directory / "log" / "daemon.log"
     known = len(log.read_text())
     mark = await dial(scene, typed, phone)
@@ -298,7 +298,7 @@ async def test_inside(scene: Scene) -> None:
 
 
 async def test_emergency_number_where_manual_dial_is_off(scene: Scene) -> None:
-    """One that only the daemon knows to be one: Carol is in Australia."""
+    """An emergency number that only the daemon knows: Carol is in Australia."""
     mark = await dial(scene, "000", "1003")
     await rings(scene, "pstn", mark, "000")
 
@@ -325,14 +325,14 @@ async def test_daemon_down(scene: Scene, office: Bed) -> None:
 
 
 async def test_daemon_frozen(scene: Scene, office: Bed) -> None:
-    """It takes the connection and says nothing: the dialplan waits 5 seconds."""
+    """It accepts the connection without an answer: the dialplan waits 5 seconds."""
     with frozen(office):
         await refused(scene, await dial(scene, NUMBER), within=7.0)
         await everything_inside(scene)
 
 
 async def test_silent_connections(scene: Scene, office: Bed) -> None:
-    """200 peers that say nothing hold up nobody's call."""
+    """200 silent peers delay nobody's call."""
     peers = [await asyncio.open_connection("127.0.0.1", office.ports.agi) for _ in range(200)]
     try:
         mark = await dial(scene, NUMBER)

@@ -1,4 +1,4 @@
-"""The eyes of the random histories: each thing that can be wrong is seen, and nothing else is."""
+"""The checks of the random histories: each fault is detected, and nothing else is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Screen pops on real calls: who is told what, when, and what is taken back."""
+"""Screen pops on real calls: who receives which pop, when, and what is withdrawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 SECRET = "not a secret here"
 
-# What a caller dials before 800: what the inbound dialplan sets, and how it queues the call.
+# Digits that a caller dials before 800: variables of the inbound dialplan, and its queueing.
 INBOUND = r"""
 [callers](+)
 exten => 700,1,Answer()
@@ -55,7 +55,7 @@ exten => sales,1,Queue(sales,i)
 
 
 class Receiver:
-    """The address that the webhook posts to. ``status`` is what it answers."""
+    """The address that the webhook posts to. ``status``: its answer."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ class Receiver:
 
 
 class Screens:
-    """What the agents' panels are told of pops, in order."""
+    """The pop events of the agents' panels, in order."""
 
     def __init__(self, bed: Bed) -> None:
         self._bed = bed
@@ -122,7 +122,7 @@ class Screens:
             self._changed.set()
 
     def told(self, agent: str | None = None) -> list[str]:
-        """``1001 offered``…; of one agent only the states."""
+        """``1001 offered``…; for a single agent only the states."""
         if agent is not None:
             return [event["state"] for event in self.events if event["agent"] == agent]
         return [f"{event['agent']} {event['state']}" for event in self.events]
@@ -130,10 +130,10 @@ class Screens:
     async def call(
         self, scene: Scene, number: str, caller: str = "caller1", agent: str = "1001"
     ) -> dict[str, Any]:
-        """A call that the agent answers once the pop has been offered; the pop.
+        """A call that the agent answers once the pop has been offered. Returns the pop.
 
-        The daemon reads the call's variables while the phone rings. Whoever answers before that has
-        the pop delivered without an offer.
+        The daemon reads the call's variables while the phone rings. If the agent answers earlier,
+        the pop is delivered without an offer.
         """
         told = self.told()
         await scene.phone(caller).dial(number)
@@ -143,7 +143,7 @@ class Screens:
         return await self.tell(*told, f"{agent} offered", f"{agent} delivered")
 
     async def tell(self, *wanted: str, within: float = 10.0) -> dict[str, Any]:
-        """Wait until exactly this has been told, in this order; the last pop."""
+        """Wait until exactly these pops were received, in this order. Returns the last pop."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         while self.told() != list(wanted):
@@ -250,7 +250,8 @@ async def test_a_call_of_the_group(scene: Scene, screens: Screens, receiver: Rec
 
 
 async def test_not_answered(scene: Scene, screens: Screens) -> None:
-    """Withdrawn from the one who lets it ring, offered to the next, and who hangs up is gone."""
+    """Withdrawn from an agent who does not answer, offered to the next; a caller who hangs up is
+    gone."""
     await scene.phone("caller1").dial("700")
     await scene.phone("1001").ringing()
     await scene.phone("1002").ringing(within=6)
@@ -261,7 +262,7 @@ async def test_not_answered(scene: Scene, screens: Screens) -> None:
 
 
 async def test_nothing_set(scene: Scene, screens: Screens) -> None:
-    """Caller, group and waiting time are worth a pop; without its values there is no address."""
+    """Caller, group and waiting time justify a pop; without its values there is no address."""
     await scene.pause("1001")
     await scene.pause("1002")
     await scene.pause("1003")
@@ -286,7 +287,7 @@ async def test_a_call_by_no_queue(scene: Scene, screens: Screens) -> None:
 
 @pytest.mark.parametrize("number", ["700", "701"])
 async def test_supervised_completed(scene: Scene, screens: Screens, number: str) -> None:
-    """The target has it at completion and not before, also where variables are inherited."""
+    """The target receives it at completion and not before, even if variables are inherited."""
     before = (await screens.call(scene, number))["data"]
     transfer = await scene.transfer("1001", "supervised", "1002", notes="wants a refund")
     await scene.phone("1002").answer()
@@ -323,7 +324,7 @@ async def test_supervised_cancelled(scene: Scene, screens: Screens, number: str)
 
 
 async def test_conference(scene: Scene, screens: Screens) -> None:
-    """Being in a talk of three is not completion."""
+    """Being in a conference of three is not completion."""
     await screens.call(scene, "700")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").answer()
@@ -370,7 +371,7 @@ async def test_unsupervised_not_answered(scene: Scene, screens: Screens) -> None
 async def test_two_transfers_and_a_restart(
     scene: Scene, screens: Screens, receiver: Receiver
 ) -> None:
-    """The daemon is killed between them and after them; nobody is told anything twice."""
+    """The daemon is killed between them and after them; no pop is sent twice."""
     await screens.call(scene, "700")
     first = await scene.transfer("1001", "unsupervised", "1002", notes="first ☎")
     await screens.tell("1001 offered", "1001 delivered", "1002 offered")
@@ -401,7 +402,7 @@ async def test_two_transfers_and_a_restart(
 
 
 async def kill(scene: Scene, receiver: Receiver, transfers: int) -> None:
-    """And start it again, as soon as what happened to the call is noted on it."""
+    """And restart it, as soon as the call's history is on its channel."""
 
     async def noted() -> str | None:
         return await scene.variable("caller1", f"AVP_HISTORY_{transfers}_1") or None
@@ -424,7 +425,7 @@ async def kill(scene: Scene, receiver: Receiver, transfers: int) -> None:
     ],
 )
 async def test_what_is_not_a_pop(scene: Scene, screens: Screens, number: str, reason: str) -> None:
-    """It is left out with a line in the log that repeats none of it; the call goes on."""
+    """It is omitted, with a log line that repeats none of it; the call continues."""
     mark = len(scene.log_of_daemon())
     pop = await screens.call(scene, number)
     assert (pop["data"], pop["url"]) == ({}, None)
@@ -436,7 +437,7 @@ async def test_what_is_not_a_pop(scene: Scene, screens: Screens, number: str, re
 
 @asynccontextmanager
 async def trace(scene: Scene, name: str) -> AsyncIterator[Callable[[], list[str]]]:
-    """The SIP messages from Asterisk to a phone meanwhile."""
+    """The SIP messages from Asterisk to a phone within the context."""
     log = scene.bed.directory / "log" / "full.log"
     mark = log.stat().st_size
     port = scene.phone(name).ports.sip
@@ -462,7 +463,7 @@ def invites(messages: list[str]) -> list[str]:
 
 
 async def test_headers_for_softphones(scene: Scene) -> None:
-    """On the INVITE of a call that is the agent's if they answer."""
+    """In the INVITE of a call that is the agent's if they answer."""
     async with trace(scene, "1001") as to_alice, trace(scene, "1002") as to_bob:
         await scene.call("caller1", "1001", number="700")
         await scene.transfer("1001", "unsupervised", "1002")
@@ -505,7 +506,7 @@ async def test_a_consult_shows_nothing_of_the_call(scene: Scene, number: str) ->
 async def test_a_receiver_in_trouble_holds_nobody_up(
     scene: Scene, screens: Screens, receiver: Receiver
 ) -> None:
-    """Calls, transfers and panels go on; it gets everything in order once it is well."""
+    """Calls, transfers and panels continue; it gets everything in order once it works."""
     receiver.status = 503
     try:
         await screens.call(scene, "700")
@@ -551,7 +552,7 @@ async def local_scene(local_office: Bed) -> AsyncIterator[Scene]:
 
 
 async def test_local_members(local_scene: Scene) -> None:
-    """The same, and the phone behind the Local channel gets the headers, but not of a consult."""
+    """The same, and the phone behind the Local channel gets the headers, except in a consult."""
     scene = local_scene
     async with (
         Screens(scene.bed) as screens,

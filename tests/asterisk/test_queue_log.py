@@ -1,4 +1,4 @@
-"""Transfers in queue_log, and in our own log: who, what, whose call; and nothing else changes."""
+"""Transfers in queue_log and in our own log: who, what, whose call; and nothing else changes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_completed_transfer(scene: Scene) -> None:
     assert row.data == ("supervised", "agent:1002", "completed", "completed", transfer)
     await scene.phone("1002").hangup()
     await scene.booked(Alice=1, Bob=1)
-    # What reports count is what app_queue itself has written, and it is all there.
+    # Reports count what app_queue itself has written, and all of it is there.
     assert {row.event for row in of_app_queue(scene)} <= OF_APP_QUEUE
     assert len([x for x in scene.bed.queue_log.rows(mark) if x.event == "AVPTRANSFER"]) == 1
 
@@ -59,7 +59,7 @@ async def test_others_that_ended_otherwise(scene: Scene) -> None:
     await scene.cancel(cancelled)
     assert (await line_of(scene, cancelled)).data[2] == "cancelled"
     await scene.talking("caller1", "1001")
-    # A number is in it as it is in our log: with its last three digits.
+    # A number appears as in our log: with its last three digits.
     body = {"mode": "supervised", "target": {"kind": "number", "number": OUTSIDE}}
     answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
     assert answer.status == 201, answer

@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/, as they stand there, with this call centre's addresses."""
+"""The commands of README.md and docs/, run literally, with this call centre's addresses."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_settings_and_numbers(bed: Bed) -> None:
 
 
 async def test_check(bed: Bed) -> None:
-    """All is as it should be; of the version, and of passwords that everybody knows, it warns."""
+    """Everything is correct, except warnings about the version and well-known passwords."""
     command = told("asterisk-avp check --config-dir")
     here = {"/etc/asterisk": f"{bed.directory}/etc"}
     code, output = await run(bed, command, **here)
@@ -96,14 +96,14 @@ async def test_check(bed: Bed) -> None:
         ("warning", "password"),
         ("warning", "invite_replaces"),
     }, found
-    # The release without it is not there yet.
+    # The release without it does not exist yet.
     assert "2021" in next(x["why"] for x in found if x["id"] == "version")
     log = (bed.directory / "log" / "daemon.log").read_text(encoding="utf-8")
     assert "asterisk_version_warning" in log
 
 
 async def test_the_lines_of_the_bed_are_those_of_the_page(bed: Bed) -> None:
-    """What INVITEs with Replaces meet in tests is what an administrator is told to write."""
+    """The tests' lines against INVITEs with Replaces are those that an administrator is told."""
     (block,) = blocks(section(page("docs/security.md"), "## INVITE with Replaces"), "ini")
     wanted = block.text[block.text.index("[avp-no-replaces]") :]
     wanted = wanted[: wanted.index("\n\n[avp-no-control-characters]")]
@@ -112,7 +112,7 @@ async def test_the_lines_of_the_bed_are_those_of_the_page(bed: Bed) -> None:
 
 
 async def test_what_an_administrator_is_told_to_ask_asterisk(bed: Bed) -> None:
-    """Commands of Asterisk's own are known to it; `module reload` takes a module that is there."""
+    """Asterisk knows its own commands; `module reload` names an existing module."""
     texts = [*pages().values(), page("SECURITY.md")]
     about = "core|dialplan|manager|pjsip|queue"
     verbs = "reload|restart|set|show"
@@ -175,7 +175,7 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
 
 
 async def test_from_a_log_line_to_a_row_of_the_table(bed: Bed, scene: Scene) -> None:
-    """The lines of the page are those of such a transfer, and each row is found by its name."""
+    """The page's lines are those of such a transfer, and each row is found by its name."""
     walk = section(page("docs/how-it-works.md"), "## From a log line to a row of the table")
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -184,7 +184,7 @@ async def test_from_a_log_line_to_a_row_of_the_table(bed: Bed, scene: Scene) -> 
     (shown,) = blocks(walk, "text")
     log = (bed.directory / "log" / "daemon.log").read_text(encoding="utf-8").splitlines()
     lines = [x for x in log if " transition " in x and f"transfer={transfer}" in x]
-    # Asterisk chooses which of the two arrives in Stasis first, and when the leg's channel ends.
+    # Asterisk decides which of the two enters Stasis first, and when the leg's channel ends.
     fields, example = (
         [
             found

@@ -1,4 +1,4 @@
-"""AMI and ARI lost and found again: what is told meanwhile, and that all is known afterwards."""
+"""AMI and ARI lost and found again: the reports meanwhile, and a complete state afterwards."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_lost_and_found_while_talking(scene: Scene, wires: Wires, which: s
 
 
 async def test_what_happened_meanwhile_is_known(scene: Scene, wires: Wires) -> None:
-    """A call ended, another began, somebody went on a break, and a caller waits in a queue."""
+    """A call ended, another began, an agent was paused, and a caller waits in a queue."""
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     await cut(scene, wires, "both")
@@ -118,7 +118,7 @@ async def test_what_happened_meanwhile_is_known(scene: Scene, wires: Wires) -> N
 
 
 async def test_a_consultation_goes_on(scene: Scene, wires: Wires) -> None:
-    """Audio does not need us. The commands do, and work again afterwards."""
+    """Audio does not need the daemon. The commands do, and work again afterwards."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await cut(scene, wires, "both")
     assert (await scene.api("POST", f"/v1/transfers/{transfer}/complete")).status == 503

@@ -1,7 +1,7 @@
-"""Recordings go on through every kind of transfer, and nothing of a consultation is in them.
+"""Recordings continue through every kind of transfer, and contain nothing of a consultation.
 
-The inbound dialplan records the caller's channel with MixMonitor before Queue(). The tones in
-the file say who was recorded, when, and with whom.
+The inbound dialplan records the caller's channel with MixMonitor before Queue(). The tones in the
+file show who was recorded, when, and with whom.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ exten => _9X.,1,Answer()
 
 
 def world() -> World:
-    """Demo world; the group `taped` is recorded by app_queue itself."""
+    """Demo world; app_queue itself records the group `taped`."""
     taped = {"monitor-format": "wav"}
     demo = World(
         groups=(
@@ -61,7 +61,7 @@ async def studio() -> AsyncIterator[Bed]:
 
 
 async def with_daemon(bed: Bed, wanted: str) -> None:
-    """The daemon runs, and has been told this about recordings."""
+    """The daemon runs with this setting for recordings."""
     if bed.daemon is not None and getattr(bed, "recording", "") == wanted:
         return
     await bed.stop_daemon()
@@ -90,13 +90,13 @@ async def pausing(studio: Bed) -> AsyncIterator[Scene]:
 
 
 class Recorded:
-    """caller1, who is recorded from before the queue on, and what has been recorded so far."""
+    """caller1, who is recorded from before the queue on, and the recording so far."""
 
     def __init__(self, scene: Scene, recording: Recording) -> None:
         self.scene, self.recording, self.parts = scene, recording, [ALICE]
 
     async def then(self, part: str) -> None:
-        """Wait until this has come next, and nothing else."""
+        """Wait until this was recorded next, and nothing else."""
         self.parts.append(part)
         await self.so_far()
 
@@ -107,12 +107,12 @@ class Recorded:
         assert await self.scene.ami.until(look, 6.0), (self.now(), self.parts)
 
     def now(self) -> list[frozenset[str]]:
-        """Without the moment in the first queue, if somebody answered late."""
+        """Without the moment in the first queue, if an agent answered late."""
         parts = self.recording.parts()
         return parts[1:] if parts[:1] == said(QUEUED) else parts
 
     async def over(self) -> None:
-        """caller1 hangs up: one file of the whole call, and nobody's private talk in it."""
+        """caller1 hangs up: one file of the whole call, without anybody's private conversation."""
         ami = self.scene.ami
         call = await ami.channel_of("caller1")
         mine = match("Newchannel", Uniqueid=call["Uniqueid"])
@@ -126,7 +126,7 @@ class Recorded:
 
 
 async def recorded_call(scene: Scene, number: str = "9800") -> Recorded:
-    """caller1 talks with 1001."""
+    """caller1 talks to 1001."""
     await scene.call("caller1", "1001", number=number)
     recorded = Recorded(scene, await recording_of(scene, "caller1"))
     await recorded.so_far()
@@ -134,7 +134,7 @@ async def recorded_call(scene: Scene, number: str = "9800") -> Recorded:
 
 
 async def consult(scene: Scene, target: str = "1002") -> str:
-    """1001 consults; the transfer."""
+    """1001 consults. Returns the transfer."""
     transfer = await scene.transfer("1001", "supervised", target)
     await scene.phone(target).answer()
     await scene.consulting(transfer, "caller1", "1001", target)
@@ -145,7 +145,7 @@ async def consult(scene: Scene, target: str = "1002") -> str:
 
 
 async def test_supervised(scene: Scene) -> None:
-    """Cancelled first, then completed, with a swap before that."""
+    """Cancelled first, then completed after a swap."""
     recording = await recorded_call(scene)
     transfer = await consult(scene)
     await recording.then(QUEUED)
@@ -190,7 +190,7 @@ async def test_unsupervised_to_an_agent_who_is_busy(scene: Scene) -> None:
 
 
 async def test_unsupervised_to_a_group_that_app_queue_records(scene: Scene) -> None:
-    """app_queue's own recording is another file, and never takes the place of the first."""
+    """app_queue's own recording is another file, and never replaces the first."""
     recording = await recorded_call(scene)
     await scene.transfer("1001", "unsupervised", "taped", "group")
     await scene.phone("1003").answer()
@@ -201,7 +201,7 @@ async def test_unsupervised_to_a_group_that_app_queue_records(scene: Scene) -> N
 
 
 async def test_app_queues_own_recording(scene: Scene) -> None:
-    """``monitor-format`` of the queue: the call back to the same queue does not overwrite it."""
+    """``monitor-format`` of the queue: a call back in the same queue does not overwrite it."""
     recording = await recorded_call(scene, "802")
     transfer = await consult(scene, "1003")
     await recording.then(QUEUED)
@@ -235,7 +235,7 @@ async def test_a_conference(scene: Scene) -> None:
 
 
 async def test_paused_and_every_way_out(pausing: Scene) -> None:
-    """Cancel, no answer, swap there and back, a conference; in step with the call all the time."""
+    """Cancel, no answer, swap back and forth, a conference; always in step with the call."""
     scene = pausing
     recording = await recorded_call(scene)
     transfer = await consult(scene)
@@ -266,7 +266,7 @@ async def test_paused_and_every_way_out(pausing: Scene) -> None:
 
 
 async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
-    """The transferor hangs up while the target rings: unsupervised from there on, and recorded."""
+    """The transferor hangs up while the target rings: unsupervised from then on, and recorded."""
     scene = pausing
     recording = await recorded_call(scene)
     await scene.transfer("1001", "supervised", "1002")
@@ -281,7 +281,7 @@ async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
 
 
 async def test_paused_and_the_daemon_killed(pausing: Scene) -> None:
-    """The next daemon knows: it stays paused until the consultation is over, and not longer."""
+    """The next daemon knows: it stays paused until the consultation has ended, and no longer."""
     scene = pausing
     recording = await recorded_call(scene)
     transfer = await consult(scene)
@@ -312,14 +312,14 @@ async def test_paused_and_the_daemon_told_to_stop(pausing: Scene) -> None:
 
 
 async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) -> None:
-    """The dialplan's net cannot end the pause; the daemon that starts next does."""
+    """The dialplan's fallback cannot end the pause; the daemon that starts next does."""
     scene = pausing
     recording = await recorded_call(scene)
     await consult(scene)
     await recording.then(QUIET)
     await scene.bed.stop_daemon(kill=True)
     await scene.hang_up("1002", "1001")
-    # What Asterisk does by itself when nobody puts off the caller's limit any more.
+    # Asterisk's own action when nobody renews the caller's limit any more.
     channel = (await scene.ami.channel_of("caller1"))["Channel"]
     net = {"Context": "avp-stasis", "Exten": "T", "Priority": "1"}
     await scene.ami.action("Redirect", Channel=channel, **net)
@@ -349,7 +349,7 @@ async def test_what_the_administrator_has_paused(pausing: Scene) -> None:
 
 
 async def test_calls_that_nothing_records(pausing: Scene) -> None:
-    """Asterisk says that it cannot; that is no fault, and the transfer goes its way."""
+    """Asterisk reports that it cannot; this is not an error, and the transfer continues."""
     transfer = await pausing.consult("caller1", "1001", "1002")
     await pausing.complete(transfer)
     await pausing.talking("caller1", "1002")

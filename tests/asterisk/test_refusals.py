@@ -1,4 +1,4 @@
-"""What is refused, with the real state of affairs behind each reason, and requests that race.
+"""Refusals, with the real situation behind each reason, and concurrent requests.
 
 After every refusal the caller and the transferor hear each other as before.
 """
@@ -102,7 +102,7 @@ async def test_reason(
 
 
 async def refused(scene: Scene, reason: str, body: dict[str, object]) -> None:
-    """1001's request is refused; their call with caller1 is as before, and nobody is rung."""
+    """1001's request is refused; their call with caller1 is unchanged, and no phone rings."""
     rung = scene.offers("1002")
     answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
     assert answer.status == 403, answer
@@ -124,7 +124,7 @@ async def test_target_without_a_phone(scene: Scene) -> None:
 
 
 async def test_no_active_call(scene: Scene) -> None:
-    """None at all, one that only rings yet, and one that has ended."""
+    """No call at all, one that only rings so far, and one that has ended."""
     assert await scene.refused("1001", "supervised", "agent", "1002") == "no_active_call"
     await scene.phone("caller1").dial("800")
     await scene.phone("1001").ringing()
@@ -137,7 +137,7 @@ async def test_no_active_call(scene: Scene) -> None:
 
 
 async def test_already_transferring(scene: Scene) -> None:
-    """In every state of a consultation; the one that runs takes no notice."""
+    """In every state of a consultation; the running one is not affected."""
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
 
@@ -152,7 +152,7 @@ async def test_already_transferring(scene: Scene) -> None:
     await scene.consulting(transfer, "caller1", "1001", "1002")
     await once_more()
     await scene.consulting(transfer, "caller1", "1001", "1002")
-    # The target has a call as well, but none to give away.
+    # The target has a call as well, but none to transfer.
     assert await scene.refused("1002", "supervised", "agent", "1003") == "already_transferring"
     await scene.cancel(transfer)
     await scene.talking("caller1", "1001")
@@ -163,13 +163,13 @@ async def test_already_transferring(scene: Scene) -> None:
 
 
 def reasons(*answers: Answer) -> list[str]:
-    """Reason codes of the answers, "" for one that was taken."""
+    """Reason codes of the answers, "" for an accepted one."""
     assert all(answer.status in (201, 403) for answer in answers), answers
     return sorted(answer.body.get("reason", "") for answer in answers)
 
 
 def taken(*answers: Answer) -> str:
-    """The one transfer that was begun."""
+    """The one transfer that was started."""
     (transfer,) = [str(answer.body["id"]) for answer in answers if answer.status == 201]
     return transfer
 
@@ -228,7 +228,7 @@ async def test_two_requests_for_one_target(scene: Scene, modes: tuple[str, str])
 
 
 async def test_complete_and_cancel_at_once(scene: Scene) -> None:
-    """One of them is carried out, and the caller has exactly one agent."""
+    """One of them is executed, and the caller has exactly one agent."""
     transfer = await scene.consult("caller1", "1001", "1002")
     path = f"/v1/transfers/{transfer}"
     answers = await asyncio.gather(
@@ -292,7 +292,7 @@ async def test_transfer_while_another_runs(scene: Scene) -> None:
     ("there", "back"), [("supervised", "unsupervised"), ("unsupervised", "supervised")]
 )
 async def test_there_and_back(scene: Scene, there: str, back: str) -> None:
-    """1001 to 1002 to 1001 again; both were booked for what they did, once each time."""
+    """1001 to 1002 to 1001 again; both were recorded for what they did, once each time."""
     await scene.call("caller1", "1001")
     for agent, target, mode in (("1001", "1002", there), ("1002", "1001", back)):
         transfer = await scene.transfer(agent, mode, target)

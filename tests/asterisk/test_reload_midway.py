@@ -1,6 +1,6 @@
-"""SIGHUP in the middle of a transfer: what it takes away cannot be begun, and what goes on can end.
+"""SIGHUP during a transfer: disabled actions cannot be started, and running ones can end.
 
-Nobody loses a call by it: it can be completed, cancelled and left as ever.
+Nobody loses a call: it can be completed, cancelled and left as before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ queue = "sales"
 extension = "800"
 acw_seconds = 2
 """
-"""Sales is only here, so that a reload can take it away."""
+"""Sales exists only here, so that a reload can remove it."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -47,7 +47,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
 
 
 async def without(scene: Scene, *features: str) -> None:
-    """Read again, with these off for sales."""
+    """Reload, with these disabled for sales."""
     await guard.reload(scene.bed, SALES + "".join(f"{name} = false\n" for name in features))
 
 
@@ -182,7 +182,7 @@ async def test_keys_for_what_was_taken_away_only_beep(scene: Scene) -> None:
     mark = scene.ami.mark()
     for keys in ("*4", "*5"):
         await scene.press("1001", keys)
-    await scene.press("1001", "*3")  # done, behind the two that were not
+    await scene.press("1001", "*3")  # done, after the two that were not
     await scene.reaches(transfer, "swapped")
     await scene.hear_one_another("caller1", "1001")
     assert scene.ami.seen(match("DialBegin"), mark) == []
@@ -193,7 +193,7 @@ async def test_keys_for_what_was_taken_away_only_beep(scene: Scene) -> None:
 
 @pytest.mark.parametrize("end", ["complete", "cancel"])
 async def test_a_group_that_is_no_more(scene: Scene, end: str) -> None:
-    """Its agents with it. Asterisk still has them, and the call."""
+    """With its agents. Asterisk still has them, and the call."""
     transfer = await scene.consult("caller1", "1001", "1002")
     await guard.reload(scene.bed, "")
     await refused(scene, "POST", f"{transfer}/conference", "transfer_disabled")
@@ -208,7 +208,7 @@ async def test_a_group_that_is_no_more(scene: Scene, end: str) -> None:
 async def test_other_keys_are_the_ones_to_press(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await guard.reload(scene.bed, SALES + '[keys]\nswap = "*9"\n')
-    await scene.press("1001", "*3")  # means nothing any more, and is passed on to the target
+    await scene.press("1001", "*3")  # has no meaning any more, and is passed on to the target
     await scene.press("1001", "*9")
     await scene.reaches(transfer, "swapped")
     await scene.press("1001", "*2")

@@ -1,7 +1,7 @@
-"""INVITE with Replaces: a phone that puts itself in somebody's place in a call, past every rule.
+"""INVITE with Replaces: a phone that takes a party's place in a call, past every rule.
 
-The bed's pjsip.conf has the lines that docs/security.md asks for. The last test takes them away, to
-show that they are what keeps the call where it is.
+The bed's pjsip.conf has the lines that docs/security.md requires. The last test removes them, to
+show that they protect the call.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def intruder(office: tuple[Bed, InvitingPhone]) -> InvitingPhone:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stranger(scene: Scene) -> AsyncIterator[InvitingPhone]:
-    """Somebody without an account, on a port of their own."""
+    """A sender without an account, on a port of its own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -86,7 +86,7 @@ async def test_nobody_takes_a_place_in_a_call(scene: Scene, intruder: InvitingPh
 async def test_nor_by_the_pick_up_extension(
     scene: Scene, intruder: InvitingPhone, stranger: InvitingPhone, number: str
 ) -> None:
-    """Asterisk takes it in any context; a stranger needed no account."""
+    """Asterisk accepts it in any context; a stranger needed no account."""
     await scene.call("caller1", "1001")
     began = scene.ami.mark()
     for place in ("1001", "caller1"):
@@ -98,7 +98,7 @@ async def test_nor_by_the_pick_up_extension(
 
 
 async def test_nor_by_other_ways_to_name_a_call(scene: Scene, intruder: InvitingPhone) -> None:
-    """Twice, and by Join (RFC 3911) and Target-Dialog (RFC 4538), which Asterisk does not know."""
+    """Twice, and as Join (RFC 3911) and Target-Dialog (RFC 4538), unsupported by Asterisk."""
     await scene.call("caller1", "1001")
     began = scene.ami.mark()
     named = await dialog(scene, "1001")
@@ -116,7 +116,7 @@ async def test_nor_by_other_ways_to_name_a_call(scene: Scene, intruder: Inviting
 
 
 async def test_nobody_picks_up_a_call_that_rings(scene: Scene, intruder: InvitingPhone) -> None:
-    """The queue has rung 1001; an early dialog can be replaced as well (RFC 3891 section 3)."""
+    """The queue rings 1001; an early dialog can be replaced as well (RFC 3891 section 3)."""
     await scene.phone("caller1").dial("800")
     await scene.phone("1001").ringing()
     assert await intruder.invite("1001", f"Replaces: {await dialog(scene, '1001')}\r\n") == 401
@@ -149,7 +149,7 @@ async def test_without_these_lines_the_call_is_taken(scene: Scene, intruder: Inv
         await scene.ami.bridged("caller1", INTRUDER)
         await scene.phone("1001").closed()
         assert await scene.ami.until(lambda: taken_over(scene), 3)
-        scene.expected |= {'"level": "error'}  # that says so
+        scene.expected |= {'"level": "error'}  # which reports it
         await intruder.bye()
     finally:
         file.write_text(ours)
@@ -162,7 +162,7 @@ async def test_without_these_lines_the_call_is_taken(scene: Scene, intruder: Inv
 
 
 async def taken_over(scene: Scene) -> bool | None:
-    """The daemon says so, and who was replaced."""
+    """The daemon reports it, and who was replaced."""
     lines = guard.records(scene.bed, "phone_took_over_a_call")
     return any("PJSIP/1001-" in line["replaced"] for line in lines) or None
 

@@ -1,6 +1,6 @@
-"""CDR, CEL and queue_log of transferred calls: what reports are made of stays right.
+"""CDR, CEL and queue_log of transferred calls: the data for reports remains correct.
 
-On the demo's call centre, with CDR and CEL as files, which is how Asterisk comes. The view of
+On the demo's call centre, with CDR and CEL as files, Asterisk's default. The view of
 docs/reporting.md is run on the queue_log that Asterisk has written.
 """
 
@@ -73,14 +73,14 @@ class Event:
 
 
 def cel(bed: Bed, caller: str) -> list[Event]:
-    """What CEL has of the call of this caller's channel, by its linkedid."""
+    """The CEL records of the call of this caller's channel, by its linkedid."""
     with (bed.directory / "log" / "cel-custom" / "Master.csv").open(newline="") as file:
         events = [Event(row) for row in csv.reader(file) if row]
     return [event for event in events if event.linked == caller]
 
 
 def talk(events: list[Event]) -> dict[str, float]:
-    """For how long each phone's channels were in bridges."""
+    """How long each phone's channels were in bridges."""
     seconds: dict[str, float] = defaultdict(float)
     for event in events:
         if event.name.startswith("PJSIP/") and event.kind.startswith("BRIDGE_"):
@@ -102,7 +102,7 @@ async def ended(scene: Scene, caller: str) -> list[Event]:
 
 
 async def partners(scene: Scene, caller: str) -> set[str]:
-    """The phones that CDR has the caller talking with, once the call's last row is there."""
+    """The phones to which the caller talked according to CDR, once the call's last row is there."""
 
     async def look() -> set[str] | None:
         with (scene.bed.directory / "log" / "cdr-csv" / "Master.csv").open(newline="") as file:
@@ -117,7 +117,7 @@ async def partners(scene: Scene, caller: str) -> set[str]:
 
 
 async def to(scene: Scene, kind: str) -> tuple[str, str]:
-    """A call that is transferred in this way; the transfer, and whose the call is then."""
+    """A call that is transferred in this way. Returns the transfer, and who has the call."""
     if kind == "external":
         body = {"mode": "supervised", "target": {"kind": "number", "number": FOURTH}}
         transfer = (await scene.api("POST", "/v1/agents/1001/transfers", body)).body["id"]
@@ -157,7 +157,7 @@ async def test_one_call_in_the_books(books: Bed, scene: Scene, kind: str) -> Non
     await scene.ami.wait(match("UserEvent", UserEvent="Survey", Of=caller), 5.0, began)
     await scene.gone("caller1")
     events = await ended(scene, caller)
-    # All phones that had a part in it are in this one call, and so are the channels in between.
+    # All phones that took part are in this one call, and so are the channels in between.
     phones = {party(x.name) for x in events if x.name.startswith("PJSIP/")}
     assert phones == {"caller1", "1001", last} | ({"1002"} if kind == "cancelled" else set())
     consulted = [x for x in events if transfer in x.channel]
@@ -172,7 +172,7 @@ async def test_one_call_in_the_books(books: Bed, scene: Scene, kind: str) -> Non
 
 
 def view() -> str:
-    """The statement that the page gives."""
+    """The statement on the page."""
     (block,) = blocks(page("docs/reporting.md"), "sql")
     return block.text
 
@@ -189,7 +189,7 @@ def table(rows: list[tuple[object, ...]]) -> sqlite3.Connection:
 
 
 async def test_groups_in_the_books_of_queues(scene: Scene) -> None:
-    """Two calls to sales, of which each is transferred once: all of it is the group's."""
+    """Two calls to sales, each transferred once: all of it counts for the group."""
     for mode in ("supervised", "unsupervised"):
         await scene.agent_is("1001", "available", within=6)
         await scene.agent_is("1002", "available", within=6)

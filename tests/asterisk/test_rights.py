@@ -1,7 +1,7 @@
-"""The classes of the daemon's AMI user: each is needed, and no other one is.
+"""The classes of the daemon's AMI user: each is needed, and no other.
 
-Next to the whole user there is one without each class, and one with all that Asterisk knows; what
-they may do and what they hear in a transfer is compared.
+Beside the complete user there is one without each class, and one with every class; the test
+compares what they may do, and the events that they receive in a transfer.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def office() -> AsyncIterator[Bed]:
 async def probe(bed: Bed, user: str) -> Probe:
     found = Probe(bed.ports.ami, SECRET, user)
     hears = "system" in next(read for name, read, _ in users() if name == user)
-    # Probe waits for FullyBooted, which not everybody here is told.
+    # Probe waits for FullyBooted, which not every user here receives.
     with nullcontext() if hears else pytest.raises(AssertionError, match="no such event"):
         await found.connect(10.0 if hears else 0.5)
     return found
@@ -89,7 +89,7 @@ async def test_actions(office: Bed) -> None:
         session = await probe(office, f"no-{kind}-{missing}" if kind else "whole")
         seen[missing] = {name for name in HARMLESS if await refused(session, name)}
         await session.close()
-    # The whole user may do all that we send, and none of what makes Asterisk's host theirs.
+    # The complete user may send all our actions, and none that give control of Asterisk's host.
     assert seen[""] == set(DANGEROUS)
     for missing in WRITE:
         rest = set(WRITE) - {missing}
@@ -112,7 +112,7 @@ async def test_events(office: Bed) -> None:
         user: {event.name for event in session.events if event.name in EVENTS}
         for user, session in sessions.items()
     }
-    # What "ears" hears may hold nothing of ours that the whole user does not hear.
+    # The events that "ears" receives must not include any of ours that the complete user does not.
     assert heard["whole"] == heard["ears"]
     lost = {name: heard["whole"] - heard[f"no-read-{name}"] for name in READ}
     assert {"MusicOnHoldStart", "MusicOnHoldStop", "BridgeEnter"} <= lost["call"]

@@ -1,8 +1,8 @@
-"""What else phones and trunks may send: only an INVITE runs the dialplan or rings anybody.
+"""Other SIP requests of phones and trunks: only an INVITE runs the dialplan or rings a phone.
 
-Within a call a caller's REFER (RFC 3515) would move the agent to another extension, or put the
+Within a call, a caller's REFER (RFC 3515) would move the agent to another extension, or put the
 agent into another call (Replaces in Refer-To, RFC 3891). `allow_transfer = no` refuses both; the
-last tests take that line away.
+last tests remove that line.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def scene(office: tuple[Bed, dict[str, InvitingPhone]]) -> AsyncIterator[S
 async def test_a_request_out_of_a_call(
     scene: Scene, office: tuple[Bed, dict[str, InvitingPhone]], method: str, who: str
 ) -> None:
-    """Whatever it is sent to, an emergency number included."""
+    """Whatever its destination, including an emergency number."""
     mark = scene.ami.mark()
     phone = office[1][who]
     refer = f"Refer-To: <sip:+12025550100@127.0.0.1>\r\nReferred-By: <sip:{who}@127.0.0.1>\r\n"
@@ -60,7 +60,7 @@ async def test_a_request_out_of_a_call(
     for number in ("911", "112", "+12025550100", "1002", "800", "801", "s", "*8"):
         status = await phone.ask(method, number, more, "hello" if method == "MESSAGE" else "")
         assert status >= 400, f"{method} {number}: {status}"
-    await scene.ami.command("core show version")  # what came before it has been read
+    await scene.ami.command("core show version")  # everything before it has been read
     assert scene.ami.seen(match("Newchannel"), mark) == []
     assert scene.ami.seen(match("Newexten"), mark) == []
     assert scene.ami.seen(match("DialBegin"), mark) == []
@@ -86,11 +86,11 @@ REFUSED = 603
 TAKEN = 202
 GUARD = "allow_transfer = no\n"
 OUTSIDE = "pstn"
-"""Stands for the trunk that agents call out by; its other end may send a REFER as well."""
+"""Represents the trunk for agents' calls; its other end may send a REFER as well."""
 
 
 async def replaced(scene: Scene, name: str) -> str:
-    """The dialog of a phone's call, as it stands in a URI."""
+    """The dialog of a phone's call, as in a URI."""
     channel = (await scene.ami.channel_of(name))["Channel"]
     return quote(await scene.bed.dialog(channel), safe="")
 
@@ -114,8 +114,8 @@ async def caller(
 
 
 async def undisturbed(scene: Scene, since: float) -> None:
-    """Both calls go on as they were, and nobody else was called."""
-    await scene.ami.command("core show version")  # what came before it has been read
+    """Both calls continue unchanged, and nobody else was called."""
+    await scene.ami.command("core show version")  # everything before it has been read
     assert scene.ami.seen(match("Newchannel"), since) == []
     assert scene.ami.seen(match(("BlindTransfer", "AttendedTransfer")), since) == []
     assert scene.ami.seen(match(("BridgeEnter", "BridgeLeave")), since) == []
@@ -158,7 +158,7 @@ async def test_a_caller_moves_no_agent(scene: Scene, caller: InvitingPhone) -> N
 
 
 async def test_nor_does_the_other_end_of_a_trunk(scene: Scene) -> None:
-    """An agent has called out; who answered asks for the agent to be sent to another number."""
+    """An agent has called out; the called party asks for the agent to be sent to another number."""
     await scene.phone("1003").dial("+12025550100")
     await scene.phone(OUTSIDE).answer()
     await scene.talking("1003", OUTSIDE)
@@ -171,7 +171,7 @@ async def test_nor_does_the_other_end_of_a_trunk(scene: Scene) -> None:
 
 @asynccontextmanager
 async def unguarded(scene: Scene) -> AsyncIterator[None]:
-    """As Asterisk is without the line. A call keeps what held for its endpoint when it began."""
+    """Asterisk without the line. A call keeps the settings that its endpoint had at the start."""
     file = scene.bed.directory / "etc" / "pjsip.conf"
     ours = file.read_text()
     assert GUARD in ours
@@ -196,7 +196,7 @@ async def test_without_this_line_the_agent_is_put_into_another_call(
 ) -> None:
     named = await replaced(scene, "1004")
     refer_to = f"Refer-To: <sip:1004@127.0.0.1?Replaces={named}>\r\n"
-    scene.expected |= {"[error"}  # that the daemon says so, phone_took_over_a_call
+    scene.expected |= {"[error"}  # which the daemon reports as phone_took_over_a_call
     assert await caller.ask_in_call("REFER", refer_to) == TAKEN
     await scene.phone("1004").closed()
     await scene.talking("1002", "caller2")

@@ -1,6 +1,6 @@
 """A short soak: all kinds of transfers in one daemon leave nothing behind.
 
-Thousands of them, and what becomes of the memory: `tests/run soak`.
+Thousands of them, with a check of the memory: `tests/run soak`.
 """
 
 from __future__ import annotations

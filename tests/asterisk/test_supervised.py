@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 @pytest.mark.smoke("supervised complete")
 @pytest.mark.containers
 async def test_complete(scene: Scene) -> None:
-    """The whole way: music at once, ringback, private consult, then caller and target alone."""
+    """A complete transfer: music, ringback, private consultation, then caller and target."""
     await scene.call("caller1", "1001")
     asked = time.time()
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -27,7 +27,7 @@ async def test_complete(scene: Scene) -> None:
     answered = time.time()
     await scene.consulting(transfer, "caller1", "1001", "1002")
     began = time.time()
-    # A while of consult, to be told apart in the recordings.
+    # Some time of consultation, to be distinguished in the recordings.
     await scene.phone("1001").hears({"1002"}, steady=1.0)
     consult = scene.phone("caller1").heard(asked + 0.5, began)
     assert consult == {"music"}, "the caller hears music and nothing of the consult"
@@ -74,7 +74,7 @@ async def test_cancel_and_transfer_again(scene: Scene) -> None:
 
 
 async def test_cancel_at_once(scene: Scene) -> None:
-    """Cancelled while the parties are still on their way into Stasis."""
+    """Cancelled while the parties are still being moved into Stasis."""
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.cancel(transfer)

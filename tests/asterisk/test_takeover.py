@@ -1,6 +1,6 @@
-"""The daemon is killed in the middle of a transfer, and the next one goes on with it.
+"""The daemon is killed during a transfer, and the next one continues it.
 
-Every state that it may be killed in, and whoever hangs up meanwhile: `matrix`.
+`matrix` has every state in which it may be killed, and every party that hangs up meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 async def killed() -> AsyncIterator[Bed]:
     """A call centre whose daemon may be killed."""
     patient = world()
-    # A daemon takes seconds to start here; nothing is to have timed out meanwhile.
+    # A daemon takes seconds to start here; no timer may expire meanwhile.
     patient.settings["AVP_SESSION__RING_SECONDS"] = "30"
     patient.settings["AVP_SESSION__DRAIN_SECONDS"] = "60"
     async with Bed(replace(patient, max_hold_seconds=60), backend=backend_named(None)) as bed:
@@ -120,7 +120,7 @@ async def test_the_call_is_delivered_meanwhile(scene: Scene) -> None:
 
 
 async def asked_to_leave(scene: Scene) -> ProcessId:
-    """SIGTERM; until it has left, the daemon takes no new transfers."""
+    """SIGTERM; until it exits, the daemon accepts no new transfers."""
     daemon = scene.bed.daemon
     assert daemon is not None
     scene.bed.signal_daemon(signal.SIGTERM)
@@ -136,7 +136,7 @@ async def has_left(scene: Scene, daemon: ProcessId) -> None:
     async def look() -> bool | None:
         return exited(daemon) is not None or None
 
-    # Far below the time for which it would wait; the end of a container takes a while to be known.
+    # Much less than the time for which it would wait; the end of a container is noticed late.
     assert await scene.ami.until(look, 15.0)
     scene.bed.daemon = None
 
@@ -170,7 +170,7 @@ async def test_asked_twice_it_leaves_at_once(scene: Scene) -> None:
 
 
 async def test_agent_and_target_hang_up_meanwhile(scene: Scene) -> None:
-    """The caller is left: back to the group, at the head."""
+    """The caller is left alone: back to the group, at the head."""
     await scene.consult("caller1", "1001", "1002")
     await kill(scene)
     await scene.hang_up("1001", "1002")
@@ -181,7 +181,7 @@ async def test_agent_and_target_hang_up_meanwhile(scene: Scene) -> None:
 
 
 async def test_nothing_is_left_written(scene: Scene) -> None:
-    """Once it is over, the caller's channel is as if there had been no transfer."""
+    """Afterwards, the caller's channel is as if there had been no transfer."""
     transfer = await scene.consult("caller1", "1001", "1002")
     assert await scene.variable("caller1", "AVP_SESSION_0")
     await scene.complete(transfer)

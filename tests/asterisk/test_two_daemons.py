@@ -1,4 +1,4 @@
-"""Two daemons on one Asterisk: one serves, the other says so and leaves, and calls go on."""
+"""Two daemons on one Asterisk: one serves, the other reports it and exits, and calls continue."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Second:
     since: int
 
     def status(self) -> int:
-        """Of /readyz; 0: nobody there."""
+        """The status of /readyz; 0: no answer."""
         try:
             return requests.get(f"{self.url}/readyz", timeout=5).status_code
         except requests.RequestException:
@@ -130,7 +130,7 @@ async def test_the_second_leaves_and_a_transfer_goes_on(scene: Scene) -> None:
 
 
 async def test_the_first_hangs_and_wakes_up(scene: Scene) -> None:
-    """It is given up, the second goes on with its transfer, and it never acts again."""
+    """It is abandoned, the second continues its transfer, and it never acts again."""
     transfer = await scene.consult("caller1", "1001", "1002")
     scene.expected |= {"[error"}
     first = scene.bed.daemon

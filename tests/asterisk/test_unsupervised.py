@@ -1,7 +1,7 @@
-"""Unsupervised transfer to an agent and to a group, and calls that came by no queue.
+"""Unsupervised transfer to an agent and to a group, and calls without a queue.
 
-The call centre has a group for each max-hold action: sales hangs up, support returns the call
-to the transferor, desk puts it at the head of the group's queue.
+The call centre has a group for each max-hold action: sales hangs up, support returns the call to
+the transferor, desk puts it at the head of the group's queue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.asterisk.scene import Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-# What a caller dials before the group's number: a choice of the inbound dialplan.
+# Digits that a caller dials before the group's number: a choice of the inbound dialplan.
 INBOUND = """
 [callers](+)
 exten => _3X.,1,Set(AVP_MAX_HOLD=3)
@@ -63,7 +63,7 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 
 
 async def delivered(scene: Scene, transfer: str, caller: str, target: str) -> None:
-    """The target takes the call and has it for themselves, in a bridge like any queue's."""
+    """The target takes the call alone, in a bridge like any queue's."""
     await scene.phone(target).answer(within=6)
     await scene.talking(caller, target)
     await scene.plain(caller, target)
@@ -75,7 +75,7 @@ async def delivered(scene: Scene, transfer: str, caller: str, target: str) -> No
 
 @pytest.mark.containers
 async def test_available_target(scene: Scene) -> None:
-    """Both are freed of each other at once; each gets what they talked in the books."""
+    """Both are released from each other at once; each has their own talk time in queue_log."""
     await scene.call("caller1", "1001")
     began = time.time()
     await scene.phone("1001").hears({"caller1"}, steady=1.5)
@@ -99,7 +99,7 @@ async def test_available_target(scene: Scene) -> None:
 async def busy_target(
     scene: Scene, agent: str, target: str, group: str = "sales", number: str = "6800"
 ) -> str:
-    """``target`` talks to caller2; ``agent`` transfers caller1 to them and is freed."""
+    """``target`` talks to caller2; ``agent`` transfers caller1 to them and is released."""
     await scene.call("caller1", agent, number=number)
     await scene.call("caller2", target, group)
     transfer = await scene.transfer(agent, "unsupervised", target)
@@ -113,7 +113,7 @@ async def busy_target(
 @pytest.mark.smoke("unsupervised to a busy agent")
 @pytest.mark.containers
 async def test_talking_target(scene: Scene) -> None:
-    """It waits, alone: a second one is refused. It comes as soon as the target's ACW is over."""
+    """It waits alone: a second one is refused. It arrives as soon as the target's ACW has ended."""
     transfer = await busy_target(scene, "1001", "1002")
     assert (await scene.agent("1002"))["waiting_transfer"] is True
     await scene.agent_is("1001", "available", within=5)
@@ -150,7 +150,7 @@ async def test_target_in_acw(scene: Scene) -> None:
 @pytest.mark.smoke("max hold")
 @pytest.mark.containers
 async def test_max_hold_hangs_up(scene: Scene) -> None:
-    """The caller hears why before they are hung up; AVP_MAX_HOLD is theirs, not the setting."""
+    """The caller hears the reason before the hang-up; AVP_MAX_HOLD applies, not the setting."""
     transfer = await busy_target(scene, "1001", "1002", number="3800")
     asked = time.time()
     await scene.ends(transfer, "failed", "max_hold", within=5)
@@ -211,7 +211,7 @@ async def test_max_hold_to_the_head_of_the_group(scene: Scene) -> None:
 async def test_target_pauses(
     scene: Scene, agent: str, target: str, group: str, number: str
 ) -> None:
-    """The max-hold action is taken at once."""
+    """The max-hold action follows immediately."""
     transfer = await busy_target(scene, agent, target, group, number)
     await scene.pause(target)
     await scene.ends(transfer, "failed", "target_not_ready", within=3)
@@ -252,7 +252,7 @@ async def test_target_logs_out() -> None:
 
 
 async def test_target_is_rung_until_they_answer(scene: Scene) -> None:
-    """Turned down, then left ringing, then taken: one call all the time."""
+    """Rejected, then left ringing, then taken: one call all the time."""
     await scene.call("caller1", "1001", number="6800")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
     await scene.phone("1002").reject()
@@ -294,7 +294,7 @@ async def test_caller_hangs_up_while_waiting(scene: Scene) -> None:
 @pytest.mark.smoke("unsupervised to a group")
 @pytest.mark.containers
 async def test_group_at_the_head(scene: Scene) -> None:
-    """Ahead of earlier callers of that group, also of one with a priority; it is their call now."""
+    """Ahead of earlier callers of that group, even one with a priority; it is their call now."""
     await scene.pause("1004")
     await scene.call("caller2", "1003", "support")
     await scene.phone("caller3").dial("801")
@@ -313,7 +313,7 @@ async def test_group_at_the_head(scene: Scene) -> None:
     await scene.phone("1004").answer()
     await scene.talking("caller4", "1004")
     assert (await scene.agent("1003"))["call"]["group"] == "support"
-    # The settings are support's from now on: an agent of support can be asked.
+    # Support's settings apply from now on: they allow a transfer to an agent of support.
     consult = await scene.transfer("1003", "supervised", "1004")
     await scene.reaches(consult, "waiting")
     await scene.cancel(consult)
@@ -330,7 +330,7 @@ async def test_own_group_is_not_the_transferor_again(scene: Scene) -> None:
     transfer = await scene.transfer("1001", "unsupervised", "sales", "group")
     await scene.gone("1001", within=1)
     await scene.agent_is("1001", "available", within=5)
-    # app_queue makes a channel towards her, and the dialplan stops it before it rings; twice.
+    # app_queue creates a channel to her, and the dialplan stops it before it rings; twice.
     since = time.time()
     for _ in range(2):
         tried = await scene.ami.wait(_channel_of("1001"), within=5, since=since)
@@ -364,7 +364,7 @@ async def test_own_group_when_alone(scene: Scene) -> None:
 
 
 async def test_group_on_a_break(scene: Scene) -> None:
-    """Nobody there to answer: the max-hold action of the call's group at once, here return."""
+    """Nobody to answer: the max-hold action of the call's group immediately, here return."""
     await scene.pause("1001")
     await scene.pause("1002")
     await scene.call("caller1", "1003", number="6801")
@@ -401,7 +401,7 @@ async def _two_wait(scene: Scene) -> bool | None:
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 @pytest.mark.parametrize("way", ["direct", "outbound"])
 async def test_by_no_queue(scene: Scene, way: str, mode: str) -> None:
-    """Such a call is in app_queue's books from the transfer on, and only there."""
+    """Such a call is in queue_log from the transfer on, and only there."""
     if way == "direct":
         other = "caller1"
         await scene.direct_call(other, "1001")

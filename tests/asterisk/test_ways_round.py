@@ -1,4 +1,4 @@
-"""Ways round the policy: odd targets, hostile numbers, and phones that send a call elsewhere.
+"""Attempts to bypass the policy: odd targets, hostile numbers, and phones that forward a call.
 
 After each, the caller talks to the transferor or waits for an agent, and no number was dialled.
 """
@@ -19,13 +19,13 @@ from tests.asterisk.scene import Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-# A speed dial of the administrator's: what a moved call would reach by its extension.
+# A speed dial of the administrator's: a moved call would reach it by its extension.
 ADMINISTRATOR = """
 [avp-internal](+)
 exten => 770,1,Dial(PJSIP/pstn,30,i)
 """
 
-# What becomes of a 302: Bob's becomes an extension in the context of his phone (the default),
+# The effect of a 302: Bob's becomes an extension in the context of his phone (the default),
 # Carol's is an address that the dialplan never sees.
 PJSIP = """
 [1003](+type=endpoint)
@@ -95,7 +95,7 @@ def moved(office: tuple[Bed, dict[str, MovedPhone]]) -> dict[str, MovedPhone]:
 
 
 async def test_targets(scene: Scene) -> None:
-    """What a mode is not for, who is not one's own, and ids that are more than an id."""
+    """Targets that a mode does not allow, other groups' agents, and ids with additions."""
     await scene.call("caller1", "1001")
     began = scene.ami.mark()
     for reason, mode, kind, target in (
@@ -141,7 +141,7 @@ async def test_hostile_numbers(scene: Scene) -> None:
         ("invalid_format", "2025550100w911"),
         ("invalid_format", "2025550100;ext=911"),
         ("invalid_format", "*672025550100"),
-        ("invalid_format", "00 44 20 7946 0000"),  # 00 leads nowhere from the United States
+        ("invalid_format", "00 44 20 7946 0000"),  # 00 has no meaning in the United States
         ("country_mismatch", "011 49 30 901820"),
         ("country_mismatch", "+٤٤٢٠٧٩٤٦٠٠٠٠"),
         ("emergency", "112"),
@@ -169,7 +169,7 @@ async def test_international_prefix_of_another_country(scene: Scene) -> None:
 
 
 async def test_moved_target_of_a_consultation(scene: Scene, moved: dict[str, MovedPhone]) -> None:
-    """It is rung again and again until the transferor or max hold ends it; nothing else is."""
+    """It rings again and again until the transferor or max hold ends it; nothing else rings."""
     await scene.call("caller1", "1001")
     for target, how in (("1002", "cancelled"), ("1003", "max_hold")):
         transfer = await scene.transfer("1001", "supervised", target)
@@ -189,7 +189,7 @@ async def test_moved_target_of_a_consultation(scene: Scene, moved: dict[str, Mov
 async def test_moved_target_of_an_unsupervised_transfer(
     scene: Scene, moved: dict[str, MovedPhone]
 ) -> None:
-    """The caller waits for max hold, and comes back."""
+    """The caller waits for max hold, and returns."""
     await scene.call("caller1", "1001")
     for target in MOVED:
         former = scene.phone("1001").call
@@ -204,7 +204,7 @@ async def test_moved_target_of_an_unsupervised_transfer(
 
 
 async def test_moved_members_of_a_group(scene: Scene, moved: dict[str, MovedPhone]) -> None:
-    """The first ones that are rung are passed over; the caller reaches the next."""
+    """The first agents that are rung are skipped; the caller reaches the next."""
     await scene.call("caller1", "1001")
     transfer = await scene.ask("1001", "unsupervised", "group", "support")
     assert transfer.status == 201, transfer
@@ -240,7 +240,7 @@ async def test_moved_colleague_dialled_directly(scene: Scene, moved: dict[str, M
 async def test_an_ordinary_call_that_a_phone_sends_elsewhere(
     scene: Scene, moved: dict[str, MovedPhone], contact: str
 ) -> None:
-    """A call of Queue(sales,i), before anybody has asked for a transfer."""
+    """A call of Queue(sales,i), before any transfer request."""
     phone = moved["1002"]
     before, phone.contact = phone.contact, contact
     try:
@@ -251,7 +251,7 @@ async def test_an_ordinary_call_that_a_phone_sends_elsewhere(
         async def rung_again() -> bool | None:
             return len(phone.invites) > 1 or None
 
-        assert await scene.ami.until(rung_again, 10.0)  # the first 302 has come to its end
+        assert await scene.ami.until(rung_again, 10.0)  # the first 302 has ended
         dialled = scene.ami.seen(match("DialBegin"), scene.since)
         names = {event["DestChannel"].partition("-")[0] for event in dialled}
         assert names == {"PJSIP/1002"}

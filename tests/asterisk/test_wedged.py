@@ -1,4 +1,4 @@
-"""Asterisk does not do what it is asked, or does nothing at all: calls go on, and all is mended."""
+"""Asterisk does not execute requests, or does nothing at all: calls continue, and all recovers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.asterisk.scene import Scene
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 SECONDS = 2.0
-"""The daemon's patience with a request, and how often it asks for a sign of life."""
+"""The daemon's time limit of a request, and the interval of its health probe."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ async def ready(scene: Scene, within: float = 20.0) -> None:
 
 
 async def says(scene: Scene, words: str, within: float = 15.0) -> None:
-    """Wait until /readyz is not ready and says these words; without words, until it is ready."""
+    """Wait until /readyz is not ready and has these words; without words, until it is ready."""
 
     async def look() -> bool | None:
         answer = await scene.api("GET", "/readyz")
@@ -80,7 +80,7 @@ async def says(scene: Scene, words: str, within: float = 15.0) -> None:
 
 
 async def consult_and_complete(scene: Scene, transfer: str) -> None:
-    """As ever, from where the target's phone rings or is about to."""
+    """As usual, from the point where the target's phone rings or is about to."""
     await scene.phone("1002").answer(within=10)
     await scene.consulting(transfer, "caller1", "1001", "1002")
     await complete(scene, transfer)
@@ -124,7 +124,7 @@ async def test_what_was_not_done_at_the_start_is_made_good(
 
 
 async def arranged(scene: Scene, transfer: str) -> None:
-    """Each waits in their bridge: only then can they be bridged without app_queue noticing."""
+    """Each waits in their bridge: only then can they be bridged unnoticed by app_queue."""
     hold, consult = (f"avp-{transfer}-{name}" for name in ("hold", "consult"))
 
     async def look() -> bool | None:
@@ -162,7 +162,7 @@ async def test_the_target_is_not_seated(scene: Scene, wedged: Wedged) -> None:
 
 
 async def test_a_leg_that_was_dialled_although_nobody_said_so(scene: Scene, wedged: Wedged) -> None:
-    """The transfer fails, the agent is back with the caller, and no phone goes on ringing."""
+    """The transfer fails, the transferor is back with the caller, and all phones stop ringing."""
     await scene.call("caller1", "1001")
     wedged.ari.fail(r"POST /channels(/avp-[\w-]+-leg)?$", 0, carried_out=True)
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -178,7 +178,7 @@ async def test_a_leg_that_was_dialled_although_nobody_said_so(scene: Scene, wedg
 
 
 async def test_events_cease_to_come(scene: Scene, wedged: Wedged) -> None:
-    """The connection stands, requests are answered, and no event comes."""
+    """The connection is up, requests are answered, and no event arrives."""
     transfer = await scene.consult("caller1", "1001", "1002")
     scene.expected |= {"[error"}
     wedged.ari.deaf = True
@@ -208,7 +208,7 @@ async def test_requests_hang(scene: Scene, wedged: Wedged) -> None:
     await says(scene, "answers no requests about the Stasis application")
     assert fault.met == 1
     wedged.ari.mend()
-    # What hangs is let go: as if the proxy had been restarted.
+    # Release what hangs, as if the proxy had been restarted.
     await ready(scene, within=80)
     await complete(scene, transfer)
 
@@ -217,7 +217,7 @@ async def test_requests_hang(scene: Scene, wedged: Wedged) -> None:
 
 
 async def test_asterisk_stands_still(scene: Scene) -> None:
-    """A frozen process: TCP connections are accepted, and nothing is said."""
+    """A frozen process: TCP connections are accepted, and nothing is answered."""
     transfer = await scene.consult("caller1", "1001", "1002")
     scene.expected |= {"[error"}
     asterisk = scene.bed.asterisk
@@ -235,7 +235,7 @@ async def test_asterisk_stands_still(scene: Scene) -> None:
 
 
 async def test_asterisk_is_started_again(scene: Scene) -> None:
-    """Calls end with it. What was known of them is forgotten, and the next call is as ever."""
+    """Calls end with it. Their state is forgotten, and the next call is normal."""
     transfer = await scene.consult("caller1", "1001", "1002")
     scene.expected |= {"[error"}
     bed = scene.bed

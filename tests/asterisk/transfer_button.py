@@ -1,4 +1,4 @@
-"""For tests of the phones' Transfer button: pressing it, and what is on record of it then."""
+"""Helpers for tests of the phones' Transfer button: pressing it, and the records of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS = {"AVP_SESSION__RING_SECONDS": "4"}
 
 
 def world() -> World:
-    """Sales has one more, so that a call that comes back has somebody to go to."""
+    """Sales has one more agent, so that a call that returns can be answered."""
     demo = World()
     return replace(
         demo,
@@ -32,12 +32,12 @@ def world() -> World:
 
 
 def known(scene: Scene) -> int:
-    """To be given to `decision` later."""
+    """A mark for `decision`."""
     return len(guard.records(scene.bed, "decision"))
 
 
 async def decision(scene: Scene, before: int) -> dict[str, Any]:
-    """The one decision on record since then."""
+    """The one decision that was recorded since then."""
 
     async def look() -> list[dict[str, Any]] | None:
         return guard.records(scene.bed, "decision")[before:] or None
@@ -51,7 +51,7 @@ async def decision(scene: Scene, before: int) -> dict[str, Any]:
 async def pressed(
     scene: Scene, before: int, agent: str, decided: str, reason: str, mode: str = "unsupervised"
 ) -> dict[str, Any]:
-    """What came of a press of the button: the record of its decision, which has to be this."""
+    """The result of a press: the record of its decision, which must be this."""
     record = await decision(scene, before)
     assert (record["agent"], record["mode"]) == (agent, mode), record
     assert (record["decision"], record["reason"]) == (decided, reason), record
@@ -61,7 +61,7 @@ async def pressed(
 
 
 async def press(scene: Scene, agent: str, number: str) -> str:
-    """Press Transfer for what will be allowed; the transfer."""
+    """Press Transfer for an allowed target. Returns the transfer."""
     before = known(scene)
     await scene.phone(agent).transfer(number)
     return str((await pressed(scene, before, agent, "allow", "ok"))["transfer"])
@@ -80,7 +80,7 @@ def told(phone: Phone, since: float) -> str:
 
 
 async def fails(scene: Scene, reason: str) -> None:
-    """The refused transfer is reported as one that has failed, for this reason."""
+    """The refused transfer is reported as failed, with this reason."""
 
     async def look() -> bool | None:
         transfers = (await scene.api("GET", "/v1/transfers")).body
@@ -91,7 +91,7 @@ async def fails(scene: Scene, reason: str) -> None:
 
 
 async def back_to_the_group(scene: Scene, by: str = "1002", caller: str = "caller1") -> None:
-    """The caller, whose agent's phone has hung up, is the next that the group answers."""
+    """The caller, whose agent's phone has hung up, is the next one that the group answers."""
     await scene.phone(by).answer()
     await scene.talking(caller, by)
     await scene.plain(caller, by)

@@ -1,9 +1,9 @@
-"""The daemon, run so that one can look inside: `python -m tests.asterisk.watched run`.
+"""The daemon with inspection: `python -m tests.asterisk.watched run`.
 
-On SIGUSR1 it writes to the file that WATCHED_FILE names what it holds at that moment: its asyncio
-tasks and timers, the length of every collection that can be reached from the `Daemon` by
-attributes, and how many objects there are of each type. Nothing of the product is changed or left
-out, and nothing in it has to be named here: a collection that is new is counted as well.
+On SIGUSR1 it writes its current contents to the file that WATCHED_FILE names: its asyncio tasks and
+timers, the length of every collection that can be reached from the `Daemon` through attributes, and
+the number of objects of each type. The product is unchanged, and nothing in it must be named here:
+a new collection is counted as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _ours(thing: object) -> bool:
 
 
 def collections(root: object) -> dict[str, int]:
-    """Dotted path from the daemon -> how many entries."""
+    """Dotted path from the daemon -> number of entries."""
     found: dict[str, int] = {}
     seen = {id(root)}
     waiting: deque[tuple[str, object]] = deque([("daemon", root)])
@@ -47,7 +47,7 @@ def collections(root: object) -> dict[str, int]:
         path, thing = waiting.popleft()
         for name, attribute in _attributes(thing):
             where = f"{path}.{name}"
-            value = getattr(attribute, "__self__", attribute)  # what a bound method belongs to
+            value = getattr(attribute, "__self__", attribute)  # the owner of a bound method
             if id(value) in seen:
                 continue
             if isinstance(value, _COLLECTIONS):
