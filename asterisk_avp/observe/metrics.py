@@ -255,7 +255,7 @@ class _CurrentState(Collector):
         yield by_state
         yield GaugeMetricFamily(
             _PREFIX + "waiting_slots_taken",
-            "Agents for whom a transferred call waits or is under way.",
+            "Agents with a transferred call that waits or is on its way.",
             value=sum(self._engine.slot_taken(agent) for agent in agents),
         )
         yield GaugeMetricFamily(

@@ -62,7 +62,7 @@ class QueueLogWriter:
         self._writes.start(self._write(session))
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait until what is being written is written, but no longer than that."""
+        """Wait for pending lines, at most ``seconds``."""
         await self._writes.wait(seconds)
 
     async def _write(self, session: Session) -> None:

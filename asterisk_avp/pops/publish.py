@@ -37,7 +37,7 @@ class PopPublisher:
                 queue_size=settings.queue_size,
             )
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def publish(self, event: Mapping[str, Any]) -> None:
         self._send(event)
         if self.webhooks is not None:
             self.webhooks.send(event, event["pop"]["id"])

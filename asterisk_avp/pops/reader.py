@@ -42,9 +42,10 @@ def pop_event(notification: PopNotification) -> dict[str, Any]:
 
 
 class ScreenPops:
-    """``tell`` gets each event, in order; ``post`` each call's group as it was read.
+    """Reads the variables of calls and publishes their pops.
 
-    ``changed`` is told which agents' pops have been read.
+    ``publish`` receives each event in order, and ``post`` each call's group as it was read.
+    ``changed`` is called with the agents whose pops have been read.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class ScreenPops:
         write: Write,
         post: Callable[[ev.Fact], None],
         changed: Callable[[set[str]], None],
-        tell: Callable[[Mapping[str, Any]], None],
+        publish: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.board = board
         self._read_all = read_all
         self._write = write
         self._post = post
         self._changed = changed
-        self._tell = tell
+        self._publish = publish
         self._tasks = TaskSet("pop")
         self._slots = asyncio.Semaphore(_CONCURRENT)
 
@@ -79,12 +80,12 @@ class ScreenPops:
                 call=notification.pop["id"],
                 state=notification.state,
             )
-            self._tell(pop_event(notification))
+            self._publish(pop_event(notification))
         for call, variables in self.board.ledger.unwritten().items():
             self._tasks.start(self._write_history(call, variables))
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait until what is under way is done, but no longer than that."""
+        """Wait for pending requests, at most ``seconds``."""
         await self._tasks.wait(seconds)
 
     def stop(self) -> None:

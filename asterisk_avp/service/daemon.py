@@ -142,7 +142,7 @@ class Daemon:
             ami_performer.write,
             post,
             lambda agents: post(Outcome(agents=agents)),
-            pop_publisher.tell,
+            pop_publisher.publish,
         )
         board = screen_pops.board
 
