@@ -78,6 +78,8 @@ def transfer_for(transfer: Json, scope: Scope) -> Json:
     }
     if not to:
         shown["target"] = {**target, "id": ""}
+        drop = f"drop_party:{target['id']}"
+        shown["actions"] = [action for action in transfer["actions"] if action != drop]
     return shown
 
 

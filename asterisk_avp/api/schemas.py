@@ -15,6 +15,7 @@ from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
     Mode,
+    PartyState,
     Readiness,
     Target,
     TargetKind,
@@ -128,6 +129,10 @@ class NumberCheckIn(_In):
 # --- answers ---------------------------------------------------------------------------------
 
 
+Role = Literal["transferor", "caller", "target", "fourth"]
+ACTION = "^(complete|cancel|swap|conference|add_party|drop_party:.+)$"
+
+
 class TokenOut(_Out):
     token: str
 
@@ -141,10 +146,16 @@ class SessionOut(_Out):
 
 
 class PartyOut(_Out):
+    """``hears``: the roles of the parties that this one hears, or what it hears instead.
+
+    Empty: nothing that the transfer decides about; a phone that rings, a party being connected.
+    """
+
     id: str
-    role: str
+    role: Role
     name: str
-    state: str
+    state: PartyState
+    hears: list[Role | Literal["music", "ringback", "prompt"]]
 
 
 class IdTargetOut(_Out):
@@ -173,6 +184,8 @@ class TransferOut(_Out):
     since: Time
     started: Time
     notes: str
+    actions: list[Annotated[str, Field(pattern=ACTION)]]
+    """What would not be refused if the transferor asked for it now; empty for other agents."""
     hold_until: Time | None
     """While the target is waited for: when that ends unless somebody answers."""
 

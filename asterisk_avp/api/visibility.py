@@ -45,7 +45,7 @@ def as_seen_by(principal: Principal, transfer: TransferView) -> TransferView:
     parties = tuple(
         replace(party, name="") if party.role == "caller" else party for party in transfer.parties
     )
-    return replace(transfer, caller="", notes="", parties=parties)
+    return replace(transfer, caller="", notes="", parties=parties, actions=())
 
 
 def _is_redacted(principal: Principal, agent: str, mode: str, state: str) -> bool:
@@ -102,7 +102,13 @@ def redacted(event: Mapping[str, Any]) -> Mapping[str, Any]:
             ]
             return {
                 **event,
-                "transfer": {**transfer, "caller": "", "notes": "", "parties": parties},
+                "transfer": {
+                    **transfer,
+                    "caller": "",
+                    "notes": "",
+                    "parties": parties,
+                    "actions": [],
+                },
             }
         case _:
             raise ValueError("such an event is seen whole, or not at all")

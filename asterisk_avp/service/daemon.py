@@ -320,7 +320,7 @@ class Daemon:
             await asyncio.sleep(min(_HOUSEKEEPING_SECONDS, max(1.0, kept_seconds)))
             now = time.time()
             ended = self._engine.store.forget_ended(now - kept_seconds)
-            self._history.keep(map(views.transfer_view, ended), now)
+            self._history.keep((views.transfer_view(self._engine, one) for one in ended), now)
             self._codes.forget_ended()
 
     # --- what comes in -------------------------------------------------------------------------

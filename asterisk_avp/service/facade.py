@@ -128,10 +128,13 @@ class TransferService(Part):
         return views.number_check(self._engine, agent_id, number)
 
     def transfers(self) -> Sequence[TransferView]:
-        return [views.transfer_view(record) for record in self._engine.store.records.values()]
+        return [
+            views.transfer_view(self._engine, record)
+            for record in self._engine.store.records.values()
+        ]
 
     def transfer(self, transfer_id: str) -> TransferView:
-        return views.transfer_view(self._engine.record(transfer_id))
+        return views.transfer_view(self._engine, self._engine.record(transfer_id))
 
     def history(self, agent_id: str) -> Sequence[TransferView]:
         self.agent(agent_id)

@@ -174,9 +174,8 @@ class Publisher(Part):
             if agent is not None:
                 self._changes.send(agent_event(views.agent_view(self._engine, agent, self._pop)))
         for session_id in dict.fromkeys(outcome.transfers):
-            self._changes.send(
-                transfer_event(views.transfer_view(self._engine.store.records[session_id]))
-            )
+            record = self._engine.store.records[session_id]
+            self._changes.send(transfer_event(views.transfer_view(self._engine, record)))
 
 
 class Pops(Part):

@@ -137,10 +137,10 @@ class ScriptedTransferService:
         return self.changed(view)
 
     async def complete(self, transfer_id: str) -> TransferView:
-        return self._end(transfer_id, TransferState.COMPLETED, "completed by the agent")
+        return self._end(transfer_id, TransferState.COMPLETED, "completed")
 
     async def cancel(self, transfer_id: str) -> TransferView:
-        return self._end(transfer_id, TransferState.CANCELLED, "cancelled by the agent")
+        return self._end(transfer_id, TransferState.CANCELLED, "cancelled")
 
     async def swap(self, transfer_id: str) -> TransferView:
         return self._change(transfer_id, TransferState.SWAPPED)

@@ -116,7 +116,16 @@ async def test_transfer_from_request_to_completion(api: Api) -> None:
         "state": "ringing",
         "ended_reason": None,
         "caller": "Zoë <+12025550123>",
-        "parties": [{"id": "1001", "role": "transferor", "name": "Alice", "state": "talking"}],
+        "parties": [
+            {
+                "id": "1001",
+                "role": "transferor",
+                "name": "Alice",
+                "state": "talking",
+                "hears": [],
+            }
+        ],
+        "actions": [],
         "since": SINCE_TEXT,
         "started": "2026-01-31T09:05:06.250Z",
         "notes": "déjà vu ☎",
@@ -164,7 +173,13 @@ async def test_a_fourth_party_comes_and_goes(api: Api) -> None:
     path = "/v1/transfers/t1/parties"
     status, answer = await api.ask("POST", path, {"number": "+12025550100"})
     assert status == 201
-    fourth = {"id": "party-4", "role": "fourth", "name": "+12025550100", "state": "ringing"}
+    fourth = {
+        "id": "party-4",
+        "role": "fourth",
+        "name": "+12025550100",
+        "state": "ringing",
+        "hears": [],
+    }
     assert answer["parties"][-1] == fourth
     status, answer = await api.ask("DELETE", f"{path}/party-4")
     assert (status, [party["id"] for party in answer["parties"]]) == (200, ["1001"])

@@ -82,7 +82,9 @@ async def test_who_calls_is_for_the_target_to_know_with_the_call(
     """Like the note, it is part of the screen pop, in REST and in events."""
     made = transfer_view("to-me", "1001", "1002")
     parties = (PartyView("caller", "caller", "+12025550123", "holding"),)
-    view = replace(made, mode=mode, state=state, notes="wants blue", parties=parties)
+    view = replace(
+        made, mode=mode, state=state, notes="wants blue", parties=parties, actions=("cancel",)
+    )
     api.board.changed(view)
     event = {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
     for agent, knows in (("1001", True), ("1002", told)):
@@ -95,6 +97,9 @@ async def test_who_calls_is_for_the_target_to_know_with_the_call(
                 ("+12025550123", "wants blue") if knows else ("", "")
             )
             assert shown["parties"][0]["name"] == ("+12025550123" if knows else "")
+            # Nobody but the transferor may do anything about it.
+            assert knows or shown["actions"] == []
+            assert shown["actions"] == ["cancel"] or agent != "1001"
 
 
 async def test_an_agent_sees_only_transfers_that_concern_them(api: Api) -> None:

@@ -88,7 +88,8 @@ class Office:
         return views.agent_view(self.engine, self.engine.agents.by_id[agent_id], self.pop)
 
     def transfers(self) -> Sequence[TransferView]:
-        return [views.transfer_view(record) for record in self.engine.store.records.values()]
+        records = self.engine.store.records.values()
+        return [views.transfer_view(self.engine, record) for record in records]
 
     # --- what is sent -----------------------------------------------------------------------------
 
@@ -221,7 +222,7 @@ def test_a_call_that_is_handed_over_to_another_client_comes_from_nobody(late: bo
     assert (moved["from"], moved["from_name"], moved["note"]) == ("", "", "wants blue")
     # They know whose call it was.
     mine = ScopedResponses(office.engine.scope_of)
-    view = views.transfer_view(office.engine.record(session.id))
+    view = views.transfer_view(office.engine, office.engine.record(session.id))
     assert mine.transfer(Principal("1001"), view).group == "sales"
     assert mine.transfer(Principal("1001"), view) == schemas.transfer_out(view)
     assert mine.transfer(Principal(None), view) == schemas.transfer_out(view)

@@ -436,13 +436,15 @@ def test_commands_that_cannot_be() -> None:
 
 def test_views() -> None:
     made, session_id = consulting()
-    shown = views.transfer_view(made.record(session_id))
+    shown = views.transfer_view(made, made.record(session_id))
     assert (shown.state, shown.ended_reason, shown.caller) == ("consulting", None, "caller1")
     assert [(p.role, p.id, p.state) for p in shown.parties] == [
         ("transferor", "1001", "talking"),
         ("caller", "caller", "holding"),
         ("target", "1002", "talking"),
     ]
+    assert [party.hears for party in shown.parties] == [("target",), ("music",), ("transferor",)]
+    assert shown.actions == ("complete", "cancel", "swap", "drop_party:1002")
     agent = views.agent_view(made, made.agents.by_id["1001"])
     assert agent.call is not None
     assert agent.call.transfer == shown

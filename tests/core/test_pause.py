@@ -70,7 +70,7 @@ def test_until_when_a_target_is_waited_for() -> None:
     session, _ = made.request(asked, CallVariables(max_hold_seconds=30), NOW)
 
     def until() -> float | None:
-        return views.transfer_view(made.record(session.id)).hold_until
+        return views.transfer_view(made, made.record(session.id)).hold_until
 
     assert until() is None
     made.report(session.id, SessionEvent(EventType.REDIRECTED), NOW + 1)

@@ -11,6 +11,10 @@ from typing import Any
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import ApiServer, serve
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.engine.views import transfer_view
+from asterisk_avp.core.model.features import SWITCHES, Features
 from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
@@ -25,8 +29,11 @@ from asterisk_avp.core.model.world import (
     TransferRequest,
     TransferState,
     TransferView,
+    World,
 )
+from asterisk_avp.core.transfer.states import State
 from tests.adapters.scripted_transfer_service import INTEGRATION, ScriptedTransferService
+from tests.core import sessions
 
 ME = "1001"
 CALLER = "+12025550143"
@@ -115,6 +122,9 @@ class Office(ScriptedTransferService):
         free = sum(v.state is AgentState.AVAILABLE for v in members)
         return TargetGroup(group, GROUPS[group], agents if with_agents else (), free)
 
+    def changed(self, view: TransferView) -> TransferView:
+        return super().changed(as_the_core_shows(view, self.permissions))
+
     # --- events -----------------------------------------------------------------------------
 
     def call_arrives(self, pop: dict[str, Any] | None = None, caller: str = CALLER) -> None:
@@ -160,6 +170,33 @@ class Office(ScriptedTransferService):
                 parties=(PartyView(target, "target", target, "gone"),),
             )
         )  # fmt: skip
+
+
+def as_the_core_shows(view: TransferView, permissions: Sequence[str]) -> TransferView:
+    """With what the core says of such a transfer: who hears what, and what may be asked for."""
+    if view.state.final:
+        return replace(view, actions=())
+    queued = {TransferState.WAITING: State.QUEUED, TransferState.RINGING: State.OFFERED}
+    alone = view.mode is Mode.UNSUPERVISED
+    fourth = {
+        party.role: sessions.IN if party.state == "talking" else sessions.OUT
+        for party in view.parties
+    }.get("fourth")
+    made = sessions.session(
+        queued[view.state] if alone else State(view.state.value),
+        mode=view.mode,
+        target=view.target,
+        fourth=fourth,
+    )
+    features = Features(**{name: name in permissions for name in SWITCHES})
+    engine = TransferEngine(
+        World(groups={"sales": replace(sessions.SALES, features=features)}), lambda: "new"
+    )
+    engine.store.adopt(made, 0.0, Outcome())
+    shown = transfer_view(engine, engine.store.records[made.id])
+    heard = {party.role: party.hears for party in shown.parties}
+    parties = tuple(replace(party, hears=heard[party.role]) for party in view.parties)
+    return replace(view, actions=shown.actions, parties=parties)
 
 
 async def super_request(office: Office, request: TransferRequest) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import pytest
 
@@ -306,9 +307,9 @@ BEGUN: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("how", BEGUN)
-def test_every_order_of_events(how: str, record_property: pytest.RecordProperty) -> None:
-    """Prints the number of states of the world, and of the steps between them."""
+@cache
+def explored(how: str) -> tuple[tuple[Place, ...], int]:
+    """Every place that can be reached, and how many ways there are between them."""
     begun = session(**{"state": S.STARTING, **BEGUN[how]})  # type: ignore[arg-type]  # a table
     begun = replace(begun, permission=replace(begun.permission, group=UNRECORDED))
     started, effects = machine.begin(begun)
@@ -324,9 +325,16 @@ def test_every_order_of_events(how: str, record_property: pytest.RecordProperty)
             ways += 1
             if known.setdefault(after.key, after) is after:
                 waiting.append(after)
-    states = {place.session.state for place in known.values()}
+    return tuple(known.values()), ways
+
+
+@pytest.mark.parametrize("how", BEGUN)
+def test_every_order_of_events(how: str, record_property: pytest.RecordProperty) -> None:
+    """Prints the number of states of the world, and of the steps between them."""
+    known, ways = explored(how)
+    states = {place.session.state for place in known}
     record_property("places", len(known))
     record_property("ways", ways)
     print(f"{how}: {len(known)} places, {ways} ways, {len(states)} states of the table")
-    assert GONE in {place.session.caller.presence for place in known.values()}
+    assert GONE in {place.session.caller.presence for place in known}
     assert {S.COMPLETED, S.FAILED} & states

@@ -17,7 +17,7 @@ SOURCE = Path(table.__file__).read_text(encoding="utf-8")
 
 
 def test_the_name_of_a_row_is_found_once_in_the_table() -> None:
-    """As a literal, and also in a search for the bare words: no name is part of another."""
+    """As a literal, and also by a search for the bare words: none is a part of another."""
     for row in table.ROWS:
         assert re.fullmatch("[a-z_]+", row.name)
         assert row.name.startswith(row.state.value + "_")

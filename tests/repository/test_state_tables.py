@@ -19,6 +19,7 @@ from asterisk_avp.core.model.world import TransferState
 from asterisk_avp.core.transfer.states import State
 
 PACKAGE = Path(asterisk_avp.__file__).parent
+PANEL = PACKAGE / "api" / "static"
 OWNERS = {PACKAGE / "core/transfer/states.py", PACKAGE / "core/transfer/table.py"}
 ENUMS = {
     "asterisk_avp.core.transfer.states": "State",
@@ -188,3 +189,54 @@ def test_a_table_of_states_is_found(planted: str) -> None:
 )
 def test_what_is_no_table_is_left_alone(innocent: str) -> None:
     assert [*Finder(HEAD + innocent).faults()] == []
+
+
+def faults_of_panel(source: str) -> list[str]:
+    """The same of the panel: arrays, objects, `switch`, and comparisons of a transfer's state."""
+    code = re.sub(r"/\*.*?\*/|(?<![:\"'])//[^\n]*", "", source, flags=re.DOTALL)
+    found = []
+    for what, pattern, name in (
+        ("array", r"\[[^\[\]]*\]", r"[\"'`](\w+)[\"'`]"),
+        ("object", r"\{[^{}]*\}", r"[\"']?(\w+)[\"']?\s*:"),
+    ):
+        for literal in re.findall(pattern, code):
+            named = set(re.findall(name, literal)) & VALUES
+            if len(named) >= TWO:
+                found.append(f"{what} of {', '.join(sorted(named))}")
+    for what, name in (
+        ("switch", r"\bcase\s+[\"'`](\w+)[\"'`]"),
+        ("comparisons", r"transfer\.state\s*[!=]==?\s*[\"'`](\w+)[\"'`]"),
+    ):
+        named = set(re.findall(name, code)) & VALUES
+        if len(named) >= TWO:
+            found.append(f"{what} of {', '.join(sorted(named))}")
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(PANEL.rglob("*.js")), ids=lambda file: file.name)
+def test_the_panel_has_no_table_of_states(file: Path) -> None:
+    assert faults_of_panel(file.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'const FINAL = new Set(["completed", "failed"]);',
+        'const TITLES = { starting: "Transferring to", ringing: "Calling" };',
+        'const TITLES = {\n  "starting": "Transferring to",\n  "ringing": "Calling",\n};',
+        'switch (transfer.state) {\n  case "starting":\n  case "ringing": return [];\n}',
+        'if (["waiting", "ringing"].includes(transfer.state)) show();',
+        'if (transfer.state === "waiting" || transfer.state === "ringing") show();',
+    ],
+)
+def test_a_table_of_states_in_the_panel_is_found(planted: str) -> None:
+    assert faults_of_panel(planted)
+
+
+def test_what_is_no_table_of_the_panel_is_left_alone() -> None:
+    source = """
+        // "starting", "ringing": a comment
+        const STATES = { available: "Available", ringing: "Ringing" };
+        const good = transfer.state === "completed";
+    """
+    assert faults_of_panel(source) == []

@@ -46,17 +46,12 @@ const ENDED = {
   asterisk_unavailable: "telephone system not available",
   withdrawn: "withdrawn",
 };
-const OUTCOMES = {
-  completed: "Completed",
-  cancelled: "Cancelled",
-  abandoned: "Caller hung up",
-  failed: "Not completed",
-};
 
 /** How an ended transfer ended, in a few words. */
-export function outcome(transfer) {
-  const why = transfer.state === "failed" ? ENDED[transfer.ended_reason] : null;
-  return (OUTCOMES[transfer.state] || transfer.state) + (why ? `: ${why}` : "");
+export function outcome({ state, ended_reason: reason }) {
+  if (state === "failed") return `Not completed${ENDED[reason] ? `: ${ENDED[reason]}` : ""}`;
+  if (reason === "caller_hangup") return "Caller hung up";
+  return state[0].toUpperCase() + state.slice(1);
 }
 
 export function initials(name) {

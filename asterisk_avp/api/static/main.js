@@ -7,7 +7,6 @@ import { panel, signIn } from "./page.js";
 import { state, waiting } from "./state.js";
 import { obstacle, ways } from "./targets.js";
 
-const FINAL = new Set(["completed", "cancelled", "failed", "abandoned"]);
 const app = document.getElementById("app");
 const say = document.getElementById("say");
 
@@ -141,7 +140,8 @@ function tookMe(me) {
 function tookTransfer(transfer) {
   const before = state.transfers.get(transfer.id);
   if (transfer.hold_until && !(before && before.hold_until)) waiting.set(transfer.id, transfer.since);
-  if (!FINAL.has(transfer.state)) {
+  const over = transfer.ended_reason !== null;
+  if (!over) {
     state.transfers.set(transfer.id, transfer);
   } else {
     state.transfers.delete(transfer.id);
@@ -152,7 +152,6 @@ function tookTransfer(transfer) {
   if (!before || before.state === transfer.state) return;
   const mine = transfer.agent === state.session.agent;
   if (!mine) return;
-  const over = FINAL.has(transfer.state);
   const said = `Transfer to ${state.targetName(transfer)}: `
     + (over ? outcome(transfer) : transfer.state).toLowerCase();
   announce(said);

@@ -58,6 +58,7 @@ export const state = {
     const party = parties.find((one) => one.role === "target");
     if (party && this.agents.has(party.id)) return this.agentName(party.id);
     if (party && party.id.startsWith("party-")) return phone(party.name);
+    if (!target) return "the target that you key in";
     if (target.kind === "agent") return this.agentName(target.id);
     if (target.kind === "group") return this.groupName(target.id);
     if (target.kind === "number") return phone(target.number);

@@ -4,15 +4,23 @@ import { h } from "./dom.js";
 import { phone } from "./format.js";
 import { numberField } from "./targets.js";
 
-const TITLES = {
-  starting: "Transferring to",
-  ringing: "Calling",
-  waiting: "Waiting for",
-  consulting: "Consulting with",
-  swapped: "On hold:",
-  conference: "Conference with",
-  completing: "Connecting with",
-};
+/** The party of that role, unless it has gone. */
+const partyOf = (transfer, role) =>
+  transfer.parties.find((party) => party.role === role && party.state !== "gone");
+
+/** Whether a party hears this: the role of another, or a sound. */
+const hears = (party, what) => Boolean(party) && party.hears.includes(what);
+
+function title(transfer) {
+  const [you, target] = [partyOf(transfer, "transferor"), partyOf(transfer, "target")];
+  if (!transfer.target) return "Transferring to";
+  if (hears(target, "caller")) return "Conference with";
+  if (hears(target, "transferor")) return "Consulting with";
+  if (target && hears(you, "caller")) return "On hold:";
+  if (target && target.state === "ringing") return "Calling";
+  if (target && target.state === "waiting") return transfer.hold_until ? "Waiting for" : "Transferring to";
+  return "Connecting with";
+}
 
 export function transferCard(state) {
   const transfer = state.running[0];
@@ -21,7 +29,7 @@ export function transferCard(state) {
   const waits = transfer.hold_until && state.live;
   return h(
     "section", { class: "card running", id: "running", "aria-labelledby": "running-title" },
-    h("h2", { id: "running-title", tabindex: "-1" }, `${TITLES[transfer.state] || "Transfer to"} ${other}`),
+    h("h2", { id: "running-title", tabindex: "-1" }, `${title(transfer)} ${other}`),
     waits ? h("div", { class: "countdown" },
       h("progress", {
         max: 1, value: 1, "data-ticks": "bar", "data-until": transfer.hold_until,
@@ -48,50 +56,29 @@ export function transferCard(state) {
   );
 }
 
+const SOUNDS = { music: "music", ringback: "ringing", prompt: "a prompt" };
+
 /** For each party: id, name, what they hear now, a colour, whether they can be hung up on. */
 function hearing(state, transfer) {
   const parties = transfer.parties.filter((party) => party.state !== "gone");
-  const by = (role) => parties.find((party) => party.role === role);
-  const fourth = by("fourth");
-  const joined = fourth && fourth.state === "talking";
   const name = (party) => ({
     transferor: "You", caller: caller(transfer), target: state.targetName(transfer),
   })[party.role] || phone(party.name);
-  const others = (party, ...roles) => {
-    const heard = parties.filter((one) => one !== party && roles.includes(one.role)
-      && (one.role !== "fourth" || joined));
-    return heard.length ? `hears ${heard.map((one) => one.role === "transferor" ? "you" : name(one))
-      .join(" and ")}` : "hears nobody";
-  };
-  const you = (text) => text.replace(/^hears/, "hear");
-  const together = {
-    consulting: ["transferor", "target", "fourth"],
-    swapped: ["transferor", "caller"],
-    conference: ["transferor", "caller", "target", "fourth"],
-  }[transfer.state];
-  const aside = { consulting: ["caller"], swapped: ["target", "fourth"] }[transfer.state] || [];
+  const heard = (party) => parties.filter((one) => hears(party, one.role))
+    .map((one) => (one.role === "transferor" ? "you" : name(one)));
   return parties.map((party) => {
-    let what = "is being connected";
-    let tone = "";
-    if (party.role === "fourth" && !joined) [what, tone] = ["phone rings", "warm"];
-    else if (together && together.includes(party.role)) {
-      what = others(party, ...together);
-      tone = "good";
-    } else if (aside.includes(party.role)) {
-      const company = aside.length > 1 && joined;
-      what = company ? others(party, ...aside) : "hears music";
-      tone = company ? "good" : "";
-    } else if (["starting", "ringing", "waiting"].includes(transfer.state)) {
-      if (party.role === "caller") what = "hears music";
-      else if (party.role === "transferor") what = "hears ringing";
-      else {
-        what = { starting: "is about to be called", ringing: "phone rings",
-          waiting: "gets the call next" }[transfer.state];
-        tone = "warm";
-      }
+    const [others, sound] = [heard(party), party.hears.find((what) => SOUNDS[what])];
+    let [what, tone] = ["is being connected", ""];
+    if (others.length) [what, tone] = [`hears ${others.join(" and ")}`, "good"];
+    else if (sound) what = `hears ${SOUNDS[sound]}`;
+    else if (party.state === "ringing") [what, tone] = ["phone rings", "warm"];
+    else if (party.state === "waiting") {
+      [what, tone] = [transfer.hold_until ? "gets the call next" : "is about to be called", "warm"];
     }
-    if (party.role === "transferor") what = you(what).replace(/^is /, "are ");
-    const drop = party.role === "fourth" || (party.role === "target" && Boolean(fourth));
+    if (party.role === "transferor") what = what.replace(/^hears/, "hear").replace(/^is /, "are ");
+    // To hang up on the target alone is to cancel, which has a button of its own.
+    const drop = transfer.actions.includes(`drop_party:${party.id}`)
+      && Boolean(partyOf(transfer, "fourth"));
     return [party.id, name(party), what, tone, drop];
   });
 }
@@ -103,37 +90,20 @@ function controls(state, transfer, other) {
     type: "button", class: cls, "data-do": "command", "data-value": what, "data-key": `do-${what}`,
     disabled: !state.live || state.busy,
   }, text);
-  const may = (name) => state.targets && state.targets.permissions.includes(name);
-  if (transfer.mode === "unsupervised") return [];
-  const conference = may("conference") ? button("conference", "Conference") : null;
-  const back = button("cancel", "Cancel, back to the caller", "danger");
-  switch (transfer.state) {
-    case "starting":
-    case "ringing":
-    case "waiting":
-      return [
-        transfer.target.kind === "agent" && may("unsupervised_transfer")
-          ? button("complete", "Transfer without waiting") : null,
-        back,
-      ];
-    case "consulting":
-      return [button("complete", "Complete transfer", "primary"), button("swap", "Swap to the caller"),
-        conference, back];
-    case "swapped":
-      return [button("complete", "Complete transfer", "primary"), button("swap", `Swap to ${other}`),
-        conference, back];
-    case "conference":
-      return [button("complete", "Leave them together", "primary"), back];
-    default:
-      return [];
-  }
+  const [you, target] = [partyOf(transfer, "transferor"), partyOf(transfer, "target")];
+  const talks = Boolean(target) && target.hears.length > 0;
+  const texts = [
+    ["complete", hears(target, "caller") ? "Leave them together"
+      : talks ? "Complete transfer" : "Transfer without waiting", talks ? "primary" : undefined],
+    ["swap", hears(you, "caller") ? `Swap to ${other}` : "Swap to the caller"],
+    ["conference", "Conference"],
+    ["cancel", "Cancel, back to the caller", "danger"],
+  ];
+  return texts.filter(([what]) => transfer.actions.includes(what)).map((texts) => button(...texts));
 }
 
 function fourthField(state, transfer) {
-  const may = state.targets && state.targets.permissions.includes("conference")
-    && state.targets.permissions.includes("manual_dial");
-  const room = ["consulting", "swapped", "conference"].includes(transfer.state);
-  if (!may || !room || transfer.parties.some((party) => party.role === "fourth")) return null;
+  if (!transfer.actions.includes("add_party")) return null;
   const check = state.fourthCheck;
   return h(
     "form", { class: "fourth", "data-do": "fourth", "data-key": "fourth" },
@@ -148,7 +118,7 @@ export function waitingCard(state) {
   return state.coming.map((transfer) => h(
     "section", { class: "card coming", "data-key": `coming-${transfer.id}`, "aria-label": "Transferred call" },
     h("div", { class: "card-head" },
-      h("h2", {}, transfer.state === "consulting" ? "Consultation" : "A call is waiting for you"),
+      h("h2", {}, hears(partyOf(transfer, "target"), "transferor") ? "Consultation" : "A call is waiting for you"),
       h("span", { class: "tag warm" }, state.live ? "Next" : "Not current")),
     h("p", { class: "lead" }, phone(transfer.caller) || "Unknown caller"),
     h("p", { class: "muted" }, `From ${state.agentName(transfer.agent)}`),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from asterisk_avp.core.engine import parties
+from asterisk_avp.core.engine import commands, parties
 from asterisk_avp.core.engine.channel_events import ChannelEventHandler
 from asterisk_avp.core.engine.queue_events import QueueEventHandler
 from asterisk_avp.core.engine.requests import (
@@ -20,7 +20,7 @@ from asterisk_avp.core.engine.requests import (
 )
 from asterisk_avp.core.engine.sessions import Outcome, Record, SessionStore
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.errors import UnknownAgent, UnknownTransfer, WrongState
+from asterisk_avp.core.model.errors import UnknownAgent, UnknownTransfer
 from asterisk_avp.core.model.features import Features
 from asterisk_avp.core.model.tenants import Scope
 from asterisk_avp.core.model.world import Group, Mode, TransferRequest, World
@@ -28,8 +28,7 @@ from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Call, Calls
 from asterisk_avp.core.pbx.personal_queues import PersonalQueues
-from asterisk_avp.core.policy import needs, policy
-from asterisk_avp.core.transfer import machine
+from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Session, shown_id
 
@@ -119,20 +118,21 @@ class TransferEngine:
         return self.store.begin(session, now, outcome), outcome
 
     def command(self, transfer_id: str, kind: EventType, now: float) -> Outcome:
-        """Apply a command of the transferor (`COMMANDS`).
+        """Apply a command of the transferor (`commands.COMMANDS`).
 
         Raises `UnknownTransfer`, `Refused` or `WrongState`.
         """
         session = self._with_current_permission(self.record(transfer_id).session)
-        needed = _NEEDED.get(kind)
-        if needed is not None:
-            policy.check_features(needed, self.group_now(session).features)
-        if not machine.legal(session, kind):
-            state = session.state.spec.reported
-            raise WrongState(f"A transfer that is {state} cannot be {COMMANDS[kind]}.")
+        commands.check(session, kind, self.group_now(session))
         outcome = Outcome()
         self.store.apply(transfer_id, SessionEvent(kind), now, outcome)
         return outcome
+
+    def actions(self, session: Session) -> tuple[str, ...]:
+        """What the transferor may ask of this transfer now (`commands.offered`)."""
+        if session.state.final:
+            return ()
+        return commands.offered(self._with_current_permission(session), self.group_now(session))
 
     def record(self, transfer_id: str) -> Record:
         """Raises `UnknownTransfer`."""
@@ -233,7 +233,9 @@ class TransferEngine:
         self.world = world
         self._reconfigured = True
         self.agents.reconfigure(world)
-        outcome = Outcome(agents=set(self.agents.by_id))  # names and groups may have changed
+        # Names and groups may have changed, and what may be asked of a transfer.
+        running = [session.id for session in self.store.sessions()]
+        outcome = Outcome(agents=set(self.agents.by_id), transfers=running)
         for agent in self.agents.by_id.values():
             self._member_changed(agent, now, outcome)
         return outcome
@@ -307,18 +309,3 @@ class TransferEngine:
 def _changed(agent: Agent | None, outcome: Outcome) -> None:
     if agent is not None:
         outcome.agents.add(agent.id)
-
-
-_NEEDED = {
-    EventType.SWAP: (),
-    EventType.CONFERENCE: needs.CONFERENCE,
-}
-"""Commands that begin something new in a running transfer, with the features they need in addition
-to ``session_transfer``. Completing and cancelling a transfer need no feature."""
-COMMANDS = {
-    EventType.COMPLETE: "completed",
-    EventType.CANCEL: "cancelled",
-    EventType.SWAP: "swapped",
-    EventType.CONFERENCE: "made a conference",
-}
-"""The transferor's commands to a running transfer, each with its participle for messages."""

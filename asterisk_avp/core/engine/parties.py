@@ -10,7 +10,7 @@ from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.model.errors import UnknownParty, WrongState
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Group, World
-from asterisk_avp.core.policy import policy
+from asterisk_avp.core.policy import needs, policy
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import legal
 from asterisk_avp.core.transfer.session import (
@@ -31,6 +31,20 @@ def check_party(session: Session, typed: str, group: Group, world: World) -> Per
     return policy.decide_party(typed, session.agent, group, world)
 
 
+def check_addition(session: Session, group: Group) -> None:
+    """Raises `Refused` or `WrongState` where no number could be added, whichever it is."""
+    policy.check_features(needs.PARTY, group.features)
+    _check_room(session)
+
+
+def _check_room(session: Session) -> None:
+    if Action.ADD_PARTY not in session.state.spec.actions:
+        state = session.state.spec.reported
+        raise WrongState(f"Cannot add a party while the transfer is {state}.")
+    if session.fourth is not None:
+        raise WrongState("Cannot add a party: the transfer already has a fourth party.")
+
+
 def add(
     store: SessionStore, session: Session, permission: Permission, now: float, secret: str
 ) -> Outcome:
@@ -38,11 +52,7 @@ def add(
 
     ``secret``: see `fourth_id`.
     """
-    if Action.ADD_PARTY not in session.state.spec.actions:
-        state = session.state.spec.reported
-        raise WrongState(f"Cannot add a party while the transfer is {state}.")
-    if session.fourth is not None:
-        raise WrongState("Cannot add a party: the transfer already has a fourth party.")
+    _check_room(session)
     leg = fourth_id(session.id, session.fourths_called + 1, secret)
     fourth = Fourth(
         id=f"party-{session.fourths_called + 4}",
@@ -60,6 +70,13 @@ def drop(store: SessionStore, session: Session, party: str, now: float) -> Outco
 
     Without a fourth party, dropping the target cancels the transfer.
     """
+    outcome = Outcome()
+    store.apply(session.id, SessionEvent(check_drop(session, party)), now, outcome)
+    return outcome
+
+
+def check_drop(session: Session, party: str) -> EventType:
+    """The event that drops this party. Raises `UnknownParty` or `WrongState`."""
     kind = None
     if session.fourth is not None and party == session.fourth.id:
         kind = EventType.DROP_FOURTH
@@ -70,9 +87,14 @@ def drop(store: SessionStore, session: Session, party: str, now: float) -> Outco
     if kind is None or not legal(session, kind):
         state = session.state.spec.reported
         raise WrongState(f"Cannot drop this party while the transfer is {state}.")
-    outcome = Outcome()
-    store.apply(session.id, SessionEvent(kind), now, outcome)
-    return outcome
+    return kind
+
+
+def droppable(session: Session) -> tuple[str, ...]:
+    """The ids of the parties that can be dropped in some state."""
+    fourth = (session.fourth.id,) if session.fourth is not None else ()
+    target = target_id(session)
+    return (*((target,) if target else ()), *fourth)
 
 
 def target_id(session: Session) -> str:

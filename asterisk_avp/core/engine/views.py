@@ -29,8 +29,9 @@ from asterisk_avp.core.numbers.rules import NumberCheck
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.calls import Call
 from asterisk_avp.core.policy import policy
+from asterisk_avp.core.transfer.hearing import Heard, hearing
 from asterisk_avp.core.transfer.session import Party, Presence, Session, shown_id
-from asterisk_avp.core.transfer.spec import Seat
+from asterisk_avp.core.transfer.spec import Seat, Sound
 
 Pops = Callable[[str, str], Mapping[str, Any]]
 """Agent and call (the caller's channel id) -> the call's screen pop; empty: no screen pop."""
@@ -64,7 +65,7 @@ def roster_view(engine: TransferEngine, agent: Agent) -> AgentView:
     )
 
 
-def transfer_view(record: Record) -> TransferView:
+def transfer_view(engine: TransferEngine, record: Record) -> TransferView:
     session = record.session
     return TransferView(
         id=session.id,
@@ -76,6 +77,7 @@ def transfer_view(record: Record) -> TransferView:
         ended_reason=session.reason if session.state.final else None,
         caller=session.caller.number,
         parties=_parties(session),
+        actions=engine.actions(session),
         since=record.since,
         started=record.started,
         notes=session.notes,
@@ -191,17 +193,26 @@ def _transferring(engine: TransferEngine, agent: Agent, pops: Pops) -> CallView 
         group=record.session.group,
         on_hold=True,
         pop=pops(agent.id, record.session.caller.channel),
-        transfer=transfer_view(record),
+        transfer=transfer_view(engine, record),
     )
 
 
+_ROLES: Mapping[str, str] = {
+    "transferor": "transferor",
+    "caller": "caller",
+    "leg": "target",
+    "fourth": "fourth",
+}
+"""The role of a session's party, as the API names it."""
+
+
 def _parties(session: Session) -> tuple[PartyView, ...]:
-    """The parties of a transfer, with their states."""
+    """The parties of a transfer, with their states and what they hear."""
     spec = session.state.spec
     unsupervised = session.mode is Mode.UNSUPERVISED and not session.refused
     transferor = _shown(session.transferor, spec.transferor)
     target = _shown(session.leg, spec.target) if spec.target.place.ours else spec.target.shown
-    return (
+    found = (
         PartyView(
             session.agent,
             "transferor",
@@ -212,6 +223,17 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
         *_target(session, target),
         *_fourth(session),
     )
+    heard = {_ROLES[role]: _heard(what) for role, what in hearing(session).items()}
+    return tuple(
+        replace(party, hears=() if party.state is PartyState.GONE else heard[party.role])
+        for party in found
+    )
+
+
+def _heard(what: Heard) -> tuple[str, ...]:
+    if isinstance(what, Sound):
+        return () if what is Sound.NOTHING else (what.value,)
+    return tuple(_ROLES[role] for role in what)
 
 
 def _shown(party: Party, seat: Seat) -> PartyState:

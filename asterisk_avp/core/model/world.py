@@ -211,6 +211,8 @@ class PartyView:
     role: str  # transferor, caller, target, fourth
     name: str
     state: PartyState
+    hears: tuple[str, ...] = ()
+    """Roles of the parties it hears, or "music", "ringback" or "prompt"; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,8 @@ class TransferView:
     """Unix time in seconds at which ``state`` was entered."""
     started: float
     notes: str = ""
+    actions: tuple[str, ...] = ()
+    """What the transferor may ask for now: "complete", …, "drop_party:<id of the party>"."""
     hold_until: float | None = None
     """While waiting for the target: when the wait ends without an answer, in Unix seconds."""
 
