@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -61,9 +62,25 @@ CONNECTION_LIMIT_RESPONSE: Final = refusal(
 _Http: Any = AutoHTTPProtocol
 
 
+class _InStages:
+    """uvicorn's transport, closed in stages where ``linger`` says that more is still to come."""
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._linger = linger
+
+    def close(self) -> None:
+        if not self._linger():
+            self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class GuardedHttp(_Http):  # type: ignore[misc]
     """An HTTP connection."""
 
+    transport: Any
     slot: ConnectionSlot
     """Set by the server before the connection is made."""
 
@@ -71,6 +88,7 @@ class GuardedHttp(_Http):  # type: ignore[misc]
         self._framing = Framing()
         self._refused = False
         super().connection_made(transport)
+        self.transport = _InStages(self.transport, self._linger_in_body)
         self._connections.attach(self.slot, self.transport, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,6 +117,9 @@ class GuardedHttp(_Http):  # type: ignore[misc]
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._refused:
+            self._unset_keepalive_if_required()
+            return
         if self.transport.is_closing() or self._busy():
             return  # the next pipelined request is in progress
         # The rest of a body that was answered early (401, 413) must also arrive within this time:
@@ -127,6 +148,15 @@ class GuardedHttp(_Http):  # type: ignore[misc]
             return
         self.transport.write(refusal(status, code, message))
         self._linger()
+
+    def _linger_in_body(self) -> bool:
+        """Whether the body that was refused (408, 413) is still coming; it is read no more."""
+        if self._refused or not self._framing.in_body or self.transport.is_closing():
+            return False
+        self._refused = True
+        self.flow.resume_reading()
+        self._linger()
+        return True
 
     def _linger(self) -> None:
         """Close in stages: closing with unread data can lose our response (RFC 9112, 9.6)."""

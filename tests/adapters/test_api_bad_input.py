@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -75,6 +76,26 @@ async def test_a_body_that_comes_byte_by_byte_is_not_waited_for(path: str) -> No
         assert b'"too_slow"' in answer
         assert seconds >= 0.5
         assert (await api.ask("GET", "/v1/agents"))[0] == 200
+
+
+@pytest.mark.parametrize(("announced", "status"), [(5_000, 408), (10**7, 413)])
+async def test_who_goes_on_sending_can_read_why_they_were_refused(
+    announced: int, status: int
+) -> None:
+    """A connection that is closed at once is reset by what comes then, and the answer is lost."""
+    loop = asyncio.get_running_loop()
+    head = f"POST /v1/login HTTP/1.1\r\nHost: here\r\nContent-Length: {announced}\r\n\r\n"
+    async with api_here(body_seconds=0.1) as api:
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, (api.server.host, api.server.port))
+            await loop.sock_sendall(client, head.encode() + b" ")
+            answer = b""
+            while part := await loop.sock_recv(client, 65_536):
+                answer += part
+            for _ in range(20):
+                await loop.sock_sendall(client, b" ")  # raises on a reset
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 # --- WebSocket -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -211,6 +212,10 @@ async def test_without_a_descriptor_left_nothing_spins_and_what_can_go_goes() ->
         complaints: list[object] = []
         loop.set_exception_handler(lambda _loop, context: complaints.append(context))
         highest = max(descriptors_open())
+        fillers = [os.dup(0)]
+        while fillers[-1] <= highest:  # none below the highest is free
+            fillers.append(os.dup(0))
+        os.close(fillers.pop())
         # The client's end takes one, and the server's finds none.
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, before[1]))
         try:
@@ -218,6 +223,8 @@ async def test_without_a_descriptor_left_nothing_spins_and_what_can_go_goes() ->
             assert (await asyncio.wait_for(late[0].readline(), 10)).startswith(b"HTTP/1.1 200 ")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for filler in fillers:
+                os.close(filler)
         assert complaints == []
         assert used
         assert seats.evicted >= 1
