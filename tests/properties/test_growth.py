@@ -232,7 +232,7 @@ def test_groups_and_the_end_of_acw_are_those_of_all_agents(happens: list[Any]) -
     for now in run(made, PopBoard(made, str), happens):
         agents, world = made.agents, made.world
         for agent in agents.by_id.values():
-            queues = agent.memberships or agent.left
+            queues = agent.memberships or agent.former_queues
             configured = world.agents.get(agent.id)
             own = configured.groups if configured is not None else ()
             assert agents.groups_of(agent.id) == tuple(

@@ -24,10 +24,16 @@ def test_once():
 """
 
 
+@pytest.fixture(autouse=True)
+def plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins take longer to load than these tests to run."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def outcome(folder: Path, text: str, *entries: str) -> int:
     test = folder / "test_x.py"
     test.write_text(text, encoding="utf-8")
-    options = ("-q", "-p", "no:hypothesispytest", "-c", "/dev/null", f"--rootdir={folder}")
+    options = ("-q", "-c", "/dev/null", f"--rootdir={folder}")
     return flaky.run(folder / "cache", options[:1], (*options[1:], str(test)), entries)
 
 
