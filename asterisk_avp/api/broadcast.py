@@ -1,4 +1,4 @@
-"""Broadcast events to the subscribed WebSockets."""
+"""The events, and their broadcast to the subscribed WebSockets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from asterisk_avp.api.event_cache import SharedEvent
+from asterisk_avp.api.schemas import agent_detail_out, ready_out, transfer_out
+from asterisk_avp.core.model.world import AgentView, Readiness, TransferView
 
 _BACKLOG = 1000
 
@@ -45,3 +47,18 @@ class EventBroadcaster:
                 queue.put_nowait({"type": "overflow"})
             else:
                 queue.put_nowait(event)
+
+
+def agent_event(view: AgentView) -> dict[str, Any]:
+    """The event of an agent whose state or call changed."""
+    return {"type": "agent", "agent": agent_detail_out(view).model_dump(mode="json")}
+
+
+def transfer_event(view: TransferView) -> dict[str, Any]:
+    """The event of a transfer that began or changed."""
+    return {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
+
+
+def readiness_event(view: Readiness) -> dict[str, Any]:
+    """The event of Asterisk's connections coming or going."""
+    return {"type": "readiness", "readiness": ready_out(view).model_dump(mode="json")}

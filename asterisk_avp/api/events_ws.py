@@ -33,13 +33,14 @@ from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asterisk_avp.api.auth import Authenticator, Principal
+from asterisk_avp.api.broadcast import agent_event, transfer_event
 from asterisk_avp.api.clients import Scopes, event_for, scope_of, unrestricted
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
 from asterisk_avp.api.event_cache import Rosters, SharedEvent, as_text
 from asterisk_avp.api.http import bearer_token, same_origin
 from asterisk_avp.api.port import TransferService
-from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, ready_out, transfer_event
+from asterisk_avp.api.schemas import agent_for_all, iso_time, ready_out
 from asterisk_avp.api.socket_count import TOO_MANY, SocketCount, too_many
 from asterisk_avp.api.throttle import PRINCIPAL, UNAUTHORIZED
 from asterisk_avp.api.visibility import visible_to

@@ -344,21 +344,3 @@ def number_check_out(check: NumberCheck) -> NumberCheckOut:
         region=check.region,
         line_type=check.line_type,
     )
-
-
-# --- events ----------------------------------------------------------------------------------
-
-
-def agent_event(view: AgentView) -> dict[str, Any]:
-    """The event of an agent whose state or call changed."""
-    return {"type": "agent", "agent": agent_detail_out(view).model_dump(mode="json")}
-
-
-def transfer_event(view: TransferView) -> dict[str, Any]:
-    """The event of a transfer that began or changed."""
-    return {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
-
-
-def readiness_event(view: Readiness) -> dict[str, Any]:
-    """The event of Asterisk's connections coming or going."""
-    return {"type": "readiness", "readiness": ready_out(view).model_dump(mode="json")}

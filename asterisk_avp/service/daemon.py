@@ -46,9 +46,9 @@ from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
-from asterisk_avp.api.broadcast import EventBroadcaster
+from asterisk_avp.api.broadcast import EventBroadcaster, readiness_event
 from asterisk_avp.api.connections import Connections, Proxies
-from asterisk_avp.api.schemas import iso_time, readiness_event
+from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
@@ -151,10 +151,7 @@ class Daemon:
 
         pops = Pops(screen_pops, pop_publisher, ami_performer.set_global, settings.pop.sip_headers)
         self._queue_log = QueueLogWriter(
-            engine,
-            ami.action,
-            enabled=settings.log.queue_log,
-            numbers=settings.log.numbers,
+            engine, ami.action, enabled=settings.log.queue_log, numbers=settings.log.numbers
         )
         self._audit = audit = Audit(numbers=settings.log.numbers, count=metrics.decision)
 

@@ -8,8 +8,7 @@ from typing import Final
 
 import structlog
 
-from asterisk_avp.api.broadcast import EventBroadcaster
-from asterisk_avp.api.schemas import agent_event, transfer_event
+from asterisk_avp.api.broadcast import EventBroadcaster, agent_event, transfer_event
 from asterisk_avp.ari.music import Music
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine

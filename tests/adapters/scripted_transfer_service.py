@@ -11,7 +11,7 @@ from typing import Any
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
-from asterisk_avp.api.schemas import agent_event, transfer_event
+from asterisk_avp.api.broadcast import agent_event, transfer_event
 from asterisk_avp.api.server import ApiServer, serve
 from asterisk_avp.api.throttle import Budget
 from asterisk_avp.core.engine.history import History

@@ -10,8 +10,9 @@ from scripted_transfer_service import transfer_view
 
 from asterisk_avp.api import event_cache
 from asterisk_avp.api.auth import Principal
+from asterisk_avp.api.broadcast import agent_event, transfer_event
 from asterisk_avp.api.event_cache import Roster, SharedEvent
-from asterisk_avp.api.schemas import agent_event, agent_for_all, transfer_event
+from asterisk_avp.api.schemas import agent_for_all
 from asterisk_avp.api.visibility import visible_to
 from asterisk_avp.core.model.world import AgentState, AgentView, CallView
 

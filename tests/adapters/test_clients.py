@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from asterisk_avp.api import schemas
 from asterisk_avp.api.auth import Principal
+from asterisk_avp.api.broadcast import agent_event, transfer_event
 from asterisk_avp.api.clients import event_for
 from asterisk_avp.api.event_cache import Rosters, SharedEvent
 from asterisk_avp.api.events_ws import View
-from asterisk_avp.api.schemas import agent_event, agent_for_all, iso_time, transfer_event
+from asterisk_avp.api.schemas import agent_for_all, iso_time
 from asterisk_avp.api.shown import ScopedResponses
 from asterisk_avp.api.visibility import involves, visible_to
 from asterisk_avp.core.engine import views

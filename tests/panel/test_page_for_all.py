@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from playwright.async_api import expect
 
-from asterisk_avp.api.schemas import readiness_event
+from asterisk_avp.api.broadcast import readiness_event
 from asterisk_avp.core.model.world import AgentState, TransferState
 from tests.panel.agent_page import AgentPage
 from tests.panel.office import (
