@@ -9,10 +9,13 @@ from typing import Any, cast
 import pytest
 
 from asterisk_avp.api.app import create_app
+from asterisk_avp.api.schemas import PartyOut, TransferOut
 from asterisk_avp.cli.app import app
+from asterisk_avp.core.model.world import TransferState
 from asterisk_avp.core.policy.policy import REASONS
 from asterisk_avp.core.transfer import actions
 from asterisk_avp.core.transfer.events import EventType
+from asterisk_avp.core.transfer.spec import Action
 from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS
 from tests.documentation import (
@@ -172,6 +175,23 @@ def test_each_request_of_the_api_is_on_its_page() -> None:
     assert set(re.findall(r"`([A-Z]+ /[\w/{}]+)", requests)) == {
         f"{method.upper()} {path}" for path, methods in described.items() for method in methods
     }
+
+
+def test_each_field_of_a_transfer_is_on_the_page_of_the_api() -> None:
+    table = section(PAGES["docs/api.md"], "## A transfer")
+    (fields, *_) = re.split(r"^### ", table, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", fields, re.MULTILINE)
+    names = re.findall(r"`(\w+)`", " ".join(found for found, _ in rows))
+    assert set(names) == set(TransferOut.model_fields)
+    meaning = dict(rows)
+    assert set(PartyOut.model_fields) <= set(re.findall(r"`(\w+)`", meaning["`parties`"]))
+    requests = re.findall(r"^\| (`[^|\n]*) \| `[A-Z]+ /", table, re.MULTILINE)
+    offered = re.findall(r"`(\w+)(?::<id>)?`", " ".join(requests))
+    assert offered == [action.value for action in Action]
+    ended = section(PAGES["docs/api.md"], "## How a transfer ends")
+    states = re.findall(r"`(\w+)`", meaning["`state`, `ended_reason`"])
+    states += re.findall(r"^\| `(\w+)`", ended, re.MULTILINE)
+    assert set(states) == set(TransferState)
 
 
 def test_each_reason_of_a_refusal_is_on_the_page_of_the_api() -> None:
