@@ -54,8 +54,9 @@ _phone_died = False
 # The report of a test that was repeated; this is how a worker's reports reach the terminal.
 _ONCE_MORE = ("asterisk", "a phone crashed; once more")
 _MAY_CRASH = flaky.PHONE_CRASHED in flaky.read(flaky.LIST.read_text(encoding="utf-8"))
-# How many tests of usual length a slow one corresponds to.
-_SLOW = 6
+# Seconds for a file that is not in seconds.txt, for each of its tests.
+_USUAL, _SLOW = 3, 18
+_FOLDER = Path(__file__).resolve().parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,10 +66,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if not hasattr(config, "workerinput"):
         return
-    length = Counter[Path]()
+    seconds = Counter[Path]()
     for item in items:
-        length[item.path] += 1 if item.get_closest_marker("slow") is None else _SLOW
-    items.sort(key=lambda item: -length[item.path])  # stable: keeps a file's own order
+        seconds[item.path] += _USUAL if item.get_closest_marker("slow") is None else _SLOW
+    for line in (_FOLDER / "seconds.txt").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            measured, name = line.split()
+            seconds[_FOLDER.parent / name] = int(measured)
+    items.sort(key=lambda item: -seconds[item.path])  # stable: keeps a file's own order
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

@@ -84,6 +84,7 @@ class Probe:
 
     async def connect(self, within: float = 10.0) -> None:
         """Log in and wait until Asterisk says that it has fully booted."""
+        await self.close()  # a connection to an Asterisk that is gone
         since = time.time()
         reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         if not await asyncio.wait_for(reader.readline(), within):  # the banner
@@ -96,8 +97,10 @@ class Probe:
         if self._reader_task is not None:
             self._reader_task.cancel()
             await asyncio.gather(self._reader_task, return_exceptions=True)
+            self._reader_task = None
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         message = Event()

@@ -110,6 +110,8 @@ class Wire:
         connection = asyncio.create_task(self._connection(reader, writer), name="wire")
         self._open.add(connection)
         connection.add_done_callback(self._open.discard)
+        # Also of a task that is cancelled before its first step, and never gets to a `finally`.
+        connection.add_done_callback(lambda _: writer.transport.abort())
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -122,11 +124,10 @@ class Wire:
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                to_there.transport.abort()
                 for pump in pumps:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
-                to_there.transport.abort()
-        writer.transport.abort()
 
     async def _to_asterisk(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, kind: _Kind
