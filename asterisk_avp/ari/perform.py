@@ -66,7 +66,7 @@ class AriPerformer:
         self._app = app
 
     async def perform(self, effect: AriEffect, report: Report) -> None:
-        """Carry out one effect; a leg that cannot be dialled goes to ``report``.
+        """Perform one effect; a leg that cannot be dialled goes to ``report``.
 
         Raises `AsteriskUnavailable` and `AriError` where it may not have been carried out although
         there was somebody left to do it for.

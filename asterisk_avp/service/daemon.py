@@ -40,7 +40,6 @@ from typing import Any
 
 import structlog
 
-from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
@@ -49,11 +48,9 @@ from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, readiness_event
 from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.schemas import iso_time
-from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.config.settings import Settings
-from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.history import History
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.model.errors import OtherDaemon
@@ -76,7 +73,9 @@ from asterisk_avp.service.drain import drain
 from asterisk_avp.service.executor import Workers, log_fields
 from asterisk_avp.service.facade import TransferService
 from asterisk_avp.service.gauges import show_connections, show_inside
-from asterisk_avp.service.inbox import HINTS, Defect, Hint, Inbox, Outdated, Replaced
+from asterisk_avp.service.housekeeping import forget_ended
+from asterisk_avp.service.inbox import Defect, Inbox, Outdated
+from asterisk_avp.service.intake import Intake
 from asterisk_avp.service.integrity import IntegrityWatch
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.listeners import (
@@ -100,7 +99,6 @@ from asterisk_avp.service.servers import start_servers
 
 log = structlog.get_logger(__name__)
 
-_HOUSEKEEPING_SECONDS = 60.0
 _QUEUE_LOG_SECONDS = 2.0
 
 
@@ -115,7 +113,6 @@ class Daemon:
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
-        self._from_ari = from_ari.Translator()
         links = Links(ami, ari)
         news = asyncio.Event()  # of whether new transfers are taken
         self._metrics = metrics = Metrics(engine)
@@ -236,8 +233,9 @@ class Daemon:
             sync,
             self._orphans,
         )
-        self._dispatcher = Dispatcher(self._parts)
-        inbox.consume(self._dispatcher.handle)
+        dispatcher = Dispatcher(self._parts)
+        self._intake = Intake(inbox, metrics, settings.ari.app, dispatcher.connected)
+        inbox.consume(dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------
 
@@ -263,13 +261,19 @@ class Daemon:
                 ),
                 self._connections,
             )
-            told = self._on_connection
-            on_ami, on_ari = (self._metrics.connection(x, told) for x in ("ami", "ari"))
+            intake, connection = self._intake, self._metrics.connection
+            on_ami, on_ari = (connection(name, intake.connection) for name in ("ami", "ari"))
+            housekeeping = forget_ended(
+                self._engine,
+                self._history,
+                self._codes,
+                lambda: self._settings.session.keep_ended_seconds,
+            )
             async with asyncio.TaskGroup() as group:
                 running = [
-                    group.create_task(self._ami.run(self._on_ami, on_ami), name="ami"),
+                    group.create_task(self._ami.run(intake.ami, on_ami), name="ami"),
                     group.create_task(self._run_ari(on_ari, stop), name="ari"),
-                    group.create_task(self._housekeeping(), name="housekeeping"),
+                    group.create_task(housekeeping, name="housekeeping"),
                     group.create_task(self._notifier.run(), name="notifier"),
                     group.create_task(self._orphans.run(), name="orphan timeout"),
                     group.create_task(self._readiness.run(), name="readiness"),
@@ -286,7 +290,7 @@ class Daemon:
 
     async def _run_ari(self, on_connected: Callable[[bool], None], stop: asyncio.Event) -> None:
         try:
-            await self._ari.run(self._on_ari, on_connected)
+            await self._ari.run(self._intake.ari, on_connected)
         except OtherDaemon as other:
             log.error("other_daemon_active", hint=str(other))  # noqa: TRY400 - it says it all
             self._workers.hold()
@@ -310,35 +314,6 @@ class Daemon:
         if self._readiness.displaced:
             return  # the transfers are the other daemon's
         await drain(self._engine.store, self._inbox, self._settings.session.drain_seconds)
-
-    async def _housekeeping(self) -> None:
-        while True:
-            kept_seconds = self._settings.session.keep_ended_seconds
-            await asyncio.sleep(min(_HOUSEKEEPING_SECONDS, max(1.0, kept_seconds)))
-            now = time.time()
-            ended = self._engine.store.forget_ended(now - kept_seconds)
-            self._history.keep((views.transfer_view(self._engine, one) for one in ended), now)
-            self._codes.forget_ended()
-
-    # --- what comes in -------------------------------------------------------------------------
-
-    def _on_ami(self, event: Mapping[str, str]) -> None:
-        fact = from_ami.translate(event, time.time())
-        self._metrics.ami_event(handled=fact is not None)
-        if fact is not None:
-            self._inbox.post(Hint(fact) if isinstance(fact, HINTS) else fact)
-
-    def _on_ari(self, event: Mapping[str, Any]) -> None:
-        if event.get("type") == "ApplicationReplaced" and event.get("application") == self._ari.app:
-            self._inbox.post(Replaced())
-        for fact in self._from_ari.translate(event):
-            self._inbox.post(fact)
-
-    def _on_connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
-        self._from_ari.forget()
-        self._dispatcher.connected()
-
-    # --- what is told ----------------------------------------------------------------------------
 
     def _publish_readiness(self, readiness: Readiness) -> None:
         self._notifier.readiness(readiness)

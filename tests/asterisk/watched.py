@@ -58,6 +58,11 @@ def collections(root: object) -> dict[str, int]:
             elif _ours(value):
                 seen.add(id(value))
                 waiting.append((where, value))
+            elif isinstance(value, tuple):
+                for part in filter(_ours, value):
+                    if id(part) not in seen:
+                        seen.add(id(part))
+                        waiting.append((f"{where}.{type(part).__name__}", part))
     return found
 
 

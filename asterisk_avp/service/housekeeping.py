@@ -1,0 +1,31 @@
+"""Transfers that ended some time ago are forgotten; the agents' history keeps them for longer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.history import History
+from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
+
+_SECONDS: Final = 60.0
+
+
+async def forget_ended(
+    engine: TransferEngine,
+    history: History,
+    codes: FeatureCodeHandler,
+    kept_seconds: Callable[[], float],
+) -> None:
+    """Until cancelled. ``kept_seconds``: how long an ended transfer is kept, by the settings."""
+    while True:
+        kept = kept_seconds()
+        await asyncio.sleep(min(_SECONDS, max(1.0, kept)))
+        now = time.time()
+        ended = engine.store.forget_ended(now - kept)
+        history.keep((views.transfer_view(engine, one) for one in ended), now)
+        codes.forget_ended()
