@@ -52,7 +52,7 @@ def create_app(
     refusals: Budget | None = None,
     scopes: Scopes = unrestricted,
 ) -> FastAPI:
-    """The ASGI application over ``switchboard``. ``metrics`` gives the text of `/metrics`.
+    """The ASGI application over ``service``. ``metrics`` gives the text of `/metrics`.
 
     ``refusals``: how many each peer is answered at once. ``scopes``: what each agent may know.
     """

@@ -18,7 +18,7 @@ class Music:
         self._playing: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
-    def told(self, fact: MusicChanged) -> None:
+    def update(self, fact: MusicChanged) -> None:
         """Note that music has started or stopped; the end of a channel stops it too."""
         if fact.playing:
             self._playing.add(fact.channel)

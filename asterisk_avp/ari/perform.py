@@ -106,7 +106,7 @@ class AriPerformer:
             case _:
                 raise TypeError(f"not an ARI effect: {effect!r}")
 
-    async def picture(self, linked: Mapping[str, str]) -> tuple[list[ev.ChannelSeen], set[str]]:
+    async def read_state(self, linked: Mapping[str, str]) -> tuple[list[ev.ChannelSeen], set[str]]:
         """All channels with their bridges, and the ids of those in our Stasis application.
 
         Those that were bridged away from it still say that they are in it. ``linked``: Linkedids by

@@ -1,1 +1,1 @@
-"""The daemon: the parts, and the composition root that puts them together."""
+"""The daemon: its parts, and the composition root."""

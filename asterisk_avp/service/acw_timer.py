@@ -1,4 +1,4 @@
-"""The end of after-call work, which Asterisk tells nobody."""
+"""The end of after-call work, which Asterisk does not report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from asterisk_avp.service.part import Part
 
 
 class AcwTimer(Part):
-    """Posts a `ClockTick` when the first agent's after-call work ends."""
+    """Post a `ClockTick` when the next agent's after-call work ends."""
 
     def __init__(self, agents: Agents, post: Post) -> None:
         self._agents = agents
         self._post = post
         self._timer: asyncio.TimerHandle | None = None
         self._end: float | None = None
-        """What the timer is for, in Unix seconds."""
+        """The time for which the timer is set, in Unix seconds."""
 
     def perform(self, outcome: Outcome) -> None:
         if outcome.agents:
@@ -32,7 +32,7 @@ class AcwTimer(Part):
             self._timer = None
 
     def schedule(self) -> None:
-        """Again, since an agent has changed."""
+        """Set the timer again, because an agent has changed."""
         end = self._agents.next_acw_end()
         if self._timer is not None:
             if end == self._end:

@@ -1,11 +1,10 @@
-"""Reads the groups of the agents' calls from Asterisk, outside the path of any request.
+"""Read the groups of the agents' calls from Asterisk, independently of requests.
 
-The settings that decide about a call are those of the group that its channel variable
-``AVP_GROUP`` names. Asterisk tells of no variable by itself (unless it is made to tell of all, at
-a price), so it is read as soon as an agent has the caller in a bridge, and again in the next
-bridge: on the way there a transfer, or the dialplan, may have written another group. It is read
-once more when a transfer is requested, so that a change in the middle of a call counts for the
-decision, and is shown from then on.
+The settings that apply to a call are those of the group in its channel variable ``AVP_GROUP``.
+Asterisk sends no events about variables (unless enabled for all variables, which is expensive). So
+the variable is read once an agent is in a bridge with the caller, and again in the next bridge,
+because a transfer or the dialplan may have changed it. It is also read when a transfer is
+requested, so that a change during a call affects the decision and is shown from then on.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ log = structlog.get_logger(__name__)
 VARIABLE: Final = "AVP_GROUP"
 
 Variables = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
-"""Channel id and names of variables → what they say; empty where the channel is gone."""
+"""Channel id and names of variables → values; empty: the channel has ended."""
 
 
 def unread(engine: TransferEngine, agents: Iterable[str]) -> list[str]:
-    """The callers of these agents' calls whose group is to be read now. Names each only once."""
+    """The callers of these agents' calls whose group must be read now; returns each only once."""
     found = []
     for agent_id in agents:
         agent = engine.agents.by_id.get(agent_id)
@@ -45,12 +44,12 @@ def unread(engine: TransferEngine, agents: Iterable[str]) -> list[str]:
 
 
 def group_fact(channel: str, variables: Mapping[str, str]) -> ev.CallGroup | None:
-    """What has been read as a fact; None where there was no channel to read it from."""
+    """The fact for these variables; None: the channel had ended."""
     return ev.CallGroup(channel, variables[VARIABLE]) if VARIABLE in variables else None
 
 
 class GroupReader(Part):
-    """Posts what Asterisk answers, in the order in which it was asked."""
+    """Read groups and post them, in the order of the requests."""
 
     def __init__(self, engine: TransferEngine, variables: Variables, post: Post) -> None:
         self._engine = engine
@@ -63,12 +62,12 @@ class GroupReader(Part):
             self.refresh(outcome.agents)
 
     def refresh(self, agents: Iterable[str]) -> None:
-        """Have the groups read of those calls of these agents that are new."""
+        """Read the groups of these agents' new calls."""
         for channel in unread(self._engine, agents):
             self._reads.start(self._read(channel))
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait until what is being read has been read, but no longer than that."""
+        """Wait up to ``seconds`` for reads in flight."""
         await self._reads.wait(seconds)
 
     async def stop(self) -> None:
@@ -78,7 +77,7 @@ class GroupReader(Part):
         try:
             fact = group_fact(channel, await self._variables(channel, (VARIABLE,)))
         except AvpError as error:
-            # The connection is lost, or as good as lost: the resync on the next one asks again.
+            # The connection is lost or failing; the next resync reads it again.
             log.debug("group_read_failed", channel=channel, error=str(error))
             return
         if fact is not None:

@@ -1,9 +1,9 @@
-"""Ends of channels: those that ARI does not tell, and those that an answer comes before.
+"""Ends of channels: those that ARI does not report, and those that a response precedes.
 
-Asterisk sends no event of a channel that it cannot write as JSON, as one that has gone on to an
-extension that is not UTF-8 (main/stasis_channels.c, ``ast_channel_snapshot_to_json``). It would
-stay in the picture for ever. AMI tells every end. Since a caller may have written that, Asterisk is
-asked.
+Asterisk sends no event about a channel that it cannot encode as JSON, such as one at an extension
+that is not UTF-8 (main/stasis_channels.c, ``ast_channel_snapshot_to_json``). Such a channel would
+stay in our state forever. AMI reports every end; since a caller may have injected that event,
+Asterisk is queried.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from asterisk_avp.service.part import Part
 log = structlog.get_logger(__name__)
 
 EXPECTED_SECONDS: Final = 0.5
-"""How long ARI's word is waited for of a channel that AMI has just answered to be missing."""
+"""Time to wait for ARI's event about a channel that AMI has just reported as missing."""
 
 MAX_WAIT_SECONDS: Final = 1.0
-"""How long after AMI's word ARI's is waited for; usually that comes first."""
+"""Time to wait for ARI's event after AMI's; usually ARI's comes first."""
 
 
 class EndWatch(Part):
-    """``exists`` asks Asterisk about a channel; the end of one that it lacks is posted."""
+    """Post the end of channels that no longer exist. ``exists`` queries Asterisk."""
 
     hears = (ev.ChannelEnding, ev.ChannelGone)
 
@@ -58,13 +58,13 @@ class EndWatch(Part):
         return self._inbox.hold_ends(channels)
 
     def _gone(self, channel: str) -> None:
-        """It has been told that this one has ended."""
+        """ARI reports the end of a channel."""
         for future, channels in self._expected.items():
             if channel in channels and not future.done():
                 future.set_result(None)
 
     async def expected(self, channels: Sequence[str], /) -> None:
-        """Wait until the end of one of these is known, for a moment at most."""
+        """Wait up to `EXPECTED_SECONDS` for the end of one of these channels."""
         if all(channel in self._calls.channels for channel in channels):
             future = asyncio.get_running_loop().create_future()
             self._expected[future] = frozenset(channels)
@@ -74,7 +74,7 @@ class EndWatch(Part):
                 del self._expected[future]
 
     def _hint(self, channel: str) -> None:
-        """AMI says that it has ended."""
+        """AMI reports the end of a channel."""
         if channel in self._calls.channels and channel not in self._waiting:
             task = asyncio.create_task(self._look(channel), name="end")
             self._waiting[channel] = task
@@ -92,7 +92,7 @@ class EndWatch(Part):
             gone = not await self._exists(channel)
         except AvpError as error:
             log.debug("channel_end_query_failed", channel=channel, error=str(error))
-            return  # the resync on the next connection sees it
+            return  # the resync on the next connection notices it
         if gone:
             log.warning("channel_end_unconfirmed", channel=channel, hint="ARI sent no event of it")
             self._inbox.post(ev.ChannelGone(channel))

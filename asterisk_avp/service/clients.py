@@ -1,4 +1,4 @@
-"""The engine and the two clients as the settings want them."""
+"""Create the engine and the two clients from the settings."""
 
 from __future__ import annotations
 

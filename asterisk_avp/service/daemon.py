@@ -1,14 +1,14 @@
-"""The composition root: the only module that knows all the others.
+"""The composition root: the only module that imports all others.
 
-Facts come in from AMI and ARI, outcomes and timers from the workers, requests from the API and the
-phones: all go through one inbox, one at a time, into the engine, and come out as effects. Effects
-of one session are performed in order by a worker of that session, so a slow step of one transfer
-holds up no other.
+Facts from AMI and ARI, outcomes and timers from the workers, and requests from the API and the
+phones pass through one inbox, one at a time, into the engine, and result in effects. Each session
+has a worker that performs its effects in order, so that a slow step of one transfer does not delay
+others.
 
-Who hears of what, in this order (`service.part`; a test compares it). They are stopped in the
-opposite order.
+The parts get messages in this order (`service.part`; a test compares it), and stop in the reverse
+order.
 
-    part                  messages                              what else it is told
+    part                  messages                              other calls
     IntegrityWatch        Defect
     TransferService       Report TimeUp
     Phones                KeyPressed ReferReceived FeatureUsed  stop
@@ -19,7 +19,7 @@ opposite order.
     Workers               Replaced                              perform wait_idle stop
     AcwTimer              -                                     perform stop
     GroupReader           -                                     perform wait_idle stop
-    Books                 -                                     perform
+    TransferRecords       -                                     perform
     Publisher             -                                     perform
     Pops                  8 facts                               perform resynced wait_idle stop
     EngineStep            22 facts
@@ -79,13 +79,13 @@ from asterisk_avp.service.intake import Intake
 from asterisk_avp.service.integrity import IntegrityWatch
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.listeners import (
-    Books,
     EngineStep,
     MusicWatch,
     Pops,
     Publisher,
     SwapWatch,
     Timeouts,
+    TransferRecords,
 )
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
@@ -103,7 +103,7 @@ _QUEUE_LOG_SECONDS = 2.0
 
 
 class Daemon:
-    """All of it, put together."""
+    """The daemon, composed of its parts."""
 
     def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
         self._settings = settings
@@ -114,10 +114,10 @@ class Daemon:
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
         links = Links(ami, ari)
-        news = asyncio.Event()  # of whether new transfers are taken
+        news = asyncio.Event()  # set when readiness may have changed
         self._metrics = metrics = Metrics(engine)
 
-        # What is asked of Asterisk, and what it is told to do.
+        # Queries and actions to Asterisk.
         reader = AmiReader(ami, engine.calls.name_of)
         music, recordings = Music(), Recordings()
         ari_performer = AriPerformer(ari, settings.ari.app, music.stopped)
@@ -127,10 +127,10 @@ class Daemon:
         self._workers = workers = Workers(
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
-        workers.hold()  # until we know that no other daemon serves
+        workers.hold()  # until we know that no other daemon is active
         groups = GroupReader(engine, reader.variables, post)
 
-        # What the world hears of it.
+        # Events, screen pops, queue_log and audit.
         self._changes = changes = EventBroadcaster()
         pop_publisher = PopPublisher(changes.send, settings.webhook)
         screen_pops = ScreenPops(
@@ -152,7 +152,7 @@ class Daemon:
         )
         self._audit = audit = Audit(numbers=settings.log.numbers, count=metrics.decision)
 
-        # What keeps the picture of Asterisk true.
+        # Keep the state of Asterisk up to date.
         recording_watch = RecordingWatch(engine, recordings, reader, post)
         self._orphans = OrphanTimeoutRenewal(engine, links, post, settings.session.orphan_seconds)
         self._sync = sync = Synchroniser(
@@ -174,10 +174,10 @@ class Daemon:
             ami, ari, sync, version, news, self._publish_readiness
         )
 
-        # What agents and integrations ask for.
+        # Requests of agents and integrations.
         self._history = History()
         self._codes = FeatureCodeHandler(engine, settings.key_codes())
-        self.switchboard = TransferService(
+        self.transfer_service = TransferService(
             inbox,
             engine,
             reader,
@@ -196,7 +196,7 @@ class Daemon:
             self._codes,
             audit,
             inbox,
-            self.switchboard.read_call,
+            self.transfer_service.read_call,
             reader.variables,
             ready=lambda: readiness.now().ready,
         )
@@ -211,10 +211,10 @@ class Daemon:
         show_connections(metrics.gauge, self._connections)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
-        # In the order in which they hear of things: see the table above.
+        # In the order of the table above.
         self._parts: tuple[Part, ...] = (
             IntegrityWatch(metrics.impossible_message, post),
-            self.switchboard,
+            self.transfer_service,
             phones,
             Timeouts(engine, sync, phones),
             recording_watch,
@@ -223,7 +223,7 @@ class Daemon:
             workers,
             AcwTimer(engine.agents, post),
             groups,
-            Books(engine, audit, self._queue_log, metrics),
+            TransferRecords(engine, audit, self._queue_log, metrics),
             Publisher(engine, changes, pop),
             pops,
             EngineStep(engine),
@@ -240,9 +240,9 @@ class Daemon:
     # --- running -----------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop`` is set; then no new transfers, and those running get time to end.
+        """Run until ``stop`` is set; then drain running transfers and accept no new ones.
 
-        Whatever happens, everything that was begun is ended, even where the end of another raises.
+        Stops every part that was started, even if another one raises.
         """
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._ari.close)
@@ -254,7 +254,7 @@ class Daemon:
                 self._engine,
                 self._audit,
                 create_app(
-                    self.switchboard,
+                    self.transfer_service,
                     self._auth,
                     metrics=self._metrics.text,
                     scopes=self._engine.scope_of,
@@ -292,14 +292,14 @@ class Daemon:
         try:
             await self._ari.run(self._intake.ari, on_connected)
         except OtherDaemon as other:
-            log.error("other_daemon_active", hint=str(other))  # noqa: TRY400 - it says it all
+            log.error("other_daemon_active", hint=str(other))  # noqa: TRY400 - no traceback needed
             self._workers.hold()
             self._readiness.displaced = str(other)
             self._readiness.changed()
             stop.set()
 
     async def reload(self) -> None:
-        """Read the settings again, without touching calls or running transfers."""
+        """Read the settings again, without affecting calls or running transfers."""
         async with self._reloads:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
@@ -312,7 +312,7 @@ class Daemon:
         self._readiness.stopping = True
         self._readiness.changed()
         if self._readiness.displaced:
-            return  # the transfers are the other daemon's
+            return  # the other daemon continues the transfers
         await drain(self._engine.store, self._inbox, self._settings.session.drain_seconds)
 
     def _publish_readiness(self, readiness: Readiness) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM: transfers under way get time to end, then callers go back to their agents."""
+"""Drain on SIGTERM: wait for running transfers, then return callers to their transferors."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from asterisk_avp.service.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.1
 
 
-def need_us(store: SessionStore) -> list[Session]:
-    """The transfers that cannot go on by themselves.
+def sessions_needing_daemon(store: SessionStore) -> list[Session]:
+    """The transfers that cannot continue without a daemon.
 
-    Of the others app_queue and the dialplan do the work, and the next daemon watches them again.
+    app_queue and the dialplan continue the others, and the next daemon observes them again.
     """
     return [session for session in store.sessions() if session.state.spec.needs_daemon]
 
 
-def hand_back(store: SessionStore, now: float) -> Outcome:
-    """Agents get their callers back, where they are still there to take them.
+def return_callers(store: SessionStore, now: float) -> Outcome:
+    """Cancel transfers, so that callers return to transferors who are still there.
 
-    What cannot be handed back is left as it is: whoever talks goes on talking in our bridge, the
-    next daemon takes the transfer over, and without one the dialplan takes the caller back.
+    Other transfers stay as they are: the parties keep talking in our bridge, and the next daemon
+    continues the transfer; without one, the dialplan takes the caller back.
     """
     outcome = Outcome()
-    for session in need_us(store):
+    for session in sessions_needing_daemon(store):
         if machine.legal(session, EventType.CANCEL):
             store.apply(session.id, SessionEvent(EventType.CANCEL), now, outcome)
     return outcome
 
 
 async def drain(store: SessionStore, inbox: Inbox, drain_seconds: float) -> None:
-    """Returns within ``drain_seconds`` and the few seconds that Asterisk may take to hand back."""
+    """Drain; returns within ``drain_seconds`` and the few seconds that Asterisk needs."""
     await _until_none(store, drain_seconds)
-    left = len(need_us(store))
+    left = len(sessions_needing_daemon(store))
     if left:
         log.warning("transfers_returned", transfers=left)
-        inbox.run(lambda perform: perform(hand_back(store, time.time())))
+        inbox.run(lambda perform: perform(return_callers(store, time.time())))
         await _until_none(store, ASTERISK_SECONDS)
     log.info("drained", transfers_left=store.running())
 
 
 async def _until_none(store: SessionStore, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while need_us(store) and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
-        await asyncio.sleep(_LOOK_SECONDS)
+    while sessions_needing_daemon(store) and time.monotonic() < deadline:  # noqa: ASYNC110 - runs once
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,7 +1,7 @@
-"""Performs effects: one worker and one timer a session, in order (`core.transfer.concurrency`).
+"""Perform effects: one worker and one timer for each session (`core.transfer.concurrency`).
 
-A slow step of one transfer holds up no other. Effects that belong to no session (the membership
-of the personal queues) share one worker of their own.
+A slow step of one transfer does not delay others. Effects without a session (membership of the
+personal queues) share one worker.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class _AriPerformer(Protocol):
     async def perform(self, effect: AriEffect, report: _Report) -> None: ...
 
 
-_AT_WORK_SECONDS: Final = 0.1
-"""How soon a timer that met its session at work looks again."""
+_BUSY_RETRY_SECONDS: Final = 0.1
+"""Delay of a timer that expires while an effect of its session is in flight."""
 
-_SICK_SECONDS: Final = 5.0
-"""For so long after a time-out of ARI's a session is spared what can be left out."""
+_DEGRADED_SECONDS: Final = 5.0
+"""After a timeout of ARI, non-essential effects of the session are skipped for this time."""
 
 
 def log_fields(engine: TransferEngine) -> Callable[[str], Mapping[str, str]]:
-    """What each line of the log about a transfer has, by the transfer's id."""
+    """The log fields of a transfer, by its id."""
 
     def fields(session_id: str) -> Mapping[str, str]:
         record = engine.store.records.get(session_id)
@@ -63,11 +63,10 @@ def log_fields(engine: TransferEngine) -> Callable[[str], Mapping[str, str]]:
 
 
 class Workers(Part):
-    """Posts outcomes of a session's effects, the expiry of its timer, and every session (or None)
-    that needs a resync, since something could not be done that no event will tell.
+    """Perform effects and timers, and post their outcomes and expiries.
 
-    ``performed`` is told of every effect that has been performed. ``about`` says what every line of
-    the log has that is written while a session's effect is performed.
+    Posts `NeedsResync` if an effect failed in a way that no event will report. ``performed`` is
+    called for every performed effect. ``about`` returns the log fields of a session.
     """
 
     hears = (Replaced,)
@@ -92,14 +91,14 @@ class Workers(Part):
 
     def handle(self, message: Message) -> None:
         if isinstance(message, Replaced):
-            self.hold()  # whoever has the application now acts on the calls
+            self.hold()  # the new owner of the application acts on the calls
 
     def perform(self, outcome: Outcome) -> None:
         for session_id, effect in outcome.effects:
             self.start(session_id, effect)
 
     def start(self, session_id: str | None, effect: Effect) -> None:
-        """Have an effect done, after those of the same session that came before it."""
+        """Queue an effect after earlier effects of the same session."""
         if self._held:
             return
         if isinstance(effect, AmiEffect | AriEffect):
@@ -120,24 +119,24 @@ class Workers(Part):
         self._timers[session_id] = loop.call_later(seconds, self._expired, session_id)
 
     def _expired(self, session_id: str) -> None:
-        """The time is up; not while we are still at it, for each step has a deadline of its own.
+        """The timer has expired. Postpone it while an effect of the session is in flight.
 
-        What a session does about its time would be done after what is under way, which may turn out
-        well yet: a Bridge that came late, on an Asterisk with too much to do, was taken for the one
-        that brings the caller back, and its leg hung up. The caller went with it.
+        Each effect has its own deadline, and may still succeed. Without this, a late Bridge on an
+        overloaded Asterisk was taken for the one that returns the caller, and its leg was hung up
+        together with the caller.
         """
         if self.is_busy(session_id):
-            self._arm(session_id, _AT_WORK_SECONDS)
+            self._arm(session_id, _BUSY_RETRY_SECONDS)
         else:
             self._post(TimeUp(session_id))
 
     def is_busy(self, session_id: str) -> bool:
-        """Whether something is being done for this session."""
+        """Whether an effect of this session is in flight or queued."""
         return session_id in self._queues
 
     @property
     def running(self) -> int:
-        """Sessions, and the personal queues' membership as one, at whose effects we are."""
+        """Sessions with effects in flight; the personal queues' membership counts as one."""
         return len(self._queues)
 
     @property
@@ -145,15 +144,15 @@ class Workers(Part):
         return len(self._timers)
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait until what is being done is done, but no longer than that."""
+        """Wait up to ``seconds`` for effects in flight."""
         await self._tasks.wait(seconds)
 
     def hold(self) -> None:
-        """Break off what is being done, and do nothing more until `go_on`."""
+        """Cancel all effects and timers, and perform nothing until `resume`."""
         self._held = True
-        self._break_off()
+        self._cancel_all()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self._held = False
 
     @property
@@ -161,9 +160,9 @@ class Workers(Part):
         return self._held
 
     async def stop(self) -> None:
-        self._break_off()
+        self._cancel_all()
 
-    def _break_off(self) -> None:
+    def _cancel_all(self) -> None:
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
@@ -171,7 +170,7 @@ class Workers(Part):
         self._queues.clear()
 
     async def _work(self, session_id: str | None, queue: deque[Effect]) -> None:
-        """Perform the effects of one session; the worker leaves when there are none left."""
+        """Perform the effects of one session until none is left."""
 
         def report(event: SessionEvent) -> None:
             if session_id is not None and not self._held:
@@ -185,7 +184,7 @@ class Workers(Part):
             lambda: self._post(NeedsResync(session_id)),
         )
         if session_id is not None:
-            # Of this task alone: whatever is logged while a step is taken says whose it is.
+            # For this task only: log entries during its effects contain these fields.
             structlog.contextvars.bind_contextvars(**self._about(session_id))
         try:
             while queue:
@@ -202,7 +201,7 @@ class Workers(Part):
 
 
 class _Worker:
-    """Performs single effects of one session; whatever becomes of one, the next is not held up."""
+    """Perform single effects of one session; a failure does not affect the next."""
 
     def __init__(
         self,
@@ -217,29 +216,28 @@ class _Worker:
         self._report = report
         self._performed = performed
         self._needs_resync = needs_resync
-        self._sick_until = 0.0
+        self._degraded_until = 0.0
 
     async def perform(self, effect: Effect) -> None:
         try:
             if isinstance(effect, AmiEffect):
                 await self._ami.perform(effect, self._report)
             elif isinstance(effect, AriEffect):
-                sick = time.monotonic() < self._sick_until
-                if sick and not isinstance(effect, _NEVER_SPARED):
+                degraded = time.monotonic() < self._degraded_until
+                if degraded and not isinstance(effect, _NEVER_SKIPPED):
                     return  # the session needs a resync already
                 await self._ari.perform(effect, self._report)
             self._performed(effect)
         except (AsteriskUnavailable, AriError, AmiError) as error:
-            # Nobody will tell the session, and somebody may sit in silence for it.
+            # No event will report it, and a party may be left in silence.
             log.warning("effect_failed", effect=type(effect).__name__, error=str(error))
             self._needs_resync()
             if isinstance(effect, AriEffect) and isinstance(error, AsteriskSilent):
-                # One time-out after the other would hold up what brings the caller back.
-                self._sick_until = time.monotonic() + _SICK_SECONDS
+                # A series of timeouts would delay the effects that return the caller.
+                self._degraded_until = time.monotonic() + _DEGRADED_SECONDS
         except Exception:
-            # One effect that breaks in an unforeseen way must not stop those after it, which may
-            # be what brings the caller back.
+            # An unexpected failure must not prevent later effects, which may return the caller.
             log.exception("effect_crashed", effect=repr(effect))
 
 
-_NEVER_SPARED: Final = (DialLeg, LeaveStasis)
+_NEVER_SKIPPED: Final = (DialLeg, LeaveStasis)

@@ -1,7 +1,7 @@
-"""What the API may ask of the daemon: `asterisk_avp.api.port.TransferService`, and nothing else.
+"""The daemon's implementation of `asterisk_avp.api.port.TransferService`, which the API uses.
 
-Questions are answered from what is known; requests are decided at once, in one step of the event
-loop, and the workers perform what follows from them.
+Reads return the engine's state. Requests are decided at once, in one step, and the workers perform
+the resulting effects.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from asterisk_avp.service.readiness import ReadinessWatch
 log = structlog.get_logger(__name__)
 
 Pop = Callable[[str, str], Mapping[str, Any]]
-"""What an agent (first) is shown of a call (second)."""
+"""Agent id, call id → the call's screen pop for the agent."""
 
 
 class TransferService(Part):
@@ -87,7 +87,7 @@ class TransferService(Part):
         """Requests that wait for their Redirect, by session."""
 
     def handle(self, message: Message) -> None:
-        """Something was heard of a transfer's call: it is not where it was."""
+        """A transfer's call has been moved, or its first step has ended otherwise."""
         moved = self._moved.get(message.session) if isinstance(message, Report | TimeUp) else None
         if moved is not None and not moved.done():
             moved.set_result(None)
@@ -100,7 +100,7 @@ class TransferService(Part):
     def unsubscribe(self, queue: asyncio.Queue[Mapping[str, Any]]) -> None:
         self._changes.unsubscribe(queue)
 
-    # --- questions -----------------------------------------------------------------------------
+    # --- reads ---------------------------------------------------------------------------------
 
     def readiness(self) -> Readiness:
         return self._readiness.now()
@@ -166,11 +166,11 @@ class TransferService(Part):
             perform(outcome)
             return session
 
-        # One step: of two requests for the same call or the same target, the second finds what the
-        # first has done.
+        # One step: of two requests for the same call or target, the second sees the effect of the
+        # first.
         session = self._inbox.run(decide)
-        # Answered once Asterisk has moved the call: an agent who hangs up on seeing the answer
-        # then hangs up on a transfer, not on the caller.
+        # Respond once Asterisk has moved the call: an agent who hangs up after the response then
+        # leaves a transfer and does not hang up on the caller.
         try:
             async with asyncio.timeout(self._action_timeout_seconds):
                 await moved
@@ -181,13 +181,13 @@ class TransferService(Part):
         return self.transfer(session.id)
 
     async def read_call(self, call: Call) -> CallVariables:
-        """What the call's channel variables say. Raises `AmiError`, `AsteriskUnavailable`."""
+        """Read the call's channel variables. Raises `AmiError`, `AsteriskUnavailable`."""
         variables = await self._ami.variables(
             call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
         )
         group = group_fact(call.caller_channel, variables)
         if group is not None:
-            self._inbox.post(group)  # what is decided by is what is shown
+            self._inbox.post(group)  # the views must show the group that the decision uses
         return _call_facts(call.caller_channel, variables, time.time())
 
     async def complete(self, transfer_id: str) -> TransferView:
@@ -226,7 +226,7 @@ class TransferService(Part):
         return self._step(transfer_id, lambda: command(transfer_id, kind, time.time()))
 
     def _step(self, transfer_id: str, decide: Callable[[], Outcome]) -> TransferView:
-        """Take one step, and say how the transfer is then."""
+        """Run one step, and return the transfer afterwards."""
         self._inbox.run(lambda perform: perform(decide()))
         return self.transfer(transfer_id)
 
@@ -248,7 +248,7 @@ def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallV
         log.warning(
             "max_hold_ignored",
             channel=channel,
-            hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting holds",
+            hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting applies",
         )
     limit, _, _ = variables.get(LIMIT, "").partition(".")
     return CallVariables(

@@ -1,4 +1,4 @@
-"""What the daemon holds at a moment, for `/metrics`: what must come down again when calls end."""
+"""Gauges of the daemon's internal state for `/metrics`; they must fall again when calls end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Gauge(Protocol):
 
 
 def show_inside(gauge: _Gauge, engine: TransferEngine, workers: Workers) -> None:
-    """Together with the process's memory and open files they tell a leak from a busy hour."""
+    """Add gauges that, with memory and open files, distinguish a leak from load."""
     gauge(
         "channels_known",
         "Channels of Asterisk that we know of.",
@@ -37,7 +37,7 @@ def show_inside(gauge: _Gauge, engine: TransferEngine, workers: Workers) -> None
 
 
 def show_connections(gauge: _Gauge, connections: Connections) -> None:
-    """Whether somebody takes up the API's connections."""
+    """Add gauges of the API's connections."""
     gauge("api_connections", "Connections of the API.", lambda: len(connections))
     gauge("api_connections_most", "How many there may be.", connections.limit)
     gauge(
@@ -50,5 +50,5 @@ def show_connections(gauge: _Gauge, connections: Connections) -> None:
 def _tasks() -> int:
     try:
         return len(asyncio.all_tasks())
-    except RuntimeError:  # asked from elsewhere
+    except RuntimeError:  # called outside the event loop
         return 0

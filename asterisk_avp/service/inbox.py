@@ -1,22 +1,21 @@
-"""The one way into the engine: a queue that hands on one message at a time, in order.
+"""The inbox: the only input of the engine, an ordered queue that delivers one message at a time.
 
-AMI's and ARI's readers, timers, the outcomes of effects and what was read from Asterisk all `post`
-here; a request of the API or of a phone is a step of its own (`run`). A message is handled to its
-end before the next one is looked at: what is posted meanwhile waits. Nothing here awaits, so a
-message is handled before its connection is read any further, which is all the back pressure there
-is, and needs be.
+AMI's and ARI's readers, timers, outcomes of effects and results of queries `post` here; a request
+of the API or of a phone is a step of its own (`run`). Each message is handled completely before the
+next one; messages posted meanwhile wait. Nothing here awaits, so a message is handled before its
+connection is read further, which is all the back pressure that is needed.
 
-The order is the one in which messages came, with two exceptions:
+Messages are delivered in the order of arrival, with two exceptions:
 
-* While the picture of Asterisk is being read, what would change the picture waits for it
-  (`hold_picture`): the list that Asterisk gives may be older or newer than that.
-* The end of a channel waits for the answer to the action that is about it (`hold_ends`). AMI and
+* While a resync reads the state of Asterisk, facts that change this state wait
+  (`defer_state_facts`), because Asterisk's list may be older or newer than they are.
+* The end of a channel waits for the response to an action about the channel (`hold_ends`). AMI and
   ARI are two connections, between which Asterisk's order is lost (`ami.perform`).
 
-Answers to ARI's requests come by HTTP, its events by WebSocket, and Asterisk promises no order
-between them. The only outcome among those answers is that a leg could not be dialled. Asterisk
-makes no channel then, so that no event can be about the same leg; where it made one and did not
-answer in time, the resync finds the leg. An event in between changes nothing about either.
+ARI sends responses by HTTP and events by WebSocket, without a defined order between them. The only
+outcome in a response is that a leg could not be dialled. Asterisk then creates no channel, so no
+event can be about that leg. If it created one and did not respond in time, the resync finds the
+leg. An event in between does not matter in either case.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What AMI says of a queue. A caller may have written it: Asterisk is asked first."""
+    """An AMI event about a queue. A caller may have injected it, so Asterisk is queried first."""
 
     fact: ev.Fact
 
@@ -61,38 +60,38 @@ class TimeUp:
 
 @dataclass(frozen=True, slots=True)
 class NeedsResync:
-    """Something of this session (None: of none in particular) may not have been done."""
+    """An effect of this session (None: of no particular session) may not have been performed."""
 
     session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """Another program has our Stasis application."""
+    """Another program has taken over our Stasis application."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """Another daemon had the application meanwhile: it knows the transfers better."""
+    """Another daemon owned the application meanwhile; our state of transfers is out of date."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A message in AMI's stream that Asterisk cannot have written; nothing of it is believed."""
+    """A message in AMI's stream that Asterisk cannot have written, and that was discarded."""
 
     event: str
-    """Its name, if it has one."""
+    """The event's name; empty: none."""
     problem: str
 
 
 HINTS: Final = (ev.MemberSeen, ev.MemberRemoved, ev.QueueJoined, ev.QueueLeft)
-"""What AMI says and is only a `Hint`."""
+"""AMI facts that are only a `Hint`."""
 
 Message = ev.Fact | Hint | Report | TimeUp | NeedsResync | Replaced | Outdated | Defect | Outcome
 Handle = Callable[[Message], None]
 Post = Callable[[Message], None]
 
-_PICTURE: Final[frozenset[type[Message]]] = frozenset(
+_STATE_FACTS: Final[frozenset[type[Message]]] = frozenset(
     {
         Hint,
         ev.ChannelSeen,
@@ -116,7 +115,7 @@ _PICTURE: Final[frozenset[type[Message]]] = frozenset(
         ev.NotAccepted,
     }
 )
-"""What is about the picture. Who enters or leaves Stasis, and who presses keys, cannot wait."""
+"""Facts that change the state of Asterisk. Stasis events and key presses cannot wait."""
 
 
 class Inbox:
@@ -124,33 +123,33 @@ class Inbox:
         self._handle: Handle | None = None
         self._queue: deque[Message] = deque()
         self._busy = False
-        self._picture: list[Message] | None = None
-        self._awaited: Counter[str] = Counter()
-        """Channels, by the number of unanswered actions that are about them."""
-        self._ends: list[ev.ChannelGone] = []
+        self._deferred: list[Message] | None = None
+        self._awaited_channels: Counter[str] = Counter()
+        """Channel to the number of unanswered actions about it."""
+        self._deferred_ends: list[ev.ChannelGone] = []
 
     def consume(self, handle: Handle) -> None:
-        """From now on, have each message handled by this."""
+        """Deliver every message to ``handle`` from now on."""
         self._handle = handle
         self._drain()
 
     def post(self, message: Message) -> None:
-        """Have a message handled in its turn: at once, if nothing else is being handled."""
+        """Queue a message; it is handled at once if no other is being handled."""
         kind = type(message)
-        if kind is ev.ChannelGone and message.id in self._awaited:  # type: ignore[union-attr]
-            self._ends.append(message)  # type: ignore[arg-type]
-        elif self._picture is not None and kind in _PICTURE:
-            self._picture.append(message)
+        if kind is ev.ChannelGone and message.id in self._awaited_channels:  # type: ignore[union-attr]
+            self._deferred_ends.append(message)  # type: ignore[arg-type]
+        elif self._deferred is not None and kind in _STATE_FACTS:
+            self._deferred.append(message)
         else:
             self._queue.append(message)
             if not self._busy:
                 self._drain()
 
     def run(self, step: Callable[[Handle], T]) -> T:
-        """Take a step that nothing comes in between of; return, or raise, what it does.
+        """Run an atomic step; return its result or raise its exception.
 
-        It gets the function that handles a message at once, as a part of the step. Not to be called
-        while a message is being handled: that would be in the middle of another step.
+        ``step`` gets a function that handles a message at once, as part of the step. Raises
+        `RuntimeError` while a message is being handled, that is, within another step.
         """
         if self._busy or self._handle is None:
             raise RuntimeError("a step within a step")
@@ -172,35 +171,35 @@ class Inbox:
                 try:
                     handle(message)
                 except Exception:
-                    # Those behind it are about other calls.
-                    log.exception("message_not_handled", message=type(message).__name__)
+                    # The messages behind it concern other calls.
+                    log.exception("message_handler_failed", message=type(message).__name__)
         finally:
             self._busy = False
 
     # --- the two exceptions --------------------------------------------------------------------
 
-    def hold_picture(self) -> None:
-        """The picture is about to be read: what changes it waits."""
-        self._picture = []
+    def defer_state_facts(self) -> None:
+        """Defer facts that change the state of Asterisk, because a resync is about to read it."""
+        self._deferred = []
 
-    def held_picture(self) -> list[Message]:
-        """What has waited, in its order; nothing waits any more."""
-        held, self._picture = self._picture or [], None
+    def deferred_state_facts(self) -> list[Message]:
+        """Return the deferred facts in order, and stop deferring."""
+        held, self._deferred = self._deferred or [], None
         return held
 
     def hold_ends(self, channels: Collection[str]) -> Callable[[], None]:
-        """The ends of these channels wait until the returned function is called, once or more."""
+        """Hold the ends of these channels until the returned function is called (idempotent)."""
         awaited = Counter(set(channels))
-        self._awaited.update(awaited)
+        self._awaited_channels.update(awaited)
 
         def release() -> None:
-            self._awaited.subtract(awaited)
+            self._awaited_channels.subtract(awaited)
             for channel in awaited:
-                if self._awaited[channel] <= 0:
-                    del self._awaited[channel]
+                if self._awaited_channels[channel] <= 0:
+                    del self._awaited_channels[channel]
             awaited.clear()
-            ends, self._ends = self._ends, []
+            ends, self._deferred_ends = self._deferred_ends, []
             for end in ends:
-                self.post(end)  # one that another action is about waits on
+                self.post(end)  # it is held again if another action concerns the channel
 
         return release

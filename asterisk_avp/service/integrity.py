@@ -1,8 +1,8 @@
-"""What is done about messages in AMI's stream that Asterisk cannot have written.
+"""Handle messages in AMI's stream that Asterisk cannot have written.
 
-Somebody has dialled, or called from, a number with line ends in it (`ami.integrity`), or there is
-a fault. What the message was part of is lost, so the picture is read anew; neither the log
-nor Asterisk may be kept busy by whoever does it all the time.
+The cause is a dialled number or caller's number with line ends in it (`ami.integrity`), or a fault.
+The original message is lost, so a resync follows. Log entries and resyncs are rate-limited, so that
+an attacker cannot keep the log or Asterisk busy.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ log = structlog.get_logger(__name__)
 LOG_SECONDS: Final = 10.0
 RESYNC_SECONDS: Final = 30.0
 _HINT: Final = (
-    "a caller's number, a dialled extension or a member's name with line ends in it, or a fault; "
-    "nothing of it is believed"
+    "a caller's number, a dialled extension or a member's name contains line ends, or a fault; "
+    "the message was discarded"
 )
 
 
 class IntegrityWatch(Part):
-    """``count`` is told of each; some are reason enough to read the picture anew."""
+    """Call ``count`` for each message, and post `NeedsResync`, rate-limited."""
 
     hears = (Defect,)
 
@@ -67,4 +67,4 @@ class IntegrityWatch(Part):
 
 
 _MAX_NAME: Final = 40
-"""An event's name may be anything here."""
+"""Characters of the event's name in the log; an attacker may have chosen it."""

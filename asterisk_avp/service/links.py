@@ -1,4 +1,4 @@
-"""The two connections to Asterisk, as those see them who have no business with either."""
+"""The state of the two connections to Asterisk."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ class Links:
 
     @property
     def in_control(self) -> bool:
-        """Whether Asterisk does what we say and tells us what happens."""
+        """Whether Asterisk executes our requests and delivers events."""
         return self.both and not self._ari.stuck

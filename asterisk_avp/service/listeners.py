@@ -1,4 +1,4 @@
-"""Parts around what is at home in other packages: the engine, books, screen pops, the API."""
+"""Parts that wrap other packages: the engine, transfer records, screen pops, the API."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _ENGINE: Final = (
 
 
 class EngineStep(Part):
-    """The engine takes one step for each fact and each outcome of an effect."""
+    """Run one step of the engine for each fact and each outcome of an effect."""
 
     hears = (ev.ChannelSeen, *_ENGINE, Report)
 
@@ -65,7 +65,7 @@ class EngineStep(Part):
 
     def handle(self, message: Message) -> Outcome | None:
         if isinstance(message, ev.ChannelSeen):
-            # The most frequent, and all that follows from it is the picture.
+            # The most frequent fact; it only updates the state.
             self._engine.fact(message, 0.0)
             return None
         if isinstance(message, Report):
@@ -76,7 +76,7 @@ class EngineStep(Part):
 
 
 class Timeouts(Part):
-    """What the end of a session's timer means."""
+    """Handle the expiry of a session's timer."""
 
     hears = (TimeUp,)
 
@@ -90,7 +90,7 @@ class Timeouts(Part):
             return None
         session = message.session
         if not self._sync.synced:
-            # Nobody can say what has become of it, nor do anything about it: the resync does.
+            # The state is unknown; the resync handles it.
             return Outcome([(session, SetTimer(RETRY_SECONDS))])
         return self._phones.timed_out(session) or self._engine.report(
             session, SessionEvent(EventType.TIMED_OUT), time.time()
@@ -98,7 +98,7 @@ class Timeouts(Part):
 
 
 class SwapWatch(Part):
-    """Puts on record that a phone has taken another's place in a call."""
+    """Log and count phones that have replaced another party in a call."""
 
     hears = (ev.BridgeSwapped, ev.ChannelGone)
 
@@ -123,7 +123,7 @@ class SwapWatch(Part):
 
 
 class MusicWatch(Part):
-    """Where music plays."""
+    """Track on which channels music plays."""
 
     hears = (ev.MusicChanged, ev.ChannelGone)
 
@@ -132,13 +132,13 @@ class MusicWatch(Part):
 
     def handle(self, message: Message) -> None:
         if isinstance(message, ev.MusicChanged):
-            self._music.told(message)
+            self._music.update(message)
         elif isinstance(message, ev.ChannelGone):
-            self._music.told(ev.MusicChanged(message.id, playing=False))
+            self._music.update(ev.MusicChanged(message.id, playing=False))
 
 
-class Books(Part):
-    """What is written down of each transfer: the log, Asterisk's queue_log, the metrics."""
+class TransferRecords(Part):
+    """Write the records of each transfer: log, Asterisk's queue_log, metrics."""
 
     def __init__(
         self, engine: TransferEngine, audit: Audit, queue_log: QueueLogWriter, metrics: Metrics
@@ -158,7 +158,7 @@ class Books(Part):
 
 
 class Publisher(Part):
-    """Tells the API's WebSockets what has changed."""
+    """Send changes to the API's WebSockets."""
 
     def __init__(self, engine: TransferEngine, changes: EventBroadcaster, pop: Pop) -> None:
         self._engine = engine
@@ -178,7 +178,7 @@ class Publisher(Part):
 
 
 class Pops(Part):
-    """Screen pops: noted before the engine takes its step, told after it."""
+    """Screen pops: observe facts before the engine's step, notify agents after it."""
 
     hears = (
         ev.AgentRung,

@@ -1,4 +1,4 @@
-"""Whether ARI's channels bear out what an event of AMI says of an agent's phone."""
+"""Whether ARI's channels confirm an AMI event about an agent's phone."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ _NOT_THERE: Final = NOT_THERE | {0}
 """Unknown, invalid, unavailable."""
 
 _NOW_SECONDS: Final = 5.0
-"""The clocks of Asterisk and this machine agree (`core.pbx.agents`); this is for load."""
+"""Tolerance for delays under load; the clocks of Asterisk and this machine must agree
+(`core.pbx.agents`)."""
 
 
-def phone_only(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
-    """Whether it is the change of a phone that was there, and still is."""
+def is_phone_change(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
+    """Whether only the state of a reachable phone has changed."""
     there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
     return (there or seen.status == known.status) and _standing(seen) == _standing(known)
 
 
 def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
-    """What of a membership does not change with the phone's state."""
+    """The properties of a membership that are independent of the phone's state."""
     return (
         member.paused,
         member.paused_reason,
@@ -32,8 +33,10 @@ def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
     )
 
 
-def borne_out(calls: Calls, agent: Agent, known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
-    """Whether ARI's channels say the same of the phone."""
+def is_confirmed_by_ari(
+    calls: Calls, agent: Agent, known: ev.MemberSeen, seen: ev.MemberSeen
+) -> bool:
+    """Whether ARI's channels confirm the phone's state."""
     if seen.last_call != known.last_call and not _just_talked(agent, seen):
         return False
     if seen.status == known.status and seen.in_call == known.in_call:
@@ -47,9 +50,9 @@ def borne_out(calls: Calls, agent: Agent, known: ev.MemberSeen, seen: ev.MemberS
 
 
 def _just_talked(agent: Agent, seen: ev.MemberSeen) -> bool:
-    """Whether a queue's call of theirs may have ended at the time that is named.
+    """Whether a queue's call of the agent can have ended at the reported time.
 
-    It is known from an answer, or they have had a call by a queue that ended about now.
+    True if a response has confirmed it, or if the agent had a queue's call that ended just now.
     """
     if seen.last_call == agent.last_call:
         return True

@@ -1,13 +1,13 @@
-"""Asks Asterisk about members and waiting calls before anything follows from an event of AMI.
+"""Verify AMI events about queue members and waiting calls with Asterisk before they count.
 
-Whoever can dial can write events of the queues into AMI's stream (`asterisk_avp.ami.integrity`).
-Who is a member grants something, who has logged out or paused ends something, and a call that waits
-takes a place. Such an event is only a hint here: what counts is Asterisk's answer to an action with
-an ActionID that nobody can guess. Two kinds of event need no question:
+Anyone who can dial can inject queue events into AMI's stream (`asterisk_avp.ami.integrity`). A
+membership grants permissions, a log-out or pause ends something, and a waiting call takes a slot.
+So such an event is only a hint; Asterisk's response to an action with an unguessable ActionID is
+what counts. Two kinds of event need no query:
 
-* a phone's ordinary change of state that the picture of channels, which is ARI's, bears out: the
-  phone is said to be in use and has a channel, or to be free and has none;
-* what this daemon has just asked for, since the answer to its own action says as much.
+* an ordinary change of a phone's state that ARI's channels confirm: the phone is reported in use
+  and has a channel, or is reported idle and has none;
+* a change that this daemon has just requested, because the response to its action confirms it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from asterisk_avp.core.model.world import agent_of_personal_queue
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.transfer.session import is_half
 from asterisk_avp.service.inbox import Hint, Message, NeedsResync, Post
-from asterisk_avp.service.member_evidence import borne_out, phone_only
+from asterisk_avp.service.member_evidence import is_confirmed_by_ari, is_phone_change
 from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-Told = ev.MemberSeen | ev.MemberRemoved
+MemberFact = ev.MemberSeen | ev.MemberRemoved
 Change = AddMember | RemoveMember | PauseMember
 
-MAX_EARLY: Final = 50
-"""Channels that AMI may be ahead of ARI with; those that somebody has made up never come."""
+MAX_AWAITING_CHANNEL: Final = 50
+"""Calls that AMI reports before ARI reports their channels; invented channels never follow."""
 
 MAX_QUESTIONS: Final = 2000
-"""At the same time; so many agents may log in at once."""
+"""Queries at the same time; as many agents may log in at once."""
 
 AT_ONCE: Final = 20
-"""Questions that Asterisk has to answer at the same time."""
+"""Queries sent to Asterisk at the same time."""
 
 MAX_WAIT_SECONDS: Final = 0.1
-"""How long ARI's word of a channel is waited for before Asterisk is asked."""
+"""Time to wait for ARI's confirmation before Asterisk is queried."""
 
 
 def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSeen | None:
@@ -57,7 +57,7 @@ def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSee
 
 
 class MemberVerifier(Part):
-    """Posts what is so, and that the picture has to be read where Asterisk could not be asked."""
+    """Post verified facts, and `NeedsResync` if Asterisk could not be queried."""
 
     hears = (Hint, ev.ChannelSeen)
 
@@ -71,22 +71,22 @@ class MemberVerifier(Part):
         self._ami = ami
         self._post = post
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
-        """By queue and interface; the interface is empty where it is about who waits."""
-        self._room = asyncio.Semaphore(AT_ONCE)
+        """Queue and interface to query; an empty interface means the waiting calls."""
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._again: set[tuple[str, str]] = set()
         self._later: dict[tuple[str, str], ev.MemberSeen] = {}
-        """By queue and interface: changes of phones that no channel bears out yet."""
+        """Queue and interface to a phone's change that no channel confirms yet."""
         self._timer: asyncio.TimerHandle | None = None
-        self._early: OrderedDict[str, ev.QueueJoined] = OrderedDict()
-        """By channel: who waits according to AMI, while ARI has not told of the channel yet."""
-        self._changing: dict[tuple[str, str], Told | None] = {}
-        """By queue and interface: what we are changing, and what has been said of it meanwhile."""
+        self._awaiting_channel: OrderedDict[str, ev.QueueJoined] = OrderedDict()
+        """Channel to a waiting call that AMI reports before ARI has reported the channel."""
+        self._changing: dict[tuple[str, str], MemberFact | None] = {}
+        """Queue and interface of a change in flight to the last AMI event about it."""
 
     def handle(self, message: Message) -> None:
         match message:
             case ev.ChannelSeen(channel):
-                # AMI may have told before where it waits.
-                if fact := self._early.pop(channel, None):
+                # AMI may have reported earlier where it waits.
+                if fact := self._awaiting_channel.pop(channel, None):
                     self._post(fact)
             case Hint(ev.MemberSeen() | ev.MemberRemoved() as fact):
                 self._member(fact)
@@ -105,16 +105,16 @@ class MemberVerifier(Part):
         return await self._ami.by_functions(queue, lambda interface: self.known(queue, interface))
 
     def started(self, effect: Change) -> None:
-        """Asterisk is about to be asked for this change."""
+        """Note that this change is about to be requested."""
         self._changing.setdefault((effect.queue, effect.interface), None)
 
     def failed(self, effect: Change) -> None:
-        """It was not done, or nobody knows."""
+        """The change failed, or its outcome is unknown."""
         self._changing.pop((effect.queue, effect.interface), None)
         self._ask(effect.queue, effect.interface)
 
     def done(self, effect: Change) -> None:
-        """Asterisk has confirmed it."""
+        """Asterisk has confirmed the change."""
         held = self._changing.pop((effect.queue, effect.interface), None)
         self._confirmed(effect, time.time())
         if held is not None:
@@ -146,8 +146,8 @@ class MemberVerifier(Part):
                     self._post(paused)
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait until what is being asked has been answered, but no longer than that."""
-        self._judge()
+        """Wait up to ``seconds`` for the queries in flight."""
+        self._decide_later()
         if self._asking:
             await asyncio.wait(tuple(self._asking.values()), timeout=seconds)
 
@@ -159,37 +159,37 @@ class MemberVerifier(Part):
 
     # --- members -----------------------------------------------------------------------------
 
-    def _member(self, fact: Told) -> None:
+    def _member(self, fact: MemberFact) -> None:
         queue, interface = fact.queue, fact.interface
         if not self._engine.agents.concerns(queue):
             return
         if (queue, interface) in self._changing:
-            self._changing[queue, interface] = fact  # our own doing, most likely: see `done`
+            self._changing[queue, interface] = fact  # probably our own change, see `done`
             return
         if (queue, interface) in self._asking:
-            self._ask(queue, interface)  # what is being answered may be older
+            self._ask(queue, interface)  # the response in flight may be older
             return
         agent = self._engine.agents.of_member(queue, interface)
         known = _membership(agent, queue, interface)
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
                 self._ask(queue, interface)
-        elif agent is None or known is None or not phone_only(known, fact):
+        elif agent is None or known is None or not is_phone_change(known, fact):
             if agent is not None:
                 agent.reported_paused = fact.paused
             self._ask(queue, interface)
-        elif borne_out(self._engine.calls, agent, known, fact):
+        elif is_confirmed_by_ari(self._engine.calls, agent, known, fact):
             self._later.pop((queue, interface), None)
             self._post(fact)
         else:
-            # ARI's word of the channel may be on its way.
+            # ARI's event about the channel may be on its way.
             self._later[queue, interface] = fact
             if self._timer is None:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(MAX_WAIT_SECONDS, self._judge)
+                self._timer = loop.call_later(MAX_WAIT_SECONDS, self._decide_later)
 
-    def _judge(self) -> None:
-        """What was not borne out yet has had its time."""
+    def _decide_later(self) -> None:
+        """Decide about the changes that ARI had not confirmed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -200,21 +200,21 @@ class MemberVerifier(Part):
             if (
                 agent is not None
                 and known is not None
-                and phone_only(known, fact)
-                and borne_out(self._engine.calls, agent, known, fact)
+                and is_phone_change(known, fact)
+                and is_confirmed_by_ari(self._engine.calls, agent, known, fact)
             ):
                 self._post(fact)
             else:
                 self._ask(queue, interface)
 
     def _status(self, queue: str, interface: str) -> int:
-        """What the agent's other memberships say of the same phone; 0: nothing."""
+        """The phone's status in the agent's other memberships; 0: unknown."""
         agent = self._engine.agents.of_member(queue, interface)
         members = agent.memberships.values() if agent is not None else ()
         return next((m.status for m in members if m.interface == interface), 0)
 
     def known(self, queue: str, interface: str) -> ev.MemberSeen | None:
-        """What has been believed so far of this member."""
+        """The member as verified so far; None: not a member."""
         return _membership(self._engine.agents.of_member(queue, interface), queue, interface)
 
     # --- waiting calls -------------------------------------------------------------------------
@@ -222,32 +222,31 @@ class MemberVerifier(Part):
     def _waiting(self, fact: ev.QueueJoined | ev.QueueLeft) -> None:
         owner = agent_of_personal_queue(fact.queue)
         if owner is None or is_half(fact.channel):
-            # A group's: nothing but how long the caller has waited. Our own leg: nobody else knows
-            # its id.
-            # Its end counts also after ARI has told that the channel is gone, or the place would
-            # stay taken.
+            # A group's queue only affects the caller's waiting time, and nobody else knows the id
+            # of our own leg. The end of the wait counts even after the end of the channel;
+            # otherwise the slot would stay occupied.
             if isinstance(fact, ev.QueueLeft):
-                self._early.pop(fact.channel, None)
+                self._awaiting_channel.pop(fact.channel, None)
                 self._post(fact)
             elif fact.channel in self._engine.calls.channels:
                 self._post(fact)
             else:
-                self._early[fact.channel] = fact
-                if len(self._early) > MAX_EARLY:
-                    self._early.popitem(last=False)
+                self._awaiting_channel[fact.channel] = fact
+                if len(self._awaiting_channel) > MAX_AWAITING_CHANNEL:
+                    self._awaiting_channel.popitem(last=False)
         elif owner in self._engine.agents.by_id:
             self._ask(fact.queue, "")
 
-    # --- questions -----------------------------------------------------------------------------
+    # --- queries -------------------------------------------------------------------------------
 
     def _ask(self, queue: str, interface: str) -> None:
         key = (queue, interface)
         self._later.pop(key, None)
         if key in self._asking:
-            self._again.add(key)  # the answer may be older than what this event is about
+            self._again.add(key)  # the response in flight may be older than this event
             return
         if len(self._asking) >= MAX_QUESTIONS:
-            self._post(NeedsResync())  # whoever makes up so many names: all is read at once instead
+            self._post(NeedsResync())  # so many names are an attack: read everything at once
             return
         task = asyncio.create_task(self._answer(queue, interface), name="member")
         self._asking[key] = task
@@ -257,8 +256,8 @@ class MemberVerifier(Part):
         try:
             await self._until_answered(key)
         finally:
-            # Here, and not in a callback of the task: that comes a moment later, and an event in
-            # between would count on a question that has been answered already.
+            # Not in a callback of the task, which runs later: an event in between would rely on a
+            # query that has been answered already.
             self._asking.pop(key, None)
             agent = self._engine.agents.of_member(queue, interface) if interface else None
             if agent is not None and not any(i == interface for _, i in self._asking):
@@ -269,22 +268,22 @@ class MemberVerifier(Part):
         while True:
             self._again.discard(key)
             try:
-                async with self._room:
+                async with self._slots:
                     found = await self.read(queue, interface)
             except (AmiHeaderError, UncleanValue):
                 log.warning(
-                    "member_query_failed", queue=queue, hint="no such name can be asked for"
+                    "member_query_failed", queue=queue, hint="the name is not valid in a query"
                 )
                 return
             except AvpError as error:
                 log.debug("member_query_failed", queue=queue, error=str(error))
                 self._post(NeedsResync())
                 return
-            self._take(queue, interface, found)
+            self._accept(queue, interface, found)
             if key not in self._again:
                 return
 
-    def _take(self, queue: str, interface: str, found: list[ev.Fact]) -> None:
+    def _accept(self, queue: str, interface: str, found: list[ev.Fact]) -> None:
         if interface:
             seen = [
                 fact
@@ -301,7 +300,7 @@ class MemberVerifier(Part):
             return
         joined = {fact.channel: fact for fact in found if isinstance(fact, ev.QueueJoined)}
         if SOMEBODY in joined and agent.waiting:
-            return  # there is room for one: it is the one that we know of
+            return  # the queue holds one call: it is the one that we know
         for channel in agent.waiting - joined.keys():
             self._post(ev.QueueLeft(queue, channel))
         for channel in joined.keys() - agent.waiting:

@@ -1,9 +1,9 @@
-"""The orphan timeout: callers who are with us do not depend on our being alive.
+"""The orphan timeout: callers in Stasis do not depend on a running daemon.
 
-A caller in Stasis has a limit, after which Asterisk takes them out of it and the dialplan sends
-them to the head of their group (``avp-stasis``, extension T). For as long as we are there, and have
-Asterisk in hand, we renew it. An application that Asterisk does not serve any more (asterisk
-issue 2170) is as good as a dead daemon: nobody could give the caller back to anybody.
+A caller in Stasis has a time limit, after which Asterisk releases them and the dialplan sends them
+to the head of their group (``avp-stasis``, extension T). The daemon renews it while it controls
+Asterisk. If Asterisk no longer serves the application (asterisk issue 2170), the daemon does not
+renew it, because it could not return the caller either.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from asterisk_avp.service.links import Links
 from asterisk_avp.service.part import Part
 
 TALK_SECONDS: Final = 900
-"""For a caller who talks with people in a bridge of ours: they are not torn from a conversation
-because a daemon is being started again, and yet not left alone in a bridge for ever."""
+"""The limit for a caller who talks to somebody in our bridge: long enough not to interrupt the
+conversation during a restart of the daemon, but not unlimited."""
 
 _ROUNDS: Final = 4
-"""How many times within the limit it is renewed: three may fail."""
+"""Renewals within the limit; three may fail."""
 
 
 def renewal(session: Session, now: float, orphan_seconds: int) -> LimitCall | None:
-    """The caller's limit from ``now`` on; None where they are not with us, or on their way out.
+    """The caller's new limit; None: not in Stasis, or about to leave it.
 
-    On the way out the call's own limit is back in force already (`actions`), and must stay so.
+    When the caller is about to leave, the call's own limit is already restored (`actions`).
     """
     orphan = session.state.spec.orphan
     if orphan is Orphan.NONE or session.caller.presence is not Presence.PRESENT:
@@ -55,7 +55,7 @@ class OrphanTimeoutRenewal(Part):
         self._orphan_seconds = orphan_seconds
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Renew until cancelled."""
         while True:
             await asyncio.sleep(self._orphan_seconds / _ROUNDS)
             self.renew()
@@ -64,7 +64,7 @@ class OrphanTimeoutRenewal(Part):
         self.renew()
 
     def renew(self) -> None:
-        """For every caller who is with us, in turn with what else is done for their transfer."""
+        """Renew the limit of every caller in Stasis, in order with their transfer's effects."""
         if not self._links.in_control:
             return
         now = time.time()

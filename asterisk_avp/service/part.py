@@ -1,4 +1,4 @@
-"""What the daemon is made of: parts with one protocol, and who hands each message to them."""
+"""The protocol of the daemon's parts, and the dispatcher of messages to them."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ log = structlog.get_logger(__name__)
 
 
 class Part:
-    """The protocol. Each method does nothing unless a part has something to do there.
+    """Base class of the daemon's parts. Parts override the methods that they need.
 
-    A part may call parts that were built before it, and nobody else: what is for others it posts to
-    the inbox. So there is no part that is called before it is there.
+    A part may call only parts that were created before it; it posts everything else to the inbox.
+    So no part is called before it exists.
     """
 
     hears: ClassVar[tuple[type[Message], ...]] = ()
-    """The kinds of message that `handle` gets."""
+    """The types of message that `handle` gets."""
 
     def handle(self, message: Message) -> Outcome | None:
-        """Take in a message; what follows from it is performed at once."""
+        """Process a message; the returned outcome is performed at once."""
 
     def perform(self, outcome: Outcome) -> None:
-        """Do what the engine wants done, or tell what has changed."""
+        """Perform effects, or publish changes."""
 
     def connected(self) -> None:
-        """A connection to Asterisk has come or gone: `Links` says which there are."""
+        """A connection to Asterisk was established or lost; `Links` has the current state."""
 
     async def resynced(self) -> None:
-        """The picture has been read, and both connections work. Raises `AvpError`."""
+        """A resync has completed, and both connections work. Raises `AvpError`."""
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait until what is under way is done, but no longer than that."""
+        """Wait up to ``seconds`` for work in progress to finish."""
 
     async def stop(self) -> None:
-        """Leave everything as it is. Nothing else is called afterwards."""
+        """Stop without changing calls. No other method is called afterwards."""
 
 
 class Dispatcher:
-    """Hands messages and outcomes to the parts, in the order of the parts."""
+    """Dispatch messages and outcomes to the parts, in the order of the parts."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._hearers: dict[type[Message], tuple[Part, ...]] = {}
@@ -73,14 +73,14 @@ class Dispatcher:
 
 
 def overrides(part: Part, method: str) -> bool:
-    """Whether a part has something to do in a method of the protocol."""
+    """Whether a part overrides a method of `Part`."""
     return getattr(type(part), method) is not getattr(Part, method)
 
 
 def end_with(stack: AsyncExitStack, parts: Sequence[Part]) -> None:
-    """Have the parts stopped at the end, the last first, each even where another one raised.
+    """Stop the parts when the stack closes, in reverse order, even if one of them raises.
 
-    What was raised last leaves the stack; all of it is in the log.
+    The last exception propagates; all are logged.
     """
     for part in parts:
         if overrides(part, "stop"):
@@ -91,5 +91,5 @@ async def _stop(part: Part) -> None:
     try:
         await part.stop()
     except Exception:
-        log.exception("part_not_stopped", part=type(part).__name__)
+        log.exception("part_stop_failed", part=type(part).__name__)
         raise

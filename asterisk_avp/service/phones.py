@@ -26,7 +26,7 @@ from asterisk_avp.service.part import Part
 log = structlog.get_logger(__name__)
 
 _DIALLED: Final = "AVP_GATE_NUMBER"
-"""Set by the gate on the channel of an agent whom it allowed to dial out (`agi.gate`)."""
+"""Set by the dialling check on the channel of an agent who may dial the number (`agi.gate`)."""
 
 
 class Phones(Part):
@@ -53,7 +53,7 @@ class Phones(Part):
         self._tasks = TaskSet("phone")
 
     def handle(self, message: Message) -> Outcome | None:
-        """What an agent did at a phone."""
+        """Handle a key press, a REFER or a feature code."""
         match message:
             case ev.KeyPressed():
                 return self._keyed(*self._codes.key(message, time.time()))
@@ -64,10 +64,7 @@ class Phones(Part):
         return None
 
     def timed_out(self, session_id: str) -> Outcome | None:
-        """What follows where the end of a session's timer means that the agent has finished typing.
-
-        None where it does not.
-        """
+        """The outcome if the expired timer ends an agent's key entry; None: it does not."""
         found = self._codes.timed_out(session_id)
         return self._keyed(*found) if found is not None else None
 
@@ -139,7 +136,7 @@ class Phones(Part):
                 lambda: self._codes.code(used, facts, time.time()),
             )
         except Refused:
-            return Outcome()  # a code that is not enabled does nothing
+            return Outcome()  # a feature code that is not enabled has no effect
         return outcome
 
     async def _facts(self, channel: str) -> CallVariables:

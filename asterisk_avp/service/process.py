@@ -1,4 +1,4 @@
-"""The daemon as a process: its log and its signals."""
+"""The daemon's process: logging and signals."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; SIGHUP reads the settings again.
+    """Run until SIGTERM or SIGINT; SIGHUP reloads the settings.
 
-    A second SIGTERM or SIGINT does not wait for the transfers that are under way: the next daemon
-    goes on with them.
+    A second SIGTERM or SIGINT makes the process exit immediately; the next daemon continues the
+    running transfers.
     """
     logging_setup.configure(settings.log.level, settings.log.format, numbers=settings.log.numbers)
     descriptors.raise_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def leave() -> None:
+    def shut_down() -> None:
         if stop.is_set():
             log.warning("forced_exit")
             sys.stdout.flush()
@@ -40,7 +40,7 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, leave)
+            loop.add_signal_handler(number, shut_down)
     daemon = Daemon(settings, Notifier())
     reloads = TaskSet("reload")
 

@@ -1,8 +1,8 @@
-"""Whether new transfers are taken, and what is missing if not, in words for an administrator.
+"""Readiness: whether the daemon accepts new transfers, and if not why, as text for administrators.
 
-The version of Asterisk counts too. Asterisk may have been upgraded, or downgraded, while we ran: it
-is asked on each connection. What is wrong with its version is logged, and one that is too old for
-transfers is in `VersionWatch.unfit`, so that none is taken.
+It includes Asterisk's version, which is queried on each connection because Asterisk may have been
+upgraded or downgraded meanwhile. Known faults of the version are logged. If it is too old for
+transfers, `VersionWatch.unfit` says so, and no transfer is accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 
 
 class _Client(Protocol):
@@ -54,17 +54,17 @@ class _Asterisk(Protocol):
 
 
 class VersionWatch(Part):
-    """Asks once for each connection."""
+    """Query Asterisk's version once for each connection."""
 
     def __init__(
         self, asterisk: _Asterisk, links: Links, changed: Callable[[], None] = lambda: None
     ) -> None:
-        """``changed`` is told when `unfit` has changed."""
+        """``changed`` is called when `unfit` may have changed."""
         self._asterisk = asterisk
         self._links = links
         self._changed = changed
         self.unfit = ""
-        """Why no transfer can be taken; empty where the version is good enough, or not known."""
+        """Why no transfer can be accepted; empty: the version is supported, or unknown."""
         self._connected = False
         self._asking: asyncio.Task[None] | None = None
 
@@ -107,7 +107,7 @@ class VersionWatch(Part):
 
 
 class ReadinessWatch:
-    """``publish`` is told of each change: at once where ``news`` is set, else within a second."""
+    """Call ``publish`` for each change: at once when ``news`` is set, otherwise within a second."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class ReadinessWatch:
         self._published: Readiness | None = None
         self.stopping = False
         self.displaced = ""
-        """Why another daemon serves instead of this one; empty if this one does."""
+        """Why another daemon serves instead of this one; empty: this one serves."""
 
     def now(self) -> Readiness:
         ari, ami = self._ari.connected, self._ami.connected
@@ -146,7 +146,7 @@ class ReadinessWatch:
         if self.displaced:
             return self.displaced
         if self.stopping:
-            return "The daemon is stopping and takes no new transfers."
+            return "The daemon is stopping and accepts no new transfers."
         troubles = [x.trouble for x, up in ((self._ari, ari), (self._ami, ami)) if not up]
         if ami and self._ari.stuck:
             return " ".join(filter(None, troubles))
@@ -157,14 +157,14 @@ class ReadinessWatch:
         if self._version.unfit:
             return self._version.unfit
         if self._ami.silent:
-            return "AMI does not answer: an action has been waiting for longer than it may."
+            return "AMI does not answer: an action has timed out."
         if not self._sync.synced:
             reading = "Reading the state of Asterisk."
             return f"{reading} It failed: {self._sync.trouble}" if self._sync.trouble else reading
         return ""
 
     def changed(self) -> None:
-        """Something may have changed: tell it, if so."""
+        """Publish the readiness if it has changed."""
         now = self.now()
         if now != self._published:
             self._published = now
@@ -176,5 +176,5 @@ class ReadinessWatch:
             self._news.clear()
             self.changed()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(_POLL_SECONDS):
                     await self._news.wait()

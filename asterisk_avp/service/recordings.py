@@ -1,4 +1,4 @@
-"""What others do to the recordings of calls, and what is left paused that should not be."""
+"""Track mutes of recordings by others, and resume recordings that were left paused."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class RecordingWatch(Part):
                 self._recordings.gone(channel)
 
     async def resynced(self) -> None:
-        """Let recordings go on that a daemon before us, or one without connection, has paused.
+        """Resume recordings that were left paused by an earlier daemon or a lost connection.
 
-        Also of callers whose transfer is over for it: the dialplan, which takes them to their
-        group meanwhile, cannot do it. Raises `AvpError`.
+        This includes callers whose transfer has ended: the dialplan, which returns them to their
+        group, cannot resume the recording. Raises `AvpError`.
         """
         engine = self._engine
         self._recordings.retain(engine.calls.channels)

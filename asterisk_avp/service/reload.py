@@ -1,10 +1,10 @@
-"""SIGHUP: the settings are read again while calls and transfers go on.
+"""Reload the settings on SIGHUP, while calls and transfers continue.
 
-Settings that are not valid change nothing, and the log says what is wrong with them. Valid ones
-decide about every request from then on, and about what is begun in a transfer that runs
-(`core.engine.engine.TransferEngine.reconfigure`). The environment of a running process does not
-change, so what is to be reloaded belongs into `.env` or the file that AVP_CONFIG names. Addresses
-and credentials are read at the start only.
+Invalid settings change nothing, and the log names the problems. Valid settings apply to every later
+request, and to whatever begins in a running transfer
+(`core.engine.engine.TransferEngine.reconfigure`). The environment of a running process cannot
+change, so reloadable settings belong in `.env` or in the file that AVP_CONFIG names. Addresses and
+credentials are read at start only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from asterisk_avp.service.inbox import Inbox
 log = structlog.get_logger(__name__)
 
 _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
-    # section: its settings; none named: all of them
+    # section: settings; empty: all settings of the section
     "ari": (),
     "ami": (),
     "agi": (),
@@ -42,7 +42,7 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Reloader:
-    """``resync`` reads Asterisk's state anew."""
+    """Reload the settings. ``resync`` starts a resync."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class Reloader:
         self._resync = resync
 
     async def reload(self, old: Settings) -> Settings:
-        """The settings in force afterwards: the new ones, or ``old`` where those are invalid."""
+        """Reload; return the settings in force: the new ones, or ``old`` if they are invalid."""
         try:
             read = await asyncio.to_thread(Settings.load, whole=True)
         except ConfigError as error:
             problems = [line.strip() for line in str(error).splitlines()[1:]]
-            log.error("reload_refused", problems=problems)  # noqa: TRY400 - it says it all
+            log.error("reload_refused", problems=problems)  # noqa: TRY400 - no traceback needed
             return old
         waiting = sorted(_changed_at_start_only(old, read))
         new = _with_connections_of(old, read)
@@ -83,7 +83,7 @@ class Reloader:
 
 
 def credentials(settings: Settings) -> dict[str, Any]:
-    """What the API lets people in by, as `Authenticator` takes it."""
+    """Tokens and PINs as arguments of `Authenticator`."""
     return {
         "tokens": [token.get_secret_value() for token in settings.api.tokens],
         "pins": {
@@ -102,13 +102,13 @@ def credentials(settings: Settings) -> dict[str, Any]:
 
 
 def device_secret(settings: Settings) -> bytes:
-    """What `asterisk_avp.api.devices` makes its key from: the same after a restart."""
+    """The source of the key in `asterisk_avp.api.devices`, constant over restarts."""
     known = [settings.ari.password.get_secret_value(), settings.ami.secret.get_secret_value()]
     return json.dumps(known).encode()
 
 
 def _changed_at_start_only(old: Settings, new: Settings) -> Iterator[str]:
-    """The variables whose change has to wait for a restart."""
+    """The changed variables that need a restart."""
     for section, names in _AT_START_ONLY.items():
         before, after = getattr(old, section), getattr(new, section)
         for name in names or type(before).model_fields:
@@ -126,7 +126,7 @@ def _with_connections_of(old: Settings, new: Settings) -> Settings:
 
 
 def _members(world: World) -> object:
-    """What decides which members of which queues are whom."""
+    """The settings that determine which queue members are which agents."""
     return (
         {group.queue for group in world.groups.values()},
         {(agent.id, agent.interface) for agent in world.agents.values()},

@@ -1,9 +1,9 @@
-"""Keeps our picture of Asterisk true: reads it on each connection, and where that is needed.
+"""Resync: read the state of Asterisk on each connection, and whenever it may be out of date.
 
-While both connections stand, events keep the picture. It is read anew when they come back, and
-when something that was to be done for a transfer may not have been done (ARI did not answer in
-time, say): then nobody would ever tell us, and a caller might sit in silence. Everything that a
-transfer missed is told to it, and its arrangement is made once more (`core.engine.resync`).
+While both connections are up, events keep the state up to date. It is read again when they return,
+and when an effect of a transfer may not have been performed (ARI did not answer in time, for
+example), which no event would report while a caller might hear silence. Each transfer then gets the
+events that it missed, and its arrangement is restored (`core.engine.resync`).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 5.0
-_SOON_SECONDS: Final = 0.3
-"""Before the picture is read because a transfer needs it: more are likely to follow the first."""
-_LATELY_SECONDS: Final = 30.0
-"""For so long what was in a transfer is not taken for left behind by a daemon before us."""
-_SOON_MAX_SECONDS: Final = 8.0
-"""Before it is read again and again for a transfer that goes on to need it."""
+_RESYNC_DELAY_SECONDS: Final = 0.3
+"""Delay of a resync for a transfer, because other transfers are likely to need it too."""
+_RECENT_SECONDS: Final = 30.0
+"""Channels that were in a transfer this recently do not count as orphaned."""
+_RESYNC_DELAY_MAX_SECONDS: Final = 8.0
+"""The longest delay between repeated resyncs for the same transfer."""
 
 
 class Synchroniser(Part):
-    """``changed`` is told when `synced` changes.
+    """Run resyncs. ``changed`` is called when `synced` changes.
 
-    It waits until ``before``, parts that were built before it, have done what the old picture led
-    to, and then what the new one does; and has each of them look for what it missed.
+    Before and after it installs the new state, it waits until the parts in ``before`` are idle, and
+    then calls `Part.resynced` of each.
     """
 
     hears = (NeedsResync, Outdated)
@@ -84,16 +84,16 @@ class Synchroniser(Part):
         self._changed = changed
         self.synced = False
         self.trouble = ""
-        """Why the state cannot be read; empty where it can."""
-        self._taken_over = False
-        """Whether the transfers of a daemon before us have been looked for."""
+        """Why the state cannot be read; empty: it can."""
+        self._restored = False
+        """Whether the transfers of an earlier daemon have been restored."""
         self._restart_steps = False
-        """Whether what was being done has been broken off: each transfer repeats its step."""
+        """Whether effects were cancelled, so that each transfer must repeat its step."""
         self._task: asyncio.Task[None] | None = None
         self._wanted: set[str] = set()
-        """The transfers that need it."""
+        """The transfers that need a resync."""
         self._repeats: Counter[str | None] = Counter()
-        """How many times in a row a transfer has needed it."""
+        """Consecutive resyncs that a transfer has needed."""
         self._timer: asyncio.TimerHandle | None = None
 
     def handle(self, message: Message) -> None:
@@ -101,20 +101,20 @@ class Synchroniser(Part):
             case NeedsResync(session):
                 self._needed(session)
             case Outdated():
-                # They are read from their channels.
+                # The next resync restores them from their channels.
                 self._engine.store.forget_running()
-                self._taken_over = False
+                self._restored = False
 
     def connected(self) -> None:
-        """What we knew may be out of date."""
+        """The state may be out of date: read everything."""
         if self._workers.held and self._links.ari:
-            # The application is ours; or again, where no other daemon has had it meanwhile.
+            # We own the application, and no other daemon has owned it meanwhile.
             self._restart_steps = True
-            self._workers.go_on()
+            self._workers.resume()
         self.read_all()
 
     def read_all(self) -> None:
-        """Read everything, as soon as both connections stand."""
+        """Run a full resync as soon as both connections are up."""
         self.synced = False
         self._cancel()
         if self._links.both:
@@ -125,7 +125,9 @@ class Synchroniser(Part):
         if session_id is not None:
             self._wanted.add(session_id)
         loop = asyncio.get_running_loop()
-        pause = min(_SOON_SECONDS * 2.0 ** self._repeats[session_id], _SOON_MAX_SECONDS)
+        pause = min(
+            _RESYNC_DELAY_SECONDS * 2.0 ** self._repeats[session_id], _RESYNC_DELAY_MAX_SECONDS
+        )
         if self._timer is None or self._timer.when() > loop.time() + pause:
             self._stop_timer()
             self._timer = loop.call_later(pause, self._repair)
@@ -147,18 +149,18 @@ class Synchroniser(Part):
     def _repair(self) -> None:
         self._timer = None
         if not self._links.both:
-            return  # all is read on the next connection
+            return  # the next connection causes a full resync
         if self._task is not None and not self._task.done():
             self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._repair)
             return
         wanted, self._wanted = frozenset(self._wanted), set()
-        # Those that have come through begin anew.
+        # Transfers that no longer need it start from zero.
         kept = (*wanted, None)
         self._repeats = Counter({x: self._repeats[x] + 1 for x in kept})
         self._task = asyncio.create_task(self._read(wanted), name="repair")
 
     async def _read(self, only: frozenset[str] | None) -> None:
-        """Until it has been read. ``only``: the transfers that need it; None: all."""
+        """Retry until a resync succeeds. ``only``: the transfers that need it; None: all."""
         while True:
             try:
                 await self._once(only)
@@ -174,27 +176,27 @@ class Synchroniser(Part):
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _once(self, only: frozenset[str] | None) -> None:
-        # A leg that is about to be dialled is not missing.
+        # Wait, so that a leg that is about to be dialled does not count as missing.
         await self._wait_idle()
-        self._inbox.hold_picture()
+        self._inbox.defer_state_facts()
         try:
             queues = await self._queues()
-            found = await self._remembered()
-            # The last to be read, since what enters Stasis meanwhile is told at once.
-            channels, in_stasis = await self._ari.picture(await self._ami.linked())
+            found = await self._stored_transfers()
+            # Read last, because Stasis events during the resync are handled at once.
+            channels, in_stasis = await self._ari.read_state(await self._ami.linked())
         finally:
-            held = self._inbox.held_picture()
+            held = self._inbox.deferred_state_facts()
         picture = (*channels, *queues, *held)
         self._inbox.run(lambda handle: self._install(picture, found, in_stasis, only, handle))
-        # What the new picture led to comes first: ending sessions clear away after themselves, and
-        # the personal queues follow the agents before new transfers are taken.
+        # Wait for the effects of the new state: ended sessions remove their bridges, and the
+        # personal queues follow the agents before new transfers are accepted.
         await self._wait_idle()
         for part in self._before:
             await part.resynced()
-        # What ARI lists may be old when it comes, by seconds on a busy Asterisk: a call that was
-        # completed meanwhile is still in our bridge there, and was not left behind by anybody.
+        # ARI's list can be seconds old on a busy Asterisk: it may show a call that has completed
+        # meanwhile in our bridge, which must not count as orphaned.
         engine = self._engine
-        ours = engine.store.recent_channels(time.time() - _LATELY_SECONDS)
+        ours = engine.store.recent_channels(time.time() - _RECENT_SECONDS)
         if not await self._ari.reap(
             lambda channel: channel in ours or engine.store.role_of(channel) is not None
         ):
@@ -216,7 +218,7 @@ class Synchroniser(Part):
         only: frozenset[str] | None,
         handle: Handle,
     ) -> None:
-        """The new picture in the place of the old one, and what follows from it: one step."""
+        """Replace the old state with the new one and apply the consequences, in one step."""
         engine, board = self._engine, self._board
         engine.sync_started()
         board.sync_started()
@@ -244,7 +246,7 @@ class Synchroniser(Part):
         )
         for channel in orphaned_channels(engine, in_stasis):
             handle(ev.StasisEntered(channel))
-        self._taken_over = True
+        self._restored = True
 
     async def _queues(self) -> list[ev.Fact]:
         try:
@@ -260,13 +262,13 @@ class Synchroniser(Part):
         for part in self._before:
             await part.wait_idle(IDLE_SECONDS)
 
-    async def _remembered(self) -> list[tuple[Session, str]]:
-        """The transfers that a daemon before us has left on their callers' channels."""
-        if self._taken_over:
+    async def _stored_transfers(self) -> list[tuple[Session, str]]:
+        """The transfers that an earlier daemon has stored on their callers' channels."""
+        if self._restored:
             return []
         found = []
         for channel in await self._ami.variable_of_all(persistence.COMMIT_MARKER):
-            # Callers can write into a list of AMI, not into an answer.
+            # Callers can inject text into AMI's lists, but not into a single response.
             marker = (await self._ami.variables(channel, (persistence.COMMIT_MARKER,))).get(
                 persistence.COMMIT_MARKER, ""
             )

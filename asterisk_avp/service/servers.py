@@ -30,7 +30,7 @@ async def start_servers(
     app: FastAPI,
     connections: Connections,
 ) -> None:
-    """Listen, until the stack ends. Raises `OSError` where an address is taken."""
+    """Start the servers until the stack closes. Raises `OSError` if an address is in use."""
 
     def check(dialled: Dialled) -> Dial:
         decided = check_dial(dialled.channel, dialled.typed, engine.agents, engine.world)

@@ -28,7 +28,7 @@ Start = Callable[..., Daemon]
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asterisk_avp.service.readiness._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("asterisk_avp.service.readiness._POLL_SECONDS", 0.05)
     monkeypatch.setattr("asterisk_avp.service.resync.RETRY_SECONDS", 0.05)
 
 
@@ -150,7 +150,7 @@ async def says(daemon: Daemon, *words: str) -> None:
         raise AssertionError(f"it says: {daemon.readiness().detail}") from None
     wish = TransferRequest("1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"))
     with pytest.raises(AsteriskUnavailable):
-        await daemon.switchboard.request(wish)
+        await daemon.transfer_service.request(wish)
 
 
 async def test_each_connection_lost_and_found(start: Start, ami: AmiServer, ari: AriServer) -> None:
@@ -242,7 +242,7 @@ async def test_another_daemon_comes_and_leaves(start: Start, ari: AriServer) -> 
     second = start()
     await says(second, "Another daemon serves the Stasis application")
     assert first.readiness().ready
-    assert not second._sync._taken_over
+    assert not second._sync._restored
     assert len(ari.sockets) == 1
 
 

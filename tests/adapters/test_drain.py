@@ -8,7 +8,7 @@ import pytest
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.transfer.states import State
-from asterisk_avp.service.drain import hand_back, need_us
+from asterisk_avp.service.drain import return_callers, sessions_needing_daemon
 from tests.core.sessions import GONE, IN, session
 
 NOW = 1_800_000_000.0
@@ -25,7 +25,7 @@ def store_of(*states: State) -> SessionStore:
 @pytest.mark.parametrize("state", [state for state in State if not state.final])
 def test_what_needs_us(state: State) -> None:
     store = store_of(state)
-    needed = [found.state for found in need_us(store)]
+    needed = [found.state for found in sessions_needing_daemon(store)]
     assert needed == ([] if state in (State.QUEUED, State.OFFERED) else [state])
 
 
@@ -47,13 +47,13 @@ def test_what_needs_us(state: State) -> None:
 )
 def test_handed_back(state: State, after: State) -> None:
     store = store_of(state)
-    hand_back(store, NOW)
+    return_callers(store, NOW)
     assert store.records["t0"].session.state is after
 
 
 def test_handed_back_once_both_have_arrived() -> None:
     store = store_of(State.STARTING)
-    hand_back(store, NOW)
+    return_callers(store, NOW)
     assert store.records["t0"].session.intent.value == "cancel"
 
 
@@ -61,4 +61,4 @@ def test_nobody_is_handed_back_to_who_has_gone() -> None:
     store = SessionStore()
     talking = session(State.CONFERENCE_WITHOUT_TRANSFEROR, transferor=GONE, fourth=IN)
     store.adopt(talking, NOW, Outcome())
-    assert hand_back(store, NOW).effects == []
+    assert return_callers(store, NOW).effects == []

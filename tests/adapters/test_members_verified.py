@@ -14,7 +14,12 @@ from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMem
 from asterisk_avp.core.model.errors import AsteriskUnavailable
 from asterisk_avp.core.model.world import AgentState
 from asterisk_avp.service.inbox import Hint, Message, NeedsResync
-from asterisk_avp.service.members import AT_ONCE, MAX_EARLY, MAX_QUESTIONS, MemberVerifier
+from asterisk_avp.service.members import (
+    AT_ONCE,
+    MAX_AWAITING_CHANNEL,
+    MAX_QUESTIONS,
+    MemberVerifier,
+)
 from tests.core.world import NOW, engine, member
 
 SLOT = "avp-agent-1002"
@@ -281,9 +286,9 @@ async def test_a_call_may_be_in_the_queue_before_ari_tells_of_it(station: Statio
 
 
 async def test_calls_that_never_come_do_not_pile_up(station: Station) -> None:
-    for number in range(MAX_EARLY + 10):
+    for number in range(MAX_AWAITING_CHANNEL + 10):
         await station.told(ev.QueueJoined("sales", f"made-up-{number}"))
-    assert len(station.members._early) == MAX_EARLY
+    assert len(station.members._awaiting_channel) == MAX_AWAITING_CHANNEL
 
 
 # --- what the daemon itself changes --------------------------------------------------------------

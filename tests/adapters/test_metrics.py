@@ -194,7 +194,7 @@ def test_a_thousand_transfers_are_as_many_series_as_one(counted: Counted) -> Non
 
 async def test_what_the_daemon_holds() -> None:
     daemon = Daemon(Settings.load(NEEDED, Path("/nonexistent")))
-    daemon._workers.go_on()  # it knows that it is alone
+    daemon._workers.resume()  # it knows that it is alone
     daemon._inbox.post(Outcome([("t1", SetTimer(60)), ("t1", StartMusic("chan-caller"))]))
     for line in ("asterisk_avp_workers 1.0", "asterisk_avp_timers 1.0", "asterisk_avp_tasks 2.0"):
         assert f"\n{line}\n" in daemon._metrics.text().decode()

@@ -164,7 +164,7 @@ def test_the_daemon_tells_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert daemon.process.wait(20) == 0
         told = supervisor.all()
         assert told.index("STOPPING=1") < told.index(
-            "STATUS=The daemon is stopping and takes no new transfers."
+            "STATUS=The daemon is stopping and accepts no new transfers."
         )
     finally:
         daemon.process.kill()

@@ -62,7 +62,7 @@ async def test_each_part_ends_even_where_another_raised() -> None:
         async with AsyncExitStack() as ending:
             end_with(ending, parts)
     assert told == ["d ends", "a ends"]
-    assert [line["event"] for line in lines] == ["part_not_stopped"] * 2
+    assert [line["event"] for line in lines] == ["part_stop_failed"] * 2
 
 
 async def test_a_daemon_whose_part_does_not_end_leaves_nothing_running() -> None:
@@ -95,7 +95,7 @@ async def test_a_daemon_whose_part_does_not_end_leaves_nothing_running() -> None
             await running
     names = [type(part).__name__ for part in reversed(daemon._parts) if overrides(part, "stop")]
     assert ended == names
-    assert sum(line["event"] == "part_not_stopped" for line in lines) == 2
+    assert sum(line["event"] == "part_stop_failed" for line in lines) == 2
     await eventually(lambda: asyncio.all_tasks() <= before)
 
 
@@ -114,6 +114,6 @@ async def test_the_table_of_parts_is_true() -> None:
         ]
         rows.append(f"{type(part).__name__:21} {shown or '-':37} {' '.join(others)}".split())
     assert daemon_module.__doc__ is not None
-    table = [line.split() for line in daemon_module.__doc__.split(" told\n")[1].splitlines()]
+    table = [line.split() for line in daemon_module.__doc__.split(" calls\n")[1].splitlines()]
     assert [row for row in table if row] == rows
     await daemon._ari.close()

@@ -58,12 +58,12 @@ async def daemon(pbx: Pbx) -> AsyncIterator[Daemon]:
 
 
 def state(daemon: Daemon, agent: str) -> AgentState:
-    return daemon.switchboard.agent(agent).state
+    return daemon.transfer_service.agent(agent).state
 
 
 async def test_the_personal_queues_get_their_members(daemon: Daemon, pbx: Pbx) -> None:
     assert all(member.personal for member in pbx.members.values())
-    assert [agent.id for agent in daemon.switchboard.agents()] == ["1001", "1002", "1003"]
+    assert [agent.id for agent in daemon.transfer_service.agents()] == ["1001", "1002", "1003"]
     mirrored = pbx.expect("QueuePause", "avp-agent-1003")
     pbx.pause("1003", paused=True)
     await asyncio.wait_for(mirrored, WITHIN)
@@ -74,13 +74,13 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
     call = pbx.offer("1001", "sales")
     await eventually(lambda: state(daemon, "1001") is AgentState.RINGING, WITHIN)
     pbx.answer(call)
-    await eventually(lambda: daemon.switchboard.agent("1001").call is not None, WITHIN)
+    await eventually(lambda: daemon.transfer_service.agent("1001").call is not None, WITHIN)
     assert state(daemon, "1001") is AgentState.TALKING
 
     wish = TransferRequest("1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"))
-    transfer = (await daemon.switchboard.request(wish)).id
+    transfer = (await daemon.transfer_service.request(wish)).id
     await eventually(
-        lambda: daemon.switchboard.transfer(transfer).state is TransferState.CONSULTING, WITHIN
+        lambda: daemon.transfer_service.transfer(transfer).state is TransferState.CONSULTING, WITHIN
     )
     assert call.caller.music
     assert call.caller.variables["AVP_STATE"] == "live"
@@ -88,9 +88,9 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
     leg = next(channel for channel in pbx.channels.values() if channel.name.endswith(";1"))
     await eventually(lambda: pbx.peer(call.phone) is leg, WITHIN)
 
-    await daemon.switchboard.complete(transfer)
+    await daemon.transfer_service.complete(transfer)
     await eventually(
-        lambda: daemon.switchboard.transfer(transfer).state is TransferState.COMPLETED, WITHIN
+        lambda: daemon.transfer_service.transfer(transfer).state is TransferState.COMPLETED, WITHIN
     )
     await eventually(lambda: call.phone.id not in pbx.channels, WITHIN)
     talking = pbx.peer(call.caller)
@@ -110,15 +110,15 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
 async def test_a_cancelled_one_returns_the_caller(daemon: Daemon, pbx: Pbx) -> None:
     call = pbx.offer("1001", "sales")
     pbx.answer(call)
-    await eventually(lambda: daemon.switchboard.agent("1001").call is not None, WITHIN)
+    await eventually(lambda: daemon.transfer_service.agent("1001").call is not None, WITHIN)
     wish = TransferRequest("1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"))
-    transfer = (await daemon.switchboard.request(wish)).id
+    transfer = (await daemon.transfer_service.request(wish)).id
     await eventually(
-        lambda: daemon.switchboard.transfer(transfer).state is TransferState.CONSULTING, WITHIN
+        lambda: daemon.transfer_service.transfer(transfer).state is TransferState.CONSULTING, WITHIN
     )
-    await daemon.switchboard.cancel(transfer)
+    await daemon.transfer_service.cancel(transfer)
     await eventually(
-        lambda: daemon.switchboard.transfer(transfer).state is TransferState.CANCELLED, WITHIN
+        lambda: daemon.transfer_service.transfer(transfer).state is TransferState.CANCELLED, WITHIN
     )
     assert pbx.peer(call.phone) is call.caller
     await eventually(lambda: len(pbx.channels) == 2, WITHIN)

@@ -312,18 +312,18 @@ def test_a_message_that_cannot_be_handled_holds_up_no_other() -> None:
     with capture_logs() as lines:
         inbox.post(first)
     assert seen == [second]
-    assert [line["event"] for line in lines] == ["message_not_handled"]
+    assert [line["event"] for line in lines] == ["message_handler_failed"]
 
 
 def test_what_changes_the_picture_waits_while_it_is_read() -> None:
     inbox, seen = Inbox(), []
     inbox.consume(seen.append)
-    inbox.hold_picture()
+    inbox.defer_state_facts()
     waits, enters = ev.ChannelGone("u1"), ev.StasisEntered("u1")
     inbox.post(waits)
     inbox.post(enters)
     assert seen == [enters]
-    assert inbox.held_picture() == [waits]
+    assert inbox.deferred_state_facts() == [waits]
     inbox.post(waits)
     assert seen == [enters, waits]
 
@@ -359,7 +359,7 @@ async def test_a_call_that_ends_as_it_is_made_was_made(
     """Asterisk has bridged them and said so; both hang up. ARI is read first."""
     call = pbx.offer("1001", "sales")
     pbx.answer(call)
-    service = daemon.switchboard
+    service = daemon.transfer_service
     await eventually(lambda: service.agent("1001").call is not None, WITHIN)
     wish = TransferRequest("1001", Mode.SUPERVISED, Target(TargetKind.AGENT, "1002"))
     transfer = (await service.request(wish)).id

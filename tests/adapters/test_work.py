@@ -164,7 +164,7 @@ async def test_held_it_does_nothing_and_then_goes_on(station: Station) -> None:
     assert station.workers.held
     assert station.told == []
     assert station.ami.received("Bridge") == []
-    station.workers.go_on()
+    station.workers.resume()
     station.do(PAIR)
     await eventually(lambda: station.told == [SessionEvent(EventType.BRIDGED)])
     assert len(station.ami.received("Bridge")) == 1

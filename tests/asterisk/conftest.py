@@ -28,7 +28,7 @@ _reports: list[str] = []
 
 # Lines of the daemon's log that mean a fault of ours in any test.
 _DAEMON_FAULTS = re.compile(
-    r"Traceback|effect_crashed|message_not_handled|part_not_stopped|personal_queue_not_followed"
+    r"Traceback|effect_crashed|message_handler_failed|part_stop_failed|personal_queue_not_followed"
     r"|orphaned_channel_released"
     r"|\[(error|critical)|\"level\": ?\"(error|critical)"  # in text, in JSON
 )
