@@ -41,7 +41,7 @@ class Bridge:
     channels: frozenset[str] = field(default_factory=frozenset)
 
     def holds(self, *parties: str) -> bool:
-        """Whether exactly these phones' channels are in it."""
+        """Whether it contains exactly these phones' channels."""
         return {party(c) for c in self.channels} == set(parties)
 
 
@@ -163,12 +163,13 @@ class Probe:
         return rows
 
     async def action(self, action: str, within: float = 5.0, **fields: str | list[str]) -> Event:
-        """Send an action; its response. Raises ActionFailed for an error."""
+        """Send an action. Returns its response. Raises ActionFailed for an error."""
         fields.pop("Action", None)
         return (await self._send(action, False, within, fields))[0]
 
     async def list(self, action: str, within: float = 5.0, **fields: str) -> Events:
-        """Send an action that answers with a list; the list's events without first and last."""
+        """Send an action that answers with a list. Returns the list's events without first and
+        last."""
         rows = await self._send(action, True, within, dict(fields))
         return rows[1:-1]
 
@@ -179,14 +180,14 @@ class Probe:
     # Waiting -------------------------------------------------------------------------------
 
     def mark(self) -> float:
-        """Now; to be given as `since` later."""
+        """Now, to be passed as `since` later."""
         return time.time()
 
     def seen(self, test: Predicate, since: float = 0.0) -> Events:
         return [e for e in self.events if e.at >= since and test(e)]
 
     async def wait(self, test: Predicate, within: float, since: float | None = None) -> Event:
-        """The first event that fits, from `since` (default: now) on."""
+        """The first matching event, from `since` (default: now) on."""
         since = time.time() if since is None else since
         deadline = time.monotonic() + within
         looked = 0
@@ -208,7 +209,7 @@ class Probe:
     # State ---------------------------------------------------------------------------------
 
     async def channels(self) -> Events:
-        """All channels, as CoreShowChannels tells them."""
+        """All channels, from CoreShowChannels."""
         return await self.list("CoreShowChannels")
 
     async def channel_of(self, name: str) -> Event:
@@ -239,12 +240,12 @@ class Probe:
         return found
 
     async def members(self, queue: str) -> dict[str, Event]:
-        """A queue's members by name, as QueueStatus tells them."""
+        """A queue's members by name, from QueueStatus."""
         rows = await self.list("QueueStatus", Queue=queue)
         return {r["Name"]: r for r in rows if r.name == "QueueMember"}
 
     async def waiting(self, queue: str) -> Events:
-        """The calls that wait in a queue, in their order."""
+        """The calls that wait in a queue, in order."""
         rows = await self.list("QueueStatus", Queue=queue)
         return sorted((r for r in rows if r.name == "QueueEntry"), key=lambda r: int(r["Position"]))
 
@@ -265,7 +266,7 @@ class Probe:
         return found
 
     async def assert_clean(self, within: float = 3.0) -> None:
-        """Wait until no channel and no bridge is left; fail with what is."""
+        """Wait until no channel and no bridge is left; fails with the remaining ones."""
 
         async def look() -> bool | None:
             return True if not await self.channels() and not await self.bridges() else None
@@ -279,7 +280,7 @@ class Probe:
             raise AssertionError(f"left over after {within} s: {'; '.join(left)}")
 
     async def until(self, look: Callable[[], Awaitable[_T | None]], within: float) -> _T | None:
-        """Look again after each event, and now and then, until there is an answer."""
+        """Check after each event, and now and then, until there is a result."""
         deadline = time.monotonic() + within
         while True:
             arrived = self._arrived

@@ -1,6 +1,6 @@
-"""ARI with faults: stands between the daemon and Asterisk, and spoils what it is told to.
+"""ARI with faults: a proxy between the daemon and Asterisk.
 
-Everything goes on to a real Asterisk; only the named requests are answered here, or kept, and
+Everything is forwarded to a real Asterisk; only the given requests are answered here, or held, and
 events are dropped while it is deaf.
 """
 
@@ -18,9 +18,9 @@ _HEADERS = ("Authorization", "Content-Type")
 
 @dataclass
 class Fault:
-    """The next `times` requests ``METHOD /path`` that the pattern fits get this status.
+    """The next `times` requests ``METHOD /path`` that match the pattern get this status.
 
-    Status 0: none at all; `carried_out`: Asterisk gets the request all the same.
+    Status 0: no answer; `carried_out`: Asterisk receives the request anyway.
     """
 
     pattern: re.Pattern[str]
@@ -33,7 +33,7 @@ class Fault:
 @dataclass
 class AriProxy:
     target: int
-    #: Drop events, answer pings: what a deadlock of the application looks like.
+    #: Drop events but answer pings, like a deadlock of the application.
     deaf: bool = False
     faults: list[Fault] = field(default_factory=list)
     port: int = 0
@@ -79,7 +79,7 @@ class AriProxy:
             if fault.carried_out:
                 await self._pass_on(request)
             if fault.status == 0:
-                await asyncio.Event().wait()  # until the daemon has had enough
+                await asyncio.Event().wait()  # until the daemon gives up
             return web.Response(status=fault.status, text="injected")
         return await self._pass_on(request)
 
@@ -95,7 +95,7 @@ class AriProxy:
                     body=await answer.read(),
                     content_type=answer.content_type if answer.status != 204 else None,
                 )
-        except ClientError:  # Asterisk is not there
+        except ClientError:  # Asterisk is not reachable
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=502)

@@ -1,4 +1,4 @@
-"""A phone that answers every call with 302 Moved Temporarily; baresip cannot be told to."""
+"""A phone that answers every call with 302 Moved Temporarily, which baresip cannot do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .sip import Address, SipPhone, header
 
 
 class MovedPhone(SipPhone):
-    """`contact` is the address that calls are to go to instead; `invites` counts them."""
+    """`contact`: the address to which calls are redirected; `invites` counts them."""
 
     def __init__(self, name: str, port: int, proxy: int) -> None:
         super().__init__(name, port, proxy)
@@ -18,6 +18,6 @@ class MovedPhone(SipPhone):
             super().requested(method, text, addr)
             return
         call = header(text, "Call-ID")
-        if call not in self.invites:  # else it is the same one, sent again
+        if call not in self.invites:  # else it is a retransmission
             self.invites.append(call)
         self.reply(text, "302 Moved Temporarily", addr, f"Contact: <{self.contact}>\r\n")

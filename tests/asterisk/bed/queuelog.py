@@ -1,4 +1,4 @@
-"""app_queue's own books: the file queue_log."""
+"""app_queue's own records: the file queue_log."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class QueueLog:
         return out[after:]
 
     def mark(self) -> int:
-        """How many rows there are; to be given as `after` later."""
+        """The number of rows, to be passed as `after` later."""
         return len(self.rows())
 
     def books(self, after: int = 0) -> dict[str, list[Row]]:
-        """What each agent was booked: rows with an agent's name, by agent."""
+        """The rows with an agent's name, by agent."""
         books: dict[str, list[Row]] = defaultdict(list)
         for row in self.rows(after):
             if row.agent != "NONE":

@@ -1,8 +1,8 @@
-"""A phone whose Transfer button says what a test wants, and which keeps its call on a refusal.
+"""A phone whose Transfer button is controlled by the test, and which keeps its call on a refusal.
 
 baresip hangs up when its transfer is refused, always answers NOTIFY and writes the headers of its
-REFER itself. This one takes one call at a time, answers it at once, and sounds like the phone in
-whose place it is.
+REFER itself. This phone takes one call at a time, answers it immediately, and sounds like the phone
+that it replaces.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Talk:
     invite: str
     live: bool = True
     notified: list[str] = field(default_factory=list)
-    """What the phone was told of its transfers: ``100 Trying``, ``200 OK``…"""
+    """The results of its transfers that the phone received: ``100 Trying``, ``200 OK``…"""
 
 
 class StubbornPhone(SipPhone):
-    """Stands in for `phone`, which must be off; its ears go on hearing for it."""
+    """Replaces `phone`, which must be off; its ears continue to hear."""
 
     def __init__(self, phone: Phone, tone: int) -> None:
         super().__init__(phone.name, phone.ports.sip, phone.places.sip)
@@ -67,7 +67,7 @@ class StubbornPhone(SipPhone):
     # What it does ----------------------------------------------------------------------------
 
     async def refer(self, to: str, more: str = "") -> str:
-        """Press Transfer; the status of the answer. ``to`` is the content of Refer-To."""
+        """Press Transfer. Returns the status of the answer. ``to``: the content of Refer-To."""
         answer = await self._within("REFER", f"Refer-To: {to}\r\n{more}")
         return answer.partition("\r\n")[0].partition(" ")[2]
 
@@ -77,7 +77,7 @@ class StubbornPhone(SipPhone):
         talk.live = False
 
     async def told(self, status: str, within: float = 5.0) -> None:
-        """Wait until the last word to the phone on its transfer is this."""
+        """Wait until this is the last result of its transfer that the phone received."""
         await self._until(lambda: self.calls[-1].notified[-1:] == [status], within, status)
 
     async def answered(self, within: float = 5.0) -> None:
@@ -104,7 +104,7 @@ class StubbornPhone(SipPhone):
             case "NOTIFY":
                 if talk is not None:
                     status = text.rpartition("\r\n\r\n")[2].strip().removeprefix("SIP/2.0 ")
-                    if talk.notified[-1:] != [status]:  # else it is the same one, sent again
+                    if talk.notified[-1:] != [status]:  # else it is a retransmission
                         talk.notified.append(status)
                 if not self.deaf:
                     self.reply(text, "200 OK", addr)

@@ -1,7 +1,7 @@
-"""TCP connections to Asterisk that can be cut, made deaf, and told to hold a message back.
+"""TCP connections to Asterisk that can be cut, made deaf, and told to hold a message.
 
-The daemon is given a wire's port in place of Asterisk's. Moments that last milliseconds can be
-hit so: the one message that would end them is caught on its way.
+The daemon gets a wire's port instead of Asterisk's. This makes it possible to hit moments that last
+milliseconds: the one message that would end them is held.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LINE = 65536
 
 @dataclass(eq=False)
 class Hold:
-    """A message that is to go no further: the first in whose text all of ``words`` are."""
+    """A message to be held: the first whose text contains all of ``words``."""
 
     words: tuple[bytes, ...]
     caught: asyncio.Event = field(default_factory=asyncio.Event)
@@ -32,7 +32,7 @@ class Hold:
         self.caught.set()
 
     def release(self) -> None:
-        """Let it go on, if the connection that it came by is still there."""
+        """Release it, if its connection is still open."""
         send, self._send = self._send, None
         if send is not None:
             send()
@@ -40,7 +40,7 @@ class Hold:
 
 @dataclass
 class _Kind:
-    """What is spoken on a connection; one for HTTP requests may become a WebSocket later."""
+    """The protocol of a connection; one for HTTP requests may become a WebSocket later."""
 
     requests: bool = False
 
@@ -71,27 +71,27 @@ class Wire:
         return int(self._server.sockets[0].getsockname()[1])
 
     def hold(self, *words: str) -> Hold:
-        """Catch the next message to Asterisk in which all of these are, in whatever case."""
+        """Hold the next message to Asterisk that contains all of these, ignoring case."""
         hold = Hold(tuple(word.lower().encode() for word in words))
         self._holds.append(hold)
         return hold
 
     def deafen(self) -> None:
-        """What Asterisk says goes no further; HTTP requests are answered all the same."""
+        """Asterisk's messages are dropped; HTTP requests are answered anyway."""
         self._hearing.clear()
 
     def hear(self) -> None:
-        """What was held back arrives, and all that comes after."""
+        """Release the held message and everything after it."""
         self._hearing.set()
 
     def break_off(self) -> None:
-        """Cut all connections, with what is in them, and refuse new ones."""
+        """Cut all connections, with their contents, and refuse new ones."""
         self.cut = True
         for connection in tuple(self._open):
             connection.cancel()
 
     def mend(self) -> None:
-        """As it was at first."""
+        """Restore the initial state."""
         self.cut = False
         self._holds.clear()
         self._hearing.set()
@@ -132,7 +132,7 @@ class Wire:
     async def _to_asterisk(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, kind: _Kind
     ) -> None:
-        """Message by message, as far as what comes is messages."""
+        """Message by message, as far as the data consists of messages."""
         waiting = b""
         while data := await source.read(_LINE):
             *messages, waiting = (waiting + data).split(_END)
@@ -190,7 +190,7 @@ class Wires:
             wire.mend()
 
     def daemon_env(self) -> dict[str, str]:
-        """Settings for a daemon that is to use them."""
+        """Settings for a daemon that uses them."""
         return {
             "AVP_AMI__PORT": str(self.ami.port),
             "AVP_ARI__URL": f"http://127.0.0.1:{self.ari.port}/ari",

@@ -1,4 +1,4 @@
-"""What a test's call centre looks like, and its rendering as Asterisk configuration."""
+"""A test's call centre, and its rendering as Asterisk configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 TEMPLATES = CHECKOUT / "docker" / "asterisk"
 DIALPLAN = CHECKOUT / "dialplan"
 
-#: What the demo world switches on; the rest is on by default.
+#: The settings that the demo world enables; the rest is on by default.
 FEATURES = (
     "EXTERNAL_TRANSFER",
     "MANUAL_DIAL",
@@ -33,7 +33,7 @@ class Agent:
 
 @dataclass(frozen=True)
 class Group:
-    """A group queue. `options` are further lines of queues.conf and win over ours."""
+    """A group queue. `options`: further lines of queues.conf, which override ours."""
 
     queue: str
     agents: tuple[str, ...]
@@ -48,7 +48,7 @@ class Group:
 
 @dataclass(frozen=True)
 class World:
-    """A call centre: who is there, which queues, and how Asterisk is set up.
+    """A call centre: its people, its queues, and its Asterisk settings.
 
     The default is the demo world. Variants: `replace(World(), wrapuptime=10, members="dynamic")`.
     """

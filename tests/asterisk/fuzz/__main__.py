@@ -1,4 +1,4 @@
-"""Random requests at a real Asterisk, and what must not come of them.
+"""Random requests to a real Asterisk, and a check of their effects.
 
 tests/run fuzz [--inputs 20000] [--seed 1] [--batch 50] [--from N] [--only N]
 """

@@ -1,7 +1,7 @@
-"""A call centre in the middle of its work, and what the daemon tells of it while AMI lies to it.
+"""A call centre with open transfers, and what the daemon reports while AMI is forged.
 
 Alice (1001) consults Bob (1002) about caller1; caller3, whom Carol (1003) transferred, waits for
-Dave (1004), who talks with caller4. Carol is free.
+Dave (1004), who talks to caller4. Carol is free.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NAMES: Final = {
 
 
 def world() -> World:
-    """Nothing here ends by itself while it is lied about."""
+    """Nothing here ends by itself during the forgery."""
     demo = World(
         max_hold_seconds=600,
         pjsip=_PJSIP,
@@ -62,13 +62,13 @@ def world() -> World:
 
 
 class CallCentre:
-    """`write` has AMI say something; `unchanged` is the question afterwards."""
+    """`write` makes AMI send something; `unchanged` checks the effect."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
         self.scene = Scene(bed)
         self.told: list[dict[str, Any]] = []
-        """What the WebSocket has said since `unchanged` last looked."""
+        """The events of the WebSocket since the last call of `unchanged`."""
         self.begun = False
         self.trunk: Phone
         self.session: aiohttp.ClientSession
@@ -91,7 +91,7 @@ class CallCentre:
                     centre.trunk.stop()
 
     async def connect(self) -> None:
-        """The WebSocket to the daemon that runs now."""
+        """The WebSocket to the current daemon."""
         await self._disconnect()
         headers = {"Authorization": f"Bearer {self.bed.secrets.token}"}
         url = f"{self.bed.url}/v1/events"
@@ -112,7 +112,7 @@ class CallCentre:
     # The call centre ------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Also after the daemon has believed what it should not: then it starts anew."""
+        """Also after the daemon has accepted a forgery: then it restarts."""
         scene = self.scene
         if self.begun:
             await self.bed.stop_daemon(kill=True)
@@ -130,7 +130,7 @@ class CallCentre:
         await scene.agent_is("1003", "available", within=10)
         self.ids = await self._ids()
         self.before = await self.picture()
-        await self.unchanged()  # what was told on the way here
+        await self.unchanged()  # what was sent during the set-up
 
     async def _ids(self) -> dict[str, str]:
         rows = await self.bed.ami.channels()
@@ -143,7 +143,7 @@ class CallCentre:
         return ids
 
     async def finish(self) -> None:
-        """Both transfers end as their agents want them to."""
+        """Both transfers end as their agents intend."""
         scene = self.scene
         await scene.complete(self.consult)
         await scene.talking("caller1", "1002")
@@ -158,7 +158,7 @@ class CallCentre:
     # What is told ----------------------------------------------------------------------------
 
     async def picture(self) -> dict[str, Any]:
-        """What the API tells, without the times in it."""
+        """The API's answers, without their times."""
         agents = (await self.scene.api("GET", "/v1/agents")).body
         told: dict[str, Any] = {"agents": sorted(agent["id"] for agent in agents)}
         for agent in agents:
@@ -172,13 +172,13 @@ class CallCentre:
         return told
 
     async def unchanged(self, *, told: bool = True) -> list[str]:
-        """What is different from what it was before; empty if nothing is.
+        """The differences from the former state; empty if there are none.
 
-        Without ``told``, what panels were told meanwhile does not count: a daemon that reads
-        everything anew may tell things one after the other.
+        Without ``told``, the events that panels received meanwhile do not count: a daemon that
+        resyncs may send them one after the other.
 
-        What was written into AMI has been read when the daemon tells of something that happened
-        afterwards; and what it asks Asterisk about it, when it tells of the next.
+        What was written into AMI has been read when the daemon reports a later event; and its
+        queries to Asterisk about it are answered when it reports the next one.
         """
         try:
             for _ in range(2):
@@ -189,7 +189,7 @@ class CallCentre:
             await self.scene.pause("1003", paused=False)
             return [f"what happens is not told: {error}"]
         wrong = differences(self.before, await self.picture())
-        if wrong:  # a picture that is read anew while it is looked at is not a belief
+        if wrong:  # a picture that is being resynced is not a belief
             await self.scene.ami.until(self._as_before, _CHANGED_WITHIN)
             wrong = differences(self.before, await self.picture())
         heard, self.told = self.told, []
@@ -201,7 +201,7 @@ class CallCentre:
         return not differences(self.before, await self.picture()) or None
 
     def _told_wrong(self, event: dict[str, Any]) -> list[str]:
-        """What a panel was told by the WebSocket that was never so."""
+        """False events that a panel received on the WebSocket."""
         if event["type"] == "agent":
             agent = event["agent"]
             expected = dict(self.before.get(agent["id"], {}))
@@ -220,7 +220,7 @@ class CallCentre:
     # Writing ---------------------------------------------------------------------------------
 
     async def write(self, attempts: Iterable[Attempt]) -> int:
-        """Call, so that AMI says all of these; how many of the calls ran."""
+        """Call, so that AMI sends all of these. Returns how many of the calls ran."""
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def one(attempt: Attempt) -> bool:
@@ -230,7 +230,7 @@ class CallCentre:
         return sum(await asyncio.gather(*map(one, attempts)))
 
     async def lists_with(self, text: bytes, by: str) -> None:
-        """Have the daemon read its lists anew while some of those in them are described so."""
+        """Make the daemon resync its lists while some of their entries are forged like this."""
         if by == "pause reason":
             assert await self._call_with(by, text)
             await self._cut_ami()
@@ -245,7 +245,7 @@ class CallCentre:
                 self.trunk.forget(dialog)
 
     async def tidy(self) -> None:
-        """What `pause reason` leaves behind is in every list else."""
+        """The entry that `pause reason` leaves in all other lists."""
         await self.bed.ami.action(
             "QueuePause", Queue="lobby", Interface="Local/8@forge-end", Paused="false"
         )
@@ -270,7 +270,7 @@ class CallCentre:
         return dialog
 
     async def lists_with_no_text(self) -> None:
-        """Have the daemon read everything anew while a channel's extension is no UTF-8."""
+        """Make the daemon resync while a channel's extension is not UTF-8."""
         dialog = await self._stay(b"7\xff")
         try:
             await self._cut_ami()
@@ -279,7 +279,7 @@ class CallCentre:
             self.trunk.forget(dialog)
 
     async def _cut_ami(self) -> None:
-        """Asterisk ends the daemon's connection; the daemon comes back, and reads all there is."""
+        """Asterisk closes the daemon's connection; the daemon reconnects and resyncs."""
         log = len(self.scene.log_of_daemon())
         shown = await self.bed.ami.command("manager show connected")
         (handle,) = re.findall(r"(?m)^\s*avp\s+\S+\s+\d+\s+\d+\s+(\d+)", shown)
@@ -292,7 +292,7 @@ class CallCentre:
         assert await self.scene.ami.until(back, 15.0)
 
     async def _call_with(self, way: str, text: bytes) -> bool:
-        """Whether the call, with that text in it, was taken."""
+        """Whether the call with that text in it was accepted."""
         dialled = number_of(way).encode()
         known = text if way in ("number", "waiting caller") else b"+12025550133"
         what = Input(0, "request", TRUNK, "INVITE", (("user", dialled), ("from", known)))

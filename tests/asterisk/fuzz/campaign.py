@@ -1,4 +1,4 @@
-"""Many inputs, batch by batch; which of a batch it was that did something, and the least of it."""
+"""Many inputs in batches: find the input of a batch that had an effect, and minimise it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LESS_AT_MOST: Final = 60
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that got through, as small as it could be made, and what was seen."""
+    """An input that got through, minimised, and the observed faults."""
 
     smallest: Input
     original: Input
@@ -39,11 +39,11 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     answered: int = 0
-    """Inputs that Asterisk took for a request, and answered."""
+    """Inputs that Asterisk parsed as a request and answered."""
     ran: int = 0
-    """Lines of the dialplan that ran for them."""
+    """Dialplan lines that ran for them."""
     faults: Counter[str] = field(default_factory=Counter)
-    """How often what kind of fault was seen."""
+    """The number of faults of each kind."""
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common())
@@ -67,7 +67,7 @@ async def campaign(
     keep_going: bool = False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Report:
-    """Play the inputs of a seed. Ends at the first that gets through, but with ``keep_going``."""
+    """Play the inputs of a seed. Stops at the first that gets through, unless ``keep_going``."""
     report = Report(seed)
     async with Centre.open() as centre:
         say(f"seed {seed}, inputs {first} to {first + inputs - 1}")
@@ -87,7 +87,7 @@ async def campaign(
 
 
 async def attempt(centre: Centre, some: list[Input]) -> tuple[list[Fault], dict[str, Input]]:
-    """Play these; what is wrong afterwards."""
+    """Play these. Returns the faults afterwards."""
     centre.events.forget()
     before = centre.files()
     calls = await play(centre, some)
@@ -101,7 +101,7 @@ async def attempt(centre: Centre, some: list[Input]) -> tuple[list[Fault], dict[
 async def _batch(
     centre: Centre, some: list[Input], report: Report, say: Callable[[str], None]
 ) -> None:
-    """Play a batch; what is new of that which it did is reported with the least input for it."""
+    """Play a batch. New faults are reported with the smallest input for each."""
     faults, calls = await attempt(centre, some)
     report.answered, report.ran = centre.answered, centre.ran
     new = {fault.sort: fault for fault in faults if fault.sort not in report.faults}
@@ -114,7 +114,7 @@ async def _batch(
         if failure is None:
             found = await _search(centre, some, sort)
             failure = await _shrunk(centre, found, sort) if found is not None else None
-        if failure is None:  # it does not happen again, at least not of one alone
+        if failure is None:  # it does not happen again, at least not with a single one
             failure = Failure(some[0], some[-1], (fault,))
         report.failures.append(failure)
         say(str(failure))
@@ -126,7 +126,7 @@ async def _does(centre: Centre, some: list[Input], sort: str) -> tuple[Fault, ..
 
 
 async def _search(centre: Centre, some: list[Input], sort: str) -> Input | None:
-    """The one that such a fault comes of, by halves."""
+    """Find the input that causes such a fault, by bisection."""
     while len(some) > 1:
         half = len(some) // 2
         if await _does(centre, some[:half], sort):

@@ -1,4 +1,4 @@
-"""The call centre that is attacked: its trunk, its phones, and a call that nobody may disturb."""
+"""The call centre under attack: its trunk, its phones, and a call that nobody may disturb."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AGENTS: Final = ("1001", "1002", "1003", "1004")
 OUTSIDE: Final = "+12025550100"
 _SECONDS: Final = 10.0
 
-#: A provider's trunk, known by its address, whose caller id is believed.
+#: A provider's trunk, identified by its address, whose caller id is trusted.
 _PJSIP: Final = f"""
 [trunk](outside)
 trust_id_inbound = yes
@@ -36,7 +36,7 @@ type = identify
 endpoint = trunk
 match = {TRUNK_HOST}
 """
-#: What the caller says is shown to agents, as the inbound dialplan of docs/screen-pops.md may.
+#: Agents see what the caller says, as in the inbound dialplan of docs/screen-pops.md.
 _EXTENSIONS: Final = """
 [callers](+)
 exten => 803,1,Answer()
@@ -48,7 +48,7 @@ exten => 803,1,Answer()
 
 
 def world() -> World:
-    """Nobody needs time to wrap up: a thousand calls go by the same four agents."""
+    """No wrap-up: a thousand calls go to the same four agents."""
     settings = {
         "AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller",
         "AVP_POP__SIP_HEADERS": "caller,note",
@@ -60,7 +60,7 @@ def world() -> World:
 
 @dataclass
 class Events:
-    """What ARI tells of all channels and bridges."""
+    """ARI's view of all channels and bridges."""
 
     url: str
     user: str
@@ -68,13 +68,13 @@ class Events:
     protocol: dict[str, str] = field(default_factory=dict)
     """SIP Call-IDs by channel name."""
     created: Counter[str] = field(default_factory=Counter)
-    """Channels that began, by owner, since `take`."""
+    """Channels that were created, by owner, since `take`."""
     entered: list[tuple[str, frozenset[str]]] = field(default_factory=list)
-    """Who entered a bridge in which others were."""
+    """Channels that entered a bridge with others."""
     busy_in: dict[str, str] = field(default_factory=dict)
-    """The application that a call, by Call-ID, is in."""
+    """The application of a call, by Call-ID."""
     ended: set[str] = field(default_factory=set)
-    """Call-IDs of channels that are over."""
+    """Call-IDs of channels that have ended."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     leaks: list[str] = field(default_factory=list)
     secret: str = ""
@@ -131,12 +131,12 @@ class Events:
         self.changed.set()
 
     def forget(self) -> None:
-        """Begin a new batch."""
+        """Start a new batch."""
         for kept in (self.protocol, self.created, self.entered, self.busy_in, self.ended):
             kept.clear()
 
     async def until(self, test: Any, within: float) -> bool:
-        """Wait until ``test()`` holds; False where it does not in time."""
+        """Wait until ``test()`` is true. Returns False if it is not in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while not test():
@@ -146,7 +146,7 @@ class Events:
 
 
 class Centre:
-    """A running call centre with phones of ours in place of all of its phones."""
+    """A running call centre with phones of ours instead of all of its phones."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
@@ -155,7 +155,7 @@ class Centre:
         self.log = Log(bed.directory / "log" / "full.log")
         self.leaks: list[str] = []
         self.answered = self.ran = 0
-        """Requests that were answered, and lines of the dialplan that ran, so far."""
+        """Requests that were answered, and dialplan lines that ran, so far."""
         self.events = Events(
             f"http://127.0.0.1:{bed.ports.http}/ari", "avp", bed.secrets.ari, secret=self.secret
         )
@@ -198,7 +198,7 @@ class Centre:
             self.leaks.append(message.decode("utf-8", "replace"))
 
     async def begin_call(self) -> None:
-        """caller2 talks with 1004, for the whole time."""
+        """caller2 talks to 1004 all the time."""
         caller, agent = self.phones["caller2"], self.phones["1004"]
         agent.reply = lambda _invite: OK
         us = f"<sip:caller2@127.0.0.1>;tag={secrets.token_hex(4)}".encode()
@@ -218,7 +218,7 @@ class Centre:
     # What is there ---------------------------------------------------------------------------
 
     def canary(self) -> tuple[str, Path]:
-        """A file that nobody makes but a command which was sent: its path there, and here."""
+        """A file that only a command in an input creates: its path there, and here."""
         there = f"{self.bed.backend.directories(self.bed.name)['SPOOL']}/fz"
         return there, self.bed.directory / "spool" / "fz"
 
@@ -231,7 +231,7 @@ class Centre:
         return bool(answer.get("Value"))
 
     def files(self) -> frozenset[str]:
-        """Files of the instance that Asterisk or what it runs could have made."""
+        """Files of the instance that Asterisk or its child processes could have created."""
         where = self.bed.directory
         found = {
             str(path.relative_to(where))
@@ -245,7 +245,7 @@ class Centre:
         return frozenset(found)
 
     async def channels(self) -> list[str]:
-        """Names of all channels, by an answer that nobody else can write."""
+        """The names of all channels, from an answer that nobody else can write."""
         names = (row["Channel"] for row in await self.bed.ami.channels())
-        # Asterisk's own, for SIP MESSAGE; it stays, and what it runs is in the log.
+        # Asterisk's own, for SIP MESSAGE; it remains, and what it runs is in the log.
         return sorted(name for name in names if name != "Message/ast_msg_queue")

@@ -1,9 +1,9 @@
-"""Events of AMI that somebody writes who can only dial, and the places where AMI lets them.
+"""AMI events that somebody who can only dial writes, and the places where AMI allows it.
 
-Asterisk writes some values as they are, CR and LF included (main/manager_channels.c,
+Asterisk writes some values unchanged, CR and LF included (main/manager_channels.c,
 ast_manager_build_channel_state_string_prefix; apps/app_userevent.c; apps/app_queue.c). A forged
-message stands behind the end of the genuine one that it is in (`whole`), takes the rest of that
-for its own (`tail`), or is headers of it (`headers`).
+message follows the end of the genuine one that contains it (`whole`), takes the rest of that one as
+its own (`tail`), or is headers of it (`headers`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MEMBER: Final = {
 
 @dataclass(frozen=True)
 class Forged:
-    """A message. ``full``: with all headers that the genuine one has, so that nothing shows."""
+    """A message. ``full``: with all headers of the genuine one, so that nothing is missing."""
 
     name: str
     headers: tuple[tuple[str, str], ...]
@@ -67,7 +67,7 @@ class Forged:
         return [*first, *(f"{key}: {value.format_map(ids)}" for key, value in headers.items())]
 
     def text(self, form: str, ids: Mapping[str, str], *, complete: bool, head: str = "1") -> str:
-        """What is dialled, or called from, so that AMI says it."""
+        """The dialled or calling text that makes AMI send it."""
         lines = self.lines(ids, complete=complete)
         body = CR_LF.join(lines)
         match form:
@@ -84,7 +84,7 @@ class Forged:
 
 
 def _about(name: str, who: str, full: bool = True, **headers: str) -> Forged:
-    """An event about the channel of one of those who talk."""
+    """An event about the channel of one of the talking parties."""
     ids = {"Channel": f"{{{who}_name}}", "Uniqueid": f"{{{who}}}", "Linkedid": f"{{{who}}}"}
     rest = {"Channel": ids["Channel"], **_CHANNEL, **ids} if full else {}
     short = (("Uniqueid", ids["Uniqueid"]), *headers.items())
@@ -205,7 +205,7 @@ WAYS: Final = {
 
 
 def dialplan() -> str:
-    """The context `forge`, in which a trunk's calls arrive."""
+    """The context `forge`, which a trunk's calls enter."""
     lines = ["[forge]", "exten => _1!,1,Answer()", " same => n,Hangup()"]
     lines += ["exten => _7!,1,Answer()", " same => n,Wait(120)"]
     for index, (way, does) in enumerate(WAYS.items()):
@@ -227,7 +227,7 @@ _WAITING: Final = {
     "number": "Set(CALLERID(num)=${NOTE})",
     "account code": "Set(CHANNEL(accountcode)=${NOTE})",
 }
-"""What a list says of somebody who waits."""
+"""The description of a waiting caller in a list."""
 LISTED: Final = (*_WAITING, "pause reason")
 """The places in AMI's lists that somebody may have written."""
 PARTS_OF_ANSWERS: Final = (
@@ -247,13 +247,13 @@ def number_of(way: str) -> str:
 
 
 def number_of_hall(hall: str, by: str) -> str:
-    """What is dialled to wait there, with the text in that place."""
+    """The number to dial to wait there, with the text in that place."""
     return str(300 + list(product(HALLS, _WAITING)).index((hall, by)))
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One forged message, by one way, in one form."""
+    """One forged message, in one way and one form."""
 
     way: str
     form: str
@@ -270,7 +270,7 @@ class Attempt:
 
 
 _SHORT_WAYS: Final = ("extension", "number", "waiting caller")
-"""Asterisk cuts an extension and a caller's number to 79 bytes."""
+"""Asterisk truncates an extension and a caller's number to 79 bytes."""
 
 
 def forms_by(way: str) -> tuple[str, ...]:
@@ -278,7 +278,7 @@ def forms_by(way: str) -> tuple[str, ...]:
 
 
 def all_by(way: str, form: str) -> Iterator[Attempt]:
-    """All events by this way in this form; with all their headers, where they find room."""
+    """All events in this way and form; with all their headers, if they fit."""
     for event in EVENTS:
         yield Attempt(way, form, event, complete=way not in _SHORT_WAYS)
 

@@ -1,7 +1,7 @@
-"""What is sent: requests whose every part may hold a piece of dialplan, of AMI, or no text at all.
+"""The inputs: requests whose every part may hold a piece of dialplan, of AMI, or invalid text.
 
-An input is made from a seed and its number alone, so that it can be made again, and is made
-smaller by leaving parts of it out.
+An input is derived from a seed and its number alone, so that it can be made again, and is minimised
+by leaving out parts.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Final
 
 AGENT, TRUNK, STRANGER = "agent", "trunk", "stranger"
 SECRET: Final = "FUZZ_SECRET"
-"""A global variable of Asterisk: whoever evaluates what was sent writes its value somewhere."""
+"""A global variable of Asterisk: an evaluated input writes its value somewhere."""
 HIT: Final = "FUZZ_HIT"
-"""A global variable that is set only where something that was sent is evaluated."""
+"""A global variable that is set only if part of an input is evaluated."""
 PRODUCT: Final = (7919, 7907)
-"""Factors of a product that no input contains and that an expression computes."""
+"""Factors of a product that no input contains and an expression computes."""
 
 OUTSIDE_A_CALL: Final = (
     *("INVITE",) * 12,
@@ -30,8 +30,8 @@ PLACES: Final = (
     *("user", "to", "from", "display", "identity", "identity-display", "party", "party-display"),
     *("diversion", "diversion-display", "refer-to", "contact", "name", "note", "referred-by"),
 )
-"""Parts of a request; each has a default where an input does not name it. ``name`` and ``note``
-are the name and the value of an X- header."""
+"""Parts of a request. Each has a default if an input does not name it. ``name`` and ``note`` are
+the name and the value of an X- header."""
 
 _IDS: Final = (
     *("1001", "1002", "1003", "1004", "800", "801", "803", "91", "0", "911", "112", "999"),
@@ -118,14 +118,14 @@ class Input:
     method: str
     parts: tuple[tuple[str, bytes], ...]
     raw: bool = False
-    """Bytes over 127 are sent as they are, where they need not be escaped."""
+    """Bytes above 127 are sent unchanged where they need not be escaped."""
 
     def get(self, place: str, default: str = "") -> bytes:
         return next((value for name, value in self.parts if name == place), default.encode())
 
     @property
     def dialled(self) -> bytes:
-        """The user part of the request URI: a number that exists where the input says nothing."""
+        """The user part of the request URI: an existing number if the input has none."""
         usual = ("1002", "1003") if self.sender == AGENT else ("800", "803", "1001", "1002")
         return self.get("user", usual[self.number % len(usual)])
 
@@ -133,7 +133,7 @@ class Input:
         return any(name == place for name, _ in self.parts)
 
     def smaller(self) -> Iterator[Input]:
-        """Inputs that say less: first without one part, then with half of one, then with less."""
+        """Smaller inputs: first without one part, then with half of one, then with less."""
         for part in self.parts:
             if len(self.parts) > 1:
                 yield replace(self, parts=tuple(p for p in self.parts if p != part))
@@ -155,10 +155,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Words:
-    """What inputs know of the call centre that they are for."""
+    """What inputs know of the call centre that they attack."""
 
     run: str
-    """A command whose effect can be seen."""
+    """A command with a visible effect."""
     file: str
     victim: str
     """The unique id of a channel in a call that nobody may disturb."""
@@ -172,7 +172,7 @@ class Words:
 
 
 def make(seed: int, number: int, words: Words) -> Input:
-    """The input of this number."""
+    """The input with this number."""
     rng = Random(f"{seed}/{number}")
     kind = rng.choices(("request", "in-call", "moved", "external"), (84, 6, 7, 3))[0]
     sender = rng.choices((AGENT, TRUNK, STRANGER), (5, 4, 1))[0]
@@ -234,7 +234,7 @@ def value(rng: Random, words: Words) -> bytes:
 
 
 def _event(rng: Random, words: Words) -> bytes:
-    """A message of AMI behind the end of the one that it stands in, or headers in that."""
+    """An AMI message after the end of the one that contains it, or headers in that one."""
     body = words.fill(rng.choice(_EVENTS))
     end = rng.choice(("\r\n", "\r\n", "\r\n", "\n", "\r"))
     head = rng.choice(("1", "", "1002", "800"))

@@ -1,4 +1,5 @@
-"""After a batch: what Asterisk ran, who met whom, what went outside, what the daemon believes."""
+"""After a batch: what Asterisk ran, who was connected, which calls went out, and the daemon's
+state."""
 
 from __future__ import annotations
 
@@ -31,25 +32,25 @@ RULES: Final[Allowed] = {
         "avp-(agents|phones|always|colleagues?|dialled|gate|gate-refused)": _OURS,
         "avp-(emergency|internal|clean|end)": _OURS,
         "avp-external": frozenset({"Dial", "Hangup", "Playback"}),
-        # Before it rings, where the queue of the inbound dialplan says so.
+        # Before it rings, if the queue of the inbound dialplan says so.
         "avp-pop-headers": _PLAIN,
-        # A transfer that an agent asked for.
+        # A transfer that an agent requested.
         "avp-stasis": _PLAIN | {"ExecIf", "Stasis"},
         "avp-own-(limit|priority)": _PLAIN | {"ExecIf"},
     },
-    # A caller, from the trunk too: the administrator's inbound dialplan.
+    # A caller, including the trunk's: the administrator's inbound dialplan.
     r"PJSIP/(caller[12]|trunk)": {
         "callers|agents": _PLAIN | {"Answer", "Queue", "Dial"},
         "avp-(stasis|recall|group-queue|own-[a-z]+|head-of-queue|clean|somebody-there|end)": _OURS
         | {"Stasis", "Queue", "UserEvent"},
     },
-    # Our own leg to somebody outside.
+    # Our own leg to an external party.
     rf"Local/\{OUTSIDE}@avp-external-leg": {
         "avp-external-leg": _PLAIN | {"ExecIf"},
         "avp-clean": _PLAIN,
         "avp-external": frozenset({"Dial", "Hangup"}),
     },
-    # What is left of a channel that was moved into another bridge.
+    # The rest of a channel that was moved into another bridge.
     r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "NoOp"})},
     r"PJSIP/pstn": {},
 }
@@ -60,14 +61,14 @@ _CHANNELS: Final = re.compile(
 
 @dataclass(frozen=True)
 class Fault:
-    """``channel``: the one that it was seen on, where there is one."""
+    """``channel``: where it was observed, if on a channel."""
 
     what: str
     channel: str = ""
 
     @property
     def sort(self) -> str:
-        """The same for faults that come of the same gap."""
+        """The same for faults with the same cause."""
         owner = re.search(r"(PJSIP/\w+|Local/|Message/)", self.what.partition(":")[2])
         first = self.what.partition(":")[0].partition(" of Local/")[0]
         return f"{first[:40]} {owner[1] if owner else ''}".strip()
@@ -77,7 +78,7 @@ class Fault:
 
 
 async def settle(centre: Centre) -> list[Fault]:
-    """Wait until nothing of the batch is left; what is then ended, and a fault."""
+    """Wait until nothing of the batch is left. Remaining channels are ended, and are a fault."""
     victims = sorted(centre.victims)
     deadline = time.monotonic() + _SETTLED_SECONDS
     while (left := await centre.channels()) != victims:
@@ -97,7 +98,7 @@ async def settle(centre: Centre) -> list[Fault]:
 
 
 async def judge(centre: Centre, before: frozenset[str]) -> list[Fault]:
-    """All that is wrong now; empty if nothing is."""
+    """All current faults; empty if there are none."""
     faults = await settle(centre)
     records = await _records(centre)
     lines = list(ran(records))
@@ -128,7 +129,8 @@ async def judge(centre: Centre, before: frozenset[str]) -> list[Fault]:
 
 
 async def _records(centre: Centre) -> list[str]:
-    """The log up to now: Asterisk writes it in order, so all is there once a log-in of ours is."""
+    """The log so far: Asterisk writes it in order, so it is complete once a log-in of ours is in
+    it."""
     records: list[str] = []
     mark = centre.log.marks
     probe = Probe(centre.bed.ports.ami, centre.bed.secrets.probe)
@@ -158,7 +160,7 @@ def _evaluated(centre: Centre, records: list[str]) -> list[Fault]:
 
 
 def _outside(lines: list[Ran]) -> list[Fault]:
-    """Numbers that went to the outside world, of which policy allows only some."""
+    """Numbers that were dialled outside, of which policy allows only some."""
     faults = []
     for one in lines:
         if one.context != "avp-external" or one.app != "Dial":
@@ -184,7 +186,7 @@ def _permitted(number: str) -> bool:
 
 
 def _met(centre: Centre) -> list[Fault]:
-    """Channels that nobody is meant to make, and strangers in a bridge with somebody."""
+    """Unexpected channels, and strangers in a bridge with somebody."""
     faults = [
         Fault(f"a channel of {owner}", owner)
         for owner in centre.events.created
@@ -198,11 +200,11 @@ def _met(centre: Centre) -> list[Fault]:
 
 
 async def _believed(centre: Centre) -> list[Fault]:
-    """The daemon's picture, once it has had the time to become the true one."""
+    """The daemon's picture, once it has had time to become correct."""
     deadline = time.monotonic() + _BELIEVED_SECONDS
     while wrong := await _wrong(centre):
         if time.monotonic() > deadline:
-            await centre.bed.stop_daemon(kill=True)  # the next batch is not to suffer from it
+            await centre.bed.stop_daemon(kill=True)  # it must not affect the next batch
             await centre.bed.start_daemon()
             return [Fault(f"the daemon believes {text}") for text in wrong]
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Forged messages of AMI at random, batch by batch, and which of them was believed."""
+"""Random forged AMI messages in batches, and which of them was believed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _BATCH: Final = 60
 
 
 async def lie(seed: int, count: int, say: Callable[[str], None]) -> list[str]:
-    """Write so many forged messages; what was believed, with those of which it came."""
+    """Write a number of forged messages. Returns the false beliefs, with the messages that caused
+    them."""
     believed: list[str] = []
     rng = Random(seed)
     async with CallCentre.open() as centre:
@@ -37,7 +38,7 @@ async def lie(seed: int, count: int, say: Callable[[str], None]) -> list[str]:
 
 
 async def _search(centre: CallCentre, attempts: list[Attempt]) -> list[Attempt]:
-    """Those that it is, by halves; each time on a call centre as it was at first."""
+    """Find the messages by bisection, each time with a call centre in its initial state."""
     while len(attempts) > 1:
         half = len(attempts) // 2
         for part in (attempts[:half], attempts[half:]):

@@ -1,4 +1,4 @@
-"""An input as bytes on the wire: as much escaped as its place demands, and no more."""
+"""An input as bytes on the wire, escaped only as far as its place requires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORD: Final = f"{string.ascii_letters}{string.digits}-_.!~*'+".encode()
 _PLAIN: Final = frozenset(_WORD + b"()")
 _NAME: Final = frozenset(_WORD + b"%`")
 _ASCII: Final = 0x7F
-#: Methods that need more than the headers of every request, and bodies that go with them.
+#: Methods that need more than the common headers, and bodies for them.
 _MORE: Final = {
     "SUBSCRIBE": b"Event: dialog\r\nAccept: application/dialog-info+xml\r\nExpires: 60\r\n",
     "PUBLISH": b"Event: presence\r\nExpires: 60\r\n",
@@ -30,10 +30,10 @@ _BODIES: Final = {
 
 @dataclass
 class Dialog:
-    """What stays the same in the requests of one dialog, and outside one for one request."""
+    """The constants of the requests of one dialog, or of one request outside a dialog."""
 
     local: bytes
-    """The From of ours, with its tag."""
+    """Our From, with its tag."""
     remote: bytes
     target: bytes
     call_id: str = field(default_factory=lambda: f"f{secrets.token_hex(8)}")
@@ -42,7 +42,7 @@ class Dialog:
 
 @dataclass(frozen=True)
 class Line:
-    """Where a message is sent from."""
+    """The address that a message is sent from."""
 
     account: str
     host: str
@@ -51,7 +51,7 @@ class Line:
 
 
 def user(value: bytes, *, raw: bool = False) -> bytes:
-    """The user part of a SIP URI; ``raw``: bytes over 127 stay."""
+    """The user part of a SIP URI. ``raw``: bytes above 127 remain."""
     return b"".join(
         bytes((byte,)) if byte in _PLAIN or (raw and byte > _ASCII) else b"%%%02X" % byte
         for byte in value
@@ -59,7 +59,7 @@ def user(value: bytes, *, raw: bool = False) -> bytes:
 
 
 def quoted(value: bytes) -> bytes:
-    """A display name. What no escape can bring into a header stays out of it (RFC 3261, 25.1)."""
+    """A display name, without characters that no escape allows in a header (RFC 3261, 25.1)."""
     text = value.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
@@ -107,7 +107,7 @@ def request(
 
 
 def headers(what: Input, of: Line, replaces: bytes) -> bytes:
-    """The headers that the input adds. ``replaces``: the dialog of a call that it wants."""
+    """The headers that the input adds. ``replaces``: the dialog of a call that it targets."""
     raw, server, host = what.raw, f"127.0.0.1:{of.proxy}".encode(), of.host.encode()
     text = b"" if not what.has("contact") or what.kind == "moved" else _contact(what, of)
     for place, name in (
@@ -131,7 +131,7 @@ def headers(what: Input, of: Line, replaces: bytes) -> bytes:
         name = bytes(byte for byte in what.get("name", "Note") if byte in _NAME) or b"Note"
         text += b"X-" + name + b": " + line(what.get("note", "1")) + b"\r\n"
     if what.has("replaces") and what.kind != "in-call":
-        # Asterisk does not look at a header of 4,095 bytes; docs/security.md has the firewall.
+        # Asterisk does not examine a header of 4,095 bytes; docs/security.md has the firewall.
         pad = b";x=" + user(what.get("replaces")) * (1 + 90 * (what.number % 2))
         pad = pad[: 4000 - len(replaces)]
         text += (b"Replaces: ", b"REPLACES : ", b"Replaces:\r\n ")[what.number % 3]
@@ -140,12 +140,12 @@ def headers(what: Input, of: Line, replaces: bytes) -> bytes:
 
 
 def moved_to(what: Input, of: Line) -> bytes:
-    """The Contact of an answer 3xx."""
+    """The Contact of a 3xx answer."""
     return _contact(what, of)
 
 
 def offer(of: Line) -> bytes:
-    """SDP; nobody listens where it says, and nothing is sent from there."""
+    """SDP. Nobody listens at its address, and nothing is sent from there."""
     return (
         f"v=0\r\no=- 1 1 IN IP4 {of.host}\r\ns=-\r\nc=IN IP4 {of.host}\r\nt=0 0\r\n"
         "m=audio 9 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n"

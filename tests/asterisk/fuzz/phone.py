@@ -1,4 +1,4 @@
-"""A SIP user agent for one account or none, that sends inputs and answers calls as it is told."""
+"""A SIP user agent with or without an account, which sends inputs and answers calls as configured."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from .message import Dialog, Line, offer, request
 Address = tuple[str, int]
 
 _ANSWER_SECONDS: Final = 0.6
-"""How long an answer may take to a request that Asterisk has understood; a busy machine has more
-than one such time (see `Phone.exchange`)."""
+"""How long an answer to a request that Asterisk has understood may take; a busy machine gets more
+than one such period (see `Phone.exchange`)."""
 _TRIES: Final = 6
 _NONCE_USES: Final = 200
 
 
 @dataclass(frozen=True)
 class Reply:
-    """How a call is answered: the status line's end, headers, and whether a session is offered."""
+    """How a call is answered: the end of the status line, headers, and whether a session is
+    offered."""
 
     status: str
     more: bytes = b""
@@ -49,7 +50,7 @@ class Incoming:
 
 
 class Phone(asyncio.DatagramProtocol):
-    """``password``: None for a sender that has no account (or is known by its address)."""
+    """``password``: None for a sender without an account (or identified by its address)."""
 
     def __init__(
         self, account: str, host: str, proxy: int, password: str | None, port: int = 0
@@ -58,7 +59,7 @@ class Phone(asyncio.DatagramProtocol):
         self.password = password
         self.reply: Callable[[bytes], Reply] = lambda _invite: BUSY
         self.calls: list[Incoming] = []
-        """Calls that have come, oldest first."""
+        """Incoming calls, oldest first."""
         self.heard: Callable[[bytes], None] = lambda _message: None
         self.rung = asyncio.Event()
         self._answers: dict[str, asyncio.Queue[bytes]] = {}
@@ -93,7 +94,7 @@ class Phone(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def error_received(self, exc: Exception) -> None:
-        """A datagram could not be sent, which its sender notices by the lack of an answer."""
+        """A datagram could not be sent; its sender notices by the missing answer."""
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self.heard(data)
@@ -119,7 +120,7 @@ class Phone(asyncio.DatagramProtocol):
     def _called(self, data: bytes, call: Incoming | None, addr: Address) -> None:
         reply = self.reply(data)
         tag = self._respond(data, reply, addr)
-        if call is None:  # else it was sent again
+        if call is None:  # else it was a retransmission
             target = re.sub(rb"^.*<|>.*$", b"", header(data, b"Contact"))
             theirs, ours = header(data, b"From"), header(data, b"To") + b";tag=" + tag
             call_id = header(data, b"Call-ID").decode("latin-1")
@@ -162,12 +163,12 @@ class Phone(asyncio.DatagramProtocol):
         provisional: Callable[[bytes], None] = lambda _answer: None,
         within: float = 8.0,
     ) -> bytes:
-        """The final answer, or nothing where Asterisk takes it for none of its business.
+        """The final answer, or nothing if Asterisk ignores the request.
 
-        Once it has said anything (100 Trying), ``within`` seconds are left for the rest.
+        After a provisional answer (100 Trying), ``within`` seconds are left for the rest.
         """
         waiting = self._answers.setdefault(dialog.call_id, asyncio.Queue())
-        for _ in range(3):  # with the challenge that we know, then with the one that we get
+        for _ in range(3):  # with the known challenge, then with the new one
             dialog.number += 1
             credentials = self._authorization(method, more)
             data, via = request(method, dialog, self.line, more=more + credentials, sdp=sdp)
@@ -218,7 +219,7 @@ class Phone(asyncio.DatagramProtocol):
             dialog.remote = remote
 
     def cancel(self, dialog: Dialog, answer: bytes) -> None:
-        """Cancel the INVITE that this provisional answer is about."""
+        """Cancel the INVITE of this provisional answer."""
         via = header(answer, b"Via")
         via = re.sub(rb";(received|rport)=[^;]*", b"", via)
         self.send(request("CANCEL", dialog, self.line, via=via)[0])
@@ -246,7 +247,7 @@ class Phone(asyncio.DatagramProtocol):
 
 
 def status(answer: bytes) -> int:
-    """Its status code, 0 of no answer."""
+    """The status code, 0 for no answer."""
     found = re.match(rb"SIP/2\.0 (\d{3})", answer)
     return int(found[1]) if found else 0
 

@@ -1,4 +1,4 @@
-"""Sending an input, of whatever kind, until Asterisk has said its last word about it."""
+"""Send an input of any kind, and wait for Asterisk's final answer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .phone import BUSY, OK, Incoming, Phone, Reply, status
 AT_ONCE: Final = 12
 _WAITS_IN: Final = frozenset({"Playback", "Queue", "Dial", "Read", "Wait", "Stasis", "Hangup"})
 _SOON: Final = 1.0
-"""How long something may take that need not happen at all."""
+"""How long something optional may take."""
 _RUNG: Final = 0.4
 
 
 async def play(centre: Centre, batch: list[Input]) -> dict[str, Input]:
-    """Send all of them; the inputs by their Call-IDs. Those without a call go side by side."""
+    """Send all. Returns the inputs by Call-ID. Those without a call run in parallel."""
     calls: dict[str, Input] = {}
     free = asyncio.Semaphore(AT_ONCE)
 
@@ -67,7 +67,7 @@ async def _request(centre: Centre, what: Input, calls: dict[str, Input]) -> None
 async def _invite(
     centre: Centre, phone: Phone, dialog: Dialog, more: bytes, wait_for_ring: bool
 ) -> bytes:
-    """Call, and hang up once the dialplan is where it would stay; the answer."""
+    """Call, and hang up once the dialplan waits. Returns the answer."""
     answer = await _call(phone, dialog, more)
     if 200 <= status(answer) < 300:
         call = dialog.call_id
@@ -97,7 +97,7 @@ async def _rung(centre: Centre) -> None:
 async def connected(
     centre: Centre, caller: Phone, dialog: Dialog, more: bytes, agent: str
 ) -> Incoming | None:
-    """The caller talks with the agent; the call at the agent's phone."""
+    """The caller talks to the agent. Returns the call at the agent's phone."""
     phone = centre.phones[agent]
     phone.reply, before = (lambda _invite: OK), len(phone.calls)
     try:
@@ -121,7 +121,7 @@ def dialog_with(phone: Phone, number: str, who: str) -> Dialog:
 
 
 async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
-    """A caller from the trunk talks with 1002; one of the two says more."""
+    """A caller from the trunk talks to 1002, and one of the two sends more."""
     trunk = centre.phones["trunk"]
     dialog = dialog_with(trunk, "1002", "+12025550177")
     calls[dialog.call_id] = what
@@ -134,7 +134,7 @@ async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None
         more = message.headers(what, phone.line, _replaces(centre, what))
         sdp = what.method in ("INVITE", "UPDATE")
         await phone.ask(what.method, said, more=more, sdp=sdp, within=3.0)
-        if what.method == "REFER":  # the far end may be taken away by it
+        if what.method == "REFER":  # this may take the far end away
             await centre.events.until(lambda: call.call_id in centre.events.ended, _RUNG)
         phone.forget(said)
     await trunk.ask("BYE", dialog, tries=2)
@@ -142,7 +142,7 @@ async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None
 
 
 async def _moved(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
-    """The phone of 1002 says that it has moved, to a call by the queue or to its own number."""
+    """The phone of 1002 answers 302, for a call from the queue or to its own number."""
     caller, phone = centre.phones["caller1"], centre.phones["1002"]
     more = message.moved_to(what, phone.line)
     phone.reply = lambda _invite: Reply(f"{what.method} Moved", more)
@@ -167,8 +167,8 @@ async def _moved(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
 
 
 async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
-    """1001 wants to speak to somebody outside about a caller from the trunk: the call out says
-    who calls."""
+    """1001 consults an external party about a caller from the trunk: the outgoing call has the
+    caller's number."""
     trunk = centre.phones["trunk"]
     asked = replace(what, kind="request", parts=(("user", b"1001"), *what.parts))
     dialog = message.opening(asked, trunk.line)
@@ -187,7 +187,7 @@ async def _external(centre: Centre, what: Input, calls: dict[str, Input]) -> Non
                     await centre.phones["pstn"].rung.wait()
             for one in centre.phones["pstn"].calls[before:]:
                 calls[one.call_id] = what
-            # A BYE in the moment in which Asterisk bridges the two again may be lost.
+            # A BYE at the moment when Asterisk bridges the two again may be lost.
             await centre.bed.ami.until(lambda: _over(centre, transfer["id"]), 4.0)
     await trunk.ask("BYE", dialog, tries=2)
     trunk.forget(dialog)

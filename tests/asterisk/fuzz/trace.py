@@ -1,9 +1,10 @@
-"""What Asterisk ran, from its own log, against what its dialplan says and who may run what.
+"""What Asterisk ran, from its own log, compared with the dialplan and with what each sender may
+run.
 
-Each line of the dialplan that runs is logged as `Executing [exten@context:priority] App("channel",
-"data") in new stack` (main/pbx.c, pbx_extension_helper), with what came of its data once they were
-evaluated. ARI's events would name the call as well, but Asterisk makes none for a channel whose
-extension is not UTF-8 (main/stasis_channels.c, ast_channel_snapshot_to_json).
+Each dialplan line that runs is logged as `Executing [exten@context:priority] App("channel", "data")
+in new stack` (main/pbx.c, pbx_extension_helper), with its evaluated data. ARI's events would also
+name the call, but Asterisk has none for a channel whose extension is not UTF-8
+(main/stasis_channels.c, ast_channel_snapshot_to_json).
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ _LINE: Final = re.compile(
 _CONTEXT: Final = re.compile(r"^\[ Context '(.*)' created by")
 _INCLUDE: Final = re.compile(r"^  Include => +'(.*)' +\[")
 _SUBSTITUTED: Final = r"[A-Za-z0-9_.+/@-]*"
-"""What a variable may become in a place where Asterisk goes on to take the text apart."""
+"""The allowed value of a variable in a place where Asterisk parses the text again."""
 _OURS: Final = r'[^$`|;\\"\r\n\0]*'
-"""What one of ours may become, which is written by the dialplan and the daemon alone."""
+"""The allowed value of one of our own variables, which only the dialplan and the daemon write."""
 _OUR_NAMES: Final = re.compile(r"AVP_(AGI|CHECK_AGI|SOUND|QUEUE_OPTIONS|PHONE|\w+_SOUND)\b")
-#: Applications that take their data for text, whatever is in it.
+#: Applications that treat their data as text, whatever it contains.
 _TEXT_AFTER_NAME: Final = frozenset({"Set", "MSet"})
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One line of the dialplan that was run."""
+    """One dialplan line that ran."""
 
     exten: str
     context: str
@@ -47,7 +48,7 @@ class Ran:
 
     @property
     def owner(self) -> str:
-        """PJSIP/1001-00000001 -> PJSIP/1001; Message/ast_msg_queue and the like as they are."""
+        """PJSIP/1001-00000001 -> PJSIP/1001; Message/ast_msg_queue and similar names unchanged."""
         return self.channel.rpartition("-")[0] or self.channel
 
     def __str__(self) -> str:
@@ -57,19 +58,19 @@ class Ran:
 
 @dataclass
 class Log:
-    """Asterisk's full log, from where it was looked at last."""
+    """Asterisk's full log, from the last position on."""
 
     path: Path
     at: int = 0
     rest: str = ""
     marks: int = 0
-    """How often the probe has logged in so far: a way to know that all before it was written."""
+    """How often the probe has logged in so far, which proves that everything before is written."""
 
     def skip(self) -> None:
         self.at, self.rest, self.marks = self.path.stat().st_size, "", 0
 
     def new(self) -> list[str]:
-        """Records that are complete now, each with its further lines."""
+        """The records that are complete now, each with its further lines."""
         with self.path.open("rb") as file:
             file.seek(self.at)
             data = file.read()
@@ -96,7 +97,7 @@ def ran(records: list[str]) -> Iterator[Ran]:
 
 @dataclass
 class Dialplan:
-    """What `dialplan show` tells: for each context its lines, and the contexts in it."""
+    """The output of `dialplan show`: for each context its lines and included contexts."""
 
     lines: dict[str, dict[int, list[tuple[str, re.Pattern[str]]]]] = field(default_factory=dict)
     includes: dict[str, list[str]] = field(default_factory=dict)
@@ -121,7 +122,7 @@ class Dialplan:
                 yield from self._contexts(included, seen | {context})
 
     def fits(self, one: Ran) -> bool:
-        """Whether the dialplan has such a line there, and the data are what it may become."""
+        """Whether the dialplan has such a line there, with data that it may have."""
         return any(
             app == one.app and pattern.fullmatch(one.data)
             for context in self._contexts(one.context)
@@ -149,7 +150,7 @@ def _pattern(app: str, template: str) -> re.Pattern[str]:
 
 
 def _end(text: str, at: int) -> int:
-    """Behind the bracket that closes the one at ``at``."""
+    """The index after the bracket that closes the one at ``at``."""
     close = {"{": "}", "[": "]"}[text[at]]
     depth = 0
     for index in range(at, len(text)):
@@ -163,7 +164,7 @@ def _end(text: str, at: int) -> int:
 
 
 Allowed = Mapping[str, Mapping[str, frozenset[str]]]
-"""By owner of the channel (a pattern) and context (a pattern): the applications it may run."""
+"""The applications that are allowed, by owner of the channel and context (both patterns)."""
 
 
 def allowed(rules: Allowed, one: Ran) -> bool:
