@@ -1,4 +1,4 @@
-"""A SIP user agent with or without an account, which sends inputs and answers calls as configured."""
+"""A SIP user agent, with or without an account, that sends inputs and answers calls as told."""
 
 from __future__ import annotations
 
