@@ -391,7 +391,7 @@ async def test_stop_closes_everything() -> None:
     served = Served(server)
     silent, busy = await served.peer(), await served.peer(header())
     await busy[0].readline()
-    await asyncio.wait_for(server.stop(), 2)
+    await asyncio.wait_for(server.stop(), 10)
     await served.closed(silent)
     await served.closed(busy)
     with pytest.raises(OSError, match=r"."):

@@ -80,7 +80,7 @@ async def test_no_answer() -> None:
 
 async def test_nobody_waits_for_an_answer_for_ever() -> None:
     _, asterisk, groups, _ = await asked()
-    await asyncio.wait_for(groups.wait_idle(0.01), 1)
+    await asyncio.wait_for(groups.wait_idle(0.01), 10)
     await groups.stop()
     await groups.wait_idle(1)
     assert asterisk.answers[0].cancelled()

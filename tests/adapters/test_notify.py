@@ -101,7 +101,8 @@ async def test_the_event_loop_feeds_the_watchdog(supervisor: Supervisor) -> None
     time.sleep(0.2)  # noqa: ASYNC251 - the loop is to stand still
     count = len(supervisor.all())
     await eventually(lambda: len(supervisor.all()) > count)
-    assert len(supervisor.all()) == count + 1
+    # One, and the next if that was slow to be seen: the four that are missing are not made up for.
+    assert len(supervisor.all()) <= count + 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
