@@ -41,10 +41,14 @@ _STATUS: Final = {
 }
 
 
+class IncompleteQueue(AsteriskUnavailable):
+    """Who is a member of a queue cannot be read as long as somebody disturbs its list."""
+
+
 async def queue_by_functions(read: Read, queue: str, known: Known) -> list[ev.Fact]:
     """The members and waiting callers of a queue.
 
-    Raises what ``read`` raises, and `AsteriskUnavailable` if the list of members is incomplete: it
+    Raises what ``read`` raises, and `IncompleteQueue` if the list of members is incomplete: it
     is limited to 1,024 bytes, and ends at a line end in an interface.
     """
     listed, counted, waiting = await asyncio.gather(
@@ -54,7 +58,7 @@ async def queue_by_functions(read: Read, queue: str, known: Known) -> list[ev.Fa
     )
     names = listed.split(",") if listed else []
     if counted != str(len(names)) or not waiting.isdecimal():
-        raise AsteriskUnavailable(f"the functions of queue {queue} return an incomplete list")
+        raise IncompleteQueue(f"the functions of queue {queue} return an incomplete list")
     # A member whose interface is not clean cannot be an agent.
     interfaces = [one for one in names if clean.interface(one)]
     members = await asyncio.gather(*(_member(read, queue, one, known(one)) for one in interfaces))

@@ -20,7 +20,7 @@ from typing import Final
 
 import structlog
 
-from asterisk_avp.ami.queue_functions import SOMEBODY
+from asterisk_avp.ami.queue_functions import SOMEBODY, IncompleteQueue
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
@@ -102,7 +102,30 @@ class MemberVerifier(Part):
             return await self._ami.members(queue, interface)
         except AmiTampered as error:
             log.warning("queue_read_by_functions", queue=queue, error=str(error))
-        return await self._ami.by_functions(queue, lambda interface: self.known(queue, interface))
+        try:
+            return await self._ami.by_functions(
+                queue, lambda interface: self.known(queue, interface)
+            )
+        except IncompleteQueue as error:
+            kept = self._known_of(queue)
+            if not kept:
+                raise
+            # More than some 80 members, and a caller with line ends in their number waits. New
+            # transfers need not wait until that caller leaves; it is read again meanwhile.
+            log.warning("queue_kept", queue=queue, error=str(error))
+            self._post(NeedsResync())
+            return kept
+
+    def _known_of(self, queue: str) -> list[ev.Fact]:
+        """What has been believed so far of a queue: its members, and who waits for the agent."""
+        agents = self._engine.agents.by_id
+        memberships = (agent.membership(queue) for agent in agents.values())
+        owner = agents.get(agent_of_personal_queue(queue) or "")
+        waiting = owner.waiting if owner is not None else ()
+        return [
+            *(member for member in memberships if member is not None),
+            *(ev.QueueJoined(queue, channel) for channel in waiting),
+        ]
 
     def started(self, effect: Change) -> None:
         """Note that this change is about to be requested."""

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from servers.waiting import eventually
 
+from asterisk_avp.ami.queue_functions import IncompleteQueue
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
-from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.model.errors import AmiTampered, AsteriskUnavailable
 from asterisk_avp.core.model.world import AgentState
 from asterisk_avp.service.inbox import Hint, Message, NeedsResync
 from asterisk_avp.service.members import (
@@ -34,6 +35,7 @@ class Asterisk:
         """The next answers, before `facts`."""
         self.asked: list[tuple[str, str]] = []
         self.away = False
+        self.disturbed = False
         self.free = asyncio.Event()
         self.free.set()
 
@@ -42,7 +44,12 @@ class Asterisk:
         await self.free.wait()
         if self.away:
             raise AsteriskUnavailable("gone")
+        if self.disturbed:
+            raise AmiTampered("somebody has written into the answer")
         return self.answers.pop(0) if self.answers else list(self.facts)
+
+    async def by_functions(self, queue: str, _known: object) -> list[ev.Fact]:
+        raise IncompleteQueue(f"the functions of queue {queue} return an incomplete list")
 
 
 class Station:
@@ -343,3 +350,23 @@ async def test_another_change_behind_ours_is_not_lost(station: Station) -> None:
     station.members.done(ADD)
     await station.members.wait_idle(5)
     assert station.asterisk.asked == [(SLOT, "PJSIP/1002")]
+
+
+async def test_of_a_queue_that_cannot_be_read_what_was_known_stays(station: Station) -> None:
+    """A caller with line ends in their number waits in a queue of too many members for functions:
+    the picture stays as it was, and is read again, so that it becomes true once they have left."""
+    alice, bob = of("1001"), of("1002")
+    for fact in (alice, bob, of("1003", queue="support"), of("1002", queue=SLOT)):
+        station.feed(fact)
+    station.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"))
+    station.feed(ev.QueueJoined(SLOT, "u"))
+    station.asterisk.disturbed = True
+    assert await station.members.read("sales") == [alice, bob]
+    assert await station.members.read(SLOT) == [of("1002", queue=SLOT), ev.QueueJoined(SLOT, "u")]
+    assert station.doubts == 2
+    with pytest.raises(AsteriskUnavailable):
+        await station.members.read("of-which-nothing-is-known")
+    station.asterisk.disturbed = False
+    station.asterisk.facts = [bob]
+    assert await station.members.read("sales") == [bob]
+    assert station.doubts == 2
