@@ -70,7 +70,9 @@ class Station:
                 await self.scene.press(self.name("agent"), "*7")
                 self.transfer = await self._transfer_of_agent()
             case "waiting" | "queued":
-                await self.scene.direct_call(self.name("other"), self.name("target"))
+                await self.phone("other").dial(self.name("target"))
+                await self.phone("target").answer(WITHIN)
+                await self.scene.talking(self.name("other"), self.name("target"), within=WITHIN)
                 mode = "supervised" if self.state == "waiting" else "unsupervised"
                 await self._request(mode)
             case "ringing":
