@@ -89,11 +89,6 @@ class Channels:
         query = {"context": context, "extension": extension, "priority": priority}
         await self._rest.request("POST", ["channels", channel_id, "continue"], query)
 
-    async def move(self, channel_id: str, app: str, app_args: str = "") -> None:
-        """Move the channel to another Stasis application, or restart it with other arguments."""
-        query = {"app": app, "appArgs": app_args or None}
-        await self._rest.request("POST", ["channels", channel_id, "move"], query)
-
     async def answer(self, channel_id: str) -> None:
         await self._rest.request("POST", ["channels", channel_id, "answer"])
 

@@ -407,11 +407,6 @@ REQUESTS = [
         "POST /channels/c/continue",
         {"context": "x", "extension": "s", "priority": "1"},
     ),
-    (
-        lambda c: c.channels.move("c", "app", "a,b"),
-        "POST /channels/c/move",
-        {"app": "app", "appArgs": "a,b"},
-    ),
     (lambda c: c.channels.answer("c"), "POST /channels/c/answer", {}),
     (lambda c: c.channels.ring("c"), "POST /channels/c/ring", {}),
     (lambda c: c.channels.ring_stop("c"), "DELETE /channels/c/ring", {}),
