@@ -30,7 +30,7 @@ from typing import Final
 
 PARTIES: Final = {
     "caller": "who is transferred",
-    "agent": "who transfers (agent 1)",
+    "agent": "the transferor",
     "target": "the agent who is to have the call",
     "fourth": "an external party in the conference",
     "other": "a caller with whom the target is busy at first",
