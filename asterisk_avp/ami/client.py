@@ -1,13 +1,13 @@
-"""The AMI client: one logged-in connection that comes back by itself.
+"""The AMI client: one logged-in connection that reconnects automatically.
 
     client = AmiClient("127.0.0.1", 5038, "avp", secret)
     task = asyncio.create_task(client.run(on_event, on_connected))
     await client.action("Redirect", {"Channel": …, "ExtraChannel": …})
     members = await client.list_action("QueueStatus", {"Queue": "sales"})
 
-An action is sent once or not at all. It fails with `AsteriskUnavailable` when there is no
-connection, when the connection drops before the answer, and when the answer does not come in time;
-in the last two cases Asterisk may or may not have carried it out. It is never sent again.
+An action is sent at most once. It fails with `AsteriskUnavailable` if there is no connection, if
+the connection drops before the response, or if the response does not arrive in time; in the last
+two cases Asterisk may or may not have executed it. It is never sent again.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ log = structlog.get_logger(__name__)
 
 OnConnected = Callable[[bool], None]
 
-#: Classes of events: `agent` the queue's; `call` for music, recordings and bridges. Not `user`:
-#: a UserEvent carries text of any length that the dialplan has from anywhere. Not `dialplan`: an
-#: event for every line of it and every variable.
+#: Classes of events: `agent` for queues; `call` for music, recordings and bridges. Not `user`:
+#: a UserEvent contains text of any length from any source. Not `dialplan`: it has an event for
+#: every priority and every variable.
 DEFAULT_EVENTS = "call,agent"
 
 
 class _Lacking(Exception):
-    """The user is not allowed what we need."""
+    """The user lacks rights that we need."""
 
 
 class AmiClient:
     """AMI as the daemon uses it.
 
-    All times are in seconds. `ping_interval_seconds` and `action_timeout_seconds` together are the
-    longest time for which a dead connection goes unnoticed. `list_timeout_seconds` is the deadline
-    of `list_action`, whose answer may be thousands of messages long. `needs` are the actions that
-    the user has to be allowed, each with the classes of which one is enough. Of events that are not
-    among `wanted`, by name, only the name is told; None: all are. Messages that Asterisk cannot
-    have written go to `on_defect` and nowhere else (`asterisk_avp.ami.integrity`).
+    All times are in seconds. A dead connection is noticed within `ping_interval_seconds` plus
+    `action_timeout_seconds`. `list_timeout_seconds` is the deadline of `list_action`, whose
+    response can have thousands of messages. `needs`: the actions that the user must be allowed,
+    each with the classes any one of which permits it. Only the name is delivered of events whose
+    names are not in `wanted` (None: all are wanted). Messages that Asterisk cannot have written go
+    only to `on_defect` (`asterisk_avp.ami.integrity`).
     """
 
     def __init__(
@@ -94,21 +94,21 @@ class AmiClient:
 
     @property
     def silent(self) -> bool:
-        """Whether an action has been without an answer for longer than it may."""
+        """Whether an action has timed out and its response is still outstanding."""
         return self.connected and self._link is not None and self._link.silent
 
     @property
     def trouble(self) -> str:
-        """Why it is not connected, in a sentence for the administrator; empty if it is."""
+        """Why it is not connected, as a sentence for the administrator; empty: connected."""
         return "" if self.connected else self._trouble
 
     async def run(self, on_event: OnEvent, on_connected: OnConnected) -> None:
-        """Keep a connection until cancelled.
+        """Keep a connection open until cancelled.
 
-        `on_event` gets every event as a plain dict: header names exactly as Asterisk sends them,
-        repeated headers joined by a line feed. `on_connected` hears True after each login, before
-        the first event of that connection, and False when the connection is lost. Neither may
-        block; what they raise is logged and otherwise ignored.
+        `on_event` gets every event as a dict, with header names as Asterisk sends them and repeated
+        headers joined by a line feed. `on_connected` gets True after each login, before the first
+        event of the connection, and False when the connection is lost. Neither may block; their
+        exceptions are logged.
         """
         loop = asyncio.get_running_loop()
         failures = 0
@@ -155,18 +155,18 @@ class AmiClient:
                 if was_connected:
                     _tell(on_connected, connected=False)
                 await link.close()
-            # A connection that ends at once counts as a failure as well, so that Asterisk is not
-            # asked for a new one several times a second.
+            # A connection that ends at once counts as a failure too, so that the client does not
+            # reconnect several times a second.
             if opened_at is not None and loop.time() - opened_at > self._backoff.max_seconds:
                 failures = 0
             await asyncio.sleep(self._backoff.pause_seconds(failures))
             failures += 1
 
     async def _check_rights(self, link: AmiLink) -> None:
-        """Raise `_Lacking` where Asterisk would refuse what will be needed.
+        """Raise `_Lacking` if the user may not use an action that we need.
 
-        ListCommands needs no right, and lists what the user may do (manager.c,
-        ``action_listcommands``). It is not asked later: rights are those of the login.
+        ListCommands needs no right, and lists the actions that the user may use (manager.c,
+        ``action_listcommands``). Rights cannot change after the login.
         """
         if not self._needs:
             return
@@ -177,8 +177,8 @@ class AmiClient:
             named = sorted(name for some in classes for name in some)
             raise _Lacking(
                 f"The manager user {self._username!r} may not use {', '.join(lacking)}: "
-                f"its write= in manager.conf has to name {', '.join(named) or 'nothing more'} "
-                "(and app_queue has to be loaded)."
+                f"its write= in manager.conf must name {', '.join(named) or 'nothing more'} "
+                "(and app_queue must be loaded)."
             )
 
     async def action(
@@ -188,14 +188,14 @@ class AmiClient:
         *,
         answered: Answered | None = None,
     ) -> Mapping[str, str]:
-        """Send an action and return the headers of its answer.
+        """Send an action and return the headers of its response.
 
-        ``answered`` is told of the answer, or the refusal, in turn with the events: the caller of
-        this method goes on later, when events that came behind the answer may have been told.
+        ``answered`` is called with the response or the refusal in order with the events. The caller
+        of this method resumes later, when events after the response may have been delivered.
 
         Raises `AmiError` (Asterisk refuses, or a value is not clean, see `core.messages.clean`),
-        `AsteriskUnavailable` (no connection or no answer) and
-        `AmiHeaderError` (nothing was sent). A header may have several values: one line each.
+        `AsteriskUnavailable` (no connection or no response) and `AmiHeaderError` (nothing was
+        sent). A header can have several values, one line each.
         """
         try:
             _refuse_unclean(name, headers)
@@ -208,11 +208,11 @@ class AmiClient:
     async def list_action(
         self, name: str, headers: Headers | None = None, *, whole: bool = False
     ) -> list[Mapping[str, str]]:
-        """Send an action that Asterisk answers with a list, such as `QueueStatus`.
+        """Send an action whose response is a list, such as `QueueStatus`.
 
-        Returns its items, without the answer that announces them and the event that ends them.
-        Raises what `action` raises; with ``whole`` also `AmiTampered`, where somebody has written
-        into AMI's stream before the list had ended.
+        Returns its items, without the response before them and the event that ends them. Raises
+        what `action` raises; with ``whole`` also `AmiTampered` if text was injected into AMI's
+        stream before the end of the list.
         """
         _refuse_unclean(name, headers)
         return await self._connection(name).request_list(
@@ -230,9 +230,9 @@ class AmiClient:
 
 
 def _refuse_unclean(action: str, headers: Headers | None) -> None:
-    """Raises `AmiError`, so that it is to the caller as if Asterisk had refused it.
+    """Check an action. Raises `AmiError` for an unclean value, as if Asterisk had refused it.
 
-    Raises `AmiHeaderError` for what would be another header.
+    Raises `AmiHeaderError` for a value that would inject a header.
     """
     try:
         clean.check_action(action, check_headers(headers or {}))

@@ -1,16 +1,16 @@
-"""One AMI connection, from connect to loss, on panoramisk with the guards it lacks.
+"""One AMI connection, from connect to loss, based on panoramisk.
 
-panoramisk connects, keeps the table of actions, gives them their ids and matches the answers. What
-this module takes away from it, and why (panoramisk 1.4):
+panoramisk connects, assigns ids to actions and matches responses. This module replaces the
+following parts of it (panoramisk 1.4):
 
-- Its reconnection, which sends the actions of the old connection again on the new one: a late
-  `Redirect` would move a call that nobody asks for any more. Every connection has its own `Manager`
-  here, so nothing can outlive it.
-- Futures that stay pending for ever when the connection drops: every action has a deadline, and a
-  drop fails all of them at once.
-- Its decoding and its dispatch of events (see `asterisk_avp.ami.wire`): each event would be matched
+- Its reconnection, which repeats the actions of the old connection on the new one: a late
+  `Redirect` would move a call for an outdated request. Here each connection has its own `Manager`,
+  so no action outlives it.
+- Futures that stay pending forever when the connection drops: here each action has a deadline, and
+  a drop fails all of them at once.
+- Its decoding and its dispatch of events (see `asterisk_avp.ami.wire`), which matches each event
   with the regular expression of every registered pattern.
-- Its log, which writes whole actions, with the secret of `Login` among them.
+- Its log, which contains whole actions, including the secret of `Login`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ OnEvent = Callable[[Mapping[str, str]], None]
 
 #: Asterisk waits a second before it refuses a login (main/manager.c, action_login).
 _LOGIN_PENALTY_SECONDS = 1.0
-#: How long a deliberate close waits for Asterisk's goodbye.
+#: Time to wait for Asterisk's response to Logoff.
 _GOODBYE_SECONDS = 0.5
-#: Unanswered pings in a row after which a connection is given up although events still arrive.
-#: Asterisk runs the actions of a connection one after the other, so a slow one delays the pong.
+#: Consecutive unanswered pings after which a connection is dropped although events still arrive.
+#: Asterisk executes the actions of a connection in order, so a slow one delays the pong.
 _MAX_UNANSWERED_PINGS = 3
 _PING = "Ping"
 
@@ -61,7 +61,7 @@ class AmiLink:
     ) -> None:
         self._tell_defect = on_defect
         self.looks = on_defect is not None
-        #: No caller can guess it, so nobody can write an answer to an action of ours.
+        #: Unguessable, so that no caller can forge a response to our actions.
         self.nonce = secrets.token_hex(16)
         self._address = f"{host}:{port}"
         self._on_event = on_event
@@ -72,7 +72,7 @@ class AmiLink:
         self._lost_reason = ""
         self._numbers = count(1)
         self._overdue: set[str] = set()
-        """Ids of actions whose answers nobody waits for any more, and which are still to come."""
+        """Ids of actions that timed out and whose responses are still outstanding."""
         self._manager = LinkManager(
             host=host,
             port=port,
@@ -83,12 +83,12 @@ class AmiLink:
 
     @property
     def lost_reason(self) -> str:
-        """Why the connection ended, empty while it stands."""
+        """Why the connection ended; empty: it is up."""
         return self._lost_reason
 
     @property
     def silent(self) -> bool:
-        """Whether an action has been without an answer for longer than it may."""
+        """Whether an action has timed out and its response is still outstanding."""
         return bool(self._overdue)
 
     def next_id(self) -> str:
@@ -96,20 +96,20 @@ class AmiLink:
         return f"{self.nonce}/{next(self._numbers)}"
 
     def answered(self, action_id: str) -> None:
-        """An answer has come, in time or not."""
+        """A response has arrived, in time or not."""
         if action_id in self._overdue:
-            self._overdue.clear()  # they come in order: none before it will come any more
+            self._overdue.clear()  # responses come in order: no earlier one can follow
 
     async def open(self, username: str, secret: str, events: str) -> str:
-        """Connect, wait for the greeting, log in; return the protocol version of the greeting.
+        """Connect, wait for the banner, log in; return the protocol version of the banner.
 
-        Raises `AmiError` when Asterisk refuses the login, `AsteriskUnavailable` for the rest.
+        Raises `AmiError` if Asterisk refuses the login, otherwise `AsteriskUnavailable`.
         """
         try:
             async with asyncio.timeout(self._action_seconds):
                 await self._manager.connect()
                 protocol = self._manager.protocol
-                # The secret goes out only to something that has greeted us as AMI.
+                # Send the secret only to a peer that has sent AMI's banner.
                 if not self._lost.is_set():
                     await protocol.greeted.wait()
         except TimeoutError:
@@ -129,26 +129,26 @@ class AmiLink:
         return str(protocol.frames.version)
 
     def start_events(self) -> None:
-        """Deliver the events held back since the login, and from now on each as it arrives.
+        """Deliver the events held since the login, and from now on each as it arrives.
 
-        The first events follow the answer to the login in the same segment; without this they
-        would come before the owner has said that we are connected.
+        The first events can arrive in the same segment as the response to the login; they must not
+        be delivered before ``on_connected``.
         """
         held, self._held_events = self._held_events, None
         for message in held or ():
             self.deliver(message)
 
     async def watch(self, ping_seconds: float) -> None:
-        """Return once the connection is lost; ping Asterisk so that silence is noticed as well."""
+        """Return once the connection is lost; ping Asterisk to detect a silent loss."""
         unanswered = 0
         while not await self._lost_within(ping_seconds):
             heard_before = self._protocol.messages if self._protocol else 0
             try:
                 await self.request(_PING)
                 unanswered = 0
-                self._overdue.clear()  # a list, say, that was too long for its time
+                self._overdue.clear()  # for example a list that took longer than its deadline
             except AmiError:
-                unanswered = 0  # An answer all the same.
+                unanswered = 0  # an error is a response, too
             except AsteriskUnavailable:
                 unanswered += 1
                 heard = self._protocol.messages if self._protocol else 0
@@ -163,10 +163,10 @@ class AmiLink:
         seconds: float | None = None,
         answered: Answered | None = None,
     ) -> Mapping[str, str]:
-        """Send one action and return its answer.
+        """Send one action and return its response.
 
-        ``answered`` gets it in turn with the events: what Asterisk wrote before the answer has been
-        delivered, and what it wrote behind it has not.
+        ``answered`` gets the response in order with the events: those that Asterisk wrote before it
+        have been delivered, and those after it have not.
         """
         request = AmiRequest(name, check_headers(headers or {}), self, answered=answered)
         return (await self._send(request, seconds))[0]
@@ -174,18 +174,18 @@ class AmiLink:
     async def request_list(
         self, name: str, headers: Headers | None = None, *, seconds: float, whole: bool = False
     ) -> list[Mapping[str, str]]:
-        """Send an action that Asterisk answers with a list of events; return the items.
+        """Send an action whose response is a list of events; return the items.
 
-        Raises `AmiTampered` with ``whole`` where somebody has written into the stream meanwhile.
+        With ``whole``, raises `AmiTampered` if text was injected into the stream meanwhile.
         """
         request = AmiRequest(name, check_headers(headers or {}), self, as_list=True)
         items = await self._send(request, seconds)
         if whole and request.tampered:
-            raise AmiTampered(f"AMI {name}: somebody has written into the answer")
+            raise AmiTampered(f"AMI {name}: text was injected into the response")
         return items
 
     def defect(self, event: str, problem: str) -> None:
-        """A message that Asterisk has not written so: no list that is being read is whole."""
+        """A message is not as Asterisk writes it: mark all lists in flight as tampered with."""
         protocol = self._protocol
         for request in protocol.responses.values() if protocol is not None else ():
             request.tampered = True
@@ -200,9 +200,9 @@ class AmiLink:
         if protocol is None or self._lost.is_set() or protocol.transport.is_closing():
             raise AsteriskUnavailable(f"AMI {request.name}: not connected to {self._address}")
         if self._overdue and request.name != _PING:
-            # Asterisk runs the actions of a connection one after the other. What is sent behind
-            # one that hangs is carried out when nobody wants it any more.
-            raise AsteriskSilent(f"AMI {request.name}: not sent, earlier actions have no answer")
+            # Asterisk executes the actions of a connection in order. An action behind one that
+            # hangs would be executed when it is out of date.
+            raise AsteriskSilent(f"AMI {request.name}: not sent, earlier actions have no response")
         self._manager.send_action(request, as_list=request.as_list)
         try:
             async with asyncio.timeout(seconds):
@@ -211,11 +211,11 @@ class AmiLink:
             self._overdue.add(request.id)
             raise AsteriskSilent(f"AMI {request.name}: no answer within {seconds} s") from None
         finally:
-            # Whether answered, late or cancelled: the table of actions must not grow.
+            # Always remove the action, so that the table does not grow.
             protocol.responses.pop(request.id, None)
 
     def deliver(self, message: Mapping[str, str]) -> None:
-        """Hand one event to the owner, whose failures are not ours."""
+        """Pass one event to the owner; log its exceptions."""
         if self._held_events is not None:
             self._held_events.append(message)
             return
@@ -225,7 +225,7 @@ class AmiLink:
             log.exception("ami_event_handler_failed", ami_event=message.get("Event"))
 
     def drop(self, reason: str) -> None:
-        """End the connection now; every action that waits for an answer fails at once."""
+        """End the connection; every action without a response fails at once."""
         if not self._lost.is_set():
             self._lost_reason = reason
             self._lost.set()
@@ -237,11 +237,11 @@ class AmiLink:
         protocol.responses.clear()
         for request in unanswered:
             request.fail(AsteriskUnavailable(f"AMI {request.name}: {self._lost_reason}"))
-        # abort, not close: on a half-open connection a close waits for its write buffer for ever.
+        # abort, not close: on a half-open connection, close waits forever for its write buffer.
         protocol.transport.abort()
 
     async def close(self) -> None:
-        """Log off if still possible, then leave nothing behind."""
+        """Log off if possible, and release all resources."""
         if self._protocol is not None and not self._lost.is_set():
             self._protocol.flush()
             goodbye = f"Action: Logoff\r\nActionID: {self.next_id()}\r\n\r\n"

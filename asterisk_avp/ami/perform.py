@@ -1,14 +1,14 @@
-"""Effects that AMI performs.
+"""Perform effects by AMI.
 
-AMI and ARI are two connections: what Asterisk says on one has no order with what it says on the
-other. What the engine is told follows two rules (see `service.inbox`):
+AMI and ARI are two connections, and messages on one have no defined order relative to messages on
+the other. The engine gets them by two rules (see `service.inbox`):
 
-* The outcome of a Redirect or a Bridge is told at the moment its answer is read, before any event
-  that came behind it on AMI's connection.
-* While such an action has no answer, the end of a channel that it is about waits for it. Asterisk
-  answers as soon as it has done it, and then the call that it made may end; a busy machine reads
-  ARI's word of that end before AMI's answer. Where Asterisk refuses, the end comes first: most
-  likely it is why.
+* The outcome of a Redirect or a Bridge is reported as soon as its response is read, before any
+  event that follows it on AMI's connection.
+* Until such an action has a response, the end of a channel that it concerns is held. Asterisk
+  responds as soon as the action is done, after which the resulting call may end; a busy machine may
+  read ARI's event of that end before AMI's response. If Asterisk refuses, the end is reported
+  first, because it is the likely cause.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Change = AddMember | RemoveMember | PauseMember
 
 
 class Membership(Protocol):
-    """Told how changes of membership go."""
+    """Observer of changes of membership."""
 
     def started(self, effect: Change) -> None: ...
     def done(self, effect: Change) -> None: ...
@@ -56,22 +56,19 @@ class Membership(Protocol):
 
 
 class Ends(Protocol):
-    """What is known of the ends of channels."""
+    """Access to the ends of channels."""
 
     def hold(self, channels: Sequence[str], /) -> Callable[[], None]:
-        """Tell nobody that one of these has ended, until the returned function is called.
-
-        That may be called more than once.
-        """
+        """Hold the ends of these channels until the returned function is called (idempotent)."""
         ...
 
     async def expected(self, channels: Sequence[str], /) -> None:
-        """Wait until the end of one of these is known, but not for long."""
+        """Wait briefly for the end of one of these channels."""
         ...
 
 
 class _Nobody:
-    """For whom nothing depends on it."""
+    """An observer without effect."""
 
     def started(self, effect: Change) -> None: ...
     def done(self, effect: Change) -> None: ...
@@ -83,14 +80,14 @@ class _Nobody:
 
 
 _MISSING = "does not exist"
-"""In an answer about a channel that has ended (manager.c, ``action_redirect``; features.c)."""
+"""In a response about a channel that has ended (manager.c, ``action_redirect``; features.c)."""
 
 _DONE_ALREADY = ("Already there", "Not there", "Interface not found")
-"""Answers to a change of membership that another change in quick succession has overtaken."""
+"""Responses to a change of membership that another change has made unnecessary."""
 
 
 class AmiPerformer:
-    """``name_of`` gives a channel's name for its id (see `Calls.name_of`)."""
+    """``name_of`` returns a channel's name for its id (see `Calls.name_of`)."""
 
     def __init__(
         self,
@@ -109,8 +106,7 @@ class AmiPerformer:
     async def perform(self, effect: AmiEffect, report: Report) -> None:
         """Perform one effect; outcomes that the session waits for go to ``report``.
 
-        Raises `AsteriskUnavailable` where one that the session does not wait for may not have been
-        performed.
+        Raises `AsteriskUnavailable` if any other effect may not have been performed.
         """
         match effect:
             case SetVariables():
@@ -147,7 +143,7 @@ class AmiPerformer:
                 raise TypeError(f"not an AMI effect: {effect!r}")
 
     async def write(self, channel: str, variables: Mapping[str, str]) -> None:
-        """Set variables of a channel. Raises `AvpError`, where one could not be set."""
+        """Set variables of a channel. Raises `AvpError` if one could not be set."""
         answers = await self._setvar(self._name_of(channel), variables)
         for answer in answers:
             if isinstance(answer, BaseException):
@@ -158,15 +154,15 @@ class AmiPerformer:
         await self._client.action("Setvar", {"Variable": name, "Value": value})
 
     async def pause(self, effect: PauseMember) -> None:
-        """A pause that somebody waits for. Raises `AmiError` and `AsteriskUnavailable`."""
+        """Pause or unpause a member, and wait. Raises `AmiError` and `AsteriskUnavailable`."""
         await self._client.action("QueuePause", _pause_headers(effect))
 
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
     ) -> list[Mapping[str, str] | BaseException]:
-        """Sent in one go: AMI answers the actions of one connection in order.
+        """Send all actions at once; AMI executes the actions of one connection in order.
 
-        A variable whose value is not clean is left out; the others are set without it.
+        Variables whose values are not clean are omitted.
         """
         variables, unclean = clean.variables(variables)
         for variable in unclean:
@@ -231,18 +227,18 @@ class AmiPerformer:
             await self._client.action(action, headers, answered=answered)
         except AmiError as error:
             if _MISSING in error.message:
-                # AMI's answer may come before ARI's word of the end. Whose end it was is what
-                # became of the transfer.
+                # AMI's response may precede ARI's event of the end, which tells who hung up and
+                # decides the outcome of the transfer.
                 await self._ends.expected(channels)
                 report(SessionEvent(bad))
         finally:
-            release()  # nobody can say what has become of it: the resync finds out
+            release()  # if the outcome is unknown, the resync finds it
 
     async def _try(self, action: str, headers: Mapping[str, str]) -> None:
         try:
             await self._client.action(action, headers)
         except AmiError as error:
-            # The channel is gone already, and its own event will tell.
+            # The channel has ended, as its own event reports.
             log.debug("ami_action_skipped", action=action, error=str(error))
 
     async def _change_membership(self, effect: Change) -> None:
@@ -292,7 +288,7 @@ class AmiPerformer:
 
 
 def _limit(effect: LimitCall, now: float) -> SetVariables:
-    """Asterisk wants to know in how many seconds, of which 0 would mean never."""
+    """The limit in seconds from now, at least 1, because 0 means no limit to Asterisk."""
     return SetVariables(effect.channel, {LIMIT: str(max(1, round(effect.ends_at - now)))})
 
 

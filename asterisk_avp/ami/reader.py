@@ -1,4 +1,4 @@
-"""What Asterisk says by AMI: variables of channels, queues and who is in them."""
+"""Read Asterisk's state by AMI: variables of channels, and queues with members and callers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = structlog.get_logger(__name__)
 
 
 class AmiReader:
-    """Asks and changes nothing. ``name_of`` gives a channel's name for its id (`Calls.name_of`)."""
+    """Read-only queries. ``name_of`` returns a channel's name for its id (`Calls.name_of`)."""
 
     def __init__(self, client: AmiClient, name_of: Callable[[str], str]) -> None:
         self._client = client
         self._name_of = name_of
 
     async def variables(self, channel: str, names: Sequence[str]) -> dict[str, str]:
-        """The channel's variables; empty where unset or the channel is gone.
+        """The channel's variables; empty values where unset, or if the channel has ended.
 
         Raises `AsteriskUnavailable`.
         """
@@ -47,7 +47,7 @@ class AmiReader:
         return found
 
     async def variable_of_all(self, name: str) -> dict[str, str]:
-        """A variable of every channel that has it set, by channel id; the first 511 bytes of it.
+        """The first 511 bytes of a variable, by channel id, of every channel that has it set.
 
         Raises `AvpError`.
         """
@@ -62,26 +62,26 @@ class AmiReader:
     async def all_variables(self, channel: str) -> dict[str, str]:
         """All variables of the channel itself, without `_` before their names.
 
-        Getvar has to be told the names. Raises `AvpError` (also where the channel is gone).
+        Getvar needs the names. Raises `AvpError`, also if the channel has ended.
         """
         headers = {"Channel": self._name_of(channel), "AllVariables": "true"}
         found: dict[str, str] = {}
         for item in await self._client.list_action("Status", headers):
-            # Line ends inside of a value have become spaces (see `ami.wire`).
+            # Line ends inside a value have become spaces (see `ami.wire`).
             for line in item.get("Variable", "").split("\n"):
                 name, _, value = line.partition("=")
                 found.setdefault(name, value)
         return found
 
     async def queues(self, now: Callable[[], float]) -> list[ev.Fact]:
-        """Members and waiting callers of all queues as they are.
+        """The members and waiting callers of all queues.
 
-        Raises `AmiTampered`, where they have to be asked for one by one, and `AvpError`.
+        Raises `AmiTampered`, after which the queues must be read individually, and `AvpError`.
         """
         return _queue_facts(await self._client.list_action("QueueStatus", whole=True), now())
 
     async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
-        """The member of a queue (all of them, where ``interface`` is empty) and who waits there.
+        """One member of a queue (all if ``interface`` is empty), and its waiting callers.
 
         Raises `AmiTampered` and `AvpError`.
         """
@@ -90,7 +90,7 @@ class AmiReader:
         return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
 
     async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
-        """The same, where somebody has written into the list; see `ami.queue_functions`."""
+        """The same by dialplan functions, if the list was tampered with (`ami.queue_functions`)."""
         return await queue_by_functions(self._function, queue, known)
 
     async def _function(self, function: str) -> str:
@@ -98,9 +98,9 @@ class AmiReader:
         return answer.get("Value", "").partition("\n")[0]
 
     async def linked(self) -> dict[str, str]:
-        """The Linkedid of each channel, by its id; raises `AvpError`.
+        """The Linkedid of each channel, by channel id. Raises `AvpError`.
 
-        Callers can write into this list. It decides nothing but whether a transfer is shown as
+        Callers can inject text into this list. It only decides whether a transfer is shown as
         ringing after a resync.
         """
         return {
@@ -111,11 +111,11 @@ class AmiReader:
 
 
 def _queue_facts(items: Sequence[Mapping[str, str]], now: float) -> list[ev.Fact]:
-    """What a list of QueueStatus says.
+    """The facts in a list of QueueStatus.
 
-    Asterisk writes the ActionID last into its items, and a caller's number or a member's name into
-    the middle (app_queue.c, ``manager_queues_status``): who has a line end in it can put another
-    beginning before a genuine end. But Asterisk lists each queue's parameters before what is in it.
+    Asterisk writes the ActionID last in each item, and a caller's number or a member's name in the
+    middle (app_queue.c, ``manager_queues_status``). With a line end in it, a forged beginning can
+    precede a genuine end. But Asterisk lists each queue's parameters before its contents.
     """
     facts: list[ev.Fact] = []
     listed = None

@@ -133,7 +133,7 @@ def address_of(request: Request) -> str:
 
 
 async def principal_of(request: Request) -> Principal:
-    """Who asks. The gate below lets nobody past it without a token.
+    """The principal of a request, as stored by `TokenCheck`.
 
     A coroutine, since FastAPI sends each call of a plain function to a thread and back.
     """

@@ -1,4 +1,4 @@
-"""Effects that ARI carries out."""
+"""Perform effects by ARI."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ log = structlog.get_logger(__name__)
 _NO_TIMEOUT = -1
 
 _BRIDGE_TYPE = "mixing,dtmf_events"
-"""Never native RTP (res_stasis.c, ``bridge_create``): the phones' key presses would pass
-Asterisk by, heard by the other side and not reported to us."""
+"""Never native RTP (res_stasis.c, ``bridge_create``): the phones' DTMF would bypass Asterisk, be
+audible to the other side, and not be reported to us."""
 
 _TOLD_SECONDS = 0.1
-"""For the NOTIFY to be sent, which Asterisk does after its answer to us: a BYE that overtook it
-would leave the phone without word of its transfer."""
+"""Time for Asterisk to send the NOTIFY, which it does after its response to us; an earlier BYE
+would leave the phone without the outcome of its REFER."""
 
 _STOP_TRIES = 5
 _STOP_SECONDS = 0.1
-"""How often, and how long apart, Asterisk is asked to stop music."""
+"""Number of requests to stop music, and the time between them."""
 
 Report = Callable[[SessionEvent], None]
 
@@ -60,16 +60,16 @@ class AriPerformer:
         app: str,
         music_stopped: Callable[[str, float], Awaitable[bool]],
     ) -> None:
-        """``music_stopped`` waits, so many seconds at most, until no music plays on a channel."""
+        """``music_stopped`` waits up to a number of seconds until no music plays on a channel."""
         self._music_stopped = music_stopped
         self._client = client
         self._app = app
 
     async def perform(self, effect: AriEffect, report: Report) -> None:
-        """Perform one effect; a leg that cannot be dialled goes to ``report``.
+        """Perform one effect; a leg that cannot be dialled is reported to ``report``.
 
-        Raises `AsteriskUnavailable` and `AriError` where it may not have been carried out although
-        there was somebody left to do it for.
+        Raises `AsteriskUnavailable` and `AriError` if it may not have been performed although its
+        channel still exists.
         """
         channels, bridges = self._client.channels, self._client.bridges
         match effect:
@@ -109,8 +109,8 @@ class AriPerformer:
     async def read_state(self, linked: Mapping[str, str]) -> tuple[list[ev.ChannelSeen], set[str]]:
         """All channels with their bridges, and the ids of those in our Stasis application.
 
-        Those that were bridged away from it still say that they are in it. ``linked``: Linkedids by
-        channel id. Raises `AsteriskUnavailable` or `AriError`.
+        Channels that were bridged out of it still report that they are in it. ``linked``: Linkedids
+        by channel id. Raises `AsteriskUnavailable` or `AriError`.
         """
         bridges = await self._client.bridges.list()
         inside = {channel: bridge["id"] for bridge in bridges for channel in bridge["channels"]}
@@ -128,15 +128,15 @@ class AriPerformer:
         except AriGone:
             return False
         except AriError:
-            return True  # but it cannot be written as JSON: see `_channels`
+            return True  # but it cannot be encoded as JSON: see `_channels`
         return True
 
     async def _channels(self, known: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Asterisk gives no list at all while one of the channels cannot be written as JSON.
+        """All channels, read individually if necessary.
 
-        So it is with a dialled extension that is not UTF-8 (main/json.c,
-        ``ast_json_dialplan_cep_app``), which any caller may send. Then they are asked for one by
-        one, and that one stays unknown.
+        Asterisk returns no list while one of the channels cannot be encoded as JSON, for example
+        with a dialled extension that is not UTF-8 (main/json.c, ``ast_json_dialplan_cep_app``),
+        which any caller can send. That channel remains unknown.
         """
         try:
             return [*await self._client.channels.list()]
@@ -153,7 +153,7 @@ class AriPerformer:
                 continue
             if isinstance(channel, BaseException):
                 raise channel
-            # For the one that it cannot write Asterisk answers 200, and nothing.
+            # For a channel that it cannot encode, Asterisk answers 200 with an empty body.
             if channel.get("id"):
                 channels.append(channel)
         return channels
@@ -165,11 +165,10 @@ class AriPerformer:
         return str(dialplan.get("app_data", "")).split(",")[0] == self._app
 
     async def reap(self, wanted: Callable[[str], bool]) -> bool:
-        """Send what a former daemon left in our bridges back to the dialplan.
+        """Send orphaned channels in our bridges back to the dialplan, and destroy the bridges.
 
-        ``wanted`` says whether a channel belongs to a running transfer. The dialplan's net takes
-        the caller to the head of their group; the bridges are destroyed. False where something
-        was left.
+        ``wanted`` returns whether a channel belongs to a running transfer. The dialplan's fallback
+        sends the caller to the head of their group. Returns False if something could not be done.
         """
         try:
             for bridge in await self._client.bridges.list():
@@ -178,8 +177,8 @@ class AriPerformer:
                 for channel in bridge["channels"]:
                     log.warning("orphaned_channel_released", channel=channel, bridge=bridge["id"])
                     with contextlib.suppress(AriGone):
-                        # By more than the prefix: Asterisk's own ids begin with the name of
-                        # the system (asterisk.conf, systemname), which may be avp-something.
+                        # The prefix alone is not enough: Asterisk's own ids begin with the system
+                        # name (asterisk.conf, systemname), which may begin with avp-.
                         if is_leg(channel):
                             await self._client.channels.hangup(channel)
                         else:
@@ -217,7 +216,7 @@ class AriPerformer:
                 originator=effect.originator,
                 caller_id=effect.caller_id or None,
                 variables=variables,
-                # Without one ARI gives up after 30 s, which a queue's wait may well exceed.
+                # ARI's default is 30 s, which the wait in a queue can exceed.
                 timeout_seconds=effect.timeout_seconds or _NO_TIMEOUT,
             )
         except AriError as error:
@@ -226,13 +225,13 @@ class AriPerformer:
         except AsteriskUnavailable as error:
             log.warning("dial_failed", endpoint=endpoint, error=str(error))
             report(SessionEvent(failed, "asterisk_unavailable"))
-            # It may ring all the same: whoever looks after the session finds it then.
+            # It may ring all the same; the resync finds it.
             raise
 
     async def _stop_music(self, effect: StopMusic) -> None:
-        """Asterisk loses a stop now and then (see `daemon_music`): it is asked until it is so.
+        """Stop music; repeat the request, because Asterisk sometimes loses it (`ari.music`).
 
-        Raises what a request raises, after which it is not asked again.
+        An error of a request propagates and ends the attempts.
         """
         for _ in range(_STOP_TRIES):
             await self._try(effect, self._client.channels.stop_moh(effect.channel))
@@ -246,5 +245,5 @@ class AriPerformer:
         except AriGone as error:
             log.debug("ari_resource_gone", effect=repr(effect), error=str(error))
             if isinstance(effect, AddToBridge):
-                # They have hung up, which will be told, or it is the bridge that is missing.
+                # The party has hung up, which an event reports, or the bridge is missing.
                 raise

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TaskSet:
-    """Keeps tasks until they are done; the event loop has only weak references to them."""
+    """Keep references to tasks until they finish; the event loop has only weak ones."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -26,12 +26,12 @@ class TaskSet:
         task.add_done_callback(self._tasks.discard)
 
     async def wait(self, seconds: float) -> None:
-        """Wait until the tasks of this moment are done, at most this long."""
+        """Wait up to ``seconds`` for the current tasks to finish."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=seconds)
 
     async def stop(self, seconds: float) -> None:
-        """As `wait`; then cancel what is left, and wait until it has ended."""
+        """Wait up to ``seconds``, then cancel the remaining tasks and wait for them."""
         await self.wait(seconds)
         self.cancel()
         if self._tasks:

@@ -1,4 +1,4 @@
-"""Transfers that ended some time ago are forgotten; the agents' history keeps them for longer."""
+"""Drop ended transfers after a time; the agents' history keeps them longer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def forget_ended(
     codes: FeatureCodeHandler,
     kept_seconds: Callable[[], float],
 ) -> None:
-    """Until cancelled. ``kept_seconds``: how long an ended transfer is kept, by the settings."""
+    """Run until cancelled. ``kept_seconds`` returns how long to keep an ended transfer."""
     while True:
         kept = kept_seconds()
         await asyncio.sleep(min(_SECONDS, max(1.0, kept)))

@@ -1,4 +1,4 @@
-"""Events of AMI and ARI, put into the inbox as what they mean."""
+"""Translate events of AMI and ARI, and post them to the inbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asterisk_avp.service.inbox import HINTS, Hint, Inbox, Replaced
 
 
 class Intake:
-    """``connected`` is called when a connection has come or gone."""
+    """``connected`` is called when a connection was established or lost."""
 
     def __init__(
         self, inbox: Inbox, metrics: Metrics, app: str, connected: Callable[[], None]
@@ -37,6 +37,6 @@ class Intake:
             self._inbox.post(fact)
 
     def connection(self, _connected: bool) -> None:  # noqa: FBT001 - the clients' signature
-        """A connection has come or gone; which one is asked of the clients."""
+        """A connection was established or lost; the clients have the current state."""
         self._from_ari.forget()
         self._connected()

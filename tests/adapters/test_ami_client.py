@@ -510,7 +510,7 @@ async def test_a_user_who_may_not_do_what_is_needed_is_not_connected(server):
             assert heard.states == []
             assert client.trouble == (
                 "The manager user 'avp' may not use QueueAdd, CoreShowChannels: its write= in "
-                "manager.conf has to name agent, reporting (and app_queue has to be loaded)."
+                "manager.conf must name agent, reporting (and app_queue must be loaded)."
             )
             server.answers["ListCommands"] = lambda action: success(action, **dict.fromkeys(NEEDS))
             await eventually(lambda: heard.states == [True])

@@ -1,6 +1,6 @@
-"""What the transferor may ask of a running transfer now.
+"""Which commands the transferor may give to a running transfer now.
 
-`check` is what a request has to pass; `offered` lists the requests that would pass it.
+`check` decides about a command; `offered` lists the commands that would pass.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ to ``session_transfer``. Completing and cancelling a transfer need no feature.""
 
 
 def check(session: Session, kind: EventType, group: Group) -> None:
-    """Raises `Refused` or `WrongState` where the command cannot be obeyed.
+    """Check a command. Raises `Refused` or `WrongState`.
 
-    ``session``: with its permission as the settings in force have it. ``group``: the transfer's
+    ``session``: with its permission as the current settings have it. ``group``: the transfer's
     group as now configured.
     """
     needed = _NEEDED.get(kind)
@@ -54,7 +54,7 @@ def check(session: Session, kind: EventType, group: Group) -> None:
 
 
 def offered(session: Session, group: Group) -> tuple[str, ...]:
-    """The actions that would not be refused: ``complete``, …, ``drop_party:<id of the party>``."""
+    """The commands that would be accepted: ``complete``, …, ``drop_party:<party id>``."""
     asked: dict[str, Callable[[], object]] = {
         action.value: partial(check, session, kind, group) for action, kind in COMMANDS.items()
     }

@@ -1,7 +1,7 @@
-"""What there is to say of a state of a transfer: the columns of `states`.
+"""The properties of a transfer's state: the columns of `states`.
 
-Nothing here names a state. Whoever asks what a state means asks its spec; no other module keeps
-a table of states (`tests/repository/test_state_tables.py`).
+Nothing here names a state. The properties of a state are only in its spec; no other module has a
+table of states (`tests/repository/test_state_tables.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ class Place(Enum):
     """Where a party is, whom it hears there, and who moves it."""
 
     HOLD = "hold"
-    """Our hold bridge. Whoever is there alone hears the seat's sound."""
+    """Our hold bridge. A party that is alone there hears the sound of its spec."""
     CONSULT = "consult"
-    """Our consult bridge; the same."""
+    """Our consult bridge; likewise."""
     QUEUE = "queue"
-    """The target's queue, or on the way into it: app_queue plays the seat's sound."""
+    """The target's queue, or on the way into it: app_queue plays the sound of the spec."""
     PLAIN = "plain"
-    """A bridge of Asterisk's own, with whoever else has this place."""
+    """A bridge of Asterisk's own, with all other parties that have this place."""
     ELSEWHERE = "elsewhere"
     """None of these: being moved, not there yet, or gone."""
 
@@ -32,7 +32,7 @@ class Place(Enum):
 
 
 class Sound(StrEnum):
-    """What a party hears that nobody talks with, as the API reports it."""
+    """What a party that is alone hears, as the API reports it."""
 
     MUSIC = "music"
     RINGBACK = "ringback"
@@ -46,74 +46,74 @@ class Seat:
 
     place: Place
     alone: Sound
-    """What it hears while nobody else is there."""
+    """What it hears while it is alone."""
     shown: PartyState
-    """What the API reports the party to be doing, as long as it is there."""
+    """The state that the API reports for the party, as long as it is there."""
 
 
 class Deadline(Enum):
-    """Which timer runs in a state (`machine`). The first three go on into a state of the same."""
+    """Which timer runs in a state (`machine`). The first three continue over such states."""
 
     NONE = "none"
-    """People talk, or nobody waits any more."""
+    """No timer: the parties talk, or the transfer has ended."""
     TARGET = "target"
-    """The target has to answer the consult leg."""
+    """The target must answer the consult leg."""
     QUEUE = "queue"
-    """The target's queue has to deliver the call, or to give it up."""
+    """The target's queue must deliver the call or give it up."""
     ASTERISK = "asterisk"
-    """Asterisk has to do what it was asked for."""
+    """Asterisk must complete a Redirect or Bridge."""
     FIRST_KEY = "first_key"
-    """The transferor has to begin keying in a target."""
+    """The transferor must begin keying in a target."""
     PHONE = "phone"
-    """The phone may hang up on hearing that its transfer is refused."""
+    """The phone may hang up after it was notified of a refusal."""
 
     @property
     def goes_on(self) -> bool:
-        """Whether the time runs on where the next state has the same deadline."""
+        """Whether the timer continues if the next state has the same deadline."""
         return self in (Deadline.NONE, Deadline.TARGET, Deadline.QUEUE)
 
     @property
     def awaits_target(self) -> bool:
-        """Whether the target is waited for, up to the transfer's own limit."""
+        """Whether the transfer waits for the target, up to its own limit."""
         return self in (Deadline.TARGET, Deadline.QUEUE)
 
 
 class Orphan(Enum):
-    """When Asterisk takes the caller out of Stasis if no daemon is there (`orphan_timeout`)."""
+    """When Asterisk releases the caller from Stasis without a daemon (`orphan_timeout`)."""
 
     NONE = "none"
-    """The caller is not held, or is on the way out."""
+    """The caller is not in Stasis, or about to leave it."""
     SETTING = "setting"
     """After ``AVP_SESSION__ORPHAN_SECONDS``."""
     TALK = "talk"
-    """The caller talks with somebody, and is given longer."""
+    """The caller talks to somebody, so the limit is longer."""
 
 
 class Keys(Enum):
-    """Where keys go that the transferor presses."""
+    """What the transferor's key presses do."""
 
     NOBODY = "nobody"
     TARGET_CHOICE = "target_choice"
-    """They say where the call is to go."""
+    """They enter the target."""
     COMMANDS = "commands"
-    """Codes only: there is nobody to pass other keys on to."""
+    """Codes only; other keys are ignored, because the transferor is alone."""
     COMMANDS_OR_TARGET = "commands_or_target"
     """Codes; other keys go to the target and the fourth party."""
     COMMANDS_OR_CALLER = "commands_or_caller"
     """Codes; other keys go to the caller."""
     CALLER = "caller"
-    """To the caller; no code does anything."""
+    """To the caller; codes have no effect."""
 
     @property
     def commands(self) -> bool:
-        """Whether a code does something, so that one that cannot is answered by a beep."""
+        """Whether codes have an effect, so that a code that is not possible causes a beep."""
         return self in (Keys.COMMANDS, Keys.COMMANDS_OR_TARGET, Keys.COMMANDS_OR_CALLER)
 
     @property
     def half_code_expires(self) -> bool:
-        """Whether the beginning of a code is passed on after a pause: it may be meant for others.
+        """Whether an incomplete code is passed through to the other party after a pause.
 
-        Not where there is nobody, or where a timer of the transfer's own runs.
+        Not where the transferor is alone, or where the transfer's own timer runs.
         """
         return self in (Keys.COMMANDS_OR_TARGET, Keys.COMMANDS_OR_CALLER)
 
@@ -127,7 +127,7 @@ class Keys(Enum):
 
 
 class Action(StrEnum):
-    """What the transferor may ask of a running transfer. The table has the rows for each."""
+    """The transferor's commands to a running transfer. The table has rows for each."""
 
     COMPLETE = "complete"
     CANCEL = "cancel"
@@ -142,12 +142,12 @@ class Released(Enum):
 
     NO = "no"
     IF_COMPLETED = "if_completed"
-    """If completing is how the transfer ends."""
+    """If the transfer ends as completed."""
     YES = "yes"
 
 
 class Phase(StrEnum):
-    """What the metrics measure the length of (`observe.metrics`)."""
+    """A phase whose duration the metrics measure (`observe.metrics`)."""
 
     NONE = ""
     START = "start"
@@ -157,25 +157,25 @@ class Phase(StrEnum):
 
 
 class Recovery(Enum):
-    """What is done for a transfer that a resync finds in this state (`recovery`)."""
+    """How a resync recovers a transfer in this state (`recovery`)."""
 
     NOTHING = "nothing"
     ENTER = "enter"
-    """The bridges are created; who has arrived meanwhile is told as events."""
+    """Create the bridges; parties that have arrived meanwhile are reported as events."""
     ARRANGE = "arrange"
-    """Everybody is put where the spec says, and hears what it says."""
+    """Move all parties to their places, and start their sounds."""
     RELEASE_LEG = "release_leg"
-    """The same, and the consult leg is hung up once more."""
+    """`ARRANGE`, and hang up the consult leg again."""
     QUEUE = "queue"
-    """The Redirect into the target's queue is repeated, unless it has been done."""
+    """Repeat the Redirect into the target's queue, unless it has succeeded."""
     RECALL = "recall"
-    """So is the Redirect to the head of the group."""
+    """Repeat the Redirect to the head of the group, unless it has succeeded."""
     BRIDGE_TARGET = "bridge_target"
-    """So is the Bridge of caller and target."""
+    """Repeat the Bridge of caller and target, unless it has succeeded."""
     BRIDGE_TRANSFEROR = "bridge_transferor"
-    """So is the Bridge of transferor and caller."""
+    """Repeat the Bridge of transferor and caller, unless it has succeeded."""
     BRIDGE_REST = "bridge_rest"
-    """So is the Bridge of the last two of a conference."""
+    """Repeat the Bridge of the last two of a conference, unless it has succeeded."""
 
     @property
     def arranges(self) -> bool:
@@ -184,7 +184,7 @@ class Recovery(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSpec:
-    """One state. There are no defaults: whoever adds a state answers every question."""
+    """One state. There are no defaults, so that a new state must set every property."""
 
     meaning: str
     reported: TransferState
@@ -198,22 +198,22 @@ class StateSpec:
     fourth: Place
     """Where the fourth party is, once it has answered."""
     held_in_stasis: bool
-    """Whether a party that leaves Stasis has hung up or was taken away. In the other states our
-    own Bridge or Redirect may be what takes it out."""
+    """Whether a party that leaves Stasis has hung up or was moved by others. In the other states,
+    our own Bridge or Redirect may be the cause."""
     recording_pauses: bool
     """Whether ``consult_recording=pause`` keeps the caller from being recorded."""
     takes_slot: bool
     """Whether the transfer occupies the target's waiting slot, or is about to."""
     releases_slot: bool
-    """Whether the consult leg is giving that slot up, which takes the end of both its halves."""
+    """Whether the consult leg is releasing that slot, which needs the end of both its halves."""
     needs_daemon: bool
-    """Whether the transfer cannot go on by app_queue and the dialplan alone."""
+    """Whether the transfer cannot continue by app_queue and the dialplan alone."""
     needs_leg: bool
     """Whether the consult leg exists, so that its absence after a resync is the target's end."""
     phone_answer_due: bool
-    """Whether a phone that asked by its Transfer button is about to be told the outcome."""
+    """Whether a phone that sent a REFER has yet to be notified of the outcome."""
     released: Released
     keys: Keys
     actions: frozenset[Action]
-    """What the transferor may ask for, as far as the state goes: `table` has rows for these."""
+    """The commands that the state permits: `table` has rows for these."""
     recovery: Recovery
