@@ -38,8 +38,30 @@ async def with_fourth(scene: Scene, transfer: str) -> None:
         "role": "fourth",
         "name": FOURTH,
         "state": "ringing",
+        "hears": [],
     }
     await scene.phone("pstn").answer()
+
+
+async def is_as_told(scene: Scene, transfer: str, state: str) -> None:
+    """The phones hear what the API says that their parties hear."""
+    body = await scene.reaches(transfer, state)
+    phones = {"transferor": "1001", "caller": "caller1", "target": "1002", "fourth": "pstn"}
+    for party in body["parties"]:
+        assert party["hears"], party
+        heard = {phones.get(what, what) for what in party["hears"]}
+        await scene.phone(phones[party["role"]]).hears(heard)
+
+
+async def test_who_hears_whom_is_as_told(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await is_as_told(scene, transfer, "consulting")
+    for action, state in (("swap", "swapped"), ("conference", "conference")):
+        await scene.act(transfer, action)
+        await is_as_told(scene, transfer, state)
+    await with_fourth(scene, transfer)
+    await scene.hear_one_another("caller1", "1001", "1002", "pstn")
+    await is_as_told(scene, transfer, "conference")
 
 
 async def four(scene: Scene) -> str:

@@ -56,6 +56,9 @@ def test_the_columns_of_a_running_state_agree(state: State) -> None:
     assert held or not spec.recovery.arranges
     assert held or not spec.recording_pauses
     assert spec.takes_slot or not spec.releases_slot
+    # A target who has answered does not wait any more, and a caller who waits for them does.
+    assert not (spec.takes_slot and spec.target.place.ours)
+    assert spec.takes_slot or not spec.deadline.awaits_target
     assert (EventType.TIMED_OUT in events) is (spec.deadline is not Deadline.NONE)
     assert EventType.CALLER_GONE in events
     assert EventType.TRANSFEROR_GONE in events
