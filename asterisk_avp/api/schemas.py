@@ -1,7 +1,7 @@
-"""The JSON of the API: requests, answers, and how the core's views become answers.
+"""The JSON of the API: requests, responses, and the conversion of the core's views.
 
-Times are ISO 8601 in UTC with milliseconds, e.g. ``2026-01-31T09:05:07.250Z``. Requests accept
-no field that is not described here. The same functions make the objects in events.
+Times are ISO 8601 in UTC with milliseconds, e.g. ``2026-01-31T09:05:07.250Z``. Requests with
+unknown fields are rejected. The same functions create the objects in events.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Time = Annotated[
         {"type": "string", "format": "date-time", "examples": ["2026-01-31T09:05:07.250Z"]}
     ),
 ]
-"""Made from Unix seconds where a view has those."""
+"""Converted from Unix seconds in views."""
 
 
 class _In(BaseModel):
@@ -59,7 +59,7 @@ class _In(BaseModel):
 
 
 class _Out(BaseModel):
-    """``model_validate`` makes one from the core's view with the same attributes."""
+    """Base class; ``model_validate`` converts a view of the core with the same attributes."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
@@ -94,7 +94,7 @@ class TransferIn(_In):
     target: AnyTarget
     notes: Annotated[str, Field(max_length=2000)] = ""
     call: Annotated[str, Field(min_length=1, max_length=150)] | None = None
-    """The id of one of the agent's calls; without it the call that is not on hold."""
+    """The id of one of the agent's calls; default: the call that is not on hold."""
 
     def request(self, agent: str) -> TransferRequest:
         value = self.target.id if isinstance(self.target, IdTarget) else self.target.number
@@ -126,7 +126,7 @@ class NumberCheckIn(_In):
     number: Annotated[str, Field(max_length=80)]
 
 
-# --- answers ---------------------------------------------------------------------------------
+# --- responses -------------------------------------------------------------------------------
 
 
 Role = Literal["transferor", "caller", "target", "fourth"]
@@ -176,7 +176,7 @@ class TransferOut(_Out):
     group: str
     mode: Mode
     target: Annotated[IdTargetOut | NumberTargetOut | None, BeforeValidator(_target)]
-    """Null while the agent is still keying it in on the phone."""
+    """Null while the transferor is still keying it in on the phone."""
     state: TransferState
     ended_reason: str | None
     caller: str
@@ -310,7 +310,7 @@ def agent_out(view: AgentView) -> AgentOut:
 
 
 def agent_for_all(view: AgentView) -> dict[str, Any]:
-    """What every agent may see of an agent: `AgentDetailOut` without what is private."""
+    """What every agent may see of an agent: `AgentDetailOut` without private fields."""
     return {**agent_out(view).model_dump(mode="json"), "paused": view.paused}
 
 

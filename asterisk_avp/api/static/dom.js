@@ -1,7 +1,8 @@
-// Building and updating the page. Text only ever becomes text nodes: nothing that a caller, a
-// colleague or a customer record contains can become markup (and the page's policy forbids it).
+// Build and update the page. Text always becomes text nodes, so that nothing in the data of a
+// caller, a colleague or a customer record can become markup (the page's content policy forbids
+// it too).
 
-/** An element. `attributes` with the value false, null or undefined are left out. */
+/** Create an element. Attributes with the value false, null or undefined are omitted. */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -19,8 +20,8 @@ const keyOf = (node) =>
   node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id || null : null;
 
 /**
- * Make `parent` contain what `wanted` (an array of nodes) says, changing as little as possible:
- * what has the focus, is scrolled or is being typed into stays as it is.
+ * Make `parent` contain the nodes in the array `wanted` with minimal changes, so that focus, scroll
+ * positions and text being typed are preserved.
  */
 export function morph(parent, wanted) {
   const keyed = new Map();
@@ -55,7 +56,7 @@ function update(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // Whether a menu is open is the reader's doing.
+    // Only the user opens and closes menus.
     if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {

@@ -1,4 +1,4 @@
-// How times, numbers and states are written.
+// Format times, numbers and states.
 
 /** 65 is "1:05", 3665 is "1:01:05". */
 export function duration(seconds) {
@@ -47,7 +47,7 @@ const ENDED = {
   withdrawn: "withdrawn",
 };
 
-/** How an ended transfer ended, in a few words. */
+/** A short description of how a transfer ended. */
 export function outcome({ state, ended_reason: reason }) {
   if (state === "failed") return `Not completed${ENDED[reason] ? `: ${ENDED[reason]}` : ""}`;
   if (reason === "caller_hangup") return "Caller hung up";
@@ -60,7 +60,7 @@ export function initials(name) {
   return letters.map((word) => [...word][0] || "").join("").toUpperCase();
 }
 
-/** A link that may be followed: a web address, nothing that runs. */
+/** A safe link: http or https only, no script. */
 export function webAddress(text) {
   try {
     const url = new URL(String(text));

@@ -1,4 +1,4 @@
-// The connection to the server: requests, and the stream of what changes.
+// The connection to the server: requests, and the stream of events.
 
 const SILENT_MS = 25_000; // the server says something at least every 10 s
 const BACK_OFF_MS = [300, 1000, 2000, 4000, 8000];
@@ -11,7 +11,7 @@ export class Failure extends Error {
   }
 }
 
-/** Ask the API; the answer's JSON, or null where there is none. Throws `Failure`. */
+/** Send a request to the API; return the response's JSON, or null. Throws `Failure`. */
 export async function ask(method, path, body) {
   let answer;
   try {
@@ -32,8 +32,9 @@ export async function ask(method, path, body) {
 }
 
 /**
- * The events. `heard(event)` gets each of them, `changed(up)` whether they can be relied upon,
- * `ended()` that the log-in is over. After a break everything comes anew, as a snapshot.
+ * Receive events. Calls `heard(event)` for each, `changed(up)` when the stream becomes live or
+ * stale, and `ended()` when the log-in has ended. After a reconnection, a snapshot replaces all
+ * state.
  */
 export class Events {
   constructor({ heard, changed, ended }) {
@@ -43,7 +44,7 @@ export class Events {
     this.attempt = 0;
     this.retry = 0;
     window.addEventListener("online", () => this.running && !this.up && this.#connect());
-    // A machine that slept may wake up to a connection that is long gone.
+    // After sleep, the connection may have been lost long ago.
     document.addEventListener("visibilitychange", () => this.#check());
     setInterval(() => this.#check(), 1000);
   }

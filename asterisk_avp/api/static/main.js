@@ -1,4 +1,4 @@
-// The agent panel: its state, what changes it, and what the agent does.
+// The agent panel: its state, events, and the agent's actions.
 
 import { h, morph } from "./dom.js";
 import { duration, outcome, phone } from "./format.js";
@@ -158,7 +158,7 @@ function tookTransfer(transfer) {
   if (over && transfer.state !== "completed") state.ended = `${said}.`;
 }
 
-// Several events often come at once: asked for once they have all come.
+// Several events often arrive together: request once, after the last.
 const pending = new Map();
 function soon(load) {
   if (pending.has(load)) return;
@@ -244,7 +244,7 @@ async function signingIn() {
   }
 }
 
-// What is remembered in this browser: how the page looks, never what is in it.
+// Stored in this browser: the page's appearance, never its data.
 function remembered(name, otherwise) {
   try {
     const agent = state.session ? `.${state.session.agent}` : "";
@@ -259,15 +259,15 @@ function remember(name, value) {
     const agent = state.session ? `.${state.session.agent}` : "";
     localStorage.setItem(`avp.${name}${agent}`, JSON.stringify(value));
   } catch {
-    // Without storage it lasts as long as the page.
+    // Without storage, the setting lasts until the page is closed.
   }
 }
 
 // --- what the agent does -------------------------------------------------------------------------
 
 /**
- * One request at a time; a refusal is shown where it was asked for. What comes of it is told by the
- * events: an answer may arrive after them, and would then show what is over.
+ * Send one request at a time, and show a refusal next to its button. The result arrives as events:
+ * the response may arrive after them, and would then show an outdated state.
  */
 async function act(work) {
   if (state.busy) return;
@@ -388,7 +388,7 @@ document.addEventListener("input", ({ target: field }) => {
   }
 });
 
-/** Ask what would come of a number while it is typed; only the last answer counts. */
+/** Check a number while it is typed; only the last response counts. */
 const asked = {};
 function verdict(field, name, then) {
   clearTimeout(asked[name]);

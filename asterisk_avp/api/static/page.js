@@ -1,5 +1,5 @@
-// What the page shows: pure functions from the state to elements. Clicks and typing are handled in
-// main.js, by the `data-do` of what was clicked.
+// Views: pure functions from the state to elements. main.js handles clicks and typing by the
+// element's `data-do`.
 
 import { h } from "./dom.js";
 import { STATES, clock, initials, isToday, outcome, phone, webAddress } from "./format.js";
@@ -9,7 +9,7 @@ import { transferCard, waitingCard } from "./transfer.js";
 export const since = (iso, cls = "timer") =>
   h("time", { class: cls, datetime: iso, "data-ticks": "up", "data-since": iso });
 
-/** An agent's state with its colour and, where wanted, for how long. Unknown while not live. */
+/** An agent's state with its colour and, optionally, duration. Unknown while not live. */
 export function pill(state, live, iso, extra) {
   const shown = live ? state : "unknown";
   return h(

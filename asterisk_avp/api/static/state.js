@@ -1,8 +1,8 @@
-// What the page knows, and what follows from it.
+// The page's state, and values derived from it.
 
 import { phone } from "./format.js";
 
-/** Since when each transfer waits, for the length of its bar. */
+/** The start of each transfer's wait, for the length of its bar. */
 export const waiting = new Map();
 
 export const state = {
@@ -29,12 +29,12 @@ export const state = {
   busy: false,
   theme: "auto",
 
-  /** What is shown is true now: the server tells of changes, and Asterisk tells the server. */
+  /** Whether the state is live: both the server and its connections to Asterisk are up. */
   get live() {
     const ready = this.readiness;
     return this.up && Boolean(ready && ready.ari && ready.ami && ready.synced);
   },
-  /** This agent's transfers that are under way. */
+  /** This agent's running transfers. */
   get running() {
     return [...this.transfers.values()].filter((one) => one.agent === this.session.agent);
   },
@@ -53,7 +53,7 @@ export const state = {
     const group = lists.find((one) => one.id === id);
     return group ? group.name : id;
   },
-  /** Whom a transfer goes to, as a person would say it. */
+  /** The target of a transfer, as text. */
   targetName({ target, parties }) {
     const party = parties.find((one) => one.role === "target");
     if (party && this.agents.has(party.id)) return this.agentName(party.id);

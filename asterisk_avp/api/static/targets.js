@@ -1,10 +1,10 @@
-// Where a call can go: the three lists, the number field, the note and the two buttons.
+// The targets of a call: the three lists, the number field, the note and the two buttons.
 
 import { h } from "./dom.js";
 import { initials, phone } from "./format.js";
 import { pill } from "./page.js";
 
-/** Why this target cannot be chosen or called now; empty where it can. */
+/** Why this target cannot be selected or called now; empty: it can. */
 export function obstacle(state, target) {
   if (!target || target.kind !== "agent") return "";
   const agent = state.agents.get(target.id);
@@ -15,7 +15,7 @@ export function obstacle(state, target) {
   return "";
 }
 
-/** Which ways of transferring this page offers at all, and for the target that is chosen. */
+/** The modes that this page offers, in general and for the selected target. */
 export function ways(state) {
   const may = (name) => state.targets.permissions.includes(name);
   const internal = may("internal_transfer");
@@ -164,7 +164,7 @@ function manualField(state) {
     numberField("number", "Another number", state.check));
 }
 
-/** A field for a number, with what would come of it. */
+/** A field for a number, with the result of its check. */
 export function numberField(id, title, check) {
   const bad = check && !check.allowed;
   return [

@@ -1,4 +1,4 @@
-// The transfer that is under way: who hears what, how long it may wait, what can be done.
+// The running transfer: who hears what, the remaining wait, and the possible actions.
 
 import { h } from "./dom.js";
 import { phone } from "./format.js";
@@ -8,7 +8,7 @@ import { numberField } from "./targets.js";
 const partyOf = (transfer, role) =>
   transfer.parties.find((party) => party.role === role && party.state !== "gone");
 
-/** Whether a party hears this: the role of another, or a sound. */
+/** Whether a party hears another party, by role, or a sound. */
 const hears = (party, what) => Boolean(party) && party.hears.includes(what);
 
 function title(transfer) {
@@ -58,7 +58,7 @@ export function transferCard(state) {
 
 const SOUNDS = { music: "music", ringback: "ringing", prompt: "a prompt" };
 
-/** For each party: id, name, what they hear now, a colour, whether they can be hung up on. */
+/** For each party: id, name, what they hear, a colour, and whether they can be dropped. */
 function hearing(state, transfer) {
   const parties = transfer.parties.filter((party) => party.state !== "gone");
   const name = (party) => ({
@@ -76,7 +76,7 @@ function hearing(state, transfer) {
       [what, tone] = [transfer.hold_until ? "gets the call next" : "is about to be called", "warm"];
     }
     if (party.role === "transferor") what = what.replace(/^hears/, "hear").replace(/^is /, "are ");
-    // To hang up on the target alone is to cancel, which has a button of its own.
+    // Dropping the only target cancels the transfer, which has its own button.
     const drop = transfer.actions.includes(`drop_party:${party.id}`)
       && Boolean(partyOf(transfer, "fourth"));
     return [party.id, name(party), what, tone, drop];
@@ -113,7 +113,7 @@ function fourthField(state, transfer) {
   );
 }
 
-/** Calls that are on their way to this agent. */
+/** Calls on their way to this agent. */
 export function waitingCard(state) {
   return state.coming.map((transfer) => h(
     "section", { class: "card coming", "data-key": `coming-${transfer.id}`, "aria-label": "Transferred call" },
