@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from asterisk_avp.api.schemas import number_check_out
 from asterisk_avp.cli.calls import Token, Url
 from asterisk_avp.cli.client import DEFAULT_URL, Client, CommandFailed
 from asterisk_avp.cli.output import Json, print_json
@@ -85,6 +84,9 @@ def _offline(
             raise typer.BadParameter(
                 f"{value!r} is not a country code such as GB", param_hint=option
             )
+
+    # Imported only here: the models take longer to load than the rest of the command line.
+    from asterisk_avp.api.schemas import number_check_out  # noqa: PLC0415
 
     def check(_agent: str, typed: str) -> Mapping[str, Any]:
         checked = numbers.check(
