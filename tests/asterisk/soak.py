@@ -34,7 +34,7 @@ from tests.asterisk.scene import Scene
 
 KEPT_SECONDS: Final = 2
 FINAL: Final = ("completed", "cancelled", "failed", "abandoned")
-BOUNDED: Final = ("_history._by_agent", "_queue_book._written")
+BOUNDED: Final = ("_history._by_agent", "_queue_log._written")
 """Collections of the daemon that keep entries for a while, and their limits."""
 SPARE: Final = {"timers": 4, "files": 6}
 """Idle connections to Asterisk's HTTP server are kept for some seconds; a leak would be hundreds.

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,8 @@ from .queuelog import QueueLog
 from .world import DIALPLAN, TEMPLATES, World
 
 STAGES = ("etc", "var/keys", "spool", "log", "run", "moh", "phones")
+_RENDERED: dict[tuple[Path, frozenset[tuple[str, str]]], dict[str, str]] = {}
+"""What the product rendered, by its program and settings."""
 
 
 @dataclass(frozen=True)
@@ -170,28 +172,35 @@ class Bed:
 
     def render_personal_queues(self) -> None:
         """The agents' personal queues and ids, written by the product as for an administrator."""
-        env = {**self._inherited(), **self.world.daemon_settings()}
+        settings = dict(self.world.daemon_settings())
         for agent in self.world.agents:
             groups = ",".join(g.queue for g in self.world.groups_of(agent.id))
-            env[f"AVP_AGENTS__{agent.id}__GROUPS"] = groups
+            settings[f"AVP_AGENTS__{agent.id}__GROUPS"] = groups
+        # Most instances of a process have the same settings, and so the same files.
+        key = (self.program, frozenset(settings.items()))
+        if key not in _RENDERED:
+            _RENDERED[key] = self._rendered({**self._inherited(), **settings})
+        for what, text in _RENDERED[key].items():
+            (self.directory / "etc" / f"avp_{what}.conf").write_text(text)
+
+    def _rendered(self, env: Mapping[str, str]) -> dict[str, str]:
+        """What `asterisk-avp render` prints for these settings."""
         running = {
             what: subprocess.Popen(
-                [
-                    *(str(self.program), "render", what),
-                    *("--output", str(self.directory / "etc" / f"avp_{what}.conf")),
-                ],
+                [str(self.program), "render", what],
                 env=env,
                 cwd=self.directory,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.PIPE,
                 text=True,
             )
             for what in ("queues", "extensions")
         }
-        said = {what: (process.communicate()[0], process) for what, process in running.items()}
-        for what, (output, process) in said.items():
+        printed = {what: (process.communicate(), process) for what, process in running.items()}
+        for what, ((_, errors), process) in printed.items():
             if process.returncode:
-                raise RuntimeError(f"asterisk-avp render {what}: {output}")
+                raise RuntimeError(f"asterisk-avp render {what}: {errors}")
+        return {what: output for what, ((output, _), _) in printed.items()}
 
     @staticmethod
     def _inherited() -> dict[str, str]:
