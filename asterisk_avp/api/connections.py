@@ -163,6 +163,8 @@ class Connections:
         self, slot: ConnectionSlot, transport: asyncio.Transport, protocol: GuardedProtocol
     ) -> None:
         """Attach transport and protocol; called again when it becomes a WebSocket."""
+        if slot.transport is not None:
+            self._by_transport.pop(slot.transport, None)
         slot.transport, slot.protocol = transport, protocol
         self._by_transport[transport] = slot
         if slot.removed:

@@ -66,15 +66,15 @@ class _InStages:
     """uvicorn's transport, closed in stages where ``linger`` says that more is still to come."""
 
     def __init__(self, transport: asyncio.Transport, linger: Callable[[], bool]) -> None:
-        self._transport = transport
+        self.transport = transport
         self._linger = linger
 
     def close(self) -> None:
         if not self._linger():
-            self._transport.close()
+            self.transport.close()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.transport, name)
 
 
 class GuardedHttp(_Http):  # type: ignore[misc]
@@ -172,9 +172,11 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     _slot: ConnectionSlot | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
         connections: Connections = self.config.guarded_connections  # type: ignore[attr-defined]
         self._slot = connections.slot_of(transport)
+        if isinstance(transport, _InStages):
+            transport = transport.transport  # which does not keep the HTTP connection alive
+        super().connection_made(transport)
         if self._slot is not None:
             connections.attach(self._slot, self.transport, self)
             connections.set_stage(self._slot, Stage.SERVED, None)

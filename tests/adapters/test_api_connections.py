@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from servers.waiting import eventually
 
 from asterisk_avp.api import connections as rules
 from asterisk_avp.api.connections import Connections, Proxies, Stage, network_of
+from asterisk_avp.api.protocol import GuardedHttp
 from asterisk_avp.runtime import descriptors
 
 PART = b"GET / HTTP/1.1\r\nX-A: "
@@ -367,3 +369,20 @@ async def test_a_panel_that_reads_nothing_leaves_no_descriptor_behind() -> None:
         assert len(seats) == 1
         clock.now += rules.LEAVE_SECONDS
         await eventually(lambda: len(seats) == 0)
+
+
+async def test_a_websocket_keeps_nothing_of_the_request_that_it_was() -> None:
+    """Panels stay open all day: each would keep its parser and buffers, and so would the list."""
+    seats = Connections()
+    async with crowded_api(seats) as api:
+        panel = await api.events(headers=bearer())
+        await panel.receive_json()
+        await eventually(lambda: len(seats) == 1)
+        (slot,) = seats._stages[Stage.SERVED]
+        assert list(seats._by_transport) == [slot.transport]
+        gc.collect()
+        http = [thing for thing in gc.get_objects() if isinstance(thing, GuardedHttp)]
+        assert [thing for thing in http if thing.slot is slot] == []
+        await panel.close()
+        await eventually(lambda: len(seats) == 0)
+        assert seats._by_transport == {}
