@@ -43,7 +43,7 @@ from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.schemas import agent_for_all, iso_time, ready_out
 from asterisk_avp.api.socket_count import TOO_MANY, SocketCount, too_many
 from asterisk_avp.api.throttle import PRINCIPAL, UNAUTHORIZED
-from asterisk_avp.api.visibility import visible_to
+from asterisk_avp.api.visibility import involves, visible_to
 from asterisk_avp.core.model.tenants import Scope
 
 FIRST_MESSAGE_SECONDS = 5.0
@@ -238,6 +238,8 @@ class View:
         found = (
             visible_to(self._principal, transfer_event(view), self._scope)
             for view in self._service.transfers()
+            # Before it is made an event, because a panel shows few of all transfers.
+            if self._principal.agent is None or involves(view, self._principal.agent)
         )
         rest = {
             "transfers": [event["transfer"] for event in found if event],

@@ -225,7 +225,9 @@ def _parties(session: Session) -> tuple[PartyView, ...]:
     )
     heard = {_ROLES[role]: _heard(what) for role, what in hearing(session).items()}
     return tuple(
-        replace(party, hears=() if party.state is PartyState.GONE else heard[party.role])
+        party
+        if party.state is PartyState.GONE or not heard[party.role]
+        else replace(party, hears=heard[party.role])
         for party in found
     )
 
