@@ -127,6 +127,12 @@ function tookMe(me) {
     state.callId = me.call.id;
   }
   if (before === after) return;
+  if (after && after === state.gone.id) {
+    // Back from a transfer: between its end and their bridge, the agent and the caller have no call.
+    state.ended ||= state.gone.ended;
+    return;
+  }
+  state.gone = { id: before, ended: state.ended };
   Object.assign(state, { refusal: "", ended: "" });
   if (after) {
     announce(`Call from ${phone(me.call.caller) || "an unknown caller"}`);

@@ -25,6 +25,7 @@ export const state = {
   refusal: "",
   error: "",
   ended: "", // how a transfer ended that did not come about
+  gone: {}, // the call that was shown before, and what `ended` was then
   notice: "",
   busy: false,
   theme: "auto",
