@@ -351,3 +351,20 @@ async def test_pause_and_ready(office: OpenOffice, open_panel: OpenPanel) -> Non
     await expect(panel.page.get_by_text("Break after this call")).to_be_visible()
     await expect(panel.state).to_contain_text("Talking")
     assert office.office.views[ME].pause_reason == "Dentist"
+
+
+async def test_how_a_transfer_ended_stays_when_the_call_is_back_a_moment_later(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    """AMI's answer ends the transfer before ARI reports the bridge."""
+    panel = await open_panel(office.url)
+    office.office.call_arrives()
+    await panel.choose("agent", "1002")
+    await panel.button("Consult").click()
+    await panel.button("Cancel, back to the caller").wait_for()
+    office.office.becomes(TransferState.CANCELLED, ended_reason="cancelled")
+    office.office.call_ends()
+    await expect(panel.state).not_to_contain_text("Talking")
+    office.office.call_arrives()
+    await expect(panel.state).to_contain_text("Talking")
+    await expect(panel.call).to_contain_text(": cancelled.")
