@@ -217,31 +217,30 @@ async def test_the_number_of_a_caller(scene: Scene, trunk: InvitingPhone, text: 
 # --- what variables hold ---------------------------------------------------------------------
 
 
+async def enters(scene: Scene, entry: str, **far_end: str) -> None:
+    """Start a call that enters `ATTACK`, and wait for its first step.
+
+    Two dozen channels in one instant would be a test of Asterisk's task processors.
+    """
+    mark = scene.ami.mark()
+    channel = f"Local/{entry}@attack/n"
+    await scene.ami.action("Originate", Channel=channel, Async="true", **far_end)
+    await scene.ami.wait(match("Newexten", Context="attack", Extension=entry), 5.0, since=mark)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 async def test_variables(scene: Scene, text: str) -> None:
-    """All ways in at once, because each waits for seconds. Nothing but our ids is ever entered."""
+    """All ways in together, because each waits for seconds. Nothing but our ids is ever entered."""
     await no_hit(scene)
     # Every AMI user receives the result of this test's Originate; the daemon warns about it.
     scene.expected.add("[error")
     await scene.ami.action("Setvar", Variable="RAW", Value=text)
     mark = scene.ami.mark()
     for entry in ENTRIES:
-        await scene.ami.action(
-            "Originate",
-            Channel=f"Local/{entry}@attack/n",
-            Application="Wait",
-            Data="10",
-            Async="true",
-        )
+        await enters(scene, entry, Application="Wait", Data="10")
     for context in CONTEXTS:
-        await scene.ami.action(
-            "Originate",
-            Channel="Local/hold@attack/n",
-            Context=context,
-            Exten=f"+1{text}" if context == "avp-external-leg" else f"1{text}",
-            Priority="1",
-            Async="true",
-        )
+        dialled = f"+1{text}" if context == "avp-external-leg" else f"1{text}"
+        await enters(scene, "hold", Context=context, Exten=dialled, Priority="1")
     assert await scene.ami.until(lambda: quiet(scene), 20.0), await scene.ami.channels()
     assert await hit(scene) == ""
     queues = {event["Queue"] for event in scene.ami.seen(match("QueueCallerJoin"), mark)}
