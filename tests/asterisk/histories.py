@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Final
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bed import Bed, Wire, World, backend_named
+from bed.deadlines import impatient
 from bed.procs import exited
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -263,7 +264,8 @@ class Histories(RuleBasedStateMachine):
 
     async def _one(self, happening: Happening) -> None:
         try:
-            await happening.run()
+            with impatient():
+                await happening.run()
         except EXPECTED as error:
             # The call ended at that moment, or nobody took it. The picture decides.
             self._note(f"({error})")

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 import requests
 from bed import Bed, backend_named
+from bed.deadlines import deadline
 from bed.procs import ProcessId, end, exited, spawn
 
 from tests.asterisk.conftest import open_scene, world
@@ -70,9 +71,9 @@ class Second:
 
 async def until(look: object, within: float) -> None:
     assert callable(look)
-    deadline = time.monotonic() + within
+    over = deadline(within)
     while not await asyncio.to_thread(look):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < over
         await asyncio.sleep(0.1)
 
 

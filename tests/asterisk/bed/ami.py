@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from .deadlines import deadline
+
 _T = TypeVar("_T")
 
 
@@ -189,7 +191,7 @@ class Probe:
     async def wait(self, test: Predicate, within: float, since: float | None = None) -> Event:
         """The first matching event, from `since` (default: now) on."""
         since = time.time() if since is None else since
-        deadline = time.monotonic() + within
+        over = deadline(within)
         looked = 0
         while True:
             arrived = self._arrived
@@ -197,7 +199,7 @@ class Probe:
                 if event.at >= since and test(event):
                     return event
             looked = len(self.events)
-            left = deadline - time.monotonic()
+            left = over - time.monotonic()
             if left <= 0:
                 recent = ", ".join(e.name for e in self.seen(lambda _: True, since))
                 raise AssertionError(f"no such event within {within} s; seen: {recent or 'none'}")
@@ -281,11 +283,11 @@ class Probe:
 
     async def until(self, look: Callable[[], Awaitable[_T | None]], within: float) -> _T | None:
         """Check after each event, and now and then, until there is a result."""
-        deadline = time.monotonic() + within
+        over = deadline(within)
         while True:
             arrived = self._arrived
             found = await look()
-            left = deadline - time.monotonic()
+            left = over - time.monotonic()
             if found is not None or left <= 0:
                 return found
             try:

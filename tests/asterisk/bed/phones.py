@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .audio import SILENCE, Ear, Labels, Tones, describe, write_tone
+from .deadlines import deadline
 from .ports import PhonePorts
 from .procs import ProcessId, end, spawn
 
@@ -134,18 +135,18 @@ class Phone:
 
     async def attach(self, within: float = 10.0) -> None:
         """Take control of a phone that runs already, and wait until it is registered."""
-        deadline = time.monotonic() + within
+        over = deadline(within)
         while True:
             try:
                 await self._connect()
                 while "OK" not in await self.command("reginfo"):
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > over:
                         raise PhoneError(f"phone {self.name} does not register: {self._tail()}")
                     await asyncio.sleep(0.02)
             except OSError:
                 # Nobody listens yet; or only a container's engine does, who then hangs up.
                 await self.detach()
-                if time.monotonic() > deadline:
+                if time.monotonic() > over:
                     raise PhoneError(f"phone {self.name} does not start: {self._tail()}") from None
                 await asyncio.sleep(0.02)
             else:
@@ -238,12 +239,12 @@ class Phone:
             call.state, call.ended, call.reason = "closed", now, event.get("param", "")
 
     async def _until(self, test: Callable[[], Any], within: float, what: str) -> Any:
-        deadline = time.monotonic() + within
+        over = deadline(within)
         while True:
             changed = self._changed
             if found := test():
                 return found
-            left = deadline - time.monotonic()
+            left = over - time.monotonic()
             if left <= 0:
                 states = [f"{c.peer} {c.state} {c.reason}".strip() for c in self.calls[-3:]]
                 raise PhoneError(
@@ -402,7 +403,7 @@ class Phone:
         """The same without looking back, which is costly: until when it was heard for certain."""
         wanted: Labels = frozenset(what) or SILENCE
         begin = time.time()
-        deadline = begin + within + Ear.SETTLE
+        over = deadline(within + Ear.SETTLE)
         while True:
             now = time.time()
             until = now - Ear.SETTLE
@@ -410,7 +411,7 @@ class Phone:
             wrong = sum(f != wanted for f in frames)
             if frames and frames[0] == wanted == frames[-1] and wrong <= len(frames) // 10:
                 return until
-            if now > deadline:
+            if time.monotonic() > over:
                 raise PhoneError(
                     f"phone {self.name} does not hear {sorted(wanted)} within {within} s, "
                     f"but {self.timeline(begin - 1)}"

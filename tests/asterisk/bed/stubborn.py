@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .audio import RATE, tone_ulaw
+from .deadlines import deadline
 from .phones import Phone
 from .sip_user import Address, SipPhone, header
 
@@ -161,9 +162,9 @@ class StubbornPhone(SipPhone):
             await asyncio.sleep(_FRAME_SECONDS)
 
     async def _until(self, test: Callable[[], bool], within: float, what: str) -> None:
-        deadline = time.monotonic() + within
+        over = deadline(within)
         while not test():
-            left = deadline - time.monotonic()
+            left = over - time.monotonic()
             if left <= 0:
                 said = [(t.live, t.notified) for t in self.calls]
                 raise AssertionError(f"phone {self.name}: no {what} within {within} s: {said}")
