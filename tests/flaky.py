@@ -13,13 +13,18 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 LIST = Path(__file__).with_name("flaky.txt")
 MOST = 3
 MOST_AGAIN = 5
 """More failures than that are not run again."""
+FAILURES = "failures.txt"
+"""What failed in the first runs, in short: CI prints it last."""
+LINES = 12
+LONGEST = 500
 PHONE_CRASHED = "a phone crashed"
 """The one entry that is not a test: see `pytest_runtest_protocol` in `tests/asterisk`."""
 
@@ -41,7 +46,13 @@ def run(cache: Path, first: Sequence[str], both: Sequence[str], entries: Iterabl
     """The exit status: that of pytest, or 1 for a test that passed only when run again."""
     pytest = (sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}")
     shutil.rmtree(cache, ignore_errors=True)
-    status = subprocess.run([*pytest, *first, *both], check=False).returncode
+    report = cache.with_suffix(".xml")
+    status = subprocess.run(
+        [*pytest, f"--junitxml={report}", *first, *both], check=False
+    ).returncode
+    if status and report.exists():
+        with cache.with_name(FAILURES).open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in failures(report.read_text(encoding="utf-8")))
     kept = cache / "v" / "cache" / "lastfailed"
     failed = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     if not status or not 0 < len(failed) <= MOST_AGAIN:
@@ -56,6 +67,16 @@ def run(cache: Path, first: Sequence[str], both: Sequence[str], entries: Iterabl
         return 1
     say("passed only when run again, as tests/flaky.txt allows", failed)
     return 0
+
+
+def failures(report: str) -> Iterator[str]:
+    """The tests that failed, with the end of what pytest says of each, from its JUnit XML."""
+    for case in ET.fromstring(report).iter("testcase"):  # noqa: S314 - written by our own pytest
+        for result in (*case.iterfind("failure"), *case.iterfind("error")):
+            yield f"{case.get('classname')}::{case.get('name')}"
+            lines = (result.text or result.get("message") or "").splitlines()
+            wrong = [line for line in lines if line.startswith(("E  ", ">  "))]
+            yield from (f"    {line[:LONGEST]}" for line in (wrong or lines)[-LINES:])
 
 
 def say(text: str, tests: Iterable[str]) -> None:

@@ -74,6 +74,15 @@ def test_many_failures_are_not_run_again(tmp_path: Path) -> None:
     assert outcome(tmp_path, many, "test_x.py::test_once") == 1
 
 
+def test_what_failed_is_kept_in_short(tmp_path: Path) -> None:
+    assert outcome(tmp_path, "def test_sum():\n    assert 1 + 1 == 3, 'wrong sum'") == 1
+    kept = (tmp_path / flaky.FAILURES).read_text(encoding="utf-8")
+    assert "test_sum" in kept
+    assert "AssertionError: wrong sum" in kept
+    outcome(tmp_path, "def test_sum(): pass")
+    assert (tmp_path / flaky.FAILURES).read_text(encoding="utf-8") == kept
+
+
 def test_an_entry_without_parameters_is_for_all_of_them() -> None:
     tests = ["a.py::test_a[1]", "a.py::test_a", "a.py::test_b[x - y]", "a.py::test_b[z]"]
     assert flaky.unlisted(tests, ["a.py::test_a", "a.py::test_b[z]"]) == ["a.py::test_b[x - y]"]
