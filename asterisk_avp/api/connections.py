@@ -2,9 +2,10 @@
 
 At the limit, a new connection evicts another, each time the oldest of the first non-empty class:
 connections that have sent no complete request for `GRACE_SECONDS`, unauthenticated connections
-between two requests, new connections, unauthenticated connections with a request in progress, and
-authenticated connections between two requests. Authenticated connections with a request in progress
-are never evicted; if only such remain, the new connection is refused. One address gets at most half
+between two requests, those with a request in progress for `GRACE_SECONDS`, new connections, other
+unauthenticated connections with a request in progress, and authenticated connections between two
+requests. Authenticated connections with a request in progress are never evicted; if only such
+remain, the new connection is refused. One address gets at most half
 of the connections, unless it is a trusted proxy's, behind which all clients share one address.
 """
 
@@ -30,7 +31,8 @@ LEAVE_SECONDS: Final = 10.0
 """Time for a closing connection to read the last data."""
 SWEEP_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 1.0
-"""Time for a new connection to send a request before it counts as silent."""
+"""Time for a new connection to send a request before it counts as silent, and for a request without
+a valid token to be served before it counts as held open."""
 _COMPLAINT_PAUSE_SECONDS: Final = 10.0
 _V6_NETWORK: Final = 64
 """The IPv6 prefix length of one subscriber (RFC 6177); its addresses count as one."""
@@ -237,13 +239,17 @@ class Connections:
             found = self._stages[stage]
             return (slot for slot in found if network is None or slot.address == network)
 
+        # A busy daemon accepts several connections before it reads from the first of them: that one
+        # must outlast those that hold their place with half a request.
+        old = self._clock() - GRACE_SECONDS
         silent = next(all_in(Stage.SILENT), None)
-        if silent is not None and silent.since <= self._clock() - GRACE_SECONDS:
+        held = next((s for s in all_in(Stage.SERVED) if not s.is_authenticated()), None)
+        if silent is not None and silent.since <= old:
             yield silent
         yield from (slot for slot in all_in(Stage.IDLE) if not slot.is_authenticated())
-        if silent is not None:
-            yield silent
-        yield from (slot for slot in all_in(Stage.SERVED) if not slot.is_authenticated())
+        if held is not None and held.since <= old:
+            yield held
+        yield from (slot for slot in (silent, held) if slot is not None)
         yield from all_in(Stage.IDLE)
 
     def _forget(self, slot: ConnectionSlot) -> None:

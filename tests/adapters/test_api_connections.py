@@ -126,7 +126,7 @@ async def test_who_goes_first() -> None:
             assert (await made.receive_json())["type"] == "snapshot"
             panels.append(made)
 
-        for goes in (silent, idle, newcomer):
+        for goes in (silent, idle):
             others = [
                 peer for peer in (silent, idle, newcomer, is_authenticated) if not peer[0].at_eof()
             ]
@@ -138,6 +138,9 @@ async def test_who_goes_first() -> None:
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.ERROR,
         }
+        assert not newcomer[0].at_eof()
+        await panel()
+        await closed(newcomer)
         assert not is_authenticated[0].at_eof()
         await panel()
         await closed(is_authenticated)
@@ -152,6 +155,26 @@ async def test_who_goes_first() -> None:
             await made.close()
         await eventually(lambda: len(seats) == 0)
         assert (await api.ask("GET", "/v1/agents"))[0] == 200
+
+
+def test_a_newcomer_outlasts_those_who_hold_half_a_request() -> None:
+    """A busy daemon accepts several connections before it reads the request of the first."""
+    clock = Clock()
+    seats = Connections(lambda: 10, clock=clock)
+    for _ in range(10):
+        held = seats.admit("127.0.0.1")
+        assert held is not None
+        seats.set_stage(held, Stage.SERVED, None)
+    clock.now += rules.GRACE_SECONDS
+    mine = seats.admit("127.0.0.1")
+    assert mine is not None
+    for _ in range(9):
+        assert seats.admit("127.0.0.1") is not None
+        assert not mine.removed
+    seats.set_stage(mine, Stage.SERVED, None)
+    for _ in range(20):
+        assert seats.admit("127.0.0.1") is not None
+    assert not mine.removed
 
 
 async def test_newcomers_get_in_where_strangers_sit_between_requests() -> None:

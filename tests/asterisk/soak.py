@@ -37,6 +37,8 @@ FINAL: Final = ("completed", "cancelled", "failed", "abandoned")
 BOUNDED: Final = ("_history._by_agent", "_queue_log._written")
 """Collections of the daemon that keep entries for a while, and their limits."""
 SPARE: Final = {"timers": 4, "files": 6}
+IDLE_SECONDS: Final = 20.0
+"""Longer than aiohttp keeps an idle connection (15 s), so that those are no growth."""
 """Idle connections to Asterisk's HTTP server are kept for some seconds; a leak would be hundreds.
 """
 RSS_SPARE_KIB: Final = 2048
@@ -528,6 +530,7 @@ class Soak:
         self.told.transfers.clear()
         assert self.bed.daemon is not None
         assert self.bed.asterisk is not None
+        await self._idle_connections_closed(self.bed.daemon.pid)
         look = Look(
             self.done,
             time.monotonic() - self.began,
@@ -538,6 +541,15 @@ class Soak:
         self.looks.append(look)
         print(look.row(), flush=True)
         return look
+
+    async def _idle_connections_closed(self, pid: int) -> None:
+        """The daemon keeps connections to ARI for `IDLE_SECONDS` after busy moments."""
+
+        async def few() -> bool | None:
+            return _process(pid)[1] <= self.looks[0].files + SPARE["files"] or None
+
+        if self.looks:
+            await self.bed.ami.until(few, IDLE_SECONDS)
 
     async def _inside(self) -> dict[str, Any]:
         file = self.bed.directory / "watched.json"
