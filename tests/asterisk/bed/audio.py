@@ -81,9 +81,9 @@ def write_music(path: Path) -> None:
     _write(path, MUSIC, 10)
 
 
-def write_tone(path: Path, tone: int) -> None:
-    """A phone's tone; long, since baresip does not loop."""
-    _write(path, (tone,), 300)
+def write_tone(path: Path, tone: int, seconds: int) -> None:
+    """A phone's tone. At its end baresip, which does not loop, hangs up."""
+    _write(path, (tone,), seconds)
 
 
 def tone_ulaw(tone: int) -> bytes:

@@ -271,6 +271,7 @@ class Bed:
             outlive=self.outlive,
             keys="info" if name in self.world.keys_by_info else "rtpevent",
             codecs=self.world.codecs.get(name, "ulaw"),
+            call_seconds=self.world.call_seconds,
         )
         self.phones[name] = phone
         self.listener.add(phone.ear)

@@ -73,6 +73,8 @@ class Phone:
     """How it sends key presses: rtpevent (RFC 4733) or info (SIP INFO)."""
     codecs: str = "ulaw"
     """What it offers and takes, first the preferred: ulaw and alaw, between commas."""
+    call_seconds: int = 300
+    """Its longest call."""
     calls: list[Call] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -121,7 +123,7 @@ class Phone:
                 text = text.replace(f"@{key}@", str(value))
             (self.directory / file).write_text(text)
         (self.directory / "contacts").touch()
-        write_tone(self.directory / "tone.wav", self.tone)
+        write_tone(self.directory / "tone.wav", self.tone, self.call_seconds)
         self.backend.give(self.directory)
 
     async def start(self) -> None:

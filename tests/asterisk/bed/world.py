@@ -75,6 +75,8 @@ class World:
     #: µ-law only where an account is not named.
     codecs: dict[str, str] = field(default_factory=dict)
     wrapuptime: int = 2
+    #: The phones hang up then.
+    call_seconds: int = 300
     max_hold_seconds: int = 8
     ringinuse: bool = False
     direct_media: bool = False

@@ -51,7 +51,8 @@ _NAMES: Final = {
 def world() -> World:
     """Nothing here ends by itself during the forgery."""
     demo = World(
-        max_hold_seconds=600,
+        call_seconds=3600,
+        max_hold_seconds=3600,
         pjsip=_PJSIP,
         extensions=dialplan(),
         queues=QUEUES,
