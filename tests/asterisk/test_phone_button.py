@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from bed import Bed, backend_named, match, party
+from bed import Bed, PhoneError, backend_named, match, party
 
 from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
@@ -149,7 +149,13 @@ async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
 async def test_pressed_twice(scene: Scene) -> None:
     """The second one is refused and disturbs nothing; one answer covers both."""
     await scene.call("caller1", "1001")
-    await asyncio.gather(scene.phone("1001").transfer("1002"), scene.phone("1001").transfer("1005"))
+    phone = scene.phone("1001")
+    first, second = await asyncio.gather(
+        phone.transfer("1002"), phone.transfer("1005"), return_exceptions=True
+    )
+    assert first is None
+    # On a busy machine the phone's call may be over before it reads the second one.
+    assert second is None or isinstance(second, PhoneError)
     await scene.phone("1002").answer()
     await scene.gone("1001")
     await scene.talking("caller1", "1002")
