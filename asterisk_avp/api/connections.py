@@ -5,8 +5,8 @@ connections that have sent no complete request for `GRACE_SECONDS`, unauthentica
 between two requests, those with a request in progress for `GRACE_SECONDS`, new connections, other
 unauthenticated connections with a request in progress, and authenticated connections between two
 requests. Authenticated connections with a request in progress are never evicted; if only such
-remain, the new connection is refused. One address gets at most half
-of the connections, unless it is a trusted proxy's, behind which all clients share one address.
+remain, the new connection is refused. One address gets at most half of the connections, unless it
+is a trusted proxy's, behind which all clients share one address.
 """
 
 from __future__ import annotations
@@ -243,10 +243,10 @@ class Connections:
         # must outlast those that hold their place with half a request.
         old = self._clock() - GRACE_SECONDS
         silent = next(all_in(Stage.SILENT), None)
-        held = next((s for s in all_in(Stage.SERVED) if not s.is_authenticated()), None)
         if silent is not None and silent.since <= old:
             yield silent
         yield from (slot for slot in all_in(Stage.IDLE) if not slot.is_authenticated())
+        held = next((s for s in all_in(Stage.SERVED) if not s.is_authenticated()), None)
         if held is not None and held.since <= old:
             yield held
         yield from (slot for slot in (silent, held) if slot is not None)

@@ -37,10 +37,9 @@ FINAL: Final = ("completed", "cancelled", "failed", "abandoned")
 BOUNDED: Final = ("_history._by_agent", "_queue_log._written")
 """Collections of the daemon that keep entries for a while, and their limits."""
 SPARE: Final = {"timers": 4, "files": 6}
+"""A leak would be hundreds."""
 IDLE_SECONDS: Final = 20.0
-"""Longer than aiohttp keeps an idle connection (15 s), so that those are no growth."""
-"""Idle connections to Asterisk's HTTP server are kept for some seconds; a leak would be hundreds.
-"""
+"""Longer than aiohttp keeps an idle connection to Asterisk (15 s), so that those are no growth."""
 RSS_SPARE_KIB: Final = 2048
 """The accepted difference in memory between inspections of the second half: the allocator's."""
 MOST_FAILURES: Final = 3
@@ -543,7 +542,7 @@ class Soak:
         return look
 
     async def _idle_connections_closed(self, pid: int) -> None:
-        """The daemon keeps connections to ARI for `IDLE_SECONDS` after busy moments."""
+        """Wait until the daemon has closed the connections to ARI that a busy moment needed."""
 
         async def few() -> bool | None:
             return _process(pid)[1] <= self.looks[0].files + SPARE["files"] or None
