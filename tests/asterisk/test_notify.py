@@ -41,4 +41,7 @@ async def test_ready_with_asterisk(bed: Bed) -> None:
             pytest.skip("a machine so busy that the start was over before it was ready")
         await bed.stop_daemon()
         assert "STOPPING=1" in heard()
+    # It stopped in order: the bed did not signal it twice, which makes it exit at once.
+    end = bed.directory.joinpath("log", "daemon.log").read_text().splitlines()[-1]
+    assert " stopped " in end
     await bed.start_daemon()

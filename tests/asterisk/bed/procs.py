@@ -94,10 +94,11 @@ def exited(who: ProcessId) -> int | None:
     return None if who.alive() else 0
 
 
-def end(who: ProcessId, *, grace: float = 5.0, first: int = signal.SIGTERM) -> None:
-    """Ask politely, then insist. Returns when it is gone."""
+def end(who: ProcessId, *, grace: float = 5.0, first: int | None = signal.SIGTERM) -> None:
+    """Ask politely, then insist. Returns when it is gone. `first` None: it was asked already."""
     for number, patience in ((first, grace), (signal.SIGKILL, 5.0)):
-        who.signal(number)
+        if number is not None:
+            who.signal(number)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if exited(who) is not None or not who.alive():
