@@ -33,12 +33,12 @@ async def test_ready_with_asterisk(bed: Bed) -> None:
         await bed.stop_daemon()
         began = time.monotonic()
         await bed.start_daemon({"NOTIFY_SOCKET": "@" + name})
+        late = time.monotonic() - began > LATEST_SECONDS
         told = heard()
-        assert told[-1] == "READY=1"
-        assert told[-2] == "STATUS=Ready for transfers."
         assert told.count("READY=1") == 1
-        if time.monotonic() - began > LATEST_SECONDS:
-            pytest.skip("a machine so busy that the start was over before it was ready")
+        assert "STATUS=Ready for transfers." in told
+        if not late:  # on a machine so busy, the start was over before the daemon was ready
+            assert told[-2:] == ["STATUS=Ready for transfers.", "READY=1"]
         await bed.stop_daemon()
         assert "STOPPING=1" in heard()
     # It stopped in order: the bed did not signal it twice, which makes it exit at once.
