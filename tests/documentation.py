@@ -25,6 +25,7 @@ COMPOSE: Final = (
     "docker compose --env-file /etc/asterisk-avp/compose.env --file docker/compose.yaml"
 )
 HERE: Final = "tests/asterisk/test_readme.py"
+CLI: Final = "tests/adapters/test_cli_numbers.py"
 INSTALL: Final = "tests/asterisk/test_install.py"
 
 COMMANDS: Final = {
@@ -66,6 +67,8 @@ COMMANDS: Final = {
     "asterisk-avp pin-hash": INSTALL,
     'asterisk-avp number "(202) 555-0100" --agent 1001': HERE,
     'asterisk-avp number "020 7946 0000" --country GB --json': HERE,
+    'asterisk-avp number "0300 123 4567" --country GB --landline-types fixed_line,uan': CLI,
+    ('asterisk-avp number "787 345 6789" --country US --domestic-territories PR,VI,GU,MP,AS'): CLI,
     "curl http://127.0.0.1:8766/readyz": HERE,
     (
         "curl -H \"Authorization: Bearer $AVP_TOKEN\" -H 'Content-Type: application/json'"

@@ -23,8 +23,8 @@ MOST_AGAIN = 5
 """More failures than that are not run again."""
 FAILURES = "failures.txt"
 """What failed in the first runs, in short: CI prints it last."""
-LINES = 12
-LONGEST = 500
+LINES = 8
+LONGEST = 240
 PHONE_CRASHED = "a phone crashed"
 """The one entry that is not a test: see `pytest_runtest_protocol` in `tests/asterisk`."""
 

@@ -21,7 +21,9 @@ from typing import Protocol
 import structlog
 
 from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.membership import MembershipChanges
 from asterisk_avp.ami.recording import Recorder, Recordings
+from asterisk_avp.ami.translation import Translation
 from asterisk_avp.ami.variables import actions as together
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import (
@@ -34,8 +36,12 @@ from asterisk_avp.core.messages.effects import (
     PauseRecording,
     Redirect,
     RemoveMember,
+    RenewTranslation,
     ResumeRecording,
+    SetPenalty,
+    SetRingInUse,
     SetVariables,
+    WithdrawCaller,
 )
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError
 from asterisk_avp.core.transfer.dialplan import LIMIT
@@ -44,15 +50,6 @@ from asterisk_avp.core.transfer.events import EventType, SessionEvent
 log = structlog.get_logger(__name__)
 
 Report = Callable[[SessionEvent], None]
-Change = AddMember | RemoveMember | PauseMember
-
-
-class Membership(Protocol):
-    """Observer of changes of membership."""
-
-    def started(self, effect: Change) -> None: ...
-    def done(self, effect: Change) -> None: ...
-    def failed(self, effect: Change) -> None: ...
 
 
 class Ends(Protocol):
@@ -70,9 +67,6 @@ class Ends(Protocol):
 class _Nobody:
     """An observer without effect."""
 
-    def started(self, effect: Change) -> None: ...
-    def done(self, effect: Change) -> None: ...
-    def failed(self, effect: Change) -> None: ...
     def hold(self, _channels: Sequence[str], /) -> Callable[[], None]:
         return lambda: None
 
@@ -81,9 +75,6 @@ class _Nobody:
 
 _MISSING = "does not exist"
 """In a response about a channel that has ended (manager.c, ``action_redirect``; features.c)."""
-
-_DONE_ALREADY = ("Already there", "Not there", "Interface not found")
-"""Responses to a change of membership that another change has made unnecessary."""
 
 
 class AmiPerformer:
@@ -94,14 +85,16 @@ class AmiPerformer:
         client: AmiClient,
         name_of: Callable[[str], str],
         recordings: Recordings | None = None,
-        membership: Membership | None = None,
+        members: MembershipChanges | None = None,
         ends: Ends | None = None,
+        phone_beyond: Callable[[str], str] = lambda _channel: "",
     ) -> None:
         self._client = client
         self._name_of = name_of
-        self._membership: Membership = membership or _Nobody()
+        self._members = members or MembershipChanges(client)
         self._ends: Ends = ends or _Nobody()
         self._recorder = Recorder(client, name_of, recordings or Recordings())
+        self._translation = Translation(client, name_of, phone_beyond)
 
     async def perform(self, effect: AmiEffect, report: Report) -> None:
         """Perform one effect; outcomes that the session waits for go to ``report``.
@@ -135,10 +128,15 @@ class AmiPerformer:
                 await self._set_variables(_limit(effect, time.time()))
             case HangUp():
                 await self._try("Hangup", {"Channel": self._name_of(effect.channel)})
+            case WithdrawCaller(queue, channel):
+                caller = self._name_of(channel)
+                await self._try("QueueWithdrawCaller", {"Queue": queue, "Caller": caller})
             case PauseRecording() | ResumeRecording():
                 await self._recorder.perform(effect)
-            case AddMember() | RemoveMember() | PauseMember():
-                await self._change_membership(effect)
+            case RenewTranslation():
+                await self._translation.perform(effect)
+            case AddMember() | RemoveMember() | PauseMember() | SetPenalty() | SetRingInUse():
+                await self._members.perform(effect)
             case _:
                 raise TypeError(f"not an AMI effect: {effect!r}")
 
@@ -152,10 +150,6 @@ class AmiPerformer:
     async def set_global(self, name: str, value: str) -> None:
         """Set a global variable of the dialplan. Raises `AvpError`."""
         await self._client.action("Setvar", {"Variable": name, "Value": value})
-
-    async def pause(self, effect: PauseMember) -> None:
-        """Pause or unpause a member, and wait. Raises `AmiError` and `AsteriskUnavailable`."""
-        await self._client.action("QueuePause", _pause_headers(effect))
 
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
@@ -241,61 +235,7 @@ class AmiPerformer:
             # The channel has ended, as its own event reports.
             log.debug("ami_action_skipped", action=action, error=str(error))
 
-    async def _change_membership(self, effect: Change) -> None:
-        headers = {"Queue": effect.queue, "Interface": effect.interface}
-        if isinstance(effect, AddMember):
-            action = "QueueAdd"
-            headers |= {
-                "StateInterface": effect.state_interface or effect.interface,
-                "MemberName": effect.member_name,
-                "Paused": "true" if effect.paused else "false",
-                "Penalty": "0",
-                "Wrapuptime": str(effect.wrapup_seconds),
-            }
-        elif isinstance(effect, RemoveMember):
-            action = "QueueRemove"
-        else:
-            action = "QueuePause"
-            headers = _pause_headers(effect)
-
-        def answered(error: AmiError | None) -> None:
-            if error is None:
-                self._membership.done(effect)
-            else:
-                self._membership.failed(effect)
-
-        self._membership.started(effect)
-        try:
-            await self._client.action(action, headers, answered=answered)
-        except AmiError as error:
-            self._not_changed(effect, action, error)
-        except BaseException:
-            self._membership.failed(effect)
-            raise
-
-    def _not_changed(self, effect: Change, action: str, error: AmiError) -> None:
-        if error.message.endswith(_DONE_ALREADY):
-            log.debug("ami_action_skipped", action=action, error=str(error))
-            return
-        log.error(
-            "personal_queue_not_followed",
-            queue=effect.queue,
-            interface=clean.location(effect.interface) or "(not clean)",
-            action=action,
-            error=str(error),
-            hint="does the queue exist? write it with: asterisk-avp render queues",
-        )
-
 
 def _limit(effect: LimitCall, now: float) -> SetVariables:
     """The limit in seconds from now, at least 1, because 0 means no limit to Asterisk."""
     return SetVariables(effect.channel, {LIMIT: str(max(1, round(effect.ends_at - now)))})
-
-
-def _pause_headers(effect: PauseMember) -> dict[str, str]:
-    headers = {
-        "Queue": effect.queue,
-        "Interface": effect.interface,
-        "Paused": "true" if effect.paused else "false",
-    }
-    return headers | ({"Reason": effect.reason} if effect.reason else {})

@@ -10,7 +10,7 @@ import structlog
 
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.queue_functions import Known, queue_by_functions
-from asterisk_avp.ami.translate import translate
+from asterisk_avp.ami.translate import integer, translate
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AmiError
 
@@ -89,9 +89,29 @@ class AmiReader:
         found = await self._client.list_action("QueueStatus", headers, whole=True)
         return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
 
+    async def waiting(self, queue: str) -> ev.QueueWaiting | None:
+        """How many callers wait in a queue, and how long; None: no such queue. Raises `AvpError`.
+
+        The answer contains no text of a caller, so that nobody can inject anything into it.
+        """
+        for item in await self._client.list_action("QueueSummary", {"Queue": queue}):
+            if item.get("Event") == "QueueSummary" and item.get("Queue") == queue:
+                callers, longest = (integer(item.get(x)) for x in ("Callers", "LongestHoldTime"))
+                return ev.QueueWaiting(queue, callers, longest, time.time())
+        return None
+
     async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
         """The same by dialplan functions, if the list was tampered with (`ami.queue_functions`)."""
         return await queue_by_functions(self._function, queue, known)
+
+    async def ring_in_use(self, queue: str, interface: str) -> bool | None:
+        """Whether a member is rung while its phone is in use; None: Asterisk does not tell.
+
+        Only this function reads it (app_queue.c, ``queue_function_mem_read``); no list of AMI has
+        it. Raises `AvpError`, also where the names are not valid as its arguments.
+        """
+        value = await self._function(f"QUEUE_MEMBER({queue},ringinuse,{interface})")
+        return {"0": False, "1": True}.get(value)
 
     async def _function(self, function: str) -> str:
         answer = await self._client.action("Getvar", {"Variable": function})

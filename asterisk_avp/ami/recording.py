@@ -51,6 +51,9 @@ class Recordings:
         if after:
             self._others[channel] = after
 
+    def is_muted(self, channel: str) -> bool:
+        return channel in self._others
+
     def gone(self, channel: str) -> None:
         self._others.pop(channel, None)
 

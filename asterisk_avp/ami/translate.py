@@ -38,7 +38,9 @@ def translate(event: Event, now: float) -> ev.Fact | None:
 
 
 def _music(event: Event, now: float) -> ev.Fact | None:
-    return ev.MusicChanged(event["Uniqueid"], playing=event["Event"] == "MusicOnHoldStart")
+    playing = event["Event"] == "MusicOnHoldStart"
+    found = event.get("Class", "") if playing else ""
+    return ev.MusicChanged(event["Uniqueid"], playing=playing, music_class=found)
 
 
 def _recording(event: Event, now: float) -> ev.Fact | None:
@@ -54,13 +56,17 @@ def _member(event: Event, now: float) -> ev.Fact | None:
         interface=interface,
         state_interface=event.get("StateInterface", ""),
         name=event.get("MemberName") or event.get("Name", ""),
-        status=_integer(event.get("Status")),
+        status=integer(event.get("Status")),
         paused=event.get("Paused") == "1",
         in_call=event.get("InCall") == "1",
-        last_call=float(_integer(event.get("LastCall"))),
-        wrapup_seconds=_integer(event.get("Wrapuptime")),
+        last_call=float(integer(event.get("LastCall"))),
+        wrapup_seconds=integer(event.get("Wrapuptime")),
         now=now,
         paused_reason=event.get("PausedReason", ""),
+        # The list of QueueStatus calls a realtime member static.
+        dynamic=event.get("Membership") == "dynamic",
+        penalty=integer(event.get("Penalty")),
+        login_time=float(integer(event.get("LoginTime"))),
     )
 
 
@@ -79,7 +85,7 @@ def _swapped(event: Event, now: float) -> ev.Fact | None:
 
 def _joined(event: Event, now: float) -> ev.Fact | None:
     # Only the list of QueueStatus has Wait.
-    return ev.QueueJoined(event["Queue"], event["Uniqueid"], float(_integer(event.get("Wait"))))
+    return ev.QueueJoined(event["Queue"], event["Uniqueid"], float(integer(event.get("Wait"))))
 
 
 def _left(event: Event, now: float) -> ev.Fact | None:
@@ -119,7 +125,7 @@ _MAX_INTEGER: Final = 2**32 - 1
 _MAX_DIGITS: Final = 10
 
 
-def _integer(value: str | None) -> int:
+def integer(value: str | None) -> int:
     """Parse a number as Asterisk writes it; 0 for anything else (RingTime is -1 for none)."""
     if not value or len(value) > _MAX_DIGITS or not (value.isascii() and value.isdigit()):
         return 0

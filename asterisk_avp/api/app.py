@@ -28,14 +28,20 @@ from asterisk_avp.api.http import (
     json_response,
     login_refused,
 )
+from asterisk_avp.api.languages import BROWSER, Languages
 from asterisk_avp.api.metrics import add_metrics_route
+from asterisk_avp.api.not_stored import NotStored
+from asterisk_avp.api.number_schemas import NumberCheckIn, NumberCheckOut, number_check_out
+from asterisk_avp.api.outcomes import Once, Outcomes, add_outcome_routes
 from asterisk_avp.api.panel import add_panel
+from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.routes import TOKEN, CurrentPrincipal, only_for, responses
 from asterisk_avp.api.sessions import add_session_routes
 from asterisk_avp.api.shown import ScopedResponses
 from asterisk_avp.api.throttle import Budget, Throttle
 from asterisk_avp.api.transfer_routes import add_party_routes, add_transfer_routes
+from asterisk_avp.api.work_routes import add_work_routes
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
@@ -51,11 +57,16 @@ def create_app(
     body_seconds: float = BODY_SECONDS,
     refusals: Budget | None = None,
     scopes: Scopes = unrestricted,
+    language: str = BROWSER,
+    access: PanelAccess | None = None,
 ) -> FastAPI:
     """The ASGI application over ``service``. ``metrics`` gives the text of `/metrics`.
 
     ``refusals``: how many each peer is answered at once. ``scopes``: what each agent may know.
+    ``language``: that of page and messages, or `BROWSER` for what each request asks for.
+    ``access``: who may embed the panel, and whether a proxy names its users.
     """
+    access = access or PanelAccess()
     app = FastAPI(
         title="asterisk_avp",
         summary="Session transfer for the agents of an Asterisk call centre",
@@ -68,17 +79,24 @@ def create_app(
     _add_open_routes(app, service, auth)
     scoped = ScopedResponses(scopes)
     add_agent_routes(app, service, scoped)
+    add_work_routes(app, service, scoped)
     add_transfer_routes(app, service, scoped)
     add_party_routes(app, service, scoped)
     _add_number_routes(app, service)
-    add_session_routes(app, service, auth, responses(401, 403, 408, 413, 422, 429))
-    add_panel(app)
-    add_events_route(app, service, auth, scopes)
+    described = responses(401, 403, 408, 413, 422, 429)
+    session = add_session_routes(app, service, auth, access, described)
+    add_panel(app, language, access, session)
+    add_events_route(app, service, auth, access, scopes)
     if metrics is not None:
         add_metrics_route(app, auth, metrics)
+    outcomes = Outcomes()
+    add_outcome_routes(app, outcomes)
+    app.add_middleware(Once, outcomes=outcomes)
     app.add_middleware(BodyLimit, limit=max_body_bytes, seconds=body_seconds)
-    app.add_middleware(TokenCheck, auth=auth)
+    app.add_middleware(TokenCheck, auth=auth, access=access)
     app.add_middleware(Throttle, budget=refusals or Budget())
+    app.add_middleware(Languages, setting=language)
+    app.add_middleware(NotStored)
     return app
 
 
@@ -114,13 +132,11 @@ def _add_open_routes(app: FastAPI, service: TransferService, auth: Authenticator
 def _add_number_routes(app: FastAPI, service: TransferService) -> None:
     @app.post(
         "/v1/numbers/check",
-        response_model=schemas.NumberCheckOut,
+        response_model=NumberCheckOut,
         responses=responses(401, 403, 404, 408, 413, 422),
         dependencies=[TOKEN],
     )
-    async def check_number(
-        body: schemas.NumberCheckIn, principal: CurrentPrincipal
-    ) -> schemas.NumberCheckOut:
+    async def check_number(body: NumberCheckIn, principal: CurrentPrincipal) -> NumberCheckOut:
         """Whether the rules for numbers let this agent call a number, and as what."""
         only_for(principal, body.agent)
-        return schemas.number_check_out(service.check_number(body.agent, body.number))
+        return number_check_out(service.check_number(body.agent, body.number))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from asterisk_avp.api.devices import Devices
 from asterisk_avp.api.log_in_limits import Attempts, FairQueue, Limits, LoginLimited, QueueFull
+from asterisk_avp.api.users import Users
 from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
 
 __all__ = ["Authenticator", "Limits", "Login", "LoginFailed", "LoginLimited", "Principal"]
@@ -54,6 +55,8 @@ class Login:
     expires: float
     secure: bool = False
     """Whether the log-in was over TLS; its cookie then has a name that no other site can set."""
+    user: str | None = None
+    """The proxy's user who became this agent by single sign-on; None: logged in with the PIN."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -66,6 +69,7 @@ class Authenticator:
         tokens: Iterable[str] = (),
         pins: Mapping[str, str] | None = None,
         pin_hashes: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
         token_lifetime_seconds: float = 12 * 3600.0,
         metrics_token: str = "",
         limits: Limits | None = None,
@@ -76,6 +80,7 @@ class Authenticator:
         self._metrics = _digests([metrics_token])
         self._pins = _hashes(pins or {}, pin_hashes or {}, {})
         self._decoys = _decoys(self._pins.values())
+        self._users = Users(users or {})
         self._lifetime = token_lifetime_seconds
         self._limits = limits or Limits()
         self._clock = clock
@@ -119,6 +124,18 @@ class Authenticator:
         self._attempts.succeeded(attempt)
         return self._issue(agent, secure=secure)
 
+    def login_by_proxy(
+        self, user: str, exists: Callable[[str], bool], *, secure: bool = False
+    ) -> str:
+        """Return a new token for the agent who is this user of the proxy's.
+
+        ``exists``: whether there is an agent of that id. Raises `LoginFailed`.
+        """
+        agent = self._users.agent(user, exists)
+        if agent is None:
+            raise LoginFailed(user)
+        return self._issue(agent, secure=secure, user=user)
+
     def log_out(self, token: str) -> None:
         """End the log-in of ``token``, if it is valid."""
         self._end(_digest(token))
@@ -135,15 +152,25 @@ class Authenticator:
         tokens: Iterable[str],
         pins: Mapping[str, str],
         pin_hashes: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
         token_lifetime_seconds: float,
         metrics_token: str = "",
     ) -> None:
-        """Use other tokens and PINs. Agents whose PIN was changed or removed must log in again."""
+        """Use other tokens, PINs and users.
+
+        Agents whose PIN or user was changed or removed must log in again.
+        """
         hashed = await asyncio.to_thread(_hashes, pins, pin_hashes or {}, self._pins)
         decoys = await asyncio.to_thread(_decoys, hashed.values())
+        named = Users(users or {})
         for digest, login in list(self._logins.items()):
-            if hashed.get(login.agent) != self._pins.get(login.agent):
+            if login.user is not None:
+                changed = named.agent(login.user, lambda _: True) != login.agent
+            else:
+                changed = hashed.get(login.agent) != self._pins.get(login.agent)
+            if changed:
                 self._end(digest)
+        self._users = named
         self._integrations, self._pins, self._decoys = _digests(tokens), hashed, decoys
         self._metrics = _digests([metrics_token])
         self._lifetime = token_lifetime_seconds
@@ -163,18 +190,26 @@ class Authenticator:
             return None
         return Principal(agent=login.agent)
 
-    def cookie_of(self, cookies: Iterable[tuple[str, bool]]) -> str | None:
+    def cookie_of(self, cookies: Iterable[tuple[str, bool]], user: str | None = None) -> str | None:
         """The first valid log-in token among a request's session cookies; None: none.
 
         Each value comes with whether its cookie name is the one that only we can set. There can be
         several, because another site of the same domain can add cookies with the plain name. Those
         are accepted only for a log-in without TLS; otherwise an agent could be made to act as
         another. An integration's token is not accepted from a cookie.
+
+        ``user``: with single sign-on, whom the proxy names for this request, or "" for nobody; only
+        that user's log-ins count. The log-in of another user ends: somebody else now sits at this
+        browser.
         """
         for token, ours in cookies:
             login = self.login_of(token)
-            if login is not None and (ours or not login.secure):
+            if login is None or not (ours or not login.secure):
+                continue
+            if login.user == user:
                 return token
+            if user and login.user is not None:
+                self.log_out(token)
         return None
 
     def login_of(self, token: str) -> Login | None:
@@ -199,7 +234,7 @@ class Authenticator:
             return True
         return not self._metrics and _is_loopback(address)
 
-    def _issue(self, agent: str, *, secure: bool) -> str:
+    def _issue(self, agent: str, *, secure: bool, user: str | None = None) -> str:
         now = self._clock()
         for digest, login in list(self._logins.items()):
             if login.expires <= now:
@@ -208,7 +243,7 @@ class Authenticator:
         for digest in own[: max(0, len(own) - _TOKENS_PER_AGENT + 1)]:
             self._end(digest)
         token = secrets.token_urlsafe(32)
-        self._logins[_digest(token)] = Login(agent, now + self._lifetime, secure)
+        self._logins[_digest(token)] = Login(agent, now + self._lifetime, secure, user)
         return token
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from asterisk_avp.api.event_cache import SharedEvent
 from asterisk_avp.api.schemas import agent_detail_out, ready_out, transfer_out
+from asterisk_avp.api.work_schemas import group_out
+from asterisk_avp.core.model.work import GroupView
 from asterisk_avp.core.model.world import AgentView, Readiness, TransferView
 
 _BACKLOG = 1000
@@ -57,6 +59,11 @@ def agent_event(view: AgentView) -> dict[str, Any]:
 def transfer_event(view: TransferView) -> dict[str, Any]:
     """The event of a transfer that began or changed."""
     return {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
+
+
+def group_event(view: GroupView) -> dict[str, Any]:
+    """The event of a group whose members or waiting callers changed."""
+    return {"type": "group", "group": group_out(view)}
 
 
 def readiness_event(view: Readiness) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def agent_for(agent: Json, scope: Scope) -> Json | None:
     if agent["id"] != scope.own and not scope.member(agent["groups"]):
         return None
     shown = {**agent, "groups": [group for group in agent["groups"] if scope.group(group)]}
+    if "memberships" in shown:
+        shown["memberships"] = [m for m in agent["memberships"] if scope.group(m["group"])]
     if "calls" in shown:
         shown["calls"] = [_call(call, scope) for call in agent["calls"]]
     if shown.get("call") is not None:
@@ -68,10 +70,12 @@ def transfer_for(transfer: Json, scope: Scope) -> Json:
         **transfer,
         "agent": transfer["agent"] if by else "",
         "group": transfer["group"] if scope.group(transfer["group"]) else "",
+        "asked": [agent for agent in transfer["asked"] if scope.agent(agent)],
         "parties": [
             _nobody(party)
             if (party["role"] == "transferor" and not by)
             or (party["role"] == "target" and not to and party["id"] == target["id"])
+            or (party["role"] == "fourth" and _hidden(party["id"], scope))
             else party
             for party in transfer["parties"]
         ],
@@ -89,7 +93,20 @@ def _call(call: Json, scope: Scope) -> Json:
         **call,
         "group": call["group"] if scope.group(call["group"]) else None,
         "transfer": None if transfer is None else transfer_for(transfer, scope),
+        "consult": _colleague(call["consult"], scope),
+        "transferred": _colleague(call["transferred"], scope),
     }
+
+
+def _colleague(told: Json | None, scope: Scope) -> Json | None:
+    if told is None or scope.agent(told["agent"]):
+        return told
+    return {**told, "agent": "", "name": ""}
+
+
+def _hidden(fourth: str, scope: Scope) -> bool:
+    """Whether the fourth party is another client's agent; external ones have ids of their own."""
+    return not fourth.startswith("party-") and not scope.agent(fourth)
 
 
 def _knows(target: Json, scope: Scope) -> bool:
@@ -105,4 +122,4 @@ def _knows(target: Json, scope: Scope) -> bool:
 
 
 def _nobody(party: Json) -> Json:
-    return {**party, "id": "", "name": ""}
+    return {**party, "id": "", "name": "", "name_formatted": ""}

@@ -26,11 +26,12 @@ def as_text(value: object) -> str:
 class SharedEvent(dict[str, Any]):
     """An event that caches its JSON texts."""
 
-    __slots__ = ("_texts",)
+    __slots__ = ("_parts", "_texts")
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         super().__init__(event)
         self._texts: dict[tuple[Visibility, frozenset[str] | None], str | None] = {}
+        self._parts: dict[tuple[tuple[str, Any], ...], str] = {}
 
     def text_for(self, principal: Principal, scope: Scope = EVERYTHING) -> str | None:
         """The event's JSON for a principal and their scope; None: not visible.
@@ -45,6 +46,13 @@ class SharedEvent(dict[str, Any]):
             shown = event_for(self if seen is Visibility.ALL else redacted(self), scope)
             self._texts[key] = None if shown is None else as_text(shown)
         return self._texts[key]
+
+    def text_with(self, part: str, more: Mapping[str, Any]) -> str:
+        """The event's JSON with ``more`` in its object ``part``, the same for many clients."""
+        key = tuple(sorted(more.items()))
+        if key not in self._parts:
+            self._parts[key] = as_text({**self, part: {**self[part], **more}})
+        return self._parts[key]
 
     def _of_another(self, seen: Visibility) -> bool:
         return seen is Visibility.PART and self.get("type") == "agent"

@@ -2,10 +2,14 @@
 
 The token comes in the `Authorization` header, in the panel's cookie (from the panel's own page
 only), or as the first message, ``{"token": …}``, within `FIRST_MESSAGE_SECONDS`. The server then
-sends a ``snapshot`` of everything visible (agents, transfers, readiness) and one message for each
-later change: ``agent``, ``transfer``, ``readiness``, …, with the same objects as the GETs. After
+sends a ``snapshot`` of everything visible (agents, transfers, groups, readiness, and the pops
+of calls that ring, which nothing else would tell again) and one message for each later change:
+``agent``, ``transfer``, ``group``, …, with the same objects as the GETs. After
 `ALIVE_SECONDS` without a change it sends ``alive``; a client that receives nothing for longer has
 lost the connection, and its state is outdated. The client sends nothing after its token.
+
+With ``?lists=coalesced``, an agent's client gets the snapshot without the other agents, and their
+states and those of groups in ``lists`` messages, at most twice a second (`panels`).
 
 `visibility` defines what an agent's token sees.
 
@@ -15,8 +19,10 @@ no longer visible, it gets another snapshot instead of the event.
 The number of connections of a token and of an agent is limited (`socket_count`). Further ones are
 refused with 429 in response to the handshake, or with close code 4429 after a first message.
 
-Close codes: 4401: no valid token, or it has ended. 1013: the client did not keep up and must
-reconnect, so that an outdated state never looks live; or too many clients have not sent a token.
+Close codes: 4401: no valid token, or it has ended. 4409: the token is not that of the agent in the
+query (``?agent=``), whom the panel's page takes itself for (see `http.AGENT_HEADER`). 1013: the
+client did not keep up and must reconnect, so that an outdated state never looks live; or too many
+clients have not sent a token.
 """
 
 from __future__ import annotations
@@ -39,11 +45,17 @@ from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
 from asterisk_avp.api.event_cache import Rosters, SharedEvent, as_text
 from asterisk_avp.api.http import bearer_token, same_origin
+from asterisk_avp.api.panel_access import PanelAccess
+from asterisk_avp.api.panel_connection import Panel, is_coalesced
+from asterisk_avp.api.panels import Panels
 from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.schemas import agent_for_all, iso_time, ready_out
 from asterisk_avp.api.socket_count import TOO_MANY, SocketCount, too_many
 from asterisk_avp.api.throttle import PRINCIPAL, UNAUTHORIZED
-from asterisk_avp.api.visibility import involves, visible_to
+from asterisk_avp.api.visibility import visible_to
+from asterisk_avp.api.work_routes import groups_of
+from asterisk_avp.api.work_schemas import own_part
+from asterisk_avp.core.model.errors import UnknownAgent
 from asterisk_avp.core.model.tenants import Scope
 
 FIRST_MESSAGE_SECONDS = 5.0
@@ -56,17 +68,23 @@ MAX_UNAUTHENTICATED = 200
 MAX_UNAUTHENTICATED_PER_ADDRESS = 50
 """The same, from one address."""
 TRY_AGAIN = 1013
+OTHER_AGENT = 4409
 
 
 def add_events_route(
-    app: FastAPI, service: TransferService, auth: Authenticator, scopes: Scopes = unrestricted
+    app: FastAPI,
+    service: TransferService,
+    auth: Authenticator,
+    access: PanelAccess,
+    scopes: Scopes = unrestricted,
 ) -> None:
     unknown: Counter[str] = Counter()
     count = SocketCount()
     rosters = Rosters(agent_for_all)
+    panels = Panels(service)
 
-    def view(principal: Principal) -> View:
-        return View(service, principal, rosters, lambda: scope_of(principal, scopes))
+    def view(principal: Principal, *, lists: bool = True) -> View:
+        return View(service, principal, rosters, lambda: scope_of(principal, scopes), lists=lists)
 
     async def read_token(socket: WebSocket) -> str | None:
         address = network_of(socket.client.host if socket.client else "")
@@ -88,13 +106,14 @@ def add_events_route(
     async def events(socket: WebSocket) -> None:
         headers = socket.headers
         bearer = bearer_token(headers.get("authorization"))
-        # An Authorization header takes precedence over cookies.
-        cookies = [] if bearer else values(socket.scope, SESSION_COOKIE)
+        user = access.user(socket.scope)
+        # An Authorization header takes precedence over cookies, unless a proxy may have added it.
+        cookies = [] if bearer and not user else values(socket.scope, SESSION_COOKIE)
         secure = is_secure(socket.scope)
         if cookies and not same_origin(headers.get("origin"), headers.get("host"), secure=secure):
             await socket.close()  # before accept: the response to the handshake is 403
             return
-        token = bearer or (auth.cookie_of(cookies) or "" if cookies else None)
+        token = auth.cookie_of(cookies, user) or "" if cookies else bearer
         principal = auth.identify(token)
         if token and principal is not None and count.full(token, principal):
             socket.scope[PRINCIPAL] = principal
@@ -111,11 +130,18 @@ def add_events_route(
                 await socket.close(UNAUTHORIZED, "unauthorized")
             return
         socket.scope[PRINCIPAL] = principal  # authenticated from now on (see `connections`)
+        if socket.query_params.get("agent", principal.agent) != principal.agent:
+            await socket.close(OTHER_AGENT, "another agent has logged in")
+            return
         if count.full(token, principal):
             await socket.close(TOO_MANY, "too many with this token")
             return
         with count.one_more(token, principal):
-            await _stream(socket, service, view(principal), principal, auth, token)
+            if is_coalesced(socket, principal):
+                own = view(principal, lists=False)
+                await panels.serve(Panel(principal, own, socket, lambda: auth.identify(token)))
+            else:
+                await _stream(socket, service, view(principal), principal, auth, token)
 
 
 async def _stream(
@@ -223,26 +249,38 @@ class View:
         principal: Principal,
         rosters: Rosters,
         scope: Callable[[], Scope],
+        *,
+        lists: bool = True,
     ) -> None:
+        """``lists``: whether the snapshots contain the other agents."""
         self._service = service
         self._principal = principal
         self._rosters = rosters
         self._scope_now = scope
         self._scope = scope()
+        self._lists = lists
         self._told: set[str] = set()
         """The agents that the client has received, if its scope is restricted."""
+
+    @property
+    def scope(self) -> Scope:
+        """As of the last snapshot."""
+        return self._scope
 
     def snapshot(self) -> str:
         self._scope = self._scope_now()
         self._told.clear()
         found = (
             visible_to(self._principal, transfer_event(view), self._scope)
-            for view in self._service.transfers()
-            # Before it is made an event, because a panel shows few of all transfers.
-            if self._principal.agent is None or involves(view, self._principal.agent)
+            for view in self._service.transfers(self._principal.agent)
         )
         rest = {
             "transfers": [event["transfer"] for event in found if event],
+            "pops": [
+                {**pop, "call": pop["pop"]["id"]}
+                for pop in self._service.offered_pops(self._principal.agent)
+            ],
+            "groups": groups_of(self._service, self._principal),
             "readiness": ready_out(self._service.readiness()).model_dump(mode="json"),
         }
         agents = ", ".join(self._agents())
@@ -265,10 +303,20 @@ class View:
     def text(self, event: Mapping[str, Any]) -> str | None:
         """The event's JSON for the client; None: not visible."""
         shared = event if isinstance(event, SharedEvent) else SharedEvent(event)
+        if event.get("type") == "group":
+            return self._group(shared)
         text = shared.text_for(self._principal, self._scope)
         if text is not None and not self._scope.unrestricted and event.get("type") == "agent":
             self._note(event["agent"]["id"])
         return text
+
+    def _group(self, event: SharedEvent) -> str | None:
+        """An event of a group: of all of them for an integration, otherwise of the agent's own."""
+        agent = self._principal.agent
+        if agent is None:
+            return event.text_with("group", own_part(None))
+        membership = self._service.membership(agent, event["group"]["id"])
+        return None if membership is None else event.text_with("group", own_part(membership))
 
     def _note(self, agent: str) -> None:
         if not self._scope.unrestricted and agent != self._scope.own:
@@ -280,12 +328,18 @@ class View:
             for view in self._service.agents():
                 yield as_text(agent_event(view)["agent"])
             return
+        if not self._lists:
+            yield from self._own(self._principal.agent)
+            return
         for agent, text in self._rosters.texts(self._service.roster(), self._scope):
             self._note(agent)
             if agent != self._principal.agent:
                 yield text
-                continue
-            own = agent_event(self._service.agent(agent))
-            shown = event_for(own, self._scope)
+            else:
+                yield from self._own(agent)
+
+    def _own(self, agent: str) -> Iterator[str]:
+        with contextlib.suppress(UnknownAgent):
+            shown = event_for(agent_event(self._service.agent(agent)), self._scope)
             if shown is not None:
                 yield as_text(shown["agent"])

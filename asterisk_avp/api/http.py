@@ -20,6 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asterisk_avp.api.auth import Authenticator, LoginFailed, LoginLimited, Principal
 from asterisk_avp.api.connections import network_of
 from asterisk_avp.api.cookies import SESSION_COOKIE, is_secure, values
+from asterisk_avp.api.invalid import details as invalid_details
+from asterisk_avp.api.invalid import not_json
+from asterisk_avp.api.languages import say, translated
+from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.throttle import PRINCIPAL
 from asterisk_avp.core.model.errors import (
     AmiError,
@@ -27,6 +31,7 @@ from asterisk_avp.core.model.errors import (
     AsteriskUnavailable,
     Refused,
     UnknownAgent,
+    UnknownGroup,
     UnknownParty,
     UnknownTransfer,
     WrongState,
@@ -34,11 +39,22 @@ from asterisk_avp.core.model.errors import (
 
 log = structlog.get_logger(__name__)
 
-_OPEN_PATHS = frozenset({"/v1/login", "/v1/session"})
+SESSION_PATH = "/v1/session"
+PROXY_SESSION_PATH = "/v1/session/proxy"
+_SESSION_PATHS = frozenset({SESSION_PATH, PROXY_SESSION_PATH})
+_OPEN_PATHS = _SESSION_PATHS | {"/v1/login"}
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
+_OTHER_SITES = frozenset({"cross-site", "same-site"})
+"""Values of Sec-Fetch-Site (W3C Fetch Metadata) in requests that another site's page has caused."""
 
 PANEL_HEADER = "x-avp-panel"
 """A header that only a page of this server can send together with the agent's cookie."""
+AGENT_HEADER = "x-avp-agent"
+"""The agent that a page takes itself for.
+
+All tabs of a browser share its cookie. If another agent logs in in one of them, the others would
+act as that agent.
+"""
 
 
 class Forbidden(Exception):
@@ -76,12 +92,13 @@ def error(
     return json_response(status, {"error": code, "message": message, **more}, headers)
 
 
-def unauthorized() -> Response:
+def unauthorized(**more: Any) -> Response:
     return error(
         401,
         "unauthorized",
-        "A valid token is needed: 'Authorization: Bearer …'.",
+        say("errors.unauthorized"),
         {"WWW-Authenticate": "Bearer"},
+        **more,
     )
 
 
@@ -91,14 +108,18 @@ def login_refused(refused: LoginFailed | LoginLimited) -> Response:
         return error(
             429,
             "too_many_attempts",
-            f"Too many log-ins failed; try again in {wait} s.",
+            say("errors.too_many_attempts", seconds=wait),
             {"Retry-After": str(wait)},
         )
-    return error(401, "unauthorized", "There is no such agent with this PIN.")
+    return error(401, "unauthorized", say("errors.log_in_failed"))
 
 
 def cross_site() -> Response:
-    return error(403, "cross_site", "This request does not come from the panel's own page.")
+    return error(403, "cross_site", say("errors.cross_site"))
+
+
+def other_agent() -> Response:
+    return error(403, "other_agent", say("errors.other_agent"))
 
 
 def bearer_token(authorization: str | None) -> str | None:
@@ -143,36 +164,53 @@ async def principal_of(request: Request) -> Principal:
 class TokenCheck:
     """Refuse requests to /v1 without a valid token before reading them.
 
-    A browser sends the panel's cookie with every request, whatever page caused it. So a request
-    that changes anything and is authenticated by cookie needs a header that another site's page
-    cannot send, and must not have another site's origin.
+    A browser sends the panel's cookie with every request, whatever page caused it, unless the
+    cookie's own attributes prevent that, which they cannot in a panel that other pages embed. So a
+    request that is authenticated by cookie must not come from another site's page, and if it
+    changes anything, it needs a header that such a page cannot send.
     """
 
-    def __init__(self, app: ASGIApp, auth: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, auth: Authenticator, access: PanelAccess) -> None:
         self._app = app
         self._auth = auth
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
         if scope["type"] == "http" and path.startswith("/v1/"):
-            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-            bearer = bearer_token(headers.get(b"authorization"))
-            by_cookie = b"authorization" not in headers
+            headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+            }
+            user = self._access.user(scope)
+            # Proxies with single sign-on may add an Authorization of their own.
+            by_cookie = "authorization" not in headers or bool(user)
             sessions = values(scope, SESSION_COOKIE) if by_cookie else []
-            token = self._auth.cookie_of(sessions) if by_cookie else bearer
-            changes = scope["method"] not in _SAFE_METHODS
-            if sessions or path == "/v1/session":
-                origin, host = headers.get(b"origin"), headers.get(b"host")
-                foreign = not same_origin(origin, host, secure=is_secure(scope))
-                if foreign or (changes and PANEL_HEADER.encode() not in headers):
-                    await cross_site()(scope, receive, send)
-                    return
+            if sessions:
+                token = self._auth.cookie_of(sessions, user)
+            else:
+                token = bearer_token(headers.get("authorization"))
+            if (sessions or path in _SESSION_PATHS) and _of_another_site(scope, headers):
+                await cross_site()(scope, receive, send)
+                return
             principal = self._auth.identify(token)
+            believed = headers.get(AGENT_HEADER)
+            if sessions and principal and believed not in (None, principal.agent):
+                await other_agent()(scope, receive, send)
+                return
             if principal is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return
             scope[PRINCIPAL] = principal
         await self._app(scope, receive, send)
+
+
+def _of_another_site(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Whether another site's page may have caused a request that is authenticated by cookie."""
+    if not same_origin(headers.get("origin"), headers.get("host"), secure=is_secure(scope)):
+        return True
+    if headers.get("sec-fetch-site") in _OTHER_SITES:
+        return True
+    return scope["method"] not in _SAFE_METHODS and PANEL_HEADER not in headers
 
 
 class BodyLimit:
@@ -199,7 +237,7 @@ class BodyLimit:
         try:
             body = await asyncio.wait_for(self._read(receive), self._seconds)
         except TimeoutError:
-            late = f"The body was not complete after {self._seconds:g} s."
+            late = say("errors.too_slow", seconds=f"{self._seconds:g}")
             await self._refuse(error(408, "too_slow", late), scope, receive, send)
             return
         if body is None:
@@ -230,7 +268,7 @@ class BodyLimit:
                 return bytes(body)
 
     async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
-        text = f"A body may have {self._limit} bytes."
+        text = say("errors.too_large", bytes=self._limit)
         await self._refuse(error(413, "too_large", text), scope, receive, send)
 
     @staticmethod
@@ -244,57 +282,57 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(_request: Request, exc: Refused) -> Response:
-        return error(403, "refused", exc.message, reason=exc.reason)
+        message = translated(f"refused.{exc.reason}", exc.message)
+        return error(403, "refused", message, reason=exc.reason)
 
     @app.exception_handler(Forbidden)
     async def forbidden(_request: Request, _exc: Forbidden) -> Response:
-        return error(403, "forbidden", "This token is another agent's.")
+        return error(403, "forbidden", say("errors.forbidden"))
 
     @app.exception_handler(UnknownAgent)
     async def unknown_agent(_request: Request, _exc: UnknownAgent) -> Response:
-        return error(404, "not_found", "There is no such agent.")
+        return error(404, "not_found", say("errors.unknown_agent"))
+
+    @app.exception_handler(UnknownGroup)
+    async def unknown_group(_request: Request, _exc: UnknownGroup) -> Response:
+        return error(404, "not_found", say("errors.unknown_group"))
 
     @app.exception_handler(UnknownParty)
     async def unknown_party(_request: Request, _exc: UnknownParty) -> Response:
-        return error(404, "not_found", "The transfer has no such party.")
+        return error(404, "not_found", say("errors.unknown_party"))
 
     @app.exception_handler(UnknownTransfer)
     async def unknown_transfer(_request: Request, _exc: UnknownTransfer) -> Response:
-        return error(404, "not_found", "There is no such transfer.")
+        return error(404, "not_found", say("errors.unknown_transfer"))
 
     @app.exception_handler(WrongState)
     async def wrong_state(_request: Request, exc: WrongState) -> Response:
-        return error(409, "wrong_state", str(exc) or "The transfer is not in a state for that.")
+        message = translated(f"errors.{exc.key}", str(exc)) or say("errors.wrong_state")
+        return error(409, "wrong_state", message)
 
     async def unavailable(_request: Request, exc: Exception) -> Response:
         log.warning("asterisk_request_failed", error=str(exc))
-        return error(
-            503, "asterisk_unavailable", "Asterisk cannot be reached or did not do as asked."
-        )
+        return error(503, "asterisk_unavailable", say("errors.asterisk_unavailable"))
 
     for kind in (AsteriskUnavailable, AriError, AmiError):
         app.add_exception_handler(kind, unavailable)
 
     def malformed(details: list[dict[str, Any]]) -> Response:
-        return error(
-            422, "malformed", "The request is not as described in /openapi.json.", details=details
-        )
+        return error(422, "malformed", say("errors.malformed"), details=details)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, exc: RequestValidationError) -> Response:
-        # Omit the input, which may be a PIN.
-        return malformed(
-            [{"where": list(detail["loc"]), "message": detail["msg"]} for detail in exc.errors()]
-        )
+        return malformed(invalid_details(exc.errors()))
 
     @app.exception_handler(HTTPException)
     async def http_error(_request: Request, exc: HTTPException) -> Response:
         if exc.status_code == 400:  # noqa: PLR2004 - FastAPI's answer to a body of no encoding
-            return malformed([{"where": ["body"], "message": str(exc.detail)}])
+            return malformed(not_json())
         code = {404: "not_found", 405: "method_not_allowed"}.get(exc.status_code, "bad_request")
-        return error(exc.status_code, code, str(exc.detail), exc.headers)
+        message = translated(f"errors.{code}", str(exc.detail))
+        return error(exc.status_code, code, message, exc.headers)
 
     @app.exception_handler(Exception)
     async def internal(_request: Request, _exc: Exception) -> Response:
         # The server logs the traceback.
-        return error(500, "internal", "Something is wrong in the daemon; its log says more.")
+        return error(500, "internal", say("errors.internal"))

@@ -13,8 +13,8 @@ from fastapi.responses import PlainTextResponse
 from starlette.responses import Response
 
 from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.error_schemas import ErrorOut
 from asterisk_avp.api.http import bearer_token, unauthorized
-from asterisk_avp.api.schemas import ErrorOut
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 

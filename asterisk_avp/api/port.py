@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from asterisk_avp.core.model.work import GroupView, MembershipView, WorkRules
 from asterisk_avp.core.model.world import (
     AgentView,
     Readiness,
+    Target,
     TargetsView,
     TransferRequest,
     TransferView,
@@ -23,8 +25,15 @@ class TransferService(Protocol):
 
     def agents(self) -> Sequence[AgentView]: ...
 
-    def roster(self) -> Sequence[AgentView]:
-        """The agents without calls, in a fraction of the time."""
+    def roster(self, groups: Collection[str] | None = None) -> Sequence[AgentView]:
+        """The agents without calls, in a fraction of the time; those of ``groups`` only."""
+        ...
+
+    def group_counts(self, groups: Collection[str] | None = None) -> Sequence[Mapping[str, Any]]:
+        """``id``, ``available``, ``logged_in`` and ``ready`` of these groups, or of all.
+
+        As in the targets of an agent who is in none of them.
+        """
         ...
 
     def agent(self, agent_id: str) -> AgentView:
@@ -39,7 +48,9 @@ class TransferService(Protocol):
         """Apply the number rules for this agent. Raises `UnknownAgent`."""
         ...
 
-    def transfers(self) -> Sequence[TransferView]: ...
+    def transfers(self, agent_id: str | None = None) -> Sequence[TransferView]:
+        """All transfers; those that involve an agent."""
+        ...
 
     def transfer(self, transfer_id: str) -> TransferView:
         """Raises `UnknownTransfer`."""
@@ -65,7 +76,7 @@ class TransferService(Protocol):
         """Raises `UnknownTransfer`, `WrongState`, `Refused`, `AsteriskUnavailable`."""
         ...
 
-    async def add_party(self, transfer_id: str, number: str) -> TransferView:
+    async def add_party(self, transfer_id: str, wanted: Target) -> TransferView:
         """Raises `UnknownTransfer`, `WrongState`, `Refused`, `AsteriskUnavailable`."""
         ...
 
@@ -77,16 +88,47 @@ class TransferService(Protocol):
         """The ended transfers that involve an agent, latest first. Raises `UnknownAgent`."""
         ...
 
-    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
+    def offered_pops(self, agent_id: str | None) -> Sequence[Mapping[str, Any]]:
+        """The ``pop`` events of the pops that are offered now; None: to all agents."""
+        ...
+
+    def work_rules(self) -> WorkRules: ...
+
+    def groups(self, agent_id: str | None) -> Sequence[GroupView]:
+        """An agent's groups; all for None."""
+        ...
+
+    def membership(self, agent_id: str, group_id: str) -> MembershipView | None:
+        """The agent in one of their groups; None: it is not one of theirs."""
+        ...
+
+    async def pause(self, agent_id: str, reason: str) -> AgentView:
         """Raises `UnknownAgent`, `WrongState`, `AsteriskUnavailable`, `AmiError`."""
+        ...
+
+    async def ready(self, agent_id: str, *, keep_acw: bool) -> AgentView:
+        """Raises `UnknownAgent`, `WrongState`, `Refused`, `AsteriskUnavailable`, `AmiError`."""
+        ...
+
+    async def extend_acw(self, agent_id: str, seconds: int) -> AgentView:
+        """Raises `UnknownAgent`, `WrongState`, `Refused`, `AsteriskUnavailable`."""
+        ...
+
+    async def log_in(self, agent_id: str, group_id: str) -> AgentView:
+        """Raises `UnknownAgent`, `UnknownGroup`, `Refused`, `AsteriskUnavailable`, `AmiError`."""
+        ...
+
+    async def log_out(self, agent_id: str, group_id: str) -> AgentView:
+        """Raises `UnknownAgent`, `UnknownGroup`, `Refused`, `AsteriskUnavailable`, `AmiError`."""
         ...
 
     def subscribe(self) -> asyncio.Queue[Mapping[str, Any]]:
         """A queue of events for one WebSocket; each is a JSON-ready mapping with ``type``.
 
         ``{"type": "agent", "agent": {...}}``, ``{"type": "transfer", "transfer": {...}}``,
-        ``{"type": "readiness", ...}``. The queue is bounded: a reader that does not keep up gets a
-        final ``{"type": "overflow"}``, so that an outdated state never looks live.
+        ``{"type": "group", "group": {...}}``, ``{"type": "readiness", ...}``. The queue is bounded:
+        a reader that does not keep up gets a final ``{"type": "overflow"}``, so that an outdated
+        state never looks live.
         """
         ...
 

@@ -19,7 +19,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.connections import REQUEST_SECONDS, Connections, ConnectionSlot, Stage
+from asterisk_avp.api.frames import EXTENSION
 from asterisk_avp.api.framing import BadRequest, Framing
+from asterisk_avp.api.panel_access import FromProxy
 from asterisk_avp.api.throttle import PRINCIPAL
 
 log = structlog.get_logger(__name__)
@@ -41,6 +43,12 @@ class GuardedConfig(uvicorn.Config):
     def __init__(self, app: Any, connections: Connections, **more: Any) -> None:
         super().__init__(app, http=GuardedHttp, ws=GuardedWebSocket, **more)
         self.guarded_connections = connections
+
+    def load(self) -> None:
+        super().load()
+        # Around uvicorn's own middleware, which replaces the peer's address.
+        loaded: Any = FromProxy(self.loaded_app, self.guarded_connections.proxies)
+        self.loaded_app = loaded
 
 
 def refusal(status: int, code: str, message: str) -> bytes:
@@ -167,9 +175,29 @@ class GuardedHttp(_Http):  # type: ignore[misc]
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket connection, after the handshake. The application sets its deadlines."""
+    """A WebSocket connection, after the handshake. The application sets its deadlines.
+
+    A `FrameWriter`, for frames that are encoded once for many connections.
+    """
 
     _slot: ConnectionSlot | None = None
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:  # the application runs as soon as this returns
+            scope["extensions"][EXTENSION] = self
+
+    def write_frames(self, frames: bytes) -> bool:
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            return True
+        if not self.writable.is_set():
+            return False
+        self.transport.write(frames)
+        return True
+
+    def abort(self) -> None:
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connections: Connections = self.config.guarded_connections  # type: ignore[attr-defined]

@@ -7,22 +7,22 @@ from typing import Annotated, Any
 from fastapi import Depends, Path
 from fastapi.security import HTTPBearer
 
-from asterisk_avp.api import schemas
+from asterisk_avp.api import error_schemas
 from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.http import Forbidden, principal_of
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int, tuple[str, type]] = {
-        401: ("No valid token", schemas.ErrorOut),
-        403: ("Refused, or another agent's token", schemas.RefusalOut),
-        404: ("No such agent or transfer", schemas.ErrorOut),
-        409: ("Not possible in the transfer's present state", schemas.ErrorOut),
-        408: ("The body did not arrive in time", schemas.ErrorOut),
-        413: ("The body is too large", schemas.ErrorOut),
-        422: ("Malformed", schemas.MalformedOut),
-        429: ("Too many failed log-ins", schemas.ErrorOut),
-        503: ("Asterisk cannot be reached", schemas.ErrorOut),
+        401: ("No valid token", error_schemas.ErrorOut),
+        403: ("Refused, or another agent's token", error_schemas.RefusalOut),
+        404: ("No such agent or transfer", error_schemas.ErrorOut),
+        409: ("Not possible in the transfer's present state", error_schemas.ErrorOut),
+        408: ("The body did not arrive in time", error_schemas.ErrorOut),
+        413: ("The body is too large", error_schemas.ErrorOut),
+        422: ("Malformed", error_schemas.MalformedOut),
+        429: ("Too many failed log-ins", error_schemas.ErrorOut),
+        503: ("Asterisk cannot be reached", error_schemas.ErrorOut),
     }
     return {
         status: {"description": described[status][0], "model": described[status][1]}

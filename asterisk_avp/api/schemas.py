@@ -14,17 +14,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from asterisk_avp.core.model.world import (
     AgentState,
     AgentView,
+    CallerOutcome,
     Mode,
     PartyState,
     Readiness,
     Target,
     TargetKind,
-    TargetsView,
     TransferRequest,
     TransferState,
     TransferView,
 )
-from asterisk_avp.core.numbers.rules import MESSAGES, NumberCheck, Reason
 
 
 def iso_time(unix_seconds: float) -> str:
@@ -54,11 +53,11 @@ Time = Annotated[
 """Converted from Unix seconds in views."""
 
 
-class _In(BaseModel):
+class In(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
     """Base class; ``model_validate`` converts a view of the core with the same attributes."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
@@ -67,19 +66,19 @@ class _Out(BaseModel):
 # --- requests --------------------------------------------------------------------------------
 
 
-class LoginIn(_In):
+class LoginIn(In):
     agent: Annotated[str, Field(min_length=1, max_length=80)]
     pin: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class IdTarget(_In):
+class IdTarget(In):
     """An agent, a group or a preset. An id that does not exist is refused, not malformed."""
 
     kind: Literal["agent", "group", "preset"]
     id: Annotated[str, Field(max_length=80)]
 
 
-class NumberTarget(_In):
+class NumberTarget(In):
     """A number as the agent typed it."""
 
     kind: Literal["number"]
@@ -89,7 +88,7 @@ class NumberTarget(_In):
 AnyTarget = Annotated[IdTarget | NumberTarget, Field(discriminator="kind")]
 
 
-class TransferIn(_In):
+class TransferIn(In):
     mode: Mode
     target: AnyTarget
     notes: Annotated[str, Field(max_length=2000)] = ""
@@ -107,23 +106,25 @@ class TransferIn(_In):
         )
 
 
-class PauseIn(_In):
-    """``reason`` is told to whoever watches the queues, e.g. in reports on pauses."""
-
-    reason: Annotated[str, Field(max_length=80)] = ""
-
-
-class PartyIn(_In):
-    """A fourth party: an external number as the agent types it."""
+class NumberPartyIn(In):
+    """An external number as fourth party, as the agent types it."""
 
     number: Annotated[str, Field(max_length=80)]
 
+    def target(self) -> Target:
+        return Target(TargetKind.NUMBER, self.number)
 
-class NumberCheckIn(_In):
-    """A number as ``agent`` would type it."""
 
-    agent: Annotated[str, Field(min_length=1, max_length=80)]
-    number: Annotated[str, Field(max_length=80)]
+class AgentPartyIn(In):
+    """A colleague as fourth party. An id that does not exist is refused, not malformed."""
+
+    agent: Annotated[str, Field(max_length=80)]
+
+    def target(self) -> Target:
+        return Target(TargetKind.AGENT, self.agent)
+
+
+AnyParty = NumberPartyIn | AgentPartyIn
 
 
 # --- responses -------------------------------------------------------------------------------
@@ -133,42 +134,39 @@ Role = Literal["transferor", "caller", "target", "fourth"]
 ACTION = "^(complete|cancel|swap|conference|add_party|drop_party:.+)$"
 
 
-class TokenOut(_Out):
+class TokenOut(Out):
     token: str
 
 
-class SessionOut(_Out):
-    """A log-in at the panel. ``expires``: when the agent has to log in anew."""
-
-    agent: str
-    name: str
-    expires: Time
-
-
-class PartyOut(_Out):
+class PartyOut(Out):
     """``hears``: the roles of the parties that this one hears, or what it hears instead.
 
     Empty: nothing that the transfer decides about; a phone that rings, a party being connected.
+
+    ``state`` is ``on_hold`` while the party has put the call on hold by its phone's own key. It
+    hears nothing, and whoever is only with parties on hold hears music.
     """
 
     id: str
     role: Role
     name: str
+    name_formatted: str
+    """``name``, if that is a number, as people of the client's country write it."""
     state: PartyState
     hears: list[Role | Literal["music", "ringback", "prompt"]]
 
 
-class IdTargetOut(_Out):
+class IdTargetOut(Out):
     kind: Literal["agent", "group", "preset"]
     id: str
 
 
-class NumberTargetOut(_Out):
+class NumberTargetOut(Out):
     kind: Literal["number"]
     number: str
 
 
-class TransferOut(_Out):
+class TransferOut(Out):
     """Ids and names of what belongs to another client than the agent's who asks are empty."""
 
     id: str
@@ -180,6 +178,10 @@ class TransferOut(_Out):
     state: TransferState
     ended_reason: str | None
     caller: str
+    caller_formatted: str
+    """``caller`` as people of the client's country write it."""
+    caller_withheld: bool
+    """The caller withholds number and name. They are empty unless `SHOW_WITHHELD` is on."""
     parties: list[PartyOut]
     since: Time
     started: Time
@@ -188,64 +190,95 @@ class TransferOut(_Out):
     """What would not be refused if the transferor asked for it now; empty for other agents."""
     hold_until: Time | None
     """While the target is waited for: when that ends unless somebody answers."""
+    music_since: Time | None
+    """Since when the caller hears music without a pause."""
+    asked: list[str]
+    """The colleagues who were asked to be the fourth party, also after they have left."""
+    caller_name: str
+    caller_outcome: CallerOutcome | None
+    """Where the transfer has left the caller; null while it runs. It can change afterwards: a
+    caller who is being returned may hang up before the transferor answers."""
 
 
-class CallOut(_Out):
+class ConsultOut(Out):
+    """Who consults the agent; empty where it is another client's agent."""
+
+    agent: str
+    name: str
+
+
+class TransferredOut(Out):
+    """Who transfers the call; empty where it is another client's agent."""
+
+    agent: str
+    name: str
+    hears: list[Role | Literal["music", "ringback", "prompt"]]
+    """What the agent who asks hears, as `hears` of a party."""
+
+
+class CallOut(Out):
     id: str
     caller: str
+    caller_formatted: str
+    caller_withheld: bool
+    """The caller withholds number and name. They are empty unless `SHOW_WITHHELD` is on."""
     group: str | None
     on_hold: bool
     pop: dict[str, Any]
     transfer: TransferOut | None
+    consult: ConsultOut | None
+    """Not null: a colleague consults this agent, who cannot transfer the call. The caller whom it
+    is about is not told before the transfer is completed."""
+    transferred: TransferredOut | None
+    """Not null: the agent is the call's caller, and a colleague transfers it."""
 
 
-class AgentOut(_Out):
+class AgentOut(Out):
     id: str
     name: str
     state: AgentState
-    since: Time
+    since: Time | None
+    """Null: unknown, because the state has not changed since the daemon started."""
     groups: list[str]
     waiting_transfer: bool
+    acw_until: Time | None
+    """While in after-call work: when it ends."""
+
+
+class MembershipOut(Out):
+    """One of the agent's groups; ``member``: logged in, ``dynamic``: may log in and out."""
+
+    group: str
+    member: bool
+    dynamic: bool
+    actions: list[Literal["login", "logout"]]
+    """What would not be refused now."""
+    logged_in: bool
+    """Whether the agent is one of those whom the group's count of this name has."""
+    ready: bool
+    available: bool
 
 
 class AgentDetailOut(AgentOut):
     paused: bool
     """In all queues; who is still talking will not be ready afterwards, and is no target."""
     pause_reason: str
+    work_actions: list[Literal["pause", "ready", "end_acw", "extend_acw"]]
+    """What would not be refused now, if the agent asked for it."""
+    memberships: list[MembershipOut]
     call: CallOut | None
     calls: list[CallOut]
 
 
-class TargetAgentOut(_Out):
-    id: str
-    name: str
-    state: AgentState
-    since: Time
-    waiting_transfer: bool
-
-
-class TargetGroupOut(_Out):
-    id: str
-    name: str
-    available: int
-    agents: list[TargetAgentOut]
-
-
-class TargetsOut(_Out):
-    permissions: list[str]
-    my_agent_groups: list[TargetGroupOut]
-    agent_groups: list[TargetGroupOut]
-    external_presets: list[dict[str, str]]
-
-
-class HealthOut(_Out):
+class HealthOut(Out):
     status: Literal["ok"]
 
 
-class ReadyOut(_Out):
+class ReadyOut(Out):
     """``missing`` lists what new transfers have to wait for: ari, ami, sync.
 
-    ``warnings``: what an administrator should change, though transfers are taken.
+    ``warnings``: what an administrator should change, though transfers are taken. ``reason``: a
+    code for what ``detail`` says to an administrator; null if ready.
     """
 
     ready: bool
@@ -254,48 +287,8 @@ class ReadyOut(_Out):
     synced: bool
     missing: list[str]
     detail: str
-    warnings: list[str] = []
-
-
-class NumberCheckOut(_Out):
-    """``e164`` is what would be dialled: null unless allowed. ``region`` 001: of no country."""
-
-    allowed: bool
-    reason: Reason
-    message: str
-    e164: str | None
-    region: str | None
-    line_type: str | None
-
-
-# --- errors ----------------------------------------------------------------------------------
-
-
-class ErrorOut(_Out):
-    error: str
-    message: str
-
-
-class RefusalOut(_Out):
-    """``refused`` carries one of the reason codes; ``forbidden`` concerns the token.
-
-    ``cross_site``: the panel's cookie came with a request that is not the panel's own.
-    """
-
-    error: Literal["refused", "forbidden", "cross_site"]
-    message: str
     reason: str | None = None
-
-
-class MalformedDetail(_Out):
-    where: list[str | int]
-    message: str
-
-
-class MalformedOut(_Out):
-    error: Literal["malformed"]
-    message: str
-    details: list[MalformedDetail]
+    warnings: list[str] = []
 
 
 # --- from the core's views -------------------------------------------------------------------
@@ -318,10 +311,6 @@ def agent_detail_out(view: AgentView) -> AgentDetailOut:
     return AgentDetailOut.model_validate(view)
 
 
-def targets_out(view: TargetsView) -> TargetsOut:
-    return TargetsOut.model_validate(view)
-
-
 def ready_out(view: Readiness) -> ReadyOut:
     there = {"ari": view.ari, "ami": view.ami, "sync": view.synced}
     return ReadyOut(
@@ -331,16 +320,6 @@ def ready_out(view: Readiness) -> ReadyOut:
         synced=view.synced,
         missing=[name for name, is_there in there.items() if not is_there],
         detail=view.detail,
+        reason=view.reason or None,
         warnings=list(view.warnings),
-    )
-
-
-def number_check_out(check: NumberCheck) -> NumberCheckOut:
-    return NumberCheckOut(
-        allowed=check.allowed,
-        reason=check.reason,
-        message=MESSAGES[check.reason],
-        e164=check.e164,
-        region=check.region,
-        line_type=check.line_type,
     )

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.http import error
+from asterisk_avp.api.languages import say
 
 MAX_PER_TOKEN: Final = 20
 """Enough for the tabs of one person."""
@@ -59,7 +60,6 @@ def too_many() -> Response:
     return error(
         429,
         "too_many_connections",
-        f"There are {MAX_PER_TOKEN} connections to /v1/events with this token, or "
-        f"{MAX_PER_AGENT} of this agent; close one.",
+        say("errors.too_many_connections", token=MAX_PER_TOKEN, agent=MAX_PER_AGENT),
         {"Retry-After": "10"},
     )

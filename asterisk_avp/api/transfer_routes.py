@@ -41,11 +41,7 @@ def add_transfer_routes(app: FastAPI, service: TransferService, scoped: ScopedRe
     async def transfers(principal: CurrentPrincipal) -> Response:
         """The transfers under way and those that ended lately."""
         return model_response(
-            [
-                scoped.transfer(principal, view)
-                for view in service.transfers()
-                if principal.agent is None or involves(view, principal.agent)
-            ]
+            [scoped.transfer(principal, view) for view in service.transfers(principal.agent)]
         )
 
     @app.get(
@@ -99,11 +95,11 @@ def add_party_routes(app: FastAPI, service: TransferService, scoped: ScopedRespo
         dependencies=[TOKEN],
     )
     async def add_party(
-        transfer_id: TransferPath, body: schemas.PartyIn, principal: CurrentPrincipal
+        transfer_id: TransferPath, body: schemas.AnyParty, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
-        """Call a fourth party into the consult or the conference."""
+        """Call a fourth party into the consult or the conference: a number or a colleague."""
         only_for(principal, service.transfer(transfer_id).agent)
-        return scoped.transfer(principal, await service.add_party(transfer_id, body.number))
+        return scoped.transfer(principal, await service.add_party(transfer_id, body.target()))
 
     @app.delete(
         "/v1/transfers/{transfer_id}/parties/{party_id}",

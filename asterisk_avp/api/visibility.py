@@ -19,7 +19,10 @@ from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.model.tenants import EVERYTHING, Scope
 from asterisk_avp.core.model.world import Mode, TransferState, TransferView
 
-_PRIVATE = frozenset({"call", "calls", "pause_reason"})
+_OF_THE_CALLER = ("caller", "caller_formatted", "caller_name", "notes")
+"""Fields of a transfer that the target sees only with the call."""
+
+_PRIVATE = frozenset({"call", "calls", "memberships", "pause_reason", "work_actions"})
 
 
 def involves(transfer: TransferView, agent: str) -> bool:
@@ -27,15 +30,16 @@ def involves(transfer: TransferView, agent: str) -> bool:
     return agent in agents_involved(transfer)
 
 
-def _event_involves(transfer: Mapping[str, Any], agent: str) -> bool:
-    """`involves`, for a transfer in an event."""
+def agents_of_event(transfer: Mapping[str, Any]) -> set[str]:
+    """The agents whom a transfer in an event `involves`."""
     target = transfer.get("target") or {}
-    if transfer.get("agent") == agent:
-        return True
-    if target.get("kind") == "agent" and target.get("id") == agent:
-        return True
+    found = {transfer.get("agent")}
+    if target.get("kind") == "agent":
+        found.add(target.get("id"))
     parties = transfer.get("parties") or ()
-    return any(party.get("role") == "target" and party.get("id") == agent for party in parties)
+    found.update(party.get("id") for party in parties if party.get("role") == "target")
+    found.update(transfer.get("asked") or ())
+    return {agent for agent in found if isinstance(agent, str)}
 
 
 def as_seen_by(principal: Principal, transfer: TransferView) -> TransferView:
@@ -43,9 +47,12 @@ def as_seen_by(principal: Principal, transfer: TransferView) -> TransferView:
     if not _is_redacted(principal, transfer.agent, transfer.mode, transfer.state):
         return transfer
     parties = tuple(
-        replace(party, name="") if party.role == "caller" else party for party in transfer.parties
+        replace(party, name="", name_formatted="") if party.role == "caller" else party
+        for party in transfer.parties
     )
-    return replace(transfer, caller="", notes="", parties=parties, actions=())
+    nothing: dict[str, object] = dict.fromkeys(_OF_THE_CALLER, "")
+    nothing["caller_withheld"] = False
+    return replace(transfer, **nothing, parties=parties, actions=())  # type: ignore[arg-type]
 
 
 def _is_redacted(principal: Principal, agent: str, mode: str, state: str) -> bool:
@@ -74,7 +81,7 @@ def visibility_of(principal: Principal, event: Mapping[str, Any]) -> Visibility:
         case {"type": "agent", "agent": {"id": str(agent_id)}}:
             return Visibility.ALL if agent_id == principal.agent else Visibility.PART
         case {"type": "transfer", "transfer": {} as transfer}:
-            if not _event_involves(transfer, principal.agent):
+            if principal.agent not in agents_of_event(transfer):
                 return Visibility.NOTHING
             agent, mode, state = (
                 str(transfer.get(name, "")) for name in ("agent", "mode", "state")
@@ -97,15 +104,17 @@ def redacted(event: Mapping[str, Any]) -> Mapping[str, Any]:
             return {**event, "agent": {k: v for k, v in agent.items() if k not in _PRIVATE}}
         case {"transfer": {} as transfer}:
             parties = [
-                {**party, "name": ""} if party.get("role") == "caller" else party
+                {**party, "name": "", "name_formatted": ""}
+                if party.get("role") == "caller"
+                else party
                 for party in transfer.get("parties") or ()
             ]
             return {
                 **event,
                 "transfer": {
                     **transfer,
-                    "caller": "",
-                    "notes": "",
+                    **dict.fromkeys(_OF_THE_CALLER, ""),
+                    "caller_withheld": False,
                     "parties": parties,
                     "actions": [],
                 },

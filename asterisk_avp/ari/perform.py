@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.ari.translate import channel_seen
+from asterisk_avp.ari.translate import channel_seen, located
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import (
@@ -20,19 +21,23 @@ from asterisk_avp.core.messages.effects import (
     Destination,
     DestroyBridge,
     DialLeg,
+    EndHold,
     LeaveStasis,
     NotifyPhone,
     Play,
     SendKeys,
+    Snoop,
+    StartHold,
     StartMusic,
     StartRingback,
     StopMusic,
     StopPlaying,
     StopRingback,
+    StopSnoop,
 )
 from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskUnavailable
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import is_bridge, is_leg
+from asterisk_avp.core.transfer.session import is_bridge, is_leg, is_snoop
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +46,14 @@ _NO_TIMEOUT = -1
 _BRIDGE_TYPE = "mixing,dtmf_events"
 """Never native RTP (res_stasis.c, ``bridge_create``): the phones' DTMF would bypass Asterisk, be
 audible to the other side, and not be reported to us."""
+
+_HOLD = "CHANNEL(rtp,hold)"
+"""Whether a phone's last offer was sendonly or inactive (dialplan_functions.c of chan_pjsip)."""
+
+_HOLD_PASSES = "/m"
+"""Option of a Local channel: a hold of the target's phone reaches the bridge. Without it, the
+channel plays music itself, and in a conference all hear it (core_unreal.c,
+``ast_unreal_indicate``)."""
 
 _TOLD_SECONDS = 0.1
 """Time for Asterisk to send the NOTIFY, which it does after its response to us; an earlier BYE
@@ -83,10 +96,15 @@ class AriPerformer:
                 await self._try(
                     effect, bridges.add_channel(bridge, channel, absorb_dtmf=absorb_dtmf)
                 )
-            case StartMusic(channel):
-                await self._try(effect, channels.start_moh(channel))
+            case StartMusic(channel, music_class):
+                await self._try(effect, channels.start_moh(channel, music_class))
             case StopMusic(channel):
                 await self._stop_music(effect)
+            case StartHold(channel):
+                await self._try(effect, channels.hold(channel))
+            case EndHold(channel):
+                await self._try(effect, channels.unhold(channel))
+                await self._stop_music(StopMusic(channel))
             case StartRingback(channel):
                 await self._try(effect, channels.ring(channel))
             case StopRingback(channel):
@@ -95,6 +113,10 @@ class AriPerformer:
                 await self._try(effect, channels.play(channel, media, playback))
             case StopPlaying(playback):
                 await self._try(effect, self._client.playbacks.stop(playback))
+            case Snoop(channel, snoop, whispers):
+                await self._snoop(channel, snoop, whispers=whispers)
+            case StopSnoop(channel):
+                await self._try(effect, channels.hangup(channel))
             case SendKeys(channel, keys):
                 await self._try(effect, channels.send_dtmf(channel, keys))
             case NotifyPhone(channel, done):
@@ -121,6 +143,26 @@ class AriPerformer:
         ]
         return facts, {channel["id"] for channel in channels if self._is_ours(channel)}
 
+    async def read_holds(self, channels: Iterable[ev.ChannelSeen]) -> list[ev.HoldChanged]:
+        """Which phones have put their calls on hold, of those in bridges.
+
+        Events say when it changes, and the SDP of the phone's last offer, whose state Asterisk
+        keeps, how it is. A phone whose answer is missing counts as not on hold.
+        """
+        asked = [x.id for x in channels if x.bridge is not None and x.name.startswith("PJSIP/")]
+        read = self._client.channels.get_variable
+        answers = await asyncio.gather(
+            *(read(channel, _HOLD) for channel in asked), return_exceptions=True
+        )
+        found = []
+        for channel, answer in zip(asked, answers, strict=True):
+            expected = isinstance(answer, AriError | AsteriskUnavailable)
+            if isinstance(answer, BaseException) and not expected:
+                raise answer
+            if answer == "1":
+                found.append(ev.HoldChanged(channel, on_hold=True))
+        return found
+
     async def exists(self, channel: str) -> bool:
         """Whether Asterisk still has the channel. Raises `AsteriskUnavailable`."""
         try:
@@ -130,6 +172,14 @@ class AriPerformer:
         except AriError:
             return True  # but it cannot be encoded as JSON: see `_channels`
         return True
+
+    async def locate(self, channel: str) -> ev.ChannelLocated:
+        """Where a channel is. Raises `AriGone`, `AriError` or `AsteriskUnavailable`."""
+        seen = located(await self._client.channels.get(channel), self._app)
+        if seen.in_our_app:
+            return seen
+        abandoned = await self._client.channels.get_variable(channel, "ABANDONED")
+        return replace(seen, id=channel, abandoned=abandoned == "TRUE")
 
     async def _channels(self, known: Iterable[str]) -> Sequence[Mapping[str, Any]]:
         """All channels, read individually if necessary.
@@ -179,7 +229,7 @@ class AriPerformer:
                     with contextlib.suppress(AriGone):
                         # The prefix alone is not enough: Asterisk's own ids begin with the system
                         # name (asterisk.conf, systemname), which may begin with avp-.
-                        if is_leg(channel):
+                        if is_leg(channel) or is_snoop(channel):
                             await self._client.channels.hangup(channel)
                         else:
                             await self._client.channels.continue_in_dialplan(channel)
@@ -206,7 +256,7 @@ class AriPerformer:
             log.error("unclean_value", channel=effect.channel, variable=variable)
         try:
             await self._client.channels.originate(
-                effect.permission.endpoint,
+                effect.permission.endpoint + _HOLD_PASSES,
                 app=None if first else self._app,
                 context=first.context if first else None,
                 extension=first.extension if first else None,
@@ -227,6 +277,15 @@ class AriPerformer:
             report(SessionEvent(failed, "asterisk_unavailable"))
             # It may ring all the same; the resync finds it.
             raise
+
+    async def _snoop(self, channel: str, snoop: str, *, whispers: bool) -> None:
+        """Without early media, the transferor hears ringback: no reason for a resync."""
+        try:
+            await self._client.channels.snoop(channel, snoop, self._app, whispers=whispers)
+        except AriGone as error:
+            log.debug("ari_resource_gone", effect="Snoop", error=str(error))
+        except AriError as error:
+            log.warning("early_media_not_heard", channel=channel, error=str(error))
 
     async def _stop_music(self, effect: StopMusic) -> None:
         """Stop music; repeat the request, because Asterisk sometimes loses it (`ari.music`).

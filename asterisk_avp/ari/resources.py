@@ -107,6 +107,13 @@ class Channels:
     async def stop_moh(self, channel_id: str) -> None:
         await self._rest.request("DELETE", ["channels", channel_id, "moh"])
 
+    async def hold(self, channel_id: str) -> None:
+        """Tell the channel that the other party is on hold; it plays music."""
+        await self._rest.request("POST", ["channels", channel_id, "hold"])
+
+    async def unhold(self, channel_id: str) -> None:
+        await self._rest.request("DELETE", ["channels", channel_id, "hold"])
+
     async def play(
         self, channel_id: str, media: str | Sequence[str], playback_id: str | None = None
     ) -> Json:
@@ -115,6 +122,12 @@ class Channels:
         segments = ["channels", channel_id, "play"]
         if playback_id is not None:
             segments.append(playback_id)
+        return _object(await self._rest.request("POST", segments, query))
+
+    async def snoop(self, channel_id: str, snoop_id: str, app: str, *, whispers: bool) -> Json:
+        """Have what the channel is sent enter `app` as a channel, or speak to it by one."""
+        query = {"app": app, **({"whisper": "out"} if whispers else {"spy": "out"})}
+        segments = ["channels", channel_id, "snoop", snoop_id]
         return _object(await self._rest.request("POST", segments, query))
 
     async def send_dtmf(self, channel_id: str, keys: str) -> None:

@@ -15,7 +15,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.pbx.calls import resource_of
+from asterisk_avp.core.model.caller import Presentation
+from asterisk_avp.core.pbx.channel import resource_of
+from asterisk_avp.core.transfer.session import is_half
 
 QUEUE_ENDED: Final = "AVPQueueEnded"
 """Name of the UserEvent that our dialplan sends when Queue() ends without an answer."""
@@ -29,6 +31,9 @@ NOT_ACCEPTED: Final = "AVPNotAccepted"
 _ANSWER, _CANCEL = "ANSWER", "CANCEL"
 _CALLED: Final = frozenset({"RINGING", "PROGRESS", "PROCEEDING"})
 """Statuses of a Dial event during an attempt."""
+
+_RESTRICTION: Final = 0x60
+"""callerid.h, ``AST_PRES_RESTRICTION``: restricted, or unavailable."""
 
 Event = Mapping[str, Any]
 
@@ -111,6 +116,24 @@ def _seen(
         linked=linked,
         rung=channel.get("state") == "Ringing",
         created=created,
+        # Our own legs show the transferor. Of others the channel's JSON does not tell it.
+        presentation=Presentation.ALLOWED
+        if is_half(_text(channel, "id"))
+        else Presentation.UNKNOWN,
+    )
+
+
+def located(channel: Mapping[str, Any], app: str, *, abandoned: bool = False) -> ev.ChannelLocated:
+    """A channel in the response to ``GET /channels/{id}``. ``app``: our Stasis application."""
+    dialplan = _map(channel.get("dialplan"))
+    application = _text(dialplan, "app_name")
+    return ev.ChannelLocated(
+        id=_text(channel, "id"),
+        context=_text(dialplan, "context"),
+        extension=_text(dialplan, "exten"),
+        application=application,
+        in_our_app=application == "Stasis" and _text(dialplan, "app_data").partition(",")[0] == app,
+        abandoned=abandoned,
     )
 
 
@@ -130,9 +153,13 @@ def _of_channel(
         case "ChannelCreated":
             yield _seen(channel, created=True)
         case "ChannelCallerId":
+            if _withheld(event, channel):  # before the number that it withholds
+                yield ev.CallerPresentation(identifier, Presentation.WITHHELD)
             yield _seen(channel, created=False)
         case "ChannelDestroyed":
             yield ev.ChannelGone(identifier)
+        case "ChannelHangupRequest":
+            yield ev.HangUpAsked(identifier, soft=bool(event.get("soft")))
         case "ChannelEnteredBridge":
             yield _seen(channel, created=False)
             if _bridge(event):
@@ -152,6 +179,18 @@ def _of_channel(
             yield from _user_event(event, identifier)
 
 
+def _withheld(event: Event, channel: Mapping[str, Any]) -> bool:
+    """Whether the caller is withheld from now on. False: not, or only a part of it is allowed.
+
+    Asterisk sends the event for another number or name, and not for another presentation alone
+    (stasis_channels.c, ``ast_channel_snapshot_caller_id_equal``).
+    """
+    value, caller = event.get("caller_presentation"), _map(channel.get("caller"))
+    restricted = isinstance(value, int) and value & _RESTRICTION != 0
+    # Who has neither number nor name is unavailable, too.
+    return restricted and bool(_text(caller, "number") or _text(caller, "name"))
+
+
 def _user_event(event: Event, identifier: str) -> Iterator[ev.Fact]:
     name = _text(event, "eventname")
     if name == FEATURE:
@@ -169,6 +208,7 @@ def _bridge(event: Event) -> str:
 EVENT_TYPES: Final = (
     "ChannelCreated",
     "ChannelCallerId",
+    "ChannelHangupRequest",
     "ChannelDestroyed",
     "ChannelEnteredBridge",
     "ChannelLeftBridge",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -41,13 +42,20 @@ def agents(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> 
             agent["id"],
             agent["name"],
             agent["state"],
-            agent["since"],
+            agent["since"] or "-",
             ",".join(agent["groups"]) or "-",
             "1 transfer" if agent["waiting_transfer"] else "-",
         ]
         for agent in found
     ]
     print_table(rows)
+
+
+def _who_is_there(group: dict[str, Any]) -> str:
+    """How many can take a call now, or why nobody could ever."""
+    if group["ready"]:
+        return f"{group['available']} available"
+    return "everybody on a break" if group["logged_in"] else "nobody logged in"
 
 
 def targets(
@@ -69,7 +77,7 @@ def targets(
             continue
         typer.echo(title)
         for group in groups:
-            typer.echo(f"  {group['id']} {group['name']} ({group['available']} available)")
+            typer.echo(f"  {group['id']} {group['name']} ({_who_is_there(group)})")
             for member in group["agents"]:
                 waiting = ", a transfer waits" if member["waiting_transfer"] else ""
                 typer.echo(f"    {member['id']} {member['name']}: {member['state']}{waiting}")
@@ -154,6 +162,12 @@ def target_text(target: dict[str, Any] | None) -> str:
     return f"{target['kind']} {target.get('id', target.get('number'))}"
 
 
+def caller_text(of: Mapping[str, Any]) -> str:
+    """The caller of a call or a transfer."""
+    # A daemon of an earlier version does not tell it.
+    return str(of["caller"] or ("withheld" if of.get("caller_withheld") else ""))
+
+
 def transfer_line(transfer: dict[str, Any]) -> str:
     """A transfer in one line."""
     ended = f" ({transfer['ended_reason']})" if transfer["ended_reason"] else ""
@@ -161,7 +175,7 @@ def transfer_line(transfer: dict[str, Any]) -> str:
         f"{transfer['since']} transfer {transfer['id']}: {transfer['state']}{ended},"
         f" {transfer['mode']} by {transfer['agent']}"
         f" to {target_text(transfer['target'])},"
-        f" caller {transfer['caller']}"
+        f" caller {caller_text(transfer)}"
     )
 
 

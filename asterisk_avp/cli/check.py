@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from asterisk_avp.core.model.errors import ConfigError
 if TYPE_CHECKING:
     from asterisk_avp.config.settings import Settings
     from asterisk_avp.install.asterisk_conf import Conf
-    from asterisk_avp.install.checks.model import Addresses, Facts, Finding, Secret
+    from asterisk_avp.install.checks.model import Addresses, Facts, Finding, PanelFacts, Secret
 
 _CONFIG_DIR = Path("/etc/asterisk")
 
@@ -68,10 +69,11 @@ async def collect(
     ``clock``: this machine's, in Unix seconds.
     """
     from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
-    from asterisk_avp.install.checks.model import FILES, USERS_FILES, Facts  # noqa: PLC0415
+    from asterisk_avp.install.checks.model import FILES, TRANSLATION_FILES, USERS_FILES, Facts  # noqa: PLC0415
+    from asterisk_avp.install.outdated import Given, outdated  # noqa: PLC0415
     from asterisk_avp.install.probe import ask  # noqa: PLC0415
 
-    files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES)}
+    files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES, *TRANSLATION_FILES)}
     stale = _stale_dialplan(config_dir, files["extensions.conf"])
     unreachable = "the settings to connect with are not valid" if connect else ""
     try:
@@ -79,6 +81,7 @@ async def collect(
     except ConfigError as error:
         return Facts(files, None, unreachable, settings=str(error), stale_dialplan=stale)
     world = settings.world()
+    given = Given(files, settings.session.ring_seconds, settings.keys.transfer)
     live, version = None, None
     if connect:
         live, version = await ask(settings, world, files, clock)
@@ -92,7 +95,9 @@ async def collect(
         live=live,
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),
+        panel=_panel(settings),
         stale_dialplan=stale,
+        outdated=tuple(outdated(config_dir, given)),
         ignored=settings.ignored,
         open_files=tuple(_open_files(os.environ, Path.cwd())),
     )
@@ -141,6 +146,9 @@ def _secrets(settings: Settings) -> Iterator[Secret]:
         yield Secret("AVP_API__TOKENS", token.get_secret_value())
     if api.metrics_token.get_secret_value():
         yield Secret("AVP_API__METRICS_TOKEN", api.metrics_token.get_secret_value())
+    if settings.panel.user_header_secret is not None:
+        secret = settings.panel.user_header_secret.get_secret_value()
+        yield Secret("AVP_PANEL__USER_HEADER_SECRET", secret)
     if settings.webhook.url is not None:
         yield Secret("AVP_WEBHOOK__SECRET", settings.webhook.secret.get_secret_value())
     for identifier, agent in settings.agents.items():
@@ -161,6 +169,33 @@ def _addresses(settings: Settings) -> Addresses:
         ami_user=settings.ami.username,
         ari_user=settings.ari.username,
     )
+
+
+def _panel(settings: Settings) -> PanelFacts:
+    from asterisk_avp.core.model.features import DEFAULT  # noqa: PLC0415
+    from asterisk_avp.install.checks.model import PanelFacts  # noqa: PLC0415
+
+    return PanelFacts(
+        user_header=settings.panel.user_header or "",
+        secret=settings.panel.user_header_secret is not None,
+        proxies=settings.api.trusted_proxies,
+        named=settings.origin(("api", "trusted_proxies")) != DEFAULT,
+        frame_ancestors=bool(settings.panel.frame_ancestors),
+        other_users=tuple(_people()),
+    )
+
+
+_FIRST_PERSON, _LAST_PERSON = 1000, 60_000
+"""User ids of people, as Debian and Red Hat assign them (login.defs)."""
+
+
+def _people() -> Iterator[str]:
+    """The users of this machine who can log in, other than root and this program's."""
+    for user in pwd.getpwall():
+        shell = Path(user.pw_shell).name
+        person = _FIRST_PERSON <= user.pw_uid < _LAST_PERSON and user.pw_uid != os.geteuid()
+        if person and shell not in ("nologin", "false", ""):
+            yield user.pw_name
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from asterisk_avp.cli.calls import Token, Url
 from asterisk_avp.cli.client import DEFAULT_URL, Client, CommandFailed
 from asterisk_avp.cli.output import Json, print_json
 from asterisk_avp.core import numbers
+
+_USUAL: Final = ",".join(numbers.USUAL_LANDLINES)
 
 Check = Callable[[str, str], Mapping[str, Any]]
 """Maps an agent and a number to the API's answer. Raises `CommandFailed`."""
@@ -40,24 +42,47 @@ def number(
     strict_landline: Annotated[
         bool, typer.Option("--strict-landline", help="Refuse numbers that may be mobile numbers.")
     ] = False,
+    landline_types: Annotated[
+        str,
+        typer.Option(
+            help="The types that count as land lines, separated by commas:"
+            f" {', '.join(numbers.LANDLINE_TYPES)}. [default: {_USUAL}]",
+            show_default=False,
+        ),
+    ] = "",
+    domestic_territories: Annotated[
+        str, typer.Option(help="Territories that count as their country, e.g. PR,VI.")
+    ] = "",
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
     """Check whether a number may be called. Exit status: 0 if so, else 1."""
     check: Check
+    rules = {
+        "--client-country": client_country,
+        "--toll-free": toll_free,
+        "--toll": toll,
+        "--strict-landline": strict_landline,
+        "--landline-types": landline_types,
+        "--domestic-territories": domestic_territories,
+    }
     if country is not None:
         check = _offline(
             country,
             client_country,
-            toll_free=toll_free,
-            toll=toll,
+            toll_free_service=toll_free,
+            toll_service=toll,
             strict_landline=strict_landline,
+            landline_types=_listed(
+                "--landline-types", landline_types.lower() or _USUAL, numbers.LANDLINE_TYPES
+            ),
+            domestic_territories=_listed(
+                "--domestic-territories", domestic_territories.upper(), numbers.TERRITORIES
+            ),
         )
-    elif client_country is not None or toll_free or toll or strict_landline:
-        raise typer.BadParameter(
-            "--client-country, --toll-free, --toll and --strict-landline need --country"
-        )
+    elif any(rules.values()):
+        raise typer.BadParameter(", ".join(rules) + " need --country")
     else:
         check = Client(url, token).check_number
     if typed == "-":
@@ -74,10 +99,7 @@ def number(
 def _offline(
     country: str,
     client_country: str | None,
-    *,
-    toll_free: bool,
-    toll: bool,
-    strict_landline: bool,
+    **rules: Any,
 ) -> Check:
     for value, option in ((country, "--country"), (client_country, "--client-country")):
         if value is not None and value.upper() not in numbers.COUNTRIES:
@@ -86,20 +108,26 @@ def _offline(
             )
 
     # Imported only here: the models take longer to load than the rest of the command line.
-    from asterisk_avp.api.schemas import number_check_out  # noqa: PLC0415
+    from asterisk_avp.api.number_schemas import number_check_out  # noqa: PLC0415
 
     def check(_agent: str, typed: str) -> Mapping[str, Any]:
         checked = numbers.check(
             typed,
             agent_country=country,
             client_country=client_country or country,
-            toll_free_service=toll_free,
-            toll_service=toll,
-            strict_landline=strict_landline,
+            **rules,
         )
         return number_check_out(checked).model_dump()
 
     return check
+
+
+def _listed(option: str, text: str, known: Collection[str]) -> tuple[str, ...]:
+    values = tuple(part.strip() for part in text.split(",") if part.strip())
+    for value in values:
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is not of {', '.join(known)}", param_hint=option)
+    return values
 
 
 def _answer(answer: Mapping[str, Any], *, as_json: bool) -> bool:

@@ -138,6 +138,7 @@ def _feature(features: Features, name: str) -> Setting:
 
 
 def _setting(value: Any, origin: str) -> Setting:
+    value = list(value) if isinstance(value, tuple) else value
     return {"value": value, "origin": origin if value is not None else DEFAULT}
 
 

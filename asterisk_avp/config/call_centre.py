@@ -15,12 +15,15 @@ from asterisk_avp.config.types import (
     Country,
     Extension,
     Interface,
+    LandlineTypes,
     Name,
     PhoneNumber,
     PopUrl,
     QueueName,
     SectionId,
     SectionIdList,
+    Territories,
+    User,
     WrittenPinHash,
 )
 from asterisk_avp.core.model.features import (
@@ -54,16 +57,29 @@ class PolicySettings(Section):
     """Whether agents may call premium-rate, shared-cost and personal numbers."""
     strict_landline: bool | None = None
     """Whether to refuse numbers that may be mobile numbers."""
+    landline_types: LandlineTypes | None = None
+    """The types of numbers that count as land lines, of `fixed_line`, `fixed_line_or_mobile`, `uan`
+    (UK 03, Swiss 058, Dutch 088, South African 0861), `voip` (French 09), `mobile`, `pager` and
+    `voicemail`. Clients in the US may call all of them."""
+    domestic_territories: Territories | None = None
+    """The territories that count as part of their country, as country codes:
+    `PR, VI, GU, MP, AS` for those of the US."""
     max_hold_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """How long a transferred call may wait for its target."""
     max_hold_action: MaxHoldAction | None = None
     """What happens to a call after that time: `hangup` (after an announcement), `return` (to the
     transferor, or else to the group) or `group`."""
+    empty_group_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    """How long a transferred call waits in an agent group where nobody could take it any more,
+    before it takes that action. 0: not at all. The maximum hold time still applies."""
+    show_withheld: bool | None = None
+    """Whether agents, screen pops and integrations are told the number and the name of a caller who
+    withholds them. External targets never are."""
     external_accept: ExternalAccept | None = None
     """What an external target must do after answering: `none`, or `press1` (press 1 when asked)."""
     consult_recording: ConsultRecording | None = None
     """What a recording of the caller's channel (MixMonitor) contains during a consultation:
-    `continue`, the music, or `pause`, silence."""
+    `continue`, the music, or `pause`, silence. With `restart`, the transfer is in another file."""
 
 
 class EnterpriseSettings(PolicySettings):
@@ -82,7 +98,8 @@ class AccountSettings(PolicySettings):
     their phones."""
     external_caller_id: ShownNumber | None = None
     """Which number an external target of a transfer sees: `account` or `caller`. A caller's number
-    that is not `+` and at most 15 digits is replaced by the account's number."""
+    that is not `+` and at most 15 digits is replaced by the account's number. So is one that the
+    caller withholds; the trunk is asked to show none."""
     complete_dialling: bool = False
     """Whether all phones send a number only when it is complete. Then ids and codes may begin with
     an emergency number of the country, as 1001 does where 100 is one."""
@@ -132,6 +149,9 @@ class AgentSettings(Section):
     """The PIN for the panel and the API. Without it the agent cannot log in."""
     pin_hash: Annotated[SecretStr, WrittenPinHash] | None = None
     """The PIN's hash, as `asterisk-avp pin-hash` prints it, instead of the PIN."""
+    user: User | None = None
+    """The agent's name in `AVP_PANEL__USER_HEADER`, if it is not the id. Written exactly as the
+    header has it."""
     interface: Interface | None = None
     """The queue member's interface, if it does not contain the id."""
     country: Country | None = None

@@ -31,6 +31,7 @@ S = TypeVar("S", bound="Settings")
 # `url` is included because it may contain credentials.
 _SECRET_FIELDS = frozenset(
     {"password", "secret", "pin", "pin_hash", "tokens", "metrics_token", "url"}
+    | {"user_header_secret"}
 )
 _LONGEST_VALUE_SHOWN = 60
 
@@ -174,6 +175,7 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
     yield from _ambiguous_codes(settings, inputs)
     yield from emergencies(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
+    yield from _panel(settings, inputs)
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():
         other = alike.setdefault(identifier.lower(), identifier)
@@ -188,6 +190,33 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
                 # Resolved only on a fault: it searches everything that was written.
                 name = inputs.name(("agents", identifier, "groups"))
                 yield f"{name}: unknown group {group_id!r}{_known(settings.groups)}"
+
+
+def _panel(settings: Settings, inputs: Inputs) -> Iterator[str]:
+    """What the panel needs from a proxy, and users who would be two agents."""
+    panel = settings.panel
+    if not settings.api.trusted_proxies and (panel.frame_ancestors or panel.user_header):
+        proxies = inputs.name(("api", "trusted_proxies"))
+        if panel.frame_ancestors:
+            name = inputs.name(("panel", "frame_ancestors"))
+            yield f"{name}: needs TLS, so a reverse proxy, but {proxies} is empty"
+        if panel.user_header:
+            yield f"{inputs.name(('panel', 'user_header'))}: needs a proxy, but {proxies} is empty"
+    if panel.sign_out_url and not panel.user_header:
+        name = inputs.name(("panel", "sign_out_url"))
+        yield f"{name}: has no effect without {variable(('panel', 'user_header'))}"
+    if panel.user_header_secret is not None and not panel.user_header:
+        name = inputs.name(("panel", "user_header_secret"))
+        yield f"{name}: has no effect without {variable(('panel', 'user_header'))}"
+    ids = {id_: id_ for id_, agent in settings.agents.items() if agent.user is None}
+    users: dict[str, str] = {}
+    for identifier, agent in settings.agents.items():
+        if agent.user is None:
+            continue
+        other = ids.get(agent.user) or users.setdefault(agent.user, identifier)
+        if other != identifier:
+            name = inputs.name(("agents", identifier, "user"))
+            yield f"{name}: is agent {other}'s as well ({inputs.name(('agents', other))})"
 
 
 def _unknown_shared_with(settings: Settings, inputs: Inputs) -> Iterator[str]:

@@ -47,6 +47,7 @@ SECTIONS: Final = {
     "ami": "AMI, Asterisk's manager interface",
     "agi": "FastAGI",
     "api": "API and panel",
+    "panel": "Panel",
     "log": "Log",
     "session": "Timings",
     "pop": "Screen pops",

@@ -128,6 +128,9 @@ class PopSettings(Section):
     sip_headers: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=16)] = ()
     """Keys of the pop's data that agents' phones receive as SIP headers, separated by commas, at
     most 16."""
+    keys: Annotated[tuple[PopKey, ...], CommaList, Field(max_length=50)] = ()
+    """Keys of the pop's data that come first, in this order, separated by commas, at most 50; upper
+    or lower case. The panel shows the first eight at once."""
 
 
 class WebhookSettings(Section):

@@ -28,6 +28,7 @@ from asterisk_avp.config.call_centre import (
     PolicySettings,
     PresetSettings,
 )
+from asterisk_avp.config.panel import PanelSettings
 from asterisk_avp.config.secret_files import Path_
 from asterisk_avp.config.sections import (
     AgiSettings,
@@ -43,6 +44,7 @@ from asterisk_avp.config.sections import (
 from asterisk_avp.config.sources import Inputs, read_inputs, variable
 from asterisk_avp.config.types import AgentId, SectionId
 from asterisk_avp.core.model.features import DEFAULT, Features, Level, resolve
+from asterisk_avp.core.model.work import WorkRules
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.core.phone.keypad import KeyCodes
 
@@ -70,6 +72,7 @@ class Settings(BaseSettings):
     ami: AmiSettings = AmiSettings()
     agi: AgiSettings = AgiSettings()
     api: ApiSettings = ApiSettings()
+    panel: PanelSettings = PanelSettings()
     log: LogSettings = LogSettings()
     session: SessionSettings = SessionSettings()
     pop: PopSettings = PopSettings()
@@ -165,6 +168,11 @@ class Settings(BaseSettings):
                 )
                 for identifier, preset in sorted(self.presets.items())
             },
+            work=WorkRules(
+                self.panel.pause_reasons,
+                self.panel.other_pause_reasons,
+                self.panel.acw_extension_seconds,
+            ),
         )
 
     def key_codes(self) -> KeyCodes:

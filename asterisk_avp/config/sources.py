@@ -38,19 +38,25 @@ _MOST_BYTES = 4 * 1024 * 1024
 """The largest `.env` or TOML file. The file of ten thousand agents is smaller."""
 CONFIG_VARIABLE = "AVP_CONFIG"
 
-# Our variables that are not settings of the daemon: those of the command line client, and those
-# that the test bed prints and people export in the same shell. `AVP_ARI` and `AVP_AMI` are
-# addresses there; as settings, they would be whole sections, which a plain variable cannot hold.
+# Our variables that are not settings of the daemon: those of the command line client and of the
+# tests, and those that the test bed prints; people export them in the same shell. `AVP_ARI` and
+# `AVP_AMI` are addresses there; as settings, they would be whole sections, which a plain variable
+# cannot hold.
 NOT_SETTINGS = frozenset(
     {
         CONFIG_VARIABLE,
         "AVP_URL",
         "AVP_TOKEN",
+        "AVP_BASE_IMAGE",
         "AVP_BED",
         "AVP_CACHE",
+        "AVP_CHROMIUM",
         "AVP_DEBIAN_MIRROR",
         "AVP_DEBIAN_SUITE",
         "AVP_KEEP",
+        "AVP_NGINX",
+        "AVP_PORTS",
+        "AVP_PROMTOOL",
         "AVP_STATE",
         "AVP_SIP",
         "AVP_ARI",
@@ -64,7 +70,7 @@ NOT_SETTINGS = frozenset(
         "AVP_AMI_SECRET",
     }
 )
-_NOT_SETTINGS_PREFIX = "AVP_BED_"
+_NOT_SETTINGS_PREFIXES = ("AVP_BED_", "AVP_FUZZ_", "AVP_TEST_")
 
 # Settings with a second, shorter name.
 _ALIASES = {"AVP_LOG_NUMBERS": "AVP_LOG__NUMBERS"}
@@ -104,7 +110,7 @@ def is_setting(name: str) -> bool:
     """Whether a variable is for the daemon: a setting, or AVP_CONFIG."""
     if name == CONFIG_VARIABLE:
         return True
-    ours = name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS_PREFIX)
+    ours = name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS_PREFIXES)
     return ours and name not in NOT_SETTINGS
 
 

@@ -14,9 +14,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from asterisk_avp.core.engine.pause import MAX_REASON
+from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.pins import PinHash
 from asterisk_avp.core.model.world import AGENT_ID, PERSONAL_QUEUE_PREFIX
-from asterisk_avp.core.numbers.rules import COUNTRIES
+from asterisk_avp.core.numbers.rules import COUNTRIES, LANDLINE_TYPES
+from asterisk_avp.core.numbers.territories import TERRITORIES
+from asterisk_avp.core.pbx.agent import ACW_REASON
 from asterisk_avp.core.pops.url import template_fault
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
@@ -27,6 +31,28 @@ _EXTENSION = re.compile(r"(?!_)[A-Za-z0-9*#+._-]{1,40}")
 _PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _POP_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_%-]{1,253}")
+_ORIGIN = re.compile(
+    r"https://([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?){0,20})"
+    r"(?::([1-9][0-9]{0,4}))?"
+)
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+"""A host that browsers read as an IPv4 address (URL Standard, "ends in a number")."""
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_USER = re.compile(r"[^\s](?:.{0,198}[^\s])?")
+
+
+_MAX_PORT = 65535
+_PROXY_SECRET = re.compile("[!-~]{16,200}")
+_NOT_FOR_USERS = frozenset(
+    {
+        "accept", "authorization", "connection", "content-length", "content-type", "cookie",
+        "expect", "forwarded", "host", "keep-alive", "origin", "referer", "te", "trailer",
+        "transfer-encoding", "upgrade", "user-agent", "via", "x-forwarded-for",
+        "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip",
+    }
+)  # fmt: skip
+"""Headers with a meaning of their own, most of which a browser sends by itself."""
+_NOT_FOR_USERS_PREFIX = ("proxy-", "sec-", "x-avp-")
 
 
 def _matching(pattern: re.Pattern[str], meaning: str) -> AfterValidator:
@@ -50,10 +76,49 @@ def _printable(value: str) -> str:
     return value
 
 
+def _pause_reason(value: str) -> str:
+    if clean.name(value) != value or len(value.encode()) > MAX_REASON:
+        raise ValueError(f"must be a name of letters, digits and .-_' (at most {MAX_REASON} bytes)")
+    return value
+
+
+def _own_reason(value: str) -> str:
+    if value == ACW_REASON:
+        raise ValueError("is the daemon's own reason, for extended after-call work")
+    return value
+
+
+def unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises `ValueError` for a value that is there twice."""
+    if len(set(values)) != len(values):
+        raise ValueError("must not contain an entry twice")
+    return values
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
 def _country(value: str) -> str:
     if value not in COUNTRIES:
         raise ValueError("must be a country code of two letters with a numbering plan, e.g. US")
     return value
+
+
+def _landline_types(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if value not in LANDLINE_TYPES:
+            raise ValueError(f"must be of {', '.join(LANDLINE_TYPES)}, not {value!r}")
+    return values
+
+
+def _territories(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if value not in TERRITORIES:
+            raise ValueError(
+                f"must be territories with numbers of their own, e.g. PR, not {value!r}"
+            )
+    return values
 
 
 def _pop_url(value: str) -> str:
@@ -85,6 +150,47 @@ def _ari_url(value: str) -> str:
         raise ValueError("must end with the path")
     bare = value.rstrip("/")
     return bare if bare.endswith("/ari") else bare + "/ari"
+
+
+def _origin(value: str) -> str:
+    found = _ORIGIN.fullmatch(value)
+    if found is None or int(found[2] or 0) > _MAX_PORT or not _as_browsers_write(found[1]):
+        raise ValueError(
+            "must be an origin such as https://crm.example or https://crm.example:8443: https, "
+            "no path, no *, no international letters (write xn--…)"
+        )
+    return value.removesuffix(":443")  # as browsers write it
+
+
+def _as_browsers_write(host: str) -> bool:
+    """Whether an address is written as four decimal numbers: ``127.1`` is not."""
+    if _NUMERIC.fullmatch(host) is None:
+        return True
+    try:
+        return str(ipaddress.IPv4Address(host)) == host
+    except ValueError:
+        return False
+
+
+def _user_header(value: str) -> str:
+    if value.lower() in _NOT_FOR_USERS or value.lower().startswith(_NOT_FOR_USERS_PREFIX):
+        raise ValueError("must be a header that a proxy adds for the user's name alone")
+    return value
+
+
+def _proxy_secret(value: SecretStr) -> SecretStr:
+    if _PROXY_SECRET.fullmatch(value.get_secret_value()) is None:
+        raise ValueError("must be 16 to 200 printable ASCII characters without spaces")
+    return value
+
+
+def _sign_out_url(value: str) -> str:
+    parts = urlsplit(value)
+    path_here = value.startswith("/") and not value.startswith(("//", "/\\"))
+    elsewhere = parts.scheme == "https" and parts.hostname and "@" not in parts.netloc
+    if not (path_here or elsewhere) or not value.isascii() or re.search(r"[\s\\<>\"]", value):
+        raise ValueError("must be a path such as /oauth2/sign_out, or an https:// address")
+    return value
 
 
 def _split(value: Any) -> Any:
@@ -146,15 +252,49 @@ Country = Annotated[
     BeforeValidator(_upper),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
+PauseReason = Annotated[
+    str, Field(min_length=1), AfterValidator(_pause_reason), AfterValidator(_own_reason)
+]
 AriUrl = Annotated[str, AfterValidator(_ari_url)]
 PopUrl = Annotated[str, Field(max_length=1000), AfterValidator(_pop_url)]
 PopKey = Annotated[
     str, _matching(_POP_KEY, "a key of a screen pop: letters, digits and _ (at most 40)")
 ]
+ProxySecret = Annotated[SecretStr, AfterValidator(_proxy_secret)]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 """A secret: for many receivers, the long address is the only credential."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Origin = Annotated[str, AfterValidator(_origin), BeforeValidator(_lower)]
+OriginList = Annotated[
+    tuple[Origin, ...], CommaList, Field(max_length=32), AfterValidator(_each_once)
+]
+UserHeader = Annotated[
+    str,
+    _matching(_HEADER, "the name of an HTTP header, such as X-Forwarded-Preferred-Username"),
+    AfterValidator(_user_header),
+]
+SignOutUrl = Annotated[str, Field(max_length=500), AfterValidator(_sign_out_url)]
+User = Annotated[
+    str,
+    _matching(_USER, "a user's name of at most 200 characters, without spaces around it"),
+    AfterValidator(_printable),
+]
+"""A user of the proxy's: whatever an identity provider calls people, often an e-mail address."""
 SectionIdList = Annotated[tuple[SectionId, ...], CommaList]
+
+LandlineTypes = Annotated[
+    tuple[Annotated[str, BeforeValidator(_lower)], ...],
+    CommaList,
+    Field(min_length=1),
+    AfterValidator(_landline_types),
+    AfterValidator(_each_once),
+]
+Territories = Annotated[
+    tuple[Annotated[str, BeforeValidator(_upper)], ...],
+    CommaList,
+    AfterValidator(_territories),
+    AfterValidator(_each_once),
+]
 
 PhoneNumber = Annotated[str, _matching(_PHONE_NUMBER, "a number in E.164, such as +12025550100")]

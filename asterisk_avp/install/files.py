@@ -16,6 +16,7 @@ from typing import Final
 
 from asterisk_avp.core.pbx.ami_rights import READ, WRITE
 from asterisk_avp.install.asterisk_conf import Conf, Section
+from asterisk_avp.install.checks.dead_phones import lines_for
 
 OURS: Final = frozenset(
     {
@@ -146,11 +147,13 @@ def pjsip_conf(
         "",
         "; Each agent's phone: its Transfer button obeys the rules, the feature code works, a SIP",
         "; MESSAGE runs no dialplan, and in avp-agents it dials the extensions of avp-phones.",
+        "; Asterisk ends the call of a phone that has died (rtp_timeout, session timers).",
     ]
     handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
     for name, endpoint in endpoints.items():
         lines += [f"[{name}](+type=endpoint)", handling, "set_var = DYNAMIC_FEATURES=avp_transfer"]
         lines.append("message_context = avp-nowhere")
+        lines += lines_for(endpoint)
         if endpoint.last("context") == "avp-agents":
             lines.append("allow_overlap = no")
             lines += ["overlap_context = avp-phones"] if current else []

@@ -52,7 +52,7 @@ autopause = no
 ; A call does not wait for an agent who is paused or logged out. It waits for a busy one.
 joinempty = paused,invalid,unavailable
 leavewhenempty = paused,invalid,unavailable
-musicclass = default
+; No musicclass: the dialplan names that of the queue from which the call came.
 announce-frequency = 0
 announce-holdtime = no
 announce-position = no

@@ -16,7 +16,7 @@ import structlog
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import Target, TargetKind, TransferRequest
-from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.pbx.channel import Call
 from asterisk_avp.core.policy.dialling import Dial, Dialled
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.states import State
@@ -82,10 +82,9 @@ class Audit:
         caller = call.caller_channel if call is not None else None
         return self._decided(_AuditedRequest(agent, caller, "supervised", None, channel), decide)
 
-    def party(self, session: Session, number: str, decide: Callable[[], Outcome]) -> Decided:
+    def party(self, session: Session, wanted: Target, decide: Callable[[], Outcome]) -> Decided:
         """Like `decide`, for an agent who adds a fourth party to a transfer."""
-        target = Target(TargetKind.NUMBER, number)
-        audited = _AuditedRequest(session.agent, session.caller.channel, _PARTY, target)
+        audited = _AuditedRequest(session.agent, session.caller.channel, _PARTY, wanted)
         return self._decided(audited, lambda: (session, decide()))
 
     def _decided(self, audited: _AuditedRequest, decide: Callable[[], Decided]) -> Decided:

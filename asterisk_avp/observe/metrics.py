@@ -1,8 +1,9 @@
 """The metrics that Prometheus reads at `/metrics`.
 
-No label contains a person, a call or a number: label values are constants of this program, so the
-number of series does not grow with the call centre. Names and labels are a contract with
-dashboards, such as `docker/grafana/asterisk_avp.json`.
+No label contains a person, a call or a number. Label values are constants of this program, but for
+the ids of the configured groups, which few metrics have; so the number of series is known at the
+start, and all of them are there from the start (`observe.endings`). Names and labels are a contract
+with dashboards, such as `docker/grafana/asterisk_avp.json`.
 
 Durations are measured here with a monotonic clock, as a transfer goes through its phases.
 """
@@ -12,8 +13,9 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Literal
 
 from prometheus_client import (
@@ -32,9 +34,10 @@ from prometheus_client.registry import Collector
 from asterisk_avp import __version__
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages.effects import Effect, StartMusic
-from asterisk_avp.core.model.world import AgentState, Mode, Readiness
+from asterisk_avp.core.model.world import AgentState, CallerOutcome, Mode, Readiness, TargetKind
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.spec import Phase
+from asterisk_avp.observe import endings
 
 # This would be one more series for each counter and histogram, which Prometheus does not use.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # typed, all but this function
@@ -54,7 +57,7 @@ class _Running:
 
     mode: str
     target: str
-    """The kind of the target; ``none`` while the transferor dials it, which may change the mode."""
+    """The kind of the target, or `endings.NO_TARGET`."""
     caller: str
     began: float
     phase: Phase
@@ -72,6 +75,8 @@ class Metrics:
     ) -> None:
         self._clock = clock
         self._running: dict[str, _Running] = {}
+        self._callers_lost: set[str] = set()
+        """The transfers that are counted already, as long as the engine knows them."""
         registry = self.registry = CollectorRegistry()
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -90,6 +95,16 @@ class Metrics:
             "transfers_total",
             "Transfers that have ended, by mode, target, outcome and reason.",
             *("mode", "target", "outcome", "reason"),
+        )
+        self._ended_by_group = counter(
+            "group_transfers_total",
+            "Transfers that have ended, by the call's group, mode and outcome.",
+            *("group", "mode", "outcome"),
+        )
+        self._lost = counter(
+            "callers_lost_total",
+            "Callers of ended transfers whom nobody has: hung up on, at max hold or not, or lost.",
+            *("group", "cause"),
         )
         self._decisions = counter(
             "decisions_total",
@@ -111,6 +126,8 @@ class Metrics:
             "wait", "The whole transfer, from decision to end.", _PEOPLE, "mode", "outcome"
         )
         self._reconnects = counter("reconnects_total", "Reconnections to Asterisk.", "interface")
+        meaning = "Whether the daemon keeps after-call work, because app_queue does not."
+        self._lastcall = Gauge(f"{_PREFIX}shared_lastcall_off", meaning, registry=registry)
         self._impossible = counter(
             "ami_impossible_messages_total",
             "AMI messages that Asterisk cannot have written. Investigate each one.",
@@ -133,6 +150,29 @@ class Metrics:
         build.labels(__version__, platform.python_version()).set(1)
         registry.register(_CurrentState(engine, self._ami_events))
         ProcessCollector(registry=registry)
+        self._engine = engine
+        self._begin_at_zero()
+        self._begin_groups()
+
+    def _begin_at_zero(self) -> None:
+        for ending in endings.transfers():
+            self._ended.labels(*ending)
+        for decision in endings.decisions():
+            self._decisions.labels(*decision)
+        for mode in Mode:
+            self._start.labels(mode.value)
+            for outcome in endings.OUTCOMES:
+                self._wait.labels(mode.value, outcome)
+        for target in (*TargetKind, endings.NO_TARGET):
+            self._ring.labels(str(target))
+
+    def _begin_groups(self) -> None:
+        """As above, for the groups that there are now: a reload can bring new ones."""
+        for group in self._engine.world.groups:
+            for mode, outcome in product(Mode, endings.OUTCOMES):
+                self._ended_by_group.labels(group, mode.value, outcome)
+            for cause in endings.LostCause:
+                self._lost.labels(group, cause.value)
 
     def gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Add a gauge that calls ``value`` at each scrape."""
@@ -146,6 +186,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        self._begin_groups()
         return generate_latest(self.registry)
 
     def decision(self, mode: str, decision: str, reason: str) -> None:
@@ -154,6 +195,9 @@ class Metrics:
 
     def ami_event(self, *, handled: bool) -> None:
         self._ami_events["yes" if handled else "no"] += 1
+
+    def shared_lastcall_off(self, off: bool) -> None:  # noqa: FBT001 - it is the value
+        self._lastcall.set(off)
 
     def impossible_message(self) -> None:
         self._impossible.inc()
@@ -191,7 +235,7 @@ class Metrics:
         now = self._clock()
         running = self._running.get(session.id)
         phase = session.state.spec.phase
-        target = session.target.kind.value if session.target is not None else "none"
+        target = session.target.kind.value if session.target is not None else endings.NO_TARGET
         if running is None:
             if session.state.final:
                 return  # a change of an ended transfer
@@ -214,6 +258,18 @@ class Metrics:
             self._ended.labels(
                 running.mode, running.target, outcome, session.reason or "none"
             ).inc()
+            self._ended_by_group.labels(session.group, running.mode, outcome).inc()
+
+    def caller_after(self, session: Session, outcome: CallerOutcome | None) -> None:
+        """What has become of the caller of a transfer. Repetitions have no effect."""
+        cause = endings.cause_of_loss(outcome, session.reason)
+        if cause is not None and session.id not in self._callers_lost:
+            self._callers_lost.add(session.id)
+            self._lost.labels(session.group, cause.value).inc()
+
+    def forget(self, transfers: Iterable[str]) -> None:
+        """These are no longer known to the engine, which reports nothing more of them."""
+        self._callers_lost.difference_update(transfers)
 
     def _phase_over(self, running: _Running, seconds: float) -> None:
         match running.phase:

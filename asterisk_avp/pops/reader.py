@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import structlog
 
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES, presentation_of
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.pops.board import PopBoard, PopNotification
 from asterisk_avp.core.pops.content import read
@@ -25,8 +26,15 @@ log = structlog.get_logger(__name__)
 _CONCURRENT: Final = 20
 """How many requests to Asterisk run at a time, so that a resync does not flood it."""
 
-ReadAll = Callable[[str], Awaitable[Mapping[str, str]]]
-"""Channel id → all its variables. Raises `AvpError`."""
+
+class Reader(Protocol):
+    """Reads the variables of a channel (`ami.reader`). Both raise `AvpError`."""
+
+    async def all_variables(self, channel: str) -> Mapping[str, str]: ...
+
+    async def variables(self, channel: str, names: Sequence[str]) -> Mapping[str, str]: ...
+
+
 Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
 """Channel id, variables. Raises `AvpError`."""
 
@@ -51,14 +59,14 @@ class ScreenPops:
     def __init__(
         self,
         board: PopBoard,
-        read_all: ReadAll,
+        reader: Reader,
         write: Write,
         post: Callable[[ev.Fact], None],
         changed: Callable[[set[str]], None],
         publish: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.board = board
-        self._read_all = read_all
+        self._reader = reader
         self._write = write
         self._post = post
         self._changed = changed
@@ -94,7 +102,10 @@ class ScreenPops:
     async def _read(self, call: str) -> None:
         try:
             async with self._slots:
-                variables = await self._read_all(call)
+                variables, told = await asyncio.gather(
+                    self._reader.all_variables(call),
+                    self._reader.variables(call, PRESENTATION_VARIABLES),
+                )
         except AvpError as error:
             # The channel or the connection is gone. The pop is published without the variables.
             log.debug("pop_read_failed", call=call, error=str(error))
@@ -108,6 +119,8 @@ class ScreenPops:
                     variable=ignored.variable,
                     reason=ignored.reason,
                 )
+            presentation = presentation_of(*(told.get(x, "") for x in PRESENTATION_VARIABLES))
+            self._post(ev.CallerPresentation(call, presentation))
             self.board.ledger.variables_read(call, found)
             self._post(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
         self._changed(self.board.holders(call))

@@ -17,6 +17,11 @@ import structlog
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.caller import (
+    PRESENTATION_VARIABLES,
+    Presentation,
+    presentation_of,
+)
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Post
@@ -37,10 +42,18 @@ def unread(engine: TransferEngine, agents: Iterable[str]) -> list[str]:
         agent = engine.agents.by_id.get(agent_id)
         for call in engine.calls_of(agent) if agent is not None else ():
             caller = engine.calls.channels[call.caller_channel]
+            if caller.bridge is None:
+                continue  # on the way into a bridge; it keeps its group meanwhile
             if caller.group_read_in != caller.bridge:
                 caller.group_read_in = caller.bridge
                 found.append(caller.id)
     return found
+
+
+def presentation_fact(channel: str, variables: Mapping[str, str]) -> ev.CallerPresentation | None:
+    """The fact for these variables; None: the channel had ended."""
+    found = presentation_of(*(variables.get(name, "") for name in PRESENTATION_VARIABLES))
+    return None if found is Presentation.UNKNOWN else ev.CallerPresentation(channel, found)
 
 
 def group_fact(channel: str, variables: Mapping[str, str]) -> ev.CallGroup | None:
@@ -75,10 +88,11 @@ class GroupReader(Part):
 
     async def _read(self, channel: str) -> None:
         try:
-            fact = group_fact(channel, await self._variables(channel, (VARIABLE,)))
+            found = await self._variables(channel, (VARIABLE, *PRESENTATION_VARIABLES))
         except AvpError as error:
             # The connection is lost or failing; the next resync reads it again.
             log.debug("group_read_failed", channel=channel, error=str(error))
             return
-        if fact is not None:
-            self._post(fact)
+        for fact in (presentation_fact(channel, found), group_fact(channel, found)):
+            if fact is not None:
+                self._post(fact)

@@ -1,4 +1,4 @@
-"""Create the engine and the two clients from the settings."""
+"""Create the engine, the two clients and what performs by AMI."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.membership import MembershipChanges
+from asterisk_avp.ami.perform import AmiPerformer, Ends
+from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.ami.wire import OnDefect
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.client import AriClient
@@ -16,6 +20,7 @@ from asterisk_avp.config.sections import AmiSettings, AriSettings
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.pbx import ami_rights
+from asterisk_avp.core.pbx.beyond import phone_beyond
 from asterisk_avp.core.transfer.session import SECRET_BYTES
 
 
@@ -57,4 +62,17 @@ def ari_client(settings: AriSettings, outdated: Callable[[], None]) -> AriClient
         request_timeout_seconds=settings.request_timeout_seconds,
         backoff_max_seconds=settings.reconnect_max_seconds,
         event_types=from_ari.EVENT_TYPES,
+    )
+
+
+def new_ami_performer(
+    client: AmiClient,
+    engine: TransferEngine,
+    recordings: Recordings,
+    members: MembershipChanges,
+    ends: Ends,
+) -> AmiPerformer:
+    calls = engine.calls
+    return AmiPerformer(
+        client, calls.name_of, recordings, members, ends, partial(phone_beyond, calls)
     )

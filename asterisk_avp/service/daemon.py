@@ -5,8 +5,7 @@ phones pass through one inbox, one at a time, into the engine, and result in eff
 has a worker that performs its effects in order, so that a slow step of one transfer does not delay
 others.
 
-The parts get messages in this order (`service.part`; a test compares it), and stop in the reverse
-order.
+The parts get messages in this order (`service.part`; a test compares), and stop in reverse order.
 
     part                  messages                              other calls
     IntegrityWatch        Defect
@@ -15,19 +14,23 @@ order.
     Timeouts              TimeUp
     RecordingWatch        RecordingMuted ChannelGone            resynced
     SwapWatch             BridgeSwapped ChannelGone
-    MusicWatch            MusicChanged ChannelGone
+    MusicWatch            MusicChanged ChannelGone QueueJoined Hint
     Workers               Replaced                              perform wait_idle stop
     AcwTimer              -                                     perform stop
     GroupReader           -                                     perform wait_idle stop
     TransferRecords       -                                     perform
     Publisher             -                                     perform
+    GroupWatch            Hint QueueJoined QueueLeft QueueWaiting  perform resynced stop
+    EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
-    EngineStep            22 facts
+    EngineStep            27 facts
+    Whereabouts           Hint StasisLeft BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
     VersionWatch          -                                     connected stop
     Synchroniser          NeedsResync Outdated                  connected stop
     OrphanTimeoutRenewal  -                                     resynced
+    SharedLastcallWatch   -                                     perform wait_idle stop
 """
 
 from __future__ import annotations
@@ -40,13 +43,14 @@ from typing import Any
 
 import structlog
 
-from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.membership import MembershipChanges
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
-from asterisk_avp.api.broadcast import EventBroadcaster, readiness_event
+from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
 from asterisk_avp.api.connections import Connections, Proxies
+from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
@@ -68,11 +72,13 @@ from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
-from asterisk_avp.service.clients import ami_client, ari_client, new_engine
+from asterisk_avp.service.clients import ami_client, ari_client, new_ami_performer, new_engine
 from asterisk_avp.service.drain import drain
+from asterisk_avp.service.empty_groups import EmptyGroupWatch
 from asterisk_avp.service.executor import Workers, log_fields
 from asterisk_avp.service.facade import TransferService
-from asterisk_avp.service.gauges import show_connections, show_inside
+from asterisk_avp.service.gauges import show_inside
+from asterisk_avp.service.group_watch import GroupWatch
 from asterisk_avp.service.housekeeping import forget_ended
 from asterisk_avp.service.inbox import Defect, Inbox, Outdated
 from asterisk_avp.service.intake import Intake
@@ -96,6 +102,9 @@ from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
 from asterisk_avp.service.servers import start_servers
+from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
+from asterisk_avp.service.whereabouts import Whereabouts
+from asterisk_avp.service.work import AgentWork
 
 log = structlog.get_logger(__name__)
 
@@ -113,17 +122,16 @@ class Daemon:
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
-        links = Links(ami, ari)
-        news = asyncio.Event()  # set when readiness may have changed
+        links, news = Links(ami, ari), asyncio.Event()  # news: readiness may have changed
         self._metrics = metrics = Metrics(engine)
 
         # Queries and actions to Asterisk.
-        reader = AmiReader(ami, engine.calls.name_of)
-        music, recordings = Music(), Recordings()
+        reader, music, recordings = AmiReader(ami, engine.calls.name_of), Music(), Recordings()
         ari_performer = AriPerformer(ari, settings.ari.app, music.stopped)
         members = MemberVerifier(engine, reader, post)
         ends = EndWatch(engine.calls, ari_performer.exists, inbox)
-        ami_performer = AmiPerformer(ami, engine.calls.name_of, recordings, members, ends)
+        changes_of_members = MembershipChanges(ami, members)
+        ami_performer = new_ami_performer(ami, engine, recordings, changes_of_members, ends)
         self._workers = workers = Workers(
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
@@ -134,8 +142,8 @@ class Daemon:
         self._changes = changes = EventBroadcaster()
         pop_publisher = PopPublisher(changes.send, settings.webhook)
         screen_pops = ScreenPops(
-            PopBoard(engine, iso_time),
-            reader.all_variables,
+            PopBoard(engine, iso_time, settings.pop.keys),
+            reader,
             ami_performer.write,
             post,
             lambda agents: post(Outcome(agents=agents)),
@@ -153,8 +161,11 @@ class Daemon:
         self._audit = audit = Audit(numbers=settings.log.numbers, count=metrics.decision)
 
         # Keep the state of Asterisk up to date.
+        group_watch = GroupWatch(engine, reader, post, lambda view: changes.send(group_event(view)))
         recording_watch = RecordingWatch(engine, recordings, reader, post)
-        self._orphans = OrphanTimeoutRenewal(engine, links, post, settings.session.orphan_seconds)
+        self._orphans = OrphanTimeoutRenewal(
+            engine, links, post, settings.session.orphan_seconds, ami_performer.set_global
+        )
         self._sync = sync = Synchroniser(
             inbox,
             engine,
@@ -166,7 +177,11 @@ class Daemon:
             groups,
             workers,
             links,
-            before=(workers, groups, pops, members, recording_watch, self._orphans),
+            before=(
+                *(workers, groups, pops, members, recording_watch, group_watch),
+                empty_groups := EmptyGroupWatch(engine, post),
+                self._orphans,
+            ),
             changed=news.set,
         )
         version = VersionWatch(ari.asterisk, links, news.set)
@@ -174,18 +189,18 @@ class Daemon:
             ami, ari, sync, version, news, self._publish_readiness
         )
 
-        # Requests of agents and integrations.
         self._history = History()
         self._codes = FeatureCodeHandler(engine, settings.key_codes())
         self.transfer_service = TransferService(
             inbox,
             engine,
             reader,
-            ami_performer,
             audit,
             self._history,
             changes,
+            AgentWork(inbox, engine, changes_of_members, members, workers, readiness.check_ami),
             pop=pop,
+            offered=board.offered,
             readiness=readiness,
             links=links,
             workers=workers,
@@ -207,11 +222,9 @@ class Daemon:
         )
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
-        show_inside(metrics.gauge, engine, workers)
-        show_connections(metrics.gauge, self._connections)
+        show_inside(metrics.gauge, engine, workers, self._connections)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
-        # In the order of the table above.
         self._parts: tuple[Part, ...] = (
             IntegrityWatch(metrics.impossible_message, post),
             self.transfer_service,
@@ -225,13 +238,17 @@ class Daemon:
             groups,
             TransferRecords(engine, audit, self._queue_log, metrics),
             Publisher(engine, changes, pop),
+            group_watch,
+            empty_groups,
             pops,
             EngineStep(engine),
+            Whereabouts(engine, links, ari_performer.locate, post),
             members,
             ends,
             version,
             sync,
             self._orphans,
+            SharedLastcallWatch(inbox, engine, reader, metrics.shared_lastcall_off),
         )
         dispatcher = Dispatcher(self._parts)
         self._intake = Intake(inbox, metrics, settings.ari.app, dispatcher.connected)
@@ -258,6 +275,13 @@ class Daemon:
                     self._auth,
                     metrics=self._metrics.text,
                     scopes=self._engine.scope_of,
+                    language=self._settings.panel.language,
+                    access=PanelAccess(
+                        self._settings.panel.frame_ancestors,
+                        self._settings.panel.user_header,
+                        self._settings.panel.sign_out_url,
+                        self._settings.panel.proxy_secret,
+                    ),
                 ),
                 self._connections,
             )
@@ -267,6 +291,7 @@ class Daemon:
                 self._engine,
                 self._history,
                 self._codes,
+                self._metrics,
                 lambda: self._settings.session.keep_ended_seconds,
             )
             async with asyncio.TaskGroup() as group:

@@ -87,6 +87,10 @@ class Workers(Part):
         self._about = about
         self._queues: dict[str | None, deque[Effect]] = {}
         self._tasks = TaskSet("effects")
+        self._queued = self._performed_so_far = 0
+        """Effects without a session, since the start."""
+        self._progress = asyncio.Event()
+        """Set, and replaced, whenever some of those have been performed."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def handle(self, message: Message) -> None:
@@ -107,6 +111,7 @@ class Workers(Part):
                 queue = self._queues[session_id] = deque()
                 self._tasks.start(self._work(session_id, queue))
             queue.append(effect)
+            self._queued += session_id is None
         elif session_id is not None:
             handle = self._timers.pop(session_id, None)
             if handle is not None:
@@ -147,6 +152,22 @@ class Workers(Part):
         """Wait up to ``seconds`` for effects in flight."""
         await self._tasks.wait(seconds)
 
+    async def caught_up(self) -> bool:
+        """Wait until those effects without a session that are queued now have been performed.
+
+        Each has its own deadline, and may fail. Returns whether no others have been queued
+        meanwhile.
+        """
+        wanted = self._queued
+        while self._performed_so_far < wanted:
+            await self._progress.wait()
+        return self._queued == wanted
+
+    def _count(self, performed: int) -> None:
+        self._performed_so_far += performed
+        self._progress.set()
+        self._progress = asyncio.Event()
+
     def hold(self) -> None:
         """Cancel all effects and timers, and perform nothing until `resume`."""
         self._held = True
@@ -168,6 +189,7 @@ class Workers(Part):
         self._timers.clear()
         self._tasks.cancel()
         self._queues.clear()
+        self._count(self._queued - self._performed_so_far)
 
     async def _work(self, session_id: str | None, queue: deque[Effect]) -> None:
         """Perform the effects of one session until none is left."""
@@ -195,6 +217,8 @@ class Workers(Part):
                     await worker.perform(effects[0])
                 else:
                     await asyncio.gather(*map(worker.perform, effects))
+                if session_id is None:
+                    self._count(len(effects))
         finally:
             if self._queues.get(session_id) is queue:
                 del self._queues[session_id]

@@ -8,43 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.api.broadcast import EventBroadcaster
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.groups import group_view, membership
 from asterisk_avp.core.engine.history import History
-from asterisk_avp.core.engine.pause import pause
-from asterisk_avp.core.engine.requests import CallVariables
+from asterisk_avp.core.engine.requests import CallVariables, is_settling
 from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
 from asterisk_avp.core.model.errors import AsteriskUnavailable, UnknownAgent
-from asterisk_avp.core.model.hold import MAX_SECONDS, max_hold_seconds
+from asterisk_avp.core.model.hold import MAX_SECONDS, MUSIC, max_hold_seconds
+from asterisk_avp.core.model.work import GroupView, MembershipView, WorkRules
 from asterisk_avp.core.model.world import (
     AgentView,
     Readiness,
+    Target,
     TargetsView,
     TransferRequest,
     TransferView,
 )
 from asterisk_avp.core.numbers.rules import NumberCheck
-from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.pbx.channel import Call
+from asterisk_avp.core.pops.board import PopNotification
 from asterisk_avp.core.transfer.dialplan import LIMIT
 from asterisk_avp.core.transfer.events import EventType
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.audit import Audit
-from asterisk_avp.service.call_groups import VARIABLE, group_fact
+from asterisk_avp.pops.reader import pop_event
+from asterisk_avp.service.call_groups import VARIABLE, group_fact, presentation_fact
 from asterisk_avp.service.executor import Workers
 from asterisk_avp.service.inbox import Handle, Inbox, Message, Report, TimeUp
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.part import Part
 from asterisk_avp.service.readiness import ReadinessWatch
+from asterisk_avp.service.work import AgentWork
 
 log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS = 2.0
+SETTLE_PAUSE_SECONDS = 0.01
 
 Pop = Callable[[str, str], Mapping[str, Any]]
 """Agent id, call id → the call's screen pop for the agent."""
@@ -60,12 +69,13 @@ class TransferService(Part):
         inbox: Inbox,
         engine: TransferEngine,
         ami: AmiReader,
-        performer: AmiPerformer,
         audit: Audit,
         history: History,
         changes: EventBroadcaster,
+        work: AgentWork,
         *,
         pop: Pop,
+        offered: Callable[[str | None], Sequence[PopNotification]],
         readiness: ReadinessWatch,
         links: Links,
         workers: Workers,
@@ -74,11 +84,12 @@ class TransferService(Part):
         self._inbox = inbox
         self._engine = engine
         self._ami = ami
-        self._performer = performer
+        self._work = work
         self._audit = audit
         self._history = history
         self._changes = changes
         self._pop = pop
+        self._offered = offered
         self._readiness = readiness
         self._links = links
         self._workers = workers
@@ -109,9 +120,22 @@ class TransferService(Part):
         agents = sorted(self._engine.agents.by_id.values(), key=lambda agent: agent.id)
         return [views.agent_view(self._engine, agent, self._pop) for agent in agents]
 
-    def roster(self) -> Sequence[AgentView]:
-        agents = sorted(self._engine.agents.by_id.values(), key=lambda agent: agent.id)
-        return [views.roster_view(self._engine, agent) for agent in agents]
+    def roster(self, groups: Collection[str] | None = None) -> Sequence[AgentView]:
+        known = self._engine.agents
+        found = (
+            known.by_id
+            if groups is None
+            else {agent.id: agent for group in groups for agent in known.in_group(group)}
+        )
+        return [views.roster_view(self._engine, found[agent]) for agent in sorted(found)]
+
+    def group_counts(self, groups: Collection[str] | None = None) -> Sequence[Mapping[str, Any]]:
+        known = self._engine.world.groups
+        return [
+            views.group_counts(self._engine, group)
+            for group in (known if groups is None else groups)
+            if group in known
+        ]
 
     def agent(self, agent_id: str) -> AgentView:
         agent = self._engine.agents.by_id.get(agent_id)
@@ -127,31 +151,64 @@ class TransferService(Part):
     def check_number(self, agent_id: str, number: str) -> NumberCheck:
         return views.number_check(self._engine, agent_id, number)
 
-    def transfers(self) -> Sequence[TransferView]:
-        return [
-            views.transfer_view(self._engine, record)
-            for record in self._engine.store.records.values()
-        ]
+    def transfers(self, agent_id: str | None = None) -> Sequence[TransferView]:
+        store = self._engine.store
+        found = store.records.values() if agent_id is None else store.involving(agent_id)
+        return [views.transfer_view(self._engine, record) for record in found]
 
     def transfer(self, transfer_id: str) -> TransferView:
         return views.transfer_view(self._engine, self._engine.record(transfer_id))
 
     def history(self, agent_id: str) -> Sequence[TransferView]:
         self.agent(agent_id)
-        return self._history.of(agent_id, self.transfers())
+        return self._history.of(agent_id, self.transfers(agent_id))
+
+    def work_rules(self) -> WorkRules:
+        return self._engine.world.work
+
+    def groups(self, agent_id: str | None) -> Sequence[GroupView]:
+        engine = self._engine
+        if agent_id is None:
+            own: Iterable[str] = engine.world.groups
+        else:
+            own = engine.agents.groups_of(agent_id)
+        return [group_view(engine.agents, engine.waiting, group_id) for group_id in own]
+
+    def membership(self, agent_id: str, group_id: str) -> MembershipView | None:
+        agents = self._engine.agents
+        agent = agents.by_id.get(agent_id)
+        if agent is None or group_id not in agents.groups_of(agent_id):
+            return None
+        return membership(agents, agent, group_id)
 
     # --- requests ------------------------------------------------------------------------------
 
-    async def pause(self, agent_id: str, *, paused: bool, reason: str) -> AgentView:
-        if not self._links.ami:
-            raise AsteriskUnavailable(self.readiness().detail)
-        for effect in pause(self._engine.agents, agent_id, paused=paused, reason=reason):
-            await self._performer.pause(effect)
+    def offered_pops(self, agent_id: str | None) -> Sequence[Mapping[str, Any]]:
+        return [pop_event(notification) for notification in self._offered(agent_id)]
+
+    async def pause(self, agent_id: str, reason: str) -> AgentView:
+        await self._work.pause(agent_id, reason)
+        return self.agent(agent_id)
+
+    async def ready(self, agent_id: str, *, keep_acw: bool) -> AgentView:
+        await self._work.ready(agent_id, keep_acw=keep_acw)
+        return self.agent(agent_id)
+
+    async def extend_acw(self, agent_id: str, seconds: int) -> AgentView:
+        await self._work.extend_acw(agent_id, seconds)
+        return self.agent(agent_id)
+
+    async def log_in(self, agent_id: str, group_id: str) -> AgentView:
+        await self._work.log_in(agent_id, group_id)
+        return self.agent(agent_id)
+
+    async def log_out(self, agent_id: str, group_id: str) -> AgentView:
+        await self._work.log_out(agent_id, group_id)
         return self.agent(agent_id)
 
     async def request(self, request: TransferRequest) -> TransferView:
         self._check_ready()
-        call = self._engine.call_of(request.agent, request.call)
+        call = await self._settled_call(request)
         facts = CallVariables()
         if call is not None:
             facts = await self.read_call(call)
@@ -180,15 +237,31 @@ class TransferService(Part):
             del self._moved[session.id]
         return self.transfer(session.id)
 
+    async def _settled_call(self, request: TransferRequest) -> Call | None:
+        """The call, once what brought it to the agent is over; at most `SETTLE_SECONDS` later.
+
+        The API tells of the call from the end of a transfer on, so it may be transferred then.
+        """
+        end = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while True:
+            call = self._engine.call_of(request.agent, request.call)
+            if call is None or not is_settling(call) or asyncio.get_running_loop().time() > end:
+                return call
+            await asyncio.sleep(SETTLE_PAUSE_SECONDS)
+
     async def read_call(self, call: Call) -> CallVariables:
         """Read the call's channel variables. Raises `AmiError`, `AsteriskUnavailable`."""
         variables = await self._ami.variables(
-            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT)
+            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT, MUSIC, *PRESENTATION_VARIABLES)
         )
-        group = group_fact(call.caller_channel, variables)
-        if group is not None:
-            self._inbox.post(group)  # the views must show the group that the decision uses
-        return _call_facts(call.caller_channel, variables, time.time())
+        channel = call.caller_channel
+        presentation = presentation_fact(channel, variables)
+        for fact in (group_fact(channel, variables), presentation):
+            if fact is not None:
+                self._inbox.post(fact)  # the views must show what the decision uses
+        found = _call_facts(channel, variables, time.time())
+        told = presentation.presentation if presentation is not None else None
+        return replace(found, presentation=told)
 
     async def complete(self, transfer_id: str) -> TransferView:
         return self._command(transfer_id, EventType.COMPLETE)
@@ -202,14 +275,14 @@ class TransferService(Part):
     async def conference(self, transfer_id: str) -> TransferView:
         return self._command(transfer_id, EventType.CONFERENCE)
 
-    async def add_party(self, transfer_id: str, number: str) -> TransferView:
+    async def add_party(self, transfer_id: str, wanted: Target) -> TransferView:
         self._check_reachable(transfer_id)
 
         def decide() -> Outcome:
             _, outcome = self._audit.party(
                 self._engine.record(transfer_id).session,
-                number,
-                lambda: self._engine.add_party(transfer_id, number, time.time()),
+                wanted,
+                lambda: self._engine.add_party(transfer_id, wanted, time.time()),
             )
             return outcome
 
@@ -254,4 +327,5 @@ def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallV
     return CallVariables(
         max_hold_seconds=seconds,
         ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
+        music_class=variables.get(MUSIC, ""),
     )

@@ -15,7 +15,9 @@ class _Gauge(Protocol):
     def __call__(self, name: str, meaning: str, value: Callable[[], float]) -> None: ...
 
 
-def show_inside(gauge: _Gauge, engine: TransferEngine, workers: Workers) -> None:
+def show_inside(
+    gauge: _Gauge, engine: TransferEngine, workers: Workers, connections: Connections
+) -> None:
     """Add gauges that, with memory and open files, distinguish a leak from load."""
     gauge(
         "channels_known",
@@ -34,10 +36,6 @@ def show_inside(gauge: _Gauge, engine: TransferEngine, workers: Workers) -> None
         lambda: workers.timers,
     )
     gauge("tasks", "Tasks of the event loop.", _tasks)
-
-
-def show_connections(gauge: _Gauge, connections: Connections) -> None:
-    """Add gauges of the API's connections."""
     gauge("api_connections", "Connections of the API.", lambda: len(connections))
     gauge("api_connections_most", "How many there may be.", connections.limit)
     gauge(

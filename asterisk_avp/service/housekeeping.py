@@ -11,6 +11,7 @@ from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.history import History
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
+from asterisk_avp.observe.metrics import Metrics
 
 _SECONDS: Final = 60.0
 
@@ -19,6 +20,7 @@ async def forget_ended(
     engine: TransferEngine,
     history: History,
     codes: FeatureCodeHandler,
+    metrics: Metrics,
     kept_seconds: Callable[[], float],
 ) -> None:
     """Run until cancelled. ``kept_seconds`` returns how long to keep an ended transfer."""
@@ -29,3 +31,4 @@ async def forget_ended(
         ended = engine.store.forget_ended(now - kept)
         history.keep((views.transfer_view(engine, one) for one in ended), now)
         codes.forget_ended()
+        metrics.forget(one.session.id for one in ended)

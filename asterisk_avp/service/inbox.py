@@ -8,7 +8,9 @@ connection is read further, which is all the back pressure that is needed.
 Messages are delivered in the order of arrival, with two exceptions:
 
 * While a resync reads the state of Asterisk, facts that change this state wait
-  (`defer_state_facts`), because Asterisk's list may be older or newer than they are.
+  (`defer_state_facts`), because Asterisk's list may be older or newer than they are. A change that
+  we requested and Asterisk has confirmed counts at once, and again after the list: whoever
+  requested it goes on from there.
 * The end of a channel waits for the response to an action about the channel (`hold_ends`). AMI and
   ARI are two connections, between which Asterisk's order is lost (`ami.perform`).
 
@@ -41,6 +43,13 @@ class Hint:
     """An AMI event about a queue. A caller may have injected it, so Asterisk is queried first."""
 
     fact: ev.Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What Asterisk has confirmed of a change that this daemon requested."""
+
+    fact: ev.MemberSeen | ev.MemberRemoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,18 @@ class Defect:
 HINTS: Final = (ev.MemberSeen, ev.MemberRemoved, ev.QueueJoined, ev.QueueLeft)
 """AMI facts that are only a `Hint`."""
 
-Message = ev.Fact | Hint | Report | TimeUp | NeedsResync | Replaced | Outdated | Defect | Outcome
+Message = (
+    ev.Fact
+    | Hint
+    | Confirmed
+    | Report
+    | TimeUp
+    | NeedsResync
+    | Replaced
+    | Outdated
+    | Defect
+    | Outcome
+)
 Handle = Callable[[Message], None]
 Post = Callable[[Message], None]
 
@@ -135,15 +155,24 @@ class Inbox:
 
     def post(self, message: Message) -> None:
         """Queue a message; it is handled at once if no other is being handled."""
+        if isinstance(message, Confirmed):
+            message = message.fact
+            if self._deferred is not None:
+                self._deferred.append(message)
+            self._deliver(message)
+            return
         kind = type(message)
         if kind is ev.ChannelGone and message.id in self._awaited_channels:  # type: ignore[union-attr]
             self._deferred_ends.append(message)  # type: ignore[arg-type]
         elif self._deferred is not None and kind in _STATE_FACTS:
             self._deferred.append(message)
         else:
-            self._queue.append(message)
-            if not self._busy:
-                self._drain()
+            self._deliver(message)
+
+    def _deliver(self, message: Message) -> None:
+        self._queue.append(message)
+        if not self._busy:
+            self._drain()
 
     def run(self, step: Callable[[Handle], T]) -> T:
         """Run an atomic step; return its result or raise its exception.

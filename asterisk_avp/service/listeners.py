@@ -15,6 +15,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import SetTimer
+from asterisk_avp.core.pbx.queue_music import QueueMusic
 from asterisk_avp.core.pbx.swaps import Swaps
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.observe.audit import Audit
@@ -24,7 +25,7 @@ from asterisk_avp.observe.transitions import log_steps
 from asterisk_avp.pops.publish import PopPublisher, set_headers
 from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.service.facade import Pop
-from asterisk_avp.service.inbox import Message, Report, TimeUp
+from asterisk_avp.service.inbox import Hint, Message, Report, TimeUp
 from asterisk_avp.service.part import Part
 from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.resync import RETRY_SECONDS, Synchroniser
@@ -33,16 +34,21 @@ log = structlog.get_logger(__name__)
 
 _ENGINE: Final = (
     ev.ChannelGone,
+    ev.HangUpAsked,
+    ev.ChannelLocated,
+    ev.KeyPressed,
     ev.BridgeEntered,
     ev.BridgeLeft,
     ev.HoldChanged,
     ev.CallGroup,
+    ev.CallerPresentation,
     ev.StasisEntered,
     ev.StasisLeft,
     ev.MemberSeen,
     ev.MemberRemoved,
     ev.QueueJoined,
     ev.QueueLeft,
+    ev.QueueWaiting,
     ev.AgentRung,
     ev.AgentUnanswered,
     ev.AgentRingEnded,
@@ -123,18 +129,29 @@ class SwapWatch(Part):
 
 
 class MusicWatch(Part):
-    """Track on which channels music plays."""
+    """Track on which channels music plays, and which music callers hear in queues."""
 
-    hears = (ev.MusicChanged, ev.ChannelGone)
+    hears = (ev.MusicChanged, ev.ChannelGone, ev.QueueJoined, Hint)
 
     def __init__(self, music: Music) -> None:
         self._music = music
+        self._queue_music = QueueMusic()
 
-    def handle(self, message: Message) -> None:
-        if isinstance(message, ev.MusicChanged):
-            self._music.update(message)
-        elif isinstance(message, ev.ChannelGone):
-            self._music.update(ev.MusicChanged(message.id, playing=False))
+    def handle(self, message: Message) -> Outcome | None:
+        match message:
+            case ev.MusicChanged(channel, playing, music_class):
+                self._music.update(message)
+                written = self._queue_music.started(channel, music_class) if playing else None
+                return Outcome([(None, written)]) if written is not None else None
+            case ev.ChannelGone(channel):
+                self._music.update(ev.MusicChanged(channel, playing=False))
+                self._queue_music.left(channel)
+            case ev.QueueJoined(queue, channel) | Hint(ev.QueueJoined(queue, channel)):
+                # A forged event does no more than let a caller hear another of the classes.
+                self._queue_music.joined(queue, channel)
+            case Hint(ev.QueueLeft(_, channel)):
+                self._queue_music.left(channel)
+        return None
 
 
 class TransferRecords(Part):
@@ -155,6 +172,9 @@ class TransferRecords(Part):
             self._audit.transfer(session)
             self._queue_log.transfer(session)
             self._metrics.transfer(session)
+        for session_id in dict.fromkeys((*outcome.transfers, *outcome.ended)):
+            record = self._engine.store.records[session_id]
+            self._metrics.caller_after(record.session, record.caller_outcome)
 
 
 class Publisher(Part):
@@ -172,7 +192,7 @@ class Publisher(Part):
             agent = self._engine.agents.by_id.get(agent_id)
             if agent is not None:
                 self._changes.send(agent_event(views.agent_view(self._engine, agent, self._pop)))
-        for session_id in dict.fromkeys(outcome.transfers):
+        for session_id in dict.fromkeys((*outcome.transfers, *outcome.ended)):
             record = self._engine.store.records[session_id]
             self._changes.send(transfer_event(views.transfer_view(self._engine, record)))
 

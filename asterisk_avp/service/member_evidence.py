@@ -1,10 +1,13 @@
-"""Whether ARI's channels confirm an AMI event about an agent's phone."""
+"""What needs no query about a member: what ARI's channels, or a response to our change, confirm."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from asterisk_avp.ami.membership import Change
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember, SetPenalty
 from asterisk_avp.core.pbx.agent import IN_USE, NOT_IN_USE, NOT_THERE, RINGING, Agent
 from asterisk_avp.core.pbx.calls import Calls
 
@@ -30,6 +33,8 @@ def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
         member.name,
         member.state_interface,
         member.wrapup_seconds,
+        member.dynamic,
+        member.penalty,
     )
 
 
@@ -59,3 +64,36 @@ def _just_talked(agent: Agent, seen: ev.MemberSeen) -> bool:
     if agent.last_call_estimated and abs(seen.last_call - agent.last_call) < _NOW_SECONDS:
         return True
     return bool(agent.call_queue) and abs(seen.now - seen.last_call) < _NOW_SECONDS
+
+
+def after(
+    change: Change, known: ev.MemberSeen | None, status: int, now: float
+) -> ev.MemberSeen | ev.MemberRemoved | None:
+    """The membership after a change that Asterisk has confirmed; None: nothing known has changed.
+
+    ``known``: it before. ``status``: the phone's, for a new membership.
+    """
+    match change:
+        case AddMember():
+            return ev.MemberSeen(
+                queue=change.queue,
+                interface=change.interface,
+                state_interface=change.state_interface or change.interface,
+                name=change.member_name,
+                status=status,
+                paused=change.paused,
+                in_call=False,
+                last_call=0.0,
+                wrapup_seconds=change.wrapup_seconds,
+                now=now,
+                paused_reason=change.reason,
+                dynamic=True,
+                penalty=change.penalty,
+            )
+        case RemoveMember():
+            return ev.MemberRemoved(change.queue, change.interface, now)
+        case PauseMember() if known is not None:
+            return replace(known, paused=change.paused, paused_reason=change.reason)
+        case SetPenalty() if known is not None:
+            return replace(known, penalty=change.penalty)
+    return None

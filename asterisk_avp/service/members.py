@@ -20,23 +20,23 @@ from typing import Final
 
 import structlog
 
+from asterisk_avp.ami.membership import Change
 from asterisk_avp.ami.queue_functions import SOMEBODY, IncompleteQueue
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.model.errors import AmiHeaderError, AmiTampered, AvpError, UncleanValue
 from asterisk_avp.core.model.world import agent_of_personal_queue
-from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agent import Agent, on_break
+from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 from asterisk_avp.core.transfer.session import is_half
-from asterisk_avp.service.inbox import Hint, Message, NeedsResync, Post
-from asterisk_avp.service.member_evidence import is_confirmed_by_ari, is_phone_change
+from asterisk_avp.service.inbox import Confirmed, Hint, Message, NeedsResync, Post
+from asterisk_avp.service.member_evidence import after, is_confirmed_by_ari, is_phone_change
 from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
 MemberFact = ev.MemberSeen | ev.MemberRemoved
-Change = AddMember | RemoveMember | PauseMember
 
 MAX_AWAITING_CHANNEL: Final = 50
 """Calls that AMI reports before ARI reports their channels; invented channels never follow."""
@@ -74,6 +74,8 @@ class MemberVerifier(Part):
         """Queue and interface to query; an empty interface means the waiting calls."""
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._again: set[tuple[str, str]] = set()
+        self._outdated: set[tuple[str, str]] = set()
+        """Those whose query in flight began before a change of ours that is confirmed now."""
         self._later: dict[tuple[str, str], ev.MemberSeen] = {}
         """Queue and interface to a phone's change that no channel confirms yet."""
         self._timer: asyncio.TimerHandle | None = None
@@ -116,6 +118,16 @@ class MemberVerifier(Part):
             self._post(NeedsResync())
             return kept
 
+    async def read_with_ring_in_use(self, queue: str, interface: str) -> ev.MemberSeen | None:
+        """The member as Asterisk reports it, with its ``ringinuse``; None: not a member.
+
+        Raises `AvpError`.
+        """
+        for fact in await self.read(queue, interface):
+            if isinstance(fact, ev.MemberSeen) and fact.interface == interface:
+                return replace(fact, ring_in_use=await self._ami.ring_in_use(queue, interface))
+        return None
+
     def _known_of(self, queue: str) -> list[ev.Fact]:
         """What has been believed so far of a queue: its members, and who waits for the agent."""
         agents = self._engine.agents.by_id
@@ -139,34 +151,16 @@ class MemberVerifier(Part):
     def done(self, effect: Change) -> None:
         """Asterisk has confirmed the change."""
         held = self._changing.pop((effect.queue, effect.interface), None)
-        self._confirmed(effect, time.time())
+        if (effect.queue, effect.interface) in self._asking:
+            # The response may be read already, and is from before the change.
+            self._outdated.add((effect.queue, effect.interface))
+        known = self.known(effect.queue, effect.interface)
+        status = self._status(effect.queue, effect.interface)
+        fact = after(effect, known, status, time.time())
+        if fact is not None:
+            self._post(Confirmed(fact))
         if held is not None:
             self._member(held)
-
-    def _confirmed(self, effect: Change, now: float) -> None:
-        match effect:
-            case AddMember():
-                self._post(
-                    ev.MemberSeen(
-                        queue=effect.queue,
-                        interface=effect.interface,
-                        state_interface=effect.state_interface or effect.interface,
-                        name=effect.member_name,
-                        status=self._status(effect.queue, effect.interface),
-                        paused=effect.paused,
-                        in_call=False,
-                        last_call=0.0,
-                        wrapup_seconds=effect.wrapup_seconds,
-                        now=now,
-                    )
-                )
-            case RemoveMember():
-                self._post(ev.MemberRemoved(effect.queue, effect.interface, now))
-            case PauseMember():
-                known = self.known(effect.queue, effect.interface)
-                if known is not None:
-                    paused = replace(known, paused=effect.paused, paused_reason=effect.reason)
-                    self._post(paused)
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait up to ``seconds`` for the queries in flight."""
@@ -184,7 +178,7 @@ class MemberVerifier(Part):
 
     def _member(self, fact: MemberFact) -> None:
         queue, interface = fact.queue, fact.interface
-        if not self._engine.agents.concerns(queue):
+        if not self._engine.agents.concerns(queue) or interface == PLACEHOLDER:
             return
         if (queue, interface) in self._changing:
             self._changing[queue, interface] = fact  # probably our own change, see `done`
@@ -199,7 +193,7 @@ class MemberVerifier(Part):
                 self._ask(queue, interface)
         elif agent is None or known is None or not is_phone_change(known, fact):
             if agent is not None:
-                agent.reported_paused = fact.paused
+                agent.reported_paused = on_break(fact)
             self._ask(queue, interface)
         elif is_confirmed_by_ari(self._engine.calls, agent, known, fact):
             self._later.pop((queue, interface), None)
@@ -290,6 +284,7 @@ class MemberVerifier(Part):
         queue, interface = key
         while True:
             self._again.discard(key)
+            self._outdated.discard(key)
             try:
                 async with self._slots:
                     found = await self.read(queue, interface)
@@ -302,6 +297,8 @@ class MemberVerifier(Part):
                 log.debug("member_query_failed", queue=queue, error=str(error))
                 self._post(NeedsResync())
                 return
+            if key in self._outdated:
+                continue
             self._accept(queue, interface, found)
             if key not in self._again:
                 return

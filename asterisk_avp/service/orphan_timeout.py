@@ -9,12 +9,15 @@ renew it, because it could not return the caller either.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.effects import LimitCall
+from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.transfer.session import Presence, Session
 from asterisk_avp.core.transfer.spec import Orphan
 from asterisk_avp.service.inbox import Post
@@ -24,6 +27,12 @@ from asterisk_avp.service.part import Part
 TALK_SECONDS: Final = 900
 """The limit for a caller who talks to somebody in our bridge: long enough not to interrupt the
 conversation during a restart of the daemon, but not unlimited."""
+
+HEARTBEAT: Final = "AVP_HEARTBEAT"
+"""The global variable by which the dialplan knows, when somebody hangs up in a transfer, that a
+daemon is there (avp-orphaned)."""
+
+_BEAT_SECONDS: Final = 1.0
 
 _ROUNDS: Final = 4
 """Renewals within the limit; three may fail."""
@@ -48,17 +57,31 @@ class OrphanTimeoutRenewal(Part):
         links: Links,
         post: Post,
         orphan_seconds: int,
+        set_global: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._links = links
         self._post = post
         self._orphan_seconds = orphan_seconds
+        self._set_global = set_global
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew, and beat, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew())
+            group.create_task(self._beat())
+
+    async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._orphan_seconds / _ROUNDS)
             self.renew()
+
+    async def _beat(self) -> None:
+        while True:
+            if self._links.in_control:
+                with contextlib.suppress(AvpError):
+                    await self._set_global(HEARTBEAT, str(int(time.time())))
+            await asyncio.sleep(_BEAT_SECONDS)
 
     async def resynced(self) -> None:
         self.renew()

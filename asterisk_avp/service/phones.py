@@ -14,7 +14,7 @@ from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError, Refused, WrongState
 from asterisk_avp.core.model.world import TransferRequest
-from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.pbx.channel import Call
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.core.model.errors import AsteriskUnavailable, AvpError
 from asterisk_avp.core.model.world import Readiness
 from asterisk_avp.core.pbx.versions import Problem, support, troubles
 from asterisk_avp.runtime import descriptors
@@ -131,7 +131,7 @@ class ReadinessWatch:
 
     def now(self) -> Readiness:
         ari, ami = self._ari.connected, self._ami.connected
-        detail = self._detail(ari=ari, ami=ami)
+        reason, detail = self._trouble(ari=ari, ami=ami)
         few = descriptors.too_few()
         return Readiness(
             ready=not detail,
@@ -139,29 +139,37 @@ class ReadinessWatch:
             ami=ami,
             synced=self._sync.synced,
             detail=detail,
+            reason=reason,
             warnings=(few,) if few else (),
         )
 
-    def _detail(self, *, ari: bool, ami: bool) -> str:
+    def _trouble(self, *, ari: bool, ami: bool) -> tuple[str, str]:
+        """Code and sentence; empty: ready."""
         if self.displaced:
-            return self.displaced
+            return "other_daemon", self.displaced
         if self.stopping:
-            return "The daemon is stopping and accepts no new transfers."
+            return "stopping", "The daemon is stopping and accepts no new transfers."
         troubles = [x.trouble for x, up in ((self._ari, ari), (self._ami, ami)) if not up]
         if ami and self._ari.stuck:
-            return " ".join(filter(None, troubles))
+            return "not_connected", " ".join(filter(None, troubles))
         if not (ari and ami):
             missing = [name for name, up in (("ARI", ari), ("AMI", ami)) if not up]
             what = f"Not connected to Asterisk: {' and '.join(missing)}."
-            return " ".join((what, *filter(None, troubles)))
+            return "not_connected", " ".join((what, *filter(None, troubles)))
         if self._version.unfit:
-            return self._version.unfit
+            return "version", self._version.unfit
         if self._ami.silent:
-            return "AMI does not answer: an action has timed out."
+            return "silent", "AMI does not answer: an action has timed out."
         if not self._sync.synced:
             reading = "Reading the state of Asterisk."
-            return f"{reading} It failed: {self._sync.trouble}" if self._sync.trouble else reading
-        return ""
+            trouble = self._sync.trouble
+            return "reading", f"{reading} It failed: {trouble}" if trouble else reading
+        return "", ""
+
+    def check_ami(self) -> None:
+        """Raises `AsteriskUnavailable` while AMI is down."""
+        if not self._ami.connected:
+            raise AsteriskUnavailable(self.now().detail)
 
     def changed(self) -> None:
         """Publish the readiness if it has changed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from asterisk_avp.ami.reader import AmiReader
@@ -9,11 +11,14 @@ from asterisk_avp.ami.recording import VARIABLE, Recordings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.messages.effects import ResumeRecording
+from asterisk_avp.core.messages.effects import ResumeRecording, SetVariables
 from asterisk_avp.core.model.features import ConsultRecording
 from asterisk_avp.core.transfer.recording import pauses_now
 from asterisk_avp.service.inbox import Message, Post
 from asterisk_avp.service.part import Part
+
+MUTED: Final = "AVP_RECORDING_MUTED"
+"""``yes``: another program has muted the channel's recording, so that it must not restart."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +43,15 @@ class RecordingWatch(Part):
         match message:
             case ev.RecordingMuted(channel, direction, muted):
                 self._recordings.mute_changed(channel, direction, muted=muted)
+                if self._used(ConsultRecording.RESTART):
+                    now = "yes" if self._recordings.is_muted(channel) else ""
+                    self._post(Outcome([(None, SetVariables(channel, {MUTED: now}))]))
             case ev.ChannelGone(channel):
                 self._recordings.gone(channel)
+
+    def _used(self, wanted: ConsultRecording) -> bool:
+        groups = self._engine.world.groups.values()
+        return any(group.features.consult_recording is wanted for group in groups)
 
     async def resynced(self) -> None:
         """Resume recordings that were left paused by an earlier daemon or a lost connection.
@@ -49,9 +61,7 @@ class RecordingWatch(Part):
         """
         engine = self._engine
         self._recordings.retain(engine.calls.channels)
-        features = (group.features for group in engine.world.groups.values())
-        used = any(x.consult_recording is ConsultRecording.PAUSE for x in features)
-        if self._looked and not used:
+        if self._looked and not self._used(ConsultRecording.PAUSE):
             return
         for channel in await self._ami.variable_of_all(VARIABLE):
             found = engine.store.role_of(channel)

@@ -35,9 +35,10 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "ami": (),
     "agi": (),
     "api": ("host", "port", "max_connections", "trusted_proxies"),
+    "panel": ("frame_ancestors", "language", "user_header", "user_header_secret", "sign_out_url"),
     "pop": (),
     "webhook": (),
-    "session": ("ring_seconds", "ring_outside_seconds"),
+    "session": ("orphan_seconds", "ring_seconds", "ring_outside_seconds"),
 }
 
 
@@ -83,7 +84,7 @@ class Reloader:
 
 
 def credentials(settings: Settings) -> dict[str, Any]:
-    """Tokens and PINs as arguments of `Authenticator`."""
+    """Tokens, PINs and users as arguments of `Authenticator`."""
     return {
         "tokens": [token.get_secret_value() for token in settings.api.tokens],
         "pins": {
@@ -96,6 +97,11 @@ def credentials(settings: Settings) -> dict[str, Any]:
             agent_id: agent.pin_hash.get_secret_value()
             for agent_id, agent in settings.agents.items()
             if agent.pin_hash is not None
+        },
+        "users": {
+            agent_id: agent.user
+            for agent_id, agent in settings.agents.items()
+            if agent.user is not None
         },
         "token_lifetime_seconds": settings.api.token_lifetime_seconds,
     }

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -23,11 +24,12 @@ from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.resync import orphaned_channels, take_over
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
 from asterisk_avp.core.model.errors import AmiTampered, AvpError
 from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.session import Session
-from asterisk_avp.service.call_groups import GroupReader
+from asterisk_avp.service.call_groups import GroupReader, presentation_fact
 from asterisk_avp.service.executor import Workers
 from asterisk_avp.service.inbox import Handle, Inbox, Message, NeedsResync, Outdated
 from asterisk_avp.service.links import Links
@@ -184,9 +186,10 @@ class Synchroniser(Part):
             found = await self._stored_transfers()
             # Read last, because Stasis events during the resync are handled at once.
             channels, in_stasis = await self._ari.read_state(await self._ami.linked())
+            on_hold = await self._ari.read_holds(channels)
         finally:
             held = self._inbox.deferred_state_facts()
-        picture = (*channels, *queues, *held)
+        picture = (*channels, *on_hold, *queues, *held)
         self._inbox.run(lambda handle: self._install(picture, found, in_stasis, only, handle))
         # Wait for the effects of the new state: ended sessions remove their bridges, and the
         # personal queues follow the agents before new transfers are accepted.
@@ -258,6 +261,15 @@ class Synchroniser(Part):
             facts += await self._members.read(queue)
         return facts
 
+    async def _with_presentation(self, session: Session) -> Session:
+        """The session with what its caller's channel tells now, if it tells anything."""
+        channel = session.caller.channel
+        found = await self._ami.variables(channel, PRESENTATION_VARIABLES)
+        fact = presentation_fact(channel, found)
+        if fact is None:
+            return session
+        return replace(session, caller=replace(session.caller, presentation=fact.presentation))
+
     async def _wait_idle(self) -> None:
         for part in self._before:
             await part.wait_idle(IDLE_SECONDS)
@@ -277,6 +289,8 @@ class Synchroniser(Part):
             session = persistence.read(
                 {persistence.COMMIT_MARKER: marker, **chunks}, self._engine.world
             )
+            if session is not None:
+                session = await self._with_presentation(session)
             if session is None:
                 log.warning("transfer_restore_failed", call=channel)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +58,11 @@ async def api_here(
     refusals: Budget | None = None,
     connections: Connections | None = None,
     host: str = "127.0.0.1",
+    users: Mapping[str, str] | None = None,
     **more: Any,
 ) -> AsyncIterator[Api]:
     board = ScriptedTransferService()
-    auth = Authenticator(tokens=[INTEGRATION], pins=PINS)
+    auth = Authenticator(tokens=[INTEGRATION], pins=PINS, users=users)
     app = create_app(board, auth, refusals=refusals or UNLIMITED, **more)
     server = await serve(app, host, 0, connections)
     assert server.started.is_set()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from asterisk_avp.cli import app as cli
+
+# Typer makes all commands anew at each run, which takes longer than most of them.
+_command = functools.cache(typer.main.get_command)
 
 
 class Result:
@@ -35,6 +40,7 @@ class Avp:
         with self._monkeypatch.context() as patched:
             for name, value in variables.items():
                 patched.setenv(name, value)
+            patched.setattr(typer.main, "get_command", _command)
             patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
             with pytest.raises(SystemExit) as exited:
                 cli.main(arguments)

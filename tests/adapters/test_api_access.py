@@ -81,9 +81,16 @@ async def test_who_calls_is_for_the_target_to_know_with_the_call(
 ) -> None:
     """Like the note, it is part of the screen pop, in REST and in events."""
     made = transfer_view("to-me", "1001", "1002")
-    parties = (PartyView("caller", "caller", "+12025550123", "holding"),)
+    number, formatted = "+12025550123", "(202) 555-0123"
+    parties = (PartyView("caller", "caller", number, "holding", name_formatted=formatted),)
     view = replace(
-        made, mode=mode, state=state, notes="wants blue", parties=parties, actions=("cancel",)
+        made,
+        caller_formatted=formatted,
+        mode=mode,
+        state=state,
+        notes="wants blue",
+        parties=parties,
+        actions=("cancel",),
     )
     api.board.changed(view)
     event = {"type": "transfer", "transfer": transfer_out(view).model_dump(mode="json")}
@@ -96,7 +103,9 @@ async def test_who_calls_is_for_the_target_to_know_with_the_call(
             assert (shown["caller"], shown["notes"]) == (
                 ("+12025550123", "wants blue") if knows else ("", "")
             )
-            assert shown["parties"][0]["name"] == ("+12025550123" if knows else "")
+            assert shown["parties"][0]["name"] == (number if knows else "")
+            assert ("0123" in json.dumps(shown)) is knows, "in no field at all"
+            assert shown["caller_formatted"] == (formatted if knows else "")
             # Nobody but the transferor may do anything about it.
             assert knows or shown["actions"] == []
             assert shown["actions"] == ["cancel"] or agent != "1001"

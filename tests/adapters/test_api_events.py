@@ -51,6 +51,19 @@ async def test_events_for_an_integration(api: Api) -> None:
     assert api.board.queues == []
 
 
+async def test_a_snapshot_has_the_pops_of_calls_that_ring(api: Api) -> None:
+    """An agent's own; an integration's are all."""
+    offered = [
+        {"type": "pop", "agent": agent, "state": "offered", "pop": {"id": f"chan-{agent}"}}
+        for agent in ("1001", "1002")
+    ]
+    api.board.offered = [*offered]
+    expected = [{**pop, "call": pop["pop"]["id"]} for pop in offered]
+    for token, shown in ((await api.login("1002"), expected[1:]), (INTEGRATION, expected)):
+        async with api.events(headers=bearer(token)) as socket:
+            assert (await socket.receive_json())["pops"] == shown
+
+
 async def test_events_for_an_agent_leave_out_what_is_not_theirs(api: Api) -> None:
     api.board.changed(transfer_view("others", "1001", "1003"))
     async with api.events(headers=bearer(await api.login("1002"))) as socket:

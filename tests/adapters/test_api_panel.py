@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
+from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -23,6 +26,7 @@ from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.errors import ConfigError
 from asterisk_avp.core.model.pins import PinHash
 from asterisk_avp.core.model.world import AgentState
+from tests.documentation import page, section
 
 PANEL = {"X-AVP-Panel": "1"}
 
@@ -311,3 +315,119 @@ async def test_patience_does_not_help_in_guessing() -> None:
     assert failed == 12
     clock.now = 1000.0 + 3601 + 120
     assert await auth.login("a", "1", "address")
+
+
+# --- the page comes with who is signed in ---------------------------------------------------------
+
+
+class Told(HTMLParser):
+    """The answer that a page contains."""
+
+    answer: dict[str, Any] | None = None
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        if tag == "meta" and found.get("name") == "avp-session" and found["content"]:
+            self.answer = json.loads(found["content"])
+
+
+async def told(api: Api, **headers: str) -> tuple[dict[str, Any] | None, Any]:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with api.http.get(api.server.url + "/", headers=given) as answer:
+        assert answer.status == 200
+        found = Told()
+        found.feed(await answer.text())
+        return found.answer, answer.headers
+
+
+async def test_the_page_says_who_is_signed_in_as_the_api_does(api: Api) -> None:
+    hostile = "\"><script src=//x.example></script>&quot;'\u2028 </head>"
+    api.board.agent_changed("1001", name=hostile)
+    mine = cookie(await sign_in(api))
+    answer, headers = await told(api, **mine)
+    async with api.http.get(api.server.url + "/v1/session", headers=mine) as asked:
+        expected = await asked.json()
+    assert answer is not None
+    assert answer["status"] == 200
+    assert answer["body"] | {"expires": ""} == expected | {"expires": ""}
+    assert answer["body"]["name"] == hostile
+    assert headers["Cache-Control"] == "no-store", "nobody finds it in the browser's cache"
+    assert "Cookie" in headers["Vary"]
+    renewed = SimpleCookie(headers["Set-Cookie"])["avp_session"]
+    assert renewed.value == mine["Cookie"].partition("=")[2]
+    assert renewed["httponly"]
+    assert mine["Cookie"].partition("=")[2] not in json.dumps(answer)
+
+
+def documented_caches() -> dict[str, str]:
+    """The table of docs/security.md: what is answered -> its Cache-Control."""
+    text = section(page("docs/security.md"), "## What browsers and proxies may keep")
+    rows = re.findall(r"^\| (`/.*?) \| `([^|]+)` \|", text, re.MULTILINE)
+    return {what.replace("`", ""): control for what, control in rows}
+
+
+async def test_caches_are_told_what_the_documentation_says(api: Api) -> None:
+    mine = cookie(await sign_in(api))
+    url = api.server.url
+    async with api.http.get(url + "/") as answer:
+        out, html = answer.headers, await answer.text()
+    found = {"/, signed out": out["Cache-Control"]}
+    hashed = re.findall(r'"(/panel/[^"]+)"', html)
+    for what, path, headers in (
+        ("/, signed in", "/", mine),
+        ("/v1/…", "/v1/agents/1001", mine),
+        *(("/panel/<hash>/…", each, {}) for each in hashed),
+    ):
+        async with api.http.get(url + path, headers=headers) as answer:
+            assert answer.status == 200
+            control = answer.headers["Cache-Control"]
+            assert found.setdefault(what, control) == control, path
+            if "/v1/" not in path:
+                assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+            assert not [name for name in answer.headers if name.lower().startswith("access-")]
+    assert found == documented_caches()
+    assert set(out["Vary"].split(", ")) == {
+        *("Cookie", "Accept-Language", "Accept-Encoding", "Sec-Fetch-Site")
+    }
+
+
+async def test_no_cache_keeps_what_the_api_answers(api: Api) -> None:
+    """Neither the browser's, after the sign-out, nor one of a proxy before several agents."""
+    mine = cookie(await sign_in(api))
+    for method, path, headers, status in (
+        ("GET", "/v1/session", mine, 200),
+        ("GET", "/v1/agents", mine, 200),
+        ("GET", "/v1/agents/1001", mine, 200),
+        ("GET", "/v1/agents/1001/targets", mine, 200),
+        ("GET", "/v1/agents/1001/transfers", mine, 200),
+        ("GET", "/v1/transfers", bearer(), 200),
+        ("GET", "/v1/agents/1002", mine, 403),
+        ("GET", "/v1/session", {}, 401),
+        ("GET", "/v1/agents", {}, 401),
+        ("GET", "/v1/nothing", mine, 404),
+        ("POST", "/v1/agents/1001/transfers", mine, 403),
+        ("POST", "/v1/numbers/check", bearer(), 422),
+        ("DELETE", "/v1/session", mine | {"X-AVP-Panel": "1"}, 204),
+    ):
+        async with api.http.request(method, api.server.url + path, headers=headers) as answer:
+            assert answer.status == status, path
+            assert answer.headers.getall("Cache-Control") == ["no-store"], path
+
+
+@pytest.mark.parametrize("how", ["none", "same-origin"])
+async def test_the_page_says_that_nobody_is_signed_in(api: Api, how: str) -> None:
+    answer, headers = await told(api, Sec_Fetch_Site=how)
+    assert answer is not None
+    assert (answer["status"], answer["body"]["sign_in"]) == (401, "pin")
+    assert headers["Cache-Control"] == "no-cache"
+    answer, _ = await told(api, Sec_Fetch_Site=how, Cookie="avp_session=stale")
+    assert answer is not None
+    assert answer["status"] == 401
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec_Fetch_Site": "cross-site"}])
+async def test_where_the_browser_may_have_kept_the_cookie_back_the_page_asks(
+    api: Api, headers: dict[str, str]
+) -> None:
+    """A strict cookie does not come along where another site leads to the page."""
+    assert (await told(api, **headers))[0] is None

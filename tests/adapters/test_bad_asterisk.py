@@ -347,7 +347,7 @@ async def test_an_event_that_is_no_utf8_or_too_large_costs_the_connection_only()
 async def test_an_answer_that_is_no_json_is_an_error_of_ours(text: str, status: int) -> None:
     async with AriServer() as server:
         server.answers["GET", "/channels"] = Answer(status, text=text)
-        rest = AriRest(server.url, "avp", server.password, timeout_seconds=3)
+        rest = AriRest(server.url, "avp", server.password, timeout_seconds=20)
         try:
             with pytest.raises(Exception) as caught:
                 await rest.request("GET", ["channels"])

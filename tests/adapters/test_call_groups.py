@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
 from asterisk_avp.core.model.errors import AsteriskUnavailable
 from asterisk_avp.service.call_groups import GroupReader, unread
 from tests.core.world import NOW, call, engine
@@ -44,7 +45,7 @@ async def asked() -> tuple[TransferEngine, Asterisk, GroupReader, list[ev.Fact]]
     groups.refresh({"1001"})
     groups.refresh({"1001"})
     await groups.wait_idle(0)
-    assert asterisk.asked == [("u-caller1", ("AVP_GROUP",))]
+    assert asterisk.asked == [("u-caller1", ("AVP_GROUP", *PRESENTATION_VARIABLES))]
     return made, asterisk, groups, fed
 
 

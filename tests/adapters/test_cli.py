@@ -23,6 +23,7 @@ from scripted_transfer_service import (
 import asterisk_avp
 from asterisk_avp.api import panel
 from asterisk_avp.cli import app as cli
+from asterisk_avp.cli import calls
 from asterisk_avp.install.dialplan_files import dialplan_dir, dialplan_files
 
 
@@ -83,6 +84,15 @@ def test_targets(api: RunningApi, avp) -> None:
         "  support Support (0 available)",
     ]
     assert json.loads(avp("targets", "1001", "--json").out)["external_presets"] == []
+
+
+@pytest.mark.parametrize(
+    ("logged_in", "ready", "shown"),
+    [(2, 1, "0 available"), (2, 0, "everybody on a break"), (0, 0, "nobody logged in")],
+)
+def test_a_group_of_nobody(logged_in: int, ready: int, shown: str) -> None:
+    group = {"available": 0, "logged_in": logged_in, "ready": ready}
+    assert calls._who_is_there(group) == shown
 
 
 def test_transfer_complete_and_cancel(api: RunningApi, avp) -> None:
@@ -218,8 +228,12 @@ def test_watch_prints_events_as_they_come(api: RunningApi, as_json: bool) -> Non
                 assert json.loads(first)["type"] == "snapshot"
             else:
                 assert first == "ready\n"
-                lines = [watch.stdout.readline() for _ in range(3)]
+                lines = [watch.stdout.readline() for _ in range(5)]
                 assert "agent 1001 Alice: talking, call with Zoë" in lines[0]
+                assert lines[3:] == [
+                    f"group {name}: 1 available, 2 logged in, 0 waiting\n"
+                    for name in ("sales Sales", "support Support")
+                ]
             api.do(lambda: api.board.changed(transfer_view("t7", "1001", "1002")))
             line = watch.stdout.readline()
             if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from cli_run import Avp
 from scripted_transfer_service import INTEGRATION, RunningApi, api_in_thread
+
+from tests.documentation import CLI, COMMANDS
 
 
 @pytest.fixture
@@ -49,6 +52,7 @@ def test_a_number_asked_of_the_daemon_as_json(api: RunningApi, avp: Avp) -> None
         "reason": "emergency",
         "message": "Emergency numbers cannot be called by a transfer.",
         "e164": None,
+        "e164_formatted": None,
         "region": None,
         "line_type": None,
     }
@@ -110,6 +114,16 @@ def test_a_token_that_is_not_valid_ends_it(api: RunningApi, avp: Avp) -> None:
         (("800 234 5678", "--country", "US"), "refused (toll_free_not_enabled)"),
         (("800 234 5678", "--country", "US", "--toll-free"), "allowed: +18002345678"),
         (("900 234 5678", "--country", "US"), "refused (toll_not_enabled)"),
+        (
+            ("0300 123 4567", "--country", "GB", "--landline-types", "fixed_line, UAN"),
+            "allowed: +443001234567 (GB, uan)",
+        ),
+        (("787 345 6789", "--country", "US"), "refused (country_mismatch)"),
+        (
+            ("787 345 6789", "--country", "US", "--domestic-territories", "pr"),
+            "allowed: +17873456789 (PR, fixed_line_or_mobile)",
+        ),
+        (("0234/123456-10", "--country", "DE"), "allowed: +4923412345610"),
         (("900 234 5678", "--country", "US", "--toll"), "allowed: +19002345678"),
     ],
 )
@@ -117,6 +131,14 @@ def test_the_rules_without_a_daemon(avp: Avp, arguments: tuple[str, ...], said: 
     result = avp("number", *arguments)
     assert result.out.startswith(said)
     assert result.code == (0 if said.startswith("allowed") else 1)
+
+
+def test_the_commands_of_the_page(avp: Avp) -> None:
+    told = [x for x, file in COMMANDS.items() if file == CLI]
+    assert len(told) == 2
+    for command in told:
+        result = avp(*shlex.split(command)[1:])
+        assert (result.code, result.out[:9]) == (0, "allowed: "), command
 
 
 def test_lines_without_a_daemon(avp: Avp) -> None:
@@ -136,6 +158,9 @@ def test_lines_without_a_daemon(avp: Avp) -> None:
         ("911", "--agent", "1001", "--toll"),
         ("911", "--agent", "1001", "--client-country", "US"),
         ("911", "--country", "UK"),
+        ("911", "--agent", "1001", "--landline-types", "uan"),
+        ("911", "--country", "US", "--landline-types", "uan,toll_free"),
+        ("911", "--country", "US", "--domestic-territories", "GB"),
         ("911", "--country", "US", "--client-country", "1"),
         ("911", "912", "--country", "US"),
     ],

@@ -21,15 +21,18 @@ from asterisk_avp.api.broadcast import agent_event, transfer_event
 from asterisk_avp.api.clients import event_for
 from asterisk_avp.api.event_cache import Rosters, SharedEvent
 from asterisk_avp.api.events_ws import View
+from asterisk_avp.api.lists import Lists, Shown
 from asterisk_avp.api.schemas import agent_for_all, iso_time
 from asterisk_avp.api.shown import ScopedResponses
-from asterisk_avp.api.visibility import involves, visible_to
+from asterisk_avp.api.visibility import involves, redacted, visible_to
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.groups import group_view, membership
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused
+from asterisk_avp.core.model.work import GroupView, MembershipView
 from asterisk_avp.core.model.world import (
     AgentView,
     Mode,
@@ -42,6 +45,7 @@ from asterisk_avp.core.model.world import (
 from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.pops.content import read
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.pops.reader import pop_event
 from tests.core.test_tenants import GROUPS, two_clients, with_group
 from tests.core.world import NOW, member, talk
 from tests.properties.clients import Centre, centres
@@ -88,9 +92,22 @@ class Office:
     def agent(self, agent_id: str) -> AgentView:
         return views.agent_view(self.engine, self.engine.agents.by_id[agent_id], self.pop)
 
-    def transfers(self) -> Sequence[TransferView]:
-        records = self.engine.store.records.values()
-        return [views.transfer_view(self.engine, record) for record in records]
+    def transfers(self, agent_id: str | None = None) -> Sequence[TransferView]:
+        store = self.engine.store
+        found = store.records.values() if agent_id is None else store.involving(agent_id)
+        return [views.transfer_view(self.engine, record) for record in found]
+
+    def offered_pops(self, agent_id: str | None) -> Sequence[Mapping[str, Any]]:
+        return [pop_event(one) for one in self.board.offered(agent_id)]
+
+    def groups(self, agent_id: str | None) -> Sequence[GroupView]:
+        agents = self.engine.agents
+        own = agents.world.groups if agent_id is None else agents.groups_of(agent_id)
+        return [group_view(agents, self.engine.waiting, group) for group in own]
+
+    def membership(self, agent_id: str, group_id: str) -> MembershipView | None:
+        agents = self.engine.agents
+        return membership(agents, agents.by_id[agent_id], group_id)
 
     # --- what is sent -----------------------------------------------------------------------------
 
@@ -99,6 +116,7 @@ class Office:
         engine, caller, scope = self.engine, Principal(viewer), self.engine.scope_of(viewer)
         view = View(self, caller, Rosters(agent_for_all), lambda: scope)  # type: ignore[arg-type]
         yield view.snapshot()
+        yield from self.lists_of(viewer)
         for event in self.events():
             yield view.text(SharedEvent(event)) or ""
             yield json.dumps(visible_to(caller, event, scope))
@@ -111,6 +129,23 @@ class Office:
             if involves(transfer, viewer):
                 yield shown.transfer(caller, transfer).model_dump_json()
         yield from (json.dumps(pop) for agent, pop in self.told if agent == viewer)
+
+    def lists_of(self, viewer: str) -> Iterator[str]:
+        """What a panel with the coalesced stream receives of others."""
+        scope, own = self.engine.scope_of(viewer), self.engine.agents.groups_of(viewer)
+        lists = Lists(
+            lambda wanted: [
+                agent_for_all(view) for view in self.roster() if set(view.groups) & set(wanted)
+            ]
+        )
+        for group in self.engine.world.groups:
+            lists.group({"id": group, "available": 1, "logged_in": 1, "ready": 1})
+        shown = Shown(frozenset(filter(scope.group, own)), scope.groups)
+        yield lists.complete(shown).decode("utf-8", "replace")
+        for event in self.events():
+            if event["type"] == "agent":
+                lists.agent(redacted(event)["agent"])
+        yield lists.batch(shown, 0).decode("utf-8", "replace")
 
     def events(self) -> list[Mapping[str, Any]]:
         agents = [agent_event(view) for view in self.agents()]

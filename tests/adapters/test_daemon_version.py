@@ -129,5 +129,6 @@ async def test_on_one_that_is_too_old_nothing_is_ready_until_it_is_upgraded() ->
     assert not refused.ready
     assert refused.detail.startswith("Asterisk 13.38.3: It is too old for session transfer")
     assert "Upgrade to Asterisk 22" in refused.detail
+    assert refused.reason == "version"
     assert taken.ready
-    assert taken.detail == ""
+    assert (taken.detail, taken.reason) == ("", "")

@@ -14,7 +14,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.model.errors import AmiTampered, AsteriskUnavailable
 from asterisk_avp.core.model.world import AgentState
-from asterisk_avp.service.inbox import Hint, Message, NeedsResync
+from asterisk_avp.service.inbox import Confirmed, Hint, Message, NeedsResync
 from asterisk_avp.service.members import (
     AT_ONCE,
     MAX_AWAITING_CHANNEL,
@@ -61,7 +61,9 @@ class Station:
         self.members = MemberVerifier(self.engine, self.asterisk, self.post)
 
     def post(self, message: Message) -> None:
-        if isinstance(message, ev.Fact):
+        if isinstance(message, Confirmed):
+            self.feed(message.fact)
+        elif isinstance(message, ev.Fact):
             self.feed(message)
         else:
             assert message == NeedsResync()
@@ -334,6 +336,26 @@ async def test_our_own_change_is_so_once_it_is_answered(station: Station) -> Non
     station.members.done(remove)
     assert agent.personal is None
     assert station.asterisk.asked == []
+
+
+async def test_an_answer_from_before_our_change_does_not_undo_it(station: Station) -> None:
+    """Both answers may be read at once: ours counts at that moment, whoever asks goes on later."""
+    here = of("1002")
+    station.feed(here)
+    paused = replace(here, paused=True, paused_reason="lunch")
+    station.asterisk.answers = [[here]]
+    station.asterisk.facts = [paused]
+    station.asterisk.free.clear()
+    station.members.handle(Hint(replace(here, name="Bobby")))
+    await eventually(lambda: station.asterisk.asked)
+    change = PauseMember("sales", "PJSIP/1002", paused=True, reason="lunch")
+    station.members.started(change)
+    station.fed.clear()
+    station.asterisk.free.set()
+    station.members.done(change)
+    await station.members.wait_idle(5)
+    assert station.known("1002") == paused
+    assert here not in station.fed
 
 
 async def test_a_change_that_was_refused_is_looked_at(station: Station) -> None:

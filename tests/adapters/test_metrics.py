@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 import yaml  # schemathesis brings it
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from scripted_transfer_service import INTEGRATION, PINS, ScriptedTransferService, bearer
 
 from asterisk_avp import __version__
@@ -28,6 +31,7 @@ from asterisk_avp.core.engine.queue_events import DIAL_REASONS
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.effects import ClearTimer, SetTimer, StartMusic, StopMusic
 from asterisk_avp.core.model.world import (
+    CallerOutcome,
     ConfiguredAgent,
     Group,
     Mode,
@@ -37,17 +41,23 @@ from asterisk_avp.core.model.world import (
     World,
 )
 from asterisk_avp.core.policy.policy import REASONS
-from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer import machine
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Choice, Session
 from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS
+from asterisk_avp.observe import endings
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.service.daemon import Daemon
 from tests.config.test_settings import NEEDED
+from tests.core.sessions import OUT, fourth_party
 from tests.core.sessions import session as at
+from tests.promtool import provide
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 DASHBOARD = DOCKER / "grafana" / "asterisk_avp.json"
 ALERTS = DOCKER / "prometheus" / "asterisk_avp_alerts.yml"
+LOST = (CallerOutcome.DISCONNECTED, CallerOutcome.LOST)
 READY = Readiness(ready=True, ari=True, ami=True, synced=True)
 
 
@@ -65,7 +75,8 @@ class Counted:
         agents = {name: ConfiguredAgent(name, groups=("sales",)) for name in ("1001", "1002")}
         world = World({"sales": Group("sales", "sales", "Sales")}, agents)
         self.clock = Clock()
-        self.metrics = Metrics(TransferEngine(world, new_id=lambda: "t"), self.clock)
+        self.engine = TransferEngine(world, new_id=lambda: "t")
+        self.metrics = Metrics(self.engine, self.clock)
         self.metrics.show_readiness(lambda: READY)
 
     def values(self) -> dict[str, float]:
@@ -176,20 +187,132 @@ def test_what_is_so_now(counted: Counted) -> None:
     assert "_created" not in text
 
 
-def test_a_thousand_transfers_are_as_many_series_as_one(counted: Counted) -> None:
-    sizes = []
+def series(metrics: Metrics) -> set[str]:
+    """The names and labels of all series."""
+    return {
+        line.rpartition(" ")[0]
+        for line in metrics.text().decode().splitlines()
+        if not line.startswith("#")
+    }
+
+
+def test_a_thousand_transfers_are_as_many_series_as_none(counted: Counted) -> None:
+    before = series(counted.metrics)
     for number in range(1000):
         session = replace(
             at(State.STARTING),
             id=f"t{number}",
             agent=f"a{number}",
-            group=f"g{number}",
             target=Target(TargetKind.NUMBER, f"+1202555{number:04}"),
         )
         counted.steps(session, (0, State.STARTING), (1, State.RINGING), (1, State.COMPLETED))
-        sizes.append(len(counted.metrics.text().splitlines()))
-    assert sizes[-1] == sizes[0]
-    assert "+1202" not in counted.metrics.text().decode()
+    assert counted.values()["group_transfers_total sales supervised completed"] == 1000
+    assert series(counted.metrics) == before
+    assert not [name for name in before if "+1202" in name]
+
+
+EVENT_REASONS = {
+    EventType.LEG_UNANSWERED: ("no_answer", "rejected"),
+    EventType.LEG_LEFT_QUEUE: ("max_hold", "target_queue_full", "target_offline", "withdrawn"),
+    EventType.LEFT_QUEUE: ("max_hold", "target_queue_full", "target_not_ready", "withdrawn"),
+    EventType.CALLER_LEFT: ("left_queue", "taken"),
+    EventType.LEG_GONE: tuple(DIAL_REASONS.values()),
+    EventType.LEG_FAILED: tuple(DIAL_REASONS.values()),
+    EventType.WRONG_CHOICE: tuple(REASONS),
+}
+BEGINNINGS = (
+    *(
+        at(State.STARTING, target=Target(kind, "x"))
+        for kind in (TargetKind.AGENT, TargetKind.PRESET, TargetKind.NUMBER)
+    ),
+    at(State.STARTING, target=None),
+    *(
+        at(State.QUEUEING, mode=Mode.UNSUPERVISED, target=Target(kind, "x"))
+        for kind in (TargetKind.AGENT, TargetKind.GROUP)
+    ),
+    *(
+        at(State.STARTING, mode=mode, target=Target(kind, "x"), refused=True, reason=reason)
+        for mode in Mode
+        for kind in TargetKind
+        for reason in ("unsupervised_external", "target_offline", "not_landline")
+    ),
+)
+
+
+@given(st.sampled_from(BEGINNINGS), st.data())
+def test_however_a_transfer_goes_its_end_was_foreseen(begun: Session, data: st.DataObject) -> None:
+    session = begun
+    for _ in range(40):
+        legal = [kind for kind in EventType if machine.legal(session, kind)]
+        if session.state.final or not legal:
+            break
+        kind = data.draw(st.sampled_from(legal))
+        reason = data.draw(st.sampled_from(EVENT_REASONS.get(kind, ("",))))
+        choice = Choice(Mode.UNSUPERVISED, Target(TargetKind.GROUP, "x"), session.permission)
+        session = machine.step(
+            session,
+            SessionEvent(
+                kind,
+                reason,
+                choice=choice if kind is EventType.CHOSEN else None,
+                fourth=fourth_party(OUT) if kind is EventType.ADD_PARTY else None,
+            ),
+        ).session
+    if session.state.final:
+        target = session.target.kind.value if session.target is not None else "none"
+        ended = session.state.spec.reported.value
+        assert (session.mode.value, target, ended, session.reason) in FORESEEN
+
+
+FORESEEN = set(endings.transfers())
+
+
+def test_each_foreseen_end_is_a_series_from_the_start(counted: Counted) -> None:
+    names = series(counted.metrics)
+    for mode, target, outcome, reason in FORESEEN:
+        labels = f'mode="{mode}",outcome="{outcome}",reason="{reason}",target="{target}"'
+        assert f"asterisk_avp_transfers_total{{{labels}}}" in names
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "cause"),
+    [
+        (CallerOutcome.DISCONNECTED, "max_hold", "max_hold"),
+        (CallerOutcome.DISCONNECTED, "target_offline", "disconnected"),
+        (CallerOutcome.LOST, "asterisk_timeout", "lost"),
+        *((outcome, "max_hold", None) for outcome in CallerOutcome if outcome not in LOST),
+        (None, "", None),
+    ],
+)
+def test_callers_whom_nobody_has(
+    counted: Counted, outcome: CallerOutcome | None, reason: str, cause: str | None
+) -> None:
+    session = replace(at(State.FAILED), reason=reason)
+    counted.engine.store.adopt(session, 0.0, Outcome())
+    for _ in range(2):  # its view may change once more
+        counted.metrics.caller_after(session, outcome)
+        values = {k: v for k, v in counted.values().items() if k.startswith("callers_lost")}
+        assert values == ({f"callers_lost_total {cause} sales": 1} if cause else {})
+
+
+def test_decisions_are_there_before_the_first(counted: Counted) -> None:
+    before = series(counted.metrics)
+    for mode in ("supervised", "unsupervised", "party", "dial"):
+        counted.metrics.decision(mode, "allow", "ok")
+        for reason in REASONS:
+            counted.metrics.decision(mode, "deny", reason)
+    counted.metrics.decision("dial", "pass", "emergency")
+    assert series(counted.metrics) == before
+
+
+def test_a_group_of_a_reload_is_there_before_its_first_transfer(counted: Counted) -> None:
+    groups = {**counted.engine.world.groups, "vip": Group("vip", "vip", "VIP")}
+    counted.engine.reconfigure(World(groups), 0)
+    before = series(counted.metrics)
+    assert 'asterisk_avp_callers_lost_total{cause="max_hold",group="vip"}' in before
+    session = replace(at(State.STARTING), group="vip")
+    counted.steps(session, (0, State.STARTING), (1, State.FAILED))
+    assert series(counted.metrics) == before
 
 
 async def test_what_the_daemon_holds() -> None:
@@ -268,13 +391,147 @@ def test_alerts_are_about_metrics_and_reasons_that_there_are(counted: Counted) -
     assert job["scrape_configs"][0]["static_configs"] == [{"targets": ["127.0.0.1:8766"]}]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus)")
-def test_prometheus_itself_fires_them() -> None:
-    for command in (
-        ("check", "config", "prometheus.yml"),
-        ("test", "rules", "alerts_test.yml"),
+def test_each_panel_says_what_it_shows_and_from_when_on_it_is_bad() -> None:
+    panels = [x for x in dashboard()["panels"] if x["type"] != "row"]
+    assert len(panels) > 20
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["description"].endswith("."), panel["title"]
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert steps[0]["value"] is None, panel["title"]
+        assert [x["value"] for x in steps[1:]] == sorted(x["value"] for x in steps[1:])
+    variables = {x["name"] for x in dashboard()["templating"]["list"]}
+    used = set(re.findall(r"\$(?!__)\{?(\w+)", DASHBOARD.read_text(encoding="utf-8")))
+    assert used == variables
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return found
+
+
+def expressions() -> list[str]:
+    """PromQL of the dashboard's panels and variables, and of the alert rules."""
+    panels = [
+        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())
+    ]
+    variables = [x["query"]["query"] for x in dashboard()["templating"]["list"] if "refresh" in x]
+    rules = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    return panels + variables + [rule["expr"] for group in rules for rule in group["rules"]]
+
+
+SCRAPED = {"job": "asterisk_avp", "instance": "127.0.0.1:8766"}
+"""The labels that Prometheus adds."""
+
+
+def selected(expression: str, scraped: list[Sample]) -> Iterator[tuple[str, list[Sample]]]:
+    """Each selector of an expression, with the samples that it selects. Any group is selected."""
+    for name, matchers in re.findall(
+        r"\b((?:asterisk_avp|process)_\w+)(?:\{([^}]*)\})?", expression
     ):
-        subprocess.run(["promtool", *command], cwd=ALERTS.parent, check=True)
+        if name == "asterisk_avp" or f'"{name}"' in expression:
+            continue
+        found = [sample for sample in scraped if sample.name == name]
+        for label, operator, value in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers):
+            pattern = ".*" if value.startswith("$") else value
+            pattern = pattern if "~" in operator else re.escape(pattern)
+            found = [
+                sample
+                for sample in found
+                if (re.fullmatch(pattern, (sample.labels | SCRAPED)[label]) is not None)
+                is not operator.startswith("!")
+            ]
+        yield f"{name}{{{matchers}}}", found
+
+
+async def test_a_daemon_that_has_just_started_has_all_that_dashboard_and_alerts_select() -> None:
+    """So no panel is empty for want of a failure, and each alert sees the first one."""
+    scraped = [
+        sample
+        for family in text_string_to_metric_families(await started_daemon())
+        for sample in family.samples
+    ]
+    for expression in expressions():
+        for selector, found in selected(expression, scraped):
+            assert found, selector
+
+
+async def started_daemon() -> str:
+    """The metrics of a daemon before anything has happened."""
+    daemon = Daemon(Settings.load(NEEDED, Path("/nonexistent")))
+    text = daemon._metrics.text().decode()
+    await daemon._ari.close()
+    return text
+
+
+def promtool(*command: str, cwd: Path = ALERTS.parent) -> None:
+    ran = subprocess.run([str(provide()), *command], cwd=cwd, check=False, capture_output=True)
+    assert ran.returncode == 0, (ran.stdout + ran.stderr).decode()
+
+
+def test_prometheus_itself_fires_them() -> None:
+    promtool("check", "config", "prometheus.yml")
+    promtool("test", "rules", "alerts_test.yml")
+
+
+def test_prometheus_understands_the_dashboard(tmp_path: Path) -> None:
+    panels = [
+        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())
+    ]
+    rules = [
+        {"record": f"panel:{n}", "expr": expr.replace("$__rate_interval", "1m")}
+        for n, expr in enumerate(panels)
+    ]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "x", "rules": rules}]}))
+    promtool("check", "rules", "rules.yml", cwd=tmp_path)
+
+
+FIRST_FAILURES = {
+    "AsteriskAvpCallerLost": CallerOutcome.LOST,
+    "AsteriskAvpCallerDisconnected": CallerOutcome.DISCONNECTED,
+}
+
+
+@pytest.mark.parametrize("alert", FIRST_FAILURES)
+def test_the_first_failure_since_the_start_alerts(
+    alert: str, counted: Counted, tmp_path: Path
+) -> None:
+    """Two scrapes of the real text, before and after it, as Prometheus would store them."""
+    before = scraped_values(counted)
+    session = replace(at(State.FAILED), reason="max_hold")
+    counted.metrics.caller_after(session, FIRST_FAILURES[alert])
+    after = scraped_values(counted)
+    assert sum(after[name] != before.get(name) for name in after) == 1
+    inputs = [
+        # A series that was not in the first scrapes is absent there (_).
+        {"series": name, "values": f"{before.get(name, '_')}x20 {value}x20"}
+        for name, value in after.items()
+    ]
+    case = {
+        "interval": "15s",
+        "input_series": inputs,
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing",group="sales"}})',
+                "eval_time": time,
+                "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+            }
+            for time, fires in (("5m", False), ("6m", True))
+        ],
+    }
+    (tmp_path / "rules.yml").write_text(ALERTS.read_text(encoding="utf-8"))
+    tests = {"rule_files": ["rules.yml"], "evaluation_interval": "15s", "tests": [case]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(tests))
+    promtool("test", "rules", "test.yml", cwd=tmp_path)
+
+
+def scraped_values(counted: Counted) -> dict[str, float]:
+    """The labelled counters with their values; the names as PromQL has them."""
+    return {
+        line.rpartition(" ")[0].replace("{", '{instance="pbx",', 1): float(line.rpartition(" ")[2])
+        for line in counted.metrics.text().decode().splitlines()
+        if re.match(r"asterisk_avp_\w+_total\{", line)
+    }
 
 
 def test_reasons_are_words_of_ours() -> None:

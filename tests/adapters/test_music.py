@@ -1,4 +1,4 @@
-"""The channels on which music plays, from Asterisk's events, and waiting for its end."""
+"""Music on channels, from Asterisk's events: waiting for its end, and which a queue has played."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import asyncio
 from servers.waiting import eventually
 
 from asterisk_avp.ari.music import Music
-from asterisk_avp.core.messages.facts import MusicChanged
+from asterisk_avp.core.messages.effects import SetVariables
+from asterisk_avp.core.messages.facts import ChannelGone, MusicChanged, QueueJoined, QueueLeft
+from asterisk_avp.service.inbox import Hint, Message
+from asterisk_avp.service.listeners import MusicWatch
 
 ON, OFF = MusicChanged("c", playing=True), MusicChanged("c", playing=False)
 SOON, LONG = 0.02, 5.0
@@ -59,3 +62,28 @@ async def test_after_the_connection_was_away_nothing_is_known() -> None:
     music.forget()
     assert await asyncio.wait_for(waiting, 10), "nobody waits for what will not be told"
     assert await music.stopped("c", LONG)
+
+
+def _effects(watch: MusicWatch, message: Message) -> list[SetVariables]:
+    outcome = watch.handle(message)
+    effects = outcome.effects if outcome is not None else []
+    return [
+        effect for session, effect in effects if isinstance(effect, SetVariables) and not session
+    ]
+
+
+def test_the_music_of_a_queue_is_written_to_the_channel() -> None:
+    """AMI reports who waits, and a resync reports who waits already."""
+    watch = MusicWatch(Music())
+    jazz = MusicChanged("c", playing=True, music_class="jazz")
+    written = [SetVariables("c", {"AVP_MUSIC": "jazz"})]
+    assert _effects(watch, jazz) == []
+    for waits in (Hint(QueueJoined("sales", "c")), QueueJoined("sales", "c")):
+        assert _effects(watch, waits) == []
+        assert _effects(watch, jazz) == written
+        assert _effects(watch, OFF) == []
+        assert _effects(watch, jazz) == []
+    for end in (Hint(QueueLeft("sales", "c")), ChannelGone("c")):
+        watch.handle(QueueJoined("sales", "c"))
+        watch.handle(end)
+        assert _effects(watch, jazz) == []

@@ -10,6 +10,7 @@ from servers.waiting import eventually
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.model.errors import AsteriskUnavailable
 from asterisk_avp.core.model.world import World
 from asterisk_avp.core.transfer.session import Presence
 from asterisk_avp.core.transfer.states import State
@@ -27,12 +28,36 @@ class Asterisk:
     stuck = False
 
 
+async def nothing(_name: str, _value: str) -> None:
+    pass
+
+
+async def test_it_tells_the_dialplan_that_it_is_there() -> None:
+    """As long as Asterisk executes its requests; a failed request is no end of it."""
+    told: list[tuple[str, str]] = []
+
+    async def tell(name: str, value: str) -> None:
+        told.append((name, value))
+        raise AsteriskUnavailable("")
+
+    asterisk = Asterisk()
+    engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
+    beating = OrphanTimeoutRenewal(
+        engine, Links(asterisk, asterisk), list[Message]().append, 60, tell
+    )
+    running = asyncio.create_task(beating.run())
+    await eventually(lambda: len(told) > 1)
+    running.cancel()
+    assert {name for name, _ in told} == {"AVP_HEARTBEAT"}
+    assert told[0] != told[1]
+
+
 async def test_only_a_daemon_that_has_asterisk_in_hand_renews_it() -> None:
     engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
     engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())
     done: list[Message] = []
     asterisk = Asterisk()
-    renewing = OrphanTimeoutRenewal(engine, Links(asterisk, asterisk), done.append, 60)
+    renewing = OrphanTimeoutRenewal(engine, Links(asterisk, asterisk), done.append, 60, nothing)
     asterisk.stuck = True
     renewing.renew()
     assert done == []
@@ -51,7 +76,7 @@ async def test_it_is_renewed_again_and_again() -> None:
     done: list[Message] = []
     asterisk = Asterisk()
     # A limit of no seconds: a renewal in every iteration of the loop.
-    renewing = OrphanTimeoutRenewal(engine, Links(asterisk, asterisk), done.append, 0)
+    renewing = OrphanTimeoutRenewal(engine, Links(asterisk, asterisk), done.append, 0, nothing)
     running = asyncio.create_task(renewing.run())
     await eventually(lambda: len(done) > 3)
     running.cancel()

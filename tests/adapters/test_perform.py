@@ -15,6 +15,7 @@ from servers.waiting import eventually
 from structlog.testing import capture_logs
 
 from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.membership import MembershipChanges
 from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
@@ -323,6 +324,8 @@ CHANGES = [
     fx.AddMember("avp-agent-1", "PJSIP/1", "PJSIP/1", "A", paused=False, wrapup_seconds=0),
     fx.RemoveMember("avp-agent-1", "PJSIP/1"),
     fx.PauseMember("avp-agent-1", "PJSIP/1", paused=True),
+    fx.SetPenalty("avp-agent-1", "PJSIP/1", 5),
+    fx.SetRingInUse("sales", "PJSIP/1", ring_in_use=False),
 ]
 
 
@@ -340,11 +343,14 @@ async def test_how_a_change_of_membership_goes_is_told(effect: Any) -> None:
         def failed(self, change: Any) -> None:
             told.append(("failed", change))
 
-    async with AmiServer() as server, running_ami(server, None, Listener()) as performer:
+    async with AmiServer() as server, connected(server) as client:
+        performer = AmiPerformer(client, name_of, None, MembershipChanges(client, Listener()))
         await performer.perform(effect, lambda _event: None)
         assert told == [("started", effect), ("done", effect)]
         told.clear()
-        for name in ("QueueAdd", "QueueRemove", "QueuePause"):
+        for name in (
+            "QueueAdd", "QueueRemove", "QueuePause", "QueuePenalty", "QueueMemberRingInUse"
+        ):  # fmt: skip
             server.answers[name] = lambda action: error(action, "Interface not found")
         await performer.perform(effect, lambda _event: None)
         assert told == [("started", effect), ("failed", effect)]
@@ -364,7 +370,7 @@ async def music_stopped(_channel: str, _seconds: float) -> bool:
 
 @contextlib.asynccontextmanager
 async def running_ari(server: AriServer) -> AsyncIterator[AriPerformer]:
-    client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=1)
+    client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=20)
     try:
         yield AriPerformer(client, "asterisk_avp", music_stopped)
     finally:
@@ -389,6 +395,7 @@ LEG = fx.DialLeg("leg", "leg-queue", ALLOW, "u1", '"Alice" <1001>', {"AVP_LEG": 
         (fx.Play("c", ("sound:beeperr",), "p"), "POST /channels/c/play/p"),
         (fx.StopPlaying("p"), "DELETE /playbacks/p"),
         (fx.SendKeys("c", "5*9"), "POST /channels/c/dtmf"),
+        (fx.StopSnoop("c"), "DELETE /channels/c"),
         (fx.NotifyPhone("c", done=True), "POST /channels/c/transfer_progress"),
     ],
 )
@@ -431,6 +438,11 @@ async def test_a_prompt_is_in_the_channels_language() -> None:
     assert sent == {"media": "sound:a,digits:12"}, "no lang: the channel's own"
 
 
+@pytest.mark.parametrize(("music_class", "sent"), [("jazz", {"mohClass": "jazz"}), ("", {})])
+async def test_music_of_a_class(music_class: str, sent: dict[str, str]) -> None:
+    assert await asked_of_ari(fx.StartMusic("c", music_class)) == sent
+
+
 async def test_keys_and_answers_to_phones() -> None:
     assert (await asked_of_ari(fx.SendKeys("c", "5*9#")))["dtmf"] == "5*9#"
     told = [(await asked_of_ari(fx.NotifyPhone("c", done=done))) for done in (True, False)]
@@ -455,7 +467,7 @@ async def test_a_stop_of_music_that_asterisk_forgot_is_repeated(
         return next(left)
 
     async with AriServer() as server:
-        client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=1)
+        client = AriClient(server.url, "avp", "s3cret", "asterisk_avp", request_timeout_seconds=20)
         try:
             performer = AriPerformer(client, "asterisk_avp", stopped)
             await performer.perform(fx.StopMusic("c"), Reports().append)
@@ -471,7 +483,7 @@ async def test_the_leg_is_dialled_with_ids_of_ours() -> None:
         (asked,) = server.asked
     sent = {**asked.query, **(asked.body or {})}
     assert asked.path.startswith("/channels")
-    assert sent["endpoint"] == "Local/1002@avp-agent-queue"
+    assert sent["endpoint"] == "Local/1002@avp-agent-queue/m"
     assert sent["app"] == "asterisk_avp"
     assert sent["originator"] == "u1"
     assert sent["otherChannelId"] == "leg-queue"
@@ -486,7 +498,7 @@ async def test_a_leg_that_has_to_be_accepted_goes_to_the_dialplan_first() -> Non
         await performer.perform(leg, Reports().append)
         (asked,) = server.asked
     assert asked.query == {
-        "endpoint": "Local/1002@avp-agent-queue",
+        "endpoint": "Local/1002@avp-agent-queue/m",
         "context": "avp-accept",
         "extension": "s",
         "priority": "1",

@@ -2,105 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
+from daemon_process import GOOD, Running, running, wait_until
 
 from asterisk_avp.api.auth import Authenticator, LoginFailed
-
-GOOD = """
-AVP_ARI__URL=http://127.0.0.1:9
-AVP_ARI__USERNAME=avp
-AVP_ARI__PASSWORD=ari-hush
-AVP_AMI__PORT=9
-AVP_AMI__USERNAME=avp
-AVP_AMI__SECRET=ami-hush
-AVP_LOG__FORMAT=json
-AVP_API__TOKENS=first-token
-AVP_GROUPS__SALES__ACCOUNT=acme
-AVP_ACCOUNTS__ACME__COUNTRY=US
-AVP_AGENTS__1001__NAME=Alice
-AVP_AGENTS__1001__PIN=1111
-AVP_AGENTS__1001__GROUPS=sales
-AVP_AGENTS__1002__PIN=2222
-AVP_AGENTS__1002__GROUPS=sales
-"""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-class Running:
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.ports = f"AVP_API__PORT={free_port()}\nAVP_AGI__PORT={free_port()}\n"
-        self.url = "http://127.0.0.1:" + self.ports.split("\n")[0].partition("=")[2]
-        self.write(GOOD)
-        self.log_file = place / "log"
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("AVP_")}
-        with self.log_file.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "asterisk_avp", "run"], cwd=place, env=environ, stderr=log
-            )
-
-    def write(self, text: str) -> None:
-        (self.place / ".env").write_text(text + self.ports)
-
-    def log(self) -> list[dict[str, Any]]:
-        text = self.log_file.read_text()
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
-        """The ``times``-th record of that name."""
-
-        def found() -> list[dict[str, Any]]:
-            return [line for line in self.log() if line["event"] == event]
-
-        wait_until(lambda: len(found()) >= times)
-        return found()[times - 1]
-
-    def reload(self, text: str) -> None:
-        self.write(text)
-        self.process.send_signal(signal.SIGHUP)
-
-    def ask(self, method: str, path: str, token: str = "", **body: Any) -> Any:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return requests.request(method, self.url + path, headers=headers, json=body, timeout=10)
-
-    def login(self, agent: str, pin: str) -> str:
-        answer = self.ask("POST", "/v1/login", agent=agent, pin=pin)
-        return str(answer.json()["token"]) if answer.ok else ""
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60  # a daemon takes long to start on a busy machine
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path)
-    try:
-        running.wait_for("api_listening")
-        yield running
-    finally:
-        running.process.terminate()
-        assert running.process.wait(20) == 0
-    assert "hush" not in running.log_file.read_text()
+    with running(tmp_path) as started:
+        yield started
 
 
 def test_valid_settings_are_in_force_and_log_ins_follow(daemon: Running) -> None:
@@ -147,10 +63,12 @@ def test_invalid_settings_change_nothing_and_are_named(daemon: Running) -> None:
 
 def test_what_needs_a_restart_is_said_and_stays(daemon: Running) -> None:
     changed = GOOD.replace("ami-hush", "new-hush") + "AVP_SESSION__RING_SECONDS=20\n"
+    changed += "AVP_SESSION__ORPHAN_SECONDS=90\n"
     for times in (1, 2):  # and is repeated as long as it persists
         daemon.reload(changed.replace("first-token", f"token-{times}"))
         assert daemon.wait_for("restart_needed", times)["settings"] == [
             "AVP_AMI__SECRET",
+            "AVP_SESSION__ORPHAN_SECONDS",
             "AVP_SESSION__RING_SECONDS",
         ]
         assert daemon.ask("GET", "/v1/agents", f"token-{times}").status_code == 200

@@ -14,6 +14,7 @@ from asterisk_avp.ami.wire import FrameReader
 from asterisk_avp.ari import translate as ari
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.caller import Presentation
 from asterisk_avp.core.model.world import AgentState, Group, World
 
 NOW = 1_700_000_000.0
@@ -154,7 +155,8 @@ def test_numbers_that_are_none_count_as_zero() -> None:
     assert (fact.status, fact.last_call) == (0, 0.0)
 
 
-SEEN = ev.ChannelSeen("c", "PJSIP/1-00000001", created=False)
+UNKNOWN = Presentation.UNKNOWN
+SEEN = ev.ChannelSeen("c", "PJSIP/1-00000001", created=False, presentation=UNKNOWN)
 C = {"id": "c", "name": "PJSIP/1-00000001"}
 
 
@@ -168,6 +170,25 @@ C = {"id": "c", "name": "PJSIP/1-00000001"}
                 "channel": {**C, "caller": {"name": "Zoë", "number": "1\r\nA: b"}},
             },
             (replace(SEEN, caller_name="Zoë", caller_number="1\r\nA: b"),),
+        ),
+        (
+            {
+                "type": "ChannelCallerId",
+                "caller_presentation": 0x20,
+                "channel": {**C, "caller": {"name": "", "number": "1"}},
+            },
+            (
+                ev.CallerPresentation("c", Presentation.WITHHELD),
+                replace(SEEN, caller_number="1"),
+            ),
+        ),
+        (
+            {
+                "type": "ChannelCallerId",
+                "caller_presentation": 0x43,
+                "channel": {**C, "caller": {"name": "", "number": ""}},
+            },
+            (SEEN,),
         ),
         (
             {"type": "ChannelCallerId", "channel": {**C, "dialplan": IN_QUEUE}},
@@ -253,7 +274,9 @@ def test_who_answers_has_the_call_and_the_others_are_let_go() -> None:
     translator.translate(dial("", 1, peer=other))
     seen, connected = translator.translate(dial("ANSWER", 4))
     assert connected == ev.AgentConnected(*RUNG)
-    assert seen == ev.ChannelSeen("u", "PJSIP/trunk-0000000a", queue="sales", created=False)
+    assert seen == ev.ChannelSeen(
+        "u", "PJSIP/trunk-0000000a", queue="sales", created=False, presentation=UNKNOWN
+    )
     ended = ev.AgentRingEnded("sales", "u", "PJSIP/1003")
     assert translator.translate(dial("CANCEL", 4, peer=other)) == (ended,)
 
@@ -348,7 +371,11 @@ def test_a_transfer_by_nobody_is_none(referred_by: object) -> None:
 @pytest.mark.parametrize(
     ("event", "fact"),
     [
-        ({"Event": "MusicOnHoldStart", "Class": "default"}, ev.MusicChanged("u1", playing=True)),
+        (
+            {"Event": "MusicOnHoldStart", "Class": "jazz"},
+            ev.MusicChanged("u1", playing=True, music_class="jazz"),
+        ),
+        ({"Event": "MusicOnHoldStart"}, ev.MusicChanged("u1", playing=True)),
         ({"Event": "MusicOnHoldStop"}, ev.MusicChanged("u1", playing=False)),
         (
             {"Event": "MixMonitorMute", "Direction": "both", "State": "1"},

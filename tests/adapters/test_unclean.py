@@ -47,9 +47,7 @@ async def test_the_other_variables_are_set() -> None:
         (fx.BridgePair("/.*/", "u2"), "Bridge Channel1", EventType.BRIDGE_FAILED),
         (fx.HangUp("/.*/"), "Hangup Channel", None),
         (fx.AddMember("avp-agent-1", f"Local/{EVIL}", "", "x", False), "QueueAdd Interface", None),
-        (fx.AddMember("avp-agent-1", "PJSIP/1", "", EVIL, False), "QueueAdd MemberName", None),
         (fx.RemoveMember("avp-agent-1", f"Local/{EVIL}"), "QueueRemove Interface", None),
-        (fx.PauseMember("sales", "PJSIP/1", True, EVIL), "QueuePause Reason", None),
     ],
 )
 async def test_an_action_is_refused_as_asterisk_would(
@@ -60,6 +58,24 @@ async def test_an_action_is_refused_as_asterisk_would(
     assert actions == []
     assert said(logs) == [header]
     assert reports.kinds() == ([] if kind is None else [kind])
+
+
+@pytest.mark.parametrize(
+    ("effect", "left_out", "action"),
+    [
+        (fx.AddMember("avp-agent-1", "PJSIP/1", "", EVIL, False), "MemberName", "QueueAdd"),
+        (fx.PauseMember("sales", "PJSIP/1", True, EVIL), "Reason", "QueuePause"),
+    ],
+)
+async def test_a_member_is_changed_without_the_text(
+    effect: fx.AmiEffect, left_out: str, action: str
+) -> None:
+    """An agent's break and membership do not depend on a name or a reason."""
+    with capture_logs() as logs:
+        ((sent,), _) = await done(effect)
+    assert sent["Action"] == action
+    assert not sent.get(left_out)
+    assert EVIL not in repr((sent, logs))
 
 
 def leg(caller_id: str = '"Alice" <1001>', number: str | None = "+12025550100") -> fx.DialLeg:

@@ -28,13 +28,16 @@ _EXPECTED = {
 """Log messages of the daemon that are not faults in this column."""
 
 
-def _world(states: Iterable[str]) -> World:
+def _world(states: Iterable[str], rtp_timeout: int) -> World:
     """A station for each state: agents 1101 and 1102 with number 811, and so on."""
     agents, groups, callers, outside = [], [], [], []
     for number, state in enumerate(states, 11):
-        pair = (f"{number}01", f"{number}02")
-        agents += [Agent(pair[0], f"Agent{number}"), Agent(pair[1], f"Target{number}")]
-        groups.append(Group(f"station{number}", pair, number=f"8{number}", strategy="linear"))
+        members = [Agent(f"{number}01", f"Agent{number}"), Agent(f"{number}02", f"Target{number}")]
+        if EXTRA.get(state) == "colleague":
+            members.append(Agent(f"{number}03", f"Colleague{number}"))
+        agents += members
+        queue, ids = f"station{number}", tuple(agent.id for agent in members)
+        groups.append(Group(queue, ids, number=f"8{number}", strategy="linear"))
         callers.append(f"caller{number}")
         match EXTRA.get(state):
             case "other":
@@ -49,6 +52,9 @@ def _world(states: Iterable[str]) -> World:
         wrapuptime=0,
         # No timer may expire while a daemon restarts on a busy machine.
         max_hold_seconds=120,
+        rtp_timeout=rtp_timeout,
+        # What the dialplan does instead of a daemon has tests of its own.
+        variables={"AVP_HEARTBEAT_SECONDS": "120"},
         settings={
             "AVP_SESSION__RING_SECONDS": "60",
             "AVP_SESSION__ORPHAN_SECONDS": "120",
@@ -59,8 +65,9 @@ def _world(states: Iterable[str]) -> World:
 
 
 @asynccontextmanager
-async def open_call_centre(*states: str) -> AsyncIterator[CallCentre]:
-    async with Bed(_world(states), backend=backend_named(None)) as bed:
+async def open_call_centre(*states: str, rtp_timeout: int = 300) -> AsyncIterator[CallCentre]:
+    """``rtp_timeout``: by default, Asterisk does not notice a dead phone within a test."""
+    async with Bed(_world(states, rtp_timeout), backend=backend_named(None)) as bed:
         wires = Wires(Wire(bed.ports.ami), Wire(bed.ports.http))
         await wires.start()
         try:
@@ -176,8 +183,15 @@ class Column:
             case "target unplugged":
                 await asyncio.gather(*(station.unplug() for station in self.stations.values()))
                 self._release()
+            case "phone dead":
+                await asyncio.gather(*(station.unplug() for station in self.stations.values()))
+            case "agent's phone dead":
+                stations = self.stations.values()
+                await asyncio.gather(*(station.unplug("agent") for station in stations))
             case "Asterisk killed":
                 await self._without_asterisk()
+            case matrix.TAKEN:
+                await asyncio.gather(*(x.is_taken() for x in self.stations.values()))
             case _ if outage == "daemon dead":
                 await self._without_daemon(self._all_hang_up(who))
             case _ if outage == "both cut":

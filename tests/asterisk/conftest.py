@@ -43,6 +43,9 @@ _ASTERISK_EXPECTED = re.compile(
     r"|Stasis app 'asterisk_avp' doesn't exist"  # no daemon, as in some tests
     r"|App asterisk_avp not found"  # the same, for an event of ours in flight
     r"|Could not gain control of channel"  # AMI Bridge with a party who hangs up at that moment
+    r"|Abnormal 'Gosub\(avp-(translation|connected)"  # … or who is told of a new partner
+    r"|Surrogate/.* Abnormal 'Gosub\(avp-"  # … or whose hangup handlers that Bridge interrupts
+    r"|Return without Gosub: stack is (unallocated|empty)|No Gosub stack allocated"  # … the same
     r"|Playback failed for"  # a party who hangs up during a prompt
     r"|had invalid UTF-8 sequences which were replaced"  # variables that are meant to contain them
     r"|Asterisk is shutting down"  # at the request of some test
@@ -169,9 +172,11 @@ class open_scene:  # noqa: N801 - a context manager, used like a function
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         global _phone_died  # noqa: PLW0603
         _open.remove(self)
-        phones = self._bed.phones.values()
+        dead = self._scene.dead
+        phones = [p for p in self._bed.phones.values() if p.name not in dead]
         _phone_died = any(p.process and exited(p.process) is not None for p in phones)
         if self._failed:
+            await self._scene.revive()
             await self._bed.idle()
             return
         try:
@@ -195,6 +200,10 @@ class open_scene:  # noqa: N801 - a context manager, used like a function
             if _ASTERISK_FAULTS.search(line) and not _ASTERISK_EXPECTED.search(line)
         ]
         assert not lines, "\n".join(lines)
+
+    def since(self, name: str) -> str:
+        """What was written to this log since the scene was opened."""
+        return self._evidence.since(name)
 
     def failed(self) -> str:
         """Collect evidence while the call centre is still as it was when the test failed.

@@ -91,7 +91,7 @@ async def request(scene: Scene, mode: str, target: Target, agent: str = "1001") 
 async def refuses(scene: Scene, reason: str, mode: str, target: Target) -> None:
     """1001's request is refused for this reason, which is recorded, and no channel results."""
     what = f"{mode} {target}"
-    known, mark = len(records(scene.bed, "decision")), scene.ami.mark()
+    known, mark = len(records(scene.bed, "decision")), await scene.ami.mark()
     answer = await request(scene, mode, target)
     assert answer.status == 403, f"{what}: {answer}"
     assert (answer.body["error"], answer.body["reason"]) == ("refused", reason), what
@@ -106,7 +106,7 @@ async def refuses(scene: Scene, reason: str, mode: str, target: Target) -> None:
 
 async def undisturbed(scene: Scene, since: float) -> None:
     """Caller and transferor talk, heard only each other, and no number was dialled."""
-    asked = scene.ami.mark()
+    asked = await scene.ami.mark()
     await scene.talking("caller1", "1001")
     for name, other in (("caller1", "1001"), ("1001", "caller1")):
         phone = scene.phone(name)

@@ -7,6 +7,8 @@ skipped. The numbers select from sorted lists: the same history selects the same
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -16,15 +18,28 @@ from bed import ActionFailed, Call, Phone, PhoneError
 
 from tests.asterisk.picture import FINAL, Picture
 from tests.asterisk.scene import Answer, Scene
+from tests.asterisk.withheld import tells
 
 GOOD_NUMBERS: Final = {"+12025550101": "pstn", "+12025550199": "pstn2"}
 """External numbers that agents may call, and the phone that answers."""
 BAD_NUMBERS: Final = ("+442079460000", "911", "12", "+12025550101x")
+RTP_TIMEOUT: Final = 5
+"""After how many seconds without sound Asterisk ends a call, but for phones on hold."""
 SHORT_HOLD: Final = "803"
 """The number whose callers wait for a transfer no longer than `SHORT_HOLD_SECONDS`."""
 SHORT_HOLD_SECONDS: Final = 6
 CALLED: Final = ("800", "801", SHORT_HOLD)
 COMMANDS: Final = ("complete", "cancel", "swap", "conference")
+RELOADS: Final = {
+    "queue reload all": "queues.conf",
+    "queue reload members": "queues.conf",
+    "dialplan reload": "extensions.conf",
+    "pjsip reload": "pjsip.conf",
+}
+"""Commands for Asterisk, and the file that each reads again."""
+SETTINGS: Final = "histories.toml"
+"""The daemon's file, beside its environment: it is empty, or takes conferences from sales."""
+NO_CONFERENCES: Final = "[groups.sales]\nconference = false\n"
 
 T = TypeVar("T")
 Target = dict[str, str]
@@ -54,6 +69,8 @@ class CallCentre:
     """Do not wait for results: another action happens at the same time."""
     notes: list[str] = field(default_factory=list)
     """The answers, for the history."""
+    dialling: set[str] = field(default_factory=set)
+    """Agents who are asked for a number by their phones; between two questions there is silence."""
 
     @property
     def agents(self) -> list[str]:
@@ -158,6 +175,7 @@ class CallCentre:
         self.notes.append(f"{answer.status} {text}")
         allowed = {200, 201, 403, 409, 503} if self.hurry else {200, 201, 403, 409}
         assert answer.status in allowed, f"{path} {body}: {answer}"
+        assert not tells(answer.body), f"{path} tells who withholds it: {answer}"
         return answer
 
     async def transfer(self, agent: str, mode: str, target: Target, *, allowed: bool) -> bool:
@@ -228,6 +246,28 @@ def hang_up(centre: CallCentre, first: int, _second: int) -> Happening | None:
     return Happening(f"{who} hangs up", lambda: centre.hang_up(who), frozenset({who}))
 
 
+def die(centre: CallCentre, first: int, _second: int) -> Happening | None:
+    """An agent's phone loses its power in a call, and starts again.
+
+    Not one on hold, of which Asterisk expects no sound.
+    """
+    who = choose([n for n in centre.with_a_call() if n not in centre.holding()], first)
+    if who is None:
+        return None
+    mine = [line.name for line in centre.picture.lines if line.phone == who]
+
+    async def noticed() -> bool | None:
+        there = {row["Channel"] for row in await centre.scene.ami.channels()}
+        return there.isdisjoint(mine) or None
+
+    async def run() -> None:
+        await centre.scene.die(who)
+        await centre.scene.revive()
+        assert await centre.scene.ami.until(noticed, RTP_TIMEOUT + 3.0), f"{who} is not missed"
+
+    return Happening(f"{who}'s phone loses its power", run, frozenset({who}))
+
+
 def transfer(centre: CallCentre, first: int, second: int) -> Happening | None:
     agent = choose(centre.with_a_call(), first)
     if agent is None:
@@ -283,6 +323,27 @@ def command(centre: CallCentre, first: int, second: int) -> Happening | None:
         await centre.ask(f"{path}/{what}")
 
     return Happening(f"{found['agent']} asks to {what}", run)
+
+
+def add_colleague(centre: CallCentre, first: int, second: int) -> Happening | None:
+    """Whoever it is: busy, on a break, logged out, of another group, or in the transfer already."""
+    found = choose(centre.picture.transfers, first)
+    agent = choose(centre.agents, second)
+    if found is None or agent is None:
+        return None
+    groups = centre.scene.bed.world.groups_of(found["agent"])
+    allowed = agent != found["agent"] and any(agent in group.agents for group in groups)
+
+    async def run() -> None:
+        path = f"/v1/transfers/{found['id']}/parties"
+        taken = await centre.ask(path, {"agent": agent})
+        accepted = taken is not None and taken.status == 201
+        assert allowed or not accepted, f"{agent} was called into {found}: {taken}"
+        if accepted and agent in centre.free() and not centre.hurry and first % 3:
+            await centre.answer(agent)
+            centre.notes.append("who answers")
+
+    return Happening(f"{found['agent']} calls colleague {agent} into it", run)
 
 
 def add_party(centre: CallCentre, first: int, second: int) -> Happening | None:
@@ -358,7 +419,7 @@ async def _hold(centre: CallCentre, phone: Phone) -> None:
 
 async def _resume(centre: CallCentre, phone: Phone) -> None:
     await phone.resume(centre.held[phone.name])
-    del centre.held[phone.name]
+    centre.held.pop(phone.name, None)
 
 
 def button(centre: CallCentre, first: int, second: int) -> Happening | None:
@@ -381,12 +442,65 @@ def code(centre: CallCentre, first: int, second: int) -> Happening | None:
     to = choose([*centre.agents, "800", "2025550199", "91"], second) or ""
 
     async def run() -> None:
+        centre.dialling.add(agent)
         await centre.scene.press(agent, "*7")
         if not centre.hurry:
             await centre.phone(agent).hears({"speech"}, within=3, steady=0.1)
         await centre.scene.press(agent, f"{to}#")
 
     return Happening(f"{agent} keys in *7 and {to}#", run)
+
+
+def move(centre: CallCentre, first: int, second: int) -> Happening | None:
+    """Another program sends a caller to a queue, whatever they are doing."""
+    caller = choose([n for n in centre.phones("established") if n in centre.callers], first)
+    if caller is None:
+        return None
+    number = CALLED[second % 2]
+
+    async def run() -> None:
+        line = await centre.scene.ami.channel_of(caller)
+        to = {"Context": "callers", "Exten": number, "Priority": "1"}
+        await centre.scene.ami.action("Redirect", Channel=line["Channel"], **to)
+
+    return Happening(f"{caller} is moved to {number} by another program", run)
+
+
+def reload(centre: CallCentre, _first: int, second: int) -> Happening | None:
+    """An administrator has Asterisk, or the daemon, read its files again."""
+    what = choose([*RELOADS, "settings"], second) or ""
+    if what == "settings":
+        if centre.scene.bed.daemon is None:
+            return None
+        return Happening("the daemon reads its settings again", lambda: new_settings(centre))
+    return Happening(f"somebody does a {what}", lambda: reload_asterisk(centre.scene, what))
+
+
+async def reload_asterisk(scene: Scene, what: str) -> None:
+    """Asterisk reads a file only if it has changed."""
+    file = scene.bed.directory / "etc" / RELOADS[what]
+    later = file.stat().st_mtime + 2
+    os.utime(file, (later, later))
+    await scene.ami.command(what)
+
+
+async def new_settings(centre: CallCentre) -> None:
+    file = centre.scene.bed.directory / SETTINGS
+    text = "" if file.read_text() else NO_CONFERENCES
+    centre.notes.append("no conferences in sales" if text else "conferences")
+    await reload_daemon(centre.scene, text, wait=not centre.hurry)
+
+
+async def reload_daemon(scene: Scene, text: str, *, wait: bool = True) -> None:
+    """With this text as its file of settings."""
+    (scene.bed.directory / SETTINGS).write_text(text)
+    mark = len(scene.log_of_daemon())
+    scene.bed.signal_daemon(signal.SIGHUP)
+
+    async def read() -> bool | None:
+        return "] reloaded " in scene.log_of_daemon(mark) or None
+
+    assert not wait or await scene.ami.until(read, 5.0), "the settings were not read again"
 
 
 def patience(centre: CallCentre, _first: int, _second: int) -> Happening | None:
@@ -421,9 +535,9 @@ def short_hold(scene: Scene) -> set[str]:
 HAPPENINGS: Final[dict[str, Callable[[CallCentre, int, int], Happening | None]]] = {
     function.__name__: function
     for function in (
-        *(talk, call, direct, answer, reject, hang_up),
-        *(transfer, consult, command, add_party, drop_party),
-        *(pause, log_in_or_out, hold, button, code, patience),
+        *(talk, call, direct, answer, reject, hang_up, die),
+        *(transfer, consult, command, add_party, add_colleague, drop_party),
+        *(pause, log_in_or_out, hold, button, code, move, reload, patience),
     )
 }
 

@@ -4,8 +4,10 @@
 
 A hypothesis state machine over `happenings`: one action at a time, two at once (`race`), or some
 while the daemon is dead or cut off from Asterisk (`fault`). After each, once nothing changes any
-more, the `picture` must be right, and no caller may be lost: a call ends when the caller hangs up,
-when the other parties do, or when the longest hold time has passed, and not otherwise.
+more, the `picture` must be right, nobody may have heard silence for long (`silence`), and no caller
+may be lost: a call ends when the caller hangs up, when the other parties do, or when the longest
+hold time has passed, and not otherwise. After a history, nobody may have been told who the caller
+is who withholds it (`withheld`).
 
 Each seed is a batch of histories. The same seed repeats the same ones, as far as a real call centre
 behaves the same twice. A failure prints its history and how to repeat it.
@@ -27,6 +29,7 @@ from typing import Any, ClassVar, Final
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bed import Bed, Wire, World, backend_named
+from bed.audio import Ear
 from bed.deadlines import impatient
 from bed.procs import exited
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -36,16 +39,29 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.happenings import (
     EXPECTED,
+    RTP_TIMEOUT,
+    SETTINGS,
     SHORT_HOLD,
     SHORT_HOLD_SECONDS,
     CallCentre,
     Happening,
+    reload_asterisk,
+    reload_daemon,
     short_hold,
 )
-from tests.asterisk.picture import Picture, look
+from tests.asterisk.picture import WITHHOLDS, Picture, look
 from tests.asterisk.scene import Scene
+from tests.asterisk.silence import Silences, in_calls
+from tests.asterisk.withheld import ACCOUNT, Told, withholding
 
 STEADY_SECONDS = 0.3
+ELSEWHERE_SECONDS = 10.0
+"""How long a transfer may be reported as running after its call is elsewhere."""
+SILENCE_SECONDS = 10.0
+"""For how long a phone in a call may hear nothing without a reason. What takes longest: Asterisk
+notices after `RTP_TIMEOUT` that a partner's phone has died, and the dialplan after six seconds that
+no daemon is there for who is left in a transfer. Then somebody else or music is heard; a ringback
+tone begins with up to four seconds of silence."""
 SETTLED_WITHIN = 25.0
 """A phone on which an agent dials a target may take 15 s to give up."""
 HAPPENINGS_WEIGHED: Final = {
@@ -59,13 +75,17 @@ HAPPENINGS_WEIGHED: Final = {
     "consult": 5,
     "command": 9,
     "add_party": 4,
+    "add_colleague": 5,
     "drop_party": 2,
     "pause": 2,
     "log_in_or_out": 2,
-    "hold": 2,
+    "hold": 4,
     "button": 2,
     "code": 2,
+    "move": 3,
+    "reload": 3,
     "patience": 2,
+    "die": 1,
 }
 """How often each is tried; most need an earlier action."""
 FAULTS: Final = ("daemon killed", "AMI cut", "ARI cut", "both cut")
@@ -79,6 +99,9 @@ IN_A_RACE: Final = (
     "pause",
     "log_in_or_out",
     "call",
+    "move",
+    "hold",
+    "reload",
 )
 """Actions without duration, so that another can happen at the same time, or while we are down."""
 INSTEAD: Final = ("consult", "talk", "answer", "hang_up")
@@ -102,19 +125,27 @@ def call_centre() -> World:
         outside=("pstn", "pstn2"),
         members="dynamic",
         wrapuptime=1,
+        rtp_timeout=RTP_TIMEOUT,
         max_hold_seconds=90,
         extensions=f"""
 [callers](+)
 exten => {SHORT_HOLD},1,Answer()
  same => n,Set(AVP_MAX_HOLD={SHORT_HOLD_SECONDS})
+ same => n,Set(AVP_POP_PHONE=${{CALLERID(num)}})
  same => n,Queue(sales,i)
  same => n,Hangup()
 
 [avp-external](+)
 exten => +12025550199,1,Dial(PJSIP/pstn2,60,i)
 """,
+        pjsip=withholding(WITHHOLDS),
         settings=demo.settings
-        | {"AVP_SESSION__RING_SECONDS": "90", "AVP_SESSION__KEEP_ENDED_SECONDS": "60"},
+        | {
+            "AVP_SESSION__RING_SECONDS": "90",
+            "AVP_SESSION__KEEP_ENDED_SECONDS": "60",
+            "AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller",
+            "AVP_ACCOUNTS__ACME__CALLER_ID": ACCOUNT,
+        },
     )
     return patient.with_group("sales", timeout=90).with_group("support", timeout=90)
 
@@ -127,6 +158,7 @@ class Office:
     bed: Bed
     ami: Wire
     ari: Wire
+    secrets: Told
     told: Counter[str] = field(default_factory=Counter)
     """Counts of what has happened."""
     failure: str = ""
@@ -137,7 +169,8 @@ class Office:
     def open(cls) -> Iterator[Office]:
         with asyncio.Runner() as runner:
             bed = Bed(call_centre(), backend=backend_named(None))
-            office = cls(runner, bed, Wire(bed.ports.ami), Wire(bed.ports.http))
+            wires = Wire(bed.ports.ami), Wire(bed.ports.http)
+            office = cls(runner, bed, *wires, Told(bed, WITHHOLDS))
             try:
                 runner.run(office._start())
                 yield office
@@ -146,11 +179,13 @@ class Office:
 
     async def _start(self) -> None:
         await self.bed.start()
+        (self.bed.directory / SETTINGS).touch()
         await self.ami.start()
         await self.ari.start()
         await self.start_daemon()
 
     async def _stop(self) -> None:
+        await self.secrets.stop()
         await self.bed.stop()
         await self.ami.stop()
         await self.ari.stop()
@@ -160,13 +195,16 @@ class Office:
             {
                 "AVP_AMI__PORT": str(self.ami.port),
                 "AVP_ARI__URL": f"http://127.0.0.1:{self.ari.port}/ari",
+                "AVP_CONFIG": f"{self.bed.backend.for_daemon(self.bed.name)}/{SETTINGS}",
             },
             within=60.0,  # seconds of work, on a machine that may be busy
         )
+        await self.secrets.listen()
 
     async def break_off(self, fault: str) -> None:
         if fault == "daemon killed":
             await self.bed.stop_daemon(kill=True)
+            await self.secrets.stop()
         for wire, name in ((self.ami, "AMI"), (self.ari, "ARI")):
             if name in fault or fault == "both cut":
                 wire.break_off()
@@ -181,6 +219,12 @@ class Office:
             return (await scene.api("GET", "/readyz")).status == 200 or None
 
         assert await scene.ami.until(ready, 15.0), "the daemon does not get ready again"
+
+    async def as_before(self, scene: Scene) -> None:
+        """Settings of the daemon and of Asterisk's queues, for the next history."""
+        if (self.bed.directory / SETTINGS).read_text():
+            await reload_daemon(scene, "")
+        await reload_asterisk(scene, "queue reload all")  # after one of members only
 
 
 class PhoneCrashed(Exception):
@@ -197,8 +241,18 @@ class Histories(RuleBasedStateMachine):
         self.story: list[str] = []
         self.began = time.monotonic()
         self.void = False
+        self.strays: dict[str, float] = {}
+        """Running transfers whose calls are elsewhere, and since when."""
         self.dismissed: set[str] = set()
         """Callers who are hearing that nobody can take their call."""
+        self.moves: list[tuple[float, str]] = []
+        """The story's lines, and when each began (wall clock)."""
+        self.silences = Silences(SILENCE_SECONDS)
+        self.listened = time.time()
+        """Until when all phones have been listened to."""
+        self.cut = False
+        """Whether the daemon is there, and cut off from Asterisk, where nobody acts for it."""
+        self.office.secrets.begin()
         self.opened = open_scene(self.office.bed)
         self.scene = self._run(self.opened.__aenter__())
         # A daemon that starts may find an unknown channel of ours, and sends it back.
@@ -272,6 +326,7 @@ class Histories(RuleBasedStateMachine):
 
     async def _faulty(self, fault: str, meanwhile: Sequence[tuple[str, int, int]]) -> None:
         self.office.told[fault] += 1
+        self.cut = fault != "daemon killed"
         had_company = {c for c in self.centre.callers if self.centre.picture.company(c)}
         await self.office.break_off(fault)
         self.centre.hurry = True
@@ -286,6 +341,7 @@ class Histories(RuleBasedStateMachine):
         self.centre.hurry = False
         self._tell("mended")
         await self.office.mend(self.scene)
+        self.cut = False
         await self._settle()
 
     async def _settle(
@@ -305,9 +361,12 @@ class Histories(RuleBasedStateMachine):
         async def steady() -> Picture | None:
             nonlocal last, wrong
             picture = await look(self.scene)
+            self._excuse(picture)
+            assert not picture.told_secrets, f"told who withholds it: {picture.told_secrets}"
             callers = set(self.centre.callers)
             callers -= {c for c in had_company or () if not picture.company(c)}
             wrong = picture.wrong(callers, self.centre.holding())
+            self._watch_strays(picture)
             if daemon and not picture.daemon:
                 wrong.append("the daemon is not ready")
             if wrong:
@@ -321,6 +380,8 @@ class Histories(RuleBasedStateMachine):
         found = await self.scene.ami.until(steady, SETTLED_WITHIN)
         self._note(*self.centre.notes)
         self.centre.notes.clear()
+        self._listen_back()
+        self.centre.dialling.clear()
         if found is None:
             raise AssertionError("; ".join(wrong) or "it does not come to rest")
         self.office.told["settled"] += 1
@@ -348,10 +409,48 @@ class Histories(RuleBasedStateMachine):
                     assert not left, f"{caller} still carries a transfer: {left}"
         self.centre.picture = found
 
+    def _excuse(self, picture: Picture) -> None:
+        excused = {*picture.may_hear_nothing({*self.centre.callers}, self.centre.holding())}
+        excused |= picture.calls.keys() if self.cut else self.centre.dialling
+        self.silences.excuse(excused, time.time())
+
+    def _listen_back(self) -> None:
+        """Nobody has heard silence for too long, whatever was seen meanwhile."""
+        now = time.time() - Ear.SETTLE
+        since = max(self.moves[0][0], self.listened - SILENCE_SECONDS - 1.0)
+        self.listened = now
+        found = [
+            (name, *span)
+            for name, phone in self.office.bed.phones.items()
+            for start, end in in_calls(phone.calls, since, now)
+            for span in self.silences.of(name, phone.ear.silences(start, end))
+        ]
+        self.office.told |= {"longest silence ms": round(1000 * self.silences.longest)}
+        assert not found, "; ".join(self._silence(*each) for each in found)
+
+    def _silence(self, name: str, start: float, end: float) -> str:
+        during = [text for at, text in self.moves if at <= start] or [self.moves[0][1]]
+        at = start - time.time() + time.monotonic() - self.began  # as in the story
+        return f"{name} heard nothing for {end - start:.1f} s from {at:.1f} on, in: {during[-1]}"
+
+    async def _nobody_was_told(self) -> None:
+        """Who the caller is who withholds it. For the end of a history."""
+        told = self.office.secrets
+        secrets = await told.found(self.scene, self.opened.since("daemon.log"))
+        assert not secrets, f"told who withholds it: {secrets[:3]}"
+        self.office.told |= {"withheld": told.calls, "events and SIP": told.looked_at}
+
+    def _watch_strays(self, picture: Picture) -> None:
+        now = {transfer["id"] for transfer in picture.strays()}
+        self.strays = {x: self.strays.get(x, picture.at) for x in now}
+        long = [x for x, since in self.strays.items() if picture.at - since > ELSEWHERE_SECONDS]
+        assert not long, f"{long} still reported as running, and the calls are elsewhere"
+
     # --- what is told of it ----------------------------------------------------------------------
 
     def _tell(self, text: str) -> None:
         self.story.append(f"{time.monotonic() - self.began:6.1f}  {text}")
+        self.moves.append((time.time(), text))
 
     def _note(self, *texts: str) -> None:
         if texts and self.story:
@@ -379,6 +478,9 @@ class Histories(RuleBasedStateMachine):
         failed = self.opened._failed or self.void
         try:
             self._run(self.office.mend(self.scene))
+            self._run(self.office.as_before(self.scene))
+            if not failed:
+                self._run(self._nobody_was_told())
             self._run(self.opened.__aexit__(PhoneCrashed if failed else None, None, None))
         except BaseException as error:
             self.office.failure = self.office.failure or self._report(error)
@@ -445,11 +547,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-shrink", action="store_true")
     parser.add_argument("--output", type=Path, help="where failed histories are written as well")
     chosen = parser.parse_args(arguments)
-    end = time.monotonic() + 60 * chosen.minutes
     phases = (Phase.generate,) if chosen.no_shrink else (Phase.generate, Phase.shrink)
     failures, number = 0, chosen.seed
     with Office.open() as office:
-        while time.monotonic() < end:
+        end = time.monotonic() + 60 * chosen.minutes
+        while number == chosen.seed or time.monotonic() < end:
             try:
                 play(office, number, chosen.batch, chosen.steps, *phases)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told

@@ -20,6 +20,7 @@ from bed import ActionFailed, Event, Phone, party
 from bed.audio import Ear
 
 from tests.asterisk.scene import Scene
+from tests.asterisk.withheld import tells
 
 FINAL = frozenset({"completed", "cancelled", "failed", "abandoned"})
 PASSING = frozenset({"starting", "completing"})
@@ -28,6 +29,8 @@ _OURS = re.compile(
     r"avp-([0-9a-f]{12})-"
 )  # a transfer's legs and bridges (core/transfer/session.py)
 _ALONE = {"music", "ringback", "speech"}
+WITHHOLDS = "caller4"
+"""The phone of the caller whom the daemon does not name."""
 _NOT_IN_USE = "1"
 _LISTENED_SECONDS = 0.4
 
@@ -41,6 +44,7 @@ class Line:
     state: str
     application: str
     bridge: str
+    context: str = "avp-"
 
     @property
     def phone(self) -> str:
@@ -69,6 +73,8 @@ class Picture:
     """Ended transfers that are still known, by id."""
     excluded: dict[str, str] = field(default_factory=dict)
     """For each waiting channel, the member (without technology) who is not offered the call."""
+    told_secrets: tuple[str, ...] = ()
+    """What the daemon answered that tells who the caller is who withholds it."""
     daemon: bool = True
     """Whether the daemon could be queried."""
     at: float = field(default_factory=time.monotonic)
@@ -106,6 +112,14 @@ class Picture:
     def given_by(self, agent: str) -> dict[str, Any] | None:
         return next((t for t in self.transfers if t["agent"] == agent), None)
 
+    def may_hear_nothing(self, callers: AbstractSet[str], held: AbstractSet[str]) -> frozenset[str]:
+        """Those with reasons: they are on hold by their own keys, and decide what is heard; or
+        Asterisk has connected them with a caller who is on hold already (docs/limits.md)."""
+        company = {name: self.company(name) for name in self.calls}
+        return frozenset(
+            held | {name for name, them in company.items() if them and them <= held & callers}
+        )
+
     def signature(self) -> object:
         """Equal for two pictures of the same situation."""
         return (
@@ -129,6 +143,7 @@ class Picture:
                 *self._unsettled(),
                 *self._ours_without_transfer(),
                 *self._transfers_without_people(),
+                *(f"transfer {t['id']} runs, its call is elsewhere" for t in self.strays()),
                 *self._slots(),
                 *self._agents_are_as_told(),
                 *self._waiting_for_nothing(),
@@ -136,23 +151,27 @@ class Picture:
         return found
 
     def _silence(self, callers: AbstractSet[str], held: AbstractSet[str]) -> Iterator[str]:
+        quiet = self.may_hear_nothing(callers, held)
         for phone, states in self.calls.items():
-            if "established" not in states or ({phone} | self.company(phone)) & held:
+            if "established" not in states or phone in quiet:
                 continue
             # Without the daemon, an agent may be left alone in Stasis; a caller never.
             if (phone in callers or self.daemon) and not self.heard[phone]:
                 yield f"{phone} hears nothing"
 
     def _overheard(self, held: AbstractSet[str]) -> Iterator[str]:
+        """Who is connected with others hears them, and music if all of them are on hold."""
         for phone, states in self.calls.items():
-            company = self.company(phone)
-            if "established" not in states or ({phone} | company) & held:
+            if "established" not in states or phone in held:
                 continue
-            voices = self.heard[phone] - _ALONE
-            if voices - company:
+            company = self.company(phone)
+            voices, expected = self.heard[phone] - _ALONE, company - held
+            if voices - expected:
                 yield f"{phone} hears {sorted(voices)}, and is connected with {sorted(company)}"
-            elif voices != company:
-                yield f"{phone} hears {sorted(self.heard[phone])}, not {sorted(company)}"
+            elif voices != expected or (expected and "music" in self.heard[phone]):
+                yield f"{phone} hears {sorted(self.heard[phone])}, not {sorted(expected)}"
+            elif company and not expected and self.heard[phone] - {"music"}:
+                yield f"{phone} hears {sorted(self.heard[phone])}, and {sorted(company)} hold"
 
     def _unsettled(self) -> Iterator[str]:
         for transfer in self.transfers:
@@ -182,6 +201,16 @@ class Picture:
             if people["transferor"]["state"] != "gone" and transfer["agent"] not in there:
                 yield f"transfer {transfer['id']}, {transfer['state']}, without the transferor"
 
+    def strays(self) -> list[dict[str, Any]]:
+        """The running transfers whose callers are in a dialplan that is not ours."""
+        there = {x.phone: x.context for x in self.lines if x.phone}
+        return [
+            transfer
+            for transfer in self.transfers
+            if transfer["state"] not in PASSING
+            and not there.get(transfer["caller"], "avp-").startswith("avp-")
+        ]
+
     def _slots(self) -> Iterator[str]:
         for queue in {entry["Queue"] for entry in self.entries}:
             waiting = [entry for entry in self.entries if entry["Queue"] == queue]
@@ -191,8 +220,10 @@ class Picture:
             heading = [
                 transfer
                 for transfer in self.transfers
-                if transfer["target"] == {"kind": "agent", "id": agent}
-                and transfer["state"] in ("waiting", "ringing")
+                for one in transfer["parties"]
+                if one["id"] == agent
+                and one["role"] in ("target", "fourth")
+                and one["state"] in ("waiting", "ringing")
             ]
             if len(heading) > 1:
                 yield f"{len(heading)} transfers wait for {agent}"
@@ -258,7 +289,12 @@ async def look(scene: Scene) -> Picture:
     return Picture(
         lines=tuple(
             Line(
-                c["Channel"], c["Uniqueid"], c["ChannelStateDesc"], c["Application"], c["BridgeId"]
+                c["Channel"],
+                c["Uniqueid"],
+                c["ChannelStateDesc"],
+                c["Application"],
+                c["BridgeId"],
+                c["Context"],
             )
             for c in channels
         ),
@@ -271,6 +307,7 @@ async def look(scene: Scene) -> Picture:
             )
         ),
         ended={t["id"]: t for t in transfers if t["state"] in FINAL},
+        told_secrets=told.get("secrets", ()),
         agents=told.get("agents", {}),
         details=told.get("details", {}),
         calls={
@@ -288,15 +325,27 @@ async def _told(scene: Scene) -> dict[str, Any]:
     if scene.bed.daemon is None or (await scene.api("GET", "/readyz")).status != 200:
         return {}
     agents = {agent["id"]: agent for agent in (await scene.api("GET", "/v1/agents")).body}
+    details = {
+        name: await scene.agent(name)
+        for name, agent in agents.items()
+        if agent["state"] == "talking"
+    }
+    transfers = (await scene.api("GET", "/v1/transfers")).body
+    for detail in details.values():
+        detail["call"] = detail["call"] and _named(detail["call"])
     return {
         "agents": agents,
-        "details": {
-            name: await scene.agent(name)
-            for name, agent in agents.items()
-            if agent["state"] == "talking"
-        },
-        "transfers": (await scene.api("GET", "/v1/transfers")).body,
+        "details": details,
+        "transfers": list(map(_named, transfers)),
+        "secrets": tuple(
+            map(str, filter(tells, (*agents.values(), *details.values(), *transfers)))
+        ),
     }
+
+
+def _named(told: dict[str, Any]) -> dict[str, Any]:
+    """A transfer or a call, with the one caller who is not named."""
+    return told | {"caller": WITHHOLDS} if told["caller_withheld"] else told
 
 
 async def _excluded(scene: Scene, channel: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +38,8 @@ class Scene:
         self.ami = bed.ami
         self.books_mark = 0
         self.since = time.time()
+        self.dead: set[str] = set()
+        """Phones that the test has ended (`die`)."""
         self.expected: set[str] = set()
         """Log messages of the daemon that are not faults in this test."""
 
@@ -50,6 +53,12 @@ class Scene:
     def log_of_daemon(self, since: int = 0) -> str:
         """The daemon's log, from this number of characters on."""
         return Path(self.bed.directory, "log", "daemon.log").read_text(errors="replace")[since:]
+
+    async def metric(self, name: str) -> float:
+        """A metric without labels."""
+        answer = await asyncio.to_thread(requests.get, f"{self.bed.url}/metrics", timeout=5)
+        (line,) = [line for line in answer.text.splitlines() if line.startswith(f"{name} ")]
+        return float(line.split()[1])
 
     # --- the API -----------------------------------------------------------------------------
 
@@ -153,7 +162,7 @@ class Scene:
     async def press(self, name: str, keys: str) -> None:
         """Send each key after Asterisk has received the previous one; others may get lost."""
         for key in keys:
-            mark = self.ami.mark()
+            mark = await self.ami.mark()
             had = match("DTMFEnd", Direction="Received", Digit=key)
             await self.phone(name).command("sndcode", key)
             await self.ami.wait(
@@ -220,7 +229,7 @@ class Scene:
         await self.phone(target).hearing({agent})
         await self.phone(caller).hearing({"music"})
 
-    async def plain(self, *names: str) -> None:
+    async def plain(self, *names: str, within: float = 3.0) -> None:
         """A basic bridge of exactly these, nothing of ours in it, and no Local channel of ours."""
         seats = [self.seat(name) for name in names]
 
@@ -231,7 +240,7 @@ class Scene:
             done = len(bridges) == 1 and bridges[0].kind == "basic" and not local
             return done or None
 
-        assert await self.ami.until(look, 3.0), await self.ami.bridges()
+        assert await self.ami.until(look, within), await self.ami.bridges()
 
     async def hang_up(self, *names: str) -> None:
         for name in names:
@@ -265,11 +274,25 @@ class Scene:
         finally:
             await self.start_again(phone)
 
+    async def die(self, *names: str) -> None:
+        """The phones go without a word: no BYE, no RTP. They stay registered."""
+        for name in names:
+            phone = self.phone(name)
+            assert phone.process is not None
+            self.dead.add(name)
+            await phone.detach()
+            await asyncio.to_thread(end, phone.process, first=signal.SIGKILL)
+
+    async def revive(self) -> None:
+        """Start the phones again that have died."""
+        while self.dead:
+            await self.start_again(self.phone(self.dead.pop()))
+
     async def start_again(self, phone: Phone) -> None:
         """Start a phone that has ended; its ears remain open."""
         await phone.detach()
         for call in phone.live:
-            call.state = "closed"
+            call.state, call.ended = "closed", time.time()
         await phone.start()
 
     async def log_in(self, agent: str, *queues: str, **more: str) -> None:
@@ -370,9 +393,14 @@ class Scene:
 
     async def over(self) -> None:
         """All hang up; then nothing is left."""
+        await self.revive()
         for phone in self.bed.phones.values():
             await phone.idle()
         await self.ami.assert_clean()
-        transfers = (await self.api("GET", "/v1/transfers")).body
-        final = ("completed", "cancelled", "failed", "abandoned")
-        assert [t for t in transfers if t["state"] not in final] == []
+        # The daemon hears of the end of a call a moment after Asterisk shows it.
+
+        async def ended() -> bool | None:
+            transfers = (await self.api("GET", "/v1/transfers")).body
+            return all(one["ended_reason"] is not None for one in transfers) or None
+
+        assert await self.ami.until(ended, 3.0), await self.api("GET", "/v1/transfers")

@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -437,7 +437,12 @@ class Lane:
             for line in self.scene.log_of_daemon().splitlines()
             if any(word in f"{line} " for word in mine)
         ]
-        text = "\n".join([f"lane {self.number}: {error}", *log[-40:]])
+        known = [
+            f"{agent}: told {self.told.agents.get(agent)}, is {await self.scene.agent(agent)}"
+            for agent in self.agents
+        ]
+        members = await self.scene.ami.command(f"queue show lane{self.number}")
+        text = "\n".join([f"lane {self.number}: {error}", *known, members, *log[-40:]])
         for name in (self.caller, *self.agents):
             await self.scene.phone(name).idle()
             await self.scene.phone(name).auto_answer(name != self.caller)
@@ -530,6 +535,13 @@ class Soak:
         assert self.bed.daemon is not None
         assert self.bed.asterisk is not None
         await self._idle_connections_closed(self.bed.daemon.pid)
+
+        async def nothing_under_way() -> dict[str, Any] | None:
+            """What is only used at this moment, such as an action without an answer yet."""
+            inside = await self._inside()
+            return None if self._more(inside["collections"], inside["tasks"]) else inside
+
+        inside = await self.bed.ami.until(nothing_under_way, 10.0) or await self._inside()
         look = Look(
             self.done,
             time.monotonic() - self.began,
@@ -565,19 +577,25 @@ class Soak:
 
     # --- what has grown ------------------------------------------------------------------------
 
+    def _more(self, collections: Mapping[str, int], tasks: Mapping[str, int]) -> list[str]:
+        """What there is more of than at the first inspection."""
+        if not self.looks:
+            return []
+        first = self.looks[0]
+        return [
+            f"{name}: {first.collections.get(name, 0)} -> {count}"
+            for name, count in collections.items()
+            if count > first.collections.get(name, 0) and not name.endswith(BOUNDED)
+        ] + [
+            f"task {name}: {first.tasks.get(name, 0)} -> {count}"
+            for name, count in tasks.items()
+            if count > first.tasks.get(name, 0)
+        ]
+
     def grown(self) -> list[str]:
         """What has grown since the first inspection."""
         first, last = self.looks[0], self.looks[-1]
-        found = [
-            f"{name}: {first.collections.get(name, 0)} -> {count}"
-            for name, count in last.collections.items()
-            if count > first.collections.get(name, 0) and not name.endswith(BOUNDED)
-        ]
-        found += [
-            f"task {name}: {first.tasks.get(name, 0)} -> {count}"
-            for name, count in last.tasks.items()
-            if count > first.tasks.get(name, 0)
-        ]
+        found = self._more(last.collections, last.tasks)
         for what, spare in SPARE.items():
             if getattr(last, what) > getattr(first, what) + spare:
                 found.append(f"{what}: {getattr(first, what)} -> {getattr(last, what)}")

@@ -18,7 +18,13 @@ from tests.asterisk.scene import FOURTH, Scene
 WITHIN = 12.0
 """The time limit for every result in seconds, on a busy machine."""
 
-EXTRA = {"waiting": "other", "queued": "other", "conference of four": "fourth"}
+EXTRA = {
+    "waiting": "other",
+    "queued": "other",
+    "conference of four": "fourth",
+    "colleague rings": "colleague",
+    "consult of three": "colleague",
+}
 """Further parties of a state."""
 
 
@@ -49,6 +55,8 @@ class Station:
                 names["other"] = f"other{number}"
             case "fourth":
                 names["fourth"] = "pstn"
+            case "colleague":
+                names["fourth"] = f"{number}03"
         return names
 
     def name(self, who: str) -> str:
@@ -104,10 +112,18 @@ class Station:
                 await self.scene.act(self.transfer, "conference")
             case "conference of four":
                 await self.scene.act(self.transfer, "conference")
-                path = f"/v1/transfers/{self.transfer}/parties"
-                answer = await self.scene.api("POST", path, {"number": FOURTH})
-                assert answer.status == 201, answer
+                await self._add({"number": FOURTH})
                 await self.phone("fourth").answer(WITHIN)
+            case "colleague rings":
+                await self._add({"agent": self.name("fourth")})
+                await self.phone("fourth").ringing(WITHIN)
+            case "consult of three":
+                await self._add({"agent": self.name("fourth")})
+                await self.phone("fourth").answer(WITHIN)
+
+    async def _add(self, party: dict[str, str]) -> None:
+        answer = await self.scene.api("POST", f"/v1/transfers/{self.transfer}/parties", party)
+        assert answer.status == 201, answer
 
     async def ask(self) -> None:
         """The one request that leads into a state of milliseconds; it is held back."""
@@ -178,11 +194,16 @@ class Station:
 
         assert await self.scene.ami.until(look, WITHIN)
 
-    async def unplug(self) -> None:
-        phone = self.phone("target")
+    async def is_taken(self) -> None:
+        line = await self.scene.ami.channel_of(self.name("caller"))
+        to = {"Context": "callers", "Exten": f"8{self.number}", "Priority": "1"}
+        await self.scene.ami.action("Redirect", Channel=line["Channel"], **to)
+
+    async def unplug(self, who: str = "target") -> None:
+        phone = self.phone(who)
         await phone.detach()
         await asyncio.to_thread(end, phone.process, first=signal.SIGKILL)
-        self.dead.add("target")
+        self.dead.add(who)
 
     async def put_right(self) -> None:
         for who in self.dead:

@@ -117,7 +117,7 @@ async def back(scene: Scene, transfer: str, reason: str = "not_accepted") -> Non
 
 async def test_accepted_and_completed(scene: Scene) -> None:
     transfer = await accepted(scene)
-    mark = scene.ami.mark()
+    mark = await scene.ami.mark()
     await scene.complete(transfer)
     await scene.talking("caller1", "pstn")
     await scene.plain("caller1", "pstn")
@@ -160,6 +160,7 @@ async def test_the_limit_of_an_acceptance(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_completed_and_the_target_hangs_up(scene: Scene) -> None:
     transfer = await accepted(scene)
     await scene.complete(transfer)
@@ -168,6 +169,7 @@ async def test_completed_and_the_target_hangs_up(scene: Scene) -> None:
     await scene.gone("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_accepted_and_cancelled(scene: Scene) -> None:
     transfer = await accepted(scene)
     await scene.cancel(transfer)
@@ -177,6 +179,7 @@ async def test_accepted_and_cancelled(scene: Scene) -> None:
     await scene.ends(transfer, "cancelled", "cancelled")
 
 
+@pytest.mark.thorough
 async def test_agent_hangs_up_in_the_consult(scene: Scene) -> None:
     transfer = await accepted(scene)
     await scene.hang_up("1001")
@@ -201,6 +204,7 @@ async def test_declined(scene: Scene) -> None:
     await back(scene, transfer)
 
 
+@pytest.mark.thorough
 async def test_a_wrong_key_and_the_right_one(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.phone("pstn").dtmf("5")
@@ -272,12 +276,14 @@ async def test_nobody_answers(scene: Scene) -> None:
     await back(scene, transfer, "no_answer")
 
 
+@pytest.mark.thorough
 async def test_busy(scene: Scene) -> None:
     transfer = await dialled(scene)
     await scene.phone("pstn").reject()
     await back(scene, transfer, "target_busy")
 
 
+@pytest.mark.thorough
 async def test_preset(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "billing", kind="preset")

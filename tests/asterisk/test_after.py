@@ -20,7 +20,18 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 NAMES = {"1001": "Alice", "1002": "Bob"}
 
-daemon_up_and_down = pytest.mark.parametrize("killed", [False, True], ids=["up", "down"])
+
+def daemon_up_and_down(agent: str) -> pytest.MarkDecorator:
+    """Who hangs up, with the daemon up, and killed; the usual run has two of the four."""
+    return pytest.mark.parametrize(
+        ("who", "killed"),
+        [
+            pytest.param(agent, False, id=f"{agent}-up"),
+            pytest.param("caller1", True, id="caller1-down"),
+            pytest.param("caller1", False, id="caller1-up", marks=pytest.mark.thorough),
+            pytest.param(agent, True, id=f"{agent}-down", marks=pytest.mark.thorough),
+        ],
+    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -55,8 +66,7 @@ async def check_the_end(
     assert [row.event for row in rows if row.event in ("ABANDON", "EXITWITHTIMEOUT")] == []
 
 
-@daemon_up_and_down
-@pytest.mark.parametrize("who", ["caller1", "1002"])
+@daemon_up_and_down("1002")
 async def test_after_complete(scene: Scene, who: str, killed: bool) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.complete(transfer)
@@ -69,8 +79,7 @@ async def test_after_complete(scene: Scene, who: str, killed: bool) -> None:
     await check_the_end(scene, "1002", who, entered=2, completed={"Alice": 1, "Bob": 1})
 
 
-@daemon_up_and_down
-@pytest.mark.parametrize("who", ["caller1", "1001"])
+@daemon_up_and_down("1001")
 async def test_after_cancel(scene: Scene, who: str, killed: bool) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.cancel(transfer)
@@ -83,7 +92,7 @@ async def test_after_cancel(scene: Scene, who: str, killed: bool) -> None:
     await check_the_end(scene, "1001", who, entered=2, completed={"Alice": 1, "Bob": 1})
 
 
-@pytest.mark.parametrize("who", ["caller1", "1002"])
+@pytest.mark.parametrize("who", [pytest.param("caller1", marks=pytest.mark.thorough), "1002"])
 async def test_after_unsupervised_with_the_daemon_down(scene: Scene, who: str) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "1002")

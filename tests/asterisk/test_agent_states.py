@@ -157,7 +157,7 @@ async def test_acw_of_the_group(scene: Scene) -> None:
     ("first", "then", "acw", "offered"),
     [
         ("sales", "support", SALES_ACW, SUPPORT_ACW),
-        ("support", "sales", SUPPORT_ACW, SUPPORT_ACW),
+        pytest.param("support", "sales", SUPPORT_ACW, SUPPORT_ACW, marks=pytest.mark.thorough),
     ],
 )
 async def test_acw_goes_by_the_queue_of_the_last_call(

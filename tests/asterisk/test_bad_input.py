@@ -114,7 +114,9 @@ def assert_log_has_whole_lines(log: str) -> None:
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("supervised", marks=pytest.mark.thorough), "unsupervised"]
+)
 async def test_a_call_with_hostile_variables_is_transferred(scene: Scene, mode: str) -> None:
     begun = len(scene.log_of_daemon())
     scene.expected |= {"[error"}  # a variable with an AMI header is one in the log
@@ -138,7 +140,13 @@ async def test_a_call_with_hostile_variables_is_transferred(scene: Scene, mode: 
     await scene.gone("1002")
 
 
-@pytest.mark.parametrize("number", HOLDS)
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(one, marks=() if one in {"710", "713"} else pytest.mark.thorough)
+        for one in HOLDS
+    ],
+)
 async def test_a_hold_time_that_is_none_leaves_it_to_the_setting(scene: Scene, number: str) -> None:
     """Unchanged, Queue() would treat it as 0 seconds: the caller would be hung up immediately."""
     begun = len(scene.log_of_daemon())

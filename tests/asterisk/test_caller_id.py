@@ -49,7 +49,11 @@ EVIL = (
 )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=[ACCOUNT, ""])
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="session",
+    params=[ACCOUNT, pytest.param("", marks=pytest.mark.thorough)],
+)
 async def centre(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Bed, InvitingPhone]]:
     account = {"AVP_ACCOUNTS__ACME__CALLER_ID": request.param} if request.param else {}
     world = World(settings=SETTINGS | account, pjsip=TRUNK).with_group("sales", strategy="linear")

@@ -145,7 +145,7 @@ async def test_the_api_knows_no_other_client(scene: Scene) -> None:
     assert colleagues(targets) == ACMES - {"1001"}
     assert [group["id"] for group in targets["agent_groups"]] == ["sales"]
     assert targets["external_presets"] == []
-    mark = scene.ami.mark()
+    mark = await scene.ami.mark()
     for mode, kind, target, nobody in (
         ("supervised", "agent", "1003", "1008"),
         ("unsupervised", "agent", "1003", "1008"),
@@ -215,12 +215,19 @@ async def test_the_websocket_tells_of_no_other_client(scene: Scene) -> None:
 # --- phones --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("foreign", "nobody"), [("1003", "1008"), ("801", "899"), ("91", "92")])
+@pytest.mark.parametrize(
+    ("foreign", "nobody"),
+    [
+        ("1003", "1008"),
+        pytest.param("801", "899", marks=pytest.mark.thorough),
+        pytest.param("91", "92", marks=pytest.mark.thorough),
+    ],
+)
 async def test_keyed_in_behind_the_code(scene: Scene, foreign: str, nobody: str) -> None:
     """An agent's id, a group's number and a preset's code."""
     await scene.call("caller1", "1001")
     before = known(scene)
-    mark = scene.ami.mark()
+    mark = await scene.ami.mark()
     await scene.press("1001", "*7")
     found: list[tuple[str, str]] = []
     for count, digits in enumerate((foreign, nobody), 2):
@@ -245,13 +252,16 @@ async def nobody_rang_in_transfer(scene: Scene, since: float) -> None:
     assert not rung & {"1002", "1003", "1004", "1005", "pstn"}, rung
 
 
-@pytest.mark.parametrize(("foreign", "nobody"), [("1003", "1008"), ("801", "899")])
+@pytest.mark.parametrize(
+    ("foreign", "nobody"),
+    [pytest.param("1003", "1008", marks=pytest.mark.thorough), ("801", "899")],
+)
 async def test_the_transfer_button(scene: Scene, foreign: str, nobody: str) -> None:
     reasons = []
     for digits in (foreign, nobody):
         await scene.everybody_free()
         await scene.call("caller1", "1001")
-        before, mark = known(scene), scene.ami.mark()
+        before, mark = known(scene), await scene.ami.mark()
         await scene.phone("1001").transfer(digits)
         record = await pressed(scene, before, "1001", "deny", "unsupervised_external")
         reasons.append((record["kind"], record["reason"]))

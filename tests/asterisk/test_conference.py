@@ -37,6 +37,7 @@ async def with_fourth(scene: Scene, transfer: str) -> None:
         "id": "party-4",
         "role": "fourth",
         "name": FOURTH,
+        "name_formatted": "(202) 555-0100",
         "state": "ringing",
         "hears": [],
     }
@@ -108,6 +109,7 @@ async def test_swap_there_and_back_and_complete(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_complete_from_the_caller(scene: Scene) -> None:
     transfer = await swapped(scene)
     await scene.complete(transfer)
@@ -218,6 +220,7 @@ async def test_target_is_dropped_and_the_fourth_party_takes_the_call(scene: Scen
     await scene.plain("caller1", "pstn")
 
 
+@pytest.mark.thorough
 async def test_swap_with_a_fourth_party(scene: Scene) -> None:
     transfer = await consult_of_three(scene)
     await scene.act(transfer, "swap")
@@ -241,10 +244,12 @@ async def test_target_leaves_a_fourth_party_on_music(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "ended"),
     [
-        ("1001", "1002", ("completed", "completed")),
+        pytest.param(*("1001", "1002", ("completed", "completed")), marks=pytest.mark.thorough),
         ("1001", "pstn", ("completed", "completed")),
         ("caller1", "1002", ("abandoned", "caller_hangup")),
-        ("caller1", "pstn", ("abandoned", "caller_hangup")),
+        pytest.param(
+            *("caller1", "pstn", ("abandoned", "caller_hangup")), marks=pytest.mark.thorough
+        ),
     ],
 )
 async def test_the_last_two_of_four_talk_on_in_a_plain_bridge(

@@ -57,6 +57,7 @@ def test_demo_shows_four_transfers() -> None:
     assert max(map(len, out.splitlines())) <= 100, "fits a terminal"
 
 
+@pytest.mark.thorough  # `tests/run docker` runs it too
 def test_demo_fails_when_a_phone_is_not_answered() -> None:
     done = run("--scene", "2", "--no-answer", "1002")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -65,7 +66,9 @@ def test_demo_fails_when_a_phone_is_not_answered() -> None:
     assert "Verified" not in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)]
+)
 def test_demo_ends_everything_when_interrupted(number: signal.Signals) -> None:
     with subprocess.Popen(
         [DEMO, "--scene", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

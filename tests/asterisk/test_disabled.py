@@ -137,7 +137,7 @@ async def shown(scene: Scene) -> tuple[set[str], set[str]]:
 async def test_off(scene: Scene, off: Off) -> None:
     everything = (set(PERMISSIONS), {"my_agent_groups", "agent_groups", "external_presets"})
     await scene.call("caller1", "1001")
-    began = scene.ami.mark()
+    began = await scene.ami.mark()
     assert await shown(scene) == everything
     async with guard.settings(scene.bed, f"{off.setting} = false"):
         permissions, lists = everything
@@ -181,12 +181,19 @@ async def test_switched_off_under_the_request(scene: Scene) -> None:
     print(f"{called} of 4 requests came before the reload")
 
 
-@pytest.mark.parametrize("moment", ["with the request", "before the dialling"])
-@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+@pytest.mark.parametrize(
+    ("mode", "moment"),
+    [
+        ("supervised", "with the request"),
+        ("unsupervised", "before the dialling"),
+        pytest.param("supervised", "before the dialling", marks=pytest.mark.thorough),
+        pytest.param("unsupervised", "with the request", marks=pytest.mark.thorough),
+    ],
+)
 async def test_target_logs_out_under_the_request(scene: Scene, mode: str, moment: str) -> None:
     """Supervised: the call returns to the transferor. Unsupervised: the max-hold action follows."""
     await scene.call("caller1", "1001")
-    mark, former = scene.ami.mark(), scene.phone("1001").call
+    mark, former = await scene.ami.mark(), scene.phone("1001").call
     asked = asyncio.create_task(guard.request(scene, mode, AGENT))
     if moment == "before the dialling":  # the first effect of an allowed transfer
         marked = match("VarSet", Variable="AVP_STATE", Value="live")

@@ -66,7 +66,7 @@ async def crowded(scene: Scene, crowd: Flood, count: int) -> None:
 
 async def gate_works(scene: Scene) -> None:
     """An allowed number rings outside, and a refused one gets a voice prompt."""
-    mark = scene.ami.mark()
+    mark = await scene.ami.mark()
     await scene.phone("1004").dial(quote(NUMBER, safe="+"))
     await scene.phone("pstn").answer()
     await scene.talking("1004", "pstn")
@@ -112,10 +112,10 @@ async def panel_works(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("data", "to"),
     [
-        (PART, "api"),
-        (b"", "api"),
-        (HEALTH, "api"),
-        (HANDSHAKE, "api"),
+        pytest.param(PART, "api", marks=pytest.mark.thorough),
+        pytest.param(b"", "api", marks=pytest.mark.thorough),
+        pytest.param(HEALTH, "api", marks=pytest.mark.thorough),
+        pytest.param(HANDSHAKE, "api", marks=pytest.mark.thorough),
         (BODY, "api"),
         (AGI, "agi"),
     ],

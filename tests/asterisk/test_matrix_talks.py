@@ -12,7 +12,7 @@ from tests.asterisk.call_centre import CallCentre, open_call_centre
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-STATES = ("consulting", "swapped", "conference", "conference of four")
+STATES = ("consulting", "consult of three", "swapped", "conference", "conference of four")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -1,4 +1,4 @@
-"""The cells of `matrix` that wait for the target."""
+"""The cells of `matrix` that wait for the target, or for a colleague who is called as well."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.asterisk.call_centre import CallCentre, open_call_centre
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
-STATES = ("waiting", "ringing", "queued", "offered")
+STATES = ("waiting", "ringing", "colleague rings", "queued", "offered")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

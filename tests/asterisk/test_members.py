@@ -56,6 +56,7 @@ async def test_supervised_complete(scene: Scene) -> None:
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.on_music("caller1")
     await scene.phone("1001").hears({"ringback"})
+    before = time.time()
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
     began = time.time()
@@ -72,14 +73,17 @@ async def test_supervised_complete(scene: Scene) -> None:
     ended = time.time()
     await scene.hang_up("1002")
     await scene.gone("caller1")
+    over = time.time()
     await scene.agent_is("1002", "acw")
     books = await scene.booked(Alice=1, Bob=1)
     assert books["Alice"][0].queue == "sales"
     assert books["Bob"][0].queue == "avp-agent-1002"
-    assert abs(books["Bob"][0].talk - (ended - began)) <= 2, "Bob's talk runs from his answer"
+    talk = books["Bob"][0].talk
+    assert ended - began - 2 <= talk <= over - before + 2, "Bob's talk runs from his answer"
     assert len(scene.entered()) == 2, "nobody entered a queue again"
 
 
+@pytest.mark.thorough
 async def test_supervised_cancel_and_again(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.cancel(transfer)
@@ -123,6 +127,7 @@ async def test_busy_target_is_next(scene: Scene) -> None:
     await scene.booked(Alice=2, Bob=2)
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_an_available_agent(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
@@ -159,6 +164,7 @@ async def test_unsupervised_to_a_busy_agent(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=2)
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_a_group(scene: Scene) -> None:
     """The first member of the group takes it; here that is another group."""
     await scene.call("caller1", "1001")

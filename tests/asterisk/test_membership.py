@@ -152,7 +152,13 @@ async def test_changes_in_quick_succession(scene: Scene) -> None:
     await scene.log_out("1002", "sales", interface="Local/1002@agents/n")
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize(
+    "kill",
+    [
+        pytest.param(False, id="stopped", marks=pytest.mark.thorough),
+        pytest.param(True, id="killed"),
+    ],
+)
 async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> None:
     await scene.log_out("1004")
     await nobody(scene, "1004")

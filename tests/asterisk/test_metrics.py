@@ -28,6 +28,11 @@ class Reading(dict[Sample, float]):
             if sample == "asterisk_avp_" + name and wanted <= set(its)
         )
 
+    def has(self, name: str, **labels: str) -> bool:
+        return any(
+            sample == "asterisk_avp_" + name and labels.items() <= set(its) for sample, its in self
+        )
+
 
 async def read(bed: Bed) -> Reading:
     answer = await asyncio.to_thread(requests.get, bed.url + "/metrics", timeout=5)
@@ -94,3 +99,25 @@ async def test_transfers_are_counted_and_timed(bed: Bed, scene: Scene) -> None:
     assert more(after, "ami_events_total", handled="yes") > 0
     assert more(after, "reconnects_total") == 0
     assert after.of("waiting_slots_taken") == after.of("transfers_running") == 0
+    of_sales = {"group": "sales", "mode": "supervised", "outcome": "completed"}
+    assert more(after, "group_transfers_total", **of_sales) == 1
+    assert more(after, "callers_lost_total") == 0
+
+
+async def test_a_caller_lost_at_max_hold_is_counted_for_the_group(bed: Bed, scene: Scene) -> None:
+    before = await read(bed)
+    lost = {"group": "sales", "cause": "max_hold"}
+    assert before.has("callers_lost_total", **lost)  # so that the first one is an increase
+    await scene.call("caller1", "1001")
+    await scene.call("caller2", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.ends(transfer, "failed", "max_hold")
+    after = await read(bed)
+    assert after.of("callers_lost_total") == before.of("callers_lost_total") + 1
+    assert after.of("callers_lost_total", **lost) == before.of("callers_lost_total", **lost) + 1
+    ended = {"group": "sales", "mode": "unsupervised", "outcome": "failed"}
+    assert (
+        after.of("group_transfers_total", **ended)
+        == before.of("group_transfers_total", **ended) + 1
+    )
+    assert after.keys() == before.keys()  # no series is born with an event

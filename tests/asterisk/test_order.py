@@ -99,7 +99,9 @@ async def completed_at(scene: Scene, name: str) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("supervised", marks=pytest.mark.thorough), "unsupervised"]
+)
 async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
     """The group rings neither the transferor nor the target before its end."""
     await scene.call("caller1", "1001")
@@ -223,7 +225,9 @@ async def test_group_travels(scene: Scene) -> None:
     assert await scene.variable("caller1", "AVP_GROUP") == "vip"
 
 
-@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+@pytest.mark.parametrize(
+    "mode", ["supervised", pytest.param("unsupervised", marks=pytest.mark.thorough)]
+)
 async def test_caller_goes_on_after_the_call(scene: Scene, mode: str) -> None:
     await scene.call("caller1", "1004", number="7801")
     await handed_on(scene, mode, "caller1", "1004", "1005")
@@ -269,7 +273,9 @@ async def test_no_survey_when_the_caller_hangs_up(scene: Scene) -> None:
     assert scene.ami.seen(match("UserEvent", UserEvent="Survey"), scene.since) == []
 
 
-@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("supervised", marks=pytest.mark.thorough), "unsupervised"]
+)
 async def test_penalties_do_not_shut_the_personal_queue(scene: Scene, mode: str) -> None:
     """Limits that are meant for the group's queue, on every channel of the call."""
     await scene.call("caller1", "1004", number="5801")

@@ -112,7 +112,7 @@ async def test_target_talks(scene: Scene, number: str, target: str, kind: str) -
         assert shown["call"]["caller"] == "caller1"
         assert '"case":"4711"' in await scene.variable("caller1", "AVP_POP")
     # With the caller's end the target's call has ended; nothing is played or dialled.
-    before, ended = known(scene), scene.ami.mark()
+    before, ended = known(scene), await scene.ami.mark()
     await scene.hang_up("caller1")
     await scene.gone(target, within=2)
     assert scene.phone(target).heard(ended) <= {"caller1", "silence"}
@@ -182,7 +182,9 @@ async def test_another_groups_agent(scene: Scene) -> None:
     ("setting", "reason"),
     [
         ("groups.sales manual_dial", "manual_dial_disabled"),
-        ("groups.sales external_transfer", "external_disabled"),
+        pytest.param(
+            *("groups.sales external_transfer", "external_disabled"), marks=pytest.mark.thorough
+        ),
     ],
 )
 async def test_a_number_that_is_no_longer_allowed(scene: Scene, setting: str, reason: str) -> None:
@@ -237,7 +239,7 @@ async def test_another_caller(scene: Scene) -> None:
 
 async def test_no_such_call(scene: Scene) -> None:
     await scene.call("caller1", "1001")
-    before, since = known(scene), scene.ami.mark()
+    before, since = known(scene), await scene.ami.mark()
     proxy = scene.bed.ports.sip
     replaces = "nosuchcall%3Bto-tag%3Daa%3Bfrom-tag%3Dbb"
     first = scene.phone("1001").call

@@ -160,7 +160,11 @@ async def test_pressed_twice(scene: Scene) -> None:
     await scene.gone("1001")
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
-    assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
+
+    async def told() -> str | None:
+        return transfer_button.told(scene.phone("1001"), scene.since) or None
+
+    assert await scene.ami.until(told, 3.0) == "done"
     await scene.hang_up("caller1")
     await scene.booked(Alice=1, Bob=1)
 
@@ -186,16 +190,17 @@ async def test_not_a_target(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     agent = "1001"
     for dialled, (reason, kind) in TARGETS.items():
-        before, asked = known(scene), scene.ami.mark()
+        before, asked = known(scene), await scene.ami.mark()
         await scene.phone(agent).transfer(agent if dialled == "self" else dialled)
         record = await pressed(scene, before, agent, "deny", reason)
         assert record["kind"] == kind
         await scene.gone(agent)
         assert transfer_button.told(scene.phone(agent), asked) == "refused"
         rung = await first_to_ring(scene, agents - {agent})
-        # Only app_queue called agents, one of whom the dialplan skips.
+        # Only app_queue called agents, one of whom the dialplan skips. The channel that watches the
+        # daemon after a hang-up calls nobody.
         made = {party(e["Channel"]) for e in scene.ami.seen(match("Newchannel"), asked)}
-        assert made <= agents
+        assert {name for name in made if not name.endswith("@avp-orphans")} <= agents
         await back_to_the_group(scene, by=rung)
         await fails(scene, reason)
         agent = rung
@@ -213,7 +218,16 @@ async def first_to_ring(scene: Scene, agents: set[str]) -> str:
     return found
 
 
-@pytest.mark.parametrize("reason", ["target_not_ready", "target_offline", "target_queue_full"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *(
+            pytest.param(x, marks=pytest.mark.thorough)
+            for x in ("target_not_ready", "target_offline")
+        ),
+        "target_queue_full",
+    ],
+)
 async def test_a_target_who_cannot(scene: Scene, reason: str) -> None:
     await scene.call("caller1", "1001")
     before = known(scene)
@@ -249,7 +263,13 @@ OFF = {
 }
 
 
-@pytest.mark.parametrize("off", OFF)
+@pytest.mark.parametrize(
+    "off",
+    [
+        pytest.param(one, marks=() if one.startswith("groups") else pytest.mark.thorough)
+        for one in OFF
+    ],
+)
 async def test_switched_off(scene: Scene, off: str) -> None:
     target, reason = OFF[off]
     level, name = off.split()
@@ -304,6 +324,7 @@ async def test_pressed_in_a_consultation(scene: Scene) -> None:
     await scene.plain("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_pressed_while_the_target_rings(scene: Scene) -> None:
     """Refused; the phone hangs up, and the transfer continues without it."""
     await scene.call("caller1", "1001")

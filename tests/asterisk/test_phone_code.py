@@ -286,7 +286,7 @@ async def test_wrong_three_times(scene: Scene) -> None:
     guard.nothing_outside(scene)
 
 
-@pytest.mark.parametrize("typed", ["10", ""])
+@pytest.mark.parametrize("typed", ["10", pytest.param("", marks=pytest.mark.thorough)])
 async def test_back(scene: Scene, typed: str) -> None:
     """Also while the prompt still plays: it does not delay the cancellation."""
     transfer = await asked(scene)
@@ -296,12 +296,14 @@ async def test_back(scene: Scene, typed: str) -> None:
     await scene.plain("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_nothing_typed(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.ends(transfer, "failed", "no_input", within=17.0)
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_agent_hangs_up_while_asked(scene: Scene) -> None:
     transfer = await asked(scene)
     await press(scene, "10")
@@ -311,6 +313,7 @@ async def test_agent_hangs_up_while_asked(scene: Scene) -> None:
     await scene.ends(transfer, "failed", "transferor_hangup")
 
 
+@pytest.mark.thorough
 async def test_caller_hangs_up_while_the_agent_is_asked(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.hang_up("caller1")
@@ -350,7 +353,10 @@ async def test_four_by_keys(scene: Scene) -> None:
     ]
 
 
-@pytest.mark.parametrize("action", ["cancel", "swap", "complete"])
+@pytest.mark.parametrize(
+    "action",
+    ["swap", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("cancel", "complete"))],
+)
 async def test_nobody_waits_for_the_end_of_a_prompt(scene: Scene, action: str) -> None:
     """Keys and the API together: the prompt of three seconds has just begun."""
     transfer = await consulting(scene)
@@ -377,10 +383,10 @@ async def test_a_code_that_does_nothing(scene: Scene) -> None:
     await press(scene, "*7", "caller1")
     await receives(scene, "1001", "*7")
     async with guard.settings(scene.bed, "groups.sales.session_transfer = false"):
-        mark = scene.ami.mark()
+        mark = await scene.ami.mark()
         await press(scene, "*7")
         await scene.ami.wait(match("UserEvent", UserEvent="AVPFeature"), 3.0, since=mark)
-        known = scene.ami.mark()
+        known = await scene.ami.mark()
 
         async def decided() -> bool | None:
             return decisions(scene) == [("supervised", None, "deny", "transfer_disabled")] or None
@@ -394,7 +400,7 @@ async def test_the_daemon_is_down(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.bed.stop_daemon(kill=True)
     try:
-        mark = scene.ami.mark()
+        mark = await scene.ami.mark()
         await press(scene, "*7")
         await scene.ami.wait(match("UserEvent", UserEvent="AVPFeature"), 3.0, since=mark)
         await scene.talking("caller1", "1001")
@@ -405,7 +411,7 @@ async def test_the_daemon_is_down(scene: Scene) -> None:
     await scene.ends(transfer, "cancelled", "cancelled")
 
 
-@pytest.mark.parametrize("kind", ["direct", "outbound"])
+@pytest.mark.parametrize("kind", [pytest.param("direct", marks=pytest.mark.thorough), "outbound"])
 async def test_calls_that_came_by_no_queue(scene: Scene, kind: str) -> None:
     caller = "caller1"
     if kind == "direct":

@@ -120,7 +120,7 @@ async def test_no_such_second_call(scene: Scene) -> None:
     [
         "",  # nor is there a Referred-By
         "Referred-By: <sip:1002@elsewhere.invalid>;cid=x\r\n",
-        "Refer-Sub: true\r\nSupported: norefersub\r\n",
+        pytest.param("Refer-Sub: true\r\nSupported: norefersub\r\n", marks=pytest.mark.thorough),
     ],
     ids=["deaf", "referred-by", "refer-sub"],
 )
@@ -146,7 +146,11 @@ async def test_deaf_and_refused(scene: Scene) -> None:
         await scene.plain("caller1", "1001")
 
 
-@pytest.mark.parametrize("more", ["", "Refer-Sub: false\r\n"], ids=["plain", "refer-sub"])
+@pytest.mark.parametrize(
+    "more",
+    ["", pytest.param("Refer-Sub: false\r\n", marks=pytest.mark.thorough)],
+    ids=["plain", "refer-sub"],
+)
 async def test_switched_off_in_asterisk(scene: Scene, more: str) -> None:
     """allow_transfer=no: Asterisk itself refuses, and the call continues."""
     async with stubborn(scene, "1003") as phone:

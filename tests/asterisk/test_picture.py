@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from bed import Event
+from bed import Call, Event
+from bed.audio import RATE, Ear, Tones
 
 from tests.asterisk.happenings import Happening
 from tests.asterisk.histories import may_end
 from tests.asterisk.picture import Line, Picture
+from tests.asterisk.silence import Silences, in_calls
+from tests.asterisk.sip_trace import sent_to_others
+from tests.asterisk.withheld import SECRET, tells
 
 T = "0123456789ab"
 HOLD, CONSULT = f"avp-{T}-hold", f"avp-{T}-consult"
@@ -39,6 +45,7 @@ def member(agent: str, status: str = "2", queue: str = "") -> list[Event]:
 
 
 def transfer(state: str = "consulting", **more: Any) -> dict[str, Any]:
+    target = state if state in {"waiting", "ringing"} else "talking"
     return {
         "id": T,
         "agent": "1001",
@@ -49,7 +56,7 @@ def transfer(state: str = "consulting", **more: Any) -> dict[str, Any]:
         "parties": [
             {"id": "1001", "role": "transferor", "state": "talking"},
             {"id": "caller", "role": "caller", "state": "holding"},
-            {"id": "1002", "role": "target", "state": "talking"},
+            {"id": "1002", "role": "target", "state": target},
         ],
         **more,
     }
@@ -130,6 +137,16 @@ def test_all_is_well() -> None:
         ),
         (replace(CONSULTATION, transfers=()), f"PJSIP/caller1-00000001 is left with {HOLD}"),
         (
+            replace(
+                CONSULTATION,
+                lines=(
+                    replace(CONSULTATION.lines[0], bridge="b2", context="elsewhere"),
+                    *CONSULTATION.lines[1:],
+                ),
+            ),
+            f"transfer {T} runs, its call is elsewhere",
+        ),
+        (
             replace(CONSULTATION, transfers=(transfer("completing"),)),
             f"transfer {T} is still completing",
         ),
@@ -178,8 +195,108 @@ def test_who_logs_out_while_it_rings_is_rung_on() -> None:
     assert wrong(replace(free, lines=(*free.lines, rung))) == ""
 
 
-def test_what_a_phone_on_hold_hears_is_its_own_doing() -> None:
-    assert wrong(replace(TALK, heard=heard(caller1={"music"}, a1001=set())), "1001") == ""
+@pytest.mark.parametrize(
+    ("holder", "heard_by", "said"),
+    [
+        ("1001", {"caller1": {"music"}, "a1001": set()}, ""),
+        ("1001", {"caller1": {"music"}, "a1001": {"caller1"}}, ""),  # it does as it likes
+        ("1001", {"caller1": set(), "a1001": set()}, "caller1 hears nothing"),
+        ("1001", {"caller1": {"a1001"}}, "caller1 hears ['1001'], and is connected with ['1001']"),
+        ("1001", {"caller1": {"ringback"}}, "caller1 hears ['ringback'], and ['1001'] hold"),
+        ("caller1", {"caller1": set(), "a1001": {"music"}}, ""),
+        ("caller1", {"caller1": set(), "a1001": set()}, ""),  # Asterisk connected them
+        ("", {"caller1": {"music", "a1001"}}, "caller1 hears ['1001', 'music'], not ['1001']"),
+    ],
+)
+def test_who_talks_to_a_phone_on_hold(
+    holder: str, heard_by: dict[str, set[str]], said: str
+) -> None:
+    found = wrong(replace(TALK, heard=TALK.heard | heard(**heard_by)), *filter(None, [holder]))
+    assert said in found
+    assert bool(said) is bool(found), found
+
+
+def test_the_others_of_a_conference_hear_each_other() -> None:
+    three = replace(
+        TALK,
+        lines=(*TALK.lines, line("PJSIP/pstn-00000003", "Stasis", "b")),
+        calls=dict.fromkeys(("caller1", "1001", "pstn"), ("established",)),
+        heard=heard(caller1={"pstn"}, pstn={"caller1"}, a1001=set()),
+    )
+    assert wrong(three, "1001") == ""
+    assert "caller1 hears ['pstn'], not ['1001', 'pstn']" in wrong(three)
+
+
+@pytest.mark.parametrize(
+    ("something", "does"),
+    [
+        ({"caller": SECRET}, True),
+        (f"<sip:{SECRET.removeprefix('+')}@127.0.0.1>", True),
+        ([{"pop": {"phone": "(202) 555-0177"}}], True),
+        ("Secret Person", True),
+        ({"caller": None, "caller_withheld": True, "number": "+12025550199"}, False),
+    ],
+)
+def test_what_tells_a_number(something: object, does: bool) -> None:
+    assert tells(something) is does
+
+
+def test_what_asterisk_sends_to_others() -> None:
+    log = (
+        "<--- Transmitting SIP request (9 bytes) to UDP:127.0.0.1:{} --->\r\n"
+        "INVITE sip:a\r\nFrom: b\r\n\r\nbody\r\n"
+        "<--- Received SIP request (9 bytes) from UDP:127.0.0.1:{} --->\r\nBYE sip:a\r\n\r\n"
+        "<--- Transmitting SIP response (9 bytes) to UDP:127.0.0.1:{} --->\r\nSIP/2.0 200\r\n\r\n"
+    )
+    invite, ok = "INVITE sip:a\nFrom: b\n", "SIP/2.0 200\n"
+    assert sent_to_others(log.format(1, 3, 2), 3) == [invite, ok]
+    assert sent_to_others(log.format(3, 1, 1), 3) == [ok]
+
+
+def hears(*sounds: tuple[float, float]) -> Ear:
+    """A phone that has heard a tone in these seconds, from 1,000 on, and silence until 1,020."""
+    ear = Ear(Path("nowhere"), range(0), Tones({}))
+    ear.tapped = True
+    tone = array("h", [6000, -6000])
+    for i in range(20 * 50):
+        at, end = i / 50, (i + 1) / 50
+        loud = any(first <= at < last for first, last in sounds)
+        if loud or i % 2:  # in silence, packets come, or do not
+            ear.take(1, 1, tone * (RATE // 100) if loud else array("h", bytes(320)), 1000 + end)
+    return ear
+
+
+def test_silence_is_measured() -> None:
+    (span,) = hears((0, 2), (14, 20)).silences(1000, 1019.9)
+    assert span == pytest.approx((1002, 1014), abs=0.09)
+    assert hears((0, 20)).silences(1000, 1019.9) == []
+    assert len(hears((0, 2), (8, 8.06), (14, 20)).silences(1000, 1019.9)) == 1, "a click is none"
+    assert len(hears((0, 2), (8, 8.3), (14, 20)).silences(1000, 1019.9)) == 2
+    (span,) = hears().silences(1000, 1019.9)
+    assert span == pytest.approx((1000, 1019.9), abs=0.09)
+
+
+def test_silence_is_too_long_without_a_reason() -> None:
+    silences = Silences(10)
+    assert silences.of("1001", [(1000, 1009), (1020, 1031)]) == [(1020, 1031)]
+    silences.excuse([], 1021)
+    silences.excuse(["1001"], 1022)
+    silences.excuse(["1001"], 1023)
+    silences.excuse([], 1025)
+    assert silences.of("1001", [(1020, 1031)]) == []
+    assert silences.of("1002", [(1020, 1031)]) == [(1020, 1031)]
+    assert silences.of("1001", [(1005, 1036)]) == [(1005, 1021), (1025, 1036)]
+    assert silences.longest == 16
+
+
+def test_only_a_call_can_be_silent() -> None:
+    calls = [
+        Call("1", "", False, "outgoing", 1000),
+        Call("2", "", False, "closed", 1000, ended=1002),
+        Call("3", "", False, "closed", 1003, answered=1004, ended=1006),
+        Call("4", "", False, "established", 1007, answered=1008),
+    ]
+    assert [*in_calls(calls, 1005, 1012)] == [(1005, 1006), (1008, 1012)]
 
 
 def hangs_up(*names: str) -> list[Happening]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -19,7 +17,9 @@ from bed import Agent, Bed, Group, World, backend_named
 
 from asterisk_avp.pops.webhook import sign
 from tests.asterisk.conftest import open_scene
+from tests.asterisk.listening import listening
 from tests.asterisk.scene import Scene
+from tests.asterisk.sip_trace import headers, invites, trace
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -229,7 +229,8 @@ async def test_a_call_of_the_group(scene: Scene, screens: Screens, receiver: Rec
         "order": "17 & 18/b",
         "vip": True,
     }
-    assert pop["caller"] == {"number": "caller1", "name": "caller1"}
+    known = dict.fromkeys(("number", "name", "number_formatted"), "caller1")
+    assert pop["caller"] == {**known, "withheld": False}
     assert (pop["group"], pop["transfers"], pop["note"]) == ("sales", [], "")
     assert pop["url"] == "https://crm.example/c/4711?order=17%20%26%2018%2Fb"
     await scene.phone("1001").answer()
@@ -285,7 +286,7 @@ async def test_a_call_by_no_queue(scene: Scene, screens: Screens) -> None:
 # --- supervised ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", ["700", "701"])
+@pytest.mark.parametrize("number", [pytest.param("700", marks=pytest.mark.thorough), "701"])
 async def test_supervised_completed(scene: Scene, screens: Screens, number: str) -> None:
     """The target receives it at completion and not before, even if variables are inherited."""
     before = (await screens.call(scene, number))["data"]
@@ -309,7 +310,7 @@ async def test_supervised_completed(scene: Scene, screens: Screens, number: str)
     assert screens.told("1002") == ["delivered"]
 
 
-@pytest.mark.parametrize("number", ["700", "701"])
+@pytest.mark.parametrize("number", ["700", pytest.param("701", marks=pytest.mark.thorough)])
 async def test_supervised_cancelled(scene: Scene, screens: Screens, number: str) -> None:
     await screens.call(scene, number)
     transfer = await scene.transfer("1001", "supervised", "1002", notes="never mind")
@@ -420,8 +421,8 @@ async def kill(scene: Scene, receiver: Receiver, transfers: int) -> None:
     [
         ("710", "not JSON"),
         ("711", "not a JSON object"),
-        ("712", "not JSON"),
-        ("713", "a number that is too large"),
+        pytest.param("712", "not JSON", marks=pytest.mark.thorough),
+        pytest.param("713", "a number that is too large", marks=pytest.mark.thorough),
     ],
 )
 async def test_what_is_not_a_pop(scene: Scene, screens: Screens, number: str, reason: str) -> None:
@@ -433,33 +434,6 @@ async def test_what_is_not_a_pop(scene: Scene, screens: Screens, number: str, re
     assert f"reason='{reason}'" in line, line
     assert "4711" not in line
     await scene.talking("caller1", "1001")
-
-
-@asynccontextmanager
-async def trace(scene: Scene, name: str) -> AsyncIterator[Callable[[], list[str]]]:
-    """The SIP messages from Asterisk to a phone within the context."""
-    log = scene.bed.directory / "log" / "full.log"
-    mark = log.stat().st_size
-    port = scene.phone(name).ports.sip
-    await scene.ami.command("pjsip set logger on")
-
-    def sent() -> list[str]:
-        text = log.read_bytes()[mark:].decode(errors="replace").replace("\r", "")
-        where = rf"<--- Transmitting SIP request .* to UDP:127.0.0.1:{port} --->\n"
-        return re.findall(where + r"((?:.+\n)+)", text)
-
-    try:
-        yield sent
-    finally:
-        await scene.ami.command("pjsip set logger off")
-
-
-def headers(message: str, name: str) -> list[str]:
-    return re.findall(rf"(?im)^{name}: *(.*)$", message)
-
-
-def invites(messages: list[str]) -> list[str]:
-    return [message for message in messages if message.startswith("INVITE")]
 
 
 async def test_headers_for_softphones(scene: Scene) -> None:
@@ -476,7 +450,7 @@ async def test_headers_for_softphones(scene: Scene) -> None:
             assert headers(invite, "X-AVP-Name") == ['Jrgen "" Sample'], "ASCII only"
 
 
-@pytest.mark.parametrize("number", ["700", "701"])
+@pytest.mark.parametrize("number", [pytest.param("700", marks=pytest.mark.thorough), "701"])
 async def test_a_consult_shows_nothing_of_the_call(scene: Scene, number: str) -> None:
     """The target's phone shows the transferor until completion, and then the caller."""
     await scene.call("caller1", "1001", number=number)
@@ -570,3 +544,24 @@ async def test_local_members(local_scene: Scene) -> None:
         await screens.tell("1001 offered", "1001 delivered", "1002 delivered")
         await scene.talking("caller1", "1002")
         assert (await pop_of(scene, "1002"))["data"]["customer_id"] == "4711"
+
+
+# --- a panel that comes later ----------------------------------------------------------------
+
+
+async def test_a_snapshot_while_the_phone_rings(scene: Scene, screens: Screens) -> None:
+    """The pop that is offered at that moment, to the agent's own panel and to integrations."""
+    await scene.phone("caller1").dial("800")
+    await screens.tell("1001 offered")
+    (offered,) = screens.events
+    call = offered["pop"]["id"]
+    expected = {**offered, "call": call}
+    for agent, pops in (("1001", [expected]), ("1002", []), (None, [expected])):
+        async with listening(scene.bed, agent) as panel:
+            assert panel.snapshot["pops"] == pops
+    await scene.phone("1002").auto_answer()
+    await scene.phone("1001").reject()
+    await scene.talking("caller1", "1002")
+    for agent in ("1001", None):
+        async with listening(scene.bed, agent) as panel:
+            assert panel.snapshot["pops"] == []

@@ -66,7 +66,9 @@ async def mend(scene: Scene, wires: Wires) -> None:
     await ready(scene)
 
 
-@pytest.mark.parametrize("which", ["ami", "ari", "both"])
+@pytest.mark.parametrize(
+    "which", [*(pytest.param(x, marks=pytest.mark.thorough) for x in ("ami", "ari")), "both"]
+)
 async def test_lost_and_found_while_talking(scene: Scene, wires: Wires, which: str) -> None:
     await scene.call("caller1", "1001")
     await cut(scene, wires, which)

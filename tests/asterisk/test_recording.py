@@ -117,10 +117,11 @@ class Recorded:
         call = await ami.channel_of("caller1")
         mine = match("Newchannel", Uniqueid=call["Uniqueid"])
         began = ami.seen(mine, self.scene.since)[0].at
+        least = time.time() - began - 1.5
         await self.scene.hang_up("caller1")
-        seconds = time.time() - began
+        most = time.time() - began + 1.5
         await self.so_far()
-        assert abs(self.recording.seconds - seconds) < 1.5, (self.recording.seconds, seconds)
+        assert least < self.recording.seconds < most, (least, self.recording.seconds, most)
         if ALL not in self.parts:
             assert self.recording.together("1001", "1002") < 0.1
 
@@ -163,6 +164,7 @@ async def test_supervised(scene: Scene) -> None:
     await recording.over()
 
 
+@pytest.mark.thorough
 async def test_supervised_to_a_number(scene: Scene) -> None:
     recording = await recorded_call(scene)
     body = {"mode": "supervised", "target": {"kind": "number", "number": FOURTH}}
@@ -176,6 +178,7 @@ async def test_supervised_to_a_number(scene: Scene) -> None:
     await recording.over()
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_an_agent_who_is_busy(scene: Scene) -> None:
     recording = await recorded_call(scene)
     await scene.call("caller2", "1002")
@@ -312,10 +315,10 @@ async def test_paused_and_the_daemon_told_to_stop(pausing: Scene) -> None:
 
 
 async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) -> None:
-    """The dialplan's fallback cannot end the pause; the daemon that starts next does."""
+    """The dialplan cannot end the pause, so the recording goes on in a second file."""
     scene = pausing
     recording = await recorded_call(scene)
-    await consult(scene)
+    transfer = await consult(scene)
     await recording.then(QUIET)
     await scene.bed.stop_daemon(kill=True)
     await scene.hang_up("1002", "1001")
@@ -325,9 +328,17 @@ async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) ->
     await scene.ami.action("Redirect", Channel=channel, **net)
     await scene.phone("1001").answer(within=6)
     await scene.talking("caller1", "1001")
+    first = recording.recording.path
+    second = Recording(scene.bed, f"{first.stem}-{transfer}.wav")
+
+    async def recorded() -> bool | None:
+        # Debian's package may lose the agent's side here (docs/limits.md, codecs).
+        return any("caller1" in part for part in second.parts()) or None
+
+    assert await scene.ami.until(recorded, 6.0), second.parts()
+    await recording.so_far()
     await start(scene.bed, "pause")
-    await recording.then(ALICE + " again")
-    await recording.over()
+    await scene.talking("caller1", "1001")
 
 
 async def test_what_the_administrator_has_paused(pausing: Scene) -> None:

@@ -107,7 +107,9 @@ async def test_a_conference_that_there_is_goes_on(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
-@pytest.mark.parametrize("feature", ["session_transfer", "internal_transfer"])
+@pytest.mark.parametrize(
+    "feature", [pytest.param("session_transfer", marks=pytest.mark.thorough), "internal_transfer"]
+)
 async def test_no_transfers_any_more_and_it_is_cancelled(scene: Scene, feature: str) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await without(scene, feature)
@@ -158,7 +160,7 @@ async def test_what_is_keyed_in_is_judged_when_it_is_keyed_in(scene: Scene) -> N
     await scene.press("1001", "*7")
     await scene.on_music("caller1")
     before = len(guard.records(scene.bed, "decision"))
-    mark = scene.ami.mark()
+    mark = await scene.ami.mark()
     await without(scene, "internal_transfer", "external_transfer")
     for count, (digits, reason) in enumerate(
         (("1002", "internal_disabled"), ("2025550100", "external_disabled")), 1
@@ -179,7 +181,7 @@ async def test_what_is_keyed_in_is_judged_when_it_is_keyed_in(scene: Scene) -> N
 async def test_keys_for_what_was_taken_away_only_beep(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await without(scene, "conference")
-    mark = scene.ami.mark()
+    mark = await scene.ami.mark()
     for keys in ("*4", "*5"):
         await scene.press("1001", keys)
     await scene.press("1001", "*3")  # done, after the two that were not
@@ -191,7 +193,7 @@ async def test_keys_for_what_was_taken_away_only_beep(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
-@pytest.mark.parametrize("end", ["complete", "cancel"])
+@pytest.mark.parametrize("end", ["complete", pytest.param("cancel", marks=pytest.mark.thorough)])
 async def test_a_group_that_is_no_more(scene: Scene, end: str) -> None:
     """With its agents. Asterisk still has them, and the call."""
     transfer = await scene.consult("caller1", "1001", "1002")

@@ -143,7 +143,14 @@ async def to(scene: Scene, kind: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["supervised", "cancelled", "external", "conference", "unsupervised", "group"]
+    "kind",
+    [
+        *("supervised", "conference", "group"),
+        *(
+            pytest.param(x, marks=pytest.mark.thorough)
+            for x in ("cancelled", "external", "unsupervised")
+        ),
+    ],
 )
 async def test_one_call_in_the_books(books: Bed, scene: Scene, kind: str) -> None:
     """One linkedid, each agent's time, and the survey after it."""

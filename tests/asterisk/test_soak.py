@@ -15,8 +15,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session"), p
 async def test_nothing_is_left_of_many_transfers() -> None:
     async with soaking(lanes=2) as soak:
         await soak.run(transfers=30, looks=1)
-        assert soak.done >= 2 * 30
-        assert soak.failures == []
+        assert not soak.failures, "\n\n".join(soak.failures)
         assert soak.grown() == []
         states = {state for _, _, state, _ in soak.told.ended}
         assert states == {"completed", "cancelled", "failed", "abandoned"}

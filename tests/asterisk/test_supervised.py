@@ -23,6 +23,7 @@ async def test_complete(scene: Scene) -> None:
     await scene.phone("1001").hears({"ringback"})
     await scene.reaches(transfer, "ringing")
     assert scene.phone("1002").heard(asked) <= {"silence"}
+    before = time.time()
     await scene.phone("1002").answer()
     answered = time.time()
     await scene.consulting(transfer, "caller1", "1001", "1002")
@@ -43,10 +44,12 @@ async def test_complete(scene: Scene) -> None:
     ended = time.time()
     await scene.hang_up("1002")
     await scene.gone("caller1")
+    over = time.time()
     books = await scene.booked(Alice=1, Bob=1)
     assert books["Alice"][0].event == "COMPLETEAGENT"
     assert books["Bob"][0].event == "COMPLETEAGENT"
-    assert abs(books["Bob"][0].talk - (ended - answered)) <= 2, "Bob's talk runs from his answer"
+    talk = books["Bob"][0].talk
+    assert ended - answered - 2 <= talk <= over - before + 2, "Bob's talk runs from his answer"
     assert len(scene.entered()) == 2, "nobody entered a queue again"
 
 
@@ -128,6 +131,7 @@ async def test_busy_target_is_rung_next(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=2)
 
 
+@pytest.mark.thorough
 async def test_cancel_while_waiting(scene: Scene) -> None:
     transfer = await busy_target(scene)
     await scene.cancel(transfer)
@@ -170,6 +174,7 @@ async def test_rejection_returns(scene: Scene) -> None:
     await scene.plain("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_do_not_disturb_returns(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.phone("1002").do_not_disturb()
@@ -210,6 +215,7 @@ async def test_complete_while_ringing_goes_on_unsupervised(scene: Scene) -> None
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_complete_while_waiting_goes_on_unsupervised(scene: Scene) -> None:
     transfer = await busy_target(scene)
     await scene.complete(transfer)

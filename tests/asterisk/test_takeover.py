@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def killed() -> AsyncIterator[Bed]:
     """A call centre whose daemon may be killed."""
-    patient = world()
-    # A daemon takes seconds to start here; no timer may expire meanwhile.
+    # A daemon takes seconds to start here; no timer may expire meanwhile, nor the dialplan act.
+    patient = replace(world(), variables={"AVP_HEARTBEAT_SECONDS": "120"})
     patient.settings["AVP_SESSION__RING_SECONDS"] = "30"
     patient.settings["AVP_SESSION__DRAIN_SECONDS"] = "60"
     async with Bed(replace(patient, max_hold_seconds=60), backend=backend_named(None)) as bed:

@@ -139,9 +139,7 @@ async def test_the_first_hangs_and_wakes_up(scene: Scene) -> None:
     first.signal(signal.SIGSTOP)
     try:
         async with second_daemon(scene.bed) as second:
-            began = time.monotonic()
             await second.ready()
-            assert time.monotonic() - began < 15
             first.signal(signal.SIGCONT)
             assert await left(first) == ANOTHER_SERVES
             assert "other_daemon_active" in scene.log_of_daemon()

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
-import requests
 from bed import Bed, backend_named
 from bed.ari_proxy import AriProxy
 from bed.procs import end
@@ -100,12 +99,14 @@ async def complete(scene: Scene, transfer: str) -> None:
 # --- one request goes wrong ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [503, 500, 0])
+@pytest.mark.parametrize(
+    "status", [503, *(pytest.param(one, marks=pytest.mark.thorough) for one in (500, 0))]
+)
 @pytest.mark.parametrize(
     "request_line",
     [
         r"POST /bridges/avp-\w+-hold$",
-        r"POST /bridges/avp-\w+-hold/addChannel",
+        pytest.param(r"POST /bridges/avp-\w+-hold/addChannel", marks=pytest.mark.thorough),
         r"POST /bridges/avp-\w+-consult/addChannel",
         r"POST /channels/.*/moh",
     ],
@@ -183,8 +184,7 @@ async def test_events_cease_to_come(scene: Scene, wedged: Wedged) -> None:
     scene.expected |= {"[error"}
     wedged.ari.deaf = True
     await says(scene, "delivers no events to the Stasis application")
-    metrics = await asyncio.to_thread(metric, scene, "asterisk_avp_stasis_stuck")
-    assert metrics == 1.0
+    assert await scene.metric("asterisk_avp_stasis_stuck") == 1.0
     answer = await scene.ask("1001", "supervised", "agent", "1002")
     assert answer.status == 503, answer
     assert answer.body["error"] == "asterisk_unavailable"
@@ -193,12 +193,6 @@ async def test_events_cease_to_come(scene: Scene, wedged: Wedged) -> None:
     wedged.ari.deaf = False
     await ready(scene, within=80)
     await complete(scene, transfer)
-
-
-def metric(scene: Scene, name: str) -> float:
-    text = requests.get(f"{scene.bed.url}/metrics", timeout=5).text
-    (line,) = [line for line in text.splitlines() if line.startswith(f"{name} ")]
-    return float(line.split()[1])
 
 
 async def test_requests_hang(scene: Scene, wedged: Wedged) -> None:

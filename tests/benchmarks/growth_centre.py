@@ -44,7 +44,7 @@ class Size:
         return f"q{index % self.queues:03d}"
 
     def agent(self, index: int) -> str:
-        return str(10_000 + index)
+        return str(20_000 + index)  # no emergency number begins with 2
 
     def members(self) -> dict[str, tuple[str, ...]]:
         """Each agent is in two queues, and shares one with the next agent."""

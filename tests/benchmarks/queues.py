@@ -221,13 +221,13 @@ class Measuring:
         """Asterisk's processor time for one device state change, in milliseconds."""
         queues = 2 if self.bench is not None else 1
         agents = list(itertools.islice(itertools.cycle(self.crowd), CHANGES // 2))
-        began = self.bed.ami.mark()
+        began = await self.bed.ami.mark()
         before = cpu_seconds(self.asterisk)
         for state in ("INUSE", "NOT_INUSE"):
             for agent in agents:
                 await self._set(agent, state)
             await self._processed(agents[-1], queues, began)
-            began = self.bed.ami.mark()
+            began = await self.bed.ami.mark()
         return 1000 * (cpu_seconds(self.asterisk) - before) / (2 * len(agents))
 
     async def _processed(self, agent: str, queues: int, since: float) -> None:

@@ -190,13 +190,13 @@ def test_every_feature_can_be_set_at_every_level(prefix: str, name: str) -> None
 def test_recordings_can_be_paused_at_every_level(prefix: str) -> None:
     acme = {"AVP_GROUPS__SALES__ACCOUNT": "acme"}
     assert load(NEEDED | acme).features("sales").consult_recording == "continue"
-    for value in ("pause", "continue"):
+    for value in ("pause", "restart", "continue"):
         features = load(NEEDED | acme | {prefix + "CONSULT_RECORDING": value}).features("sales")
         assert features.consult_recording == value
         assert features.origins["consult_recording"] == prefix + "CONSULT_RECORDING"
     with pytest.raises(ConfigError) as error:
         load(NEEDED | acme | {prefix + "CONSULT_RECORDING": "off"})
-    assert "'continue' or 'pause', not 'off'" in str(error.value)
+    assert "'continue', 'pause' or 'restart', not 'off'" in str(error.value)
 
 
 @pytest.mark.parametrize("prefix", LEVELS.values())
@@ -211,6 +211,31 @@ def test_how_external_targets_accept_can_be_set_at_every_level(prefix: str) -> N
         load(NEEDED | acme | {prefix + "EXTERNAL_ACCEPT": "press2"})
     assert f"{prefix}EXTERNAL_ACCEPT: " in str(error.value)
     assert "'none' or 'press1', not 'press2'" in str(error.value)
+
+
+@pytest.mark.parametrize("prefix", LEVELS.values())
+def test_land_lines_and_territories_can_be_set_at_every_level(prefix: str) -> None:
+    acme = {"AVP_GROUPS__SALES__ACCOUNT": "acme", "AVP_ACCOUNTS__ACME__COUNTRY": "US"}
+    usual = load(NEEDED | acme).features("sales")
+    assert usual.landline_types == ("fixed_line", "fixed_line_or_mobile")
+    assert usual.domestic_territories == ()
+    texts = {"LANDLINE_TYPES": "fixed_line, UAN,uan", "DOMESTIC_TERRITORIES": "pr, VI"}
+    features = load(NEEDED | acme | {prefix + name: text for name, text in texts.items()}).features(
+        "sales"
+    )
+    assert features.landline_types == ("fixed_line", "uan")
+    assert features.domestic_territories == ("PR", "VI")
+    for name in texts:
+        assert features.origins[name.lower()] == prefix + name
+    for name, text, said in (
+        ("LANDLINE_TYPES", "fixed_line,toll_free", "not 'toll_free'"),
+        ("LANDLINE_TYPES", ",", "at least 1"),
+        ("DOMESTIC_TERRITORIES", "PR,GB", "not 'GB'"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            load(NEEDED | acme | {prefix + name: text})
+        assert f"{prefix}{name}: " in str(error.value)
+        assert said in str(error.value)
 
 
 def test_presets() -> None:

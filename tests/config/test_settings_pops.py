@@ -13,7 +13,7 @@ WEBHOOK = {"AVP_WEBHOOK__URL": "https://crm.example/hook", "AVP_WEBHOOK__SECRET"
 def test_defaults() -> None:
     settings = load(NEEDED)
     assert settings.webhook.url is None
-    assert settings.pop.sip_headers == ()
+    assert settings.pop.sip_headers == settings.pop.keys == ()
     assert settings.world().groups["sales"].pop_url is None
 
 
@@ -24,6 +24,7 @@ def test_all_of_it() -> None:
         | {
             "AVP_GROUPS__SALES__POP_URL": "https://crm.example/{customer_id}",
             "AVP_POP__SIP_HEADERS": "customer_id, order",
+            "AVP_POP__KEYS": "order,customer_id",
             "AVP_WEBHOOK__TIMEOUT_SECONDS": "1.5",
             "AVP_WEBHOOK__ATTEMPTS": "3",
             "AVP_WEBHOOK__RETRY_MAX_SECONDS": "10",
@@ -32,6 +33,7 @@ def test_all_of_it() -> None:
     )
     assert settings.world().groups["sales"].pop_url == "https://crm.example/{customer_id}"
     assert settings.pop.sip_headers == ("customer_id", "order")
+    assert settings.pop.keys == ("order", "customer_id")
     assert settings.webhook.url is not None
     assert settings.webhook.url.get_secret_value() == "https://crm.example/hook"
     assert (settings.webhook.attempts, settings.webhook.queue_size) == (3, 50)
@@ -44,6 +46,7 @@ def test_all_of_it() -> None:
         ("AVP_GROUPS__SALES__POP_URL", "javascript:x", "http:// or https:// address"),
         ("AVP_GROUPS__SALES__POP_URL", "https://a:b@c/{d}", "credentials"),
         ("AVP_POP__SIP_HEADERS", "order:X", "a key of a screen pop"),
+        ("AVP_POP__KEYS", "order,two words", "a key of a screen pop"),
         ("AVP_POP__SIP_HEADERS", "a\r\nb", "a key of a screen pop"),
         ("AVP_POP__SIP_HEADERS", ",".join(f"k{i}" for i in range(17)), "at most 16"),
         ("AVP_WEBHOOK__URL", "crm.example", "http:// or https:// address"),

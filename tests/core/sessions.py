@@ -12,6 +12,7 @@ from asterisk_avp.core.transfer.states import State
 
 SALES = Group("sales", "sales", "Sales")
 UNRECORDED = replace(SALES, features=Features(consult_recording=ConsultRecording.PAUSE))
+RESTARTED = replace(SALES, features=Features(consult_recording=ConsultRecording.RESTART))
 CAREFUL = replace(SALES, features=Features(external_accept=ExternalAccept.PRESS1))
 
 BOB = Target(TargetKind.AGENT, "1002")

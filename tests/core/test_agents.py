@@ -2,13 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.groups import membership
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.model.world import AgentState, agent_id_of_interface
 from asterisk_avp.core.pbx.agents import Agents, longest_acw
 from tests.core.world import NOW, WORLD, engine, member
+
+
+def test_a_change_in_one_group_only_is_told() -> None:
+    """The state stays, and the counts of that group and what the agent may do there do not."""
+    made = engine()
+    made.fact(member("1002", "q-support"), NOW)
+    for changed in (
+        member("1002", "q-support", paused=True),
+        member("1002", "q-support"),
+        member("1002", "q-support", status=5),
+        member("1002", "q-support"),
+        replace(member("1002", "q-support"), dynamic=True),
+        ev.MemberRemoved("q-support", "PJSIP/1002", NOW),
+    ):
+        assert made.fact(changed, NOW).agents == {"1002"}, changed
+        assert made.fact(changed, NOW).agents == set(), "told once"
+        assert made.agents.by_id["1002"].state is AgentState.AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("status", "paused", "counted"),
+    [(1, False, (1, 1, 1)), (2, False, (1, 1, 0)), (1, True, (1, 0, 0)), (5, False, (0, 0, 0))],
+)
+def test_a_membership_says_how_the_agent_is_counted(
+    status: int, paused: bool, counted: tuple[int, ...]
+) -> None:
+    """So that whoever shows the group's counts to the agent can take them off."""
+    made = engine()
+    made.fact(member("1002", "q-support", status=status, paused=paused), NOW)
+    (without, with_them) = (
+        made.agents.headcounts.without("support", "1002"),
+        made.agents.headcounts.of("support"),
+    )
+    shown = membership(made.agents, made.agents.by_id["1002"], "support")
+    assert (shown.logged_in, shown.ready, shown.available) == counted
+    assert tuple(with_them.minus(without)) == counted
+
+
+def test_since_when_is_unknown_of_what_was_so_before_the_daemon_started() -> None:
+    made = engine()
+    first, later = made.agents.by_id["1001"], made.agents.by_id["1002"]
+    assert (first.since, later.since) == (NOW, NOW)
+    started = TransferEngine(WORLD, new_id=lambda: "t1")
+    for again, now in ((False, NOW), (True, NOW + 100)):
+        started.sync_started()
+        for agent in ("1001", "1002"):
+            status = 2 if again and agent == "1002" else 1
+            started.fact(member(agent, status=status), now)
+        started.sync_finished(now)
+        shown = {a: started.agents.by_id[a].since for a in ("1001", "1002")}
+        assert shown == {"1001": 0.0, "1002": 0.0}, "the second resync has found a change, too"
+    started.fact(member("1001", status=2), NOW + 200)
+    assert started.agents.by_id["1001"].since == NOW + 200
+    started.sync_started()
+    for agent in ("1001", "1002"):
+        started.fact(member(agent), NOW + 300)
+    started.sync_finished(NOW + 300)
+    assert started.agents.by_id["1001"].since == NOW + 300, "it talked a moment ago"
 
 
 @pytest.mark.parametrize(
@@ -249,3 +311,17 @@ def test_nothing_is_touched_while_the_picture_is_incomplete() -> None:
     made.sync_started()
     made.fact(member("1002", "avp-agent-1002"), NOW)
     assert effects_of(made.sync_finished(NOW)) == [RemoveMember("avp-agent-1002", "PJSIP/1002")]
+
+
+# --- what panels are told -----------------------------------------------------------------------
+
+
+def test_a_resync_tells_nothing_new_of_the_same_members() -> None:
+    made = engine()
+    members = [member("1002"), member("1002", "q-support"), member("1002", "avp-agent-1002")]
+    for seen in members:
+        made.fact(seen, NOW)
+    made.sync_started()
+    for seen in reversed(members):
+        made.fact(seen, NOW)
+    assert "1002" not in made.sync_finished(NOW).agents

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asterisk_avp.core.messages.facts import ChannelSeen
-from asterisk_avp.core.pbx.calls import Calls, resource_of, resource_of_interface
+from asterisk_avp.core.pbx.calls import Calls
+from asterisk_avp.core.pbx.channel import resource_of, resource_of_interface
 
 
 def picture(*bridges: tuple[str, ...]) -> Calls:
@@ -50,7 +51,7 @@ def test_resource_of_an_interface(interface: str, resource: str) -> None:
 def test_the_call_of_an_agent() -> None:
     (call,) = picture((AGENT, CALLER)).of_agent({"PJSIP/1001"})
     assert (call.agent_channel, call.caller_channel) == (AGENT, CALLER)
-    assert call.caller_number == "caller1"
+    assert call.caller.number == "caller1"
 
 
 def test_a_local_member_is_found_where_the_caller_is() -> None:

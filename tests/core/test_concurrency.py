@@ -75,6 +75,10 @@ def test_what_happens_to_one_channel_keeps_its_order() -> None:
     assert not can_run_concurrently(fx.StartMusic("leg"), [fx.StopMusic("leg")])
     assert not can_run_concurrently(fx.StopMusic("leg"), [fx.StartMusic("leg")])
     assert not can_run_concurrently(fx.StartRingback("agent"), [fx.StopMusic("agent")])
+    renewal = fx.RenewTranslation("agent")
+    assert not can_run_concurrently(renewal, [fx.StopRingback("agent")])
+    assert not can_run_concurrently(fx.StopRingback("agent"), [renewal])
+    assert can_run_concurrently(renewal, [fx.StopRingback("caller"), MARK])
     assert not can_run_concurrently(fx.HangUp("caller"), [MARK])
     assert not can_run_concurrently(MARK, [fx.HangUp("caller")])
 

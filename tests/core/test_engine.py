@@ -185,7 +185,16 @@ def test_leaving_stasis_counts_only_while_we_hold_the_party() -> None:
     made.fact(ev.StasisLeft("u-caller1"), NOW)
     assert state(made, session_id) is State.RETURNING
     made, session_id = consulting()
+    made.fact(ev.HangUpAsked("u-caller1"), NOW)
     made.fact(ev.StasisLeft("u-caller1"), NOW)
+    assert state(made, session_id) is State.ABANDONED
+
+
+def test_a_caller_who_did_not_hang_up_has_been_moved() -> None:
+    made, session_id = consulting()
+    made.fact(ev.StasisLeft("u-caller1"), NOW)
+    assert state(made, session_id) is State.CONSULTING, "where they are, Asterisk is asked"
+    made.fact(ev.ChannelGone("u-caller1"), NOW)
     assert state(made, session_id) is State.ABANDONED
 
 

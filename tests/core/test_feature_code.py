@@ -13,7 +13,7 @@ from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused, WrongState
 from asterisk_avp.core.model.features import Features
-from asterisk_avp.core.model.world import Mode, Preset
+from asterisk_avp.core.model.world import Mode, Preset, Target, TargetKind
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.core.phone.keypad import CODE_SECONDS, KeyCodes
 from asterisk_avp.core.policy import policy
@@ -515,9 +515,9 @@ def test_keys_reach_the_fourth_party_too(office: Office) -> None:
 
 def test_a_fourth_party_who_is_refused(office: Office) -> None:
     office.consulting()
-    office.press("*51002#")  # agents cannot be added
-    assert office.refusals == ["invalid_format"]
-    assert office.said() == prompts.wrong("invalid_format", "1002")
+    office.press("*51002#")  # who takes part already
+    assert office.refusals == ["already_transferring"]
+    assert office.said() == prompts.wrong("already_transferring", "1002")
     office.press("12#")
     assert fx.SetTimer(15.0) in office.effects
     office.press("12#")
@@ -543,7 +543,7 @@ def test_no_fourth_party_after_all(office: Office) -> None:
 def test_a_fourth_party_whom_the_api_has_called_meanwhile(office: Office) -> None:
     session = office.consulting()
     office.press(f"*5{OUTSIDE}")
-    office.engine.add_party(session.id, "+12025550111", NOW)
+    office.engine.add_party(session.id, Target(TargetKind.NUMBER, "+12025550111"), NOW)
     office.press("#")
     assert office.said() == BEEP
     office.press("*4")

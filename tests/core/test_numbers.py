@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pytest
 
-from asterisk_avp.core.numbers.rules import COUNTRIES, MESSAGES, NumberCheck, check
+from asterisk_avp.core.model.features import Features
+from asterisk_avp.core.numbers.rules import (
+    COUNTRIES,
+    LANDLINE_TYPES,
+    MESSAGES,
+    USUAL_LANDLINES,
+    NumberCheck,
+    check,
+)
 
 
-def ask(text: str, agent: str, client: str | None = None, **settings: bool) -> NumberCheck:
+def ask(text: str, agent: str, client: str | None = None, **settings: Any) -> NumberCheck:
     return check(text, agent_country=agent, client_country=client or agent, **settings)
 
 
-def reason(text: str, agent: str, client: str | None = None, **settings: bool) -> str:
+def reason(text: str, agent: str, client: str | None = None, **settings: Any) -> str:
     result = ask(text, agent, client, **settings)
     assert (result.e164 is None) == (not result.allowed) == (result.reason != "ok")
     return result.reason
@@ -53,8 +64,36 @@ TYPED = [
     ("GB", "\uff10\uff12\uff10 \uff17\uff19\uff14\uff16 \uff10\uff10\uff10\uff10", "+442079460000"),
     ("EG", "\u0660\u0662 \u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669", "+20223456789"),
     ("IN", "\u0966\u0967\u0967 2345 6789", "+911123456789"),
-    # Left-to-right marks of address books, at the ends.
+    # What a paste brings along: writing direction (address books, messengers, right-to-left pages),
+    # variation selectors (PDF), joiners, tags, line ends and cells, at any place.
     ("GB", "\u202a+44 20 7946 0000\u202c", "+442079460000"),
+    ("US", "\u202d(415) 555-2671\u202c", "+14155552671"),
+    ("US", "\u2068+1 415-555-2671\u2069", "+14155552671"),
+    ("US", "\u200f+1 415-555-2671", "+14155552671"),
+    ("US", "+1\ufe0d-415\u200e-555\u200d-26\U000e010071", "+14155552671"),
+    ("US", "\ufeff\u061c4\u2060155\u00ad55\u034f2671", "+14155552671"),
+    ("US", "\u2067415 555 2671\u2069 \u3164", "+14155552671"),
+    ("US", "4155552671\r\n", "+14155552671"),
+    ("US", "\t\n4155552671\u2028\x85", "+14155552671"),
+    ("US", "415-555-\n2671", "+14155552671"),
+    ("US", "+1\n415 555 2671", "+14155552671"),
+    ("US", "\u2800415\u2800555\u28002671", "+14155552671"),
+    ("US", "\u202e4155552671", "+14155552671"),
+    # The slash behind the area code.
+    ("DE", "0234/123456", "+49234123456"),
+    ("DE", "0234/123456-10", "+4923412345610"),
+    ("DE", "(0234) / 12 34 56", "+49234123456"),
+    ("DE", "030\uff0f123456", "+4930123456"),
+    ("DE", "03321/1234", "+4933211234"),
+    ("DE", "+49 234/123456", "+49234123456"),
+    ("DE", "+49 (0)234/123456", "+49234123456"),
+    ("DE", "0049/234/123456", "+49234123456"),
+    ("DE", "0171/1234567", "+491711234567"),
+    ("DE", "0800/1234567", "+498001234567"),
+    ("DE", "0234/\n123456", "+49234123456"),
+    ("AT", "01/234 56 78", "+4312345678"),
+    ("AT", "+43/1/234 56 78-0", "+43123456780"),
+    ("AT", "0664/123 45 67", "+436641234567"),
     # Letters.
     ("US", "1-800-FLOWERS", "+18003569377"),
     ("US", "1-800-GO-FEDEX", "+18004633339"),
@@ -102,14 +141,12 @@ HOSTILE = [
     "4155552671|30",
     "4155552671^30",
     "4155552671\r\nAction: Originate",
-    "4155552671\n",
-    "\n4155552671",
-    "415555\r2671",
+    "4155552671\n4155552672",
     "415555\x002671",
     "4155552671\x00",
-    "4155552671\t",
-    "4155552671\x85",
-    "4155552671\u2028",
+    "4155552671\x1b",
+    "4155552671\n5",
+    "4155552671\t4155552672",
     "${CALLERID(num)}",
     "4155552671${EXTEN}",
     "$[1+1]4155552671",
@@ -180,9 +217,9 @@ HOSTILE = [
     "415555267\u2460",
     "415555267\u00bd",
     "415555267\u4e00",
-    "415\u202e5552671",
-    "\u202e4155552671",
-    "415\u200e5552671",
+    "+1 202 555\u202e 0100",  # shown as +1 202 555 0010, which is another number
+    "\u202e0010555202",
+    "\u202e202 555 5414\u202c",
     "415\u03015552671",
     "415\ud8005552671",
     "4155552671\U0001f4de",
@@ -240,6 +277,25 @@ def test_what_is_no_number(text):
         # Both a number without its trunk prefix and one with the country's calling code.
         ("DE", "4915123456789"),
         ("SE", "468123456"),
+        # A slash that is not behind the area code means "or".
+        ("DE", "030 123456/57"),
+        ("DE", "030/123456/57"),
+        ("DE", "0234/123456 / 0234/123457"),
+        ("DE", "0234/123456 / 123457"),
+        ("DE", "030 1234 / 030 5678"),
+        ("DE", "03012/34567"),
+        ("DE", "0/30 1234567"),
+        ("DE", "030//1234567"),
+        ("DE", "tel:030/1234567"),
+        ("DE", "01/2345678"),
+        ("DE", "0234/\u202d123456/7"),
+        ("GB", "020/79460000"),
+        ("FR", "01/23456789"),
+        # Lines or cells of which one is a number by itself, or an emergency number.
+        ("DE", "030 1234\n5678"),
+        ("DE", "030 1234\u202956"),
+        ("DE", "030 1234\t5678"),
+        ("DE", "0234\n112"),
         # Letters in a number that is not a service number, an extension in a plan of open length.
         ("GB", "020 7946 CALL"),
         ("DE", "030 123456 EXT"),
@@ -411,3 +467,71 @@ def test_countries():
     for agent, client in (("UK", "US"), ("001", "US"), ("ZZ", "US"), ("GB", "XX"), (None, None)):
         with pytest.raises(ValueError, match="country"):
             check("020 7946 0000", agent_country=agent, client_country=client)
+
+
+@pytest.mark.parametrize(
+    ("country", "text", "line_type"),
+    [
+        ("GB", "0300 123 4567", "uan"),
+        ("CH", "058 123 45 67", "uan"),
+        ("NL", "088 123 4567", "uan"),
+        ("ZA", "0861 123 456", "uan"),
+        ("FR", "09 12 34 56 78", "voip"),
+        ("GB", "07400 123456", "mobile"),
+        ("GB", "076 4012 3456", "pager"),
+        ("GB", "020 7946 0000", "fixed_line"),
+        ("CA", CANADIAN, "fixed_line_or_mobile"),
+    ],
+)
+def test_which_types_count_as_land_lines(country, text, line_type):
+    for types in itertools.chain.from_iterable(
+        itertools.combinations(LANDLINE_TYPES, size) for size in (1, 2, len(LANDLINE_TYPES))
+    ):
+        result = ask(text, country, landline_types=types)
+        expected = "ok" if line_type in types else "not_landline"
+        assert (result.reason, result.line_type) == (expected, line_type)
+    usual = line_type in USUAL_LANDLINES
+    assert reason(text, country) == ("ok" if usual else "not_landline")
+    # Strict takes away numbers that may be mobile numbers; clients in the US are not asked.
+    strict = reason(text, country, strict_landline=True, landline_types=LANDLINE_TYPES)
+    assert strict == ("not_landline" if line_type == "fixed_line_or_mobile" else "ok")
+    assert reason(text, country, "US", landline_types=("pager",)) == "ok"
+
+
+def test_the_usual_land_lines_are_those_of_the_settings():
+    assert Features().landline_types == USUAL_LANDLINES
+    assert set(USUAL_LANDLINES) < set(LANDLINE_TYPES)
+
+
+def test_services_are_no_land_lines_whatever_the_types():
+    for text, expected in (
+        ("0800 111 2222", "toll_free_not_enabled"),
+        ("0900 123 4567", "toll_not_enabled"),
+    ):
+        assert reason(text, "GB", landline_types=LANDLINE_TYPES) == expected
+
+
+US_TERRITORIES = {
+    "AS": "+1 684 622 1234",
+    "GU": "+1 671 300 1234",
+    "MP": "+1 670 234 5678",
+    "PR": PUERTO_RICAN,
+    "VI": "+1 340 642 1234",
+}
+
+
+@pytest.mark.parametrize(("territory", "there"), US_TERRITORIES.items())
+def test_territories_of_the_us_count_as_domestic_by_a_setting(territory, there):
+    for agent in ("US", "CA", *US_TERRITORIES):
+        own = "ok" if agent == territory else "country_mismatch"
+        assert reason(there, agent, "US") == own
+        assert reason(there, agent, "US", domestic_territories=US_TERRITORIES) == "ok"
+    # From there to all that are named, and only by naming it itself.
+    for text in (US_NUMBER, CANADIAN):
+        assert reason(text, territory, "US", domestic_territories=[territory]) == "ok"
+        others = [x for x in US_TERRITORIES if x != territory]
+        assert reason(text, territory, "US", domestic_territories=others) == "country_mismatch"
+    # Nobody else, and no other country of the NANP.
+    for agent in ("GB", "JM", "BM"):
+        assert reason(there, agent, domestic_territories=US_TERRITORIES) == "country_mismatch"
+    assert reason(JAMAICAN, "US", domestic_territories=US_TERRITORIES) == "country_mismatch"

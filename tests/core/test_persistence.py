@@ -9,7 +9,7 @@ import pytest
 
 from asterisk_avp.core.model.world import Target, TargetKind, World
 from asterisk_avp.core.transfer import persistence
-from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.session import Session, Times
 from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import GONE, IN, OUT, SALES, session
 
@@ -28,6 +28,8 @@ def test_what_is_written_is_read(state: State, fourth: object) -> None:
         {},
         {"target": None},
         {"target": Target(TargetKind.NUMBER, "(202) 555-0100")},
+        {"times": Times(1769850307.25, 1769850310.5)},
+        {"times": Times(1769850307.25, 1769850310.5, 1769850308.125)},
         {"notes": 'wants "blue", not {red}\r\n', "delivered_to": "1002", "leg": GONE},
     ):
         before = session(state, fourth=fourth, **changes)  # type: ignore[arg-type]
@@ -90,6 +92,20 @@ def test_deep_nesting() -> None:
         ("v", 2),
         ("v", "1"),
         ("group", "another"),
+        ("waiting", -1),
+        ("waiting", 1e300),
+        ("waiting", float("nan")),
+        ("waiting", True),
+        ("waiting", "1"),
+        ("times", [1.0]),
+        ("times", [1.0, None, None]),
+        ("times", [1.0, 1e300, None]),
+        ("times", [1.0, 2.0, "3"]),
+        ("times", "123"),
+        ("times", 1),
+        ("asked", ["1001\r\n"]),
+        ("asked", [1]),
+        ("asked", 1),
     ],
 )
 def test_a_value_that_could_not_be_used_later_makes_no_session(field: str, value: object) -> None:
@@ -100,3 +116,12 @@ def test_a_value_that_could_not_be_used_later_makes_no_session(field: str, value
 @pytest.mark.parametrize("count", ["\uff11", "²", "-1", "0", "36", "1e1", "+1", " 1"])
 def test_a_number_of_pieces_that_is_none(count: str) -> None:
     assert persistence.chunk_names(f"{count}:{{}}") is None
+
+
+def test_text_of_a_daemon_that_did_not_write_everything() -> None:
+    read = json.loads(persistence.encode(session(State.WAITING)))
+    for name in ("asked", "waiting", "times"):
+        del read[name]
+    found = persistence.decode(json.dumps(read), WORLD)
+    assert found is not None
+    assert (found.asked, found.waiting_since, found.times) == ((), None, None)

@@ -141,9 +141,20 @@ def test_offered_and_delivered() -> None:
     pop = centre.told[1].pop
     assert pop == shown(centre, "1001")
     assert (pop["id"], pop["data"], pop["group"]) == (CALLER, {"id": 7}, "sales")
-    assert (pop["caller"], pop["waited_seconds"]) == ({"number": "5550100", "name": "Ann"}, 12)
+    known = {"number": "5550100", "number_formatted": "5550100", "name": "Ann", "withheld": False}
+    assert (pop["caller"], pop["waited_seconds"]) == (known, 12)
     assert centre.variables[CALLER]["AVP_WAITED"] == "12"
     assert centre.reads == [CALLER, CALLER], "once in the queue, once in the bridge"
+
+
+def test_the_keys_that_the_administrator_names_come_first() -> None:
+    centre = CallCentre()
+    centre.board = PopBoard(centre.engine, str, keys=("order", "missing", "id"))
+    centre.board.started()
+    centre.variables[CALLER] = {"AVP_POP": '{"a": 1, "id": 7, "b": 2, "order": 88}'}
+    centre.arrives()
+    centre.rings("1001")
+    assert list(centre.told[0].pop["data"]) == ["order", "id", "a", "b"]
 
 
 def test_that_a_call_has_come_to_a_queue_takes_nothing_back() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from asterisk_avp.core.model.caller import Told
 from asterisk_avp.core.pops.content import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -13,6 +14,7 @@ from asterisk_avp.core.pops.content import (
     Ignored,
     PastTransfer,
     history,
+    ordered,
     read,
     shape,
 )
@@ -173,8 +175,8 @@ def test_the_shape() -> None:
     shown = shape(
         "1.2",
         {"a": 1},
-        number="5550100",
-        name="Ann",
+        caller=Told("5550100", "Ann"),
+        country=None,
         group="sales",
         waited_seconds=12,
         transfers=(past("first"), past("second")),
@@ -191,3 +193,19 @@ def test_the_shape() -> None:
         "note": "first",
         "at": "2026-01-31T09:05:07.250Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ((), ["zeta", "Order", "order", "ADDED"]),
+        (("order", "zeta"), ["order", "zeta", "Order", "ADDED"]),
+        (("Order", "nothing", "added"), ["Order", "ADDED", "zeta", "order"]),
+        (("ORDER", "Zeta", "zeta"), ["Order", "order", "zeta", "ADDED"]),
+    ],
+)
+def test_the_administrators_keys_come_first(first: tuple[str, ...], expected: list[str]) -> None:
+    data = {"zeta": "1", "Order": "2", "order": "3", "ADDED": "4"}
+    found = ordered(data, first)
+    assert list(found) == expected
+    assert found == data

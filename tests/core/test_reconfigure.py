@@ -13,7 +13,14 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import Effect, Play, RemoveMember, ResumeRecording
 from asterisk_avp.core.model.errors import Refused, WrongState
 from asterisk_avp.core.model.features import ConsultRecording, Features
-from asterisk_avp.core.model.world import AgentState, ConfiguredAgent, Group, World
+from asterisk_avp.core.model.world import (
+    AgentState,
+    ConfiguredAgent,
+    Group,
+    Target,
+    TargetKind,
+    World,
+)
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
 from asterisk_avp.core.phone.keypad import KeyCodes
 from asterisk_avp.core.transfer import prompts
@@ -165,7 +172,7 @@ class Running:
                 case "conference":
                     self.engine.command(self.id, EventType.CONFERENCE, NOW)
                 case "add_party":
-                    self.engine.add_party(self.id, NUMBER, NOW)
+                    self.engine.add_party(self.id, Target(TargetKind.NUMBER, NUMBER), NOW)
                 case "alone":
                     self.engine.command(self.id, EventType.COMPLETE, NOW)
                 case "chosen" | "number":

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.messages import effects as fx
+from asterisk_avp.core.model.world import Group
 from asterisk_avp.core.transfer import machine, recovery
+from asterisk_avp.core.transfer.dialplan import LIVE, mark_caller
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.recording import pauses_now
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.states import State
-from tests.core.sessions import GONE, IN, SALES, UNRECORDED, session
+from tests.core.sessions import GONE, IN, RESTARTED, SALES, UNRECORDED, session
 
 PAUSE, RESUME = fx.PauseRecording("chan-caller"), fx.ResumeRecording("chan-caller")
 
@@ -78,3 +80,14 @@ def test_who_is_recorded() -> None:
     assert not pauses_now(replace(unrecorded(State.DECLINED), refused=True))
     assert not pauses_now(session(State.WAITING))
     assert SALES.features != UNRECORDED.features
+
+
+@pytest.mark.parametrize("group", [SALES, UNRECORDED, RESTARTED])
+def test_the_dialplan_is_told_whether_it_restarts(group: Group) -> None:
+    """Also that it no longer does, since the variable is from the call's transfer before."""
+    made = session(State.CONSULTING)
+    made = replace(made, permission=replace(made.permission, group=group))
+    told = mark_caller(made, LIVE).variables["AVP_RECORDING_RESTARTS"]
+    assert told == ("yes" if group is RESTARTED else "")
+    _, effects, _ = machine.step(made, SessionEvent(EventType.COMPLETE))
+    assert about_recordings(effects) == ([RESUME] if group is UNRECORDED else [])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.resync import orphaned_channels, take_over
 from asterisk_avp.core.engine.sessions import Outcome
@@ -61,7 +62,8 @@ def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], 
     done = [
         brief(effect)
         for _, effect in outcome.effects
-        if not (
+        if not isinstance(effect, fx.RenewTranslation)
+        and not (
             isinstance(effect, fx.SetVariables) and persistence.COMMIT_MARKER in effect.variables
         )
     ]
@@ -83,7 +85,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
         (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
         # The target answered or hung up meanwhile.
-        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["add leg to consult", "hush", "no ringback agent", "no music agent", "no timer"]),
+        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["hush", "no ringback agent", "no music agent", "add leg to consult", "no timer"]),
         (S.WAITING, ALL | {LEG: GONE}, S.RETURNING, None),
         (S.CONSULTING, ALL | {LEG: GONE}, S.RETURNING, None),
         # A party hung up.
@@ -91,7 +93,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.CONSULTING, ALL | {AGENT: GONE}, S.COMPLETING, None),
         (S.RINGING, ALL | {AGENT: GONE, LEG: NOWHERE}, S.RELEASING_LEG, None),
         # Another application took a party away.
-        (S.CONSULTING, ALL | {CALLER: ELSEWHERE}, S.ABANDONED, None),
+        (S.CONSULTING, ALL | {CALLER: ELSEWHERE}, S.FAILED, None),
         # The bridging of caller and target: not started, done (leg optimised away), failed.
         (S.COMPLETING, ALL, S.COMPLETING, ["no music caller", "mark caller done", "mark leg done", "bridge leg caller", "timer 5"]),
         (S.COMPLETING, {CALLER: ELSEWHERE, AGENT: CONSULTS, LEG: GONE}, S.COMPLETED, None),
@@ -239,7 +241,7 @@ def known(state: S, places: dict[str, int], **how: object) -> tuple[S, list[str]
     engine, with_us = found_at(places)
     engine.store.adopt(session(state), 1.0, Outcome())
     outcome = take_over(engine, (), with_us, 2.0, **how)  # type: ignore[arg-type]
-    done = [brief(effect) for _, effect in outcome.effects]
+    done = [brief(x) for _, x in outcome.effects if not isinstance(x, fx.RenewTranslation)]
     return engine.store.records["t1"].session.state, [x for x in done if x[:6] != "create"]
 
 
@@ -271,10 +273,10 @@ def test_what_another_daemon_went_on_with_is_read_anew() -> None:
     ours = session(S.RINGING)
     engine.store.adopt(ours, 1.0, Outcome())
     engine.store.adopt(session(S.COMPLETED, id="t0"), 1.0, Outcome())
-    assert engine.store.has_transfer_to("1002")
+    assert engine.store.index.has_transfer_to("1002")
     engine.store.forget_running()
     assert engine.store.role_of(CALLER) is None
-    assert not engine.store.has_transfer_to("1002")
+    assert not engine.store.index.has_transfer_to("1002")
     assert engine.store.transferring(ours.agent) is None
     assert list(engine.store.records) == ["t0"]
     take_over(engine, [(session(S.CONSULTING), "a:1")], with_us, 2.0)
@@ -315,3 +317,15 @@ def test_a_fourth_party_who_rang() -> None:
     after, done, _ = taken(session(S.CONSULTING, fourth=OUT), places | {"avp-t1-1-leg": WITH_US})
     assert after.fourth_is is Presence.PRESENT
     assert "add fourth to consult" in done
+
+
+def test_until_when_the_target_is_waited_for_and_who_was_asked() -> None:
+    """The next daemon tells the same, and the colleague still sees the transfer."""
+    waiting = replace(session(S.WAITING), waiting_since=1_000.5, asked=("1004",))
+    engine, with_us = found_at({CALLER: HELD, AGENT: CONSULTS, LEG: NOWHERE})
+    found = persistence.read(persistence.variables(waiting), engine.world)
+    assert found is not None
+    take_over(engine, [(found, "a-3")], with_us, 1_003.0)
+    view = views.transfer_view(engine, engine.store.records[waiting.id])
+    assert view.hold_until == 1_000.5 + waiting.wait_seconds
+    assert view.asked == ("1004",)

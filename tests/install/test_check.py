@@ -54,6 +54,9 @@ type = endpoint
 context = avp-agents
 message_context = avp-nowhere
 set_var = PJSIP_TRANSFER_HANDLING()=ari-only
+rtp_timeout = 20
+rtp_timeout_hold = 1800
+timers = always
 [1001](agent)
 [1001]
 type = auth
@@ -64,6 +67,9 @@ redirect_method = uri_core
 type = endpoint
 context = callers
 allow_transfer = no
+rtp_timeout = 21
+rtp_timeout_hold = 1800
+timers = always
 [nothing]
 type = endpoint
 context = avp-nowhere
@@ -197,11 +203,31 @@ def test_all_is_well(office: Office) -> None:
     assert {finding["severity"] for finding in answer["findings"]} == {"ok"}
     assert [finding["id"] for finding in answer["findings"]] == [
         *("settings", "files", "group_queue", "queue_settings", "personal_queue"),
-        *("transfer_button", "sip_refer", "invite_replaces", "sip_message"),
-        *("dtmf_transfer", "forwarding"),
+        *("transfer_button", "dead_phone", "sip_refer", "invite_replaces", "sip_message"),
+        *("dtmf_transfer", "forwarding", "hangup_extension"),
         *("foreign_values", "feature_code", "exposure", "password"),
     ]
     assert (answer["ok"], answer["errors"], answer["warnings"]) == (True, 0, 0)
+
+
+def test_an_h_that_a_transferred_call_does_not_run(office: Office) -> None:
+    office.change("extensions", "[callers]", "[callers]\ninclude => more")
+    office.add(
+        "extensions",
+        "[more]\nexten => h,1,System(/opt/cdr)\n same => n,NoOp(over)\n same => n,Hangup()\n"
+        "[robots]\nexten => h,1,NoOp(no queue here)\n",
+    )
+    (found,) = [x for x in office.findings() if x["id"] == "hangup_extension"]
+    assert (found["severity"], found["what"].split()[0]) == ("warning", "[more]")
+    assert found["mend"] == [
+        "; before Queue():",
+        "same => n,Set(CHANNEL(hangup_handler_push)=more-ends,s,1)",
+        "; instead of h:",
+        "[more-ends]",
+        "exten => s,1,System(/opt/cdr)",
+        "same => n,NoOp(over)",
+        "same => n,Return()",
+    ]
 
 
 def test_an_agent_in_other_letters_is_another_one(office: Office) -> None:
@@ -435,6 +461,42 @@ def test_agents_that_are_not_known(office: Office) -> None:
     assert "[7]" in next(x["what"] for x in office.findings() if x["id"] == "agents")
 
 
+@pytest.mark.parametrize(
+    ("there", "instead", "said"),
+    [
+        ("rtp_timeout = 20\n", "", "silence when a phone dies"),
+        ("rtp_timeout = 20\n", "rtp_timeout = 60\n", "silence when a phone dies"),
+        ("rtp_timeout_hold = 1800\n", "", "rtp_timeout_hold"),
+        ("timers = always\n", "timers = yes\n", "session timers"),
+    ],
+)
+def test_a_phone_that_dies(office: Office, there: str, instead: str, said: str) -> None:
+    office.change("pjsip", there, instead)
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("warning", "dead_phone")
+    assert said in found["what"]
+    assert "[1001], [1002]" in found["what"]
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+def test_a_phone_that_is_not_asked_whether_it_is_there(office: Office) -> None:
+    office.change("pjsip", "[1001](agent)\n", "[1001](agent)\naors = 1001\n[1001]\ntype = aor\n")
+    found = office.one()
+    assert (found["severity"], found["id"]) == ("warning", "dead_phone")
+    assert "[1001]" in found["what"]
+    assert "[1002]" not in found["what"]
+    office.add("pjsip", "\n".join(["", *found["mend"], ""]))
+    assert office.findings() == []
+
+
+def test_a_trunk_that_dies(office: Office) -> None:
+    office.add("pjsip", "[it]\ntype = identify\nendpoint = trunk\nmatch = 192.0.2.1\n")
+    office.change("pjsip", "rtp_timeout = 21\n", "")
+    found = next(x for x in office.findings() if x["id"] == "dead_phone")
+    assert "[trunk]" in found["what"]
+
+
 def test_redirect_method(office: Office) -> None:
     office.change("pjsip", "redirect_method = uri_core", "redirect_method = uri_pjsip")
     found = office.one()
@@ -646,6 +708,7 @@ def test_messages_by_a_trunk(office: Office) -> None:
     assert office.findings() == []
     # An endpoint that leads nowhere needs nothing, nor does one that must log in.
     office.add("pjsip", "[other]\ntype = endpoint\ncontext = empty\nallow_transfer = no\n")
+    office.add("pjsip", "rtp_timeout = 20\nrtp_timeout_hold = 1800\ntimers = always\n")
     office.add("pjsip", "[other]\ntype = identify\nendpoint = other\nmatch = 192.0.2.8\n")
     assert office.findings() == []
 

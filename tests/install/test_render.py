@@ -113,7 +113,6 @@ def test_what_all_personal_queues_have_in_common() -> None:
         "timeout": "15",
         "joinempty": "paused,invalid,unavailable",
         "leavewhenempty": "paused,invalid,unavailable",
-        "musicclass": "default",
         "setinterfacevar": "no",
     }.items():
         assert common[key] == value

@@ -13,7 +13,17 @@ expect.set_options(timeout=10_000)
 NOT_OURS = re.compile(
     r"the server responded with a status of (401|403|409|429)"  # refusals that tests cause
     r"|WebSocket connection to .* failed|ERR_CONNECTION_REFUSED"  # a stopped server
+    r"|ERR_NETWORK_CHANGED"  # another call centre of these tests has begun or ended
 )
+OF_AN_OUTAGE = re.compile(r"responded with a status of 503|ERR_CONNECTION_RESET")
+"""Of tests in which Asterisk is away, or an answer gets lost."""
+
+ALERTS = {
+    "rings": "Your phone rings",
+    "waits": "A transferred call waits for you",
+    "lost": "A caller was lost",
+}
+"""What the title says, by the kind of the alert."""
 
 
 class AgentPage:
@@ -22,10 +32,14 @@ class AgentPage:
         self.url = url
         self.console_errors: list[str] = []
         """Errors and warnings in the console: failed scripts, violations of the CSP."""
+        self.outage = False
+        """Whether the test causes errors of `OF_AN_OUTAGE`."""
         page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.on("console", self._on_console)
 
     def _on_console(self, message: ConsoleMessage) -> None:
+        if self.outage and OF_AN_OUTAGE.search(message.text):
+            return
         if message.type in ("error", "warning") and not NOT_OURS.search(message.text):
             self.console_errors.append(message.text)
 
@@ -34,9 +48,9 @@ class AgentPage:
         await self.page.locator("#extension, #own-state").first.wait_for()
 
     async def sign_in(self, agent: str, pin: str | None = None) -> None:
-        await self.page.get_by_label("Extension").fill(agent)
-        await self.page.get_by_label("PIN").fill(pin or f"pin-{agent}")
-        await self.page.get_by_role("button", name="Sign in").click()
+        await self.page.locator("#extension").fill(agent)
+        await self.page.locator("#pin").fill(pin or f"pin-{agent}")
+        await self.page.locator("#pin").press("Enter")
         if pin is None:
             await self.live()
 
@@ -67,6 +81,11 @@ class AgentPage:
         return self.page.locator("#running")
 
     @property
+    def strips(self) -> Locator:
+        """The agent's other transfers, one line each."""
+        return self.page.get_by_role("region", name="Another transfer of yours")
+
+    @property
     def coming(self) -> Locator:
         return self.page.get_by_role("region", name="Transferred call")
 
@@ -91,6 +110,29 @@ class AgentPage:
 
     async def choose(self, kind: str, identifier: str) -> None:
         await self.target(kind, identifier).check()
+
+    # --- alerts -------------------------------------------------------------------------------
+
+    async def alert_by(self, *ways: str) -> None:
+        """Switch on these ways of alerting, in the account's menu."""
+        await self.page.locator("details[data-key=account] summary").click()
+        for way in ways:
+            box = self.page.get_by_label(way)
+            if not await box.is_checked():
+                await box.click()
+            await expect(box).to_be_checked()  # the browser may have to be asked first
+        await self.page.keyboard.press("Escape")
+
+    async def alerts(self, kind: str) -> None:
+        """Wait until page, title and icon alert to this (see alerts.js); empty: to nothing.
+
+        Title and icon must be switched on.
+        """
+        await expect(self.page.locator("body")).to_have_attribute("data-alert", kind)
+        icon = "/panel/icon-alert.svg" if kind else "/panel/icon.svg"
+        await expect(self.page.locator("link[rel=icon]")).to_have_attribute("href", icon)
+        begins = f"^{ALERTS[kind]} · " if kind else f"^(?!{'|'.join(ALERTS.values())})"
+        await expect(self.page).to_have_title(re.compile(begins))
 
     # --- accessibility ------------------------------------------------------------------------
 

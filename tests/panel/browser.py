@@ -13,7 +13,8 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PACKAGES = ("chromium", "fonts-dejavu-core")
+AT_NORMAL_PRIORITY = Path(__file__).with_name("chromium.sh")
+PACKAGES = ("chromium", "fonts-dejavu-core", "openssl")
 
 
 class NoBrowser(Exception):
@@ -52,9 +53,11 @@ def provide() -> Path:
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     program = provide()
+    as_root = os.geteuid() == 0 and shutil.which("setpriv")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=program,
+            executable_path=AT_NORMAL_PRIORITY if as_root else program,
+            env={**os.environ, "CHROMIUM": str(program)},
             # As root and in containers there is no sandbox and little shared memory.
             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.server import ApiServer, serve
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
@@ -31,12 +33,14 @@ from asterisk_avp.core.model.world import (
     TransferView,
     World,
 )
+from asterisk_avp.core.numbers import shown
 from asterisk_avp.core.transfer.states import State
 from tests.adapters.scripted_transfer_service import INTEGRATION, ScriptedTransferService
 from tests.core import sessions
 
 ME = "1001"
 CALLER = "+12025550143"
+FORMATTED = shown(CALLER, "US")
 EVERYTHING = (
     "session_transfer",
     "internal_transfer",
@@ -69,7 +73,7 @@ POP = {
         "language": "English",
         "last_contact": "12 November, delivery question",
     },
-    "caller": {"number": CALLER, "name": "Ms. Joan Sample"},
+    "caller": {"number": CALLER, "number_formatted": FORMATTED, "name": "Ms. Joan Sample"},
     "group": "sales",
     "waited_seconds": 23,
     "transfers": [],
@@ -115,20 +119,34 @@ class Office(ScriptedTransferService):
         )
 
     def _group(self, group: str, asking: str, with_agents: bool) -> TargetGroup:
+        return self.group_of(group, GROUPS[group], asking, with_agents)
+
+    def group_of(self, group: str, name: str, asking: str, with_agents: bool) -> TargetGroup:
         members = [v for v in self.views.values() if group in v.groups and v.id != asking]
         agents = tuple(
             TargetAgent(v.id, v.name, v.state, v.since, v.waiting_transfer) for v in members
         )
         free = sum(v.state is AgentState.AVAILABLE for v in members)
-        return TargetGroup(group, GROUPS[group], agents if with_agents else (), free)
+        there = [v for v in members if v.state is not AgentState.OFFLINE]
+        ready = sum(not v.paused for v in there)
+        shown = agents if with_agents else ()
+        return TargetGroup(group, name, shown, free, len(there), ready)
+
+    def counted(self, view: AgentView, group: str) -> tuple[bool, bool, bool]:
+        if view.id == ME and not view.memberships:
+            return False, False, False  # a panel takes its own agent off as the memberships say
+        return super().counted(view, group)
 
     def changed(self, view: TransferView) -> TransferView:
-        return super().changed(as_the_core_shows(view, self.permissions))
+        return super().changed(formatted(as_the_core_shows(view, self.permissions)))
 
     # --- events -----------------------------------------------------------------------------
 
     def call_arrives(self, pop: dict[str, Any] | None = None, caller: str = CALLER) -> None:
-        call = CallView("chan-1", caller, "sales", on_hold=False, pop=POP if pop is None else pop)
+        call = CallView(
+            "chan-1", caller, "sales", on_hold=False, pop=POP if pop is None else pop,
+            caller_formatted=shown(caller, "US"),
+        )  # fmt: skip
         self.agent_changed(
             ME, state=AgentState.TALKING, since=time.time(), call=call, calls=(call,)
         )
@@ -161,7 +179,7 @@ class Office(ScriptedTransferService):
 
     def past(self, transfer_id: str, target: str, ago: float, state: TransferState,
              reason: str | None, agent: str = ME, caller: str = CALLER) -> None:  # fmt: skip
-        when = time.time() - ago
+        when = _today(ago)
         self.changed(
             TransferView(
                 id=transfer_id, agent=agent, group="sales", mode=Mode.SUPERVISED,
@@ -170,6 +188,26 @@ class Office(ScriptedTransferService):
                 parties=(PartyView(target, "target", target, "gone"),),
             )
         )  # fmt: skip
+
+
+def _today(ago: float) -> float:
+    """So many seconds ago; shortly after midnight less, since the page shows this day only."""
+    now = time.time()
+    midnight = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: DTZ006 - the page's own day
+    of_today = now - midnight.timestamp()
+    return now - (ago if ago < of_today else of_today * ago / (ago + 600))
+
+
+def formatted(view: TransferView) -> TransferView:
+    """With the numbers as people of the client's country write them."""
+    parties = tuple(
+        replace(party, name_formatted=shown(party.name, "US"))
+        if party.role in ("caller", "fourth")
+        or (party.role == "target" and party.name.startswith("+"))
+        else party
+        for party in view.parties
+    )
+    return replace(view, caller_formatted=shown(view.caller, "US"), parties=parties)
 
 
 def as_the_core_shows(view: TransferView, permissions: Sequence[str]) -> TransferView:
@@ -192,16 +230,21 @@ def as_the_core_shows(view: TransferView, permissions: Sequence[str]) -> Transfe
     engine = TransferEngine(
         World(groups={"sales": replace(sessions.SALES, features=features)}), lambda: "new"
     )
-    engine.store.adopt(made, 0.0, Outcome())
+    roles = {"transferor": made.transferor, "caller": made.caller, "target": made.leg}
+    on_hold = {roles[party.role].channel for party in view.parties if party.state == "on_hold"}
+    engine.store.adopt(replace(made, on_hold=frozenset(on_hold)), 0.0, Outcome())
     shown = transfer_view(engine, engine.store.records[made.id])
     heard = {party.role: party.hears for party in shown.parties}
     parties = tuple(replace(party, hears=heard[party.role]) for party in view.parties)
-    return replace(view, actions=shown.actions, parties=parties)
+    music = "music" in heard.get("caller", ())
+    since = (view.music_since or view.since) if music else None
+    return replace(view, actions=shown.actions, parties=parties, music_since=since)
 
 
 async def super_request(office: Office, request: TransferRequest) -> None:
     """The checks of the scripted transfer service before it accepts a transfer."""
     from asterisk_avp.core.model.errors import AsteriskUnavailable, Refused
+    from asterisk_avp.core.policy.policy import refused
 
     office.requests.append(request)
     if not office.connected:
@@ -210,18 +253,31 @@ async def super_request(office: Office, request: TransferRequest) -> None:
     if agent.call is None:
         raise Refused("no_active_call", "You have no call to transfer.")
     target = office.views.get(request.target.value)
+    if target is not None and target.paused:
+        raise refused("target_not_ready")
     if target is not None and target.waiting_transfer:
-        raise Refused("target_queue_full", "A transferred call is already waiting for this target.")
+        raise refused("target_queue_full")
 
 
-def consult(office: OpenOffice, state: TransferState, *more: PartyView) -> None:
-    """Alice's first transfer, to Bob, is in a state in which they talk."""
+def consult(
+    office: OpenOffice,
+    state: TransferState,
+    *more: PartyView,
+    transfer_id: str = "t1",
+    on_hold: str = "",
+) -> None:
+    """Alice's transfer to Bob, usually her first, is in a state in which they talk.
+
+    ``on_hold``: the id of a party that has put the call on hold.
+    """
+    said = {on_hold: "on_hold"}
     office.office.becomes(
         state,
+        transfer_id,
         parties=(
-            PartyView(ME, "transferor", "Alice Morgan", "talking"),
-            PartyView("caller", "caller", CALLER, "holding"),
-            PartyView("1002", "target", "1002", "talking"),
+            PartyView(ME, "transferor", "Alice Morgan", said.get(ME, "talking")),
+            PartyView("caller", "caller", CALLER, said.get("caller", "holding")),
+            PartyView("1002", "target", "1002", said.get("1002", "talking")),
             *more,
         ),
     )
@@ -234,6 +290,7 @@ class OpenOffice:
     office: Office
     auth: Authenticator
     server: ApiServer
+    access: PanelAccess
 
     @property
     def url(self) -> str:
@@ -245,17 +302,30 @@ class OpenOffice:
         await self.start_again()
 
     async def start_again(self) -> None:
-        app = create_app(self.office, self.auth)
+        app = create_app(self.office, self.auth, access=self.access)
         self.server = await serve(app, self.server.host, self.server.port)
 
 
 @asynccontextmanager
-async def open_office(permissions: Sequence[str] = EVERYTHING) -> AsyncIterator[OpenOffice]:
-    office = Office(permissions=tuple(permissions))
-    auth = Authenticator(tokens=[INTEGRATION], pins=office.pins)
-    server = await serve(create_app(office, auth), "127.0.0.1", 0)
-    opened = OpenOffice(office, auth, server)
+async def opened(
+    office: Office, access: PanelAccess | None = None, users: Mapping[str, str] | None = None
+) -> AsyncIterator[OpenOffice]:
+    """``access`` and ``users``: who may embed the panel, and who a proxy's users are."""
+    auth = Authenticator(tokens=[INTEGRATION], pins=office.pins, users=users)
+    access = access or PanelAccess()
+    server = await serve(create_app(office, auth, access=access), "127.0.0.1", 0)
+    serving = OpenOffice(office, auth, server, access)
     try:
-        yield opened
+        yield serving
     finally:
-        await opened.server.stop()
+        await serving.server.stop()
+
+
+@asynccontextmanager
+async def open_office(
+    permissions: Sequence[str] = EVERYTHING,
+    access: PanelAccess | None = None,
+    users: Mapping[str, str] | None = None,
+) -> AsyncIterator[OpenOffice]:
+    async with opened(Office(permissions=tuple(permissions)), access, users) as office:
+        yield office

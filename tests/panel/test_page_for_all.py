@@ -91,8 +91,15 @@ async def test_a_connection_that_went_silent_is_not_live(
 # --- accessibility -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("look", ["light", "dark"])
-@pytest.mark.parametrize("device", [{}, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize(
+    ("look", "device"),
+    [
+        pytest.param("dark", {}, id="dark-laptop"),
+        pytest.param("light", PHONE, id="light-phone"),
+        pytest.param("light", {}, id="light-laptop", marks=pytest.mark.thorough),
+        pytest.param("dark", PHONE, id="dark-phone", marks=pytest.mark.thorough),
+    ],
+)
 async def test_accessible(
     office: OpenOffice, open_panel: OpenPanel, look: str, device: dict[str, object]
 ) -> None:
@@ -104,9 +111,10 @@ async def test_accessible(
     assert await panel.inaccessible() == []
     office.office.call_arrives(POP | {"note": "Late", "transfers": [{"from_name": "Bob"}]})
     await panel.choose("agent", "1002")
-    await panel.page.get_by_label("Another number").fill("+4420")
-    await expect(panel.page.locator("#number-verdict")).to_contain_text("not one complete")
+    await panel.page.get_by_role("searchbox").fill("+4420")
+    await expect(panel.page.locator("#search-verdict")).to_contain_text("not one complete")
     assert await panel.inaccessible() == []
+    await panel.page.get_by_role("searchbox").fill("")
     await panel.choose("agent", "1002")
     await panel.page.locator("details[data-key=pause] summary").click()
     assert await panel.inaccessible() == []
@@ -119,6 +127,9 @@ async def test_accessible(
     assert await panel.inaccessible() == []
     consult(office, TransferState.CONSULTING)
     await panel.party("You", "hear Bob Hartley")
+    assert await panel.inaccessible() == []
+    await panel.button("Add somebody").click()
+    await expect(panel.button("Add Carol Nwosu")).to_be_visible()
     assert await panel.inaccessible() == []
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert await panel.page.evaluate(wide) <= 0, "the page must not scroll sideways"
@@ -139,26 +150,32 @@ async def test_by_keyboard_alone(office: OpenOffice, open_panel: OpenPanel) -> N
     await panel.live()
     office.office.call_arrives()
     await expect(panel.call).to_contain_text("Connected")
-    await expect(panel.page.locator(".row")).to_have_count(10)
+    await expect(panel.page.locator(".row")).to_have_count(8)
     await keys.press("/")
+    await expect(panel.page.locator("#search")).to_be_focused()
     await keys.type("bob")
     await expect(panel.page.locator(".row")).to_have_count(1)
-    await keys.press("Tab")  # the list's fold
-    await keys.press("Tab")
+    await keys.press("ArrowDown")
+    await expect(panel.target("agent", "1002")).to_be_focused()
     await keys.press("Space")
     await expect(panel.target("agent", "1002")).to_be_checked()
+    chosen = panel.page.locator(".row.chosen").filter(has=panel.target("agent", "1002"))
+    await expect(chosen).to_have_count(1)  # drawn, so that Tab reaches its buttons
+    await keys.press("Tab")
+    await expect(panel.button("Keep Bob Hartley at the top")).to_be_focused()
+    await keys.press("Tab")
+    await expect(panel.button("Consult Bob Hartley")).to_be_focused()
     await keys.press("Tab")
     await keys.press("Tab")
     await keys.type("By keyboard")
     await keys.press("Tab")
     await expect(panel.button("Consult")).to_be_focused()
     await keys.press("Enter")
-    await expect(panel.running.locator("h2")).to_be_focused()
+    await expect(panel.running.get_by_role("button").first).to_be_focused()
     assert office.office.requests[-1].notes == "By keyboard"
     consult(office, TransferState.CONSULTING)
     await panel.party("You", "hear Bob Hartley")
-    await keys.press("Tab")
-    await expect(panel.button("Complete transfer")).to_be_focused()
+    await expect(panel.button("Complete")).to_be_focused()
     await keys.press("Enter")
     await expect(panel.running).to_have_count(0)
 
@@ -204,3 +221,22 @@ async def test_a_page_of_another_origin_gets_nothing(
             )
     assert not office.office.views[ME].paused
     await panel.live()
+
+
+async def test_the_appearance_is_this_browsers_whoever_signs_in(
+    office: OpenOffice, open_panel: OpenPanel
+) -> None:
+    panel = await open_panel(office.url)
+    root = panel.page.locator("html")
+    await panel.page.locator("details[data-key=account] summary").click()
+    await panel.page.get_by_label("Dark").check()
+    await expect(root).to_have_attribute("data-theme", "dark")
+    await panel.page.reload()
+    await panel.live()
+    await expect(root).to_have_attribute("data-theme", "dark")
+    await panel.page.locator("details[data-key=account] summary").click()
+    await panel.button("Sign out").click()
+    await panel.sign_in("1002")
+    await panel.page.reload()
+    await panel.live()
+    await expect(root).to_have_attribute("data-theme", "dark")

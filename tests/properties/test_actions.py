@@ -10,12 +10,12 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.engine.views import transfer_view
 from asterisk_avp.core.model.errors import Refused, UnknownParty, WrongState
-from asterisk_avp.core.model.world import ConfiguredAgent, World
+from asterisk_avp.core.model.world import ConfiguredAgent, Target, TargetKind, World
 from asterisk_avp.core.transfer.events import EventType
 from asterisk_avp.core.transfer.persistence import encode
 from asterisk_avp.core.transfer.session import Session
 from tests.core.sessions import SALES
-from tests.core.world import ALL_ON, NOW
+from tests.core.world import ALL_ON, NOW, member
 from tests.properties.test_explore import BEGUN, explored
 
 NUMBER = "+12015550123"
@@ -23,18 +23,33 @@ EVERY_ACTION = (
     *("complete", "cancel", "swap", "conference", "add_party"),
     *("drop_party:1001", "drop_party:caller", "drop_party:1002", "drop_party:party-4"),
 )
-OFF = ("", "session_transfer", "unsupervised_transfer", "conference", "manual_dial")
+OFF = (
+    *("", "session_transfer", "unsupervised_transfer", "conference", "manual_dial"),
+    "internal_transfer",
+)
 
 
 def engine_of(session: Session, off: str) -> TransferEngine:
     features = replace(ALL_ON, **{off: False}) if off else ALL_ON
     world = World(
         groups={"sales": replace(SALES, features=features)},
-        agents={"1001": ConfiguredAgent("1001", "Alice", groups=("sales",))},
+        agents={
+            agent: ConfiguredAgent(agent, groups=("sales",)) for agent in ("1001", "1002", "1003")
+        },
     )
     made = TransferEngine(world, lambda: "new")
+    for agent in ("1001", "1002", "1003"):
+        made.fact(member(agent), NOW)
     made.store.adopt(session, NOW, Outcome())
     return made
+
+
+def _add_anybody(made: TransferEngine) -> None:
+    """A number, or else a colleague."""
+    try:
+        made.add_party("t1", Target(TargetKind.NUMBER, NUMBER), NOW)
+    except Refused:
+        made.add_party("t1", Target(TargetKind.AGENT, "1003"), NOW)
 
 
 def accepts(made: TransferEngine, action: str) -> bool:
@@ -42,7 +57,7 @@ def accepts(made: TransferEngine, action: str) -> bool:
     try:
         match name:
             case "add_party":
-                made.add_party("t1", NUMBER, NOW)
+                _add_anybody(made)
             case "drop_party":
                 made.drop_party("t1", party, NOW)
             case _:
@@ -60,13 +75,20 @@ def test_what_is_offered_is_what_is_accepted(how: str, off: str) -> None:
     sessions = {encode(replace(x.session, reason="")): x.session for x in places}
     seen: set[str] = set()
     for session in sessions.values():
-        offered = engine_of(session, off).actions(session)
+        made = engine_of(session, off)
+        unchanged = made.store.records["t1"]
+        offered = made.actions(session)
         seen |= {*offered}
         assert {*offered} <= {*EVERY_ACTION}
         assert len({*offered}) == len(offered)
         for action in EVERY_ACTION:
-            accepted = accepts(engine_of(session, off), action)
+            accepted = accepts(made, action)
             assert accepted is (action in offered), (action, session)
+            if accepted:
+                made = engine_of(session, off)
+                unchanged = made.store.records["t1"]
+            else:
+                assert made.store.records == {"t1": unchanged}, "what is refused has no effect"
     if how == "supervised" and not off:
         assert seen == {*EVERY_ACTION} - {"drop_party:1001", "drop_party:caller"}
 

@@ -134,7 +134,7 @@ def test_any_text_in_a_transfer(
     ):
         done += of(engine.fact(event, NOW))
     if not to_agent:
-        done += of(engine.add_party("t1", "+12025550123", NOW))
+        done += of(engine.add_party("t1", Target(TargetKind.NUMBER, "+12025550123"), NOW))
     for kind in (EventType.SWAP, EventType.SWAP, EventType.COMPLETE, EventType.BRIDGED):
         done += of(engine.report("t1", SessionEvent(kind), NOW))
     legs = [effect for effect in done if isinstance(effect, fx.DialLeg)]

@@ -2,8 +2,9 @@
 
 Promise: at most one transferred call waits for an agent. A personal queue holds one (``maxlen=1``),
 and Asterisk rejects a call that finds it occupied when the transferor may already be gone; so no
-second call may even try. `test_explore` explores one transfer in every order; this explores two,
-less deeply.
+second call may even try. And whoever looks at the target is told when the slot is taken and when it
+is free again: a panel that is not would offer them to nobody. `test_explore` explores one transfer
+in every order; this explores two, less deeply.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class CallCentre:
     over: frozenset[str] = frozenset()
     """Channels that have ended."""
     way: tuple[str, ...] = ()
+    shown: bool = False
+    """Whether the slot is taken, as panels were last told."""
 
     def new_id(self) -> str:
         self.ids += 1
@@ -72,7 +75,8 @@ class CallCentre:
         memo[id(WORLD)] = WORLD
         for record in self.engine.store.records.values():
             memo[id(record.session)] = record.session
-        made = CallCentre(self.engine, self.ids, self.slot, Counter(self.todo), self.over, self.way)
+        made = CallCentre(self.engine, self.ids, self.slot, Counter(self.todo), self.over)
+        made.way, made.shown = self.way, self.shown
         memo[id(self)] = made  # `new_id` refers back here
         made.engine = deepcopy(self.engine, memo)
         made.engine.factory.new_id = made.new_id
@@ -99,6 +103,9 @@ class CallCentre:
     # --- what Asterisk does ------------------------------------------------------------------
 
     def take(self, outcome: Outcome) -> None:
+        taken = self.engine.slot_taken(TARGET)
+        assert TARGET in outcome.agents or taken == self.shown, f"{taken} untold: {self.way}"
+        self.shown = taken
         for session_id, effect in outcome.effects:
             match effect:
                 case fx.Redirect(channel, destination, extra):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.features import Features
@@ -30,6 +33,8 @@ from asterisk_avp.core.model.world import (
     TransferRequest,
     World,
 )
+from asterisk_avp.core.pbx.agent import NOT_THERE, Agent
+from asterisk_avp.core.pbx.staffing import staffing
 from asterisk_avp.core.pops.board import PopBoard
 from tests.core.world import NOW, member
 
@@ -226,6 +231,15 @@ def run(made: TransferEngine, board: PopBoard, happens: list[Any]) -> Iterator[f
         yield now
 
 
+def is_there(agent: Agent, group: Group) -> bool:
+    member = agent.memberships.get(group.queue)
+    return member is not None and member.status not in NOT_THERE
+
+
+def available(agents: list[Agent]) -> list[Agent]:
+    return [agent for agent in agents if agent.state is AgentState.AVAILABLE]
+
+
 @given(STEPS)
 def test_groups_and_the_end_of_acw_are_those_of_all_agents(happens: list[Any]) -> None:
     made = TransferEngine(WORLDS[0], new_id=lambda: "t")
@@ -242,6 +256,21 @@ def test_groups_and_the_end_of_acw_are_those_of_all_agents(happens: list[Any]) -
             assert {agent.id for agent in agents.in_group(group)} == {
                 agent for agent in agents.by_id if group in agents.groups_of(agent)
             }
+        for group in world.groups.values():
+            there = agents.in_group(group.id)
+            members = [a for a in there if is_there(a, group)]
+            ready = [a for a in members if not a.memberships[group.queue].paused]
+            counted = agents.headcounts.of(group.id)
+            assert counted.logged_in == len(members)
+            assert counted.ready == len(ready)
+            assert counted.available == len(available(ready))
+            for agent in agents.by_id.values():
+                others = [a for a in ready if a is not agent]
+                shown = views.targets_view(made, agent.id).agent_groups
+                assert bool(shown) is bool(agents.groups_of(agent.id))
+                assert {x.available for x in shown if x.id == group.id} <= {len(available(others))}
+                alone = [a for a in members if a is not agent] or members
+                assert staffing(agents, group, agent.id).logged_in == len(alone)
         in_acw = [a for a in agents.by_id.values() if a.state is AgentState.ACW]
         assert agents.next_acw_end() == min((a.acw_until for a in in_acw), default=None)
         made.fact(ev.ClockTick(now), now)
@@ -275,3 +304,34 @@ def test_a_group_that_is_not_configured_is_nobodys(groups: tuple[str, ...]) -> N
     assert made.agents.groups_of("1") == ("sales",)
     assert made.agents.groups_of("2") == ()
     assert [agent.id for agent in made.agents.in_group("support")] == []
+
+
+def test_an_agents_transfers_are_found_without_a_search() -> None:
+    """Also the ended ones, and of whoever was asked as fourth party; none that was dropped."""
+    centre = CallCentre(MANY, 60, 100)
+    store = centre.engine.store
+    first = centre.agents[0]
+    transfer = store.involving(first)[0].session.id
+    for n in (2, 4):  # the callers of two of them hang up
+        centre.fact(ev.ChannelGone(f"c{n}"))
+    for record in store.records.values():
+        if record.session.agent == centre.agents[6]:
+            record.session = replace(record.session, asked=("asked",))
+            store._involved.note(record.session)
+
+    def searched(agent: str) -> list[str]:
+        return [
+            transfer
+            for transfer, record in store.records.items()
+            if agent in agents_involved(views.transfer_view(centre.engine, record))
+        ]
+
+    for agent in [*centre.agents, "asked"]:
+        assert [record.session.id for record in store.involving(agent)] == searched(agent)
+    assert len(searched("asked")) == 1
+    assert [record.session.id for record in store.involving(first)] == [transfer]
+    store.forget_ended(NOW + 1)
+    store.forget_running()
+    assert not store.records
+    assert not store.involving(first)
+    assert not store._involved._transfers

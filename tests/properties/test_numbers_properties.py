@@ -52,9 +52,17 @@ def decide(text: str, agent: str, client: str | None = "US") -> NumberCheck:
     )
 
 
+def is_visible(character: str) -> bool:
+    """Written independently: DerivedCoreProperties.txt of Unicode 15, without the unassigned."""
+    ignorable = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
+    variation = "\ufe00" <= character <= "\ufe0f" or "\U000e0000" <= character <= "\U000e0fff"
+    return not (unicodedata.category(character) == "Cf" or variation or character in ignorable)
+
+
 def typed_digits(text: str) -> str:
     """The typed text, read independently: every digit and letter as a digit, and a plus."""
     digits = []
+    text = "".join(filter(is_visible, text))
     if ";phone-context=" in text.lower():
         at = text.lower().index(";phone-context=")
         text = text[at + len(";phone-context=") :] + text[len("tel:") : at]
@@ -213,13 +221,68 @@ def test_digits_in_front_and_behind(data, region, digits):
 
 
 @quick
-@given(
-    st.data(), regions, st.sampled_from(["&", "@", ",", ";", "$", "{", "}", "|", "\r", "\n", "\0"])
-)
+@given(st.data(), regions, st.sampled_from(["&", "@", ",", ";", "$", "{", "}", "|", "\x1b", "\0"]))
 def test_characters_of_dial_strings_and_headers_are_never_allowed(data, region, character):
     text, _ = data.draw(correct_texts(region))
     at = data.draw(st.integers(0, len(text)))
     assert decide(text[:at] + character + text[at:], region).reason == "invalid_format"
+
+
+invisible = st.characters(categories=["Cf", "Mn", "Lo"]).filter(lambda c: not is_visible(c))
+
+
+@quick
+@given(st.data(), regions, st.lists(invisible, min_size=1, max_size=6))
+def test_what_nobody_sees_changes_nothing(data, region, characters):
+    """Whatever is taken off, except where the number would be *seen* as another one."""
+    text, e164 = data.draw(correct_texts(region))
+    assume(len(e164) > 7 and len(text) + len(characters) <= 64)
+    for character in characters:
+        at = data.draw(st.integers(0, len(text)))
+        text = text[:at] + character + text[at:]
+    result = examine(text, region)
+    if "\u202e" in text and not result.allowed:
+        assert result.reason == "invalid_format"
+        return
+    assert (result.reason, result.e164, result.region) == ("ok", e164, region)
+
+
+@quick
+@given(
+    st.data(),
+    regions,
+    st.sampled_from(["\n", "\r\n", "\r", "\t", "\x0b", "\u2028", "\u2029", "\x85"]),
+)
+def test_line_ends_around_a_number_and_between_two(data, region, end):
+    first, e164 = data.draw(correct_texts(region))
+    second, other = data.draw(correct_texts(region))
+    assume(len(e164) > 7)
+    for text in (first + end, end + first, end + first + end):
+        assert examine(text, region).e164 == e164
+    if other != e164:
+        assert not examine(first + end + second, region).allowed
+
+
+@quick
+@given(st.data(), st.sampled_from(["DE", "AT"]))
+def test_slashes_of_germany_and_austria(data, region):
+    """Allowed where libphonenumber's own format has the space behind the area code, only there."""
+    number = data.draw(numbers(region))
+    national = phonenumbers.national_significant_number(number)
+    size = phonenumbers.length_of_national_destination_code(number)
+    at = data.draw(st.integers(1, len(national) - 1))
+    for prefix in ("0", f"+{number.country_code} ", f"00{number.country_code} (0)"):
+        result = examine(f"{prefix}{national[:at]}/{national[at:]}", region)
+        assert result.allowed == (at == size)
+
+
+@quick
+@given(st.data(), regions)
+def test_slashes_of_other_countries_mean_or(data, region):
+    assume(region not in ("DE", "AT"))
+    _, e164 = data.draw(correct_texts(region))
+    at = data.draw(st.integers(2, len(e164) - 1))
+    assert not examine(f"{e164[:at]}/{e164[at:]}", region).allowed
 
 
 @quick

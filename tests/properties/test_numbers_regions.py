@@ -7,7 +7,7 @@ the tested code does not use for them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import pytest
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from asterisk_avp.core.numbers.rules import check
+from asterisk_avp.core.numbers.territories import TERRITORIES
 
 # The patterns of all countries are more than the `re` module caches.
 if hasattr(phonenumbers, "enable_pattern_cache"):
@@ -172,6 +173,26 @@ def test_no_land_line_belongs_to_two_countries():
                 continue
             callers = {a for a in regions if decide(e164(number), a, PLAIN).allowed}
             assert callers == {region} | {a for a, to in MAY_CALL if to == region}
+
+
+@pytest.mark.parametrize("territory", sorted(TERRITORIES))
+def test_territories_count_as_their_country_and_as_no_other(territory):
+    def reason(of: str, agent: str, domestic: Collection[str]) -> str:
+        number = phonenumbers.example_number_for_type(of, PhoneNumberType.FIXED_LINE)
+        return check(
+            e164(number),
+            agent_country=agent,
+            client_country=agent,
+            domestic_territories=domestic,
+        ).reason
+
+    country = TERRITORIES[territory]
+    named = [x for x in TERRITORIES if TERRITORIES[x] == country]  # some share their numbers
+    assert reason(territory, country, ()) == "country_mismatch"
+    assert reason(territory, country, named) == "ok"
+    assert reason(country, territory, [territory]) == "ok"
+    for other in {*TERRITORIES.values()} - {country}:
+        assert reason(territory, other, [*TERRITORIES]) == "country_mismatch"
 
 
 @pytest.mark.parametrize("country", NANP)

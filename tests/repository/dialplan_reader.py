@@ -39,14 +39,23 @@ def declared(dialplan: str) -> frozenset[str]:
 _BY_NAME: Final = frozenset({"CUT", "SHIFT", "REPLACE"})
 """They take the name of a variable, like FIELDQTY and JSON_DECODE (func_strings.c, func_cut.c)."""
 _OURS_ALWAYS: Final = frozenset(
-    {"FIELDQTY", "GLOBAL", "QUEUE_MEMBER", "DEVICE_STATE", "DIALPLAN_EXISTS", "SET"}
+    {
+        "FIELDQTY",
+        "GLOBAL",
+        "QUEUE_EXISTS",
+        "QUEUE_MEMBER",
+        "DEVICE_STATE",
+        "DIALPLAN_EXISTS",
+        "SET",
+        "STACK_PEEK",
+    }
 )
 """Their results are numbers, constants of Asterisk, or the administrator's configuration."""
 _AS_ARGUMENTS: Final = frozenset({"IF", "TOUPPER", "CUT", "SHIFT", "REPLACE"})
 """Their results are ours if their arguments are."""
-_WORDS: Final = frozenset({"channeltype", "state"})
+_WORDS: Final = frozenset({"channeltype", "state", "audionativeformat", "audiowriteformat"})
 """Items of CHANNEL() that are constants of Asterisk."""
-_VALUE_AS_IT_IS: Final = frozenset({"LOCAL", "PJSIP_HEADER"})
+_VALUE_AS_IT_IS: Final = frozenset({"LOCAL", "PJSIP_HEADER", "SHARED"})
 """Functions whose value after Set's ``=`` is never parsed; see `_headers` for PJSIP_HEADER."""
 OPTIONS_AT: Final = {"Queue": 1, "Dial": 2, "RetryDial": 5}
 

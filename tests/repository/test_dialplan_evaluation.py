@@ -21,7 +21,9 @@ DIALPLAN = (ROOT / "dialplan" / "asterisk_avp.conf").read_text(encoding="utf-8")
 OURS = declared(DIALPLAN)
 RENDERED, _ = render_extensions(["1001", "ann-b", "o.neil"], command="test")
 
-DAEMON_ONLY = frozenset({"avp-agent-queue", "avp-group-queue", "avp-external-leg"})
+DAEMON_ONLY = frozenset(
+    {"avp-agent-queue", "avp-group-queue", "avp-external-leg", "avp-orphans", "avp-caller-gone"}
+)
 """Contexts that no phone dials: their patterns match ids of any length, and refuse unclean ones."""
 WAY_OUT = "avp-external"
 """Contexts in which a call has its allowed number in AVP_NUMBER; a pattern only selects the trunk.
@@ -140,10 +142,10 @@ HOLES = {
     "a priority": ('$["${AVP_PRIO_KEPT}" = "yes"]?head', '$["${QUEUE_PRIO}" = "1000000"]?head'),
     "a place": ("Goto(${AVP_CLEAN})", "Goto(${AVP_AFTER})"),
     "a place that is looked at": (
-        "$[${FIELDQTY(AVP_AFTER,x)} = 0]?queue",
-        '$["${AVP_AFTER}" = ""]?queue',
+        "$[${FIELDQTY(AVP_CALLER,x)} > 0]?clean",
+        '$["${AVP_CALLER}" != ""]?clean',
     ),
-    "a queue": ("Queue(avp-agent-${AVP_AGENT},i,", "Queue(avp-agent-${EXTEN},i,"),
+    "a queue": ("Queue(avp-agent-${AVP_AGENT},ib", "Queue(avp-agent-${EXTEN},ib"),
     "a subroutine's argument": ("Gosub(avp-queue-parameters,s,1)", "Gosub(x,s,1(${EXTEN}))"),
     "a name that is not clean": ("Set(AVP_AGENT=${AVP_CLEAN})", "Set(AVP_AGENT=${EXTEN})"),
     "the check left out": ("$[${FIELDQTY(rest,x)} > 0]?out", "$[${FIELDQTY(rest,x)} > 9]?out"),
@@ -186,7 +188,7 @@ HOLES = {
     "a log line": ("NoOp(No daemon looked after", "NoOp(${CHANNEL}: no daemon looked after"),
     "another function": ("Set(AVP_TEXT=${AVP_AFTER})", "Set(AVP_TEXT=${EVAL(${AVP_AFTER})})"),
     "a 302 of a queue's member": ("ib(avp-pop-headers^s^1)", "b(avp-pop-headers^s^1)"),
-    "a 302 of an agent": ("Queue(avp-agent-${AVP_AGENT},i,", "Queue(avp-agent-${AVP_AGENT},,"),
+    "a 302 of an agent": ("Queue(avp-agent-${AVP_AGENT},ib", "Queue(avp-agent-${AVP_AGENT},b"),
 }
 
 

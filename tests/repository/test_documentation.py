@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import pytest
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.schemas import PartyOut, TransferOut
 from asterisk_avp.cli.app import app
-from asterisk_avp.core.model.world import TransferState
+from asterisk_avp.core.model.world import CallerOutcome, TransferState
 from asterisk_avp.core.policy.policy import REASONS
 from asterisk_avp.core.transfer import actions
 from asterisk_avp.core.transfer.events import EventType
@@ -35,7 +36,7 @@ from tests.documentation import (
 PAGES = pages()
 README_AT_MOST = 8192
 """Bytes: a page that a reader finishes."""
-LANGUAGES = {"sh", "ini", "json", "nft", "sql", "text", "toml"}
+LANGUAGES = {"sh", "html", "ini", "json", "nft", "nginx", "sql", "text", "toml"}
 
 
 def test_the_readme_is_one_page() -> None:
@@ -151,7 +152,11 @@ def test_files_that_developers_are_sent_to_are_there(name: str) -> None:
 ELSEWHERE = {
     # Asterisk's: applications, modules, options.
     *("app_queue", "chan_sip", "direct_media", "external_media_address", "one_touch_recording"),
-    *("pickup_group", "subscribe_context"),
+    *("moh_suggest", "pickup_group", "subscribe_context"),
+    *("trust_id_inbound", "trust_id_outbound"),
+    "auth_request",  # of nginx
+    # Of oauth2-proxy.
+    *("cookie_refresh", "pass_user_headers", "session_store_type"),
     # Added by prometheus-client.
     *("process_open_fds", "process_resident_memory_bytes"),
 }
@@ -192,6 +197,9 @@ def test_each_field_of_a_transfer_is_on_the_page_of_the_api() -> None:
     states = re.findall(r"`(\w+)`", meaning["`state`, `ended_reason`"])
     states += re.findall(r"^\| `(\w+)`", ended, re.MULTILINE)
     assert set(states) == set(TransferState)
+    become = section(PAGES["docs/api.md"], "## What has become of the caller")
+    outcomes = re.findall(r"^\| `(\w+)` \| [A-Z]", become, re.MULTILINE)
+    assert outcomes == [*CallerOutcome]
 
 
 def test_each_reason_of_a_refusal_is_on_the_page_of_the_api() -> None:
@@ -266,3 +274,19 @@ def test_what_is_read() -> None:
     assert section(SAMPLE, "## A page") == "## A page\n"
     with pytest.raises(ValueError, match="substring"):
         section(SAMPLE, "## Nothing")
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    text = page("CHANGELOG.md")
+    entries = [
+        " ".join(entry.split()) for entry in re.findall(r"^- (.*(?:\n  .*)*)", text, re.MULTILINE)
+    ]
+    assert len(entries) > 50
+    assert [entry for entry, times in Counter(entries).items() if times > 1] == []
+    sentences = Counter(
+        sentence
+        for entry in entries
+        for sentence in re.split(r"(?<=[.]) (?=[A-Z`])", entry)
+        if len(sentence) > 40
+    )
+    assert [sentence for sentence, times in sentences.items() if times > 1] == []

@@ -12,6 +12,8 @@ THERE = {
     "starting, asked": {"caller", "agent"},
     "starting, moved": {"caller", "agent"},
     "collecting": {"caller", "agent"},
+    "colleague rings": {"caller", "agent", "target", "fourth"},
+    "consult of three": {"caller", "agent", "target", "fourth"},
     "conference of four": {"caller", "agent", "target", "fourth"},
     "sending, moved": {"caller", "target"},
     "queued": {"caller", "target"},
@@ -20,6 +22,12 @@ THERE = {
 EVERYBODY = {"caller", "agent", "target"}
 # There is no target yet.
 NO_CELL = {("collecting", "target unplugged")}
+# Asterisk notices a dead phone by the audio that is missing: only where people talk.
+TALK = {"consulting", "consult of three", "swapped", "conference", "conference of four"}
+NO_CELL |= {(state, fault) for fault in matrix.DEAD for state in matrix.STATES if state not in TALK}
+# Another program can do the same in every state; these are one for each place of the caller.
+TAKEN_IN = {"ringing", "consulting", "swapped", "conference", "offered"}
+NO_CELL |= {(state, matrix.TAKEN) for state in matrix.STATES if state not in TAKEN_IN}
 
 
 @pytest.mark.parametrize("state", matrix.STATES)

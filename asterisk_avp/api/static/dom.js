@@ -13,6 +13,8 @@ export function h(tag, attributes, ...children) {
     if (child === null || child === undefined || child === false || child === "") continue;
     element.append(child instanceof Node ? child : String(child));
   }
+  // What is cut where there is no room for it can be read whole.
+  if (element.classList.contains("whole") && !element.title) element.title = element.textContent;
   return element;
 }
 
@@ -56,8 +58,10 @@ function update(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // Only the user opens and closes menus.
-    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+    // Only the user opens and closes menus. What keys.js and focus.js have set is theirs.
+    if (!fresh.hasAttribute(name) && name !== "open" && !(old.lasting || []).includes(name)) {
+      old.removeAttribute(name);
+    }
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);

@@ -1,5 +1,7 @@
 // Format times, numbers and states.
 
+import { has, locale, t } from "./words.js";
+
 /** 65 is "1:05", 3665 is "1:01:05". */
 export function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
@@ -10,48 +12,26 @@ export function duration(seconds) {
 }
 
 export const clock = (iso) =>
-  new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  new Date(iso).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
 
 export const isToday = (iso) => new Date(iso).toDateString() === new Date().toDateString();
 
-/** "+12025550123" is "+1 202 555 0123"; other numbers stay as they are. */
-export function phone(number) {
-  const found = /^\+1(\d{3})(\d{3})(\d{4})$/.exec(number || "");
-  return found ? `+1 ${found[1]} ${found[2]} ${found[3]}` : number || "";
-}
+/** A number as the server formatted it for the client's country, or as it is. */
+export const phone = (number, formatted) => formatted || number || "";
 
-export const STATES = {
-  available: "Available",
-  ringing: "Ringing",
-  talking: "Talking",
-  acw: "After-call work",
-  not_ready: "On a break",
-  offline: "Signed off",
-  unknown: "Unknown",
-};
+/** What stands for a caller of whom neither name nor number is told: of a call, a transfer or a pop. */
+export const unnamed = (...found) =>
+  t(found.some((one) => one?.caller_withheld || one?.withheld) ? "call.withheld" : "call.unknown_caller");
 
-const ENDED = {
-  no_answer: "no answer",
-  rejected: "declined",
-  not_accepted: "not accepted",
-  max_hold: "waited too long",
-  target_hangup: "they hung up",
-  target_not_ready: "they went on a break",
-  target_offline: "they signed off",
-  target_unreachable: "could not be reached",
-  target_busy: "busy",
-  target_congested: "line congested",
-  target_queue_full: "a call was waiting already",
-  transferor_hangup: "you hung up",
-  asterisk_unavailable: "telephone system not available",
-  withdrawn: "withdrawn",
-};
+/** An agent's state in words. */
+export const stateName = (state) => (has(`states.${state}`) ? t(`states.${state}`) : state);
 
-/** A short description of how a transfer ended. */
-export function outcome({ state, ended_reason: reason }) {
-  if (state === "failed") return `Not completed${ENDED[reason] ? `: ${ENDED[reason]}` : ""}`;
-  if (reason === "caller_hangup") return "Caller hung up";
-  return state[0].toUpperCase() + state.slice(1);
+/** A short description of how a transfer ended: a label, or (`ended.said`) a part of a sentence. */
+export function outcome({ state, ended_reason: reason }, area = "ended") {
+  if (state !== "failed" && reason === "caller_hangup") return t(`${area}.caller_hangup`);
+  if (state !== "failed") return has(`${area}.${state}`) ? t(`${area}.${state}`) : state;
+  return has(`ended.why.${reason}`)
+    ? t(`${area}.not_completed`, { why: t(`ended.why.${reason}`) }) : t(`${area}.failed`);
 }
 
 export function initials(name) {

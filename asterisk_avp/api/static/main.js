@@ -1,50 +1,81 @@
-// The agent panel: its state, events, and the agent's actions.
+// The agent panel: draws the page, and connects what is heard (heard.js) and what the agent does
+// (acts.js) with it.
 
-import { h, morph } from "./dom.js";
-import { duration, outcome, phone } from "./format.js";
-import { Events, Failure, ask } from "./live.js";
-import { panel, signIn } from "./page.js";
-import { state, waiting } from "./state.js";
-import { obstacle, ways } from "./targets.js";
+import { acting, clearFields, closeMenus, look, restoreDraft, restoreNote, saveDraft } from "./acts.js";
+import { alertTitle, alerting, chose, unlockSound } from "./alerts.js";
+import { callerOf } from "./bar.js";
+import { consultation, current, shownCall } from "./calls.js";
+import { chosen, clearSearch, keyPressed, recall, searched } from "./choosing.js";
+import { morph } from "./dom.js";
+import { keepFocus } from "./focus.js";
+import { duration } from "./format.js";
+import { clock, hearing, start, stop } from "./heard.js";
+import { recallSingleKeys } from "./keylist.js";
+import { keyboard, markShortcuts } from "./keys.js";
+import { names } from "./lists.js";
+import { settled } from "./live.js";
+import { panel } from "./page.js";
+import { remember, remembered } from "./remembered.js";
+import * as session from "./session.js";
+import { state } from "./state.js";
+import { t } from "./words.js";
+import { guardLeaving } from "./work.js";
 
 const app = document.getElementById("app");
 const say = document.getElementById("say");
 
-let clockAhead = 0; // the server's clock minus ours, in ms
-
 // --- drawing -------------------------------------------------------------------------------------
 
 let drawing = false;
-let focusRunning = false; // the agent began a transfer: its controls are what they want next
 
 function draw() {
   if (drawing) return;
   drawing = true;
   setTimeout(() => {
     drawing = false;
-    const wanted = state.session ? panel(state) : [signIn(state)];
-    morph(app, wanted.filter(Boolean));
+    const wanted = state.session ? panel(state) : [session.signInPage()];
+    keepFocus(() => morph(app, wanted.filter(Boolean)), state.busy);
+    markShortcuts();
+    measureBars();
     document.body.dataset.live = String(state.live);
-    document.title = title();
+    document.title = alertTitle(state, title());
+    alerting(state);
     tick();
-    const begun = focusRunning && document.getElementById("running-title");
-    if (begun) {
-      focusRunning = false;
-      begun.focus();
-    }
+    restoreNote();
   });
 }
 
+/** The heights of the two bars, for the styles of what must not be covered by them. */
+const sizes = new ResizeObserver(measureBars);
+
+function measureBars() {
+  for (const [name, selector] of [["--top", ".top"], ["--bar", "#bar"]]) {
+    const element = app.querySelector(selector);
+    const stays = element && getComputedStyle(element).position !== "static";
+    const height = stays ? element.getBoundingClientRect().height : 0;
+    document.documentElement.style.setProperty(name, `${height}px`);
+    if (element) sizes.observe(element);
+  }
+}
+window.addEventListener("resize", measureBars);
+
 function title() {
-  if (!state.session) return "Agent panel";
-  const call = state.live && state.me && state.me.call;
-  return `${call ? `${phone(call.caller) || "Call"} · ` : ""}${state.session.name} · Agent panel`;
+  if (!state.session) return t("page.title");
+  const call = state.live && shownCall(state);
+  const asked = call && consultation(state);
+  const caller = call && ((asked && asked.begun ? asked.name : callerOf(state, call, current(state)))
+    || t("call.title"));
+  return [caller, state.session.name, t("page.title")].filter(Boolean).join(" · ");
 }
 
 function tick() {
-  const now = Date.now() + clockAhead;
+  const now = Date.now() + clock.ahead;
   for (const element of app.querySelectorAll("[data-ticks]")) {
     const until = (Date.parse(element.dataset.until) - now) / 1000;
+    if (element.dataset.late) {
+      const lasts = (now - Date.parse(element.dataset.since)) / 1000;
+      element.classList.toggle("late", lasts >= Number(element.dataset.late));
+    }
     if (element.dataset.ticks === "bar") {
       const whole = (Date.parse(element.dataset.until) - Date.parse(element.dataset.from)) / 1000;
       element.value = Math.min(1, Math.max(0, until / Math.max(1, whole)));
@@ -59,300 +90,55 @@ function tick() {
 }
 setInterval(tick, 1000);
 
-const announce = (text) => { say.textContent = text; };
+const SEEN_MS = 8000;
+let hiding = 0;
 
-// --- what is heard -------------------------------------------------------------------------------
-
-const events = new Events({
-  heard,
-  changed(up) {
-    state.up = up;
-    if (up) refresh();
-    else state.offered = null;
-    draw();
-  },
-  ended() {
-    leave("Your session is over, or the server was restarted. Please sign in again.");
+/** Say it to who cannot see the page; with `shown`, on the screen as well. */
+function announce(text, shown = false) {
+  say.textContent = text;
+  say.className = shown ? "toast" : "unseen";
+  clearTimeout(hiding);
+  if (shown) hiding = setTimeout(() => { say.className = "unseen"; }, SEEN_MS);
+}
+keyboard({
+  say: announce,
+  busy: () => state.busy || (state.live && !state.targets),
+  drawn: () => !drawing,
+  about: () => {
+    const [call, transfer] = [shownCall(state), current(state)];
+    return `${call ? call.id : ""}/${transfer ? transfer.id : ""}`;
   },
 });
 
-function heard(event) {
-  if (event.now) clockAhead = Date.parse(event.now) - Date.now();
-  switch (event.type) {
-    case "snapshot":
-      state.agents = new Map(event.agents.map((agent) => [agent.id, agent]));
-      state.transfers.clear();
-      event.transfers.forEach(tookTransfer);
-      state.readiness = event.readiness;
-      tookMe(state.agents.get(state.session.agent) || null);
-      break;
-    case "agent":
-      state.agents.set(event.agent.id, event.agent);
-      if (event.agent.id === state.session.agent) {
-        tookMe(event.agent);
-        soon(loadTargets); // what may be done depends on the call
-      }
-      break;
-    case "transfer":
-      tookTransfer(event.transfer);
-      break;
-    case "readiness":
-      state.readiness = event.readiness;
-      if (state.live) soon(refresh);
-      break;
-    case "pop":
-      if (event.state === "offered") {
-        state.offered = event.pop;
-        announce("A call is coming in");
-      } else {
-        state.offered = null;
-        if (event.state === "delivered" && state.me && state.me.call
-            && !Object.keys(state.me.call.pop).length) {
-          state.me.call.pop = event.pop;
-        }
-      }
-      break;
-    default:
-      return;
-  }
-  draw();
-}
-
-function tookMe(me) {
-  const before = state.me && state.me.call ? state.me.call.id : null;
-  const after = me && me.call ? me.call.id : null;
-  state.me = me;
-  if (me && !["ringing", "talking"].includes(me.state)) state.offered = null;
-  if (after && !me.calls.some((call) => call.id === state.callId)) {
-    state.callId = me.call.id;
-  }
-  if (before === after) return;
-  if (after && after === state.gone.id) {
-    // Back from a transfer: between its end and their bridge, the agent and the caller have no call.
-    state.ended ||= state.gone.ended;
-    return;
-  }
-  state.gone = { id: before, ended: state.ended };
-  Object.assign(state, { refusal: "", ended: "" });
-  if (after) {
-    announce(`Call from ${phone(me.call.caller) || "an unknown caller"}`);
-  } else if (before) {
-    state.target = null;
-    clearFields();
-    announce("The call has gone");
-  }
-}
-
-function tookTransfer(transfer) {
-  const before = state.transfers.get(transfer.id);
-  if (transfer.hold_until && !(before && before.hold_until)) waiting.set(transfer.id, transfer.since);
-  const over = transfer.ended_reason !== null;
-  if (!over) {
-    state.transfers.set(transfer.id, transfer);
-  } else {
-    state.transfers.delete(transfer.id);
-    waiting.delete(transfer.id);
-    state.fourthCheck = null;
-    soon(loadHistory);
-  }
-  if (!before || before.state === transfer.state) return;
-  const mine = transfer.agent === state.session.agent;
-  if (!mine) return;
-  const said = `Transfer to ${state.targetName(transfer)}: `
-    + (over ? outcome(transfer) : transfer.state).toLowerCase();
-  announce(said);
-  if (over && transfer.state !== "completed") state.ended = `${said}.`;
-}
-
-// Several events often arrive together: request once, after the last.
-const pending = new Map();
-function soon(load) {
-  if (pending.has(load)) return;
-  pending.set(load, setTimeout(() => { pending.delete(load); load(); }, 60));
-}
-
-const own = (path) => `/v1/agents/${encodeURIComponent(state.session.agent)}${path}`;
-
-async function quietly(work) {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof Failure && error.status === 401 && state.session) {
-      leave("Your session is over. Please sign in again.");
-    }
-    return null;
-  }
-}
-
-async function loadTargets() {
-  if (!state.session) return;
-  const targets = await quietly(() => ask("GET", own("/targets")));
-  if (!targets || !state.session) return;
-  state.targets = targets;
-  const { target } = state;
-  if (target && target.kind === "preset"
-      && !targets.external_presets.some((preset) => preset.id === target.id)) state.target = null;
-  draw();
-}
-
-async function loadHistory() {
-  if (!state.session) return;
-  state.history = (await quietly(() => ask("GET", own("/transfers")))) || state.history;
-  draw();
-}
-
-const refresh = () => Promise.all([loadTargets(), loadHistory()]);
+settled.tell = (text) => announce(text, true);
+names.loaded = draw;
+hearing({ draw, announce, callCame: restoreDraft, callGone: clearFields });
 
 // --- coming and going ----------------------------------------------------------------------------
 
-function enter(session) {
-  Object.assign(state, { session, error: "", notice: "", refusal: "", busy: false });
+const closeSession = () => {
+  stop();
+  clearSearch();
+};
+
+function openSession() {
   state.collapsed = new Set(remembered("collapsed", []));
-  draw();
-  events.start();
-}
-
-function leave(notice) {
-  events.stop();
-  const extension = state.session ? state.session.agent : "";
-  Object.assign(state, {
-    session: null, up: false, me: null, targets: null, history: [], target: null, offered: null,
-    readiness: null, notice, error: "", ended: "", search: "", check: null, fourthCheck: null, busy: false,
-  });
-  state.agents.clear();
-  state.transfers.clear();
-  draw();
-  setTimeout(() => {
-    const field = document.getElementById("extension");
-    if (!field) return;
-    if (extension) field.value = extension;
-    document.getElementById(extension ? "pin" : "extension").focus();
-  }, 20);
-}
-
-async function signingIn() {
-  const agent = document.getElementById("extension").value.trim();
-  const pin = document.getElementById("pin").value;
-  if (!agent || !pin) {
-    state.error = "Please give your extension and your PIN.";
-    draw();
-    return;
-  }
-  Object.assign(state, { busy: true, error: "", notice: "" });
-  draw();
-  try {
-    enter(await ask("POST", "/v1/session", { agent, pin }));
-  } catch (error) {
-    Object.assign(state, { busy: false, error: error.message });
-    const field = document.getElementById("pin");
-    if (field) field.value = "";
-    draw();
-  }
-}
-
-// Stored in this browser: the page's appearance, never its data.
-function remembered(name, otherwise) {
-  try {
-    const agent = state.session ? `.${state.session.agent}` : "";
-    return JSON.parse(localStorage.getItem(`avp.${name}${agent}`)) ?? otherwise;
-  } catch {
-    return otherwise;
-  }
-}
-
-function remember(name, value) {
-  try {
-    const agent = state.session ? `.${state.session.agent}` : "";
-    localStorage.setItem(`avp.${name}${agent}`, JSON.stringify(value));
-  } catch {
-    // Without storage, the setting lasts until the page is closed.
-  }
+  recall();
+  recallSingleKeys();
+  state.dismissed = new Set(remembered("dismissed", []));
+  state.alerts = new Set(remembered("alerts", []));
+  start();
 }
 
 // --- what the agent does -------------------------------------------------------------------------
 
-/**
- * Send one request at a time, and show a refusal next to its button. The result arrives as events:
- * the response may arrive after them, and would then show an outdated state.
- */
-async function act(work) {
-  if (state.busy) return;
-  Object.assign(state, { busy: true, refusal: "" });
-  draw();
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    if (error.status === 401) leave("Your session is over. Please sign in again.");
-    else state.refusal = error.message;
-  } finally {
-    state.busy = false;
-    draw();
-  }
-}
-
-const valueOf = (id) => (document.getElementById(id) || { value: "" }).value;
-
-function clearFields() {
-  for (const id of ["note", "number", "search", "fourth-number"]) {
-    const field = document.getElementById(id);
-    if (field) field.value = "";
-  }
-  Object.assign(state, { search: "", check: null, fourthCheck: null });
-}
-
-const begin = (mode) => act(async () => {
-  await ask("POST", own("/transfers"), {
-    mode, target: state.target, notes: valueOf("note").trim(),
-    ...(state.callId ? { call: state.callId } : {}),
-  });
-  Object.assign(state, { target: null, ended: "" });
-  clearFields();
-  focusRunning = true;
-});
-
-const ofRunning = (method, path, body) => act(async () => {
-  const [transfer] = state.running;
-  if (transfer) await ask(method, `/v1/transfers/${transfer.id}${path}`, body);
-});
-
-const closeMenus = (except) => {
-  for (const menu of app.querySelectorAll("details[open]")) if (menu !== except) menu.open = false;
-};
-
-const pause = (reason) => {
-  closeMenus();
-  return act(() => ask("POST", own("/pause"), { reason }));
-};
-
-const doing = {
-  "sign-in": signingIn,
-  "sign-out": () => quietly(() => ask("DELETE", "/v1/session")).finally(() => leave("You are signed out.")),
-  "sign-out-everywhere": () => quietly(() => ask("DELETE", "/v1/sessions"))
-    .finally(() => leave("You are signed out everywhere.")),
-  pause: () => pause(valueOf("reason")),
-  "pause-for": pause,
-  ready: () => act(() => ask("POST", own("/ready"))),
-  fold(id) {
-    if (!state.collapsed.delete(id)) state.collapsed.add(id);
-    remember("collapsed", [...state.collapsed]);
-    draw();
-  },
-  consult() { if (ways(state).canConsult && !obstacle(state, state.target)) begin("supervised"); },
-  transfer() { if (ways(state).canTransfer && !obstacle(state, state.target)) begin("unsupervised"); },
-  command: (name) => ofRunning("POST", `/${name}`),
-  drop: (party) => ofRunning("DELETE", `/parties/${encodeURIComponent(party)}`),
-  fourth: async () => {
-    await ofRunning("POST", "/parties", { number: valueOf("fourth-number") });
-    state.fourthCheck = null;
-  },
-};
+const doing = acting({ draw, announce });
 
 document.addEventListener("click", (event) => {
   const menu = event.target.closest("details");
   closeMenus(menu);
   const button = event.target.closest("button[data-do]");
-  if (button && !button.disabled) doing[button.dataset.do](button.dataset.value);
+  if (button && !button.disabled) doing[button.dataset.do](button.dataset.value, button);
 });
 
 document.addEventListener("submit", (event) => {
@@ -363,99 +149,57 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("change", ({ target: field }) => {
   if (field.name === "target") {
-    const [kind, id] = [field.value.slice(0, field.value.indexOf(":")),
-      field.value.slice(field.value.indexOf(":") + 1)];
-    state.target = { kind, id };
-    state.refusal = "";
-    const number = document.getElementById("number");
-    if (number) number.value = "";
-    state.check = null;
+    chosen(field);
+    saveDraft();
+    setTimeout(() => { // once its note and buttons are there, which may cover it
+      if (field.checked) field.closest(".row").scrollIntoView({ block: "nearest" });
+    });
   } else if (field.name === "call") {
     state.callId = field.value;
   } else if (field.name === "theme") {
     look(field.value);
     remember("theme", field.value);
+  } else if (field.name === "alert") {
+    chose(state, field.value, field.checked).then((ways) => {
+      state.alerts = ways;
+      remember("alerts", [...ways]);
+      draw();
+    });
   }
   draw();
 });
 
 document.addEventListener("input", ({ target: field }) => {
-  if (field.id === "search") {
-    state.search = field.value.trim();
-    draw();
-  } else if (field.id === "number") {
-    state.target = null;
-    state.refusal = "";
-    verdict(field, "check", (check) => {
-      state.target = check.allowed ? { kind: "number", number: check.e164 } : null;
-    });
-  } else if (field.id === "fourth-number") {
-    verdict(field, "fourthCheck", () => {});
-  }
+  if (field.id === "search") searched(field);
+  else if (field.id === "note") saveDraft();
 });
-
-/** Check a number while it is typed; only the last response counts. */
-const asked = {};
-function verdict(field, name, then) {
-  clearTimeout(asked[name]);
-  state[name] = null;
-  draw();
-  const number = field.value.trim();
-  if (number.length < 3) return;
-  asked[name] = setTimeout(async () => {
-    const check = await quietly(
-      () => ask("POST", "/v1/numbers/check", { agent: state.session.agent, number }));
-    if (!check || field.value.trim() !== number) return;
-    state[name] = check;
-    then(check);
-    draw();
-  }, 150);
-}
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select");
-  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    const field = document.getElementById("search");
-    if (field) { event.preventDefault(); field.focus(); }
-  } else if (event.key === "Escape") {
+  if (typing && keyPressed(event)) {
+    event.preventDefault();
+    return;
+  }
+  if (event.key === "Escape") {
     const menu = app.querySelector("details[open]");
     if (menu) {
       menu.open = false;
       menu.querySelector("summary").focus();
     } else if (typing && typing.id === "search" && typing.value) {
-      typing.value = "";
-      state.search = "";
+      clearSearch();
       draw();
     }
   }
 });
 
-function look(theme) {
-  state.theme = theme;
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-}
-
 // --- start ---------------------------------------------------------------------------------------
-
-async function start() {
-  look(localStorageTheme());
-  try {
-    enter(await ask("GET", "/v1/session"));
-  } catch (error) {
-    if (error instanceof Failure && error.status === 401) {
-      leave("");
-    } else {
-      morph(app, [h("main", { class: "signin", "data-key": "signin" },
-        h("p", { class: "note bad", role: "alert" }, "The server cannot be reached. Trying again…"))]);
-      setTimeout(start, 3000);
-    }
-  }
-}
 
 function localStorageTheme() {
   const known = remembered("theme", "auto");
   return ["auto", "light", "dark"].includes(known) ? known : "auto";
 }
 
-start();
+look(localStorageTheme());
+guardLeaving(state);
+unlockSound(state, draw);
+session.begin({ draw, opened: openSession, closed: closeSession });

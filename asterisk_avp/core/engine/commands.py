@@ -39,16 +39,20 @@ _NEEDED: Final[Mapping[EventType, tuple[str, ...]]] = {
 to ``session_transfer``. Completing and cancelling a transfer need no feature."""
 
 
-def check(session: Session, kind: EventType, group: Group) -> None:
+def check(session: Session, kind: EventType, group: Group, obstacle: str = "") -> None:
     """Check a command. Raises `Refused` or `WrongState`.
 
     ``session``: with its permission as the current settings have it. ``group``: the transfer's
-    group as now configured.
+    group as now configured. ``obstacle``: why the target would be offered no call now, as a reason
+    code; it tells why a transfer cannot continue without the transferor.
     """
     needed = _NEEDED.get(kind)
     if needed is not None:
         policy.check_features(needed, group.features)
     if not machine.legal(session, kind):
+        completes = kind is EventType.COMPLETE and Action.COMPLETE in session.state.spec.actions
+        if completes and obstacle:
+            raise policy.refused(obstacle)
         state = session.state.spec.reported
         raise WrongState(f"A transfer that is {state} cannot be {_PARTICIPLES[kind]}.")
 

@@ -7,30 +7,45 @@ and maps each fact to the session it concerns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from asterisk_avp.core.engine import commands, parties
+from asterisk_avp.core.engine.by_others import ByOthers
 from asterisk_avp.core.engine.channel_events import ChannelEventHandler
+from asterisk_avp.core.engine.current import CurrentSettings
+from asterisk_avp.core.engine.early_media import EarlyMedia
+from asterisk_avp.core.engine.groups import WaitingCallers
+from asterisk_avp.core.engine.hold_keys import HoldKeys
+from asterisk_avp.core.engine.made_calls import MadeCalls
 from asterisk_avp.core.engine.queue_events import QueueEventHandler
+from asterisk_avp.core.engine.record import Record
 from asterisk_avp.core.engine.requests import (
     CallVariables,
     SessionFactory,
     group_of_call,
     in_transfer,
 )
-from asterisk_avp.core.engine.sessions import Outcome, Record, SessionStore
+from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import UnknownAgent, UnknownTransfer
-from asterisk_avp.core.model.features import Features
 from asterisk_avp.core.model.tenants import Scope
-from asterisk_avp.core.model.world import Group, Mode, TransferRequest, World
+from asterisk_avp.core.model.world import (
+    AgentState,
+    CallerOutcome,
+    Group,
+    Target,
+    TransferRequest,
+    World,
+)
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.calls import Call, Calls
+from asterisk_avp.core.pbx.calls import Calls
+from asterisk_avp.core.pbx.channel import Call
+from asterisk_avp.core.pbx.extended_acw import restored, settled
 from asterisk_avp.core.pbx.personal_queues import PersonalQueues
+from asterisk_avp.core.pbx.renewal import Placeholders
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Session, shown_id
+from asterisk_avp.core.transfer.session import Session, is_bridge, shown_id
 
 
 class TransferEngine:
@@ -47,19 +62,31 @@ class TransferEngine:
     ) -> None:
         """``new_secret`` makes the channel ids of legs unguessable (`session.leg_id`)."""
         self.world = world
-        self.calls = Calls()
+        self.calls = Calls(ours=is_bridge)
         self.agents = Agents(world)
+        self._current = CurrentSettings(world, self.agents)
         self._personal_queues = PersonalQueues(self.agents)
-        self.store = SessionStore(self._with_current_permission)
+        self.store = SessionStore(
+            self._current.session, lambda channel: channel in self.calls.channels, self._agent_of
+        )
+        self._hold_keys = HoldKeys(self.calls, self.store, self._call_changed)
+        self.made_calls = MadeCalls(self.calls, self.agents, self.store)
         self.factory = SessionFactory(
             self.agents, new_id, new_secret, ring_outside_seconds, orphan_seconds
         )
         self._syncing = False
         self._changed_while_syncing: set[str] = set()
         """Agents whose views changed during a resync; reported when it is over."""
-        self._reconfigured = False
-        self._queues = QueueEventHandler(self.agents, self.store, ring_seconds)
-        self._channels = ChannelEventHandler(self.calls, self.store, self._queues)
+        self._placeholders = Placeholders()
+        self.waiting = WaitingCallers()
+        self.early_media = early = EarlyMedia(self.store)
+        self._queues = QueueEventHandler(
+            self.agents, self.store, ring_seconds, self.made_calls.answered, early
+        )
+        self.by_others = ByOthers(self.calls, self.agents, self.store, self._call_changed)
+        self._channels = ChannelEventHandler(
+            self.calls, self.store, self._queues, self.by_others.hang_ups, early
+        )
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -77,11 +104,10 @@ class TransferEngine:
         return None
 
     def calls_of(self, agent: Agent) -> list[Call]:
-        interfaces = set(agent.interfaces)
-        configured = self.world.agents.get(agent.id)
-        if configured is not None and configured.interface:
-            interfaces.add(configured.interface)
-        return self.calls.of_agent(interfaces)
+        return self.calls.of_agent(self.made_calls.interfaces_of(agent))
+
+    def channels_of(self, agent: Agent) -> list[str]:
+        return self.calls.channels_of(self.made_calls.interfaces_of(agent))
 
     def request(
         self, request: TransferRequest, facts: CallVariables, now: float
@@ -122,8 +148,8 @@ class TransferEngine:
 
         Raises `UnknownTransfer`, `Refused` or `WrongState`.
         """
-        session = self._with_current_permission(self.record(transfer_id).session)
-        commands.check(session, kind, self.group_now(session))
+        session = self._current.session(self.record(transfer_id).session)
+        commands.check(session, kind, self.group_now(session), self._current.obstacle(session))
         outcome = Outcome()
         self.store.apply(transfer_id, SessionEvent(kind), now, outcome)
         return outcome
@@ -132,7 +158,8 @@ class TransferEngine:
         """What the transferor may ask of this transfer now (`commands.offered`)."""
         if session.state.final:
             return ()
-        return commands.offered(self._with_current_permission(session), self.group_now(session))
+        current = self._current.session(session)
+        return commands.offered(current, self.group_now(session))
 
     def record(self, transfer_id: str) -> Record:
         """Raises `UnknownTransfer`."""
@@ -148,12 +175,22 @@ class TransferEngine:
     def slot_taken(self, agent_id: str) -> bool:
         """Whether a transferred call waits for this agent or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
-        return bool(agent and agent.waiting) or self.store.has_transfer_to(agent_id)
+        return bool(agent and agent.waiting) or self.store.index.has_transfer_to(agent_id)
 
-    def add_party(self, transfer_id: str, typed: str, now: float) -> Outcome:
-        """Call a fourth party. Raises `UnknownTransfer`, `Refused` or `WrongState`."""
+    def add_party(self, transfer_id: str, wanted: Target, now: float) -> Outcome:
+        """Call a fourth party: a number or an agent.
+
+        Raises `UnknownTransfer`, `Refused` or `WrongState`.
+        """
         session = self.record(transfer_id).session
-        permission = parties.check_party(session, typed, self.group_now(session), self.world)
+        permission = parties.check_party(
+            session,
+            wanted,
+            self.group_now(session),
+            self.agents,
+            self.world,
+            slot_taken=self.slot_taken(wanted.value),
+        )
         return parties.add(self.store, session, permission, now, self.factory.new_secret())
 
     def drop_party(self, transfer_id: str, party: str, now: float) -> Outcome:
@@ -169,36 +206,43 @@ class TransferEngine:
             case ev.ChannelSeen():
                 self.calls.update(fact)
             case ev.ChannelGone():
-                self.store.leg_ended(fact.id)
-                self._channels.gone(fact.id, now, outcome)
+                self.store.leg_ended(fact.id, outcome)
+                self._channels.ended(fact.id, now, outcome)
+                self.store.aftermath.gone(fact.id, outcome, CallerOutcome.HUNG_UP)
                 self._call_changed(fact.id, outcome)
                 self.calls.gone(fact.id)
+            case ev.HangUpAsked() | ev.ChannelLocated() | ev.KeyPressed():
+                self.by_others.fact(fact, now, outcome)
             case ev.BridgeEntered():
                 self.calls.enter(fact.channel, fact.bridge)
                 self._call_changed(fact.channel, outcome)
+                self._hold_keys.moved(fact.bridge, outcome)
             case ev.BridgeLeft():
                 self._call_changed(fact.channel, outcome)
                 self.calls.leave(fact.channel, fact.bridge)
+                self._hold_keys.moved(fact.bridge, outcome)
             case ev.HoldChanged():
-                self.calls.hold(fact.channel, on_hold=fact.on_hold)
-                self._call_changed(fact.channel, outcome)
-            case ev.CallGroup():
-                if self.calls.set_group(fact.channel, fact.group):
+                self._hold_keys.pressed(fact, now, outcome, note=not self._syncing)
+            case ev.CallGroup() | ev.CallerPresentation():
+                if self._channels.variable_read(fact, outcome):
                     self._call_changed(fact.channel, outcome)
             case ev.StasisEntered():
                 self._channels.stasis_entered(fact.channel, now, outcome)
+                self.made_calls.leg_answered(fact.channel, outcome)
             case ev.StasisLeft():
                 self._channels.stasis_left(fact.channel, now, outcome)
-            case ev.MemberSeen():
-                self._member_changed(self.agents.member_seen(fact), now, outcome)
+            case ev.MemberSeen() if not self._placeholders.seen(fact):
+                self.member_changed(self.agents.member_seen(fact), now, outcome)
+            case ev.QueueWaiting():
+                self.waiting.update(self.agents.group_of_queue(fact.queue), fact)
             case ev.MemberRemoved():
                 agent = self.agents.member_removed(fact.queue, fact.interface)
-                self._member_changed(agent, now, outcome)
+                self.member_changed(agent, now, outcome)
             case ev.AgentCompleted():
-                self._member_changed(self.agents.completed(fact), now, outcome)
+                self.member_changed(self.agents.completed(fact), now, outcome)
             case ev.ClockTick():
                 for agent in self.agents.acw_over(now):
-                    self._refresh(agent, now, outcome)
+                    self.member_changed(agent, now, outcome)
             case _:
                 if isinstance(fact, ev.QueueJoined | ev.AgentRung):
                     # AMI reports the former, ARI the latter; either may come first.
@@ -214,8 +258,13 @@ class TransferEngine:
         """Process the outcome of an effect, or the expiry of a timer."""
         outcome = Outcome()
         record = self.store.records.get(session_id)
-        if event.kind is EventType.LEG_FAILED and record is not None:
-            self.store.leg_ended(record.session.local_far_end)
+        if record is not None:
+            session = record.session
+            if event.kind is EventType.LEG_FAILED:
+                self.store.leg_ended(session.local_far_end, outcome)
+            if event.kind is EventType.FOURTH_FAILED and session.fourth is not None:
+                self.store.leg_ended(session.fourth.other, outcome)
+            event = self.by_others.after_bridge(session, event, outcome)
         self.store.apply(session_id, event, now, outcome)
         return outcome
 
@@ -231,81 +280,71 @@ class TransferEngine:
         A resync must follow, to read the members of queues that ``world`` adds.
         """
         self.world = world
-        self._reconfigured = True
+        self._current.reconfigure(world)
         self.agents.reconfigure(world)
+        self.waiting.retain(world.groups)
         # Names and groups may have changed, and what may be asked of a transfer.
         running = [session.id for session in self.store.sessions()]
         outcome = Outcome(agents=set(self.agents.by_id), transfers=running)
         for agent in self.agents.by_id.values():
-            self._member_changed(agent, now, outcome)
+            self.member_changed(agent, now, outcome)
         return outcome
 
     def group_now(self, session: Session) -> Group:
-        """The group of a running transfer as now configured; it decides what may begin.
-
-        ``session.allow`` keeps the group as it was when the transfer was requested, because
-        whatever began under those settings (a paused recording, for example) must end under them.
-        """
-        group = self.world.groups.get(session.group)
-        # A group that is no longer configured allows nothing.
-        return group or replace(session.permission.group, features=Features(session_transfer=False))
-
-    def _with_current_permission(self, session: Session) -> Session:
-        """The session, with ``may_detach`` as the current settings have it.
-
-        They can differ from those at the time of the decision: after a reload, and where an
-        earlier daemon took the decision. Whether the target may still be reached is checked only
-        after a reload: after a start, some agents may not be known yet.
-        """
-        permission, target = session.permission, session.target
-        if session.mode is not Mode.SUPERVISED or permission.agent is None or target is None:
-            return session
-        request = TransferRequest(session.agent, Mode.UNSUPERVISED, target)
-        group = self.group_now(session)
-        may = policy.permitted(group.features, request.mode, target.kind)
-        if self._reconfigured:
-            may = may and policy.may_be_target(request, group, self.agents)
-        if may is permission.may_detach:
-            return session
-        return replace(session, permission=replace(permission, may_detach=may))
+        """The group of a running transfer as now configured; it decides what may begin."""
+        return self._current.group(session)
 
     # --- resync ------------------------------------------------------------------------------
 
     def sync_started(self) -> None:
         """Forget the state of Asterisk; a resync is about to report all of it."""
         self._syncing = True
+        self._changed_while_syncing.update(filter(self.slot_taken, self.agents.by_id))
         self.calls.clear()
         self.agents.clear()
 
     def sync_finished(self, now: float) -> Outcome:
         """The resync has reported everything; what is missing no longer exists."""
         self._syncing = False
-        self.store.retain_legs(self.calls.channels.__contains__)
+        self.calls.resynced()
+        self.store.index.retain_legs(self.calls.channels.__contains__)
+        self.by_others.hang_ups.retain(self.calls.channels.__contains__)
         outcome = Outcome()
+        self.store.aftermath.resynced(lambda caller: self.calls.channels[caller].bridge, outcome)
         outcome.agents |= self._changed_while_syncing
         self._changed_while_syncing.clear()
         for agent in self.agents.by_id.values():
-            self._refresh(agent, now, outcome)
+            outcome.effects.extend((None, effect) for effect in restored(agent, now))
+            self._refresh(agent, now, outcome, seen=False)
         outcome.effects.extend((None, effect) for effect in self._personal_queues.mirror_all())
+        outcome.effects.extend((None, effect) for effect in self._placeholders.removed())
         return outcome
 
     # --- views that have changed -------------------------------------------------------------
 
-    def _member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
+    def member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:
             return  # incomplete state would remove members from queues
-        outcome.effects.extend((None, effect) for effect in self._personal_queues.mirror(agent))
+        unpauses, changes = settled(agent, now), self._personal_queues.mirror(agent)
+        outcome.effects.extend((None, effect) for effect in (*changes, *unpauses))
         self._refresh(agent, now, outcome)
 
-    def _refresh(self, agent: Agent, now: float, outcome: Outcome) -> None:
-        if self.agents.refresh(agent, now):
+    def _refresh(self, agent: Agent, now: float, outcome: Outcome, *, seen: bool = True) -> None:
+        before = agent.state is AgentState.OFFLINE, agent.last_pause[0]
+        if self.agents.refresh(agent, now, seen=seen):
             outcome.agents.add(agent.id)
+        if before != (agent.state is AgentState.OFFLINE, agent.paused):
+            # What may be asked of transfers to this agent has changed.
+            outcome.transfers += self.store.index.transfers_to(agent.id)
+
+    def _agent_of(self, channel_id: str) -> str:
+        """The agent whose phone's channel it is; empty: no agent's."""
+        channel = self.calls.channels.get(channel_id)
+        agent = self.agents.of_channel(channel.name) if channel is not None else None
+        return agent.id if agent is not None else ""
 
     def _call_changed(self, channel_id: str, outcome: Outcome) -> None:
-        for channel in self.calls.in_same_bridge(channel_id):
-            _changed(self.agents.of_channel(channel.name), outcome)
-
-
-def _changed(agent: Agent | None, outcome: Outcome) -> None:
-    if agent is not None:
-        outcome.agents.add(agent.id)
+        for channel in self.calls.concerned(channel_id):
+            agent = self.agents.of_channel(channel.name)
+            if agent is not None:
+                outcome.agents.add(agent.id)

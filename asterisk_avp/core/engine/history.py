@@ -17,20 +17,20 @@ _OUTSIDE = frozenset({TargetKind.NUMBER, TargetKind.PRESET})
 
 
 def agents_involved(transfer: TransferView) -> frozenset[str]:
-    """The agents who transfer the call, are its target, or have taken it."""
+    """The agents who transfer the call, are its target, have taken it, or were asked into it."""
     agents = {transfer.agent}
     target = transfer.target
-    if target is None or target.kind in _OUTSIDE:
-        return frozenset(agents)  # external numbers have no history
-    if target.kind is TargetKind.AGENT:
+    if target is not None and target.kind is TargetKind.AGENT:
         agents.add(target.value)
+    # External numbers have no history.
+    outside = target.value if target is not None and target.kind in _OUTSIDE else ""
     agents |= {
         party.id
         for party in transfer.parties
         # A fourth party may have become the target.
-        if party.role == "target" and not party.id.startswith("party-")
+        if party.role == "target" and not party.id.startswith("party-") and party.id != outside
     }
-    return frozenset(agents)
+    return frozenset(agents | {*transfer.asked})
 
 
 class History:

@@ -1,15 +1,17 @@
 """Add and drop a fourth party in a consultation.
 
-The fourth party is an external number. It needs the ``conference`` feature and everything that a
-typed number needs. A party that is dropped hears no announcement; their call just ends.
+The fourth party is an external number or a colleague. Both need the ``conference`` feature, and
+everything that a typed number or the target of a consult needs. A party that is dropped hears no
+announcement; their call just ends.
 """
 
 from __future__ import annotations
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
-from asterisk_avp.core.model.errors import UnknownParty, WrongState
+from asterisk_avp.core.model.errors import Refused, UnknownParty, WrongState
 from asterisk_avp.core.model.permission import Permission
-from asterisk_avp.core.model.world import Group, World
+from asterisk_avp.core.model.world import Group, Mode, Target, TargetKind, TransferRequest, World
+from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.policy import needs, policy
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import legal
@@ -23,17 +25,37 @@ from asterisk_avp.core.transfer.session import (
 from asterisk_avp.core.transfer.spec import Action
 
 
-def check_party(session: Session, typed: str, group: Group, world: World) -> Permission:
-    """Policy's permission to add the number ``typed``. Raises `Refused`.
+def check_party(
+    session: Session,
+    wanted: Target,
+    group: Group,
+    agents: Agents,
+    world: World,
+    *,
+    slot_taken: bool = False,
+) -> Permission:
+    """Policy's permission to add this number or agent. Raises `Refused`.
 
-    ``group``: the transfer's group as now configured.
+    ``group``: the transfer's group as now configured. ``slot_taken``: a transferred call waits for
+    the agent or is on its way to them.
     """
-    return policy.decide_party(typed, session.agent, group, world)
+    if wanted.kind is not TargetKind.AGENT:
+        return policy.decide_party(wanted.value, session.agent, group, world)
+    request = TransferRequest(session.agent, Mode.SUPERVISED, wanted)
+    return policy.decide_colleague(
+        session.permission.agent or "", request, group, agents, slot_taken=slot_taken
+    )
 
 
 def check_addition(session: Session, group: Group) -> None:
-    """Raises `Refused` or `WrongState` where no number could be added, whichever it is."""
-    policy.check_features(needs.PARTY, group.features)
+    """Raises `Refused` or `WrongState` where nobody could be added, whoever it is."""
+    try:
+        policy.check_features(needs.PARTY, group.features)
+    except Refused as refused:
+        try:
+            policy.check_features(needs.COLLEAGUE, group.features)
+        except Refused:
+            raise refused from None
     _check_room(session)
 
 
@@ -55,8 +77,8 @@ def add(
     _check_room(session)
     leg = fourth_id(session.id, session.fourths_called + 1, secret)
     fourth = Fourth(
-        id=f"party-{session.fourths_called + 4}",
-        party=Party(leg, number=permission.number or ""),
+        id=permission.agent or f"party-{session.fourths_called + 4}",
+        party=Party(leg, number=permission.number or permission.agent or ""),
         other=other_half(leg),
         permission=permission,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import PauseMember
 from asterisk_avp.core.model.errors import UnknownAgent, WrongState
+from asterisk_avp.core.pbx.agent import ACW_REASON
 from asterisk_avp.core.pbx.agents import Agents
 
 MAX_REASON = 79
@@ -26,7 +27,7 @@ def pause(
     if agent is None:
         raise UnknownAgent(agent_id)
     if not agent.memberships:
-        raise WrongState("The agent is not logged in to any queue.")
+        raise WrongState("The agent is not logged in to any queue.", "not_logged_in")
     kept = _storable(reason) if paused else ""
     return tuple(
         PauseMember(member.queue, member.interface, paused, kept)
@@ -40,4 +41,5 @@ def _storable(reason: str) -> str:
     An unusable reason does not prevent the pause.
     """
     line = " ".join(reason.split())
-    return clean.name(line.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore"))
+    kept = clean.name(line.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore"))
+    return "" if kept == ACW_REASON else kept  # which would not count as a break

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from asterisk_avp.core.engine.early_media import EarlyMedia
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.world import PartyState
+from asterisk_avp.core.model.world import PartyState, TargetKind
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.pbx.staffing import staffing
+from asterisk_avp.core.transfer.events import LEFT_QUEUE, EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Presence, Session
 
 QUEUE_REASONS: Mapping[str, str] = {
     "TIMEOUT": "max_hold",
@@ -18,7 +21,7 @@ QUEUE_REASONS: Mapping[str, str] = {
     "JOINUNAVAIL": "target_left",
     "LEAVEEMPTY": "target_left",
     "LEAVEUNAVAIL": "target_left",
-    "WITHDRAWN": "withdrawn",
+    "WITHDRAW": "withdrawn",
 }
 """QUEUESTATUS (app_queue.c, ``queue_results``) as ended_reason."""
 
@@ -47,8 +50,19 @@ REJECT_SECONDS = 1.0
 
 
 class QueueEventHandler:
-    def __init__(self, agents: Agents, store: SessionStore, ring_seconds: float) -> None:
-        """``ring_seconds``: the ring time of a personal queue."""
+    def __init__(
+        self,
+        agents: Agents,
+        store: SessionStore,
+        ring_seconds: float,
+        answered: Callable[[str, Agent, Outcome], None],
+        early: EarlyMedia,
+    ) -> None:
+        """``ring_seconds``: the ring time of a personal queue. ``answered``: an agent has answered
+        the call of a channel.
+        """
+        self._answered = answered
+        self._early = early
         self._agents = agents
         self._store = store
         self._ring_seconds = ring_seconds
@@ -67,8 +81,10 @@ class QueueEventHandler:
             case ev.QueueLeft():
                 _changed(self._agents.waiting_left(fact.queue, fact.channel), outcome)
             case ev.AgentRung():
+                self._fourth_rings(fact.channel, outcome)
                 self._apply(fact.channel, EventType.LEG_RINGING, EventType.OFFERED, now, outcome)
             case ev.AgentUnanswered():
+                self._fourth_does_not_answer(fact.channel, now, outcome)
                 rejected = fact.ring_seconds + REJECT_SECONDS < self._ring_seconds
                 reason = "rejected" if rejected else "no_answer"
                 self._apply(
@@ -80,12 +96,15 @@ class QueueEventHandler:
                     reason=reason,
                 )
             case ev.AgentConnected():
-                self._store.leg_ended(fact.channel)
-                agent = self._agents.connected(fact.queue, fact.interface)
+                self._store.leg_ended(fact.channel, outcome)
+                self._store.aftermath.answered(fact.channel)
+                agent = self._agents.connected(fact.queue, fact.interface, now)
                 answered_by = agent.id if agent is not None else ""
                 self._apply(
                     fact.channel, None, EventType.DELIVERED, now, outcome, agent=answered_by
                 )
+                if agent is not None:
+                    self._answered(fact.channel, agent, outcome)
             case ev.DialProgress():
                 self._dial_progress(fact, now, outcome)
             case ev.NotAccepted():
@@ -93,11 +112,15 @@ class QueueEventHandler:
                 if found is not None and found[1] == "leg":
                     self._store.records[found[0].id].dial_status = "NOTACCEPTED"
             case ev.QueueEnded():
-                reason = QUEUE_REASONS.get(fact.status, "")
-                if not reason:
-                    return  # answered or hung up; other events report that
+                # Any other status is no end that app_queue knows: there is no such queue, say.
+                reason = QUEUE_REASONS.get(fact.status, LEFT_QUEUE)
+                self._store.aftermath.unanswered(fact.channel, outcome)
                 if reason == "target_left":
                     reason = self._queue_left_reason(fact.channel)
+                elif reason == "withdrawn":
+                    reason = self._obstacle(fact.channel) or reason
+                elif reason == LEFT_QUEUE and self._is_leg(fact.channel):
+                    reason = "target_unreachable"
                 self._apply(
                     fact.channel,
                     EventType.LEG_LEFT_QUEUE,
@@ -107,11 +130,32 @@ class QueueEventHandler:
                     reason=reason,
                 )
 
+    def _is_leg(self, channel: str) -> bool:
+        found = self._store.role_of(channel)
+        return found is not None and found[1] != "caller"
+
+    def _fourth_rings(self, channel: str, outcome: Outcome) -> None:
+        """The phone of a colleague who was asked as fourth party."""
+        found = self._store.role_of(channel)
+        if found is not None and found[1] == "fourth_far_end":
+            self._store.records[found[0].id].fourth_rings = True
+            outcome.transfers.append(found[0].id)
+
+    def _fourth_does_not_answer(self, channel: str, now: float, outcome: Outcome) -> None:
+        """Give up, as for the target of a consult; app_queue would ring them again."""
+        found = self._store.role_of(channel)
+        if found is not None and found[1] == "fourth_far_end":
+            self._store.apply(found[0].id, SessionEvent(EventType.DROP_FOURTH), now, outcome)
+
     def _dial_progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
         found = self._store.role_of(fact.channel)
-        if found is None or found[0].permission.number is None:
+        if found is None:
             return
         session, role = found
+        if role == "fourth":
+            self._fourth_progress(session, fact, outcome)
+        if session.permission.number is None:
+            return
         record = self._store.records[session.id]
         if role == "leg_far_end":
             rings = session.state.spec.target.shown is PartyState.RINGING
@@ -120,8 +164,17 @@ class QueueEventHandler:
             # main/dial.c, ast_hangup_cause_to_dial_status); nothing has rung in that case.
             refused = fact.status == "NOANSWER" and not called
             record.dial_status = "CHANUNAVAIL" if refused else fact.status
+            leg = session.leg.channel
             if fact.status == "RINGING":
                 self._apply(fact.channel, EventType.LEG_RINGING, EventType.OFFERED, now, outcome)
+                if not self._early.replaces_ringback(leg):
+                    self._early.over(leg, outcome, rings=True)
+            elif fact.status not in _IN_PROGRESS:
+                self._early.attempt_ended(leg)
+        elif role == "leg" and fact.status == "PROGRESS":
+            # By a trunk's 183, or by the administrator's dialplan itself (Progress()).
+            self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)
+            self._early.begun(session, fact.channel, outcome)
         elif role == "leg" and fact.status in ("BUSY", "CONGESTION"):
             # The administrator's dialplan ended the call itself (Busy(), Congestion()). Every
             # other end without an answer is NOANSWER here, including an unassigned number.
@@ -130,6 +183,16 @@ class QueueEventHandler:
             # To the transferor, a call that has yet to be accepted is ringing. An announcement in
             # the administrator's dialplan answers without RINGING.
             self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)
+            self._early.over(fact.channel, outcome, rings=True)
+
+    def _fourth_progress(self, session: Session, fact: ev.DialProgress, outcome: Outcome) -> None:
+        fourth = session.fourth
+        if fourth is None or fourth.permission.number is None:
+            return
+        if fact.status == "PROGRESS" and session.transferor.presence is Presence.PRESENT:
+            self._early.begun(session, fact.channel, outcome)
+        elif fact.status == "ANSWER":
+            self._early.over(fact.channel, outcome)
 
     def _apply(
         self,
@@ -151,15 +214,26 @@ class QueueEventHandler:
             self._store.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
 
     def _queue_left_reason(self, channel: str) -> str:
-        """Why the target's queue has no member to answer: the agent paused, or logged out."""
+        """Why the target's queue has no member to answer: on a break, or logged out."""
         found = self._store.role_of(channel)
         target = found[0].target if found is not None else None
+        if target is not None and target.kind is TargetKind.GROUP:
+            return self._obstacle(channel) or "target_offline"
         agent = self._agents.by_id.get(target.value) if target is not None else None
         if agent is None or not agent.memberships:
             return "target_offline"
         if agent.paused or agent.reported_paused:
             return "target_not_ready"
         return "target_offline"
+
+    def _obstacle(self, channel: str) -> str:
+        """Why nobody of the target group could take the call; empty: somebody could."""
+        found = self._store.role_of(channel)
+        target = found[0].target if found is not None else None
+        if found is None or target is None or target.kind is not TargetKind.GROUP:
+            return ""
+        group = self._agents.world.groups.get(target.value)
+        return staffing(self._agents, group, found[0].agent).obstacle if group is not None else ""
 
 
 def _changed(agent: Agent | None, outcome: Outcome) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asterisk_avp.core.engine.sessions import SessionStore
+from asterisk_avp.core.messages import clean
+from asterisk_avp.core.model.caller import Caller, Presentation, Told
+from asterisk_avp.core.model.hold import MUSIC
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Group, Mode, Target, TransferRequest
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.calls import Call
+from asterisk_avp.core.pbx.channel import Call
 from asterisk_avp.core.transfer.session import Party, Session, is_half, leg_id, other_half
 from asterisk_avp.core.transfer.states import State
 
@@ -22,21 +25,31 @@ class CallVariables:
     """``AVP_MAX_HOLD``"""
     ends_at: int | None = None
     """When the call's own limit (TIMEOUT(absolute)) ends it, in Unix seconds; None: no limit."""
+    presentation: Presentation | None = None
+    """Whether others may be told the caller; None: not read."""
+    music_class: str = ""
+    """`MUSIC`, as it was read; empty: not set."""
 
 
 def in_transfer(store: SessionStore, agent_id: str, call: Call | None) -> bool:
     """Whether the call, or the requesting agent, is part of a running transfer.
 
-    The call also counts as one while Asterisk has not yet optimised away the Local channel of
-    a completed transfer: the caller is behind it, and moving it out of its bridge would end
-    the call.
+    A call that `is_settling` also counts as one.
     """
     if call is None:
         return store.transferring(agent_id) is not None
-    return any(
-        store.role_of(channel) is not None or is_half(channel)
-        for channel in (call.caller_channel, call.agent_channel)
+    return is_settling(call) or any(
+        store.role_of(channel) is not None for channel in (call.caller_channel, call.agent_channel)
     )
+
+
+def is_settling(call: Call) -> bool:
+    """Whether Asterisk has yet to optimise away the Local channel of a completed transfer.
+
+    The caller is behind it, and moving it out of its bridge would end the call. It lasts some
+    milliseconds.
+    """
+    return call.settling or any(map(is_half, (call.caller_channel, call.agent_channel)))
 
 
 def group_of_call(agents: Agents, agent_id: str, call: Call | None) -> Group | None:
@@ -49,6 +62,11 @@ def group_of_call(agents: Agents, agent_id: str, call: Call | None) -> Group | N
         if group is not None:
             return group
     return next((groups[group] for group in agents.groups_of(agent_id)), None)
+
+
+def told_of(caller: Caller, group: Group | None) -> Told:
+    """What agents and integrations are told of a caller, by the settings of the call's group."""
+    return caller.told_agents(show_withheld=group is not None and group.features.show_withheld)
 
 
 class SessionFactory:
@@ -85,7 +103,12 @@ class SessionFactory:
             mode=request.mode,
             target=target,
             transferor=Party(call.agent_channel, name=self._agents.name_of(request.agent)),
-            caller=Party(call.caller_channel, call.caller_number, call.caller_name),
+            caller=Party(
+                call.caller_channel,
+                call.caller.number,
+                call.caller.name,
+                presentation=facts.presentation or call.caller.presentation,
+            ),
             leg=Party(leg),
             local_far_end=other_half(leg),
             permission=permission,
@@ -96,6 +119,7 @@ class SessionFactory:
                 "AVP_HOLD_ACTION": permission.group.max_hold_action.value,
                 "AVP_ORPHAN_SECONDS": str(self._orphan_seconds),
                 "AVP_ENDS_AT": "" if facts.ends_at is None else str(facts.ends_at),
+                **({MUSIC: music} if (music := clean.ident(facts.music_class)) else {}),
             },
             notes=request.notes,
             origin=request.origin,

@@ -40,6 +40,7 @@ def take_over(
     for before in engine.store.sessions():
         new = before.id in adopted
         if only is not None and before.id not in only and not new:
+            engine.store.hold_changed(before.id, now, outcome)
             continue
         if not new:
             # The last variables may have been lost with the connection.
@@ -58,8 +59,10 @@ def take_over(
         if idle or not recovery.repeats(after):
             effects = recovery.restore(after, where)
             outcome.effects.extend((before.id, effect) for effect in effects)
+            engine.store.repeat_hold(before.id, outcome)
         if new or restart_steps or (idle and recovery.repeats(after)):
             outcome.effects.extend((before.id, effect) for effect in machine.timer(after))
+    engine.made_calls.resume()
     return outcome
 
 
@@ -74,7 +77,11 @@ def orphaned_channels(engine: TransferEngine, in_stasis: AbstractSet[str]) -> li
         for channel in engine.calls.channels
         if is_leg(channel) and channel not in in_stasis and where.bridge_of(channel) is None
     ]
-    return [channel for channel in (*with_us, *ringing) if engine.store.role_of(channel) is None]
+    return [
+        channel
+        for channel in (*with_us, *ringing)
+        if engine.store.role_of(channel) is None and not engine.early_media.knows(channel)
+    ]
 
 
 def _locations(engine: TransferEngine, in_stasis: AbstractSet[str]) -> recovery.ChannelLocations:

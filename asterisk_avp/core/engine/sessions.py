@@ -6,13 +6,19 @@ No lookup scans all sessions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from asterisk_avp.core.messages.effects import DialLeg, Effect, SetVariables
+from asterisk_avp.core.engine import holds
+from asterisk_avp.core.engine.aftermath import Aftermath
+from asterisk_avp.core.engine.involved import Involved
+from asterisk_avp.core.engine.record import Record
+from asterisk_avp.core.engine.session_index import FAR_ENDS, SessionIndex, roles_of
+from asterisk_avp.core.messages.effects import Effect, SetVariables
+from asterisk_avp.core.model.caller import Presentation
 from asterisk_avp.core.model.world import TargetKind
 from asterisk_avp.core.transfer import machine, persistence
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
-from asterisk_avp.core.transfer.session import Party, Presence, Session
+from asterisk_avp.core.transfer.session import Presence, Session
 from asterisk_avp.core.transfer.states import State
 
 
@@ -44,6 +50,8 @@ class Outcome:
     """Ids of transfers whose views changed."""
     steps: list[Taken] = field(default_factory=list)
     """What each event did that a transfer was told of, in order."""
+    ended: list[str] = field(default_factory=list)
+    """Ids of ended transfers of whose callers something else has become since."""
 
     def then(self, later: Outcome) -> Outcome:
         """Return both outcomes as one, ``later`` last."""
@@ -52,6 +60,7 @@ class Outcome:
             self.agents | later.agents,
             self.transfers + later.transfers,
             self.steps + later.steps,
+            self.ended + later.ended,
         )
 
 
@@ -59,47 +68,34 @@ def outcome_of(session: Session, *effects: Effect) -> Outcome:
     return Outcome(effects=[(session.id, effect) for effect in effects])
 
 
-@dataclass(slots=True)
-class Record:
-    """A session with the times that its views need, in Unix seconds."""
-
-    session: Session
-    started: float
-    since: float
-    waiting_since: float = 0.0
-    """When the latest wait for the target began."""
-    dial_status: str = ""
-    """DIALSTATUS of the last attempt to reach an external number (`core.engine.queue_events`)."""
-
-
 class SessionStore:
     """``refresh_permission`` brings a session's permission up to date before each step of it."""
 
     def __init__(
-        self, refresh_permission: Callable[[Session], Session] = lambda session: session
+        self,
+        refresh_permission: Callable[[Session], Session] = lambda session: session,
+        alive: Callable[[str], bool] = lambda _channel: True,
+        agent_of: Callable[[str], str] = lambda _channel: "",
     ) -> None:
+        """``alive``: whether a channel exists. ``agent_of``: the agent whose channel it is."""
+        self._agent_of = agent_of
+        self.holds: Callable[[str], bool] = lambda _channel: False
+        """Whether the phone of a channel has put the call on hold."""
         self._refresh_permission = refresh_permission
+        self.aftermath = Aftermath(alive)
+        self.stepped: Callable[[Session, SessionEvent, Outcome], None] = lambda *_: None
+        """Told of a session after each change of its state, and of the event that caused it."""
         self.records: dict[str, Record] = {}
-        self._roles: dict[str, tuple[str, str]] = {}
-        """Channel id to (session id, role), for running sessions."""
-        self._channels: dict[str, set[str]] = {}
-        """Session id to channel ids, for running sessions."""
+        self.index = SessionIndex()
+        self._involved = Involved()
         self._written: dict[str, dict[str, str]] = {}
         """Session id to the variables written on the caller's channel."""
-        self._transfers_to: dict[str, set[str]] = {}
-        """Agent id to the sessions whose call is on its way to that agent."""
-        self._legs: dict[str, str] = {}
-        """Far end of a leg that waits in an agent's queue, or is about to, to that agent's id.
-        Such a leg can outlive its transfer for the moment that Asterisk needs to end it."""
-        self._legs_for: dict[str, set[str]] = {}
-        """Agent id to the far ends in ``_legs``."""
-        self._begun_by: dict[str, set[str]] = {}
-        """Agent id to the running sessions of which the agent is the transferor."""
 
     def begin(self, session: Session, now: float, outcome: Outcome) -> Session:
         """Add a session that policy has permitted, with its first effects in ``outcome``."""
-        self.records[session.id] = Record(session, now, now)
+        record = self.records[session.id] = Record(session, now, now)
         session, effects = machine.begin(session)
+        session = record.became(session, now)
         self._store(session, effects, outcome)
         return session
 
@@ -124,11 +120,48 @@ class SessionStore:
         )
         if session is before:
             return
-        if session.state is not before.state:
-            record.since = now
-            if _awaits_target(session) and not _awaits_target(before):
-                record.waiting_since = now
+        if event.kind is EventType.ADD_PARTY:
+            record.fourth_rings = False
+        if _awaits_target(session) and not _awaits_target(before):
+            session = replace(session, waiting_since=now)
+        session = holds.noted(session, self.holds)
+        effects = record.hold_music.around(before, session, effects, event)
+        session = record.became(session, now)
         self._store(session, effects, outcome)
+        if session.state is not before.state:
+            self.stepped(session, event, outcome)
+        if session.state.final and not before.state.final:
+            self.aftermath.ended(record, before, event)
+
+    def leg_ended(self, channel: str, outcome: Outcome) -> None:
+        """Note that a leg waits in no queue any more: whoever it waited for can be had again."""
+        outcome.agents |= {self.index.leg_ended(channel)} - {""}
+
+    def set_presentation(
+        self, session_id: str, presentation: Presentation, outcome: Outcome
+    ) -> None:
+        """Whether others may be told the caller of a session has become known, or has changed."""
+        session = self.records[session_id].session
+        caller = replace(session.caller, presentation=presentation)
+        if caller != session.caller:
+            self._store(replace(session, caller=caller), (), outcome)
+
+    def hold_changed(self, session_id: str, now: float, outcome: Outcome) -> None:
+        """Note that a party of the session has put the call on hold, or resumed."""
+        record = self.records[session_id]
+        before = record.session
+        session = holds.noted(before, self.holds)
+        if session != before:
+            effects = record.hold_music.pressed(before, session)
+            self._store(record.became(session, now), effects, outcome)
+
+    def repeat_hold(self, session_id: str, outcome: Outcome) -> None:
+        """Have the music start where a resync has found parties on hold."""
+        record = self.records[session_id]
+        session = holds.noted(record.session, self.holds)
+        effects = record.hold_music.repeated(session)
+        if effects or session != record.session:
+            self._store(session, effects, outcome)
 
     def adopt(self, session: Session, now: float, outcome: Outcome, marker: str = "") -> None:
         """Add a session that an earlier daemon began; no effect of its own results.
@@ -136,7 +169,7 @@ class SessionStore:
         ``marker``: the `persistence.COMMIT_MARKER` that the earlier daemon wrote, so that the next
         write does not overwrite the chunks that it refers to.
         """
-        self.records[session.id] = Record(session, now, now)
+        self.records[session.id] = Record.adopted(session, now)
         if marker:
             self._written[session.id] = {persistence.COMMIT_MARKER: marker}
         self._store(session, (), outcome)
@@ -152,21 +185,24 @@ class SessionStore:
 
     def forget_running(self) -> None:
         """Drop the running sessions, because another daemon has continued them."""
-        for session_id in self._channels:
-            del self.records[session_id]
-        for index in (self._channels, self._roles, self._written, self._legs):
-            index.clear()
-        for sets in (self._transfers_to, self._begun_by, self._legs_for):
-            sets.clear()
+        for session_id in self.index.sessions():
+            self._drop(session_id)
+        self.index.clear()
+        self._written.clear()
 
     def sessions(self) -> list[Session]:
         """The running sessions."""
-        return [self.records[session_id].session for session_id in self._channels]
+        return [self.records[session_id].session for session_id in self.index.sessions()]
 
     def role_of(self, channel: str) -> tuple[Session, str] | None:
         """The running session that a channel belongs to, and its role there; None: no session."""
-        found = self._roles.get(channel)
+        found = self.index.role_of(channel)
         return (self.records[found[0]].session, found[1]) if found is not None else None
+
+    def asked_by(self, channel: str) -> Session | None:
+        """The session whose target or fourth party has answered this channel; None: no such."""
+        found = self.role_of(channel)
+        return found[0] if found is not None and found[1] in FAR_ENDS else None
 
     def recent_channels(self, since: float) -> set[str]:
         """The channels of sessions that are running, or ended at or after ``since``."""
@@ -174,52 +210,48 @@ class SessionStore:
             channel
             for record in self.records.values()
             if not record.session.state.final or record.since >= since
-            for channel in _roles(record.session)
+            for channel in roles_of(record.session)
         }
 
     def roles(self) -> list[tuple[str, Session, str]]:
         """Every channel of every running session, with its role."""
         return [
             (channel, self.records[session_id].session, role)
-            for channel, (session_id, role) in self._roles.items()
+            for channel, (session_id, role) in self.index.roles()
         ]
-
-    def has_transfer_to(self, agent_id: str) -> bool:
-        """Whether a transfer occupies, or is about to occupy, this agent's waiting slot."""
-        return agent_id in self._transfers_to or agent_id in self._legs_for
-
-    def leg_ended(self, channel: str) -> None:
-        """Note that a leg waits in no queue: it was answered, has ended, or was never dialled."""
-        agent = self._legs.pop(channel, None)
-        if agent is not None:
-            _update_index(self._legs_for, agent, channel, present=False)
-
-    def retain_legs(self, alive: Callable[[str], bool]) -> None:
-        """Drop the legs that a resync has not found."""
-        for leg in [leg for leg in self._legs if not alive(leg)]:
-            self.leg_ended(leg)
 
     def transferring(self, agent_id: str) -> Record | None:
         """The running transfer in which this agent is the transferor and still takes part."""
-        for session_id in self._begun_by.get(agent_id, ()):
+        for session_id in self.index.begun_by(agent_id):
             record = self.records[session_id]
             if record.session.transferor.presence is not Presence.GONE:
                 return record
         return None
 
+    def involving(self, agent_id: str) -> list[Record]:
+        """The running and ended transfers that involve this agent, in the order of their begin."""
+        found = [self.records[transfer] for transfer in self._involved.transfers_of(agent_id)]
+        return sorted(found, key=lambda record: record.started)
+
     def running(self) -> int:
-        return len(self._channels)
+        return self.index.running()
 
     def forget_ended(self, before: float) -> list[Record]:
         """Drop and return the records of transfers that ended before ``before`` (Unix seconds)."""
         ended = [
             record
             for record in self.records.values()
-            if record.session.state.final and record.since < before
+            if record.session.state.final
+            and record.since < before
+            and self.aftermath.settled(record)
         ]
         for record in ended:
-            del self.records[record.session.id]
+            self._drop(record.session.id)
         return ended
+
+    def _drop(self, session_id: str) -> None:
+        del self.records[session_id]
+        self._involved.forget(session_id)
 
     def _with_persistence(
         self, session: Session, effects: tuple[Effect, ...]
@@ -243,73 +275,20 @@ class SessionStore:
         return (SetVariables(session.caller.channel, variables), *effects)
 
     def _store(self, session: Session, effects: tuple[Effect, ...], outcome: Outcome) -> None:
-        self.records[session.id].session = session
-        for effect in effects:
-            if isinstance(effect, DialLeg) and effect.permission.agent is not None:
-                self._legs[effect.other_channel] = effect.permission.agent
-                _update_index(
-                    self._legs_for, effect.permission.agent, effect.other_channel, present=True
-                )
+        record = self.records[session.id]
+        record.session = session
+        self.index.dialled(effects)
+        self._involved.note(session)
         outcome.effects.extend(
             (session.id, effect) for effect in self._with_persistence(session, effects)
         )
         outcome.transfers.append(session.id)
-        outcome.agents.add(session.agent)
-        over = session.state.final
-        roles = {} if over else _roles(session)
-        # A channel can also leave a running session: a target whom the fourth party replaced.
-        for channel in self._channels.pop(session.id, set()) - roles.keys():
-            if self._roles.get(channel, ("",))[0] == session.id:
-                del self._roles[channel]
-        if roles:
-            self._channels[session.id] = set(roles)
-        self._roles.update({channel: (session.id, role) for channel, role in roles.items()})
-        _update_index(self._begun_by, session.agent, session.id, present=not over)
+        # Agents call queues too: one may be the caller.
+        concerned = {session.agent, *session.asked, self._agent_of(session.caller.channel)}
+        outcome.agents |= concerned - {""}
         if session.target is not None and session.target.kind is TargetKind.AGENT:
             outcome.agents.add(session.target.value)
-            on_the_way = session.state.spec.takes_slot
-            _update_index(self._transfers_to, session.target.value, session.id, present=on_the_way)
-
-
-def party_of(session: Session, role: str) -> Party | None:
-    """The party of a role; None for the far end of a leg."""
-    match role:
-        case "transferor":
-            return session.transferor
-        case "caller":
-            return session.caller
-        case "leg":
-            return session.leg
-        case "fourth":
-            return session.fourth.party if session.fourth is not None else None
-        case _:
-            return None
-
-
-def _roles(session: Session) -> dict[str, str]:
-    """The session's channels, each with its role."""
-    roles = {
-        session.transferor.channel: "transferor",
-        session.caller.channel: "caller",
-        session.leg.channel: "leg",
-    }
-    if session.local_far_end:
-        roles[session.local_far_end] = "leg_far_end"
-    if session.fourth is not None:
-        roles[session.fourth.party.channel] = "fourth"
-        roles[session.fourth.other] = "fourth_far_end"
-    return roles
-
-
-def _update_index(index: dict[str, set[str]], key: str, value: str, *, present: bool) -> None:
-    """Add ``value`` to the set of ``key``, or remove it; removes empty sets."""
-    values = index.setdefault(key, set())
-    if present:
-        values.add(value)
-    else:
-        values.discard(value)
-    if not values:
-        del index[key]
+        self.index.update(session)
 
 
 def _awaits_target(session: Session) -> bool:

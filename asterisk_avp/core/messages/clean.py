@@ -137,6 +137,8 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "AVP_DAEMON_ANSWER": name,
     "TIMEOUT(absolute)": _count,
     "CHANNEL(after_bridge_goto)": _place,
+    "CONNECTED_LINE_SEND_SUB": _place,
+    "REDIRECTING_SEND_SUB": _place,
 }
 _CHUNKED: Final = re.compile(r"AVP_SESSION_[ab][0-9]{1,2}|AVP_HISTORY_[0-9]{1,2}_[0-9]").fullmatch
 _OURS: Final = "AVP_"
@@ -172,7 +174,9 @@ def _setvar(variable: str, value: str) -> bool:
 
 
 _HEADERS: Final[Mapping[str, Test]] = {
-    **dict.fromkeys(("Channel", "Channel1", "Channel2", "ExtraChannel", "UniqueId"), _channel),
+    **dict.fromkeys(
+        ("Channel", "Channel1", "Channel2", "ExtraChannel", "UniqueId", "Caller"), _channel
+    ),
     **dict.fromkeys(("Context", "ExtraContext", "Queue", "Event", "Paused"), _ident),
     **dict.fromkeys(("Exten", "ExtraExten"), _extension),
     **dict.fromkeys(("Priority", "ExtraPriority", "Penalty", "Wrapuptime"), _count),

@@ -66,11 +66,32 @@ class StartMusic(AriEffect):
     """Play music on the channel, never on the bridge (asterisk issue 1926)."""
 
     channel: str
+    music_class: str = ""
+    """Empty: the channel's own (``CHANNEL(musicclass)``), or the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopMusic(AriEffect):
     """Stop the music and wait until Asterisk reports it; repeated where Asterisk ignores it."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartHold(AriEffect):
+    """Tell a channel that all whom it is with are on hold, as a bridge of two does.
+
+    It plays music, or has its phone play some (``moh_passthrough``). Asterisk ends it when that
+    party resumes in a bridge of two, and when the channel leaves its bridge (bridge_channel.c,
+    ``bridge_channel_internal_join``), also without us.
+    """
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndHold(AriEffect):
+    """End `StartHold`, and verify as `StopMusic` does."""
 
     channel: str
 
@@ -110,6 +131,24 @@ class StopPlaying(AriEffect):
     """End a playback; until then, the channel cannot change bridges."""
 
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snoop(AriEffect):
+    """A Snoop channel of this id enters our application: it has what ``channel`` is sent.
+
+    ``whispers``: the reverse, ``channel`` hears what the Snoop channel is sent, on top of its own.
+    It ends with ``channel``.
+    """
+
+    channel: str
+    snoop: str
+    whispers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopSnoop(AriEffect):
+    channel: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +233,17 @@ class ResumeRecording(AmiEffect):
 
 
 @dataclass(frozen=True, slots=True)
+class RenewTranslation(AmiEffect):
+    """Make Asterisk translate anew what the phone behind a Local channel hears.
+
+    Without effect for other channels, and where nothing is translated. See
+    `core.transfer.translation`.
+    """
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     context: str
     extension: str
@@ -222,6 +272,14 @@ class BridgePair(AmiEffect):
     second: str
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawCaller(AmiEffect):
+    """Make app_queue end the wait of a caller. It does nothing once the call is answered."""
+
+    queue: str
+    channel: str
+
+
 # --- queue membership, without a session -----------------------------------------------------
 
 
@@ -234,6 +292,9 @@ class AddMember(AmiEffect):
     paused: bool
     wrapup_seconds: int = 0
     """The member's own wrap-up time; 0: the queue's."""
+    penalty: int = 0
+    reason: str = ""
+    """Why it is paused; empty: no reason, or not paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +310,22 @@ class PauseMember(AmiEffect):
     paused: bool
     reason: str = ""
     """The reason that app_queue reports in events; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPenalty(AmiEffect):
+    queue: str
+    interface: str
+    penalty: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRingInUse(AmiEffect):
+    """Set whether the queue offers calls to the member while its phone is in use."""
+
+    queue: str
+    interface: str
+    ring_in_use: bool
 
 
 # --- timers ----------------------------------------------------------------------------------

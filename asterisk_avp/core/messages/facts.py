@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asterisk_avp.core.model.caller import Presentation
+
 # --- facts -----------------------------------------------------------------------------------
 
 
@@ -34,6 +36,8 @@ class ChannelSeen(Fact):
     """Whether the channel is a ringing phone. Set by a resync only."""
     created: bool = True
     """False: an update, which does not add an unknown channel."""
+    presentation: Presentation = Presentation.ALLOWED
+    """Unknown: the message does not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,30 @@ class ChannelEnding(Fact):
     """AMI reports the end of a channel. A hint; ARI's `ChannelGone` is authoritative."""
 
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpAsked(Fact):
+    """The end of a channel was asked for, usually by its phone's BYE. It has not ended yet."""
+
+    id: str
+    soft: bool = False
+    """By a program or the dialplan, not by the phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLocated(Fact):
+    """Where Asterisk says that a channel is, on a question of ours."""
+
+    id: str
+    context: str
+    extension: str
+    application: str
+    """What it executes; empty: nothing."""
+    in_our_app: bool
+    """Whether that is our Stasis application."""
+    abandoned: bool = False
+    """Whether the last queue lost the caller (app_queue.c, ``record_abandoned``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +112,21 @@ class CallGroup(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerPresentation(Fact):
+    """Whether others may be told the channel's number and name, as Asterisk has answered."""
+
+    channel: str
+    presentation: Presentation
+
+
+@dataclass(frozen=True, slots=True)
 class MusicChanged(Fact):
     """Music on hold has started or stopped on a channel."""
 
     channel: str
     playing: bool
+    music_class: str = ""
+    """The class that has started; empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +168,15 @@ class MemberSeen(Fact):
     now: float
     """Time of receipt in Unix seconds, by our clock."""
     paused_reason: str = ""
+    dynamic: bool = False
+    """Whether it was added at run time (QueueAdd), so that it can also be removed."""
+    penalty: int = 0
+    ring_in_use: bool | None = None
+    """Whether it is rung while its phone is in use; None: not read, because no event of AMI and no
+    list has it."""
+    login_time: float = 0.0
+    """When app_queue made this membership, by adding or reading it, in Unix seconds by Asterisk's
+    clock; 0: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +200,18 @@ class QueueLeft(Fact):
 
     queue: str
     channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWaiting(Fact):
+    """How many callers wait in a queue, as Asterisk answered."""
+
+    queue: str
+    callers: int
+    longest_seconds: int
+    """How long the first of them has waited."""
+    now: float
+    """Time of receipt in Unix seconds, by our clock."""
 
 
 @dataclass(frozen=True, slots=True)

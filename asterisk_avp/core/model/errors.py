@@ -77,6 +77,10 @@ class UnknownAgent(AvpError):
     """The agent id is not configured and not a member of any group."""
 
 
+class UnknownGroup(AvpError):
+    """No agent group has this id, or none that the agent may know of."""
+
+
 class UnknownTransfer(AvpError):
     """No transfer has this id."""
 
@@ -86,7 +90,14 @@ class UnknownParty(AvpError):
 
 
 class WrongState(AvpError):
-    """The command is not possible in the transfer's current state."""
+    """The command is not possible in the transfer's current state.
+
+    ``key`` names the sentence of the API's catalogues that says so in other languages.
+    """
+
+    def __init__(self, message: str = "", key: str = "wrong_state") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class Refused(AvpError):

@@ -47,6 +47,8 @@ class ConsultRecording(StrEnum):
     """It continues, and contains the music on hold."""
     PAUSE = "pause"
     """It contains silence, so that the rest keeps its position in time."""
+    RESTART = "restart"
+    """It ends, and continues in another file (dialplan, ``avp-recording``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,13 @@ class Features:
     toll_free_service: bool = False
     toll_service: bool = False
     strict_landline: bool = False
+    landline_types: tuple[str, ...] = ("fixed_line", "fixed_line_or_mobile")
+    domestic_territories: tuple[str, ...] = ()
     max_hold_seconds: int = 120
     max_hold_action: MaxHoldAction = MaxHoldAction.HANGUP
+    empty_group_seconds: int = 20
+    show_withheld: bool = False
+    """Whether agents are told a number that its caller withholds."""
     external_accept: ExternalAccept = ExternalAccept.NONE
     consult_recording: ConsultRecording = ConsultRecording.CONTINUE
     country: str | None = None

@@ -1,4 +1,4 @@
-"""The maximum hold time that the dialplan may set for a call."""
+"""What holds for a caller who waits: the maximum time that the dialplan may set, and the music."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Final
 
 MAX_SECONDS: Final = 86_400
 """One day; also the limit of the setting."""
+
+MUSIC: Final = "AVP_MUSIC"
+"""The channel variable with the music class that the caller heard in the last queue but ours."""
 
 
 def max_hold_seconds(text: str) -> int | None:

@@ -1,7 +1,6 @@
 """Data types: the configuration, requests, and views.
 
-All types are immutable. The settings build `World` at start and on reload; the HTTP API and the
-command line show the views.
+All types are immutable. The settings build `World`. HTTP API and command line show the views.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from functools import lru_cache
 from typing import Self
 
 from asterisk_avp.core.model.features import Features, MaxHoldAction
+from asterisk_avp.core.model.transferred import TransferredView
+from asterisk_avp.core.model.work import WorkRules, WorkView
 
 
 class Mode(StrEnum):
@@ -71,11 +72,29 @@ class TransferState(StrEnum):
     ABANDONED = "abandoned", True
 
 
+class CallerOutcome(StrEnum):
+    """Where a transfer has left the caller, as reported by the API."""
+
+    CONNECTED = "connected"
+    """With the target."""
+    RETURNED = "returned"
+    """With the transferor, or on the way to them."""
+    GROUP = "group"
+    """At the head of the queue of the call's group, or already with one of its agents."""
+    DISCONNECTED = "disconnected"
+    """Hung up on, after an announcement: nobody took the call in time."""
+    HUNG_UP = "hung_up"
+    ELSEWHERE = "elsewhere"  # others took the call, or the caller left the queue by a key
+    LOST = "lost"
+    """Unknown: Asterisk failed, or the daemon was cut off from it meanwhile."""
+
+
 class PartyState(StrEnum):
     """What a party of a transfer does, as reported by the API."""
 
     TALKING = "talking"
     HOLDING = "holding"
+    ON_HOLD = "on_hold"  # by its phone's own key
     RINGING = "ringing"
     WAITING = "waiting"
     GONE = "gone"
@@ -140,6 +159,7 @@ class World:
     groups: Mapping[str, Group]
     agents: Mapping[str, ConfiguredAgent] = field(default_factory=dict)
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    work: WorkRules = field(default_factory=WorkRules)
 
     def group_of_queue(self, queue: str) -> Group | None:
         for group in self.groups.values():
@@ -157,10 +177,7 @@ AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 @lru_cache(maxsize=16_384)
 def agent_id_of_interface(interface: str) -> str | None:
-    """The agent id in a member interface; None: no valid id.
-
-    ``PJSIP/1001`` and ``Local/1001@agents/n`` are agent ``1001``.
-    """
+    """``1001`` of ``PJSIP/1001`` or ``Local/1001@agents/n``; None: no valid id."""
     _, slash, rest = interface.partition("/")
     if not slash:
         return None
@@ -213,6 +230,8 @@ class PartyView:
     state: PartyState
     hears: tuple[str, ...] = ()
     """Roles of the parties it hears, or "music", "ringback" or "prompt"; empty: nothing."""
+    name_formatted: str = ""
+    """``name``, if that is a number: as people of the client's country write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +254,23 @@ class TransferView:
     """What the transferor may ask for now: "complete", …, "drop_party:<id of the party>"."""
     hold_until: float | None = None
     """While waiting for the target: when the wait ends without an answer, in Unix seconds."""
+    music_since: float | None = None
+    """Since when the caller hears music without a pause (Unix seconds); None: none, or unknown."""
+    caller_formatted: str = ""
+    asked: tuple[str, ...] = ()
+    """The colleagues who were asked to be the fourth party, also after they have left."""
+    caller_name: str = ""
+    caller_outcome: CallerOutcome | None = None
+    """Where the caller is now that the transfer has ended; None while it runs."""
+    caller_withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConsultView:
+    """The colleague who asks an agent about a call."""
+
+    agent: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,14 +281,20 @@ class CallView:
     on_hold: bool
     pop: Mapping[str, object] = field(default_factory=dict)
     transfer: TransferView | None = None
+    consult: ConsultView | None = None
+    """Who consults the agent by this call; None: it is no consult."""
+    transferred: TransferredView | None = None
+    caller_formatted: str = ""
+    caller_withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class AgentView:
+class AgentView(WorkView):
     id: str
     name: str
     state: AgentState
-    since: float
+    since: float | None
+    """When the state was entered, in Unix seconds; None: before anything was heard of it."""
     groups: tuple[str, ...]
     waiting_transfer: bool
     call: CallView | None = None
@@ -267,7 +309,7 @@ class TargetAgent:
     id: str
     name: str
     state: AgentState
-    since: float
+    since: float | None
     waiting_transfer: bool
 
 
@@ -277,6 +319,10 @@ class TargetGroup:
     name: str
     agents: tuple[TargetAgent, ...]
     available: int
+    logged_in: int
+    """Who could be offered the call once they are free, or after a break."""
+    ready: int
+    """The same without those on a break. 0: the group cannot be a target now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,3 +346,5 @@ class Readiness:
     detail: str = ""
     warnings: tuple[str, ...] = ()
     """Problems that the administrator should fix although transfers are accepted."""
+    reason: str = ""
+    """A code for ``detail``: ``other_daemon stopping not_connected version silent reading``."""

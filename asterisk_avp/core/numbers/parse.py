@@ -9,16 +9,24 @@ Accepted:
 
 - decimal digits of every script (Unicode category Nd: full-width, Arabic-Indic, Devanagari...);
 - one ``+`` at the start, also inside a first bracket: ``(+44) 20...``;
-- grouping: spaces (category Zs, and the zero-width ones that libphonenumber knows), dashes
-  (category Pd, minus, soft hyphen), dots, and pairs of ``()`` or ``[]`` around digits;
-- left-to-right marks at the ends only, where address books leave them;
+- grouping: spaces (category Zs, Braille blank), dashes (category Pd, minus), dots, and pairs of
+  ``()`` or ``[]`` around digits;
+- slashes, of which `Typed.slashes` tells: what they mean depends on the country
+  (`plans.slashes_after_area_code`);
+- characters that nobody sees, anywhere, because a paste brings them along: format characters
+  (category Cf: marks, embeddings, overrides and isolates of writing direction, zero-width spaces
+  and joiners, soft hyphens) and whatever else Unicode calls default ignorable (variation selectors,
+  fillers, the grapheme joiner). Only RIGHT-TO-LEFT OVERRIDE changes which digits are *seen*:
+  `readings` has that reading too;
+- line ends and tabs around the number. Between digits they may also separate two numbers or two
+  cells: `readings` has each part.
 - letters of a vanity number (ITU-T E.161, the keypad): A to Z, at least three of them, after at
   least three digits and with no digit after them, so that they cannot denote an extension;
 - a ``tel:`` URI (RFC 3966) without parameters, or with a ``phone-context`` of leading digits
   (``+44``) as the only one. A context that is a domain says nothing about the number.
 
-Everything else is rejected, including control characters (CR, LF, NUL, tab), characters that are
-special in a dial string, a header or a variable (``& @ , ; : | / $ { } < >``, quotes, backslash),
+Everything else is rejected, including other control characters (NUL, escape), characters that are
+special in a dial string, a header or a variable (``& @ , ; : | $ { } < >``, quotes, backslash),
 ``*`` and ``#`` of service codes, pauses (``p``, ``w``), extensions, a second number with its
 ``+``, and, without parsing, texts of more than `MAX_TEXT` characters.
 """
@@ -27,6 +35,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,14 +46,23 @@ MAX_TEXT: Final = 64
 
 _SCHEME: Final = "tel:"
 _CONTEXT: Final = re.compile(r";phone-context=(\+[0-9().-]+)", re.IGNORECASE)
-_LEFT_TO_RIGHT: Final = "\u200e\u202a\u202c\u2066\u2069\ufeff"
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), where not of category Cf."""
+_REVERSED: Final = re.compile("\u202e([^\u202c\u202e]*)")
+"""What RIGHT-TO-LEFT OVERRIDE shows in the opposite order, up to its end (UAX 9, X5 and X7)."""
+_BREAK: Final = re.compile("[\t-\r\x85\u2028\u2029]+")
+"""Line ends (UAX 14, class BK, CR, LF, NL) and the tab, which separates cells."""
 _FULL_WIDTH: Final = str.maketrans(
-    "\uff0b\uff08\uff09\uff3b\uff3d\uff0e\u00b7\u2212\u30fc\u00ad\u200b\u2060", "+()[]..---  "
+    "\uff0b\uff08\uff09\uff3b\uff3d\uff0e\u00b7\u2212\u30fc\u2800\uff0f\u2044\u2215",
+    "+()[]..-- ///",
 )
 _BRACKETS: Final = str.maketrans("[]", "()")
-_UNGROUP: Final = str.maketrans("", "", " -.()")
+_UNGROUP: Final = str.maketrans("", "", " -.()/")
 
-_CHARACTERS: Final = re.compile(r"[0-9A-Za-z .()\[\]+-]+")
+_CHARACTERS: Final = re.compile(r"[0-9A-Za-z .()\[\]+/-]+")
 _GROUPED: Final = re.compile(r"(?:[^()]*\([ .+-]*[0-9A-Za-z][^()]*\))+[^()]*")
 _ENDS: Final = re.compile(r"[0-9(+].*[0-9A-Za-z)]")
 _DIGITS: Final = re.compile(r"\+?[0-9]+")
@@ -60,6 +78,8 @@ class Typed:
     """ASCII digits, after a ``+`` if one was typed."""
     vanity: bool = False
     """Some of them were letters."""
+    slashes: tuple[int, ...] = ()
+    """How many digits were behind each slash, in the order of the text."""
 
 
 def digits_of(text: str) -> Typed | None:
@@ -67,14 +87,30 @@ def digits_of(text: str) -> Typed | None:
     if len(text) > MAX_TEXT:
         return None
     if not text.isascii():
-        plain = _to_ascii(text.strip(_LEFT_TO_RIGHT))
+        plain = _to_ascii(text)
         if plain is None:
             return None
         text = plain
-    text = text.strip(" ")
+    text = _BREAK.sub(" ", text).strip(" ")
     if text[:4].lower() == _SCHEME:
         return _of_uri(text[4:].strip(" "))
     return _of_plain(text)
+
+
+def readings(text: str) -> Iterator[Typed]:
+    """What somebody may see in the text besides its digits in their order.
+
+    Each part between line ends or tabs, and the digits as RIGHT-TO-LEFT OVERRIDE shows them. The
+    text is one number only if none of these is another.
+    """
+    if len(text) > MAX_TEXT:
+        return
+    shown = _REVERSED.sub(lambda found: found[1][::-1], text)
+    parts = _BREAK.split(text)
+    for other in (*([shown] if shown != text else ()), *(parts if len(parts) > 1 else ())):
+        typed = digits_of(other)
+        if typed is not None:
+            yield typed
 
 
 def _of_plain(text: str) -> Typed | None:
@@ -86,8 +122,9 @@ def _of_plain(text: str) -> Typed | None:
     if not _ENDS.fullmatch(text):
         return None
     compact = text.translate(_UNGROUP)
+    slashes = _slashes(text)
     if _DIGITS.fullmatch(compact):
-        return Typed(compact)
+        return Typed(compact, slashes=slashes)
     text, compact = text.upper(), compact.upper()
     if not _VANITY.fullmatch(compact):
         return None
@@ -95,19 +132,25 @@ def _of_plain(text: str) -> Typed | None:
     words = _WORD.findall(text)
     if not _EXTENSION_WORDS.isdisjoint(words) or not "".join(words).strip("X"):
         return None
-    return Typed(compact.translate(_KEYPAD), vanity=True)
+    return Typed(compact.translate(_KEYPAD), vanity=True, slashes=slashes)
+
+
+def _slashes(text: str) -> tuple[int, ...]:
+    parts = text.split("/")
+    behind = ("".join(parts[place:]) for place in range(1, len(parts)))
+    return tuple(len(part.translate(_UNGROUP)) for part in behind)
 
 
 def _of_uri(rest: str) -> Typed | None:
     local, semicolon, _ = rest.partition(";")
     number = _of_plain(local)
-    if number is None or number.vanity:
+    if number is None or number.vanity or number.slashes:
         return None
     if not semicolon:
         return number
     context = _CONTEXT.fullmatch(rest, len(local))
     prefix = _of_plain(context[1]) if context else None
-    if prefix is None or prefix.vanity or number.digits.startswith("+"):
+    if prefix is None or prefix.vanity or prefix.slashes or number.digits.startswith("+"):
         return None
     # "+44" leaves room for a trunk prefix; "+44-20" does not.
     if number.digits[0] == "0" and int(prefix.digits) not in COUNTRY_CODE_TO_REGION_CODE:
@@ -118,8 +161,8 @@ def _of_uri(rest: str) -> Typed | None:
 def _to_ascii(text: str) -> str | None:
     """The text in ASCII; None if a character cannot be part of a number."""
     plain = []
-    for character in text.translate(_FULL_WIDTH):
-        if character.isascii():
+    for character in _INVISIBLE.sub("", text).translate(_FULL_WIDTH):
+        if character.isascii() or _BREAK.match(character):
             plain.append(character)
         elif (digit := unicodedata.decimal(character, None)) is not None:
             plain.append(str(digit))
@@ -127,6 +170,6 @@ def _to_ascii(text: str) -> str | None:
             plain.append(" ")
         elif category == "Pd":
             plain.append("-")
-        else:
+        elif category != "Cf":
             return None
     return "".join(plain)

@@ -46,6 +46,9 @@ _LINE_TYPES: Final = (
     "uan",
     "voicemail",
 )
+SLASH_REGIONS: Final = frozenset({"DE", "AT"})
+"""Where people write a slash behind the area code; see `slashes_after_area_code`."""
+
 EMERGENCY_ANYWHERE: Final = frozenset({"112", "911"})
 _LONGEST_EMERGENCY: Final = 6
 
@@ -204,6 +207,31 @@ def identify(code: str, national: str, agent: Plan) -> Number | None:
         if plan.leads:
             return None
     return None
+
+
+def slashes_after_area_code(digits: str, slashes: tuple[int, ...], number: Number) -> bool:
+    """Whether each slash between the typed digits ends the number's area code or calling code.
+
+    ``slashes``: how many digits are behind each. In Germany and Austria, whose area codes have two
+    to five digits, the slash ends the area code: 0234/123456 (the usual form before DIN 5008 of
+    1996), +43/1/234 56 78. Anywhere else in a number, and in other countries, it means "or": the
+    number ends in one of several ways (030 123456/57), or another number follows (the EU's style
+    guide, 9.3). libphonenumber's groups are the area codes: they agree with those of its geocoding
+    data for all places of both countries.
+    """
+    if number.region not in SLASH_REGIONS or len(set(slashes)) != len(slashes):
+        return False
+    parsed = phonenumbers.parse(number.e164)
+    national = phonenumbers.national_significant_number(parsed)
+    subscriber = len(national) - phonenumbers.length_of_national_destination_code(parsed)
+    for behind in slashes:
+        before, after = digits[:-behind], digits[-behind:]
+        after_calling_code = before.lstrip("+0") == str(parsed.country_code) and (
+            after in (national, f"0{national}")
+        )
+        if behind != subscriber and not after_calling_code:
+            return False
+    return True
 
 
 def _interpretations(digits: str, agent: Plan) -> Iterator[tuple[str, str]]:

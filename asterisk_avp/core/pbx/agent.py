@@ -2,11 +2,16 @@
 
 An agent has one membership for each group. The state combines them: logged in if a member of any
 queue, not ready if paused in all of them.
+
+After-call work (ACW) ends with app_queue's wrap-up, unless the agent has extended it: then the
+daemon pauses the memberships for the reason `ACW_REASON` until ``extended_until``. Such a pause is
+no break: the agent is in ACW, and transferred calls may wait for them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.messages.facts import MemberSeen
@@ -17,6 +22,14 @@ NOT_IN_USE = 1
 IN_USE = frozenset({2, 3, 7, 8})  # in use, busy, ring in use, on hold
 RINGING = 6
 NOT_THERE = frozenset({4, 5})  # invalid, unavailable
+
+ACW_REASON: Final = "AVP-ACW"
+"""The reason of a pause that extends ACW. No administrator's or agent's reason may be the same."""
+
+
+def on_break(member: MemberSeen) -> bool:
+    """Whether the member is paused for another reason than ACW that the daemon keeps."""
+    return member.paused and member.paused_reason != ACW_REASON
 
 
 @dataclass(slots=True)
@@ -30,31 +43,59 @@ class Agent:
     """Channels that wait in the personal queue."""
     former_queues: set[str] = field(default_factory=set)
     """Group queues that the agent was in when last logged in."""
+    left: dict[str, MemberSeen] = field(default_factory=dict)
+    """Queue to membership, of the groups that the agent logged out of through the daemon."""
     acw_until: float = 0.0
+    """The end of app_queue's wrap-up in Unix seconds."""
+    extended_until: float = 0.0
+    """Until when the agent has extended ACW; 0: not at all."""
+    acw_ended_call: float = 0.0
+    """The ``last_call`` whose ACW the agent has ended early."""
     last_call: float = 0.0
     last_queue: str = ""
     """The queue that delivered the call that ended at ``last_call``; empty: unknown."""
     call_queue: str = ""
     """The queue that delivered the current call."""
+    call_since: float = 0.0
+    """When the current or last call of a queue was first seen, in Unix seconds; 0: none was."""
     acw_scheduled: float = 0.0
-    """The ``acw_until`` for which `Agents` has a timer."""
+    """The ``acw_end`` for which `Agents` has a timer."""
     last_call_estimated: bool = False
     """``last_call`` is the time of receipt; Asterisk may still report the exact one."""
     state: AgentState = AgentState.OFFLINE
     since: float = 0.0
     last_pause: tuple[bool, str] = (False, "")
     """Whether paused, and the reason, as last reported."""
+    last_acw_end: float = 0.0
+    """``acw_end`` as last reported."""
+    last_members: tuple[tuple[object, ...], ...] = ()
+    """What is told of each membership, the personal one included, as last reported."""
     reported_paused: bool = False
     """AMI reports a pause that is still unverified; used for the text of a reason only."""
-    pending_changes: frozenset[Effect] = frozenset()
+    acw_ending: bool = False
+    """The agent has asked for the end of ACW, and Asterisk is making it (`core.engine.acw`)."""
+    pending_changes: tuple[Effect, ...] = ()
     """Changes of the personal membership that were requested and are not confirmed yet."""
+    pending_unpauses: tuple[Effect, ...] = ()
+    """Pauses of an extended ACW whose end was requested and is not confirmed yet."""
 
     @property
     def paused(self) -> bool:
+        """Whether on a break: paused in all groups, and not only to extend ACW."""
         for member in self.memberships.values():
-            if not member.paused:
+            if not on_break(member):
                 return False
         return bool(self.memberships)
+
+    @property
+    def acw_end(self) -> float:
+        """The end of ACW in Unix seconds, whether or not the agent is in ACW."""
+        return max(self.acw_until, self.extended_until)
+
+    @property
+    def pending(self) -> tuple[Effect, ...]:
+        """What Asterisk has not confirmed yet of what follows from the agent's state."""
+        return self.pending_changes + self.pending_unpauses
 
     @property
     def pause_reason(self) -> str:
@@ -70,6 +111,25 @@ class Agent:
             found |= {member.interface, member.state_interface or member.interface}
         return found
 
+    def news(self, acw_end: float) -> bool:
+        """Note what the agent's views tell of pause, ACW and memberships; whether it has changed.
+
+        ``acw_end``: the end of ACW that is told; 0: the agent is not in ACW.
+        """
+        pause = self.paused, self.pause_reason
+        personal = [self.personal] if self.personal is not None else []
+        members = (
+            # Their groups' counts change with status and pause, also while the state stays.
+            *sorted(
+                (m.queue, m.dynamic, m.name, m.status in NOT_THERE, on_break(m))
+                for m in self.memberships.values()
+            ),
+            *((m.queue, m.dynamic, m.name) for m in personal),
+        )
+        same = (pause, acw_end, members) == (self.last_pause, self.last_acw_end, self.last_members)
+        self.last_pause, self.last_acw_end, self.last_members = pause, acw_end, members
+        return not same
+
     def membership(self, queue: str) -> MemberSeen | None:
         if self.personal is not None and self.personal.queue == queue:
             return self.personal
@@ -84,7 +144,7 @@ class Agent:
             return AgentState.TALKING
         if any(m.status == RINGING for m in everywhere):
             return AgentState.RINGING
-        if now < self.acw_until:
+        if now < self.acw_end:
             return AgentState.ACW
         if self.paused:
             return AgentState.NOT_READY

@@ -27,7 +27,9 @@ from asterisk_avp.core.model.world import (
     personal_queue,
 )
 from asterisk_avp.core.pbx.agent import Agent
-from asterisk_avp.core.pbx.calls import resource_of, resource_of_interface
+from asterisk_avp.core.pbx.channel import resource_of, resource_of_interface
+from asterisk_avp.core.pbx.headcount import Headcounts
+from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 
 # A ``lastcall`` up to this long after AgentComplete belongs to the same call.
 _ESTIMATE_SECONDS = 1.0
@@ -46,10 +48,7 @@ class Agents:
     _by_resource: dict[str, str] = field(default_factory=dict)
     _order: dict[str, int] = field(default_factory=dict)
     """Group to its position in the configuration."""
-    _groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Agent to groups (`groups_of`)."""
-    _in_group: dict[str, set[str]] = field(default_factory=dict)
-    """Group to agents."""
+    headcounts: Headcounts = field(default_factory=Headcounts)
     _acw_ends: list[tuple[float, str]] = field(default_factory=list)
     """Heap of ACW ends and agents. Entries can be stale: the agent has left ACW, or its end has
     moved."""
@@ -70,6 +69,8 @@ class Agents:
                 self._by_resource[resource_of_interface(configured.interface)] = configured.id
         for agent in list(self.by_id.values()):
             agent.former_queues &= self._group_of_queue.keys()
+            for queue in agent.left.keys() - self._group_of_queue.keys():
+                del agent.left[queue]
             for queue in agent.memberships.keys() - self._group_of_queue.keys():
                 del agent.memberships[queue]
             if not (
@@ -79,8 +80,7 @@ class Agents:
                 or agent.personal
             ):
                 del self.by_id[agent.id]
-        self._groups.clear()
-        self._in_group.clear()
+        self.headcounts.clear()
         for agent in self.by_id.values():
             self._regroup(agent)
 
@@ -99,8 +99,10 @@ class Agents:
             if not agent.memberships:
                 agent.former_queues.clear()
             agent.memberships[seen.queue] = seen
+            agent.left.pop(seen.queue, None)
             if before is None:
                 self._regroup(agent)
+            self._recount(agent, (self._group_of_queue[seen.queue],))
             if before is None or (before.interface, before.state_interface) != (
                 seen.interface,
                 seen.state_interface,
@@ -123,6 +125,8 @@ class Agents:
             if agent.memberships.pop(queue, None) is not None:
                 agent.former_queues.add(queue)
                 self._regroup(agent)
+            if not agent.memberships:  # a membership that is added again has no wrap-up
+                agent.acw_until = agent.extended_until = 0.0
         elif agent.personal is not None and agent.personal.interface == interface:
             agent.personal = None
         return agent
@@ -156,7 +160,7 @@ class Agents:
             agent.waiting.discard(channel)
         return agent
 
-    def connected(self, queue: str, interface: str) -> Agent | None:
+    def connected(self, queue: str, interface: str, now: float) -> Agent | None:
         """app_queue connected a call to a member; ``interface`` as in its channel's name."""
         agent = self.by_id.get(
             agent_of_personal_queue(queue)
@@ -166,7 +170,7 @@ class Agents:
             or ""
         )
         if agent is not None:
-            agent.call_queue = queue
+            self._in_call(agent, queue, now)
         return agent
 
     def completed(self, fact: AgentCompleted) -> Agent | None:
@@ -190,6 +194,7 @@ class Agents:
             agent.memberships.clear()
             agent.personal = None
             agent.waiting.clear()
+            agent.extended_until = 0.0
             self._regroup(agent)
 
     # --- queries -----------------------------------------------------------------------------
@@ -204,11 +209,11 @@ class Agents:
         A logged-out agent belongs to their configured groups and to those they logged out of, so
         that a log-out does not change permissions.
         """
-        return self._groups.get(agent_id, ())
+        return self.headcounts.groups_of(agent_id)
 
     def in_group(self, group_id: str) -> list[Agent]:
         """The group's agents, in no particular order."""
-        return [self.by_id[agent_id] for agent_id in self._in_group.get(group_id, ())]
+        return [self.by_id[agent_id] for agent_id in self.headcounts.agents_of(group_id)]
 
     def _regroup(self, agent: Agent) -> None:
         """Update the indexes of groups after a change of memberships."""
@@ -218,13 +223,13 @@ class Agents:
         configured = self.world.agents.get(agent.id)
         if configured is not None:
             member_of |= self._order.keys() & configured.groups
-        before = self._groups.get(agent.id, ())
-        for group in before:
-            if group not in member_of:
-                self._in_group[group].discard(agent.id)
-        for group in member_of:
-            self._in_group.setdefault(group, set()).add(agent.id)
-        self._groups[agent.id] = tuple(sorted(member_of, key=self._order.__getitem__))
+        groups = tuple(sorted(member_of, key=self._order.__getitem__))
+        self.headcounts.put(agent.id, groups)
+        self._recount(agent, groups)
+
+    def _recount(self, agent: Agent, groups: tuple[str, ...]) -> None:
+        for group in groups:
+            self.headcounts.update(group, agent, self.world.groups[group].queue)
 
     def name_of(self, agent_id: str) -> str:
         configured = self.world.agents.get(agent_id)
@@ -248,33 +253,40 @@ class Agents:
         queue = min(agent.memberships, key=lambda x: place[self._group_of_queue[x]], default=None)
         return agent.memberships[queue] if queue is not None else None
 
-    def refresh(self, agent: Agent, now: float) -> bool:
-        """Recompute the state; return whether the state or the pause changed."""
-        state, pause = agent.state_at(now), (agent.paused, agent.pause_reason)
-        pause_changed = pause != agent.last_pause
-        agent.last_pause = pause
-        if state is AgentState.ACW and agent.acw_scheduled != agent.acw_until:
-            agent.acw_scheduled = agent.acw_until
-            heapq.heappush(self._acw_ends, (agent.acw_until, agent.id))
+    def refresh(self, agent: Agent, now: float, *, seen: bool = True) -> bool:
+        """Recompute the state; return whether it, or `Agent.news`, changed. ``seen``: just now."""
+        state = agent.state_at(now)
+        acw_end = agent.acw_end if state is AgentState.ACW else 0.0
+        changed = agent.news(acw_end)
+        if (acw_end or agent.extended_until) and agent.acw_scheduled != agent.acw_end:
+            agent.acw_scheduled = agent.acw_end
+            heapq.heappush(self._acw_ends, (agent.acw_end, agent.id))
         if state is agent.state:
-            return pause_changed
-        agent.state, agent.since = state, now
+            return changed
+        # How long it had been so when the daemon started, nobody has told it.
+        agent.since = now if seen or agent.since else 0.0
+        agent.state = state
+        self._recount(agent, self.groups_of(agent.id))
         return True
 
     def next_acw_end(self) -> float | None:
-        """The next end of ACW in Unix seconds; None: no agent is in ACW."""
+        """The next end of ACW in Unix seconds; None: no agent is in ACW, nor has extended it."""
         while self._acw_ends:
             end, agent_id = self._acw_ends[0]
             agent = self.by_id.get(agent_id)
-            if agent is not None and agent.state is AgentState.ACW and agent.acw_until == end:
+            if agent is not None and agent.acw_end == end and self._awaits_acw_end(agent):
                 return end
             heapq.heappop(self._acw_ends)
             if agent is not None and agent.acw_scheduled == end:
                 agent.acw_scheduled = 0.0
         return None
 
+    @staticmethod
+    def _awaits_acw_end(agent: Agent) -> bool:
+        return agent.state is AgentState.ACW or bool(agent.extended_until)
+
     def acw_over(self, now: float) -> list[Agent]:
-        """The agents whose state is still ACW although it has ended."""
+        """The agents whose state is still ACW although it has ended, or whose extension has."""
         over = []
         while (end := self.next_acw_end()) is not None and end <= now:
             _, agent_id = heapq.heappop(self._acw_ends)
@@ -283,9 +295,13 @@ class Agents:
             over.append(agent)
         return over
 
+    def group_of_queue(self, queue: str) -> str | None:
+        return self._group_of_queue.get(queue)
+
     def _agent(self, interface: str, owner: str | None) -> Agent | None:
-        agent_id = owner or self._by_interface.get(interface)
-        agent_id = agent_id or agent_id_of_interface(interface)
+        if interface == PLACEHOLDER:
+            return None
+        agent_id = owner or self._by_interface.get(interface) or agent_id_of_interface(interface)
         if agent_id is None:
             return None
         agent = self.by_id.get(agent_id)
@@ -293,9 +309,16 @@ class Agents:
             agent = self.by_id[agent_id] = Agent(agent_id)
         return agent
 
+    @staticmethod
+    def _in_call(agent: Agent, queue: str, now: float) -> None:
+        if not agent.call_queue:
+            agent.call_since = now
+        agent.call_queue = queue
+        agent.acw_ended_call = 0.0  # this call may end in the second of the one before
+
     def _note_last_call(self, agent: Agent, seen: MemberSeen) -> None:
         if seen.in_call:
-            agent.call_queue = seen.queue
+            self._in_call(agent, seen.queue, seen.now)
         if not seen.last_call or seen.last_call < agent.last_call:
             return
         if seen.last_call > agent.last_call:
@@ -306,6 +329,8 @@ class Agents:
                 agent.last_queue, agent.call_queue = agent.call_queue, ""
             agent.last_call, agent.last_call_estimated = seen.last_call, False
             agent.acw_until = 0.0
+        if seen.last_call <= agent.acw_ended_call:
+            return  # a membership that has not been renewed yet
         counts = agent.membership(agent.last_queue) or seen  # not known: the longest
         acw_until = seen.last_call + self.wrapup_seconds(agent, counts)
         agent.acw_until = max(agent.acw_until, acw_until)

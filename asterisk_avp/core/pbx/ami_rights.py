@@ -18,7 +18,8 @@ READ: Final[Mapping[str, str]] = {
 
 WRITE: Final[Mapping[str, str]] = {
     "call": "Redirect, Bridge, Hangup, Setvar and MixMonitorMute: the steps of every transfer",
-    "agent": "QueueAdd, QueueRemove, QueuePause, QueueLog: personal queues, pauses, queue_log",
+    "agent": "QueueAdd, QueueRemove, QueuePause, QueuePenalty, QueueMemberRingInUse, QueueLog: "
+    "log-in, pauses, after-call work, personal queues, queue_log",
     "reporting": "CoreShowChannels: which calls there are when the daemon connects",
 }
 """Classes of actions, each with what it is needed for."""
@@ -35,8 +36,12 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "QueueAdd": frozenset({"agent"}),
     "QueueRemove": frozenset({"agent"}),
     "QueuePause": frozenset({"agent"}),
+    "QueuePenalty": frozenset({"agent"}),
+    "QueueMemberRingInUse": frozenset({"agent"}),
     "QueueLog": frozenset({"agent"}),
+    "QueueWithdrawCaller": frozenset(),
     "QueueStatus": frozenset(),
+    "QueueSummary": frozenset(),
 }
 """The actions that the daemon sends, each with the classes any one of which permits it
 (manager.c)."""

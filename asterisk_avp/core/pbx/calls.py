@@ -8,63 +8,22 @@ a bridge with the caller.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from asterisk_avp.core.messages.facts import ChannelSeen
 from asterisk_avp.core.model.world import agent_of_personal_queue
+from asterisk_avp.core.pbx.channel import (
+    Call,
+    Channel,
+    Half,
+    other_half_of,
+    resource_of,
+    resource_of_interface,
+)
+from asterisk_avp.core.pbx.expected import Answers, Move, Moves, Pair
 
-# The suffix that channel drivers append to the dialled resource: "-" and eight hex digits, then
-# ";1" or ";2" for the halves of a Local channel (core_unreal.c).
-_SUFFIX = re.compile(r"-[0-9a-f]{8}(;[12])?$")
-
-
-@dataclass(slots=True)
-class Channel:
-    id: str
-    name: str
-    caller_number: str = ""
-    caller_name: str = ""
-    connected_number: str = ""
-    queue: str | None = None
-    """The queue of a group whose Queue() the channel last executed."""
-    bridge: str | None = None
-    on_hold: bool = False
-    group: str = ""
-    """``AVP_GROUP`` as last read; empty: not read yet, or not set."""
-    group_read_in: str | None = None
-    """The bridge in which its group was last requested; None: not in its current bridge."""
-    linked: str = ""
-    rung: bool = False
-    """As the last resync found it (`ChannelSeen`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Two channels in one bridge, seen from the agent's."""
-
-    agent_channel: str
-    caller_channel: str
-    caller_number: str
-    caller_name: str
-    queue: str | None
-    on_hold: bool
-    group: str = ""
-    """``AVP_GROUP`` of the caller's channel; empty: not read yet, or not set."""
-
-
-@lru_cache(maxsize=4096)
-def resource_of(name: str) -> str:
-    """``PJSIP/1001-0000002a`` → ``PJSIP/1001``; ``Local/1001@agents-00000003;1`` likewise."""
-    return _SUFFIX.sub("", name)
-
-
-@lru_cache(maxsize=16_384)
-def resource_of_interface(interface: str) -> str:
-    """The prefix that a member's interface gives to the names of its channels."""
-    return re.sub(r"(?<=.)/[a-zA-Z]+$", "", interface) if "@" in interface else interface
+_TWO = 2
 
 
 @dataclass(slots=True)
@@ -73,16 +32,27 @@ class Calls:
     _by_name: dict[str, str] = field(default_factory=dict)
     _by_resource: dict[str, set[str]] = field(default_factory=dict)
     _bridges: dict[str, set[str]] = field(default_factory=dict)
-    _groups_before: dict[str, str] = field(default_factory=dict)
-    """Channel id to group, from before `clear`."""
+    _before: dict[str, Channel] = field(default_factory=dict)
+    """Channel id to channel, from before `clear`."""
+    _replacing: dict[str, Half] = field(default_factory=dict)
+    """Channels that Asterisk moves from one half of a Local channel into the other half's bridge,
+    in place of that half (bridge.c, ``try_swap_optimize_out``). The events of it are several."""
+    _moves: Moves = field(default_factory=Moves)
+    _answers: Answers = field(default_factory=Answers)
+    ours: Callable[[str], bool] = lambda _bridge: False
+    """Whether a bridge is one in which a transfer holds its parties."""
 
     def update(self, seen: ChannelSeen) -> None:
         channel = self.channels.get(seen.id)
         if channel is None:
             if not seen.created:
                 return  # it has ended
-            channel = self.channels[seen.id] = Channel(seen.id, seen.name)
-            channel.group = self._groups_before.pop(seen.id, "")
+            channel = self.channels[seen.id] = Channel(
+                seen.id, seen.name, presentation=seen.presentation
+            )
+            before = self._before.pop(seen.id, None)
+            if before is not None:
+                channel.group, channel.presentation = before.group, before.presentation
             self._index(channel)
         elif channel.name != seen.name:
             self._unindex(channel)
@@ -108,23 +78,116 @@ class Calls:
         if channel is None:
             return
         self._unindex(channel)
+        self._replacing.pop(channel_id, None)
+        self._moves.end(channel_id)
+        self._answers.end(channel_id)
+        resource = resource_of(channel.name)
+        if resource not in self._by_resource:
+            for answered in self._answers.by([resource]):
+                self._answers.end(answered)
         if channel.bridge is not None:
             self._leave(channel, channel.bridge)
+        self._replaced()
+
+    # --- calls that events do not show yet ---------------------------------------------------
+
+    def expect(self, moved: Pair, parties: Pair) -> None:
+        """AMI Bridge of two channels begins; see `Move`."""
+        if all(party in self.channels for party in parties):
+            places = {x: self.channels[x].bridge for x in (*moved, *parties) if x in self.channels}
+            self._moves.begin(Move(moved, parties, places))
+
+    def bridged(self, moved: Pair) -> tuple[str, ...]:
+        """AMI Bridge has succeeded; its events may come later. Return whom it concerns."""
+        move = self._moves.of_pair(moved)
+        if move is None:
+            return ()  # events have shown it already
+        move.done = True
+        for each in moved:
+            channel = self.channels.get(each)
+            # Whoever stays in that bridge has no call with them any more.
+            if channel is not None and channel.bridge is not None and self._is_left(channel, move):
+                self._leave(channel, channel.bridge)
+        return move.parties
+
+    def _is_left(self, channel: Channel, move: Move) -> bool:
+        """Whether the channel is still where Asterisk has moved it from."""
+        return channel.bridge == move.before.get(channel.id) or self.ours(channel.bridge or "")
+
+    def not_bridged(self, moved: Pair) -> tuple[str, ...]:
+        """AMI Bridge has failed, or is not awaited any longer. Return whom it concerned."""
+        move = self._moves.of_pair(moved)
+        if move is None:
+            return ()
+        self._moves.end(move.parties[0])
+        return move.parties
+
+    def answered(self, channel_id: str, interfaces: Iterable[str]) -> None:
+        """The agent with these interfaces has answered a call of this channel."""
+        channel = self.channels.get(channel_id)
+        resources = {resource_of_interface(interface) for interface in interfaces}
+        if channel is None or not resources:
+            return
+        if len(self.in_same_bridge(channel_id)) == 1:
+            self._answers.begin(channel_id, resources)
+
+    def phone_behind(self, far_end: str) -> str:
+        """The channel of the phone that has answered this half of a Local channel; empty: none."""
+        beyond = [x.id for x in self.in_same_bridge(far_end) if x.id != far_end]
+        beyond += [x for x, half in self._replacing.items() if half.near == far_end]
+        beyond = beyond or [
+            phone.id
+            for phone in self._channels_of(self._answers.resources(far_end))
+            if phone.bridge is None
+        ]
+        return beyond[0] if len(beyond) == 1 else ""
+
+    def partner_of(self, channel_id: str) -> Channel | None:
+        """With whom a `Move` brings the channel together; None: nobody."""
+        move = self._moves.of_party(channel_id)
+        return self.channels.get(move.other(channel_id)) if move is not None else None
+
+    def concerned(self, channel_id: str) -> list[Channel]:
+        """Whose calls may be others if something happens to this channel; itself among them."""
+        found = self.in_same_bridge(channel_id)
+        replacing = [x for x, half in self._replacing.items() if half.near == channel_id]
+        partners = [self.partner_of(each) for each in (channel_id, *(c.id for c in found))]
+        return [
+            *found,
+            *(self.channels[each] for each in replacing),
+            *(partner for partner in partners if partner is not None),
+        ]
+
+    def resynced(self) -> None:
+        """A resync has found all channels and bridges; see `clear`."""
+        for move in self._moves.all():
+            places = [c.bridge for c in map(self.channels.get, move.parties) if c is not None]
+            if len(places) != _TWO or (places[0] is not None and places[0] == places[1]):
+                self._moves.end(move.parties[0])
+
+    # --- bridges -----------------------------------------------------------------------------
 
     def enter(self, channel_id: str, bridge: str) -> None:
         channel = self.channels.get(channel_id)
         if channel is None:
             return
         if channel.bridge is not None:
-            self._leave(channel, channel.bridge)
+            self.leave(channel_id, channel.bridge)
         channel.bridge = bridge
-        channel.on_hold = False  # moving the channel ended the hold
         self._bridges.setdefault(bridge, set()).add(channel_id)
+        self._catch_up(bridge)
+        self._replaced()
 
     def leave(self, channel_id: str, bridge: str) -> None:
         channel = self.channels.get(channel_id)
         if channel is not None and channel.bridge == bridge:
+            peer = self._peer(channel)
+            far = self.other_half(peer) if peer is not None else None
+            if peer is not None and far is not None:
+                self._replacing[channel_id] = Half(peer.id, far)
             self._leave(channel, bridge)
+            self._replaced()
+            self._answers.end(channel_id)
 
     def hold(self, channel_id: str, *, on_hold: bool) -> None:
         channel = self.channels.get(channel_id)
@@ -140,12 +203,17 @@ class Calls:
         return True
 
     def clear(self) -> None:
-        """Drop everything before a resync. Channels that the resync finds keep their groups."""
-        self._groups_before = {c.id: c.group for c in self.channels.values() if c.group}
+        """Drop everything before a resync. Channels that it finds keep what it does not read.
+
+        Moves stay: the resync can find Asterisk in the middle of one.
+        """
+        self._before = dict(self.channels)
         self.channels.clear()
         self._by_name.clear()
         self._by_resource.clear()
         self._bridges.clear()
+        self._replacing.clear()
+        self._answers.clear()
 
     def name_of(self, channel_id: str) -> str:
         """The channel's name for AMI actions; the id where the channel is unknown.
@@ -156,14 +224,18 @@ class Calls:
         channel = self.channels.get(channel_id)
         return channel.name if channel is not None else channel_id
 
+    def other_half(self, channel: Channel) -> str | None:
+        return self._by_name.get(other_half_of(channel.name))
+
     def in_same_bridge(self, channel_id: str) -> list[Channel]:
         """The channel and the others in its bridge; empty where the channel is unknown."""
         channel = self.channels.get(channel_id)
         if channel is None:
             return []
-        if channel.bridge is None:
-            return [channel]
-        return [self.channels[other] for other in self._bridges[channel.bridge]]
+        return [channel] if channel.bridge is None else self.in_bridge(channel.bridge)
+
+    def in_bridge(self, bridge: str) -> list[Channel]:
+        return [self.channels[channel] for channel in self._bridges.get(bridge, ())]
 
     def of_agent(self, interfaces: set[str]) -> list[Call]:
         """The calls of the agent with these member interfaces, calls not on hold first."""
@@ -173,32 +245,61 @@ class Calls:
             for channel in self._channels_of(resources)
             if (peer := self._peer(channel)) is not None and resource_of(peer.name) not in resources
         ]
+        for answered in self._answers.by(resources) - {call.caller_channel for call in found}:
+            ringing = [x.id for x in self._channels_of(resources) if x.bridge is None]
+            found.append(self._made(ringing[0] if ringing else "", self.channels[answered]))
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
+
+    def channels_of(self, interfaces: Iterable[str]) -> list[str]:
+        """The ids of these interfaces' channels."""
+        resources = {resource_of_interface(interface) for interface in interfaces}
+        return [channel.id for channel in self._channels_of(resources)]
 
     def has_channel(self, interfaces: Iterable[str]) -> bool:
         """Whether one of these interfaces has a channel."""
-        return any(self._by_resource.get(resource_of_interface(x)) for x in interfaces)
+        return bool(self.channels_of(interfaces))
 
-    def _channels_of(self, resources: set[str]) -> Iterator[Channel]:
+    def _channels_of(self, resources: Iterable[str]) -> Iterator[Channel]:
         for resource in resources:
             for channel_id in self._by_resource.get(resource, ()):
                 yield self.channels[channel_id]
 
     def _peer(self, channel: Channel) -> Channel | None:
+        move = self._moves.of_party(channel.id)
+        there = self._bridged_with(channel)
+        if move is None:
+            return there
+        begun = move.done or channel.bridge is None or there is None or there.id in move.moved
+        return self.partner_of(channel.id) if begun else there
+
+    def _bridged_with(self, channel: Channel) -> Channel | None:
+        half = self._replacing.get(channel.id)
         if channel.bridge is None:
-            return None
+            return self.channels.get(half.near) if half is not None else None
         others = self._bridges.get(channel.bridge, set()) - {channel.id}
+        if len(others) > 1:
+            here = self._bridges[channel.bridge]
+            others -= {half.far for x, half in self._replacing.items() if x in here}
         return self.channels[others.pop()] if len(others) == 1 else None
 
     def _call(self, channel: Channel, peer: Channel) -> Call:
+        move = self._moves.of_party(channel.id)
+        settling = channel.id in self._replacing or (
+            move is not None and (not move.done or move.moved != move.parties)
+        )
+        return self._made(channel.id, peer, channel, settling=settling)
+
+    def _made(
+        self, agent: str, peer: Channel, channel: Channel | None = None, *, settling: bool = True
+    ) -> Call:
         return Call(
-            agent_channel=channel.id,
+            agent_channel=agent,
             caller_channel=peer.id,
-            caller_number=peer.caller_number or channel.connected_number,
-            caller_name=peer.caller_name,
+            caller=peer.caller_or(channel.connected_number if channel else ""),
             queue=peer.queue,
-            on_hold=channel.on_hold,
+            on_hold=channel is not None and channel.on_hold,
             group=peer.group,
+            settling=settling,
         )
 
     def _index(self, channel: Channel) -> None:
@@ -213,6 +314,31 @@ class Calls:
     def _leave(self, channel: Channel, bridge: str) -> None:
         channel.bridge = channel.group_read_in = None
         _discard(self._bridges, bridge, channel.id)
+        self._catch_up(bridge)
+
+    def _replaced(self) -> None:
+        """Forget replacements that are over: the half is gone, or the channel is elsewhere."""
+        for channel_id, half in tuple(self._replacing.items()):
+            bridge = self.channels[channel_id].bridge
+            far = self.channels.get(half.far)
+            if bridge is None:
+                under_way = half.near in self.channels
+            else:
+                under_way = far is not None and far.bridge == bridge
+            if not under_way:
+                del self._replacing[channel_id]
+
+    def _catch_up(self, bridge: str) -> None:
+        """The events may have shown, in one bridge with nobody else, whom we expect there."""
+        found = [*self._bridges.get(bridge, ())]
+        if len(found) != _TWO:
+            return
+        for one, other in (found, found[::-1]):
+            if resource_of(self.channels[other].name) in self._answers.resources(one):
+                self._answers.end(one)
+        move = self._moves.of_party(found[0])
+        if move is not None and move.other(found[0]) == found[1] and not self.ours(bridge):
+            self._moves.end(found[0])
 
 
 def _discard(index: dict[str, set[str]], key: str, value: str) -> None:

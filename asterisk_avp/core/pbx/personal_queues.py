@@ -1,4 +1,7 @@
-"""Mirror each agent's memberships and pause in the agent's personal queue."""
+"""Mirror each agent's memberships and pause in the agent's personal queue.
+
+While ACW is extended, its penalty is the end of the extension (`core.pbx.extended_acw`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from asterisk_avp.core.messages import clean
-from asterisk_avp.core.messages.effects import AddMember, Effect, PauseMember, RemoveMember
+from asterisk_avp.core.messages.effects import (
+    AddMember,
+    Effect,
+    PauseMember,
+    RemoveMember,
+    SetPenalty,
+)
 from asterisk_avp.core.messages.facts import MemberSeen
 from asterisk_avp.core.model.world import personal_queue
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.extended_acw import MAX_RUNG_PENALTY, penalty_of
 
 
 class DesiredMembership(NamedTuple):
@@ -21,6 +31,7 @@ class DesiredMembership(NamedTuple):
     name: str
     paused: bool
     wrapup_seconds: int
+    penalty: int
 
 
 class PersonalQueues:
@@ -34,17 +45,16 @@ class PersonalQueues:
         """
         desired = self._desired(agent)
         effects = tuple(_difference(agent.id, agent.personal, desired, waiting=bool(agent.waiting)))
-        changes = frozenset(effects)
-        if changes == agent.pending_changes:
+        if effects == agent.pending_changes:
             return ()
-        agent.pending_changes = changes
+        agent.pending_changes = effects
         return effects
 
     def mirror_all(self) -> tuple[Effect, ...]:
         """The same for all agents, after a resync."""
         effects: list[Effect] = []
         for agent in self._agents.by_id.values():
-            agent.pending_changes = frozenset()
+            agent.pending_changes = ()
             effects.extend(self.mirror(agent))
         return tuple(effects)
 
@@ -58,6 +68,8 @@ class PersonalQueues:
             first.name,
             agent.paused,
             self._desired_wrapup(agent),
+            # The renewed membership has none; what confirms it must not bring the extension back.
+            0 if agent.acw_ending else penalty_of(agent.extended_until),
         )
 
     def _desired_wrapup(self, agent: Agent) -> int:
@@ -89,8 +101,13 @@ def _difference(
             clean.member_name(desired.name),
             desired.paused,
             desired.wrapup_seconds,
+            desired.penalty,
         )
-    elif actual.paused != desired.paused:
+        return
+    # Others may give it a penalty, with all memberships of the phone; that does no harm.
+    if (actual.penalty > MAX_RUNG_PENALTY or desired.penalty) and actual.penalty != desired.penalty:
+        yield SetPenalty(queue, desired.interface, desired.penalty)
+    if actual.paused != desired.paused:
         yield PauseMember(queue, desired.interface, desired.paused)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from asterisk_avp.core.engine import parties
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome, outcome_of
@@ -33,7 +34,7 @@ from asterisk_avp.core.phone.keypad import (
     Pressed,
 )
 from asterisk_avp.core.phone.lines import PhoneLines
-from asterisk_avp.core.policy import needs, policy
+from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer import actions, prompts
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.machine import FIRST_KEY_SECONDS
@@ -169,7 +170,7 @@ class FeatureCodeHandler:
         engine, request = self._engine, selection.request
         session = engine.record(selection.session).session
         if selection.fourth:
-            outcome = engine.add_party(session.id, request.target.value, now)
+            outcome = engine.add_party(session.id, request.target, now)
             self._pads.pop(session.id, None)
             return engine.record(session.id).session, outcome
         # The call is in Stasis already; only the target remains to be decided.
@@ -236,9 +237,9 @@ class FeatureCodeHandler:
 
     def _selection(self, session: Session, typed: str) -> Selection | None:
         fourth = not _collecting(session)
-        target = Target(TargetKind.NUMBER, typed)
-        if not fourth:
-            target = self._lines.resolve(typed, session.agent, self._engine.group_now(session))
+        target = self._lines.resolve(typed, session.agent, self._engine.group_now(session))
+        if fourth and target.kind is not TargetKind.AGENT:
+            target = Target(TargetKind.NUMBER, typed)  # no group or preset can be the fourth party
         unsupervised = target.kind is TargetKind.GROUP
         request = TransferRequest(
             agent=session.agent,
@@ -278,9 +279,7 @@ class FeatureCodeHandler:
                 return outcome_of(session, *beep)
 
     def _ask_for_fourth(self, session: Session) -> Outcome:
-        policy.check_features(needs.PARTY, self._engine.group_now(session).features)
-        if not _may_add(session) or session.fourth is not None:
-            raise WrongState("Cannot add a party now.")
+        parties.check_addition(session, self._engine.group_now(session))
         self._keep(session, Keypad(collecting=True))
         return outcome_of(session, *actions.ask(session), SetTimer(FIRST_KEY_SECONDS))
 

@@ -6,7 +6,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.model.world import Group, Target, TargetKind, agent_id_of_interface
 from asterisk_avp.core.numbers.emergency import found_in
 from asterisk_avp.core.pbx.agent import Agent
-from asterisk_avp.core.pbx.calls import Call, resource_of
+from asterisk_avp.core.pbx.channel import Call, resource_of
 from asterisk_avp.core.phone.dial_codes import resolve
 from asterisk_avp.core.transfer.session import Session
 

@@ -129,6 +129,11 @@ class ReferHandler:
             if found is None:
                 continue
             session, role = found
-            # A target is behind the far end of the leg, on which Asterisk accepts no notification.
-            return session, session.leg.channel if role == "leg_far_end" else mine[0]
+            # Who was asked is behind the far end of a leg, on which Asterisk accepts no
+            # notification.
+            if role == "leg_far_end":
+                return session, session.leg.channel
+            if role == "fourth_far_end" and session.fourth is not None:
+                return session, session.fourth.party.channel
+            return session, mine[0]
         return None

@@ -20,7 +20,7 @@ from asterisk_avp.core.model.world import World, agent_id_of_interface
 from asterisk_avp.core.numbers.parse import digits_of
 from asterisk_avp.core.numbers.plans import plan_of
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.calls import resource_of
+from asterisk_avp.core.pbx.channel import resource_of
 from asterisk_avp.core.policy import needs, policy
 
 UNKNOWN_AGENT: Final = "unknown_agent"
@@ -108,7 +108,7 @@ def agent_of(channel: str, agents: Agents, world: World) -> str:
 def _emergency(typed: str, agent: str, agents: Agents, world: World) -> str:
     """The emergency number that ``typed`` is exactly; empty: none."""
     read = digits_of(typed)
-    if read is None or read.vanity:
+    if read is None or read.vanity or read.slashes:
         return ""
     for country in _countries(agent, agents, world):
         if plan_of(country).is_emergency(read.digits):

@@ -27,7 +27,9 @@ TRANSFER: Final[dict[tuple[Mode, TargetKind], tuple[str, ...] | str]] = {
 CONFERENCE: Final = ("conference",)
 """For joining all three parties."""
 PARTY: Final = ("conference", "external_transfer", "manual_dial")
-"""For adding a fourth party, which is a typed external number."""
+"""For adding a typed external number as fourth party."""
+COLLEAGUE: Final = ("conference", "internal_transfer")
+"""For adding a colleague as fourth party."""
 DIAL: Final = ("external_transfer", "manual_dial")
 """For dialling an external number on the phone, outside a transfer."""
 

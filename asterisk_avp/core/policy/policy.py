@@ -26,6 +26,7 @@ from asterisk_avp.core.model.world import (
 )
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.staffing import staffing
 from asterisk_avp.core.policy import needs
 
 REASONS: Final[dict[str, str]] = {
@@ -51,6 +52,11 @@ REASONS: Final[dict[str, str]] = {
 }
 REASONS.update({code: text for code, text in numbers.MESSAGES.items() if code != "ok"})
 """Every reason code, with its message."""
+
+_GROUP_MESSAGES: Final[dict[str, str]] = {
+    "target_offline": "Nobody of this group is logged in with a phone that can be reached.",
+    "target_not_ready": "Everybody of this group is on a break.",
+}
 
 
 def refused(reason: str, message: str = "", setting: str = "") -> Refused:
@@ -99,6 +105,9 @@ def decide(
             if chosen is None or not scope.group(chosen.id):
                 message = f"There is no agent group {request.target.value!r}."
                 raise refused("unknown_target", message)
+            reason = staffing(agents, chosen, request.agent).obstacle
+            if reason:
+                raise refused(reason, _GROUP_MESSAGES[reason])
             return Permission(group, queue=chosen.queue, may_detach=True, setting=setting)
         case TargetKind.PRESET:
             typed = _preset_number(request, agents, world, scope)
@@ -140,6 +149,24 @@ def decide_party(typed: str, agent_id: str, group: Group, world: World) -> Permi
     return Permission(group, number=checked.e164, setting=setting)
 
 
+def decide_colleague(
+    session_target: str, request: TransferRequest, group: Group, agents: Agents, *, slot_taken: bool
+) -> Permission:
+    """Permit an agent as fourth party, by the rules for the target of a consult.
+
+    ``session_target``: the agent who is the target already; empty: no agent. Raises `Refused`.
+    """
+    setting = check_features(needs.COLLEAGUE, group.features)
+    scope = agents.tenants.of_call(request.agent, group)
+    if request.target.value == session_target and scope.agent(session_target):
+        raise refused("already_transferring", "This colleague takes part already.")
+    target = _target_agent(request, agents, scope)
+    if slot_taken:
+        raise refused("target_queue_full")
+    queue = personal_queue(target.id)
+    return Permission(group, queue=queue, agent=target.id, setting=setting)
+
+
 def check_features(names: tuple[str, ...], features: Features) -> str:
     """Raise `Refused` for the first feature of `needs.EACH` and ``names`` that is off.
 
@@ -169,6 +196,8 @@ def check_number(
         toll_free_service=features.allows("toll_free_service"),
         toll_service=features.allows("toll_service"),
         strict_landline=features.strict_landline,
+        landline_types=features.landline_types,
+        domestic_territories=features.domestic_territories,
     )
 
 
@@ -178,8 +207,10 @@ def deciding_setting(checked: numbers.NumberCheck, features: Features) -> str:
         "toll_free_not_enabled": "toll_free_service",
         "toll_not_enabled": "toll_service",
     }.get(checked.reason, "")
-    if checked.reason == "not_landline" and checked.line_type == "fixed_line_or_mobile":
-        name = "strict_landline"  # the other types are not land lines under either value
+    if checked.reason == "not_landline":
+        # A type that counts as a land line is refused only because it may be a mobile number.
+        counts = checked.line_type in features.landline_types
+        name = "strict_landline" if counts else "landline_types"
     return features.origins.get(name, "")
 
 
@@ -224,11 +255,17 @@ def _target_agent(request: TransferRequest, agents: Agents, scope: Scope) -> Age
         raise refused("self_transfer")
     if not colleagues(request.agent, target.id, agents, scope):
         raise refused("not_in_group")
-    if target.state is AgentState.OFFLINE:
-        raise refused("target_offline")
-    if target.paused:
-        raise refused("target_not_ready")
+    reason = obstacle(target)
+    if reason:
+        raise refused(reason)
     return target
+
+
+def obstacle(target: Agent) -> str:
+    """Why this agent would be offered no call, as a reason code; empty: they would."""
+    if target.state is AgentState.OFFLINE:
+        return "target_offline"
+    return "target_not_ready" if target.paused else ""
 
 
 def colleagues(agent: str, other: str, agents: Agents, scope: Scope) -> bool:

@@ -15,15 +15,15 @@ transfer completes, and never if it is cancelled. The same holds in a conference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.requests import group_of_call
+from asterisk_avp.core.engine.requests import group_of_call, told_of
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.pbx.calls import Call, Channel, resource_of_interface
-from asterisk_avp.core.pops.content import shape
+from asterisk_avp.core.pbx.channel import Call, Channel, resource_of_interface
+from asterisk_avp.core.pops.content import as_told, ordered, shape
 from asterisk_avp.core.pops.ledger import Ledger, Pop, is_completed_conference
 from asterisk_avp.core.pops.queued_calls import QueuedCalls, add, discard
 from asterisk_avp.core.pops.url import fill
@@ -52,10 +52,15 @@ class PopNotification:
 
 
 class PopBoard:
-    """``iso`` formats Unix seconds as the API does."""
+    """``iso`` formats Unix seconds as the API does. ``keys``: the keys of a pop's data that come
+    first.
+    """
 
-    def __init__(self, engine: TransferEngine, iso: Callable[[float], str]) -> None:
+    def __init__(
+        self, engine: TransferEngine, iso: Callable[[float], str], keys: Sequence[str] = ()
+    ) -> None:
         self._engine = engine
+        self._keys = tuple(keys)
         self.ledger = Ledger(iso)
         self._queued = QueuedCalls()
         self._completed_to: dict[str, str] = {}
@@ -169,10 +174,21 @@ class PopBoard:
             return {}
         return self._shape(agent, channel, pop, now)
 
+    def offered(self, agent: str | None = None) -> list[PopNotification]:
+        """The pops that are offered now, to this agent or to all."""
+        return [
+            PopNotification(rung, notified.state, notified.pop)
+            for rung, calls in self._notified.items()
+            if agent in (None, rung)
+            for notified in calls.values()
+            if notified.state == OFFERED
+        ]
+
     def holders(self, call: str) -> set[str]:
         """The agents for whom the call's pop may matter now."""
         found = self._queued.agents_of(call) | self._notified_agents.get(call, set())
-        for channel in self._engine.calls.in_same_bridge(call):
+        partner = self._engine.calls.partner_of(call)
+        for channel in (*self._engine.calls.in_same_bridge(call), *((partner,) if partner else ())):
             agent = self._engine.agents.of_channel(channel.name)
             if agent is not None:
                 found.add(agent.id)
@@ -198,6 +214,8 @@ class PopBoard:
                 continue
             pop = self.ledger.open(call)
             place = channel.bridge or f"queue {pop.queued}"
+            if self._engine.calls.partner_of(call) is not None:
+                place = pop.read_in or place  # on the way into a bridge
             if pop.read_in != place:
                 # Once in each bridge and each queue: the dialplan in between may change it.
                 pop.read_in = place
@@ -206,10 +224,11 @@ class PopBoard:
             same = last is not None and last.state == state
             silently = not self._started or (last is not None and same and last.silently)
             # The notification follows as soon as the call's variables have been read.
-            if not silently and not (pop.known and self._has_pop(channel)):
+            known = pop.unreadable or (pop.known and channel.caller.known)
+            if not silently and not (known and self._has_pop(channel)):
                 continue
             shown = self._shape(agent, channel, pop, now)
-            if last is None or not same or last.pop["data"] != shown["data"]:
+            if last is None or not same or _told(last.pop) != _told(shown):
                 self._release_former_holders(call)
                 notified[call] = Notified(state, shown, silently)
                 add(self._notified_agents, call, agent)
@@ -261,25 +280,29 @@ class PopBoard:
         return pop is not None and bool(pop.data or pop.transfers or pop.queued)
 
     def _shape(self, agent: str, channel: Channel, pop: Pop, now: float) -> dict[str, Any]:
-        number, name = channel.caller_number, channel.caller_name
-        call = Call("", channel.id, number, name, channel.queue, on_hold=False, group=channel.group)
+        caller, queue = channel.caller, channel.queue
+        call = Call("", channel.id, caller, queue, on_hold=False, group=channel.group)
         scope = self._engine.agents.tenants.of_agent(agent)
         group = group_of_call(self._engine.agents, agent, call)
         if group is not None and not scope.group(group.id):
             group = None  # the group of another client
         group_id = group.id if group is not None else None
-        own = {"id": channel.id, "caller_number": number, "caller_name": name, "group": group_id}
+        told = told_of(caller, group)
+        data = as_told(pop.data, caller, told)
+        known = {"caller_number": told.number, "caller_name": told.name, "group": group_id}
         return shape(
             channel.id,
-            pop.data,
-            number=number,
-            name=name,
+            ordered(data, self._keys),
+            caller=told,
+            country=group.features.country if group is not None else None,
             group=group_id,
             waited_seconds=pop.waited_seconds(now),
             transfers=tuple(
                 past if scope.agent(past.agent) else past.without_agent() for past in pop.transfers
             ),
-            url=fill(group.pop_url, pop.data, own) if group is not None else None,
+            url=fill(group.pop_url, data, {"id": channel.id, **known})
+            if group is not None
+            else None,
         )
 
     # --- transfers, queues and rings ---------------------------------------------------------
@@ -290,17 +313,20 @@ class PopBoard:
             self._note_completed(session)
 
     def _note_completed(self, session: Session) -> None:
-        agent, call = session.permission.agent, session.caller.channel
-        if agent is None:
-            return
-        if is_completed_conference(session) and all(
-            p.presence is Presence.PRESENT for p in (session.leg, session.caller)
-        ):
-            self._completed_to[agent] = call
-            self._changed_agents.add(agent)
-        elif self._completed_to.get(agent) == call:
+        call, asked = session.caller.channel, [(session.permission.agent, session.leg)]
+        if session.fourth is not None:
+            asked.append((session.fourth.permission.agent, session.fourth.party))
+        there = session.caller.presence is Presence.PRESENT and is_completed_conference(session)
+        have = {
+            agent
+            for agent, leg in asked
+            if there and agent is not None and leg.presence is Presence.PRESENT
+        }
+        had = {agent for agent, of in self._completed_to.items() if of == call}
+        self._completed_to |= dict.fromkeys(have, call)
+        for agent in had - have:
             del self._completed_to[agent]
-            self._changed_agents.add(agent)
+        self._changed_agents |= have | had
 
     def _queue_joined(self, fact: ev.QueueJoined, now: float) -> None:
         if _is_leg(fact.channel):
@@ -317,3 +343,8 @@ class PopBoard:
 def _is_leg(channel: str) -> bool:
     """Whether a channel is half of a consult leg, which inherits the caller's variables."""
     return is_half(channel)
+
+
+def _told(pop: Shown) -> tuple[object, object]:
+    """What an agent is notified of again when it has changed."""
+    return pop["data"], pop["caller"]["withheld"]

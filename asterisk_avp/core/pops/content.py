@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from asterisk_avp.core.messages.packing import pack, split_text, unpack
+from asterisk_avp.core.model.caller import Caller, Told
+from asterisk_avp.core.numbers import shown
 
 VARIABLE: Final = "AVP_POP"
 PREFIX: Final = "AVP_POP_"
@@ -260,22 +262,68 @@ def _past_transfer(entry: Any) -> PastTransfer:
 # --- the shape --------------------------------------------------------------------------------
 
 
+def ordered(data: Data, first: Iterable[str]) -> dict[str, Any]:
+    """``data`` with the keys of ``first`` before all others, in that order.
+
+    A key that is not there as it is written is found in other letters, upper or lower case: that of
+    the variable AVP_POP_ORDER is "order".
+    """
+    by_letters: dict[str, list[str]] = {}
+    for key in data:
+        by_letters.setdefault(key.casefold(), []).append(key)
+    found: dict[str, Any] = {}
+    for wanted in first:
+        for key in [wanted] if wanted in data else by_letters.get(wanted.casefold(), ()):
+            found.setdefault(key, data[key])
+    return found | dict(data)
+
+
+def as_told(data: Data, caller: Caller, told: Told) -> Data:
+    """``data`` without the values that contain a caller who is not told.
+
+    Dialplans often set one of them to the caller's number.
+    """
+    if (not caller.number and not caller.name) or told.number or told.name:
+        return data
+    return {key: _as_told(value, caller) for key, value in data.items()}
+
+
+def _as_told(value: Any, caller: Caller) -> Any:
+    match value:
+        case dict():
+            return {key: _as_told(each, caller) for key, each in value.items()}
+        case list():
+            return [_as_told(each, caller) for each in value]
+        case str() | int() | float() if caller.is_in(str(value)):
+            return ""
+        case _:
+            return value
+
+
 def shape(
     call: str,
     data: Data,
     *,
-    number: str,
-    name: str,
+    caller: Told,
+    country: str | None,
     group: str | None,
     waited_seconds: int,
     transfers: tuple[PastTransfer, ...],
     url: str | None,
 ) -> dict[str, Any]:
-    """A screen pop in the JSON shape of the API, the WebSocket and the webhook."""
+    """A screen pop in the JSON shape of the API, the WebSocket and the webhook.
+
+    ``country``: the client's, as whose people the number is formatted.
+    """
     return {
         "id": call,
         "data": dict(data),
-        "caller": {"number": without_surrogates(number), "name": without_surrogates(name)},
+        "caller": {
+            "number": without_surrogates(caller.number),
+            "number_formatted": without_surrogates(shown(caller.number, country)),
+            "name": without_surrogates(caller.name),
+            "withheld": caller.withheld,
+        },
         "group": group,
         "waited_seconds": waited_seconds,
         "transfers": [past.shown() for past in transfers],

@@ -21,7 +21,6 @@ from asterisk_avp.core.pops.content import (
 )
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.spec import Place, Released
-from asterisk_avp.core.transfer.states import State
 
 
 @dataclass(slots=True)
@@ -40,6 +39,8 @@ class Pop:
     """The bridge or queue in which its variables were last requested."""
     known: bool = False
     """The variables have been read, or could not be read."""
+    unreadable: bool = False
+    """They could not be read the last time."""
     read_once: bool = False
     written: Mapping[str, str] = field(default_factory=dict)
     """The history as it is on the channel."""
@@ -76,7 +77,7 @@ class Ledger:
         pop = self.pops.get(call)
         if pop is None:
             return
-        pop.data, pop.known = found.data, True
+        pop.data, pop.known, pop.unreadable = found.data, True, False
         self._unwritten.add(call)
         if not pop.read_once:
             pop.read_once = True
@@ -91,7 +92,7 @@ class Ledger:
         """The call's variables could not be read; show the pop without them."""
         pop = self.pops.get(call)
         if pop is not None:
-            pop.known = True
+            pop.known = pop.unreadable = True
 
     @property
     def unwritten_calls(self) -> bool:
@@ -162,5 +163,4 @@ class Ledger:
 
 def is_completed_conference(session: Session) -> bool:
     """Whether the transfer is completed while a conference with the fourth party continues."""
-    released = session.state.spec.released
-    return released is Released.IF_COMPLETED and session.outcome is State.COMPLETED
+    return session.shared_call

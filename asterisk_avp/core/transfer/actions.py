@@ -31,6 +31,7 @@ from asterisk_avp.core.transfer.dialplan import (
     RECALL,
     mark_caller,
     mark_done,
+    mark_swapped,
     mark_transferor,
     own_limit,
 )
@@ -53,7 +54,7 @@ def hold_caller(session: Session) -> Effects:
 def on_hold(session: Session) -> Effects:
     """Put the caller on hold for a consultation."""
     pause = (PauseRecording(session.caller.channel),) if pauses(session) else ()
-    return (StartMusic(session.caller.channel), *pause)
+    return (StartMusic(session.caller.channel, session.music_class), *pause)
 
 
 def off_hold(session: Session) -> Effects:
@@ -151,7 +152,7 @@ def quiet(session: Session) -> Effects:
 
 
 def join_target(session: Session) -> Effects:
-    return (AddToBridge(session.consult_bridge, session.leg.channel), *quiet(session))
+    return (*quiet(session), AddToBridge(session.consult_bridge, session.leg.channel))
 
 
 def drop_leg(session: Session) -> Effects:
@@ -171,6 +172,7 @@ def swap_to_caller(session: Session) -> Effects:
     return (
         *stop_prompt(session),
         *off_hold(session),
+        mark_swapped(session, swapped=True),
         _join_bridge(session, session.hold_bridge),
         *alone(session),
     )
@@ -187,6 +189,7 @@ def swap_to_target(session: Session) -> Effects:
     return (
         *stop_prompt(session),
         StopMusic(session.leg.channel),
+        mark_swapped(session, swapped=False),
         _join_bridge(session, session.consult_bridge),
         *on_hold(session),
     )
@@ -205,6 +208,7 @@ def join_both(session: Session) -> Effects:
     return (
         *stop_prompt(session),
         StopMusic(session.leg.channel),
+        mark_swapped(session, swapped=False),
         _join_bridge(session, session.consult_bridge),
         AddToBridge(session.consult_bridge, session.caller.channel),
     )
@@ -253,7 +257,6 @@ def drop_transferor(session: Session) -> Effects:
 
 
 def hang_up_transferor(session: Session) -> Effects:
-    """Hang up the transferor, who is in a bridge with the remaining parties."""
     return (HangUp(session.transferor.channel),)
 
 

@@ -8,7 +8,9 @@ each other; only the Bridge depends on all of them.
 By default, effects run one after the other; the pairs below are the exceptions. Nothing runs
 concurrently with a Redirect, a Bridge or an originate that depends on it or that it depends on. Of
 two effects on the same channel, only setting variables and stopping sounds run concurrently. AMI
-executes the actions of one connection in order, so variables are set in order.
+executes the actions of one connection in order, so variables are set in order. A channel's
+translation is renewed only when its sounds have ended, because their end would end the renewal's
+pause (`core.transfer.translation`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from asterisk_avp.core.messages.effects import (
     HangUp,
     LimitCall,
     Redirect,
+    RenewTranslation,
     SetVariables,
     StartMusic,
     StopMusic,
@@ -31,7 +34,8 @@ from asterisk_avp.core.messages.effects import (
     StopRingback,
 )
 
-_VARIABLES: Final = (SetVariables, LimitCall)
+_SET: Final = (SetVariables, LimitCall)
+_VARIABLES: Final = (*_SET, RenewTranslation)
 _STOPS: Final = (StopMusic, StopRingback, StopPlaying)
 _JOINS: Final = (AddToBridge, StartMusic)
 
@@ -57,8 +61,11 @@ _Test = Callable[[Effect, Effect], bool] | None
 
 _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     # later, earlier, condition
-    (_VARIABLES, (*_VARIABLES, *_STOPS), None),
-    (_STOPS, (*_VARIABLES, *_STOPS, HangUp), None),
+    (_VARIABLES, _VARIABLES, None),
+    (_SET, _STOPS, None),
+    ((RenewTranslation,), _STOPS, _of_others),
+    (_STOPS, (*_SET, *_STOPS, HangUp), None),
+    (_STOPS, (RenewTranslation,), _of_others),
     (_VARIABLES, (HangUp, *_JOINS), _of_others),
     ((HangUp,), (*_VARIABLES, *_STOPS, HangUp), _of_others),
     # Different parties join different bridges. The variables that describe it are for a later

@@ -9,6 +9,7 @@ from __future__ import annotations
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import Destination, Effect, LimitCall, SetVariables
 from asterisk_avp.core.model.world import TargetKind
+from asterisk_avp.core.transfer.recording import restarts
 from asterisk_avp.core.transfer.session import Session
 
 STASIS_CONTEXT = "avp-stasis"
@@ -35,12 +36,16 @@ def mark_caller(session: Session, state: str) -> SetVariables:
         session.caller.channel,
         {
             **session.variables,
+            **show_withheld(session),
+            "AVP_RECORDING_RESTARTS": "yes" if restarts(session) else "",
             "AVP_STATE": state,
             "AVP_TRANSFER": session.id,
             "AVP_GROUP": session.group_after,
             "AVP_RETURN_GROUP": session.group,
             "AVP_RETURN_QUEUE": session.permission.group.queue,
             "AVP_TRANSFEROR": session.agent,
+            "AVP_TRANSFEROR_CHANNEL": session.transferor.channel,
+            "AVP_LEG_CHANNEL": session.leg.channel,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             # Inherited by the channels that app_queue creates, where the dialplan decides whether
             # to ring this member; empty where the transferor may get the call again.
@@ -49,6 +54,11 @@ def mark_caller(session: Session, state: str) -> SetVariables:
             **({LIMIT: "0"} if state == DONE else {}),
         },
     )
+
+
+def show_withheld(session: Session) -> dict[str, str]:
+    """Whether agents' phones may be told a caller who withholds number and name."""
+    return {"AVP_SHOW_WITHHELD": "yes" if session.permission.group.features.show_withheld else ""}
 
 
 def own_limit(session: Session) -> tuple[Effect, ...]:
@@ -62,8 +72,19 @@ def own_limit(session: Session) -> tuple[Effect, ...]:
 
 def mark_transferor(session: Session, state: str) -> SetVariables:
     return SetVariables(
-        session.transferor.channel, {"AVP_STATE": state, "AVP_TRANSFER": session.id}
+        session.transferor.channel,
+        {
+            "AVP_STATE": state,
+            "AVP_TRANSFER": session.id,
+            "AVP_CALLER": session.caller.channel,
+            "AVP_LEG_CHANNEL": session.leg.channel,
+        },
     )
+
+
+def mark_swapped(session: Session, *, swapped: bool) -> SetVariables:
+    """For the dialplan, if the caller hangs up while no daemon runs: who talks to whom?"""
+    return SetVariables(session.transferor.channel, {"AVP_SWAPPED": "yes" if swapped else ""})
 
 
 def mark_done(session: Session, channel: str) -> SetVariables:

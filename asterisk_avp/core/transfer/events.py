@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,8 @@ class EventType(StrEnum):
     CALLER_ENTERED = "caller_entered"
     TRANSFEROR_ENTERED = "transferor_entered"
     CALLER_GONE = "caller_gone"
+    CALLER_LEFT = "caller_left"
+    CALL_ENDED = "call_ended"
     TRANSFEROR_GONE = "transferor_gone"
     LEG_RINGING = "leg_ringing"
     LEG_UNANSWERED = "leg_unanswered"
@@ -46,6 +48,12 @@ class EventType(StrEnum):
     TIMED_OUT = "timed_out"
 
 
+LEFT_QUEUE: Final = "left_queue"
+"""The reason of a transfer whose caller has left the queue into another dialplan."""
+
+TAKEN: Final = "taken"
+"""The reason of a transfer whose call another program or another phone has taken."""
+
 ENTERED: Final[Mapping[str, EventType]] = {
     "caller": EventType.CALLER_ENTERED,
     "leg": EventType.LEG_ANSWERED,
@@ -72,5 +80,7 @@ class SessionEvent:
     """For `DELIVERED`: the agent who took the call."""
     fourth: Fourth | None = None
     """For `ADD_PARTY`: the party that policy has permitted."""
+    inferred: bool = field(default=False, compare=False)
+    """A resync has concluded that it happened, at some time and in some way."""
     choice: Choice | None = None
     """For `CHOSEN`: the target that the transferor keyed in and policy has permitted."""

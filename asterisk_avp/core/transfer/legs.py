@@ -8,6 +8,7 @@ from asterisk_avp.core.model.features import ShownNumber
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.transfer.dialplan import ACCEPT
 from asterisk_avp.core.transfer.session import Session
+from asterisk_avp.core.transfer.translation import TOLD
 
 
 def dial_leg(
@@ -23,7 +24,10 @@ def dial_leg(
         variables={
             "AVP_LEG": "consult",
             "__AVP_NO_POP": "yes",
+            # Inherited by the target's phone; see `RenewTranslation`.
+            **{f"__{key}": value for key, value in TOLD.items()},
             "AVP_TRANSFER": session.id,
+            "__AVP_CALLER": session.caller.channel,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             "AVP_GROUP": session.group,
             **(_shown_outside(session) if external else {}),
@@ -38,8 +42,17 @@ def _shown_outside(session: Session) -> dict[str, str]:
     """The caller ID that an external party sees, and the diverting party (SIP Diversion)."""
     features = session.permission.group.features
     account = clean.number(features.caller_id or "")
-    shown = account
+    shown, presentation = account, ""
     if features.external_caller_id is ShownNumber.CALLER:
-        # A trunk's caller ID is foreign text: present it only if it is a valid number.
-        shown = clean.number(session.caller.number) or account
-    return {"AVP_CALLER_ID": shown, "AVP_DIVERTED_BY": account}
+        caller = session.caller.identity
+        if caller.told_outside:
+            # A trunk's caller ID is foreign text: present it only if it is a valid number.
+            shown = clean.number(caller.number) or account
+        else:
+            # The trunk may need a number that it knows; it asserts that one and tells nobody.
+            presentation = "prohib"
+    return {
+        "AVP_CALLER_ID": shown,
+        "AVP_DIVERTED_BY": account,
+        "AVP_PRESENTATION": presentation,
+    }

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from asterisk_avp.core.messages.effects import ClearTimer, Effect, SetTimer
-from asterisk_avp.core.transfer import start
+from asterisk_avp.core.transfer import start, translation
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Intent, Presence, Session
 from asterisk_avp.core.transfer.spec import Deadline
@@ -70,7 +70,8 @@ def step(session: Session, event: SessionEvent) -> Step:
         reason = row.reason or event.reason or noted.reason
     following = replace(noted, state=row.next, outcome=row.outcome or noted.outcome, reason=reason)
     effects = [effect for action in row.actions for effect in action(following)]
-    return Step(following, (*effects, *_timer(session.state, following)), row)
+    heard = translation.renewed(session, following, tuple(effects))
+    return Step(following, (*heard, *_timer(session.state, following)), row)
 
 
 def _choose(session: Session, kind: EventType) -> Transition | None:
@@ -116,6 +117,7 @@ _PRESENCES: Final = {
     EventType.TRANSFEROR_ENTERED: ("transferor", Presence.PRESENT),
     EventType.LEG_ANSWERED: ("leg", Presence.PRESENT),
     EventType.CALLER_GONE: ("caller", Presence.GONE),
+    EventType.CALL_ENDED: ("caller", Presence.GONE),
     EventType.TRANSFEROR_GONE: ("transferor", Presence.GONE),
     EventType.LEG_GONE: ("leg", Presence.GONE),
     EventType.LEG_FAILED: ("leg", Presence.GONE),
@@ -140,7 +142,13 @@ def _note(session: Session, event: SessionEvent) -> Session:
     if event.kind is EventType.CANCEL:
         return replace(session, intent=Intent.CANCEL)
     if event.kind is EventType.ADD_PARTY:
-        return replace(session, fourth=event.fourth, fourths_called=session.fourths_called + 1)
+        asked = event.fourth.permission.agent if event.fourth is not None else None
+        return replace(
+            session,
+            fourth=event.fourth,
+            fourths_called=session.fourths_called + 1,
+            asked=tuple(dict.fromkeys((*session.asked, asked))) if asked else session.asked,
+        )
     if event.kind is EventType.CHOSEN and event.choice is not None:
         choice = event.choice
         return replace(

@@ -15,14 +15,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import astuple, replace
 from typing import Any, Final
 
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.packing import pack, split_text, unpack
+from asterisk_avp.core.model.caller import Presentation
 from asterisk_avp.core.model.hold import MAX_SECONDS
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind, World
-from asterisk_avp.core.transfer.session import Fourth, Intent, Party, Presence, Session
+from asterisk_avp.core.transfer.session import (
+    Fourth,
+    Intent,
+    Party,
+    Presence,
+    Session,
+    Times,
+)
 from asterisk_avp.core.transfer.states import FORMER_VALUES, State
 
 VERSION: Final = 1
@@ -42,6 +51,9 @@ SETS: Final = {
     letter: tuple(f"AVP_SESSION_{letter}{number}" for number in range(60)) for letter in "ab"
 }
 """Names of the channel variables that contain the chunks."""
+
+_LATEST: Final = 4_102_444_800.0
+"""The year 2100, in Unix seconds."""
 
 _MARGIN: Final = 2
 """A session's text can shrink by this many chunks between two steps (a fourth party has left)."""
@@ -82,6 +94,7 @@ _PARTIES: Final = ("transferor", "caller", "leg")
 
 PERSISTED: Final = frozenset(
     {*_PLAIN, *_ENUMS, *_STATES, *_PARTIES, "variables", "target", "permission", "fourth"}
+    | {"asked", "waiting_since", "on_hold", "times"}
 )
 """Every field of `Session`, as a test checks."""
 
@@ -98,12 +111,17 @@ def encode(session: Session) -> str:
             **plain,
             **enums,
             **parties,
+            "presentation": session.caller.presentation.value,
             "variables": dict(session.variables),
             "target": [session.target.kind.value, session.target.value] if session.target else None,
             "allow": _permission(session.permission),
             "fourth": None
             if fourth is None
             else [fourth.id, _party(fourth.party), fourth.other, _permission(fourth.permission)],
+            "asked": session.asked,
+            "waiting": session.waiting_since,
+            **({"on_hold": sorted(session.on_hold)} if session.on_hold else {}),
+            "times": None if session.times is None else [*astuple(session.times)],
         },
         separators=(",", ":"),
     )
@@ -203,7 +221,34 @@ def _session(read: dict[str, Any], world: World) -> Session:
         values["fourth"] = Fourth(
             _text(identifier), _party_of(party), _text(other), permission(allowed)
         )
+    # Earlier daemons did not write these.
+    presentation = Presentation(read.get("presentation", Presentation.UNKNOWN))
+    values["caller"] = replace(values["caller"], presentation=presentation)
+    values["asked"] = tuple(_clean(agent, clean.ident) for agent in [*read.get("asked", [])])
+    if values["fourth"] is not None and values["fourth"].permission.agent:
+        values["asked"] = (*dict.fromkeys((*values["asked"], values["fourth"].permission.agent)),)
+    values["on_hold"] = frozenset(map(_text, [*read.get("on_hold", [])]))
+    values["waiting_since"] = _time(read.get("waiting"))
+    values["times"] = _times(read.get("times"))
     return Session(**values)
+
+
+def _time(value: object) -> float | None:
+    """Unix seconds. Raises `ValueError` for a time that a date cannot have."""
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 <= value <= _LATEST:  # type: ignore[operator]
+        raise ValueError("not a time")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _times(values: list[object] | None) -> Times | None:
+    if values is None:
+        return None
+    started, since, music_since = map(_time, values)
+    if started is None or since is None:
+        raise ValueError("not a time")
+    return Times(started, since, music_since)
 
 
 def _state(value: object) -> State:

@@ -1,4 +1,4 @@
-"""Whether the caller's recording pauses during a consultation, and its end."""
+"""Whether the caller's recording pauses during a consultation or restarts, and a pause's end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ def resume_recording(session: Session) -> tuple[Effect, ...]:
 
 def pauses(session: Session) -> bool:
     return session.permission.group.features.consult_recording is ConsultRecording.PAUSE
+
+
+def restarts(session: Session) -> bool:
+    return session.permission.group.features.consult_recording is ConsultRecording.RESTART
 
 
 def pauses_now(session: Session) -> bool:

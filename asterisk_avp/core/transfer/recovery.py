@@ -8,7 +8,7 @@ set up again, since the last effects may not have been performed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from asterisk_avp.core.messages.effects import (
@@ -21,7 +21,8 @@ from asterisk_avp.core.messages.effects import (
 )
 from asterisk_avp.core.model.world import PartyState
 from asterisk_avp.core.transfer import actions as do
-from asterisk_avp.core.transfer.events import ENTERED, GONE, EventType, SessionEvent
+from asterisk_avp.core.transfer import translation
+from asterisk_avp.core.transfer.events import ENTERED, GONE, TAKEN, EventType, SessionEvent
 from asterisk_avp.core.transfer.hearing import Heard, hearing, places
 from asterisk_avp.core.transfer.session import Party, Presence, Session
 from asterisk_avp.core.transfer.spec import Deadline, Place, Recovery, Sound
@@ -59,7 +60,7 @@ def missed(session: Session, where: ChannelLocations) -> list[SessionEvent]:
         taker = where.agent_with(session.caller.channel)
         return [SessionEvent(EventType.DELIVERED, agent=taker)]
     events = [
-        SessionEvent(GONE[role], "target_unreachable" if role == "leg" else "")
+        _end(role, moved=role == "caller" and where.alive(party.channel))
         for role, party in _parties(session)
         if party.presence is not Presence.GONE and _lost(session, role, party, where)
     ]
@@ -74,6 +75,13 @@ def missed(session: Session, where: ChannelLocations) -> list[SessionEvent]:
         if spec.deadline is Deadline.QUEUE and where.has_ringing_phone(session.caller.channel):
             events.append(SessionEvent(EventType.OFFERED))
     return events
+
+
+def _end(role: str, *, moved: bool) -> SessionEvent:
+    """``moved``: the channel exists, so another program has it, or Asterisk's own time limit."""
+    if moved:
+        return SessionEvent(EventType.CALLER_LEFT, TAKEN, inferred=True)
+    return SessionEvent(GONE[role], "target_unreachable" if role == "leg" else "", inferred=True)
 
 
 def outcome(session: Session, where: ChannelLocations) -> list[SessionEvent]:
@@ -154,7 +162,7 @@ def restore(session: Session, where: ChannelLocations) -> Effects:
     recovery = session.state.spec.recovery
     repeat = _REPEATED.get(recovery)
     if repeat is not None:
-        return repeat(session)
+        return translation.restored(session, repeat(session))
     if not recovery.arranges:
         return ()
     joining = tuple(
@@ -163,7 +171,8 @@ def restore(session: Session, where: ChannelLocations) -> Effects:
         if where.bridge_of(channel) != bridge
     )
     release = do.drop_leg(session) if recovery is Recovery.RELEASE_LEG else ()
-    return (*_bridges(session), *joining, *_sounds(session), *release)
+    effects = (*_bridges(session), *joining, *_sounds(session), *release)
+    return translation.restored(session, effects)
 
 
 _REPEATED: Final[dict[Recovery, Callable[[Session], Effects]]] = {
@@ -192,7 +201,7 @@ def _bridges_of(session: Session) -> dict[str, str]:
 
 def _sounds(session: Session) -> Effects:
     """Start the sounds of waiting parties, and stop those of talking parties."""
-    heard = hearing(session)
+    heard = hearing(replace(session, on_hold=frozenset()))  # see `core.engine.holds`
     effects: list[Effect] = []
     for role, party in _parties(session):
         if party.presence is Presence.PRESENT and role in heard:

@@ -13,13 +13,17 @@ from enum import StrEnum
 from typing import Final
 
 from asterisk_avp.core.messages.effects import Destination
+from asterisk_avp.core.model.caller import Caller, Presentation
+from asterisk_avp.core.model.hold import MUSIC
 from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind
+from asterisk_avp.core.transfer.spec import Recovery, Released
 from asterisk_avp.core.transfer.states import State
 
 SECRET_BYTES: Final = 16
 """Bytes of the secret in a leg's channel id."""
 
+_SNOOP = re.compile("-leg-early[0-9]+(-whisper)?$")
 _SECRET = re.compile("-[0-9a-f]{32}(?=-leg)")
 
 
@@ -53,14 +57,20 @@ class Party:
     number: str = ""
     name: str = ""
     presence: Presence = Presence.EXPECTED
+    presentation: Presentation = Presentation.ALLOWED
+
+    @property
+    def identity(self) -> Caller:
+        """The number and name, for whoever asks what may be told of them."""
+        return Caller(self.number, self.name, self.presentation)
 
 
 @dataclass(frozen=True, slots=True)
 class Fourth:
-    """A fourth party that the transferor added to the consultation: an external number."""
+    """A fourth party that the transferor added to the consultation."""
 
     id: str
-    """The party id: ``party-4``, ``party-5``…"""
+    """The party id: that of the agent, or for an external number ``party-4``, ``party-5``…"""
     party: Party
     other: str
     """The id of the far end of its Local channel."""
@@ -74,6 +84,17 @@ class Choice:
     mode: Mode
     target: Target
     permission: Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times that the views of a transfer need, in Unix seconds."""
+
+    started: float
+    since: float
+    """When it entered its state."""
+    music_since: float | None = None
+    """Since when the caller hears music without a pause; None: it hears none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +143,15 @@ class Session:
     fourths_called: int = 0
     target_id: str = ""
     """The party id of a fourth party that has become the target; empty: none has."""
+    asked: tuple[str, ...] = ()
+    """The colleagues who were asked to be the fourth party, also after they have left."""
+    waiting_since: float | None = None
+    """When the latest wait for the target began, in Unix seconds; None: it has not."""
+    on_hold: frozenset[str] = frozenset()
+    """The channels of the parties who have put the call on hold by their phones' own key."""
+    times: Times | None = None
+    """As the engine has noted them (`core.engine.record`), so that the next daemon knows them.
+    None: an earlier daemon did not write them."""
 
     @property
     def hold_bridge(self) -> str:
@@ -133,11 +163,21 @@ class Session:
         return f"avp-{self.id}-consult"
 
     @property
+    def shared_call(self) -> bool:
+        """Whether the transfer is completed while a conference with the fourth party goes on."""
+        of_target = self.state.spec.released is Released.IF_COMPLETED
+        return of_target and self.outcome is State.COMPLETED
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """The transferor first and the caller last."""
+        fourth = (self.fourth.party,) if self.fourth is not None else ()
+        return (self.transferor, self.leg, *fourth, self.caller)
+
+    @property
     def present(self) -> tuple[Party, ...]:
         """The parties in our Stasis application, the transferor first and the caller last."""
-        fourth = (self.fourth.party,) if self.fourth is not None else ()
-        parties = (self.transferor, self.leg, *fourth, self.caller)
-        return tuple(party for party in parties if party.presence is Presence.PRESENT)
+        return tuple(party for party in self.parties if party.presence is Presence.PRESENT)
 
     def presence_of(self, party: str) -> Presence:
         """The presence of "transferor", "caller", "leg" or "fourth"; gone: no fourth party."""
@@ -155,6 +195,11 @@ class Session:
     def fourth_is(self) -> Presence:
         """The presence of the fourth party; gone: there is none."""
         return self.presence_of("fourth")
+
+    @property
+    def music_class(self) -> str:
+        """The class of the caller's music; empty: unknown."""
+        return self.variables.get(MUSIC, "")
 
     @property
     def wait_seconds(self) -> int:
@@ -208,6 +253,28 @@ class Session:
         return replace(self, leg=replace(self.leg, presence=presence))
 
 
+def bridged_pair(session: Session) -> tuple[str, str] | None:
+    """The channels that the AMI Bridge of this state moves; None: there is none."""
+    match session.state.spec.recovery:
+        case Recovery.BRIDGE_TARGET:
+            return session.leg.channel, session.caller.channel
+        case Recovery.BRIDGE_TRANSFEROR:
+            return session.transferor.channel, session.caller.channel
+        case Recovery.BRIDGE_REST if len(session.present) > 1:
+            return session.present[0].channel, session.present[-1].channel
+        case _:
+            return None
+
+
+def far_end_of(session: Session, channel: str) -> str:
+    """The far end of the leg with this id; empty: it is no leg of the session."""
+    if channel == session.leg.channel:
+        return session.local_far_end
+    if session.fourth is not None and channel == session.fourth.party.channel:
+        return session.fourth.other
+    return ""
+
+
 def promoted(session: Session) -> Session:
     """Make the fourth party the target, because the target has left."""
     fourth = session.fourth
@@ -251,9 +318,19 @@ def other_half(leg: str) -> str:
     return leg + "-queue"
 
 
+def early_bridge(transfer: str) -> str:
+    """The bridge from which the transferor hears a fourth party's network before it answers."""
+    return f"avp-{transfer}-early"
+
+
 def is_leg(channel: str) -> bool:
     """Whether a channel id is that of a leg of any transfer."""
     return channel.startswith("avp-") and channel.endswith("-leg")
+
+
+def is_snoop(channel: str) -> bool:
+    """Whether a channel id is that of a Snoop channel of any transfer (`early_media`)."""
+    return channel.startswith("avp-") and _SNOOP.search(channel) is not None
 
 
 def is_half(channel: str) -> bool:
@@ -263,4 +340,4 @@ def is_half(channel: str) -> bool:
 
 def is_bridge(bridge: str) -> bool:
     """Whether a bridge id is that of a bridge of any transfer."""
-    return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult"))
+    return bridge.startswith("avp-") and bridge.endswith(("-hold", "-consult", "-early"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from asterisk_avp.core.model.world import PartyState, TransferState
+from asterisk_avp.core.model.world import CallerOutcome, PartyState, TransferState
 
 
 class Place(Enum):
@@ -217,3 +217,6 @@ class StateSpec:
     actions: frozenset[Action]
     """The commands that the state permits: `table` has rows for these."""
     recovery: Recovery
+    caller_after: CallerOutcome | None
+    """Where the caller is if the transfer ends in this state, or fails out of it; None: where the
+    max-hold action takes them."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from asterisk_avp.core.model.world import PartyState, TransferState
+from asterisk_avp.core.model.world import CallerOutcome, PartyState, TransferState
 from asterisk_avp.core.transfer.spec import (
     Action,
     Deadline,
@@ -78,6 +78,7 @@ _ON_HOLD: Final = Seat(_HOLD, _MUSIC, _HOLDING)
 _NOT_YET: Final = Seat(Place.ELSEWHERE, _NOTHING, _WAITING)
 _RUNG: Final = Seat(Place.ELSEWHERE, _NOTHING, _RINGING)
 _QUEUED: Final = Seat(Place.QUEUE, _MUSIC, _WAITING)
+_RETURNED: Final = CallerOutcome.RETURNED
 _NO_ACTIONS: Final = frozenset[Action]()
 
 # Rows of columns rather than one column a line: one state is one screen.
@@ -92,7 +93,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=True, takes_slot=True, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=True, released=Released.NO,
         keys=Keys.NOBODY, actions=frozenset({Action.COMPLETE, Action.CANCEL}),
-        recovery=Recovery.ENTER,
+        recovery=Recovery.ENTER, caller_after=_RETURNED,
     ),
     State.COLLECTING: StateSpec(
         meaning="The transferor keys in where the call is to go.",
@@ -103,7 +104,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=True, takes_slot=True, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.TARGET_CHOICE, actions=frozenset({Action.CANCEL}),
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.DECLINED: StateSpec(
         meaning="The phone's Transfer button was refused; transferor and caller talk meanwhile.",
@@ -114,7 +115,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.CALLER, actions=_NO_ACTIONS,
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.WAITING: StateSpec(
         meaning="The consult leg waits in the target's queue.",
@@ -125,7 +126,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=True, takes_slot=True, releases_slot=False,
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.NO,
         keys=Keys.COMMANDS, actions=frozenset({Action.COMPLETE, Action.CANCEL}),
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.RINGING: StateSpec(
         meaning="The target's phone rings for the consult leg.",
@@ -136,7 +137,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=True, takes_slot=True, releases_slot=False,
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.NO,
         keys=Keys.COMMANDS, actions=frozenset({Action.COMPLETE, Action.CANCEL}),
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.CONSULTING: StateSpec(
         meaning="Transferor and target talk, with the fourth party if there is one.",
@@ -147,7 +148,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=True, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.NO,
         keys=Keys.COMMANDS_OR_TARGET, actions=frozenset(Action),
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.SWAPPED: StateSpec(
         meaning="Transferor and caller talk; the target hears music, or the fourth party.",
@@ -158,7 +159,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.NO,
         keys=Keys.COMMANDS_OR_CALLER, actions=frozenset(Action) - {Action.ADD_PARTY},
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.CONFERENCE: StateSpec(
         meaning="Transferor, caller and target talk, with the fourth party if there is one.",
@@ -170,7 +171,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.NO,
         keys=Keys.COMMANDS_OR_TARGET,
         actions=frozenset(Action) - {Action.SWAP, Action.CONFERENCE},
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.CONFERENCE_WITHOUT_TRANSFEROR: StateSpec(
         meaning="Three talk on after the transferor, or the caller, has left a conference of four.",
@@ -181,7 +182,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.IF_COMPLETED,
         keys=Keys.COMMANDS_OR_TARGET, actions=_NO_ACTIONS,
-        recovery=Recovery.ARRANGE,
+        recovery=Recovery.ARRANGE, caller_after=_RETURNED,
     ),
     State.DISSOLVING: StateSpec(
         meaning="The Bridge of the last two of a conference is under way.",
@@ -192,7 +193,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=False, released=Released.IF_COMPLETED,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.BRIDGE_REST,
+        recovery=Recovery.BRIDGE_REST, caller_after=_RETURNED,
     ),
     State.COMPLETING: StateSpec(
         meaning="The Bridge of caller and target is under way.",
@@ -203,7 +204,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=True, released=Released.YES,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.BRIDGE_TARGET,
+        recovery=Recovery.BRIDGE_TARGET, caller_after=_RETURNED,
     ),
     State.RETURNING: StateSpec(
         meaning="The Bridge of transferor and caller is under way.",
@@ -214,7 +215,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.BRIDGE_TRANSFEROR,
+        recovery=Recovery.BRIDGE_TRANSFEROR, caller_after=_RETURNED,
     ),
     State.RELEASING_LEG: StateSpec(
         meaning="The consult leg gives up the target's waiting slot, for the caller to take it.",
@@ -225,7 +226,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=True, recording_pauses=True, takes_slot=True, releases_slot=True,
         needs_daemon=True, needs_leg=True, phone_answer_due=False, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.RELEASE_LEG,
+        recovery=Recovery.RELEASE_LEG, caller_after=None,
     ),
     State.QUEUEING: StateSpec(
         meaning="The Redirect of the caller into the target's queue is under way.",
@@ -236,7 +237,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=True, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=True, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.QUEUE,
+        recovery=Recovery.QUEUE, caller_after=None,
     ),
     State.QUEUED: StateSpec(
         meaning="The caller waits in the target's queue; app_queue and the dialplan do the work.",
@@ -247,7 +248,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=True, releases_slot=False,
         needs_daemon=False, needs_leg=False, phone_answer_due=True, released=Released.YES,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.NOTHING,
+        recovery=Recovery.NOTHING, caller_after=None,
     ),
     State.OFFERED: StateSpec(
         meaning="app_queue rings a phone for the caller.",
@@ -258,7 +259,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=True, releases_slot=False,
         needs_daemon=False, needs_leg=False, phone_answer_due=True, released=Released.YES,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.NOTHING,
+        recovery=Recovery.NOTHING, caller_after=None,
     ),
     State.RECALLING: StateSpec(
         meaning="The Redirect of the caller to the head of the call's group is under way.",
@@ -269,7 +270,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=True, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.RECALL,
+        recovery=Recovery.RECALL, caller_after=CallerOutcome.GROUP,
     ),
     State.COMPLETED: StateSpec(
         meaning="The target has the call.",
@@ -280,7 +281,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=False, needs_leg=False, phone_answer_due=False, released=Released.YES,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.NOTHING,
+        recovery=Recovery.NOTHING, caller_after=CallerOutcome.CONNECTED,
     ),
     State.CANCELLED: StateSpec(
         meaning="The transferor has the caller back, as they wanted.",
@@ -291,7 +292,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=False, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.NOTHING,
+        recovery=Recovery.NOTHING, caller_after=_RETURNED,
     ),
     State.FAILED: StateSpec(
         meaning="The transfer could not be made; transferor or group have the caller back.",
@@ -302,7 +303,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=False, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.NOTHING,
+        recovery=Recovery.NOTHING, caller_after=_RETURNED,
     ),
     State.ABANDONED: StateSpec(
         meaning="The caller has hung up.",
@@ -313,7 +314,7 @@ SPECS: Final[Mapping[State, StateSpec]] = {
         held_in_stasis=False, recording_pauses=False, takes_slot=False, releases_slot=False,
         needs_daemon=False, needs_leg=False, phone_answer_due=False, released=Released.NO,
         keys=Keys.NOBODY, actions=_NO_ACTIONS,
-        recovery=Recovery.NOTHING,
+        recovery=Recovery.NOTHING, caller_after=CallerOutcome.HUNG_UP,
     ),
 }
 # fmt: on

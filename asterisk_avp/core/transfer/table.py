@@ -45,6 +45,7 @@ from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import Mode, Origin
 from asterisk_avp.core.transfer import actions as do
 from asterisk_avp.core.transfer.events import EventType
+from asterisk_avp.core.transfer.parting import let_be, lift_limit
 from asterisk_avp.core.transfer.session import Intent, Presence, Session, promoted
 from asterisk_avp.core.transfer.states import State
 
@@ -202,6 +203,8 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("starting_transferor_hung_up_may_not_continue", S.STARTING, K.TRANSFEROR_GONE, S.RECALLING, (do.recall,), caller_in, S.FAILED, "transferor_hangup"),
     Transition("starting_transferor_hung_up_caller_expected", S.STARTING, K.TRANSFEROR_GONE, S.STARTING),
     Transition("starting_caller_hung_up", S.STARTING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("starting_call_ended_by_transferor", S.STARTING, K.CALL_ENDED, S.FAILED, (do.drop_transferor, do.clear_away), reason="transferor_hangup"),
+    Transition("starting_caller_left", S.STARTING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_transferor, do.clear_away)),
     Transition("starting_leg_ended", S.STARTING, K.LEG_GONE, S.STARTING),
     Transition("starting_complete_requested", S.STARTING, K.COMPLETE, S.STARTING, (), may_detach),
     Transition("starting_cancel_requested", S.STARTING, K.CANCEL, S.STARTING),
@@ -217,10 +220,12 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("collecting_timed_out", S.COLLECTING, K.TIMED_OUT, S.RETURNING, (do.return_to_transferor,), None, S.FAILED, "no_input"),
     Transition("collecting_transferor_hung_up", S.COLLECTING, K.TRANSFEROR_GONE, S.RECALLING, (do.recall,), None, S.FAILED, "transferor_hangup"),
     Transition("collecting_caller_hung_up", S.COLLECTING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("collecting_caller_left", S.COLLECTING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_transferor, do.clear_away)),
     # DECLINED: the phone's Transfer button was refused; both talk in a bridge of ours meanwhile.
     Transition("declined_transferor_hung_up", S.DECLINED, K.TRANSFEROR_GONE, S.RECALLING, (do.recall,), None, S.FAILED),
     Transition("declined_timed_out", S.DECLINED, K.TIMED_OUT, S.RETURNING, (do.return_to_transferor,), None, S.FAILED),
     Transition("declined_caller_hung_up", S.DECLINED, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("declined_caller_left", S.DECLINED, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_transferor, do.clear_away)),
     Transition("declined_leg_ended", S.DECLINED, K.LEG_GONE, S.DECLINED),
     # WAITING, RINGING: the consult leg waits in the target's queue, or their phone rings.
     Transition("waiting_target_rings", S.WAITING, K.LEG_RINGING, S.RINGING, (do.ringback,)),
@@ -232,6 +237,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("waiting_transferor_hung_up_may_continue", S.WAITING, K.TRANSFEROR_GONE, S.RELEASING_LEG, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
     Transition("waiting_transferor_hung_up_may_not_continue", S.WAITING, K.TRANSFEROR_GONE, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "transferor_hangup"),
     Transition("waiting_caller_hung_up", S.WAITING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("waiting_caller_left", S.WAITING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_transferor, do.clear_away)),
     Transition("waiting_complete_requested", S.WAITING, K.COMPLETE, S.RELEASING_LEG, (do.drop_leg,), may_detach),
     Transition("waiting_cancel_requested", S.WAITING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition("waiting_timed_out", S.WAITING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
@@ -244,6 +250,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("ringing_transferor_hung_up_may_continue", S.RINGING, K.TRANSFEROR_GONE, S.RELEASING_LEG, (do.drop_leg,), may_detach, S.FAILED, "transferor_hangup"),
     Transition("ringing_transferor_hung_up_may_not_continue", S.RINGING, K.TRANSFEROR_GONE, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "transferor_hangup"),
     Transition("ringing_caller_hung_up", S.RINGING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("ringing_caller_left", S.RINGING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_transferor, do.clear_away)),
     Transition("ringing_complete_requested", S.RINGING, K.COMPLETE, S.RELEASING_LEG, (do.drop_leg,), may_detach),
     Transition("ringing_cancel_requested", S.RINGING, K.CANCEL, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition("ringing_timed_out", S.RINGING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), None, S.FAILED, "max_hold"),
@@ -256,6 +263,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("consulting_target_hung_up_fourth_takes_over", S.CONSULTING, K.LEG_GONE, S.CONSULTING, (), fourth_in, change=promoted),
     Transition("consulting_target_hung_up_no_fourth", S.CONSULTING, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
     Transition("consulting_caller_hung_up", S.CONSULTING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("consulting_caller_left", S.CONSULTING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away)),
     Transition("consulting_swap_requested", S.CONSULTING, K.SWAP, S.SWAPPED, (do.swap_to_caller,)),
     Transition("consulting_conference_requested", S.CONSULTING, K.CONFERENCE, S.CONFERENCE, (do.join_caller,)),
     Transition("consulting_add_party_requested", S.CONSULTING, K.ADD_PARTY, S.CONSULTING, (do.dial_fourth,)),
@@ -274,6 +282,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("swapped_target_hung_up_fourth_takes_over", S.SWAPPED, K.LEG_GONE, S.SWAPPED, (do.alone,), fourth_in, change=promoted),
     Transition("swapped_target_hung_up_no_fourth", S.SWAPPED, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
     Transition("swapped_caller_hung_up", S.SWAPPED, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("swapped_caller_left", S.SWAPPED, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away)),
     Transition("swapped_swap_requested", S.SWAPPED, K.SWAP, S.CONSULTING, (do.swap_to_target,)),
     Transition("swapped_conference_requested", S.SWAPPED, K.CONFERENCE, S.CONFERENCE, (do.join_both,)),
     Transition("swapped_drop_target_requested_with_fourth", S.SWAPPED, K.DROP_TARGET, S.SWAPPED, (do.drop_leg,), fourth_in),
@@ -292,6 +301,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("conference_target_hung_up_no_fourth", S.CONFERENCE, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
     Transition("conference_caller_hung_up_with_fourth", S.CONFERENCE, K.CALLER_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (), fourth_in, S.ABANDONED, "caller_hangup"),
     Transition("conference_caller_hung_up_no_fourth", S.CONFERENCE, K.CALLER_GONE, S.DISSOLVING, (do.drop_fourth, do.bridge_rest), None, S.ABANDONED, "caller_hangup"),
+    Transition("conference_caller_left", S.CONFERENCE, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away)),
     Transition("conference_add_party_requested", S.CONFERENCE, K.ADD_PARTY, S.CONFERENCE, (do.dial_fourth,)),
     Transition("conference_drop_target_requested_with_fourth", S.CONFERENCE, K.DROP_TARGET, S.CONFERENCE, (do.drop_leg,), fourth_in),
     Transition("conference_drop_target_requested_no_fourth", S.CONFERENCE, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
@@ -303,6 +313,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("conference_without_transferor_transferor_hung_up_no_party_of_ours", S.CONFERENCE_WITHOUT_TRANSFEROR, K.TRANSFEROR_GONE, S.ABANDONED, (do.drop_leg, do.drop_fourth, do.clear_away), strangers, reason="caller_hangup"),
     Transition("conference_without_transferor_transferor_hung_up_others_stay", S.CONFERENCE_WITHOUT_TRANSFEROR, K.TRANSFEROR_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR),
     Transition("conference_without_transferor_caller_hung_up", S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_GONE, S.COMPLETED, (do.drop_leg, do.drop_fourth, do.clear_away), reason="completed"),
+    Transition("conference_without_transferor_caller_left", S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_LEFT, S.COMPLETED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.clear_away), reason="completed"),
     Transition("conference_without_transferor_target_hung_up", S.CONFERENCE_WITHOUT_TRANSFEROR, K.LEG_GONE, S.DISSOLVING, (do.bridge_rest,)),
     Transition("conference_without_transferor_fourth_hung_up", S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, S.DISSOLVING, (do.bridge_rest,)),
     # DISSOLVING: AMI Bridge of the last two of a conference is under way.
@@ -326,6 +337,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("completing_leg_ended", S.COMPLETING, K.LEG_GONE, S.COMPLETING),
     Transition("completing_transferor_hung_up", S.COMPLETING, K.TRANSFEROR_GONE, S.COMPLETING),
     Transition("completing_caller_hung_up", S.COMPLETING, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("completing_caller_left", S.COMPLETING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_transferor, do.clear_away)),
     Transition("completing_timed_out_transferor_there", S.COMPLETING, K.TIMED_OUT, S.RETURNING, (do.drop_leg, do.return_to_transferor), transferor_in, S.FAILED, "asterisk_timeout"),
     Transition("completing_timed_out_transferor_gone", S.COMPLETING, K.TIMED_OUT, S.RECALLING, (do.drop_leg, do.recall), None, S.FAILED, "asterisk_timeout"),
     # RETURNING: AMI Bridge of the transferor and caller is under way.
@@ -337,6 +349,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("returning_leg_ended", S.RETURNING, K.LEG_GONE, S.RETURNING),
     Transition("returning_transferor_hung_up", S.RETURNING, K.TRANSFEROR_GONE, S.RETURNING),
     Transition("returning_caller_hung_up", S.RETURNING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("returning_caller_left", S.RETURNING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_transferor, do.clear_away)),
     Transition("returning_timed_out", S.RETURNING, K.TIMED_OUT, S.RECALLING, (do.drop_transferor, do.recall), None, S.FAILED, "asterisk_timeout"),
     # RELEASING_LEG: the leg gives up the target's waiting slot, so that the caller can take it.
     Transition("releasing_leg_leg_ended", S.RELEASING_LEG, K.LEG_GONE, S.QUEUEING, (do.queue_caller,)),
@@ -344,6 +357,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("releasing_leg_target_answered", S.RELEASING_LEG, K.LEG_ANSWERED, S.RELEASING_LEG, (do.drop_leg,)),
     Transition("releasing_leg_transferor_hung_up", S.RELEASING_LEG, K.TRANSFEROR_GONE, S.RELEASING_LEG),
     Transition("releasing_leg_caller_hung_up", S.RELEASING_LEG, K.CALLER_GONE, S.ABANDONED, (do.drop_leg, do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("releasing_leg_caller_left", S.RELEASING_LEG, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_transferor, do.clear_away)),
     Transition("releasing_leg_timed_out", S.RELEASING_LEG, K.TIMED_OUT, S.QUEUEING, (do.queue_caller,)),
     # QUEUEING: the Redirect of the caller into the queue is under way.
     Transition("queueing_redirected", S.QUEUEING, K.REDIRECTED, S.QUEUED, (do.drop_transferor, do.clear_away)),
@@ -356,6 +370,8 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("queueing_leg_ended", S.QUEUEING, K.LEG_GONE, S.QUEUEING),
     Transition("queueing_transferor_hung_up", S.QUEUEING, K.TRANSFEROR_GONE, S.QUEUEING),
     Transition("queueing_caller_hung_up", S.QUEUEING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("queueing_call_ended_by_transferor", S.QUEUEING, K.CALL_ENDED, S.FAILED, (do.drop_transferor, do.clear_away), reason="transferor_hangup"),
+    Transition("queueing_caller_left", S.QUEUEING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_transferor, do.clear_away)),
     Transition("queueing_timed_out_caller_held", S.QUEUEING, K.TIMED_OUT, S.RECALLING, (do.recall,), caller_in, S.FAILED, "asterisk_timeout"),
     Transition("queueing_timed_out_caller_not_held", S.QUEUEING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.clear_away), reason="asterisk_timeout"),
     # QUEUED, OFFERED: app_queue has the call; max hold is Queue()'s own timer.
@@ -364,6 +380,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("queued_delivered", S.QUEUED, K.DELIVERED, S.COMPLETED, reason="completed"),
     Transition("queued_left_queue", S.QUEUED, K.LEFT_QUEUE, S.FAILED),
     Transition("queued_caller_hung_up", S.QUEUED, K.CALLER_GONE, S.ABANDONED, reason="caller_hangup"),
+    Transition("queued_caller_left", S.QUEUED, K.CALLER_LEFT, S.FAILED, (let_be,)),
     Transition("queued_transferor_hung_up", S.QUEUED, K.TRANSFEROR_GONE, S.QUEUED),
     Transition("queued_redirected", S.QUEUED, K.REDIRECTED, S.QUEUED),
     Transition("queued_timed_out", S.QUEUED, K.TIMED_OUT, S.FAILED, reason="max_hold"),
@@ -373,6 +390,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("offered_delivered", S.OFFERED, K.DELIVERED, S.COMPLETED, reason="completed"),
     Transition("offered_left_queue", S.OFFERED, K.LEFT_QUEUE, S.FAILED),
     Transition("offered_caller_hung_up", S.OFFERED, K.CALLER_GONE, S.ABANDONED, reason="caller_hangup"),
+    Transition("offered_caller_left", S.OFFERED, K.CALLER_LEFT, S.FAILED, (let_be,)),
     Transition("offered_transferor_hung_up", S.OFFERED, K.TRANSFEROR_GONE, S.OFFERED),
     Transition("offered_redirected", S.OFFERED, K.REDIRECTED, S.OFFERED),
     Transition("offered_timed_out", S.OFFERED, K.TIMED_OUT, S.FAILED, reason="max_hold"),
@@ -383,6 +401,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("recalling_leg_ended", S.RECALLING, K.LEG_GONE, S.RECALLING),
     Transition("recalling_transferor_hung_up", S.RECALLING, K.TRANSFEROR_GONE, S.RECALLING),
     Transition("recalling_caller_hung_up", S.RECALLING, K.CALLER_GONE, S.ABANDONED, (do.drop_transferor, do.clear_away), reason="caller_hangup"),
+    Transition("recalling_caller_left", S.RECALLING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_transferor, do.clear_away)),
     Transition("recalling_timed_out", S.RECALLING, K.TIMED_OUT, S.FAILED, (do.drop_transferor, do.release, do.clear_away)),
 )
 # fmt: on

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from asterisk_avp.install.checks import live
+from asterisk_avp.install.checks.codecs import codecs
+from asterisk_avp.install.checks.dead_phones import dead_phones
 from asterisk_avp.install.checks.dialplan import transfer_options
 from asterisk_avp.install.checks.exposure import exposure
 from asterisk_avp.install.checks.features import feature_codes
 from asterisk_avp.install.checks.files import readable_files, valid_settings
 from asterisk_avp.install.checks.foreign import foreign_values
 from asterisk_avp.install.checks.forwarding import forwarding
+from asterisk_avp.install.checks.hangup import hangup_extensions
 from asterisk_avp.install.checks.methods import messages, publications
 from asterisk_avp.install.checks.model import Facts, Finding
-from asterisk_avp.install.checks.parts import contexts, modules, sounds
+from asterisk_avp.install.checks.panel import panel
+from asterisk_avp.install.checks.parts import contexts, modules, rendered, sounds
 from asterisk_avp.install.checks.passwords import passwords
 from asterisk_avp.install.checks.pjsip import agents_endpoints
 from asterisk_avp.install.checks.queues import group_queues, personal_queues, queue_settings
@@ -39,20 +43,25 @@ CHECKS: tuple[Check, ...] = (
     live.clock,
     modules,
     contexts,
+    rendered,
     sounds,
     group_queues,
     queue_settings,
     personal_queues,
     agents_endpoints,
+    dead_phones,
+    codecs,
     refers,
     replaces,
     messages,
     publications,
     transfer_options,
     forwarding,
+    hangup_extensions,
     foreign_values,
     feature_codes,
     exposure,
+    panel,
     passwords,
 )
 

@@ -16,6 +16,9 @@ FILES = ("extensions.conf", "features.conf", "pjsip.conf", "queues.conf")
 USERS_FILES = ("manager.conf", "ari.conf", "http.conf")
 """The files about access, which many administrators protect from other users."""
 
+TRANSLATION_FILES = ("asterisk.conf", "codecs.conf")
+"""The files with settings of how Asterisk translates between codecs; either may be missing."""
+
 FEATURE_CODE = "*7"
 """The default keys that agents press to transfer a call."""
 
@@ -148,14 +151,31 @@ class Addresses:
 
 
 @dataclass(frozen=True, slots=True)
+class PanelFacts:
+    """The settings of the panel, and who else is on this machine.
+
+    ``secret``: whether the proxy must send one. ``proxies``: the trusted addresses and networks;
+    ``named``: whether the administrator chose them. ``other_users``: people with a shell here.
+    """
+
+    user_header: str = ""
+    secret: bool = False
+    proxies: tuple[str, ...] = ()
+    named: bool = False
+    frame_ancestors: bool = False
+    other_users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that was collected for the checks.
 
     ``version``: Asterisk's, or None; ``unreachable`` then says why. Both are empty, and ``live`` is
     None, when Asterisk was not to be queried. ``world``: our own settings, or None; ``settings``
     then says what is wrong with them. ``stale_dialplan``: a file with another version of our
-    dialplan, if there is one. ``ignored``: a sentence for each settings file that is ignored.
-    ``open_files``: files with secrets that every user of this machine can read.
+    dialplan, if there is one. ``outdated``: our other files that are not as this version writes
+    them. ``ignored``: a sentence for each settings file that is ignored. ``open_files``: files with
+    secrets that every user of this machine can read.
     """
 
     files: Mapping[str, Conf]
@@ -167,7 +187,9 @@ class Facts:
     live: Live | None = None
     secrets: tuple[Secret, ...] = ()
     addresses: Addresses = Addresses()
+    panel: PanelFacts | None = None
     stale_dialplan: str = ""
+    outdated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
     _nothing: Conf = field(default=Conf("", found=False), repr=False)

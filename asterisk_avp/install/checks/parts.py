@@ -18,7 +18,10 @@ MODULES: Final[dict[str, str]] = {
     **dict.fromkeys(("res_ari_channels", "res_ari_events", "res_ari_playbacks"), "ARI"),
     "res_http_websocket": "ARI's events",
     "res_stasis_playback": "prompts in a transfer",
-    **dict.fromkeys(("app_dial", "app_userevent"), "the dialplan"),
+    "res_stasis_snoop": "what the network says before an outside number answers",
+    **dict.fromkeys(("app_dial", "app_exec", "app_userevent"), "the dialplan"),
+    "app_playtones": "phones with different codecs",
+    **dict.fromkeys(("app_originate", "app_channelredirect"), "hang-ups while no daemon runs"),
     **dict.fromkeys(("app_playback", "app_read"), "announcements, and EXTERNAL_ACCEPT=press1"),
     "res_agi": "numbers dialled on phones",
     **dict.fromkeys(
@@ -42,7 +45,11 @@ EXTENSIONS: Final = (
     *("avp-own-recording,s", "avp-somebody-there,s", "avp-member,s", "avp-clean,id"),
     *("avp-pop-headers,s", "avp-agents,s", "avp-phones,112", "avp-always,112", "avp-colleague,s"),
     *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
+    "avp-recording,s",
+    *("avp-orphaned,caller", "avp-orphans,1", "avp-caller-gone,1", "avp-heartbeat,s", "avp-who,s"),
+    *("avp-watch,s", "avp-phone-ended,s", "avp-partner,s", "avp-unplugged,s"),
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
+    *("avp-translation,now", "avp-connected,s", "avp-withheld,s"),
 )
 """One extension of each context that asterisk_avp.conf has."""
 OUTSIDE: Final = "avp-external,+12025550100"
@@ -126,6 +133,23 @@ def contexts(facts: Facts) -> Iterator[Finding]:
             "External transfer is enabled, but every external number would be refused.",
             "extensions.conf",
             ("[avp-external](+)", "exten => _+X!,1,Dial(PJSIP/${EXTEN}@trunk,60,i)"),
+        )
+
+
+def rendered(facts: Facts) -> Iterator[Finding]:
+    """Are our other files as this version writes them?"""
+    for name in facts.outdated:
+        yield Finding(
+            "rendered",
+            Severity.WARNING,
+            f"{name} is not as this version of asterisk-avp writes it",
+            "It was edited, or asterisk-avp was upgraded, or your own files or the settings have"
+            " changed since. It may lack what this version relies on.",
+            name,
+            (
+                "; repeat the command in the head of the file (render all: with --write), then",
+                "; copy the file as INSTALL.txt says, and reload Asterisk",
+            ),
         )
 
 

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator
 from asterisk_avp.core.pbx import ami_rights
 from servers.ami_server import Action, Answer, error, success
 from servers.pbx import PERSONAL, Pbx
-from servers.pbx_channels import Member
+from servers.pbx_channels import NOT_IN_USE, Member
 
+_RINGINUSE = "1"  # app_queue's default
 _DIALPLAN_STASIS = "avp-stasis"
 
 
 class PbxAmi:
     def __init__(self, pbx: Pbx) -> None:
         self._pbx = pbx
-        self.answers: dict[str, Answer] = {
+        # The server would say Success to what is not simulated, and the daemon wait for a list.
+        refused: dict[str, Answer] = dict.fromkeys(ami_rights.ACTIONS, self._refused)
+        self.answers: dict[str, Answer] = refused | {
             "ListCommands": lambda action: success(
                 action, **dict.fromkeys(ami_rights.ACTIONS, "(Priv: …)")
             ),
@@ -31,9 +34,10 @@ class PbxAmi:
             "Bridge": self._bridge,
             "Hangup": self._hangup,
             "MixMonitorMute": lambda action: error(action, "Cannot set mute flag"),  # no recording
+            "QueueLog": lambda action: success(action, Message="Event added successfully"),
             "QueueAdd": self._queue_add,
             "QueuePause": self._queue_pause,
-            "QueueRemove": self._refused,
+            "QueueSummary": self._queue_summary,
         }
 
     def _soon(self, *steps: object) -> None:
@@ -92,6 +96,18 @@ class PbxAmi:
 
         return self._list(action, items(), "QueueStatusComplete")
 
+    def _queue_summary(self, action: Action) -> bytes:
+        queue = action["Queue"]
+        members = [m for m in self._pbx.members.values() if queue in m.everywhere]
+        free = sum(1 for m in members if m.status == NOT_IN_USE and not m.paused)
+        waiting = sum(1 for channel in self._pbx.channels.values() if channel.queue == queue)
+        item = (
+            f"Event: QueueSummary\r\nQueue: {queue}\r\nLoggedIn: {len(members)}\r\n"
+            f"Available: {free}\r\nCallers: {waiting}\r\nHoldTime: 0\r\nTalkTime: 0\r\n"
+            f"LongestHoldTime: {min(waiting, 1)}\r\n"
+        )
+        return self._list(action, (item,), "QueueSummaryComplete")
+
     def _core_show_channels(self, action: Action) -> bytes:
         items = (
             f"Event: CoreShowChannel\r\n{channel.headers()}BridgeId: {channel.bridge or ''}\r\n"
@@ -121,6 +137,10 @@ class PbxAmi:
         return self._list(action, items, "StatusComplete")
 
     def _getvar(self, action: Action) -> bytes:
+        if "Channel" not in action:
+            if not action["Variable"].startswith("QUEUE_MEMBER("):
+                return self._refused(action)
+            return success(action, Variable=action["Variable"], Value=_RINGINUSE)
         channel = self._pbx.find(action["Channel"])
         if channel is None:
             return error(action, "No such channel")

@@ -56,6 +56,8 @@ class PbxAri:
                 pass
             case "DELETE", []:
                 _soon(lambda: pbx.hang_up(channel))
+            case "GET", ["variable"] if asked.query["variable"] == "CHANNEL(rtp,hold)":
+                return Answer(200, {"value": "0"})  # its phones have no hold key
             case _:
                 return self._unknown(asked)
         return Answer(204)
@@ -83,7 +85,7 @@ class PbxAri:
     def _originate(self, asked: Asked) -> Answer:
         """A leg through the target's personal queue, answered immediately."""
         agent = asked.query["endpoint"].removeprefix("Local/").partition("@")[0]
-        if asked.query["endpoint"] != f"Local/{agent}@avp-agent-queue":
+        if asked.query["endpoint"] != f"Local/{agent}@avp-agent-queue/m":
             return self._unknown(asked)
         pbx, query = self._pbx, asked.query
         name = f"Local/{agent}@avp-agent-queue-{len(pbx.ari.asked):08x}"

@@ -181,8 +181,15 @@ class Probe:
 
     # Waiting -------------------------------------------------------------------------------
 
-    def mark(self) -> float:
-        """Now, to be passed as `since` later."""
+    async def mark(self) -> float:
+        """Now, to be passed as `since` later: the events of all that happened before have arrived.
+
+        An action is answered while events are still on their way. They come in the order in which
+        they were published (manager.c has one subscription), so that of a variable comes last.
+        """
+        token, since = str(next(self._ids)), time.time()
+        await self.action("Setvar", Variable="AVP_TEST_MARK", Value=token)
+        await self.wait(match("VarSet", Variable="AVP_TEST_MARK", Value=token), 5.0, since)
         return time.time()
 
     def seen(self, test: Predicate, since: float = 0.0) -> Events:

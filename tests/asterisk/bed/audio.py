@@ -65,6 +65,7 @@ _FULL = 32768.0
 _QUIET = 0.003  # RMS below which a frame is silence (-50 dB of full scale)
 _AUDIBLE = 0.01  # a tone's least amplitude
 _RELATIVE = 0.12  # … and its least share of the strongest tone's amplitude
+_CLICK = 0.1  # seconds; a shorter sound is none that anybody understands
 _PURE = 0.5  # the share of a frame's power that tones must explain, else it is speech
 
 _WINDOW = [0.5 - 0.5 * math.cos(2 * math.pi * (i + 0.5) / SAMPLES) for i in range(SAMPLES)]
@@ -81,9 +82,9 @@ def write_music(path: Path) -> None:
     _write(path, MUSIC, 10)
 
 
-def write_tone(path: Path, tone: int, seconds: int) -> None:
+def write_tone(path: Path, tone: int, seconds: int, rate: int = RATE, channels: int = 1) -> None:
     """A phone's tone. At its end baresip, which does not loop, hangs up."""
-    _write(path, (tone,), seconds)
+    _write(path, (tone,), seconds, rate, channels)
 
 
 def tone_ulaw(tone: int) -> bytes:
@@ -92,20 +93,28 @@ def tone_ulaw(tone: int) -> bytes:
     return bytes(min(codes, key=lambda c: abs(_ULAW[c] - sample)) for sample in _cycle((tone,)))
 
 
-def _cycle(pair: Iterable[int]) -> array[int]:
+def _cycle(pair: Iterable[int], rate: int = RATE) -> array[int]:
     # All tones are multiples of 10 Hz, so that 100 ms are whole cycles of each.
-    period = range(RATE // 10)
-    steps = [2 * math.pi * f / RATE for f in pair]
+    period = range(rate // 10)
+    steps = [2 * math.pi * f / rate for f in pair]
     return array("h", (round(_LEVEL * sum(math.sin(s * i) for s in steps)) for i in period))
 
 
-def _write(path: Path, pair: Iterable[int], seconds: int) -> None:
-    cycle = _cycle(pair)
+def _write(
+    path: Path, pair: Iterable[int], seconds: int, rate: int = RATE, channels: int = 1
+) -> None:
+    cycle = _cycle(pair, rate)
+    cycle = array("h", (sample for sample in cycle for _ in range(channels)))
     with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
+        out.setnchannels(channels)
         out.setsampwidth(2)
-        out.setframerate(RATE)
+        out.setframerate(rate)
         out.writeframes(cycle.tobytes() * (10 * seconds))
+
+
+def quiet(samples: array[int]) -> bool:
+    """Whether a frame of SAMPLES samples is silence."""
+    return sum(map(mul, samples, samples)) / SAMPLES < (_QUIET * _FULL) ** 2
 
 
 class Tones:
@@ -123,8 +132,7 @@ class Tones:
 
     def labels(self, samples: array[int]) -> Labels:
         """The names audible in one frame of SAMPLES samples; never empty."""
-        power = sum(map(mul, samples, samples)) / SAMPLES
-        if power < (_QUIET * _FULL) ** 2:
+        if quiet(samples):
             return SILENCE
         amplitudes = {
             f: _GAIN * math.hypot(sum(map(mul, samples, cos)), sum(map(mul, samples, sin)))
@@ -172,6 +180,11 @@ class Track:
                 keep = bisect_left(self._starts, end - self.KEEP)
                 del self._starts[:keep], self._chunks[:keep]
 
+    def sounds(self, since: float, until: float) -> bool:
+        """Whether it has samples between two times."""
+        with self._lock:
+            return bool(self._starts) and self._starts[0] < until and since < self._end
+
     def frame(self, start: float) -> array[int] | None:
         """The SAMPLES samples from `start` on, gaps as zeroes; None where there is nothing."""
         with self._lock:
@@ -206,6 +219,8 @@ class Recording(Track):
         self._header = b""
         self._rest = b""
         self._position = 0
+        self._step = 1
+        """Of how many samples one is taken: of all channels, and of higher rates."""
 
     def close(self) -> None:
         self._file.close()
@@ -215,16 +230,16 @@ class Recording(Track):
         if os.fstat(self._file.fileno()).st_size < self._position:
             # A call that began within the same second has the same file name.
             self._file.seek(0)
-            self._position, self._header, self._rest = 0, b"", b""
+            self._position, self._header, self._rest, self._step = 0, b"", b"", 1
         data = self._file.read()
         self._position += len(data)
         data = self._rest + self._strip_header(data)
-        whole = len(data) & ~1
+        whole = len(data) - len(data) % (2 * self._step)
         self._rest = data[whole:]
         if whole:
             samples = array("h")
             samples.frombytes(data[:whole])
-            self.add(samples, time.time())
+            self.add(samples[:: self._step], time.time())
 
     def _strip_header(self, data: bytes) -> bytes:
         if self._header == b"data":
@@ -233,6 +248,8 @@ class Recording(Track):
         at = self._header.find(b"data")
         if at < 0 or len(self._header) < at + 8:
             return b""
+        channels, rate = struct.unpack_from("<HI", self._header, self._header.find(b"fmt ") + 10)
+        self._step = channels * rate // RATE
         data, self._header = self._header[at + 8 :], b"data"
         return data
 
@@ -243,8 +260,12 @@ class Ear:
     #: A frame is final when its last packet has surely been read.
     SETTLE = 0.12
 
-    def __init__(self, directory: Path, ports: range, tones: Tones) -> None:
+    def __init__(
+        self, directory: Path, ports: range, tones: Tones, *, decoded: bool = False
+    ) -> None:
         self.directory = directory
+        self.decoded = decoded
+        """Heard by the phone's recordings, because we do not decode what it receives."""
         self.ports = ports
         self.tones = tones
         self.recordings: dict[Path, Recording] = {}
@@ -308,6 +329,25 @@ class Ear:
     def frames(self, since: float, until: float) -> list[Labels]:
         """The labels of every whole frame between two wall-clock times."""
         return [self._labels(i) for i in _grid(since, until)]
+
+    def silences(self, since: float, until: float) -> list[tuple[float, float]]:
+        """(start, end) of what was silent in turn. A click does not end a silence.
+
+        The frames' labels would say the same, and cost a hundred times as much.
+        """
+        everything = list((self._streams if self.tapped else self.recordings).values())
+        tracks = [track for track in everything if track.sounds(since, until)]
+        grid = _grid(since, until)
+        frames = ((track.frame(i * FRAME) for track in tracks) for i in grid)
+        silent = [all(sound is None or quiet(sound) for sound in each) for each in frames]
+        found: list[tuple[float, float]] = []
+        for i, is_silent in zip(grid, silent, strict=True):
+            start, end = i * FRAME, (i + 1) * FRAME
+            if is_silent and found and start - found[-1][1] <= _CLICK:
+                found[-1] = (found[-1][0], end)
+            elif is_silent:
+                found.append((start, end))
+        return found
 
     def recorded(self, since: float, until: float) -> list[Labels]:
         """The same from the phone's own recordings, to compare; set `recording` before."""
@@ -447,8 +487,8 @@ class Listener(threading.Thread):
         return tap
 
     def add(self, ear: Ear) -> None:
-        ear.tapped = self.taps
-        ear.recording = not self.taps
+        ear.tapped = self.taps and not ear.decoded
+        ear.recording = not ear.tapped
         self._ears = [*self._ears, ear]
         self._by_port.update(dict.fromkeys(ear.ports, ear))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import rtp_start
 from .ports import Ports
 from .procs import DIE_WITH_PARENT, ProcessId
 from .world import CHECKOUT
@@ -133,6 +134,7 @@ class RootFs(Backend):
             if line.startswith("asterisk:")
         )
         self.uid, self.gid = int(entry[2]), int(entry[3])
+        rtp_start.provide(root)
 
     @classmethod
     def get(cls) -> RootFs:
@@ -165,8 +167,8 @@ class RootFs(Backend):
         # a test fails for what it heard. Where this is not allowed, nice says so and goes on.
         first = ["nice", "-n", "-10", "chroot", str(self.root)]
         chroot = [*first, "/usr/bin/env", "-i", "LC_ALL=C.UTF-8", "HOME=/tmp"]
-        path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-        return [*chroot, path, "setpriv", *user, "--no-new-privs", *tie, *argv]
+        path = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        return [*chroot, *path, "setpriv", *user, "--no-new-privs", *tie, *argv]
 
     def give(self, directory: Path) -> None:
         for path in (directory, *directory.rglob("*")):

@@ -272,6 +272,7 @@ class Bed:
             keys="info" if name in self.world.keys_by_info else "rtpevent",
             codecs=self.world.codecs.get(name, "ulaw"),
             call_seconds=self.world.call_seconds,
+            any_rtp_start=bool(self.world.codecs),
         )
         self.phones[name] = phone
         self.listener.add(phone.ear)
@@ -354,6 +355,13 @@ class Bed:
             # One signal: a second SIGTERM makes the daemon exit at once, before it has drained.
             await asyncio.to_thread(end, self.daemon, grace=15.0, first=None)
             self.daemon = None
+            # Asterisk learns of it when it reads the closed connections. A call that is answered
+            # before that enters an application in which nobody is left.
+            if kill and await self.ami.until(self._unheard, 5.0) is None:
+                raise AssertionError("Asterisk still has the daemon's application")
+
+    async def _unheard(self) -> bool | None:
+        return "asterisk_avp" not in await self.ami.command("ari show apps") or None
 
     # Between tests and at the end ----------------------------------------------------------
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .audio import SILENCE, Ear, Labels, Tones, describe, write_tone
+from . import rtp_start
+from .audio import RATE, SILENCE, Ear, Labels, Tones, describe, write_tone
 from .deadlines import deadline
 from .ports import PhonePorts
 from .procs import ProcessId, end, spawn
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).resolve().parents[3] / "docker" / "phone"
 
 
-#: What baresip calls them, by Asterisk's names.
-_G711 = {"ulaw": "pcmu", "alaw": "pcma"}
+#: By Asterisk's names: what baresip calls them, and its module.
+_CODECS = {
+    "ulaw": ("pcmu", "g711"),
+    "alaw": ("pcma", "g711"),
+    "g722": ("g722", "g722"),
+    "gsm": ("gsm", "gsm"),
+    "opus": ("opus/48000/2", "opus"),
+}
+#: Samples a second and channels of what baresip's audio source must have, if others than G.711's.
+_SOURCES = {"g722": (16_000, 1), "opus": (48_000, 2)}
 
 
 class PhoneError(AssertionError):
@@ -72,9 +81,11 @@ class Phone:
     keys: str = "rtpevent"
     """How it sends key presses: rtpevent (RFC 4733) or info (SIP INFO)."""
     codecs: str = "ulaw"
-    """What it offers and takes, first the preferred: ulaw and alaw, between commas."""
+    """What it offers and takes, first the preferred: Asterisk's names, between commas."""
     call_seconds: int = 300
     """Its longest call."""
+    any_rtp_start: bool = False
+    """Whether its RTP streams begin at any number (`rtp_start`), not only below 32768."""
     calls: list[Call] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,6 +94,7 @@ class Phone:
             self.directory / "recordings",
             range(self.ports.rtp[0], self.ports.rtp[1] + 1),
             self.tones,
+            decoded={"ulaw", "alaw"}.isdisjoint(self.codecs.split(",")),
         )
         self.process: ProcessId | None = None
         self._tokens = itertools.count(1)
@@ -114,7 +126,11 @@ class Phone:
             "PASSWORD": f"pw-{self.name}",
             "ANSWER": self.answer_mode,
             "DTMF": self.keys,
-            "CODECS": ",".join(_G711[codec] for codec in self.codecs.split(",")),
+            "CODECS": ",".join(_CODECS[codec][0] for codec in self.codecs.split(",")),
+            "MODULES": "\n".join(
+                f"module {name}.so"
+                for name in dict.fromkeys(_CODECS[codec][1] for codec in self.codecs.split(","))
+            ),
         }
         (self.directory / "recordings").mkdir(parents=True, exist_ok=True)
         for file in ("config", "accounts"):
@@ -123,15 +139,17 @@ class Phone:
                 text = text.replace(f"@{key}@", str(value))
             (self.directory / file).write_text(text)
         (self.directory / "contacts").touch()
-        write_tone(self.directory / "tone.wav", self.tone, self.call_seconds)
+        source = _SOURCES.get(self.codecs.partition(",")[0], (RATE, 1))
+        write_tone(self.directory / "tone.wav", self.tone, self.call_seconds, *source)
         self.backend.give(self.directory)
 
     async def start(self) -> None:
         """Start the phone (see `configure`) and wait until it is registered."""
         inside = f"{self.backend.inside(self.instance)}/phones/{self.name}"
-        command = self.backend.command(
-            self.instance, self.name, ["/usr/bin/baresip", "-f", inside], outlive=self.outlive
-        )
+        argv = ["/usr/bin/baresip", "-f", inside]
+        if self.any_rtp_start:
+            argv = ["/usr/bin/env", f"LD_LIBRARY_PATH=/{rtp_start.FOLDER}", *argv]
+        command = self.backend.command(self.instance, self.name, argv, outlive=self.outlive)
         self.process = spawn(command, log=self.directory / "log")
         await self.attach(self.backend.start_seconds)
 

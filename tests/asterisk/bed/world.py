@@ -80,6 +80,8 @@ class World:
     max_hold_seconds: int = 8
     ringinuse: bool = False
     direct_media: bool = False
+    #: After how many seconds without RTP Asterisk ends the call of a phone that has died.
+    rtp_timeout: int = 20
     #: Further text for extensions.conf (after ours), pjsip.conf, queues.conf, [globals], features.
     extensions: str = ""
     pjsip: str = ""
@@ -118,6 +120,12 @@ class World:
         if self.local_members:
             action["StateInterface"] = f"PJSIP/{agent_id}"
         return action
+
+    @property
+    def _mixed(self) -> bool:
+        """Whether phones use other codecs than G.711 (docs/limits.md)."""
+        used = {codec for each in self.codecs.values() for codec in each.split(",")}
+        return not used <= {"ulaw", "alaw"}
 
     # Rendering -----------------------------------------------------------------------------
 
@@ -186,7 +194,9 @@ class World:
         return "\n".join(lines)
 
     def render_agents(self) -> str:
-        return "\n".join(f"exten => {a.id},1,Dial(PJSIP/{a.id},60,i)" for a in self.agents)
+        return "\n".join(
+            f"exten => {a.id},1,Dial(PJSIP/{a.id},60,ib(avp-pop-headers^s^1))" for a in self.agents
+        )
 
     def daemon_settings(self) -> dict[str, str]:
         """The daemon's environment, as far as it follows from the world."""
@@ -219,7 +229,9 @@ class World:
             "NUMBERS": self.render_numbers(),
             "AGENTS": self.render_agents(),
             "EXTENSIONS": self.extensions,
+            "OPTIONS": "transcode_via_sln = no" if self._mixed else "",
             "FEATURES": self.features,
+            "RTP_TIMEOUT": str(self.rtp_timeout),
             "DIRECT_MEDIA": "yes" if self.direct_media else "no",
             "GLOBALS": "\n".join(f"{key} = {value}" for key, value in self.variables.items()),
         }

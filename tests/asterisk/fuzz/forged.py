@@ -152,6 +152,7 @@ EVENTS: Final[tuple[Forged, ...]] = (
     _about("Hold", "dave", MusicClass="default"),
     _about("Unhold", "alice"),
     _about("MusicOnHoldStart", "alice", Class="default"),
+    _about("MusicOnHoldStart", "caller3", Class="default&SYSTEM(true)"),
     _about("MusicOnHoldStop", "caller1"),
     _about("MixMonitorMute", "caller1", Direction="both", State="1"),
     _about("DialState", "bob", DialStatus="RINGING", DestUniqueid="{bob}"),

@@ -26,36 +26,54 @@ _DAEMON_FAULTS: Final = re.compile(r"Traceback \(most recent|effect_crashed|hand
 
 _PLAIN: Final = frozenset({"Set", "GotoIf", "Goto", "Gosub", "GosubIf", "Return", "NoOp", "Hangup"})
 _OURS: Final = _PLAIN | {"ExecIf", "Answer", "Playback", "Dial", "AGI"}
+_TRANSLATION: Final = {
+    "avp-(translation|connected(-outside)?|withheld)": _PLAIN
+    | {"ExecIf", "Playtones", "StopPlaytones", "Wait"}
+}
+"""When a channel's connected line changes, or it enters a transfer."""
+_WATCHING: Final = r"Local/[0-9A-Za-z_.-]+@avp-(orphans|caller-gone)"
 RULES: Final[Allowed] = {
     # An agent's phone that dials.
     r"PJSIP/100[1-4]": {
+        **_TRANSLATION,
         "avp-(agents|phones|always|colleagues?|dialled|gate|gate-refused)": _OURS,
         "avp-(emergency|internal|clean|end)": _OURS,
         "avp-external": frozenset({"Dial", "Hangup", "Playback"}),
         # Before it rings, if the queue of the inbound dialplan says so.
-        "avp-pop-headers": _PLAIN,
+        "avp-(pop-headers|watch|phone-ended)": _PLAIN,
         # A transfer that an agent requested.
         "avp-stasis": _PLAIN | {"ExecIf", "Stasis"},
         "avp-own-(limit|priority)": _PLAIN | {"ExecIf"},
+        # They hang up in it.
+        "avp-orphaned": _PLAIN | {"Originate"},
     },
     # A caller, including the trunk's: the administrator's inbound dialplan.
     r"PJSIP/(caller[12]|trunk)": {
+        **_TRANSLATION,
         "callers|agents": _PLAIN | {"Answer", "Queue", "Dial"},
         "avp-(stasis|recall|group-queue|own-[a-z]+|head-of-queue|clean|somebody-there|end)": _OURS
         | {"Stasis", "Queue", "UserEvent"},
+        "avp-(watch|phone-ended)": _PLAIN,
+        "avp-partner": _PLAIN | {"Wait"},
+        "avp-orphaned": _PLAIN | {"Originate"},
+        "avp-recording": _PLAIN,
     },
     # Our own leg to an external party.
     rf"Local/\{OUTSIDE}@avp-external-leg": {
+        **_TRANSLATION,
         "avp-external-leg": _PLAIN | {"ExecIf"},
+        "avp-orphaned": _PLAIN | {"Originate"},
         "avp-clean": _PLAIN,
         "avp-external": frozenset({"Dial", "Hangup"}),
     },
+    # After a hang-up in a transfer: is the daemon there?
+    _WATCHING: {"avp-(orphans|caller-gone|heartbeat|clean|end)": _PLAIN | {"Wait"}},
     # The rest of a channel that was moved into another bridge.
     r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "NoOp"})},
-    r"PJSIP/pstn": {},
+    r"PJSIP/pstn": _TRANSLATION,
 }
 _CHANNELS: Final = re.compile(
-    rf"PJSIP/(100[1-4]|caller[12]|trunk|pstn)|Local/\{OUTSIDE}@avp-external-leg"
+    rf"PJSIP/(100[1-4]|caller[12]|trunk|pstn)|Local/\{OUTSIDE}@avp-external-leg|{_WATCHING}"
 )
 
 

@@ -1,0 +1,74 @@
+"""Does the administrator's dialplan rely on `h`, which does not run for a transferred call?
+
+Asterisk runs the `h` of the context in which a call ends (pbx.c, ``ast_pbx_h_exten_run``). A
+transfer, even a cancelled one, takes the caller out of the context of their Queue() for good: AMI
+Bridge and Stasis leave the call where the transfer has put it. A hangup handler belongs to the
+channel, and runs once, however the call has gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from asterisk_avp.install.asterisk_conf import Conf
+from asterisk_avp.install.checks.model import Facts, Finding, Severity
+from asterisk_avp.install.checks.reach import OURS
+from asterisk_avp.install.dialplan_text import Step, steps
+
+_ID = "hangup_extension"
+_WHY = (
+    "At the end of a call that was transferred, even if that was cancelled, it does not run."
+    " A hangup handler does, once, with and without a transfer."
+)
+_QUEUE = re.compile(r"(?<!\w)Queue\(", re.IGNORECASE)
+
+
+def hangup_extensions(facts: Facts) -> Iterator[Finding]:
+    conf = facts.dialplan()
+    own = [step for step in steps(conf) if Path(step.line.place.file).name not in OURS]
+    queued = {step.context.lower() for step in own if _QUEUE.search(step.line.value)}
+    within = _with_includes(conf, queued)
+    found: dict[str, list[Step]] = {}
+    for step in own:
+        if step.extension.lower() == "h" and step.context.lower() in within:
+            found.setdefault(step.context, []).append(step)
+    for context, lines in found.items():
+        what = f"[{context}] has an extension h, for calls that enter a queue"
+        where = str(lines[0].line.place)
+        yield Finding(_ID, Severity.WARNING, what, _WHY, where, tuple(_mended(context, lines)))
+    if not found:
+        yield Finding(_ID, Severity.OK, "no context from which calls enter a queue has an h")
+
+
+def _with_includes(conf: Conf, contexts: set[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = [*contexts]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        waiting += [
+            line.value.split(",")[0].strip().lower()
+            for section in conf.named(name)
+            for line in section.lines
+            if line.name.lower() == "include"
+        ]
+    return found
+
+
+def _mended(context: str, lines: list[Step]) -> Iterator[str]:
+    yield "; before Queue():"
+    yield f"same => n,Set(CHANNEL(hangup_handler_push)={context}-ends,s,1)"
+    yield "; instead of h:"
+    yield f"[{context}-ends]"
+    priority = "exten => s,1"
+    for step in lines:
+        if step.application.lower() == "hangup":
+            continue
+        arguments = f"({step.arguments})" if step.application else "NoOp()"
+        yield f"{priority},{step.application}{arguments}"
+        priority = "same => n"
+    yield f"{priority},Return()"

@@ -1,0 +1,123 @@
+"""The daemon is killed, and a party of a transfer hangs up: nobody is left in silence.
+
+The dialplan sees that the daemon's heartbeat has stopped, and connects those who remain as the
+daemon would have done, without waiting for the orphan timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from bed import Bed, backend_named
+
+from tests.asterisk.conftest import open_scene, world
+from tests.asterisk.scene import FOURTH, Scene
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+SEEN = 12.0
+"""Seconds within which the dialplan has seen that no daemon is there, and has acted."""
+
+THOROUGH = pytest.mark.thorough
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def mortal() -> AsyncIterator[Bed]:
+    made = replace(world(), max_hold_seconds=60)
+    async with Bed(made, backend=backend_named(None)) as bed:
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(mortal: Bed) -> AsyncIterator[Scene]:
+    if mortal.daemon is None:
+        await mortal.start_daemon()
+    async with open_scene(mortal) as opened:
+        yield opened
+        if mortal.daemon is None:
+            await mortal.start_daemon()
+
+
+async def until_killed(scene: Scene, state: str) -> str:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    if state != "consulting":
+        await scene.act(transfer, "swap" if state == "swapped" else "conference")
+        await scene.reaches(transfer, state)
+    await scene.bed.stop_daemon(kill=True)
+    return transfer
+
+
+async def over(scene: Scene) -> None:
+    """The next daemon knows nothing of the call, and leaves it alone."""
+    await scene.bed.start_daemon()
+    assert (await scene.api("GET", "/v1/transfers")).body == []
+
+
+@pytest.mark.parametrize(
+    ("state", "who", "left"),
+    [
+        ("swapped", "1001", "1002"),
+        pytest.param("swapped", "1002", "1001", marks=THOROUGH),
+        pytest.param("consulting", "1001", "1002", marks=THOROUGH),
+        pytest.param("consulting", "1002", "1001", marks=THOROUGH),
+        pytest.param("conference", "1001", "1002", marks=THOROUGH),
+        ("conference", "1002", "1001"),
+    ],
+)
+async def test_an_agent_hangs_up(scene: Scene, state: str, who: str, left: str) -> None:
+    await until_killed(scene, state)
+    await scene.hang_up(who)
+    await scene.talking("caller1", left, within=SEEN)
+    await scene.plain("caller1", left)
+    await over(scene)
+    await scene.talking("caller1", left)
+    await scene.hang_up(left)
+    await scene.gone("caller1")
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["swapped", *(pytest.param(x, marks=THOROUGH) for x in ("consulting", "conference"))],
+)
+async def test_the_caller_hangs_up(scene: Scene, state: str) -> None:
+    await until_killed(scene, state)
+    await scene.hang_up("caller1")
+    if state == "swapped":
+        await scene.gone("1001", "1002", within=SEEN)
+    else:
+        await scene.plain("1001", "1002", within=SEEN)
+        await scene.talking("1001", "1002")
+        await scene.hang_up("1002")
+        await scene.gone("1001")
+    await over(scene)
+
+
+@THOROUGH
+async def test_who_is_left_in_a_conference_of_four_talk_on(scene: Scene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await scene.act(transfer, "conference")
+    await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})
+    await scene.phone("pstn").answer()
+    await scene.hear_one_another("caller1", "1001", "1002", "pstn")
+    await scene.bed.stop_daemon(kill=True)
+    await scene.hang_up("1001")
+    await scene.hear_one_another("caller1", "1002", "pstn", within=SEEN)
+    await scene.hang_up("pstn")
+    await scene.talking("caller1", "1002", within=SEEN)
+    await over(scene)
+
+
+@THOROUGH
+async def test_the_transferor_hangs_up_while_the_target_rings(scene: Scene) -> None:
+    await scene.call("caller1", "1001")
+    await scene.transfer("1001", "supervised", "1002")
+    await scene.phone("1002").ringing()
+    await scene.bed.stop_daemon(kill=True)
+    await scene.hang_up("1001")
+    await scene.waits("sales", "caller1", within=SEEN)
+    await scene.rung_again("1002")
+    await scene.talking("caller1", "1002")
+    await over(scene)

@@ -1,0 +1,31 @@
+"""The cells of `matrix` in which a phone dies, and Asterisk notices it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.asterisk import matrix
+from tests.asterisk.call_centre import CallCentre, open_call_centre
+
+pytestmark = [
+    pytest.mark.asterisk,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.thorough,
+]
+
+STATES = ("consulting", "consult of three", "swapped", "conference", "conference of four")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def centre() -> AsyncIterator[CallCentre]:
+    async with open_call_centre(*STATES, rtp_timeout=5) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("fault", matrix.DEAD)
+async def test_cell(centre: CallCentre, fault: str, state: str) -> None:
+    await centre.cell(fault, state)

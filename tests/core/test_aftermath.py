@@ -1,0 +1,167 @@
+"""What has become of the caller, told for every row that ends a transfer, and afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
+from asterisk_avp.core.engine.sessions import Outcome, SessionStore
+from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.model.features import MaxHoldAction
+from asterisk_avp.core.model.world import CallerOutcome, Group, Mode, Origin
+from asterisk_avp.core.model.world import World as Configured
+from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.session import Presence
+from asterisk_avp.core.transfer.states import State
+from asterisk_avp.core.transfer.table import ROWS, Transition
+from tests.core.sessions import session
+from tests.core.world import NOW, WORLD, call, member, request
+
+C = CallerOutcome
+ENDING = [row for row in ROWS if row.next.final]
+FAILING = [
+    row for row in ENDING if row.next is State.FAILED and row.kind is not EventType.CALLER_LEFT
+]
+FAILED = {
+    "starting_call_ended_by_transferor": C.DISCONNECTED,
+    "queueing_call_ended_by_transferor": C.DISCONNECTED,
+    # the rows that end as failed
+    "starting_redirect_failed": C.RETURNED,
+    "queueing_redirect_failed_caller_not_held": C.RETURNED,
+    "queueing_left_queue": C.DISCONNECTED,
+    "queueing_timed_out_caller_not_held": C.LOST,
+    "queued_left_queue": C.DISCONNECTED,
+    "queued_timed_out": C.DISCONNECTED,
+    "offered_left_queue": C.DISCONNECTED,
+    "offered_timed_out": C.DISCONNECTED,
+    "returning_bridged_after_failure": C.RETURNED,
+    "recalling_redirected": C.GROUP,
+    "recalling_redirect_failed": C.GROUP,
+    "recalling_timed_out": C.GROUP,
+}
+OTHERWISE = {State.COMPLETED: C.CONNECTED, State.CANCELLED: C.RETURNED, State.ABANDONED: C.HUNG_UP}
+
+
+SITUATIONS: tuple[dict[str, object], ...] = (
+    {},
+    {"outcome": State.FAILED},
+    {"outcome": State.COMPLETED},
+    {"origin": Origin.BUTTON},
+    {"transferor": Presence.GONE},
+    {"transferor": Presence.PRESENT, "caller": Presence.GONE},
+)
+
+
+def ended(row: Transition, *, inferred: bool = False, **changes: object) -> CallerOutcome | None:
+    """The outcome after this row, of a transfer in its state and in a situation that it is for."""
+    for situation in SITUATIONS:
+        before = session(row.state, **(situation | changes))  # type: ignore[arg-type]
+        store, outcome = SessionStore(), Outcome()
+        store.adopt(before, NOW, outcome)
+        store.apply(before.id, SessionEvent(row.kind, inferred=inferred), NOW, outcome)
+        if [step.row for step in outcome.steps] == [row.name]:
+            record = store.records[before.id]
+            assert record.session.state is row.next
+            return record.caller_outcome
+    pytest.fail(f"no situation for {row.name}")
+
+
+@pytest.mark.parametrize("row", ENDING, ids=[row.name for row in ENDING])
+def test_every_end_says_where_the_caller_is(row: Transition) -> None:
+    if row.kind is EventType.CALLER_LEFT:
+        expected = C.ELSEWHERE
+    else:
+        expected = FAILED[row.name] if row in FAILING else OTHERWISE[row.next]
+    assert ended(row) is expected
+
+
+def test_every_failure_is_in_the_table() -> None:
+    assert {row.name for row in FAILING} == FAILED.keys()
+
+
+GONE = [row for row in ENDING if row.kind is EventType.CALLER_GONE and row.next is State.ABANDONED]
+
+
+@pytest.mark.parametrize("row", GONE, ids=[row.name for row in GONE])
+def test_nobody_knows_of_a_caller_whose_end_was_missed(row: Transition) -> None:
+    assert ended(row, inferred=True) is C.LOST
+
+
+def test_a_caller_whom_nobody_holds_and_nobody_moved_is_lost() -> None:
+    rows = {row.name: row for row in ENDING}
+    for name in ("recalling_redirect_failed", "recalling_timed_out"):
+        assert ended(rows[name], caller=Presence.EXPECTED) is C.LOST
+
+
+# --- afterwards ------------------------------------------------------------------------------
+
+
+def waiting(action: MaxHoldAction) -> tuple[TransferEngine, str]:
+    """A call that waited for Bob until its time was over."""
+    groups: dict[str, Group] = {
+        name: replace(group, max_hold_action=action) for name, group in WORLD.groups.items()
+    }
+    made = TransferEngine(Configured(groups, WORLD.agents), new_id=lambda: "t1")
+    for agent, queue in (("1001", "sales"), ("1002", "sales"), ("1003", "q-support")):
+        made.fact(member(agent, queue), NOW)
+    call(made)
+    begun, _ = made.request(request(mode=Mode.UNSUPERVISED), CallVariables(), NOW)
+    made.report(begun.id, SessionEvent(EventType.REDIRECTED), NOW)
+    assert made.store.records[begun.id].caller_outcome is None
+    outcome = made.fact(ev.QueueEnded("u-caller1", "TIMEOUT"), NOW)
+    assert (outcome.transfers, outcome.ended) == ([begun.id], [])
+    return made, begun.id
+
+
+CONNECTED = ev.AgentConnected("avp-agent-1001", "u-caller1", "PJSIP/1001")
+GAVE_UP = ev.QueueEnded("u-caller1", "JOINEMPTY")
+HUNG_UP = ev.ChannelGone("u-caller1")
+MISSED = "missed"
+BRIDGED = "bridged"
+
+
+@pytest.mark.parametrize(
+    ("action", "facts", "outcomes"),
+    [
+        ("hangup", [HUNG_UP], [C.DISCONNECTED, C.DISCONNECTED]),
+        ("hangup", [GAVE_UP], [C.DISCONNECTED, C.DISCONNECTED]),
+        ("return", [CONNECTED, HUNG_UP], [C.RETURNED, C.RETURNED, C.RETURNED]),
+        ("return", [HUNG_UP], [C.RETURNED, C.HUNG_UP]),
+        ("return", [GAVE_UP, CONNECTED, GAVE_UP], [C.RETURNED, C.GROUP, C.GROUP, C.GROUP]),
+        ("return", [GAVE_UP, GAVE_UP, HUNG_UP], [C.RETURNED, C.GROUP, *2 * [C.DISCONNECTED]]),
+        ("return", [GAVE_UP, HUNG_UP], [C.RETURNED, C.GROUP, C.GROUP]),
+        ("return", [MISSED], [C.RETURNED, C.LOST]),
+        ("return", [BRIDGED, HUNG_UP], [C.RETURNED, C.RETURNED, C.RETURNED]),
+        ("group", [GAVE_UP, HUNG_UP], [C.GROUP, C.DISCONNECTED, C.DISCONNECTED]),
+        ("group", [CONNECTED, HUNG_UP], [C.GROUP, C.GROUP, C.GROUP]),
+        ("group", [MISSED], [C.GROUP, C.GROUP]),
+    ],
+)
+def test_the_dialplan_takes_the_caller_further(
+    action: str, facts: list[ev.Fact | str], outcomes: list[CallerOutcome]
+) -> None:
+    made, transfer = waiting(MaxHoldAction(action))
+    record = made.store.records[transfer]
+    found = [record.caller_outcome]
+    for fact in facts:
+        if isinstance(fact, str):
+            made.sync_started()
+            if fact == BRIDGED:
+                made.fact(ev.ChannelSeen("u-caller1", "PJSIP/caller1-00000001", bridge="b"), NOW)
+            told = made.sync_finished(NOW)
+        else:
+            told = made.fact(fact, NOW)
+        changed = record.caller_outcome is not found[-1]
+        assert told.ended == ([transfer] if changed else [])
+        found.append(record.caller_outcome)
+    assert found == outcomes
+
+
+def test_it_is_not_forgotten_before_it_is_known() -> None:
+    made, transfer = waiting(MaxHoldAction.RETURN)
+    assert made.store.forget_ended(NOW + 1) == []
+    made.fact(CONNECTED, NOW)
+    assert [record.session.id for record in made.store.forget_ended(NOW + 1)] == [transfer]
