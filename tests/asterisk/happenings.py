@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import requests
-from bed import ActionFailed, Call, Phone, PhoneError
+from bed import ActionFailed, Call, NotOneChannel, Phone, PhoneError
 
 from tests.asterisk.picture import FINAL, Picture
 from tests.asterisk.scene import Answer, Scene
@@ -541,5 +541,5 @@ HAPPENINGS: Final[dict[str, Callable[[CallCentre, int, int], Happening | None]]]
     )
 }
 
-EXPECTED: Final = (PhoneError, ActionFailed, TimeoutError)
+EXPECTED: Final = (PhoneError, ActionFailed, NotOneChannel, TimeoutError)
 """Possible results of an action whose call has just ended."""

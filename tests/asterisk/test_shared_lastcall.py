@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from bed import Bed, backend_named
 
+from asterisk_avp.core.pbx.shared_lastcall import TOLERANCE_SECONDS
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene
 
@@ -40,11 +41,20 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
 
 
 async def reload_queues(scene: Scene, what: str) -> None:
-    """Asterisk reads a file only if it has changed."""
+    """Asterisk reads a file only if it has changed. What it has read is older than the next call.
+
+    A membership proves nothing in a call that began in its second (`is_proof`).
+    """
     file = scene.bed.directory / "etc" / "queues.conf"
     later = file.stat().st_mtime + 2
     os.utime(file, (later, later))
     await scene.ami.command(f"queue reload {what}")
+    read = time.time()
+
+    async def is_older() -> bool | None:
+        return time.time() - read > 2 * TOLERANCE_SECONDS or None
+
+    await scene.ami.until(is_older, 5)
 
 
 async def transferred_call_ends(scene: Scene) -> float:

@@ -23,7 +23,7 @@
 the end of wrap-up. AVP_KEEP=1 keeps an instance's directory (logs, recordings) after the end.
 """
 
-from .ami import ActionFailed, Bridge, Event, Probe, match, party
+from .ami import ActionFailed, Bridge, Event, NotOneChannel, Probe, match, party
 from .backend import Backend, RootFs, Unavailable
 from .containers import Composed, Docker
 from .instance import Bed, Secrets, backend_named
@@ -51,6 +51,7 @@ __all__ = [
     "Hold",
     "InvitingPhone",
     "MovedPhone",
+    "NotOneChannel",
     "Phone",
     "PhoneError",
     "Ports",

@@ -31,6 +31,10 @@ class ActionFailed(AssertionError):
     """Asterisk answered an action with an error."""
 
 
+class NotOneChannel(AssertionError):
+    """A phone has no channel, or several."""
+
+
 @dataclass(frozen=True)
 class Bridge:
     """A bridge and who is in it (channel names)."""
@@ -222,10 +226,10 @@ class Probe:
         return await self.list("CoreShowChannels")
 
     async def channel_of(self, name: str) -> Event:
-        """The one channel of a phone."""
+        """The one channel of a phone. Raises `NotOneChannel`."""
         mine = [c for c in await self.channels() if party(c["Channel"]) == name]
         if len(mine) != 1:
-            raise AssertionError(f"{name} has {len(mine)} channels: {[c['Channel'] for c in mine]}")
+            raise NotOneChannel(f"{name} has {len(mine)} channels: {[c['Channel'] for c in mine]}")
         return mine[0]
 
     async def bridges(self) -> Bridges:
