@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Self
@@ -269,8 +270,14 @@ async def test_nothing_set(scene: Scene, screens: Screens) -> None:
     await scene.pause("1003")
     await scene.phone("caller1").dial("sales")
     await scene.waits("sales", "caller1")
-    await asyncio.sleep(2.2)
+    entered = time.time()
+
+    async def has_waited() -> bool | None:
+        return time.time() - entered > 2.2 or None
+
+    assert await scene.ami.until(has_waited, 3)
     await scene.pause("1001", paused=False)
+    await screens.tell("1001 offered")
     await scene.phone("1001").answer()
     pop = await screens.tell("1001 offered", "1001 delivered")
     assert (pop["data"], pop["url"], pop["group"]) == ({}, None, "sales")

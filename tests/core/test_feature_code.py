@@ -338,6 +338,16 @@ def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
     assert len(office.sent()) == 1, "but pressed again it counts"
 
 
+def test_the_duplicate_of_a_long_press_is_no_second_answer(office: Office) -> None:
+    """Without digits, ``#`` would be a refused number, and a try less."""
+    office.asked()
+    office.press("12#")
+    outcome, selection = office.desk.key(ev.KeyPressed("u-1001", "#"), office.now + 0.3)
+    assert (selection, outcome.effects) == (None, Outcome().effects)
+    office.press("12#")
+    assert office.state is State.COLLECTING, "the second of three tries"
+
+
 def test_a_key_before_we_ask_is_no_part_of_the_answer(office: Office) -> None:
     office.code()
     office.engine.fact(ev.StasisEntered("u-1001"), NOW)

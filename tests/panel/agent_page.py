@@ -48,6 +48,11 @@ class AgentPage:
         await self.page.locator("#extension, #own-state").first.wait_for()
 
     async def sign_in(self, agent: str, pin: str | None = None) -> None:
+        # The page puts the focus into the form a moment after drawing it, and fill() types into
+        # whatever has the focus.
+        await self.page.wait_for_function(
+            "['extension', 'pin'].includes(document.activeElement.id)"
+        )
         await self.page.locator("#extension").fill(agent)
         await self.page.locator("#pin").fill(pin or f"pin-{agent}")
         await self.page.locator("#pin").press("Enter")

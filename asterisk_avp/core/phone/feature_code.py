@@ -29,6 +29,8 @@ from asterisk_avp.core.model.world import Mode, Origin, Target, TargetKind, Tran
 from asterisk_avp.core.phone.keypad import (
     CODE_SECONDS,
     DUPLICATE_SECONDS,
+    SECOND_SUBMIT_SECONDS,
+    SUBMIT,
     KeyCodes,
     Keypad,
     Pressed,
@@ -126,10 +128,11 @@ class FeatureCodeHandler:
         """Whether this key press was already reported (`DUPLICATE_SECONDS`)."""
         # The key before the first one reported here is the last key of the feature code.
         before = (self.codes.transfer[-1], self._engine.record(session.id).since)
+        window = SECOND_SUBMIT_SECONDS if key == SUBMIT else DUPLICATE_SECONDS
         if not _collecting(session):
-            before = ("", 0.0)
+            before, window = ("", 0.0), DUPLICATE_SECONDS
         last, at = self._last.get(session.id, before)
-        if key == last and now - at < DUPLICATE_SECONDS:
+        if key == last and now - at < window:
             return True
         self._last[session.id] = (key, now)
         return False

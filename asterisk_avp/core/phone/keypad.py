@@ -44,6 +44,13 @@ or stopped. Asterisk keeps distinct presses further apart than this (main/channe
 AST_MIN_DTMF_DURATION and AST_MIN_DTMF_GAP).
 """
 
+SECOND_SUBMIT_SECONDS = 0.5
+"""The same for `SUBMIT`, which means nothing so soon after itself.
+
+The duplicate comes later than `DUPLICATE_SECONDS` where the key was held: Asterisk had not seen it
+begin, so it makes up the whole press (main/channel.c, ``emulate_dtmf_duration``).
+"""
+
 
 class Pressed(StrEnum):
     DIGIT = "digit"

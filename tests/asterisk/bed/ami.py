@@ -222,8 +222,9 @@ class Probe:
     # State ---------------------------------------------------------------------------------
 
     async def channels(self) -> Events:
-        """All channels, from CoreShowChannels."""
-        return await self.list("CoreShowChannels")
+        """All channels, from CoreShowChannels, which may list one twice while it changes."""
+        rows = await self.list("CoreShowChannels")
+        return [*{row["Uniqueid"]: row for row in rows}.values()]
 
     async def channel_of(self, name: str) -> Event:
         """The one channel of a phone. Raises `NotOneChannel`."""
