@@ -445,6 +445,8 @@ PAGE: Final = Path(__file__).with_name("MATRIX.md")
 
 THOROUGH: Final = (
     *("caller hangs up, both cut", "fourth hangs up, both cut", "fourth hangs up, daemon dead"),
+    *("target hangs up, both cut", "target hangs up, daemon dead", "caller hangs up, daemon dead"),
+    *("AMI cut", "fourth hangs up"),
 )
 """CI has the same outages with other parties, and these parties with fewer outages."""
 

@@ -139,6 +139,7 @@ async def test_accepted_and_completed(scene: Scene) -> None:
     assert again == []
 
 
+@pytest.mark.thorough
 async def test_the_limit_of_an_acceptance(scene: Scene) -> None:
     """The daemon can rely on the timing whatever the prompts are; it ends with the acceptance."""
     await scene.ami.action("Setvar", Variable="AVP_ACCEPT_SECONDS", Value="300")
@@ -198,6 +199,7 @@ async def test_agent_hears_ringing_until_it_is_accepted(scene: Scene) -> None:
     await scene.cancel(transfer)
 
 
+@pytest.mark.thorough
 async def test_declined(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.phone("pstn").dtmf("2")
@@ -226,6 +228,7 @@ async def test_no_key(scene: Scene) -> None:
     assert call.ended - call.answered > 2 * RING_SECONDS
 
 
+@pytest.mark.thorough
 async def test_a_recording_that_answers_at_once(scene: Scene) -> None:
     """No phone rings, but the transferor hears ringing and the caller music."""
     transfer = await dialled(scene, BOX)
@@ -243,6 +246,7 @@ async def test_target_hangs_up_while_asked(scene: Scene) -> None:
     await back(scene, transfer)
 
 
+@pytest.mark.thorough
 async def test_caller_hangs_up_while_it_is_asked(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.hang_up("caller1")
@@ -250,6 +254,7 @@ async def test_caller_hangs_up_while_it_is_asked(scene: Scene) -> None:
     await scene.ends(transfer, "abandoned", "caller_hangup")
 
 
+@pytest.mark.thorough
 async def test_agent_hangs_up_while_it_is_asked(scene: Scene) -> None:
     """As while an external target rings: the caller returns to the group."""
     transfer = await asked(scene)
@@ -296,6 +301,7 @@ async def test_preset(scene: Scene) -> None:
     await scene.plain("caller1", "pstn")
 
 
+@pytest.mark.thorough
 async def test_another_group_does_without(scene: Scene) -> None:
     await scene.call("caller1", "1003", group="support")
     body = {"mode": "supervised", "target": {"kind": "number", "number": NUMBER}}
@@ -311,6 +317,7 @@ async def test_internal_targets_are_not_asked(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_the_prompt_that_comes_with_asterisk(scene: Scene) -> None:
     """By default a voice asks, and waits for a while afterwards."""
     for name in TIMINGS:
@@ -330,6 +337,7 @@ async def test_the_prompt_that_comes_with_asterisk(scene: Scene) -> None:
             await scene.ami.action("Setvar", Variable=name, Value=value)
 
 
+@pytest.mark.thorough
 async def test_daemon_gone_when_it_is_accepted(scene: Scene) -> None:
     """The leg ends immediately instead of waiting in an application without a daemon."""
     await asked(scene)

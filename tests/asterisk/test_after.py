@@ -93,6 +93,7 @@ async def test_after_cancel(scene: Scene, who: str, killed: bool) -> None:
 
 
 @pytest.mark.parametrize("who", [pytest.param("caller1", marks=pytest.mark.thorough), "1002"])
+@pytest.mark.thorough
 async def test_after_unsupervised_with_the_daemon_down(scene: Scene, who: str) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "1002")

@@ -160,6 +160,7 @@ async def test_acw_of_the_group(scene: Scene) -> None:
         pytest.param("support", "sales", SUPPORT_ACW, SUPPORT_ACW, marks=pytest.mark.thorough),
     ],
 )
+@pytest.mark.thorough
 async def test_acw_goes_by_the_queue_of_the_last_call(
     scene: Scene, first: str, then: str, acw: int, offered: int
 ) -> None:
@@ -181,6 +182,7 @@ async def test_acw_after_a_transferred_call_is_the_longest(scene: Scene) -> None
     await next_call(scene, "1002", "caller2", "sales", SUPPORT_ACW)
 
 
+@pytest.mark.thorough
 async def test_acw_of_the_member(scene: Scene) -> None:
     """A wrap-up of the member's own, for calls of the group and for transferred ones."""
     await scene.log_out("1002")

@@ -78,6 +78,7 @@ async def test_cancelled(scene: Scene) -> None:
         await still_has(scene, panel, "1001", mark)
 
 
+@pytest.mark.thorough
 async def test_nobody_answers_in_time(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
@@ -108,6 +109,7 @@ async def test_completed(scene: Scene) -> None:
         await still_has(scene, panel, "1002", mark)
 
 
+@pytest.mark.thorough
 async def test_completed_and_transferred_at_once(scene: Scene) -> None:
     """A request that comes before Asterisk has optimised the Local channel away waits for that."""
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -122,6 +124,7 @@ async def test_completed_and_transferred_at_once(scene: Scene) -> None:
     await scene.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_the_last_two_of_four(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})

@@ -93,6 +93,7 @@ async def test_a_consultation_that_pauses(pausing: Scene) -> None:
     await scene.agent_is("1002", "not_ready")
 
 
+@pytest.mark.thorough
 async def test_an_unsupervised_transfer_that_pauses(pausing: Scene) -> None:
     """The caller does not wait for an absent agent: the max-hold action follows."""
     scene = pausing

@@ -167,6 +167,7 @@ async def test_returned_after_max_hold(scene: Scene) -> None:
         await told(scene, transfer, "1003", "returned")
 
 
+@pytest.mark.thorough
 async def test_a_caller_who_hangs_up_on_the_way_back(scene: Scene) -> None:
     async with listening(scene.bed, "1003") as panel:
         transfer = await busy(scene, "1003", "1004", "801", "801")
@@ -192,6 +193,7 @@ async def test_group_because_the_transferor_has_left(scene: Scene) -> None:
         await told(scene, transfer, "1003", "group")
 
 
+@pytest.mark.thorough
 async def test_disconnected_because_nobody_may_wait_in_the_group(scene: Scene) -> None:
     """The whole way: max hold, the group's queue, which lets nobody in, and the announcement."""
     async with listening(scene.bed, "1005") as panel:
@@ -240,6 +242,7 @@ async def test_lost(scene: Scene) -> None:
     await told(scene, transfer, "1001", "lost")
 
 
+@pytest.mark.thorough
 async def test_the_target_is_not_told_whom_they_have_not_reached(scene: Scene) -> None:
     async with listening(scene.bed, "1002") as panel:
         transfer = await scene.consult("caller1", "1001", "1002")

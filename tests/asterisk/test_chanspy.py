@@ -48,6 +48,7 @@ async def quiet(scene: Scene) -> None:
     await hears(scene, "silence")
 
 
+@pytest.mark.thorough
 async def test_on_the_agent_who_transfers(listening: Scene) -> None:
     scene = listening
     await scene.call("caller1", "1001")

@@ -134,6 +134,7 @@ async def test_conference(scene: Scene) -> None:
     await scene.gone("1002")
 
 
+@pytest.mark.thorough
 async def test_complete_to_another_codec_than_all_others(scene: Scene) -> None:
     """The target heard the transferor through the same translator as the caller afterwards."""
     await scene.call("caller2", "1001")
@@ -186,6 +187,7 @@ async def test_a_transferor_with_another_codec_than_all_others(scene: Scene) -> 
     await scene.gone("1003")
 
 
+@pytest.mark.thorough
 async def test_an_outside_target_and_fourth_party_with_another_codec(scene: Scene) -> None:
     """The outside phone uses A-law, all others µ-law."""
     transfer = await scene.consult("caller2", "1001", "1002")

@@ -153,6 +153,7 @@ async def beside_a_busy_colleague(scene: Scene) -> str:
     return await scene.consult("caller1", "1001", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_busy_colleague_is_waited_for(scene: Scene) -> None:
     """Their next call, ahead of the group's, and the only one that may wait for them."""
     transfer = await beside_a_busy_colleague(scene)
@@ -189,6 +190,7 @@ async def test_a_busy_colleague_goes_on_a_break(scene: Scene) -> None:
     "talks",
     [pytest.param(False, id="rings", marks=pytest.mark.thorough), pytest.param(True, id="talks")],
 )
+@pytest.mark.thorough
 async def test_the_colleagues_phone_goes_off_line(scene: Scene, talks: bool) -> None:
     """It ends its call, or refuses it, and unregisters; the consult goes on."""
     if talks:
@@ -247,6 +249,7 @@ async def test_refused(scene: Scene) -> None:
     await scene.hear_one_another("1001", "1002")
 
 
+@pytest.mark.thorough
 async def test_by_keys(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.press("1001", "*5")
@@ -261,6 +264,7 @@ async def test_by_keys(scene: Scene) -> None:
     await scene.reaches(transfer, "conference")
 
 
+@pytest.mark.thorough
 async def test_another_daemon_goes_on(scene: Scene) -> None:
     """It is killed while the colleague's phone rings, and again in the conference."""
     transfer = await scene.consult("caller1", "1001", "1002")

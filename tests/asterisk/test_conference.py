@@ -118,6 +118,7 @@ async def test_complete_from_the_caller(scene: Scene) -> None:
     await scene.plain("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_cancel_from_the_caller(scene: Scene) -> None:
     transfer = await swapped(scene)
     await scene.cancel(transfer)
@@ -154,6 +155,7 @@ async def test_agent_leaves_a_conference_by_hanging_up(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_cancel_a_conference(scene: Scene) -> None:
     transfer = await conference(scene)
     await scene.cancel(transfer)
@@ -163,6 +165,7 @@ async def test_cancel_a_conference(scene: Scene) -> None:
     await scene.plain("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_conference_out_of_a_swap(scene: Scene) -> None:
     transfer = await swapped(scene)
     await scene.act(transfer, "conference")
@@ -184,6 +187,7 @@ async def test_a_fourth_party_in_the_consult_is_in_the_call_after_completion(sce
     await scene.plain("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_fourth_party_is_dropped(scene: Scene) -> None:
     transfer = await consult_of_three(scene)
     answer = await scene.api("DELETE", f"/v1/transfers/{transfer}/parties/party-4")
@@ -232,6 +236,7 @@ async def test_swap_with_a_fourth_party(scene: Scene) -> None:
     await scene.consulting(transfer, "caller1", "1001", "1002")
 
 
+@pytest.mark.thorough
 async def test_target_leaves_a_fourth_party_on_music(scene: Scene) -> None:
     transfer = await consult_of_three(scene)
     await scene.act(transfer, "swap")
@@ -266,6 +271,7 @@ async def test_the_last_two_of_four_talk_on_in_a_plain_bridge(
     await scene.plain(*rest)
 
 
+@pytest.mark.thorough
 async def test_those_left_are_strangers(scene: Scene) -> None:
     """Transferor and caller have left: no party of ours is in this call any more."""
     transfer = await four(scene)
@@ -276,6 +282,7 @@ async def test_those_left_are_strangers(scene: Scene) -> None:
     await scene.gone("1002", "pstn")
 
 
+@pytest.mark.thorough
 async def test_a_fourth_party_who_does_not_answer(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": FOURTH})

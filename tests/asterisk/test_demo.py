@@ -16,7 +16,7 @@ from bed import ProcessId
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = str(ROOT / "docker" / "demo")
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.slow]
+pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.thorough]
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

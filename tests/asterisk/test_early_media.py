@@ -123,6 +123,7 @@ async def test_the_network_speaks_and_the_number_answers(scene: Scene) -> None:
     await scene.gone("1001")
 
 
+@pytest.mark.thorough
 async def test_a_second_trunk_that_only_rings(scene: Scene) -> None:
     transfer = await dialled(scene, TWO_TRUNKS)
     await scene.phone("1001").hearing({TONE}, 5.0)
@@ -133,6 +134,7 @@ async def test_a_second_trunk_that_only_rings(scene: Scene) -> None:
     await nothing_listens(scene)
 
 
+@pytest.mark.thorough
 async def test_only_the_transferor_hears_the_network_of_a_fourth_party(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     answer = await scene.api("POST", f"/v1/transfers/{transfer}/parties", {"number": SAYS})

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAILS = """
 import pytest
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session"), pytest.mark.thorough]
 
 
 async def test_in_a_call(scene):

@@ -124,6 +124,7 @@ async def test_cancel(scene: Scene) -> None:
     await scene.ends(transfer, "cancelled", "cancelled")
 
 
+@pytest.mark.thorough
 async def test_cancel_while_it_rings(scene: Scene) -> None:
     transfer = await dialled(scene, NUMBER)
     await scene.phone("pstn").ringing()
@@ -141,6 +142,7 @@ async def test_agent_hangs_up_in_the_consult(scene: Scene) -> None:
     await scene.ends(transfer, "completed", "completed")
 
 
+@pytest.mark.thorough
 async def test_agent_hangs_up_while_it_rings(scene: Scene) -> None:
     """An external target is never reached unsupervised: the caller returns to the group."""
     transfer = await dialled(scene, NUMBER)
@@ -207,6 +209,7 @@ async def test_no_answer(scene: Scene) -> None:
     await scene.gone("pstn")
 
 
+@pytest.mark.thorough
 async def test_the_second_trunk(scene: Scene) -> None:
     transfer = await consulting(scene, "+12025550108")
     await scene.cancel(transfer)
@@ -243,7 +246,7 @@ async def test_preset(scene: Scene) -> None:
         ("2025550100\r\nAction: Logoff", "invalid_format"),
         ("+44 20 7946 0000", "country_mismatch"),
         pytest.param("011 44 20 7946 0000", "country_mismatch", marks=pytest.mark.thorough),
-        ("+1 876 555 0100", "country_mismatch"),
+        pytest.param("+1 876 555 0100", "country_mismatch", marks=pytest.mark.thorough),
         ("1-800-356-9377", "toll_free_not_enabled"),
         ("900-234-5678", "toll_not_enabled"),
     ],

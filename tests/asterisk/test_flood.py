@@ -18,7 +18,7 @@ from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.flood import Flood, descriptors, flood, taken
 from tests.asterisk.scene import Scene
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session"), pytest.mark.thorough]
 
 IDLE = 1200
 LIMIT = 1024

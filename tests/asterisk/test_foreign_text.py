@@ -37,7 +37,7 @@ TEXTS = (
 )
 
 USUAL = [
-    pytest.param(text, marks=() if n % 3 == 0 else pytest.mark.thorough)
+    pytest.param(text, marks=() if n % 6 == 0 else pytest.mark.thorough)
     for n, text in enumerate(TEXTS)
 ]
 """What CI runs of the tests that take seconds."""

@@ -15,7 +15,12 @@ from tests.asterisk.fuzz.campaign import campaign
 from tests.asterisk.fuzz.centre import Centre
 from tests.asterisk.fuzz.phone import status
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.asterisk,
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.thorough,
+]
 
 SEED = 1
 INPUTS = 500

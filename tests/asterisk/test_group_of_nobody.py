@@ -133,6 +133,7 @@ async def test_refused_while_their_phones_are_off(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("group", "prepare", "reason"), OTHER_WAYS)
+@pytest.mark.thorough
 async def test_refused_on_the_keypad(
     scene: Scene, group: str, prepare: Prepare, reason: str
 ) -> None:
@@ -155,6 +156,7 @@ async def test_refused_on_the_keypad(
 
 
 @pytest.mark.parametrize(("group", "prepare", "reason"), OTHER_WAYS)
+@pytest.mark.thorough
 async def test_refused_on_the_button(
     scene: Scene, group: str, prepare: Prepare, reason: str
 ) -> None:
@@ -267,6 +269,7 @@ async def test_the_last_member_leaves_while_the_caller_waits(scene: Scene, leave
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_the_last_phone_vanishes_while_the_caller_waits(scene: Scene) -> None:
     transfer = await waits_for_1003(scene)
     async with scene.without_phone("1003"):
@@ -324,6 +327,7 @@ async def busy(scene: Scene) -> str:
     return transfer
 
 
+@pytest.mark.thorough
 async def test_complete_before_the_answer_of_somebody_on_a_break(scene: Scene) -> None:
     """Their phone still rings, but they would not be offered the caller afterwards."""
     transfer = await busy(scene)
@@ -343,6 +347,7 @@ async def test_complete_before_the_answer_of_somebody_on_a_break(scene: Scene) -
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_hanging_up_on_the_ringing_of_somebody_on_a_break(scene: Scene) -> None:
     """The caller goes to the head of the group, not to a queue that nobody serves."""
     transfer = await busy(scene)

@@ -120,6 +120,7 @@ async def test_caller_hangs_up_in_the_personal_queue(scene: Scene) -> None:
     await scene.talking("caller2", "1002")
 
 
+@pytest.mark.thorough
 async def test_agent_hangs_up_with_no_permission_to_go_on(scene: Scene) -> None:
     """A call to a target that may not receive it returns to the head of the group's queue."""
     transfer = await ringing(scene)

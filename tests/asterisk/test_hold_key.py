@@ -96,6 +96,7 @@ async def test_the_call_was_on_hold_before_its_transfer(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_a_new_daemon_knows_who_is_on_hold(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await hold(scene, transfer, "1002")

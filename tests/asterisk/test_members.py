@@ -26,7 +26,11 @@ WORLDS: dict[str, World] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=list(WORLDS))
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="session",
+    params=["local", pytest.param("dynamic", marks=pytest.mark.thorough)],
+)
 async def members(request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
     async with Bed(WORLDS[request.param], backend=backend_named(None)) as started:
         await started.start_daemon()
@@ -145,6 +149,7 @@ async def test_unsupervised_to_an_available_agent(scene: Scene) -> None:
     assert len(scene.entered()) == 2
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_a_busy_agent(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
@@ -179,6 +184,7 @@ async def test_unsupervised_to_a_group(scene: Scene) -> None:
     await scene.booked(Alice=1, Carol=1)
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_the_own_group_is_not_offered_back(scene: Scene) -> None:
     """1001 is free again first, after ACW, but the call is for the others."""
     await scene.call("caller1", "1001")

@@ -86,6 +86,7 @@ async def test_log_in_break_and_log_out(scene: Scene) -> None:
     await scene.agent_is("1001", "not_ready")
 
 
+@pytest.mark.thorough
 async def test_a_break_in_one_group_and_in_both(scene: Scene) -> None:
     """An agent on a break in one group still serves the other, and is a target."""
     await scene.log_out("1002", "support")
@@ -118,6 +119,7 @@ async def test_log_out_of_one_group_and_of_both(scene: Scene) -> None:
     await personal(scene, "1002", "PJSIP/1002")
 
 
+@pytest.mark.thorough
 async def test_another_interface(scene: Scene) -> None:
     """The same agent returns as a Local member, and is reached there."""
     await scene.log_out("1002")
@@ -193,6 +195,7 @@ async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:
     assert await scene.refused("1001", "supervised", "agent", "1002") == "target_offline"
 
 
+@pytest.mark.thorough
 async def test_target_logs_out_while_a_caller_waits(scene: Scene) -> None:
     """Unsupervised: the max-hold action immediately, here the hang-up with its announcement."""
     await scene.call("caller1", "1001")
@@ -208,6 +211,7 @@ async def test_target_logs_out_while_a_caller_waits(scene: Scene) -> None:
     await scene.talking("caller2", "1002")
 
 
+@pytest.mark.thorough
 async def test_target_takes_a_break_while_a_call_waits(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")

@@ -104,6 +104,7 @@ async def test_transfers_are_counted_and_timed(bed: Bed, scene: Scene) -> None:
     assert more(after, "callers_lost_total") == 0
 
 
+@pytest.mark.thorough
 async def test_a_caller_lost_at_max_hold_is_counted_for_the_group(bed: Bed, scene: Scene) -> None:
     before = await read(bed)
     lost = {"group": "sales", "cause": "max_hold"}

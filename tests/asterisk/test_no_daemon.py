@@ -189,6 +189,7 @@ async def test_told_to_leave_it_hands_callers_back(scene: Scene, state: str) -> 
     await scene.booked(Alice=1, **({} if state == "ringing" else {"Bob": 1}))
 
 
+@pytest.mark.thorough
 async def test_told_to_leave_it_leaves_the_queues_to_asterisk(scene: Scene) -> None:
     """A call that waits in app_queue does not delay the stop."""
     await scene.call("caller1", "1001")

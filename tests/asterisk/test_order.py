@@ -102,6 +102,7 @@ async def completed_at(scene: Scene, name: str) -> float:
 @pytest.mark.parametrize(
     "mode", [pytest.param("supervised", marks=pytest.mark.thorough), "unsupervised"]
 )
+@pytest.mark.thorough
 async def test_acw_after_a_transferred_call(scene: Scene, mode: str) -> None:
     """The group rings neither the transferor nor the target before its end."""
     await scene.call("caller1", "1001")
@@ -196,6 +197,7 @@ async def test_a_group_that_takes_the_call_over(scene: Scene) -> None:
     await shown_as(scene, "1001", "sales")
 
 
+@pytest.mark.thorough
 async def test_the_group_after_a_restart(scene: Scene, centre: Bed) -> None:
     """Correct from the moment at which the daemon reports that it is ready."""
     await scene.call("caller1", "1004", number="4801")
@@ -236,6 +238,7 @@ async def test_caller_goes_on_after_the_call(scene: Scene, mode: str) -> None:
     await scene.booked(Dave=1, Erin=1)
 
 
+@pytest.mark.thorough
 async def test_caller_goes_on_after_a_cancelled_transfer(scene: Scene) -> None:
     await scene.call("caller1", "1004", number="7801")
     transfer = await scene.transfer("1004", "supervised", "1005")
@@ -264,6 +267,7 @@ async def _surveyed(scene: Scene) -> None:
     assert len(scene.ami.seen(survey, scene.since)) == 1
 
 
+@pytest.mark.thorough
 async def test_no_survey_when_the_caller_hangs_up(scene: Scene) -> None:
     await scene.call("caller1", "1004", number="7801")
     await handed_on(scene, "supervised", "caller1", "1004", "1005")

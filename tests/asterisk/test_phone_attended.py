@@ -201,6 +201,7 @@ async def test_a_number_that_is_no_longer_allowed(scene: Scene, setting: str, re
         await declined(scene, calls[0], reason)
 
 
+@pytest.mark.thorough
 async def test_a_number_that_still_rings(scene: Scene) -> None:
     """Before the answer it could only be unsupervised, which is not possible for a number."""
     calls = await second_line(scene, NUMBER)
@@ -223,6 +224,7 @@ async def test_what_was_not_gated(scene: Scene) -> None:
     await back_to_the_group(scene)
 
 
+@pytest.mark.thorough
 async def test_another_caller(scene: Scene) -> None:
     """Two callers of one agent are not connected."""
     await scene.call("caller1", "1001")
@@ -302,6 +304,7 @@ async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
         await scene.gone("1001", "1002")
 
 
+@pytest.mark.thorough
 async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
     calls = await second_line(scene, "1002", "1002")
     before = known(scene)

@@ -53,6 +53,7 @@ async def test_to_an_agent(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_to_an_agent_who_talks(scene: Scene) -> None:
     """The caller waits, and is the agent's next call."""
     await scene.call("caller1", "1001")
@@ -83,6 +84,7 @@ async def test_to_a_group(scene: Scene) -> None:
     await scene.booked(Alice=1, Carol=1)
 
 
+@pytest.mark.thorough
 async def test_the_host_is_not_looked_at(scene: Scene) -> None:
     """Asterisk does not report the host: 1002 is our 1002, whatever follows it."""
     await scene.call("caller1", "1001")
@@ -100,6 +102,7 @@ async def test_a_call_by_no_queue(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_call_that_the_agent_made(scene: Scene) -> None:
     await scene.phone("1001").dial("2025550100")
     await scene.phone("pstn").answer()
@@ -111,6 +114,7 @@ async def test_a_call_that_the_agent_made(scene: Scene) -> None:
     await scene.talking("pstn", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_call_on_hold(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.phone("1001").hold()
@@ -146,6 +150,7 @@ async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
         await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_pressed_twice(scene: Scene) -> None:
     """The second one is refused and disturbs nothing; one answer covers both."""
     await scene.call("caller1", "1001")
@@ -184,6 +189,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.thorough
 async def test_not_a_target(scene: Scene) -> None:
     """In turn: the agent with the call presses, and the next agent of the group answers it."""
     agents = {"1001", "1002", "1005"}
@@ -228,6 +234,7 @@ async def first_to_ring(scene: Scene, agents: set[str]) -> str:
         "target_queue_full",
     ],
 )
+@pytest.mark.thorough
 async def test_a_target_who_cannot(scene: Scene, reason: str) -> None:
     await scene.call("caller1", "1001")
     before = known(scene)
@@ -284,6 +291,7 @@ async def test_switched_off(scene: Scene, off: str) -> None:
     await fails(scene, reason)
 
 
+@pytest.mark.thorough
 async def test_refused_in_a_call_by_no_queue(scene: Scene) -> None:
     """The only group to which it can return is the agent's."""
     await scene.direct_call("caller1", "1001")
@@ -294,6 +302,7 @@ async def test_refused_in_a_call_by_no_queue(scene: Scene) -> None:
     await back_to_the_group(scene)
 
 
+@pytest.mark.thorough
 async def test_at_the_head_of_the_group(scene: Scene) -> None:
     """Before those who have waited longer."""
     await scene.call("caller1", "1001")
@@ -340,6 +349,7 @@ async def test_pressed_while_the_target_rings(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_pressed_by_the_one_who_is_consulted(scene: Scene) -> None:
     """Refused; the phone hangs up, and the transferor is back with the caller."""
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -401,6 +411,7 @@ async def test_members_behind_local_channels(behind_local: Bed) -> None:
         await scene.booked(Alice=1, Bob=1, Erin=1)
 
 
+@pytest.mark.thorough
 async def test_attended_with_members_behind_local_channels(behind_local: Bed) -> None:
     async with open_scene(behind_local) as scene:
         await scene.call("caller1", "1001")

@@ -208,6 +208,7 @@ async def test_a_busy_agent_is_waited_for(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_refused_then_a_group(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.pause("1002")
@@ -234,6 +235,7 @@ async def test_refused_then_a_group(scene: Scene) -> None:
     await scene.booked(Alice=1, Carol=1)
 
 
+@pytest.mark.thorough
 async def test_a_preset_and_keys_for_it(scene: Scene) -> None:
     """Other keys reach the other party; a lone * does so after a pause."""
     transfer = await asked(scene)
@@ -274,6 +276,7 @@ async def test_refused_numbers_then_a_good_one(scene: Scene) -> None:
     ]
 
 
+@pytest.mark.thorough
 async def test_wrong_three_times(scene: Scene) -> None:
     async with guard.settings(scene.bed, "groups.sales.manual_dial = false"):
         transfer = await asked(scene)
@@ -324,6 +327,7 @@ async def test_caller_hangs_up_while_the_agent_is_asked(scene: Scene) -> None:
 # --- during a consult ----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_four_by_keys(scene: Scene) -> None:
     transfer = await consulting(scene)
     began = time.time()
@@ -412,6 +416,7 @@ async def test_the_daemon_is_down(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", [pytest.param("direct", marks=pytest.mark.thorough), "outbound"])
+@pytest.mark.thorough
 async def test_calls_that_came_by_no_queue(scene: Scene, kind: str) -> None:
     caller = "caller1"
     if kind == "direct":
@@ -431,6 +436,7 @@ async def test_calls_that_came_by_no_queue(scene: Scene, kind: str) -> None:
     await scene.talking(caller, "1002")
 
 
+@pytest.mark.thorough
 async def test_other_keys_other_phones(other: Scene) -> None:
     """With SIP INFO, the administrator's own codes, and members that are Local/…/n."""
     transfer = await asked(other)

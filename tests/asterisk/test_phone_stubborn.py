@@ -88,6 +88,7 @@ async def test_pressed_again_before_it_has_settled(scene: Scene) -> None:
         await transfer_button.back_to_the_group(scene)
 
 
+@pytest.mark.thorough
 async def test_refused_for_a_group(scene: Scene) -> None:
     """The call continues as one of its own group."""
     async with (
@@ -124,6 +125,7 @@ async def test_no_such_second_call(scene: Scene) -> None:
     ],
     ids=["deaf", "referred-by", "refer-sub"],
 )
+@pytest.mark.thorough
 async def test_other_ways_to_write_it(scene: Scene, more: str) -> None:
     """The claimed sender does not matter, nor whether NOTIFY is answered."""
     async with stubborn(scene) as phone:

@@ -220,19 +220,20 @@ async def test_round_trip(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "typed",
     [
-        "12",
+        pytest.param("12", marks=pytest.mark.thorough),
         pytest.param("5551234", marks=pytest.mark.thorough),
         "18003569377",  # toll-free, a service that the client lacks
         pytest.param("+442079460000", marks=pytest.mark.thorough),
         "011442079460000",
         pytest.param("00442079460000", marks=pytest.mark.thorough),
-        "2" * 18,
+        pytest.param("2" * 18, marks=pytest.mark.thorough),
     ],
 )
 async def test_refused_number(scene: Scene, typed: str) -> None:
     await refused(scene, await dial(scene, typed))
 
 
+@pytest.mark.thorough
 async def test_number_of_another_country(scene: Scene) -> None:
     await refused(scene, await dial(scene, NUMBER, "1002"), "1002")
 
@@ -312,6 +313,7 @@ async def test_emergency_number_of_the_agents_country(scene: Scene) -> None:
     await rings(scene, "caller3", mark, "9-9-9")
 
 
+@pytest.mark.thorough
 async def test_more_digits_after_an_emergency_number(scene: Scene) -> None:
     await refused(scene, await dial(scene, "9112025550100"))
 
@@ -319,6 +321,7 @@ async def test_more_digits_after_an_emergency_number(scene: Scene) -> None:
 # --- the daemon ------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_daemon_down(scene: Scene, office: Bed) -> None:
     await office.stop_daemon(kill=True)
     try:

@@ -151,6 +151,7 @@ async def test_in_unsupervised_transfers(scene: Scene) -> None:
     await scene.talking("caller1", "1003")
 
 
+@pytest.mark.thorough
 async def test_a_class_of_the_call_itself(scene: Scene) -> None:
     await scene.call("caller1", "1001", number="8801")
     transfer = await consult(scene, "1001", "1002", "waltz")
@@ -167,6 +168,7 @@ async def test_a_class_of_the_call_itself(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_daemon_that_was_not_there_when_the_caller_waited(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.bed.stop_daemon(kill=True)

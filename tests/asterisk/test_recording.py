@@ -237,6 +237,7 @@ async def test_a_conference(scene: Scene) -> None:
 # --- it is paused during the consultation ----------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_paused_and_every_way_out(pausing: Scene) -> None:
     """Cancel, no answer, swap back and forth, a conference; always in step with the call."""
     scene = pausing
@@ -268,6 +269,7 @@ async def test_paused_and_every_way_out(pausing: Scene) -> None:
     await recording.over()
 
 
+@pytest.mark.thorough
 async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
     """The transferor hangs up while the target rings: unsupervised from then on, and recorded."""
     scene = pausing
@@ -299,6 +301,7 @@ async def test_paused_and_the_daemon_killed(pausing: Scene) -> None:
     await recording.over()
 
 
+@pytest.mark.thorough
 async def test_paused_and_the_daemon_told_to_stop(pausing: Scene) -> None:
     scene = pausing
     recording = await recorded_call(scene)
@@ -341,6 +344,7 @@ async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) ->
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_what_the_administrator_has_paused(pausing: Scene) -> None:
     """A card number is read out: our consultation does not end that pause."""
     scene = pausing

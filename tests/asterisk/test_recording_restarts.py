@@ -108,6 +108,7 @@ async def test_a_conference(scene: Scene) -> None:
     await scene.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_unsupervised(scene: Scene) -> None:
     first = await call(scene)
     await scene.phone("1002").auto_answer()
@@ -123,6 +124,7 @@ async def test_unsupervised(scene: Scene) -> None:
     await scene.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_muted_by_another_program(scene: Scene) -> None:
     """A card number is read out: a new recording would have it."""
     first = await call(scene)

@@ -156,6 +156,7 @@ async def test_no_active_call(scene: Scene) -> None:
     assert await scene.refused("1001", "unsupervised", "agent", "1002") == "no_active_call"
 
 
+@pytest.mark.thorough
 async def test_already_transferring(scene: Scene) -> None:
     """In every state of a consultation; the running one is not affected."""
     await scene.call("caller1", "1001")
@@ -325,6 +326,7 @@ async def test_transfer_while_another_runs(scene: Scene) -> None:
         pytest.param("unsupervised", "supervised", marks=pytest.mark.thorough),
     ],
 )
+@pytest.mark.thorough
 async def test_there_and_back(scene: Scene, there: str, back: str) -> None:
     """1001 to 1002 to 1001 again; both were recorded for what they did, once each time."""
     await scene.call("caller1", "1001")
@@ -345,6 +347,7 @@ async def test_there_and_back(scene: Scene, there: str, back: str) -> None:
     assert len(scene.entered()) == 3
 
 
+@pytest.mark.thorough
 async def test_cancelled_then_to_another(scene: Scene) -> None:
     first = await scene.consult("caller1", "1001", "1002")
     await scene.cancel(first)

@@ -78,6 +78,7 @@ async def test_no_conference_and_no_fourth_party_and_then_it_completes(scene: Sc
     await scene.plain("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_fourth_party_needs_numbers_outside(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await without(scene, "external_transfer")
@@ -89,6 +90,7 @@ async def test_a_fourth_party_needs_numbers_outside(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_a_conference_that_there_is_goes_on(scene: Scene) -> None:
     """With its fourth party, who may stay."""
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -123,6 +125,7 @@ async def test_no_transfers_any_more_and_it_is_cancelled(scene: Scene, feature: 
     assert (await scene.ask("1001", "supervised", "agent", "1002")).status == 403
 
 
+@pytest.mark.thorough
 async def test_a_target_who_rings_gets_the_call_by_a_consultation_only(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -155,6 +158,7 @@ async def test_an_agent_who_hangs_up_leaves_the_caller_to_the_group(scene: Scene
     assert await scene.variable("caller1", "AVP_STATE") == "recalled"
 
 
+@pytest.mark.thorough
 async def test_what_is_keyed_in_is_judged_when_it_is_keyed_in(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.press("1001", "*7")
@@ -178,6 +182,7 @@ async def test_what_is_keyed_in_is_judged_when_it_is_keyed_in(scene: Scene) -> N
     assert scene.ami.seen(match("DialBegin"), mark) == []
 
 
+@pytest.mark.thorough
 async def test_keys_for_what_was_taken_away_only_beep(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await without(scene, "conference")
@@ -207,6 +212,7 @@ async def test_a_group_that_is_no_more(scene: Scene, end: str) -> None:
     await scene.plain("caller1", other)
 
 
+@pytest.mark.thorough
 async def test_other_keys_are_the_ones_to_press(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await guard.reload(scene.bed, SALES + '[keys]\nswap = "*9"\n')

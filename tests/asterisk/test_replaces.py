@@ -103,6 +103,7 @@ async def test_nor_by_the_pick_up_extension(
     await guard.undisturbed(scene, began)
 
 
+@pytest.mark.thorough
 async def test_nor_by_other_ways_to_name_a_call(scene: Scene, intruder: InvitingPhone) -> None:
     """Twice, and as Join (RFC 3911) and Target-Dialog (RFC 4538), unsupported by Asterisk."""
     await scene.call("caller1", "1001")
@@ -121,6 +122,7 @@ async def test_nor_by_other_ways_to_name_a_call(scene: Scene, intruder: Inviting
     await guard.undisturbed(scene, began)
 
 
+@pytest.mark.thorough
 async def test_nobody_picks_up_a_call_that_rings(scene: Scene, intruder: InvitingPhone) -> None:
     """The queue rings 1001; an early dialog can be replaced as well (RFC 3891 section 3)."""
     await scene.phone("caller1").dial("800")
@@ -142,6 +144,7 @@ async def test_the_phone_dials_as_before(scene: Scene, intruder: InvitingPhone) 
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_without_these_lines_the_call_is_taken(scene: Scene, intruder: InvitingPhone) -> None:
     scene.expected |= {'"level": "error', "[error"}  # the alarm
     file = scene.bed.directory / "etc" / "pjsip.conf"

@@ -195,6 +195,7 @@ def table(rows: list[tuple[object, ...]]) -> sqlite3.Connection:
     return database
 
 
+@pytest.mark.thorough
 async def test_groups_in_the_books_of_queues(scene: Scene) -> None:
     """Two calls to sales, each transferred once: all of it counts for the group."""
     for mode in ("supervised", "unsupervised"):

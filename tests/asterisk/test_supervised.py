@@ -87,6 +87,7 @@ async def test_cancel_at_once(scene: Scene) -> None:
     await scene.gone("1002")
 
 
+@pytest.mark.thorough
 async def test_cancel_while_ringing(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -141,6 +142,7 @@ async def test_cancel_while_waiting(scene: Scene) -> None:
     assert (await scene.agent("1002"))["waiting_transfer"] is False
 
 
+@pytest.mark.thorough
 async def test_target_in_acw_is_rung_after_it(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
@@ -183,6 +185,7 @@ async def test_do_not_disturb_returns(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_target_pauses_meanwhile(scene: Scene) -> None:
     transfer = await busy_target(scene)
     await scene.pause("1002")

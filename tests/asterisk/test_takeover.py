@@ -74,6 +74,7 @@ async def test_in_a_consult(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_the_target_answers_meanwhile(scene: Scene) -> None:
     """No application to enter: the target hears the call end, and the transferor continues."""
     await scene.call("caller1", "1001")
@@ -90,6 +91,7 @@ async def test_the_target_answers_meanwhile(scene: Scene) -> None:
 
 
 @pytest.mark.containers
+@pytest.mark.thorough
 async def test_waiting_for_a_busy_agent(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
@@ -104,6 +106,7 @@ async def test_waiting_for_a_busy_agent(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_the_call_is_delivered_meanwhile(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
@@ -154,6 +157,7 @@ async def test_it_waits_for_the_end_of_a_transfer(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_asked_twice_it_leaves_at_once(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     daemon = await asked_to_leave(scene)
@@ -180,6 +184,7 @@ async def test_agent_and_target_hang_up_meanwhile(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_nothing_is_left_written(scene: Scene) -> None:
     """Afterwards, the caller's channel is as if there had been no transfer."""
     transfer = await scene.consult("caller1", "1001", "1002")

@@ -163,6 +163,7 @@ async def test_the_first_hangs_and_wakes_up(scene: Scene) -> None:
         await scene.bed.start_daemon()
 
 
+@pytest.mark.thorough
 async def test_of_two_that_start_together_one_serves(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     scene.expected |= {"[error"}
@@ -179,6 +180,7 @@ async def test_of_two_that_start_together_one_serves(scene: Scene) -> None:
         await scene.bed.start_daemon()
 
 
+@pytest.mark.thorough
 async def test_one_that_was_killed_locks_nobody_out(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     before = len(scene.log_of_daemon())

@@ -137,6 +137,7 @@ async def test_talking_target(scene: Scene) -> None:
     assert books["Bob"][-1].event == "COMPLETECALLER"
 
 
+@pytest.mark.thorough
 async def test_target_in_acw(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
@@ -184,6 +185,7 @@ async def test_max_hold_returns(scene: Scene) -> None:
     await scene.booked(Carol=2, Dave=1)
 
 
+@pytest.mark.thorough
 async def test_max_hold_returns_to_the_group_if_the_transferor_left(scene: Scene) -> None:
     transfer = await busy_target(scene, "1003", "1004", "support", "3801")
     await scene.pause("1003")
@@ -231,6 +233,7 @@ async def test_target_pauses(
     await scene.talking("caller2", target)
 
 
+@pytest.mark.thorough
 async def test_target_logs_out() -> None:
     """A dynamic member is removed from the group's queue while a call waits for them."""
     small = replace(
@@ -359,6 +362,7 @@ def _channel_of(agent: str) -> Callable[[Event], bool]:
     return test
 
 
+@pytest.mark.thorough
 async def test_own_group_when_alone(scene: Scene) -> None:
     """With nobody else logged in, the transferor gets the call again after their ACW."""
     async with scene.without_phone("1002"):
@@ -371,6 +375,7 @@ async def test_own_group_when_alone(scene: Scene) -> None:
     await scene.booked(Alice=2)
 
 
+@pytest.mark.thorough
 async def test_group_on_a_break(scene: Scene) -> None:
     await scene.pause("1001")
     await scene.pause("1002")
@@ -382,6 +387,7 @@ async def test_group_on_a_break(scene: Scene) -> None:
     await scene.booked(Carol=1)
 
 
+@pytest.mark.thorough
 async def test_full_group(scene: Scene) -> None:
     await scene.pause("1005")
     await scene.call("caller2", "1006", "desk")
@@ -442,6 +448,7 @@ async def test_by_no_queue(scene: Scene, way: str, mode: str) -> None:
     assert books["Bob"][0].event == "COMPLETEAGENT"
 
 
+@pytest.mark.thorough
 async def test_by_no_queue_cancelled_and_to_a_group(scene: Scene) -> None:
     await scene.direct_call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")

@@ -152,6 +152,7 @@ async def test_hostile_numbers(scene: Scene) -> None:
     await guard.undisturbed(scene, began)
 
 
+@pytest.mark.thorough
 async def test_international_prefix_of_another_country(scene: Scene) -> None:
     """1001 is in Britain: 00 leads abroad, to the client's own country too."""
     await scene.call("caller1", "1001")
@@ -167,6 +168,7 @@ async def test_international_prefix_of_another_country(scene: Scene) -> None:
 # --- phones that send the call elsewhere (302) --------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_moved_target_of_a_consultation(scene: Scene, moved: dict[str, MovedPhone]) -> None:
     """It rings again and again until the transferor or max hold ends it; nothing else rings."""
     await scene.call("caller1", "1001")
@@ -202,6 +204,7 @@ async def test_moved_target_of_an_unsupervised_transfer(
     guard.nothing_outside(scene)
 
 
+@pytest.mark.thorough
 async def test_moved_members_of_a_group(scene: Scene, moved: dict[str, MovedPhone]) -> None:
     """The first agents that are rung are skipped; the caller reaches the next."""
     await scene.call("caller1", "1001")

@@ -149,6 +149,7 @@ async def heard_music(scene: Scene, name: str, within: float = 10.0) -> None:
             return
 
 
+@pytest.mark.thorough
 async def test_the_target_is_not_seated(scene: Scene, wedged: Wedged) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -162,6 +163,7 @@ async def test_the_target_is_not_seated(scene: Scene, wedged: Wedged) -> None:
     await complete(scene, transfer)
 
 
+@pytest.mark.thorough
 async def test_a_leg_that_was_dialled_although_nobody_said_so(scene: Scene, wedged: Wedged) -> None:
     """The transfer fails, the transferor is back with the caller, and all phones stop ringing."""
     await scene.call("caller1", "1001")
@@ -195,6 +197,7 @@ async def test_events_cease_to_come(scene: Scene, wedged: Wedged) -> None:
     await complete(scene, transfer)
 
 
+@pytest.mark.thorough
 async def test_requests_hang(scene: Scene, wedged: Wedged) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     scene.expected |= {"[error"}
@@ -228,6 +231,7 @@ async def test_asterisk_stands_still(scene: Scene) -> None:
     await complete(scene, transfer)
 
 
+@pytest.mark.thorough
 async def test_asterisk_is_started_again(scene: Scene) -> None:
     """Calls end with it. Their state is forgotten, and the next call is normal."""
     transfer = await scene.consult("caller1", "1001", "1002")

@@ -177,10 +177,15 @@ async def test_a_consultation_is_told_without_its_caller(
             *(CallerOutcome.LOST, Mode.SUPERVISED, "may have been disconnected"),
             marks=pytest.mark.thorough,
         ),
-        (CallerOutcome.RETURNED, Mode.UNSUPERVISED, "comes back to you"),
-        (CallerOutcome.RETURNED, Mode.SUPERVISED, ""),
+        pytest.param(
+            CallerOutcome.RETURNED,
+            Mode.UNSUPERVISED,
+            "comes back to you",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(CallerOutcome.RETURNED, Mode.SUPERVISED, "", marks=pytest.mark.thorough),
         (CallerOutcome.CONNECTED, Mode.UNSUPERVISED, ""),
-        (CallerOutcome.HUNG_UP, Mode.UNSUPERVISED, ""),
+        pytest.param(CallerOutcome.HUNG_UP, Mode.UNSUPERVISED, "", marks=pytest.mark.thorough),
     ],
 )
 async def test_who_lost_a_caller_is_told(

@@ -367,6 +367,7 @@ async def test_cancel(office: OpenOffice, open_panel: OpenPanel) -> None:
     await on_the_call(panel)
 
 
+@pytest.mark.thorough
 async def test_swap_and_conference_and_a_fourth_party(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:

@@ -158,6 +158,7 @@ async def consult_by_keyboard(
         pytest.param("support", "1003", "Alt+Shift+H", marks=pytest.mark.thorough),
     ],
 )
+@pytest.mark.thorough
 async def test_unsupervised_by_keyboard(
     floor: Scene, open_panel: OpenPanel, typed: str, phone: str, way: str
 ) -> None:
@@ -202,6 +203,7 @@ async def test_a_number_and_a_preset_by_keyboard(
     ("typed", "phone"),
     [pytest.param("erin", "1005", marks=pytest.mark.thorough), ("+12025550100", "pstn")],
 )
+@pytest.mark.thorough
 async def test_a_fourth_party_by_keyboard(
     floor: Scene, open_panel: OpenPanel, typed: str, phone: str
 ) -> None:

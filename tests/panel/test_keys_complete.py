@@ -92,6 +92,7 @@ async def faults_of(page: Page) -> tuple[list[str], set[str]]:
     return faults, {shortcut for _, shortcut, *_ in controls if shortcut}
 
 
+@pytest.mark.thorough
 async def test_every_control_in_every_state(office: OpenOffice, open_panel: OpenPanel) -> None:
     everything_at_work(office)
     panel = await open_panel(office.url, None)

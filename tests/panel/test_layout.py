@@ -64,6 +64,7 @@ async def resize(page: Page, size: str) -> None:
     )
 
 
+@pytest.mark.thorough
 async def test_nothing_is_out_of_sight_cut_or_covered_in_any_state(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:

@@ -183,6 +183,7 @@ async def test_states_are_live_and_buttons_wait_for_a_target(
     assert panel.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_search_as_you_type(office: OpenOffice, open_panel: OpenPanel) -> None:
     panel = await open_panel(office.url)
     await expect(panel.page.locator(".row")).to_have_count(8)
@@ -220,6 +221,7 @@ async def test_collapsed_stays_collapsed_for_the_next_call(
     await expect(panel.row("group", "support")).to_be_visible()
 
 
+@pytest.mark.thorough
 async def test_a_number_is_judged_while_it_is_typed(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
@@ -260,7 +262,10 @@ OFF = {
 SHOWN = {selector for gone in OFF.values() for selector in gone}
 
 
-@pytest.mark.parametrize("off", OFF)
+@pytest.mark.parametrize(
+    "off",
+    [pytest.param(one, marks=() if n % 2 else pytest.mark.thorough) for n, one in enumerate(OFF)],
+)
 async def test_what_is_disabled_is_not_in_the_page(
     office: OpenOffice, open_panel: OpenPanel, off: str
 ) -> None:
@@ -409,6 +414,7 @@ async def test_a_reload_while_it_rings_keeps_the_screen_pop(
     await expect(panel.call).not_to_contain_text("4711")
 
 
+@pytest.mark.thorough
 async def test_how_a_transfer_ended_stays_until_the_next_call(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:

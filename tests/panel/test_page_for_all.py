@@ -94,7 +94,7 @@ async def test_a_connection_that_went_silent_is_not_live(
 @pytest.mark.parametrize(
     ("look", "device"),
     [
-        pytest.param("dark", {}, id="dark-laptop"),
+        pytest.param("dark", {}, id="dark-laptop", marks=pytest.mark.thorough),
         pytest.param("light", PHONE, id="light-phone"),
         pytest.param("light", {}, id="light-laptop", marks=pytest.mark.thorough),
         pytest.param("dark", PHONE, id="dark-phone", marks=pytest.mark.thorough),

@@ -177,6 +177,7 @@ async def test_a_transfer_begun_by_keys_or_the_api_is_in_the_bar(
     assert alice.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_a_transfer_by_the_phones_button_is_a_second_strip(
     scene: Scene, open_panel: OpenPanel
 ) -> None:
@@ -359,6 +360,7 @@ async def test_the_group_empties_while_the_caller_waits(
     await scene.talking("caller2", CAROL)
 
 
+@pytest.mark.thorough
 async def test_a_target_who_declines_the_consult(scene: Scene, open_panel: OpenPanel) -> None:
     """The caller is back with Alice, so nothing is lost, and the card says why."""
     alice = await signed_in(scene, open_panel)
@@ -375,6 +377,7 @@ async def test_a_target_who_declines_the_consult(scene: Scene, open_panel: OpenP
 # --- another daemon ------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_countdown_goes_on_after_the_daemon_was_killed(
     scene: Scene, open_panel: OpenPanel
 ) -> None:

@@ -204,6 +204,7 @@ async def test_search_folds_accents(
     await expect(hits(panel).first).to_have_text(first)
 
 
+@pytest.mark.thorough
 async def test_search_finds_states_and_groups(crowd: OpenOffice, open_panel: OpenPanel) -> None:
     panel = await open_panel(crowd.url, **LAPTOP)
     await search(panel).fill("after-call")
@@ -289,8 +290,8 @@ async def test_a_number_in_the_search_is_judged_and_consulted_by_enter(
     "text",
     [
         "\u202d(202) 555-0100\u202c",
-        "\u2068+1 202-555-0100\u2069",
-        "+1\ufe0d-202-555-0100",
+        pytest.param("\u2068+1 202-555-0100\u2069", marks=pytest.mark.thorough),
+        pytest.param("+1\ufe0d-202-555-0100", marks=pytest.mark.thorough),
         "\uff08202\uff09\uff15\uff15\uff150100",
     ],
 )
@@ -304,6 +305,7 @@ async def test_a_pasted_number_is_judged(
     await expect(panel.page.locator("#search-verdict")).to_contain_text("555-0100")
 
 
+@pytest.mark.thorough
 async def test_without_manual_dial_a_number_is_only_searched(
     crowd: OpenOffice, open_panel: OpenPanel
 ) -> None:
@@ -356,6 +358,7 @@ async def test_what_the_search_hides_is_not_what_the_buttons_act_on(
 # --- a fourth party ------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_list_folds_during_a_transfer_and_adds_a_colleague(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:

@@ -71,6 +71,7 @@ async def test_consult_from_the_row_and_a_colleague_as_the_fourth_party(
     await scene.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_alt_enter_transfers_to_the_first_hit(scene: Scene, open_panel: OpenPanel) -> None:
     alice = await alice_with_a_call(scene, open_panel)
     await alice.page.get_by_label("Note to the target").fill("Order 88")
@@ -86,6 +87,7 @@ async def test_alt_enter_transfers_to_the_first_hit(scene: Scene, open_panel: Op
     await scene.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_a_number_typed_into_the_search_is_consulted(
     scene: Scene, open_panel: OpenPanel
 ) -> None:

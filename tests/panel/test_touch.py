@@ -45,7 +45,7 @@ SMALL = """() => {
 }"""
 
 
-@pytest.mark.parametrize("width", [360, 560])
+@pytest.mark.parametrize("width", [360, pytest.param(560, marks=pytest.mark.thorough)])
 async def test_every_control_is_large_enough_for_a_finger(
     office: OpenOffice, open_panel: OpenPanel, width: int
 ) -> None:
@@ -81,6 +81,7 @@ async def test_a_small_control_is_found(office: OpenOffice, open_panel: OpenPane
         for one in languages.catalogues()
     ],
 )
+@pytest.mark.thorough
 async def test_hints_fit_into_their_fields_whatever_is_switched_off(
     open_panel: OpenPanel, language: str, without: str
 ) -> None:

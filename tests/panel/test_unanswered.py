@@ -104,6 +104,7 @@ async def test_each_command(
 
 
 @pytest.mark.parametrize("reaches", [True, False])
+@pytest.mark.thorough
 async def test_hanging_up_a_party(office: OpenOffice, open_panel: OpenPanel, reaches: bool) -> None:
     panel = await open_panel(office.url)
     office.office.call_arrives()

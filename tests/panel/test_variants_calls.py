@@ -53,6 +53,7 @@ async def scene(office: Bed) -> AsyncIterator[Scene]:
         yield opened
 
 
+@pytest.mark.thorough
 async def test_the_administrators_order_of_values_is_the_pages(
     scene: Scene, open_panel: OpenPanel
 ) -> None:
@@ -108,6 +109,7 @@ async def nothing_to_press(panel: AgentPage) -> None:
         await expect(panel.page.locator(f"button[data-do={what}]")).to_have_count(0)
 
 
+@pytest.mark.thorough
 async def test_times_survive_the_daemon(scene: Scene, open_panel: OpenPanel) -> None:
     """Since when the consultation runs and the caller hears music, and until when one waits."""
     await scene.call("caller1", ALICE)

@@ -146,6 +146,7 @@ async def test_a_break_after_this_call_and_who_waits(scene: Scene, open_panel: O
 # --- after-call work -----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_after_call_work_holds_the_next_call(scene: Scene, open_panel: OpenPanel) -> None:
     """Until Ready now; with +30 s, by a pause that Asterisk itself keeps."""
     await only_alice(scene, Wrapuptime="60")
@@ -218,6 +219,7 @@ async def test_log_in_to_a_group_and_out_again(scene: Scene, open_panel: OpenPan
 # --- alerts --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_alerts_end_when_the_call_is_taken_elsewhere(
     scene: Scene, open_panel: OpenPanel
 ) -> None:
