@@ -48,13 +48,14 @@ class AgentPage:
         await self.page.locator("#extension, #own-state").first.wait_for()
 
     async def sign_in(self, agent: str, pin: str | None = None) -> None:
-        # The page puts the focus into the form a moment after drawing it, and fill() types into
+        fields = {"#extension": agent, "#pin": pin or f"pin-{agent}"}
+        # Once, a moment after a sign-out, the page puts the focus into the form, and fill() types into
         # whatever has the focus.
-        await self.page.wait_for_function(
-            "['extension', 'pin'].includes(document.activeElement.id)"
-        )
-        await self.page.locator("#extension").fill(agent)
-        await self.page.locator("#pin").fill(pin or f"pin-{agent}")
+        for _ in range(2):
+            for field, text in fields.items():
+                await self.page.locator(field).fill(text)
+            if fields == {field: await self.page.locator(field).input_value() for field in fields}:
+                break
         await self.page.locator("#pin").press("Enter")
         if pin is None:
             await self.live()
