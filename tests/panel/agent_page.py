@@ -49,7 +49,7 @@ class AgentPage:
 
     async def sign_in(self, agent: str, pin: str | None = None) -> None:
         fields = {"#extension": agent, "#pin": pin or f"pin-{agent}"}
-        # Once, a moment after a sign-out, the page puts the focus into the form, and fill() types into
+        # Once, a moment after a sign-out, the page puts the focus into the form; fill() types into
         # whatever has the focus.
         for _ in range(2):
             for field, text in fields.items():
