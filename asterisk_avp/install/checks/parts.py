@@ -45,7 +45,7 @@ EXTENSIONS: Final = (
     *("avp-own-recording,s", "avp-somebody-there,s", "avp-member,s", "avp-clean,id"),
     *("avp-pop-headers,s", "avp-agents,s", "avp-phones,112", "avp-always,112", "avp-colleague,s"),
     *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
-    "avp-recording,s",
+    *("avp-recording,s", "avp-told,s"),
     *("avp-orphaned,caller", "avp-orphans,1", "avp-caller-gone,1", "avp-heartbeat,s", "avp-who,s"),
     *("avp-watch,s", "avp-phone-ended,s", "avp-partner,s", "avp-unplugged,s"),
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
