@@ -339,7 +339,7 @@ def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
 
 
 def test_presses_that_are_read_late_and_together_are_two(office: Office) -> None:
-    """A daemon that was busy reads both of 1002's zeros at once: Asterisk has told when they were."""
+    """A busy daemon reads both zeros of 1002 at once. Asterisk has told when they were pressed."""
     office.asked()
     pressed = office.now
     for key in "1002#":
