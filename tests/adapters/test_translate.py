@@ -214,6 +214,15 @@ C = {"id": "c", "name": "PJSIP/1-00000001"}
         ({"type": "ChannelDtmfReceived", "channel": C, "digit": "#"}, (ev.KeyPressed("c", "#"),)),
         (
             {
+                "type": "ChannelDtmfReceived",
+                "channel": C,
+                "digit": "#",
+                "timestamp": "2026-11-29T12:00:00.250+0000",
+            },
+            (ev.KeyPressed("c", "#", 1795953600.25),),
+        ),
+        (
+            {
                 "type": "ChannelUserevent",
                 "eventname": "AVPQueueEnded",
                 "channel": C,

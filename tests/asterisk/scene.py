@@ -157,6 +157,30 @@ class Scene:
         assert found is not None, f"{agent} is not {state} but {(await self.agent(agent))['state']}"
         return found
 
+    async def has_call(self, agent: str, within: float = 5.0) -> dict[str, Any]:
+        """Wait until the daemon shows a call of the agent, who may transfer it then. Returns it.
+
+        Asterisk shows a bridge before its events have come to the daemon.
+        """
+
+        async def look() -> dict[str, Any] | None:
+            return (await self.agent(agent))["call"]  # type: ignore[no-any-return]
+
+        found = await self.ami.until(look, within)
+        assert found is not None, await self.agent(agent)
+        return found
+
+    async def slot_is_free(self, agent: str, within: float = 3.0) -> None:
+        """Wait until the daemon knows that no transferred call waits for the agent any more.
+
+        Asterisk tells the end of a wait apart from the end of the transfer.
+        """
+
+        async def look() -> bool | None:
+            return not (await self.agent(agent))["waiting_transfer"] or None
+
+        assert await self.ami.until(look, within), await self.agent(agent)
+
     # --- calls -------------------------------------------------------------------------------
 
     async def press(self, name: str, keys: str) -> None:
@@ -168,6 +192,14 @@ class Scene:
             await self.ami.wait(
                 lambda e, had=had: had(e) and party(e["Channel"]) == name, 2.0, mark
             )
+
+    async def prompted(self, agent: str, since: float, within: float = 3.0) -> None:
+        """Wait until a phone has heard a prompt: keys from before it are no answer."""
+
+        async def look() -> bool | None:
+            return "speech" in self.phone(agent).heard(since) or None
+
+        assert await self.ami.until(look, within), self.phone(agent).timeline(since)
 
     async def call(
         self, caller: str, agent: str, group: str = "sales", number: str | None = None
@@ -375,6 +407,8 @@ class Scene:
                 await self.log_in(agent.id)
         for agent in self.bed.world.agents:
             await self.agent_is(agent.id, "available", within=15.0)
+        # No event of what happened before may come in later.
+        await self.ami.mark()
 
     async def wrapped_up(self) -> None:
         """app_queue itself would offer every member a call: the daemon learns of the end of a call

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from bed import Bed, World, backend_named
+from bed import Bed, World, backend_named, match
+from bed.audio import SILENCE
 
 from asterisk_avp.core.transfer.session import ACCEPT_SECONDS
 from tests.asterisk.conftest import open_scene
@@ -89,6 +90,8 @@ async def asked(scene: Scene) -> str:
     transfer = await dialled(scene)
     await scene.phone("pstn").answer()
     await asking(scene)
+    # The leg may ask before the daemon knows that it rings.
+    await scene.reaches(transfer, "ringing")
     return transfer
 
 
@@ -219,13 +222,16 @@ async def test_no_key(scene: Scene) -> None:
     """A voicemail box answers and talks. The ring time has long passed when it is abandoned."""
     transfer = await asked(scene)
     since = await scene.phone("1001").hears({"ringback"})
-    call = scene.phone("pstn").call
+    channel = (await scene.ami.channel_of("pstn"))["Channel"]
     await scene.phone("pstn").closed(within=8)
     await back(scene, transfer)
     await not_told(scene, since)
-    assert call.answered is not None
-    assert call.ended is not None
-    assert call.ended - call.answered > 2 * RING_SECONDS
+    (answered,) = scene.ami.seen(
+        match("Newstate", Channel=channel, ChannelStateDesc="Up"), scene.since
+    )
+    (ended,) = scene.ami.seen(match("Hangup", Channel=channel), scene.since)
+    # By Asterisk's own times: a phone may tell of its answer later.
+    assert float(ended["Timestamp"]) - float(answered["Timestamp"]) > 2 * RING_SECONDS
 
 
 @pytest.mark.thorough
@@ -325,8 +331,11 @@ async def test_the_prompt_that_comes_with_asterisk(scene: Scene) -> None:
     try:
         transfer = await asked(scene)
         phone = scene.phone("pstn")
-        began = await phone.hears({"speech"})
+        await phone.hears({"speech"})
         ended = await phone.hears(set(), within=8, steady=1.5)
+        # There are pauses in it, and we may have listened from the second part on only.
+        heard = phone.ear.spans(phone.call.began, ended)
+        began = next(start for start, _, what in heard if what != SILENCE)
         assert 4 < ended - began < 7, phone.timeline(began)
         await phone.dtmf("1")
         await scene.consulting(transfer, "caller1", "1001", "pstn")
@@ -345,6 +354,8 @@ async def test_daemon_gone_when_it_is_accepted(scene: Scene) -> None:
     try:
         await scene.phone("pstn").dtmf("1")
         await scene.gone("pstn", within=1.5)
-        await scene.hang_up("caller1", "1001")
+        # The dialplan may already have connected them, so that one ends the other's call.
+        for name in ("caller1", "1001"):
+            await scene.phone(name).idle()
     finally:
         await scene.bed.start_daemon()

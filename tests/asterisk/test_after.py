@@ -133,9 +133,12 @@ async def test_calls_reach_agents_without_the_daemon(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
-async def waiting_for_the_busy(scene: Scene) -> None:
+async def waiting_for_the_busy(scene: Scene, max_hold: str = "") -> None:
     """caller1, transferred by 1001, waits for 1002, who talks to caller2; the daemon dies."""
     await scene.call("caller1", "1001")
+    if max_hold:
+        caller = (await scene.ami.channel_of("caller1"))["Channel"]
+        await scene.ami.action("Setvar", Channel=caller, Variable="AVP_MAX_HOLD", Value=max_hold)
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
     await scene.reaches(transfer, "waiting")
@@ -145,7 +148,7 @@ async def waiting_for_the_busy(scene: Scene) -> None:
 
 
 async def test_who_waits_is_next_without_the_daemon(scene: Scene) -> None:
-    await waiting_for_the_busy(scene)
+    await waiting_for_the_busy(scene, max_hold="60")
     await scene.pause("1001")
     await scene.phone("caller3").dial("800")
     await scene.on_music("caller3")

@@ -37,7 +37,9 @@ class Walled(Bed):
             file.write(user.format("open", "open-1", ""))
         with (etc / "extensions.conf").open("a") as file:
             file.write("\n[forging]\n")
-            for name, number in (("plain", "7"), ("forged", FORGED), ("added", ADDED)):
+            for name, number in (
+                *(("plain", "7"), ("forged", FORGED), ("added", ADDED), ("last", "8")),
+            ):
                 text = base64.b64encode(number.encode()).decode()
                 file.write(f"exten => {name},1,Set(CALLERID(num)=${{BASE64_DECODE({text})}})\n")
                 file.write(" same => n,Set(SEEN=yes)\n same => n,Hangup()\n")
@@ -74,7 +76,9 @@ async def test_what_the_filter_drops(bed: Walled) -> None:
         await bed.call("forged")
         await bed.call("added")
         await bed.call("plain")
-        last = match("Hangup", CallerIDNum="7", Context="forging", Exten="plain")
+        # A call whose end comes after all events of those before, to each of them.
+        await bed.call("last")
+        last = match("Hangup", CallerIDNum="8", Context="forging", Exten="last")
         for probe in (walled, plain):
             await probe.wait(last, within=5.0, since=0.0)
         assert [e for e in plain.events if forged(e)]

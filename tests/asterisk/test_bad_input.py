@@ -121,8 +121,8 @@ async def test_a_call_with_hostile_variables_is_transferred(scene: Scene, mode: 
     begun = len(scene.log_of_daemon())
     scene.expected |= {"[error"}  # a variable with an AMI header is one in the log
     await scene.call("caller1", "1001", number="700")
-    agent = await scene.agent_is("1001", "talking")
-    assert agent["call"]["group"] == "sales"
+    await scene.agent_is("1001", "talking")
+    assert (await scene.has_call("1001"))["group"] == "sales"
     assert_shown_sanely(await pop_with(scene, "1001", "html"))
     transfer = await scene.transfer("1001", mode, "1002")
     assert transfer != "forged"
@@ -155,7 +155,7 @@ async def test_a_hold_time_that_is_none_leaves_it_to_the_setting(scene: Scene, n
     transfer = await scene.transfer("1001", "unsupervised", "1002")
     await scene.on_music("caller1")
     entered = await scene.ami.wait(match("QueueCallerJoin", Queue="avp-agent-1002"), 3, scene.since)
-    assert (await scene.api("GET", f"/v1/transfers/{transfer}")).body["hold_until"]
+    assert (await scene.reaches(transfer, "waiting"))["hold_until"]
     assert "max_hold_ignored" in scene.log_of_daemon(begun)
     await scene.hang_up("1002")
     await scene.gone("caller2")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from statistics import median
 
 import pytest
 import pytest_asyncio
 from bed import Bed, PhoneError, World, match
-from bed.audio import FRAME, Ear
+from bed.audio import _ULAW, FRAME, PHONE_TONES, SAMPLES, Ear, Tones, tone_ulaw
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -25,10 +27,13 @@ exten => 811,1,Answer()
  same => n,Playback(demo-congrats)
  same => n,Hangup()
 exten => 812,1,Answer()
- same => n,Wait(0.5)
+ same => n,Set(TIMES=0)
+ same => n(next),Wait(0.7)
  same => n,UserEvent(Music,At: on)
  same => n,MusicOnHold(default,1)
  same => n,UserEvent(Music,At: off)
+ same => n,Set(TIMES=$[${TIMES} + 1])
+ same => n,GotoIf($[${TIMES} < 3]?next)
  same => n,Wait(5)
 exten => 814,1,Answer()
  same => n,Set(CONFBRIDGE(user,quiet)=yes)
@@ -106,7 +111,8 @@ async def test_what_the_wire_carries_is_what_the_phone_recorded(bed: Bed) -> Non
         pytest.skip("the ear uses the recordings themselves here")
     caller.ear.recording = True
     await connected(bed)
-    start = await caller.hears({"1001"}, steady=0.8)
+    # Not from the first frame on, which a busy phone may record later than it came in.
+    start = await caller.hears({"1001"}, steady=1.2) + 0.4
     frames = caller.ear.frames(start, start + 0.8)
     recorded = caller.ear.recorded(start, start + 0.8)
     differ = sum(a != b for a, b in zip(frames, recorded, strict=True))
@@ -114,16 +120,30 @@ async def test_what_the_wire_carries_is_what_the_phone_recorded(bed: Bed) -> Non
 
 
 async def test_times_are_within_150_ms(bed: Bed) -> None:
-    """Music is heard exactly between Asterisk's events for its start and end."""
+    """Music is heard exactly between Asterisk's events for its start and end.
+
+    Of three times the one in the middle, since a busy machine may be late once.
+    """
     caller = bed.phones["caller1"]
-    since = time.time()
+    since = await bed.ami.mark()
     await caller.dial("812")
-    on = await bed.ami.wait(match("UserEvent", At="on"), within=5, since=since)
-    off = await bed.ami.wait(match("UserEvent", At="off"), within=5, since=since)
+
+    async def look() -> list[list[float]] | None:
+        told = [bed.ami.seen(match("UserEvent", At=at), since) for at in ("on", "off")]
+        times = [[float(event["Timestamp"]) for event in events] for events in told]
+        return times if len(times[1]) == 3 else None
+
+    times = await bed.ami.until(look, within=10)
+    assert times is not None
     await caller.hears(set(), within=2)
     spans = [s for s in caller.ear.spans(since, time.time() - Ear.SETTLE) if "music" in s[2]]
-    assert spans[0][0] == pytest.approx(float(on["Timestamp"]), abs=0.15)
-    assert spans[-1][1] == pytest.approx(float(off["Timestamp"]), abs=0.15)
+    late = [
+        min((heard[edge] - told for heard in spans), key=abs)
+        for edge, those in enumerate(times)
+        for told in those
+    ]
+    for edge in (late[:3], late[3:]):
+        assert median(edge) == pytest.approx(0, abs=0.15), late
 
 
 async def test_tones_of_the_network_and_speech(bed: Bed) -> None:
@@ -152,7 +172,10 @@ async def test_keys(bed: Bed) -> None:
     since = time.time()
     await caller.dial("810")
     await caller.established()
-    await caller.dtmf("19*05")
+    for key in "19*05":  # a busy phone may lose one that follows at once
+        pressed = await bed.ami.mark()
+        await caller.dtmf(key)
+        await bed.ami.wait(match("DTMFEnd", Direction="Received", Digit=key), 2.0, pressed)
     event = await bed.ami.wait(match("UserEvent", UserEvent="Digits"), within=5, since=since)
     assert event["Digits"] == "19*05"
 
@@ -174,6 +197,7 @@ async def test_an_unmet_condition_says_what_was_heard(bed: Bed) -> None:
     await bed.phones["1001"].do_not_disturb()
     await bed.phones["1002"].do_not_disturb()
     await caller.dial("800")
+    await caller.hears({"music"})
     with pytest.raises(PhoneError, match=r"\+\d\.\d\ds music"):
         await caller.hears({"1001"}, within=0.6)
 
@@ -204,6 +228,16 @@ async def test_two_instances_in_parallel(bed: Bed) -> None:
         await second.idle()
     # The first one still exists.
     await bed.phones["caller1"].hears({"1001"})
+
+
+async def test_the_edges_of_a_gap_sound_like_nothing_else() -> None:
+    """Wherever sound begins or ends in a frame; a busy machine causes gaps in a phone's audio."""
+    tones = Tones({"1001": PHONE_TONES[0]})
+    tone = array("h", (_ULAW[code] for code in tone_ulaw(PHONE_TONES[0])[:SAMPLES]))
+    for at in range(SAMPLES):
+        nothing = array("h", [0] * SAMPLES)
+        for frame in (tone[:at] + nothing[at:], nothing[:at] + tone[at:]):
+            assert tones.labels(frame) in ({"1001"}, {"silence"}), at
 
 
 async def test_frames_cost_little(bed: Bed) -> None:

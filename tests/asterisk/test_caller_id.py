@@ -87,6 +87,7 @@ async def shown(scene: Scene, trunk: InvitingPhone, caller: str) -> str:
     await scene.phone("1001").answer()
     assert await call == 200
     await scene.ami.bridged("trunk", "1001")
+    await scene.has_call("1001")
     body = {"mode": "supervised", "target": {"kind": "number", "number": "+12025550100"}}
     answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
     assert answer.status == 201, answer

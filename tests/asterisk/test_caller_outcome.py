@@ -235,8 +235,13 @@ async def test_lost(scene: Scene) -> None:
     (wires,) = WIRES
     for wire in wires.named("both"):
         wire.break_off()
+    channel = (await scene.ami.channel_of("caller1"))["Channel"]
     await scene.hang_up("caller1")
-    await scene.gone("caller1")
+
+    async def gone() -> bool | None:  # in Asterisk, or the daemon would still see it end
+        return channel not in [row["Channel"] for row in await scene.ami.channels()] or None
+
+    assert await scene.ami.until(gone, 5.0)
     wires.mend()
     await scene.reaches(transfer, "abandoned", within=15)
     await told(scene, transfer, "1001", "lost")

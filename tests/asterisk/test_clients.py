@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 import requests
 from bed import Agent, Bed, Group, World, backend_named, match, party
+from bed.deadlines import patiently
 
 from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
@@ -116,7 +117,7 @@ class Station:
 
         task = asyncio.create_task(listen())
         try:
-            await asyncio.wait_for(up.wait(), 5)
+            await asyncio.wait_for(up.wait(), patiently(5))
             yield heard
         finally:
             task.cancel()
@@ -229,6 +230,7 @@ async def test_keyed_in_behind_the_code(scene: Scene, foreign: str, nobody: str)
     before = known(scene)
     mark = await scene.ami.mark()
     await scene.press("1001", "*7")
+    await scene.prompted("1001", mark)
     found: list[tuple[str, str]] = []
     for count, digits in enumerate((foreign, nobody), 2):
         await scene.on_music("caller1")
@@ -325,7 +327,8 @@ async def test_a_group_that_is_shared_takes_calls_of_the_other_client(scene: Sce
 
         async def has_it() -> dict[str, Any] | None:
             _, shown = await theirs.ask("GET", "/v1/agents/1003")
-            return shown["call"] if shown["call"] and shown["call"]["group"] else None
+            call = shown["call"]
+            return call if call and call["group"] and call["pop"].get("transfers") else None
 
         call = await scene.ami.until(has_it, 4.0)
         assert call is not None

@@ -179,7 +179,7 @@ async def test_a_busy_colleague_goes_on_a_break(scene: Scene) -> None:
     await scene.parties(transfer, "1001", "caller", "1002")
     await scene.hear_one_another("1001", "1002")
     await scene.talking("caller2", "1005")
-    assert not (await scene.agent("1005"))["waiting_transfer"]
+    await scene.slot_is_free("1005")
     await scene.hang_up("caller2")
     await scene.agent_is("1005", "not_ready")
     await scene.pause("1005", paused=False)
@@ -203,7 +203,7 @@ async def test_the_colleagues_phone_goes_off_line(scene: Scene, talks: bool) -> 
         await scene.parties(transfer, "1001", "caller", "1002")
         await scene.hear_one_another("1001", "1002")
         await scene.on_music("caller1")
-        assert not (await scene.agent("1005"))["waiting_transfer"]
+        await scene.slot_is_free("1005")
         answer = await add(scene, transfer)
         assert (answer.status, answer.body["reason"]) == (403, "target_offline")
 
@@ -216,7 +216,7 @@ async def test_nobody_answers(scene: Scene) -> None:
     await scene.parties(transfer, "1001", "caller", "1002")
     await scene.hear_one_another("1001", "1002")
     assert scene.offers("1005") == ["consult"]
-    assert not (await scene.agent("1005"))["waiting_transfer"]
+    await scene.slot_is_free("1005")
     assert (await add(scene, transfer)).status == 201
     await scene.phone("1005").answer()
     await scene.hear_one_another("1001", "1002", "1005")

@@ -193,6 +193,7 @@ async def test_a_fourth_party_is_dropped(scene: Scene) -> None:
     answer = await scene.api("DELETE", f"/v1/transfers/{transfer}/parties/party-4")
     assert answer.status == 200
     await scene.gone("pstn")
+    await scene.parties(transfer, "1001", "caller", "1002")
     await scene.consulting(transfer, "caller1", "1001", "1002")
     assert (await scene.api("DELETE", f"/v1/transfers/{transfer}/parties/party-4")).status == 404
     await with_another(scene, transfer)
@@ -216,6 +217,7 @@ async def test_target_is_dropped_and_the_fourth_party_takes_the_call(scene: Scen
     transfer = await consult_of_three(scene)
     assert (await scene.api("DELETE", f"/v1/transfers/{transfer}/parties/1002")).status == 200
     await scene.gone("1002")
+    await scene.parties(transfer, "1001", "caller", "party-4")
     await scene.hear_one_another("1001", "pstn")
     await scene.on_music("caller1")
     await scene.complete(transfer)

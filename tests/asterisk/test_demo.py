@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from bed import ProcessId
+from bed.deadlines import deadline, patiently
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = str(ROOT / "docker" / "demo")
@@ -40,7 +41,7 @@ def test_demo_shows_four_transfers() -> None:
     assert out.count("Verified: ") == 4
     assert "NOT AS IT SHOULD BE" not in out
     for text in ("the call has moved", "caller1 hears music", "caller1 and Bob in one bridge"):
-        assert after(text, out) < 2000
+        assert after(text, out) < patiently(2000)
     # After-call work comes before the waiting call.
     assert after("Bob's phone rings", out[out.index("caller2 hangs up") :]) >= 1000
     for step, hears, connected in (
@@ -86,8 +87,8 @@ def test_demo_ends_everything_when_interrupted(number: signal.Signals) -> None:
         rest = demo.stdout.read()
         assert demo.wait(30) == 130, rest
     assert "Traceback" not in rest
-    deadline = time.monotonic() + 5  # processes that the parent of a chroot or container ends
-    while any(process.alive() for process in started) and time.monotonic() < deadline:
+    over = deadline(5)  # processes that the parent of a chroot or container ends
+    while any(process.alive() for process in started) and time.monotonic() < over:
         time.sleep(0.05)
     assert [process for process in started if process.alive()] == []
 

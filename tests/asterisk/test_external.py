@@ -157,6 +157,7 @@ async def test_agent_hangs_up_while_it_rings(scene: Scene) -> None:
 async def test_complete_while_it_rings_is_not_possible(scene: Scene) -> None:
     transfer = await dialled(scene, NUMBER)
     await scene.phone("pstn").ringing()
+    await scene.reaches(transfer, "ringing")
     assert (await scene.api("POST", f"/v1/transfers/{transfer}/complete")).status == 409
     await scene.on_music("caller1")
     await scene.cancel(transfer)

@@ -140,9 +140,10 @@ async def test_refused_on_the_keypad(
     """The transferor is asked again, and the caller is still theirs."""
     await scene.call("caller1", "1001")
     await prepare(scene)
-    before = known(scene)
+    before, mark = known(scene), await scene.ami.mark()
     await scene.press("1001", "*7")
     await scene.on_music("caller1")
+    await scene.prompted("1001", mark)
     await scene.press("1001", "801#" if group == "support" else "802#")
 
     async def decided() -> str | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from bed import party
 
 from tests.asterisk.scene import Scene
 
@@ -99,7 +100,17 @@ async def test_agent_hangs_up_as_it_is_cancelled(scene: Scene) -> None:
         return state if state in ("cancelled", "failed") else None
 
     assert await scene.ami.until(look, 5.0)
-    if scene.phone("caller1").live:
+
+    async def settled() -> str | None:
+        """The caller's call ends a moment after that of the agent who was its last party."""
+        if not scene.phone("caller1").live:
+            return "ended"
+        waiting = [party(entry["Channel"]) for entry in await scene.ami.waiting("sales")]
+        return "queued" if waiting == ["caller1"] else None
+
+    found = await scene.ami.until(settled, 5.0)
+    assert found is not None
+    if found == "queued":
         await scene.on_music("caller1")
         await scene.phone("1002").answer(within=6)
         await scene.talking("caller1", "1002")
@@ -116,7 +127,7 @@ async def test_caller_hangs_up_in_the_personal_queue(scene: Scene) -> None:
     await scene.on_music("caller1")
     await scene.hang_up("caller1")
     await scene.ends(transfer, "abandoned", "caller_hangup")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
     await scene.talking("caller2", "1002")
 
 
@@ -125,6 +136,11 @@ async def test_agent_hangs_up_with_no_permission_to_go_on(scene: Scene) -> None:
     """A call to a target that may not receive it returns to the head of the group's queue."""
     transfer = await ringing(scene)
     await scene.pause("1002")  # the target may no longer be queued for
+
+    async def paused() -> bool | None:
+        return (await scene.agent("1002"))["paused"] or None
+
+    assert await scene.ami.until(paused, 3.0)
     await scene.hang_up("1001")
     await scene.reaches(transfer, "failed", within=6)
     # The max-hold action of the group decides; the caller hears speech or music.

@@ -338,6 +338,27 @@ def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
     assert len(office.sent()) == 1, "but pressed again it counts"
 
 
+def test_presses_that_are_read_late_and_together_are_two(office: Office) -> None:
+    """A busy daemon reads both zeros of 1002 at once. Asterisk has told when they were pressed."""
+    office.asked()
+    pressed = office.now
+    for key in "1002#":
+        pressed += 0.15
+        outcome, selection = office.desk.key(ev.KeyPressed("u-1001", key, pressed), office.now)
+        office._take(outcome, selection)
+    assert office.state is State.WAITING
+
+
+def test_a_duplicate_that_is_read_late_is_one(office: Office) -> None:
+    office.asked()
+    pressed = office.now
+    for key, later in (("1", 0.2), ("0", 0.4), ("0", 0.6), ("0", 0.62), ("2", 0.8), ("#", 1.0)):
+        office.now += 0.3
+        press = ev.KeyPressed("u-1001", key, pressed + later)
+        office._take(*office.desk.key(press, office.now))
+    assert office.state is State.WAITING
+
+
 def test_the_duplicate_of_a_long_press_is_no_second_answer(office: Office) -> None:
     """Without digits, ``#`` would be a refused number, and a try less."""
     office.asked()

@@ -334,3 +334,5 @@ class KeyPressed(PhoneFact):
 
     channel: str
     key: str
+    at: float = 0.0
+    """When Asterisk reported it, in Unix seconds by its clock; 0: not told."""

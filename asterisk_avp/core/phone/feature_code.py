@@ -75,7 +75,8 @@ class FeatureCodeHandler:
         self._pads: dict[str, Keypad] = {}
         """Session id to keypad; none where the keypad follows from the session's state."""
         self._last: dict[str, tuple[str, float]] = {}
-        """Session id to the last key, and when it was pressed in Unix seconds."""
+        """Session id to the last key, and when it was pressed in Unix seconds: by Asterisk's clock,
+        where it has told it."""
 
     # --- the feature code --------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class FeatureCodeHandler:
         session = self._lines.session_of_transferor(pressed.channel)
         if session is None or session.transferor.presence is not Presence.PRESENT:
             return Outcome(), None
-        if self._is_duplicate(session, pressed.key, now):
+        if self._is_duplicate(session, pressed, now):
             return Outcome(), None
         pad, results = self._pad(session).press(pressed.key, self.codes, now)
         self._keep(session, pad)
@@ -124,17 +125,24 @@ class FeatureCodeHandler:
             outcome = outcome.then(found)
         return outcome, selection
 
-    def _is_duplicate(self, session: Session, key: str, now: float) -> bool:
-        """Whether this key press was already reported (`DUPLICATE_SECONDS`)."""
-        # The key before the first one reported here is the last key of the feature code.
-        before = (self.codes.transfer[-1], self._engine.record(session.id).since)
-        window = SECOND_SUBMIT_SECONDS if key == SUBMIT else DUPLICATE_SECONDS
-        if not _collecting(session):
-            before, window = ("", 0.0), DUPLICATE_SECONDS
-        last, at = self._last.get(session.id, before)
-        if key == last and now - at < window:
+    def _is_duplicate(self, session: Session, pressed: KeyPressed, now: float) -> bool:
+        """Whether this key press was already reported (`DUPLICATE_SECONDS`).
+
+        By Asterisk's clock: if we are busy for a moment, we read several presses at once.
+        """
+        collecting, key, at = _collecting(session), pressed.key, pressed.at or now
+        window = SECOND_SUBMIT_SECONDS if collecting and key == SUBMIT else DUPLICATE_SECONDS
+        known = self._last.get(session.id)
+        if known is not None:
+            last, passed = known[0], at - known[1]
+        elif collecting:
+            # The key before the first one reported here is the last key of the feature code.
+            last, passed = self.codes.transfer[-1], now - self._engine.record(session.id).since
+        else:
+            last, passed = "", 0.0
+        if key == last and passed < window:
             return True
-        self._last[session.id] = (key, now)
+        self._last[session.id] = (key, at)
         return False
 
     def timed_out(self, session_id: str) -> tuple[Outcome, Selection | None] | None:

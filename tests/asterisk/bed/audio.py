@@ -62,6 +62,7 @@ Labels = frozenset[str]
 SILENCE: Labels = frozenset({"silence"})
 
 _FULL = 32768.0
+_NOISE = 8  # the largest sample of silence: A-law has no zero
 _QUIET = 0.003  # RMS below which a frame is silence (-50 dB of full scale)
 _AUDIBLE = 0.01  # a tone's least amplitude
 _RELATIVE = 0.12  # … and its least share of the strongest tone's amplitude
@@ -117,6 +118,12 @@ def quiet(samples: array[int]) -> bool:
     return sum(map(mul, samples, samples)) / SAMPLES < (_QUIET * _FULL) ** 2
 
 
+def cut(samples: array[int]) -> bool:
+    """Whether sound begins, ends or pauses in a frame, and at least half of it is the pause."""
+    sounds = bytes(abs(sample) > _NOISE for sample in samples)
+    return max(map(len, sounds.split(b"\1"))) >= SAMPLES // 2
+
+
 class Tones:
     """Names for what sounds in a frame."""
 
@@ -147,7 +154,8 @@ class Tones:
         )
         windowed = sum((s * w) ** 2 for s, w in zip(samples, _WINDOW, strict=True)) / _POWER
         if not found or explained < _PURE * windowed:
-            return frozenset({"speech"})
+            # A little of a tone, before or after a gap, sounds like anything.
+            return SILENCE if cut(samples) else frozenset({"speech"})
         return frozenset(found)
 
 

@@ -16,9 +16,14 @@ from contextvars import ContextVar
 _patience = ContextVar("patience", default=float(os.environ.get("AVP_TEST_PATIENCE", "3")))
 
 
+def patiently(seconds: float) -> float:
+    """How many seconds a busy machine may take for what a quiet one does in ``seconds``."""
+    return seconds * _patience.get()
+
+
 def deadline(seconds: float) -> float:
     """When a condition has failed that a quiet machine meets in ``seconds`` (monotonic)."""
-    return time.monotonic() + seconds * _patience.get()
+    return time.monotonic() + patiently(seconds)
 
 
 @contextmanager

@@ -283,8 +283,14 @@ class CallCentre:
     async def _cut_ami(self) -> None:
         """Asterisk closes the daemon's connection; the daemon reconnects and resyncs."""
         log = len(self.scene.log_of_daemon())
-        shown = await self.bed.ami.command("manager show connected")
-        (handle,) = re.findall(r"(?m)^\s*avp\s+\S+\s+\d+\s+\d+\s+(\d+)", shown)
+
+        async def only() -> str | None:  # the one that was cut before may still be listed
+            shown = await self.bed.ami.command("manager show connected")
+            handles = re.findall(r"(?m)^\s*avp\s+\S+\s+\d+\s+\d+\s+(\d+)", shown)
+            return handles[0] if len(handles) == 1 else None
+
+        handle = await self.scene.ami.until(only, 5.0)
+        assert handle is not None, "not one connection of the daemon"
         await self.bed.ami.command(f"manager kick session {handle}")
 
         async def back() -> bool | None:
