@@ -1,9 +1,9 @@
 """Phones that answer in the instant in which they are called, like headsets that answer alone.
 
 app_queue publishes no end of the dialling if somebody else has read the answer, as autoservice does
-while a subroutine of the caller's runs (app_queue.c, ``wait_for_answer``). The caller's channel then
-keeps the phone's until the caller hangs up (stasis_channels.c, ``set_dial_masquerade``): the phone
-stays in use, and its agent gets no call, although somebody else has had the caller since.
+while a subroutine of the caller's runs (app_queue.c, ``wait_for_answer``). The caller's channel
+then keeps the phone's until the caller hangs up (stasis_channels.c, ``set_dial_masquerade``): the
+phone stays in use, and its agent gets no call, although somebody else has had the caller since.
 """
 
 from __future__ import annotations
