@@ -174,7 +174,7 @@ def _of_channel(
         case "StasisEnd":
             yield ev.StasisLeft(identifier)
         case "ChannelDtmfReceived" if key := _text(event, "digit"):
-            yield ev.KeyPressed(identifier, key)
+            yield ev.KeyPressed(identifier, key, _seconds(event))
         case "ChannelUserevent":
             yield from _user_event(event, identifier)
 

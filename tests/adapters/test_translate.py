@@ -214,6 +214,15 @@ C = {"id": "c", "name": "PJSIP/1-00000001"}
         ({"type": "ChannelDtmfReceived", "channel": C, "digit": "#"}, (ev.KeyPressed("c", "#"),)),
         (
             {
+                "type": "ChannelDtmfReceived",
+                "channel": C,
+                "digit": "#",
+                "timestamp": "2026-01-31T10:00:00.130+0000",
+            },
+            (ev.KeyPressed("c", "#", at=1_769_853_600.13),),
+        ),
+        (
+            {
                 "type": "ChannelUserevent",
                 "eventname": "AVPQueueEnded",
                 "channel": C,

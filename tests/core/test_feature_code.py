@@ -338,6 +338,25 @@ def test_a_key_told_three_times_was_pressed_once(office: Office) -> None:
     assert len(office.sent()) == 1, "but pressed again it counts"
 
 
+def test_two_presses_that_arrive_together_are_two(office: Office) -> None:
+    """Asterisk tells when it saw each; a daemon that was busy reads both at the same moment."""
+    office.asked()
+    for number, key in enumerate("1002#"):
+        fact = ev.KeyPressed("u-1001", key, at=NOW + 60 + 0.13 * number)
+        office._take(*office.desk.key(fact, office.now + 1))
+    assert (office.refusals, office.state) == ([], State.WAITING)
+
+
+def test_one_press_is_one_however_late_its_duplicate_arrives(office: Office) -> None:
+    office.asked()
+    for at, key in enumerate("1002#"):
+        for late, copy in ((0.0, 0.0), (0.02, 1.0)):
+            fact = ev.KeyPressed("u-1001", key, at=NOW + 60 + at * 0.13 + late)
+            office.now += 0.2 + copy
+            office._take(*office.desk.key(fact, office.now))
+    assert (office.refusals, office.state) == ([], State.WAITING)
+
+
 def test_the_duplicate_of_a_long_press_is_no_second_answer(office: Office) -> None:
     """Without digits, ``#`` would be a refused number, and a try less."""
     office.asked()

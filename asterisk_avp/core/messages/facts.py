@@ -334,3 +334,5 @@ class KeyPressed(PhoneFact):
 
     channel: str
     key: str
+    at: float = 0.0
+    """When, by Asterisk's clock, in Unix seconds; 0: not known."""

@@ -75,7 +75,7 @@ class FeatureCodeHandler:
         self._pads: dict[str, Keypad] = {}
         """Session id to keypad; none where the keypad follows from the session's state."""
         self._last: dict[str, tuple[str, float]] = {}
-        """Session id to the last key, and when it was pressed in Unix seconds."""
+        """Session id to the last key, and when it was pressed in Unix seconds (`KeyPressed.at`)."""
 
     # --- the feature code --------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class FeatureCodeHandler:
         session = self._lines.session_of_transferor(pressed.channel)
         if session is None or session.transferor.presence is not Presence.PRESENT:
             return Outcome(), None
-        if self._is_duplicate(session, pressed.key, now):
+        if self._is_duplicate(session, pressed, now):
             return Outcome(), None
         pad, results = self._pad(session).press(pressed.key, self.codes, now)
         self._keep(session, pad)
@@ -124,18 +124,23 @@ class FeatureCodeHandler:
             outcome = outcome.then(found)
         return outcome, selection
 
-    def _is_duplicate(self, session: Session, key: str, now: float) -> bool:
-        """Whether this key press was already reported (`DUPLICATE_SECONDS`)."""
-        # The key before the first one reported here is the last key of the feature code.
-        before = (self.codes.transfer[-1], self._engine.record(session.id).since)
-        window = SECOND_SUBMIT_SECONDS if key == SUBMIT else DUPLICATE_SECONDS
-        if not _collecting(session):
-            before, window = ("", 0.0), DUPLICATE_SECONDS
-        last, at = self._last.get(session.id, before)
-        if key == last and now - at < window:
-            return True
-        self._last[session.id] = (key, now)
-        return False
+    def _is_duplicate(self, session: Session, pressed: KeyPressed, now: float) -> bool:
+        """Whether this key press was already reported (`DUPLICATE_SECONDS`).
+
+        By Asterisk's clock: two presses can reach a busy daemon at the same moment.
+        """
+        key, at, collecting = pressed.key, pressed.at or now, _collecting(session)
+        window = SECOND_SUBMIT_SECONDS if collecting and key == SUBMIT else DUPLICATE_SECONDS
+        last = self._last.get(session.id)
+        if last is not None:
+            again = key == last[0] and 0 <= at - last[1] < window
+        else:
+            # The key before the first one reported here is the last key of the feature code.
+            began = self._engine.record(session.id).since
+            again = collecting and key == self.codes.transfer[-1] and now - began < window
+        if not again:
+            self._last[session.id] = (key, at)
+        return again
 
     def timed_out(self, session_id: str) -> tuple[Outcome, Selection | None] | None:
         """The session's timer has expired; None where the session handles that itself.
