@@ -154,8 +154,12 @@ class Column:
                 *(station.let_it_happen() for station in stations if station.unheard)
             )
         await self._happens()
-        await self._each(lambda station: station.comes_to(matrix.CELLS[station.state][self.fault]))
-        await self._each(lambda station: station.goes_on(self.fault))
+        await self._each(self._result)
+
+    async def _result(self, station: Station) -> None:
+        """One does not wait for the others: who is asked for a target has a limited time."""
+        await station.comes_to(matrix.CELLS[station.state][self.fault])
+        await station.goes_on(self.fault)
 
     async def _each(self, look: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
         left = {

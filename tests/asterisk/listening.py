@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from bed import Bed
+from bed.deadlines import deadline
 
 Message = dict[str, Any]
 
@@ -31,13 +33,22 @@ class Listener:
         self, fits: Callable[[Message], bool], within: float = 5.0, since: int = 0
     ) -> Message:
         """The first message that fits, from this number on."""
-        async with asyncio.timeout(within):
-            while True:
-                for message in self.messages[since:]:
-                    if fits(message):
-                        return message
-                self._news.clear()
+        over = deadline(within)
+        while True:
+            for message in self.messages[since:]:
+                if fits(message):
+                    return message
+            self._news.clear()
+            async with asyncio.timeout(max(0.0, over - time.monotonic())):
                 await self._news.wait()
+
+    async def state(self, agent: str, state: str, within: float = 5.0) -> None:
+        """Wait until an agent has been told to be in a state, even if that is over again."""
+
+        def is_it(message: Message) -> bool:
+            return message["type"] == "agent" and message["agent"]["id"] == agent
+
+        await self.wait(lambda x: is_it(x) and x["agent"]["state"] == state, within)
 
     def transfers(self, transfer: str) -> list[Message]:
         """What has been told of a transfer so far."""
