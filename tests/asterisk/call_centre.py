@@ -155,11 +155,16 @@ class Column:
             )
         await self._happens()
         await self._each(self._result)
+        await self._each(self._next)
 
     async def _result(self, station: Station) -> None:
-        """One does not wait for the others: who is asked for a target has a limited time."""
         await station.comes_to(matrix.CELLS[station.state][self.fault])
-        await station.goes_on(self.fault)
+        if station.state == "collecting":  # whose time is limited: it does not wait for the others
+            await station.goes_on(self.fault)
+
+    async def _next(self, station: Station) -> None:
+        if station.state != "collecting":
+            await station.goes_on(self.fault)
 
     async def _each(self, look: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
         left = {

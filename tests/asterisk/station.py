@@ -185,12 +185,17 @@ class Station:
 
     async def hangs_up(self, who: str) -> None:
         """And Asterisk has noticed it."""
-        channel = (await self.scene.ami.channel_of(self.name(who)))["Channel"]
+        ends = [who]
+        if self.state == "completing, bridged" and who in ("caller", "target") and not self.dead:
+            # They talk already, so the other's call ends too. Until then, a daemon that comes back
+            # would still return the caller.
+            ends = ["caller", "target"]
+        ami = self.scene.ami
+        channels = {(await ami.channel_of(self.name(each)))["Channel"] for each in ends}
         await self.phone(who).hangup()
 
         async def look() -> bool | None:
-            rows = await self.scene.ami.channels()
-            return channel not in [row["Channel"] for row in rows] or None
+            return channels.isdisjoint(row["Channel"] for row in await ami.channels()) or None
 
         assert await self.scene.ami.until(look, WITHIN)
 

@@ -283,9 +283,12 @@ async def test_to_a_group_whose_member_is_a_local_channel(own: OwnBed) -> None:
         await scene.transfer("anna", "unsupervised", "billing_eu", kind="group")
         await scene.phone("chloe").answer()
         await scene.hear_one_another("caller2", "chloe")
-        await scene.talks_with("chloe", "caller2")
-        pop = (await scene.agent("chloe"))["call"]["pop"]
-        assert pop["data"] == {"line": "front desk"}
+
+        async def popped() -> bool | None:
+            call = (await scene.agent("chloe"))["call"]
+            return (call and call["pop"].get("data") == {"line": "front desk"}) or None
+
+        assert await scene.ami.until(popped, 3.0), await scene.agent("chloe")
         (group,) = (await scene.api("GET", "/v1/agents/chloe/targets")).body["my_agent_groups"]
         assert group["name"] == "Billing_EU"
 
