@@ -154,8 +154,17 @@ class Column:
                 *(station.let_it_happen() for station in stations if station.unheard)
             )
         await self._happens()
-        await self._each(lambda station: station.comes_to(matrix.CELLS[station.state][self.fault]))
-        await self._each(lambda station: station.goes_on(self.fault))
+        await self._each(self._result)
+        await self._each(self._next)
+
+    async def _result(self, station: Station) -> None:
+        await station.comes_to(matrix.CELLS[station.state][self.fault])
+        if station.state == "collecting":  # whose time is limited: it does not wait for the others
+            await station.goes_on(self.fault)
+
+    async def _next(self, station: Station) -> None:
+        if station.state != "collecting":
+            await station.goes_on(self.fault)
 
     async def _each(self, look: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
         left = {

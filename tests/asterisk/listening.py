@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -39,6 +40,14 @@ class Listener:
                         return message
                 self._news.clear()
                 await self._news.wait()
+
+    async def state(self, agent: str, state: str, within: float = 5.0) -> None:
+        """Wait until an agent has been told to be in a state, even if that is over again."""
+
+        def is_it(message: Message) -> bool:
+            return message["type"] == "agent" and message["agent"]["id"] == agent
+
+        await self.wait(lambda x: is_it(x) and x["agent"]["state"] == state, within)
 
     def transfers(self, transfer: str) -> list[Message]:
         """What has been told of a transfer so far."""

@@ -82,7 +82,8 @@ def matches(parts: list[Labels], *expected: str) -> bool:
     Debian's Asterisk 22.10.1 (with a patch to translate.c, for lost packets) treats the packets of
     a new phone as late ones of the previous phone if their numbers are smaller, and omits them from
     the recording, but not from the call. So only the caller's first partner is sure to be in it;
-    for later partners it is enough that the caller is recorded.
+    for later partners it is enough that the caller is recorded. They may also be in it from some
+    moment on only: a busy phone begins to send late.
     """
     wanted = said(*expected)
     first = next(part for part in wanted if part - NOBODY)
@@ -101,7 +102,7 @@ def matches(parts: list[Labels], *expected: str) -> bool:
         alone = parts[at] == ALONE and bool(label - NOBODY) and later
         # Two of those, one after the other, are one part.
         return (parts[at] == label or alone) and (
-            rest(at + 1, want + 1) or (alone and rest(at, want + 1))
+            rest(at + 1, want + 1) or (alone and (rest(at, want + 1) or rest(at + 1, want)))
         )
 
     return rest(0, 0)

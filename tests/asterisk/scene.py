@@ -84,7 +84,19 @@ class Scene:
     async def transfer(
         self, agent: str, mode: str, target: str, kind: str = "agent", **more: object
     ) -> str:
-        """Request a transfer that must be accepted. Returns its id."""
+        """Request a transfer that must be accepted. Returns its id.
+
+        As a panel does, once the API shows the agent's call, and no other transfer to the target:
+        the daemon learns of both a moment after the phones.
+        """
+
+        async def may_ask() -> bool | None:
+            if not (await self.agent(agent)).get("call"):
+                return None
+            taken = kind == "agent" and (await self.agent(target)).get("waiting_transfer")
+            return None if taken else True
+
+        await self.ami.until(may_ask, 2.0)  # otherwise the answer says what is wrong
         answer = await self.ask(agent, mode, kind, target, **more)
         assert answer.status == 201, answer
         return str(answer.body["id"])
@@ -145,6 +157,15 @@ class Scene:
 
     async def agent(self, agent: str) -> dict[str, Any]:
         return (await self.api("GET", f"/v1/agents/{agent}")).body  # type: ignore[no-any-return]
+
+    async def talks_with(self, agent: str, caller: str | None, within: float = 5.0) -> None:
+        """Wait until the daemon shows this caller as the agent's call; None: no call."""
+
+        async def look() -> bool | None:
+            call = (await self.agent(agent))["call"]
+            return (call and call["caller"]) == caller or None
+
+        assert await self.ami.until(look, within), (caller, await self.agent(agent))
 
     async def agent_is(self, agent: str, state: str, within: float = 5.0) -> dict[str, Any]:
         """Wait until the daemon shows the agent in a state."""

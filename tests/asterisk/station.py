@@ -185,12 +185,17 @@ class Station:
 
     async def hangs_up(self, who: str) -> None:
         """And Asterisk has noticed it."""
-        channel = (await self.scene.ami.channel_of(self.name(who)))["Channel"]
+        ends = [who]
+        if self.state == "completing, bridged" and who in ("caller", "target") and not self.dead:
+            # They talk already, so the other's call ends too. Until then, a daemon that comes back
+            # would still return the caller.
+            ends = ["caller", "target"]
+        ami = self.scene.ami
+        channels = {(await ami.channel_of(self.name(each)))["Channel"] for each in ends}
         await self.phone(who).hangup()
 
         async def look() -> bool | None:
-            rows = await self.scene.ami.channels()
-            return channel not in [row["Channel"] for row in rows] or None
+            return channels.isdisjoint(row["Channel"] for row in await ami.channels()) or None
 
         assert await self.scene.ami.until(look, WITHIN)
 
@@ -224,7 +229,7 @@ class Station:
             for together in cell.talks:
                 await self._talk(together, plain=cell.over)
             for who, sound in cell.hears.items():
-                await self._waits(who, sound)
+                await self._waits(who, sound, cell)
             for who, queue in cell.queues.items():
                 await self.phone(who).hearing({"music"}, WITHIN)
                 if queue == "group":
@@ -269,7 +274,17 @@ class Station:
 
         assert await self.scene.ami.until(look, WITHIN), f"{names} are not in such a bridge"
 
-    async def _waits(self, who: str, sound: str) -> None:
+    async def _rings(self, phone: Phone, cell: matrix.Cell) -> None:
+        """For who is to call now: the call before may ring on for a moment."""
+        caller = self.name("caller" if "caller" in cell.queues else "agent")
+
+        async def look() -> bool | None:
+            rings = [call.number for call in phone.live if call.state == "incoming"]
+            return rings == [caller] or None
+
+        assert await self.scene.ami.until(look, WITHIN), (caller, phone.live)
+
+    async def _waits(self, who: str, sound: str, cell: matrix.Cell) -> None:
         if who == "somebody":
             either = [asyncio.create_task(self.phone(w).ringing(WITHIN)) for w in _EITHER]
             done, left = await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -281,7 +296,7 @@ class Station:
         phone = self.phone(who)
         match sound:
             case "rings":
-                await phone.ringing(WITHIN)
+                await self._rings(phone, cell)
                 return
             case "nothing":
                 await phone.hearing(set(), WITHIN)

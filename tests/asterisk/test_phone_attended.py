@@ -5,14 +5,14 @@ The consultation is dialled on the phone, through avp-agents, and has therefore 
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from bed import Bed, Call, Phone, PhoneError, backend_named, match
+from bed import Bed, Call, Phone, PhoneError, backend_named, match, party
 
 from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
@@ -108,8 +108,8 @@ async def test_target_talks(scene: Scene, number: str, target: str, kind: str) -
     await scene.plain("caller1", target)
     assert transfer_button.told(scene.phone("1001"), scene.since) == "done"
     if kind == "agent":
-        shown = await scene.agent_is("1002", "talking")
-        assert shown["call"]["caller"] == "caller1"
+        await scene.agent_is("1002", "talking")
+        await scene.talks_with("1002", "caller1")
         assert '"case":"4711"' in await scene.variable("caller1", "AVP_POP")
     # With the caller's end the target's call has ended; nothing is played or dialled.
     before, ended = known(scene), await scene.ami.mark()
@@ -162,6 +162,7 @@ async def test_a_call_by_no_queue(scene: Scene) -> None:
     second = await phone.dial("1002")
     await scene.phone("1002").answer()
     await phone.established(second)
+    await scene.hear_one_another("1001", "1002")
     decided = await attended(scene, (first, second), "allow", "ok")
     await scene.ends(decided["transfer"], "completed", "completed")
     await scene.gone("1001")
@@ -274,14 +275,16 @@ async def test_a_colleagues_call(scene: Scene) -> None:
 async def test_the_target_has_hung_up(scene: Scene) -> None:
     """And its call with it: nothing is left that the phone could refer to."""
     first, second = await second_line(scene, "1002", "1002")
-    before = known(scene)
-    pressing = asyncio.create_task(scene.bed.attended_transfer(scene.phone("1001"), first, second))
-    hanging_up = asyncio.create_task(scene.hang_up("1002"))
-    await asyncio.gather(pressing, hanging_up, return_exceptions=True)
-    if pressing.exception() is not None:  # it ended before the phone could name it
-        proxy = scene.bed.ports.sip
-        replaces = f"{second.id}%3Bto-tag%3Daa%3Bfrom-tag%3Dbb"
-        await scene.phone("1001").transfer(f"sip:1002@127.0.0.1:{proxy}?Replaces={replaces}", first)
+    before, proxy = known(scene), scene.bed.ports.sip
+    rows = [x for x in await scene.ami.channels() if party(x["Channel"]) == "1001"]
+    dialogs = [await scene.bed.dialog(row["Channel"]) for row in rows]
+    (dialog,) = (x for x in dialogs if x.startswith(f"{second.id};"))
+    gone = match("HangupRequest", Channel=(await scene.ami.channel_of("1002"))["Channel"])
+    since = await scene.ami.mark()
+    await scene.hang_up("1002")
+    await scene.ami.wait(gone, 3.0, since)
+    replaces = quote(dialog, safe="")
+    await scene.phone("1001").transfer(f"sip:1002@127.0.0.1:{proxy}?Replaces={replaces}", first)
     record = await transfer_button.decision(scene, before)
     assert record["agent"] == "1001"
     await scene.phone("1001").closed(first)
@@ -298,10 +301,20 @@ async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
     await scene.bed.attended_transfer(scene.phone("1001"), *calls)
     await scene.hang_up("caller1")
     await scene.phone("1001").closed(calls[0])
-    if scene.phone("1002").live and calls[1].live:
-        await scene.hear_one_another("1001", "1002")
-    else:
-        await scene.gone("1001", "1002")
+
+    async def over() -> bool | None:
+        transfers = (await scene.api("GET", "/v1/transfers")).body
+        return all(one["ended_reason"] is not None for one in transfers) or None
+
+    assert await scene.ami.until(over, 6.0)
+    since, agent, target = await scene.ami.mark(), scene.phone("1001"), scene.phone("1002")
+
+    async def settled() -> bool | None:
+        """A call that is about to end still looks like one for a moment."""
+        talking = "1002" in agent.heard(since) and "1001" in target.heard(since)
+        return talking or not (agent.live or target.live) or None
+
+    assert await scene.ami.until(settled, 5.0)
 
 
 @pytest.mark.thorough

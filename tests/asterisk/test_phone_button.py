@@ -62,7 +62,7 @@ async def test_to_an_agent_who_talks(scene: Scene) -> None:
     transfer = await press(scene, "1001", "1002")
     await scene.gone("1001")
     await scene.on_music("caller1")
-    assert await scene.state(transfer) == "waiting"
+    await scene.reaches(transfer, "waiting")
     await scene.hang_up("caller2")
     await scene.phone("1002").answer()
     await scene.ends(transfer, "completed", "completed")
@@ -421,6 +421,7 @@ async def test_attended_with_members_behind_local_channels(behind_local: Bed) ->
         second = await phone.dial("1002")
         await scene.phone("1002").answer()
         await phone.established(second)
+        await scene.hear_one_another("1001", "1002")
         before = known(scene)
         await behind_local.attended_transfer(phone, first, second)
         record = await pressed(scene, before, "1001", "allow", "ok", "supervised")

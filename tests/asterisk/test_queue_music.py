@@ -25,7 +25,7 @@ CLASSES: Final = {"jazz": PHONE_TONES[-1], "waltz": PHONE_TONES[-2]}
 # A class for one call, and a caller who hears ringing in the queue.
 INBOUND = """
 [callers](+)
-exten => 7800,1,Set(AVP_MAX_HOLD=7)
+exten => 7800,1,Set(AVP_MAX_HOLD=12)
  same => n,Goto(800,1)
 exten => 8801,1,Set(CHANNEL(musicclass)=waltz)
  same => n,Goto(800,1)
@@ -134,7 +134,7 @@ async def test_in_unsupervised_transfers(scene: Scene) -> None:
     await scene.waits("avp-agent-1002", "caller1", within=0)
     await scene.agent_is("1001", "available")
     await scene.call("caller3", "1001")
-    await scene.waits("avp-agent-1001", "caller1", within=8)
+    await scene.waits("avp-agent-1001", "caller1", within=13)
     await hears(scene, "jazz")
     await scene.waits("avp-agent-1001", "caller1", within=0)
     await scene.hang_up("caller3")

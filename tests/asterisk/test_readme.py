@@ -159,9 +159,9 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
     await scene.call("caller1", "1001")
     code, output = await run(bed, told("asterisk-avp transfer 1001 --supervised --to-agent 1002"))
     assert code == 0, output
-    await scene.phone("1002").answer()
-    await scene.phone("caller1").hears({"music"})
     transfer = (await scene.agent("1001"))["call"]["transfer"]["id"]
+    await scene.phone("1002").answer()
+    await scene.consulting(transfer, "caller1", "1001", "1002")
     code, output = await run(bed, f"asterisk-avp complete {transfer}")
     assert code == 0, output
     await scene.talking("caller1", "1002")

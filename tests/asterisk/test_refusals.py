@@ -26,7 +26,9 @@ def world() -> World:
             Group("sales", ("1001", "1002", "1003"), number="800", strategy="linear"),
             Group("support", ("1004",), number="801"),
         ),
-        settings={"AVP_SESSION__RING_SECONDS": "4"},
+        settings={"AVP_SESSION__RING_SECONDS": "20"},
+        # No wait may end by itself while a busy machine looks at something else.
+        max_hold_seconds=60,
     )
 
 
@@ -123,6 +125,7 @@ async def test_reason(
 
 async def refused(scene: Scene, reason: str, body: dict[str, object]) -> None:
     """1001's request is refused; their call with caller1 is unchanged, and no phone rings."""
+    await scene.ami.mark()
     rung = scene.offers("1002")
     answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
     assert answer.status == 403, answer
@@ -132,6 +135,7 @@ async def refused(scene: Scene, reason: str, body: dict[str, object]) -> None:
     shown = await scene.agent("1001")
     assert (shown["state"], shown["call"]["transfer"]) == ("talking", None)
     assert await scene.variable("caller1", "AVP_STATE") == ""
+    await scene.ami.mark()
     assert scene.offers("1002") == rung
 
 
@@ -153,6 +157,7 @@ async def test_no_active_call(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
     await scene.hang_up("caller1")
     await scene.gone("1001")
+    await scene.talks_with("1001", None)  # the daemon learns of the end a moment after the phones
     assert await scene.refused("1001", "unsupervised", "agent", "1002") == "no_active_call"
 
 
@@ -177,6 +182,7 @@ async def test_already_transferring(scene: Scene) -> None:
     assert await scene.refused("1002", "supervised", "agent", "1003") == "already_transferring"
     await scene.cancel(transfer)
     await scene.talking("caller1", "1001")
+    await scene.ami.mark()
     assert scene.offers("1003") == []
 
 
@@ -227,6 +233,7 @@ async def test_two_requests_for_one_call(scene: Scene, modes: tuple[str, str]) -
     await scene.plain("caller1", target)
     await scene.gone("1001")
     await scene.ends(transfer, "completed", "completed")
+    await scene.ami.mark()
     assert scene.offers(other[target]) == []
 
 

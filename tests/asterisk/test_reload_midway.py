@@ -6,6 +6,7 @@ Nobody loses a call: it can be completed, cancelled and left as before.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -29,7 +30,11 @@ acw_seconds = 2
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office() -> AsyncIterator[Bed]:
-    async with Bed(world(), backend=backend_named(None)) as bed:
+    # A reload on a busy machine takes long, while somebody waits or is rung.
+    demo = world()
+    ring = {"AVP_SESSION__RING_SECONDS": "20"}
+    patient = replace(demo, max_hold_seconds=60, settings=demo.settings | ring)
+    async with Bed(patient, backend=backend_named(None)) as bed:
         (bed.directory / guard.FILE).write_text(SALES)
         nothing = {
             name: "" for name in bed.world.daemon_settings() if name.startswith("AVP_GROUPS__SALES")

@@ -93,7 +93,8 @@ class Probe:
         await self.close()  # a connection to an Asterisk that is gone
         since = time.time()
         reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        if not await asyncio.wait_for(reader.readline(), within):  # the banner
+        patience = deadline(within) - time.monotonic()
+        if not await asyncio.wait_for(reader.readline(), patience):  # the banner
             raise ConnectionError("nobody listens there")  # but for a container's engine
         self._reader_task = asyncio.create_task(self._read(reader), name="ami probe")
         await self.action("Login", Username=self._user, Secret=self._secret, Events="on")
@@ -107,6 +108,14 @@ class Probe:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    async def lost(self, within: float) -> None:
+        """Wait until Asterisk has closed the connection, because it ends or starts again."""
+        assert self._reader_task is not None
+        done, _ = await asyncio.wait(
+            [self._reader_task], timeout=deadline(within) - time.monotonic()
+        )
+        assert done, f"Asterisk has not closed the connection within {within} s"
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         message = Event()

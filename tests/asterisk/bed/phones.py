@@ -405,6 +405,19 @@ class Phone:
         names of phones, music, ringback, busy, dialtone, speech, silence."""
         return self.ear.heard(since, time.time() - Ear.SETTLE if until is None else until, least)
 
+    async def has_heard(
+        self, what: str, since: float, within: float = 3.0, least: float = 0.12
+    ) -> None:
+        """Wait until this has sounded since then, even if it is over again (see `heard`)."""
+        over = deadline(within + Ear.SETTLE)
+        while what not in self.heard(since, least=least):
+            if time.monotonic() > over:
+                raise PhoneError(
+                    f"phone {self.name} has not heard {what} within {within} s, "
+                    f"but {self.timeline(since)}"
+                )
+            await asyncio.sleep(0.04)
+
     def timeline(self, since: float, until: float | None = None) -> str:
         """What sounded in turn, for people."""
         until = time.time() - Ear.SETTLE if until is None else until
