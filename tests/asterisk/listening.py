@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from bed import Bed
+from bed.deadlines import deadline
 
 Message = dict[str, Any]
 
@@ -31,7 +33,7 @@ class Listener:
         self, fits: Callable[[Message], bool], within: float = 5.0, since: int = 0
     ) -> Message:
         """The first message that fits, from this number on."""
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(deadline(within) - time.monotonic()):
             while True:
                 for message in self.messages[since:]:
                     if fits(message):
