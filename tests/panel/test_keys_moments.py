@@ -335,6 +335,28 @@ async def test_a_menu_opened_during_a_step_has_the_focus_on_a_control(
     assert panel.console_errors == []
 
 
+async def test_a_menu_waits_for_the_drawing_of_the_step_before(
+    office: OpenOffice, open_panel: OpenPanel, holding: Holding
+) -> None:
+    """Its buttons are still drawn as possible: Enter would come when they no longer are."""
+    in_one_of_two_groups(office)
+    panel = await open_panel(office.url)
+    held = await holding(panel.page)
+    await panel.live()
+    office.office.call_arrives()
+    await in_a_consultation(office, panel)
+    held.hold()
+    # In one task: nothing is drawn between them.
+    await panel.page.evaluate(f"keys => keys.forEach({PRESS})", ["Alt+Shift+S", "Alt+Shift+U"])
+    await held.reached()
+    await expect(panel.page.locator("details.menu[open]")).to_have_count(0)
+    held.let_go()
+    inside = panel.page.locator("details.menu[open] .drop button:focus")
+    await expect(inside).to_have_count(1)
+    await expect(inside).to_be_enabled()
+    assert panel.console_errors == []
+
+
 def in_one_of_two_groups(office: OpenOffice) -> None:
     """Alice may leave the one and join the other."""
     board = office.office
