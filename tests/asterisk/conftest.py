@@ -165,6 +165,8 @@ class open_scene:  # noqa: N801 - a context manager, used like a function
         except BaseException:
             _reports.append(await self._evidence.report())
             raise
+        # What Asterisk tells of the calls of the test before is not of this one.
+        await self._bed.ami.mark()
         self._scene.begin()
         _open.append(self)
         return self._scene

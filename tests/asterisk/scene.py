@@ -178,16 +178,18 @@ class Scene:
         assert found is not None, f"{agent} is not {state} but {(await self.agent(agent))['state']}"
         return found
 
-    async def has_call(self, agent: str, within: float = 5.0) -> dict[str, Any]:
-        """Wait until the daemon shows a call of the agent, who may transfer it then. Returns it.
+    async def has_call(self, agent: str, **fields: object) -> dict[str, Any]:
+        """Wait until the daemon shows a call of the agent with these fields. Returns the call.
 
         Asterisk shows a bridge before its events have come to the daemon.
         """
 
         async def look() -> dict[str, Any] | None:
-            return (await self.agent(agent))["call"]  # type: ignore[no-any-return]
+            call: dict[str, Any] | None = (await self.agent(agent))["call"]
+            fits = call is not None and all(call[name] == value for name, value in fields.items())
+            return call if fits else None
 
-        found = await self.ami.until(look, within)
+        found = await self.ami.until(look, 5.0)
         assert found is not None, await self.agent(agent)
         return found
 
@@ -201,6 +203,20 @@ class Scene:
             return not (await self.agent(agent))["waiting_transfer"] or None
 
         assert await self.ami.until(look, within), await self.agent(agent)
+
+    @asynccontextmanager
+    async def passing(self, agent: str, state: str, within: float = 15.0) -> AsyncIterator[None]:
+        """The daemon shows the agent in a state from within the context on.
+
+        For a state that may be over before what else happens in the context has been looked at.
+        """
+        looking = asyncio.create_task(self.agent_is(agent, state, within))
+        try:
+            yield
+            await looking
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -424,6 +440,9 @@ class Scene:
         await self.bed.idle()
         await self.wrapped_up()
         if self.bed.world.members == "dynamic":
+            # Else the daemon's picture from before `idle` would be taken for the new one.
+            for agent in self.bed.world.agents:
+                await self.agent_is(agent.id, "offline")
             for agent in self.bed.world.agents:
                 await self.log_in(agent.id)
         for agent in self.bed.world.agents:

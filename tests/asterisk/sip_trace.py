@@ -33,7 +33,20 @@ def headers(message: str, name: str) -> list[str]:
 
 
 def invites(messages: list[str]) -> list[str]:
-    return [message for message in messages if message.startswith("INVITE")]
+    """Each once: a busy machine answers late, and Asterisk repeats itself."""
+    return [*dict.fromkeys(message for message in messages if message.startswith("INVITE"))]
+
+
+async def the_invite(scene: Scene, sent: Callable[[], list[str]]) -> str:
+    """The one INVITE that was sent. Asterisk writes its log a moment later than it sends."""
+
+    async def look() -> list[str] | None:
+        return invites(sent()) or None
+
+    found = await scene.ami.until(look, 3.0)
+    assert found is not None, "no INVITE"
+    (only,) = found
+    return only
 
 
 def sent_to_others(text: str, port: int) -> list[str]:

@@ -407,7 +407,7 @@ class Lane:
         dead = [name for name in mine if has_ended(self.scene.phone(name))]
         for name in dead:
             print(f"phone {name} crashed", flush=True)
-            await self.scene._start_again(self.scene.phone(name))
+            await self.scene.start_again(self.scene.phone(name))
         if dead:
             for name in mine:
                 await self.scene.phone(name).idle()

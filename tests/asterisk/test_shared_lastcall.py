@@ -58,15 +58,16 @@ async def reload_queues(scene: Scene, what: str) -> None:
 
 
 async def transferred_call_ends(scene: Scene) -> float:
-    """1002 has had a call of 1001's, by the personal queue. Returns when it ended."""
+    """1002 has had a call of 1001's, by the personal queue. It ended after the returned time."""
     await scene.call("caller1", "1001")
     await scene.transfer("1001", "unsupervised", "1002")
     await scene.phone("1002").answer(within=8)
     await scene.talking("caller1", "1002")
     await scene.pause("1001")
+    ended = time.time()
     await scene.hang_up("caller1")
     await scene.gone("1002")
-    return time.time()
+    return ended
 
 
 async def reason(scene: Scene, agent: str) -> str:
@@ -116,9 +117,9 @@ async def test_a_reload_during_the_call(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await reload_queues(scene, "members")
     await scene.pause("1002")
+    ended = time.time()
     await scene.hang_up("caller1")
     await scene.gone("1001")
-    ended = time.time()
     await scene.agent_is("1001", "acw")
     await scene.phone("caller2").dial("800")
     await scene.phone("1001").ringing(within=ACW + 8)

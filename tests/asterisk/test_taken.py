@@ -63,9 +63,7 @@ async def redirect(scene: Scene, name: str, extension: str = "8") -> None:
 async def has_the_call(scene: Scene, caller: str, agent: str) -> None:
     """The agent talks with the caller, is told of the call, and can transfer it as any other."""
     await scene.talking(caller, agent)
-    seen = await scene.agent(agent)
-    assert seen["call"] is not None
-    assert seen["call"]["transfer"] is None
+    await scene.has_call(agent, transfer=None)
     transfer = await scene.transfer(agent, "unsupervised", "1003")
     await scene.phone("1003").answer(within=6)
     await scene.talking(caller, "1003")
@@ -122,8 +120,12 @@ async def test_redirect_of_a_caller_on_hold(scene: Scene) -> None:
     await scene.phone("1004").answer(within=8)
     await scene.ends(transfer, "failed", "taken")
     await scene.gone("1001", "1002")
-    assert await scene.variable("caller1", "TIMEOUT(absolute)") == "0"
-    assert await scene.variable("caller1", "AVP_STATE") == ""
+
+    async def released() -> bool | None:
+        limit = await scene.variable("caller1", "TIMEOUT(absolute)")
+        return (limit, await scene.variable("caller1", "AVP_STATE")) == ("0", "") or None
+
+    assert await scene.ami.until(released, 3.0)
     await has_the_call(scene, "caller1", "1004")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -82,20 +82,18 @@ async def left(process: ProcessId, within: float = 20.0) -> int | None:
     return exited(process)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+_which = itertools.cycle((0, 2))
+"""Of the ports that the instance has to spare, so that nobody else takes them meanwhile."""
 
 
 @asynccontextmanager
 async def second_daemon(bed: Bed) -> AsyncIterator[Second]:
-    api = free_port()
+    api, agi = bed.ports.spare[(first := next(_which)) : first + 2]
     env = {
         **bed._inherited(),
         **bed.daemon_env(),
         "AVP_API__PORT": str(api),
-        "AVP_AGI__PORT": str(free_port()),
+        "AVP_AGI__PORT": str(agi),
         "AVP_ARI__REQUEST_TIMEOUT_SECONDS": "2",
     }
     log = bed.directory / "log" / "second.log"

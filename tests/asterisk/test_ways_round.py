@@ -91,6 +91,15 @@ def moved(office: tuple[Bed, dict[str, MovedPhone]]) -> dict[str, MovedPhone]:
     return office[1]
 
 
+async def reached(scene: Scene, phone: MovedPhone, times: int = 1) -> None:
+    """Wait until the phone has been rung so often: it reads a call a moment after Asterisk."""
+
+    async def look() -> bool | None:
+        return len(phone.invites) >= times or None
+
+    assert await scene.ami.until(look, 10.0), phone.invites
+
+
 # --- requests -------------------------------------------------------------------------------------
 
 
@@ -176,12 +185,12 @@ async def test_moved_target_of_a_consultation(scene: Scene, moved: dict[str, Mov
         transfer = await scene.transfer("1001", "supervised", target)
         await scene.on_music("caller1")
         await scene.ami.wait(match("AgentCalled", Interface=f"PJSIP/{target}"), 3.0, scene.since)
+        await reached(scene, moved[target])
         if how == "cancelled":
             await scene.cancel(transfer)
             await scene.ends(transfer, "cancelled", "cancelled")
         else:
             await scene.ends(transfer, "failed", how, within=6)
-        assert moved[target].invites
         await scene.talking("caller1", "1001")
     await scene.plain("caller1", "1001")
     guard.nothing_outside(scene)
@@ -223,8 +232,9 @@ async def test_moved_colleague_dialled_directly(scene: Scene, moved: dict[str, M
         await scene.phone("1001").dial(target)
         await scene.phone("1001").closed()
         assert moved[target].invites
-    mark = scene.since
-    dialled = [event["DestChannel"] for event in scene.ami.seen(match("DialBegin"), mark)]
+    await scene.ami.mark()  # all events until now have been read
+    since = scene.since
+    dialled = [event["DestChannel"] for event in scene.ami.seen(match("DialBegin"), since)]
     assert [name.partition("-")[0] for name in dialled] == [f"PJSIP/{name}" for name in MOVED]
     guard.nothing_outside(scene)
 
@@ -249,11 +259,8 @@ async def test_an_ordinary_call_that_a_phone_sends_elsewhere(
         await scene.pause("1001")
         await scene.pause("1003")
         await scene.phone("caller1").dial("800")
-
-        async def rung_again() -> bool | None:
-            return len(phone.invites) > 1 or None
-
-        assert await scene.ami.until(rung_again, 10.0)  # the first 302 has ended
+        await reached(scene, phone, times=2)  # the first 302 has ended
+        await scene.ami.mark()
         dialled = scene.ami.seen(match("DialBegin"), scene.since)
         names = {event["DestChannel"].partition("-")[0] for event in dialled}
         assert names == {"PJSIP/1002"}

@@ -12,7 +12,7 @@ from bed import Bed, InvitingPhone, World, backend_named
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.listening import listening
 from tests.asterisk.scene import FOURTH, Scene
-from tests.asterisk.sip_trace import headers, invites, trace
+from tests.asterisk.sip_trace import headers, the_invite, trace
 from tests.asterisk.withheld import ACCOUNT, NAME, SECRET, tells
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -84,7 +84,8 @@ SETTINGS = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def centre() -> AsyncIterator[tuple[Bed, InvitingPhone]]:
-    world = World(settings=SETTINGS, pjsip=TRUNK, extensions=_inbound())
+    # The trunk sends no RTP.
+    world = World(settings=SETTINGS, pjsip=TRUNK, extensions=_inbound(), rtp_timeout=120)
     bed = Bed(world.with_group("sales", strategy="linear"), backend=backend_named(None))
     ports = bed.ports.phone(bed.world.accounts.index(PORTS_OF))
     trunk = InvitingPhone("trunk", ports.sip, bed.ports.sip, ports.rtp[0])
@@ -139,7 +140,7 @@ async def test_on_the_wire_to_an_external_target(
         await told(scene, "1001", withheld=True)
         transfer = await outside(scene, "1001")
         await scene.phone("pstn").ringing()
-        (invite,) = invites(to_target())
+        invite = await the_invite(scene, to_target)
         assert headers(invite, "Privacy") == ["id"], invite
         assert "anonymous" in headers(invite, "From")[0], invite
         assert ACCOUNT in headers(invite, "P-Asserted-Identity")[0], invite
@@ -167,7 +168,7 @@ async def test_the_phone_of_an_agent_and_their_pop(scene: Scene) -> None:
         await scene.ends(transfer, "completed", "completed")
         await told(scene, "1002", withheld=True)
         await scene.hang_up("caller1")
-        (invite,) = invites(to_bob())
+        invite = await the_invite(scene, to_bob)
         assert headers(invite, "X-AVP-Kind") == ["private"], invite
         assert not headers(invite, "X-AVP-Phone"), invite
         assert not tells(to_bob())

@@ -103,7 +103,9 @@ async def test_ready_now_delivers_the_caller_who_waits(scene: Scene) -> None:
     await scene.waits("sales", "caller2")
     before = (await members(scene, "sales"))["PJSIP/1001"]
     after = await done(scene, ALICE, "ready")
-    assert (after["state"], after["acw_until"], after["paused"]) == ("available", None, False)
+    # The caller may have been offered to her already.
+    assert after["state"] in ("available", "ringing")
+    assert (after["acw_until"], after["paused"]) == (None, False)
     await scene.phone(ALICE).answer(within=5)
     await scene.talking("caller2", ALICE)
     member = (await members(scene, "sales"))["PJSIP/1001"]
@@ -126,10 +128,13 @@ async def test_the_caller_who_waits_hardly_notices_a_queue_that_was_empty(scene:
             await scene.waits("sales", *callers[:place])
         await done(scene, ALICE, "ready")
         await scene.phone(ALICE).answer(within=5)
+        # Who hangs up before app_queue has connected them has had no call.
+        await scene.ami.bridged("caller2", ALICE)
         await scene.hang_up(ALICE)
         await scene.agent_is(ALICE, "acw")
         for caller in callers:
             await scene.phone(caller).idle()
+        await scene.waits("sales")  # nobody, who would be offered to her
         await done(scene, ALICE, "ready")
     rows = scene.bed.queue_log.rows(scene.books_mark)
     assert not [row for row in rows if row.event == "EXITEMPTY"]
@@ -172,10 +177,11 @@ async def test_extended_acw_holds_callers_and_transferred_calls(scene: Scene) ->
     """Long after app_queue's own wrap-up, which is short here."""
     await alone(scene, ALICE)
     await scene.log_out(ALICE)
-    await scene.log_in(ALICE, Wrapuptime="2")
+    await scene.log_in(ALICE, Wrapuptime="4")
     before = await in_acw(scene, ALICE)
     extended = await done(scene, ALICE, "acw", {"extend_seconds": 60})
-    assert seconds(extended) - seconds(before) == 60
+    # Asterisk may correct the end of the call by a second, if the daemon heard of it first.
+    assert 60 <= seconds(extended) - seconds(before) <= 61
     assert not extended["paused"]
     await scene.log_in(BOB, "sales")
     await scene.call("caller2", BOB)
@@ -322,9 +328,21 @@ async def test_log_in_and_out_of_groups(scene: Scene) -> None:
     assert (await scene.agent_is(ALICE, "available"))["groups"] == ["sales", "support"]
 
 
+async def is_member(scene: Scene, agent: str, group_id: str, expected: bool) -> None:
+    """Wait until the daemon knows whether the agent is a member."""
+
+    async def look() -> bool | None:
+        shown = (await scene.agent(agent))["memberships"]
+        return any(one["group"] == group_id and one["member"] for one in shown) is expected or None
+
+    assert await scene.ami.until(look, 4.0), await scene.agent(agent)
+
+
 async def test_a_log_in_keeps_the_penalty_and_is_for_ones_own_groups(scene: Scene) -> None:
     await scene.log_out(BOB, "support")
+    await is_member(scene, BOB, "support", False)
     await scene.log_in(BOB, "support", Penalty="7")
+    await is_member(scene, BOB, "support", True)
     await scene.agent_is(BOB, "available")
     await done(scene, BOB, "groups/support/logout")
     await done(scene, BOB, "groups/support/login")

@@ -281,6 +281,7 @@ async def test_what_has_the_focus_is_not_behind_a_bar(
     panel = await open_panel(office.url, viewport={"width": width, "height": 768})
     office.office.call_arrives()
     await expect(panel.call).to_contain_text("Connected")
+    await expect(panel.page.locator(".row .does").first).to_be_attached()
     for _ in range(40):
         await panel.page.keyboard.press("Tab")
         assert await panel.page.evaluate(COVERED) is None

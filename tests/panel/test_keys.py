@@ -11,6 +11,7 @@ from playwright.async_api import Page, Route, expect
 from asterisk_avp.core.model.world import AgentState, PartyView, TargetKind, TransferState
 from tests.panel.agent_page import AgentPage
 from tests.panel.office import ME, OpenOffice, consult
+from tests.panel.walk import SETTLED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -55,6 +56,7 @@ async def search(panel: AgentPage, typed: str) -> None:
     await expect(panel.page.locator("#search")).to_be_focused()
     await keys.type(typed)
     await expect(panel.page.locator("[data-first=true]")).to_have_count(1)
+    await panel.page.evaluate(SETTLED)  # the hits of all that was typed
     await keys.press("ArrowDown")
     await keys.press("Space")
 
@@ -287,6 +289,7 @@ async def test_consult_and_complete(
     keys = panel.page.keyboard
     await search(panel, typed)
     await keys.press("Alt+Shift+J")
+    await expect(panel.page.get_by_label("Note to the target")).to_be_focused()
     await keys.type("about the invoice")
     await keys.press("Escape")
     await keys.press("Alt+Shift+L")
@@ -374,6 +377,7 @@ async def test_swap_and_conference_and_a_fourth_party(
     panel = await consulting(office, open_panel)
     keys = panel.page.keyboard
     await keys.press("Alt+Shift+S")
+    await panel.party("You", "hear Ms. Joan Sample")  # the key itself gives the button the focus
     await expect(panel.page.locator("[data-value=swap]")).to_be_focused()
     assert office.office.known["t1"].state is TransferState.SWAPPED
     consult(office, TransferState.CONSULTING)

@@ -17,10 +17,18 @@ from tests.asterisk import guard, transfer_button
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
 from tests.panel.agent_page import AgentPage
+from tests.panel.walk import SETTLED
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 OpenPanel = Callable[..., Awaitable[AgentPage]]
+
+
+OFFERED = """() => [
+    ...[...document.querySelectorAll("#running [data-do=command]:enabled")]
+        .map(one => one.dataset.value),
+    ...[...document.querySelectorAll("[data-do=adding]:enabled")].map(() => "add_party"),
+]"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -33,13 +41,18 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def offers_the_actions(panel: AgentPage, scene: Scene) -> None:
-    actions = (await scene.agent("1001"))["call"]["transfer"]["actions"]
-    assert actions
-    for what in ("complete", "cancel", "swap", "conference"):
-        control = panel.running.locator(f"[data-do=command][data-value={what}]:enabled")
-        await expect(control).to_have_count(int(what in actions))
-    adding = panel.page.locator("[data-do=adding]:enabled")
-    await expect(adding).to_have_count(int("add_party" in actions))
+    """Wait until the page offers what the API says, and something."""
+    seen: list[object] = []
+
+    async def look() -> bool | None:
+        call = (await scene.agent("1001"))["call"]
+        actions = set(call["transfer"]["actions"]) if call and call["transfer"] else set()
+        wanted = sorted(actions & {"complete", "cancel", "swap", "conference", "add_party"})
+        offered = await panel.page.evaluate(OFFERED)
+        seen[:] = [offered, wanted]
+        return (bool(wanted) and sorted(offered) == wanted) or None
+
+    assert await scene.ami.until(look, 5.0), f"page, API: {seen}"
 
 
 async def signed_in(scene: Scene, open_panel: OpenPanel) -> AgentPage:
@@ -53,7 +66,9 @@ async def signed_in(scene: Scene, open_panel: OpenPanel) -> AgentPage:
     await keys.press("Enter")
     await alice.live()
     await keys.press("Alt+Shift+P")
-    await keys.press("Enter")  # the first reason
+    reasons = alice.page.locator("details[data-key=pause] button")
+    await expect(reasons.first).to_be_focused()
+    await keys.press("Enter")
     await scene.agent_is("1001", "not_ready")
     await expect(alice.button("Ready")).to_be_focused()
     await keys.press("Alt+Shift+R")
@@ -138,6 +153,7 @@ async def find(alice: AgentPage, typed: str) -> None:
     await expect(alice.page.locator("#search")).to_be_focused()
     await alice.page.keyboard.type(typed)
     await expect(alice.page.locator("[data-first=true]:has(:enabled)")).to_have_count(1)
+    await alice.page.evaluate(SETTLED)  # the hits of all that was typed
 
 
 async def consult_by_keyboard(
@@ -168,6 +184,7 @@ async def test_unsupervised_by_keyboard(
     if way == "Alt+Shift+H":
         for key in ("ArrowDown", "Space", "Alt+Shift+J"):
             await keys.press(key)
+        await expect(alice.page.get_by_label("Note to the target")).to_be_focused()
         await keys.type("Order 88")
         await keys.press("Escape")
     await keys.press(way)
@@ -176,7 +193,7 @@ async def test_unsupervised_by_keyboard(
     await expect(alice.call).to_contain_text("No call")
     await expect(alice.page.locator("[data-key=call]:focus-within, .own :focus")).to_have_count(1)
     if way == "Alt+Shift+H":
-        assert (await floor.agent(phone))["call"]["pop"]["note"] == "Order 88"
+        assert (await floor.has_call(phone))["pop"]["note"] == "Order 88"
     assert alice.console_errors == []
     await floor.hang_up("caller1")
 
@@ -250,9 +267,10 @@ async def test_after_call_work_groups_and_ready_by_keyboard(
     await floor.agent_is("1001", "acw")
     await keys.press("Alt+Shift+R")
     await floor.agent_is("1001", "available")
-    for state in ("offline", "available"):
+    for state, what in (("offline", "logout"), ("available", "login")):
         await keys.press("Alt+Shift+U")
-        await expect(alice.page.locator("[data-key=groups] button:focus")).to_have_count(1)
+        button = alice.page.locator(f"[data-key=groups] button[data-do=group-{what}]")
+        await expect(button).to_be_focused()
         await keys.press("Enter")
         await floor.agent_is("1001", state)
         await keys.press("Escape")

@@ -6,6 +6,7 @@ arrow keys choose. Every shortcut of the list is for a control of some state.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from bed.deadlines import deadline
+from playwright.async_api import Page, Request, expect
 
 from asterisk_avp.core.model.work import GroupView, MembershipView
 from asterisk_avp.core.model.world import AgentState, CallView, PartyView, TransferState
@@ -131,6 +133,7 @@ def everything_at_work(office: OpenOffice) -> None:
 
 async def listed(page: Page) -> dict[str, str]:
     await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
     entries: dict[str, str] = await page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll("dialog dl > div")]
             .map(e => [e.querySelector("dt").innerText, e.querySelector("dd").innerText]))"""
@@ -157,7 +160,28 @@ class Presses:
         self.page = panel.page
         self.rest = rest
         self.sent: list[str] = []
-        self.page.on("request", lambda one: self.sent.append(one.url) if one.method != "GET" else 0)
+        self._open: set[Request] = set()
+        """Requests without an answer."""
+        self._answered = asyncio.Event()
+        self.page.on("request", self._asked)
+        for end in ("requestfinished", "requestfailed"):
+            self.page.on(end, self._ended)
+
+    def _asked(self, request: Request) -> None:
+        if request.method != "GET":
+            self.sent.append(request.url)
+            self._open.add(request)
+
+    def _ended(self, request: Request) -> None:
+        self._open.discard(request)
+        self._answered.set()
+
+    async def _answers(self) -> None:
+        """Wait until the server has done what it was asked: what follows is told by it as well."""
+        async with asyncio.timeout(deadline(10.0) - time.monotonic()):
+            while self._open:
+                self._answered.clear()
+                await self._answered.wait()
 
     async def work(self, *letters: str) -> None:
         page = self.page
@@ -166,16 +190,19 @@ class Presses:
             before, asked = await page.evaluate(EFFECT), len(self.sent)
             pressed = key.replace(letter, f"Digit{letter}") if letter.isdigit() else key
             await page.keyboard.press(pressed)
-            for _ in range(200):
+            over = deadline(5.0)
+            while True:
                 if len(self.sent) > asked or await page.evaluate(EFFECT) != before:
                     break
+                assert time.monotonic() < over, f"{key} does nothing"
                 await page.evaluate("new Promise(done => requestAnimationFrame(done))")
-            else:
-                raise AssertionError(f"{key} does nothing")
+            await self._answers()
             await expect(page.locator(".told")).to_have_count(0)
             self.rest.pop(key)
             await page.keyboard.press("Escape")
             await page.keyboard.press("Escape")
+            # A dialog that is still there would take the next key.
+            await expect(page.get_by_role("dialog")).to_have_count(0)
 
     async def chosen(self) -> None:
         # The answer to the last request takes away the choice that it was for.
@@ -193,6 +220,7 @@ async def test_every_listed_shortcut_does_something(
     page, board = panel.page, office.office
     presses = Presses(panel, await listed(page))
     assert len(presses.rest) > 20
+    await expect(page.locator("#search")).to_be_visible()
     await presses.work("?", "/", "Q", "V", "0", "U", "P")
     until = time.time() + 90
     may = ("pause", "extend_acw", "end_acw")

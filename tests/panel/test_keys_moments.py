@@ -70,6 +70,11 @@ class Held:
             pump.cancel()
         await asyncio.gather(*self.pumps, return_exceptions=True)
 
+    def hold(self) -> None:
+        """From now on no answer and no event arrives."""
+        for gate in (self.answered, self.told, self.at_server):
+            gate.clear()
+
     def let_go(self) -> None:
         for gate in (self.arrive, self.answered, self.told):
             gate.set()
@@ -88,7 +93,8 @@ class Held:
     async def _request(self, route: Route) -> None:
         await self.arrive.wait()
         answer = await route.fetch()
-        self.at_server.set()
+        if route.request.method != "GET":  # which is not what somebody waits for
+            self.at_server.set()
         await self.answered.wait()
         await route.fulfill(response=answer)
 
@@ -129,6 +135,7 @@ async def holding() -> AsyncIterator[Holding]:
 async def listed(panel: AgentPage) -> dict[str, str]:
     """The keys in the list, and what they are for."""
     await panel.page.keyboard.press("?")
+    await expect(panel.page.get_by_role("dialog")).to_be_visible()
     entries: dict[str, str] = await panel.page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll("dialog dl > div")]
             .map(e => [e.querySelector("dt").innerText, e.querySelector("dd").innerText]))"""
@@ -251,8 +258,7 @@ async def test_keys_pressed_one_after_the_other_are_done_in_turn(
     await panel.live()
     office.office.call_arrives()
     await in_a_consultation(office, panel)
-    held.answered.clear()
-    held.told.clear()
+    held.hold()
     keys = panel.page.keyboard
     await keys.press("Alt+Shift+S")
     await held.reached()
@@ -274,9 +280,11 @@ async def test_what_was_heard_of_a_target_last_refuses_nothing(
     office.office.agent_changed("1002", waiting_transfer=True)
     await expect(panel.row("agent", "1002")).to_contain_text("slot taken")
     held.told.clear()
+    held.at_server.clear()
     office.office.agent_changed("1002", waiting_transfer=False)
     keys = panel.page.keyboard
     await keys.press("/")
+    await expect(panel.page.locator("#search")).to_be_focused()
     await keys.type("bob")
     await keys.press("Enter")
     await held.reached()
@@ -312,8 +320,7 @@ async def test_a_menu_opened_during_a_step_has_the_focus_on_a_control(
     await panel.live()
     office.office.call_arrives()
     await in_a_consultation(office, panel)
-    held.answered.clear()
-    held.told.clear()
+    held.hold()
     keys = panel.page.keyboard
     await keys.press("Alt+Shift+S")
     await held.reached()
@@ -325,6 +332,28 @@ async def test_a_menu_opened_during_a_step_has_the_focus_on_a_control(
     await expect(inside).to_be_enabled()
     # Playwright may tell of a request after it has been answered.
     assert held.requests == ["POST /transfers/t1/swap"]
+    assert panel.console_errors == []
+
+
+async def test_a_menu_waits_for_the_drawing_of_the_step_before(
+    office: OpenOffice, open_panel: OpenPanel, holding: Holding
+) -> None:
+    """Its buttons are still drawn as possible: Enter would come when they no longer are."""
+    in_one_of_two_groups(office)
+    panel = await open_panel(office.url)
+    held = await holding(panel.page)
+    await panel.live()
+    office.office.call_arrives()
+    await in_a_consultation(office, panel)
+    held.hold()
+    # In one task: nothing is drawn between them.
+    await panel.page.evaluate(f"keys => keys.forEach({PRESS})", ["Alt+Shift+S", "Alt+Shift+U"])
+    await held.reached()
+    await expect(panel.page.locator("details.menu[open]")).to_have_count(0)
+    held.let_go()
+    inside = panel.page.locator("details.menu[open] .drop button:focus")
+    await expect(inside).to_have_count(1)
+    await expect(inside).to_be_enabled()
     assert panel.console_errors == []
 
 
@@ -349,8 +378,7 @@ async def test_a_key_is_not_carried_over_to_another_transfer(
     await panel.live()
     office.office.call_arrives()
     await in_a_consultation(office, panel)
-    held.answered.clear()
-    held.told.clear()
+    held.hold()
     keys = panel.page.keyboard
     await keys.press("Alt+Shift+S")
     await held.reached()

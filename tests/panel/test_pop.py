@@ -73,6 +73,7 @@ async def test_who_leaves_a_conference_reads_who_goes_on(
     panel = await open_panel(office.url)
     office.office.call_arrives()
     await panel.page.locator('button[data-do=consult][data-value="agent:1002"]').click()
+    await expect(panel.running).to_be_visible()
     consult(office, TransferState.CONFERENCE)
     await expect(panel.button("Leave; Ms. Joan Sample and Bob Hartley go on")).to_be_visible()
     consult(

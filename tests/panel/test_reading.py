@@ -15,7 +15,7 @@ from tests.panel.agent_page import AgentPage
 from tests.panel.layout import FAULTS
 from tests.panel.office import GROUPS, PEOPLE, POP, OpenOffice, open_office
 from tests.panel.scenes import WRITTEN
-from tests.panel.walk import walk
+from tests.panel.walk import SETTLED, walk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -162,6 +162,7 @@ async def test_no_text_is_cut_in_any_language(
     async for name in walk(office, panel):
         for size in (LAPTOP, PHONE):
             await panel.page.set_viewport_size(size)
+            await panel.page.evaluate(SETTLED)
             cut = await panel.page.evaluate(CLIPPED)
             if faults := [*cut, *await panel.page.evaluate(FAULTS)]:
                 found[f"{name} {size['width']}"] = faults

@@ -171,6 +171,7 @@ async def test_since_when_the_caller_hears_music_is_not_guessed(
     panel = await open_panel(office.url)
     office.office.call_arrives()
     await panel.button("Consult Bob Hartley").click()
+    await expect(panel.running).to_be_visible()
     consult(office, TransferState.CONSULTING)
     caller = panel.running.get_by_role("listitem").filter(has_text="hears music")
     await expect(caller.locator("time")).to_have_count(1)

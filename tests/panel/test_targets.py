@@ -74,11 +74,13 @@ async def test_order_and_those_who_cannot_be_reached(
     )
     await expect(away).to_have_text(f"{count} not reachable")
     more = panel.page.locator("[data-key=my_agent_groups] .rows > .more")
-    while await more.count():
-        await more.click()
     places = {"Available": 0, "After-call work": 1, "Talking": 2}
     rows = panel.page.locator("#list-my_agent_groups > .row")
-    assert await rows.count() == 300 - count
+    while await more.count():
+        shown = await rows.count()
+        await more.click()
+        await expect(rows).not_to_have_count(shown)  # drawn: the button may be gone with it
+    await expect(rows).to_have_count(300 - count)
     slots = await rows.evaluate_all(
         "rows => rows.map(row => [row.querySelector('.tag') !== null,"
         " row.querySelector('.word').textContent])"
@@ -246,7 +248,7 @@ async def test_enter_consults_the_first_hit_and_alt_enter_transfers_to_it(
     )
     assert len(crowd.office.requests) == 1, "a group is not consulted"
     await panel.page.keyboard.press("Alt+Enter")
-    await expect(panel.page.locator("[data-key=busy], .strip")).not_to_have_count(0)
+    await expect(panel.page.locator(".strip")).not_to_have_count(0)
     request = crowd.office.requests[-1]
     assert (request.mode, request.target.value) == (Mode.UNSUPERVISED, "group-5")
 

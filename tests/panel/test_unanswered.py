@@ -144,7 +144,7 @@ async def test_a_session_that_ends_meanwhile_leaves_nothing(
     await panel.button("Consult").click()
     await expect(panel.button("Consult")).to_be_disabled()
     office.auth.log_out_everywhere("1001")
-    await expect(panel.page.get_by_label("PIN")).to_be_visible()
+    await expect(panel.page.get_by_label("PIN")).to_be_focused()
     await panel.page.unroute_all()
     await panel.page.get_by_label("PIN").fill("pin-1001")
     await panel.page.keyboard.press("Enter")

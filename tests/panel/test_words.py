@@ -114,8 +114,6 @@ async def test_a_refusal_is_said_in_the_agents_language(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
     panel = await open_panel(office.url, None, locale="de-AT")
-    await panel.page.locator("#extension").fill("1001")
-    await panel.page.locator("#pin").fill("wrong")
-    await panel.page.locator("#pin").press("Enter")
+    await panel.sign_in("1001", "wrong")
     alert = panel.page.get_by_role("alert")
     await expect(alert).to_contain_text(catalogues()["de"]["errors.log_in_failed"])

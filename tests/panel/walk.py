@@ -133,6 +133,7 @@ async def _afterwards(office: OpenOffice, panel: AgentPage, stream: Stream) -> A
 
 
 async def _sign_in(panel: AgentPage) -> AsyncIterator[str]:
+    await expect(panel.page.locator("#extension")).to_be_focused()
     yield "signing in"
     await panel.page.locator("#extension").fill(ME)
     await panel.page.locator("#pin").fill("wrong")

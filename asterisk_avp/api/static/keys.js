@@ -138,7 +138,9 @@ function carryOut(shortcut) {
   const found = controls(shortcut).filter(focusable);
   const control = menu ? menu.querySelector("summary") : shortcut.next ? following(found) : found[0];
   if (!control || !focusable(control)) return false;
-  if (menu && page.busy() && !menu.open && menu.querySelector(":disabled")) return false; // not yet
+  // Not yet: its buttons are disabled during a step, or about to be drawn so.
+  const unsure = () => !page.drawn() || (page.busy() && menu.querySelector(":disabled"));
+  if (menu && !menu.open && unsure()) return false;
   done = shortcut;
   if (menu) {
     toggle(menu, control, shortcut.inside);

@@ -83,7 +83,7 @@ class InvitingPhone(SipPhone):
         answer = await self.answer_to(request)
         async with asyncio.timeout(_SECONDS):
             while status(answer) < _FINAL:
-                answer = await self.next_answer(header(request, "CSeq"))
+                answer = await self.next_answer(request)
         self._to = header(answer, "To")
         via = f"Via: {header(request, 'Via')}\r\n" if status(answer) != _OK else ""
         self.send(self._request("ACK", number, via=via))

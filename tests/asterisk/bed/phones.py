@@ -31,6 +31,8 @@ _CODECS = {
     "gsm": ("gsm", "gsm"),
     "opus": ("opus/48000/2", "opus"),
 }
+_PROMPT_SECONDS = 0.8
+"""All prompts that the dialplan plays have more speech."""
 #: Samples a second and channels of what baresip's audio source must have, if others than G.711's.
 _SOURCES = {"g722": (16_000, 1), "opus": (48_000, 2)}
 
@@ -417,6 +419,15 @@ class Phone:
                     f"but {self.timeline(since)}"
                 )
             await asyncio.sleep(0.04)
+
+    def understood(self, since: float, until: float | None = None) -> set[str]:
+        """The same without silence, and without speech that is shorter than any prompt.
+
+        On a busy machine a tone has gaps and jumps, and the scraps between them are like no tone.
+        """
+        names = self.heard(since, until) - {"silence"}
+        prompt = "speech" in self.heard(since, until, least=_PROMPT_SECONDS)
+        return names if prompt else names - {"speech"}
 
     def timeline(self, since: float, until: float | None = None) -> str:
         """What sounded in turn, for people."""

@@ -98,16 +98,16 @@ class SipPhone(asyncio.DatagramProtocol):
         for _ in range(_TRIES):
             self.send(text)
             try:
-                return await asyncio.wait_for(self.next_answer(header(text, "CSeq")), _T1_SECONDS)
+                return await asyncio.wait_for(self.next_answer(text), _T1_SECONDS)
             except TimeoutError:
                 continue
         raise AssertionError(f"{self.name}: no answer to {text.partition(chr(13))[0]}")
 
-    async def next_answer(self, sequence: str) -> str:
-        """The next one to the request with this CSeq; others are late, of one before it."""
+    async def next_answer(self, request: str) -> str:
+        """The next one to this request; others are late, of one before it or of another call."""
         while True:
             answer = await self.answers.get()
-            if header(answer, "CSeq") == sequence:
+            if all(header(answer, name) == header(request, name) for name in ("Call-ID", "CSeq")):
                 return answer
 
     def via(self) -> str:

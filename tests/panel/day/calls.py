@@ -206,6 +206,7 @@ async def a_day(browser: Browser, bed: Bed, calls: int, seed: int) -> AsyncItera
         day = None
         try:
             await page.open()
+            await expect(page.page.locator("#extension")).to_be_focused()
             await page.page.keyboard.type(ME)
             await page.page.keyboard.press("Tab")
             await page.page.keyboard.type(f"pin-{ME}")

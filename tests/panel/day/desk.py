@@ -15,6 +15,7 @@ from tests.asterisk import transfer_button
 from tests.asterisk.scene import Scene
 from tests.panel.agent_page import AgentPage
 from tests.panel.day.judge import ME, Judge, present
+from tests.panel.walk import SETTLED
 
 COLLEAGUES: Final = {"1002": "bob", "1005": "erin"}
 SUPPORT: Final = ("1003", "1004")
@@ -65,6 +66,7 @@ class Desk:
         await expect(self.page.page.locator("#search")).to_be_focused()
         await self.page.page.keyboard.type(typed)
         await expect(self.page.page.locator("[data-first=true]:has(:enabled)")).to_have_count(1)
+        await self.page.page.evaluate(SETTLED)  # the hits of all that was typed
 
     async def me(self) -> dict[str, Any]:
         return await self.scene.agent(ME)

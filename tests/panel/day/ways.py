@@ -51,6 +51,7 @@ class Ways:
         await self.desk.key("Space")
         await self.desk.key("Alt+Shift+W")  # its star
         await self.desk.key("Alt+Shift+J")
+        await self.desk.focused("#note")
         await self.desk.page.page.keyboard.type("Order 88")
         await self.desk.key("Escape")
         await self.desk.key("Alt+Shift+L")
