@@ -111,6 +111,24 @@ async def test_after_unsupervised(scene: Scene, killed: bool) -> None:
     await back_in_the_group(scene, by="1001", killed=killed, entered=3)
 
 
+@daemon(usual=False)
+async def test_an_external_target_after_complete(scene: Scene, killed: bool) -> None:
+    """Their network has stopped sending: the caller is not hung up with them."""
+    await scene.call("caller1", "1001")
+    body = {"mode": "supervised", "target": {"kind": "number", "number": "+12025550100"}}
+    answer = await scene.api("POST", "/v1/agents/1001/transfers", body)
+    transfer = str(answer.body["id"])
+    await scene.phone("pstn").answer()
+    await scene.consulting(transfer, "caller1", "1001", "pstn")
+    await scene.complete(transfer)
+    await scene.talking("caller1", "pstn")
+    await scene.gone("1001")
+    if killed:
+        await scene.bed.stop_daemon(kill=True)
+    await scene.die("pstn")
+    await back_in_the_group(scene, by="1002", killed=killed, entered=2)
+
+
 @THOROUGH
 async def test_the_transferor_in_a_consultation(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")

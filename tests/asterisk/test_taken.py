@@ -6,6 +6,7 @@ Whoever then has the call can transfer it, and the target can be sent another ca
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -27,6 +28,7 @@ exten => silence,1,Wait(60)
 [avp-internal](+)
 exten => 83,1,PickupChan(PJSIP/1003)
 exten => 82,1,PickupChan(PJSIP/1002)
+exten => 84,1,ParkedCall(default,701)
 """
 
 
@@ -58,6 +60,30 @@ async def redirect(scene: Scene, name: str, extension: str = "8") -> None:
     """Another program moves this phone's call, for example one of the administrator's own."""
     there = {"Context": "breakout", "Exten": extension, "Priority": "1"}
     await scene.ami.action("Redirect", Channel=await channel(scene, name), **there)
+
+
+PARKING = """
+[default]
+parkpos => 701-710
+context => parked
+comebacktoorigin = no
+comebackcontext = breakout
+parkingtime = 60
+"""
+
+
+@asynccontextmanager
+async def parking(scene: Scene) -> AsyncIterator[None]:
+    """Asterisk has parking. Its lot is a bridge, also while nobody is parked."""
+    (scene.bed.directory / "etc" / "res_parking.conf").write_text(PARKING)
+    module = {"Module": "res_parking.so"}
+    await scene.ami.action("ModuleLoad", LoadType="load", **module)
+    try:
+        yield
+    finally:
+        for phone in scene.bed.phones.values():
+            await phone.idle()
+        await scene.ami.action("ModuleLoad", LoadType="unload", **module)
 
 
 async def has_the_call(scene: Scene, caller: str, agent: str) -> None:
@@ -137,6 +163,41 @@ async def test_bridge_of_a_caller_on_hold(scene: Scene) -> None:
     await scene.ami.action("Bridge", Channel1=first, Channel2=second)
     await scene.ends(transfer, "failed", "taken")
     await has_the_call(scene, "caller1", "1004")
+
+
+@pytest.mark.parametrize(
+    "mode", ["unsupervised", pytest.param("supervised", marks=pytest.mark.thorough)]
+)
+async def test_parked(scene: Scene, mode: str) -> None:
+    """Whoever takes the call from the parking lot can transfer it."""
+    async with parking(scene):
+        await scene.call("caller1", "1001")
+        transfer = await scene.transfer("1001", mode, "1002")
+        await scene.reaches(transfer, "ringing")
+        caller = await channel(scene, "caller1")
+        await scene.ami.action("Park", Channel=caller, Parkinglot="default")
+        await scene.ends(transfer, "failed", "taken")
+        await scene.slot_is_free("1002")
+        await scene.gone("1001", "1002")
+        await scene.phone("1004").dial("84")
+        await has_the_call(scene, "caller1", "1004")
+
+
+async def test_the_groups_queue_is_deleted(scene: Scene) -> None:
+    """The caller is let go as if nobody had answered, and whoever gets the call can transfer it."""
+    queues = scene.bed.directory / "etc" / "queues.conf"
+    text = queues.read_text()
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "unsupervised", "support", kind="group")
+    await scene.phone("1003").ringing(within=8)
+    try:
+        queues.write_text(text.replace("[support]", "[supported]"))
+        await scene.ami.command("queue reload all")
+        body = await scene.reaches(transfer, "failed", 15.0)
+        assert body["ended_reason"] in ("max_hold", "left_queue"), body
+    finally:
+        queues.write_text(text)
+        await scene.ami.command("queue reload all")
 
 
 async def test_pick_up_by_a_stranger(scene: Scene) -> None:

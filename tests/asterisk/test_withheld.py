@@ -49,6 +49,14 @@ def _inbound() -> str:
         " same => n,Set(AVP_POP_KIND=private)",
         " same => n,Queue(sales)",
     ]
+    # To the group that is shown them.
+    lines += [
+        "exten => 827,1,Answer()",
+        f" same => n,Set(CALLERID(num)={SECRET})",
+        f" same => n,Set(CALLERID(name)={NAME})",
+        " same => n,Set(CALLERID(pres)=prohib)",
+        " same => n,Queue(support)",
+    ]
     # Not by a queue.
     lines += [
         "exten => 830,1,Answer()",
@@ -71,6 +79,9 @@ match_header = X-Trunk: 1
 [1002](+)
 trust_id_outbound = yes
 send_pai = yes
+[1004](+)
+trust_id_outbound = yes
+send_pai = yes
 [pstn](+)
 send_pai = yes
 trust_id_outbound = yes
@@ -79,6 +90,7 @@ SETTINGS = {
     "AVP_ACCOUNTS__ACME__EXTERNAL_CALLER_ID": "caller",
     "AVP_ACCOUNTS__ACME__CALLER_ID": ACCOUNT,
     "AVP_POP__SIP_HEADERS": "phone,kind",
+    "AVP_GROUPS__SUPPORT__SHOW_WITHHELD": "true",
 }
 
 
@@ -86,7 +98,9 @@ SETTINGS = {
 async def centre() -> AsyncIterator[tuple[Bed, InvitingPhone]]:
     # The trunk sends no RTP.
     world = World(settings=SETTINGS, pjsip=TRUNK, extensions=_inbound(), rtp_timeout=120)
-    bed = Bed(world.with_group("sales", strategy="linear"), backend=backend_named(None))
+    for group in ("sales", "support"):
+        world = world.with_group(group, strategy="linear")
+    bed = Bed(world, backend=backend_named(None))
     ports = bed.ports.phone(bed.world.accounts.index(PORTS_OF))
     trunk = InvitingPhone("trunk", ports.sip, bed.ports.sip, ports.rtp[0])
     try:
@@ -117,6 +131,16 @@ async def told(scene: Scene, agent: str, *, withheld: bool) -> None:
     call = await scene.ami.until(look, 5.0)
     assert call, await scene.agent(agent)
     assert (call["caller_withheld"], tells(call)) == (withheld, not withheld), call
+
+
+async def told_although(scene: Scene, agent: str) -> None:
+    """Wait until the agent is told who withholds their number."""
+
+    async def look() -> bool | None:
+        call = (await scene.agent(agent))["call"]
+        return (bool(call) and call["caller_withheld"] and tells(call)) or None
+
+    assert await scene.ami.until(look, 5.0), await scene.agent(agent)
 
 
 async def outside(scene: Scene, agent: str) -> str:
@@ -172,6 +196,35 @@ async def test_the_phone_of_an_agent_and_their_pop(scene: Scene) -> None:
         assert headers(invite, "X-AVP-Kind") == ["private"], invite
         assert not headers(invite, "X-AVP-Phone"), invite
         assert not tells(to_bob())
+
+
+@pytest.mark.parametrize(
+    "mode", ["unsupervised", pytest.param("supervised", marks=pytest.mark.thorough)]
+)
+async def test_a_group_that_is_shown_them(scene: Scene, mode: str) -> None:
+    """SHOW_WITHHELD: the API tells agents, and Asterisk phones that it trusts. Nobody outside."""
+    async with trace(scene, "1004") as to_dave, trace(scene, "pstn") as to_outside:
+        await scene.call("caller1", "1003", "support", number="827")
+        await told_although(scene, "1003")
+        transfer = await scene.transfer("1003", mode, "1004")
+        await scene.phone("1004").answer()
+        if mode == "supervised":
+            await scene.reaches(transfer, "consulting")
+            await scene.complete(transfer)
+        await scene.ends(transfer, "completed", "completed")
+        await told_although(scene, "1004")
+
+        async def phone_tells() -> bool | None:
+            return tells(to_dave()) or None
+
+        assert await scene.ami.until(phone_tells, 3.0), to_dave()
+        outward = await outside(scene, "1004")
+        await scene.phone("pstn").answer()
+        await scene.reaches(outward, "consulting")
+        await scene.complete(outward)
+        await scene.talking("caller1", "pstn")
+        await scene.hang_up("caller1")
+        assert not tells(to_outside())
 
 
 @pytest.mark.thorough
