@@ -2,8 +2,8 @@
 
 By default each tries hypothesis' usual 100 inputs, which takes seconds altogether. They are the
 same in each run, so that no change is blamed for what another input would have found before it.
-With ``AVP_FUZZ_EXAMPLES=20000`` those that do not say a number of their own try that many, and other
-ones each time.
+With ``AVP_FUZZ_EXAMPLES=20000`` those that do not say a number of their own try that many, and
+other ones each time.
 
 The conftest of each folder with such tests imports this. `tests/core` does without: hypothesis
 takes a third of a second to load.
