@@ -183,6 +183,7 @@ async def test_parked(scene: Scene, mode: str) -> None:
         await has_the_call(scene, "caller1", "1004")
 
 
+@pytest.mark.thorough
 async def test_the_groups_queue_is_deleted(scene: Scene) -> None:
     """The caller is let go as if nobody had answered, and whoever gets the call can transfer it."""
     queues = scene.bed.directory / "etc" / "queues.conf"

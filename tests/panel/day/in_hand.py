@@ -107,9 +107,13 @@ class InHand:
         assert await self.desk.scene.ami.until(look, within), f"nothing changes of {before}"
 
     async def target_hangs_up(self) -> None:
+        """Or the fourth party, whose phone may be the first that is found."""
+        own = await self.desk.own()
         for name in OTHERS:
             if any(c.state == "established" for c in self.desk.scene.phone(name).live):
                 await self.desk.scene.phone(name).idle()
+                if name == "pstn" or (own and name in {p["id"] for p in own["parties"]}):
+                    await self._another_than(own, 8.0)
                 return
 
     async def add_number(self) -> None:
