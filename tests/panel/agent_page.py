@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
+from bed.deadlines import deadline
 from playwright.async_api import ConsoleMessage, Locator, Page, expect
 
 expect.set_options(timeout=10_000)
@@ -24,6 +26,14 @@ ALERTS = {
     "lost": "A caller was lost",
 }
 """What the title says, by the kind of the alert."""
+
+
+NEVER_CAME = """async () => {
+    const options = { method: "DELETE", headers: { "X-AVP-Panel": "1" } };
+    const answer = await fetch(`/v1/requests/never-sent-${performance.now()}`.replace(".", "-")
+        + "-at-all?age=1", options);
+    return (await answer.json()).received;
+}"""
 
 
 class AgentPage:
@@ -59,6 +69,15 @@ class AgentPage:
         await self.page.locator("#pin").press("Enter")
         if pin is None:
             await self.live()
+
+    async def knows_requests(self) -> None:
+        """Wait until the server has been up for a second.
+
+        Before, it does not say of a request that was sent up to a second ago that it never came.
+        """
+        over = deadline(5.0)
+        while await self.page.evaluate(NEVER_CAME) is not False:
+            assert time.monotonic() < over, "the server knows of no request"
 
     async def live(self) -> None:
         await expect(self.page.locator("body")).to_have_attribute("data-live", "true")

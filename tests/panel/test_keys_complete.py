@@ -211,6 +211,7 @@ class Presses:
         await expect(self.page.locator(".row.chosen")).to_have_count(1)
 
 
+@pytest.mark.thorough
 async def test_every_listed_shortcut_does_something(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:

@@ -35,6 +35,7 @@ async def test_a_request_that_never_arrived_is_not_done(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
     panel = await open_panel(office.url)
+    await panel.knows_requests()
     office.office.call_arrives()
 
     async def lose(route: Route) -> None:

@@ -21,6 +21,7 @@ NOT_DONE = "Not done: the connection was lost before the server got it. Please t
 
 async def unanswered(panel: AgentPage, path: str, reaches: bool, proxy: bool = False) -> None:
     """The next request to that path gets no answer, or a proxy's that has none from the server."""
+    await panel.knows_requests()
 
     async def lose(route: Route) -> None:
         if reaches:
