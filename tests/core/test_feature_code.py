@@ -349,6 +349,14 @@ def test_presses_that_are_read_late_and_together_are_two(office: Office) -> None
     assert office.state is State.WAITING
 
 
+def test_presses_between_which_asterisks_clock_was_set_back_are_two(office: Office) -> None:
+    office.asked()
+    for key, at in (("1", 9.0), ("0", 9.2), ("0", 4.4), ("2", 4.6), ("#", 4.8)):
+        office.now += 0.2
+        office._take(*office.desk.key(ev.KeyPressed("u-1001", key, at), office.now))
+    assert office.state is State.WAITING
+
+
 def test_a_duplicate_that_is_read_late_is_one(office: Office) -> None:
     office.asked()
     pressed = office.now

@@ -140,7 +140,7 @@ class FeatureCodeHandler:
             last, passed = self.codes.transfer[-1], now - self._engine.record(session.id).since
         else:
             last, passed = "", 0.0
-        if key == last and passed < window:
+        if key == last and 0 <= passed < window:  # less than 0: its clock was set back
             return True
         self._last[session.id] = (key, at)
         return False
