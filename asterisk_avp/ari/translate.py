@@ -120,6 +120,7 @@ def _seen(
         presentation=Presentation.ALLOWED
         if is_half(_text(channel, "id"))
         else Presentation.UNKNOWN,
+        context=_text(_map(channel.get("dialplan")), "context"),
     )
 
 

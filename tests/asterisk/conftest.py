@@ -44,6 +44,7 @@ _ASTERISK_EXPECTED = re.compile(
     r"|App asterisk_avp not found"  # the same, for an event of ours in flight
     r"|Could not gain control of channel"  # AMI Bridge with a party who hangs up at that moment
     r"|Abnormal 'Gosub\(avp-(translation|connected)"  # … or who is told of a new partner
+    r"|Abnormal 'Gosub\(avp-end,handler"  # an h that a hangup handler has run does not return
     r"|Surrogate/.* Abnormal 'Gosub\(avp-"  # … or whose hangup handlers that Bridge interrupts
     r"|Return without Gosub: stack is (unallocated|empty)|No Gosub stack allocated"  # … the same
     r"|Playback failed for"  # a party who hangs up during a prompt

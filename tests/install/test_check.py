@@ -211,19 +211,19 @@ def test_all_is_well(office: Office) -> None:
 
 
 def test_an_h_that_a_transferred_call_does_not_run(office: Office) -> None:
-    office.change("extensions", "[callers]", "[callers]\ninclude => more")
-    office.add(
-        "extensions",
-        "[more]\nexten => h,1,System(/opt/cdr)\n same => n,NoOp(over)\n same => n,Hangup()\n"
-        "[robots]\nexten => h,1,NoOp(no queue here)\n",
-    )
+    """Ours runs it for the context, whose name it must be able to evaluate."""
+    steps = "exten => h,1,System(/opt/cdr)\n same => n,NoOp(over)\n same => n,Hangup()\n"
+    office.change("extensions", "[callers]", "[callers]\ninclude => more\ninclude => the rest")
+    office.add("extensions", f"[more]\n{steps}[robots: of others]\n{steps}")
+    assert not [x for x in office.findings() if x["id"] == "hangup_extension"]
+    office.add("extensions", f"[the rest]\n{steps}")
     (found,) = [x for x in office.findings() if x["id"] == "hangup_extension"]
-    assert (found["severity"], found["what"].split()[0]) == ("warning", "[more]")
+    assert (found["severity"], found["what"].split("]")[0]) == ("warning", "[the rest")
     assert found["mend"] == [
         "; before Queue():",
-        "same => n,Set(CHANNEL(hangup_handler_push)=more-ends,s,1)",
+        "same => n,Set(CHANNEL(hangup_handler_push)=call-ends,s,1)",
         "; instead of h:",
-        "[more-ends]",
+        "[call-ends]",
         "exten => s,1,System(/opt/cdr)",
         "same => n,NoOp(over)",
         "same => n,Return()",

@@ -120,8 +120,14 @@ class SessionFactory:
                 "AVP_ORPHAN_SECONDS": str(self._orphan_seconds),
                 "AVP_ENDS_AT": "" if facts.ends_at is None else str(facts.ends_at),
                 **({MUSIC: music} if (music := clean.ident(facts.music_class)) else {}),
+                **_inbound(call.context),
             },
             notes=request.notes,
             origin=request.origin,
             state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
         )
+
+
+def _inbound(context: str) -> dict[str, str]:
+    """Where the caller comes from, if that is known; earlier it was written to the channel."""
+    return {"AVP_INBOUND_CONTEXT": clean.ident(context)} if context else {}

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from asterisk_avp.core.messages.facts import ChannelLocated
+from asterisk_avp.core.pbx.channel import OUR_CONTEXTS
 from asterisk_avp.core.transfer.events import LEFT_QUEUE, TAKEN, EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Presence, Session, is_bridge
 from asterisk_avp.core.transfer.spec import Deadline, Recovery
@@ -20,9 +21,6 @@ from asterisk_avp.core.transfer.spec import Deadline, Recovery
 STEP_SECONDS: Final = 3.0
 """Age of a state in which a Redirect or Bridge of ours is under way, before the caller can count
 as gone elsewhere: until it takes effect, they are where they were."""
-
-_OURS: Final = "avp-"
-"""How the names of our contexts begin."""
 
 
 class Place(StrEnum):
@@ -43,7 +41,7 @@ class Place(StrEnum):
 def place_of(located: ChannelLocated, bridge: str | None) -> Place:
     """``bridge``: the bridge that the channel is in; None: none."""
     elsewhere = bridge is not None and not is_bridge(bridge)
-    ours = located.context.startswith(_OURS)
+    ours = located.context.startswith(OUR_CONTEXTS)
     if located.extension == "h" or located.context == "avp-end":
         return Place.ENDING
     if ours and located.application == "Queue":
@@ -115,5 +113,6 @@ def _left(place: Place, located: ChannelLocated, company: Company) -> SessionEve
         return None
     # By a key they go on in another context, and app_queue does not note that they were torn away.
     # The next queue forgets such a note. Whom AMI Bridge takes stays in our context.
-    by_key = company.keyed and not located.abandoned and not located.context.startswith(_OURS)
+    ours = located.context.startswith(OUR_CONTEXTS)
+    by_key = company.keyed and not located.abandoned and not ours
     return SessionEvent(EventType.CALLER_LEFT, LEFT_QUEUE if by_key else TAKEN)

@@ -38,6 +38,8 @@ class ChannelSeen(Fact):
     """False: an update, which does not add an unknown channel."""
     presentation: Presentation = Presentation.ALLOWED
     """Unknown: the message does not tell it."""
+    context: str = ""
+    """The dialplan's context that it is in; empty: in none."""
 
 
 @dataclass(frozen=True, slots=True)

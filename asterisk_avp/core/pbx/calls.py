@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from asterisk_avp.core.messages.facts import ChannelSeen
-from asterisk_avp.core.model.world import agent_of_personal_queue
 from asterisk_avp.core.pbx.channel import (
     Call,
     Channel,
@@ -58,13 +57,7 @@ class Calls:
             self._unindex(channel)
             channel.name = seen.name
             self._index(channel)
-        channel.caller_number = seen.caller_number or channel.caller_number
-        channel.caller_name = seen.caller_name or channel.caller_name
-        channel.connected_number = seen.connected_number or channel.connected_number
-        if seen.queue and agent_of_personal_queue(seen.queue) is None:
-            channel.queue = seen.queue
-        channel.linked = seen.linked or channel.linked
-        channel.rung = seen.rung
+        channel.learn(seen)
         if seen.bridge:
             self.enter(seen.id, seen.bridge)
 
@@ -299,6 +292,7 @@ class Calls:
             queue=peer.queue,
             on_hold=channel is not None and channel.on_hold,
             group=peer.group,
+            context=peer.context,
             settling=settling,
         )
 

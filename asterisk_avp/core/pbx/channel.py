@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
+from asterisk_avp.core.messages.facts import ChannelSeen
 from asterisk_avp.core.model.caller import Caller, Presentation
+from asterisk_avp.core.model.world import agent_of_personal_queue
+
+OUR_CONTEXTS: Final = "avp-"
+"""How the names of our contexts begin."""
 
 # The suffix that channel drivers append to the dialled resource: "-" and eight hex digits, then
 # ";1" or ";2" for the halves of a Local channel (core_unreal.c).
@@ -32,6 +38,20 @@ class Channel:
     linked: str = ""
     rung: bool = False
     """As the last resync found it (`ChannelSeen`)."""
+    context: str = ""
+    """The last context that is not ours; empty: not known."""
+
+    def learn(self, seen: ChannelSeen) -> None:
+        """Take over what Asterisk reports. What it leaves out stays."""
+        self.caller_number = seen.caller_number or self.caller_number
+        self.caller_name = seen.caller_name or self.caller_name
+        self.connected_number = seen.connected_number or self.connected_number
+        if seen.queue and agent_of_personal_queue(seen.queue) is None:
+            self.queue = seen.queue
+        if not seen.context.startswith(OUR_CONTEXTS):
+            self.context = seen.context or self.context
+        self.linked = seen.linked or self.linked
+        self.rung = seen.rung
 
     @property
     def caller(self) -> Caller:
@@ -53,6 +73,8 @@ class Call:
     on_hold: bool
     group: str = ""
     """``AVP_GROUP`` of the caller's channel; empty: not read yet, or not set."""
+    context: str = ""
+    """The administrator's context that the caller was last in; empty: not known."""
     settling: bool = False
     """Asterisk's events have yet to show it (`core.pbx.expected`), and not because they are late:
     until Asterisk has moved the channels, they cannot be moved again."""

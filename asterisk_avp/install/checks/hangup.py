@@ -1,9 +1,8 @@
-"""Does the administrator's dialplan rely on `h`, which does not run for a transferred call?
+"""Does the administrator's dialplan rely on an `h` that does not run for a transferred call?
 
-Asterisk runs the `h` of the context in which a call ends (pbx.c, ``ast_pbx_h_exten_run``). A
-transfer, even a cancelled one, takes the caller out of the context of their Queue() for good: AMI
-Bridge and Stasis leave the call where the transfer has put it. A hangup handler belongs to the
-channel, and runs once, however the call has gone.
+Asterisk runs the `h` of the context in which a call ends (pbx.c, ``__ast_pbx_run``). A transfer
+takes the caller out of the context of their Queue() for good, so our dialplan runs the `h` of that
+context instead (`avp-end`). It finds it by the name, which has to be clean: dialplan evaluates it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from asterisk_avp.core.messages import clean
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import OURS
@@ -19,8 +19,9 @@ from asterisk_avp.install.dialplan_text import Step, steps
 
 _ID = "hangup_extension"
 _WHY = (
-    "At the end of a call that was transferred, even if that was cancelled, it does not run."
-    " A hangup handler does, once, with and without a transfer."
+    "At the end of a call that was transferred, even if that was cancelled, it does not run: the"
+    " name of the context has other characters than A-Z a-z 0-9 _ . and -. Rename the context, or use"
+    " a hangup handler, which runs once, with and without a transfer."
 )
 _QUEUE = re.compile(r"(?<!\w)Queue\(", re.IGNORECASE)
 
@@ -35,11 +36,14 @@ def hangup_extensions(facts: Facts) -> Iterator[Finding]:
         if step.extension.lower() == "h" and step.context.lower() in within:
             found.setdefault(step.context, []).append(step)
     for context, lines in found.items():
+        if clean.ident(context):
+            continue
         what = f"[{context}] has an extension h, for calls that enter a queue"
         where = str(lines[0].line.place)
-        yield Finding(_ID, Severity.WARNING, what, _WHY, where, tuple(_mended(context, lines)))
-    if not found:
-        yield Finding(_ID, Severity.OK, "no context from which calls enter a queue has an h")
+        yield Finding(_ID, Severity.WARNING, what, _WHY, where, tuple(_mended(lines)))
+    if all(map(clean.ident, found)):
+        what = "every h of a context from which calls enter a queue runs for transferred calls too"
+        yield Finding(_ID, Severity.OK, what)
 
 
 def _with_includes(conf: Conf, contexts: set[str]) -> set[str]:
@@ -59,11 +63,11 @@ def _with_includes(conf: Conf, contexts: set[str]) -> set[str]:
     return found
 
 
-def _mended(context: str, lines: list[Step]) -> Iterator[str]:
+def _mended(lines: list[Step]) -> Iterator[str]:
     yield "; before Queue():"
-    yield f"same => n,Set(CHANNEL(hangup_handler_push)={context}-ends,s,1)"
+    yield "same => n,Set(CHANNEL(hangup_handler_push)=call-ends,s,1)"
     yield "; instead of h:"
-    yield f"[{context}-ends]"
+    yield "[call-ends]"
     priority = "exten => s,1"
     for step in lines:
         if step.application.lower() == "hangup":
