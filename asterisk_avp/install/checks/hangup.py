@@ -20,8 +20,8 @@ from asterisk_avp.install.dialplan_text import Step, steps
 _ID = "hangup_extension"
 _WHY = (
     "At the end of a call that was transferred, even if that was cancelled, it does not run: the"
-    " name of the context has other characters than A-Z a-z 0-9 _ . and -. Rename the context, or use"
-    " a hangup handler, which runs once, with and without a transfer."
+    " name of the context has other characters than A-Z a-z 0-9 _ . and -. Rename the context, or"
+    " use a hangup handler, which runs once, with and without a transfer."
 )
 _QUEUE = re.compile(r"(?<!\w)Queue\(", re.IGNORECASE)
 
