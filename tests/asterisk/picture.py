@@ -268,13 +268,19 @@ class Picture:
             members = [m for m in self.members if m["Queue"] == entry["Queue"]]
             if any(m["Location"].partition("/")[2] in ringing for m in members):
                 continue  # for this one, or for the previous one
-            except_one = self.excluded.get(entry["Channel"], "") if len(members) > 1 else ""
+            excluded = self.excluded.get(entry["Channel"], "")
+            others = [m for m in members if m["Location"].partition("/")[2] != excluded]
             free = [
                 m["Name"]
                 for m in members
                 if (m["Status"], m["Paused"], m["InCall"]) == (_NOT_IN_USE, "0", "0")
-                and m["Location"].partition("/")[2] != except_one
             ]
+            # As many may ring at the same time as members are free, from the head of the queue on
+            # (app_queue.c, is_our_turn), though a head may have to wait for another member.
+            if int(entry["Position"]) > len(free):
+                continue
+            if any(m["Paused"] == "0" for m in others):
+                free = [m["Name"] for m in others if m["Name"] in free]
             if free:
                 yield f"{entry['Channel']} waits in {entry['Queue']} while {free} are free"
 

@@ -200,11 +200,26 @@ async def test_the_last_member_leaves_meanwhile(scene: Scene, leave: Prepare) ->
 
 
 async def test_nobody_but_the_transferor_is_not_on_a_break(scene: Scene) -> None:
-    """The dialplan offers the transferor the call only where no other member is logged in."""
+    """The dialplan would not let the transferor's call wait there for the transferor."""
     await scene.call("caller1", "1001")
     await scene.pause("1002")
     await scene.agent_is("1002", "not_ready")
     assert await scene.refused("1001", "unsupervised", "group", "sales") == "target_not_ready"
+    await scene.talking("caller1", "1001")
+
+
+async def test_a_break_of_all_others_does_not_keep_the_caller_from_the_transferor(
+    scene: Scene,
+) -> None:
+    """Nor those who wait behind them. The phone of the transferor hangs up on a refusal."""
+    await scene.pause("1002")
+    await scene.agent_is("1002", "not_ready")
+    await scene.call("caller1", "1001")
+    before = known(scene)
+    await scene.phone("1001").transfer("1003")
+    await pressed(scene, before, "1001", "deny", "not_in_group")
+    await scene.gone("1001")
+    await back_to_the_group(scene, by="1001")
     await scene.talking("caller1", "1001")
 
 
