@@ -87,6 +87,8 @@ DEAD: Final = ("phone dead", "agent's phone dead")
 TAKEN: Final = "taken by another program"
 """Its cells are tests of their own, because they are slow."""
 _TAKEN = "caller@group; somebody: rings => failed taken"
+_TAKEN_FROM_TWO = "caller@group; agent-target => failed taken"
+_TAKEN_WHILE_BUSY = "caller@group; target-other; somebody: rings => failed taken"
 
 _RINGS = "caller: music; agent: ringback; target: rings => ringing"
 _OFFERED = "caller@target; target: rings => ringing"
@@ -148,6 +150,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "agent hangs up, daemon dead": _RECALLED,
         "caller hangs up, both cut": _OVER,
         "agent hangs up, both cut": _RECALLED,
+        "taken by another program": _TAKEN,
         "Asterisk killed": _OVER,
     },
     "waiting": {
@@ -164,6 +167,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "agent hangs up, both cut": _QUEUED,
         "target hangs up, both cut": _RINGS,
         "target unplugged": "caller: music; agent: music; other: nothing => waiting",
+        "taken by another program": _TAKEN_WHILE_BUSY,
         "Asterisk killed": _OVER,
     },
     "ringing": {
@@ -220,6 +224,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "target hangs up, both cut": _BACK,
         "fourth hangs up, both cut": _COLLEAGUE_RINGS,
         "target unplugged": "caller: music; agent: nothing; fourth: rings => consulting",
+        "taken by another program": _TAKEN,
         "Asterisk killed": _OVER,
     },
     "consult of three": {
@@ -241,6 +246,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "target unplugged": _WITH_COLLEAGUE,
         "phone dead": _WITH_COLLEAGUE,
         "agent's phone dead": _ON_THEIR_OWN,
+        "taken by another program": _TAKEN,
         "Asterisk killed": _OVER,
     },
     "swapped": {
@@ -278,7 +284,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "target unplugged": "caller-agent => conference",
         "phone dead": _BACK,
         "agent's phone dead": _DONE,
-        "taken by another program": _TAKEN,
+        "taken by another program": _TAKEN_FROM_TWO,
         "Asterisk killed": _OVER,
     },
     "conference of four": {
@@ -300,6 +306,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "target unplugged": "caller-agent-fourth => conference",
         "phone dead": "caller-agent-fourth => conference",
         "agent's phone dead": "caller-target-fourth => conference",
+        "taken by another program": _TAKEN_FROM_TWO,
         "Asterisk killed": _OVER,
     },
     "completing, asked": {
@@ -358,6 +365,7 @@ CELLS: Final[dict[str, dict[str, str]]] = {
         "caller hangs up, both cut": "target-other => abandoned caller_hangup",
         "target hangs up, both cut": _OFFERED,
         "target unplugged": "caller@target; other: nothing => waiting",
+        "taken by another program": _TAKEN_WHILE_BUSY,
         "Asterisk killed": _OVER,
     },
     "offered": {
@@ -386,6 +394,8 @@ NEXT: Final = {
         "=> failed call_gone",
     ),
     _TAKEN: ("caller hangs up", "=> failed taken"),
+    _TAKEN_WHILE_BUSY: ("caller hangs up", "target-other => failed taken"),
+    _TAKEN_FROM_TWO: ("caller hangs up", "agent-target => failed taken"),
     "caller-agent => failed rejected": ("agent asks again", _RINGS),
     _RECALLED: ("target answers", "caller-target => failed transferor_hangup"),
     _WAITS: ("other hangs up", _RINGS),

@@ -45,7 +45,7 @@ from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import Mode, Origin
 from asterisk_avp.core.transfer import actions as do
 from asterisk_avp.core.transfer.events import EventType
-from asterisk_avp.core.transfer.parting import let_be, lift_limit
+from asterisk_avp.core.transfer.parting import bridge_colleagues, let_be, lift_limit
 from asterisk_avp.core.transfer.session import Intent, Presence, Session, promoted
 from asterisk_avp.core.transfer.states import State
 
@@ -146,12 +146,21 @@ def completed(session: Session) -> bool:
     return session.outcome is State.COMPLETED
 
 
+def failed(session: Session) -> bool:
+    return session.outcome is State.FAILED
+
+
 # --- changes of the session itself -----------------------------------------------------------
 
 
 def without_transferor(session: Session) -> Session:
     """The transferor is being hung up and counts as gone."""
     return session.with_presence("transferor", Presence.GONE)
+
+
+def without_caller(session: Session) -> Session:
+    """The caller is elsewhere."""
+    return session.with_presence("caller", Presence.GONE)
 
 
 # --- the table -------------------------------------------------------------------------------
@@ -301,7 +310,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("conference_target_hung_up_no_fourth", S.CONFERENCE, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
     Transition("conference_caller_hung_up_with_fourth", S.CONFERENCE, K.CALLER_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (), fourth_in, S.ABANDONED, "caller_hangup"),
     Transition("conference_caller_hung_up_no_fourth", S.CONFERENCE, K.CALLER_GONE, S.DISSOLVING, (do.drop_fourth, do.bridge_rest), None, S.ABANDONED, "caller_hangup"),
-    Transition("conference_caller_left", S.CONFERENCE, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away)),
+    Transition("conference_caller_left", S.CONFERENCE, K.CALLER_LEFT, S.DISSOLVING, (let_be, lift_limit, do.drop_fourth, bridge_colleagues), None, S.FAILED, change=without_caller),
     Transition("conference_add_party_requested", S.CONFERENCE, K.ADD_PARTY, S.CONFERENCE, (do.dial_fourth,)),
     Transition("conference_drop_target_requested_with_fourth", S.CONFERENCE, K.DROP_TARGET, S.CONFERENCE, (do.drop_leg,), fourth_in),
     Transition("conference_drop_target_requested_no_fourth", S.CONFERENCE, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
@@ -318,11 +327,14 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("conference_without_transferor_fourth_hung_up", S.CONFERENCE_WITHOUT_TRANSFEROR, K.FOURTH_GONE, S.DISSOLVING, (do.bridge_rest,)),
     # DISSOLVING: AMI Bridge of the last two of a conference is under way.
     Transition("dissolving_bridged_after_completing", S.DISSOLVING, K.BRIDGED, S.COMPLETED, (do.clear_away,), completed),
-    Transition("dissolving_bridged_after_caller_left", S.DISSOLVING, K.BRIDGED, S.ABANDONED, (do.clear_away,)),
+    Transition("dissolving_bridged_after_caller_was_taken", S.DISSOLVING, K.BRIDGED, S.FAILED, (do.clear_away,), failed),
+    Transition("dissolving_bridged_after_caller_hung_up", S.DISSOLVING, K.BRIDGED, S.ABANDONED, (do.clear_away,)),
     Transition("dissolving_bridge_failed_after_completing", S.DISSOLVING, K.BRIDGE_FAILED, S.COMPLETED, (do.let_go, do.clear_away), completed),
-    Transition("dissolving_bridge_failed_after_caller_left", S.DISSOLVING, K.BRIDGE_FAILED, S.ABANDONED, (do.let_go, do.clear_away)),
+    Transition("dissolving_bridge_failed_after_caller_was_taken", S.DISSOLVING, K.BRIDGE_FAILED, S.FAILED, (do.let_go, do.clear_away), failed),
+    Transition("dissolving_bridge_failed_after_caller_hung_up", S.DISSOLVING, K.BRIDGE_FAILED, S.ABANDONED, (do.let_go, do.clear_away)),
     Transition("dissolving_timed_out_after_completing", S.DISSOLVING, K.TIMED_OUT, S.COMPLETED, (do.let_go, do.clear_away), completed),
-    Transition("dissolving_timed_out_after_caller_left", S.DISSOLVING, K.TIMED_OUT, S.ABANDONED, (do.let_go, do.clear_away)),
+    Transition("dissolving_timed_out_after_caller_was_taken", S.DISSOLVING, K.TIMED_OUT, S.FAILED, (do.let_go, do.clear_away), failed),
+    Transition("dissolving_timed_out_after_caller_hung_up", S.DISSOLVING, K.TIMED_OUT, S.ABANDONED, (do.let_go, do.clear_away)),
     Transition("dissolving_transferor_hung_up", S.DISSOLVING, K.TRANSFEROR_GONE, S.DISSOLVING),
     Transition("dissolving_caller_hung_up", S.DISSOLVING, K.CALLER_GONE, S.DISSOLVING),
     Transition("dissolving_target_hung_up", S.DISSOLVING, K.LEG_GONE, S.DISSOLVING),
