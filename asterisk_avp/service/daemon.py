@@ -23,7 +23,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     GroupWatch            Hint QueueJoined QueueLeft QueueWaiting  perform resynced stop
     EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
-    UnreportedChanges     MemberSeen QueueWaiting               stop
+    UnreportedChanges     6 facts                               stop
     EngineStep            27 facts
     Whereabouts           Hint StasisLeft BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop

@@ -1,13 +1,15 @@
-"""Find changes of memberships that Asterisk does not report.
+"""Find changes of memberships and waiting calls that Asterisk does not report.
 
 A reload of queues.conf removes queues with their members, and adds static members and removes them,
 without an event (app_queue.c, ``reload_queues``). What happens to a phone meanwhile is reported for
-the queues that there are at that moment. Two signs of it cost no query while all is well:
+the queues that there are at that moment. Nor is a caller reported whom AMI Bridge takes out of a
+queue. Three signs cost no query while all is well:
 
 * The memberships of a phone have different states. Asterisk has one state for a phone and reports
   it for all memberships at once; those that differ for longer are queried.
 * Asterisk counts other members of a group's queue than we do, by the same number several times in
   succession. The queue is read, and what differs is queried, in the agents' personal queues too.
+* A call that waits for an agent is in a bridge, and goes on waiting.
 
 A query is all that a difference leads to, so the facts come from Asterisk's answers
 (`service.members`).
@@ -25,7 +27,7 @@ import structlog
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
-from asterisk_avp.core.model.world import personal_queue
+from asterisk_avp.core.model.world import agent_of_personal_queue, personal_queue
 from asterisk_avp.core.pbx.agent import NOT_IN_USE, NOT_THERE, Agent
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 from asterisk_avp.runtime.tasks import TaskSet
@@ -59,7 +61,14 @@ class _Difference:
 class UnreportedChanges(Part):
     """Query what may have changed. ``ask_again`` asks for another `QueueWaiting` of a queue."""
 
-    hears = (ev.MemberSeen, ev.QueueWaiting)
+    hears = (
+        ev.MemberSeen,
+        ev.QueueWaiting,
+        ev.QueueJoined,
+        ev.QueueLeft,
+        ev.BridgeEntered,
+        ev.ChannelGone,
+    )
 
     def __init__(
         self, engine: TransferEngine, members: MemberVerifier, ask_again: Callable[[str], None]
@@ -70,6 +79,8 @@ class UnreportedChanges(Part):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         """A timer for each agent whose memberships differ."""
         self._differences: dict[str, _Difference] = {}
+        self._waiting: dict[str, str] = {}
+        """Channel to the personal queue in which it waits."""
         self._tasks = TaskSet("unreported changes")
 
     def handle(self, message: object) -> None:
@@ -78,11 +89,23 @@ class UnreportedChanges(Part):
                 self._compare_phone(message)
             case ev.QueueWaiting():
                 self._compare_count(message)
+            case ev.QueueJoined(queue, channel) if agent_of_personal_queue(queue):
+                self._waiting[channel] = queue
+            case ev.QueueLeft(_, channel) | ev.ChannelGone(channel):
+                self._waiting.pop(channel, None)
+            case ev.BridgeEntered(channel) if channel in self._waiting:
+                # Whom an agent answers leaves the queue at the same moment.
+                loop = asyncio.get_running_loop()
+                loop.call_later(SAME_SECONDS, self._query_waiting, channel)
 
     async def stop(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
         self._tasks.cancel()
+
+    def _query_waiting(self, channel: str) -> None:
+        if (queue := self._waiting.get(channel)) is not None:
+            self._members.ask(queue, "")
 
     # --- one phone's memberships ---------------------------------------------------------------
 

@@ -1,7 +1,8 @@
-"""Changes of memberships without an event: found by comparison, and then queried."""
+"""Changes of memberships and waits without an event: found by comparison, and then queried."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -174,3 +175,31 @@ async def test_a_queue_that_cannot_be_read_is_tried_again(station: Station) -> N
     station.counted(0, 0)
     await station.read()
     assert station.members.reads == 2
+
+
+# --- calls that wait -----------------------------------------------------------------------------
+
+
+async def test_a_call_that_is_in_a_bridge_waits_no_more(station: Station) -> None:
+    station.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"), ev.QueueJoined(SLOT, "u"))
+    station.feed(ev.BridgeEntered("u", "their-bridge"))
+    await eventually(lambda: station.members.asked)
+    assert station.members.asked == [(SLOT, "")]
+
+
+@pytest.mark.parametrize("end", [ev.QueueLeft(SLOT, "u"), ev.ChannelGone("u")], ids=str)
+async def test_whom_an_agent_answers_has_left_the_queue(
+    station: Station, end: ev.Fact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreported, "SAME_SECONDS", 0.0)
+    station.feed(ev.ChannelSeen("u", "PJSIP/caller1-00000001"), ev.QueueJoined(SLOT, "u"))
+    station.feed(ev.BridgeEntered("u", "b"), end)
+    looked = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.0, looked.set)  # behind the look at the queue
+    await looked.wait()
+    assert station.members.asked == []
+
+
+async def test_calls_of_groups_are_not_looked_for(station: Station) -> None:
+    station.feed(ev.QueueJoined("sales", "u"), ev.BridgeEntered("u", "b"))
+    assert not station.part._waiting
