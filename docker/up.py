@@ -76,7 +76,7 @@ def describe(bed: Bed) -> dict[str, object]:
 async def start(options: argparse.Namespace) -> None:
     program = Path(sys.executable).with_name("asterisk-avp")
     backend = backend_named(options.backend)
-    world = World()
+    world = World.demo()
     note = backend.directory(options.instance) / "instance.json"
     if note.exists():
         there = Bed.saved(options.instance, backend, world)

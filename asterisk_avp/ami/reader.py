@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,8 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AmiError
 
 log = structlog.get_logger(__name__)
+
+_SUMMARY: Final = ("Callers", "LongestHoldTime", "LoggedIn", "Available")
 
 
 class AmiReader:
@@ -89,16 +92,16 @@ class AmiReader:
         found = await self._client.list_action("QueueStatus", headers, whole=True)
         return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
 
-    async def waiting(self, queue: str) -> ev.QueueWaiting | None:
-        """How many callers wait in a queue, and how long; None: no such queue. Raises `AvpError`.
+    async def waiting(self, queue: str) -> ev.QueueWaiting:
+        """How many callers wait in a queue, and how many members it has. Raises `AvpError`.
 
         The answer contains no text of a caller, so that nobody can inject anything into it.
         """
         for item in await self._client.list_action("QueueSummary", {"Queue": queue}):
             if item.get("Event") == "QueueSummary" and item.get("Queue") == queue:
-                callers, longest = (integer(item.get(x)) for x in ("Callers", "LongestHoldTime"))
-                return ev.QueueWaiting(queue, callers, longest, time.time())
-        return None
+                callers, longest, logged_in, available = (integer(item.get(x)) for x in _SUMMARY)
+                return ev.QueueWaiting(queue, callers, longest, time.time(), logged_in, available)
+        return ev.QueueWaiting(queue, 0, 0, time.time())
 
     async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
         """The same by dialplan functions, if the list was tampered with (`ami.queue_functions`)."""

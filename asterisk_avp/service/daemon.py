@@ -23,6 +23,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     GroupWatch            Hint QueueJoined QueueLeft QueueWaiting  perform resynced stop
     EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
+    UnreportedChanges     6 facts                               stop
     EngineStep            27 facts
     Whereabouts           Hint StasisLeft BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
@@ -103,6 +104,7 @@ from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
 from asterisk_avp.service.servers import start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
+from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
 from asterisk_avp.service.work import AgentWork
 
@@ -241,6 +243,7 @@ class Daemon:
             group_watch,
             empty_groups,
             pops,
+            UnreportedChanges(engine, members, group_watch.ask),
             EngineStep(engine),
             Whereabouts(engine, links, ari_performer.locate, post),
             members,
@@ -257,9 +260,8 @@ class Daemon:
     # --- running -----------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until ``stop`` is set; then drain running transfers and accept no new ones.
-
-        Stops every part that was started, even if another one raises.
+        """Run until ``stop`` is set; then drain running transfers, accept no new ones, and stop
+        every part that was started, even if another one raises.
         """
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._ari.close)

@@ -1,15 +1,15 @@
 """Perform effects: one worker and one timer for each session (`core.transfer.concurrency`).
 
 A slow step of one transfer does not delay others. Effects without a session (membership of the
-personal queues) share one worker.
+personal queues) share one worker; what sends a call into such a queue waits for its changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -25,7 +25,11 @@ from asterisk_avp.core.messages.effects import (
     SetTimer,
 )
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
-from asterisk_avp.core.transfer.concurrency import can_run_concurrently
+from asterisk_avp.core.transfer.concurrency import (
+    can_run_concurrently,
+    queue_changed,
+    queue_entered,
+)
 from asterisk_avp.core.transfer.events import SessionEvent
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Message, NeedsResync, Post, Replaced, Report, TimeUp
@@ -91,6 +95,8 @@ class Workers(Part):
         """Effects without a session, since the start."""
         self._progress = asyncio.Event()
         """Set, and replaced, whenever some of those have been performed."""
+        self._changes: Counter[str] = Counter()
+        """Queue to the number of changes of its members that are queued or in flight."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def handle(self, message: Message) -> None:
@@ -111,7 +117,9 @@ class Workers(Part):
                 queue = self._queues[session_id] = deque()
                 self._tasks.start(self._work(session_id, queue))
             queue.append(effect)
-            self._queued += session_id is None
+            if session_id is None:
+                self._queued += 1
+                self._changes[queue_changed(effect)] += 1
         elif session_id is not None:
             handle = self._timers.pop(session_id, None)
             if handle is not None:
@@ -163,6 +171,12 @@ class Workers(Part):
             await self._progress.wait()
         return self._queued == wanted
 
+    async def _may_enter(self, effect: Effect) -> None:
+        """Wait for earlier changes of the queue that the effect sends a call into, if it does."""
+        if queue := queue_entered(effect):
+            while self._changes[queue] > 0:
+                await self._progress.wait()
+
     def _count(self, performed: int) -> None:
         self._performed_so_far += performed
         self._progress.set()
@@ -189,6 +203,7 @@ class Workers(Part):
         self._timers.clear()
         self._tasks.cancel()
         self._queues.clear()
+        self._changes.clear()
         self._count(self._queued - self._performed_so_far)
 
     async def _work(self, session_id: str | None, queue: deque[Effect]) -> None:
@@ -204,6 +219,7 @@ class Workers(Part):
             report,
             lambda effect: self._performed(session_id, effect),
             lambda: self._post(NeedsResync(session_id)),
+            self._may_enter,
         )
         if session_id is not None:
             # For this task only: log entries during its effects contain these fields.
@@ -218,6 +234,7 @@ class Workers(Part):
                 else:
                     await asyncio.gather(*map(worker.perform, effects))
                 if session_id is None:
+                    self._changes -= Counter(map(queue_changed, effects))
                     self._count(len(effects))
         finally:
             if self._queues.get(session_id) is queue:
@@ -234,15 +251,18 @@ class _Worker:
         report: _Report,
         performed: Callable[[Effect], None],
         needs_resync: Callable[[], None],
+        may_begin: Callable[[Effect], Awaitable[None]],
     ) -> None:
         self._ami = ami
         self._ari = ari
         self._report = report
         self._performed = performed
         self._needs_resync = needs_resync
+        self._may_begin = may_begin
         self._degraded_until = 0.0
 
     async def perform(self, effect: Effect) -> None:
+        await self._may_begin(effect)
         try:
             if isinstance(effect, AmiEffect):
                 await self._ami.perform(effect, self._report)

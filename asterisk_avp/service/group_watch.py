@@ -2,8 +2,9 @@
 
 Callers who join and leave a queue are reported by AMI, whose events they can forge
 (`asterisk_avp.ami.integrity`). So such an event is only the occasion to ask Asterisk how many wait
-(QueueSummary), at most every `ASK_SECONDS` for each queue. Changes are sent at most every
-`TELL_SECONDS`, because a list of groups need not follow each call.
+(QueueSummary), at most every `ASK_SECONDS` for each queue. It is also asked about all of them every
+`POLL_SECONDS`, because it does not report what a reload changes (`service.unreported`). Changes are
+sent at most every `TELL_SECONDS`, because a list of groups need not follow each call.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from asterisk_avp.service.part import Part
 log = structlog.get_logger(__name__)
 
 ASK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 5.0
 TELL_SECONDS: Final = 0.5
 
 
@@ -53,13 +55,14 @@ class GroupWatch(Part):
         self._timer: asyncio.TimerHandle | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._poll: asyncio.Task[None] | None = None
 
     def handle(self, message: Message) -> None:
         match message:
             case Hint(ev.QueueJoined() | ev.QueueLeft() as fact):
-                self._ask(fact.queue)
+                self.ask(fact.queue)
             case ev.QueueJoined() | ev.QueueLeft():
-                self._ask(message.queue)
+                self.ask(message.queue)
             case ev.QueueWaiting():
                 self._change(self._engine.agents.group_of_queue(message.queue))
 
@@ -73,9 +76,13 @@ class GroupWatch(Part):
 
     async def resynced(self) -> None:
         for group in self._engine.world.groups.values():
-            self._ask(group.queue)
+            self.ask(group.queue)
+        if self._poll is None:
+            self._poll = asyncio.create_task(self._ask_all(), name="groups")
 
     async def stop(self) -> None:
+        if self._poll is not None:
+            self._poll.cancel()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._asking.values():
@@ -83,7 +90,18 @@ class GroupWatch(Part):
 
     # --- who waits -----------------------------------------------------------------------------
 
-    def _ask(self, queue: str) -> None:
+    async def _ask_all(self) -> None:
+        """Ask about one queue after the other, evenly over `POLL_SECONDS`."""
+        while True:
+            queues = [group.queue for group in self._engine.world.groups.values()]
+            for queue in queues:
+                await asyncio.sleep(POLL_SECONDS / len(queues))
+                self.ask(queue)
+            if not queues:
+                await asyncio.sleep(POLL_SECONDS)
+
+    def ask(self, queue: str) -> None:
+        """Ask about a group's queue as soon as it may be asked again, and post the answer."""
         if self._engine.agents.group_of_queue(queue) is None:
             return
         if queue in self._asking:
@@ -96,12 +114,10 @@ class GroupWatch(Part):
             while True:
                 self._again.discard(queue)
                 try:
-                    found = await self._ami.waiting(queue)
+                    self._post(await self._ami.waiting(queue))
                 except AvpError as error:
                     log.debug("waiting_callers_unknown", queue=queue, error=str(error))
                     return  # a resync follows as soon as Asterisk answers again
-                if found is not None:
-                    self._post(found)
                 await asyncio.sleep(ASK_SECONDS)
                 if queue not in self._again:
                     return

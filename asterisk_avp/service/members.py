@@ -146,7 +146,7 @@ class MemberVerifier(Part):
     def failed(self, effect: Change) -> None:
         """The change failed, or its outcome is unknown."""
         self._changing.pop((effect.queue, effect.interface), None)
-        self._ask(effect.queue, effect.interface)
+        self.ask(effect.queue, effect.interface)
 
     def done(self, effect: Change) -> None:
         """Asterisk has confirmed the change."""
@@ -184,17 +184,17 @@ class MemberVerifier(Part):
             self._changing[queue, interface] = fact  # probably our own change, see `done`
             return
         if (queue, interface) in self._asking:
-            self._ask(queue, interface)  # the response in flight may be older
+            self.ask(queue, interface)  # the response in flight may be older
             return
         agent = self._engine.agents.of_member(queue, interface)
         known = _membership(agent, queue, interface)
         if isinstance(fact, ev.MemberRemoved):
             if known is not None:
-                self._ask(queue, interface)
+                self.ask(queue, interface)
         elif agent is None or known is None or not is_phone_change(known, fact):
             if agent is not None:
                 agent.reported_paused = on_break(fact)
-            self._ask(queue, interface)
+            self.ask(queue, interface)
         elif is_confirmed_by_ari(self._engine.calls, agent, known, fact):
             self._later.pop((queue, interface), None)
             self._post(fact)
@@ -222,7 +222,7 @@ class MemberVerifier(Part):
             ):
                 self._post(fact)
             else:
-                self._ask(queue, interface)
+                self.ask(queue, interface)
 
     def _status(self, queue: str, interface: str) -> int:
         """The phone's status in the agent's other memberships; 0: unknown."""
@@ -252,11 +252,12 @@ class MemberVerifier(Part):
                 if len(self._awaiting_channel) > MAX_AWAITING_CHANNEL:
                     self._awaiting_channel.popitem(last=False)
         elif owner in self._engine.agents.by_id:
-            self._ask(fact.queue, "")
+            self.ask(fact.queue, "")
 
     # --- queries -------------------------------------------------------------------------------
 
-    def _ask(self, queue: str, interface: str) -> None:
+    def ask(self, queue: str, interface: str) -> None:
+        """Query a member, or who waits where ``interface`` is empty, and post what has changed."""
         key = (queue, interface)
         self._later.pop(key, None)
         if key in self._asking:

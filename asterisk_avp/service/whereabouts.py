@@ -4,6 +4,8 @@ Events tell of most of what others do with a call, and AMI's only as a hint (`am
 Asterisk is asked soon after each hint, and every few seconds without one: no transfer is reported
 as running for long after its call has gone elsewhere. `core.engine.whereabouts` judges the answers.
 
+That includes callers whom the dialplan has after a transfer has failed.
+
 Also ends channels that stay in a bridge although their phone has hung up
 (`core.engine.hang_ups`).
 """
@@ -83,17 +85,14 @@ class Whereabouts(Part):
             await asyncio.sleep(ROUND_SECONDS)
             if not self._links.both:
                 continue  # the resync asks
-            now = time.time()
-            for session in self._engine.store.sessions():
-                record = self._engine.store.records.get(session.id)
-                if record is not None and now - record.since >= ROUND_SECONDS:
-                    await self._look(session.caller.channel)
+            for caller in self._engine.by_others.callers(time.time() - ROUND_SECONDS):
+                await self._look(caller)
 
     async def stop(self) -> None:
         self._tasks.cancel()
 
     def _hint(self, channel: str) -> None:
-        if channel not in self._looking and self._engine.by_others.session_of(channel) is not None:
+        if channel not in self._looking and self._engine.by_others.follows(channel):
             self._looking.add(channel)
             self._tasks.start(self._look_soon(channel))
 
@@ -101,7 +100,7 @@ class Whereabouts(Part):
         try:
             for seconds in (SOON_SECONDS, *AGAIN_SECONDS):
                 await asyncio.sleep(seconds)
-                if self._engine.by_others.session_of(channel) is None:
+                if not self._engine.by_others.follows(channel):
                     return
                 await self._look(channel)
         finally:

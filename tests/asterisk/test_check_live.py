@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from bed import Bed, backend_named
+from bed import Bed, World, backend_named
 from bed.procs import spawn
 
 from asterisk_avp.cli.check import collect
@@ -158,6 +158,12 @@ async def wrong() -> AsyncIterator[Office]:
 async def test_all_is_well(right: Office) -> None:
     code, found = await right.command()
     assert (code, kinds(found)) == (0, DEMO), found
+
+
+async def test_the_demo_asks_whether_phones_are_there() -> None:
+    async with Office(World.demo(), backend=backend_named(None)) as demo:
+        found = [x for x in await demo.findings() if x.id == "dead_phone"]
+    assert [(x.severity, x.what) for x in found] == [("ok", "Asterisk notices a phone that dies")]
 
 
 async def test_nobody_is_rung_and_nothing_is_left(right: Office) -> None:

@@ -165,3 +165,44 @@ def test_it_is_not_forgotten_before_it_is_known() -> None:
     assert made.store.forget_ended(NOW + 1) == []
     made.fact(CONNECTED, NOW)
     assert [record.session.id for record in made.store.forget_ended(NOW + 1)] == [transfer]
+
+
+def at(context: str, application: str = "Queue") -> ev.ChannelLocated:
+    return ev.ChannelLocated("u-caller1", context, "1001", application, in_our_app=False)
+
+
+@pytest.mark.parametrize("action", ["return", "group"])
+@pytest.mark.parametrize(
+    ("fact", "partner", "elsewhere"),
+    [
+        (at("avp-agent-queue"), "", False),
+        (at("avp-recall", "Gosub"), "", False),
+        (at("avp-recall"), "PJSIP/1001-00000009", False),  # answered; the event of it is to come
+        (at("avp-recall"), "PJSIP/caller2-00000009", True),  # picked up
+        (at("avp-recall"), "PJSIP/1003-00000009", True),
+        (at("avp-recall", ""), "PJSIP/1001-00000009", True),  # AMI Bridge has taken them
+        (at("breakout", "Wait"), "", True),
+        (at("avp-end", "NoOp"), "", False),
+    ],
+)
+def test_taken_while_the_dialplan_has_the_caller(
+    action: str, fact: ev.ChannelLocated, partner: str, elsewhere: bool
+) -> None:
+    made, transfer = waiting(MaxHoldAction(action))
+    if action == "return":
+        made.fact(ev.QueueJoined("avp-agent-1001", "u-caller1"), NOW)
+    record = made.store.records[transfer]
+    before = record.caller_outcome
+    assert made.by_others.follows("u-caller1")
+    assert made.by_others.callers(NOW) == ["u-caller1"]
+    made.fact(ev.BridgeLeft("u-caller1", "b-1001"), NOW)
+    if partner:
+        made.fact(ev.ChannelSeen("u-partner", partner), NOW)
+        for channel in ("u-partner", "u-caller1"):
+            made.fact(ev.BridgeEntered(channel, "their-bridge"), NOW)
+    told = made.fact(fact, NOW + 1)
+    assert record.caller_outcome is (C.ELSEWHERE if elsewhere else before)
+    assert told.ended == ([transfer] if elsewhere else [])
+    assert made.slot_taken("1001") is (action == "return" and not elsewhere)
+    assert ("1001" in told.agents) is elsewhere
+    assert made.by_others.follows("u-caller1") is not elsewhere

@@ -70,6 +70,19 @@ class Aftermath:
         """An agent has the caller."""
         self._waiting.pop(caller, None)
 
+    def of(self, caller: str) -> Record | None:
+        """The ended transfer of a caller whom the dialplan still has; None: of none."""
+        return self._waiting.get(caller)
+
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._waiting.values())
+
+    def left(self, caller: str, outcome: Outcome) -> None:
+        """The caller is elsewhere: another program or phone has taken them, or by a key."""
+        record = self._waiting.pop(caller, None)
+        if record is not None:
+            _change(record, CallerOutcome.ELSEWHERE, outcome)
+
     def gone(self, caller: str, outcome: Outcome, how: CallerOutcome) -> None:
         """The caller's channel has ended. ``how``: what to report of a caller who waited for the
         transferor; one who waited in the group's queue is the group's.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from asterisk_avp.core.engine.hang_ups import HangUps
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
-from asterisk_avp.core.engine.whereabouts import Company, judged
+from asterisk_avp.core.engine.whereabouts import Company, is_elsewhere, judged
 from asterisk_avp.core.messages.effects import HangUp
 from asterisk_avp.core.messages.facts import ChannelLocated, HangUpAsked, KeyPressed
 from asterisk_avp.core.model.world import TargetKind, personal_queue
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Calls
-from asterisk_avp.core.transfer.events import EventType, SessionEvent
+from asterisk_avp.core.transfer.events import TAKEN, EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Session, bridged_pair
 from asterisk_avp.core.transfer.spec import Deadline, Recovery
 
@@ -47,13 +47,36 @@ class ByOthers:
 
     def _located(self, fact: ChannelLocated, now: float, outcome: Outcome) -> None:
         """Asterisk has answered where a caller is."""
-        session, event = self.session_of(fact.id), self.judged(fact, now)
-        if session is not None and event is not None:
+        event = self.judged(fact, now)
+        if event is None:
+            return
+        if (session := self.session_of(fact.id)) is not None:
             self._store.apply(session.id, event, now, outcome)
-            self._changed(fact.id, outcome)
-            if session.permission.agent is not None:
-                # app_queue sends no event of a caller whom AMI Bridge takes from it.
-                self._agents.waiting_left(personal_queue(session.permission.agent), fact.id)
+            waited_for = session.permission.agent
+        else:
+            record = self._store.aftermath.of(fact.id)
+            self._store.aftermath.left(fact.id, outcome)
+            waited_for = record.session.agent if record is not None else None
+        self._changed(fact.id, outcome)
+        if waited_for is not None:
+            # app_queue sends no event of a caller whom AMI Bridge takes from it.
+            self._agents.waiting_left(personal_queue(waited_for), fact.id)
+            outcome.agents |= {waited_for} & self._agents.by_id.keys()
+
+    def follows(self, caller: str) -> bool:
+        """Whether it matters where this channel is: of a transfer, or of the dialplan after one."""
+        of_ended = self._store.aftermath.of(caller)
+        return of_ended is not None or self.session_of(caller) is not None
+
+    def callers(self, before: float) -> list[str]:
+        """Those of transfers that have been in their states since ``before`` (Unix seconds)."""
+        running = (self._store.records.get(session.id) for session in self._store.sessions())
+        found = (*running, *self._store.aftermath.records())
+        return [
+            record.session.caller.channel
+            for record in found
+            if record is not None and record.since <= before
+        ]
 
     def session_of(self, caller: str) -> Session | None:
         """The transfer whose caller this channel is, as it is now; None: of none."""
@@ -64,9 +87,16 @@ class ByOthers:
         """What follows from where a caller is; None: nothing."""
         session = self.session_of(fact.id)
         if session is None:
-            return None
+            return self._judged_after(fact)
         age = now - self._store.records[session.id].since
-        return judged(session, fact, self._company(session), age)
+        return judged(session, fact, self._company(session, self._is_target), age)
+
+    def _judged_after(self, fact: ChannelLocated) -> SessionEvent | None:
+        record = self._store.aftermath.of(fact.id)
+        if record is None:
+            return None
+        left = is_elsewhere(fact, self._company(record.session, self._is_of_the_call))
+        return SessionEvent(EventType.CALLER_LEFT, TAKEN) if left else None
 
     def _keyed(self, channel: str) -> None:
         found = self._store.role_of(channel)
@@ -74,7 +104,8 @@ class ByOthers:
             waits = found[0].state.spec.deadline is Deadline.QUEUE
             self._store.records[found[0].id].caller_keyed |= waits
 
-    def _company(self, session: Session) -> Company:
+    def _company(self, session: Session, meant: Callable[[Session, str], bool]) -> Company:
+        """``meant``: whether the call was meant for an agent."""
         caller = session.caller.channel
         channel = self._calls.channels.get(caller)
         others = [x for x in self._calls.in_same_bridge(caller) if x.id != caller]
@@ -84,7 +115,7 @@ class ByOthers:
             channel.bridge if channel is not None else None,
             {x.id for x in others}.__contains__,
             agent,
-            bool(agent) and self._is_target(session, agent),
+            bool(agent) and meant(session, agent),
             self._store.records[session.id].caller_keyed,
         )
 
@@ -95,6 +126,10 @@ class ByOthers:
         if target.kind is TargetKind.GROUP:
             return target.value in self._agents.groups_of(agent)
         return agent == session.permission.agent
+
+    def _is_of_the_call(self, session: Session, agent: str) -> bool:
+        """Whether the dialplan offers the agent a call that nobody answered (avp-recall)."""
+        return agent == session.agent or session.group in self._agents.groups_of(agent)
 
     # --- hang-ups while two channels are bridged -------------------------------------------------
 

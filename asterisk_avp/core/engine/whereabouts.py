@@ -103,6 +103,14 @@ def judged(
     return _left(place, located, company)
 
 
+def is_elsewhere(located: ChannelLocated, company: Company) -> bool:
+    """Whether a caller whom the dialplan has after their transfer (`aftermath`) has left it."""
+    place = place_of(located, company.bridge)
+    if place is Place.OUR_QUEUE:
+        return company.elsewhere and not company.target  # as in `_left`
+    return place in (Place.OTHER_BRIDGE, Place.OTHER_DIALPLAN)
+
+
 def _left(place: Place, located: ChannelLocated, company: Company) -> SessionEvent | None:
     if place is Place.OUR_QUEUE and company.elsewhere:
         # Whoever answers a phone that the queue rings is reported, unless they picked it up.

@@ -206,7 +206,10 @@ class QueueLeft(Fact):
 
 @dataclass(frozen=True, slots=True)
 class QueueWaiting(Fact):
-    """How many callers wait in a queue, as Asterisk answered."""
+    """How many callers wait in a queue, as Asterisk answered, and how many members it has.
+
+    All are 0 where there is no such queue.
+    """
 
     queue: str
     callers: int
@@ -214,6 +217,10 @@ class QueueWaiting(Fact):
     """How long the first of them has waited."""
     now: float
     """Time of receipt in Unix seconds, by our clock."""
+    logged_in: int = 0
+    """Members whose phones can be reached, paused or not."""
+    available: int = 0
+    """Those of them who are not paused and whose phones are idle."""
 
 
 @dataclass(frozen=True, slots=True)

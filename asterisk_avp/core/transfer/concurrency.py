@@ -11,6 +11,9 @@ two effects on the same channel, only setting variables and stopping sounds run 
 executes the actions of one connection in order, so variables are set in order. A channel's
 translation is renewed only when its sounds have ended, because their end would end the renewal's
 pause (`core.transfer.translation`).
+
+A call that is sent into a personal queue before its member is there would be turned away: it waits
+for the changes of that queue, which follow from an agent's log-in, and which no transfer makes.
 """
 
 from __future__ import annotations
@@ -19,20 +22,27 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from asterisk_avp.core.messages.effects import (
+    AddMember,
     AddToBridge,
     CreateBridge,
+    Destination,
     DialLeg,
     Effect,
     HangUp,
+    LeaveStasis,
     LimitCall,
+    PauseMember,
     Redirect,
+    RemoveMember,
     RenewTranslation,
+    SetPenalty,
     SetVariables,
     StartMusic,
     StopMusic,
     StopPlaying,
     StopRingback,
 )
+from asterisk_avp.core.model.world import personal_queue
 
 _SET: Final = (SetVariables, LimitCall)
 _VARIABLES: Final = (*_SET, RenewTranslation)
@@ -43,6 +53,27 @@ _JOINS: Final = (AddToBridge, StartMusic)
 def can_run_concurrently(effect: Effect, others: Iterable[Effect]) -> bool:
     """Whether the effect need not wait for the others, which precede it."""
     return all(_independent(effect, other) for other in others)
+
+
+def queue_changed(effect: Effect) -> str:
+    """The queue whose members the effect changes; empty: none."""
+    match effect:
+        case AddMember() | RemoveMember() | PauseMember() | SetPenalty():
+            return effect.queue
+    return ""
+
+
+def queue_entered(effect: Effect) -> str:
+    """The personal queue that the effect sends a call into; empty: none."""
+    match effect:
+        case DialLeg():
+            agent = effect.permission.agent
+            return personal_queue(agent) if agent is not None else ""
+        case Redirect(destination=Destination("avp-agent-queue", agent_id)):
+            return personal_queue(agent_id)
+        case LeaveStasis(to=Destination("avp-agent-queue", agent_id)):
+            return personal_queue(agent_id)
+    return ""
 
 
 def _independent(effect: Effect, other: Effect) -> bool:

@@ -82,6 +82,9 @@ class World:
     direct_media: bool = False
     #: After how many seconds without RTP Asterisk ends the call of a phone that has died.
     rtp_timeout: int = 20
+    #: How often Asterisk asks phones whether they are there, in seconds; 0: never. Not all phones
+    #: of tests answer that, and some die and stay registered.
+    qualify_frequency: int = 0
     #: Further text for extensions.conf (after ours), pjsip.conf, queues.conf, [globals], features.
     extensions: str = ""
     pjsip: str = ""
@@ -90,6 +93,11 @@ class World:
     features: str = ""
     #: Further environment of the daemon (AVP_…); wins over ours.
     settings: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def demo(cls) -> World:
+        """As `docker/up` starts it, with phones that are asked whether they are there."""
+        return cls(qualify_frequency=30)  # docs/install.md
 
     def with_group(self, queue: str, **changes: object) -> World:
         """The same world with one group changed."""
@@ -232,6 +240,7 @@ class World:
             "OPTIONS": "transcode_via_sln = no" if self._mixed else "",
             "FEATURES": self.features,
             "RTP_TIMEOUT": str(self.rtp_timeout),
+            "QUALIFY_FREQUENCY": str(self.qualify_frequency),
             "DIRECT_MEDIA": "yes" if self.direct_media else "no",
             "GLOBALS": "\n".join(f"{key} = {value}" for key, value in self.variables.items()),
         }
