@@ -37,6 +37,16 @@ FAILED = {
     "queued_timed_out": C.DISCONNECTED,
     "offered_left_queue": C.DISCONNECTED,
     "offered_timed_out": C.DISCONNECTED,
+    **dict.fromkeys(
+        (
+            *(
+                "dissolving_bridged_after_caller_was_taken",
+                "dissolving_timed_out_after_caller_was_taken",
+            ),
+            "dissolving_bridge_failed_after_caller_was_taken",
+        ),
+        C.ELSEWHERE,
+    ),
     "returning_bridged_after_failure": C.RETURNED,
     "recalling_redirected": C.GROUP,
     "recalling_redirect_failed": C.GROUP,

@@ -277,11 +277,13 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             # --- parting
             ((S.DISSOLVING, K.BRIDGED, {"outcome": S.COMPLETED}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
             ((S.DISSOLVING, K.BRIDGED, {"outcome": S.ABANDONED}), S.ABANDONED, [*CLEAR, *NO_TIMER]),
+            ((S.DISSOLVING, K.BRIDGED, {"outcome": S.FAILED}), S.FAILED, [*CLEAR, *NO_TIMER]),
             *(
                 case
                 for kind in (K.BRIDGE_FAILED, K.TIMED_OUT)
                 for case in [
                     ((S.DISSOLVING, kind, {"outcome": S.COMPLETED, "leg": GONE}), S.COMPLETED, ["release caller", *CLEAR, *NO_TIMER]),
+                    ((S.DISSOLVING, kind, {"outcome": S.FAILED, "transferor": IN, "caller": GONE}), S.FAILED, ["hangup agent", "hangup leg", *CLEAR, *NO_TIMER]),
                     ((S.DISSOLVING, kind, {"outcome": S.ABANDONED, "transferor": IN, "caller": GONE}), S.ABANDONED, ["hangup agent", "hangup leg", *CLEAR, *NO_TIMER]),
                 ]
             ),
@@ -361,12 +363,15 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             ),
             *(
                 ((state, K.CALLER_LEFT, {}), S.FAILED, [*LET_BE, "hangup leg", "hangup agent", *CLEAR, *NO_TIMER])
-                for state in (S.WAITING, S.RINGING, S.CONSULTING, S.SWAPPED, S.CONFERENCE, S.COMPLETING, S.RELEASING_LEG)
+                for state in (S.WAITING, S.RINGING, S.CONSULTING, S.SWAPPED, S.COMPLETING, S.RELEASING_LEG)
             ),
             *(
                 ((state, K.CALLER_LEFT, {"fourth": IN}), S.FAILED, [*LET_BE, *DROP_ALL, *CLEAR, *NO_TIMER])
-                for state in (S.CONSULTING, S.SWAPPED, S.CONFERENCE)
+                for state in (S.CONSULTING, S.SWAPPED)
             ),
+            # but two colleagues talk on who have talked with them
+            ((S.CONFERENCE, K.CALLER_LEFT, {}), S.DISSOLVING, [*LET_BE, "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_LEFT, {"fourth": IN}), S.DISSOLVING, [*LET_BE, "hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_LEFT, {"fourth": IN}), S.COMPLETED, [*LET_BE, "hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
             *(((state, K.CALLER_LEFT, {}), S.FAILED, ["mark caller none", *NO_TIMER]) for state in (S.QUEUED, S.OFFERED)),
         ]

@@ -120,6 +120,8 @@ def _first(before: Session, event: SessionEvent, after: Session) -> CallerOutcom
             # Whom we still hold is released to the same place.
             held = after.caller.presence is Presence.PRESENT
             return CallerOutcome.GROUP if held else CallerOutcome.LOST
+        case Recovery.BRIDGE_REST:  # somebody took them out of a conference
+            return CallerOutcome.ELSEWHERE
         case Recovery.QUEUE if event.kind is EventType.REDIRECT_FAILED:
             return CallerOutcome.RETURNED  # nobody was moved
         case Recovery.QUEUE if event.kind is EventType.TIMED_OUT:
