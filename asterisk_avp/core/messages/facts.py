@@ -77,6 +77,13 @@ class ChannelLocated(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerAsked(Fact):
+    """Asterisk was asked where a caller is, and everything that follows has been reported."""
+
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeEntered(Fact):
     channel: str
     bridge: str
