@@ -286,6 +286,8 @@ class QueueEnded(Fact):
 
     channel: str
     status: str
+    to_group: bool = False
+    """Whether the caller goes to the head of their group, whatever the max-hold action."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,8 @@ class SessionEvent:
     """For `ADD_PARTY`: the party that policy has permitted."""
     inferred: bool = field(default=False, compare=False)
     """A resync has concluded that it happened, at some time and in some way."""
+    to_group: bool = False
+    """For `LEFT_QUEUE`: the dialplan takes the caller to their group."""
     along: tuple[str, ...] = ()
     """For `CALLER_LEFT`: the roles of those who have left the transfer with the caller."""
     choice: Choice | None = None
