@@ -465,9 +465,12 @@ def test_a_fourth_party_is_dialled_by_policys_permission_for_it(state: S) -> Non
     added = SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT))
     after, effects, _ = machine.step(session(state), added)
     assert after.state is state
-    assert [short(effect) for effect in effects] == [
-        "dial fourth Local/+12015550123@avp-external-leg"
-    ]
+    told, dialled = effects[:-1], effects[-1]
+    assert short(dialled) == "dial fourth Local/+12015550123@avp-external-leg"
+    assert after.fourth is not None
+    known = {"AVP_FOURTH_CHANNEL": after.fourth.party.channel}
+    parties = (after.caller.channel, after.transferor.channel)
+    assert told == tuple(fx.SetVariables(channel, known) for channel in parties)
     assert [effect.fourth for effect in effects if isinstance(effect, fx.DialLeg)] == [True]
 
 
