@@ -197,7 +197,9 @@ def _user_event(event: Event, identifier: str) -> Iterator[ev.Fact]:
     if name == FEATURE:
         yield ev.FeatureUsed(identifier)
     elif name == QUEUE_ENDED:
-        yield ev.QueueEnded(identifier, _text(_map(event.get("userevent")), "Status"))
+        told = _map(event.get("userevent"))
+        to_group = _text(told, "Next") == "group"
+        yield ev.QueueEnded(identifier, _text(told, "Status"), to_group)
     elif name == NOT_ACCEPTED:
         yield ev.NotAccepted(identifier)
 

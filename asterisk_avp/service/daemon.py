@@ -24,8 +24,8 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
-    EngineStep            27 facts
-    Whereabouts           Hint StasisLeft BridgeEntered HangUpAsked  connected stop
+    EngineStep            28 facts
+    Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
     VersionWatch          -                                     connected stop

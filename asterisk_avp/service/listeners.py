@@ -36,6 +36,7 @@ _ENGINE: Final = (
     ev.ChannelGone,
     ev.HangUpAsked,
     ev.ChannelLocated,
+    ev.CallerAsked,
     ev.KeyPressed,
     ev.BridgeEntered,
     ev.BridgeLeft,

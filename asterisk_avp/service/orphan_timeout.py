@@ -78,12 +78,17 @@ class OrphanTimeoutRenewal(Part):
 
     async def _beat(self) -> None:
         while True:
-            if self._links.in_control:
-                with contextlib.suppress(AvpError):
-                    await self._set_global(HEARTBEAT, str(int(time.time())))
+            await self._beat_once()
             await asyncio.sleep(_BEAT_SECONDS)
 
+    async def _beat_once(self) -> None:
+        if self._links.in_control:
+            with contextlib.suppress(AvpError):
+                await self._set_global(HEARTBEAT, str(int(time.time())))
+
     async def resynced(self) -> None:
+        # At once: without a first beat, the dialplan waits for no daemon, and does nothing.
+        await self._beat_once()
         self.renew()
 
     def renew(self) -> None:

@@ -42,6 +42,10 @@ here by then."""
 AGAIN_SECONDS: Final = (0.1, 0.3, 0.6)
 """Further questions, while the caller is on the way from one place to another."""
 
+TOGETHER_SECONDS: Final = (0.05, 0.1, 0.3, 0.6)
+"""When to ask whether a caller has left with somebody; again only while they have left our
+application, and Asterisk does not tell where to."""
+
 STUCK_SECONDS: Final = (0.5, 1.0, 3.0)
 """Time in which Asterisk ends a channel whose end was asked for, before we ask for it again."""
 
@@ -54,7 +58,7 @@ Locate = Callable[[str], Awaitable[ev.ChannelLocated]]
 class Whereabouts(Part):
     """Post `ChannelLocated`. ``locate`` asks Asterisk; it raises `AriGone` or `AvpError`."""
 
-    hears = (Hint, ev.StasisLeft, ev.BridgeEntered, ev.HangUpAsked)
+    hears = (Hint, ev.StasisLeft, ev.ChannelGone, ev.BridgeEntered, ev.HangUpAsked)
 
     def __init__(self, engine: TransferEngine, links: Links, locate: Locate, post: Post) -> None:
         self._engine = engine
@@ -66,6 +70,9 @@ class Whereabouts(Part):
         self._tasks = TaskSet("whereabouts")
 
     def handle(self, message: Message) -> None:
+        if isinstance(message, ev.StasisLeft | ev.ChannelGone):
+            for caller in self._engine.by_others.departures.to_ask():
+                self._tasks.start(self._settle(caller))
         match message:
             case Hint(ev.QueueLeft(_, channel)) | ev.StasisLeft(channel):
                 self._hint(channel)
@@ -105,6 +112,15 @@ class Whereabouts(Part):
                 await self._look(channel)
         finally:
             self._looking.discard(channel)
+
+    async def _settle(self, caller: str) -> None:
+        """Somebody has left a transfer, perhaps with its caller."""
+        for seconds in TOGETHER_SECONDS:
+            await asyncio.sleep(seconds)
+            await self._look(caller)
+            if not self._engine.by_others.departures.adrift(caller):
+                break
+        self._post(ev.CallerAsked(caller))
 
     async def _look(self, channel: str) -> None:
         """Post where a caller is if something follows from it, by two answers in a row.

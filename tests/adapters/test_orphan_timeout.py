@@ -52,6 +52,21 @@ async def test_it_tells_the_dialplan_that_it_is_there() -> None:
     assert told[0] != told[1]
 
 
+async def test_it_tells_so_before_the_first_transfer() -> None:
+    """A daemon that dies within its first second has been seen as well."""
+    told: list[str] = []
+
+    async def tell(name: str, _value: str) -> None:
+        told.append(name)
+
+    asterisk = Asterisk()
+    engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
+    links = Links(asterisk, asterisk)
+    beating = OrphanTimeoutRenewal(engine, links, list[Message]().append, 60, tell)
+    await beating.resynced()
+    assert told == ["AVP_HEARTBEAT"]
+
+
 async def test_only_a_daemon_that_has_asterisk_in_hand_renews_it() -> None:
     engine = TransferEngine(World(groups={"sales": SALES}), lambda: "new")
     engine.store.adopt(session(State.CONSULTING), 1.0, Outcome())

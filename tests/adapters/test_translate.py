@@ -231,6 +231,15 @@ C = {"id": "c", "name": "PJSIP/1-00000001"}
             (ev.QueueEnded("c", "TIMEOUT"),),
         ),
         (
+            {
+                "type": "ChannelUserevent",
+                "eventname": "AVPQueueEnded",
+                "channel": C,
+                "userevent": {"Status": "TIMEOUT", "Next": "group"},
+            },
+            (ev.QueueEnded("c", "TIMEOUT", to_group=True),),
+        ),
+        (
             {"type": "ChannelUserevent", "eventname": "AVPNotAccepted", "channel": C},
             (ev.NotAccepted("c"),),
         ),

@@ -98,3 +98,28 @@ async def test_where_two_answers_differ_nothing_has_happened() -> None:
         return BEFORE if asked == 1 else OURS
 
     assert await told(made, locate) == []
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_transferor_who_has_left(taken: bool) -> None:
+    """Asterisk is asked about the caller, and the answer, if any, comes before the end of asking.
+
+    The caller may be on the way out of our application when Asterisk is asked first.
+    """
+    made, _ = begun()
+    enters(made)
+    for channel in (CALLER, "u-1001")[not taken :]:
+        made.fact(ev.StasisLeft(channel), NOW)
+    asked, posted = 0, list[Message]()
+
+    async def locate(_: str) -> ev.ChannelLocated:
+        nonlocal asked
+        asked += 1
+        return BEFORE if taken and asked > 1 else OURS
+
+    link = Connected()
+    watch = Whereabouts(made, Links(link, link), locate, posted.append)
+    watch.handle(ev.StasisLeft("u-1001"))
+    while not posted or posted[-1] != ev.CallerAsked(CALLER):
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert (BEFORE in posted) is taken

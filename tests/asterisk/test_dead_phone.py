@@ -156,13 +156,18 @@ async def test_both_agents_in_a_consultation(scene: Scene) -> None:
 async def test_a_target_who_is_unplugged_while_ringing(scene: Scene, killed: bool) -> None:
     """The caller is not hung up at the maximum hold time."""
     await scene.call("caller1", "1001")
-    await scene.transfer("1001", "unsupervised", "1002")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
     await scene.phone("1002").ringing()
     if killed:
         await scene.bed.stop_daemon(kill=True)
     await scene.die("1002")
     await scene.on_music("caller1")
+    await scene.waits("sales", "caller1", within=NOTICED + 9)
+    assert await scene.variable("caller1", "AVP_EXCLUDE") == "1002", "it is not rung again"
     await back_in_the_group(scene, by="1001", killed=killed, entered=3)
+    if not killed:
+        body = (await scene.api("GET", f"/v1/transfers/{transfer}")).body
+        assert (body["ended_reason"], body["caller_outcome"]) == ("max_hold", "group"), body
 
 
 @THOROUGH

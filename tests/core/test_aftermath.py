@@ -109,8 +109,8 @@ def test_a_caller_whom_nobody_holds_and_nobody_moved_is_lost() -> None:
 # --- afterwards ------------------------------------------------------------------------------
 
 
-def waiting(action: MaxHoldAction) -> tuple[TransferEngine, str]:
-    """A call that waited for Bob until its time was over."""
+def waiting(action: MaxHoldAction, *, unplugged: bool = False) -> tuple[TransferEngine, str]:
+    """A call that waited for Bob until its time was over. ``unplugged``: his phone rang in vain."""
     groups: dict[str, Group] = {
         name: replace(group, max_hold_action=action) for name, group in WORLD.groups.items()
     }
@@ -121,7 +121,7 @@ def waiting(action: MaxHoldAction) -> tuple[TransferEngine, str]:
     begun, _ = made.request(request(mode=Mode.UNSUPERVISED), CallVariables(), NOW)
     made.report(begun.id, SessionEvent(EventType.REDIRECTED), NOW)
     assert made.store.records[begun.id].caller_outcome is None
-    outcome = made.fact(ev.QueueEnded("u-caller1", "TIMEOUT"), NOW)
+    outcome = made.fact(ev.QueueEnded("u-caller1", "TIMEOUT", unplugged), NOW)
     assert (outcome.transfers, outcome.ended) == ([begun.id], [])
     return made, begun.id
 
@@ -216,3 +216,12 @@ def test_taken_while_the_dialplan_has_the_caller(
     assert made.slot_taken("1001") is (action == "return" and not elsewhere)
     assert ("1001" in told.agents) is elsewhere
     assert made.by_others.follows("u-caller1") is not elsewhere
+
+
+@pytest.mark.parametrize("action", MaxHoldAction)
+def test_whose_phone_was_unplugged_the_caller_goes_to_the_group(action: MaxHoldAction) -> None:
+    made, transfer = waiting(action, unplugged=True)
+    record = made.store.records[transfer]
+    assert (record.session.reason, record.caller_outcome) == ("max_hold", C.GROUP)
+    made.fact(GAVE_UP, NOW)
+    assert record.caller_outcome is C.DISCONNECTED

@@ -101,7 +101,7 @@ def test_back_to_the_caller(end: str, at: int) -> None:
     elif end == "max hold":
         made.engine.report(made.id, SessionEvent(EventType.TIMED_OUT), NOW)
     else:
-        made.facts(ev.ChannelGone(made.leg))
+        made.facts(ev.HangUpAsked("u-1002"), ev.ChannelGone(made.leg))
     events = [
         *moved("u-1001", made.consult, "plain"),
         *moved("u-caller1", made.hold, "plain"),

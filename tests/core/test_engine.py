@@ -320,6 +320,7 @@ def test_an_answer_that_is_accepted() -> None:
     made.fact(ev.StasisEntered(session.leg.channel), NOW)
     assert state(made, session.id) is State.CONSULTING
     made.fact(ev.ChannelGone(session.leg.channel), NOW)
+    made.fact(ev.CallerAsked("u-caller1"), NOW)
     made.report(session.id, SessionEvent(EventType.BRIDGED), NOW)
     assert made.store.records[session.id].session.reason == "target_hangup"
 

@@ -372,6 +372,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             # but two colleagues talk on who have talked with them
             ((S.CONFERENCE, K.CALLER_LEFT, {}), S.DISSOLVING, [*LET_BE, "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
             ((S.CONFERENCE, K.CALLER_LEFT, {"fourth": IN}), S.DISSOLVING, [*LET_BE, "hangup fourth", "hush", "mark agent done", "mark leg done", "bridge agent leg", *QUICK]),
+            ((S.CONFERENCE, K.CALLER_LEFT, {"transferor": GONE}), S.FAILED, [*LET_BE, "hangup leg", *CLEAR, *NO_TIMER]),
             ((S.CONFERENCE_WITHOUT_TRANSFEROR, K.CALLER_LEFT, {"fourth": IN}), S.COMPLETED, [*LET_BE, "hangup leg", "hangup fourth", *CLEAR, *NO_TIMER]),
             *(((state, K.CALLER_LEFT, {}), S.FAILED, ["mark caller none", *NO_TIMER]) for state in (S.QUEUED, S.OFFERED)),
         ]
@@ -470,9 +471,12 @@ def test_a_fourth_party_is_dialled_by_policys_permission_for_it(state: S) -> Non
     added = SessionEvent(K.ADD_PARTY, fourth=fourth_party(OUT))
     after, effects, _ = machine.step(session(state), added)
     assert after.state is state
-    assert [short(effect) for effect in effects] == [
-        "dial fourth Local/+12015550123@avp-external-leg"
-    ]
+    told, dialled = effects[:-1], effects[-1]
+    assert short(dialled) == "dial fourth Local/+12015550123@avp-external-leg"
+    assert after.fourth is not None
+    known = {"AVP_FOURTH_CHANNEL": after.fourth.party.channel}
+    parties = (after.caller.channel, after.transferor.channel)
+    assert told == tuple(fx.SetVariables(channel, known) for channel in parties)
     assert [effect.fourth for effect in effects if isinstance(effect, fx.DialLeg)] == [True]
 
 

@@ -160,11 +160,11 @@ def test_back_to_the_caller(state: str, how: str, data: st.DataObject) -> None:
     elif how == "drop":
         made.engine.drop_party(made.id, BOB, NOW)
     elif how == "target":
-        made.facts(leg.pop())  # type: ignore[arg-type]
+        made.facts(ev.HangUpAsked("u-1002"), leg.pop())  # type: ignore[arg-type]
     elif state == "waiting":
         made.facts(ev.AgentUnanswered("avp-agent-1002", made.far, "PJSIP/1002", 1.0))
     else:
-        made.facts(ev.StasisLeft(made.leg))
+        made.facts(ev.HangUpAsked("u-1002"), ev.StasisLeft(made.leg))
     scene = Scene(made, (ALICE,), {ALICE: CALLER})
     scene.chain(EventType.BRIDGED)
     scene.chain(*leg)

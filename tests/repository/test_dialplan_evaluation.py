@@ -213,3 +213,22 @@ def test_a_hole_in_the_rendered_ids_is_found(line: str, hole: str) -> None:
 @pytest.mark.parametrize("pattern", ["_X!", "_X.", "_[0-9A-Za-z+(]!", "_.", "_+X."])
 def test_a_pattern_of_any_length_is_found(pattern: str) -> None:
     assert open_patterns(DIALPLAN.replace("exten => _XX,1", f"exten => {pattern},1", 1))
+
+
+def not_subroutines(text: str) -> set[str]:
+    """Contexts that set LOCAL() and never return: nothing is set outside of a Gosub."""
+    found = read(text)
+    returns = {step.context for step in found if step.application == "Return"}
+    local = {
+        step.context
+        for step in found
+        if step.application == "Set" and step.arguments.startswith("LOCAL(")
+    }
+    return local - returns
+
+
+def test_local_variables_are_in_subroutines() -> None:
+    """Asterisk sets none elsewhere, without a word (app_stack.c, ``local_write``)."""
+    assert not_subroutines(DIALPLAN) == set()
+    hole = "[avp-recall]\nexten => dead,1,Set(LOCAL(phone)=1)\n same => n,Goto(group,1)\n"
+    assert not_subroutines(hole) == {"avp-recall"}

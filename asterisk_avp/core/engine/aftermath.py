@@ -110,6 +110,8 @@ def _first(before: Session, event: SessionEvent, after: Session) -> CallerOutcom
         return CallerOutcome.ELSEWHERE
     if event.kind is EventType.CALL_ENDED:
         return CallerOutcome.DISCONNECTED
+    if event.to_group:
+        return CallerOutcome.GROUP
     ends_in, leaves = after.state.spec.caller_after, before.state.spec
     if event.kind is EventType.CALLER_GONE and event.inferred:
         return CallerOutcome.LOST

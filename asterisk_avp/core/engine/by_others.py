@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from asterisk_avp.core.engine.hang_ups import HangUps
+from asterisk_avp.core.engine.departures import Departures
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.engine.whereabouts import Company, is_elsewhere, judged
 from asterisk_avp.core.messages.effects import HangUp
-from asterisk_avp.core.messages.facts import ChannelLocated, HangUpAsked, KeyPressed
+from asterisk_avp.core.messages.facts import (
+    CallerAsked,
+    ChannelLocated,
+    HangUpAsked,
+    KeyPressed,
+)
 from asterisk_avp.core.model.world import TargetKind, personal_queue
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Calls
@@ -30,18 +36,29 @@ class ByOthers:
         self._changed = changed
         self._calls = calls
         self._store = store
-        self.hang_ups = HangUps()
+        self.departures = Departures(calls, agents, store)
+        self.hang_ups = self.departures.hang_ups
 
     def fact(
-        self, fact: HangUpAsked | ChannelLocated | KeyPressed, now: float, outcome: Outcome
+        self,
+        fact: HangUpAsked | ChannelLocated | KeyPressed | CallerAsked,
+        now: float,
+        outcome: Outcome,
     ) -> None:
         match fact:
             case KeyPressed(channel):
                 self._keyed(channel)
             case ChannelLocated():
                 self._located(fact, now, outcome)
+            case CallerAsked(caller):
+                self.departures.settled(caller, now, outcome)
             case HangUpAsked(channel, soft) if channel in self._calls.channels:
                 self.hang_ups.asked(channel, by_phone=not soft)
+
+    def retain(self, alive: Callable[[str], bool]) -> None:
+        """Keep only what a resync does not find out by itself."""
+        self.hang_ups.retain(alive)
+        self.departures.clear()
 
     # --- taken ---------------------------------------------------------------------------------
 
@@ -51,13 +68,16 @@ class ByOthers:
         if event is None:
             return
         if (session := self.session_of(fact.id)) is not None:
-            self._store.apply(session.id, event, now, outcome)
+            # Who has left with the caller is with them, perhaps: nothing of ours ends their calls.
+            along = replace(event, along=self.departures.along(fact.id))
+            self._store.apply(session.id, along, now, outcome)
             waited_for = session.permission.agent
         else:
             record = self._store.aftermath.of(fact.id)
             self._store.aftermath.left(fact.id, outcome)
             waited_for = record.session.agent if record is not None else None
         self._changed(fact.id, outcome)
+        self.departures.settled(fact.id, now, outcome)
         if waited_for is not None:
             # app_queue sends no event of a caller whom AMI Bridge takes from it.
             self._agents.waiting_left(personal_queue(waited_for), fact.id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from asterisk_avp.core.engine.departures import Departures
 from asterisk_avp.core.engine.early_media import EarlyMedia
-from asterisk_avp.core.engine.hang_ups import HangUps
 from asterisk_avp.core.engine.queue_events import QueueEventHandler
 from asterisk_avp.core.engine.session_index import party_of
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
@@ -34,10 +34,11 @@ class ChannelEventHandler:
         calls: Calls,
         store: SessionStore,
         queues: QueueEventHandler,
-        hang_ups: HangUps,
+        departures: Departures,
         early: EarlyMedia,
     ) -> None:
-        self._hang_ups = hang_ups
+        self._hang_ups = departures.hang_ups
+        self._departures = departures
         self._early = early
         self._calls = calls
         self._store = store
@@ -79,7 +80,8 @@ class ChannelEventHandler:
         Counts only in states that hold the parties in Stasis. A channel that we bridge or queue
         leaves Stasis too, and a channel that an earlier transfer bridged leaves it when this
         transfer's Redirect takes effect. A caller who has not hung up was moved: by whom, and
-        whether they are about to end after all, Asterisk is asked (`core.engine.whereabouts`).
+        whether they are about to end after all, Asterisk is asked (`core.engine.whereabouts`),
+        and until then the ends of others wait (`core.engine.departures`).
         """
         found = self._store.role_of(channel)
         if found is None:
@@ -88,15 +90,19 @@ class ChannelEventHandler:
         party = party_of(session, role)
         if party is None or party.presence is not Presence.PRESENT:
             return
-        moved = role == "caller" and channel not in self._hang_ups
-        if session.state.spec.held_in_stasis and not moved:
-            self.gone(channel, now, outcome)
+        if not session.state.spec.held_in_stasis:
+            return
+        if role == "caller" and channel not in self._hang_ups:
+            self._departures.caller_left(channel)
+        else:
+            self.gone(channel, now, outcome, alive=channel in self._calls.channels)
 
     def ended(self, channel: str, now: float, outcome: Outcome) -> None:
         self.gone(channel, now, outcome)
         self._hang_ups.gone(channel)
 
-    def gone(self, channel: str, now: float, outcome: Outcome) -> None:
+    def gone(self, channel: str, now: float, outcome: Outcome, *, alive: bool = False) -> None:
+        """``alive``: the channel has only left Stasis."""
         self._early.gone(channel, outcome)
         found = self._store.role_of(channel)
         if found is None:
@@ -111,7 +117,13 @@ class ChannelEventHandler:
             kind = self._why_the_caller_ended(session)
         if kind is not None:
             reason = self._queues.leg_end_reason(session.id) if kind is EventType.LEG_GONE else ""
-            self._store.apply(session.id, SessionEvent(kind, reason), now, outcome)
+            event = SessionEvent(kind, reason)
+            if self._departures.wait(session, role, event, alive=alive):
+                return
+            self._departures.forget(session.caller.channel, role)
+            self._store.apply(session.id, event, now, outcome)
+            if role == "caller":
+                self._departures.settled(channel, now, outcome)
 
     def variable_read(self, fact: CallGroup | CallerPresentation, outcome: Outcome) -> bool:
         """Note what a call's channel told when it was asked; return whether that is new."""

@@ -85,7 +85,7 @@ class TransferEngine:
         )
         self.by_others = ByOthers(self.calls, self.agents, self.store, self._call_changed)
         self._channels = ChannelEventHandler(
-            self.calls, self.store, self._queues, self.by_others.hang_ups, early
+            self.calls, self.store, self._queues, self.by_others.departures, early
         )
 
     # --- requests ----------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class TransferEngine:
                 self.store.aftermath.gone(fact.id, outcome, CallerOutcome.HUNG_UP)
                 self._call_changed(fact.id, outcome)
                 self.calls.gone(fact.id)
-            case ev.HangUpAsked() | ev.ChannelLocated() | ev.KeyPressed():
+            case ev.HangUpAsked() | ev.ChannelLocated() | ev.KeyPressed() | ev.CallerAsked():
                 self.by_others.fact(fact, now, outcome)
             case ev.BridgeEntered():
                 self.calls.enter(fact.channel, fact.bridge)
@@ -308,7 +308,7 @@ class TransferEngine:
         self._syncing = False
         self.calls.resynced()
         self.store.index.retain_legs(self.calls.channels.__contains__)
-        self.by_others.hang_ups.retain(self.calls.channels.__contains__)
+        self.by_others.retain(self.calls.channels.__contains__)
         outcome = Outcome()
         self.store.aftermath.resynced(lambda caller: self.calls.channels[caller].bridge, outcome)
         outcome.agents |= self._changed_while_syncing

@@ -128,6 +128,7 @@ class QueueEventHandler:
                     now,
                     outcome,
                     reason=reason,
+                    to_group=fact.to_group,
                 )
 
     def _is_leg(self, channel: str) -> bool:
@@ -204,6 +205,7 @@ class QueueEventHandler:
         *,
         reason: str = "",
         agent: str = "",
+        to_group: bool = False,
     ) -> None:
         """Apply ``for_leg`` or ``for_caller`` to the session whose leg or caller ``channel`` is."""
         found = self._store.role_of(channel)
@@ -211,7 +213,8 @@ class QueueEventHandler:
             return
         kind = {"leg_far_end": for_leg, "caller": for_caller}.get(found[1])
         if kind is not None:
-            self._store.apply(found[0].id, SessionEvent(kind, reason, agent), now, outcome)
+            event = SessionEvent(kind, reason, agent, to_group=to_group)
+            self._store.apply(found[0].id, event, now, outcome)
 
     def _queue_left_reason(self, channel: str) -> str:
         """Why the target's queue has no member to answer: on a break, or logged out."""

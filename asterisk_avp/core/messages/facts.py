@@ -79,6 +79,13 @@ class ChannelLocated(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerAsked(Fact):
+    """Asterisk was asked where a caller is, and everything that follows has been reported."""
+
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeEntered(Fact):
     channel: str
     bridge: str
@@ -206,10 +213,7 @@ class QueueLeft(Fact):
 
 @dataclass(frozen=True, slots=True)
 class QueueWaiting(Fact):
-    """How many callers wait in a queue, as Asterisk answered, and how many members it has.
-
-    All are 0 where there is no such queue.
-    """
+    """How many callers wait in a queue, and its members; all are 0 where there is no such queue."""
 
     queue: str
     callers: int
@@ -288,14 +292,13 @@ class QueueEnded(Fact):
 
     channel: str
     status: str
+    to_group: bool = False
+    """Whether the caller goes to the head of their group, whatever the max-hold action."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotAccepted(Fact):
-    """Our dialplan reports that the party who answered leg ``channel`` did not accept the call.
-
-    They declined, pressed no key or hung up; the leg ends next.
-    """
+    """Whoever answered leg ``channel`` declined, pressed no key or hung up; the leg ends next."""
 
     channel: str
 

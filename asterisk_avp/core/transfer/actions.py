@@ -129,13 +129,6 @@ def dial_target(session: Session) -> Effects:
     return (StartMusic(session.transferor.channel), leg)
 
 
-def dial_fourth(session: Session) -> Effects:
-    fourth = session.fourth
-    if fourth is None:
-        return ()
-    return (dial_leg(session, fourth.party.channel, fourth.other, fourth.permission, fourth=True),)
-
-
 def ringback(session: Session) -> Effects:
     return (StopMusic(session.transferor.channel), StartRingback(session.transferor.channel))
 

@@ -87,6 +87,13 @@ def mark_swapped(session: Session, *, swapped: bool) -> SetVariables:
     return SetVariables(session.transferor.channel, {"AVP_SWAPPED": "yes" if swapped else ""})
 
 
+def mark_fourth(session: Session, leg: str) -> tuple[Effect, ...]:
+    """For the dialplan, if somebody hangs up while no daemon runs: who else is there?"""
+    known = {"AVP_FOURTH_CHANNEL": leg}
+    channels = (session.caller.channel, session.transferor.channel)
+    return tuple(SetVariables(channel, known) for channel in channels)
+
+
 def mark_done(session: Session, channel: str) -> SetVariables:
     if channel == session.caller.channel:
         return mark_caller(session, DONE)

@@ -82,5 +82,9 @@ class SessionEvent:
     """For `ADD_PARTY`: the party that policy has permitted."""
     inferred: bool = field(default=False, compare=False)
     """A resync has concluded that it happened, at some time and in some way."""
+    to_group: bool = False
+    """For `LEFT_QUEUE`: the dialplan takes the caller to their group."""
+    along: tuple[str, ...] = ()
+    """For `CALLER_LEFT`: the roles of those who have left the transfer with the caller."""
     choice: Choice | None = None
     """For `CHOSEN`: the target that the transferor keyed in and policy has permitted."""

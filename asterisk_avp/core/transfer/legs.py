@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from asterisk_avp.core.messages import clean
-from asterisk_avp.core.messages.effects import DialLeg
+from asterisk_avp.core.messages.effects import DialLeg, Effect
 from asterisk_avp.core.model.features import ShownNumber
 from asterisk_avp.core.model.permission import Permission
-from asterisk_avp.core.transfer.dialplan import ACCEPT
+from asterisk_avp.core.transfer.dialplan import ACCEPT, mark_fourth
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.translation import TOLD
 
@@ -35,6 +35,17 @@ def dial_leg(
         timeout_seconds=session.ring_outside_seconds if external else None,
         first=ACCEPT if permission.requires_acceptance else None,
         fourth=fourth,
+    )
+
+
+def dial_fourth(session: Session) -> tuple[Effect, ...]:
+    fourth = session.fourth
+    if fourth is None:
+        return ()
+    leg = fourth.party.channel
+    return (
+        *mark_fourth(session, leg),
+        dial_leg(session, leg, fourth.other, fourth.permission, fourth=True),
     )
 
 

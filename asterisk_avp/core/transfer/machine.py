@@ -135,6 +135,8 @@ def _noted_before(session: Session, kind: EventType) -> bool:
 
 def _note(session: Session, event: SessionEvent) -> Session:
     """Note what the event says regardless of the state."""
+    for role in event.along:
+        session = session.with_presence(role, Presence.GONE)
     if event.kind in _PRESENCES:
         return session.with_presence(*_PRESENCES[event.kind])
     if event.kind is EventType.COMPLETE:

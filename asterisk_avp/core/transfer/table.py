@@ -45,6 +45,7 @@ from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.world import Mode, Origin
 from asterisk_avp.core.transfer import actions as do
 from asterisk_avp.core.transfer.events import EventType
+from asterisk_avp.core.transfer.legs import dial_fourth
 from asterisk_avp.core.transfer.parting import bridge_colleagues, let_be, lift_limit
 from asterisk_avp.core.transfer.session import Intent, Presence, Session, promoted
 from asterisk_avp.core.transfer.states import State
@@ -135,6 +136,10 @@ def consults(session: Session) -> bool:
 
 def fourth_in(session: Session) -> bool:
     return session.fourth_is is Presence.PRESENT
+
+
+def colleagues_in(session: Session) -> bool:
+    return transferor_in(session) and session.leg.presence is Presence.PRESENT
 
 
 def strangers(session: Session) -> bool:
@@ -275,7 +280,7 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("consulting_caller_left", S.CONSULTING, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away)),
     Transition("consulting_swap_requested", S.CONSULTING, K.SWAP, S.SWAPPED, (do.swap_to_caller,)),
     Transition("consulting_conference_requested", S.CONSULTING, K.CONFERENCE, S.CONFERENCE, (do.join_caller,)),
-    Transition("consulting_add_party_requested", S.CONSULTING, K.ADD_PARTY, S.CONSULTING, (do.dial_fourth,)),
+    Transition("consulting_add_party_requested", S.CONSULTING, K.ADD_PARTY, S.CONSULTING, (dial_fourth,)),
     Transition("consulting_drop_target_requested_with_fourth", S.CONSULTING, K.DROP_TARGET, S.CONSULTING, (do.drop_leg,), fourth_in),
     Transition("consulting_drop_target_requested_no_fourth", S.CONSULTING, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition("consulting_drop_fourth_requested", S.CONSULTING, K.DROP_FOURTH, S.CONSULTING, (do.drop_fourth,)),
@@ -310,8 +315,9 @@ ROWS: Final[tuple[Transition, ...]] = (
     Transition("conference_target_hung_up_no_fourth", S.CONFERENCE, K.LEG_GONE, S.RETURNING, (do.drop_fourth, do.return_to_transferor), None, S.FAILED, "target_hangup"),
     Transition("conference_caller_hung_up_with_fourth", S.CONFERENCE, K.CALLER_GONE, S.CONFERENCE_WITHOUT_TRANSFEROR, (), fourth_in, S.ABANDONED, "caller_hangup"),
     Transition("conference_caller_hung_up_no_fourth", S.CONFERENCE, K.CALLER_GONE, S.DISSOLVING, (do.drop_fourth, do.bridge_rest), None, S.ABANDONED, "caller_hangup"),
-    Transition("conference_caller_left", S.CONFERENCE, K.CALLER_LEFT, S.DISSOLVING, (let_be, lift_limit, do.drop_fourth, bridge_colleagues), None, S.FAILED, change=without_caller),
-    Transition("conference_add_party_requested", S.CONFERENCE, K.ADD_PARTY, S.CONFERENCE, (do.dial_fourth,)),
+    Transition("conference_caller_left_colleagues_there", S.CONFERENCE, K.CALLER_LEFT, S.DISSOLVING, (let_be, lift_limit, do.drop_fourth, bridge_colleagues), colleagues_in, S.FAILED, change=without_caller),
+    Transition("conference_caller_left_colleague_gone", S.CONFERENCE, K.CALLER_LEFT, S.FAILED, (let_be, lift_limit, do.drop_leg, do.drop_fourth, do.drop_transferor, do.clear_away)),
+    Transition("conference_add_party_requested", S.CONFERENCE, K.ADD_PARTY, S.CONFERENCE, (dial_fourth,)),
     Transition("conference_drop_target_requested_with_fourth", S.CONFERENCE, K.DROP_TARGET, S.CONFERENCE, (do.drop_leg,), fourth_in),
     Transition("conference_drop_target_requested_no_fourth", S.CONFERENCE, K.DROP_TARGET, S.RETURNING, (do.drop_leg, do.drop_fourth, do.return_to_transferor), None, S.CANCELLED, "cancelled"),
     Transition("conference_drop_fourth_requested", S.CONFERENCE, K.DROP_FOURTH, S.CONFERENCE, (do.drop_fourth,)),
