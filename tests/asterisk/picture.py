@@ -141,7 +141,7 @@ class Picture:
         if self.daemon:
             found += [
                 *self._unsettled(),
-                *self._ours_without_transfer(),
+                *self._ours_without_transfer(held),
                 *self._transfers_without_people(),
                 *(f"transfer {t['id']} runs, its call is elsewhere" for t in self.strays()),
                 *self._slots(),
@@ -181,15 +181,24 @@ class Picture:
             if agent["state"] == "acw":
                 yield f"{name} is in ACW"
 
-    def _ours_without_transfer(self) -> Iterator[str]:
+    def _ours_without_transfer(self, held: AbstractSet[str]) -> Iterator[str]:
         running = {transfer["id"] for transfer in self.transfers}
         for line in self.lines:
+            ends = self._ends(line)
+            if ends and ends <= held:
+                continue  # no audio comes, with which Asterisk would optimise the channel away
             for name in (line.id, line.bridge):
                 ours = _OURS.match(name)
                 if ours is not None and ours[1] not in running:
                     yield f"{line.name} is left with {name}"
             if line.application == "Stasis" and not line.bridge:
                 yield f"{line.name} is in Stasis and in no bridge"
+
+    def _ends(self, line: Line) -> set[str]:
+        """The phones at both ends of a Local channel."""
+        halves = [half for half in self.lines if half.local == line.local != ""]
+        bridges = {half.bridge for half in halves if half.bridge}
+        return {each.phone for each in self.lines if each.bridge in bridges and each.phone}
 
     def _transfers_without_people(self) -> Iterator[str]:
         there = {line.phone for line in self.lines}

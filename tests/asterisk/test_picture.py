@@ -44,6 +44,12 @@ def member(agent: str, status: str = "2", queue: str = "") -> list[Event]:
     ]
 
 
+def waits(caller: str, position: int = 1) -> Event:
+    return Event(
+        {"Queue": "sales", "Channel": f"PJSIP/{caller}-00000001", "Position": str(position)}
+    )
+
+
 def transfer(state: str = "consulting", **more: Any) -> dict[str, Any]:
     target = state if state in {"waiting", "ringing"} else "talking"
     return {
@@ -101,7 +107,7 @@ TALK = Picture(
 WAITS = Picture(
     lines=(line("PJSIP/caller1-00000001", "Queue"),),
     members=tuple(member("1001")),
-    entries=(Event({"Queue": "sales", "Channel": "PJSIP/caller1-00000001"}),),
+    entries=(waits("caller1"),),
     transfers=(),
     agents={"1001": {"state": "talking"}},
     details={},
@@ -193,6 +199,51 @@ def test_who_logs_out_while_it_rings_is_rung_on() -> None:
     )
     assert "1001" in wrong(free)
     assert wrong(replace(free, lines=(*free.lines, rung))) == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        # The transferor is not offered the call while another member may come.
+        (member("1002"), ""),
+        # Nobody else comes, and those behind would wait, too.
+        ([Event({**each, "Paused": "1"}) for each in member("1002")], "caller1-00000001 waits in"),
+        # Another is free as well, and then the next one is offered to the transferor.
+        (member("1002", "1"), "caller1-00000001 waits in sales while ['1002'] are free"),
+        (member("1002", "1"), "caller2-00000001 waits in sales while ['1001', '1002'] are free"),
+    ],
+)
+def test_who_is_not_offered_their_own_call(other: list[Event], said: str) -> None:
+    free = replace(
+        WAITS,
+        members=(*member("1001", "1"), *other),
+        entries=(waits("caller1"), waits("caller2", 2)),
+        agents={"1001": {"state": "available"}},
+        excluded={"PJSIP/caller1-00000001": "1001"},
+    )
+    found = wrong(free)
+    assert said in found
+    assert bool(said) is bool(found), found
+
+
+def test_a_local_channel_is_left_while_both_ends_hold() -> None:
+    """No audio comes, with which Asterisk would optimise it away."""
+    joined = replace(
+        CONSULTATION,
+        lines=(
+            line("PJSIP/caller1-00000001", "Stasis", "b2"),
+            line(f"{LOCAL};1", "Stasis", "b2", id_=f"avp-{T}-leg"),
+            *CONSULTATION.lines[3:],
+        ),
+        members=tuple(member("1002")),
+        transfers=(),
+        agents={"1002": {"state": "talking"}},
+        details={},
+        calls=dict.fromkeys(("caller1", "1002"), ("established",)),
+        heard=heard(caller1=set(), a1002=set()),
+    )
+    assert f"{LOCAL};1 is left with avp-{T}-leg" in wrong(joined, "1002")
+    assert wrong(joined, "caller1", "1002") == ""
 
 
 @pytest.mark.parametrize(
