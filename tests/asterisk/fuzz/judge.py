@@ -43,6 +43,7 @@ RULES: Final[Allowed] = {
         "avp-(pop-headers|watch|phone-ended)": _PLAIN,
         # A transfer that an agent requested.
         "avp-stasis": _PLAIN | {"ExecIf", "Stasis"},
+        "avp-told": _PLAIN,
         "avp-own-(limit|priority)": _PLAIN | {"ExecIf"},
         # They hang up in it.
         "avp-orphaned": _PLAIN | {"Originate"},
@@ -56,21 +57,22 @@ RULES: Final[Allowed] = {
         "avp-(watch|phone-ended)": _PLAIN,
         "avp-partner": _PLAIN | {"Wait"},
         "avp-orphaned": _PLAIN | {"Originate"},
-        "avp-recording": _PLAIN,
+        "avp-(recording|told)": _PLAIN,
     },
     # Our own leg to an external party.
     rf"Local/\{OUTSIDE}@avp-external-leg": {
         **_TRANSLATION,
         "avp-external-leg": _PLAIN | {"ExecIf"},
+        "avp-(watch|phone-ended)": _PLAIN,
         "avp-orphaned": _PLAIN | {"Originate"},
         "avp-clean": _PLAIN,
         "avp-external": frozenset({"Dial", "Hangup"}),
     },
     # After a hang-up in a transfer: is the daemon there?
-    _WATCHING: {"avp-(orphans|caller-gone|heartbeat|clean|end)": _PLAIN | {"Wait"}},
+    _WATCHING: {"avp-(orphans|caller-gone|heartbeat|who|clean|end)": _PLAIN | {"ExecIf", "Wait"}},
     # The rest of a channel that was moved into another bridge.
-    r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "NoOp"})},
-    r"PJSIP/pstn": _TRANSLATION,
+    r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "GotoIf", "NoOp"})},
+    r"PJSIP/pstn": {**_TRANSLATION, "avp-(watch|phone-ended|clean)": _PLAIN},
 }
 _CHANNELS: Final = re.compile(
     rf"PJSIP/(100[1-4]|caller[12]|trunk|pstn)|Local/\{OUTSIDE}@avp-external-leg|{_WATCHING}"
