@@ -1,9 +1,9 @@
 """Who hears whom where caller, transferor and target use any mix of codecs, Local members too.
 
 A mix is ``caller transferor target``. One is in the normal run, and `tests/run codecs` has the
-others; GSM together with Opus fails (docs/limits.md). Tones do not survive GSM well enough to be
-told apart: of what a GSM phone hears, and of what others hear of it, the test asks only that it is
-no silence.
+others. Tones do not survive GSM well enough to be told apart: of what a GSM phone hears, and of
+what others hear of it, the test asks only that it is no silence. GSM phones do not send a steady
+tone (`bed.audio.write_warble`).
 """
 
 from __future__ import annotations

@@ -9,12 +9,15 @@ transfer are repeated. `test_codec_mixes` has other codecs.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 from bed import Bed, backend_named
+from bed.audio import Ear
+from bed.deadlines import patiently
 
 from tests.asterisk import conftest
 from tests.asterisk.conftest import open_scene
@@ -132,6 +135,24 @@ async def test_conference(scene: Scene) -> None:
     await scene.hear_one_another("caller1", "1002")
     await scene.hang_up("caller1")
     await scene.gone("1002")
+
+
+async def test_the_pause_of_a_translated_target_is_short(scene: Scene) -> None:
+    """At each change the target hears nothing while its translator is made anew."""
+    transfer = await scene.consult("caller2", "1001", "1003")
+    since = time.time()
+    await scene.act(transfer, "swap")
+    await scene.reaches(transfer, "swapped")
+    await scene.on_music("1003")
+    await scene.act(transfer, "swap")
+    await scene.consulting(transfer, "caller2", "1001", "1003")
+    await scene.complete(transfer)
+    await scene.talking("caller2", "1003")
+    silent = scene.phone("1003").ear.silences(since, time.time() - Ear.SETTLE)
+    longest = max((end - start for start, end in silent), default=0.0)
+    assert longest <= patiently(0.2), silent
+    await scene.hang_up("caller2")
+    await scene.gone("1001", "1003")
 
 
 @pytest.mark.thorough

@@ -88,6 +88,19 @@ def write_tone(path: Path, tone: int, seconds: int, rate: int = RATE, channels: 
     _write(path, (tone,), seconds, rate, channels)
 
 
+def write_warble(path: Path, tone: int, seconds: int) -> None:
+    """The tone of a phone with GSM: every other 50 ms are lower.
+
+    A GSM decoder predicts each packet from the ones before. Asterisk makes a new one when a party
+    has another partner. In the middle of a steady tone it has nothing to predict from, and the
+    packets add next to nothing: it stays at -50 dB for good. It decodes speech, which changes, at
+    once, and so this.
+    """
+    cycle = _cycle((tone,))
+    half = len(cycle) // 2
+    _write_cycle(path, cycle[:half] + _cycle((tone * 3 // 4,))[half:], seconds)
+
+
 def tone_ulaw(tone: int) -> bytes:
     """100 ms of a phone's tone as PCMU, to be repeated."""
     codes = range(256)
@@ -106,6 +119,13 @@ def _write(
 ) -> None:
     cycle = _cycle(pair, rate)
     cycle = array("h", (sample for sample in cycle for _ in range(channels)))
+    _write_cycle(path, cycle, seconds, rate, channels)
+
+
+def _write_cycle(
+    path: Path, cycle: array[int], seconds: int, rate: int = RATE, channels: int = 1
+) -> None:
+    """100 ms of sound, repeated."""
     with wave.open(str(path), "wb") as out:
         out.setnchannels(channels)
         out.setsampwidth(2)

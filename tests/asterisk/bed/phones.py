@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import rtp_start
-from .audio import RATE, SILENCE, Ear, Labels, Tones, describe, write_tone
+from .audio import RATE, SILENCE, Ear, Labels, Tones, describe, write_tone, write_warble
 from .deadlines import deadline
 from .ports import PhonePorts
 from .procs import ProcessId, end, spawn
@@ -141,8 +141,12 @@ class Phone:
                 text = text.replace(f"@{key}@", str(value))
             (self.directory / file).write_text(text)
         (self.directory / "contacts").touch()
-        source = _SOURCES.get(self.codecs.partition(",")[0], (RATE, 1))
-        write_tone(self.directory / "tone.wav", self.tone, self.call_seconds, *source)
+        preferred, sound = self.codecs.partition(",")[0], self.directory / "tone.wav"
+        if preferred == "gsm":
+            write_warble(sound, self.tone, self.call_seconds)
+        else:
+            source = _SOURCES.get(preferred, (RATE, 1))
+            write_tone(sound, self.tone, self.call_seconds, *source)
         self.backend.give(self.directory)
 
     async def start(self) -> None:
