@@ -75,6 +75,7 @@ async def released(scene: Scene, begin: str) -> None:
     if begin in ("conference", "four"):
         await scene.talking("1001", "1002", within=8)
         await scene.plain("1001", "1002")
+        assert await scene.variable("caller1", "AVP_SESSION_0") == ""
         await scene.hang_up("1001")
     await scene.gone("1001", "1002", "pstn", within=8)
 

@@ -9,10 +9,12 @@ import pytest
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
+from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.features import MaxHoldAction
 from asterisk_avp.core.model.world import CallerOutcome, Group, Mode, Origin
 from asterisk_avp.core.model.world import World as Configured
+from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Presence
 from asterisk_avp.core.transfer.states import State
@@ -225,3 +227,21 @@ def test_whose_phone_was_unplugged_the_caller_goes_to_the_group(action: MaxHoldA
     assert (record.session.reason, record.caller_outcome) == ("max_hold", C.GROUP)
     made.fact(GAVE_UP, NOW)
     assert record.caller_outcome is C.DISCONNECTED
+
+
+@pytest.mark.parametrize("state", [State.CONSULTING, State.CONFERENCE])
+def test_whoever_has_the_caller_finds_no_transfer_on_the_channel(state: State) -> None:
+    """Otherwise the next daemon would continue it."""
+    store, outcome = SessionStore(), Outcome()
+    running = session(state)
+    store.adopt(running, NOW, outcome)
+    taken = Outcome()
+    store.apply(running.id, SessionEvent(EventType.CALLER_LEFT, "taken"), NOW, taken)
+    store.apply(running.id, SessionEvent(EventType.BRIDGED), NOW, taken)
+    cleared = [
+        effect.variables[persistence.COMMIT_MARKER]
+        for _, effect in taken.effects
+        if isinstance(effect, fx.SetVariables) and persistence.COMMIT_MARKER in effect.variables
+    ]
+    assert cleared == [""]
+    assert store.records[running.id].session.state is State.FAILED

@@ -565,7 +565,7 @@ def test_beginning_marks_before_it_moves() -> None:
     assert [short(effect) for effect in effects] == [
         "timer 5",
         "mark caller live",
-        "mark agent live",
+        "mark agent done",
         "redirect caller avp-agent-queue/1002 + agent park",
     ]
 

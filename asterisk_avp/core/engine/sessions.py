@@ -258,10 +258,10 @@ class SessionStore:
     ) -> tuple[Effect, ...]:
         """The effects, preceded by the write that lets another daemon continue the session."""
         written = self._written.get(session.id)
-        if session.caller.presence is Presence.GONE:
+        if session.caller.presence is Presence.GONE and not session.caller_is_elsewhere:
             self._written.pop(session.id, None)
             return effects  # the variables ended with the caller's channel
-        if session.state.final:
+        if session.state.final or session.caller_is_elsewhere:
             self._written.pop(session.id, None)
             if written is None:
                 return effects

@@ -169,6 +169,12 @@ class Session:
         return of_target and self.outcome is State.COMPLETED
 
     @property
+    def caller_is_elsewhere(self) -> bool:
+        """Whether another program has taken the caller, and the others are being connected."""
+        parting = self.state.spec.recovery is Recovery.BRIDGE_REST
+        return parting and self.outcome is State.FAILED
+
+    @property
     def parties(self) -> tuple[Party, ...]:
         """The transferor first and the caller last."""
         fourth = (self.fourth.party,) if self.fourth is not None else ()

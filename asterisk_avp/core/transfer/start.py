@@ -6,6 +6,7 @@ from asterisk_avp.core.messages.effects import CreateBridge, Effect, HangUp, Red
 from asterisk_avp.core.model.world import Origin
 from asterisk_avp.core.transfer.dialplan import (
     CALLER,
+    DONE,
     LIVE,
     PARK,
     TRANSFEROR,
@@ -36,7 +37,7 @@ def unsupervised(session: Session) -> tuple[Effect, ...]:
     return (
         *_drop_second_line(session),
         mark_caller(session, LIVE),
-        mark_transferor(session, LIVE),
+        mark_transferor(session, DONE),
         Redirect(
             session.caller.channel,
             session.target_destination,
