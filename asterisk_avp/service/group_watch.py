@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 ASK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 5.0
+POLL_PAUSE_SECONDS: Final = 0.05
+"""The least time between two of them: Asterisk looks through all its queues for each."""
 TELL_SECONDS: Final = 0.5
 
 
@@ -91,11 +93,11 @@ class GroupWatch(Part):
     # --- who waits -----------------------------------------------------------------------------
 
     async def _ask_all(self) -> None:
-        """Ask about one queue after the other, evenly over `POLL_SECONDS`."""
+        """Ask about one queue after the other, evenly over `POLL_SECONDS` or longer."""
         while True:
             queues = [group.queue for group in self._engine.world.groups.values()]
             for queue in queues:
-                await asyncio.sleep(POLL_SECONDS / len(queues))
+                await asyncio.sleep(max(POLL_SECONDS / len(queues), POLL_PAUSE_SECONDS))
                 self.ask(queue)
             if not queues:
                 await asyncio.sleep(POLL_SECONDS)

@@ -84,18 +84,21 @@ async def scene(centre: Bed) -> AsyncIterator[Scene]:
             await centre.start_daemon()
 
 
+async def consulting(scene: Scene, agent: str, target: str) -> str:
+    transfer = await scene.transfer(agent, "supervised", target)
+    await scene.phone(target).answer()
+    await scene.consulting(transfer, "caller1", agent, target)
+    return transfer
+
+
 async def cancelled(scene: Scene) -> str:
-    transfer = await scene.transfer("1001", "supervised", "1002")
-    await scene.phone("1002").answer()
-    await scene.consulting(transfer, "caller1", "1001", "1002")
+    transfer = await consulting(scene, "1001", "1002")
     await scene.cancel(transfer)
     return "1001"
 
 
 async def completed(scene: Scene) -> str:
-    transfer = await scene.transfer("1001", "supervised", "1002")
-    await scene.phone("1002").answer()
-    await scene.consulting(transfer, "caller1", "1001", "1002")
+    transfer = await consulting(scene, "1001", "1002")
     await scene.complete(transfer)
     return "1002"
 
@@ -105,9 +108,7 @@ async def completed_and_again(scene: Scene) -> str:
     await completed(scene)
     await scene.talking("caller1", "1002")
     await scene.has_call("1002")
-    transfer = await scene.transfer("1002", "supervised", "1005")
-    await scene.phone("1005").answer()
-    await scene.consulting(transfer, "caller1", "1002", "1005")
+    transfer = await consulting(scene, "1002", "1005")
     await scene.complete(transfer)
     return "1005"
 
@@ -122,9 +123,7 @@ async def unsupervised_and_completed(scene: Scene) -> str:
     await unsupervised(scene)
     await scene.talking("caller1", "1002")
     await scene.has_call("1002")
-    transfer = await scene.transfer("1002", "supervised", "1005")
-    await scene.phone("1005").answer()
-    await scene.consulting(transfer, "caller1", "1002", "1005")
+    transfer = await consulting(scene, "1002", "1005")
     await scene.complete(transfer)
     return "1005"
 
@@ -151,18 +150,14 @@ async def waiting(scene: Scene) -> str:
 
 
 async def swapped(scene: Scene) -> str:
-    transfer = await scene.transfer("1001", "supervised", "1002")
-    await scene.phone("1002").answer()
-    await scene.consulting(transfer, "caller1", "1001", "1002")
+    transfer = await consulting(scene, "1001", "1002")
     await scene.act(transfer, "swap")
     await scene.reaches(transfer, "swapped")
     return "1001"
 
 
 async def conference(scene: Scene) -> str:
-    transfer = await scene.transfer("1001", "supervised", "1002")
-    await scene.phone("1002").answer()
-    await scene.consulting(transfer, "caller1", "1001", "1002")
+    transfer = await consulting(scene, "1001", "1002")
     await scene.act(transfer, "conference")
     await scene.reaches(transfer, "conference")
     await scene.hang_up("1001")
