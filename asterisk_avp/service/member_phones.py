@@ -29,13 +29,12 @@ from asterisk_avp.service.part import Part
 log = structlog.get_logger(__name__)
 
 VARIABLE: Final = "AVP_PHONES_"
-"""Followed by a member's interface without its technology: the phones behind it, with ``&``."""
+"""Followed by a member's interface, without its technology and with ``_`` for what is no letter or
+digit: the phones behind it, with spaces between them."""
 
 POLL_SECONDS: Final = 30.0
 PAUSE_SECONDS: Final = 0.05
 """Between two agents of a poll: at most 20 agents a second, so that thousands take minutes."""
-
-_LOCATION = re.compile(r"[A-Za-z0-9_.+:@/-]{1,200}")
 
 
 class MemberPhones(Part):
@@ -126,8 +125,14 @@ class MemberPhones(Part):
 
     async def _search(self, search: PhoneSearch) -> tuple[str, ...]:
         while questions := search.questions():
-            search.learn({question: await self._ami.function(question) for question in questions})
+            search.learn({question: await self._answer(question) for question in questions})
         return search.phones()
+
+    async def _answer(self, question: str) -> str:
+        if not question.startswith("DB("):
+            return await self._ami.function(question)
+        family, _, key = question[3:-1].partition("/")
+        return await self._ami.entry(family, key)
 
     def _note(self, agent_id: str, phones: tuple[str, ...]) -> None:
         if self._engine.agents.phones.found(agent_id, phones):
@@ -137,10 +142,9 @@ class MemberPhones(Part):
     async def _tell(self, agent_id: str, interface: str, phones: tuple[str, ...]) -> None:
         configured = self._engine.world.agents.get(agent_id)
         further = configured.phones if configured is not None else ()
-        location = interface.partition("/")[2]
-        if _LOCATION.fullmatch(location):
-            value = "&".join(dict.fromkeys((*phones, *further)))
-            await self._set_global(f"{VARIABLE}{location}", value)
+        member = re.sub(r"[^A-Za-z0-9_]", "_", interface.partition("/")[2])
+        value = " ".join(dict.fromkeys((*phones, *further)))
+        await self._set_global(f"{VARIABLE}{member}", value)
 
 
 def _members_of(agent: Agent) -> frozenset[tuple[str, str]]:

@@ -9,8 +9,9 @@ A member's interface is its phone (``PJSIP/1001``), or a place in the dialplan
 * FreePBX's devices of the user: ``AMPUSER/<user>/device`` in AstDB, and ``DEVICE/<device>/dial`` of
   each. Where devices and users are kept apart, both change when the user logs in elsewhere.
 
-`PhoneSearch.questions` are dialplan functions that AMI Getvar reads; each round of answers may lead
-to further questions, and after two rounds there are none.
+`PhoneSearch.questions` are a hint or an entry of AstDB each, written as the dialplan functions
+HINT() and DB() that would read them. Each round of answers may lead to further questions; after two
+rounds there are none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PHONE: Final = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9_.+-]{1,80}")
 MAX_DEVICES: Final = 16
 """Phones of one member that are asked about. FreePBX allows more; nobody has as many on a desk."""
 
-_PLACE = re.compile(r"[A-Za-z0-9_.+*#-]{1,80}@[A-Za-z0-9_.-]{1,80}")
+_PLACE = re.compile(r"[A-Za-z0-9_.+-]{1,80}@[A-Za-z0-9_.-]{1,80}")
 _USER = re.compile(r"[A-Za-z0-9_.+-]{1,80}")
 _NO_PHONES: Final = frozenset({"local", "custom", "queue", "agent", "park", "confbridge", "stasis"})
 """What looks like a technology in an interface or a hint, and is no phone."""

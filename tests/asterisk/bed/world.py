@@ -69,6 +69,9 @@ class World:
     members: Members = "static"
     #: Members are Local/<agent>@agents/n with the phone as state interface.
     local_members: bool = False
+    #: The context that they dial, and their state interface ("": none); "{}" is the agent's id.
+    member_context: str = "agents"
+    member_state: str = "PJSIP/{}"
     #: Accounts whose phones send key presses by SIP INFO, not in the audio (RFC 4733).
     keys_by_info: tuple[str, ...] = ()
     #: What phones speak, and their endpoints allow, first the preferred: "alaw", "alaw,ulaw".
@@ -115,7 +118,9 @@ class World:
         return tuple(g for g in self.groups if agent_id in g.agents)
 
     def interface(self, agent_id: str) -> str:
-        return f"Local/{agent_id}@agents/n" if self.local_members else f"PJSIP/{agent_id}"
+        if not self.local_members:
+            return f"PJSIP/{agent_id}"
+        return f"Local/{agent_id}@{self.member_context}/n"
 
     def member_action(self, agent_id: str, queue: str) -> dict[str, str]:
         """The AMI action that logs an agent in to a queue."""
@@ -125,8 +130,8 @@ class World:
             "Interface": self.interface(agent_id),
             "MemberName": self.agent(agent_id).name,
         }
-        if self.local_members:
-            action["StateInterface"] = f"PJSIP/{agent_id}"
+        if self.local_members and self.member_state:
+            action["StateInterface"] = self.member_state.format(agent_id)
         return action
 
     @property
@@ -139,7 +144,8 @@ class World:
 
     def _member_line(self, agent_id: str) -> str:
         line = f"member => {self.interface(agent_id)},0,{self.agent(agent_id).name}"
-        return f"{line},PJSIP/{agent_id}" if self.local_members else line
+        state = self.member_state.format(agent_id) if self.local_members else ""
+        return f"{line},{state}" if state else line
 
     def _queue(self, name: str, options: dict[str, str], agents: tuple[str, ...]) -> str:
         lines = [f"[{name}]", *(f"{key} = {value}" for key, value in options.items())]
