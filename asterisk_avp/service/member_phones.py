@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -33,6 +34,7 @@ VARIABLE: Final = "AVP_PHONES_"
 digit: the phones behind it, with spaces between them."""
 
 POLL_SECONDS: Final = 30.0
+READY_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.05
 """Between two agents of a poll: at most 20 agents a second, so that thousands take minutes."""
 
@@ -58,6 +60,7 @@ class MemberPhones(Part):
         self._wanted: dict[str, None] = {}
         """Agents to ask about at once."""
         self._news = asyncio.Event()
+        self._idle = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def handle(self, message: Message) -> None:
@@ -68,20 +71,29 @@ class MemberPhones(Part):
             return
         pair = (message.interface, message.state_interface)
         if pair not in self._members.get(agent.id, ()):
-            self._wanted[agent.id] = None
-            self._news.set()
+            self._want(agent.id)
+
+    def _want(self, agent_id: str) -> None:
+        self._wanted[agent_id] = None
+        self._idle.clear()
+        self._news.set()
 
     async def resynced(self) -> None:
-        """Ask about everybody: Asterisk may have restarted, without our variables."""
+        """Ask about everybody: Asterisk may have restarted, without our variables.
+
+        The daemon is ready only when it knows whose phones have calls, or after `READY_SECONDS`.
+        """
+        self._idle.set()
         for agent in self._engine.agents.by_id.values():
             if _members_of(agent):
-                self._wanted[agent.id] = None
-        self._news.set()
+                self._want(agent.id)
         if not self._tasks:
             self._tasks = (
                 asyncio.create_task(self._ask_new(), name="phones of members"),
                 asyncio.create_task(self._poll(), name="phones of members again"),
             )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), READY_SECONDS)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -95,6 +107,7 @@ class MemberPhones(Part):
                 agent_id = next(iter(self._wanted))
                 del self._wanted[agent_id]
                 await self._ask(agent_id)
+            self._idle.set()
 
     async def _poll(self) -> None:
         while True:

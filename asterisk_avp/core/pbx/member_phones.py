@@ -132,17 +132,22 @@ class PhoneIndex:
     """
 
     _configured: dict[str, str] = field(default_factory=dict)
+    _interfaces: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Agent to the interfaces and phones that are configured."""
     _members: dict[str, str] = field(default_factory=dict)
     _found: dict[str, str] = field(default_factory=dict)
     _phones: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Agent to phones, as last found."""
 
     def configure(self, agents: Iterable[ConfiguredAgent]) -> None:
-        self._configured = {}
-        for agent in agents:
-            if agent.interface:
-                self._configured[resource_of_interface(agent.interface)] = agent.id
-            self._configured |= dict.fromkeys(agent.phones, agent.id)
+        self._interfaces = {
+            agent.id: frozenset({agent.interface or "", *agent.phones} - {""}) for agent in agents
+        }
+        self._configured = {
+            resource_of_interface(interface): agent
+            for agent, interfaces in self._interfaces.items()
+            for interface in interfaces
+        }
 
     def member(self, resource: str, agent: str) -> None:
         self._members[resource] = agent
@@ -159,9 +164,9 @@ class PhoneIndex:
         self._found |= dict.fromkeys(phones, agent)
         return True
 
-    def phones_of(self, agent: str) -> tuple[str, ...]:
-        """The agent's phones, as last found."""
-        return self._phones.get(agent, ())
+    def interfaces_of(self, agent: str) -> frozenset[str]:
+        """What is configured of the agent, and the phones as last found."""
+        return self._interfaces.get(agent, frozenset()).union(self._phones.get(agent, ()))
 
     def agent_of(self, resource: str) -> str:
         """The agent's id; empty: nobody's."""
