@@ -33,10 +33,10 @@ VARIABLE: Final = "AVP_PHONES_"
 """Followed by a member's interface, without its technology and with ``_`` for what is no letter or
 digit: the phones behind it, with spaces between them."""
 
-POLL_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 10.0
 READY_SECONDS: Final = 5.0
-PAUSE_SECONDS: Final = 0.05
-"""Between two agents of a poll: at most 20 agents a second, so that thousands take minutes."""
+PAUSE_SECONDS: Final = 0.1
+"""Between two agents of a poll: at most 10 agents a second, so that thousands take minutes."""
 
 
 class MemberPhones(Part):

@@ -236,7 +236,10 @@ class Calls:
         found = [
             self._call(channel, peer)
             for channel in self._channels_of(resources)
-            if (peer := self._peer(channel)) is not None and resource_of(peer.name) not in resources
+            # The far half of a member Local/…/n is bridged with the agent's own phone.
+            if not channel.name.endswith(";2")
+            and (peer := self._peer(channel)) is not None
+            and resource_of(peer.name) not in resources
         ]
         for answered in self._answers.by(resources) - {call.caller_channel for call in found}:
             ringing = [x.id for x in self._channels_of(resources) if x.bridge is None]
