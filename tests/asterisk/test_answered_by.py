@@ -229,3 +229,65 @@ async def test_group_tries_the_next(scene: Scene, what: str) -> None:
     await scene.hang_up("caller1")
     await scene.gone("1004", "1003")
     await scene.booked(Alice=1, Dave=1)
+
+
+# --- members without a state interface, whose phones only the settings tell ---------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def told_office() -> AsyncIterator[Bed]:
+    phones = {f"AVP_AGENTS__{agent}__PHONES": f"PJSIP/{agent}" for agent in AGENTS}
+    settings = {**phones, "AVP_ENTERPRISE__MAX_HOLD_ACTION": "return"}
+    made = office(member_state="", settings=settings).with_group("support", strategy="ringall")
+    async with Bed(made, backend=backend_named(None)) as started:
+        await started.start_daemon()
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def told(told_office: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(told_office) as opened:
+        yield opened
+        await behind(opened)
+
+
+async def test_others_of_the_group_ring_on(told: Scene) -> None:
+    await behind(told, a1003="voicemail-at-once")
+    await told.call("caller1", "1001")
+    transfer = await told.transfer("1001", "unsupervised", "support", kind="group")
+    await told.phone("1004").ringing()
+
+    async def declined() -> bool | None:
+        rows = told.bed.queue_log.rows(told.books_mark)
+        return any(row.event == "RINGNOANSWER" for row in rows) or None
+
+    assert await told.ami.until(declined, 5.0)
+    await told.phone("1004").answer()
+    await told.talking("caller1", "1004")
+    assert told.offers("1004") == ["caller1"], "rung once"
+    await told.ends(transfer, "completed", "completed")
+    await told.hang_up("caller1")
+    await told.gone("1004")
+    await told.booked(Alice=1, Dave=1)
+
+
+async def test_returned_to_a_transferor_with_voicemail(told: Scene) -> None:
+    """Nobody but a box answers for the target, and then for the transferor, until they do."""
+    await told.call("caller1", "1001")
+    await behind(told, a1001="voicemail-at-once", a1002="voicemail-at-once")
+    transfer = await told.transfer("1001", "unsupervised", "1002")
+    since = time.time()
+    await told.ends(transfer, "failed", "max_hold", within=15)
+
+    async def returned() -> bool | None:
+        return "caller1" in told.offers("1001", since) or None
+
+    assert await told.ami.until(returned, 10.0)
+    await told.on_music("caller1")
+    await behind(told)
+    await told.phone("1001").answer(within=8)
+    await told.talking("caller1", "1001")
+    await only_music(told, "caller1", since + 1, "1001")
+    await told.hang_up("caller1")
+    await told.gone("1001", "1002")
+    await told.booked(Alice=2)
