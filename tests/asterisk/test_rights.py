@@ -32,6 +32,7 @@ HARMLESS: dict[str, dict[str, str]] = {
     "MixMonitorMute": {"Channel": "none", "Direction": "both", "State": "0"},
     "Status": {"Channel": "none"},
     "CoreShowChannels": {},
+    "DBGet": {"Family": "none", "Key": "none"},
     "QueueAdd": {"Queue": "none", "Interface": "Local/none@none"},
     "QueueRemove": {"Queue": "none", "Interface": "Local/none@none"},
     "QueuePause": {"Queue": "none", "Interface": "Local/none@none", "Paused": "true"},
