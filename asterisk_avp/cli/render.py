@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asterisk_avp.cli.client import CommandFailed
 from asterisk_avp.cli.output import warn
 from asterisk_avp.core.model.world import AGENT_ID
+
+if TYPE_CHECKING:
+    from asterisk_avp.install.running.ask import AmiAccess, Wanted
+    from asterisk_avp.install.running.state import RunningPbx
 
 _PROGRAM = "asterisk-avp"
 _CONFIG_DIR = Path("/etc/asterisk")
@@ -53,6 +58,13 @@ def render_all(
         Pbx | None,
         typer.Option("--for", help="What writes Asterisk's files; default: found out by itself."),
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only read the files; do not ask Asterisk.")
+    ] = False,
+    ami_user: Annotated[
+        str,
+        typer.Option(help="The user of manager.conf as whom to ask Asterisk; default: any fit."),
+    ] = "",
     remove: Annotated[
         bool,
         typer.Option("--remove", help="Write nothing; list what to undo to take it out again."),
@@ -68,9 +80,11 @@ def render_all(
     """
     # Imported here because the other commands do not need them.
     from asterisk_avp.install import files as installation  # noqa: PLC0415
-    from asterisk_avp.install import layout, removal  # noqa: PLC0415
+    from asterisk_avp.install import layout, proposals, removal  # noqa: PLC0415
     from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
     from asterisk_avp.install.renderer import Renderer  # noqa: PLC0415
+    from asterisk_avp.install.running.access import ask_somebody  # noqa: PLC0415
+    from asterisk_avp.install.running.overlay import SOURCES  # noqa: PLC0415
 
     for identifier in agent or []:
         if AGENT_ID.fullmatch(identifier) is None:
@@ -96,9 +110,21 @@ def render_all(
     words += ["--from", source] if source != "127.0.0.1" else []
     words += ["--asterisk", asterisk] if asterisk else []
     words += ["--for", pbx.value] if pbx is not None else []
-    renderer = Renderer(files, output, config_dir, shlex.join(words), source, where)
+    words += ["--offline"] if offline else []
+    words += ["--ami-user", ami_user] if ami_user else []
+    sources = {name: read(config_dir, name) for name in SOURCES}
+    renderer = Renderer(files, output, config_dir, shlex.join(words), source, where, sources)
+
+    def ask(own: AmiAccess | None, wanted: Wanted) -> RunningPbx | None:
+        proposed = proposals.addresses(files["http.conf"], files["manager.conf"])
+        place = proposed.get("AVP_AMI__HOST", "127.0.0.1"), int(proposed.get("AVP_AMI__PORT", 5038))
+        asked = asyncio.run(ask_somebody(own, files["manager.conf"], place, wanted, user=ami_user))
+        for sentence in asked.said:
+            typer.echo(sentence)
+        return asked.pbx
+
     try:
-        texts = renderer.texts(agent or [], user, asterisk)
+        texts = renderer.texts(agent or [], user, asterisk, None if offline else ask)
     except installation.CannotRender as error:
         raise CommandFailed(str(error)) from None
     finally:

@@ -23,6 +23,9 @@ class Addition:
     section: str | None = None
 
 
+DATABASE: Final = "the database, table "
+"""An addition to this, with the table's name, is SQL."""
+
 _NO_TRANSFER: Final = (
     "; Trunks and callers may not transfer calls: a REFER in their call would send the agent",
     "; anywhere, past every rule. Asterisk refuses it (603), also from a PBX behind a trunk.",

@@ -154,17 +154,21 @@ def pjsip_conf(
         "; The section of type avp-gone has no effect. Without it, Asterisk would reject the whole",
         "; of pjsip.conf once somebody has deleted the endpoint (config.c, process_text_line).",
     ]
-    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
     for name, endpoint in endpoints.items():
-        lines += [*added_to(name), handling]
-        lines.append(f"set_var = DYNAMIC_FEATURES={dynamic_features(endpoint, features)}")
-        lines.append("message_context = avp-nowhere")
-        lines += lines_for(endpoint)
-        if endpoint.last("context") == "avp-agents":
-            lines.append("allow_overlap = no")
-            lines += ["overlap_context = avp-phones"] if current else []
-        lines.append("")
+        lines += [*added_to(name), *agent_lines(endpoint, features, current=current), ""]
     return "\n".join(lines)
+
+
+def agent_lines(endpoint: Section, features: str, *, current: bool) -> list[str]:
+    """What the endpoint of an agent's phone needs."""
+    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
+    lines = [handling, f"set_var = DYNAMIC_FEATURES={dynamic_features(endpoint, features)}"]
+    lines.append("message_context = avp-nowhere")
+    lines += lines_for(endpoint)
+    if endpoint.last("context") == "avp-agents":
+        lines.append("allow_overlap = no")
+        lines += ["overlap_context = avp-phones"] if current else []
+    return lines
 
 
 def added_to(endpoint: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from asterisk_avp.install.additions import Addition
+from asterisk_avp.install.additions import DATABASE, Addition
 from asterisk_avp.install.files import ENVIRONMENT, OURS, SECRET_FILES, UNIT
 from asterisk_avp.install.layout import Kind, Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
@@ -44,6 +44,10 @@ def notes(
     if todo:
         lines += ["2. Add these lines to your own files:", ""]
         for addition in todo:
+            if addition.file.startswith(DATABASE):
+                lines += [f"  {addition.file}, as SQL:", ""]
+                lines += [*(f"    {line}" for line in addition.lines), ""]
+                continue
             at = f"in [{addition.section}]" if addition.section else "at the end"
             lines += [f"  {config_dir}/{addition.file}, {at}:", ""]
             lines += [f"    {line}" for line in addition.lines]

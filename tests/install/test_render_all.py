@@ -111,7 +111,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
         "[mine](+type=global)\nendpoint_identifier_order = header,request_uri,ip,username\n"
         in pjsip
     )
-    assert "no endpoint for 1002" in output
+    assert "No endpoint is known for 1002" in output
     assert "[applicationmap](+)" in place.text("avp_features.conf")
     manager = place.text("avp_manager.conf")
     assert f"read = {','.join(READ)}\nwrite = {','.join(WRITE)}\n" in manager
