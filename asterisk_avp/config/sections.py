@@ -66,7 +66,7 @@ class AgiSettings(Section):
 
     host: Host = "127.0.0.1"
     """Address where the daemon answers Asterisk's FastAGI requests about dialled numbers."""
-    port: Port = 4573
+    port: Port = 4583
     """Port for FastAGI."""
     timeout_seconds: Seconds = 2.0
     """The longest time the daemon takes to answer. The dialplan waits 5 seconds."""

@@ -42,7 +42,7 @@ CONF_FILES: Final = (
 )
 """The administrator's files that are read."""
 
-DEFAULT_AGI = ("127.0.0.1", 4573)
+DEFAULT_AGI = ("127.0.0.1", 4583)
 
 
 class CannotRender(Exception):

@@ -31,7 +31,7 @@ def header(extension: str = NUMBER, script: str = "avp/dial", **more: str) -> by
     fields = {
         "agi_network": "yes",
         "agi_network_script": script,
-        "agi_request": f"agi://127.0.0.1:4573/{script}",
+        "agi_request": f"agi://127.0.0.1:4583/{script}",
         "agi_channel": "PJSIP/1001-0000002a",
         "agi_language": "en",
         "agi_uniqueid": "1769850307.25",

@@ -143,7 +143,7 @@ class Addresses:
 
     api: str = "127.0.0.1"
     agi: str = "127.0.0.1"
-    agi_port: int = 4573
+    agi_port: int = 4583
     ami: str = "127.0.0.1"
     ari: str = "http://127.0.0.1:8088/ari"
     ami_user: str = ""

@@ -32,7 +32,7 @@ class Places:
     #: How the phones and the daemon reach Asterisk.
     asterisk: str = "127.0.0.1"
     #: How Asterisk reaches the daemon's FastAGI.
-    agi: str = "127.0.0.1:4573"
+    agi: str = "127.0.0.1:4583"
     #: Who may use the manager interface, as the daemon and as the tests.
     permit: str = "127.0.0.1/255.255.255.255"
     permit_probe: str = "127.0.0.1/255.255.255.255"
