@@ -1,4 +1,4 @@
-"""The tests' own PBX of FreePBX's shape, before anything of ours is on it: it does what one does."""
+"""The tests' PBX of FreePBX's shape, before anything of ours is on it, does what one does."""
 
 from __future__ import annotations
 
@@ -17,11 +17,6 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 async def bare() -> AsyncIterator[PbxBed]:
     async with PbxBed(pbx(), backend=backend_named(None)) as started:
         yield started
-
-
-@pytest.fixture
-def phones(bare: PbxBed):  # type: ignore[no-untyped-def]
-    return bare.phones
 
 
 async def test_asterisk_accepts_the_configuration(bare: PbxBed) -> None:

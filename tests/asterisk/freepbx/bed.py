@@ -189,7 +189,7 @@ class PbxBed(Bed):
     # --- the GUI -------------------------------------------------------------------------------
 
     async def apply_config(self, pbx: Pbx | None = None, **changes: object) -> None:
-        """*Apply Config*, which is also `fwconsole reload`: write all files, and reload Asterisk."""
+        """*Apply Config*, also `fwconsole reload`: write all files, and reload Asterisk."""
         self.pbx = replace(pbx or self.pbx, **changes)  # type: ignore[arg-type]
         await asyncio.to_thread(self.write_configuration)
         await self._write_database()

@@ -45,7 +45,7 @@ def _globals(pbx: Pbx, values: Mapping[str, str]) -> list[str]:
         "OUT_1_SUFFIX": f"@{pbx.trunks[0]}",
         "RINGTIMER_DEFAULT": "15",
         "MIXMON_DIR": "",
-        "DIAL_OPTIONS": "HhTtr",
+        "DIAL_OPTIONS": pbx.dial_options,
         "TRUNK_OPTIONS": "T",
         "TRUNK_RING_TIMER": "300",
         "MIXMON_FORMAT": "wav",
@@ -123,8 +123,10 @@ def _user(pbx: Pbx, user: User) -> list[str]:
     )
     ringtimer = f"${{DB(AMPUSER/{n}/ringtimer)}}"
     return [
-        f'exten => {n},1,Set(__RINGTIMER=${{IF($["{ringtimer}" > "0"]?{ringtimer}'
-        ":${RINGTIMER_DEFAULT})})",
+        (
+            f'exten => {n},1,Set(__RINGTIMER=${{IF($["{ringtimer}" > "0"]?{ringtimer}'
+            ":${RINGTIMER_DEFAULT})})"
+        ),
         f" same => n,Gosub(macro-exten-vm,s,1({mailbox},{n},0,0,0))",
         " same => n(dest),Set(__PICKUPMARK=)",
         *vm,
@@ -178,7 +180,7 @@ def _queues(pbx: Pbx) -> list[str]:
         f"exten => {any_agent},1,Set(QAGENT=${{EXTEN}})",
         " same => n,Set(__FROMQ=true)",
         ' same => n,GotoIf($["${LEN(${NODEST})}" = "0"]?hangup)',
-        ' same => n,GotoIf($["${DIALPLAN_EXISTS(from-queue,${NODEST},1)}" = "1"]?${NODEST},1:hangup)',
+        " same => n,GotoIf($[${DIALPLAN_EXISTS(from-queue,${NODEST},1)} = 1]?${NODEST},1:hangup)",
         " same => n(hangup),Gosub(macro-hangupcall,s,1)",
         _HANGUP,
     ]
@@ -209,11 +211,13 @@ def _queue(queue: Queue) -> list[str]:
         " same => n,Set(__FROMQUEUEEXTEN=${CALLERID(number)})",
         *(
             ()
-            if queue.context == 2  # noqa: PLR2004 - phones only
+            if queue.context == 2
             else (
                 " same => n,Gosub(macro-blkvm-set,s,1(reset))",
-                ' same => n,ExecIf($["${REGEX("(U[(]macro-auto-blkvm[)])" ${DIAL_OPTIONS})}" != "1"]'
-                "?Set(_DIAL_OPTIONS=${DIAL_OPTIONS}U(macro-auto-blkvm)))",
+                (
+                    ' same => n,ExecIf($[${REGEX("(U[(]macro-auto-blkvm[)])" ${DIAL_OPTIONS})} != 1]'
+                    "?Set(_DIAL_OPTIONS=${DIAL_OPTIONS}U(macro-auto-blkvm)))"
+                ),
             )
         ),
         " same => n,Set(__NODEST=${EXTEN})",
@@ -228,8 +232,10 @@ def _queue(queue: Queue) -> list[str]:
         f" same => n,QueueLog({queue.number},${{UNIQUEID}},NONE,DID,${{FROM_DID}})",
         f" same => n,Set(QMAXWAIT={queue.max_wait})",
         f" same => n,Set(QUEUENUM={queue.number})",
-        f" same => n(qcall),Queue({queue.number},${{QOPTIONS}},,${{QAANNOUNCE}},${{QMAXWAIT}},"
-        "${QAGI},,${QGOSUB},${QRULE},${QPOSITION})",
+        (
+            f" same => n(qcall),Queue({queue.number},${{QOPTIONS}},,${{QAANNOUNCE}},${{QMAXWAIT}},"
+            "${QAGI},,${QGOSUB},${QRULE},${QPOSITION})"
+        ),
         " same => n,Gosub(macro-blkvm-clr,s,1())",
         " same => n,Set(__NODEST=)",
         " same => n,Set(_QUEUE_PRIO=0)",
@@ -250,8 +256,10 @@ def _ring_groups(groups: Iterable[RingGroup]) -> list[str]:
             " same => n(skipov),Set(RRNODEST=${NODEST})",
             " same => n,Set(__NODEST=${EXTEN})",
             " same => n,Set(RingGroupMethod=ringall)",
-            f" same => n(DIALGRP),Gosub(macro-dial,s,1({group.seconds},${{DIAL_OPTIONS}},"
-            f"{'-'.join(group.members)}))",
+            (
+                f" same => n(DIALGRP),Gosub(macro-dial,s,1({group.seconds},${{DIAL_OPTIONS}},"
+                f"{'-'.join(group.members)}))"
+            ),
             " same => n,Set(RingGroupMethod=)",
             ' same => n,GotoIf($["${RRNODEST}" != ""]?nodest)',
             " same => n,Set(__NODEST=)",

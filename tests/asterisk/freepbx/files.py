@@ -1,4 +1,4 @@
-"""The PBX's files below /etc/asterisk: those that it writes, and those that are the administrator's."""
+"""The PBX's files below /etc/asterisk: its own, and the administrator's."""
 
 from __future__ import annotations
 

@@ -84,9 +84,10 @@ class Pbx:
     #: The outbound route: patterns whose calls leave by the trunk.
     outbound: tuple[str, ...] = ("_NXXNXXXXXX", "_1NXXNXXXXXX", "_+X.", "911")
     codes: dict[str, str] = field(default_factory=lambda: dict(CODES))
-    #: Advanced Settings → Enable the mini-HTTP Server, Enable the Asterisk REST Interface: off at first.
+    #: Advanced Settings > Enable the mini-HTTP Server, and the Asterisk REST Interface.
     http: bool = False
     ari: bool = False
+    dial_options: str = "HhTtr"
     shared_lastcall: bool = True
     persistent_members: bool = True
     #: Feature Codes → those that are switched off.
