@@ -6,8 +6,11 @@ The commands run with this test's folders instead of the system's.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -49,6 +52,15 @@ class Administrator(Bed):
         found = self.backend.directory(f"{self.name}.places") / name
         found.mkdir(parents=True, exist_ok=True)
         return found
+
+    async def start(self, phones: Iterable[str] | None = None) -> None:
+        shutil.rmtree(self.place("").resolve())  # what AVP_KEEP has kept
+        await super().start(phones)
+
+    async def stop(self) -> None:
+        await super().stop()
+        if not os.environ.get("AVP_KEEP"):
+            shutil.rmtree(self.place("").resolve())
 
     @property
     def folder(self) -> Path:

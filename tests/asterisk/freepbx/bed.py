@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bed import Agent, Bed, Group, Phone, World
 from bed.audio import write_music
@@ -27,39 +29,42 @@ _FROM_TEMPLATES = (
 
 
 def pbx() -> Pbx:
-    """Two queues with members, one that is recorded, a group, a hot desk, and three trunks.
+    """Three queues, the second recorded, a hot desk, a ring group, follow-me, and four trunks.
 
-    Users: 1001 to 1004 with a phone each, 1005 in device-and-user mode at device 2005. 1004 logs in
-    by star code.
+    Users have a phone each, 1005 in device-and-user mode at device 2005. 1004 logs in by star code.
+    What is unusual is in the queue 602: a ring group, and Frank, who is followed.
     """
     return Pbx(
         users=(
             User("1001", "Alice"),
-            User("1002", "Bob", ring_seconds=4),
+            User("1002", "Bob", ring_seconds=3),
             User("1003", "Carol"),
             User("1004", "Dave", voicemail=False),
             User("1005", "Erin"),
+            User("1006", "Frank", follow_me=("12025550100#",), pre_ring=2),
         ),
         devices=(
-            Device("1001", "1001"),
-            Device("1002", "1002"),
-            Device("1003", "1003"),
-            Device("1004", "1004"),
+            *(Device(number, number) for number in ("1001", "1002", "1003", "1004", "1006")),
             Device("2005", "1005", kind="adhoc"),
         ),
         queues=(
-            Queue("600", "Sales", ("1001", "1002"), strategy="linear", timeout=8),
-            Queue("601", "Support", ("1003", "1005"), ("1004",), strategy="linear", timeout=8),
+            Queue("600", "Sales", ("1001", "1002"), **_QUICK),
+            Queue("601", "Support", ("1003", "1005"), ("1004",), recording="force", **_QUICK),
+            Queue("602", "Desk", ("1006", "700"), **_QUICK),
         ),
-        ring_groups=(RingGroup("700", ("1001", "1002")),),
+        ring_groups=(RingGroup("700", ("1003", "1004")),),
         trunks=("pstn", "caller1", "caller2", "caller3"),
         routes={
             "15550600": "600",
             "15550601": "601",
+            "15550602": "602",
             "15550700": "700",
             "15551001": "1001",
         },
     )
+
+
+_QUICK: dict[str, Any] = {"strategy": "linear", "timeout": 8, "wrapuptime": 1}
 
 
 def world(pbx: Pbx) -> World:
@@ -67,11 +72,11 @@ def world(pbx: Pbx) -> World:
     static = dict.fromkeys(n for queue in pbx.queues for n in queue.static)
     names = {user.number: user.name for user in pbx.users}
     return World(
-        agents=tuple(Agent(n, names[n]) for n in static),
+        agents=tuple(Agent(n, names[n]) for n in static if n in names),
         groups=tuple(
             Group(
                 queue.number,
-                queue.static,
+                tuple(n for n in queue.static if n in names),
                 number=next((did for did, to in pbx.routes.items() if to == queue.number), None),
                 wrapuptime=queue.wrapuptime,
             )
@@ -108,7 +113,6 @@ class PbxBed(Bed):
         for part in (*STAGES, "spool/monitor", "spool/voicemail", "spool/recording", "log/cdr-csv"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         values = {
-            **self.world.placeholders(),
             **self.backend.directories(self.name),
             "NAME": self.name,
             "OPTIONS": "dontwarn = yes\nexecincludes = yes",
@@ -195,7 +199,18 @@ class PbxBed(Bed):
         await self._write_database()
         await self.ami.action("Reload")
 
+    async def qualify(self) -> None:
+        """Ask all phones whether they are there, as Asterisk does within a minute."""
+        for account in self.world.accounts:
+            await self.ami.command(f"pjsip qualify {account}")
+
     async def star(self, phone: str, code: str) -> None:
-        """Dial a feature code on a phone, until it is done."""
-        call = await self.phones[phone].dial(code)
-        await self.phones[phone].closed(call, within=10)
+        """Dial a feature code on a phone, and hang up when it has answered by a prompt."""
+        mine, since = self.phones[phone], time.time()
+        call = await mine.dial(code)
+
+        async def done() -> bool | None:
+            return "speech" in mine.heard(since) or not call.live or None
+
+        assert await self.ami.until(done, 8.0), (phone, code, call)
+        await mine.idle()

@@ -215,7 +215,7 @@ def _queue(queue: Queue) -> list[str]:
             else (
                 " same => n,Gosub(macro-blkvm-set,s,1(reset))",
                 (
-                    ' same => n,ExecIf($[${REGEX("(U[(]macro-auto-blkvm[)])" ${DIAL_OPTIONS})} != 1]'
+                    ' same => n,ExecIf($[${REGEX("U[(]macro-auto-blkvm[)]" ${DIAL_OPTIONS})} != 1]'
                     "?Set(_DIAL_OPTIONS=${DIAL_OPTIONS}U(macro-auto-blkvm)))"
                 ),
             )

@@ -34,6 +34,7 @@ class Installed(Administrator, PbxBed):
         "AVP_ENTERPRISE__EXTERNAL_TRANSFER": "true",
         "AVP_ENTERPRISE__MANUAL_DIAL": "true",
         "AVP_ACCOUNTS__MAIN__COUNTRY": "US",
+        "AVP_LOG__FORMAT": "json",
     }
     additions = 7
 
@@ -47,6 +48,7 @@ class Installed(Administrator, PbxBed):
         self.command = " ".join((self.command, *options))
         self.printed = await self.render_all(self.command)
         await self.follow()
+        await self.qualify()
 
     async def reload(self, line: str) -> None:
         if line == "fwconsole reload":
