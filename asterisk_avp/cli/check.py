@@ -72,8 +72,10 @@ async def collect(
     from asterisk_avp.install.checks.model import FILES, TRANSLATION_FILES, USERS_FILES, Facts  # noqa: PLC0415
     from asterisk_avp.install.outdated import Given, outdated  # noqa: PLC0415
     from asterisk_avp.install.probe import ask  # noqa: PLC0415
+    from asterisk_avp.install.running.overlay import SOURCES, with_running_pbx  # noqa: PLC0415
 
-    files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES, *TRANSLATION_FILES)}
+    names = (*FILES, *USERS_FILES, *TRANSLATION_FILES, *SOURCES)
+    files = {name: read(config_dir, name) for name in names}
     stale = _stale_dialplan(config_dir, files["extensions.conf"])
     unreachable = "the settings to connect with are not valid" if connect else ""
     try:
@@ -87,7 +89,7 @@ async def collect(
         live, version = await ask(settings, world, files, clock)
         unreachable = live.ari
     return Facts(
-        files,
+        with_running_pbx(files, live.pbx if live is not None else None),
         version,
         unreachable,
         world,

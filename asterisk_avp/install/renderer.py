@@ -23,7 +23,8 @@ from asterisk_avp.core.model.features import DEFAULT
 from asterisk_avp.core.pbx.versions import troubles
 from asterisk_avp.install import files as to
 from asterisk_avp.install import proposals
-from asterisk_avp.install.asterisk_conf import Conf, members
+from asterisk_avp.install.additions import additions, switches
+from asterisk_avp.install.asterisk_conf import Conf, Section, members
 from asterisk_avp.install.checks.agents import agents as phones
 from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.model import Facts
@@ -35,7 +36,10 @@ from asterisk_avp.install.checks.pjsip import (
 )
 from asterisk_avp.install.checks.refer import GUARD, unguarded
 from asterisk_avp.install.dialplan_files import dialplan_files
-from asterisk_avp.install.instructions import additions, notes
+from asterisk_avp.install.instructions import notes
+from asterisk_avp.install.layout import Layout
+from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
+from asterisk_avp.install.pbx_dialplan import ROUTES, override, pbx_dialplan
 from asterisk_avp.install.personal_queues import agents_to_render, render_extensions, render_queues
 from asterisk_avp.install.systemd_unit import DIRECTORY, render_unit
 
@@ -46,7 +50,13 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 class Renderer:
     def __init__(
-        self, files: Mapping[str, Conf], output: Path, config_dir: Path, command: str, source: str
+        self,
+        files: Mapping[str, Conf],
+        output: Path,
+        config_dir: Path,
+        command: str,
+        source: str,
+        layout: Layout,
     ) -> None:
         self._with_ours = files
         self._files = {name: to.without_ours(conf) for name, conf in files.items()}
@@ -54,6 +64,7 @@ class Renderer:
         self._config_dir = config_dir.absolute()
         self._command = command
         self._source = source
+        self._layout = layout
         self._remarks: list[str] = []
         self.ignored: list[str] = []
         """Settings files that are ignored: a sentence with the reason for each."""
@@ -90,7 +101,7 @@ class Renderer:
         current = not any(trouble.serious for trouble in troubles(asterisk or "22.10.1"))
         given = self._connections(settings)
         outside, _ = unguarded(Facts({**self._with_ours}, world=world), by_hand)
-        guards = [line for endpoint, _ in outside for line in addition(endpoint, GUARD)]
+        guards = [line for endpoint, _ in outside for line in self._guard(endpoint)]
         pair = _colleagues(agents)
         texts = {
             "asterisk_avp.conf": "\n".join(
@@ -114,6 +125,7 @@ class Renderer:
                 (*NO_REPLACES, *(("", *NO_CONTROL_CHARACTERS) if current else ())),
                 current=current,
                 command=command,
+                features=to.global_features(self._files["extensions.conf"]),
             ),
             to.ENVIRONMENT: to.environment(written, variables, generated, pair[0]),
             to.UNIT: render_unit(
@@ -123,16 +135,42 @@ class Renderer:
                 command=command,
             ),
         }
+        overriding: tuple[str, ...] = ()
+        if not self._layout.own:
+            texts[PBX_DIALPLAN], overriding = self._beside_the_pbx()
         texts[to.NOTES] = notes(
             self._output,
             self._config_dir,
-            additions(self._with_ours, given, guards),
+            additions(self._with_ours, given, guards, self._layout, overriding),
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),
             pair=pair,
+            layout=self._layout,
+            switches=switches(self._with_ours, self._layout),
+            routes=ROUTES in texts.get(PBX_DIALPLAN, ""),
         )
         return texts
+
+    def _beside_the_pbx(self) -> tuple[str, tuple[str, ...]]:
+        """The text of avp_pbx.conf, and the lines that the file of overrides lacks."""
+        extensions = self._with_ours["extensions.conf"]
+        lines, trouble = override(extensions, self._layout.override)
+        if trouble:
+            self._remarks.append(trouble)
+        if lines and not self._layout.override:
+            self._remarks.append(
+                f"extensions.conf includes no file for overrides. Replace the first line of"
+                f" [{lines[0].strip('[]')}] by: {'; '.join(lines[1:])}"
+            )
+            lines = ()
+        return pbx_dialplan(extensions, self._layout.kind.product, self._command), lines
+
+    def _guard(self, endpoint: Section) -> tuple[str, ...]:
+        """The lines that refuse a REFER from this trunk or caller."""
+        if self._layout.own:
+            return addition(endpoint, GUARD)
+        return (*to.added_to(endpoint.name), GUARD)
 
     def _remark_faults(self) -> None:
         for name, conf in self._with_ours.items():

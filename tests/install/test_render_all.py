@@ -106,7 +106,7 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
     assert waits == {"avp-agent-1001": "5", "avp-agent-1002": "5", "avp-agent-1003": "0"}
     # Asterisk would reject the file for a phone that pjsip.conf does not have.
     pjsip = place.text("avp_pjsip.conf")
-    assert re.findall(r"^\[(\S+)\]\(\+type=endpoint\)", pjsip, re.MULTILINE) == ["1001", "1003"]
+    assert re.findall(r"^\[(\S+)\]\(\+type=\^endpoint", pjsip, re.MULTILINE) == ["1001", "1003"]
     assert (
         "[mine](+type=global)\nendpoint_identifier_order = header,request_uri,ip,username\n"
         in pjsip
@@ -332,7 +332,7 @@ def test_the_daemon_on_another_machine(place: Place) -> None:
     assert code == 0
     assert "permit = 192.0.2.10\n" in place.text("avp_manager.conf")
     assert "127.0.0.1" not in place.text("avp_manager.conf")
-    assert "AVP_AGI = agi://192.0.2.10:4573" in output
+    assert "AVP_AGI = agi://192.0.2.10:4583" in output
 
 
 def test_an_asterisk_that_cannot_hand_over_the_button(place: Place) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from asterisk_avp.core.model.world import World
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.running import with_running
+from asterisk_avp.install.running.state import RunningPbx
 
 FILES = ("extensions.conf", "features.conf", "pjsip.conf", "queues.conf")
 """The files that are checked, with their includes."""
@@ -110,7 +111,7 @@ class Live:
     ahead of ours. ``extensions``: ``context,extension`` -> whether it exists. ``modules``: their
     status. ``sounds``: the languages of each. ``daemon``: the answer of our API's ``/readyz``;
     None: no answer. ``sip``: the answers to INVITEs with Replaces. ``dialplan``: the loaded one, as
-    ``core show dialplan`` prints it.
+    ``core show dialplan`` prints it. ``pbx``: the other configuration that is loaded.
     """
 
     ami: str = ""
@@ -126,6 +127,7 @@ class Live:
     daemon: Mapping[str, object] | None = None
     sip: SipTest | None = None
     dialplan: Conf | None = None
+    pbx: RunningPbx | None = None
 
 
 @dataclass(frozen=True, slots=True)
