@@ -67,8 +67,13 @@ class World:
     outside: tuple[str, ...] = ("pstn",)
     #: "dynamic": queues start empty; members are added by AMI QueueAdd (see `member_action`).
     members: Members = "static"
-    #: Members are Local/<agent>@agents/n with the phone as state interface.
+    #: Members are Local/<agent>@<local_context>/n with the phone as state interface, or, with
+    #: `hints`, hint:<agent>@<hints>.
     local_members: bool = False
+    local_context: str = "agents"
+    hints: str = ""
+    #: The accounts of phones, where they are not those of agents.
+    phones: tuple[str, ...] = ()
     #: Accounts whose phones send key presses by SIP INFO, not in the audio (RFC 4733).
     keys_by_info: tuple[str, ...] = ()
     #: What phones speak, and their endpoints allow, first the preferred: "alaw", "alaw,ulaw".
@@ -106,7 +111,8 @@ class World:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        return (*(a.id for a in self.agents), *self.callers, *self.outside)
+        agents = self.phones or tuple(a.id for a in self.agents)
+        return (*agents, *self.callers, *self.outside)
 
     def agent(self, agent_id: str) -> Agent:
         return next(a for a in self.agents if a.id == agent_id)
@@ -115,7 +121,9 @@ class World:
         return tuple(g for g in self.groups if agent_id in g.agents)
 
     def interface(self, agent_id: str) -> str:
-        return f"Local/{agent_id}@agents/n" if self.local_members else f"PJSIP/{agent_id}"
+        if not self.local_members:
+            return f"PJSIP/{agent_id}"
+        return f"Local/{agent_id}@{self.local_context}/n"
 
     def member_action(self, agent_id: str, queue: str) -> dict[str, str]:
         """The AMI action that logs an agent in to a queue."""
@@ -126,8 +134,11 @@ class World:
             "MemberName": self.agent(agent_id).name,
         }
         if self.local_members:
-            action["StateInterface"] = f"PJSIP/{agent_id}"
+            action["StateInterface"] = self._state_interface(agent_id)
         return action
+
+    def _state_interface(self, agent_id: str) -> str:
+        return f"hint:{agent_id}@{self.hints}" if self.hints else f"PJSIP/{agent_id}"
 
     @property
     def _mixed(self) -> bool:
@@ -139,7 +150,7 @@ class World:
 
     def _member_line(self, agent_id: str) -> str:
         line = f"member => {self.interface(agent_id)},0,{self.agent(agent_id).name}"
-        return f"{line},PJSIP/{agent_id}" if self.local_members else line
+        return f"{line},{self._state_interface(agent_id)}" if self.local_members else line
 
     def _queue(self, name: str, options: dict[str, str], agents: tuple[str, ...]) -> str:
         lines = [f"[{name}]", *(f"{key} = {value}" for key, value in options.items())]
