@@ -180,7 +180,7 @@ class Renderer:
     def _beside_the_pbx(self) -> tuple[str, tuple[str, ...]]:
         """The text of avp_pbx.conf, and the lines that the file of overrides lacks."""
         extensions = self._with_ours["extensions.conf"]
-        lines, trouble = override(extensions, self._layout.override)
+        lines, trouble = override(extensions)
         if trouble:
             self._remarks.append(trouble)
         if lines and not self._layout.override:
