@@ -94,6 +94,7 @@ async def collect(
         unreachable,
         world,
         feature_code=settings.keys.transfer,
+        keys={name.upper(): keys for name, keys in settings.keys.model_dump().items()},
         live=live,
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),

@@ -178,7 +178,8 @@ class Facts:
     dialplan, if there is one. ``outdated``: our other files that are not as this version writes
     them. ``ignored``: a sentence for each settings file that is ignored. ``open_files``: files with
     secrets that every user of this machine can read. ``files`` say what is in force: Asterisk's own
-    words win (`install.running.overlay`); ``written`` is pjsip.conf as it is written.
+    words win (`install.running.overlay`); ``written`` is pjsip.conf as it is written. ``keys``: the
+    codes of AVP_KEYS by the end of their names; ``feature_code`` is the one that begins a transfer.
     """
 
     files: Mapping[str, Conf]
@@ -187,6 +188,7 @@ class Facts:
     world: World | None = None
     settings: str = ""
     feature_code: str = FEATURE_CODE
+    keys: Mapping[str, str] = field(default_factory=dict)
     live: Live | None = None
     secrets: tuple[Secret, ...] = ()
     addresses: Addresses = Addresses()
