@@ -17,11 +17,11 @@ from asterisk_avp.install.additions import DATABASE, Addition, additions, switch
 from asterisk_avp.install.asterisk_conf import Conf, Member, Section, is_true, members
 from asterisk_avp.install.checks.agents import agents as phones
 from asterisk_avp.install.checks.agents import endpoints
+from asterisk_avp.install.checks.mend import addition
 from asterisk_avp.install.checks.model import Facts
 from asterisk_avp.install.checks.pjsip import (
     NO_CONTROL_CHARACTERS,
     NO_REPLACES,
-    addition,
     order_lines,
 )
 from asterisk_avp.install.checks.refer import GUARD, unguarded
