@@ -25,6 +25,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     Pops                  8 facts                               perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
     EngineStep            28 facts
+    MemberPhones          MemberSeen                            resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
@@ -37,10 +38,8 @@ The parts get messages in this order (`service.part`; a test compares), and stop
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
 
 import structlog
 
@@ -94,6 +93,7 @@ from asterisk_avp.service.listeners import (
     Timeouts,
     TransferRecords,
 )
+from asterisk_avp.service.member_phones import MemberPhones
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from asterisk_avp.service.part import Dispatcher, Part, end_with
@@ -151,11 +151,7 @@ class Daemon:
             lambda agents: post(Outcome(agents=agents)),
             pop_publisher.publish,
         )
-        board = screen_pops.board
-
-        def pop(agent: str, call: str) -> Mapping[str, Any]:
-            return board.shown(agent, call, time.time())
-
+        board, pop = screen_pops.board, screen_pops.shown
         pops = Pops(screen_pops, pop_publisher, ami_performer.set_global, settings.pop.sip_headers)
         self._queue_log = QueueLogWriter(
             engine, ami.action, enabled=settings.log.queue_log, numbers=settings.log.numbers
@@ -182,6 +178,7 @@ class Daemon:
             before=(
                 *(workers, groups, pops, members, recording_watch, group_watch),
                 empty_groups := EmptyGroupWatch(engine, post),
+                member_phones := MemberPhones(engine, reader, post, ami_performer.set_global),
                 self._orphans,
             ),
             changed=news.set,
@@ -245,6 +242,7 @@ class Daemon:
             pops,
             UnreportedChanges(engine, members, group_watch.ask),
             EngineStep(engine),
+            member_phones,
             Whereabouts(engine, links, ari_performer.locate, post),
             members,
             ends,
