@@ -65,7 +65,7 @@ class Office(Bed):
         data = self.directory / "data"
         (data / "sounds" / "en").mkdir(parents=True)
         for part in ("documentation", "rest-api"):
-            (data / part).symlink_to(f"/usr/share/asterisk/{part}")
+            (data / part).symlink_to(f"{self.backend.data}/{part}")
         inside = f"{self.backend.inside(self.name)}/data"
         self.change("asterisk.conf", r"astdatadir => .*", f"astdatadir => {inside}")
 
