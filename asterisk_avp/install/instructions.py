@@ -45,7 +45,9 @@ def notes(
         lines += ["2. Add these lines to your own files:", ""]
         for addition in todo:
             at = f"in [{addition.section}]" if addition.section else "at the end"
-            lines += [f"  {config_dir}/{addition.file}, {at}:", ""]
+            if (old := addition.replaces) is not None:
+                at = f"replace line {old.place.line} ({old.name} = {old.value})"
+            lines += [f"  {config_dir / addition.file}, {at}:", ""]
             lines += [f"    {line}" for line in addition.lines]
             lines.append("")
         lines += _THEIRS if not where.own else []

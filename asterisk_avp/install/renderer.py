@@ -20,7 +20,7 @@ from asterisk_avp.config.sources import (
     read_dotenv,
 )
 from asterisk_avp.core.model.features import DEFAULT
-from asterisk_avp.core.pbx.versions import troubles
+from asterisk_avp.core.pbx.versions import can_guard
 from asterisk_avp.install import files as to
 from asterisk_avp.install import proposals
 from asterisk_avp.install.additions import additions, switches
@@ -34,6 +34,7 @@ from asterisk_avp.install.checks.pjsip import (
     addition,
     order_lines,
 )
+from asterisk_avp.install.checks.queues import MONITOR_RECORDS, recorded_by_monitor
 from asterisk_avp.install.checks.refer import GUARD, unguarded
 from asterisk_avp.install.dialplan_files import dialplan_files
 from asterisk_avp.install.instructions import notes
@@ -98,7 +99,12 @@ class Renderer:
                 f"pjsip.conf has no endpoint for {', '.join(missing)}. Give these endpoints the"
                 " lines that avp_pjsip.conf has for the others."
             )
-        current = not any(trouble.serious for trouble in troubles(asterisk or "22.10.1"))
+        current = can_guard(asterisk or "22.10.1")
+        self._remarks += [
+            f"queues.conf: {section.name} records by Monitor, the default of Asterisk 20."
+            f" {MONITOR_RECORDS} Add monitor-type = MixMonitor to [{section.name}]."
+            for section in recorded_by_monitor(self._files["queues.conf"], asterisk)
+        ]
         given = self._connections(settings)
         outside, _ = unguarded(Facts({**self._with_ours}, world=world), by_hand)
         guards = [line for endpoint, _ in outside for line in self._guard(endpoint)]
@@ -141,13 +147,13 @@ class Renderer:
         texts[to.NOTES] = notes(
             self._output,
             self._config_dir,
-            additions(self._with_ours, given, guards, self._layout, overriding),
+            additions(self._with_ours, given, guards, self._layout, overriding, asterisk),
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),
             pair=pair,
             layout=self._layout,
-            switches=switches(self._with_ours, self._layout),
+            switches=switches(self._with_ours, self._layout, asterisk),
             routes=ROUTES in texts.get(PBX_DIALPLAN, ""),
         )
         return texts
