@@ -51,8 +51,11 @@ class Secrets:
 
 
 def backend_named(name: str | None) -> Backend:
-    """`rootfs`, `docker`, or None for what this machine has (AVP_BED may say which)."""
-    name = name or os.environ.get("AVP_BED") or None
+    """`rootfs`, `docker`, or None for what this machine has (AVP_BED may say which, and AVP_ROOTFS
+    names a root file system).
+    """
+    named = "rootfs" if os.environ.get("AVP_ROOTFS") else None
+    name = name or os.environ.get("AVP_BED") or named
     if name == "rootfs":
         return RootFs.get()
     if name == "docker":
@@ -133,6 +136,7 @@ class Bed:
         values = {
             **self.world.placeholders(),
             **self.backend.directories(self.name),
+            "DATA": self.backend.data,
             "NAME": self.name,
             "BIND": self.places.bind,
             "PERMIT": self.places.permit,
@@ -220,7 +224,7 @@ class Bed:
     async def start_asterisk(self) -> None:
         conf = f"{self.backend.directories(self.name)['ETC']}/asterisk.conf"
         command = self.backend.command(
-            self.name, "asterisk", ["/usr/sbin/asterisk", "-f", "-C", conf], outlive=self.outlive
+            self.name, "asterisk", [self.backend.asterisk, "-f", "-C", conf], outlive=self.outlive
         )
         self.asterisk = spawn(command, log=self.directory / "log" / "console.log")
         await self.connect()
