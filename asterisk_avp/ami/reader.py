@@ -105,7 +105,7 @@ class AmiReader:
 
     async def by_functions(self, queue: str, known: Known) -> list[ev.Fact]:
         """The same by dialplan functions, if the list was tampered with (`ami.queue_functions`)."""
-        return await queue_by_functions(self._function, queue, known)
+        return await queue_by_functions(self.function, queue, known)
 
     async def ring_in_use(self, queue: str, interface: str) -> bool | None:
         """Whether a member is rung while its phone is in use; None: Asterisk does not tell.
@@ -113,10 +113,27 @@ class AmiReader:
         Only this function reads it (app_queue.c, ``queue_function_mem_read``); no list of AMI has
         it. Raises `AvpError`, also where the names are not valid as its arguments.
         """
-        value = await self._function(f"QUEUE_MEMBER({queue},ringinuse,{interface})")
+        value = await self.function(f"QUEUE_MEMBER({queue},ringinuse,{interface})")
         return {"0": False, "1": True}.get(value)
 
-    async def _function(self, function: str) -> str:
+    async def has_realtime(self, family: str, column: str) -> bool:
+        """Whether the database has a row for this family of extconfig.conf. Raises `AvpError`.
+
+        ``column``: one that is empty in no row. Asterisk returns nothing where the family is not
+        configured, where it has no row, and where the database does not answer.
+        """
+        return bool(await self.function(f"REALTIME_FIELD({family},{column} LIKE,%,{column})"))
+
+    async def read_again(self, queue: str) -> bool:
+        """Let app_queue read a queue and its members from the database, if it has any there.
+
+        Returns whether the queue exists. Of the functions that do so, this one logs no warning for
+        a queue that does not (app_queue.c, ``queue_function_exists``). Raises `AvpError`.
+        """
+        return await self.function(f"QUEUE_EXISTS({queue})") == "1"
+
+    async def function(self, function: str) -> str:
+        """The value of a dialplan function that needs no channel. Raises `AvpError`."""
         answer = await self._client.action("Getvar", {"Variable": function})
         return answer.get("Value", "").partition("\n")[0]
 

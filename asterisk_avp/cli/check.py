@@ -94,6 +94,7 @@ async def collect(
         unreachable,
         world,
         feature_code=settings.keys.transfer,
+        keys={name.upper(): keys for name, keys in settings.keys.model_dump().items()},
         live=live,
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),
@@ -102,6 +103,7 @@ async def collect(
         outdated=tuple(outdated(config_dir, given)),
         ignored=settings.ignored,
         open_files=tuple(_open_files(os.environ, Path.cwd())),
+        written=files["pjsip.conf"],
     )
 
 
@@ -226,9 +228,11 @@ def _fix_heading(where: str) -> str:
     if where == "the settings":
         return "In the settings:"
     from asterisk_avp.install.checks.running import RUNNING  # noqa: PLC0415
+    from asterisk_avp.install.running.overlay import TABLE  # noqa: PLC0415
+    from asterisk_avp.install.running.state import SAID_BY_ASTERISK  # noqa: PLC0415
 
     if where.startswith(RUNNING):
         return f"At the source of this line ({where}):"
-    if where.endswith("]"):
+    if where.endswith("]") or where.startswith((TABLE, SAID_BY_ASTERISK)):
         return f"In {where}:"
     return f"{'In place of' if ':' in where else 'At the end of'} {where}:"

@@ -17,6 +17,7 @@ from asterisk_avp.config.types import (
     Interface,
     LandlineTypes,
     Name,
+    PhoneList,
     PhoneNumber,
     PopUrl,
     QueueName,
@@ -154,6 +155,9 @@ class AgentSettings(Section):
     header has it."""
     interface: Interface | None = None
     """The queue member's interface, if it does not contain the id."""
+    phones: PhoneList = ()
+    """Phones of the agent that Asterisk cannot tell, separated by commas: `PJSIP/1001`. Those of
+    the member's hint, and FreePBX's devices of the user, are found."""
     country: Country | None = None
     """The agent's country."""
     groups: SectionIdList = ()

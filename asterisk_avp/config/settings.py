@@ -154,6 +154,7 @@ class Settings(BaseSettings):
                     interface=agent.interface,
                     country=agent.country,
                     groups=agent.groups,
+                    phones=agent.phones,
                 )
                 for identifier, agent in sorted(self.agents.items())
             },

@@ -21,6 +21,7 @@ from asterisk_avp.core.model.world import AGENT_ID, PERSONAL_QUEUE_PREFIX
 from asterisk_avp.core.numbers.rules import COUNTRIES, LANDLINE_TYPES
 from asterisk_avp.core.numbers.territories import TERRITORIES
 from asterisk_avp.core.pbx.agent import ACW_REASON
+from asterisk_avp.core.pbx.member_phones import PHONE
 from asterisk_avp.core.pops.url import template_fault
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
@@ -242,6 +243,12 @@ QueueName = Annotated[
     AfterValidator(_queue_name),
 ]
 Interface = Annotated[str, _matching(_INTERFACE, "an interface such as PJSIP/1001")]
+PhoneList = Annotated[
+    tuple[Annotated[str, _matching(PHONE, "a phone such as PJSIP/1001")], ...],
+    CommaList,
+    Field(max_length=32),
+    AfterValidator(_each_once),
+]
 Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, not a pattern")]
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]

@@ -15,6 +15,7 @@ from typing import Final
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.dialplan_text import Step, steps
 from asterisk_avp.install.files import without_ours
+from asterisk_avp.install.layout import OVERRIDES
 
 NAME: Final = "avp_pbx.conf"
 CONTEXT: Final = "avp-from-queue"
@@ -97,14 +98,15 @@ def pbx_dialplan(extensions: Conf, title: str, command: str) -> str:
     return text
 
 
-def override(extensions: Conf, file: str) -> tuple[tuple[str, ...], str]:
+def override(extensions: Conf) -> tuple[tuple[str, ...], str]:
     """The lines for the file of overrides that are not there yet, and what is in their way.
 
     Empty lines and an empty sentence: nothing is to be done.
     """
     firsts = list(_first_steps(without_ours(extensions)))
     ours = {step.extension for step in firsts if CONTEXT in step.arguments}
-    members = [step for step in firsts if step.line.place.file != file]
+    files = frozenset(OVERRIDES.values())
+    members = [step for step in firsts if step.line.place.file not in files]
     patterns = [s.extension for s in members if s.extension.startswith("_") and _sets_agent(s)]
     if not patterns:
         if not members or ours:

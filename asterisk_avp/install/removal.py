@@ -60,10 +60,7 @@ def steps(config_dir: Path, folder: Path, layout: Layout) -> str:
 
 
 def _lines(config_dir: Path, layout: Layout) -> Iterator[tuple[str, int, str]]:
-    """The lines of the administrator's files that mention us: file, number and text.
-
-    Of an addition to a section, its header comes along, and so does a section of ours as a whole.
-    """
+    """The lines of the administrator's files that mention us: file, number and text."""
     names = dict.fromkeys(CONF_FILES)
     for file in CONF_FILES:
         names |= dict.fromkeys(sorted(layout.included.get(file, ())))
@@ -81,10 +78,24 @@ def _of_file(config_dir: Path, path: Path) -> Iterator[tuple[str, int, str]]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
-    ours = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    shown = str(path.relative_to(config_dir))
+    section: list[tuple[int, str, bool]] = []
+    for number, line in enumerate([*text.splitlines(), "[]"], start=1):
         code = _COMMENT.sub("", line).strip()
-        if _SECTION.match(code):
-            ours = bool(_OURS.search(code))
-        if code and (ours or _OURS.search(code)):
-            yield str(path.relative_to(config_dir)), number, code
+        if _SECTION.match(code) or code == "[]":
+            yield from ((shown, at, what) for at, what in _ours(section))
+            section = []
+        if code:
+            section.append((number, code, bool(_OURS.search(code))))
+
+
+def _ours(section: list[tuple[int, str, bool]]) -> Iterator[tuple[int, str]]:
+    """The lines to remove of one section: all of ours, whose header or whose every line is ours."""
+    if not section:
+        return
+    headed = _SECTION.match(section[0][1]) is not None
+    body = section[1:] if headed else section
+    whole = headed and (section[0][2] or (bool(body) and all(ours for _, _, ours in body)))
+    for number, code, ours in section:
+        if ours or whole:
+            yield number, code

@@ -17,11 +17,11 @@ from asterisk_avp.install.additions import DATABASE, Addition, additions, switch
 from asterisk_avp.install.asterisk_conf import Conf, Member, Section, is_true, members
 from asterisk_avp.install.checks.agents import agents as phones
 from asterisk_avp.install.checks.agents import endpoints
+from asterisk_avp.install.checks.mend import addition
 from asterisk_avp.install.checks.model import Facts
 from asterisk_avp.install.checks.pjsip import (
     NO_CONTROL_CHARACTERS,
     NO_REPLACES,
-    addition,
     order_lines,
 )
 from asterisk_avp.install.checks.refer import GUARD, unguarded
@@ -180,7 +180,7 @@ class Renderer:
     def _beside_the_pbx(self) -> tuple[str, tuple[str, ...]]:
         """The text of avp_pbx.conf, and the lines that the file of overrides lacks."""
         extensions = self._with_ours["extensions.conf"]
-        lines, trouble = override(extensions, self._layout.override)
+        lines, trouble = override(extensions)
         if trouble:
             self._remarks.append(trouble)
         if lines and not self._layout.override:

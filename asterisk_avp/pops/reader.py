@@ -96,6 +96,10 @@ class ScreenPops:
         """Wait for pending requests, at most ``seconds``."""
         await self._tasks.wait(seconds)
 
+    def shown(self, agent: str, call: str) -> Mapping[str, Any]:
+        """What the agent's screen shows of the call now."""
+        return self.board.shown(agent, call, time.time())
+
     def stop(self) -> None:
         self._tasks.cancel()
 

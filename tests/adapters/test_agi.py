@@ -402,7 +402,8 @@ async def test_stop_closes_everything() -> None:
 
 async def test_address_in_use(served: Served) -> None:
     second = AgiServer("127.0.0.1", served.server.port, {}, timeout_seconds=1)
-    with pytest.raises(ConfigError, match="AVP_AGI__PORT"):
+    remedy = "another program already listens there; set AVP_AGI__PORT to a free port"
+    with pytest.raises(ConfigError, match=remedy):
         await second.start()
 
 

@@ -143,13 +143,14 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredAgent:
-    """The configuration of an agent. ``interface`` overrides that of the queue member."""
+    """The configuration of an agent. ``interface``: instead of the queue member's."""
 
     id: str
     name: str | None = None
     interface: str | None = None
     country: str | None = None
     groups: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,7 @@ class World:
 
 PERSONAL_QUEUE_PREFIX = "avp-agent-"
 
-# An agent id becomes part of a queue name, a dial string and a URL, so it must not contain a
-# character that is special in any of them.
+# It becomes part of queues' names, dial strings and URLs: no character that is special there.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 

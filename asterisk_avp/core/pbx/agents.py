@@ -29,6 +29,7 @@ from asterisk_avp.core.model.world import (
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.channel import resource_of, resource_of_interface
 from asterisk_avp.core.pbx.headcount import Headcounts
+from asterisk_avp.core.pbx.member_phones import PhoneIndex
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 
 # A ``lastcall`` up to this long after AgentComplete belongs to the same call.
@@ -45,7 +46,7 @@ class Agents:
     by_id: dict[str, Agent] = field(default_factory=dict)
     _group_of_queue: dict[str, str] = field(default_factory=dict)
     _by_interface: dict[str, str] = field(default_factory=dict)
-    _by_resource: dict[str, str] = field(default_factory=dict)
+    phones: PhoneIndex = field(default_factory=PhoneIndex)
     _order: dict[str, int] = field(default_factory=dict)
     """Group to its position in the configuration."""
     headcounts: Headcounts = field(default_factory=Headcounts)
@@ -65,8 +66,7 @@ class Agents:
         self._order = {group: place for place, group in enumerate(world.groups)}
         for configured in world.agents.values():
             self.by_id.setdefault(configured.id, Agent(configured.id))
-            if configured.interface:
-                self._by_resource[resource_of_interface(configured.interface)] = configured.id
+        self.phones.configure(world.agents.values())
         for agent in list(self.by_id.values()):
             agent.former_queues &= self._group_of_queue.keys()
             for queue in agent.left.keys() - self._group_of_queue.keys():
@@ -108,7 +108,7 @@ class Agents:
                 seen.state_interface,
             ):
                 for interface in {seen.interface, seen.state_interface} - {""}:
-                    self._by_resource[resource_of_interface(interface)] = agent.id
+                    self.phones.member(resource_of_interface(interface), agent.id)
         elif owner == agent.id:
             agent.personal = seen
         self._note_last_call(agent, seen)
@@ -164,7 +164,7 @@ class Agents:
         """app_queue connected a call to a member; ``interface`` as in its channel's name."""
         agent = self.by_id.get(
             agent_of_personal_queue(queue)
-            or self._by_resource.get(interface)
+            or self.phones.agent_of(interface)
             or self._by_interface.get(interface)
             or agent_id_of_interface(interface)
             or ""
@@ -201,7 +201,7 @@ class Agents:
 
     def of_channel(self, name: str) -> Agent | None:
         """The agent whose phone the channel of this name is."""
-        return self.by_id.get(self._by_resource.get(resource_of(name), ""))
+        return self.by_id.get(self.phones.agent_of(resource_of(name)))
 
     def groups_of(self, agent_id: str) -> tuple[str, ...]:
         """The agent's groups, by membership and by configuration, in the configuration's order.

@@ -21,6 +21,7 @@ from asterisk_avp.install.checks.forwarding import forwarding
 from asterisk_avp.install.checks.hangup import hangup_extensions
 from asterisk_avp.install.checks.methods import messages, publications
 from asterisk_avp.install.checks.model import Facts, Finding
+from asterisk_avp.install.checks.override import overridden
 from asterisk_avp.install.checks.panel import panel
 from asterisk_avp.install.checks.parts import contexts, modules, rendered, sounds
 from asterisk_avp.install.checks.passwords import passwords
@@ -57,6 +58,7 @@ CHECKS: tuple[Check, ...] = (
     publications,
     transfer_options,
     forwarding,
+    overridden,
     hangup_extensions,
     foreign_values,
     feature_codes,

@@ -177,7 +177,9 @@ class Facts:
     then says what is wrong with them. ``stale_dialplan``: a file with another version of our
     dialplan, if there is one. ``outdated``: our other files that are not as this version writes
     them. ``ignored``: a sentence for each settings file that is ignored. ``open_files``: files with
-    secrets that every user of this machine can read.
+    secrets that every user of this machine can read. ``files`` say what is in force: Asterisk's own
+    words win (`install.running.overlay`); ``written`` is pjsip.conf as it is written. ``keys``: the
+    codes of AVP_KEYS by the end of their names; ``feature_code`` is the one that begins a transfer.
     """
 
     files: Mapping[str, Conf]
@@ -186,6 +188,7 @@ class Facts:
     world: World | None = None
     settings: str = ""
     feature_code: str = FEATURE_CODE
+    keys: Mapping[str, str] = field(default_factory=dict)
     live: Live | None = None
     secrets: tuple[Secret, ...] = ()
     addresses: Addresses = Addresses()
@@ -194,6 +197,7 @@ class Facts:
     outdated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
+    written: Conf = field(default=Conf("pjsip.conf", found=False), repr=False)
     _nothing: Conf = field(default=Conf("", found=False), repr=False)
 
     def file(self, name: str) -> Conf:

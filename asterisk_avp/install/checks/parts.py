@@ -41,8 +41,9 @@ MODULES: Final[dict[str, str]] = {
 
 EXTENSIONS: Final = (
     *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
-    *("avp-queue-parameters,s", "avp-head-of-queue,s", "avp-own-priority,s"),
-    *("avp-own-recording,s", "avp-somebody-there,s", "avp-member,s", "avp-clean,id"),
+    *("avp-offer,s", "avp-queue-parameters,s", "avp-head-of-queue,s"),
+    *("avp-own-priority,s", "avp-own-recording,s", "avp-somebody-there,s"),
+    *("avp-member,s", "avp-clean,id"),
     *("avp-pop-headers,s", "avp-agents,s", "avp-phones,112", "avp-always,112", "avp-colleague,s"),
     *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
     *("avp-recording,s", "avp-told,s"),

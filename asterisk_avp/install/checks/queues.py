@@ -8,6 +8,7 @@ from asterisk_avp.core.model.world import PERSONAL_QUEUE_PREFIX, personal_queue
 from asterisk_avp.install.asterisk_conf import Section, is_true
 from asterisk_avp.install.checks.agents import queue_members
 from asterisk_avp.install.checks.model import Facts, Finding, Queue, Severity
+from asterisk_avp.install.running.overlay import is_written
 
 _NO_SHARED_LASTCALL = (
     "app_queue measures wrap-up per queue of the last call. Without this setting, agents have no"
@@ -38,7 +39,7 @@ def group_queues(facts: Facts) -> Iterator[Finding]:
                 (f"; add [{group.queue}], or set AVP_GROUPS__{group.id.upper()}__QUEUE",),
             )
             continue
-        if section is None:
+        if section is None or not is_written(section):
             continue  # in a database, or in a file that could not be read
         written = section.last("wrapuptime", "0")
         wrapup = int(written) if written.isdecimal() else 0
@@ -89,7 +90,7 @@ def personal_queues(facts: Facts) -> Iterator[Finding]:
     if facts.world is None or (live is None and not conf.found):
         return
     known = _agents(facts)
-    sections = {s.name.lower(): s for s in conf.sections if not s.template}
+    sections = {s.name.lower(): s for s in conf.sections if not s.template and is_written(s)}
     highest = max((queue.weight for queue in _others(facts)), default=0)
     clean = bool(known)
     for agent, wrapup in sorted(known.items()):

@@ -16,11 +16,11 @@ from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.model import Facts
 from asterisk_avp.install.checks.replaces import denies_all
 
-OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf"})
+OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf", "avp_pbx.conf"})
 """Our own files. avp_extensions.conf has the agents' ids as literal extensions."""
 _DEFAULT: Final = "default"
 """The context of an endpoint without `context`."""
-_EXTENDED: Final = ("avp-external", "avp-emergency", "avp-internal")
+_EXTENDED: Final = ("avp-external", "avp-emergency", "avp-internal", "avp-before-queue")
 """Our contexts that the administrator extends, and that our dialplan enters."""
 _CONTEXT_VARIABLES: Final = frozenset({"TRANSFER_CONTEXT", "FORWARD_CONTEXT"})
 """Variables that name the context for a phone's REFER or 302."""

@@ -20,7 +20,7 @@ which queue."""
 OPTIONS: Final = (
     *("allow_transfer", "redirect_method", "context", "message_context"),
     *("overlap_context", "outbound_auth", "auth", "aors", "rtp_timeout", "rtp_timeout_hold"),
-    *("timers", "language"),
+    *("timers", "language", "allow"),
 )
 """The options of an endpoint that `check` and `render` use. Asterisk does not tell `deny`
 (pjsip_configuration.c)."""

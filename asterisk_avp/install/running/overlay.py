@@ -92,7 +92,11 @@ def _merged(lines: Sequence[Line], live: PbxEndpoint) -> list[Line]:
     """The file's lines, but Asterisk's own where these differ."""
     place = Place(SAID_BY_ASTERISK, 0)
     found = list(lines)
-    for option, value in live.options.items():
+    for option, told in live.options.items():
+        # AMI tells codecs as `(ulaw|alaw)`. The file's have their own syntax.
+        value = told.strip("()").replace("|", ",") if option == "allow" else told
+        if option == "allow" and lines:
+            continue
         given = [line.value for line in lines if line.name.lower() == option]
         if not given or not _same(option, given[-1], value):
             found = [line for line in found if line.name.lower() != option]

@@ -57,7 +57,7 @@ RULES: Final[Allowed] = {
         "avp-(watch|phone-ended)": _PLAIN,
         "avp-partner": _PLAIN | {"Wait"},
         "avp-orphaned": _PLAIN | {"Originate"},
-        "avp-(recording|told)": _PLAIN,
+        "avp-(recording|told|offer)": _PLAIN,
     },
     # Our own leg to an external party.
     rf"Local/\{OUTSIDE}@avp-external-leg": {
