@@ -14,7 +14,7 @@ from typing import Final
 
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.dialplan_text import Step, steps
-from asterisk_avp.install.files import without_ours
+from asterisk_avp.install import files as to
 from asterisk_avp.install.layout import OVERRIDES
 
 NAME: Final = "avp_pbx.conf"
@@ -88,7 +88,7 @@ def _routes() -> str:
 
 def pbx_dialplan(extensions: Conf, title: str, command: str) -> str:
     """The text of avp_pbx.conf. ``extensions``: extensions.conf with all that it includes."""
-    conf = without_ours(extensions)
+    conf = to.without_ours(extensions)
     text = _HEAD.format(title=title, command=command, members=MEMBERS, context=CONTEXT)
     for queue in _destinations(conf)[:_MOST]:
         text += _NODEST.format(members=MEMBERS, queue=queue)
@@ -103,7 +103,7 @@ def override(extensions: Conf) -> tuple[tuple[str, ...], str]:
 
     Empty lines and an empty sentence: nothing is to be done.
     """
-    firsts = list(_first_steps(without_ours(extensions)))
+    firsts = list(_first_steps(to.without_ours(extensions)))
     ours = {step.extension for step in firsts if CONTEXT in step.arguments}
     files = frozenset(OVERRIDES.values())
     members = [step for step in firsts if step.line.place.file not in files]

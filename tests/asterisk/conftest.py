@@ -153,7 +153,7 @@ async def bed() -> AsyncIterator[Bed]:
 async def freepbx() -> AsyncIterator[Installed]:
     """A PBX of FreePBX's shape for the whole run, on which the product is installed."""
     async with Installed(pbx(), backend=backend_named(None)) as started:
-        await started.install("--agent 1004")
+        await started.install()
         await started.start_daemon()
         yield started
 

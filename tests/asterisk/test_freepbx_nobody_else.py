@@ -112,7 +112,7 @@ async def test_a_busy_target_is_waited_for(scene: Scene) -> None:
 async def test_a_group_of_whom_one_rejects(scene: Scene) -> None:
     """The next member is tried; the voicemail of the first is not."""
     await call(scene)
-    transfer = await scene.transfer("1001", "unsupervised", "601", kind="group")
+    transfer = await scene.transfer("1001", "unsupervised", "queue_601", kind="group")
     await scene.phone("1003").reject()
     await scene.phone("2005").answer(within=10)
     await scene.ends(transfer, "completed", "completed")
@@ -180,7 +180,7 @@ async def test_a_target_with_call_forward(scene: Scene, kind: str) -> None:
 async def test_a_target_who_is_followed(scene: Scene) -> None:
     """Frank's follow-me goes on to his mobile phone, which answers."""
     await scene.call("caller1", "1003", number="15550601")
-    transfer = await scene.transfer("1003", "unsupervised", "602", kind="group")
+    transfer = await scene.transfer("1003", "unsupervised", "queue_602", kind="group")
     outside = scene.phone("pstn")
     await scene.phone("1006").ringing()
 

@@ -79,7 +79,7 @@ async def test_unsupervised_to_whom_talks(scene: Scene) -> None:
 
 async def test_to_a_group(scene: Scene) -> None:
     await call(scene)
-    transfer = await scene.transfer("1001", "unsupervised", "601", kind="group")
+    transfer = await scene.transfer("1001", "unsupervised", "queue_601", kind="group")
     await scene.phone("1003").answer()
     await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1003")
