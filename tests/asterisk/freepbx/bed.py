@@ -114,6 +114,7 @@ class PbxBed(Bed):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         values = {
             **self.backend.directories(self.name),
+            "DATA": self.backend.data,
             "NAME": self.name,
             "OPTIONS": "dontwarn = yes\nexecincludes = yes",
             "RTP_START": str(self.ports.rtp[0]),
