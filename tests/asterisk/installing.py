@@ -153,12 +153,15 @@ class Administrator(Bed):
             re.MULTILINE,
         )
         assert len(added) >= self.additions, text
+        self.added: dict[str, list[str]] = {}
+        """The lines of the administrator's files."""
         way_out = re.search(r"in (\S+) below the #include:\n\n((?:    .+\n)+)", text)
         if way_out is not None:
             added.append((way_out[1], "at the end", way_out[2]))
         for name, place, indented in added:
             file = self.etc / name
             lines = re.sub("^    ", "", indented, flags=re.MULTILINE)
+            self.added.setdefault(name, []).extend(lines.splitlines())
             if place == "at the end":
                 file.write_text(f"{file.read_text()}\n{lines}")
             else:

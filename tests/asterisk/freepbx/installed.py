@@ -50,6 +50,26 @@ class Installed(Administrator, PbxBed):
         await self.follow()
         await self.qualify()
 
+    async def again(self) -> None:
+        """What INSTALL.txt says once more, after another `render all`; without another restart."""
+        text = (self.folder / "INSTALL.txt").read_text()
+        copy, add, reload, service, *_ = re.split(r"(?m)^\d+\. ", text)[1:]
+        await self.sh(*code(copy))
+        self.backend.give(self.etc)
+        assert "There is nothing to add" in add, add
+        await self.switch(add)
+        await self.reload(code(reload)[0])
+        await self.sh(*(line for line in code(service) if not line.startswith("systemctl")))
+        await self.stop_daemon()
+        await self.start_daemon()
+
+    async def restart(self) -> None:
+        """Asterisk ends and starts again; the phones are still registered."""
+        await self.asterisk_says("core restart now")
+        await self.ami.lost(within=10.0)
+        await self.connect()
+        await self.qualify()
+
     async def reload(self, line: str) -> None:
         if line == "fwconsole reload":
             await self.apply_config()

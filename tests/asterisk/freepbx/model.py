@@ -105,6 +105,9 @@ class Pbx:
     def devices_of(self, user: str) -> tuple[str, ...]:
         return tuple(device.id for device in self.devices if device.user == user)
 
+    def changed(self, **changes: object) -> Pbx:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
     def with_queue(self, number: str, **changes: object) -> Pbx:
         """The same PBX with one queue changed, or added."""
         if not any(queue.number == number for queue in self.queues):
