@@ -86,8 +86,8 @@ def world(pbx: Pbx) -> World:
         outside=pbx.trunks[:1],
         phones=tuple(device.id for device in pbx.devices),
         local_members=True,
-        local_context="from-queue",
-        hints="ext-local",
+        member_context="from-queue",
+        member_state="hint:{}@ext-local",
     )
 
 
