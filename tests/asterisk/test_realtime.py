@@ -364,12 +364,16 @@ async def test_personal_queues_as_rows(all_rows: RealtimeScene) -> None:
     await scene.phone("caller3").dial("800")
     await scene.waits("sales", "caller3")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
+    # Otherwise the transferor could get the call that waits for the group.
     await scene.pause("1001")
     await scene.reaches(transfer, "waiting")
     await scene.hang_up("caller2")
     await scene.phone("1002").answer(within=10)
     await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1002")
+    assert await bed.member_row("1001", "sales", "paused") == "1"  # Asterisk writes it
+    await scene.pause("1001", paused=False)
+    await scene.phone("1001").ringing()
     rows = "SELECT count(*) FROM queue_members WHERE queue_name LIKE 'avp-%';"
     assert await bed.sql(rows) == [("0",)]
     assert (await scene.personal("1002"))["Membership"] == "dynamic"
