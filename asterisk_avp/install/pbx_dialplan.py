@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from asterisk_avp.install import files as to
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.dialplan_text import Step, steps
-from asterisk_avp.install import files as to
 from asterisk_avp.install.layout import OVERRIDES
 
 NAME: Final = "avp_pbx.conf"
