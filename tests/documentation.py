@@ -27,6 +27,8 @@ COMPOSE: Final = (
 HERE: Final = "tests/asterisk/test_readme.py"
 CLI: Final = "tests/adapters/test_cli_numbers.py"
 INSTALL: Final = "tests/asterisk/test_install.py"
+FREEPBX: Final = "tests/install/test_render_freepbx.py"
+REALTIME: Final = "tests/asterisk/bed/database.py"
 
 COMMANDS: Final = {
     "docker/demo": "tests/asterisk/test_demo.py",
@@ -40,10 +42,17 @@ COMMANDS: Final = {
     "ln -s /opt/asterisk-avp/bin/asterisk-avp /usr/local/bin/": INSTALL,
     "asterisk-avp render all --output /etc/asterisk-avp --config-dir /etc/asterisk": INSTALL,
     "asterisk -rx 'dialplan reload'": INSTALL,
+    (
+        "asterisk-avp render all --remove --output /etc/asterisk-avp --config-dir /etc/asterisk"
+    ): FREEPBX,
+    "asterisk-avp render all --output /root/avp-trial --config-dir /etc/asterisk": FREEPBX,
+    "asterisk-avp render all": FREEPBX,
     # There is no systemd where tests run: what they tell the daemon is a signal.
     "systemctl restart asterisk-avp": "tests/asterisk/test_takeover.py",
     "systemctl stop asterisk-avp": "tests/asterisk/test_takeover.py",
     "asterisk-avp render queues": "tests/install/test_render.py",
+    "asterisk-avp render endpoints-sql --config-dir /etc/asterisk": REALTIME,
+    "asterisk-avp render queues-sql": REALTIME,
     "asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf": HERE,
     (
         "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"

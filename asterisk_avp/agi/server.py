@@ -29,7 +29,7 @@ from panoramisk.fast_agi import Request
 
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import AvpError, ConfigError
-from asterisk_avp.runtime.listener import Listener, bound
+from asterisk_avp.runtime.listener import Listener, bound, why_not
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,9 @@ _WARNING_PAUSE_SECONDS: Final = 10.0
 _EXCHANGE_SECONDS: Final = 0.5
 """At the limit, an exchange longer than this may be ended for a new one of the same peer."""
 _END: Final = b"\n\n"
+_REMEDY: Final = (
+    "set AVP_AGI__PORT to a free port, and the dialplan's global variable AVP_AGI to match it"
+)
 
 # Asterisk's answers are ASCII. Any other bytes from a peer must not raise.
 _ENCODING: Final = "latin-1"
@@ -134,7 +137,7 @@ class AgiServer:
         except OSError as error:
             raise ConfigError(
                 f"AVP_AGI__HOST, AVP_AGI__PORT: cannot listen on {self.host} port {self.port}: "
-                f"{error.strerror}"
+                f"{why_not(error, _REMEDY)}"
             ) from error
         self.port = listening.getsockname()[1]
         self._listener = Listener("agi", listening, self._connected, self._exhausted)

@@ -116,6 +116,22 @@ class AmiReader:
         value = await self.function(f"QUEUE_MEMBER({queue},ringinuse,{interface})")
         return {"0": False, "1": True}.get(value)
 
+    async def has_realtime(self, family: str, column: str) -> bool:
+        """Whether the database has a row for this family of extconfig.conf. Raises `AvpError`.
+
+        ``column``: one that is empty in no row. Asterisk returns nothing where the family is not
+        configured, where it has no row, and where the database does not answer.
+        """
+        return bool(await self.function(f"REALTIME_FIELD({family},{column} LIKE,%,{column})"))
+
+    async def read_again(self, queue: str) -> bool:
+        """Let app_queue read a queue and its members from the database, if it has any there.
+
+        Returns whether the queue exists. Of the functions that do so, this one logs no warning for
+        a queue that does not (app_queue.c, ``queue_function_exists``). Raises `AvpError`.
+        """
+        return await self.function(f"QUEUE_EXISTS({queue})") == "1"
+
     async def function(self, function: str) -> str:
         """The value of a dialplan function that needs no channel. Raises `AvpError`."""
         answer = await self._client.action("Getvar", {"Variable": function})

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from asterisk_avp.api.connections import Connections
 from asterisk_avp.api.protocol import CONNECTION_LIMIT_RESPONSE, GuardedConfig, GuardedHttp
 from asterisk_avp.core.model.errors import ConfigError
-from asterisk_avp.runtime.listener import Listener, bound
+from asterisk_avp.runtime.listener import Listener, bound, why_not
 
 _GRACE_SECONDS = 3
 _MAX_WS_MESSAGE_BYTES = 64 * 1024
@@ -139,5 +139,6 @@ async def _listen(host: str, port: int) -> socket.socket:
         return await asyncio.to_thread(bound, host, port, _BACKLOG)
     except OSError as error:
         raise ConfigError(
-            f"AVP_API__HOST, AVP_API__PORT: cannot listen on {host} port {port}: {error.strerror}"
+            f"AVP_API__HOST, AVP_API__PORT: cannot listen on {host} port {port}: "
+            f"{why_not(error, 'set AVP_API__PORT to a free port')}"
         ) from error

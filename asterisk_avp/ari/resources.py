@@ -237,6 +237,11 @@ class AsteriskInfo:
         system = (await self.info()).get("system")
         return str(system.get("version", "")) if isinstance(system, dict) else ""
 
+    async def modules(self) -> frozenset[str]:
+        """The names of the modules that run."""
+        found = _objects(await self._rest.request("GET", ["asterisk", "modules"]))
+        return frozenset(str(one.get("name")) for one in found if one.get("status") == "Running")
+
     async def ping(self) -> Json:
         return _object(await self._rest.request("GET", ["asterisk", "ping"]))
 

@@ -16,6 +16,7 @@ import typer
 
 from asterisk_avp.cli.output import Json, load_settings, print_json, print_table
 from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.core.pbx.versions import takes_last
 
 if TYPE_CHECKING:
     from asterisk_avp.config.settings import Settings
@@ -72,8 +73,10 @@ async def collect(
     from asterisk_avp.install.checks.model import FILES, TRANSLATION_FILES, USERS_FILES, Facts  # noqa: PLC0415
     from asterisk_avp.install.outdated import Given, outdated  # noqa: PLC0415
     from asterisk_avp.install.probe import ask  # noqa: PLC0415
+    from asterisk_avp.install.running.overlay import SOURCES, with_running_pbx  # noqa: PLC0415
 
-    files = {name: read(config_dir, name) for name in (*FILES, *USERS_FILES, *TRANSLATION_FILES)}
+    names = (*FILES, *USERS_FILES, *TRANSLATION_FILES, *SOURCES)
+    files = {name: read(config_dir, name) for name in names}
     stale = _stale_dialplan(config_dir, files["extensions.conf"])
     unreachable = "the settings to connect with are not valid" if connect else ""
     try:
@@ -86,12 +89,15 @@ async def collect(
     if connect:
         live, version = await ask(settings, world, files, clock)
         unreachable = live.ari
+        last = takes_last(version)
+        files = {name: read(config_dir, name, takes_last=last) for name in files}
     return Facts(
-        files,
+        with_running_pbx(files, live.pbx if live is not None else None),
         version,
         unreachable,
         world,
         feature_code=settings.keys.transfer,
+        keys={name.upper(): keys for name, keys in settings.keys.model_dump().items()},
         live=live,
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),
@@ -100,6 +106,7 @@ async def collect(
         outdated=tuple(outdated(config_dir, given)),
         ignored=settings.ignored,
         open_files=tuple(_open_files(os.environ, Path.cwd())),
+        written=files["pjsip.conf"],
     )
 
 
@@ -224,9 +231,11 @@ def _fix_heading(where: str) -> str:
     if where == "the settings":
         return "In the settings:"
     from asterisk_avp.install.checks.running import RUNNING  # noqa: PLC0415
+    from asterisk_avp.install.running.overlay import TABLE  # noqa: PLC0415
+    from asterisk_avp.install.running.state import SAID_BY_ASTERISK  # noqa: PLC0415
 
     if where.startswith(RUNNING):
         return f"At the source of this line ({where}):"
-    if where.endswith("]"):
+    if where.endswith("]") or where.startswith((TABLE, SAID_BY_ASTERISK)):
         return f"In {where}:"
     return f"{'In place of' if ':' in where else 'At the end of'} {where}:"

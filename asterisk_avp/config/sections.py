@@ -59,6 +59,9 @@ class AmiSettings(Section):
     """How long one AMI action may take."""
     reconnect_max_seconds: Seconds = 5.0
     """The longest pause between attempts to connect to AMI."""
+    realtime_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 5.0
+    """How often the daemon looks for what has changed about queue members in Asterisk's database
+    ([Realtime](realtime.md)). 0: never."""
 
 
 class AgiSettings(Section):
@@ -66,7 +69,7 @@ class AgiSettings(Section):
 
     host: Host = "127.0.0.1"
     """Address where the daemon answers Asterisk's FastAGI requests about dialled numbers."""
-    port: Port = 4573
+    port: Port = 4583
     """Port for FastAGI."""
     timeout_seconds: Seconds = 2.0
     """The longest time the daemon takes to answer. The dialplan waits 5 seconds."""

@@ -27,9 +27,10 @@ OURS: Final = frozenset(
         "avp_manager.conf",
         "avp_ari.conf",
         "avp_pjsip.conf",
+        "avp_pbx.conf",
     }
 )
-"""The files that Asterisk's configuration includes."""
+"""The files that Asterisk's configuration includes; avp_pbx.conf beside a PBX with web pages."""
 ENVIRONMENT: Final = "environment"
 UNIT: Final = "asterisk-avp.service"
 NOTES: Final = "INSTALL.txt"
@@ -42,7 +43,7 @@ CONF_FILES: Final = (
 )
 """The administrator's files that are read."""
 
-DEFAULT_AGI = ("127.0.0.1", 4573)
+DEFAULT_AGI = ("127.0.0.1", 4583)
 
 
 class CannotRender(Exception):
@@ -132,12 +133,14 @@ def pjsip_conf(
     *,
     current: bool,
     command: str,
+    features: str = "",
 ) -> str:
     """The PJSIP settings of the agents' phones.
 
     ``endpoints``: the agents' endpoints by name. ``order``: the lines with the order of endpoint
     identifiers. ``refused``: the sections that refuse forbidden requests. ``current``: whether this
-    Asterisk can pass a REFER to ARI and has the options that are as new.
+    Asterisk can pass a REFER to ARI and has the options that are as new. ``features``: the dynamic
+    features that all phones have (global variable DYNAMIC_FEATURES), between ``#``.
     """
     lines = [
         *_head(command, "An INVITE with Replaces cannot take over somebody else's call."),
@@ -148,17 +151,50 @@ def pjsip_conf(
         "; Each agent's phone: its Transfer button obeys the rules, the feature code works, a SIP",
         "; MESSAGE runs no dialplan, and in avp-agents it dials the extensions of avp-phones.",
         "; Asterisk ends the call of a phone that has died (rtp_timeout, session timers).",
+        "; The section of type avp-gone has no effect. Without it, Asterisk would reject the whole",
+        "; of pjsip.conf once somebody has deleted the endpoint (config.c, process_text_line).",
     ]
-    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
     for name, endpoint in endpoints.items():
-        lines += [f"[{name}](+type=endpoint)", handling, "set_var = DYNAMIC_FEATURES=avp_transfer"]
-        lines.append("message_context = avp-nowhere")
-        lines += lines_for(endpoint)
-        if endpoint.last("context") == "avp-agents":
-            lines.append("allow_overlap = no")
-            lines += ["overlap_context = avp-phones"] if current else []
-        lines.append("")
+        lines += [*added_to(name), *agent_lines(endpoint, features, current=current), ""]
     return "\n".join(lines)
+
+
+def agent_lines(endpoint: Section, features: str, *, current: bool) -> list[str]:
+    """What the endpoint of an agent's phone needs."""
+    handling = "set_var = PJSIP_TRANSFER_HANDLING()=ari-only" if current else "allow_transfer = no"
+    lines = [handling, f"set_var = DYNAMIC_FEATURES={dynamic_features(endpoint, features)}"]
+    lines.append("message_context = avp-nowhere")
+    lines += lines_for(endpoint)
+    if endpoint.last("context") == "avp-agents":
+        lines.append("allow_overlap = no")
+        lines += ["overlap_context = avp-phones"] if current else []
+    return lines
+
+
+def added_to(endpoint: str) -> tuple[str, ...]:
+    """The lines that begin an addition to an endpoint, which may be deleted one day."""
+    # A filter of (+…) is a pair of regular expressions (config.c, does_category_match).
+    return (f"[{endpoint}]", "type = avp-gone", f"[{endpoint}](+type=^endpoint$|^avp-gone$)")
+
+
+_DYNAMIC: Final = re.compile(r"_{0,2}DYNAMIC_FEATURES=(.*)")
+
+
+def dynamic_features(endpoint: Section, everywhere: str) -> str:
+    """Our feature, after those that this endpoint has.
+
+    ``everywhere``: the global variable's value, which a channel's own variable replaces
+    (features_config.c, ast_get_chan_applicationmap).
+    """
+    found = [m[1] for value in endpoint.all("set_var") if (m := _DYNAMIC.match(value))]
+    names = (found[-1] if found else everywhere).split("#")
+    return "#".join(dict.fromkeys([*filter(None, map(str.strip, names)), "avp_transfer"]))
+
+
+def global_features(extensions: Conf) -> str:
+    """The value of DYNAMIC_FEATURES in [globals] of extensions.conf."""
+    values = [v for x in extensions.named("globals") for v in x.all("dynamic_features")]
+    return values[-1] if values else ""
 
 
 def environment(

@@ -18,6 +18,9 @@ from asterisk_avp.install import files as to
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.pjsip import NO_CONTROL_CHARACTERS, NO_REPLACES, order_lines
+from asterisk_avp.install.layout import Kind
+from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
+from asterisk_avp.install.pbx_dialplan import pbx_dialplan
 from asterisk_avp.install.personal_queues import render_extensions, render_queues
 
 DIALPLAN: Final = "asterisk_avp.conf"
@@ -25,7 +28,7 @@ DIALPLAN: Final = "asterisk_avp.conf"
 
 _SECTION: Final = re.compile(r"^\[([^\]]+)\]", re.MULTILINE)
 _AGENT: Final = re.compile(r"^exten\s*=>\s*([^,\s]+),1,", re.MULTILINE)
-_ENDPOINT: Final = re.compile(r"^\[([^\]]+)\]\(\+type=endpoint\)", re.MULTILINE)
+_ENDPOINT: Final = re.compile(r"^\[([^\]]+)\]\(\+type=\^endpoint\$", re.MULTILINE)
 _OWN_VALUES: Final = re.compile(r"^(wrapuptime|secret|password|permit)\b.*")
 """Lines whose value is the call centre's, not the version's."""
 
@@ -93,7 +96,14 @@ def _pjsip(text: str, given: Given) -> Iterator[str]:
             (*NO_REPLACES, *(("", *NO_CONTROL_CHARACTERS) if current else ())),
             current=current,
             command="",
+            features=to.global_features(given.without_ours("extensions.conf")),
         )
+
+
+def _pbx(text: str, given: Given) -> Iterator[str]:
+    for kind in Kind:
+        if f"beside the dialplan of {kind.product}." in text:
+            yield pbx_dialplan(given.without_ours("extensions.conf"), kind.product, "")
 
 
 def _users(text: str) -> to.Connections:
@@ -114,6 +124,7 @@ _WRITERS: Final[Mapping[str, Callable[[str, Given], Iterator[str]]]] = {
     "avp_extensions.conf": _extensions,
     "avp_features.conf": _features,
     "avp_manager.conf": _manager,
+    PBX_DIALPLAN: _pbx,
     "avp_pjsip.conf": _pjsip,
     "avp_queues.conf": _queues,
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import requests
@@ -27,10 +27,10 @@ from asterisk_avp.install.checks.agents import agents
 from asterisk_avp.install.checks.live import EVENT_OF_CLASS
 from asterisk_avp.install.checks.model import Facts, Live, Queue, SelfTest, SipTest
 from asterisk_avp.install.checks.parts import EXTENSIONS, OUTSIDE, SOUND_VARIABLES
-from asterisk_avp.install.checks.running import running
+from asterisk_avp.install.running.ask import ask_pbx, wanted_of
+from asterisk_avp.install.running.state import PbxQueue
 from asterisk_avp.install.sip_probe import try_replaces
 
-_LIST_SECONDS: Final = 10.0
 _SELFTEST_SECONDS: Final = 8.0
 """Asterisk itself abandons a FastAGI connection after 5 s."""
 _EVENTS_SECONDS: Final = 2.0
@@ -63,10 +63,12 @@ async def ask(
         ami = await _login(link, settings)
         version, ari = await _version(rest)
         facts: dict[str, Any] = {"ami": ami, "ari": ari}
-        if not ami:
-            facts |= await _by_ami(link, world, clock)
         if not ari:
             facts |= await _by_ari(rest)
+        if not ami:
+            facts |= await _by_ami(link, clock)
+            names = () if ari else await _endpoints(rest)
+            facts |= await _pbx(link, settings, world, files, names)
         if not ami and not ari and facts["extensions"].get("avp-check,s"):
             facts["selftest"] = await _selftest(link, rest, heard)
         facts["daemon"] = await asyncio.to_thread(_daemon, settings)
@@ -97,7 +99,7 @@ async def _version(rest: AriRest) -> tuple[str | None, str]:
         return None, str(error)
 
 
-async def _by_ami(link: AmiLink, world: World, clock: Callable[[], float]) -> dict[str, Any]:
+async def _by_ami(link: AmiLink, clock: Callable[[], float]) -> dict[str, Any]:
     commands = await link.request("ListCommands")
     actions = {name for name, summary in commands.items() if "(Priv:" in summary}
     found: dict[str, Any] = {"actions": frozenset(actions)}
@@ -110,12 +112,6 @@ async def _by_ami(link: AmiLink, world: World, clock: Callable[[], float]) -> di
         found["variables"] = {name: await _variable(link, name) for name in SOUND_VARIABLES}
     else:
         found["extensions"] = {}
-    if "QueueStatus" in actions:
-        found["queues"] = _queues(
-            await link.request_list("QueueStatus", seconds=_LIST_SECONDS), world
-        )
-    if "ShowDialPlan" in actions:
-        found["dialplan"] = running(await link.request_list("ShowDialPlan", seconds=_LIST_SECONDS))
     return found
 
 
@@ -134,27 +130,42 @@ async def _clock(link: AmiLink, clock: Callable[[], float]) -> float | None:
     return int(epoch) + 0.5 - middle if epoch.isdecimal() else None
 
 
-def _queues(items: list[Mapping[str, str]], world: World) -> dict[str, Queue]:
+async def _pbx(
+    link: AmiLink,
+    settings: Settings,
+    world: World,
+    files: Mapping[str, Conf],
+    names: Collection[str],
+) -> dict[str, Any]:
+    queues = [group.queue for group in world.groups.values()]
+    phones = [*agents(Facts(files, world=world)), *names]
+    wanted = wanted_of(files["pjsip.conf"], phones, queues)
+    pbx = await ask_pbx(link, wanted, settings.ami.username)
+    known = None if pbx.queues is None else _queues(pbx.queues, world)
+    return {"pbx": pbx, "queues": known, "dialplan": pbx.dialplan}
+
+
+async def _endpoints(rest: AriRest) -> list[str]:
+    """The PJSIP endpoints that Asterisk has in memory: not those of a database that are idle."""
+    try:
+        found = await rest.request("GET", ["endpoints", "PJSIP"])
+    except AriError:
+        return []  # chan_pjsip is not loaded
+    return [item["resource"] for item in found]
+
+
+def _queues(live: Mapping[str, PbxQueue], world: World) -> dict[str, Queue]:
     interfaces = {agent.interface: agent.id for agent in world.agents.values()}
-    params: dict[str, Mapping[str, str]] = {}
-    members: dict[str, list[str]] = {}
-    for item in items:
-        name = item.get("Queue", "")
-        if item.get("Event") == "QueueParams":
-            params[name] = item
-        elif item.get("Event") == "QueueMember":
-            interface = item.get("Location", "")
-            agent = interfaces.get(interface) or agent_id_of_interface(interface)
+
+    def ids(queue: PbxQueue) -> Iterator[str]:
+        for member in queue.members:
+            agent = interfaces.get(member.interface) or agent_id_of_interface(member.interface)
             if agent is not None:
-                members.setdefault(name, []).append(agent)
+                yield agent
+
     return {
-        name: Queue(
-            name,
-            int(item.get("Max") or 0),
-            int(item.get("Weight") or 0),
-            tuple(members.get(name, ())),
-        )
-        for name, item in params.items()
+        name: Queue(name, queue.maxlen, queue.weight, tuple(ids(queue)))
+        for name, queue in live.items()
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -14,39 +13,11 @@ from asterisk_avp.install.checks.agents import endpoints
 ACCOUNT: Final = "main"
 """The account of proposed groups. One client needs only one account."""
 
-_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
 _HTTP_PORT, _AMI_PORT = "8088", "5038"
 
 
-def groups(conf: Conf) -> dict[str, str]:
-    """Settings that make each queue of ``conf`` (queues.conf) an agent group."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for section in _queues(conf):
-        name = section.name
-        if not _QUEUE.fullmatch(name):
-            continue
-        # Part of a variable's name, in which systemd accepts only these characters.
-        identifier = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40].upper().strip("_") or "QUEUE"
-        while identifier in taken:
-            identifier = f"{identifier[:38]}_2"
-        taken.add(identifier)
-        found[f"AVP_GROUPS__{identifier}__QUEUE"] = name
-        found[f"AVP_GROUPS__{identifier}__ACCOUNT"] = ACCOUNT
-        wrapup = section.last("wrapuptime")
-        if wrapup.isdecimal() and int(wrapup):
-            found[f"AVP_GROUPS__{identifier}__ACW_SECONDS"] = wrapup
-    if found:
-        found[f"AVP_ACCOUNTS__{ACCOUNT.upper()}__CONTRACTED"] = "true"
-    return found
-
-
-def unfit(conf: Conf) -> list[str]:
-    """Queues that cannot be agent groups, because of characters in their names."""
-    return [section.name for section in _queues(conf) if not _QUEUE.fullmatch(section.name)]
-
-
-def _queues(conf: Conf) -> Iterator[Section]:
+def queues(conf: Conf) -> Iterator[Section]:
+    """The sections of queues.conf that are queues, without personal ones."""
     for section in conf.sections:
         name = section.name.lower()
         personal = name.startswith(PERSONAL_QUEUE_PREFIX)

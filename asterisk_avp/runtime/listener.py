@@ -129,3 +129,10 @@ def bound(host: str, port: int, backlog: int) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def why_not(error: OSError, remedy: str) -> str:
+    """Why `bound` failed, for a person; with ``remedy`` if another program has the address."""
+    if error.errno == errno.EADDRINUSE:
+        return f"another program already listens there; {remedy}"
+    return error.strerror or str(error)

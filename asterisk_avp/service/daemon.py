@@ -24,6 +24,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
+    RealtimeMembers       -                                     connected resynced stop
     EngineStep            28 facts
     MemberPhones          MemberSeen                            resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
@@ -50,7 +51,6 @@ from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
 from asterisk_avp.api.connections import Connections, Proxies
-from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
@@ -99,10 +99,11 @@ from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from asterisk_avp.service.part import Dispatcher, Part, end_with
 from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
+from asterisk_avp.service.realtime import RealtimeMembers
 from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
-from asterisk_avp.service.servers import start_servers
+from asterisk_avp.service.servers import panel_access, start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
 from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
@@ -160,6 +161,7 @@ class Daemon:
 
         # Keep the state of Asterisk up to date.
         group_watch = GroupWatch(engine, reader, post, lambda view: changes.send(group_event(view)))
+        unreported = UnreportedChanges(engine, members, group_watch.ask)
         recording_watch = RecordingWatch(engine, recordings, reader, post)
         self._orphans = OrphanTimeoutRenewal(
             engine, links, post, settings.session.orphan_seconds, ami_performer.set_global
@@ -177,6 +179,7 @@ class Daemon:
             links,
             before=(
                 *(workers, groups, pops, members, recording_watch, group_watch),
+                realtime := RealtimeMembers(reader, unreported, ari.asterisk, settings.ami, post),
                 empty_groups := EmptyGroupWatch(engine, post),
                 member_phones := MemberPhones(engine, reader, post, ami_performer.set_global),
                 self._orphans,
@@ -240,7 +243,8 @@ class Daemon:
             group_watch,
             empty_groups,
             pops,
-            UnreportedChanges(engine, members, group_watch.ask),
+            unreported,
+            realtime,
             EngineStep(engine),
             member_phones,
             Whereabouts(engine, links, ari_performer.locate, post),
@@ -276,12 +280,7 @@ class Daemon:
                     metrics=self._metrics.text,
                     scopes=self._engine.scope_of,
                     language=self._settings.panel.language,
-                    access=PanelAccess(
-                        self._settings.panel.frame_ancestors,
-                        self._settings.panel.user_header,
-                        self._settings.panel.sign_out_url,
-                        self._settings.panel.proxy_secret,
-                    ),
+                    access=panel_access(self._settings.panel),
                 ),
                 self._connections,
             )

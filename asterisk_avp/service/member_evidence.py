@@ -22,10 +22,10 @@ _NOW_SECONDS: Final = 5.0
 def is_phone_change(known: ev.MemberSeen, seen: ev.MemberSeen) -> bool:
     """Whether only the state of a reachable phone has changed."""
     there = seen.status not in _NOT_THERE and known.status not in _NOT_THERE
-    return (there or seen.status == known.status) and _standing(seen) == _standing(known)
+    return (there or seen.status == known.status) and standing(seen) == standing(known)
 
 
-def _standing(member: ev.MemberSeen) -> tuple[object, ...]:
+def standing(member: ev.MemberSeen) -> tuple[object, ...]:
     """The properties of a membership that are independent of the phone's state."""
     return (
         member.paused,

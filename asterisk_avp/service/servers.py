@@ -12,7 +12,9 @@ from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.selftest import selftest
 from asterisk_avp.agi.server import AgiServer
 from asterisk_avp.api.connections import Connections
+from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.server import serve
+from asterisk_avp.config.panel import PanelSettings
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.policy.dialling import Dial, Dialled, check_dial
@@ -48,3 +50,10 @@ async def start_servers(
     server = await serve(app, settings.api.host, settings.api.port, connections)
     ending.push_async_callback(server.stop)
     log.info("api_listening", url=server.url)
+
+
+def panel_access(panel: PanelSettings) -> PanelAccess:
+    """Who may embed the panel, and who logs agents in to it."""
+    return PanelAccess(
+        panel.frame_ancestors, panel.user_header, panel.sign_out_url, panel.proxy_secret
+    )

@@ -18,7 +18,7 @@ A query is all that a difference leads to, so the facts come from Asterisk's ans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,6 +56,16 @@ class _Difference:
     """Answers in succession with this difference."""
     explained: bool = True
     """Whether the queue has been read since, or there is no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How Asterisk's members of a queue differ from ours."""
+
+    changed: tuple[str, ...]
+    """The interfaces of those that differ, or are on one side only."""
+    emptied: bool
+    """Whether Asterisk has no member any more."""
 
 
 class UnreportedChanges(Part):
@@ -161,25 +171,38 @@ class UnreportedChanges(Part):
 
     async def _query_queue(self, queue: str) -> None:
         try:
-            facts = await self._members.read(queue)
+            changed = (await self.compare(queue, _lasting)).changed
         except AvpError as error:
             log.debug("queue_unknown", queue=queue, error=str(error))
             self._differences.pop(queue, None)
             return
+        if changed:
+            log.info("queue_changed_without_events", queue=queue, members=len(changed))
+        self.query(queue, changed)
+
+    def queues(self) -> tuple[str, ...]:
+        """The groups' queues."""
+        return tuple(group.queue for group in self._engine.world.groups.values())
+
+    async def compare(self, queue: str, compared: Callable[[ev.MemberSeen], object]) -> Comparison:
+        """Read a group's queue and compare its members with ours. Raises `AvpError`.
+
+        ``compared``: what of a membership counts.
+        """
+        facts = await self._members.read(queue)
         found = {
-            fact.interface: fact
+            fact.interface: compared(fact)
             for fact in facts
             if isinstance(fact, ev.MemberSeen) and fact.interface != PLACEHOLDER
         }
-        known = {member.interface: member for member in self._known(queue)}
-        changed = [
-            interface
-            for interface in known.keys() | found.keys()
-            if _lasting(known.get(interface)) != _lasting(found.get(interface))
-        ]
-        if changed:
-            log.info("queue_changed_without_events", queue=queue, members=len(changed))
-        for interface in changed:
+        known = {member.interface: compared(member) for member in self._known(queue)}
+        interfaces = sorted(known.keys() | found.keys())
+        changed = tuple(i for i in interfaces if known.get(i) != found.get(i))
+        return Comparison(changed, emptied=bool(known) and not found)
+
+    def query(self, queue: str, interfaces: Iterable[str]) -> None:
+        """Query these members of a group's queue, and what the personal queues make of them."""
+        for interface in interfaces:
             agent = self._engine.agents.of_member(queue, interface)
             self._members.ask(queue, interface)
             if agent is not None and agent.personal is not None:
@@ -205,8 +228,6 @@ def _phone(member: ev.MemberSeen) -> str:
     return member.state_interface or member.interface
 
 
-def _lasting(member: ev.MemberSeen | None) -> ev.MemberSeen | None:
+def _lasting(member: ev.MemberSeen) -> ev.MemberSeen:
     """The membership without what differs from one report of it to the next."""
-    if member is None:
-        return None
     return replace(member, now=0.0, last_call=0.0, login_time=0.0, ring_in_use=None)

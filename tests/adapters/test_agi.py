@@ -31,7 +31,7 @@ def header(extension: str = NUMBER, script: str = "avp/dial", **more: str) -> by
     fields = {
         "agi_network": "yes",
         "agi_network_script": script,
-        "agi_request": f"agi://127.0.0.1:4573/{script}",
+        "agi_request": f"agi://127.0.0.1:4583/{script}",
         "agi_channel": "PJSIP/1001-0000002a",
         "agi_language": "en",
         "agi_uniqueid": "1769850307.25",
@@ -402,7 +402,8 @@ async def test_stop_closes_everything() -> None:
 
 async def test_address_in_use(served: Served) -> None:
     second = AgiServer("127.0.0.1", served.server.port, {}, timeout_seconds=1)
-    with pytest.raises(ConfigError, match="AVP_AGI__PORT"):
+    remedy = "another program already listens there; set AVP_AGI__PORT to a free port"
+    with pytest.raises(ConfigError, match=remedy):
         await second.start()
 
 

@@ -19,6 +19,8 @@ from bed.procs import exited
 
 from tests import flaky
 from tests.asterisk.evidence import Evidence
+from tests.asterisk.freepbx.bed import pbx
+from tests.asterisk.freepbx.installed import Installed
 from tests.asterisk.scene import Scene
 
 # Call centres with a test on them, for `pytest_runtest_makereport`; and reports that were written
@@ -50,6 +52,9 @@ _ASTERISK_EXPECTED = re.compile(
     r"|Playback failed for"  # a party who hangs up during a prompt
     r"|had invalid UTF-8 sequences which were replaced"  # variables that are meant to contain them
     r"|Asterisk is shutting down"  # at the request of some test
+    # What a PBX of FreePBX's shape makes Asterisk say whenever it reads its files.
+    r"|tries to include nonexistent context '[\w-]+-custom'"
+    r"|Unable to register extension"  # our override comes before the PBX's own line
     r"|Exceptionally long voice queue length"  # a machine that was busy for a moment
 )
 
@@ -140,6 +145,15 @@ def world() -> World:
 async def bed() -> AsyncIterator[Bed]:
     """A call centre for the whole run, with a running daemon."""
     async with Bed(world(), backend=backend_named(None)) as started:
+        await started.start_daemon()
+        yield started
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def freepbx() -> AsyncIterator[Installed]:
+    """A PBX of FreePBX's shape for the whole run, on which the product is installed."""
+    async with Installed(pbx(), backend=backend_named(None)) as started:
+        await started.install()
         await started.start_daemon()
         yield started
 

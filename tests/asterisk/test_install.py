@@ -1,15 +1,13 @@
 """From Debian's Asterisk and a call centre with its own names to transfers, following the pages.
 
-The commands are those of docs/install.md step by step, and then those of INSTALL.txt, run literally
-with this test's folders. Asterisk has the configuration of its package, and at the end of some
-files the lines of an independent administrator (tests/asterisk/own). It keeps running, and restarts
-where INSTALL.txt says so.
+The commands are those of docs/install.md step by step, and then those of INSTALL.txt. Asterisk has
+the configuration of its package, and at the end of some files the lines of an independent
+administrator (tests/asterisk/own). It keeps running, and restarts where INSTALL.txt says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import subprocess
@@ -17,24 +15,21 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from bed import Bed, Phone, backend_named
+from bed import Phone, backend_named
 from bed.audio import write_music
 from bed.backend import RootFs
 from bed.instance import STAGES
 from bed.world import Agent, Group, World
-from dotenv import dotenv_values
 
 from asterisk_avp.install.files import OURS
-from asterisk_avp.install.instructions import RESTART
 from tests.asterisk.conftest import open_scene
+from tests.asterisk.installing import Administrator, code, page_commands
 from tests.asterisk.scene import Scene
-from tests.documentation import ROOT, blocks, page, section
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -55,25 +50,8 @@ STEPS = ("## 1. Install the package", "## 2. Write the files for your Asterisk")
 """INSTALL.txt has the rest."""
 
 
-def page_commands(*headings: str) -> list[str]:
-    """The commands of these sections, in order."""
-    text = page("docs/install.md")
-    code = (block.text for x in headings for block in blocks(section(text, x), "sh"))
-    return [line for lines in code for line in lines.splitlines()]
-
-
-class OwnBed(Bed):
+class OwnBed(Administrator):
     """That call centre; the daemon's settings are those of the rendered file."""
-
-    @property
-    def etc(self) -> Path:
-        return self.directory / "etc"
-
-    def place(self, name: str) -> Path:
-        # Not in the instance's own directory, which is Asterisk's: settings there are not trusted.
-        found = self.backend.directory(f"{self.name}.places") / name
-        found.mkdir(parents=True, exist_ok=True)
-        return found
 
     def render(self) -> None:
         assert isinstance(self.backend, RootFs)
@@ -84,12 +62,12 @@ class OwnBed(Bed):
         places = {"etc": "ETC", "varlib": "LIB", "db": "LIB", "key": "LIB", "cache": "LIB"}
         places |= {"spool": "SPOOL", "run": "RUN", "log": "LOG"}
         for key, place in places.items():
-            self._change(
+            self.change(
                 "asterisk.conf", rf"(?m)^ast{key}dir => .*", f"ast{key}dir => {there[place]}"
             )
-        self._change("asterisk.conf", r"(?m)^\[directories\]\(!\)", "[directories]")
-        self._change("manager.conf", "port = 5038", f"port = {self.ports.ami}")
-        self._change("musiconhold.conf", r"(?m)^directory=moh", f"directory={there['MOH']}")
+        self.change("asterisk.conf", r"(?m)^\[directories\]\(!\)", "[directories]")
+        self.change("manager.conf", "port = 5038", f"port = {self.ports.ami}")
+        self.change("musiconhold.conf", r"(?m)^directory=moh", f"directory={there['MOH']}")
         values = {"BIND": self.places.bind, "SIP_PORT": str(self.places.sip)}
         values |= {"MEDIA": self.places.media, "HTTP_PORT": str(self.places.http)}
         values |= {"RTP_START": str(self.ports.rtp[0]), "RTP_END": str(self.ports.rtp[1])}
@@ -120,115 +98,18 @@ class OwnBed(Bed):
             self.backend.give(phone.directory)
         return phone
 
-    def _change(self, name: str, pattern: str, new: str) -> None:
-        text, count = re.subn(pattern, new, (self.etc / name).read_text(), count=1)
-        assert count == 1, (name, pattern)
-        (self.etc / name).write_text(text)
-
-    def daemon_env(self) -> dict[str, str]:
-        found = dotenv_values(self.place("settings") / "environment", interpolate=False)
-        return {name: value for name, value in found.items() if value}
-
     # --- what an administrator does ------------------------------------------------------------
-
-    async def sh(self, *lines: str) -> str:
-        """Run these in one shell, with our folders instead of the system's."""
-        etc, settings, units = self.etc, self.place("settings"), self.place("units")
-        here = {
-            "/etc/asterisk-avp": str(settings if "render all" not in lines[0] else self.folder),
-            "/etc/asterisk": str(etc),
-            "/etc/systemd/system": str(units),
-            "/opt/asterisk-avp": str(self.place("opt")),
-            "/usr/local/bin": str(self.place("bin")),
-        }
-        # Asterisk's group exists only in the root file system; `give` does it instead.
-        text = "\n".join(lines).replace("-g asterisk ", "")
-        # Not in the middle of a path that is already ours.
-        places = "|".join(map(re.escape, here))
-        text = re.sub(rf"(?<![\w/.-])({places})(?![\w-])", lambda m: here[m[0]], text)
-        script = f"set -e\n{text}\n"
-        environment = self._inherited()
-        environment["PATH"] = f"{self.place('bin')}:{environment['PATH']}"
-        environment["AVP_URL"] = self.url  # 8766 is another test's
-        # pip sees that the packages of the lock are installed; it does not ask a registry.
-        environment["PIP_NO_INDEX"] = "1"
-        # The settings of a system with other ports.
-        if "render all" in text:
-            environment["AVP_AGI__PORT"] = str(self.ports.agi)
-            environment["AVP_API__PORT"] = str(self.ports.api)
-        process = await asyncio.create_subprocess_exec(
-            *("sh", "-c", script),
-            env=environment,
-            cwd=ROOT if "bin/pip install" in text else self.directory,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), 120)
-        assert process.returncode == 0, f"{text}\n{output.decode()}"
-        return output.decode()
-
-    @property
-    def folder(self) -> Path:
-        return self.place("rendered")
-
-    async def asterisk_says(self, command: str) -> str:
-        """`asterisk -rx COMMAND`, to the running one."""
-        conf = f"{self.backend.directories(self.name)['ETC']}/asterisk.conf"
-        argv = ["/usr/sbin/asterisk", "-C", conf, "-rx", command]
-        asked = self.backend.command(self.name, "asterisk", argv, outlive=False)
-        done = await asyncio.to_thread(
-            subprocess.run, asked, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-        return done.stdout
 
     async def install(self) -> None:
         """The page's commands, and INSTALL.txt's up to the check."""
-        for command in page_commands(*STEPS):
+        for command in page_commands("docs/install.md", *STEPS):
             await self.sh(command)
             if command.startswith("python3 -m venv"):
                 (packages,) = self.place("opt").glob("lib/python3*/site-packages")
                 (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
         self.program = self.place("bin") / "asterisk-avp"
-        text = (self.folder / "INSTALL.txt").read_text()
-        steps = re.split(r"(?m)^\d+\. ", text)[1:]
-        copy, add, reload, service, self.check, self.first = steps
-        await self.sh(*code(copy))
-        self.backend.give(self.etc)
-        self.add(add)
-        for line in code(reload):
-            (command,) = re.fullmatch(r"asterisk -rx '(.+)'", line).groups()  # type: ignore[union-attr]
-            await self.asterisk_says(command)
-        assert command == RESTART
-        # Until the old Asterisk has gone; it accepts connections for a moment after the command.
-        await self.ami.lost(within=10.0)
-        await self.connect()
-        await self.sh(*(line for line in code(service) if not line.startswith("systemctl")))
-        self.secrets = replace(self.secrets, token=self.daemon_env()["AVP_API__TOKENS"])
-
-    def add(self, text: str) -> None:
-        """The lines for the administrator's own files, where INSTALL.txt says."""
-        added = re.findall(
-            rf"^  {re.escape(str(self.etc))}/(\S+), (at the end|in \[\w+\]):\n\n((?:    .+\n)+)",
-            text,
-            re.MULTILINE,
-        )
-        assert len(added) >= 7, text
-        way_out = re.search(r"in extensions\.conf below the #include:\n\n((?:    .+\n)+)", text)
-        assert way_out is not None
-        added.append(("extensions.conf", "at the end", way_out[1]))
-        for name, place, indented in added:
-            file = self.etc / name
-            lines = re.sub("^    ", "", indented, flags=re.MULTILINE)
-            if place == "at the end":
-                file.write_text(f"{file.read_text()}\n{lines}")
-            else:
-                section = place.removeprefix("in ")
-                self._change(name, rf"(?m)^{re.escape(section)}.*$", rf"\g<0>\n{lines}")
-
-
-def code(step: str) -> list[str]:
-    return re.findall(r"^ {4}(\S.*)$", step, re.MULTILINE)
+        assert "in extensions.conf below the #include" in (self.folder / "INSTALL.txt").read_text()
+        await self.follow()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -237,13 +118,9 @@ async def own() -> AsyncIterator[OwnBed]:
     if not isinstance(backend, RootFs):
         pytest.skip("the images are without Debian's /etc/asterisk (docker/Dockerfile says why)")
     async with OwnBed(CENTRE, backend=backend) as started:
-        try:
-            await started.install()
-            await started.start_daemon()
-            yield started
-        finally:
-            if not os.environ.get("AVP_KEEP"):
-                shutil.rmtree(started.place("").resolve(), ignore_errors=True)
+        await started.install()
+        await started.start_daemon()
+        yield started
 
 
 async def call(scene: Scene, caller: str, agent: str) -> None:
@@ -358,7 +235,7 @@ async def test_the_unit_is_one(own: OwnBed) -> None:
 
 async def test_once_more_there_is_nothing_to_do(own: OwnBed) -> None:
     """The page's commands for an upgrade, with an installation that is up to date."""
-    stop, *upgrade, render = page_commands("## Upgrade")
+    stop, *upgrade, render = page_commands("docs/install.md", "## Upgrade")
     assert stop == "systemctl stop asterisk-avp"
     for command in upgrade:
         await own.sh(command)

@@ -134,7 +134,7 @@ async def test_the_lines_for_asterisk_are_those_of_the_page(bed: Bed) -> None:
         assert "bindaddr = 0.0.0.0" in (etc / file).read_text()
     subnet = bed.places.permit  # not the default, because tests run in parallel
     assert f"permit = {subnet}" in (etc / "manager.conf").read_text()
-    assert "AVP_AGI = agi://daemon:4573" in (etc / "extensions.conf").read_text()
+    assert "AVP_AGI = agi://daemon:4583" in (etc / "extensions.conf").read_text()
 
 
 async def test_the_settings_and_the_command_of_the_page(bed: Bed) -> None:

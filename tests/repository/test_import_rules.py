@@ -51,6 +51,8 @@ ROOMS = {
 DOORS = {
     # What `check` asks a running Asterisk.
     "install/probe.py": ("ami", "ari"),
+    # What `check` and `render` ask it for.
+    "install/running/ask.py": ("ami",),
     # `asterisk-avp run` is the daemon; no other command loads it.
     "cli/run.py": ("service",),
 }

@@ -34,7 +34,7 @@ def test_its_rights_are_those_that_the_daemon_needs() -> None:
 
 
 def test_its_ports_are_ours() -> None:
-    for port in ("8088", "5038", "4573", "8766"):
+    for port in ("8088", "5038", "4583", "8766"):
         assert re.search(rf"^\| [^|]*{port}", PAGE, re.MULTILINE)
 
 

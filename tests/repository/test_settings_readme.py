@@ -73,7 +73,7 @@ def test_the_pages_name_no_other_settings() -> None:
     known |= {x.replace("AVP_ENTERPRISE__", f"{y}__<ID>__") for x in known for y in LEVELS}
     named = set(re.findall(r"AVP_[A-Z]+__[\w<>]+", everything()))
     assert len(named) > len(known) / 2
-    section = r"(AVP_(?:ACCOUNTS|GROUPS|PRESETS|AGENTS)__)[^_<>]+__"
+    section = r"(AVP_(?:ACCOUNTS|GROUPS|PRESETS|AGENTS)__)[^<>]+?__"
     names = {re.sub(section, r"\1<ID>__", name).removesuffix("_FILE") for name in named}
     names = {name for name in names if not name.endswith("__")}
     assert names - known == set()

@@ -56,6 +56,7 @@ _channels: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,2000}").fullmatc
 _words: Final = re.compile(r"[A-Za-z0-9_.,:/@+*-]{0,1000}").fullmatch
 """A list of names that we choose: media, formats, event sources."""
 _variable: Final = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]*(\([A-Za-z0-9_., :/@+-]*\))?").fullmatch
+_any_row: Final = re.compile(r"REALTIME_FIELD\([a-z_]+,([a-z_]+) LIKE,%,\1\)").fullmatch
 _array: Final = re.compile(r"ARRAY\(([A-Za-z0-9_,]+)\)").fullmatch
 
 
@@ -197,6 +198,7 @@ _HEADERS: Final[Mapping[str, Test]] = {
 _OF_ACTION: Final[Mapping[tuple[str, str], Test]] = {
     ("QueueLog", "Interface"): member_name,
     ("QueueLog", "Message"): _record,
+    ("Getvar", "Variable"): lambda text: _variable(text) or _any_row(text),
 }
 
 

@@ -21,11 +21,17 @@ from asterisk_avp.install.checks.forwarding import forwarding
 from asterisk_avp.install.checks.hangup import hangup_extensions
 from asterisk_avp.install.checks.methods import messages, publications
 from asterisk_avp.install.checks.model import Facts, Finding
+from asterisk_avp.install.checks.override import overridden
 from asterisk_avp.install.checks.panel import panel
 from asterisk_avp.install.checks.parts import contexts, modules, rendered, sounds
 from asterisk_avp.install.checks.passwords import passwords
 from asterisk_avp.install.checks.pjsip import agents_endpoints
-from asterisk_avp.install.checks.queues import group_queues, personal_queues, queue_settings
+from asterisk_avp.install.checks.queues import (
+    group_queues,
+    personal_queues,
+    queue_recordings,
+    queue_settings,
+)
 from asterisk_avp.install.checks.refer import refers
 from asterisk_avp.install.checks.replaces import replaces
 from asterisk_avp.install.checks.version import version
@@ -47,6 +53,7 @@ CHECKS: tuple[Check, ...] = (
     sounds,
     group_queues,
     queue_settings,
+    queue_recordings,
     personal_queues,
     agents_endpoints,
     dead_phones,
@@ -57,6 +64,7 @@ CHECKS: tuple[Check, ...] = (
     publications,
     transfer_options,
     forwarding,
+    overridden,
     hangup_extensions,
     foreign_values,
     feature_codes,

@@ -86,10 +86,22 @@ def _of_queues(facts: Facts) -> Iterator[str]:
         if queue.lower() not in queues:
             continue
         for member in static:
-            phones = (_endpoint(member.state_interface), _endpoint(member.interface))
-            found = next(filter(None, phones), None) or agent_id_of_interface(member.interface)
+            found = [*phones_of(facts, member.state_interface), *phones_of(facts, member.interface)]
             if found:
-                yield found
+                yield from found
+            elif identifier := agent_id_of_interface(member.interface):
+                yield identifier
+
+
+def phones_of(facts: Facts, interface: str) -> list[str]:
+    """The endpoints of an interface or a state interface: ``PJSIP/1001``, or the devices of
+    ``hint:1001@ext-local``.
+    """
+    if not interface.lower().startswith("hint:"):
+        return list(filter(None, [_endpoint(interface)]))
+    pbx = facts.live.pbx if facts.live is not None else None
+    hint = (pbx.hints or {}).get(interface[len("hint:") :], "") if pbx is not None else ""
+    return list(filter(None, (_endpoint(device) for device in hint.split("&"))))
 
 
 def _endpoint(interface: str) -> str:

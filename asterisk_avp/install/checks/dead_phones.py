@@ -14,6 +14,7 @@ from typing import Final
 
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.agents import agents, endpoints
+from asterisk_avp.install.checks.mend import addition, by_place
 from asterisk_avp.install.checks.methods import trunks
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.replaces import denies_all
@@ -68,12 +69,10 @@ def dead_phones(facts: Facts) -> Iterator[Finding]:
         (deaf, "silence when a phone dies: no rtp_timeout of at most 30 s for", _SILENCE),
         (held, "no session timers or rtp_timeout_hold for", _HOLD),
     ):
-        if names:
-            mend = [
-                line for name in names for line in (f"[{name}](+type=endpoint)", *lacking[name])
-            ]
-            shown = ", ".join(f"[{name}]" for name in names)
-            yield Finding(_ID, Severity.WARNING, f"{what} {shown}", why, "pjsip.conf", tuple(mend))
+        for where, those in by_place(known[name] for name in names).items():
+            lines = [line for x in those for line in addition(x, *lacking[x.name])]
+            shown = ", ".join(f"[{x.name}]" for x in those)
+            yield Finding(_ID, Severity.WARNING, f"{what} {shown}", why, where, tuple(lines))
     unasked = [aor for endpoint in phones for aor in _unasked(conf, endpoint)]
     if unasked:
         shown = ", ".join(f"[{aor}]" for aor in unasked)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from asterisk_avp.install.asterisk_conf import Conf, Line
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
+from asterisk_avp.install.checks.vendor import WHOSE, is_rewritten, rewritten, shown
 from asterisk_avp.install.dialplan_text import split, steps
 
 _ID = "dtmf_transfer"
@@ -22,9 +23,13 @@ _WHY = (
 
 OPTIONS_AT: Mapping[str, int] = {"queue": 1, "dial": 2, "retrydial": 5}
 """The index of the options argument, from 0, of each application that connects two parties."""
+_CODES = ("blindxfer", "atxfer")
+_FEATUREMAP = re.compile(r"(?<!\{)\bFEATUREMAP\((blindxfer|atxfer)\)=(?=[^,)\s])", re.IGNORECASE)
 _SET = re.compile(r"(?<!\w)Set\(", re.IGNORECASE)
 _ASSIGNED = re.compile(r"_{0,2}(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\w+")
+_REPLACED = re.compile(r"STRREPLACE\((?P<name>\w+),(?P<old>\w),?\)")
+"""A variable without one letter (func_strings.c, strreplace)."""
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -70,22 +75,62 @@ class Letters:
 
 def transfer_options(facts: Facts) -> Iterator[Finding]:
     conf = facts.dialplan()
+    if not transfer_codes(facts):
+        # An option enables a code, and there is none (bridge_basic.c, builtin_features_helper).
+        what = "features.conf has no code for DTMF transfers (blindxfer, atxfer)"
+        yield Finding(_ID, Severity.OK, what)
+        return
     values = assignments(conf)
-    clean = True
+    found: list[tuple[Line, Finding]] = []
     for call in calls(conf):
         letters = letters_of(call.options, values)
-        for finding in _findings(call, letters, values):
-            clean = False
-            yield finding
+        found += ((call.line, finding) for finding in _findings(call, letters, values))
     for line, name, value in _sets(conf):
         given = letters_of(value, values).found & {"t", "T"}
         if name == "BRIDGE_FEATURES" and given:
-            clean = False
             what = f"BRIDGE_FEATURES is set to {_named(given)}"
             mend = _mended(line, value, line.value.index(f"{name}={value}") + len(name) + 1, values)
-            yield Finding(_ID, Severity.ERROR, what, _WHY, str(line.place), mend)
-    if clean:
+            where = str(line.place)
+            found.append((line, Finding(_ID, Severity.ERROR, what, _WHY, where, mend)))
+    theirs = rewritten(conf)
+    yield from (finding for line, finding in found if not is_rewritten(line, theirs))
+    yield from _of_the_pbx(facts, [(x, y) for x, y in found if is_rewritten(x, theirs)])
+    if not found:
         yield Finding(_ID, Severity.OK, "no Queue() or Dial() allows DTMF transfers")
+
+
+def transfer_codes(facts: Facts) -> dict[str, str]:
+    """The codes in force that transfer a call, by name.
+
+    `blindxfer` is `#` where features.conf has no line for it; an empty value disables a code
+    (features_config.c, DEFAULT_FEATUREMAP_BLINDXFER). A channel may have codes of its own.
+    """
+    found = {"blindxfer": "#"}
+    for section in facts.file("features.conf").named("featuremap"):
+        found |= {name: value for name in _CODES for value in section.all(name)}
+    own = {
+        name: f"{name} of FEATUREMAP()"
+        for step in steps(facts.dialplan())
+        for name in _FEATUREMAP.findall(step.line.value)
+    }
+    return {name: keys for name, keys in (found | own).items() if keys}
+
+
+def _of_the_pbx(facts: Facts, found: list[tuple[Line, Finding]]) -> Iterator[Finding]:
+    """One finding for all lines that a web interface writes: its switches disable the codes."""
+    errors = [line for line, finding in found if finding.severity is Severity.ERROR]
+    lines = errors or [line for line, _ in found]
+    if not lines:
+        return
+    codes = " and ".join(f"{name} ({keys})" for name, keys in transfer_codes(facts).items())
+    may = "enable" if errors else "may enable"
+    what = f"Queue() and Dial() of the PBX {may} DTMF transfers by {codes}: {shown(lines)}"
+    mend = (
+        "; Admin > Feature Codes > Core: disable",
+        "; In-Call Asterisk Blind Transfer and In-Call Asterisk Attended Transfer, Apply Config",
+    )
+    severity = Severity.ERROR if errors else Severity.WARNING
+    yield Finding(_ID, severity, what, f"{_WHY} {WHOSE}", "", mend)
 
 
 def _findings(call: Call, letters: Letters, values: Mapping[str, list[str]]) -> Iterator[Finding]:
@@ -179,6 +224,9 @@ def _common(text: str, values: Mapping[str, list[str]], seen: frozenset[str]) ->
     if _VARIABLE.fullmatch(text):
         if text not in seen:
             each = [always(value, values, seen | {text}) for value in values.get(text, ())]
+    elif (replaced := _REPLACED.fullmatch(text)) and replaced["name"] not in seen:
+        given = values.get(replaced["name"], ())
+        each = [always(x, values, seen | {replaced["name"]}) - {replaced["old"]} for x in given]
     elif text.startswith("IF(") and len(sides := split(text[3:-1], "?")) > 1:
         found = split("?".join(sides[1:]), ":")
         each = [always(side, values, seen) for side in found] if len(found) > 1 else []
@@ -203,6 +251,9 @@ def _expression(
             yield letters_of(value, values, seen | {text})
         if text not in values:
             yield Letters(unknown={text})
+    elif replaced := _REPLACED.fullmatch(text):
+        for letters in _expression(replaced["name"], values, seen):
+            yield Letters(letters.found - {replaced["old"]}, letters.unknown)
     elif text.startswith("IF(") and len(sides := split(text[3:-1], "?")) > 1:
         for side in split("?".join(sides[1:]), ":"):
             yield letters_of(side, values, seen)

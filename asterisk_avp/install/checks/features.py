@@ -6,20 +6,31 @@ ast_bridge_channel_feature_digit). If one code begins with another, the longer o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from asterisk_avp.install.asterisk_conf import Conf
+from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.dialplan import assignments, calls, letters_of
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
+from asterisk_avp.install.dialplan_text import steps
 
 _ID = "feature_code"
 _EVENT = "AVPFeature"
 """The event that our own entry of [applicationmap] raises."""
 _DEFAULTS = {"blindxfer": "#", "disconnect": "*"}
 """Codes that exist without a line for them (features_config.c)."""
-_ENABLED_BY = {"blindxfer": "tT", "disconnect": "hH"}
+_ENABLED_BY = {
+    "blindxfer": "tT",
+    "disconnect": "hH",
+    "parkcall": "kK",
+    "automixmon": "xX",
+}
 """The options of Dial() and Queue() that enable each code."""
+_TRANSFERS = frozenset({"blindxfer", "atxfer"})
+_DYNAMIC = ("DYNAMIC_FEATURES",)
+_KEYS = re.compile(r"[*#][0-9*#]*")
 _ALTERNATIVES = {
     "blindxfer": "#1",
     "disconnect": "*0",
@@ -40,12 +51,13 @@ class _Code:
 
 
 def feature_codes(facts: Facts) -> Iterator[Finding]:
+    """The code that begins a transfer, and those that control one."""
     ours = facts.feature_code
     clean = True
     if not ours:
         yield Finding(_ID, Severity.OK, "no transfer code is set")
-        return
-    for code in (*_codes(facts.file("features.conf")), *_defaults(facts)):
+    codes = [*_codes(facts.file("features.conf")), *_defaults(facts)]
+    for code in codes if ours else ():
         if not _conflict(code.keys, ours):
             continue
         clean = False
@@ -58,8 +70,66 @@ def feature_codes(facts: Facts) -> Iterator[Finding]:
             code.where,
             (*code.section, _other(code.name, ours)),
         )
-    if clean:
+    for finding in _ambiguous(facts, codes):
+        clean = False
+        yield finding
+    if clean and ours:
         yield Finding(_ID, Severity.OK, f"no other code conflicts with {ours}")
+
+
+def _ambiguous(facts: Facts, codes: Iterable[_Code]) -> Iterator[Finding]:
+    """Codes of ours that mean something else outside of a transfer.
+
+    Those that transfer a call past every rule are an error already (`checks.dialplan`). During a
+    transfer only ours are heard: its bridges have no code of features.conf
+    (bridge_basic.c), and no key reaches the dialplan.
+    """
+    others = [code for code in codes if code.name not in _TRANSFERS]
+    active = {code.keys: code for code in others if _is_active(facts, code)}
+    dialled = _dialled(facts)
+    for name, keys in facts.keys.items():
+        code = active.get(keys)
+        if name == "TRANSFER" or not keys or (code is None and keys not in dialled):
+            continue
+        theirs = f"{code.name} in a call" if code is not None else "an extension that phones dial"
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"AVP_KEYS__{name} is {keys}, which is also {theirs}",
+            f"During a transfer {keys} means ours, at any other time theirs: whoever presses it out"
+            " of habit does what they did not mean.",
+            "the settings",
+            (f"AVP_KEYS__{name}=<keys that are no other code>",),
+        )
+
+
+def _is_active(facts: Facts, code: _Code) -> bool:
+    """Whether somebody in a call can press it: the dialplan's options enable it, or it is one of
+    DYNAMIC_FEATURES.
+    """
+    letters = _ENABLED_BY.get(code.name)
+    dialplan = facts.dialplan()
+    values = assignments(dialplan)
+    if letters is not None:
+        return any(letters_of(x.options, values).found & set(letters) for x in calls(dialplan))
+    texts = [x for name in _DYNAMIC for x in values.get(name, ())]
+    for endpoint in endpoints(facts.file("pjsip.conf")).values():
+        pairs = [value.partition("=") for value in endpoint.all("set_var")]
+        texts += [value for name, _, value in pairs if name.lstrip("_") in _DYNAMIC]
+    named = {word for text in texts for word in re.split(r"[#\s]+", text)}
+    groups = {
+        line.name
+        for name in named
+        for section in facts.file("features.conf").named(name)
+        for line in section.lines
+    }
+    return code.name in named | groups
+
+
+def _dialled(facts: Facts) -> frozenset[str]:
+    """The extensions of the dialplan that are keys, such as `*45`."""
+    found = (step.extension for step in steps(facts.dialplan()))
+    return frozenset(extension for extension in found if _KEYS.fullmatch(extension))
 
 
 def _conflict(one: str, other: str) -> bool:

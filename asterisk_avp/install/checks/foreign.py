@@ -15,6 +15,7 @@ from typing import Final
 
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import OURS, of_phones
+from asterisk_avp.install.checks.vendor import WHOSE, is_rewritten, rewritten, shown
 from asterisk_avp.install.dialplan_text import (
     EXPRESSION,
     NAME,
@@ -110,13 +111,20 @@ def foreign_values(facts: Facts) -> Iterator[Finding]:
         evaluated = dict.fromkeys(_evaluated(step, tainted))
         if evaluated:
             found.append((step, "; ".join(evaluated)))
+    theirs = rewritten(conf)
+    of_the_pbx = [step.line for step, _ in found if is_rewritten(step.line, theirs)]
+    found = [(step, what) for step, what in found if not is_rewritten(step.line, theirs)]
+    if of_the_pbx:
+        what = f"{len(of_the_pbx)} lines of the PBX evaluate foreign values: {shown(of_the_pbx)}"
+        why = f"{_WHY} {WHOSE} Keep the PBX up to date: its makers mend them."
+        yield Finding(_ID, Severity.WARNING, what, why)
     for step, what in found[:_SHOWN]:
         yield Finding(_ID, Severity.WARNING, what, _WHY, str(step.line.place), _MEND)
     if len(found) > _SHOWN:
         places = ", ".join(str(step.line.place) for step, _ in found[_SHOWN : _SHOWN * 3])
         what = f"{len(found) - _SHOWN} more lines evaluate foreign values: {places}"
         yield Finding(_ID, Severity.WARNING, what, _WHY, "", _MEND)
-    if not found:
+    if not found and not of_the_pbx:
         yield Finding(_ID, Severity.OK, "your dialplan evaluates no foreign value")
 
 

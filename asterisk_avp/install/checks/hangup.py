@@ -15,6 +15,7 @@ from asterisk_avp.core.messages import clean
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 from asterisk_avp.install.checks.reach import OURS
+from asterisk_avp.install.checks.vendor import WHOSE, is_rewritten, rewritten
 from asterisk_avp.install.dialplan_text import Step, steps
 
 _ID = "hangup_extension"
@@ -22,6 +23,10 @@ _WHY = (
     "At the end of a call that was transferred, even if that was cancelled, it does not run: the"
     " name of the context has other characters than A-Z a-z 0-9 _ . and -. Rename the context, or"
     " use a hangup handler, which runs once, with and without a transfer."
+)
+_OF_THE_PBX = (
+    "; in a context of your own before the queue, which the PBX leaves alone:",
+    "same => n,Set(CHANNEL(hangup_handler_push)=call-ends,s,1)",
 )
 _QUEUE = re.compile(r"(?<!\w)Queue\(", re.IGNORECASE)
 
@@ -35,11 +40,15 @@ def hangup_extensions(facts: Facts) -> Iterator[Finding]:
     for step in own:
         if step.extension.lower() == "h" and step.context.lower() in within:
             found.setdefault(step.context, []).append(step)
+    theirs = rewritten(conf)
     for context, lines in found.items():
         if clean.ident(context):
             continue
         what = f"[{context}] has an extension h, for calls that enter a queue"
         where = str(lines[0].line.place)
+        if is_rewritten(lines[0].line, theirs):
+            yield Finding(_ID, Severity.WARNING, what, f"{_WHY} {WHOSE}", where, _OF_THE_PBX)
+            continue
         yield Finding(_ID, Severity.WARNING, what, _WHY, where, tuple(_mended(lines)))
     if all(map(clean.ident, found)):
         what = "every h of a context from which calls enter a queue runs for transferred calls too"

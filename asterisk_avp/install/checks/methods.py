@@ -12,6 +12,7 @@ from typing import Final
 
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.agents import agents, endpoints
+from asterisk_avp.install.checks.mend import addition, place_of
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
 _MESSAGE: Final = "sip_message"
@@ -36,7 +37,7 @@ def messages(facts: Facts) -> Iterator[Finding]:
         fault = _context(facts, known[name])
         if fault:
             clean = False
-            yield Finding(_MESSAGE, Severity.ERROR, fault, _RUNS, "pjsip.conf", _mended(name))
+            yield _finding(Severity.ERROR, fault, known[name])
     for name in trunks(conf):
         if name in phones or name not in known:
             continue
@@ -47,7 +48,7 @@ def messages(facts: Facts) -> Iterator[Finding]:
         fault = _context(facts, known[name])
         if fault:
             clean = False
-            yield Finding(_MESSAGE, Severity.WARNING, fault, _RUNS, "pjsip.conf", _mended(name))
+            yield _finding(Severity.WARNING, fault, known[name])
     if clean and phones:
         yield Finding(_MESSAGE, Severity.OK, "SIP MESSAGE from phones and trunks is refused")
 
@@ -62,8 +63,9 @@ def _context(facts: Facts, endpoint: Section) -> str:
     return ""
 
 
-def _mended(name: str) -> tuple[str, ...]:
-    return (f"[{name}](+type=endpoint)", f"message_context = {_EMPTY}")
+def _finding(severity: Severity, fault: str, endpoint: Section) -> Finding:
+    mend = addition(endpoint, f"message_context = {_EMPTY}")
+    return Finding(_MESSAGE, severity, fault, _RUNS, place_of(endpoint), mend)
 
 
 def extensions(facts: Facts, context: str) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from asterisk_avp.core.model.world import World
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.checks.running import with_running
+from asterisk_avp.install.running.state import RunningPbx
 
 FILES = ("extensions.conf", "features.conf", "pjsip.conf", "queues.conf")
 """The files that are checked, with their includes."""
@@ -110,7 +111,7 @@ class Live:
     ahead of ours. ``extensions``: ``context,extension`` -> whether it exists. ``modules``: their
     status. ``sounds``: the languages of each. ``daemon``: the answer of our API's ``/readyz``;
     None: no answer. ``sip``: the answers to INVITEs with Replaces. ``dialplan``: the loaded one, as
-    ``core show dialplan`` prints it.
+    ``core show dialplan`` prints it. ``pbx``: the other configuration that is loaded.
     """
 
     ami: str = ""
@@ -126,6 +127,7 @@ class Live:
     daemon: Mapping[str, object] | None = None
     sip: SipTest | None = None
     dialplan: Conf | None = None
+    pbx: RunningPbx | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Addresses:
 
     api: str = "127.0.0.1"
     agi: str = "127.0.0.1"
-    agi_port: int = 4573
+    agi_port: int = 4583
     ami: str = "127.0.0.1"
     ari: str = "http://127.0.0.1:8088/ari"
     ami_user: str = ""
@@ -175,7 +177,9 @@ class Facts:
     then says what is wrong with them. ``stale_dialplan``: a file with another version of our
     dialplan, if there is one. ``outdated``: our other files that are not as this version writes
     them. ``ignored``: a sentence for each settings file that is ignored. ``open_files``: files with
-    secrets that every user of this machine can read.
+    secrets that every user of this machine can read. ``files`` say what is in force: Asterisk's own
+    words win (`install.running.overlay`); ``written`` is pjsip.conf as it is written. ``keys``: the
+    codes of AVP_KEYS by the end of their names; ``feature_code`` is the one that begins a transfer.
     """
 
     files: Mapping[str, Conf]
@@ -184,6 +188,7 @@ class Facts:
     world: World | None = None
     settings: str = ""
     feature_code: str = FEATURE_CODE
+    keys: Mapping[str, str] = field(default_factory=dict)
     live: Live | None = None
     secrets: tuple[Secret, ...] = ()
     addresses: Addresses = Addresses()
@@ -192,6 +197,7 @@ class Facts:
     outdated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
+    written: Conf = field(default=Conf("pjsip.conf", found=False), repr=False)
     _nothing: Conf = field(default=Conf("", found=False), repr=False)
 
     def file(self, name: str) -> Conf:

@@ -8,6 +8,7 @@ from asterisk_avp.core.pbx.versions import troubles
 from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
 from asterisk_avp.install.checks.agents import agents, endpoints, ids
 from asterisk_avp.install.checks.dialplan import letters_of
+from asterisk_avp.install.checks.mend import addition, place_of
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
 _HANDLING = "PJSIP_TRANSFER_HANDLING()"
@@ -58,16 +59,9 @@ def agents_endpoints(facts: Facts) -> Iterator[Finding]:
     for name in names:
         endpoint = known.get(name)
         if endpoint is None:
-            yield Finding(
-                "agents",
-                Severity.WARNING,
-                f"pjsip.conf has no endpoint [{name}], which is an agent's phone",
-                "It was not checked. If it is in a database or in pjsip_wizard.conf, give it the"
-                " same lines as the others.",
-                "pjsip.conf",
-            )
+            yield _unknown(facts, name)
             continue
-        found = [*_transfer_button(endpoint, too_old=too_old), *_ways_round(endpoint)]
+        found = [*_transfer_button(facts, endpoint, too_old=too_old), *_ways_round(endpoint)]
         clean += not found
         yield from found
     if not names:
@@ -96,18 +90,45 @@ def transfer_guarded(endpoint: Section, *, too_old: bool) -> bool:
     return _variables(endpoint).get(_HANDLING, "") == "ari-only" and not too_old
 
 
-def _transfer_button(endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
+def _unknown(facts: Facts, name: str) -> Finding:
+    """No endpoint of this name was found, in the files or in Asterisk."""
+    if facts.live is None or facts.live.pbx is None or facts.live.pbx.endpoints is None:
+        return Finding(
+            "agents",
+            Severity.WARNING,
+            f"pjsip.conf has no endpoint [{name}], which is an agent's phone",
+            "It was not checked. If it is in a database or in pjsip_wizard.conf, run check where it"
+            " can ask Asterisk.",
+            "pjsip.conf",
+        )
+    return Finding(
+        "agents",
+        Severity.WARNING,
+        f"Asterisk has no endpoint [{name}], which should be an agent's phone",
+        "Nothing tells which phone this agent has, so it was not checked, and the daemon knows"
+        " neither the agent's own calls nor the phone's Transfer button.",
+        "the settings",
+        (f"AVP_AGENTS__{name.upper()}__INTERFACE=PJSIP/<the endpoint of the agent's phone>",),
+    )
+
+
+def _transfer_button(facts: Facts, endpoint: Section, *, too_old: bool) -> Iterator[Finding]:
     if transfer_guarded(endpoint, too_old=too_old):
         return
     line = "allow_transfer = no" if too_old else f"set_var = {_HANDLING}=ari-only"
     which = "and this version of Asterisk cannot pass it to us" if too_old else "and not guarded"
+    mend, where = addition(endpoint, line), place_of(endpoint)
+    written = endpoints(facts.written).get(endpoint.name)
+    if written is not None and transfer_guarded(written, too_old=too_old):
+        which = "although pjsip.conf guards it: Asterisk has not read this, or does not obey it"
+        mend, where = ("# asterisk -rx 'module reload res_pjsip.so'",), ""
     yield Finding(
         "transfer_button",
         Severity.ERROR,
         f"the Transfer button of [{endpoint.name}] is on, {which}",
         "Asterisk transfers the call wherever the phone asks, past every rule.",
-        "pjsip.conf",
-        addition(endpoint, line),
+        where,
+        mend,
     )
 
 
@@ -119,7 +140,7 @@ def _ways_round(endpoint: Section) -> Iterator[Finding]:
             f"redirect_method of [{endpoint.name}] is uri_pjsip",
             "A phone that answers with 302 forwards the call to any address. PJSIP follows it by"
             " itself, without the dialplan.",
-            "pjsip.conf",
+            place_of(endpoint),
             addition(endpoint, "redirect_method = user"),
         )
     variables = _variables(endpoint)
@@ -130,7 +151,7 @@ def _ways_round(endpoint: Section) -> Iterator[Finding]:
             Severity.ERROR,
             f"[{endpoint.name}] has BRIDGE_FEATURES with t or T",
             "A party can then transfer the call with the phone's keys, past every rule.",
-            "pjsip.conf",
+            place_of(endpoint),
             addition(endpoint, "set_var = BRIDGE_FEATURES="),
         )
 
@@ -139,12 +160,6 @@ def _variables(endpoint: Section) -> dict[str, str]:
     """The last of several lines for one variable wins (pjsip_configuration.c, set_var_handler)."""
     pairs = [value.partition("=") for value in endpoint.all("set_var")]
     return {name: value for name, _, value in pairs}
-
-
-def addition(endpoint: Section, line: str) -> tuple[str, ...]:
-    """A line that is added to an existing endpoint."""
-    # Sections of other types, such as aor or auth, may have the endpoint's name.
-    return (f"[{endpoint.name}](+type=endpoint)", line)
 
 
 def _globals(conf: Conf) -> list[Section]:

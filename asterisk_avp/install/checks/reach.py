@@ -16,7 +16,7 @@ from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.model import Facts
 from asterisk_avp.install.checks.replaces import denies_all
 
-OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf"})
+OURS: Final = frozenset({"asterisk_avp.conf", "avp_extensions.conf", "avp_pbx.conf"})
 """Our own files. avp_extensions.conf has the agents' ids as literal extensions."""
 _DEFAULT: Final = "default"
 """The context of an endpoint without `context`."""

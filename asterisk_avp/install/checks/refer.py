@@ -17,9 +17,10 @@ from typing import Final
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.agents import agents, endpoints
 from asterisk_avp.install.checks.forwarding import rings_agents
+from asterisk_avp.install.checks.mend import addition, by_place, place_of
 from asterisk_avp.install.checks.methods import trunks
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
-from asterisk_avp.install.checks.pjsip import addition, transfer_guarded, version_too_old
+from asterisk_avp.install.checks.pjsip import transfer_guarded, version_too_old
 from asterisk_avp.install.checks.reach import from_contexts
 from asterisk_avp.install.checks.replaces import denies_all
 
@@ -51,12 +52,13 @@ def refers(facts: Facts) -> Iterator[Finding]:
     for endpoint, reason in certain:
         what = f"[{endpoint.name}], {reason}, may transfer calls by REFER"
         mend = addition(endpoint, GUARD)
-        yield Finding(_ID, Severity.ERROR, what, _OBEYED + _CONSEQUENCE, "pjsip.conf", mend)
-    if others:
-        names = ", ".join(f"[{endpoint.name}]" for endpoint in others)
-        lines = tuple(line for endpoint in others for line in addition(endpoint, GUARD))
+        where = place_of(endpoint)
+        yield Finding(_ID, Severity.ERROR, what, _OBEYED + _CONSEQUENCE, where, mend)
+    for where, those in by_place(others).items():
+        names = ", ".join(f"[{endpoint.name}]" for endpoint in those)
+        lines = tuple(line for endpoint in those for line in addition(endpoint, GUARD))
         what = f"phones of non-agents may transfer calls by REFER: {names}"
-        yield Finding(_ID, Severity.WARNING, what, _OTHERS, "pjsip.conf", lines)
+        yield Finding(_ID, Severity.WARNING, what, _OTHERS, where, lines)
     if not certain and not others:
         yield Finding(_ID, Severity.OK, "only agents can transfer a call by REFER")
 

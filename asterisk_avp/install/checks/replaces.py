@@ -19,6 +19,7 @@ from typing import Final
 
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.agents import endpoints
+from asterisk_avp.install.checks.mend import addition
 from asterisk_avp.install.checks.methods import extensions
 from asterisk_avp.install.checks.model import Attempt, Facts, Finding, Severity
 from asterisk_avp.install.checks.passwords import fault
@@ -81,7 +82,7 @@ def _endpoint(facts: Facts, endpoint: Section) -> Iterator[Finding]:
         if value and extensions(facts, value):
             what = f"the {name} {value} of [{endpoint.name}] has extensions"
             line = f"{name} = avp-nowhere"
-            yield Finding(_ID, Severity.ERROR, what, _WHY, "pjsip.conf", _addition(endpoint, line))
+            yield Finding(_ID, Severity.ERROR, what, _WHY, "pjsip.conf", addition(endpoint, line))
     pickup = pickup_extension(facts.file("features.conf"))
     why = f"{_WHY} {pickup or 'pickupexten'} is an extension in every context (features.conf)."
     if denies_all(endpoint):
@@ -89,7 +90,7 @@ def _endpoint(facts: Facts, endpoint: Section) -> Iterator[Finding]:
     wanted = auth_names(endpoint)
     found = {section.name: section for section in auths(facts.file("pjsip.conf"), wanted)}
     subject = f"[{endpoint.name}], which INVITEs with Replaces are identified as,"
-    lines = tuple(line for deny in _DENY for line in _addition(endpoint, deny))
+    lines = tuple(line for deny in _DENY for line in addition(endpoint, deny))
     if not wanted:
         what = f"{subject} neither denies all addresses nor has an auth"
         yield Finding(_ID, Severity.ERROR, what, why, "pjsip.conf", lines)
@@ -255,11 +256,6 @@ def _local(facts: Facts, address: str) -> bool:
 
 
 # --- sections -----------------------------------------------------------------------------------
-
-
-def _addition(endpoint: Section, line: str) -> tuple[str, ...]:
-    # Sections of other types, such as aor or auth, may have the endpoint's name.
-    return (f"[{endpoint.name}](+type=endpoint)", line)
 
 
 def _all_identifies(conf: Conf) -> Iterator[Section]:

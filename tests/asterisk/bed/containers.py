@@ -123,7 +123,7 @@ class Composed(Docker):
             ami=5038,
             bind="0.0.0.0",
             asterisk="asterisk",
-            agi="daemon:4573",
+            agi="daemon:4583",
             permit=_control(ports.base),
             # The tests come by the engine's own proxy, from the gateway of some network.
             permit_probe="0.0.0.0/0.0.0.0",

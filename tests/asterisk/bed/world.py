@@ -67,11 +67,13 @@ class World:
     outside: tuple[str, ...] = ("pstn",)
     #: "dynamic": queues start empty; members are added by AMI QueueAdd (see `member_action`).
     members: Members = "static"
-    #: Members are Local/<agent>@agents/n with the phone as state interface.
+    #: Members are Local/<agent>@<member_context>/n with the phone as state interface.
     local_members: bool = False
     #: The context that they dial, and their state interface ("": none); "{}" is the agent's id.
     member_context: str = "agents"
     member_state: str = "PJSIP/{}"
+    #: The accounts of phones, where they are not those of agents.
+    phones: tuple[str, ...] = ()
     #: Accounts whose phones send key presses by SIP INFO, not in the audio (RFC 4733).
     keys_by_info: tuple[str, ...] = ()
     #: What phones speak, and their endpoints allow, first the preferred: "alaw", "alaw,ulaw".
@@ -109,7 +111,8 @@ class World:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        return (*(a.id for a in self.agents), *self.callers, *self.outside)
+        agents = self.phones or tuple(a.id for a in self.agents)
+        return (*agents, *self.callers, *self.outside)
 
     def agent(self, agent_id: str) -> Agent:
         return next(a for a in self.agents if a.id == agent_id)
