@@ -28,6 +28,7 @@ HERE: Final = "tests/asterisk/test_readme.py"
 CLI: Final = "tests/adapters/test_cli_numbers.py"
 INSTALL: Final = "tests/asterisk/test_install.py"
 FREEPBX: Final = "tests/install/test_render_freepbx.py"
+REALTIME: Final = "tests/asterisk/bed/database.py"
 
 COMMANDS: Final = {
     "docker/demo": "tests/asterisk/test_demo.py",
@@ -50,6 +51,8 @@ COMMANDS: Final = {
     "systemctl restart asterisk-avp": "tests/asterisk/test_takeover.py",
     "systemctl stop asterisk-avp": "tests/asterisk/test_takeover.py",
     "asterisk-avp render queues": "tests/install/test_render.py",
+    "asterisk-avp render endpoints-sql --config-dir /etc/asterisk": REALTIME,
+    "asterisk-avp render queues-sql": REALTIME,
     "asterisk-avp render dialplan --output /etc/asterisk/asterisk_avp.conf": HERE,
     (
         "asterisk-avp render queues --from-queues /etc/asterisk/queues.conf"

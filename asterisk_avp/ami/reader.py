@@ -137,6 +137,19 @@ class AmiReader:
         answer = await self._client.action("Getvar", {"Variable": function})
         return answer.get("Value", "").partition("\n")[0]
 
+    async def entry(self, family: str, key: str) -> str:
+        """An entry of AstDB; empty: there is none. Raises `AvpError`.
+
+        Getvar may not read it: DB() counts as dangerous for who is no dialplan (func_db.c).
+        """
+        try:
+            found = await self._client.list_action("DBGet", {"Family": family, "Key": key})
+        except AmiError as error:
+            if "not found" in str(error):
+                return ""
+            raise
+        return found[0].get("Val", "") if found else ""
+
     async def linked(self) -> dict[str, str]:
         """The Linkedid of each channel, by channel id. Raises `AvpError`.
 

@@ -21,6 +21,7 @@ from asterisk_avp.cli.client import CommandFailed
 from asterisk_avp.cli.number import number
 from asterisk_avp.cli.output import load_settings
 from asterisk_avp.cli.render import render_all
+from asterisk_avp.cli.render_sql import render_endpoints_sql, render_queues_sql
 from asterisk_avp.cli.run import PROGRAM, say
 from asterisk_avp.cli.settings import show_settings
 from asterisk_avp.cli.watch import watch
@@ -42,6 +43,8 @@ render_app = typer.Typer(
 )
 app.add_typer(render_app, name="render")
 render_app.command("all")(render_all)
+render_app.command("endpoints-sql")(render_endpoints_sql)
+render_app.command("queues-sql")(render_queues_sql)
 add_call_commands(app)
 app.command("watch")(watch)
 app.command("number")(number)

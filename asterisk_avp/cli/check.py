@@ -16,6 +16,7 @@ import typer
 
 from asterisk_avp.cli.output import Json, load_settings, print_json, print_table
 from asterisk_avp.core.model.errors import ConfigError
+from asterisk_avp.core.pbx.versions import takes_last
 
 if TYPE_CHECKING:
     from asterisk_avp.config.settings import Settings
@@ -88,6 +89,8 @@ async def collect(
     if connect:
         live, version = await ask(settings, world, files, clock)
         unreachable = live.ari
+        last = takes_last(version)
+        files = {name: read(config_dir, name, takes_last=last) for name in files}
     return Facts(
         with_running_pbx(files, live.pbx if live is not None else None),
         version,

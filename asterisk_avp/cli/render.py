@@ -15,6 +15,7 @@ import typer
 from asterisk_avp.cli.client import CommandFailed
 from asterisk_avp.cli.output import warn
 from asterisk_avp.core.model.world import AGENT_ID
+from asterisk_avp.core.pbx.versions import takes_last
 
 if TYPE_CHECKING:
     from asterisk_avp.install.running.ask import AmiAccess, Wanted
@@ -103,7 +104,8 @@ def render_all(
     if remove:
         typer.echo(removal.steps(config_dir, output, where))
         return
-    files = {name: read(config_dir, name) for name in installation.CONF_FILES}
+    last = takes_last(asterisk)
+    files = {name: read(config_dir, name, takes_last=last) for name in installation.CONF_FILES}
     words = [_PROGRAM, "render", "all", "--output", str(output), "--config-dir", str(config_dir)]
     words += [word for identifier in agent or [] for word in ("--agent", identifier)]
     words += ["--user", user] if user is not None else []

@@ -57,6 +57,7 @@ NOT_SETTINGS = frozenset(
         "AVP_NGINX",
         "AVP_PORTS",
         "AVP_PROMTOOL",
+        "AVP_ROOTFS",
         "AVP_STATE",
         "AVP_SIP",
         "AVP_ARI",

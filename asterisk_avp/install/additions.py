@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
+from asterisk_avp.core.pbx.versions import takes_last
+from asterisk_avp.install.asterisk_conf import Conf, Line, Section, is_true
 from asterisk_avp.install.files import DEFAULT_AGI, Connections
 from asterisk_avp.install.layout import Kind, Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
@@ -16,11 +17,15 @@ from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Lines for one of the administrator's files. ``section`` None: at the end of the file."""
+    """Lines for one of the administrator's files. ``section`` None: at the end of the file.
+
+    ``replaces``: the line of the file in whose place they go.
+    """
 
     file: str
     lines: tuple[str, ...]
     section: str | None = None
+    replaces: Line | None = None
 
 
 DATABASE: Final = "the database, table "
@@ -30,6 +35,10 @@ _NO_TRANSFER: Final = (
     "; Trunks and callers may not transfer calls: a REFER in their call would send the agent",
     "; anywhere, past every rule. Asterisk refuses it (603), also from a PBX behind a trunk.",
 )
+
+_RETRIEVED: Final = "queues.conf"
+"""The file of whose [general] only one of several lines with a name counts, by Asterisk's version.
+The others are read line by line, so that the last one counts."""
 
 _ADVANCED: Final = "Settings > Advanced Settings"
 _SWITCHES: Final[Mapping[tuple[str, str], str]] = {
@@ -61,8 +70,11 @@ def additions(
     guards: Sequence[str] = (),
     layout: Layout | None = None,
     override: Sequence[str] = (),
+    version: str | None = None,
 ) -> list[Addition]:
     """The lines that the administrator still needs to add.
+
+    ``version``: Asterisk's, if it is known.
 
     ``files``: the administrator's files with their includes. ``guards``: the missing lines that
     refuse a REFER from trunks and callers. ``override``: those for the PBX's file of overrides.
@@ -71,12 +83,17 @@ def additions(
     found: list[Addition] = []
 
     def general(file: str, wanted: Mapping[str, str]) -> None:
-        missing = {k: v for k, v in wanted.items() if not _general_has(files[file], k, v)}
-        lines = [
-            f"{name} = {value}"
-            for name, value in missing.items()
-            if not _switch(where, files[file], file, name)
-        ]
+        lines = []
+        for name, value in wanted.items():
+            section = files[file].first("general")
+            written, wrong = _counting(section, file, name, value, version)
+            if (written and not wrong) or _switch(where, files[file], file, name):
+                continue
+            line = f"{name} = {value}"
+            if written and file == _RETRIEVED:
+                found.extend(Addition(x.place.file, (line,), replaces=x) for x in wrong)
+            else:
+                lines.append(line)
         if lines:
             place = where.place(file, "general")
             found.append(Addition(place.file, tuple(lines), place.section))
@@ -111,15 +128,30 @@ def additions(
     return _together(found)
 
 
-def switches(files: Mapping[str, Conf], layout: Layout) -> list[str]:
-    """The switches to change in the pages of the PBX, each with its place there."""
+def _counting(
+    section: Section | None, file: str, name: str, value: str, version: str | None
+) -> tuple[list[Line], list[Line]]:
+    """The lines of [general] that count for this name, and those of them with another value."""
+    if section is None:
+        return [], []
+    last = takes_last(version) if file == _RETRIEVED else True
+    lines = section.retrieved(name, takes_last=last)
+    return lines, [line for line in lines if not _is(name, line.value, value)]
+
+
+def switches(files: Mapping[str, Conf], layout: Layout, version: str | None = None) -> list[str]:
+    """The switches to change in the pages of the PBX, each with its place there.
+
+    ``version``: Asterisk's, if it is known.
+    """
     if layout.own:
         return []
     wanted = [(file, name) for (file, name) in _SWITCHES if file in files]
     found = [
         _SWITCHES[file, name]
         for file, name in wanted
-        if not _general_has(files[file], name, "yes") and _switch(layout, files[file], file, name)
+        if not _general_has(files[file], file, name, version)
+        and _switch(layout, files[file], file, name)
     ]
     options = [v for x in files["extensions.conf"].named("globals") for v in x.all("dial_options")]
     if options and "i" not in options[-1]:
@@ -151,16 +183,15 @@ def _bind(given: Connections) -> str:
     return "127.0.0.1" if local else "; the address that the daemon connects to"
 
 
-def _general_has(conf: Conf, name: str, value: str) -> bool:
-    section = conf.first("general")
-    return section is not None and _has(section, name, value)
+def _general_has(conf: Conf, file: str, name: str, version: str | None) -> bool:
+    lines, wrong = _counting(conf.first("general"), file, name, "yes", version)
+    return bool(lines) and not wrong
 
 
-def _has(section: Section, name: str, value: str) -> bool:
-    written = section.last(name).lower()
+def _is(name: str, written: str, value: str) -> bool:
     if name == "bindaddr":
         return bool(written)  # the administrator's choice; `check` reports what is exposed
-    return written == value or (value == "yes" and is_true(written))
+    return written.lower() == value or (value == "yes" and is_true(written))
 
 
 def _includes(conf: Conf, included: str, named: Sequence[str] | frozenset[str]) -> bool:
@@ -172,8 +203,10 @@ def _includes(conf: Conf, included: str, named: Sequence[str] | frozenset[str]) 
 
 def _together(found: Sequence[Addition]) -> list[Addition]:
     """One block for each place, in the order in which the places come first."""
-    places = dict.fromkeys((each.file, each.section) for each in found)
-    return [Addition(*_joined(found, file, section)) for file, section in places]
+    alone = [each for each in found if each.replaces is not None]
+    others = [each for each in found if each.replaces is None]
+    places = dict.fromkeys((each.file, each.section) for each in others)
+    return [*alone, *(Addition(*_joined(others, file, section)) for file, section in places)]
 
 
 def _joined(

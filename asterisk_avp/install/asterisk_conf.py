@@ -1,7 +1,7 @@
 """Read Asterisk's configuration files as Asterisk reads them (main/config.c).
 
-This module handles sections, templates, additions, comments and includes; other modules interpret
-the lines. The content of a file never raises: what Asterisk would reject, or what cannot be read,
+This module handles sections, templates, additions and includes; other modules interpret the lines.
+The content of a file never raises: what Asterisk would reject, or what cannot be read,
 is reported as a `Fault`.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asterisk_avp.install.comments import BLANK, Comments
+
 _INCLUDE_LEVELS = 10
 """Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
-_BLANK = "".join(map(chr, range(33)))
-"""The characters that Asterisk strips, control characters included."""
 _TRUE = frozenset({"yes", "true", "y", "t", "1", "on"})
 
 
@@ -62,6 +62,17 @@ class Section:
         """The effective value of a name that can have only one."""
         values = self.all(name)
         return values[-1] if values else default
+
+    def retrieved(self, name: str, *, takes_last: bool | None) -> list[Line]:
+        """The line that counts where Asterisk asks for one value by its name; it may be absent.
+
+        ``takes_last``: of the version (core/pbx/versions.py). If it is unknown, the first and the
+        last line, because either may count.
+        """
+        lines = [line for line in self.lines if line.name.lower() == name]
+        if takes_last is None:
+            return [*lines[:1], *lines[1:][-1:]]
+        return lines[-1:] if takes_last else lines[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +131,23 @@ Load = Callable[[str], Sequence[tuple[str, str | OSError]]]
 """From a name as in ``#include`` to the files it matches: each name, and its text or the error."""
 
 
-def read(directory: Path, name: str) -> Conf:
-    """Read ``name`` in Asterisk's configuration directory."""
+def read(directory: Path, name: str, *, takes_last: bool | None = None) -> Conf:
+    """Read ``name`` in Asterisk's configuration directory.
+
+    ``takes_last``: whether Asterisk's version has additions to the last of equal lines
+    (core/pbx/versions.py); None: unknown.
+    """
     try:
         if not (directory / name).exists():
             return Conf(name, found=False)
     except OSError as error:  # the directory may not be entered
         return Conf(name, faults=(_unreadable(name, error),))
-    return parse(name, lambda wanted: _load(directory, wanted))
+    return parse(name, lambda wanted: _load(directory, wanted), takes_last=takes_last)
 
 
-def parse(name: str, load: Load) -> Conf:
+def parse(name: str, load: Load, *, takes_last: bool | None = None) -> Conf:
     """Like `read`, with the files that ``load`` returns."""
-    reader = _Reader(load)
+    reader = _Reader(load, takes_last=takes_last)
     reader.file(name)
     return Conf(name, tuple(reader.sections), tuple(reader.faults))
 
@@ -174,44 +189,10 @@ class _Invalid(Exception):
     """Asterisk rejects this line and everything after it in the file."""
 
 
-class _Comments:
-    """Removes comments from lines; blocks from ``;--`` to ``--;`` may span several lines."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-
-    def without(self, line: str) -> str:
-        kept: list[str] = []
-        start = None if self._depth else 0
-        at = 0
-        while (found := line.find(";", at)) >= 0:
-            if found > at and line[found - 1] == "\\":
-                line = line[: found - 1] + line[found:]
-                at = found
-            elif line.startswith("--", found + 1) and not line.startswith("-", found + 3):
-                if start is not None:
-                    kept.append(line[start:found])
-                start = None
-                self._depth += 1
-                at = found + 3
-            elif found >= at + 2 and line[found - 2 : found] == "--":
-                # Below 0 if no block has begun; Asterisk then treats the rest of the file as one.
-                self._depth -= 1
-                at = found + 1
-                if self._depth == 0:
-                    start = at
-            elif self._depth:
-                at = found + 1
-            else:
-                line = line[:found]
-        if start is not None:
-            kept.append(line[start:])
-        return "".join(kept).strip(_BLANK)
-
-
 class _Reader:
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, *, takes_last: bool | None) -> None:
         self._load = load
+        self._takes_last = takes_last
         self.sections: list[Section] = []
         self.faults: list[Fault] = []
         self._current: Section | None = None
@@ -236,7 +217,7 @@ class _Reader:
         return bool(files)
 
     def _text(self, file: str, text: str) -> None:
-        comments = _Comments()
+        comments = Comments()
         section = self._current
         for number, raw in enumerate(text.split("\n"), start=1):
             line = comments.without(raw)
@@ -323,18 +304,28 @@ class _Reader:
             return
         name, value = line[:at], line[at + 1 :]
         adds = name.endswith("+")
-        name = (name[:-1] if adds else name).strip(_BLANK)
+        name = (name[:-1] if adds else name).strip(BLANK)
         if not adds:
             value = value.removeprefix(">")
         if not name:
             return
         last = next((x for x in reversed(section.lines) if x.name == name), None) if adds else None
         if last is None:
-            section.lines.append(Line(name, value.strip(_BLANK), place))
+            section.lines.append(Line(name, value.strip(BLANK), place))
             return
-        # If several lines equal the last one, Asterisk changes the first of them.
-        like = [(known.name, known.value) for known in section.lines].index((name, last.value))
-        section.lines[like] = Line(name, (last.value + value).strip(_BLANK), place)
+        # ast_variable_update: lines that equal the last one, whatever the case of their letters;
+        # an empty value equals every other.
+        like = [
+            at
+            for at, known in enumerate(section.lines)
+            if known.name.lower() == name.lower()
+            and (not last.value or known.value.lower() == last.value.lower())
+        ]
+        if len(like) > 1 and self._takes_last is None:
+            what = f"{name} += adds to the first of several equal lines, from Asterisk 23 on to"
+            self.faults.append(Fault(str(place), f"{what} the last", harmless=True))
+        at = like[-1 if self._takes_last else 0]
+        section.lines[at] = Line(name, (last.value + value).strip(BLANK), place)
 
 
 def _fits(section: Section, pair: tuple[str, ...]) -> bool:

@@ -49,7 +49,9 @@ def notes(
                 lines += [*(f"    {line}" for line in addition.lines), ""]
                 continue
             at = f"in [{addition.section}]" if addition.section else "at the end"
-            lines += [f"  {config_dir}/{addition.file}, {at}:", ""]
+            if (old := addition.replaces) is not None:
+                at = f"replace line {old.place.line} ({old.name} = {old.value})"
+            lines += [f"  {config_dir / addition.file}, {at}:", ""]
             lines += [f"    {line}" for line in addition.lines]
             lines.append("")
         lines += _THEIRS if not where.own else []

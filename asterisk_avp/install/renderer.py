@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.world import World, agent_id_of_interface
-from asterisk_avp.core.pbx.versions import troubles
+from asterisk_avp.core.pbx.versions import can_guard
 from asterisk_avp.install import files as to
 from asterisk_avp.install import given_settings, known, proposals, realtime
 from asterisk_avp.install.additions import DATABASE, Addition, additions, switches
@@ -24,6 +24,7 @@ from asterisk_avp.install.checks.pjsip import (
     NO_REPLACES,
     order_lines,
 )
+from asterisk_avp.install.checks.queues import MONITOR_RECORDS, recorded_by_monitor
 from asterisk_avp.install.checks.refer import GUARD, unguarded
 from asterisk_avp.install.dialplan_files import dialplan_files
 from asterisk_avp.install.group_proposals import KnownQueue, proposed_groups
@@ -118,8 +119,13 @@ class Renderer:
                 f"No endpoint is known for {', '.join(missing)}. Give these endpoints the lines"
                 " that avp_pjsip.conf has for the others."
             )
-        version = asterisk or (self._pbx.version if self._pbx is not None else "") or "22.10.1"
-        current = not any(trouble.serious for trouble in troubles(version))
+        version = asterisk or (self._pbx.version if self._pbx is not None else "")
+        current = can_guard(version or "22.10.1")
+        self._remarks += [
+            f"queues.conf: {section.name} records by Monitor, the default of Asterisk 20."
+            f" {MONITOR_RECORDS} Add monitor-type = MixMonitor to [{section.name}]."
+            for section in recorded_by_monitor(self._files["queues.conf"], version)
+        ]
         given = self._connections(settings)
         features = to.global_features(self._files["extensions.conf"])
         todo = self._elsewhere(
@@ -166,13 +172,13 @@ class Renderer:
         texts[to.NOTES] = notes(
             self._output,
             self._config_dir,
-            [*additions(self._with_ours, given, guards, self._layout, overriding), *todo],
+            [*additions(self._with_ours, given, guards, self._layout, overriding, version), *todo],
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),
             pair=pair,
             layout=self._layout,
-            switches=switches(self._with_ours, self._layout),
+            switches=switches(self._with_ours, self._layout, asterisk),
             routes=ROUTES in texts.get(PBX_DIALPLAN, ""),
         )
         return texts

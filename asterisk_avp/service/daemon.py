@@ -179,7 +179,7 @@ class Daemon:
             links,
             before=(
                 *(workers, groups, pops, members, recording_watch, group_watch),
-                realtime := RealtimeMembers(engine, reader, unreported, ari.asterisk, settings.ami),
+                realtime := RealtimeMembers(reader, unreported, ari.asterisk, settings.ami, post),
                 empty_groups := EmptyGroupWatch(engine, post),
                 member_phones := MemberPhones(engine, reader, post, ami_performer.set_global),
                 self._orphans,

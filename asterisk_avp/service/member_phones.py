@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -29,13 +30,13 @@ from asterisk_avp.service.part import Part
 log = structlog.get_logger(__name__)
 
 VARIABLE: Final = "AVP_PHONES_"
-"""Followed by a member's interface without its technology: the phones behind it, with ``&``."""
+"""Followed by a member's interface, without its technology and with ``_`` for what is no letter or
+digit: the phones behind it, with spaces between them."""
 
 POLL_SECONDS: Final = 30.0
+READY_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.05
 """Between two agents of a poll: at most 20 agents a second, so that thousands take minutes."""
-
-_LOCATION = re.compile(r"[A-Za-z0-9_.+:@/-]{1,200}")
 
 
 class MemberPhones(Part):
@@ -59,6 +60,7 @@ class MemberPhones(Part):
         self._wanted: dict[str, None] = {}
         """Agents to ask about at once."""
         self._news = asyncio.Event()
+        self._idle = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def handle(self, message: Message) -> None:
@@ -69,20 +71,29 @@ class MemberPhones(Part):
             return
         pair = (message.interface, message.state_interface)
         if pair not in self._members.get(agent.id, ()):
-            self._wanted[agent.id] = None
-            self._news.set()
+            self._want(agent.id)
+
+    def _want(self, agent_id: str) -> None:
+        self._wanted[agent_id] = None
+        self._idle.clear()
+        self._news.set()
 
     async def resynced(self) -> None:
-        """Ask about everybody: Asterisk may have restarted, without our variables."""
+        """Ask about everybody: Asterisk may have restarted, without our variables.
+
+        The daemon is ready only when it knows whose phones have calls, or after `READY_SECONDS`.
+        """
+        self._idle.set()
         for agent in self._engine.agents.by_id.values():
             if _members_of(agent):
-                self._wanted[agent.id] = None
-        self._news.set()
+                self._want(agent.id)
         if not self._tasks:
             self._tasks = (
                 asyncio.create_task(self._ask_new(), name="phones of members"),
                 asyncio.create_task(self._poll(), name="phones of members again"),
             )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), READY_SECONDS)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -96,6 +107,7 @@ class MemberPhones(Part):
                 agent_id = next(iter(self._wanted))
                 del self._wanted[agent_id]
                 await self._ask(agent_id)
+            self._idle.set()
 
     async def _poll(self) -> None:
         while True:
@@ -126,8 +138,14 @@ class MemberPhones(Part):
 
     async def _search(self, search: PhoneSearch) -> tuple[str, ...]:
         while questions := search.questions():
-            search.learn({question: await self._ami.function(question) for question in questions})
+            search.learn({question: await self._answer(question) for question in questions})
         return search.phones()
+
+    async def _answer(self, question: str) -> str:
+        if not question.startswith("DB("):
+            return await self._ami.function(question)
+        family, _, key = question[3:-1].partition("/")
+        return await self._ami.entry(family, key)
 
     def _note(self, agent_id: str, phones: tuple[str, ...]) -> None:
         if self._engine.agents.phones.found(agent_id, phones):
@@ -137,10 +155,9 @@ class MemberPhones(Part):
     async def _tell(self, agent_id: str, interface: str, phones: tuple[str, ...]) -> None:
         configured = self._engine.world.agents.get(agent_id)
         further = configured.phones if configured is not None else ()
-        location = interface.partition("/")[2]
-        if _LOCATION.fullmatch(location):
-            value = "&".join(dict.fromkeys((*phones, *further)))
-            await self._set_global(f"{VARIABLE}{location}", value)
+        member = re.sub(r"[^A-Za-z0-9_]", "_", interface.partition("/")[2])
+        value = " ".join(dict.fromkeys((*phones, *further)))
+        await self._set_global(f"{VARIABLE}{member}", value)
 
 
 def _members_of(agent: Agent) -> frozenset[tuple[str, str]]:

@@ -27,8 +27,8 @@ import structlog
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ari.resources import AsteriskInfo
 from asterisk_avp.config.sections import AmiSettings
-from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.service.inbox import NeedsResync, Post
 from asterisk_avp.service.member_evidence import standing
 from asterisk_avp.service.part import Part
 from asterisk_avp.service.unreported import UnreportedChanges
@@ -50,13 +50,13 @@ class RealtimeMembers(Part):
 
     def __init__(
         self,
-        engine: TransferEngine,
         ami: AmiReader,
         unreported: UnreportedChanges,
         asterisk: AsteriskInfo,
         settings: AmiSettings,
+        post: Post,
     ) -> None:
-        self._engine = engine
+        self._post = post
         self._ami = ami
         self._unreported = unreported
         self._asterisk = asterisk
@@ -108,13 +108,13 @@ class RealtimeMembers(Part):
         # Where the queues are in the database too, the list of a queue reads its members again
         # (app_queue.c, manager_queues_status).
         reads_itself = await self._ami.has_realtime("queues", "name")
-        for group in tuple(self._engine.world.groups.values()):
+        for queue in self._unreported.queues():
             try:
                 if not reads_itself:
-                    await self._ami.read_again(group.queue)
-                await self._compare(group.queue)
+                    await self._ami.read_again(queue)
+                await self._compare(queue)
             except AvpError as error:
-                log.debug("queue_unknown", queue=group.queue, error=str(error))
+                log.debug("queue_unknown", queue=queue, error=str(error))
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _compare(self, queue: str) -> None:
@@ -122,6 +122,10 @@ class RealtimeMembers(Part):
         if comparison.emptied and queue not in self._emptied:
             self._emptied.add(queue)
             return
+        if queue in self._emptied and not comparison.emptied:
+            # The database has answered again; a personal queue may have lost its member as well.
+            log.info("queue_has_members_again", queue=queue)
+            self._post(NeedsResync())
         self._emptied.discard(queue)
         if comparison.changed:
             log.info("queue_changed_in_database", queue=queue, members=len(comparison.changed))

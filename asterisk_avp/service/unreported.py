@@ -180,6 +180,10 @@ class UnreportedChanges(Part):
             log.info("queue_changed_without_events", queue=queue, members=len(changed))
         self.query(queue, changed)
 
+    def queues(self) -> tuple[str, ...]:
+        """The groups' queues."""
+        return tuple(group.queue for group in self._engine.world.groups.values())
+
     async def compare(self, queue: str, compared: Callable[[ev.MemberSeen], object]) -> Comparison:
         """Read a group's queue and compare its members with ours. Raises `AvpError`.
 

@@ -110,7 +110,7 @@ class Administrator(Bed):
     async def asterisk_says(self, command: str) -> str:
         """`asterisk -rx COMMAND`, to the running one."""
         conf = f"{self.backend.directories(self.name)['ETC']}/asterisk.conf"
-        argv = ["/usr/sbin/asterisk", "-C", conf, "-rx", command]
+        argv = [self.backend.asterisk, "-C", conf, "-rx", command]
         asked = self.backend.command(self.name, "asterisk", argv, outlive=False)
         done = await asyncio.to_thread(
             subprocess.run, asked, capture_output=True, text=True, check=False

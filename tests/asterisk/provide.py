@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bed import Unavailable, backend_named
+from bed.backend import RootFs
 
 
 def main() -> int:
@@ -17,7 +18,8 @@ def main() -> int:
     except Unavailable as error:
         print(f"tests: no Asterisk to test with: {error}", file=sys.stderr)
         return 1
-    print(f"tests: Asterisk runs by {type(backend).__name__}")
+    version = f", {backend.version()}" if isinstance(backend, RootFs) else ""
+    print(f"tests: Asterisk runs by {type(backend).__name__}{version}")
     return 0
 
 

@@ -276,7 +276,7 @@ class Scene:
     def seat(self, name: str) -> str:
         """The channel in a bridge for this phone: with members Local/…/n, half of that channel."""
         if self.bed.world.local_members and any(a.id == name for a in self.bed.world.agents):
-            return f"{name}@{self.bed.world.local_context}"
+            return f"{name}@{self.bed.world.member_context}"
         return name
 
     async def on_music(self, *names: str, within: float = 4.0) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import signal
 import time
 from array import array
 from collections.abc import AsyncIterator
@@ -238,3 +240,26 @@ async def test_the_edges_of_a_gap_sound_like_nothing_else() -> None:
         nothing = array("h", [0] * SAMPLES)
         for frame in (tone[:at] + nothing[at:], nothing[:at] + tone[at:]):
             assert tones.labels(frame) in ({"1001"}, {"silence"}), at
+
+
+class Stubborn(Bed):
+    """Its daemon cannot be ended."""
+
+    async def stop_daemon(self, *, kill: bool = False) -> None:
+        raise TimeoutError("the daemon does not end")
+
+
+async def test_all_else_is_closed_where_something_does_not_end() -> None:
+    bed = Stubborn(World())
+    await bed.start(["caller1"])
+    asterisk = bed.asterisk
+    assert asterisk is not None
+    asterisk.signal(signal.SIGKILL)
+    with pytest.raises(TimeoutError, match="does not end"):
+        await bed.stop()
+    assert not asterisk.alive()
+    assert bed.phones["caller1"].process is not None
+    assert not bed.phones["caller1"].process.alive()
+    assert not bed.directory.exists()
+    del bed
+    gc.collect()  # an open connection would be a ResourceWarning

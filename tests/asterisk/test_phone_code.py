@@ -478,7 +478,8 @@ async def test_other_keys_other_phones(other: Scene) -> None:
 
 async def test_the_sounds_are_there(office: Bed) -> None:
     """Every prompt is in Debian's package of core sounds, which is all that Asterisk needs."""
-    listing = ["/bin/ls", "/usr/share/asterisk/sounds/en/", "/usr/share/asterisk/sounds/en/digits"]
+    sounds = f"{office.backend.data}/sounds/en"
+    listing = ["/bin/ls", f"{sounds}/", f"{sounds}/digits"]
     command = office.backend.command(office.name, "ls", listing, outlive=False)
     listed = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, check=True

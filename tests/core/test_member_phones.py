@@ -139,5 +139,7 @@ def test_whose_phone_it_is() -> None:
     # The other one logs out of it later than the new one was seen on it.
     assert index.found("1002", ("PJSIP/99",))
     assert index.agent_of("PJSIP/98") == "1001"
+    assert index.interfaces_of("1002") == {"PJSIP/99"}
+    assert index.interfaces_of("1003") == {"Local/x@y/n", "PJSIP/3"}
     assert index.found("1002", ())
     assert index.agent_of("PJSIP/99") == ""

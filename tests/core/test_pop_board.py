@@ -307,6 +307,19 @@ def test_supervised_completed() -> None:
     assert centre.heard == ["1002 delivered"]
 
 
+def test_a_call_that_ari_reports_after_ami_has_let_it_ring() -> None:
+    """Channels come by ARI and rings by AMI: on a busy machine either may be behind."""
+    office = CallCentre()
+    office.fact(ev.QueueJoined("sales", CALLER))
+    office.rings("1001")
+    assert office.heard == []
+    office.fact(ev.ChannelSeen(CALLER, "PJSIP/caller1-00000001", "5550100", "Ann", queue="sales"))
+    assert office.heard == ["1001 offered"]
+    assert office.told[-1].pop["data"] == {"id": 7}
+    office.answers_call("1001")
+    assert office.heard == ["1001 offered", "1001 delivered"]
+
+
 def test_supervised_cancelled() -> None:
     """No pop is published, whichever comes first: the bridge or the end of the announcement."""
     for bridge_first in (True, False):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from asterisk_avp.core.pbx.versions import Problem, Version, parse, support, troubles
+from asterisk_avp.core.pbx.versions import (
+    Problem,
+    Version,
+    can_guard,
+    nearest_tested,
+    parse,
+    records_by_monitor,
+    support,
+    takes_last,
+    troubles,
+)
 
 NO_ARI_ONLY = (Problem.NO_ARI_ONLY,)
 FIRST = (Problem.BLIND_REFER_CRASH, Problem.BYE_DEFERRED, Problem.REFER_SUB_CRASH)
@@ -81,7 +91,9 @@ def test_troubles(text: str, problems: tuple[Problem, ...]) -> None:
 
 def test_what_is_said_of_them() -> None:
     said = {t.problem: t for v in ("22.2.0", "22.3.0", "GIT-22-1") for t in troubles(v)}
-    of_support = {Problem.TOO_OLD, Problem.NOT_MAINTAINED, Problem.NOT_TESTED}
+    of_support = {
+        *(Problem.TOO_OLD, Problem.NOT_MAINTAINED, Problem.SECURITY_ONLY, Problem.NOT_TESTED)
+    }
     assert set(said) == set(Problem) - of_support
     assert {t.issue for t in said.values()} == {None, 1467, 2021}
     serious = {problem for problem, trouble in said.items() if trouble.serious}
@@ -101,11 +113,11 @@ def test_what_is_said_of_them() -> None:
         ("16.28.0~dfsg-0+deb11u4", Problem.NOT_MAINTAINED),
         ("18.26.4", Problem.NOT_MAINTAINED),
         ("19.8.1", Problem.NOT_MAINTAINED),
-        ("20.20.1", Problem.NOT_TESTED),
-        ("21.12.3", Problem.NOT_MAINTAINED),
+        ("20.20.1", None),
+        ("21.12.3", Problem.SECURITY_ONLY),
         ("22.0.0", None),
         ("22.11.0-rc2+dfsg+~cs6.17.60671434-1", None),
-        ("23.4.1", Problem.NOT_TESTED),
+        ("23.4.1", None),
         ("24.0.0", Problem.NOT_TESTED),
         ("GIT-22-5a2b3c4d5e", None),
     ],
@@ -116,3 +128,56 @@ def test_what_speaks_against_a_version(text: str, problem: Problem | None) -> No
     if found is not None:
         assert found.what.endswith(".")
         assert found.remedy.endswith(".")
+
+
+def test_the_word_for_the_next_version() -> None:
+    found = support("24.0.0-rc1")
+    assert found is not None
+    assert "Asterisk 24 is newer" in found.what
+    for release in ("20.20.1", "21.12.3", "22.10.1", "23.4.1"):
+        assert release in found.what  # what was run, and not a major version
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [
+        ("22.5.0", "22.10.1"),
+        ("20.20.1", "20.20.1"),
+        ("23.9.0", "23.4.1"),
+        ("24.0.0", ""),
+        ("18.26.4", ""),
+        ("GIT-22-5a2b3c4d5e", ""),
+    ],
+)
+def test_the_release_that_was_run(text: str, release: str) -> None:
+    assert nearest_tested(text) == release
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "monitor", "guard"),
+    [
+        ("16.28.0~dfsg-0+deb11u4", False, True, False),
+        ("certified-20.7-cert3", False, True, False),
+        ("20.16.0", False, True, False),
+        ("20.17.0", False, True, True),
+        ("20.20.1", False, True, True),
+        ("21.11.0", False, False, False),
+        ("21.12.3", False, False, True),
+        ("22.6.0", False, False, False),
+        ("22.10.1+dfsg+~cs6.17.60671434-1", False, False, True),
+        ("22.11.0-rc1", False, False, True),
+        ("23.0.0", True, False, False),
+        ("23.4.1", True, False, True),
+        ("24.0.0", True, False, True),
+        ("GIT-23-5a2b3c4d5e", None, None, True),
+    ],
+)
+def test_what_versions_do_otherwise(
+    text: str, last: bool | None, monitor: bool | None, guard: bool
+) -> None:
+    assert (takes_last(text), records_by_monitor(text)) == (last, monitor)
+    assert can_guard(text) == guard
+
+
+def test_no_version_is_an_unknown_one() -> None:
+    assert (takes_last(None), records_by_monitor(None)) == (None, None)

@@ -74,13 +74,44 @@ def test_names_have_no_case_and_the_last_value_counts() -> None:
         (r"\[a]=1", [("[a]", "1")]),
         (r"\#a=1", [("#a", "1")]),
         ("a=1\na+=,2\nb+=3", [("a", "1,2"), ("b", "3")]),
-        ("a=1\na=2\na=1\na+=3", [("a", "13"), ("a", "2"), ("a", "1")]),
         ("\ta\t=\t1\t\r", [("a", "1")]),
         ("=1", []),
     ],
 )
 def test_comments_and_escapes(text: str, found: list[tuple[str, str]]) -> None:
     assert pairs(conf(f"[s]\n{text}\n"), "s") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("a=1\na=2\na=1\na+=3", ["13", "2", "1"], ["1", "2", "13"]),
+        ("a=x\nA=X\na=X\na+=y", ["Xy", "X", "X"], ["x", "X", "Xy"]),
+        ("a=1\na=\na+=2", ["2", ""], ["1", "2"]),
+        ("a=1\na=2\na+=3", ["1", "23"], ["1", "23"]),
+    ],
+)
+def test_an_addition_behind_equal_lines(text: str, first: list[str], last: list[str]) -> None:
+    """Up to Asterisk 22 the first of them changes, from 23 on the last (ast_variable_update)."""
+    for takes_last, values in ((False, first), (True, last), (None, first)):
+        found = parse("x", lambda _: [("x", f"[s]\n{text}\n")], takes_last=takes_last)
+        (section,) = found.sections
+        assert section.all("a") == values
+        # An unknown version is said, where it makes a difference.
+        assert [fault.harmless for fault in found.faults] == (
+            [True] if takes_last is None and first != last else []
+        )
+
+
+def test_the_line_that_counts() -> None:
+    (section,) = conf("[general]\nX = 1\ny = 0\nx = 2\nx = 3\n").sections
+    values = {
+        last: [line.value for line in section.retrieved("x", takes_last=last)]
+        for last in (False, True, None)
+    }
+    assert values == {False: ["1"], True: ["3"], None: ["1", "3"]}
+    assert [line.value for line in section.retrieved("y", takes_last=None)] == ["0"]
+    assert section.retrieved("z", takes_last=True) == []
 
 
 def test_templates() -> None:

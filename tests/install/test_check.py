@@ -360,9 +360,8 @@ def test_a_version_that_crashes(office: Office) -> None:
         ("13.38.3", "error", "too old"),
         ("16.28.0~dfsg-0+deb11u4", "warning", "not maintained"),
         ("18.26.4", "warning", "not maintained"),
-        ("20.21.0", "warning", "not tested"),
-        ("21.12.3", "warning", "not maintained"),
-        ("23.5.0", "warning", "not tested"),
+        ("21.12.3", "warning", "security only"),
+        ("24.0.0", "warning", "not tested"),
     ],
 )
 def test_a_version_that_is_not_the_tested_one(
@@ -373,6 +372,20 @@ def test_a_version_that_is_not_the_tested_one(
     assert found["severity"] == severity
     assert found["what"] == f"Asterisk {version}: {words}"
     assert "Asterisk 22" in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("version", "run"),
+    [("20.21.0", "20.20.1"), ("22.11.0-rc1", "22.10.1"), ("23.5.0", "23.4.1")],
+)
+def test_a_version_whose_branch_was_tested(office: Office, version: str, run: str) -> None:
+    office.version(version)
+    result = office.avp("check", "--config-dir", str(office.etc), "--json")
+    (found,) = [x for x in json.loads(result.out)["findings"] if x["id"] == "version"]
+    assert (found["severity"], found["what"]) == (
+        "ok",
+        f"Asterisk {version}; the tests ran on {run}",
+    )
 
 
 @pytest.mark.parametrize("version", ["22.2.0", "22.6.0"])

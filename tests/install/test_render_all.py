@@ -125,6 +125,53 @@ def test_an_installation_with_no_settings_at_all(place: Place) -> None:
         assert f"{name}.conf, at the end:" in todo
 
 
+NO_YES = "[general]\npersistentmembers = yes\nshared_lastcall = no\nshared_lastcall = yes\n"
+YES_NO = "[general]\npersistentmembers = yes\nshared_lastcall = yes\nshared_lastcall = no\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "line"),
+    [
+        (NO_YES, "20.20.1", 3),
+        (NO_YES, "22.10.1", 3),
+        (NO_YES, "23.4.1", None),
+        (YES_NO, "22.10.1", None),
+        (YES_NO, "23.4.1", 4),
+        (NO_YES, "GIT-master-5a2b3c4d5e", 3),
+        (YES_NO, "GIT-master-5a2b3c4d5e", 4),
+    ],
+)
+def test_a_wrong_line_is_replaced_and_not_added_to(
+    place: Place, text: str, version: str, line: int | None
+) -> None:
+    """Of several lines of [general], app_queue takes the first up to 22, the last from 23 on."""
+    (place.etc / "queues.conf").write_text(text + "[sales]\nmember => PJSIP/1001\n")
+    assert place.render("--asterisk", version)[0] == 0
+    todo = place.text("INSTALL.txt")
+    if line is None:
+        assert "shared_lastcall" not in todo
+        return
+    told = f"{place.etc}/queues.conf, replace line {line} (shared_lastcall = no):"
+    assert todo.split(told)[1].split()[:3] == ["shared_lastcall", "=", "yes"]
+    assert todo.count("shared_lastcall = yes") == 1
+    lines = text.splitlines()
+    lines[line - 1] = "shared_lastcall = yes"
+    (place.etc / "queues.conf").write_text("\n".join([*lines, "[sales]\nmember => PJSIP/1001\n"]))
+    assert place.render("--asterisk", version, "--write")[0] == 0
+    assert "shared_lastcall" not in place.text("INSTALL.txt")
+
+
+def test_asterisk_20_is_told_to_record_by_mixmonitor(place: Place) -> None:
+    queues = QUEUES + "[taped]\nmonitor-format = wav\n"
+    (place.etc / "queues.conf").write_text(queues)
+    for version, told in (("20.20.1", True), ("22.10.1", False), ("21.12.3", False)):
+        assert place.render("--asterisk", version, "--write")[0] == 0
+        assert ("monitor-type = MixMonitor to [taped]" in place.text("INSTALL.txt")) is told
+    (place.etc / "queues.conf").write_text(queues + "monitor-type = mixmonitor\n")
+    assert place.render("--asterisk", "20.20.1", "--write")[0] == 0
+    assert "MixMonitor" not in place.text("INSTALL.txt")
+
+
 def test_what_the_settings_file_suggests_can_be_switched_on(place: Place) -> None:
     code, output = place.render()
     assert code == 0, output

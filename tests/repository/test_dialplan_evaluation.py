@@ -22,7 +22,10 @@ OURS = declared(DIALPLAN)
 RENDERED, _ = render_extensions(["1001", "ann-b", "o.neil"], command="test")
 
 DAEMON_ONLY = frozenset(
-    {"avp-agent-queue", "avp-group-queue", "avp-external-leg", "avp-orphans", "avp-caller-gone"}
+    {
+        *("avp-agent-queue", "avp-group-queue", "avp-external-leg"),
+        *("avp-orphans", "avp-caller-gone", "avp-answered-by"),
+    }
 )
 """Contexts that no phone dials: their patterns match ids of any length, and refuse unclean ones."""
 WAY_OUT = "avp-external"
@@ -187,7 +190,7 @@ HOLES = {
     "a variable's name": ("Set(AVP_DIALLED=${EXTEN})", "Set(${EXTEN}=1)"),
     "a log line": ("NoOp(No daemon looked after", "NoOp(${CHANNEL}: no daemon looked after"),
     "another function": ("Set(AVP_TEXT=${AVP_AFTER})", "Set(AVP_TEXT=${EVAL(${AVP_AFTER})})"),
-    "a 302 of a queue's member": ("ib(avp-pop-headers^s^1)", "b(avp-pop-headers^s^1)"),
+    "a 302 of a queue's member": ("ib(avp-guard^s^1)", "b(avp-guard^s^1)"),
     "a 302 of an agent": ("Queue(avp-agent-${AVP_AGENT},ib", "Queue(avp-agent-${AVP_AGENT},b"),
 }
 

@@ -152,7 +152,7 @@ def test_files_that_developers_are_sent_to_are_there(name: str) -> None:
 ELSEWHERE = {
     # Asterisk's: applications, modules, options.
     *("app_queue", "chan_sip", "direct_media", "external_media_address", "one_touch_recording"),
-    *("moh_suggest", "pickup_group", "subscribe_context"),
+    *("moh_suggest", "pickup_group", "subscribe_context", "negative_connection_cache"),
     *("trust_id_inbound", "trust_id_outbound"),
     "auth_request",  # of nginx
     # Of oauth2-proxy.

@@ -18,6 +18,7 @@ KINDS = {
     "max hold",
     "no daemon",
     "takeover after a restart",
+    "FreePBX",
     "feature code",
     "transfer button",
     "panel page",

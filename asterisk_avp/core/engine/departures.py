@@ -63,7 +63,9 @@ class Departures:
         agent = self._agents.by_id.get(session.permission.agent or "")
         if agent is None:
             return True
-        phones = self._calls.channels_of(agent.interfaces)
+        phones = self._calls.channels_of(
+            agent.interfaces | self._agents.phones.interfaces_of(agent.id)
+        )
         return any(phone not in self.hang_ups for phone in phones)
 
     def to_ask(self) -> set[str]:

@@ -23,11 +23,7 @@ class MadeCalls:
         store.stepped = self._stepped
 
     def interfaces_of(self, agent: Agent) -> set[str]:
-        interfaces = set(agent.interfaces)
-        configured = self._agents.world.agents.get(agent.id)
-        if configured is not None and configured.interface:
-            interfaces.add(configured.interface)
-        return interfaces
+        return agent.interfaces | self._agents.phones.interfaces_of(agent.id)
 
     def _stepped(self, session: Session, event: SessionEvent, outcome: Outcome) -> None:
         """Note what a step of a transfer begins and ends."""

@@ -46,6 +46,9 @@ _place: Final = re.compile(r"[a-z-]{1,40},[a-z]{1,20},[0-9]{1,3}").fullmatch
 _pairs: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9_]*:X-AVP-[A-Za-z0-9-]+(,[A-Za-z][A-Za-z0-9_]*:X-AVP-[A-Za-z0-9-]+)*"
 ).fullmatch
+_phones: Final = re.compile(
+    r"[A-Za-z0-9]+/[A-Za-z0-9_.+-]+( [A-Za-z0-9]+/[A-Za-z0-9_.+-]+)*"
+).fullmatch
 _channel: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,255}").fullmatch
 """A channel's name or id, which is looked up and not evaluated. A leading slash would make it a
 pattern that matches many channels (manager.c, ``action_hangup``)."""
@@ -53,6 +56,7 @@ _channels: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,2000}").fullmatc
 _words: Final = re.compile(r"[A-Za-z0-9_.,:/@+*-]{0,1000}").fullmatch
 """A list of names that we choose: media, formats, event sources."""
 _variable: Final = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]*(\([A-Za-z0-9_., :/@+-]*\))?").fullmatch
+_any_row: Final = re.compile(r"REALTIME_FIELD\([a-z_]+,([a-z_]+) LIKE,%,\1\)").fullmatch
 _array: Final = re.compile(r"ARRAY\(([A-Za-z0-9_,]+)\)").fullmatch
 
 
@@ -141,6 +145,7 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "REDIRECTING_SEND_SUB": _place,
 }
 _CHUNKED: Final = re.compile(r"AVP_SESSION_[ab][0-9]{1,2}|AVP_HISTORY_[0-9]{1,2}_[0-9]").fullmatch
+_PHONES: Final = "AVP_PHONES_"
 _OURS: Final = "AVP_"
 
 
@@ -153,6 +158,8 @@ def is_clean(variable: str, value: str) -> bool:
         return True
     if plain in _VARIABLES:
         return bool(_VARIABLES[plain](value))
+    if plain.startswith(_PHONES):
+        return bool(_phones(value))
     if _CHUNKED(plain):
         return bool(_chunk(value))
     return bool(_ident(value)) if plain.startswith(_OURS) else harmless(value)
@@ -181,6 +188,7 @@ _HEADERS: Final[Mapping[str, Test]] = {
     **dict.fromkeys(("Exten", "ExtraExten"), _extension),
     **dict.fromkeys(("Priority", "ExtraPriority", "Penalty", "Wrapuptime"), _count),
     **dict.fromkeys(("Interface", "Member"), _interface),
+    **dict.fromkeys(("Family", "Key"), _words),
     "StateInterface": _location,
     "MemberName": member_name,
     "Reason": name,
@@ -190,6 +198,7 @@ _HEADERS: Final[Mapping[str, Test]] = {
 _OF_ACTION: Final[Mapping[tuple[str, str], Test]] = {
     ("QueueLog", "Interface"): member_name,
     ("QueueLog", "Message"): _record,
+    ("Getvar", "Variable"): lambda text: _variable(text) or _any_row(text),
 }
 
 

@@ -20,7 +20,8 @@ WRITE: Final[Mapping[str, str]] = {
     "call": "Redirect, Bridge, Hangup, Setvar and MixMonitorMute: the steps of every transfer",
     "agent": "QueueAdd, QueueRemove, QueuePause, QueuePenalty, QueueMemberRingInUse, QueueLog: "
     "log-in, pauses, after-call work, personal queues, queue_log",
-    "reporting": "CoreShowChannels: which calls there are when the daemon connects",
+    "reporting": "CoreShowChannels: which calls there are when the daemon connects; DBGet: phones "
+    "that are FreePBX's devices of a user",
 }
 """Classes of actions, each with what it is needed for."""
 
@@ -33,6 +34,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "MixMonitorMute": frozenset({"system", "call"}),
     "Status": frozenset({"system", "call", "reporting"}),
     "CoreShowChannels": frozenset({"system", "reporting"}),
+    "DBGet": frozenset({"system", "reporting"}),
     "QueueAdd": frozenset({"agent"}),
     "QueueRemove": frozenset({"agent"}),
     "QueuePause": frozenset({"agent"}),

@@ -9,8 +9,9 @@ A member's interface is its phone (``PJSIP/1001``), or a place in the dialplan
 * FreePBX's devices of the user: ``AMPUSER/<user>/device`` in AstDB, and ``DEVICE/<device>/dial`` of
   each. Where devices and users are kept apart, both change when the user logs in elsewhere.
 
-`PhoneSearch.questions` are dialplan functions that AMI Getvar reads; each round of answers may lead
-to further questions, and after two rounds there are none.
+`PhoneSearch.questions` are a hint or an entry of AstDB each, written as the dialplan functions
+HINT() and DB() that would read them. Each round of answers may lead to further questions; after two
+rounds there are none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PHONE: Final = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9_.+-]{1,80}")
 MAX_DEVICES: Final = 16
 """Phones of one member that are asked about. FreePBX allows more; nobody has as many on a desk."""
 
-_PLACE = re.compile(r"[A-Za-z0-9_.+*#-]{1,80}@[A-Za-z0-9_.-]{1,80}")
+_PLACE = re.compile(r"[A-Za-z0-9_.+-]{1,80}@[A-Za-z0-9_.-]{1,80}")
 _USER = re.compile(r"[A-Za-z0-9_.+-]{1,80}")
 _NO_PHONES: Final = frozenset({"local", "custom", "queue", "agent", "park", "confbridge", "stasis"})
 """What looks like a technology in an interface or a hint, and is no phone."""
@@ -131,17 +132,22 @@ class PhoneIndex:
     """
 
     _configured: dict[str, str] = field(default_factory=dict)
+    _interfaces: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Agent to the interfaces and phones that are configured."""
     _members: dict[str, str] = field(default_factory=dict)
     _found: dict[str, str] = field(default_factory=dict)
     _phones: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Agent to phones, as last found."""
 
     def configure(self, agents: Iterable[ConfiguredAgent]) -> None:
-        self._configured = {}
-        for agent in agents:
-            if agent.interface:
-                self._configured[resource_of_interface(agent.interface)] = agent.id
-            self._configured |= dict.fromkeys(agent.phones, agent.id)
+        self._interfaces = {
+            agent.id: frozenset({agent.interface or "", *agent.phones} - {""}) for agent in agents
+        }
+        self._configured = {
+            resource_of_interface(interface): agent
+            for agent, interfaces in self._interfaces.items()
+            for interface in interfaces
+        }
 
     def member(self, resource: str, agent: str) -> None:
         self._members[resource] = agent
@@ -158,9 +164,9 @@ class PhoneIndex:
         self._found |= dict.fromkeys(phones, agent)
         return True
 
-    def phones_of(self, agent: str) -> tuple[str, ...]:
-        """The agent's phones, as last found."""
-        return self._phones.get(agent, ())
+    def interfaces_of(self, agent: str) -> frozenset[str]:
+        """What is configured of the agent, and the phones as last found."""
+        return self._interfaces.get(agent, frozenset()).union(self._phones.get(agent, ()))
 
     def agent_of(self, resource: str) -> str:
         """The agent's id; empty: nobody's."""

@@ -1,8 +1,10 @@
-"""Supported versions of Asterisk, and their known faults with the phones' Transfer button.
+"""Versions of Asterisk: which are supported, what is wrong with them, and in what they differ.
 
 A phone's Transfer button sends a REFER. `PJSIP_TRANSFER_HANDLING()=ari-only` on its endpoint passes
 the REFER to the daemon; without it, Asterisk transfers the call itself and bypasses the policy.
 Where a version lacks or breaks that, `allow_transfer=no` refuses the REFER instead.
+
+What is said here of a release was read in its tag of Asterisk's repository.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Problem(StrEnum):
 
     TOO_OLD = "too_old"
     NOT_MAINTAINED = "not_maintained"
+    SECURITY_ONLY = "security_only"
     NOT_TESTED = "not_tested"
     UNKNOWN_VERSION = "unknown_version"
     NO_ARI_ONLY = "no_ari_only"
@@ -117,24 +120,43 @@ _NOT_MAINTAINED = Trouble(
     " security faults.",
     "Upgrade to Asterisk 22, on which session transfer is tested.",
 )
-_NOT_TESTED = Trouble(
-    Problem.NOT_TESTED,
-    "Session transfer is tested on Asterisk 22 and not on this version.",
-    "Test every kind of transfer that you enable, or use Asterisk 22.",
+_SECURITY_ONLY = Trouble(
+    Problem.SECURITY_ONLY,
+    "Its branch has been closed to everything but security faults since 21.12.0, so that faults of"
+    " its Transfer button remain.",
+    "Upgrade to Asterisk 22, which has long-term support.",
 )
 _OLDEST = 16
 """The tests ran on 16.28, the oldest release tried."""
 _MAINTAINED = 20
-_ENDED = frozenset({21})
-"""Later branches that were maintained for one year only and have reached end of life."""
-_TESTED = frozenset({22})
+_SECURITY = frozenset({21})
+"""Branches with security fixes alone: 21.12.1 to 21.12.3 (February to June 2026) contain nothing
+else, and no 21.13 followed when 20.18, 22.8 and 23.2 did."""
+_TESTED: Mapping[int, str] = {20: "20.20.1", 21: "21.12.3", 22: "22.10.1", 23: "23.4.1"}
+"""The releases on which all tests ran, one in each branch. docs/limits.md says how."""
+
+
+def _not_tested(major: int) -> Trouble:
+    releases = list(_TESTED.values())
+    return Trouble(
+        Problem.NOT_TESTED,
+        f"Asterisk {major} is newer than this release of asterisk_avp, which was tested on"
+        f" {', '.join(releases[:-1])} and {releases[-1]}.",
+        "Look for a newer release of asterisk_avp; until there is one, test every kind of transfer"
+        f" that you enable, or use Asterisk 22 or {max(_TESTED)}.",
+    )
+
 
 _TABLE: tuple[tuple[Trouble, Mapping[int, int | None]], ...] = (
     # Fixed in: minor version by major version; None: not fixed in the last release of that branch.
-    # By Asterisk's tags; 20.21, 22.11 and 23.5 by their release candidates.
+    # By the sources of these tags; 20.21, 22.11 and 23.5 by their release candidates.
+    # "ari-only" in channels/pjsip/dialplan_functions.c:
     (_NO_ARI_ONLY, {20: 13, 21: 8, 22: 3, 23: 0}),
+    # main/stasis_channels.c, ast_ari_transfer_message_create without a protocol_id:
     (_BLIND_REFER, {20: 17, 21: 12, 22: 7, 23: 1}),
+    # res_pjsip_refer.c, refer_incoming_ari_request without ast_sip_session_defer_termination:
     (_BYE, {20: 18, 21: None, 22: 8, 23: 2}),
+    # The same, with a subscription that Refer-Sub: false leaves out:
     (_REFER_SUB, {20: 21, 21: None, 22: 11, 23: 5}),
 )
 _FIRST, _LAST = 20, 23
@@ -151,18 +173,60 @@ def troubles(text: str) -> tuple[Trouble, ...]:
 
 
 def support(text: str) -> Trouble | None:
-    """Why the version ``text`` is not supported; None where it is.
+    """Why the version ``text`` is not supported, or not fully; None where it is.
 
     With `Problem.TOO_OLD`, no transfer may be accepted, because it would fail halfway.
     """
     version = parse(text)
-    if version is None or version.major in _TESTED:
+    if version is None:
         return None
     if version.major < _OLDEST:
         return _TOO_OLD
-    if version.major < _MAINTAINED or version.major in _ENDED:
+    if version.major < _MAINTAINED:
         return _NOT_MAINTAINED
-    return _NOT_TESTED
+    if version.major in _SECURITY:
+        return _SECURITY_ONLY
+    return None if version.major in _TESTED else _not_tested(version.major)
+
+
+def nearest_tested(text: str) -> str:
+    """The release of this version's branch on which the tests ran; empty where none was."""
+    version = parse(text)
+    return "" if version is None else _TESTED.get(version.major, "")
+
+
+def can_guard(text: str) -> bool:
+    """Whether the phones' Transfer button may be on, so that the daemon gets what it asks for.
+
+    For a version that names no release, True: only who builds from a branch has one.
+    """
+    return not any(trouble.serious for trouble in troubles(text))
+
+
+_TAKES_LAST = 23
+_ONLY_MIX_MONITOR = 21
+
+
+def takes_last(text: str | None) -> bool | None:
+    """Whether the last of several lines with one name counts, and not the first; None: unknown.
+
+    This applies where Asterisk asks for a value by its name (config.c, ast_variable_retrieve), as
+    `app_queue` does for ``[general]``, and to ``name += value`` behind several equal lines
+    (ast_variable_update). Other files are read line by line, in every version.
+    ``text``: Asterisk's version, if it is known.
+    """
+    version = parse(text or "")
+    return None if version is None else version.major >= _TAKES_LAST
+
+
+def records_by_monitor(text: str | None) -> bool | None:
+    """Whether `app_queue` records by Monitor unless ``monitor-type`` says MixMonitor.
+
+    Later versions know only MixMonitor (app_queue.c, try_calling). None: the version is unknown.
+    ``text``: Asterisk's version, if it is known.
+    """
+    version = parse(text or "")
+    return None if version is None else version.major < _ONLY_MIX_MONITOR
 
 
 def _has(version: Version, gone: Mapping[int, int | None]) -> bool:

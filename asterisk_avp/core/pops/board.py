@@ -112,8 +112,8 @@ class PopBoard:
                 if fact.id in self.ledger.pops:
                     self._ended_calls.add(fact.id)
                     self._changed_agents |= self.holders(fact.id)
-            case _:
-                pass
+            case ev.ChannelSeen():  # ARI may report it after AMI has reported that it rings
+                self._changed_agents |= self._queued.agents_of(fact.id)
 
     @property
     def has_pending(self) -> bool:

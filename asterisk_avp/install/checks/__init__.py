@@ -26,7 +26,12 @@ from asterisk_avp.install.checks.panel import panel
 from asterisk_avp.install.checks.parts import contexts, modules, rendered, sounds
 from asterisk_avp.install.checks.passwords import passwords
 from asterisk_avp.install.checks.pjsip import agents_endpoints
-from asterisk_avp.install.checks.queues import group_queues, personal_queues, queue_settings
+from asterisk_avp.install.checks.queues import (
+    group_queues,
+    personal_queues,
+    queue_recordings,
+    queue_settings,
+)
 from asterisk_avp.install.checks.refer import refers
 from asterisk_avp.install.checks.replaces import replaces
 from asterisk_avp.install.checks.version import version
@@ -48,6 +53,7 @@ CHECKS: tuple[Check, ...] = (
     sounds,
     group_queues,
     queue_settings,
+    queue_recordings,
     personal_queues,
     agents_endpoints,
     dead_phones,

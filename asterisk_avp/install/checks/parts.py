@@ -21,6 +21,9 @@ MODULES: Final[dict[str, str]] = {
     "res_stasis_snoop": "what the network says before an outside number answers",
     **dict.fromkeys(("app_dial", "app_exec", "app_userevent"), "the dialplan"),
     "app_playtones": "phones with different codecs",
+    **dict.fromkeys(
+        ("app_senddtmf", "app_waitforcond", "func_frame_drop"), "members that are no phones"
+    ),
     **dict.fromkeys(("app_originate", "app_channelredirect"), "hang-ups while no daemon runs"),
     **dict.fromkeys(("app_playback", "app_read"), "announcements, and EXTERNAL_ACCEPT=press1"),
     "res_agi": "numbers dialled on phones",
@@ -43,7 +46,7 @@ EXTENSIONS: Final = (
     *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
     *("avp-offer,s", "avp-queue-parameters,s", "avp-head-of-queue,s"),
     *("avp-own-priority,s", "avp-own-recording,s", "avp-somebody-there,s"),
-    *("avp-member,s", "avp-clean,id"),
+    *("avp-member,s", "avp-guard,s", "avp-answered-by,1", "avp-own-phone,s", "avp-clean,id"),
     *("avp-pop-headers,s", "avp-agents,s", "avp-phones,112", "avp-always,112", "avp-colleague,s"),
     *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
     *("avp-recording,s", "avp-told,s"),

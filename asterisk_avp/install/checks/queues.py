@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asterisk_avp.core.model.world import PERSONAL_QUEUE_PREFIX, personal_queue
-from asterisk_avp.install.asterisk_conf import Section, is_true
+from asterisk_avp.core.pbx.versions import records_by_monitor, takes_last
+from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
 from asterisk_avp.install.checks.agents import queue_members
 from asterisk_avp.install.checks.model import Facts, Finding, Queue, Severity
 from asterisk_avp.install.running.overlay import is_written
@@ -13,6 +14,10 @@ from asterisk_avp.install.running.overlay import is_written
 _NO_SHARED_LASTCALL = (
     "app_queue measures wrap-up per queue of the last call. Without this setting, agents have no"
     " after-call work after a transferred call."
+)
+MONITOR_RECORDS = (
+    "Without res_monitor nothing is recorded. With it, the recording follows the transferor's phone"
+    " into the consultation, and a transfer to another recorded group overwrites the file."
 )
 _NO_PERSISTENT_MEMBERS = (
     "After Asterisk restarts, the personal queues have no members until the daemon reconnects."
@@ -64,18 +69,67 @@ def queue_settings(facts: Facts) -> Iterator[Finding]:
     if not conf.found:
         return
     general = conf.first("general")
+    last = takes_last(facts.version)
     clean = True
     for name, severity, why in (
         ("shared_lastcall", Severity.ERROR, _NO_SHARED_LASTCALL),
         ("persistentmembers", Severity.WARNING, _NO_PERSISTENT_MEMBERS),
     ):
-        if general is None or not is_true(general.last(name)):
-            clean = False
-            where = _line(general, name)
-            lines = (f"{name} = yes",) if ":" in where else ("[general](+)", f"{name} = yes")
-            yield Finding("queue_settings", severity, f"{name} is not enabled", why, where, lines)
+        lines = general.retrieved(name, takes_last=last) if general is not None else []
+        wrong = [line for line in lines if not is_true(line.value)]
+        if lines and not wrong:
+            continue
+        clean = False
+        for line in wrong:
+            what = f"{name} is not enabled: replace line {line.place.line} of {line.place.file}"
+            if general is not None and len(general.all(name)) > 1:
+                what += f", because Asterisk takes the {_WHICH[last]} of several lines"
+            mend = (f"{name} = yes",)
+            yield Finding("queue_settings", severity, what, why, str(line.place), mend)
+        if not lines:
+            section = "[general](+)" if general is not None else "[general]"
+            added = (section, f"{name} = yes")
+            what = f"{name} is not enabled"
+            yield Finding("queue_settings", severity, what, why, "queues.conf", added)
     if clean:
         yield Finding("queue_settings", Severity.OK, "wrap-up counts across an agent's queues")
+
+
+_WHICH = {False: "first", True: "last", None: "first (up to 22) or the last (from 23 on)"}
+
+
+def queue_recordings(facts: Facts) -> Iterator[Finding]:
+    """Does `app_queue` record with MixMonitor, and not with Monitor as Asterisk 20 does?"""
+    for section in recorded_by_monitor(facts.file("queues.conf"), facts.version):
+        yield Finding(
+            "queue_recording",
+            Severity.ERROR,
+            f"{section.name} records with Monitor, the default of Asterisk 20",
+            MONITOR_RECORDS,
+            "queues.conf",
+            (f"[{section.name}](+)", "monitor-type = MixMonitor"),
+        )
+
+
+def recorded_by_monitor(conf: Conf, version: str | None) -> list[Section]:
+    """The queues of queues.conf that record by Monitor, on a version that still has it.
+
+    ``version``: Asterisk's, if it is known.
+    """
+    if records_by_monitor(version) is not True:
+        return []
+    general = conf.first("general")
+    default = general.retrieved("monitor-type", takes_last=False) if general is not None else []
+    # Within a queue, MixMonitor cannot be taken back (app_queue.c, queue_set_param).
+    return [
+        section
+        for section in conf.sections
+        if not section.template
+        and section.name.lower() != "general"
+        and section.last("monitor-format")
+        and "mixmonitor"
+        not in {x.lower() for x in (*section.all("monitor-type"), *(y.value for y in default))}
+    ]
 
 
 def _line(section: Section | None, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asterisk_avp.core.pbx.versions import Problem, support, troubles
+from asterisk_avp.core.pbx.versions import Problem, nearest_tested, support, troubles
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
 _ID = "version"
@@ -42,4 +42,5 @@ def version(facts: Facts) -> Iterator[Finding]:
             f"{trouble.what} {trouble.remedy}{issue}",
         )
     if not found and unfit is None:
-        yield Finding(_ID, Severity.OK, f"Asterisk {facts.version}")
+        on = nearest_tested(facts.version)
+        yield Finding(_ID, Severity.OK, f"Asterisk {facts.version}; the tests ran on {on}")

@@ -20,6 +20,8 @@ class PbxAri:
 
     def __call__(self, asked: Asked) -> Answer | None:
         match [unquote(part) for part in asked.path.strip("/").split("/")]:
+            case ["asterisk", "modules"]:
+                return Answer(200, [])  # no database
             case ["asterisk", "info"]:
                 return Answer(200, {"system": {"version": "22.10.1"}})
             case ["asterisk" | "applications" | "events", *_]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import rtp_start
+from . import build, rtp_start
 from .ports import Ports
 from .procs import DIE_WITH_PARENT, ProcessId
 from .world import CHECKOUT
@@ -55,10 +55,19 @@ media_address = 127.0.0.1
 bind_rtp_to_media_address = yes"""
 
 
+_NEEDS_ROOT = (
+    "running Asterisk in a root file system needs root (chroot); run this as root, "
+    "or use a Docker engine that you may talk to"
+)
+
+
 class Backend(ABC):
     """How to run a command next to an instance's directory."""
 
     name: str
+    #: Asterisk's program and its astdatadir, seen from inside. Debian's, unless others are found.
+    asterisk = "/usr/sbin/asterisk"
+    data = "/usr/share/asterisk"
     #: How long a process may take to start, on a machine that is busy.
     start_seconds = 30.0
 
@@ -122,34 +131,58 @@ class Backend(ABC):
 
 
 class RootFs(Backend):
-    """Debian's packages in a directory, run with chroot. Needs root, and nothing else."""
+    """Debian's packages, or an Asterisk of your own, in a directory, run with chroot as root."""
 
     name = "rootfs"
 
     def __init__(self, root: Path) -> None:
+        """Raises `Unavailable` where something is missing in the folder."""
+        try:
+            self.build = build.find(root)
+        except build.Incomplete as error:
+            raise Unavailable(str(error)) from None
         self.root = root
-        entry = next(
-            line.split(":")
-            for line in (root / "etc/passwd").read_text().splitlines()
-            if line.startswith("asterisk:")
-        )
-        self.uid, self.gid = int(entry[2]), int(entry[3])
+        self.asterisk, self.data = self.build.asterisk, self.build.data
         rtp_start.provide(root)
 
     @classmethod
     def get(cls) -> RootFs:
-        """Build the root file system, or find it in the cache."""
+        """Take the folder that AVP_ROOTFS names; else build the root file system, or find it in
+        the cache.
+        """
+        named = os.environ.get("AVP_ROOTFS")
+        if named:
+            return cls._of(Path(named).absolute())
         done = subprocess.run(
             [str(CHECKOUT / "docker" / "rootfs")], stdout=subprocess.PIPE, text=True, check=False
         )
         if done.returncode:
             raise Unavailable("no root file system to run Asterisk in; see the message above")
         if os.geteuid() != 0:
-            raise Unavailable(
-                "running Asterisk in a root file system needs root (chroot); run this as root, "
-                "or use a Docker engine that you may talk to"
-            )
+            raise Unavailable(_NEEDS_ROOT)
         return cls(Path(done.stdout.strip()))
+
+    @classmethod
+    def _of(cls, root: Path) -> RootFs:
+        if os.geteuid() != 0:
+            raise Unavailable(_NEEDS_ROOT)
+        found = cls(root)
+        try:
+            found.version()
+        except Unavailable as error:
+            raise Unavailable(f"AVP_ROOTFS: {error}") from None
+        (root / "srv").mkdir(exist_ok=True)
+        (root / "tmp").mkdir(exist_ok=True)
+        return found
+
+    def version(self) -> str:
+        """What this Asterisk says of itself. Raises `Unavailable` if it does not start."""
+        argv = ["chroot", str(self.root), self.asterisk, "-V"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()
+            raise Unavailable(f"{self.asterisk} in {self.root} does not start: {said}")
+        return done.stdout.strip()
 
     def directory(self, instance: str) -> Path:
         return self.root / "srv" / instance
@@ -160,7 +193,7 @@ class RootFs(Backend):
     def command(
         self, instance: str, process: str, argv: Sequence[str], *, outlive: bool
     ) -> list[str]:
-        user = ["--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups"]
+        user = [f"--reuid={self.build.uid}", f"--regid={self.build.gid}", "--clear-groups"]
         # The option comes after the change of user, which would clear it.
         tie = [] if outlive else list(DIE_WITH_PARENT[1:])
         # Ahead of the tests and of whatever else runs here: sound that comes late breaks up, and
@@ -172,4 +205,4 @@ class RootFs(Backend):
 
     def give(self, directory: Path) -> None:
         for path in (directory, *directory.rglob("*")):
-            os.chown(path, self.uid, self.gid)
+            os.chown(path, self.build.uid, self.build.gid)

@@ -4,6 +4,8 @@ The database is one of the instance's own: a file of SQLite, or a PostgreSQL ser
 Asterisk's user, has its data in the instance's directory, and listens on a socket there only.
 """
 
+# ruff: noqa: S608 - the statements are the tests' own
+
 from __future__ import annotations
 
 import asyncio
@@ -34,6 +36,14 @@ QUEUE_COLUMNS = [
     "joinempty",
     "leavewhenempty",
     "autofill",
+    "announce_holdtime",
+    "announce_position",
+    "periodic_announce_frequency",
+    "reportholdtime",
+    "setinterfacevar",
+    "setqueuevar",
+    "setqueueentryvar",
+    "memberdelay",
     "autopause",
     "timeoutpriority",
     "announce_frequency",
@@ -175,6 +185,7 @@ class Sqlite(Database):
         try:
             for statement in before:
                 connection.execute(statement)
+                connection.commit()
             rows = connection.execute(last).fetchall()
             connection.commit()
         finally:
@@ -321,8 +332,8 @@ class RealtimeWorld(World):
         outside = replace(self, agents=())
         return World(callers=outside.callers, outside=outside.outside, agents=()).render_accounts()
 
-    def rows(self, bed: Bed, set_var: str | None) -> list[str]:
-        """What the tables contain at first: nobody is logged in."""
+    def rows(self, bed: Bed) -> list[str]:
+        """What the tables contain at first: nobody is logged in, and nothing of ours is there."""
         found = []
         for group in self.groups:
             wrapuptime = self.wrapuptime if group.wrapuptime is None else group.wrapuptime
@@ -343,7 +354,7 @@ class RealtimeWorld(World):
                 )
             )
         for agent in self.agents:
-            found.append(self.endpoint(bed, agent.id, set_var))
+            found.append(self.endpoint(bed, agent.id))
             found.append(
                 insert(
                     "ps_auths",
@@ -364,8 +375,8 @@ class RealtimeWorld(World):
             )
         return found
 
-    def endpoint(self, bed: Bed, agent: str, set_var: str | None) -> str:
-        """An agent's phone with the lines of docker/asterisk/pjsip.conf, some of them by default."""
+    def endpoint(self, bed: Bed, agent: str) -> str:
+        """An agent's phone as it was before."""
         media = dict(re.findall(r"(?m)^(\w+) = (\S+)", bed.places.media))
         return insert(
             "ps_endpoints",
@@ -373,8 +384,6 @@ class RealtimeWorld(World):
             aors=agent,
             auth=agent,
             context="avp-agents",
-            overlap_context="avp-phones",
-            allow_overlap="no",
             disallow="all",
             allow="ulaw",
             direct_media="no",
@@ -382,35 +391,37 @@ class RealtimeWorld(World):
             media_address=media.get("media_address"),
             bind_rtp_to_media_address=media.get("bind_rtp_to_media_address"),
             dtmf_mode="rfc4733",
-            rtp_timeout=str(self.rtp_timeout),
-            rtp_timeout_hold="600",
-            timers="always",
-            timers_min_se="90",
-            timers_sess_expires="120",
             send_pai="yes",
-            message_context="avp-nowhere",
+            # NULL in a column of numbers or choices keeps Asterisk from listing the endpoint: the
+            # driver of SQLite turns it into an empty text (res_config_sqlite3.c, append_row…).
             redirect_method="user",
+            rtp_timeout="0",
+            rtp_timeout_hold="0",
+            timers="yes",
+            timers_min_se="90",
+            timers_sess_expires="1800",
             callerid=f"{self.agent(agent).name} <{agent}>",
-            set_var=set_var,
         )
 
 
 class RealtimeBed(Bed):
-    """A bed with a database. ``set_var``: that column of the agents' endpoints."""
+    """A bed with a database. ``queues_in_database``: the groups' queues are rows, not only their
+    members; ``personal_in_database``: the personal queues are as well.
+    """
 
     def __init__(
         self,
         world: RealtimeWorld,
         database: str,
         *,
-        set_var: str | None = None,
         queues_in_database: bool = True,
+        personal_in_database: bool = False,
     ) -> None:
         super().__init__(world, backend=backend_with(database))
         self.centre = world
         self.database = DATABASES[database](self)
-        self.set_var = set_var
         self.queues_in_database = queues_in_database
+        self.personal_in_database = personal_in_database
         self._filled = False
 
     def render(self) -> None:
@@ -433,6 +444,8 @@ class RealtimeBed(Bed):
             modules = modules.replace(f"noload = {module}\n", "")
         modules += "".join(f"preload = {module}\n" for module in self.database.modules)
         (etc / "modules.conf").write_text(modules)
+        if self.personal_in_database:
+            (etc / "avp_queues.conf").write_text("")
         if not self.queues_in_database:
             with (etc / "queues.conf").open("a") as text:
                 text.write(replace(_plain(self.centre), members="dynamic").render_queues())
@@ -447,8 +460,35 @@ class RealtimeBed(Bed):
 
     def _fill(self) -> None:
         self.database.start()
-        rows = self.centre.rows(self, self.set_var)
+        rows = self.centre.rows(self)
         self.database.execute("\n".join([SCHEMA, *rows, ""]))
+
+    async def install(self) -> str:
+        """Run the SQL that the product prints. Returns its remarks."""
+        remarks = await self._run_printed("endpoints-sql", "--config-dir", self.directory / "etc")
+        if self.personal_in_database:
+            remarks += await self._run_printed("queues-sql")
+        return remarks
+
+    async def _run_printed(self, *words: str | Path) -> str:
+        """Run the SQL that a command of `asterisk-avp render` prints. Returns its remarks."""
+        settings = dict(self.world.daemon_settings())
+        for agent in self.world.agents:
+            groups = ",".join(g.queue for g in self.world.groups_of(agent.id))
+            settings[f"AVP_AGENTS__{agent.id}__GROUPS"] = groups
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [str(self.program), "render", *map(str, words)],
+            env={**self._inherited(), **settings},
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        await self.sql(done.stdout)
+        return done.stderr
 
     async def sql(self, *statements: str) -> list[tuple[str, ...]]:
         return await asyncio.to_thread(self.database.execute, "\n".join([*statements, ""]))
@@ -479,6 +519,16 @@ class RealtimeBed(Bed):
             f"SELECT {column} FROM queue_members WHERE uniqueid = {quoted(f'{queue}-{agent}')};"
         )
         return rows[0][0] if rows else None
+
+    async def idle(self) -> None:
+        """All agents are logged in by rows as at first, on no break."""
+        await super().idle()
+        there = set(await self.sql("SELECT queue_name, interface FROM queue_members;"))
+        for group in self.world.groups:
+            for agent in group.agents:
+                if (group.queue, self.world.interface(agent)) not in there:
+                    await self.add_member(agent, group.queue)
+        await self.sql("UPDATE queue_members SET paused = 0, penalty = 0;")
 
     async def stop(self) -> None:
         await super().stop()

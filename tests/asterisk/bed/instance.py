@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,8 +52,11 @@ class Secrets:
 
 
 def backend_named(name: str | None) -> Backend:
-    """`rootfs`, `docker`, or None for what this machine has (AVP_BED may say which)."""
-    name = name or os.environ.get("AVP_BED") or None
+    """`rootfs`, `docker`, or None for what this machine has (AVP_BED may say which, and AVP_ROOTFS
+    names a root file system).
+    """
+    named = "rootfs" if os.environ.get("AVP_ROOTFS") else None
+    name = name or os.environ.get("AVP_BED") or named
     if name == "rootfs":
         return RootFs.get()
     if name == "docker":
@@ -133,6 +137,7 @@ class Bed:
         values = {
             **self.world.placeholders(),
             **self.backend.directories(self.name),
+            "DATA": self.backend.data,
             "NAME": self.name,
             "BIND": self.places.bind,
             "PERMIT": self.places.permit,
@@ -220,7 +225,7 @@ class Bed:
     async def start_asterisk(self) -> None:
         conf = f"{self.backend.directories(self.name)['ETC']}/asterisk.conf"
         command = self.backend.command(
-            self.name, "asterisk", ["/usr/sbin/asterisk", "-f", "-C", conf], outlive=self.outlive
+            self.name, "asterisk", [self.backend.asterisk, "-f", "-C", conf], outlive=self.outlive
         )
         self.asterisk = spawn(command, log=self.directory / "log" / "console.log")
         await self.connect()
@@ -429,19 +434,31 @@ class Bed:
         return self.world.wrapuptime if group.wrapuptime is None else group.wrapuptime
 
     async def stop(self) -> None:
-        """End everything that was started here."""
-        self.listener.stop()
-        await self.stop_daemon()
-        await asyncio.gather(*(p.stop() for p in self.phones.values()))
-        await self.ami.close()
+        """End everything that was started here, also what follows something that fails to end.
+
+        Where Asterisk was killed, for example, its connections and the phones' are closed as well.
+        """
+        async with AsyncExitStack() as ends:  # the last one first
+            ends.callback(port_blocks.release, self.ports)
+            ends.push_async_callback(self._clean)
+            ends.push_async_callback(self._end_asterisk)
+            ends.push_async_callback(self.ami.close)
+            ends.push_async_callback(self._stop_phones)
+            ends.push_async_callback(self.stop_daemon)
+            ends.callback(self.listener.stop)
+
+    async def _stop_phones(self) -> None:
+        await asyncio.gather(*(phone.stop() for phone in self.phones.values()))
+
+    async def _end_asterisk(self) -> None:
         if self.asterisk is not None:
             await asyncio.to_thread(end, self.asterisk)
             self.asterisk = None
+
+    async def _clean(self) -> None:
         await asyncio.to_thread(self.backend.end, self.name)
-        keep = os.environ.get("AVP_KEEP")
-        if self.directory.exists() and not keep:
+        if self.directory.exists() and not os.environ.get("AVP_KEEP"):
             self.backend.clean(self.name)
-        port_blocks.release(self.ports)
 
     # Instances that outlive their starter ----------------------------------------------------
 

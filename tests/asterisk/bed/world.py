@@ -67,11 +67,11 @@ class World:
     outside: tuple[str, ...] = ("pstn",)
     #: "dynamic": queues start empty; members are added by AMI QueueAdd (see `member_action`).
     members: Members = "static"
-    #: Members are Local/<agent>@<local_context>/n with the phone as state interface, or, with
-    #: `hints`, hint:<agent>@<hints>.
+    #: Members are Local/<agent>@<member_context>/n with the phone as state interface.
     local_members: bool = False
-    local_context: str = "agents"
-    hints: str = ""
+    #: The context that they dial, and their state interface ("": none); "{}" is the agent's id.
+    member_context: str = "agents"
+    member_state: str = "PJSIP/{}"
     #: The accounts of phones, where they are not those of agents.
     phones: tuple[str, ...] = ()
     #: Accounts whose phones send key presses by SIP INFO, not in the audio (RFC 4733).
@@ -123,7 +123,7 @@ class World:
     def interface(self, agent_id: str) -> str:
         if not self.local_members:
             return f"PJSIP/{agent_id}"
-        return f"Local/{agent_id}@{self.local_context}/n"
+        return f"Local/{agent_id}@{self.member_context}/n"
 
     def member_action(self, agent_id: str, queue: str) -> dict[str, str]:
         """The AMI action that logs an agent in to a queue."""
@@ -133,12 +133,9 @@ class World:
             "Interface": self.interface(agent_id),
             "MemberName": self.agent(agent_id).name,
         }
-        if self.local_members:
-            action["StateInterface"] = self._state_interface(agent_id)
+        if self.local_members and self.member_state:
+            action["StateInterface"] = self.member_state.format(agent_id)
         return action
-
-    def _state_interface(self, agent_id: str) -> str:
-        return f"hint:{agent_id}@{self.hints}" if self.hints else f"PJSIP/{agent_id}"
 
     @property
     def _mixed(self) -> bool:
@@ -150,7 +147,8 @@ class World:
 
     def _member_line(self, agent_id: str) -> str:
         line = f"member => {self.interface(agent_id)},0,{self.agent(agent_id).name}"
-        return f"{line},{self._state_interface(agent_id)}" if self.local_members else line
+        state = self.member_state.format(agent_id) if self.local_members else ""
+        return f"{line},{state}" if state else line
 
     def _queue(self, name: str, options: dict[str, str], agents: tuple[str, ...]) -> str:
         lines = [f"[{name}]", *(f"{key} = {value}" for key, value in options.items())]

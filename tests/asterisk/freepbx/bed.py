@@ -86,8 +86,8 @@ def world(pbx: Pbx) -> World:
         outside=pbx.trunks[:1],
         phones=tuple(device.id for device in pbx.devices),
         local_members=True,
-        local_context="from-queue",
-        hints="ext-local",
+        member_context="from-queue",
+        member_state="hint:{}@ext-local",
     )
 
 
@@ -114,6 +114,7 @@ class PbxBed(Bed):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         values = {
             **self.backend.directories(self.name),
+            "DATA": self.backend.data,
             "NAME": self.name,
             "OPTIONS": "dontwarn = yes\nexecincludes = yes",
             "RTP_START": str(self.ports.rtp[0]),
