@@ -52,8 +52,7 @@ MAX_WAIT_SECONDS: Final = 0.1
 
 
 def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSeen | None:
-    known = agent.membership(queue) if agent is not None else None
-    return known if known is not None and known.interface == interface else None
+    return agent.member(queue, interface) if agent is not None else None
 
 
 class MemberVerifier(Part):
@@ -136,6 +135,7 @@ class MemberVerifier(Part):
         waiting = owner.waiting if owner is not None else ()
         return [
             *(member for member in memberships if member is not None),
+            *(owner.others.values() if owner is not None else ()),
             *(ev.QueueJoined(queue, channel) for channel in waiting),
         ]
 

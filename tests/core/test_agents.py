@@ -278,6 +278,53 @@ def test_another_interface_replaces_the_first() -> None:
     ]
 
 
+def test_one_person_by_two_interfaces() -> None:
+    """Both are in the personal queue, so that its weight counts for both; one of them is rung."""
+    made = engine()
+    queue, other = "avp-agent-1002", "Local/1002@from-queue/n"
+    paused = AddMember(queue, other, "", "name of 1002", paused=True)
+    made.fact(member("1002"), NOW)
+    made.fact(member("1002", queue), NOW)
+    assert effects_of(made.fact(member("1002", "q-support", interface=other), NOW)) == [paused]
+    alias = member("1002", queue, interface=other, paused=True)
+    assert effects_of(made.fact(alias, NOW)) == []
+    agent = made.agents.by_id["1002"]
+    assert agent.personal is not None
+    assert agent.personal.interface == "PJSIP/1002"
+    assert agent.state is AgentState.AVAILABLE
+    assert agent.member(queue, other) is not None
+    # Somebody ends all pauses of that interface.
+    assert effects_of(made.fact(replace(alias, paused=False), NOW)) == [
+        PauseMember(queue, other, paused=True)
+    ]
+    made.fact(alias, NOW)
+    # They log out of the first group: the other interface is rung from now on.
+    assert effects_of(made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)) == [
+        PauseMember(queue, other, paused=False),
+        RemoveMember(queue, "PJSIP/1002"),
+    ]
+    made.fact(member("1002", queue, interface=other), NOW)
+    assert effects_of(made.fact(ev.MemberRemoved(queue, "PJSIP/1002", NOW), NOW)) == []
+    assert agent.personal.interface == other
+    assert effects_of(made.fact(ev.MemberRemoved("q-support", other, NOW), NOW)) == [
+        RemoveMember(queue, other)
+    ]
+
+
+def test_two_interfaces_after_a_resync_in_any_order() -> None:
+    made = engine()
+    queue, other = "avp-agent-1002", "Local/1002@from-queue/n"
+    made.sync_started()
+    made.fact(member("1002", queue, interface=other, paused=True), NOW)
+    made.fact(member("1002", queue), NOW)
+    made.fact(member("1002", "q-support", interface=other), NOW)
+    made.fact(member("1002"), NOW)
+    assert effects_of(made.sync_finished(NOW)) == []
+    personal = made.agents.by_id["1002"].personal
+    assert personal is not None
+    assert personal.interface == "PJSIP/1002"
+
+
 def test_the_members_own_wrap_up_is_followed() -> None:
     """It overrides that of the personal queue, so it must not be shorter than any other."""
     made = engine()

@@ -39,6 +39,8 @@ class Agent:
     """Queue to membership, for group queues only."""
     personal: MemberSeen | None = None
     """Membership in the agent's personal queue."""
+    others: dict[str, MemberSeen] = field(default_factory=dict)
+    """Interface to further memberships in it (`core.pbx.personal_queues`)."""
     waiting: set[str] = field(default_factory=set)
     """Channels that wait in the personal queue."""
     former_queues: set[str] = field(default_factory=set)
@@ -129,6 +131,35 @@ class Agent:
         same = (pause, acw_end, members) == (self.last_pause, self.last_acw_end, self.last_members)
         self.last_pause, self.last_acw_end, self.last_members = pause, acw_end, members
         return not same
+
+    def seen_in_personal(self, seen: MemberSeen) -> None:
+        """Take over a membership in the personal queue, as reported."""
+        first = self.personal is None or self.personal.interface == seen.interface
+        if first and seen.interface not in self.others:
+            self.personal = seen
+        else:
+            self.others[seen.interface] = seen
+
+    def removed_from_personal(self, interface: str) -> None:
+        self.others.pop(interface, None)
+        if self.personal is not None and self.personal.interface == interface:
+            self.personal = None
+
+    def elect(self, interface: str) -> None:
+        """Let the interface's membership in the personal queue, if there is one, be `personal`."""
+        if interface in self.others:
+            found = self.others.pop(interface)
+            if self.personal is not None:
+                self.others[self.personal.interface] = self.personal
+            self.personal = found
+
+    def member(self, queue: str, interface: str) -> MemberSeen | None:
+        """The membership of this interface in the queue; None: there is none."""
+        known = self.membership(queue)
+        if known is not None and known.interface == interface:
+            return known
+        other = self.others.get(interface)
+        return other if other is not None and other.queue == queue else None
 
     def membership(self, queue: str) -> MemberSeen | None:
         if self.personal is not None and self.personal.queue == queue:

@@ -51,8 +51,7 @@ class Agents:
     """Group to its position in the configuration."""
     headcounts: Headcounts = field(default_factory=Headcounts)
     _acw_ends: list[tuple[float, str]] = field(default_factory=list)
-    """Heap of ACW ends and agents. Entries can be stale: the agent has left ACW, or its end has
-    moved."""
+    """Heap of ACW ends and agents. Some are stale: the agent has left ACW, or its end has moved."""
 
     def __post_init__(self) -> None:
         self.reconfigure(self.world)
@@ -110,7 +109,7 @@ class Agents:
                 for interface in {seen.interface, seen.state_interface} - {""}:
                     self.phones.member(resource_of_interface(interface), agent.id)
         elif owner == agent.id:
-            agent.personal = seen
+            agent.seen_in_personal(seen)
         self._note_last_call(agent, seen)
         return agent
 
@@ -127,8 +126,8 @@ class Agents:
                 self._regroup(agent)
             if not agent.memberships:  # a membership that is added again has no wrap-up
                 agent.acw_until = agent.extended_until = 0.0
-        elif agent.personal is not None and agent.personal.interface == interface:
-            agent.personal = None
+        else:
+            agent.removed_from_personal(interface)
         return agent
 
     def concerns(self, queue: str) -> bool:
@@ -193,6 +192,7 @@ class Agents:
             agent.former_queues |= agent.memberships.keys()
             agent.memberships.clear()
             agent.personal = None
+            agent.others.clear()
             agent.waiting.clear()
             agent.extended_until = 0.0
             self._regroup(agent)

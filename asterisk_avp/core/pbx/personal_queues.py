@@ -1,11 +1,17 @@
 """Mirror each agent's memberships and pause in the agent's personal queue.
 
 While ACW is extended, its penalty is the end of the extension (`core.pbx.extended_acw`).
+
+Whoever is a member of one group as ``PJSIP/1002`` and of another as ``Local/1002@from-queue/n`` has
+one membership in the personal queue that is rung, by the interface in their first group. The others
+are there, too, and always paused: app_queue compares the weights of queues that have the same
+interface, paused or not (app_queue.c, ``compare_weight``), so that a transferred call comes before
+the calls of every group. A paused member does not count as available to take it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 from asterisk_avp.core.messages import clean
@@ -44,7 +50,14 @@ class PersonalQueues:
         Asterisk confirms each change; until then, the same effects are not returned again.
         """
         desired = self._desired(agent)
-        effects = tuple(_difference(agent.id, agent.personal, desired, waiting=bool(agent.waiting)))
+        others = {x.interface: x for x in agent.memberships.values()}
+        if desired is not None:
+            agent.elect(desired.interface)
+            others.pop(desired.interface, None)
+        effects = (
+            *_difference(agent.id, agent.personal, desired, others, waiting=bool(agent.waiting)),
+            *_others(agent, desired, others),
+        )
         if effects == agent.pending_changes:
             return ()
         agent.pending_changes = effects
@@ -80,14 +93,41 @@ class PersonalQueues:
         return max(self._agents.wrapup_seconds(agent, member) for member in members)
 
 
-def _difference(
-    agent_id: str, actual: MemberSeen | None, desired: DesiredMembership | None, *, waiting: bool
+def _others(
+    agent: Agent, desired: DesiredMembership | None, wanted: Mapping[str, MemberSeen]
 ) -> Iterator[Effect]:
-    """The effects that turn ``actual`` into ``wanted``.
+    """The effects on the memberships that are never rung."""
+    queue = personal_queue(agent.id)
+    actual = dict(agent.others)
+    if agent.personal is not None and agent.personal.interface in wanted:
+        actual[agent.personal.interface] = agent.personal
+    for interface, member in actual.items():
+        if interface not in wanted:
+            yield RemoveMember(queue, interface)
+        elif not member.paused:
+            yield PauseMember(queue, interface, paused=True)
+    for interface, member in wanted.items():
+        if interface not in actual and desired is not None:
+            name = clean.member_name(desired.name)
+            yield AddMember(queue, interface, member.state_interface, name, paused=True)
 
-    ``waiting``: whether a call waits in the queue.
+
+def _difference(
+    agent_id: str,
+    actual: MemberSeen | None,
+    desired: DesiredMembership | None,
+    others: Container[str],
+    *,
+    waiting: bool,
+) -> Iterator[Effect]:
+    """The effects that turn ``actual`` into ``desired``.
+
+    ``others``: interfaces that stay in the queue beside it. ``waiting``: whether a call waits
+    there.
     """
     queue = personal_queue(agent_id)
+    if actual is not None and actual.interface in others:
+        actual = None
     if actual is not None and (desired is None or _must_replace(actual, desired, waiting=waiting)):
         yield RemoveMember(queue, actual.interface)
         actual = None

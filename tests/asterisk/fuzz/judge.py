@@ -31,7 +31,7 @@ _TRANSLATION: Final = {
     | {"ExecIf", "Playtones", "StopPlaytones", "Wait"}
 }
 """When a channel's connected line changes, or it enters a transfer."""
-_WATCHING: Final = r"Local/[0-9A-Za-z_.-]+@avp-(orphans|caller-gone)"
+_WATCHING: Final = r"Local/[0-9A-Za-z_.-]+@avp-(orphans|caller-gone|answered-by)"
 RULES: Final[Allowed] = {
     # An agent's phone that dials.
     r"PJSIP/100[1-4]": {
@@ -40,7 +40,7 @@ RULES: Final[Allowed] = {
         "avp-(emergency|internal|clean|end)": _OURS,
         "avp-external": frozenset({"Dial", "Hangup", "Playback"}),
         # Before it rings, if the queue of the inbound dialplan says so.
-        "avp-(pop-headers|watch|phone-ended)": _PLAIN,
+        "avp-(pop-headers|watch|phone-ended|guard)": _PLAIN,
         # A transfer that an agent requested.
         "avp-stasis": _PLAIN | {"ExecIf", "Stasis"},
         "avp-told": _PLAIN,
@@ -69,7 +69,11 @@ RULES: Final[Allowed] = {
         "avp-external": frozenset({"Dial", "Hangup"}),
     },
     # After a hang-up in a transfer: is the daemon there?
-    _WATCHING: {"avp-(orphans|caller-gone|heartbeat|who|clean|end)": _PLAIN | {"ExecIf", "Wait"}},
+    _WATCHING: {
+        "avp-(orphans|caller-gone|heartbeat|who|clean|end)": _PLAIN | {"ExecIf", "Wait"},
+        # Who has answered for a member that is no phone?
+        "avp-(answered-by|own-phone)": _PLAIN | {"SendDTMF", "WaitForCondition"},
+    },
     # The rest of a channel that was moved into another bridge.
     r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "GotoIf", "NoOp"})},
     r"PJSIP/pstn": {**_TRANSLATION, "avp-(watch|phone-ended|clean)": _PLAIN},
