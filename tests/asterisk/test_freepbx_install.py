@@ -1,4 +1,4 @@
-"""The product is installed on a PBX of FreePBX's shape, and stays so whatever is done in its GUI."""
+"""The product is installed on a PBX of FreePBX's shape, and stays so whatever its GUI does."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.asterisk.installing import code
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 SALES = "15550600"
+ADVANCED = "Settings > Advanced Settings"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -55,11 +56,9 @@ async def test_render_says_what_it_found(own: Installed) -> None:
     assert sorted(own.switched) == [
         "Admin > Feature Codes > In-Call Asterisk Attended Transfer (*2): Disabled",
         "Admin > Feature Codes > In-Call Asterisk Blind Transfer (##): Disabled",
-        "Settings > Advanced Settings > Asterisk Builtin mini-HTTP server > Enable the mini-HTTP"
-        " Server: Yes",
-        "Settings > Advanced Settings > Asterisk REST Interface > Enable the Asterisk REST"
-        " Interface: Yes",
-        "Settings > Advanced Settings > Dialplan and Operational > Asterisk Dial Options: HhTtri",
+        f"{ADVANCED} > Asterisk Builtin mini-HTTP server > Enable the mini-HTTP Server: Yes",
+        f"{ADVANCED} > Asterisk REST Interface > Enable the Asterisk REST Interface: Yes",
+        f"{ADVANCED} > Dialplan and Operational > Asterisk Dial Options: HhTtri",
     ]
 
 
