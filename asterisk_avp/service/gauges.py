@@ -9,6 +9,7 @@ from typing import Protocol
 from asterisk_avp.api.connections import Connections
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.guards import GuardWatch
 
 
 class _Gauge(Protocol):
@@ -16,7 +17,11 @@ class _Gauge(Protocol):
 
 
 def show_inside(
-    gauge: _Gauge, engine: TransferEngine, workers: Workers, connections: Connections
+    gauge: _Gauge,
+    engine: TransferEngine,
+    workers: Workers,
+    connections: Connections,
+    guards: GuardWatch,
 ) -> None:
     """Add gauges that, with memory and open files, distinguish a leak from load."""
     gauge(
@@ -34,6 +39,11 @@ def show_inside(
         "timers",
         "Transfers that wait for something no longer than so long.",
         lambda: workers.timers,
+    )
+    gauge(
+        "unguarded_phones",
+        "Agents with a phone whose Transfer button Asterisk obeys, past every rule.",
+        lambda: len(guards.unguarded),
     )
     gauge("tasks", "Tasks of the event loop.", _tasks)
     gauge("api_connections", "Connections of the API.", lambda: len(connections))
