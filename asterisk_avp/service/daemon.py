@@ -189,7 +189,8 @@ class Daemon:
             changed=news.set,
         )
         version = VersionWatch(ari.asterisk, links, news.set)
-        guards = GuardWatch(engine, reader, links, lambda: version.obeyed, news.set)
+        show = metrics.unguarded_phones
+        guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self._readiness = readiness = ReadinessWatch(
             ami, ari, sync, version, news, self._publish_readiness, guards.warnings
         )
@@ -222,7 +223,7 @@ class Daemon:
         )
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
-        show_inside(metrics.gauge, engine, workers, self._connections, guards)
+        show_inside(metrics.gauge, engine, workers, self._connections)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
         self._parts: tuple[Part, ...] = (

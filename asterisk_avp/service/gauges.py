@@ -9,7 +9,6 @@ from typing import Protocol
 from asterisk_avp.api.connections import Connections
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.service.executor import Workers
-from asterisk_avp.service.guards import GuardWatch
 
 
 class _Gauge(Protocol):
@@ -17,11 +16,7 @@ class _Gauge(Protocol):
 
 
 def show_inside(
-    gauge: _Gauge,
-    engine: TransferEngine,
-    workers: Workers,
-    connections: Connections,
-    guards: GuardWatch,
+    gauge: _Gauge, engine: TransferEngine, workers: Workers, connections: Connections
 ) -> None:
     """Add gauges that, with memory and open files, distinguish a leak from load."""
     gauge(
@@ -39,11 +34,6 @@ def show_inside(
         "timers",
         "Transfers that wait for something no longer than so long.",
         lambda: workers.timers,
-    )
-    gauge(
-        "unguarded_phones",
-        "Agents with a phone whose Transfer button Asterisk obeys, past every rule.",
-        lambda: len(guards.unguarded),
     )
     gauge("tasks", "Tasks of the event loop.", _tasks)
     gauge("api_connections", "Connections of the API.", lambda: len(connections))

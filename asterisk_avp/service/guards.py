@@ -52,11 +52,13 @@ class GuardWatch(Part):
         ami: _Reader,
         links: Links,
         obeyed: Callable[[], bool],
-        changed: Callable[[], None] = lambda: None,
+        show: Callable[[int], None],
+        changed: Callable[[], None],
     ) -> None:
-        """``obeyed``: whether this version of Asterisk passes a REFER to us. ``changed`` is called
-        when `unguarded` has changed.
+        """``obeyed``: whether this version of Asterisk passes a REFER to us. When `unguarded` has
+        changed, ``show`` gets the number of agents, and ``changed`` is called.
         """
+        self._show = show
         self._engine = engine
         self._ami = ami
         self._links = links
@@ -140,6 +142,7 @@ class GuardWatch(Part):
                 agents=change.mended[:MOST_SHOWN],
                 unguarded=len(change.unguarded),
             )
+        self._show(len(change.unguarded))
         self._changed()
 
     def _phones(self) -> dict[str, frozenset[str]]:
