@@ -129,7 +129,7 @@ class Metrics:
         meaning = "Whether the daemon keeps after-call work, because app_queue does not."
         self._lastcall = Gauge(f"{_PREFIX}shared_lastcall_off", meaning, registry=registry)
         meaning = "Agents with a phone whose Transfer button Asterisk obeys, past every rule."
-        self._unguarded = Gauge(f"{_PREFIX}unguarded_phones", meaning, registry=registry)
+        self.unguarded_phones = Gauge(_PREFIX + "unguarded_phones", meaning, registry=registry).set
         self._impossible = counter(
             "ami_impossible_messages_total",
             "AMI messages that Asterisk cannot have written. Investigate each one.",
@@ -200,9 +200,6 @@ class Metrics:
 
     def shared_lastcall_off(self, off: bool) -> None:  # noqa: FBT001 - it is the value
         self._lastcall.set(off)
-
-    def unguarded_phones(self, agents: int) -> None:
-        self._unguarded.set(agents)
 
     def impossible_message(self) -> None:
         self._impossible.inc()
