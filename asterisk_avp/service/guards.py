@@ -146,7 +146,12 @@ class GuardWatch(Part):
         self._changed()
 
     def _phones(self) -> dict[str, frozenset[str]]:
-        return {agent.id: endpoints_of(agent) for agent in self._engine.agents.by_id.values()}
+        """The endpoints of each agent's phones."""
+        agents = self._engine.agents
+        return {
+            agent.id: endpoints_of(agent, agents.phones.interfaces_of(agent.id))
+            for agent in agents.by_id.values()
+        }
 
     async def _ask(self, endpoints: Iterable[str]) -> None:
         for endpoint in sorted(endpoints):

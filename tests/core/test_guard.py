@@ -33,6 +33,7 @@ def test_an_agents_endpoints_are_those_of_all_memberships() -> None:
     other = replace(one, queue="q", interface="Local/1001@x/n", state_interface="PJSIP/desk")
     agent = Agent("1001", {"sales": one, "q": other}, personal=replace(one, interface="PJSIP/own"))
     assert endpoints_of(agent) == {"1001", "desk", "own"}
+    assert endpoints_of(agent, ["PJSIP/2005", "SIP/1"]) == {"1001", "desk", "own", "2005"}
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,13 @@ def endpoint_of(interface: str) -> str:
     return name if technology.upper() == "PJSIP" and _NAME.fullmatch(name) else ""
 
 
-def endpoints_of(agent: Agent) -> frozenset[str]:
-    """The endpoints of the phones that are known from the agent's memberships."""
+def endpoints_of(agent: Agent, further: Iterable[str] = ()) -> frozenset[str]:
+    """The endpoints of the agent's phones: those of memberships, and ``further`` ones, which are
+    behind a hint or a device (`core.pbx.member_phones`).
+    """
     members = [*agent.memberships.values(), *([agent.personal] if agent.personal else [])]
     interfaces = {x for member in members for x in (member.state_interface, member.interface)}
+    interfaces |= set(further)
     return frozenset(filter(None, map(endpoint_of, interfaces)))
 
 
