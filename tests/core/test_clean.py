@@ -74,3 +74,12 @@ def test_a_channel_is_one_channel() -> None:
         if channel:
             with pytest.raises(UncleanValue):
                 clean.check_action("Hangup", {"Channel": channel})
+
+
+def test_the_guard_of_an_endpoint_may_be_asked_for() -> None:
+    clean.check_action("Getvar", {"Variable": "PJSIP_ENDPOINT(a.b-1,PJSIP_TRANSFER_HANDLING())"})
+    for name in ("a,b", "a)", "${X}", "", "a b"):
+        with pytest.raises(UncleanValue):
+            clean.check_action(
+                "Getvar", {"Variable": f"PJSIP_ENDPOINT({name},PJSIP_TRANSFER_HANDLING())"}
+            )

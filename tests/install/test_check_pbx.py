@@ -251,7 +251,7 @@ def test_a_phone_that_nothing_names() -> None:
     live = replace(LIVE, hints={}, endpoints={})
     (found,) = wrong(agents_endpoints, facts(pbx=live, pjsip="[global]\ntype = global\n"))
     assert (found.id, found.severity, found.where) == ("agents", Severity.WARNING, "the settings")
-    assert found.mend == ("AVP_AGENTS__1001__INTERFACE=PJSIP/<the endpoint of the agent's phone>",)
+    assert found.mend == ("AVP_AGENTS__1001__PHONES=PJSIP/<the endpoint of the agent's phone>",)
 
 
 def test_files_that_are_rewritten_get_the_line_elsewhere() -> None:
