@@ -374,6 +374,7 @@ async def all_rows() -> AsyncIterator[RealtimeScene]:
             yield opened  # type: ignore[misc]
 
 
+@pytest.mark.thorough
 async def test_personal_queues_as_rows(all_rows: RealtimeScene) -> None:
     """One call waits, it is the next one, and the members are no rows."""
     scene, bed = all_rows, all_rows.bed
@@ -431,6 +432,11 @@ GUARDS = {
 """Finding to the column in which an agent's phone lacks its guard."""
 
 
+@pytest.mark.parametrize(
+    "office",
+    ["sqlite3", pytest.param("postgresql", marks=pytest.mark.thorough)],
+    indirect=True,
+)
 async def test_check_and_install_txt(office: RealtimeBed, tmp_path: Path) -> None:
     """Each guard that is taken out of the database is an error; INSTALL.txt has the SQL."""
     bed = office
