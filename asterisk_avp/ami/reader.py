@@ -17,6 +17,7 @@ from asterisk_avp.core.model.errors import AmiError
 
 log = structlog.get_logger(__name__)
 
+_TIMES: Final = ("CoreStartupDate", "CoreStartupTime", "CoreReloadDate", "CoreReloadTime")
 _SUMMARY: Final = ("Callers", "LongestHoldTime", "LoggedIn", "Available")
 
 
@@ -131,6 +132,11 @@ class AmiReader:
         a queue that does not (app_queue.c, ``queue_function_exists``). Raises `AvpError`.
         """
         return await self.function(f"QUEUE_EXISTS({queue})") == "1"
+
+    async def last_reload(self) -> str:
+        """When Asterisk was started and last reloaded, as it writes it. Raises `AvpError`."""
+        answer = await self._client.action("CoreStatus")
+        return " ".join(answer.get(name, "") for name in _TIMES)
 
     async def function(self, function: str) -> str:
         """The value of a dialplan function that needs no channel. Raises `AvpError`."""

@@ -41,7 +41,7 @@ def render_endpoints_sql(
     Agents come from the settings. extconfig.conf and sorcery.conf say which driver and table.
     """
     # Imported here because the other commands do not need them.
-    from asterisk_avp.core.pbx.versions import troubles  # noqa: PLC0415
+    from asterisk_avp.core.pbx.versions import can_guard  # noqa: PLC0415
     from asterisk_avp.install import realtime  # noqa: PLC0415
     from asterisk_avp.install.asterisk_conf import read  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ def render_endpoints_sql(
         raise CommandFailed(
             f"{config_dir}: sorcery.conf and extconfig.conf name no table for PJSIP's endpoints"
         )
-    current = not any(trouble.serious for trouble in troubles(asterisk)) if asterisk else True
+    current = can_guard(asterisk) if asterisk else True
     lines = realtime.agent_lines(current=current, features=features)
     found = realtime.endpoint_sql(dict.fromkeys(phones, lines), where)
     dialling = realtime.dialling_sql(phones, where) if current else ()

@@ -179,6 +179,6 @@ def _agent_line(agent: dict[str, Any]) -> str:
 
 def _readiness_line(readiness: dict[str, Any]) -> str:
     if readiness["ready"]:
-        return "ready"
+        return "; ".join(("ready", *(f"warning: {x}" for x in readiness.get("warnings", ()))))
     missing = ", ".join(readiness["missing"]) or readiness["detail"]
     return f"not ready: {missing}"

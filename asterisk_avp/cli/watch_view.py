@@ -228,10 +228,11 @@ class View:
         calls = calls_in_progress(busy, shown)
         running = sum(not ended(x) for x in shown)
         only = f"  groups: {', '.join(self._filter.groups)}" if self._filter.groups else ""
+        warnings = "".join(f"  WARNING: {x}" for x in self._readiness.get("warnings", ()))
         return line(
             f"ready  {counted(calls, 'call')}, {counted(running, 'transfer')} in progress{only}"
-            f"  {self._url}",
-            "bold",
+            f"  {self._url}{warnings}",
+            "bold yellow" if warnings else "bold",
         )
 
 

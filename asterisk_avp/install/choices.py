@@ -1,9 +1,9 @@
-"""Choose values that nobody else uses on this machine: the port of FastAGI, the transfer code."""
+"""Choose values that nobody else uses on this machine: the port of FastAGI, the agents' keys."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 _PORTS: Final = 16
@@ -32,3 +32,14 @@ def free_code(wanted: str, taken: Collection[str]) -> str | None:
         if not any(x.startswith(code) or code.startswith(x) for x in taken if x):
             return code
     return None
+
+
+def free_keys(wanted: Mapping[str, str], taken: Collection[str]) -> dict[str, str]:
+    """Other codes for those of ``wanted`` that conflict with one of ``taken``, by their names."""
+    found: dict[str, str] = {}
+    for name, code in wanted.items():
+        ours = [found.get(other, keys) for other, keys in wanted.items() if other != name]
+        free = free_code(code, (*taken, *ours))
+        if free is not None and free != code:
+            found[name] = free
+    return found

@@ -21,7 +21,7 @@ from asterisk_avp.core.model.features import DEFAULT
 from asterisk_avp.install import files as to
 from asterisk_avp.install import proposals
 from asterisk_avp.install.asterisk_conf import Conf
-from asterisk_avp.install.choices import free_code, free_port
+from asterisk_avp.install.choices import free_code, free_keys, free_port
 from asterisk_avp.install.running.ask import AmiAccess
 
 _SECRET_BYTES: Final = 24
@@ -110,13 +110,14 @@ def free_values(settings: Settings, features: Conf) -> tuple[dict[str, str], lis
         found["AVP_AGI__PORT"] = str(free)
         why.append(f"Another program listens on port {port}, so FastAGI has port {free}.")
     code = settings.keys.transfer
-    taken = [
-        line.value.split(",")[0].strip()
+    theirs = [
+        (line.name.lower(), line.value.split(",")[0].strip())
         for section in features.sections
         if not section.template and section.name.lower() != "general"
         for line in section.lines
         if "AVPFeature" not in line.value
     ]
+    taken = [keys for _, keys in theirs]
     if code and settings.origin(("keys", "transfer")) == DEFAULT:
         other = free_code(code, taken)
         if other is not None and other != code:
@@ -124,7 +125,24 @@ def free_values(settings: Settings, features: Conf) -> tuple[dict[str, str], lis
             why.append(
                 f"A code of features.conf conflicts with {code}, so agents transfer by {other}."
             )
+            code = other
+    # `check` demands that those two are switched off.
+    in_calls = [keys for name, keys in theirs if name not in ("blindxfer", "atxfer")]
+    for name, keys in free_keys(_own_keys(settings), [*in_calls, *filter(None, [code])]).items():
+        found[f"AVP_KEYS__{name.upper()}"] = keys
+        usual = getattr(settings.keys, name)
+        why.append(
+            f"{usual} is a code of features.conf, which a phone behind Local/… has during a"
+            f" transfer as well, so agents have {keys} there (AVP_KEYS__{name.upper()})."
+        )
     return found, why
+
+
+def _own_keys(settings: Settings) -> dict[str, str]:
+    """The codes that control a transfer, if nobody has set them."""
+    names = [name for name in type(settings.keys).model_fields if name != "transfer"]
+    by_default = [name for name in names if settings.origin(("keys", name)) == DEFAULT]
+    return {name: getattr(settings.keys, name) for name in by_default}
 
 
 def _of_environment() -> dict[str, str]:

@@ -128,6 +128,8 @@ class Metrics:
         self._reconnects = counter("reconnects_total", "Reconnections to Asterisk.", "interface")
         meaning = "Whether the daemon keeps after-call work, because app_queue does not."
         self._lastcall = Gauge(f"{_PREFIX}shared_lastcall_off", meaning, registry=registry)
+        meaning = "Agents with a phone whose Transfer button Asterisk obeys, past every rule."
+        self.unguarded_phones = Gauge(_PREFIX + "unguarded_phones", meaning, registry=registry).set
         self._impossible = counter(
             "ami_impossible_messages_total",
             "AMI messages that Asterisk cannot have written. Investigate each one.",

@@ -34,6 +34,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     Synchroniser          NeedsResync Outdated                  connected stop
     OrphanTimeoutRenewal  -                                     resynced
     SharedLastcallWatch   -                                     perform wait_idle stop
+    GuardWatch            -                                     connected stop
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ from asterisk_avp.service.executor import Workers, log_fields
 from asterisk_avp.service.facade import TransferService
 from asterisk_avp.service.gauges import show_inside
 from asterisk_avp.service.group_watch import GroupWatch
+from asterisk_avp.service.guards import GuardWatch
 from asterisk_avp.service.housekeeping import forget_ended
 from asterisk_avp.service.inbox import Defect, Inbox, Outdated
 from asterisk_avp.service.intake import Intake
@@ -187,8 +189,10 @@ class Daemon:
             changed=news.set,
         )
         version = VersionWatch(ari.asterisk, links, news.set)
+        show = metrics.unguarded_phones
+        guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self._readiness = readiness = ReadinessWatch(
-            ami, ari, sync, version, news, self._publish_readiness
+            ami, ari, sync, version, news, self._publish_readiness, guards.warnings
         )
 
         self._history = History()
@@ -209,12 +213,7 @@ class Daemon:
             action_timeout_seconds=settings.ami.action_timeout_seconds,
         )
         phones = Phones(
-            engine,
-            self._codes,
-            audit,
-            inbox,
-            self.transfer_service.read_call,
-            reader.variables,
+            *(engine, self._codes, audit, inbox, self.transfer_service.read_call, reader.variables),
             ready=lambda: readiness.now().ready,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
@@ -254,6 +253,7 @@ class Daemon:
             sync,
             self._orphans,
             SharedLastcallWatch(inbox, engine, reader, metrics.shared_lastcall_off),
+            guards,
         )
         dispatcher = Dispatcher(self._parts)
         self._intake = Intake(inbox, metrics, settings.ari.app, dispatcher.connected)

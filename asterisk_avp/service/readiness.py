@@ -65,6 +65,8 @@ class VersionWatch(Part):
         self._changed = changed
         self.unfit = ""
         """Why no transfer can be accepted; empty: the version is supported, or unknown."""
+        self.obeyed = True
+        """Whether the version passes a phone's REFER to us (`core.pbx.versions`)."""
         self._connected = False
         self._asking: asyncio.Task[None] | None = None
 
@@ -94,6 +96,7 @@ class VersionWatch(Part):
         unfit = support(version)
         too_old = unfit is not None and unfit.problem is Problem.TOO_OLD
         self.unfit = f"Asterisk {version}: {unfit.what} {unfit.remedy}" if unfit and too_old else ""
+        self.obeyed = not any(trouble.serious for trouble in troubles(version))
         self._changed()
         for trouble in (*filter(None, (unfit,)), *(() if too_old else troubles(version))):
             log.warning(
@@ -117,7 +120,10 @@ class ReadinessWatch:
         version: VersionWatch,
         news: asyncio.Event,
         publish: Callable[[Readiness], None],
+        warnings: Callable[[], tuple[str, ...]] = lambda: (),
     ) -> None:
+        """``warnings``: sentences about what an administrator should mend."""
+        self._warnings = warnings
         self._ami = ami
         self._ari = ari
         self._sync = sync
@@ -140,7 +146,7 @@ class ReadinessWatch:
             synced=self._sync.synced,
             detail=detail,
             reason=reason,
-            warnings=(few,) if few else (),
+            warnings=(*filter(None, (few,)), *self._warnings()),
         )
 
     def _trouble(self, *, ari: bool, ami: bool) -> tuple[str, str]:

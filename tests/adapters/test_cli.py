@@ -288,6 +288,31 @@ def test_render_queues_without_agents_or_file(avp) -> None:
     assert "nowhere.conf" in missing.err
 
 
+@pytest.mark.usefixtures("groups")
+def test_render_sql(avp, tmp_path: Path) -> None:
+    """tests/asterisk/test_realtime.py runs it."""
+    here = ("--config-dir", str(tmp_path))
+    nowhere = avp("render", "endpoints-sql", "--agent", "1001", *here)
+    assert nowhere.code == 1
+    assert "name no table" in nowhere.err
+    (tmp_path / "extconfig.conf").write_text("[settings]\nps_endpoints => sqlite3,asterisk\n")
+    (tmp_path / "sorcery.conf").write_text("[res_pjsip]\nendpoint = realtime,ps_endpoints\n")
+    shown = avp("render", "endpoints-sql", "--agent", "1001", *here)
+    assert shown.code == 0
+    assert "set_var = 'PJSIP_TRANSFER_HANDLING()=ari-only' WHERE id IN ('1001')" in shown.out
+    assert "[globals]" in shown.err
+    assert "criteria=type=endpoint" in shown.err
+    old = avp("render", "endpoints-sql", "--agent", "1001", "--asterisk", "20.5.0", *here)
+    assert "allow_transfer = 'no' WHERE id IN ('1001');" in old.out
+    assert "ari-only" not in old.out
+    assert "no agent is known" in avp("render", "endpoints-sql", *here).err
+    queues = avp("render", "queues-sql", "--agent", "1001")
+    assert "-- Written by: asterisk-avp render queues-sql --agent 1001" in queues.out
+    assert "INSERT INTO queues (name, strategy" in queues.out
+    assert avp("render", "queues-sql", "--agent", "1001", "--table", "q; x").code == 2
+    assert "no agent is known" in avp("render", "queues-sql").err
+
+
 def test_render_dialplan(avp) -> None:
     assert avp("render", "dialplan", "--path").out == f"{dialplan_dir()}\n"
     shown = avp("render", "dialplan")

@@ -42,7 +42,6 @@ async def test_supervised(scene: Scene) -> None:
     await scene.plain("caller1", "1002")
     await scene.gone("1001")
     await scene.ends(transfer, "completed", "completed")
-    await scene.agent_is("1001", "acw")
     await scene.hang_up("1002")
     await scene.booked(Alice=1, Bob=1)
 

@@ -5,16 +5,27 @@ are in the file that `render` writes, beside the groups' queues of the database.
 rows, as a program of the administrator's would write them.
 """
 
+# ruff: noqa: S608 - the statements are the tests' own
+
 from __future__ import annotations
 
+import asyncio
+import os
+import re
+import subprocess
+import textwrap
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from bed import Event
 from bed.database import RealtimeBed, RealtimeWorld
 
+from asterisk_avp.cli.check import collect
+from asterisk_avp.install import checks
+from asterisk_avp.install.checks.model import Severity
 from tests.asterisk import guard
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import FOURTH, Scene
@@ -50,9 +61,16 @@ def centre(database: str) -> RealtimeWorld:
     )
 
 
+def skip_where_it_cannot_be(database: str) -> None:
+    """CI runs as root, on Debian's Asterisk."""
+    if database == "postgresql" and (os.geteuid() != 0 or os.environ.get("AVP_ROOTFS")):
+        pytest.skip("PostgreSQL needs root, and Debian's packages beside Asterisk's")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=DATABASES)
 async def office(request: pytest.FixtureRequest) -> AsyncIterator[RealtimeBed]:
     """Installed while it runs, by what the product prints."""
+    skip_where_it_cannot_be(request.param)
     async with RealtimeBed(centre(request.param), request.param) as bed:
         remarks = await bed.install()
         assert ("[globals]" in remarks) == (request.param == "sqlite3"), remarks
@@ -347,6 +365,7 @@ async def test_rows_for_members_of_queues_in_the_file(members_only: RealtimeScen
 @pytest_asyncio.fixture(loop_scope="session")
 async def all_rows() -> AsyncIterator[RealtimeScene]:
     """The personal queues are rows as well."""
+    skip_where_it_cannot_be("postgresql")
     async with RealtimeBed(centre("postgresql"), "postgresql", personal_in_database=True) as bed:
         await bed.install()
         await guard.start_daemon(bed)
@@ -387,3 +406,83 @@ async def test_personal_queues_as_rows(all_rows: RealtimeScene) -> None:
     for agent in bed.world.agents:
         await scene.agent_is(agent.id, "available", within=20)
         await scene.personal(agent.id)
+
+
+# --- check, and what INSTALL.txt says -----------------------------------------------------------
+
+
+async def errors(bed: RealtimeBed) -> dict[str, str]:
+    """The errors that `check` finds: id to what it says. Without the start of a process."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in [*os.environ]:
+            patched.delenv(name)
+        for name, value in {**bed._inherited(), **bed.daemon_env()}.items():
+            patched.setenv(name, value)
+        patched.chdir(bed.directory)
+        found = checks.run(await collect(bed.directory / "etc"))
+    return {one.id: one.what for one in found if one.severity is Severity.ERROR}
+
+
+GUARDS = {
+    "transfer_button": "set_var",
+    "redirect_method": "redirect_method",
+    "sip_message": "message_context",
+}
+"""Finding to the column in which an agent's phone lacks its guard."""
+
+
+async def test_check_and_install_txt(office: RealtimeBed, tmp_path: Path) -> None:
+    """Each guard that is taken out of the database is an error; INSTALL.txt has the SQL."""
+    bed = office
+    await bed.idle()
+    assert await errors(bed) == {}
+    for finding, column in GUARDS.items():
+        ((there,),) = await bed.sql(f"SELECT {column} FROM ps_endpoints WHERE id = '1001';")
+        without = "'uri_pjsip'" if column == "redirect_method" else "NULL"
+        await bed.sql(f"UPDATE ps_endpoints SET {column} = {without} WHERE id = '1001';")
+        found = await errors(bed)
+        assert set(found) == {finding}, found
+        assert "[1001]" in found[finding]
+        await bed.sql(f"UPDATE ps_endpoints SET {column} = '{there}' WHERE id = '1001';")
+    await bed.sql("UPDATE ps_endpoints SET set_var = NULL, message_context = NULL;")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [
+            *(str(bed.program), "render", "all", "--output", str(tmp_path / "ours")),
+            *("--config-dir", f"{bed.directory}/etc"),
+        ],
+        env={**bed._inherited(), **bed.daemon_env()},
+        cwd=bed.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    printed = done.stdout + done.stderr
+    (sql,) = re.findall(
+        r"the database, table ps_endpoints, as SQL:\n\n((?:    .*\n)+)", printed
+    ) or [printed]
+    assert "'1001', '1002', '1003', '1004'" in sql
+    await bed.sql(textwrap.dedent(sql))
+    assert await errors(bed) == {}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("office", ["postgresql"], indirect=True)
+async def test_a_database_that_is_away(scene: RealtimeScene) -> None:
+    """Talk and transfer go on, agents are offline meanwhile, and all is as before afterwards."""
+    bed = scene.bed
+    transfer = await scene.consult("caller1", "1001", "1002")
+    await asyncio.to_thread(bed.database.stop)
+    for agent in ("1003", "1004"):
+        await scene.agent_is(agent, "offline", within=15)
+    await scene.consulting(transfer, "caller1", "1001", "1002")
+    await asyncio.to_thread(bed.database.start)
+    for agent in ("1003", "1004"):
+        await scene.agent_is(agent, "available", within=30)
+        await scene.personal(agent)
+    await scene.complete(transfer)
+    await scene.talking("caller1", "1002")
+    transfer = await scene.transfer("1002", "unsupervised", "support", "group")
+    await scene.phone("1003").answer()
+    await scene.ends(transfer, "completed", "completed")
+    await scene.talking("caller1", "1003")

@@ -96,9 +96,9 @@ class Recorded:
     def __init__(self, scene: Scene, recording: Recording) -> None:
         self.scene, self.recording, self.parts = scene, recording, [ALICE]
 
-    async def then(self, part: str) -> None:
-        """Wait until this was recorded next, and nothing else."""
-        self.parts.append(part)
+    async def then(self, *parts: str) -> None:
+        """Wait until these were recorded next, and nothing else."""
+        self.parts += parts
         await self.so_far()
 
     async def so_far(self) -> None:
@@ -204,8 +204,8 @@ async def test_unsupervised_to_a_group_that_app_queue_records(scene: Scene) -> N
     await scene.transfer("1001", "unsupervised", "taped", "group")
     await scene.phone("1003").answer()
     await scene.talking("caller1", "1003")
-    await recording.then("? " + QUEUED)
-    await recording.then(CAROL)
+    # They may have talked for a while before this looks at it.
+    await recording.then("? " + QUEUED, CAROL)
     await recording.over()
 
 
@@ -286,8 +286,7 @@ async def test_paused_and_left_to_the_queue(pausing: Scene) -> None:
     await scene.hang_up("1001")
     await scene.rung_again("1002")
     await scene.talking("caller1", "1002")
-    await recording.then("? " + QUEUED)
-    await recording.then(BOB)
+    await recording.then("? " + QUEUED, BOB)
     await recording.over()
 
 

@@ -74,3 +74,37 @@ def test_a_channel_is_one_channel() -> None:
         if channel:
             with pytest.raises(UncleanValue):
                 clean.check_action("Hangup", {"Channel": channel})
+
+
+def test_the_guard_of_an_endpoint_may_be_asked_for() -> None:
+    clean.check_action("Getvar", {"Variable": "PJSIP_ENDPOINT(a.b-1,PJSIP_TRANSFER_HANDLING())"})
+    for name in ("a,b", "a)", "${X}", "", "a b"):
+        with pytest.raises(UncleanValue):
+            clean.check_action(
+                "Getvar", {"Variable": f"PJSIP_ENDPOINT({name},PJSIP_TRANSFER_HANDLING())"}
+            )
+
+
+@pytest.mark.parametrize(
+    ("function", "clear"),
+    [
+        ("REALTIME_FIELD(queue_members,interface LIKE,%,interface)", True),
+        ("REALTIME_FIELD(queue_members,interface LIKE,%,uniqueid)", False),
+        ("REALTIME_FIELD(queue_members,interface LIKE,%a,interface)", False),
+        ("REALTIME_FIELD(ps_auths,id LIKE,%,id) ", False),
+        ("QUEUE_EXISTS(sales)", True),
+        ("QUEUE_EXISTS(%)", False),
+    ],
+)
+def test_whether_a_table_has_rows_is_the_only_question_with_a_wildcard(
+    function: str, *, clear: bool
+) -> None:
+    """Nor may it be written to."""
+    if clear:
+        clean.check_action("Getvar", {"Variable": function})
+    else:
+        with pytest.raises(UncleanValue):
+            clean.check_action("Getvar", {"Variable": function})
+    if "%" in function:
+        with pytest.raises(UncleanValue):
+            clean.check_action("Setvar", {"Variable": function, "Value": "1"})

@@ -225,6 +225,19 @@ def test_keys_that_mean_two_things(features: str, dynamic: str, keys: str, words
     assert found == ([f"AVP_KEYS__COMPLETE is {keys}, which is {words}"] if words else [])
 
 
+def test_keys_that_never_reach_us() -> None:
+    """Where members are Local/…, their phones have the PBX's codes during a transfer as well."""
+    written = WRITTEN.replace("[globals]", "[globals]\nDYNAMIC_FEATURES = apprecord")
+    given = facts(written, features=APPRECORD)
+    given = replace(given, feature_code="", keys={"COMPLETE": "*1"})
+    (found,) = wrong(feature_codes, given)
+    assert (found.severity, "never reaches" in found.why) == (Severity.ERROR, True)
+    plain = replace(given.files["queues.conf"], sections=())
+    given = replace(given, files={**given.files, "queues.conf": plain})
+    (found,) = wrong(feature_codes, given)
+    assert (found.severity, "out of habit" in found.why) == (Severity.WARNING, True)
+
+
 # --- phones ---------------------------------------------------------------------------------------
 
 
@@ -238,7 +251,7 @@ def test_a_phone_that_nothing_names() -> None:
     live = replace(LIVE, hints={}, endpoints={})
     (found,) = wrong(agents_endpoints, facts(pbx=live, pjsip="[global]\ntype = global\n"))
     assert (found.id, found.severity, found.where) == ("agents", Severity.WARNING, "the settings")
-    assert found.mend == ("AVP_AGENTS__1001__INTERFACE=PJSIP/<the endpoint of the agent's phone>",)
+    assert found.mend == ("AVP_AGENTS__1001__PHONES=PJSIP/<the endpoint of the agent's phone>",)
 
 
 def test_files_that_are_rewritten_get_the_line_elsewhere() -> None:

@@ -8,10 +8,19 @@ import sqlite3
 
 import pytest
 
-from asterisk_avp.install.asterisk_conf import parse
+from asterisk_avp.install.asterisk_conf import Conf, parse
 from asterisk_avp.install.group_proposals import KnownQueue, proposed_groups
 from asterisk_avp.install.personal_queues import render_queues
-from asterisk_avp.install.realtime import Family, endpoint_sql, families, personal_queues_sql
+from asterisk_avp.install.realtime import (
+    Family,
+    agent_lines,
+    dialling_sql,
+    endpoint_family,
+    endpoint_sql,
+    families,
+    ignored_in_pjsip_conf,
+    personal_queues_sql,
+)
 from tests.core.world import engine
 
 GUARD = "PJSIP_TRANSFER_HANDLING()=ari-only"
@@ -40,6 +49,48 @@ def test_families() -> None:
         "queue_members": Family("odbc", "asterisk", "queue_members"),
         "ps_endpoints": Family("odbc", "first", "endpoints"),
     }
+
+
+def conf(name: str, text: str) -> Conf:
+    return parse(name, lambda _: [(name, text)])
+
+
+def test_the_table_of_endpoints() -> None:
+    """Where sorcery.conf names no realtime for them, the line of extconfig.conf has no effect."""
+    tables = conf("extconfig.conf", "[settings]\nphones => odbc,asterisk,ps_endpoints\n")
+    plain = conf(
+        "sorcery.conf", "[res_pjsip]\nendpoint = config,pjsip.conf,criteria=type=endpoint\n"
+    )
+    assert endpoint_family(plain, tables) is None
+    both = "[res_pjsip]\nendpoint/cache = memory_cache,expire=60\nendpoint = realtime,phones\n"
+    assert endpoint_family(conf("sorcery.conf", both), tables) == ODBC
+    assert endpoint_family(conf("sorcery.conf", both), conf("extconfig.conf", "")) is None
+
+
+def test_what_hides_pjsip_conf() -> None:
+    """A type with a line in sorcery.conf is read from there only."""
+    assert ignored_in_pjsip_conf(conf("sorcery.conf", "")) == ()
+    alone = "[res_pjsip]\nendpoint = realtime,ps_endpoints\nauth = realtime,ps_auths\n"
+    assert ignored_in_pjsip_conf(conf("sorcery.conf", alone)) == (
+        "[res_pjsip](+)",
+        "endpoint = config,pjsip.conf,criteria=type=endpoint",
+    )
+    mended = alone + "endpoint = config,pjsip.conf,criteria=type=endpoint\n"
+    identify = "[res_pjsip_endpoint_identifier_ip]\nidentify = realtime,ps_endpoint_id_ips\n"
+    assert ignored_in_pjsip_conf(conf("sorcery.conf", mended)) == ()
+    assert ignored_in_pjsip_conf(conf("sorcery.conf", mended + identify)) == (
+        "[res_pjsip_endpoint_identifier_ip](+)",
+        "identify = config,pjsip.conf,criteria=type=identify",
+    )
+
+
+def test_lines_for_an_endpoint_that_is_not_known() -> None:
+    assert agent_lines(current=True, features="apprecord#avp_transfer")[:2] == (
+        f"set_var = {GUARD}",
+        "set_var = DYNAMIC_FEATURES=apprecord#avp_transfer",
+    )
+    assert agent_lines(current=False)[0] == "allow_transfer = no"
+    assert all(" AND context = 'avp-agents';" in x for x in dialling_sql(["1001"], ODBC))
 
 
 @pytest.fixture

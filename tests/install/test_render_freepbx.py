@@ -235,6 +235,19 @@ def test_a_port_and_a_code_that_others_have(place: Place) -> None:
     assert variables == dotenv_values(place.out / "environment", interpolate=False)
 
 
+def test_keys_during_a_transfer_that_the_pbx_has(place: Place) -> None:
+    """A phone behind a Local channel stays in a bridge where the PBX's codes come first."""
+    output = place.render()
+    assert "so agents have *9 there (AVP_KEYS__COMPLETE)" in output
+    variables = dotenv_values(place.out / "environment", interpolate=False)
+    keys = {name: value for name, value in variables.items() if name.startswith("AVP_KEYS__")}
+    assert keys == {"AVP_KEYS__COMPLETE": "*9"}, "*2 is to be switched off in the PBX"
+    place.apply(replace(PBX, disabled_codes=frozenset({"automon"})))
+    place.render("--write")
+    again = dotenv_values(place.out / "environment", interpolate=False)
+    assert again["AVP_KEYS__COMPLETE"] == "*9", "what agents have learnt stays"
+
+
 def test_taking_it_out_again(place: Place) -> None:
     place.render()
     before = {file.name: file.read_text() for file in place.etc.glob("*.conf")}

@@ -57,6 +57,9 @@ _words: Final = re.compile(r"[A-Za-z0-9_.,:/@+*-]{0,1000}").fullmatch
 """A list of names that we choose: media, formats, event sources."""
 _variable: Final = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]*(\([A-Za-z0-9_., :/@+-]*\))?").fullmatch
 _any_row: Final = re.compile(r"REALTIME_FIELD\([a-z_]+,([a-z_]+) LIKE,%,\1\)").fullmatch
+_guard: Final = re.compile(
+    r"PJSIP_ENDPOINT\([A-Za-z0-9_.+-]{1,80},PJSIP_TRANSFER_HANDLING\(\)\)"
+).fullmatch
 _array: Final = re.compile(r"ARRAY\(([A-Za-z0-9_,]+)\)").fullmatch
 
 
@@ -198,7 +201,7 @@ _HEADERS: Final[Mapping[str, Test]] = {
 _OF_ACTION: Final[Mapping[tuple[str, str], Test]] = {
     ("QueueLog", "Interface"): member_name,
     ("QueueLog", "Message"): _record,
-    ("Getvar", "Variable"): lambda text: _variable(text) or _any_row(text),
+    ("Getvar", "Variable"): lambda text: _variable(text) or _any_row(text) or _guard(text),
 }
 
 

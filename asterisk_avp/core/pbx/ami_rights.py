@@ -21,7 +21,7 @@ WRITE: Final[Mapping[str, str]] = {
     "agent": "QueueAdd, QueueRemove, QueuePause, QueuePenalty, QueueMemberRingInUse, QueueLog: "
     "log-in, pauses, after-call work, personal queues, queue_log",
     "reporting": "CoreShowChannels: which calls there are when the daemon connects; DBGet: phones "
-    "that are FreePBX's devices of a user",
+    "that are FreePBX's devices of a user; CoreStatus: whether Asterisk has been reloaded",
 }
 """Classes of actions, each with what it is needed for."""
 
@@ -35,6 +35,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "Status": frozenset({"system", "call", "reporting"}),
     "CoreShowChannels": frozenset({"system", "reporting"}),
     "DBGet": frozenset({"system", "reporting"}),
+    "CoreStatus": frozenset({"system", "reporting"}),
     "QueueAdd": frozenset({"agent"}),
     "QueueRemove": frozenset({"agent"}),
     "QueuePause": frozenset({"agent"}),

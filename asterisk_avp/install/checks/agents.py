@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asterisk_avp.core.model.world import agent_id_of_interface
+from asterisk_avp.core.pbx.member_phones import PhoneSearch
 from asterisk_avp.install.asterisk_conf import Conf, Section, members
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
+from asterisk_avp.install.running.state import RunningPbx
 
 _CONTEXT = "avp-agents"
 
@@ -76,7 +78,9 @@ def agent_of(facts: Facts, interface: str) -> str | None:
 
 def _of_settings(facts: Facts) -> Iterator[str]:
     for agent in facts.world.agents.values() if facts.world is not None else ():
-        yield _endpoint(agent.interface or "") or agent.id
+        phones = phones_of(facts, agent.interface or "", "")
+        found = list(filter(None, map(_endpoint, (*phones, *agent.phones))))
+        yield from found or [agent.id]
 
 
 def _of_queues(facts: Facts) -> Iterator[str]:
@@ -86,22 +90,32 @@ def _of_queues(facts: Facts) -> Iterator[str]:
         if queue.lower() not in queues:
             continue
         for member in static:
-            found = [*phones_of(facts, member.state_interface), *phones_of(facts, member.interface)]
+            agent = agent_of(facts, member.interface)
+            configured = facts.world.agents.get(agent or "") if facts.world is not None else None
+            further = configured.phones if configured is not None else ()
+            phones = [*phones_of(facts, member.interface, member.state_interface), *further]
+            found = list(filter(None, map(_endpoint, phones)))
             if found:
                 yield from found
             elif identifier := agent_id_of_interface(member.interface):
                 yield identifier
 
 
-def phones_of(facts: Facts, interface: str) -> list[str]:
-    """The endpoints of an interface or a state interface: ``PJSIP/1001``, or the devices of
-    ``hint:1001@ext-local``.
-    """
-    if not interface.lower().startswith("hint:"):
-        return list(filter(None, [_endpoint(interface)]))
+def phones_of(facts: Facts, interface: str, state_interface: str) -> tuple[str, ...]:
+    """The phones of a member, such as ``PJSIP/1001``, also behind its hint or FreePBX's devices."""
+    search = PhoneSearch(interface, state_interface)
     pbx = facts.live.pbx if facts.live is not None else None
-    hint = (pbx.hints or {}).get(interface[len("hint:") :], "") if pbx is not None else ""
-    return list(filter(None, (_endpoint(device) for device in hint.split("&"))))
+    while questions := search.questions():
+        search.learn({x: _answer(pbx, x) for x in questions} if pbx is not None else {})
+    return search.phones()
+
+
+def _answer(pbx: RunningPbx, question: str) -> str:
+    """What HINT(1001@ext-local) or DB(AMPUSER/1001/device) would return."""
+    function, _, argument = question.removesuffix(")").partition("(")
+    if function == "HINT":
+        return (pbx.hints or {}).get(argument, "")
+    return (pbx.database or {}).get(f"/{argument}", "")
 
 
 def _endpoint(interface: str) -> str:

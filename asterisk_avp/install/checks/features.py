@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from asterisk_avp.install.asterisk_conf import Conf
+from asterisk_avp.install.asterisk_conf import Conf, members
 from asterisk_avp.install.checks.agents import endpoints
 from asterisk_avp.install.checks.dialplan import assignments, calls, letters_of
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
@@ -82,22 +82,29 @@ def _ambiguous(facts: Facts, codes: Iterable[_Code]) -> Iterator[Finding]:
 
     Those that transfer a call past every rule are an error already (`checks.dialplan`). During a
     transfer only ours are heard: its bridges have no code of features.conf
-    (bridge_basic.c), and no key reaches the dialplan.
+    (bridge_basic.c), and no key reaches the dialplan. But a phone that its queue calls by Local/…
+    stays in a basic bridge with the other half of that channel, where theirs come first.
     """
     others = [code for code in codes if code.name not in _TRANSFERS]
     active = {code.keys: code for code in others if _is_active(facts, code)}
     dialled = _dialled(facts)
+    queued = members(facts.file("queues.conf")).values()
+    local = any(x.interface.startswith("Local/") for queue in queued for x in queue)
     for name, keys in facts.keys.items():
         code = active.get(keys)
         if name == "TRANSFER" or not keys or (code is None and keys not in dialled):
             continue
         theirs = f"{code.name} in a call" if code is not None else "an extension that phones dial"
+        never = code is not None and local
         yield Finding(
             _ID,
-            Severity.WARNING,
+            Severity.ERROR if never else Severity.WARNING,
             f"AVP_KEYS__{name} is {keys}, which is also {theirs}",
-            f"During a transfer {keys} means ours, at any other time theirs: whoever presses it out"
-            " of habit does what they did not mean.",
+            f"Phones that queues call by Local/… have the codes of features.conf during a transfer"
+            f" as well: {keys} never reaches asterisk_avp."
+            if never
+            else f"During a transfer {keys} means ours, at any other time theirs: whoever presses"
+            " it out of habit does what they did not mean.",
             "the settings",
             (f"AVP_KEYS__{name}=<keys that are no other code>",),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
+from asterisk_avp.core.pbx.guard import UNGUARDED
 from asterisk_avp.install.asterisk_conf import Section
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
@@ -207,6 +208,8 @@ def daemon(facts: Facts) -> Iterator[Finding]:
         yield Finding("daemon", Severity.OK, "the daemon is ready for transfers")
     warnings = state.get("warnings") if state is not None else None
     for sentence in warnings if isinstance(warnings, list) else ():
+        if UNGUARDED in str(sentence):
+            continue  # `transfer_button` reports each phone
         yield Finding(
             "daemon_limits",
             Severity.WARNING,

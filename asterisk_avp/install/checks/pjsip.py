@@ -106,9 +106,10 @@ def _unknown(facts: Facts, name: str) -> Finding:
         Severity.WARNING,
         f"Asterisk has no endpoint [{name}], which should be an agent's phone",
         "Nothing tells which phone this agent has, so it was not checked, and the daemon knows"
-        " neither the agent's own calls nor the phone's Transfer button.",
+        " neither the agent's own calls nor the phone's Transfer button. Nor can it have a phone"
+        " where the member is a ring group.",
         "the settings",
-        (f"AVP_AGENTS__{name.upper()}__INTERFACE=PJSIP/<the endpoint of the agent's phone>",),
+        (f"AVP_AGENTS__{name.upper()}__PHONES=PJSIP/<the endpoint of the agent's phone>",),
     )
 
 

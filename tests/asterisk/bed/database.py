@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend import RootFs, Unavailable
-from .instance import Bed
+from .backend import Backend, RootFs, Unavailable
+from .instance import Bed, backend_named
 from .procs import ProcessId, end, spawn
 from .world import CHECKOUT, World
 
@@ -301,13 +301,16 @@ class Postgres(Database):
 DATABASES: dict[str, type[Database]] = {"sqlite3": Sqlite, "postgresql": Postgres}
 
 
-def backend_with(database: str) -> RootFs:
+def backend_with(database: str) -> Backend:
     """The backend that has what this database needs.
 
-    Raises `Unavailable`.
+    SQLite is part of Asterisk. PostgreSQL is in a root file system of its own, which is made from
+    the usual one. Raises `Unavailable`.
     """
     if database != "postgresql":
-        return RootFs.get()
+        return backend_named(None)
+    if os.geteuid() != 0:
+        raise Unavailable("PostgreSQL runs in a root file system, which needs root (chroot)")
     done = subprocess.run(
         [str(CHECKOUT / "docker" / "rootfs-database")],
         stdout=subprocess.PIPE,
@@ -316,8 +319,6 @@ def backend_with(database: str) -> RootFs:
     )
     if done.returncode:
         raise Unavailable("no root file system with PostgreSQL; see the message above")
-    if os.geteuid() != 0:
-        raise Unavailable("a root file system needs root (chroot); run this as root")
     return RootFs(Path(done.stdout.strip()))
 
 
