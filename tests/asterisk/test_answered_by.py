@@ -23,6 +23,10 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 AGENTS: Final = ("1001", "1002", "1003", "1004")
 NEWLINE: Final = "\n"
 DIALPLAN: Final = f"""
+; A colleague picks up a phone that rings.
+[avp-internal](+)
+exten => 82,1,PickupChan(PJSIP/1002)
+
 [ext-local]
 {NEWLINE.join(f"exten => {n},hint,PJSIP/{n}&Custom:DND{n}" for n in AGENTS)}
 
@@ -201,6 +205,19 @@ async def test_unsupervised_is_offered_again(scene: Scene, daemon: str) -> None:
     await scene.hang_up("1002")
     await scene.gone("caller1")
     await scene.booked(Alice=1, Bob=1)
+
+
+async def test_picked_up(scene: Scene) -> None:
+    """A colleague who picks up the ringing phone gets the call, as where the member is a phone."""
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "unsupervised", "1002")
+    await scene.phone("1002").ringing()
+    await scene.phone("1003").dial("82")
+    await scene.hear_one_another("caller1", "1003")
+    await scene.gone("1001", "1002")
+    await scene.reaches(transfer, "completed")
+    await scene.hang_up("caller1")
+    await scene.gone("1003")
 
 
 async def test_unsupervised_to_a_voicemail_alone(scene: Scene) -> None:
