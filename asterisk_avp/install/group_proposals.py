@@ -104,12 +104,11 @@ def left_out(proposed: ProposedGroups, grouped: Collection[str]) -> list[str]:
         return []
     first, prefix = next(iter(names.items()))
     lines = (f"{k}={v}" for k, v in proposed.settings.items() if k.startswith(prefix))
-    return [
-        (
-            f"No agent groups: the queues {', '.join(names)}. If {first} is to be one, add to the file"
-            f" `environment`, and render again: {' '.join(lines)}"
-        )
-    ]
+    sentence = (
+        f"No agent groups: the queues {', '.join(names)}. If {first} is to be one, add to the"
+        f" file `environment`, and render again: {' '.join(lines)}"
+    )
+    return [sentence]
 
 
 def _identifier(name: str) -> str:
