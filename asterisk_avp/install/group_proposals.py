@@ -89,6 +89,28 @@ def proposed_groups(
     return ProposedGroups(found, tuple(remarks))
 
 
+def left_out(proposed: ProposedGroups, grouped: Collection[str]) -> list[str]:
+    """A sentence about the queues that belong to no group. ``grouped``: those that do.
+
+    An administrator may want it so, or may have added a queue since the first rendering.
+    """
+    known = {queue.lower() for queue in grouped}
+    names = {
+        name: prefix
+        for variable, name in proposed.settings.items()
+        if (prefix := variable.removesuffix("QUEUE")).endswith("__") and name.lower() not in known
+    }
+    if not names:
+        return []
+    first, prefix = next(iter(names.items()))
+    lines = (f"{k}={v}" for k, v in proposed.settings.items() if k.startswith(prefix))
+    sentence = (
+        f"No agent groups: the queues {', '.join(names)}. If {first} is to be one, add to the"
+        f" file `environment`, and render again: {' '.join(lines)}"
+    )
+    return [sentence]
+
+
 def _identifier(name: str) -> str:
     """Part of a variable's name, in which systemd accepts letters, digits and ``_`` only."""
     plain = re.sub(r"[^a-z0-9_]", "_", name.lower()).strip("_") or "queue"

@@ -27,7 +27,7 @@ from asterisk_avp.install.checks.pjsip import (
 from asterisk_avp.install.checks.queues import MONITOR_RECORDS, recorded_by_monitor
 from asterisk_avp.install.checks.refer import GUARD, unguarded
 from asterisk_avp.install.dialplan_files import dialplan_files
-from asterisk_avp.install.group_proposals import KnownQueue, proposed_groups
+from asterisk_avp.install.group_proposals import KnownQueue, left_out, proposed_groups
 from asterisk_avp.install.instructions import notes
 from asterisk_avp.install.layout import Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
@@ -219,13 +219,15 @@ class Renderer:
 
     def _with_groups(self, variables: Mapping[str, str], settings: Settings) -> dict[str, str]:
         """``variables``, and if they have no group, those that make every queue one."""
-        if settings.groups:
-            return dict(variables)
         queues = self._files["queues.conf"]
         proposed = proposed_groups(
             map(_known, proposals.queues(queues)),
             dialled=[m for static in members(queues).values() for m in map(_id, static) if m],
         )
+        if settings.groups:
+            grouped = {group.queue for group in settings.world().groups.values()}
+            self._remarks += left_out(proposed, grouped)
+            return dict(variables)
         self._remarks += proposed.remarks
         if proposed.settings:
             self._remarks.append(

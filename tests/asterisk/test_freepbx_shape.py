@@ -51,6 +51,7 @@ async def test_a_call_to_a_queue_and_voicemail_after_it(bare: PbxBed) -> None:
     await bare.idle()
 
 
+@pytest.mark.thorough
 async def test_star_codes(bare: PbxBed) -> None:
     async def status(name: str, queue: str = "601") -> str:
         member = (await bare.ami.members(queue)).get(name)
@@ -68,6 +69,7 @@ async def test_star_codes(bare: PbxBed) -> None:
     assert bare.fastagi.ran[-1] == ("queue_devstate.agi", "getqueues", "1004")
 
 
+@pytest.mark.thorough
 async def test_device_and_user(bare: PbxBed) -> None:
     """Erin logs off her desk and on to another one."""
     await bare.star("2005", "*12")
@@ -80,6 +82,7 @@ async def test_device_and_user(bare: PbxBed) -> None:
     assert "PJSIP/2005" in await bare.ami.command("core show hint 1005")
 
 
+@pytest.mark.thorough
 async def test_outbound_direct_and_forwarded_calls(bare: PbxBed) -> None:
     alice, carol, outside = bare.phones["1001"], bare.phones["1003"], bare.phones["pstn"]
     await alice.dial("2025550100")

@@ -46,6 +46,7 @@ async def test_supervised(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_supervised_cancelled(scene: Scene) -> None:
     await call(scene)
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -110,6 +111,7 @@ async def test_the_button(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_the_button_to_a_queue(scene: Scene) -> None:
     await call(scene)
     transfer = await press(scene, "1001", "601")
@@ -197,6 +199,7 @@ async def popped(scene: Scene, agent: str) -> dict[str, str]:
     return data
 
 
+@pytest.mark.thorough
 async def test_the_pop(scene: Scene, freepbx: Installed) -> None:
     """The inbound dialplan's variables are the administrator's, in a context of theirs."""
     custom = freepbx.etc / "extensions_custom.conf"
@@ -249,6 +252,7 @@ async def test_the_queues_recording(scene: Scene) -> None:
     assert await scene.ami.until(grows, 6.0)
 
 
+@pytest.mark.thorough
 async def test_star_1_records_as_before(scene: Scene) -> None:
     """The PBX's own dynamic feature is still on the agent's phone, beside ours."""
     await call(scene)
@@ -274,6 +278,7 @@ async def test_star_1_records_as_before(scene: Scene) -> None:
 # --- calls by no queue ----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_a_call_from_extension_to_extension(scene: Scene) -> None:
     """1003 calls 1001, who transfers 1003 to 1002."""
     await scene.phone("1003").dial("1001")
@@ -322,6 +327,7 @@ async def test_a_target_at_a_hot_desk(scene: Scene) -> None:
     await scene.hear_one_another("caller1", "2005")
 
 
+@pytest.mark.thorough
 async def test_a_transferor_at_a_hot_desk(scene: Scene) -> None:
     """Their call is known as theirs, by button and by code."""
     await scene.phone("2005").dial("1002")
@@ -334,6 +340,7 @@ async def test_a_transferor_at_a_hot_desk(scene: Scene) -> None:
     await scene.hear_one_another("1002", "1003")
 
 
+@pytest.mark.thorough
 async def test_somebody_else_logs_on_to_the_desk(scene: Scene, freepbx: Installed) -> None:
     """Alice sits at Erin's desk: both her phones ring, and either is hers."""
     await freepbx.star("2005", "*111001")

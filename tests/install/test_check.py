@@ -1039,12 +1039,21 @@ def test_codes_that_clash(office: Office, section: str, line: str) -> None:
 def test_hanging_up_by_a_star(office: Office) -> None:
     """Asterisk's default code, if the dialplan enables it."""
     office.add("extensions", "[more]\nexten => 1,1,Dial(PJSIP/1,30,H)\n")
-    for text in (FEATURES, "[general]\n"):
+    alone = "[general]\n[applicationmap]\navp_transfer => *7,self,UserEvent,AVPFeature\n"
+    for text in (FEATURES, alone):
         office.write("features", text)
         found = office.one()
         assert (found["id"], found["where"]) == ("feature_code", "features.conf")
         office.add("features", "\n".join(["", *found["mend"], ""]))
         assert office.findings() == []
+
+
+@pytest.mark.parametrize("code", ["", "avp_transfer => *9,self,UserEvent,AVPFeature\n"])
+def test_a_transfer_code_that_no_phone_has(office: Office, code: str) -> None:
+    office.write("features", f"[featuremap]\ndisconnect =\n[applicationmap]\n{code}")
+    found = office.one()
+    assert (found["id"], found["severity"]) == ("feature_code", "warning")
+    assert "*7" in found["what"]
 
 
 @pytest.mark.parametrize("line", ["parkcall => #72", "x => 7", "x => #7*7"])

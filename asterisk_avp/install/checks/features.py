@@ -73,6 +73,16 @@ def feature_codes(facts: Facts) -> Iterator[Finding]:
     for finding in _ambiguous(facts, codes):
         clean = False
         yield finding
+    if ours and not _has_ours(facts):
+        clean = False
+        yield Finding(
+            _ID,
+            Severity.WARNING,
+            f"no entry of [applicationmap] begins a transfer by {ours}",
+            "Agents can transfer calls in the panel and by their phones' Transfer button only.",
+            "features.conf",
+            ("#include avp_features.conf",),
+        )
     if clean and ours:
         yield Finding(_ID, Severity.OK, f"no other code conflicts with {ours}")
 
@@ -108,6 +118,16 @@ def _ambiguous(facts: Facts, codes: Iterable[_Code]) -> Iterator[Finding]:
             "the settings",
             (f"AVP_KEYS__{name}=<keys that are no other code>",),
         )
+
+
+def _has_ours(facts: Facts) -> bool:
+    """Whether features.conf has our entry with the code of the settings, or cannot be read."""
+    conf = facts.file("features.conf")
+    return not conf.found or any(
+        _EVENT in line.value and line.value.split(",")[0].strip() == facts.feature_code
+        for section in conf.named("applicationmap")
+        for line in section.lines
+    )
 
 
 def _is_active(facts: Facts, code: _Code) -> bool:

@@ -196,13 +196,15 @@ class PbxBed(Bed):
     async def apply_config(self, pbx: Pbx | None = None, **changes: object) -> None:
         """*Apply Config*, also `fwconsole reload`: write all files, and reload Asterisk."""
         self.pbx = replace(pbx or self.pbx, **changes)  # type: ignore[arg-type]
+        now = world(self.pbx)
+        self.world = replace(self.world, agents=now.agents, groups=now.groups)
         await asyncio.to_thread(self.write_configuration)
         await self._write_database()
         await self.ami.action("Reload")
 
     async def qualify(self) -> None:
         """Ask all phones whether they are there, as Asterisk does within a minute."""
-        for account in self.world.accounts:
+        for account in (*(device.id for device in self.pbx.devices), *self.pbx.trunks):
             await self.ami.command(f"pjsip qualify {account}")
 
     async def star(self, phone: str, code: str) -> None:
