@@ -231,7 +231,7 @@ class View:
         warnings = "".join(f"  WARNING: {x}" for x in self._readiness.get("warnings", ()))
         return line(
             f"ready  {counted(calls, 'call')}, {counted(running, 'transfer')} in progress{only}"
-            f"  {self._url}{warnings}",
+            f"{warnings}  {self._url}",
             "bold yellow" if warnings else "bold",
         )
 

@@ -156,6 +156,16 @@ def test_a_daemon_that_has_lost_asterisk(view: View) -> None:
     assert "talking" in drawn(view)
 
 
+def test_what_an_administrator_should_mend_is_in_the_first_line(view: View) -> None:
+    view.handle(SNAPSHOT)
+    warned = {**READY, "warnings": ["The Transfer button of 1 agent's phone is not guarded."]}
+    view.handle({"type": "readiness", "readiness": warned})
+    first = drawn(view, 160).splitlines()[0]
+    assert "in progress  WARNING: The Transfer button of 1 agent's phone is not guarded." in first
+    view.handle({"type": "readiness", "readiness": READY})
+    assert "WARNING" not in drawn(view)
+
+
 def test_only_the_last_of_the_ended_are_kept(view: View) -> None:
     view.handle({**SNAPSHOT, "transfers": []})
     view.handle({"type": "transfer", "transfer": transfer("under-way", "ringing")})
