@@ -3,9 +3,8 @@
 
 Prints addresses and tokens as KEY=value lines. docker/down ends it.
 
-Environment: AVP_BED (docker or rootfs, as --backend), AVP_ROOTFS (a root file system with an Asterisk
-of your own), AVP_CACHE (root file systems), AVP_STATE
-(instances of the docker backend).
+Environment: AVP_BED (docker or rootfs, as --backend), AVP_ROOTFS (a root file system with an
+Asterisk of your own), AVP_CACHE (root file systems), AVP_STATE (instances of the docker backend).
 """
 
 from __future__ import annotations
