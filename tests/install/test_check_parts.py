@@ -43,6 +43,7 @@ def test_every_context_is_looked_for() -> None:
     looked_for = {name.partition(",")[0] for name in EXTENSIONS}
     # These are empty, or only catch numbers that match no other line.
     empty = {"avp-emergency", "avp-internal", "avp-external", "avp-colleagues", "avp-nowhere"}
+    empty |= {"avp-before-queue"}
     assert contexts - looked_for == empty
     assert looked_for <= contexts
 
@@ -403,6 +404,9 @@ PROVIDED_BY = {
     "Playback": "app_playback",
     "UserEvent": "app_userevent",
     "Originate": "app_originate",
+    "SendDTMF": "app_senddtmf",
+    "WaitForCondition": "app_waitforcond",
+    "FRAME_DROP": "func_frame_drop",
     # Only where a call is recorded.
     **dict.fromkeys(("MixMonitor", "StopMixMonitor"), ""),
     "ChannelRedirect": "app_channelredirect",
@@ -415,7 +419,7 @@ PROVIDED_BY = {
     **dict.fromkeys(("QUEUE_EXISTS", "QUEUE_MEMBER", "QUEUE_MEMBER_LIST"), "app_queue"),
     **dict.fromkeys(("REPLACE", "STRREPLACE", "FIELDQTY", "SHIFT", "TOUPPER"), "func_strings"),
     **dict.fromkeys(("CALLERID", "CONNECTEDLINE", "REDIRECTING"), "func_callerid"),
-    **dict.fromkeys(("CHANNEL", "MASTER_CHANNEL"), "func_channel"),
+    **dict.fromkeys(("CHANNEL", "CHANNELS", "MASTER_CHANNEL"), "func_channel"),
     "CUT": "func_cut",
     "DEVICE_STATE": "func_devstate",
     "DIALPLAN_EXISTS": "func_dialplan",
