@@ -192,6 +192,27 @@ def test_the_end_of_a_call_that_was_announced_is_not_another_end() -> None:
     assert made.agents.by_id["1002"].acw_until == NOW + 10
 
 
+def test_the_call_ends_long_after_the_phone_has_become_idle() -> None:
+    """A colleague picked the call up: no event of the member follows, which had InCall: 1."""
+    made = engine()
+    made.fact(member("1002", "avp-agent-1002"), NOW - 9)
+    made.fact(member("1002", "q-support"), NOW - 9)
+    made.fact(ev.AgentConnected("avp-agent-1002", "u-caller1", "PJSIP/1002"), NOW - 5)
+    for queue in ("q-support", "avp-agent-1002"):
+        made.fact(member("1002", queue, status=1, in_call=True), NOW - 5)
+    bob = made.agents.by_id["1002"]
+    assert bob.state is AgentState.TALKING
+    made.fact(ev.AgentCompleted("avp-agent-1002", "PJSIP/1002", NOW), NOW)
+    assert bob.state is AgentState.ACW
+    # Also where the end of the call had been told before.
+    for queue in ("q-support", "avp-agent-1002"):
+        made.fact(member("1002", queue, status=1, in_call=True, last_call=NOW), NOW)
+    assert bob.state is AgentState.TALKING
+    outcome = made.fact(ev.AgentCompleted("avp-agent-1002", "PJSIP/1002", NOW + 0.2), NOW + 0.2)
+    assert outcome.agents == {"1002"}
+    assert bob.state is AgentState.ACW
+
+
 def test_longest_acw() -> None:
     assert longest_acw(WORLD, ("support", "sales")) == 10
     assert longest_acw(WORLD, ()) == 0

@@ -10,7 +10,7 @@ no break: the agent is in ACW, and transferred calls may wait for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from asterisk_avp.core.messages.effects import Effect
@@ -152,6 +152,20 @@ class Agent:
             if self.personal is not None:
                 self.others[self.personal.interface] = self.personal
             self.personal = found
+
+    def call_over(self) -> bool:
+        """Their call has ended. Returns whether a membership said that they are in one.
+
+        app_queue sets InCall back (update_queue) without an event; the next one follows a change of
+        the phone's state, which may be long past: a colleague had picked the call up.
+        """
+        changed = False
+        for queue, known in self.memberships.items():
+            if known.in_call:
+                self.memberships[queue], changed = replace(known, in_call=False), True
+        if self.personal is not None and self.personal.in_call:
+            self.personal, changed = replace(self.personal, in_call=False), True
+        return changed
 
     def member(self, queue: str, interface: str) -> MemberSeen | None:
         """The membership of this interface in the queue; None: there is none."""
