@@ -184,6 +184,22 @@ def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
     assert bob.acw_until == NOW + 17
 
 
+@pytest.mark.parametrize("last_call", [0.0, NOW])
+def test_the_end_of_a_call_that_a_colleague_picked_up(last_call: float) -> None:
+    """The member's own phone was free before, so that Asterisk reports no status after the end."""
+    made = engine()
+    made.fact(member("1002", "sales", last_call=last_call), NOW - 5)
+    made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), NOW - 5)
+    made.fact(member("1002", "sales", in_call=True, last_call=last_call), NOW - 4)
+    bob = made.agents.by_id["1002"]
+    assert bob.state is AgentState.TALKING
+    outcome = made.fact(ev.AgentCompleted("sales", "PJSIP/1002", NOW + 0.4), NOW + 0.4)
+    assert outcome.agents == {"1002"}
+    assert bob.state is AgentState.ACW
+    made.fact(ev.ClockTick(NOW + 60), NOW + 60)
+    assert bob.state is AgentState.AVAILABLE
+
+
 def test_the_end_of_a_call_that_was_announced_is_not_another_end() -> None:
     made = engine()
     made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), NOW - 5)

@@ -10,7 +10,7 @@ no break: the agent is in ACW, and transferred calls may wait for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from asterisk_avp.core.messages.effects import Effect
@@ -165,6 +165,25 @@ class Agent:
         if self.personal is not None and self.personal.queue == queue:
             return self.personal
         return self.memberships.get(queue)
+
+    def call_over(self, queue: str, interface: str) -> bool:
+        """The queue's call with this member has ended; whether it was known as being in a call.
+
+        app_queue reports a member as its device state changes (app_queue.c, update_status). If the
+        phone was free before the call ended, because a colleague had picked it up, no report
+        follows.
+        """
+        known = self.member(queue, interface)
+        if known is None or not known.in_call:
+            return False
+        ended = replace(known, in_call=False)
+        if self.personal is known:
+            self.personal = ended
+        elif self.memberships.get(queue) is known:
+            self.memberships[queue] = ended
+        else:
+            self.others[interface] = ended
+        return True
 
     def state_at(self, now: float) -> AgentState:
         members = list(self.memberships.values())
