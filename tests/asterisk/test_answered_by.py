@@ -158,9 +158,9 @@ async def test_supervised_to_somebody_else(scene: Scene, what: str) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
     if what == "forward-at-once":
-        await scene.phone("pstn").answer()
+        await scene.phone("pstn").pick_up()
     if what == "group":
-        await scene.phone("caller4").answer()
+        await scene.phone("caller4").pick_up()
     await scene.ends(transfer, "failed", "rejected")
     await scene.talking("caller1", "1001")
     await scene.gone("1002", "caller4", "pstn")
@@ -238,7 +238,7 @@ async def test_group_tries_the_next(scene: Scene, what: str) -> None:
     transfer = await scene.transfer("1001", "unsupervised", "support", kind="group")
     since = time.time()
     if what == "forward-at-once":
-        await scene.phone("pstn").answer()
+        await scene.phone("pstn").pick_up()
     await scene.phone("1004").answer(within=8)
     await scene.talking("caller1", "1004")
     await only_music(scene, "caller1", since + 1, "1004")

@@ -184,33 +184,28 @@ def test_acw_where_asterisk_never_announces_the_end_of_the_call() -> None:
     assert bob.acw_until == NOW + 17
 
 
+@pytest.mark.parametrize("last_call", [0.0, NOW])
+def test_the_end_of_a_call_that_a_colleague_picked_up(last_call: float) -> None:
+    """The member's own phone was free before, so that Asterisk reports no status after the end."""
+    made = engine()
+    made.fact(member("1002", "sales", last_call=last_call), NOW - 5)
+    made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), NOW - 5)
+    made.fact(member("1002", "sales", in_call=True, last_call=last_call), NOW - 4)
+    bob = made.agents.by_id["1002"]
+    assert bob.state is AgentState.TALKING
+    outcome = made.fact(ev.AgentCompleted("sales", "PJSIP/1002", NOW + 0.4), NOW + 0.4)
+    assert outcome.agents == {"1002"}
+    assert bob.state is AgentState.ACW
+    made.fact(ev.ClockTick(NOW + 60), NOW + 60)
+    assert bob.state is AgentState.AVAILABLE
+
+
 def test_the_end_of_a_call_that_was_announced_is_not_another_end() -> None:
     made = engine()
     made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), NOW - 5)
     made.fact(member("1002", "sales", last_call=NOW), NOW)
     assert not made.fact(ev.AgentCompleted("sales", "PJSIP/1002", NOW + 1.1), NOW + 1.1).agents
     assert made.agents.by_id["1002"].acw_until == NOW + 10
-
-
-def test_the_call_ends_long_after_the_phone_has_become_idle() -> None:
-    """A colleague picked the call up: no event of the member follows, which had InCall: 1."""
-    made = engine()
-    made.fact(member("1002", "avp-agent-1002"), NOW - 9)
-    made.fact(member("1002", "q-support"), NOW - 9)
-    made.fact(ev.AgentConnected("avp-agent-1002", "u-caller1", "PJSIP/1002"), NOW - 5)
-    for queue in ("q-support", "avp-agent-1002"):
-        made.fact(member("1002", queue, status=1, in_call=True), NOW - 5)
-    bob = made.agents.by_id["1002"]
-    assert bob.state is AgentState.TALKING
-    made.fact(ev.AgentCompleted("avp-agent-1002", "PJSIP/1002", NOW), NOW)
-    assert bob.state is AgentState.ACW
-    # Also where the end of the call had been told before.
-    for queue in ("q-support", "avp-agent-1002"):
-        made.fact(member("1002", queue, status=1, in_call=True, last_call=NOW), NOW)
-    assert bob.state is AgentState.TALKING
-    outcome = made.fact(ev.AgentCompleted("avp-agent-1002", "PJSIP/1002", NOW + 0.2), NOW + 0.2)
-    assert outcome.agents == {"1002"}
-    assert bob.state is AgentState.ACW
 
 
 def test_longest_acw() -> None:

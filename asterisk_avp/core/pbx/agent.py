@@ -153,20 +153,6 @@ class Agent:
                 self.others[self.personal.interface] = self.personal
             self.personal = found
 
-    def call_over(self) -> bool:
-        """Their call has ended. Returns whether a membership said that they are in one.
-
-        app_queue sets InCall back (update_queue) without an event; the next one follows a change of
-        the phone's state, which may be long past: a colleague had picked the call up.
-        """
-        changed = False
-        for queue, known in self.memberships.items():
-            if known.in_call:
-                self.memberships[queue], changed = replace(known, in_call=False), True
-        if self.personal is not None and self.personal.in_call:
-            self.personal, changed = replace(self.personal, in_call=False), True
-        return changed
-
     def member(self, queue: str, interface: str) -> MemberSeen | None:
         """The membership of this interface in the queue; None: there is none."""
         known = self.membership(queue)
@@ -179,6 +165,25 @@ class Agent:
         if self.personal is not None and self.personal.queue == queue:
             return self.personal
         return self.memberships.get(queue)
+
+    def call_over(self, queue: str, interface: str) -> bool:
+        """The queue's call with this member has ended; whether it was known as being in a call.
+
+        app_queue reports a member as its device state changes (app_queue.c, update_status). If the
+        phone was free before the call ended, because a colleague had picked it up, no report
+        follows.
+        """
+        known = self.member(queue, interface)
+        if known is None or not known.in_call:
+            return False
+        ended = replace(known, in_call=False)
+        if self.personal is known:
+            self.personal = ended
+        elif self.memberships.get(queue) is known:
+            self.memberships[queue] = ended
+        else:
+            self.others[interface] = ended
+        return True
 
     def state_at(self, now: float) -> AgentState:
         members = list(self.memberships.values())

@@ -175,11 +175,10 @@ class Agents:
     def completed(self, fact: AgentCompleted) -> Agent | None:
         """The agent's call has ended, and ``lastcall`` may not be reported; return the agent."""
         agent = self._agent(fact.interface, agent_of_personal_queue(fact.queue))
-        if agent is None:
-            return None
-        over, ended = agent.call_over(), float(int(fact.now))
-        if agent.call_queue != fact.queue or ended <= agent.last_call:
-            return agent if over else None  # reported already
+        over = agent is not None and agent.call_over(fact.queue, fact.interface)
+        ended = float(int(fact.now))
+        if agent is None or agent.call_queue != fact.queue or ended <= agent.last_call:
+            return agent if over else None  # the end was reported already
         agent.last_call, agent.last_call_estimated = ended, True
         agent.last_queue, agent.call_queue = agent.call_queue, ""
         counts = agent.membership(agent.last_queue)

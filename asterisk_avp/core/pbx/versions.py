@@ -134,8 +134,8 @@ _SECURITY = frozenset({21})
 else, and no 21.13 followed when 20.18, 22.8 and 23.2 did."""
 _TESTED: Mapping[int, str] = {20: "20.20.1", 21: "21.12.3", 22: "22.10.1", 23: "23.4.1"}
 """The releases that the tests ran on, one in each branch. docs/limits.md says which tests: all on
-22.10.1 (Debian's, as in CI); on the others, which were built from Asterisk's own source, at least
-those of transfers, codecs and recordings."""
+22.10.1 (Debian's, as in CI); on the others, which were built from Asterisk's own source, those of
+transfers, codecs and recordings."""
 
 
 def _not_tested(major: int) -> Trouble:
