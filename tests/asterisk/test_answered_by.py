@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
+from _pytest.mark import ParameterSet
 from bed import Bed, World, backend_named
 
 from tests.asterisk.conftest import open_scene, world
@@ -89,6 +90,11 @@ member => PJSIP/caller4,0,Other
 """
 
 
+def thorough(value: str) -> ParameterSet:
+    """A case that `tests/run thorough` runs, and CI does not."""
+    return pytest.param(value, marks=pytest.mark.thorough)
+
+
 def office(**more: object) -> World:
     return replace(
         world(),
@@ -136,7 +142,9 @@ async def test_the_phone_is_found_behind_the_hint(scene: Scene) -> None:
     assert await scene.ami.until(told, 5.0) == "PJSIP/1002"
 
 
-@pytest.mark.parametrize("what", ["phone", "nested", "voicemail", "forward", "group"])
+@pytest.mark.parametrize(
+    "what", ["phone", thorough("nested"), "voicemail", thorough("forward"), thorough("group")]
+)
 async def test_the_phone_itself_is_connected(scene: Scene, what: str) -> None:
     await behind(scene, a1002=what)
     await scene.call("caller1", "1001")
@@ -152,7 +160,9 @@ async def test_the_phone_itself_is_connected(scene: Scene, what: str) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
-@pytest.mark.parametrize("what", ["voicemail-at-once", "forward-at-once", "queue", "group"])
+@pytest.mark.parametrize(
+    "what", ["voicemail-at-once", thorough("forward-at-once"), thorough("queue"), thorough("group")]
+)
 async def test_supervised_to_somebody_else(scene: Scene, what: str) -> None:
     await behind(scene, a1002=what)
     await scene.call("caller1", "1001")
@@ -169,7 +179,7 @@ async def test_supervised_to_somebody_else(scene: Scene, what: str) -> None:
     await scene.booked(Alice=1)
 
 
-@pytest.mark.parametrize("how", ["rejects", "does not answer"])
+@pytest.mark.parametrize("how", ["rejects", thorough("does not answer")])
 async def test_supervised_voicemail_after_the_phone(scene: Scene, how: str) -> None:
     await behind(scene, a1002="voicemail")
     await scene.call("caller1", "1001")
@@ -185,7 +195,7 @@ async def test_supervised_voicemail_after_the_phone(scene: Scene, how: str) -> N
     await scene.booked(Alice=1)
 
 
-@pytest.mark.parametrize("daemon", ["runs", "killed"])
+@pytest.mark.parametrize("daemon", [thorough("runs"), "killed"])
 async def test_unsupervised_is_offered_again(scene: Scene, daemon: str) -> None:
     await behind(scene, a1002="voicemail")
     await scene.call("caller1", "1001")
@@ -231,7 +241,9 @@ async def test_unsupervised_to_a_voicemail_alone(scene: Scene) -> None:
     await scene.booked(Alice=1)
 
 
-@pytest.mark.parametrize("what", ["voicemail-at-once", "forward-at-once", "voicemail"])
+@pytest.mark.parametrize(
+    "what", ["voicemail-at-once", thorough("forward-at-once"), thorough("voicemail")]
+)
 async def test_group_tries_the_next(scene: Scene, what: str) -> None:
     await behind(scene, a1003=what)
     await scene.call("caller1", "1001")

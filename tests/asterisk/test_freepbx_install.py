@@ -200,6 +200,7 @@ async def transfer(own: Installed, target: str = "1002", phone: str = "1002") ->
         await scene.hear_one_another("caller1", phone)
 
 
+@pytest.mark.thorough
 async def test_an_agent_is_renamed(own: Installed) -> None:
     base = own.pbx
     try:
@@ -245,6 +246,7 @@ async def test_a_queue_is_added(own: Installed) -> None:
         await own.again()
 
 
+@pytest.mark.thorough
 async def test_an_agent_is_deleted(own: Installed) -> None:
     """The lines that pjsip.conf still has for them do not keep Asterisk from reading the rest."""
     base = own.pbx
@@ -270,6 +272,7 @@ async def test_an_agent_is_deleted(own: Installed) -> None:
         await own.again()
 
 
+@pytest.mark.thorough
 async def test_what_to_undo(own: Installed) -> None:
     """`--remove` names every line that was added, and nothing else of theirs."""
     output = await own.sh(f"{own.command} --remove")

@@ -52,6 +52,7 @@ async def elsewhere(scene: Scene, *phones: str) -> None:
         assert not calls, (name, calls)
 
 
+@pytest.mark.thorough
 async def test_voicemail_answers_the_pbxs_own_calls(freepbx: Installed) -> None:
     """Otherwise, the tests below would not say anything."""
     async with open_scene(freepbx) as scene:
@@ -116,6 +117,7 @@ async def test_a_busy_target_is_waited_for(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_group_of_whom_one_rejects(scene: Scene) -> None:
     """The next member is tried; the voicemail of the first is not."""
     await call(scene)
@@ -205,6 +207,7 @@ async def test_a_target_who_is_followed(scene: Scene) -> None:
 # --- the daemon, and Apply Config -----------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_daemon_is_killed_in_a_consultation(scene: Scene, freepbx: Installed) -> None:
     await call(scene)
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -234,6 +237,7 @@ async def test_the_daemon_is_down_and_the_target_rejects(scene: Scene, freepbx: 
         await freepbx.start_daemon()
 
 
+@pytest.mark.thorough
 async def test_apply_config_in_a_consultation(scene: Scene, freepbx: Installed) -> None:
     """Every file is written anew, and Asterisk reads all: the calls, and the rules, stay."""
     await call(scene)

@@ -19,6 +19,7 @@ async def bare() -> AsyncIterator[PbxBed]:
         yield started
 
 
+@pytest.mark.thorough
 async def test_asterisk_accepts_the_configuration(bare: PbxBed) -> None:
     log = (bare.directory / "log" / "messages.log").read_text()
     faults = [
@@ -33,6 +34,7 @@ async def test_asterisk_accepts_the_configuration(bare: PbxBed) -> None:
     assert members["Alice"]["Status"] == "1"
 
 
+@pytest.mark.thorough
 async def test_a_call_to_a_queue_and_voicemail_after_it(bare: PbxBed) -> None:
     """Voicemail is held back while the queue rings, and no longer once an agent has answered."""
     caller, alice = bare.phones["caller1"], bare.phones["1001"]
@@ -104,6 +106,7 @@ async def test_outbound_direct_and_forwarded_calls(bare: PbxBed) -> None:
     await bare.ami.assert_clean()
 
 
+@pytest.mark.thorough
 async def test_apply_config_overwrites_what_is_not_the_administrators(bare: PbxBed) -> None:
     (bare.etc / "extensions_additional.conf").write_text("; mine\n")
     (bare.etc / "features.conf").write_text("; mine\n")

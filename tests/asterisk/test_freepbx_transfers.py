@@ -77,6 +77,7 @@ async def test_unsupervised_to_whom_talks(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=2)
 
 
+@pytest.mark.thorough
 async def test_to_a_group(scene: Scene) -> None:
     await call(scene)
     transfer = await scene.transfer("1001", "unsupervised", "queue_601", kind="group")
@@ -120,6 +121,7 @@ async def test_the_button_to_a_queue(scene: Scene) -> None:
     await scene.talking("caller1", "1003")
 
 
+@pytest.mark.thorough
 async def test_the_button_to_somewhere_else(scene: Scene) -> None:
     """The PBX's own extensions are no targets: nobody sends a caller past the rules."""
     await call(scene)
@@ -129,6 +131,7 @@ async def test_the_button_to_somewhere_else(scene: Scene) -> None:
     assert not scene.phone("pstn").live
 
 
+@pytest.mark.thorough
 async def test_the_attended_button(scene: Scene, freepbx: Installed) -> None:
     """The consultation is a call of the PBX's own, to an extension."""
     await call(scene)
@@ -162,6 +165,7 @@ async def test_to_a_number_outside(scene: Scene) -> None:
     await scene.gone("1001")
 
 
+@pytest.mark.thorough
 async def test_log_in_and_pause_by_star_code(scene: Scene, freepbx: Installed) -> None:
     await freepbx.star("1004", "*45601")
 
@@ -226,6 +230,7 @@ async def test_the_pop(scene: Scene, freepbx: Installed) -> None:
 # --- recordings -----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_queues_recording(scene: Scene) -> None:
     """The PBX records the caller's channel before Queue(); the file goes on after a transfer."""
     await scene.call("caller1", "1003", number=SUPPORT)
@@ -292,6 +297,7 @@ async def test_a_call_from_extension_to_extension(scene: Scene) -> None:
     await scene.gone("1001")
 
 
+@pytest.mark.thorough
 async def test_a_direct_call_from_outside(scene: Scene) -> None:
     await scene.phone("caller1").dial("15551001")
     await scene.phone("1001").answer()
@@ -303,6 +309,7 @@ async def test_a_direct_call_from_outside(scene: Scene) -> None:
     await scene.hear_one_another("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_an_outbound_call(scene: Scene) -> None:
     await scene.phone("1001").dial("2025550100")
     await scene.phone("pstn").answer()

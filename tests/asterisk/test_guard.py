@@ -83,6 +83,7 @@ async def test_a_guard_that_is_taken_away_is_said_and_its_return_withdraws_it(be
     assert (line["agents"], line["unguarded"]) == (["1002"], 0)
 
 
+@pytest.mark.thorough
 async def test_the_other_guard_counts_as_well(bed: Guarded) -> None:
     await bed.configure("1003", OBEYED)
     await bed.until(1)
@@ -90,6 +91,7 @@ async def test_the_other_guard_counts_as_well(bed: Guarded) -> None:
     await bed.until(0)
 
 
+@pytest.mark.thorough
 async def test_a_phone_is_looked_at_when_it_is_a_members(bed: Guarded) -> None:
     await bed.configure("pstn", "allow_transfer = yes")
     await bed.ami.command("queue add member PJSIP/pstn to sales")

@@ -62,6 +62,7 @@ async def test_direct_call(scene: Scene) -> None:
     await scene.gone("1002")
 
 
+@pytest.mark.thorough
 async def test_outbound_call(scene: Scene) -> None:
     await scene.phone("1001").dial(FOURTH)
     await scene.phone("pstn").answer()
@@ -76,6 +77,7 @@ async def test_outbound_call(scene: Scene) -> None:
     await scene.gone("1002")
 
 
+@pytest.mark.thorough
 async def test_code_on_the_phone(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.press("1001", "*7")

@@ -67,6 +67,14 @@ def skip_where_it_cannot_be(database: str) -> None:
         pytest.skip("PostgreSQL needs root, and Debian's packages beside Asterisk's")
 
 
+on_the_other_too = pytest.mark.parametrize(
+    "office",
+    ["sqlite3", pytest.param("postgresql", marks=pytest.mark.thorough)],
+    indirect=True,
+)
+"""On SQLite each time, on PostgreSQL by `tests/run thorough`: the database makes no difference."""
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=DATABASES)
 async def office(request: pytest.FixtureRequest) -> AsyncIterator[RealtimeBed]:
     """Installed while it runs, by what the product prints."""
@@ -135,6 +143,7 @@ async def test_log_in_break_and_log_out_by_rows(scene: RealtimeScene) -> None:
     await scene.personal("1002")
 
 
+@pytest.mark.thorough
 async def test_a_penalty_and_a_change_of_agent_at_the_same_time(scene: RealtimeScene) -> None:
     """The number of members stays the same, and that of free ones too."""
     bed = scene.bed
@@ -169,6 +178,7 @@ async def test_supervised_with_wrap_up(scene: RealtimeScene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_an_agent_who_talks(scene: RealtimeScene) -> None:
     await scene.call("caller1", "1001")
     await scene.phone("caller2").dial("800")
@@ -186,6 +196,7 @@ async def test_unsupervised_to_an_agent_who_talks(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_target_who_is_logged_out_by_a_row_gets_no_call(scene: RealtimeScene) -> None:
     """Their call was waiting: supervised, the transferor has the caller back."""
     await scene.call("caller1", "1001")
@@ -198,6 +209,7 @@ async def test_a_target_who_is_logged_out_by_a_row_gets_no_call(scene: RealtimeS
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_group(scene: RealtimeScene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "unsupervised", "support", "group")
@@ -207,6 +219,7 @@ async def test_group(scene: RealtimeScene) -> None:
     assert await scene.variable("caller1", "AVP_GROUP") == "support"
 
 
+@pytest.mark.thorough
 async def test_button(scene: RealtimeScene) -> None:
     await scene.call("caller1", "1001")
     transfer = await press(scene, "1001", "1002")
@@ -216,6 +229,7 @@ async def test_button(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@on_the_other_too
 async def test_feature_code(scene: RealtimeScene) -> None:
     """A caller who presses the same keys has no effect, also where the code is on for all."""
     await scene.call("caller1", "1001")
@@ -235,6 +249,7 @@ async def test_feature_code(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_external(scene: RealtimeScene) -> None:
     await scene.call("caller1", "1001")
     answer = await scene.api(
@@ -249,6 +264,7 @@ async def test_external(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "pstn")
 
 
+@pytest.mark.thorough
 async def test_direct_and_outbound_calls(scene: RealtimeScene) -> None:
     await scene.direct_call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -267,6 +283,7 @@ async def test_direct_and_outbound_calls(scene: RealtimeScene) -> None:
     await scene.talking("pstn", "1002")
 
 
+@pytest.mark.thorough
 async def test_our_members_are_no_rows(scene: RealtimeScene) -> None:
     """The daemon's own changes leave the administrator's tables alone."""
     await scene.personal("1001")
@@ -276,6 +293,7 @@ async def test_our_members_are_no_rows(scene: RealtimeScene) -> None:
     assert await scene.bed.sql(rows) == [("sales",), ("support",)]
 
 
+@pytest.mark.thorough
 async def test_daemon_killed_in_a_consult(scene: RealtimeScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     await scene.bed.stop_daemon(kill=True)
@@ -287,6 +305,7 @@ async def test_daemon_killed_in_a_consult(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_asterisk_restarted(scene: RealtimeScene) -> None:
     """Members come from the rows again, the agents' own memberships from Asterisk's database."""
     bed = scene.bed
@@ -352,6 +371,7 @@ async def members_only() -> AsyncIterator[RealtimeScene]:
             yield opened  # type: ignore[misc]
 
 
+@pytest.mark.thorough
 async def test_rows_for_members_of_queues_in_the_file(members_only: RealtimeScene) -> None:
     scene, bed = members_only, members_only.bed
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -432,11 +452,7 @@ GUARDS = {
 """Finding to the column in which an agent's phone lacks its guard."""
 
 
-@pytest.mark.parametrize(
-    "office",
-    ["sqlite3", pytest.param("postgresql", marks=pytest.mark.thorough)],
-    indirect=True,
-)
+@on_the_other_too
 async def test_check_and_install_txt(office: RealtimeBed, tmp_path: Path) -> None:
     """Each guard that is taken out of the database is an error; INSTALL.txt has the SQL."""
     bed = office

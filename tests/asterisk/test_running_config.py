@@ -91,6 +91,7 @@ async def test_the_daemons_rights_are_enough(strange: Strange) -> None:
     assert found.endpoints["caller1"].options["allow_transfer"] == "false"
 
 
+@pytest.mark.thorough
 async def test_both_roads_lead_to_the_same_endpoint(strange: Strange) -> None:
     """An administrator's user may list the endpoints; ours asks for each option."""
     ours = await asked(strange, "avp", "1001", "caller1", "w1", "pstn")
@@ -104,6 +105,7 @@ async def test_both_roads_lead_to_the_same_endpoint(strange: Strange) -> None:
         }
 
 
+@pytest.mark.thorough
 async def test_a_user_of_manager_conf_where_ours_is_not_there_yet(strange: Strange) -> None:
     manager = read(strange.directory / "etc", "manager.conf")
     place = (access(strange, "avp").host, access(strange, "avp").port)

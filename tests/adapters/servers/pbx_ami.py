@@ -11,7 +11,16 @@ from servers.ami_server import Action, Answer, error, success
 from servers.pbx import PERSONAL, Pbx
 from servers.pbx_channels import NOT_IN_USE, Member
 
-_RINGINUSE = "1"  # app_queue's default
+_FUNCTIONS = {
+    "QUEUE_MEMBER(": "1",  # ringinuse, app_queue's default
+    "PJSIP_ENDPOINT(": "false",  # allow_transfer: no phone's button does anything
+}
+_STARTED = {
+    "CoreStartupDate": "2026-11-01",
+    "CoreStartupTime": "08:00:00",
+    "CoreReloadDate": "2026-11-01",
+    "CoreReloadTime": "08:00:00",
+}
 _DIALPLAN_STASIS = "avp-stasis"
 
 
@@ -27,6 +36,7 @@ class PbxAmi:
             "Login": self._login,
             "QueueStatus": self._queue_status,
             "CoreShowChannels": self._core_show_channels,
+            "CoreStatus": lambda action: success(action, **_STARTED),
             "Status": self._status,
             "Getvar": self._getvar,
             "Setvar": self._setvar,
@@ -138,9 +148,14 @@ class PbxAmi:
 
     def _getvar(self, action: Action) -> bytes:
         if "Channel" not in action:
-            if not action["Variable"].startswith("QUEUE_MEMBER("):
-                return self._refused(action)
-            return success(action, Variable=action["Variable"], Value=_RINGINUSE)
+            name = action["Variable"]
+            known = (value for text, value in _FUNCTIONS.items() if name.startswith(text))
+            value = next(known, None)
+            return (
+                self._refused(action)
+                if value is None
+                else success(action, Variable=name, Value=value)
+            )
         channel = self._pbx.find(action["Channel"])
         if channel is None:
             return error(action, "No such channel")
