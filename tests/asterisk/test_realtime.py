@@ -67,15 +67,12 @@ def skip_where_it_cannot_be(database: str) -> None:
         pytest.skip("PostgreSQL needs root, and Debian's packages beside Asterisk's")
 
 
-on_the_other_too = pytest.mark.parametrize(
-    "office",
-    ["sqlite3", pytest.param("postgresql", marks=pytest.mark.thorough)],
-    indirect=True,
-)
-"""On SQLite each time, on PostgreSQL by `tests/run thorough`: the database makes no difference."""
+_FIRST, *_MORE = DATABASES
+EACH = [_FIRST, *(pytest.param(name, marks=pytest.mark.thorough) for name in _MORE)]
+"""SQLite each time, PostgreSQL by `tests/run thorough`: it has a server and packages of its own."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=DATABASES)
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=EACH)
 async def office(request: pytest.FixtureRequest) -> AsyncIterator[RealtimeBed]:
     """Installed while it runs, by what the product prints."""
     skip_where_it_cannot_be(request.param)
@@ -229,7 +226,6 @@ async def test_button(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "1002")
 
 
-@on_the_other_too
 async def test_feature_code(scene: RealtimeScene) -> None:
     """A caller who presses the same keys has no effect, also where the code is on for all."""
     await scene.call("caller1", "1001")
@@ -452,7 +448,6 @@ GUARDS = {
 """Finding to the column in which an agent's phone lacks its guard."""
 
 
-@on_the_other_too
 async def test_check_and_install_txt(office: RealtimeBed, tmp_path: Path) -> None:
     """Each guard that is taken out of the database is an error; INSTALL.txt has the SQL."""
     bed = office
