@@ -300,6 +300,7 @@ async def test_others_of_the_group_ring_on(told: Scene) -> None:
     await told.booked(Alice=1, Dave=1)
 
 
+@pytest.mark.thorough
 async def test_returned_to_a_transferor_with_voicemail(told: Scene) -> None:
     """Nobody but a box answers for the target, and then for the transferor, until they do."""
     await told.call("caller1", "1001")

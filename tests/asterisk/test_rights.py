@@ -31,6 +31,7 @@ HARMLESS: dict[str, dict[str, str]] = {
     "Hangup": {"Channel": "none"},
     "MixMonitorMute": {"Channel": "none", "Direction": "both", "State": "0"},
     "Status": {"Channel": "none"},
+    "CoreStatus": {},
     "CoreShowChannels": {},
     "DBGet": {"Family": "none", "Key": "none"},
     "QueueAdd": {"Queue": "none", "Interface": "Local/none@none"},

@@ -12,6 +12,7 @@ from tests.asterisk.soak import soaking
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 
+@pytest.mark.thorough
 async def test_nothing_is_left_of_many_transfers() -> None:
     async with soaking(lanes=2) as soak:
         await soak.run(transfers=30, looks=1)

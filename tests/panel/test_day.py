@@ -15,6 +15,7 @@ CALLS = 10
 SEED = 2
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 async def test_page_and_api_agree_after_each_step_of_a_day(browser: Browser) -> None:
     async with Bed(world(), backend=backend_named(None)) as bed:
