@@ -56,6 +56,8 @@ class PbxAri:
                 _soon(lambda: pbx.music(channel, on=asked.method == "POST"))
             case "POST" | "DELETE", ["ring"]:
                 pass
+            case "GET", []:
+                return Answer(200, channel.as_json(pbx.app))
             case "DELETE", []:
                 _soon(lambda: pbx.hang_up(channel))
             case "GET", ["variable"] if asked.query["variable"] == "CHANNEL(rtp,hold)":
