@@ -456,9 +456,9 @@ PAGE: Final = Path(__file__).with_name("MATRIX.md")
 THOROUGH: Final = (
     *("caller hangs up, both cut", "fourth hangs up, both cut", "fourth hangs up, daemon dead"),
     *("target hangs up, both cut", "target hangs up, daemon dead", "caller hangs up, daemon dead"),
-    *("AMI cut", "fourth hangs up"),
+    *("AMI cut", "fourth hangs up", "agent hangs up, both cut"),
 )
-"""CI has the same outages with other parties, and these parties with fewer outages."""
+"""CI has each outage and each party, but not all pairs of them."""
 
 
 def cells(*states: str) -> list[ParameterSet]:

@@ -192,6 +192,7 @@ async def test_agent_hangs_up_in_the_consult(scene: Scene) -> None:
     await scene.ends(transfer, "completed", "completed")
 
 
+@pytest.mark.thorough
 async def test_agent_hears_ringing_until_it_is_accepted(scene: Scene) -> None:
     transfer = await asked(scene)
     since = await scene.phone("1001").hears({"ringback"})
@@ -246,6 +247,7 @@ async def test_a_recording_that_answers_at_once(scene: Scene) -> None:
     await scene.plain("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_target_hangs_up_while_asked(scene: Scene) -> None:
     transfer = await asked(scene)
     await scene.hang_up("pstn")
@@ -271,6 +273,7 @@ async def test_agent_hangs_up_while_it_is_asked(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_cancelled_while_it_is_asked(scene: Scene) -> None:
     transfer = await asked(scene)
     assert (await scene.api("POST", f"/v1/transfers/{transfer}/complete")).status == 409

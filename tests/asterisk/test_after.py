@@ -79,6 +79,7 @@ async def test_after_complete(scene: Scene, who: str, killed: bool) -> None:
     await check_the_end(scene, "1002", who, entered=2, completed={"Alice": 1, "Bob": 1})
 
 
+@pytest.mark.thorough
 @daemon_up_and_down("1001")
 async def test_after_cancel(scene: Scene, who: str, killed: bool) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")

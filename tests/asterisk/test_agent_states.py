@@ -183,6 +183,7 @@ async def test_a_phone_that_is_not_there(scene: Scene) -> None:
     await scene.agent_is("1002", "offline")
 
 
+@pytest.mark.thorough
 async def test_acw_of_the_group(scene: Scene) -> None:
     await alone(scene, "1001")
     await scene.call("caller1", "1001")

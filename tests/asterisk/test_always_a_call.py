@@ -91,6 +91,7 @@ async def test_nobody_answers_in_time(scene: Scene) -> None:
         await still_has(scene, panel, "1001", mark)
 
 
+@pytest.mark.thorough
 async def test_completed(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
     async with listening(scene.bed, "1002") as panel:

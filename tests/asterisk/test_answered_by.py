@@ -230,6 +230,7 @@ async def test_picked_up(scene: Scene) -> None:
     await scene.gone("1003")
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_a_voicemail_alone(scene: Scene) -> None:
     """Until the maximum hold time; the caller hears the announcement, and no greeting."""
     await behind(scene, a1002="voicemail-at-once")
@@ -280,6 +281,7 @@ async def told(told_office: Bed) -> AsyncIterator[Scene]:
         await behind(opened)
 
 
+@pytest.mark.thorough
 async def test_others_of_the_group_ring_on(told: Scene) -> None:
     await behind(told, a1003="voicemail-at-once")
     await told.call("caller1", "1001")

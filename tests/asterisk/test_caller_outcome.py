@@ -205,6 +205,7 @@ async def test_disconnected_because_nobody_may_wait_in_the_group(scene: Scene) -
         await scene.gone("caller1", within=8)
 
 
+@pytest.mark.thorough
 async def test_group_because_the_transferor_hung_up(scene: Scene) -> None:
     """While they were asked where to: nobody knows for whom the caller was."""
     await scene.call("caller1", "1001")
@@ -220,6 +221,7 @@ async def test_group_because_the_transferor_hung_up(scene: Scene) -> None:
         await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_hung_up(scene: Scene) -> None:
     async with listening(scene.bed, "1001") as panel:
         transfer = await scene.consult("caller1", "1001", "1002")

@@ -88,6 +88,7 @@ async def test_cancel(scene: Scene) -> None:
     await scene.gone("1001")
 
 
+@pytest.mark.thorough
 async def test_swap_twice_and_complete(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await consult(scene, "1001", "1002")
@@ -103,6 +104,7 @@ async def test_swap_twice_and_complete(scene: Scene) -> None:
     await scene.gone("1001", "1002")
 
 
+@pytest.mark.thorough
 async def test_unsupervised_to_a_phone_that_answers_at_once(scene: Scene) -> None:
     """No music in between makes the caller's translator anew."""
     await scene.call("caller1", "1001")

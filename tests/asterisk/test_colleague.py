@@ -89,6 +89,7 @@ async def test_who_hears_whom(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1, Erin=1)
 
 
+@pytest.mark.thorough
 async def test_what_the_colleague_is_told(scene: Scene) -> None:
     """As the target of a consult: who asks, and nothing of the caller before the completion."""
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -112,6 +113,7 @@ async def test_what_the_colleague_is_told(scene: Scene) -> None:
         assert (pop["state"], pop["pop"]["data"]["case"]) == ("delivered", "4711")
 
 
+@pytest.mark.thorough
 async def test_the_target_leaves_and_the_colleague_takes_the_call(scene: Scene) -> None:
     transfer = await three(scene)
     await scene.hang_up("1002")
@@ -170,6 +172,7 @@ async def test_a_busy_colleague_is_waited_for(scene: Scene) -> None:
     await scene.waits("sales", "caller3")
 
 
+@pytest.mark.thorough
 async def test_a_busy_colleague_goes_on_a_break(scene: Scene) -> None:
     """They are not waited for any longer, and the consult goes on."""
     transfer = await beside_a_busy_colleague(scene)
@@ -208,6 +211,7 @@ async def test_the_colleagues_phone_goes_off_line(scene: Scene, talks: bool) -> 
         assert (answer.status, answer.body["reason"]) == (403, "target_offline")
 
 
+@pytest.mark.thorough
 async def test_nobody_answers(scene: Scene) -> None:
     """Their phone rings once, and the consult goes on."""
     transfer = await scene.consult("caller1", "1001", "1002")

@@ -90,6 +90,7 @@ async def states(scene: Scene, transfer: str) -> dict[str, str]:
 # --- swap ------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_swap_there_and_back_and_complete(scene: Scene) -> None:
     transfer = await swapped(scene)
     assert await states(scene, transfer) == {
@@ -213,6 +214,7 @@ async def with_another(scene: Scene, transfer: str) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_target_is_dropped_and_the_fourth_party_takes_the_call(scene: Scene) -> None:
     transfer = await consult_of_three(scene)
     assert (await scene.api("DELETE", f"/v1/transfers/{transfer}/parties/1002")).status == 200
@@ -248,6 +250,7 @@ async def test_target_leaves_a_fourth_party_on_music(scene: Scene) -> None:
     await scene.hear_one_another("caller1", "1001")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("first", "second", "ended"),
     [

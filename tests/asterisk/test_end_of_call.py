@@ -279,6 +279,7 @@ async def test_the_context_that_the_call_continues_in_has_its_own(scene: Scene, 
         assert (ends(scene), ends(scene, "SurveyEnds")) == ([("caller1", "4711 over")], [])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [completed, pytest.param(unsupervised, marks=THOROUGH)])
 async def test_another_program_takes_the_caller(scene: Scene, how: How) -> None:
     """Its context has its own."""
@@ -306,6 +307,7 @@ async def test_the_context_of_the_queue_counts(scene: Scene, how: How) -> None:
     await ended_once(scene)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "how",
     [waiting, *(pytest.param(x, marks=THOROUGH) for x in (completed, cancelled, unsupervised))],

@@ -134,6 +134,7 @@ async def test_cancel_while_it_rings(scene: Scene) -> None:
     await scene.ends(transfer, "cancelled", "cancelled")
 
 
+@pytest.mark.thorough
 async def test_agent_hangs_up_in_the_consult(scene: Scene) -> None:
     transfer = await consulting(scene)
     await scene.hang_up("1001")
@@ -203,6 +204,7 @@ async def test_busy_phone(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_no_answer(scene: Scene) -> None:
     transfer = await dialled(scene, NUMBER)
     await scene.ends(transfer, "failed", "no_answer", within=6)

@@ -128,6 +128,7 @@ async def test_a_group_of_whom_one_rejects(scene: Scene) -> None:
     await scene.hear_one_another("caller1", "2005")
 
 
+@pytest.mark.thorough
 async def test_a_call_by_no_queue(scene: Scene) -> None:
     """Nothing in such a call has held voicemail back before."""
     await scene.phone("caller1").dial("15551001")

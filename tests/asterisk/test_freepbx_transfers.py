@@ -88,6 +88,7 @@ async def test_to_a_group(scene: Scene) -> None:
     await scene.booked(Alice=1, Carol=1)
 
 
+@pytest.mark.thorough
 async def test_the_code(scene: Scene, freepbx: Installed) -> None:
     """The keys are those of the rendered settings: the PBX's codes keep their meaning."""
     keys = freepbx.daemon_env()
@@ -325,6 +326,7 @@ async def test_an_outbound_call(scene: Scene) -> None:
 # --- devices and users ----------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_a_target_at_a_hot_desk(scene: Scene) -> None:
     await scene.call("caller1", "1003", number=SUPPORT)
     transfer = await scene.transfer("1003", "supervised", "1005")

@@ -256,6 +256,7 @@ async def waits_for_1003(scene: Scene, *, extend: bool = False) -> str:
     return transfer
 
 
+@pytest.mark.thorough
 async def test_extended_after_call_work_is_no_break(scene: Scene) -> None:
     """By the API and in the dialplan; the caller waits, and is offered when it ends."""
     transfer = await waits_for_1003(scene, extend=True)
@@ -267,6 +268,7 @@ async def test_extended_after_call_work_is_no_break(scene: Scene) -> None:
     await scene.gone("1003")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "leave",
     [
@@ -314,6 +316,7 @@ async def test_the_last_member_leaves_without_the_daemon(scene: Scene, kill: boo
     await scene.talking("caller1", "1001")
 
 
+@pytest.mark.thorough
 async def test_somebody_comes_back_in_time(scene: Scene) -> None:
     """Calls of support may wait for 20 s."""
     await scene.log_out("1002")

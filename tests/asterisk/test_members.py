@@ -123,6 +123,7 @@ async def test_supervised_cancel_and_again(scene: Scene) -> None:
     assert books["Alice"][0].event == "COMPLETECALLER"
 
 
+@pytest.mark.thorough
 async def test_busy_target_is_next(scene: Scene) -> None:
     """The consultation waits for the busy target, and comes before a call of the group."""
     await scene.call("caller1", "1001")

@@ -106,6 +106,7 @@ async def test_agents_hang_up_and_nobody_is_there(scene: Scene) -> None:
     await scene.consulting(transfer, "caller1", "1002", "1001")
 
 
+@pytest.mark.thorough
 async def test_a_caller_is_not_taken_from_a_daemon_that_is_there(scene: Scene) -> None:
     """A consultation that lasts longer than the limit."""
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -163,6 +164,7 @@ async def leaves(scene: Scene) -> None:
     scene.bed.daemon = None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "state",
     [

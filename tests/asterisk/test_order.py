@@ -189,6 +189,7 @@ async def shown_as(scene: Scene, agent: str, group: str) -> None:
     assert (checked["reason"] == "toll_not_enabled") == (group == "vip"), checked
 
 
+@pytest.mark.thorough
 async def test_the_picture_agrees_with_the_decision(scene: Scene) -> None:
     await scene.call("caller1", "1004", number="4801")
     await shown_as(scene, "1004", "vip")
@@ -197,6 +198,7 @@ async def test_the_picture_agrees_with_the_decision(scene: Scene) -> None:
     assert (answer.status, answer.body["reason"]) == (403, "toll_not_enabled")
 
 
+@pytest.mark.thorough
 async def test_a_group_that_takes_the_call_over(scene: Scene) -> None:
     await scene.call("caller1", "1004", number="4801")
     await shown_as(scene, "1004", "vip")
@@ -218,6 +220,7 @@ async def test_the_group_after_a_restart(scene: Scene, centre: Bed) -> None:
         await shown_as(scene, agent, group)
 
 
+@pytest.mark.thorough
 async def test_group_travels(scene: Scene) -> None:
     """AVP_GROUP of the inbound dialplan decides, also after a transfer."""
     await scene.call("caller1", "1004", number="4801")
@@ -259,6 +262,7 @@ async def test_caller_goes_on_after_a_cancelled_transfer(scene: Scene) -> None:
     await _surveyed(scene)
 
 
+@pytest.mark.thorough
 async def test_caller_goes_on_after_a_group_took_the_call(scene: Scene) -> None:
     await scene.call("caller1", "1004", number="7801")
     await scene.transfer("1004", "unsupervised", "vip", "group")

@@ -129,6 +129,7 @@ async def test_by_hanging_up_the_target_ends_the_call(scene: Scene) -> None:
     await scene.booked(Alice=1)
 
 
+@pytest.mark.thorough
 async def test_without_hold(scene: Scene) -> None:
     """Some phones mix both calls' audio; the REFER is the same."""
     calls = await second_line(scene, "1002", "1002")
@@ -154,6 +155,7 @@ async def test_target_still_rings(scene: Scene) -> None:
     await scene.booked(Alice=1, Bob=1)
 
 
+@pytest.mark.thorough
 async def test_a_call_by_no_queue(scene: Scene) -> None:
     await scene.direct_call("caller1", "1001")
     phone = scene.phone("1001")
@@ -172,6 +174,7 @@ async def test_a_call_by_no_queue(scene: Scene) -> None:
 # --- refused --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_another_groups_agent(scene: Scene) -> None:
     first, second = await second_line(scene, "1003", "1003")
     await attended(scene, (first, second), "deny", "not_in_group")
@@ -272,6 +275,7 @@ async def test_a_colleagues_call(scene: Scene) -> None:
     await back_to_the_group(scene, by="1005")
 
 
+@pytest.mark.thorough
 async def test_the_target_has_hung_up(scene: Scene) -> None:
     """And its call with it: nothing is left that the phone could refer to."""
     first, second = await second_line(scene, "1002", "1002")

@@ -93,6 +93,7 @@ async def test_the_host_is_not_looked_at(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_a_call_by_no_queue(scene: Scene) -> None:
     await scene.direct_call("caller1", "1001")
     transfer = await press(scene, "1001", "1002")
@@ -135,6 +136,7 @@ async def test_the_caller_hangs_up_meanwhile(scene: Scene) -> None:
     await scene.gone("1001", "1002")
 
 
+@pytest.mark.thorough
 async def test_the_phone_dies_having_pressed(scene: Scene) -> None:
     """No NOTIFY and no BYE is answered any more."""
     await scene.call("caller1", "1001")

@@ -368,6 +368,7 @@ async def test_four_by_keys(scene: Scene) -> None:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "action",
     ["swap", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("cancel", "complete"))],

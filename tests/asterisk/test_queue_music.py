@@ -125,6 +125,7 @@ async def test_in_supervised_transfers(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_in_unsupervised_transfers(scene: Scene) -> None:
     """In personal queues that of the queue before; in another group's queue, and after it, that."""
     await scene.call("caller1", "1001", number="7800")

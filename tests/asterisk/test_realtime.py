@@ -226,6 +226,7 @@ async def test_button(scene: RealtimeScene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_feature_code(scene: RealtimeScene) -> None:
     """A caller who presses the same keys has no effect, also where the code is on for all."""
     await scene.call("caller1", "1001")
@@ -331,6 +332,7 @@ async def variables(bed: RealtimeBed, agent: str) -> set[str]:
     return found & {GUARD, FEATURE, "COLOUR=red"}
 
 
+@pytest.mark.thorough
 async def test_variables_of_an_endpoint(scene: RealtimeScene) -> None:
     """ODBC separates them at `;`. SQLite has one: who has another gets no Transfer button."""
     bed = scene.bed

@@ -209,6 +209,7 @@ async def test_unsupervised_to_a_group_that_app_queue_records(scene: Scene) -> N
     await recording.over()
 
 
+@pytest.mark.thorough
 async def test_app_queues_own_recording(scene: Scene) -> None:
     """``monitor-format`` of the queue: a call back in the same queue does not overwrite it."""
     recording = await recorded_call(scene, "802")
@@ -227,6 +228,7 @@ async def test_app_queues_own_recording(scene: Scene) -> None:
     assert recording.recording.together("1001", "1003") < 0.1
 
 
+@pytest.mark.thorough
 async def test_a_conference(scene: Scene) -> None:
     recording = await recorded_call(scene)
     transfer = await consult(scene)
@@ -322,6 +324,7 @@ async def test_paused_and_the_daemon_told_to_stop(pausing: Scene) -> None:
     await recording.over()
 
 
+@pytest.mark.thorough
 async def test_paused_and_taken_to_the_group_without_a_daemon(pausing: Scene) -> None:
     """The dialplan cannot end the pause, so the recording goes on in a second file."""
     scene = pausing

@@ -96,6 +96,7 @@ async def test_supervised(scene: Scene) -> None:
     await scene.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_a_conference(scene: Scene) -> None:
     first = await call(scene)
     transfer = await consult(scene)

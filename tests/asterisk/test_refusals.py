@@ -139,6 +139,7 @@ async def refused(scene: Scene, reason: str, body: dict[str, object]) -> None:
     assert scene.offers("1002") == rung
 
 
+@pytest.mark.thorough
 async def test_target_without_a_phone(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     async with scene.without_phone("1002"):
@@ -280,6 +281,7 @@ async def test_complete_and_cancel_at_once(scene: Scene) -> None:
     await scene.gone(goes)
 
 
+@pytest.mark.thorough
 async def test_two_agents_exchange_their_calls(scene: Scene) -> None:
     """Each is the target of the other at the same moment; each gets the other's caller."""
     await scene.call("caller1", "1001")

@@ -146,6 +146,7 @@ async def test_a_target_who_rings_gets_the_call_by_a_consultation_only(scene: Sc
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_an_agent_who_hangs_up_leaves_the_caller_to_the_group(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
@@ -203,6 +204,7 @@ async def test_keys_for_what_was_taken_away_only_beep(scene: Scene) -> None:
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", ["complete", pytest.param("cancel", marks=pytest.mark.thorough)])
 async def test_a_group_that_is_no_more(scene: Scene, end: str) -> None:
     """With its agents. Asterisk still has them, and the call."""

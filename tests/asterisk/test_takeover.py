@@ -144,6 +144,7 @@ async def has_left(scene: Scene, daemon: ProcessId) -> None:
     scene.bed.daemon = None
 
 
+@pytest.mark.thorough
 @pytest.mark.containers
 async def test_it_waits_for_the_end_of_a_transfer(scene: Scene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
@@ -173,6 +174,7 @@ async def test_asked_twice_it_leaves_at_once(scene: Scene) -> None:
 # --- somebody hangs up meanwhile -------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_agent_and_target_hang_up_meanwhile(scene: Scene) -> None:
     """The caller is left alone: back to the group, at the head."""
     await scene.consult("caller1", "1001", "1002")

@@ -106,6 +106,7 @@ async def test_the_controls_are_what_the_core_would_accept(
     assert panel.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_the_next_call_has_its_own_controls(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
@@ -220,6 +221,7 @@ async def test_who_lost_a_caller_is_told(
     await expect(lost).to_have_count(0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1366, 390])
 async def test_a_refusal_is_shown_where_the_agent_clicked(
     office: OpenOffice, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch, width: int
@@ -272,6 +274,7 @@ COVERED = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "width", [360, 1366, *(pytest.param(x, marks=pytest.mark.thorough) for x in (390, 700))]
 )

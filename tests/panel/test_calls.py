@@ -177,6 +177,7 @@ async def test_pause_and_ready_are_app_queues(scene: Scene, open_panel: OpenPane
     await expect(alice.state).to_contain_text("On a break: Training")
 
 
+@pytest.mark.thorough
 async def test_a_number_outside(scene: Scene, open_panel: OpenPanel) -> None:
     alice = await open_panel(scene.bed.url, "1001")
     await scene.call("caller1", "1001")

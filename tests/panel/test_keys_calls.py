@@ -198,6 +198,7 @@ async def test_unsupervised_by_keyboard(
     await floor.hang_up("caller1")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "typed", ["(202) 555-0100", pytest.param("billing", marks=pytest.mark.thorough)]
 )
@@ -248,6 +249,7 @@ async def test_a_fourth_party_by_keyboard(
     await floor.hang_up("caller1")
 
 
+@pytest.mark.thorough
 async def test_after_call_work_groups_and_ready_by_keyboard(
     floor: Scene, open_panel: OpenPanel
 ) -> None:

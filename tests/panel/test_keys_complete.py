@@ -281,6 +281,7 @@ async def consulting(office: OpenOffice, panel: AgentPage, *, fourth: bool = Fal
     await panel.party("You", "hear Bob Hartley")
 
 
+@pytest.mark.thorough
 async def test_single_characters_can_be_switched_off(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:

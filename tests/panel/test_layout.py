@@ -90,6 +90,7 @@ async def test_nothing_is_out_of_sight_cut_or_covered_in_any_state(
     assert panel.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_with_names_of_other_scripts(office: OpenOffice, open_panel: OpenPanel) -> None:
     panel = await open_panel(office.url, None)
     surroundings.rename(office.office)
@@ -142,6 +143,7 @@ async def test_what_has_the_focus_is_in_sight_where_there_is_little_height(
             assert await panel.page.evaluate(COVERED) is None, name
 
 
+@pytest.mark.thorough
 async def test_a_large_office(open_panel: OpenPanel) -> None:
     """300 agents and 60 groups, with names of all lengths."""
     async with crowded_office() as office:

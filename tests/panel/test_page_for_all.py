@@ -65,6 +65,7 @@ async def test_no_telephone_system_is_not_live_either(
     await panel.live()
 
 
+@pytest.mark.thorough
 async def test_a_connection_that_went_silent_is_not_live(
     office: OpenOffice, open_panel: OpenPanel
 ) -> None:
@@ -139,6 +140,7 @@ async def test_accessible(
     assert panel.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_by_keyboard_alone(office: OpenOffice, open_panel: OpenPanel) -> None:
     panel = await open_panel(office.url, None)
     keys = panel.page.keyboard

@@ -146,6 +146,7 @@ CLIPPED = """() => {
 }"""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "language",
     [  # German has the longest words

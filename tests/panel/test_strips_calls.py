@@ -215,6 +215,7 @@ async def test_a_transfer_by_the_phones_button_is_a_second_strip(
     assert alice.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_the_strip_of_a_call_that_is_not_shown_has_its_buttons(
     scene: Scene, open_panel: OpenPanel
 ) -> None:
@@ -281,6 +282,7 @@ async def waits_in_vain(scene: Scene, open_panel: OpenPanel, *, busy: bool = Tru
     return alice
 
 
+@pytest.mark.thorough
 async def test_a_caller_who_was_disconnected(scene: Scene, open_panel: OpenPanel) -> None:
     """Said in red until it is dismissed: after a reload, and beside the next call."""
     alice = await waits_in_vain(scene, open_panel)

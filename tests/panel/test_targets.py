@@ -93,6 +93,7 @@ async def test_order_and_those_who_cannot_be_reached(
     await expect(panel.page.locator("#list-away input:enabled")).to_have_count(0)
 
 
+@pytest.mark.thorough
 async def test_nobody_moves_while_the_agent_points_at_the_list(
     crowd: OpenOffice, open_panel: OpenPanel
 ) -> None:
@@ -115,6 +116,7 @@ async def test_nobody_moves_while_the_agent_points_at_the_list(
     await expect(panel.page.locator(f".row[data-key='{key}']")).to_have_count(0)
 
 
+@pytest.mark.thorough
 async def test_who_joins_a_group_of_the_agent_is_listed_and_found(
     crowd: OpenOffice, open_panel: OpenPanel
 ) -> None:
@@ -185,6 +187,7 @@ async def test_starred_and_recent_come_first_and_are_remembered_for_this_agent_o
 # --- search --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("typed", "first"),
     [

@@ -78,6 +78,7 @@ async def test_a_transfer_that_was_begun_is_not_begun_again(
     assert len(office.office.requests) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("reaches", [True, pytest.param(False, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("command", "before"),

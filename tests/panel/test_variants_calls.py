@@ -71,6 +71,7 @@ async def test_the_administrators_order_of_values_is_the_pages(
     assert alice.console_errors == []
 
 
+@pytest.mark.thorough
 async def test_an_agent_who_calls_a_queue_sees_their_call_being_transferred(
     scene: Scene, open_panel: OpenPanel
 ) -> None:
@@ -144,6 +145,7 @@ async def test_times_survive_the_daemon(scene: Scene, open_panel: OpenPanel) -> 
     await scene.hang_up("caller1", "caller2")
 
 
+@pytest.mark.thorough
 async def test_a_consult_that_waits_in_two_tabs_reloaded_and_without_network(
     scene: Scene, open_panel: OpenPanel
 ) -> None:

@@ -187,6 +187,7 @@ async def test_after_call_work_holds_the_next_call(scene: Scene, open_panel: Ope
 # --- groups --------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_log_in_to_a_group_and_out_again(scene: Scene, open_panel: OpenPanel) -> None:
     for other in ("1003", "1004"):
         await scene.log_out(other)
@@ -287,6 +288,7 @@ def account(panel: AgentPage) -> Locator:
     return panel.page.locator("details[data-key=account]")
 
 
+@pytest.mark.thorough
 async def test_leaving_during_a_call(scene: Scene, open_panel: OpenPanel) -> None:
     """It warns, in vain or not; signed out, nothing is left in the page, and the phone goes on."""
     alice = await open_panel(scene.bed.url, ALICE)
