@@ -30,6 +30,8 @@ DONE_ALREADY: Final = ("Already there", "Not there", "Interface not found")
 NOT_DYNAMIC: Final = "Member not dynamic"
 """The response to the removal of a static member (app_queue.c, ``RES_NOT_DYNAMIC``)."""
 
+NO_SUCH_QUEUE: Final = "No such queue"
+
 
 class Observer(Protocol):
     """Observer of changes of membership."""

@@ -15,6 +15,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     RecordingWatch        RecordingMuted ChannelGone            resynced
     SwapWatch             BridgeSwapped ChannelGone
     MusicWatch            MusicChanged ChannelGone QueueJoined Hint
+    PersonalQueueMembers  -                                     perform stop
     Workers               Replaced                              perform wait_idle stop
     AcwTimer              -                                     perform stop
     GroupReader           -                                     perform wait_idle stop
@@ -26,7 +27,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     UnreportedChanges     6 facts                               stop
     RealtimeMembers       -                                     connected resynced stop
     EngineStep            28 facts
-    MemberPhones          MemberSeen                            resynced stop
+    MemberPhones          MemberSeen MemberRemoved              resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
@@ -99,6 +100,7 @@ from asterisk_avp.service.member_phones import MemberPhones
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from asterisk_avp.service.part import Dispatcher, Part, end_with
+from asterisk_avp.service.personal_queues import PersonalQueueMembers
 from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
 from asterisk_avp.service.realtime import RealtimeMembers
@@ -234,6 +236,7 @@ class Daemon:
             recording_watch,
             SwapWatch(Swaps(engine.calls), metrics),
             MusicWatch(music),
+            PersonalQueueMembers(engine, workers),
             workers,
             AcwTimer(engine.agents, post),
             groups,

@@ -143,8 +143,8 @@ class Workers(Part):
         else:
             self._post(TimeUp(session_id))
 
-    def is_busy(self, session_id: str) -> bool:
-        """Whether an effect of this session is in flight or queued."""
+    def is_busy(self, session_id: str | None) -> bool:
+        """Whether an effect of this session (None: of none) is in flight or queued."""
         return session_id in self._queues
 
     @property

@@ -24,6 +24,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.member_phones import PhoneSearch, is_phone
+from asterisk_avp.service.agent_interfaces import AgentInterfaces
 from asterisk_avp.service.inbox import Message, Post
 from asterisk_avp.service.part import Part
 
@@ -42,7 +43,7 @@ PAUSE_SECONDS: Final = 0.1
 class MemberPhones(Part):
     """Keep `Agents.phones` and the dialplan's variables up to date."""
 
-    hears = (ev.MemberSeen,)
+    hears = (ev.MemberSeen, ev.MemberRemoved)
 
     def __init__(
         self,
@@ -62,12 +63,16 @@ class MemberPhones(Part):
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._interfaces = AgentInterfaces(engine, ami, set_global)
 
     def handle(self, message: Message) -> None:
-        if not isinstance(message, ev.MemberSeen):
+        if not isinstance(message, ev.MemberSeen | ev.MemberRemoved):
             return
         agent = self._engine.agents.of_member(message.queue, message.interface)
-        if agent is None or is_phone(message.interface):
+        if agent is None:
+            return
+        self._interfaces.changed(agent.id)
+        if isinstance(message, ev.MemberRemoved) or is_phone(message.interface):
             return
         pair = (message.interface, message.state_interface)
         if pair not in self._members.get(agent.id, ()):
@@ -83,6 +88,7 @@ class MemberPhones(Part):
 
         The daemon is ready only when it knows whose phones have calls, or after `READY_SECONDS`.
         """
+        self._interfaces.resynced()
         self._idle.set()
         for agent in self._engine.agents.by_id.values():
             if _members_of(agent):
@@ -96,6 +102,7 @@ class MemberPhones(Part):
             await asyncio.wait_for(self._idle.wait(), READY_SECONDS)
 
     async def stop(self) -> None:
+        self._interfaces.stop()
         for task in self._tasks:
             task.cancel()
 

@@ -15,7 +15,13 @@ from dataclasses import replace
 from typing import Final
 from weakref import WeakValueDictionary
 
-from asterisk_avp.ami.membership import DONE_ALREADY, NOT_DYNAMIC, Change, MembershipChanges
+from asterisk_avp.ami.membership import (
+    DONE_ALREADY,
+    NO_SUCH_QUEUE,
+    NOT_DYNAMIC,
+    Change,
+    MembershipChanges,
+)
 from asterisk_avp.core.engine import acw, work
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.pause import pause
@@ -26,6 +32,7 @@ from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable
 from asterisk_avp.core.model.world import AgentState, agent_of_personal_queue
 from asterisk_avp.core.pbx.agent import NOT_IN_USE
 from asterisk_avp.core.pbx.renewal import Renewal, renewal, rings_in_use
+from asterisk_avp.core.pbx.wrapup import end_of
 from asterisk_avp.service.executor import Workers
 from asterisk_avp.service.inbox import Handle, Inbox, NeedsResync
 from asterisk_avp.service.members import MemberVerifier
@@ -111,10 +118,12 @@ class AgentWork:
             extended = agent.extended_until
             try:
                 await self._make(changes)
-            except (AmiError, AsteriskUnavailable):
+            except (AmiError, AsteriskUnavailable) as error:
                 if agent.extended_until == extended:  # nothing else has changed it
                     now = time.time()
                     self._run(lambda: acw.not_extended(engine, agent_id, before, now))
+                if isinstance(error, AmiError) and error.message.endswith(NO_SUCH_QUEUE):
+                    raise work.refused("no_personal_queue") from None
                 raise
 
     async def log_in(self, agent_id: str, group_id: str) -> None:
@@ -231,6 +240,8 @@ class AgentWork:
             raise work.refused("static_member")
         if not member.state_interface:
             member = replace(member, state_interface=known.state_interface)
+        if end_of(member.wrapup_seconds):
+            member = replace(member, wrapup_seconds=0)  # it is the end of the ACW that ends now
         return renewal(
             member,
             unpaused=True,

@@ -21,7 +21,7 @@ from asterisk_avp.core.messages.effects import (
     RemoveMember,
     SetPenalty,
 )
-from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable
+from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, Refused
 from asterisk_avp.core.model.world import AgentState, personal_queue
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.renewal import Renewal
@@ -30,6 +30,7 @@ from asterisk_avp.service.executor import Workers
 from asterisk_avp.service.inbox import Confirmed, Inbox, Message, NeedsResync
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.part import Dispatcher, Part
+from asterisk_avp.service.personal_queues import PersonalQueueMembers
 from asterisk_avp.service.work import AgentWork
 from tests.core.world import engine, member
 
@@ -44,6 +45,7 @@ class Asterisk:
         self.members: dict[tuple[str, str], ev.MemberSeen] = {}
         self.verifier: MemberVerifier
         self.refuses: list[type[Change]] = []
+        self.refusal = "refused"
         self.silent_about: list[type[Change]] = []
         self.slow_about: list[type[Change]] = []
         self.made: list[Change] = []
@@ -71,7 +73,7 @@ class Asterisk:
                 raise AsteriskUnavailable("no answer")
             if type(effect) in self.refuses:
                 self.verifier.failed(effect)
-                raise AmiError("QueueX", "refused")
+                raise AmiError("QueueX", self.refusal)
             self._make(effect)
             self.verifier.done(effect)
 
@@ -145,7 +147,8 @@ class Station:
             lambda: None,
         )
         self.doubts = Doubts()
-        dispatcher = Dispatcher((self.workers, EngineStep(self), self.doubts))
+        queues = PersonalQueueMembers(self.engine, self.workers)
+        dispatcher = Dispatcher((queues, self.workers, EngineStep(self), self.doubts))
         self.inbox.consume(dispatcher.handle)
 
     @property
@@ -156,6 +159,10 @@ class Station:
         seen = replace(member("1001", queue), dynamic=True, **more)  # type: ignore[arg-type]
         self.asterisk.members[queue, PHONE] = seen
         self.engine.fact(seen, time.time())
+
+    def waits(self) -> None:
+        """A transferred call waits for 1001."""
+        self.engine.fact(ev.QueueJoined(OWN, "u-caller1"), time.time())
 
     def own(self) -> ev.MemberSeen:
         return self.asterisk.members[OWN, PHONE]
@@ -204,6 +211,7 @@ async def test_a_pause_and_its_end_are_in_the_personal_queue_too(station: Statio
 
 
 async def test_a_log_out_and_a_log_in_are_in_the_personal_queue_too(station: Station) -> None:
+    station.waits()
     station.asterisk.slow_about = [AddMember, RemoveMember]
     await station.work.log_out("1001", SALES)
     assert (OWN, PHONE) not in station.asterisk.members
@@ -237,6 +245,7 @@ async def test_requests_of_an_agent_are_made_one_after_the_other(station: Statio
 
 
 async def test_what_follows_and_has_no_answer_is_said(station: Station) -> None:
+    station.waits()
     station.asterisk.silent_about = [AddMember]
     del station.asterisk.members[OWN, PHONE]
     station.inbox.post(ev.MemberRemoved(OWN, PHONE, time.time()))
@@ -249,11 +258,24 @@ async def test_what_follows_and_has_no_answer_is_said(station: Station) -> None:
 
 async def test_a_personal_queue_that_does_not_exist_stops_nobody(station: Station) -> None:
     """It is logged."""
+    station.waits()
     del station.asterisk.members[OWN, PHONE]
     station.asterisk.refuses = [AddMember]
     station.inbox.post(ev.MemberRemoved(OWN, PHONE, time.time()))
     await station.work.pause("1001", "Lunch")
     assert station.agent.paused
+
+
+async def test_without_a_personal_queue_nothing_keeps_an_extension(station: Station) -> None:
+    del station.asterisk.members[OWN, PHONE]
+    station.inbox.post(ev.MemberRemoved(OWN, PHONE, time.time()))
+    station.asterisk.refuses = [AddMember]
+    station.asterisk.refusal = "Unable to add interface to queue: No such queue"
+    with pytest.raises(Refused) as refused:
+        await station.work.extend_acw("1001", 30)
+    assert refused.value.reason == "no_personal_queue"
+    assert (station.agent.extended_until, station.agent.state) == (0.0, AgentState.ACW)
+    assert not station.asterisk.members[SALES, PHONE].paused
 
 
 async def test_an_end_without_an_answer_leaves_the_extension(station: Station) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.errors import AsteriskUnavailable, OtherDaemon
 from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequest
 from asterisk_avp.core.pbx import ami_rights
+from asterisk_avp.core.pbx.agent import ACW_REASON
 from asterisk_avp.service.daemon import Daemon
 from asterisk_avp.service.inbox import NeedsResync
 from tests.config.test_settings import NEEDED
@@ -68,14 +70,17 @@ def event_of(member: dict[str, str]) -> list[tuple[str, str]]:
     return [(names.get(name, name), value) for name, value in member.items()]
 
 
-def has_member(action: Action) -> bytes:
-    """`MEMBER` is a member of sales, by Asterisk's answer."""
+PAUSED = MEMBER | {"Paused": "1", "PausedReason": ACW_REASON}
+
+
+def has_member(action: Action, member: dict[str, str] = MEMBER) -> bytes:
+    """They are a member of sales, by Asterisk's answer."""
     own = ("ActionID", action["ActionID"])
     queue = (("Queue", "sales"), ("Max", "0"), ("Strategy", "ringall"), ("Calls", "0"), own)
     return (
         success(action, EventList="start")
         + message(("Event", "QueueParams"), *queue)
-        + message(("Event", "QueueMember"), *MEMBER.items(), own)
+        + message(("Event", "QueueMember"), *member.items(), own)
         + message(("Event", "QueueStatusComplete"), own, EventList="Complete")
     )
 
@@ -249,17 +254,17 @@ async def test_another_daemon_comes_and_leaves(start: Start, ari: AriServer) -> 
 async def test_until_it_knows_to_be_alone_it_does_nothing(
     start: Start, ami: AmiServer, ari: AriServer
 ) -> None:
-    """An agent logs in whom no personal queue has yet: both would add them."""
+    """After-call work is over that somebody had extended: both would end the pause."""
     first = start()
     await is_ready(first)
     second = start()
     await eventually(lambda: len(ami.connections) == 2 and ami.last.logged_in)
-    ami.answers["QueueStatus"] = has_member
+    ami.answers["QueueStatus"] = partial(has_member, member=PAUSED)
     for connection in ami.connections:
-        connection.event("QueueMemberAdded", ("Privilege", "agent,all"), *event_of(MEMBER))
+        connection.event("QueueMemberAdded", ("Privilege", "agent,all"), *event_of(PAUSED))
     await says(second, "Another daemon serves")
-    await eventually(lambda: "QueueAdd" in ami.connections[0].names())
-    assert "QueueAdd" not in ami.connections[1].names()
+    await eventually(lambda: "QueuePause" in ami.connections[0].names())
+    assert "QueuePause" not in ami.connections[1].names()
 
 
 async def test_replaced_by_another_daemon_it_does_nothing_more(

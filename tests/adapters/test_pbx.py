@@ -28,7 +28,7 @@ WITHIN = 10.0
 @pytest.fixture
 async def pbx() -> AsyncIterator[Pbx]:
     members = {"1001": ["sales"], "1002": ["sales"], "1003": ["support"]}
-    async with Pbx(members, personal=False, app="asterisk_avp") as pbx:
+    async with Pbx(members, app="asterisk_avp") as pbx:
         yield pbx
 
 
@@ -61,13 +61,11 @@ def state(daemon: Daemon, agent: str) -> AgentState:
     return daemon.transfer_service.agent(agent).state
 
 
-async def test_the_personal_queues_get_their_members(daemon: Daemon, pbx: Pbx) -> None:
-    assert all(member.personal for member in pbx.members.values())
+async def test_at_rest_the_personal_queues_have_no_members(daemon: Daemon, pbx: Pbx) -> None:
     assert [agent.id for agent in daemon.transfer_service.agents()] == ["1001", "1002", "1003"]
-    mirrored = pbx.expect("QueuePause", "avp-agent-1003")
     pbx.pause("1003", paused=True)
-    await asyncio.wait_for(mirrored, WITHIN)
-    assert state(daemon, "1003") is AgentState.NOT_READY
+    await eventually(lambda: state(daemon, "1003") is AgentState.NOT_READY, WITHIN)
+    assert not any(member.personal for member in pbx.members.values())
 
 
 async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pbx: Pbx) -> None:
@@ -87,6 +85,11 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
     assert call.caller.variables["AVP_TRANSFER"] == transfer
     leg = next(channel for channel in pbx.channels.values() if channel.name.endswith(";1"))
     await eventually(lambda: pbx.peer(call.phone) is leg, WITHIN)
+    assert [m.agent for m in pbx.members.values() if m.personal] == ["1002"]
+    mirrored = pbx.expect("QueuePause", "avp-agent-1002")
+    pbx.pause("1002", paused=True)
+    await asyncio.wait_for(mirrored, WITHIN)
+    pbx.pause("1002", paused=False)
 
     await daemon.transfer_service.complete(transfer)
     await eventually(

@@ -66,16 +66,9 @@ class Crowd(World):
             callers=(CALLER,),
             outside=(),
             wrapuptime=1,
+            phones=(AGENT, TARGET),
             crowd=crowd,
         )
-
-    @property
-    def phones(self) -> tuple[str, ...]:
-        return (AGENT, TARGET, CALLER)
-
-    @property
-    def accounts(self) -> tuple[str, ...]:
-        return self.phones
 
     def _member_line(self, agent_id: str) -> str:
         if agent_id in self.phones:
@@ -261,7 +254,7 @@ async def measure(size: int, samples: int, backend: str | None, *, personal: boo
         await bed.start_asterisk()
         boot = time.monotonic() - began
         bed.listener.start()
-        await bed.start_phones(world.phones)
+        await bed.start_phones(world.accounts)
         if not personal:
             figures = await Measuring(bed, None).everything(samples)
         else:

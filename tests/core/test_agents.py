@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from asterisk_avp.core.engine import acw
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.groups import membership
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
-from asterisk_avp.core.model.world import AgentState, agent_id_of_interface
-from asterisk_avp.core.pbx.agents import Agents, longest_acw
+from asterisk_avp.core.model.world import AgentState, agent_id_of_interface, personal_queue
+from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.personal_queues import GRACE_SECONDS
+from asterisk_avp.core.pbx.renewal import PLACEHOLDER
+from asterisk_avp.core.pbx.wrapup import longest_acw
 from tests.core.world import NOW, WORLD, engine, member
 
 
@@ -265,12 +269,27 @@ def effects_of(outcome: object) -> list[object]:
     return [effect for _, effect in outcome.effects]  # type: ignore[attr-defined]
 
 
+def waits(made: TransferEngine, agent: str, now: float = NOW) -> list[object]:
+    """A call is on its way to the agent, whose personal queue gets what it needs."""
+    made.fact(ev.QueueJoined(personal_queue(agent), "u-caller1"), now)
+    return list(made.personal_queues.mirror(made.agents.by_id[agent], now))
+
+
+def nobody_waits(made: TransferEngine, agent: str) -> None:
+    made.fact(ev.QueueLeft(personal_queue(agent), "u-caller1"), NOW)
+
+
+def test_nobody_is_a_member_at_rest() -> None:
+    made = engine()
+    assert effects_of(made.fact(member("1005"), NOW)) == []
+    assert effects_of(made.fact(member("1005", paused=True), NOW)) == []
+
+
 def test_log_in_pause_and_log_out_are_followed() -> None:
     made = engine()
     queue, interface = "avp-agent-1005", "PJSIP/1005"
-    assert effects_of(made.fact(member("1005"), NOW)) == [
-        AddMember(queue, interface, "", "name of 1005", paused=False)
-    ]
+    made.fact(member("1005"), NOW)
+    assert waits(made, "1005") == [AddMember(queue, interface, "", "name of 1005", paused=False)]
     assert effects_of(made.fact(member("1005"), NOW)) == [], "asked for once"
     assert effects_of(made.fact(member("1005", queue), NOW)) == [], "and confirmed"
     assert effects_of(made.fact(member("1005", paused=True), NOW)) == [
@@ -285,12 +304,19 @@ def test_log_in_pause_and_log_out_are_followed() -> None:
 
 def test_another_interface_replaces_the_first() -> None:
     made = engine()
+    made.fact(member("1002"), NOW)
+    waits(made, "1002")
     made.fact(member("1002", "avp-agent-1002"), NOW)
+    nobody_waits(made, "1002")
     made.fact(ev.MemberRemoved("sales", "PJSIP/1002", NOW), NOW)
-    outcome = made.fact(member("1002", interface="Local/1002@agents/n"), NOW)
-    assert effects_of(outcome) == [
+    made.fact(member("1002", interface="Local/1002@agents/n"), NOW)
+    added = AddMember("avp-agent-1002", "Local/1002@agents/n", "", "name of 1002", paused=False)
+    assert waits(made, "1002") == [
+        # Whoever waits must not find the queue empty.
+        AddMember("avp-agent-1002", PLACEHOLDER, "PJSIP/1002", "", paused=False),
         RemoveMember("avp-agent-1002", "PJSIP/1002"),
-        AddMember("avp-agent-1002", "Local/1002@agents/n", "", "name of 1002", paused=False),
+        added,
+        RemoveMember("avp-agent-1002", PLACEHOLDER),
     ]
 
 
@@ -300,6 +326,7 @@ def test_one_person_by_two_interfaces() -> None:
     queue, other = "avp-agent-1002", "Local/1002@from-queue/n"
     paused = AddMember(queue, other, "", "name of 1002", paused=True)
     made.fact(member("1002"), NOW)
+    waits(made, "1002")
     made.fact(member("1002", queue), NOW)
     assert effects_of(made.fact(member("1002", "q-support", interface=other), NOW)) == [paused]
     alias = member("1002", queue, interface=other, paused=True)
@@ -331,6 +358,7 @@ def test_two_interfaces_after_a_resync_in_any_order() -> None:
     made = engine()
     queue, other = "avp-agent-1002", "Local/1002@from-queue/n"
     made.sync_started()
+    made.fact(ev.QueueJoined(queue, "u-caller1"), NOW)
     made.fact(member("1002", queue, interface=other, paused=True), NOW)
     made.fact(member("1002", queue), NOW)
     made.fact(member("1002", "q-support", interface=other), NOW)
@@ -346,16 +374,124 @@ def test_the_members_own_wrap_up_is_followed() -> None:
     made = engine()
     queue, interface = "avp-agent-1005", "PJSIP/1005"
     added = AddMember(queue, interface, "", "name of 1005", paused=False, wrapup_seconds=4)
-    assert effects_of(made.fact(member("1005", "q-support", wrapup_seconds=4), NOW)) == [added]
+    made.fact(member("1005", "q-support", wrapup_seconds=4), NOW)
+    assert waits(made, "1005") == [added]
     made.fact(member("1005", queue, wrapup_seconds=4), NOW)
-    made.fact(ev.QueueJoined(queue, "u-caller1"), NOW)
     assert effects_of(made.fact(member("1005", "sales"), NOW)) == [], "a call waits there"
-    made.fact(ev.QueueLeft(queue, "u-caller1"), NOW)
-    outcome = made.fact(member("1005", "sales"), NOW)
-    assert effects_of(outcome) == [
-        RemoveMember(queue, interface),
-        AddMember(queue, interface, "", "name of 1005", paused=False, wrapup_seconds=10),
+
+
+TODAY = 1_800_000_000.0
+"""Unlike `NOW`, a time that no wrap-up is as long as."""
+
+
+def test_a_member_that_is_added_during_acw_is_not_rung_before_its_end() -> None:
+    """A new member has no last call, so that its wrap-up time must be the end itself."""
+    made = engine()
+    made.fact(member("1002", last_call=TODAY - 4), TODAY)
+    end = round(TODAY) + 6
+    added = AddMember(
+        "avp-agent-1002", "PJSIP/1002", "", "name of 1002", paused=False, wrapup_seconds=end
+    )
+    assert waits(made, "1002", TODAY) == [added]
+    own = member("1002", "avp-agent-1002", wrapup_seconds=end)
+    assert effects_of(made.fact(own, TODAY)) == []
+    assert made.agents.by_id["1002"].acw_end == end
+    # The end comes, and the agent is rung: nothing need be done.
+    assert effects_of(made.fact(ev.ClockTick(end + 1), end + 1)) == []
+    assert made.agents.by_id["1002"].state is AgentState.AVAILABLE
+
+
+def renewed(end: int) -> list[object]:
+    """Whoever waits must not find the queue empty meanwhile."""
+    queue, own = "avp-agent-1002", "PJSIP/1002"
+    return [
+        AddMember(queue, PLACEHOLDER, own, "", paused=False),
+        RemoveMember(queue, own),
+        AddMember(queue, own, "", "name of 1002", paused=False, wrapup_seconds=end),
+        RemoveMember(queue, PLACEHOLDER),
     ]
+
+
+def test_a_call_during_that_wait_renews_the_member() -> None:
+    """After it, the member's wrap-up time counts from that call: it would never be rung again."""
+    made = engine()
+    made.fact(member("1002", last_call=TODAY - 4), TODAY)
+    waits(made, "1002", TODAY)
+    made.fact(member("1002", "avp-agent-1002", wrapup_seconds=round(TODAY) + 6), TODAY)
+    ended = TODAY + 20
+    outcome = made.fact(member("1002", last_call=ended), ended)
+    assert effects_of(outcome) == renewed(round(ended) + 10)
+
+
+def test_an_end_of_acw_by_the_agent_renews_the_member() -> None:
+    made = engine()
+    made.fact(member("1002", last_call=TODAY - 4), TODAY)
+    waits(made, "1002", TODAY)
+    made.fact(member("1002", "avp-agent-1002", wrapup_seconds=round(TODAY) + 6), TODAY)
+    acw.end_asked(made, "1002")
+    assert effects_of(made.fact(member("1002", status=2), TODAY)) == [], "whoever asks renews it"
+    assert effects_of(acw.ended(made, "1002", TODAY)) == []
+    assert effects_of(acw.end_answered(made, "1002", TODAY)) == renewed(0), "and has not"
+
+
+def test_a_member_that_is_there_has_the_end_of_its_call() -> None:
+    made = engine()
+    made.fact(member("1002", status=2), NOW)
+    (added,) = waits(made, "1002")
+    assert isinstance(added, AddMember)
+    assert added.wrapup_seconds == 0
+    made.fact(member("1002", "avp-agent-1002", status=2), NOW)
+    made.fact(member("1002", last_call=NOW + 5), NOW + 5)
+    assert effects_of(made.fact(member("1002", "avp-agent-1002", last_call=NOW + 5), NOW + 5)) == []
+
+
+def test_a_member_that_nobody_needs_stays_for_a_while_and_is_removed() -> None:
+    made = engine()
+    made.fact(member("1002"), NOW)
+    waits(made, "1002")
+    made.fact(member("1002", "avp-agent-1002", dynamic=True), NOW)
+    nobody_waits(made, "1002")
+    assert made.personal_queues.mirror(made.agents.by_id["1002"], NOW) == ()
+    assert made.personal_queues.removals(NOW + GRACE_SECONDS - 1) == ()
+    removed = RemoveMember("avp-agent-1002", "PJSIP/1002")
+    assert made.personal_queues.removals(NOW + GRACE_SECONDS) == (removed,)
+    assert made.personal_queues.removals(NOW + GRACE_SECONDS) == (), "asked for once"
+
+
+def test_it_stays_for_the_next_call() -> None:
+    made = engine()
+    made.fact(member("1002"), NOW)
+    waits(made, "1002")
+    made.fact(member("1002", "avp-agent-1002", dynamic=True), NOW)
+    nobody_waits(made, "1002")
+    assert waits(made, "1002") == []
+    assert made.personal_queues.removals(NOW + 60) == ()
+
+
+@pytest.mark.parametrize("in_call", [True, False])
+def test_it_stays_as_long_as_their_call_lasts(*, in_call: bool) -> None:
+    made = engine()
+    made.fact(member("1002", status=2), NOW)
+    own = member("1002", "avp-agent-1002", status=2, in_call=in_call, dynamic=True)
+    made.fact(own, NOW)
+    assert bool(made.personal_queues.removals(NOW + 60)) is not in_call
+
+
+def test_the_members_of_an_earlier_version_are_removed_one_agent_at_a_time() -> None:
+    made = engine()
+    made.sync_started()
+    for agent in ("1001", "1002"):
+        made.fact(member(agent), NOW)
+        made.fact(member(agent, personal_queue(agent), dynamic=True), NOW)
+    assert effects_of(made.sync_finished(NOW)) == []
+    assert made.personal_queues.surplus() == 2
+    later = NOW + GRACE_SECONDS
+    found = [*made.personal_queues.removals(later), *made.personal_queues.removals(later)]
+    assert found == [
+        RemoveMember("avp-agent-1001", "PJSIP/1001"),
+        RemoveMember("avp-agent-1002", "PJSIP/1002"),
+    ]
+    assert made.personal_queues.surplus() == 0
 
 
 def test_members_of_other_queues_are_no_agents() -> None:

@@ -32,7 +32,9 @@ from tests.core.world import NOW, WORLD, call, engine, member, request
 
 def begun(made: TransferEngine) -> Session:
     call(made)
-    session, _ = made.request(request(), CallVariables(), NOW)
+    session, outcome = made.request(request(), CallVariables(), NOW)
+    for agent in outcome.agents:  # as the daemon does, and Asterisk has not confirmed it yet
+        made.personal_queues.mirror(made.agents.by_id[agent], NOW)
     return session
 
 

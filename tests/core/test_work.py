@@ -199,11 +199,17 @@ def test_what_cannot_be_extended() -> None:
     made.fact(dynamic(), NOW)
     with pytest.raises(WrongState):
         acw.extend(made, "1001", 30, NOW)
+
+
+def test_an_extension_needs_a_member_that_keeps_its_end() -> None:
+    """Nobody is a member at rest, so it is added."""
     made = wrapping_up()
     made.agents.by_id["1001"].personal = None
-    with pytest.raises(Refused) as refused:
-        acw.extend(made, "1001", 30, NOW + 1)
-    assert refused.value.reason == "no_personal_queue"
+    found = effects(acw.extend(made, "1001", 30, NOW + 1).effects)
+    added = next(x for x in found if isinstance(x, AddMember))
+    assert (added.queue, added.paused) == (personal_queue("1001"), False)
+    assert added.penalty == penalty_of(END + 30)
+    assert found.index(added) < min(i for i, x in enumerate(found) if isinstance(x, PauseMember))
 
 
 @pytest.mark.parametrize("ended", [True, False])

@@ -52,6 +52,7 @@ def member(
     in_call: bool = False,
     last_call: float = 0.0,
     wrapup_seconds: int = 0,
+    dynamic: bool = False,
 ) -> ev.MemberSeen:
     return ev.MemberSeen(
         queue=queue,
@@ -64,6 +65,7 @@ def member(
         last_call=last_call,
         wrapup_seconds=wrapup_seconds,
         now=NOW,
+        dynamic=dynamic,
     )
 
 

@@ -25,6 +25,7 @@ from asterisk_avp.core.engine.requests import (
     in_transfer,
 )
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
+from asterisk_avp.core.engine.wanted import personal_queues
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import UnknownAgent, UnknownTransfer
 from asterisk_avp.core.model.tenants import Scope
@@ -41,7 +42,6 @@ from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.calls import Calls
 from asterisk_avp.core.pbx.channel import Call
 from asterisk_avp.core.pbx.extended_acw import restored, settled
-from asterisk_avp.core.pbx.personal_queues import PersonalQueues
 from asterisk_avp.core.pbx.renewal import Placeholders
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
@@ -65,10 +65,10 @@ class TransferEngine:
         self.calls = Calls(ours=is_bridge)
         self.agents = Agents(world)
         self._current = CurrentSettings(world, self.agents)
-        self._personal_queues = PersonalQueues(self.agents)
         self.store = SessionStore(
             self._current.session, lambda channel: channel in self.calls.channels, self._agent_of
         )
+        self.personal_queues = personal_queues(self.agents, self.store)
         self._hold_keys = HoldKeys(self.calls, self.store, self._call_changed)
         self.made_calls = MadeCalls(self.calls, self.agents, self.store)
         self.factory = SessionFactory(
@@ -316,7 +316,7 @@ class TransferEngine:
         for agent in self.agents.by_id.values():
             outcome.effects.extend((None, effect) for effect in restored(agent, now))
             self._refresh(agent, now, outcome, seen=False)
-        outcome.effects.extend((None, effect) for effect in self._personal_queues.mirror_all())
+        outcome.effects.extend((None, effect) for effect in self.personal_queues.mirror_all(now))
         outcome.effects.extend((None, effect) for effect in self._placeholders.removed())
         return outcome
 
@@ -325,7 +325,7 @@ class TransferEngine:
     def member_changed(self, agent: Agent | None, now: float, outcome: Outcome) -> None:
         if agent is None or self._syncing:
             return  # incomplete state would remove members from queues
-        unpauses, changes = settled(agent, now), self._personal_queues.mirror(agent)
+        unpauses, changes = settled(agent, now), self.personal_queues.mirror(agent, now)
         outcome.effects.extend((None, effect) for effect in (*changes, *unpauses))
         self._refresh(agent, now, outcome)
 

@@ -95,8 +95,6 @@ def extended_acw(
     agent = agent_of(agents, agent_id)
     if agent.state is not AgentState.ACW or now >= agent.acw_end:
         raise WrongState("The agent is not in after-call work.", "not_in_acw")
-    if agent.personal is None:
-        raise refused("no_personal_queue")
     end = min(agent.acw_end + seconds, _latest_end(agents, agent))
     if end <= agent.acw_end:
         raise refused("acw_limit")
@@ -126,7 +124,7 @@ def actions(agents: Agents, agent: Agent) -> tuple[str, ...]:
     if agent.state is AgentState.ACW:
         if _renewable(agent) or agent.extended_until:
             found.append("end_acw")
-        if agent.personal is not None and agent.acw_end < _latest_end(agents, agent):
+        if agent.acw_end < _latest_end(agents, agent):
             found.append("extend_acw")
     return tuple(found)
 

@@ -71,7 +71,7 @@ class Agent:
     last_acw_end: float = 0.0
     """``acw_end`` as last reported."""
     last_members: tuple[tuple[object, ...], ...] = ()
-    """What is told of each membership, the personal one included, as last reported."""
+    """What is told of each group's membership, as last reported."""
     reported_paused: bool = False
     """AMI reports a pause that is still unverified; used for the text of a reason only."""
     acw_ending: bool = False
@@ -119,14 +119,12 @@ class Agent:
         ``acw_end``: the end of ACW that is told; 0: the agent is not in ACW.
         """
         pause = self.paused, self.pause_reason
-        personal = [self.personal] if self.personal is not None else []
-        members = (
-            # Their groups' counts change with status and pause, also while the state stays.
-            *sorted(
+        # Their groups' counts change with status and pause, also while the state stays.
+        members = tuple(
+            sorted(
                 (m.queue, m.dynamic, m.name, m.status in NOT_THERE, on_break(m))
                 for m in self.memberships.values()
-            ),
-            *((m.queue, m.dynamic, m.name) for m in personal),
+            )
         )
         same = (pause, acw_end, members) == (self.last_pause, self.last_acw_end, self.last_members)
         self.last_pause, self.last_acw_end, self.last_members = pause, acw_end, members

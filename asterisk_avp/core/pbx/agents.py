@@ -31,6 +31,7 @@ from asterisk_avp.core.pbx.channel import resource_of, resource_of_interface
 from asterisk_avp.core.pbx.headcount import Headcounts
 from asterisk_avp.core.pbx.member_phones import PhoneIndex
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
+from asterisk_avp.core.pbx.wrapup import LEAST_END, longest_acw
 
 # A ``lastcall`` up to this long after AgentComplete belongs to the same call.
 _ESTIMATE_SECONDS = 1.0
@@ -336,14 +337,14 @@ class Agents:
 
     def wrapup_seconds(self, agent: Agent, seen: MemberSeen) -> int:
         """The wrap-up time in seconds after a call of this membership's queue."""
-        if seen.wrapup_seconds:
+        if 0 < seen.wrapup_seconds < LEAST_END:
             return seen.wrapup_seconds
-        group = self._group_of_queue.get(seen.queue)
-        if group is not None:
+        if (group := self._group_of_queue.get(seen.queue)) is not None:
             return self.world.groups[group].acw_seconds
-        return longest_acw(self.world, self.groups_of(agent.id))
+        return self.own_wrapup(agent) or longest_acw(self.world, self.groups_of(agent.id))
 
-
-def longest_acw(world: World, groups: tuple[str, ...]) -> int:
-    """The wrap-up time of a personal queue, so that a transferred call cannot shorten ACW."""
-    return max((world.groups[group].acw_seconds for group in groups), default=0)
+    def own_wrapup(self, agent: Agent) -> int:
+        """What keeps the personal queue from overriding a member's own wrap-up; 0: none has one."""
+        members = agent.memberships.values()
+        own = any(m.wrapup_seconds for m in members)
+        return max(self.wrapup_seconds(agent, m) for m in members) if own else 0

@@ -1,6 +1,14 @@
-"""Mirror each agent's memberships and pause in the agent's personal queue.
+"""The members of the agents' personal queues: there only while somebody needs them.
 
-While ACW is extended, its penalty is the end of the extension (`core.pbx.extended_acw`).
+app_queue goes through the members of all queues for each change of a phone's state. So an agent is
+a member of their personal queue only while a transferred call waits for them, is on its way, may
+return to them, or was delivered from it, and while their ACW is extended (``wanted``). The member
+is added before the call enters the queue; from there on app_queue needs no daemon. As long as it is
+there, pauses and log-outs are mirrored. Once nobody needs it, it stays for `GRACE_SECONDS`, and is
+then removed, one agent at a time: so are all those that an earlier version has left.
+
+A member that is added during ACW is not rung before its end (`core.pbx.wrapup`). While ACW is
+extended, its penalty is the end of the extension (`core.pbx.extended_acw`).
 
 Whoever is a member of one group as ``PJSIP/1002`` and of another as ``Local/1002@from-queue/n`` has
 one membership in the personal queue that is rung, by the interface in their first group. The others
@@ -11,8 +19,8 @@ the calls of every group. A paused member does not count as available to take it
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import (
@@ -27,6 +35,12 @@ from asterisk_avp.core.model.world import personal_queue
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.extended_acw import MAX_RUNG_PENALTY, penalty_of
+from asterisk_avp.core.pbx.renewal import PLACEHOLDER
+from asterisk_avp.core.pbx.wrapup import end_of, with_end
+
+GRACE_SECONDS: Final = 5.0
+"""How long a member stays that nobody needs: the dialplan looks at it after a call has left the
+queue (avp-unplugged), and the next transfer to the same agent finds it there."""
 
 
 class DesiredMembership(NamedTuple):
@@ -37,60 +51,93 @@ class DesiredMembership(NamedTuple):
     name: str
     paused: bool
     wrapup_seconds: int
+    acw_end: int
+    """The end of ACW in Unix seconds, which the member must not be rung before; 0: it may be."""
     penalty: int
 
 
 class PersonalQueues:
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, wanted: Callable[[Agent], bool]) -> None:
         self._agents = agents
+        self._wanted = wanted
+        self._surplus: dict[str, float] = {}
+        """Agents with a member that nobody needs, since when in Unix seconds; the first first."""
 
-    def mirror(self, agent: Agent) -> tuple[Effect, ...]:
-        """The effects that make the personal queue's membership follow the agent's.
+    def mirror(self, agent: Agent, now: float) -> tuple[Effect, ...]:
+        """The effects that make the personal queue's members what they should be.
 
         Asterisk confirms each change; until then, the same effects are not returned again.
         """
-        desired = self._desired(agent)
+        wanted = self._wanted(agent)
+        if wanted:
+            self._surplus.pop(agent.id, None)
+        elif _removable(agent):
+            self._surplus.setdefault(agent.id, now)
+        elif agent.personal is None:
+            agent.pending_changes = ()
+            return ()
+        desired = self._desired(agent, now)
         others = {x.interface: x for x in agent.memberships.values()}
         if desired is not None:
             agent.elect(desired.interface)
             others.pop(desired.interface, None)
         effects = (
-            *_difference(agent.id, agent.personal, desired, others, waiting=bool(agent.waiting)),
+            *_difference(agent, desired, others, now),
             *_others(agent, desired, others),
         )
+        if not wanted and desired is not None:
+            effects = tuple(x for x in effects if isinstance(x, PauseMember | SetPenalty))
         if effects == agent.pending_changes:
             return ()
         agent.pending_changes = effects
         return effects
 
-    def mirror_all(self) -> tuple[Effect, ...]:
+    def mirror_all(self, now: float) -> tuple[Effect, ...]:
         """The same for all agents, after a resync."""
         effects: list[Effect] = []
         for agent in self._agents.by_id.values():
             agent.pending_changes = ()
-            effects.extend(self.mirror(agent))
+            effects.extend(self.mirror(agent, now))
         return tuple(effects)
 
-    def _desired(self, agent: Agent) -> DesiredMembership | None:
+    def surplus(self) -> int:
+        """How many agents have a member that nobody needs."""
+        return len(self._surplus)
+
+    def removals(self, now: float) -> tuple[Effect, ...]:
+        """The effects that remove the members of one agent that nobody has needed for a while."""
+        while self._surplus:
+            agent_id, since = next(iter(self._surplus.items()))
+            if now < since + GRACE_SECONDS:
+                break
+            del self._surplus[agent_id]
+            agent = self._agents.by_id.get(agent_id)
+            if agent is not None and not self._wanted(agent) and (found := _removable(agent)):
+                return tuple(RemoveMember(personal_queue(agent_id), i) for i in found)
+        return ()
+
+    def _desired(self, agent: Agent, now: float) -> DesiredMembership | None:
         first = self._agents.first_membership(agent)
         if first is None:
             return None
+        in_acw = now < agent.acw_until and not agent.acw_ending and not agent.call_queue
         return DesiredMembership(
             first.interface,
             first.state_interface,
             first.name,
             agent.paused,
-            self._desired_wrapup(agent),
+            # A member's own wrap-up overrides the queue's; the personal one must not be shorter.
+            self._agents.own_wrapup(agent),
+            with_end(agent.acw_until) if in_acw else 0,
             # The renewed membership has none; what confirms it must not bring the extension back.
             0 if agent.acw_ending else penalty_of(agent.extended_until),
         )
 
-    def _desired_wrapup(self, agent: Agent) -> int:
-        """A member's own wrap-up overrides the queue's; the personal one must not be shorter."""
-        members = agent.memberships.values()
-        if not any(member.wrapup_seconds for member in members):
-            return 0
-        return max(self._agents.wrapup_seconds(agent, member) for member in members)
+
+def _removable(agent: Agent) -> list[str]:
+    """The interfaces of the personal queue's members that can be removed."""
+    members = (*agent.others.values(), *([agent.personal] if agent.personal is not None else []))
+    return [member.interface for member in members if member.dynamic]
 
 
 def _others(
@@ -113,22 +160,22 @@ def _others(
 
 
 def _difference(
-    agent_id: str,
-    actual: MemberSeen | None,
-    desired: DesiredMembership | None,
-    others: Container[str],
-    *,
-    waiting: bool,
+    agent: Agent, desired: DesiredMembership | None, others: Container[str], now: float
 ) -> Iterator[Effect]:
-    """The effects that turn ``actual`` into ``desired``.
+    """The effects that turn the agent's member into ``desired``.
 
-    ``others``: interfaces that stay in the queue beside it. ``waiting``: whether a call waits
-    there.
+    ``others``: interfaces that stay in the queue beside it.
     """
-    queue = personal_queue(agent_id)
+    queue, actual = personal_queue(agent.id), agent.personal
     if actual is not None and actual.interface in others:
         actual = None
-    if actual is not None and (desired is None or _must_replace(actual, desired, waiting=waiting)):
+    keeps_place = False
+    if actual is not None and (desired is None or _must_replace(agent, actual, desired, now)):
+        # Otherwise a call that waits would find the queue empty, and leave (`core.pbx.renewal`).
+        keeps_place = desired is not None and bool(agent.waiting)
+        if keeps_place:
+            phone = actual.state_interface or actual.interface
+            yield AddMember(queue, PLACEHOLDER, phone, "", paused=False)
         yield RemoveMember(queue, actual.interface)
         actual = None
     if desired is None:
@@ -140,9 +187,11 @@ def _difference(
             desired.state_interface,
             clean.member_name(desired.name),
             desired.paused,
-            desired.wrapup_seconds,
+            desired.acw_end or desired.wrapup_seconds,
             desired.penalty,
         )
+        if keeps_place:
+            yield RemoveMember(queue, PLACEHOLDER)
         return
     # Others may give it a penalty, with all memberships of the phone; that does no harm.
     if (actual.penalty > MAX_RUNG_PENALTY or desired.penalty) and actual.penalty != desired.penalty:
@@ -151,9 +200,15 @@ def _difference(
         yield PauseMember(queue, desired.interface, desired.paused)
 
 
-def _must_replace(actual: MemberSeen, desired: DesiredMembership, *, waiting: bool) -> bool:
-    """Whether the member must be removed and added again to match ``wanted``."""
+def _must_replace(agent: Agent, actual: MemberSeen, desired: DesiredMembership, now: float) -> bool:
+    """Whether the member must be removed and added again: AMI cannot change its wrap-up."""
     if actual.interface != desired.interface:
         return True
-    # AMI cannot change a member's wrap-up, and removal would eject a waiting call from the queue.
-    return actual.wrapup_seconds != desired.wrapup_seconds and not waiting
+    if agent.acw_ending:
+        return False  # it is being renewed
+    if not (end := end_of(actual.wrapup_seconds)):
+        # A waiting call loses nothing by it.
+        return actual.wrapup_seconds != desired.wrapup_seconds and not agent.waiting
+    if actual.last_call > 0 or agent.last_call >= end:
+        return True  # a call has ended since, which makes a duration of it: it would ring nobody
+    return end != desired.acw_end and (now < end or not agent.waiting)

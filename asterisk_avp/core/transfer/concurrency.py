@@ -13,7 +13,8 @@ translation is renewed only when its sounds have ended, because their end would 
 pause (`core.transfer.translation`).
 
 A call that is sent into a personal queue before its member is there would be turned away: it waits
-for the changes of that queue, which follow from an agent's log-in, and which no transfer makes.
+for the changes of that queue, which belong to no transfer. Those of different queues run
+concurrently.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _SET: Final = (SetVariables, LimitCall)
 _VARIABLES: Final = (*_SET, RenewTranslation)
 _STOPS: Final = (StopMusic, StopRingback, StopPlaying)
 _JOINS: Final = (AddToBridge, StartMusic)
+_MEMBERS: Final = (AddMember, RemoveMember, PauseMember, SetPenalty)
 
 
 def can_run_concurrently(effect: Effect, others: Iterable[Effect]) -> bool:
@@ -83,6 +85,10 @@ def _independent(effect: Effect, other: Effect) -> bool:
     return False
 
 
+def _of_other_queues(effect: Effect, other: Effect) -> bool:
+    return queue_changed(effect) != queue_changed(other)
+
+
 def _of_others(effect: Effect, other: Effect) -> bool:
     """Whether the effects concern different channels."""
     return getattr(effect, "channel", None) != getattr(other, "channel", None)
@@ -107,4 +113,5 @@ _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     ((DialLeg,), (StartMusic,), None),
     # The bridges are created while both parties are on their way into Stasis.
     ((CreateBridge,), (Redirect, CreateBridge), None),
+    (_MEMBERS, _MEMBERS, _of_other_queues),
 )

@@ -40,11 +40,11 @@ Recorded = bytes | dict[str, object]
 
 class Pbx:
     """``members``: by agent, their group queues. ``personal``: whether the personal queues have
-    their members already, as they do whenever the daemon was there before.
+    members that an earlier version of the daemon has left.
     """
 
     def __init__(
-        self, members: Mapping[str, Iterable[str]], *, personal: bool = True, app: str
+        self, members: Mapping[str, Iterable[str]], *, personal: bool = False, app: str
     ) -> None:
         self.app = app
         self.ami = AmiServer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from asterisk_avp.core.pbx import ami_rights
 from servers.ami_server import Action, Answer, error, success
@@ -47,6 +48,7 @@ class PbxAmi:
             "QueueLog": lambda action: success(action, Message="Event added successfully"),
             "QueueAdd": self._queue_add,
             "QueuePause": self._queue_pause,
+            "QueueRemove": self._queue_remove,
             "QueueSummary": self._queue_summary,
         }
 
@@ -150,6 +152,8 @@ class PbxAmi:
         if "Channel" not in action:
             name = action["Variable"]
             known = (value for text, value in _FUNCTIONS.items() if name.startswith(text))
+            if name.startswith("GLOBAL("):
+                known = iter([self._pbx.globals.get(name[7:-1], "")])
             value = next(known, None)
             return (
                 self._refused(action)
@@ -213,6 +217,15 @@ class PbxAmi:
         member.personal, member.personal_paused = True, action.get("Paused") == "true"
         self._soon(self._pbx.told_of_member, "QueueMemberAdded", member)
         return success(action, Message="Added interface to queue")
+
+    def _queue_remove(self, action: Action) -> bytes:
+        member = self._personal_member(action)
+        if member is None or not member.personal:
+            return error(action, "Unable to remove interface: Not there")
+        # The event tells the member as it was.
+        self._soon(self._pbx.told_of_member, "QueueMemberRemoved", replace(member))
+        member.personal = False
+        return success(action, Message="Removed interface from queue")
 
     def _queue_pause(self, action: Action) -> bytes:
         self._pbx.asked("QueuePause", action["Queue"])

@@ -105,6 +105,9 @@ class PbxAri:
     def _ring(self, agent: str, near: Channel, far: Channel) -> None:
         pbx, member = self._pbx, self._pbx.members[agent]
         queue = PERSONAL + agent
+        if not member.personal:
+            pbx.unknown.append(f"a leg into {queue}, which has no member")
+            return
         pbx.join(far, queue)
         phone = pbx.channel(f"{member.interface}-{len(pbx.ari.asked):08x}", linked=near.id)
         phone.number, phone.member = agent, member

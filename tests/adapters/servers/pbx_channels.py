@@ -99,6 +99,8 @@ class Member:
     personal: bool = False
     """Whether they are a member of their personal queue."""
     personal_paused: bool = False
+    personal_static: bool = False
+    """Whether Asterisk's configuration makes them one, so that nobody can end it."""
 
     @property
     def interface(self) -> str:
@@ -115,10 +117,12 @@ class Member:
     def headers(self, queue: str, *, listed: bool = False) -> str:
         """In an event, or in an item of QueueStatus, where some have another name."""
         name, interface = ("Name", "Location") if listed else ("MemberName", "Interface")
-        paused = self.personal_paused if queue.startswith("avp-agent-") else self.paused
+        own = queue.startswith("avp-agent-")
+        paused = self.personal_paused if own else self.paused
+        kind = "static" if own and self.personal_static else "dynamic"
         return (
             f"Queue: {queue}\r\n{name}: Agent {self.agent}\r\n{interface}: {self.interface}\r\n"
-            f"StateInterface: {self.interface}\r\nMembership: dynamic\r\nPenalty: 0\r\n"
+            f"StateInterface: {self.interface}\r\nMembership: {kind}\r\nPenalty: 0\r\n"
             f"CallsTaken: 0\r\nLastCall: {self.last_call}\r\nLastPause: 0\r\n"
             f"LoginTime: 1795371582\r\nInCall: {int(self.in_call)}\r\nStatus: {self.status}\r\n"
             f"Paused: {int(paused)}\r\nPausedReason: \r\n"

@@ -1,0 +1,34 @@
+"""Who must be a member of their personal queue now (`core.pbx.personal_queues`)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from asterisk_avp.core.engine.sessions import SessionStore
+from asterisk_avp.core.model.features import MaxHoldAction
+from asterisk_avp.core.model.world import personal_queue
+from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.personal_queues import PersonalQueues
+
+
+def personal_queues(agents: Agents, store: SessionStore) -> PersonalQueues:
+    return PersonalQueues(agents, partial(is_wanted, store))
+
+
+def is_wanted(store: SessionStore, agent: Agent) -> bool:
+    """Whether a transferred call waits for the agent, may come, or was delivered to them.
+
+    Also while they have extended ACW, whose end their personal membership keeps.
+    """
+    if agent.waiting or agent.extended_until or store.index.has_transfer_to(agent.id):
+        return True
+    if agent.call_queue == personal_queue(agent.id):
+        return True
+    if agent.personal is not None and agent.personal.in_call:
+        return True
+    # The dialplan sends the caller back (avp-recall, return) without asking.
+    return any(
+        store.records[transfer].session.permission.group.max_hold_action is MaxHoldAction.RETURN
+        for transfer in store.index.begun_by(agent.id)
+    )
