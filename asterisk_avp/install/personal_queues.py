@@ -2,7 +2,7 @@
 
 Each agent has a personal queue for transferred calls, with one place and a weight above every
 group. With it, app_queue itself allows one waiting transferred call and delivers it next, even if
-the daemon is down.
+the daemon is down. The daemon adds the member as a call is on its way there.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _HEADER = """\
 ;
 ; Include it at the end of queues.conf, whose [general] needs
 ;   shared_lastcall = yes     so that wrap-up counts across all queues of an agent
-;   persistentmembers = yes   so that the members, which the daemon adds, survive a restart
+;   persistentmembers = yes   so that the end of extended after-call work survives a restart
 ;
-; This file has no members on purpose: the daemon mirrors log-ins and pauses from the groups'
-; queues, and Asterisk does not allow anybody to remove a member that is in this file.
+; This file has no members on purpose: the daemon adds one while a transferred call needs it, since
+; each costs time whenever a phone's state changes. Asterisk allows nobody to remove a member that
+; is in this file.
 
 [avp-personal](!)
 strategy = ringall

@@ -254,7 +254,9 @@ class Picture:
                 true = "not_ready" if paused else "available"
             if told not in (true, "acw"):
                 yield f"{name} is {true} and told to be {told}"
-            if len(own) != bool(groups) or (own and own[0]["Paused"] != str(int(paused))):
+            waited_for = any(e["Queue"] == f"avp-agent-{name}" for e in self.entries)
+            follows = len(own) == 1 and groups and own[0]["Paused"] == str(int(paused))
+            if not follows and (own or (groups and waited_for)):
                 yield f"{name}'s personal queue does not follow: {groups} {own}"
             yield from self._call_is_as_told(name)
 

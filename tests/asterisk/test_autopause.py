@@ -45,14 +45,18 @@ async def pausing(strict: Bed) -> AsyncIterator[Scene]:
 
 
 async def paused(scene: Scene, *queues: str) -> None:
-    """Wait until Bob is paused in exactly these queues."""
+    """Wait until Bob is paused in exactly those of these queues that he is a member of.
+
+    Of his own he is one only while it is needed.
+    """
 
     async def look() -> bool | None:
-        found = []
+        found: dict[str, str] = {}
         for queue in ("avp-agent-1002", "sales"):
             members = await scene.ami.members(queue)
-            found += [queue for x in members.values() if x["Name"] == "Bob" and x["Paused"] == "1"]
-        return found == list(queues) or None
+            if "Bob" in members:
+                found[queue] = members["Bob"]["Paused"]
+        return found == {queue: str(int(queue in queues)) for queue in found} or None
 
     assert await scene.ami.until(look, 3.0), queues
 

@@ -1,6 +1,6 @@
-"""Transfers to an agent who has just logged in: their personal queue has no member yet.
+"""A call must not enter a personal queue before its member, who is added as somebody needs them.
 
-The daemon adds it as soon as it knows of the log-in. Here Asterisk gets that action late.
+The daemon adds the member at the begin of a transfer. Here Asterisk gets that action late.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ async def test_a_transfer_in_the_moment_of_the_log_in(
     added = wired[1].ami.hold("action: queueadd", "avp-agent-1002")
     try:
         await scene.log_in("1002")
-        await asyncio.wait_for(added.caught.wait(), 5.0)
         await scene.agent_is("1002", "available")
         # The answer comes once Asterisk has moved the call.
         asked = asyncio.create_task(scene.transfer("1001", mode, "1002"))
+        await asyncio.wait_for(added.caught.wait(), 5.0)
 
         async def begun() -> str | None:
             return next(iter(await transfers(scene) - before), None)

@@ -186,13 +186,13 @@ async def test_one_person_by_two_interfaces() -> None:
                 paused = {member["Location"]: member["Paused"] for member in found}
                 return paused == {"PJSIP/1002": "0", other: "1"} or None
 
-            assert await bed.ami.until(both, 5.0), await bed.ami.members("avp-agent-1002")
             await scene.call("caller1", "1001")
             await scene.call("caller2", "1002")
             await scene.pause("1003")
             await scene.pause("1004")
             transfer = await scene.transfer("1001", "unsupervised", "1002")
             await scene.reaches(transfer, "waiting")
+            assert await bed.ami.until(both, 5.0), await bed.ami.members("avp-agent-1002")
             await scene.phone("caller3").dial("801")
             await scene.waits("support", "caller3")
             await scene.hang_up("caller2")

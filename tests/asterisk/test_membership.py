@@ -1,4 +1,4 @@
-"""The personal queues' members follow the agents': log-in, log-out, break, another phone.
+"""The personal queues' members: there while somebody needs them, and like the agents' others.
 
 1002 is in both groups. The rendered queues have no members at all: the daemon adds them.
 """
@@ -50,13 +50,13 @@ async def personal(scene: Scene, agent: str, interface: str, *, paused: bool = F
     return found
 
 
-async def nobody(scene: Scene, agent: str) -> None:
+async def nobody(scene: Scene, agent: str, within: float = 2.0) -> None:
     """Wait until the agent's queue has no member."""
 
     async def look() -> bool | None:
         return None if await scene.ami.members(f"avp-agent-{agent}") else True
 
-    assert await scene.ami.until(look, 2.0), await scene.ami.members(f"avp-agent-{agent}")
+    assert await scene.ami.until(look, within), await scene.ami.members(f"avp-agent-{agent}")
 
 
 async def pause_in(scene: Scene, agent: str, queue: str, *, paused: bool) -> None:
@@ -68,22 +68,43 @@ async def pause_in(scene: Scene, agent: str, queue: str, *, paused: bool) -> Non
     )
 
 
-async def test_log_in_break_and_log_out(scene: Scene) -> None:
+async def delivered(scene: Scene, agent: str, *, by: str) -> str:
+    """The agent talks to a caller whom a colleague has transferred. Returns the transfer."""
+    await scene.call("caller4", by)
+    transfer = await scene.transfer(by, "unsupervised", agent)
+    await scene.phone(agent).answer(within=8)
+    await scene.talking("caller4", agent)
+    await scene.ends(transfer, "completed", "completed")
+    return transfer
+
+
+async def test_nobody_is_a_member_at_rest(scene: Scene) -> None:
+    for agent in ("1001", "1002", "1003", "1004"):
+        await nobody(scene, agent, within=8.0)
+    await delivered(scene, "1001", by="1002")
     member = await personal(scene, "1001", "PJSIP/1001")
     assert member["Membership"] == "dynamic"
     assert member["Name"] == "Alice"
+    await nobody(scene, "1002")
+    await scene.hang_up("caller4")
+    await nobody(scene, "1001", within=8.0)
+
+
+async def test_log_in_break_and_log_out(scene: Scene) -> None:
+    """For as long as they are a member: during a transferred call, for example."""
+    await delivered(scene, "1001", by="1002")
+    await personal(scene, "1001", "PJSIP/1001")
     await scene.pause("1001")
     await personal(scene, "1001", "PJSIP/1001", paused=True)
-    await scene.agent_is("1001", "not_ready")
     await scene.pause("1001", paused=False)
     await personal(scene, "1001", "PJSIP/1001")
-    await scene.agent_is("1001", "available")
     await scene.log_out("1001")
     await nobody(scene, "1001")
-    await scene.agent_is("1001", "offline")
     await scene.log_in("1001", Paused="true")
     await personal(scene, "1001", "PJSIP/1001", paused=True)
+    await scene.hang_up("caller4")
     await scene.agent_is("1001", "not_ready")
+    await nobody(scene, "1001", within=8.0)
 
 
 @pytest.mark.thorough
@@ -103,20 +124,17 @@ async def test_a_break_in_one_group_and_in_both(scene: Scene) -> None:
     await personal(scene, "1002", "PJSIP/1002", paused=True)
     assert await scene.refused("1003", "supervised", "agent", "1002") == "target_not_ready"
     await pause_in(scene, "1002", "sales", paused=False)
-    await personal(scene, "1002", "PJSIP/1002")
     await scene.agent_is("1002", "available", within=5)
 
 
 async def test_log_out_of_one_group_and_of_both(scene: Scene) -> None:
     await scene.log_out("1002", "sales")
     await scene.call("caller1", "1001")
-    await personal(scene, "1002", "PJSIP/1002")
     assert await scene.refused("1001", "supervised", "agent", "1002") == "not_in_group"
     await scene.log_out("1002", "support")
-    await nobody(scene, "1002")
     assert await scene.refused("1001", "supervised", "agent", "1002") == "target_offline"
     await scene.log_in("1002", "support")
-    await personal(scene, "1002", "PJSIP/1002")
+    await scene.agent_is("1002", "available")
 
 
 @pytest.mark.thorough
@@ -124,10 +142,10 @@ async def test_another_interface(scene: Scene) -> None:
     """The same agent returns as a Local member, and is reached there."""
     await scene.log_out("1002")
     await scene.log_in("1002", "sales", **LOCAL)
-    member = await personal(scene, "1002", "Local/1002@agents/n")
-    assert member["StateInterface"] == "PJSIP/1002"
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1002")
+    member = await personal(scene, "1002", "Local/1002@agents/n")
+    assert member["StateInterface"] == "PJSIP/1002"
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
     await scene.cancel(transfer)
@@ -139,6 +157,7 @@ async def test_another_interface(scene: Scene) -> None:
 
 async def test_changes_in_quick_succession(scene: Scene) -> None:
     """In whatever order they arrive, the last one applies, and nothing is logged as a problem."""
+    await delivered(scene, "1002", by="1001")
     for _ in range(5):
         await scene.log_out("1002")
         await scene.log_in("1002")
@@ -149,8 +168,10 @@ async def test_changes_in_quick_succession(scene: Scene) -> None:
     await scene.pause("1002", paused=False)
     await scene.log_out("1002")
     await scene.log_in("1002", "sales", **LOCAL)
-    await scene.agent_is("1002", "available")
     await personal(scene, "1002", "Local/1002@agents/n")
+    await scene.hang_up("caller4")
+    await scene.agent_is("1002", "available", within=8)
+    await nobody(scene, "1002", within=8.0)
     await scene.log_out("1002", "sales", interface="Local/1002@agents/n")
 
 
@@ -162,24 +183,40 @@ async def test_changes_in_quick_succession(scene: Scene) -> None:
     ],
 )
 async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> None:
+    await delivered(scene, "1002", by="1001")
     await scene.log_out("1004")
-    await nobody(scene, "1004")
     await scene.bed.stop_daemon(kill=kill)
     await scene.log_out("1001")
     await scene.log_out("1002")
     await scene.log_in("1002", "support", **LOCAL)
     await scene.ami.action("QueuePause", Queue="support", Interface="PJSIP/1003", Paused="true")
     await scene.log_in("1004")
+    await personal(scene, "1002", "PJSIP/1002")
     await scene.bed.start_daemon()
-    await nobody(scene, "1001")
     await personal(scene, "1002", "Local/1002@agents/n")
-    await personal(scene, "1003", "PJSIP/1003", paused=True)
-    await personal(scene, "1004", "PJSIP/1004")
     await scene.agent_is("1001", "offline")
-    await scene.agent_is("1002", "available")
+    await scene.agent_is("1002", "talking")
     await scene.agent_is("1003", "not_ready")
     await scene.agent_is("1004", "available")
+    await scene.hang_up("caller4")
+    await nobody(scene, "1002", within=8.0)
     await scene.log_out("1002", "support", interface="Local/1002@agents/n")
+
+
+async def test_what_an_earlier_version_left_is_removed(scene: Scene) -> None:
+    """It made every agent a member. One who has a call from there stays, until it is over."""
+    await delivered(scene, "1002", by="1001")
+    await scene.bed.stop_daemon(kill=True)
+    for agent in ("1001", "1003", "1004"):
+        action = scene.bed.world.member_action(agent, f"avp-agent-{agent}")
+        await scene.ami.action(action.pop("Action"), **action)
+    await scene.bed.start_daemon()
+    for agent in ("1001", "1003", "1004"):
+        await nobody(scene, agent, within=10.0)
+    await personal(scene, "1002", "PJSIP/1002")
+    await scene.talking("caller4", "1002")
+    await scene.hang_up("caller4")
+    await nobody(scene, "1002", within=8.0)
 
 
 async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:

@@ -27,6 +27,12 @@ def line(name: str, application: str, bridge: str = "", state: str = "Up", id_: 
     return Line(name, id_ or f"u-{name}", state, application, bridge)
 
 
+def on_a_break_there(agent: str) -> list[Event]:
+    """Only in their own queue."""
+    group, own = member(agent)
+    return [group, Event({**own, "Paused": "1"})]
+
+
 def member(agent: str, status: str = "2", queue: str = "") -> list[Event]:
     """In the group's queue and the agent's own."""
     return [
@@ -172,7 +178,10 @@ def test_all_is_well() -> None:
             replace(TALK, details={"1001": {"call": {"caller": "caller2"}}}),
             "1001 talks with {'caller1'}, told to talk with caller2",
         ),
-        (replace(TALK, members=tuple(member("1001")[:1])), "1001's personal queue does not follow"),
+        (
+            replace(TALK, members=tuple(on_a_break_there("1001"))),
+            "1001's personal queue does not follow",
+        ),
         (
             replace(TALK, lines=(*TALK.lines, line("PJSIP/caller2-00000009", "Stasis"))),
             "PJSIP/caller2-00000009 is in Stasis and in no bridge",

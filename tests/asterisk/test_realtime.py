@@ -123,9 +123,9 @@ async def test_log_in_break_and_log_out_by_rows(scene: RealtimeScene) -> None:
 
     await bed.add_member("1002", "sales")
     await scene.agent_is("1002", "available")
+    transfer = await scene.transfer("1001", "supervised", "1002")
     member = await scene.personal("1002")
     assert (member["Location"], member["Membership"]) == ("PJSIP/1002", "dynamic")
-    transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
     await scene.cancel(transfer)
@@ -133,11 +133,9 @@ async def test_log_in_break_and_log_out_by_rows(scene: RealtimeScene) -> None:
 
     await bed.change_member("1002", "sales", paused=1, reason_paused="lunch")
     await scene.agent_is("1002", "not_ready")
-    await scene.personal("1002", paused=True)
     assert await scene.refused("1001", "supervised", "agent", "1002") == "target_not_ready"
     await bed.change_member("1002", "sales", paused=0)
     await scene.agent_is("1002", "available", within=10)
-    await scene.personal("1002")
 
 
 @pytest.mark.thorough
@@ -283,7 +281,8 @@ async def test_direct_and_outbound_calls(scene: RealtimeScene) -> None:
 @pytest.mark.thorough
 async def test_our_members_are_no_rows(scene: RealtimeScene) -> None:
     """The daemon's own changes leave the administrator's tables alone."""
-    await scene.personal("1001")
+    await scene.consult("caller1", "1001", "1002")
+    await scene.personal("1002")
     queues = "SELECT name FROM queues ORDER BY name;"
     assert await scene.bed.sql(queues) == [("sales",), ("support",)]
     rows = "SELECT DISTINCT queue_name FROM queue_members ORDER BY queue_name;"
@@ -415,7 +414,7 @@ async def test_personal_queues_as_rows(all_rows: RealtimeScene) -> None:
     rows = "SELECT count(*) FROM queue_members WHERE queue_name LIKE 'avp-%';"
     assert await bed.sql(rows) == [("0",)]
     assert (await scene.personal("1002"))["Membership"] == "dynamic"
-    # A restart of Asterisk forgets nobody: rows, and AstDB for the members of the daemon.
+    # A restart of Asterisk forgets nobody.
     await scene.over()
     scene.expected.add('"level": "error')
     await bed.kill_asterisk()
@@ -424,7 +423,6 @@ async def test_personal_queues_as_rows(all_rows: RealtimeScene) -> None:
         await phone.idle()
     for agent in bed.world.agents:
         await scene.agent_is(agent.id, "available", within=20)
-        await scene.personal(agent.id)
 
 
 # --- check, and what INSTALL.txt says -----------------------------------------------------------
@@ -498,7 +496,6 @@ async def test_a_database_that_is_away(scene: RealtimeScene) -> None:
     await asyncio.to_thread(bed.database.start)
     for agent in ("1003", "1004"):
         await scene.agent_is(agent, "available", within=30)
-        await scene.personal(agent)
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
     transfer = await scene.transfer("1002", "unsupervised", "support", "group")

@@ -113,12 +113,6 @@ async def test_what_happened_meanwhile_is_known(scene: Scene, wires: Wires) -> N
     assert (await scene.agent("1003"))["call"]["group"] == "support"
     assert (await scene.agent("1003"))["state"] == "talking"
     await scene.agent_is("1004", "not_ready")
-
-    async def followed() -> bool | None:
-        member = (await scene.ami.members("avp-agent-1004"))["Dave"]
-        return member["Paused"] == "1" or None
-
-    assert await scene.ami.until(followed, 3.0), await scene.ami.members("avp-agent-1004")
     assert (await scene.agent("1002"))["call"]["caller"] == "caller2"
     await scene.agent_is("1001", "available", within=5)
     transfer = await scene.transfer("1002", "unsupervised", "1001")

@@ -95,6 +95,11 @@ class CallCentre:
     """Whether the marker agent is paused."""
     _sent_before: int = 0
 
+    def __post_init__(self) -> None:
+        # Always a member of their personal queue, for `caught_up`.
+        marker = self.pbx.members[MARKER]
+        marker.personal = marker.personal_static = True
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -20,7 +20,8 @@ MONITOR_RECORDS = (
     " into the consultation, and a transfer to another recorded group overwrites the file."
 )
 _NO_PERSISTENT_MEMBERS = (
-    "After Asterisk restarts, the personal queues have no members until the daemon reconnects."
+    "After Asterisk restarts, dynamic members are logged out, and the end of extended after-call"
+    " work is lost."
 )
 
 
