@@ -20,8 +20,8 @@ from asterisk_avp.core.model.errors import AvpError
 
 log = structlog.get_logger(__name__)
 
-VARIABLE: Final = "AVP_MEMBER_"
-"""Followed by the agent's id."""
+_VARIABLE: Final = "GLOBAL(AVP_MEMBER_{})"
+"""With the agent's id, which may contain what no variable's name does but a function's argument."""
 
 PAUSE_SECONDS: Final = 0.02
 """Between two agents whose variable an earlier daemon may have left, of which there are many."""
@@ -90,12 +90,12 @@ class AgentInterfaces:
     async def _tell(self, agent_id: str) -> None:
         value = self._value(agent_id)
         if self._told.get(agent_id, "") != value:
-            await self._set_global(f"{VARIABLE}{agent_id}", value)
+            await self._set_global(_VARIABLE.format(agent_id), value)
             self._told[agent_id] = value
 
     async def _look(self, agent_id: str) -> None:
         """Empty a variable that an earlier daemon has written."""
         if not agent_id or agent_id in self._told or self._value(agent_id):
             return
-        if await self._ami.function(f"GLOBAL({VARIABLE}{agent_id})"):
-            await self._set_global(f"{VARIABLE}{agent_id}", self._value(agent_id))
+        if await self._ami.function(_VARIABLE.format(agent_id)):
+            await self._set_global(_VARIABLE.format(agent_id), self._value(agent_id))

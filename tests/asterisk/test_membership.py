@@ -68,6 +68,16 @@ async def pause_in(scene: Scene, agent: str, queue: str, *, paused: bool) -> Non
     )
 
 
+async def colleagues_dial(scene: Scene, agent: str, interface: str) -> None:
+    """Wait until who dials the agent's id reaches this interface; empty: PJSIP/<id>."""
+
+    async def look() -> bool | None:
+        answer = await scene.ami.action("Getvar", Variable=f"GLOBAL(AVP_MEMBER_{agent})")
+        return answer.get("Value", "") == interface or None
+
+    assert await scene.ami.until(look, 5.0)
+
+
 async def delivered(scene: Scene, agent: str, *, by: str) -> str:
     """The agent talks to a caller whom a colleague has transferred. Returns the transfer."""
     await scene.call("caller4", by)
@@ -192,8 +202,12 @@ async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> Non
     await scene.ami.action("QueuePause", Queue="support", Interface="PJSIP/1003", Paused="true")
     await scene.log_in("1004")
     await personal(scene, "1002", "PJSIP/1002")
+    left = {"Variable": "GLOBAL(AVP_MEMBER_1003)", "Value": "PJSIP/elsewhere"}
+    await scene.ami.action("Setvar", **left)
     await scene.bed.start_daemon()
     await personal(scene, "1002", "Local/1002@agents/n")
+    await colleagues_dial(scene, "1002", "Local/1002@agents/n")
+    await colleagues_dial(scene, "1003", "")
     await scene.agent_is("1001", "offline")
     await scene.agent_is("1002", "talking")
     await scene.agent_is("1003", "not_ready")
@@ -201,6 +215,7 @@ async def test_changes_while_the_daemon_is_down(scene: Scene, kill: bool) -> Non
     await scene.hang_up("caller4")
     await nobody(scene, "1002", within=8.0)
     await scene.log_out("1002", "support", interface="Local/1002@agents/n")
+    await colleagues_dial(scene, "1002", "")
 
 
 async def test_what_an_earlier_version_left_is_removed(scene: Scene) -> None:

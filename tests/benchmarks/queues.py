@@ -3,7 +3,11 @@
     python -m tests.benchmarks.queues [--agents 0,100,1000,5000] [--output QUEUES.md]
 
 Each size is measured twice: with group queues only, and with a personal queue for every agent and
-the daemon, which adds the agents as members. Two agents have real phones, and a caller calls them.
+the daemon, which makes agents members while a transfer needs them. With ``--left`` every agent is a
+member there before the daemon starts, as an earlier version left them, and for a minute it is
+measured how calls fare while the daemon removes them.
+
+Two agents have real phones, and a caller calls them.
 The others (20 to a group) are members whose device states are set artificially, as their calls
 would set them. Asterisk's processor time comes from the kernel.
 """
@@ -97,8 +101,11 @@ class Figures:
     """The measurements of one size, with or without personal queues."""
 
     boot_seconds: float = 0.0
-    members_seconds: float | None = None
-    first_call_seconds: float = 0.0
+    start_seconds: float | None = None
+    ring_start: list[float] = field(default_factory=list)
+    """Calls while the daemon starts for the first time."""
+    left: int | None = None
+    """Members that are left after a minute."""
     resident_mib: float = 0.0
     reload_seconds: list[float] = field(default_factory=list)
     change_milliseconds: list[float] = field(default_factory=list)
@@ -119,11 +126,7 @@ class Measuring:
         self.asterisk = bed.asterisk.pid
 
     async def everything(self, samples: int) -> Figures:
-        # Warm-up, not counted. Each added member also changes the state of a device (for the
-        # pause), and no call reaches an agent before app_queue has processed these.
-        began = time.monotonic()
-        await self.call([], within=_SETTLE_SECONDS)
-        self.figures.first_call_seconds = time.monotonic() - began
+        await self.call([], within=_SETTLE_SECONDS)  # warm-up, not counted
         for _ in range(samples):
             await self.call(self.figures.ring)
         if self.bench is not None:
@@ -144,6 +147,17 @@ class Measuring:
             self.figures.reload_seconds.append(await self._reload())
         self.figures.resident_mib = rss_mib(self.asterisk)
         return self.figures
+
+    async def while_starting(self, seconds: float = 0.0) -> float:
+        """Start the daemon, and make calls until it is ready, and for so long. The start's time."""
+        began = time.monotonic()
+        starting = asyncio.create_task(self.bed.start_daemon(within=_START_SECONDS))
+        took = 0.0
+        while not starting.done() or time.monotonic() < began + seconds:
+            await self.call(self.figures.ring_start, within=_SETTLE_SECONDS)
+            took = took or (time.monotonic() - began if starting.done() else 0.0)
+        await starting
+        return took
 
     async def call(self, into: list[float], within: float = 20.0) -> None:
         """Measure from the caller's joining of the group's queue to an agent's ringing phone."""
@@ -212,23 +226,22 @@ class Measuring:
 
     async def _change(self) -> float:
         """Asterisk's processor time for one device state change, in milliseconds."""
-        queues = 2 if self.bench is not None else 1
         agents = list(itertools.islice(itertools.cycle(self.crowd), CHANGES // 2))
         began = await self.bed.ami.mark()
         before = cpu_seconds(self.asterisk)
         for state in ("INUSE", "NOT_INUSE"):
             for agent in agents:
                 await self._set(agent, state)
-            await self._processed(agents[-1], queues, began)
+            await self._processed(agents[-1], began)
             began = await self.bed.ami.mark()
         return 1000 * (cpu_seconds(self.asterisk) - before) / (2 * len(agents))
 
-    async def _processed(self, agent: str, queues: int, since: float) -> None:
-        """Wait until app_queue has processed the agent's last change in each of their queues."""
+    async def _processed(self, agent: str, since: float) -> None:
+        """Wait until app_queue has processed the agent's last change."""
         changed = match("QueueMemberStatus", MemberName=f"A{agent}")
 
         async def look() -> bool | None:
-            return len(self.bed.ami.seen(changed, since)) >= queues or None
+            return bool(self.bed.ami.seen(changed, since)) or None
 
         assert await self.bed.ami.until(look, 60.0)
 
@@ -240,7 +253,21 @@ class Measuring:
         return time.monotonic() - began
 
 
-async def measure(size: int, samples: int, backend: str | None, *, personal: bool) -> Figures:
+async def leave_members(bed: Bed, agents: list[str]) -> None:
+    """Make them members of their personal queues as an earlier version did; AstDB has them."""
+    for agent in agents:
+        member = f"Local/{agent}@agents/n;0;0;A{agent};{device(agent)};;0"
+        await bed.ami.action(
+            "DBPut", Family="Queue/PersistentMembers", Key=f"avp-agent-{agent}", Val=member
+        )
+    # Only what loads app_queue reads them.
+    await bed.ami.command("module unload app_queue.so")
+    await bed.ami.command("module load app_queue.so")
+
+
+async def measure(
+    size: int, samples: int, backend: str | None, *, personal: bool, left: bool = False
+) -> Figures:
     world = Crowd.of(size)
     bed = Bed(world, backend=backend_named(backend))
     bed.backend.start_seconds = _START_SECONDS
@@ -258,14 +285,26 @@ async def measure(size: int, samples: int, backend: str | None, *, personal: boo
         if not personal:
             figures = await Measuring(bed, None).everything(samples)
         else:
-            began = time.monotonic()
-            await bed.start_daemon(within=_START_SECONDS)
-            members = time.monotonic() - began
+            starting = Measuring(bed, None)
+            if left:
+                await leave_members(bed, starting.crowd)
+            await starting.call([], within=_SETTLE_SECONDS)
+            began = await starting.while_starting(60.0 if left else 0.0)
+            if left:
+                figures = starting.figures
+                rows = await bed.ami.list("QueueStatus")
+                figures.left = sum(
+                    row.name == "QueueMember" and row["Queue"].startswith("avp-agent-")
+                    for row in rows
+                )
+                figures.boot_seconds, figures.start_seconds = boot, began
+                return figures
             headers = {"Authorization": f"Bearer {bed.secrets.token}"}
             async with aiohttp.ClientSession(headers=headers) as http:
                 measuring = Measuring(bed, Bench(bed, http))
                 figures = await measuring.everything(samples)
-            figures.members_seconds = members
+            figures.start_seconds = began
+            figures.ring_start = starting.figures.ring_start
         figures.boot_seconds = boot
     finally:
         await bed.stop()
@@ -286,7 +325,7 @@ def report(found: dict[tuple[int, bool], Figures]) -> str:
         "reload, s",
         "Asterisk's start, s",
         "daemon's first start, s",
-        "first call possible after, s",
+        "call meanwhile: join to ring, ms",
         "Asterisk, MiB",
     )
     rows = []
@@ -305,12 +344,31 @@ def report(found: dict[tuple[int, bool], Figures]) -> str:
                 f"{100 * f.processors:.1f}" if size else "-",
                 spread(f.reload_seconds, 2),
                 f"{f.boot_seconds:.1f}",
-                "-" if f.members_seconds is None else f"{f.members_seconds:.1f}",
-                f"{f.first_call_seconds:.0f}",
+                "-" if f.start_seconds is None else f"{f.start_seconds:.1f}",
+                spread(f.ring_start) if f.ring_start else "-",
                 f"{f.resident_mib:.0f}",
             )
         )
     return table(head, rows, words=0)
+
+
+async def run_left(sizes: list[int], backend: str | None) -> str:
+    load, rows = os.getloadavg()[0], []
+    for size in sizes:
+        f = await measure(size, 0, backend, personal=True, left=True)
+        rows.append(
+            (
+                str(size),
+                f"{f.start_seconds:.1f}",
+                str(len(f.ring_start)),
+                spread(f.ring_start),
+                str(f.left),
+            )
+        )
+    head = ("members left", "start, s", "calls", "call: join to ring, ms", "left after 60 s")
+    return "\n".join(
+        (table(head, rows, words=0), "", *conditions("Asterisk 22", backend or "rootfs", load))
+    )
 
 
 async def run(sizes: list[int], samples: int, backend: str | None) -> str:
@@ -340,11 +398,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--agents", default=",".join(map(str, SIZES)), help="sizes, with commas")
     parser.add_argument("--samples", type=int, default=10, help="calls of each kind (default 10)")
     parser.add_argument("--backend", choices=("docker", "rootfs"), help="as for docker/up")
+    parser.add_argument("--left", action="store_true", help="with an earlier version's members")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     options = parser.parse_args(argv)
     sizes = [int(text) for text in options.agents.split(",")]
     try:
-        text = asyncio.run(run(sizes, options.samples, options.backend))
+        left = run_left(sizes, options.backend)
+        text = asyncio.run(left if options.left else run(sizes, options.samples, options.backend))
     except Unavailable as error:
         print(f"queues: error: {error}", file=sys.stderr)
         return 1

@@ -148,7 +148,10 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "REDIRECTING_SEND_SUB": _place,
 }
 _CHUNKED: Final = re.compile(r"AVP_SESSION_[ab][0-9]{1,2}|AVP_HISTORY_[0-9]{1,2}_[0-9]").fullmatch
-_PHONES: Final = "AVP_PHONES_"
+_PREFIXES: Final[Mapping[str, Test]] = {
+    "AVP_PHONES_": _phones,
+    "GLOBAL(AVP_MEMBER_": _interface,
+}
 _OURS: Final = "AVP_"
 
 
@@ -161,8 +164,9 @@ def is_clean(variable: str, value: str) -> bool:
         return True
     if plain in _VARIABLES:
         return bool(_VARIABLES[plain](value))
-    if plain.startswith(_PHONES):
-        return bool(_phones(value))
+    for prefix, test in _PREFIXES.items():
+        if plain.startswith(prefix):
+            return bool(test(value))
     if _CHUNKED(plain):
         return bool(_chunk(value))
     return bool(_ident(value)) if plain.startswith(_OURS) else harmless(value)
