@@ -55,8 +55,8 @@ def group_queues(facts: Facts) -> Iterator[Finding]:
                 "group_queue",
                 Severity.WARNING,
                 f"wrapuptime of {group.queue} is {wrapup} s but ACW_SECONDS is {group.acw_seconds}",
-                "Agents are shown as available too early or too late. Asterisk does not report a"
-                " queue's wrap-up.",
+                "Agents are shown as available, and rung by transferred calls, too early or too late."
+                " Asterisk does not report a queue's wrap-up.",
                 "the settings",
                 (f"AVP_GROUPS__{group.id.upper()}__ACW_SECONDS={wrapup}",),
             )
