@@ -55,7 +55,7 @@ def group_queues(facts: Facts) -> Iterator[Finding]:
                 "group_queue",
                 Severity.WARNING,
                 f"wrapuptime of {group.queue} is {wrapup} s but ACW_SECONDS is {group.acw_seconds}",
-                "Agents are shown as available, and rung by transferred calls, too early or too late."
+                "Agents are shown as available, and rung by transferred calls, too soon or late."
                 " Asterisk does not report a queue's wrap-up.",
                 "the settings",
                 (f"AVP_GROUPS__{group.id.upper()}__ACW_SECONDS={wrapup}",),
