@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
+from servers.waiting import eventually
 
 from asterisk_avp.ami.membership import Change
 from asterisk_avp.core.engine import acw
+from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import (
     AddMember,
@@ -23,6 +25,7 @@ from asterisk_avp.core.messages.effects import (
 )
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, Refused
 from asterisk_avp.core.model.world import AgentState, personal_queue
+from asterisk_avp.core.pbx import personal_queues
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.renewal import Renewal
 from asterisk_avp.core.transfer.events import SessionEvent
@@ -112,13 +115,13 @@ class Asterisk:
 
 
 class EngineStep(Part):
-    hears = (ev.MemberSeen, ev.MemberRemoved)
+    hears = (ev.MemberSeen, ev.MemberRemoved, ev.QueueLeft)
 
     def __init__(self, station: Station) -> None:
         self._engine = station.engine
 
     def handle(self, message: Message) -> object:  # type: ignore[override]
-        assert isinstance(message, ev.MemberSeen | ev.MemberRemoved)
+        assert isinstance(message, ev.MemberSeen | ev.MemberRemoved | ev.QueueLeft)
         return self._engine.fact(message, time.time())
 
 
@@ -217,6 +220,21 @@ async def test_a_log_out_and_a_log_in_are_in_the_personal_queue_too(station: Sta
     assert (OWN, PHONE) not in station.asterisk.members
     await station.work.log_in("1001", SALES)
     station.follows()
+
+
+async def test_a_member_that_nobody_needs_is_removed(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_queues, "GRACE_SECONDS", 0.0)
+    station.waits()
+    station.inbox.post(Outcome(agents={"1001"}))
+    await asyncio.sleep(0)
+    assert not station.engine.personal_queues.surplus()
+    station.inbox.post(ev.QueueLeft(OWN, "u-caller1"))
+    station.inbox.post(Outcome(agents={"1001"}))
+    await eventually(lambda: (OWN, PHONE) not in station.asterisk.members)
+    assert (SALES, PHONE) in station.asterisk.members
+    await eventually(lambda: station.agent.personal is None)
 
 
 async def test_an_older_effect_does_not_come_after_the_request(station: Station) -> None:
