@@ -54,9 +54,9 @@ async def last_call(bed: Bed, queue: str) -> int:
 async def is_shared(bed: Bed) -> bool:
     """Whether another queue of the agent learns of a call of the group."""
     scene = Scene(bed)
-    await scene.log_in("1001", "support")
     await scene.everybody_free()
     scene.begin()
+    await scene.log_in("1001", "support")
     await scene.phone("caller1").dial("800")
     await scene.phone("1001").answer()
     await scene.talking("caller1", "1001")

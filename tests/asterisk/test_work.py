@@ -160,9 +160,11 @@ async def test_ready_now_delivers_the_transferred_call(scene: Scene) -> None:
 )
 async def test_a_transferred_call_waits_for_the_end_of_acw(scene: Scene, *, kill: bool) -> None:
     """The member is added then, and has no last call. A caller of the group comes after it."""
+    await alone(scene, ALICE)
     await scene.log_out(ALICE)
-    await scene.log_in(ALICE, Wrapuptime="8")
+    await scene.log_in(ALICE, Wrapuptime="10")
     end = seconds(await in_acw(scene, ALICE))
+    await scene.log_in(BOB, "sales")
     await scene.call("caller2", BOB)
     await scene.transfer(BOB, "unsupervised", ALICE)
     await scene.waits("avp-agent-1001", "caller2")
@@ -170,7 +172,7 @@ async def test_a_transferred_call_waits_for_the_end_of_acw(scene: Scene, *, kill
         await scene.bed.stop_daemon(kill=True)
     await scene.phone("caller3").dial("800")
     await scene.waits("sales", "caller3")
-    rung = await scene.phone(ALICE).ringing(within=12)
+    rung = await scene.phone(ALICE).ringing(within=14)
     assert end <= rung.began < end + 4, (end, rung.began)
     await scene.phone(ALICE).answer()
     await scene.talking("caller2", ALICE)
