@@ -42,6 +42,7 @@ class AgentInterfaces:
         self._wanted: dict[str, None] = {}
         self._unknown: deque[str] = deque()
         """Agents whose variable should be empty, and may not be."""
+        self._connected_anew = True
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -51,11 +52,16 @@ class AgentInterfaces:
             self._wanted[agent_id] = None
             self._news.set()
 
+    def connected(self) -> None:
+        """Asterisk may have restarted: the next resync tells everything again."""
+        self._connected_anew = True
+
     def resynced(self) -> None:
-        """Tell everything again: Asterisk may have restarted."""
-        self._told.clear()
         agents = self._engine.agents.by_id
-        self._unknown = deque(agent_id for agent_id in agents if not self._value(agent_id))
+        if self._connected_anew:
+            self._connected_anew = False
+            self._told.clear()
+            self._unknown = deque(agent_id for agent_id in agents if not self._value(agent_id))
         for agent_id in agents:
             self.changed(agent_id)
         if self._task is None:

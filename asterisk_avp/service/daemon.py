@@ -27,7 +27,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     UnreportedChanges     6 facts                               stop
     RealtimeMembers       -                                     connected resynced stop
     EngineStep            28 facts
-    MemberPhones          MemberSeen MemberRemoved              resynced stop
+    MemberPhones          MemberSeen MemberRemoved              connected resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop

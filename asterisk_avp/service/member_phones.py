@@ -83,6 +83,9 @@ class MemberPhones(Part):
         self._idle.clear()
         self._news.set()
 
+    def connected(self) -> None:
+        self._interfaces.connected()
+
     async def resynced(self) -> None:
         """Ask about everybody: Asterisk may have restarted, without our variables.
 
