@@ -401,6 +401,38 @@ def test_a_member_that_is_added_during_acw_is_not_rung_before_its_end() -> None:
     assert made.agents.by_id["1002"].state is AgentState.AVAILABLE
 
 
+def test_an_event_of_a_call_that_comes_late_changes_nothing_of_it() -> None:
+    made = engine()
+    made.fact(ev.AgentConnected("sales", "u-caller1", "PJSIP/1002"), TODAY - 9)
+    made.fact(ev.AgentCompleted("sales", "PJSIP/1002", TODAY), TODAY)
+    made.fact(member("1002", status=2, in_call=True), TODAY)
+    made.fact(member("1002", last_call=TODAY), TODAY)
+    (added,) = waits(made, "1002", TODAY)
+    assert isinstance(added, AddMember)
+    assert added.wrapup_seconds == TODAY + 10
+
+
+def test_a_member_that_was_added_as_the_call_ended_is_renewed() -> None:
+    """Their call had ended, and the daemon did not know it yet."""
+    made = engine()
+    made.fact(member("1002", status=2, in_call=True), TODAY)
+    waits(made, "1002", TODAY)
+    own = replace(member("1002", "avp-agent-1002", status=2), login_time=TODAY)
+    assert effects_of(made.fact(own, TODAY)) == []
+    outcome = made.fact(member("1002", last_call=TODAY - 1), TODAY)
+    assert effects_of(outcome) == renewed(round(TODAY) + 9)
+
+
+def test_a_member_that_was_there_at_the_end_of_the_call_stays() -> None:
+    """What app_queue noted for it may not have been reported yet."""
+    made = engine()
+    made.fact(member("1002", status=2, in_call=True), TODAY)
+    waits(made, "1002", TODAY)
+    own = replace(member("1002", "avp-agent-1002", status=2), login_time=TODAY)
+    made.fact(own, TODAY)
+    assert effects_of(made.fact(member("1002", last_call=TODAY + 5), TODAY + 5)) == []
+
+
 def renewed(end: int) -> list[object]:
     """Whoever waits must not find the queue empty meanwhile."""
     queue, own = "avp-agent-1002", "PJSIP/1002"
@@ -466,6 +498,19 @@ def test_it_stays_for_the_next_call() -> None:
     nobody_waits(made, "1002")
     assert waits(made, "1002") == []
     assert made.personal_queues.removals(NOW + 60) == ()
+
+
+def test_a_call_from_there_that_is_over_keeps_nobody() -> None:
+    made = engine()
+    queue = "avp-agent-1002"
+    made.fact(member("1002", status=2), NOW)
+    made.fact(member("1002", queue, status=2, dynamic=True), NOW)
+    made.fact(ev.AgentConnected(queue, "u-caller1", "PJSIP/1002"), NOW)
+    assert made.personal_queues.mirror(made.agents.by_id["1002"], NOW) == ()
+    assert not made.personal_queues.surplus()
+    made.fact(member("1002", queue, dynamic=True), NOW)
+    made.fact(member("1002"), NOW)
+    assert made.personal_queues.surplus()
 
 
 @pytest.mark.parametrize("in_call", [True, False])

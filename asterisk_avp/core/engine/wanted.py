@@ -7,7 +7,7 @@ from functools import partial
 from asterisk_avp.core.engine.sessions import SessionStore
 from asterisk_avp.core.model.features import MaxHoldAction
 from asterisk_avp.core.model.world import personal_queue
-from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agent import IN_USE, Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.personal_queues import PersonalQueues
 
@@ -23,7 +23,9 @@ def is_wanted(store: SessionStore, agent: Agent) -> bool:
     """
     if agent.waiting or agent.extended_until or store.index.has_transfer_to(agent.id):
         return True
-    if agent.call_queue == personal_queue(agent.id):
+    # Who delivered the last call is remembered for longer than it lasts.
+    talking = any(member.status in IN_USE for member in agent.memberships.values())
+    if talking and agent.call_queue == personal_queue(agent.id):
         return True
     if agent.personal is not None and agent.personal.in_call:
         return True

@@ -120,7 +120,9 @@ class PersonalQueues:
         first = self._agents.first_membership(agent)
         if first is None:
             return None
-        in_acw = now < agent.acw_until and not agent.acw_ending and not agent.call_queue
+        # At the end of a call, app_queue itself notes it for the member.
+        in_call = any(member.in_call for member in agent.memberships.values())
+        in_acw = now < agent.acw_until and not agent.acw_ending and not in_call
         return DesiredMembership(
             first.interface,
             first.state_interface,
@@ -207,6 +209,8 @@ def _must_replace(agent: Agent, actual: MemberSeen, desired: DesiredMembership, 
     if agent.acw_ending:
         return False  # it is being renewed
     if not (end := end_of(actual.wrapup_seconds)):
+        if desired.acw_end and not actual.last_call and actual.login_time >= agent.last_call:
+            return True  # added when the end of the call was not known here yet
         # A waiting call loses nothing by it.
         return actual.wrapup_seconds != desired.wrapup_seconds and not agent.waiting
     if actual.last_call > 0 or agent.last_call >= end:
