@@ -265,8 +265,8 @@ async def leave_members(bed: Bed, agents: list[str]) -> None:
             "DBPut", Family="Queue/PersistentMembers", Key=f"avp-agent-{agent}", Val=member
         )
     # Only what loads app_queue reads them.
-    await bed.ami.command("module unload app_queue.so")
-    await bed.ami.command("module load app_queue.so")
+    for step in ("unload", "load"):
+        await bed.ami.action("ModuleLoad", Module="app_queue.so", LoadType=step)
 
 
 async def measure(
