@@ -226,6 +226,7 @@ async def test_a_member_that_nobody_needs_is_removed(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(personal_queues, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(personal_queues, "KEPT", 0)
     station.waits()
     station.inbox.post(Outcome(agents={"1001"}))
     await asyncio.sleep(0)

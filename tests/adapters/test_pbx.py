@@ -85,7 +85,7 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
     assert call.caller.variables["AVP_TRANSFER"] == transfer
     leg = next(channel for channel in pbx.channels.values() if channel.name.endswith(";1"))
     await eventually(lambda: pbx.peer(call.phone) is leg, WITHIN)
-    assert [m.agent for m in pbx.members.values() if m.personal] == ["1002"]
+    assert [m.agent for m in pbx.members.values() if m.personal] == ["1001", "1002"]
     mirrored = pbx.expect("QueuePause", "avp-agent-1002")
     pbx.pause("1002", paused=True)
     await asyncio.wait_for(mirrored, WITHIN)

@@ -89,15 +89,22 @@ async def delivered(scene: Scene, agent: str, *, by: str) -> str:
 
 
 async def test_nobody_is_a_member_at_rest(scene: Scene) -> None:
+    """But the last two, whose next calls show whether app_queue notes the end in all queues."""
     for agent in ("1001", "1002", "1003", "1004"):
-        await nobody(scene, agent, within=8.0)
+        await nobody(scene, agent)
     await delivered(scene, "1002", by="1001")
     member = await personal(scene, "1002", "PJSIP/1002")
     assert member["Membership"] == "dynamic"
     assert member["Name"] == "Bob"
     await nobody(scene, "1003")
     await scene.hang_up("caller4")
+    await scene.call("caller1", "1003", "support")
+    await scene.transfer("1003", "unsupervised", "1004")
+    await scene.phone("1004").answer(within=8)
+    await nobody(scene, "1001", within=8.0)
+    await scene.hang_up("1004")
     await nobody(scene, "1002", within=8.0)
+    await personal(scene, "1004", "PJSIP/1004")
 
 
 async def test_log_in_break_and_log_out(scene: Scene) -> None:
@@ -224,12 +231,19 @@ async def test_what_an_earlier_version_left_is_removed(scene: Scene) -> None:
             action = scene.bed.world.member_action(agent, f"avp-agent-{agent}")
             await scene.ami.action(action.pop("Action"), **action)
     await scene.bed.start_daemon()
-    for agent in ("1001", "1003", "1004"):
-        await nobody(scene, agent, within=10.0)
+
+    async def left(count: int) -> None:
+        async def look() -> bool | None:
+            queues = [await scene.ami.members(f"avp-agent-{x.id}") for x in WORLD.agents]
+            return sum(map(bool, queues)) == count or None
+
+        assert await scene.ami.until(look, 10.0)
+
+    await left(3)
     await personal(scene, "1002", "PJSIP/1002")
     await scene.talking("caller4", "1002")
     await scene.hang_up("caller4")
-    await nobody(scene, "1002", within=8.0)
+    await left(2)
 
 
 async def test_target_logs_out_while_a_call_waits(scene: Scene) -> None:

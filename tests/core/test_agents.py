@@ -12,6 +12,7 @@ from asterisk_avp.core.engine.groups import membership
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMember
 from asterisk_avp.core.model.world import AgentState, agent_id_of_interface, personal_queue
+from asterisk_avp.core.pbx import personal_queues
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.personal_queues import GRACE_SECONDS
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
@@ -279,6 +280,11 @@ def nobody_waits(made: TransferEngine, agent: str) -> None:
     made.fact(ev.QueueLeft(personal_queue(agent), "u-caller1"), NOW)
 
 
+@pytest.fixture
+def nobody_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(personal_queues, "KEPT", 0)
+
+
 def test_nobody_is_a_member_at_rest() -> None:
     made = engine()
     assert effects_of(made.fact(member("1005"), NOW)) == []
@@ -477,6 +483,7 @@ def test_a_member_that_is_there_has_the_end_of_its_call() -> None:
     assert effects_of(made.fact(member("1002", "avp-agent-1002", last_call=NOW + 5), NOW + 5)) == []
 
 
+@pytest.mark.usefixtures("nobody_stays")
 def test_a_member_that_nobody_needs_stays_for_a_while_and_is_removed() -> None:
     made = engine()
     made.fact(member("1002"), NOW)
@@ -500,6 +507,7 @@ def test_it_stays_for_the_next_call() -> None:
     assert made.personal_queues.removals(NOW + 60) == ()
 
 
+@pytest.mark.usefixtures("nobody_stays")
 def test_a_call_from_there_that_is_over_keeps_nobody() -> None:
     made = engine()
     queue = "avp-agent-1002"
@@ -513,6 +521,22 @@ def test_a_call_from_there_that_is_over_keeps_nobody() -> None:
     assert made.personal_queues.surplus()
 
 
+def test_the_last_two_stay() -> None:
+    """Their next calls show whether app_queue notes the end in all queues."""
+    made = engine()
+    made.sync_started()
+    for agent in ("1001", "1002", "1005"):
+        made.fact(member(agent), NOW)
+        made.fact(member(agent, personal_queue(agent), dynamic=True), NOW)
+    made.sync_finished(NOW)
+    later = NOW + GRACE_SECONDS
+    assert made.personal_queues.surplus() == 1
+    (removed,) = made.personal_queues.removals(later)
+    assert removed == RemoveMember("avp-agent-1001", "PJSIP/1001")
+    assert made.personal_queues.removals(later) == ()
+
+
+@pytest.mark.usefixtures("nobody_stays")
 @pytest.mark.parametrize("in_call", [True, False])
 def test_it_stays_as_long_as_their_call_lasts(*, in_call: bool) -> None:
     made = engine()
@@ -522,6 +546,7 @@ def test_it_stays_as_long_as_their_call_lasts(*, in_call: bool) -> None:
     assert bool(made.personal_queues.removals(NOW + 60)) is not in_call
 
 
+@pytest.mark.usefixtures("nobody_stays")
 def test_the_members_of_an_earlier_version_are_removed_one_agent_at_a_time() -> None:
     made = engine()
     made.sync_started()

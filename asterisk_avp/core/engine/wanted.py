@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from asterisk_avp.core.engine.sessions import SessionStore
-from asterisk_avp.core.model.features import MaxHoldAction
 from asterisk_avp.core.model.world import personal_queue
 from asterisk_avp.core.pbx.agent import IN_USE, Agent
 from asterisk_avp.core.pbx.agents import Agents
@@ -19,7 +18,9 @@ def personal_queues(agents: Agents, store: SessionStore) -> PersonalQueues:
 def is_wanted(store: SessionStore, agent: Agent) -> bool:
     """Whether a transferred call waits for the agent, may come, or was delivered to them.
 
-    Also while they have extended ACW, whose end their personal membership keeps.
+    Also while they have extended ACW, whose end their personal membership keeps, and while they
+    transfer a call: the dialplan may send the caller back without asking (avp-recall, return), and
+    the end of their call shows whether app_queue notes it in all queues (`pbx.shared_lastcall`).
     """
     if agent.waiting or agent.extended_until or store.index.has_transfer_to(agent.id):
         return True
@@ -29,8 +30,4 @@ def is_wanted(store: SessionStore, agent: Agent) -> bool:
         return True
     if agent.personal is not None and agent.personal.in_call:
         return True
-    # The dialplan sends the caller back (avp-recall, return) without asking.
-    return any(
-        store.records[transfer].session.permission.group.max_hold_action is MaxHoldAction.RETURN
-        for transfer in store.index.begun_by(agent.id)
-    )
+    return bool(store.index.begun_by(agent.id))

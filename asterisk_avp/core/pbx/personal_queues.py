@@ -2,10 +2,11 @@
 
 app_queue goes through the members of all queues for each change of a phone's state. So an agent is
 a member of their personal queue only while a transferred call waits for them, is on its way, may
-return to them, or was delivered from it, and while their ACW is extended (``wanted``). The member
-is added before the call enters the queue; from there on app_queue needs no daemon. As long as it is
-there, pauses and log-outs are mirrored. Once nobody needs it, it stays for `GRACE_SECONDS`, and is
-then removed, one agent at a time: so are all those that an earlier version has left.
+return to them, or was delivered from it, and while they transfer a call or extend ACW (``wanted``).
+The member is added before the call enters the queue; from there on app_queue needs no daemon. As
+long as it is there, pauses and log-outs are mirrored. Once nobody needs it, it stays for
+`GRACE_SECONDS`, and is then removed, one agent at a time, but for the last `KEPT`. So are all those
+that an earlier version has left.
 
 A member that is added during ACW is not rung before its end (`core.pbx.wrapup`). While ACW is
 extended, its penalty is the end of the extension (`core.pbx.extended_acw`).
@@ -37,6 +38,10 @@ from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.extended_acw import MAX_RUNG_PENALTY, penalty_of
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 from asterisk_avp.core.pbx.wrapup import end_of, with_end
+
+KEPT: Final = 2
+"""So many agents stay members whom nobody needs: after their next call, their memberships show
+whether app_queue still notes its end in all queues (`core.pbx.shared_lastcall`)."""
 
 GRACE_SECONDS: Final = 5.0
 """How long a member stays that nobody needs: the dialplan looks at it after a call has left the
@@ -101,12 +106,12 @@ class PersonalQueues:
         return tuple(effects)
 
     def surplus(self) -> int:
-        """How many agents have a member that nobody needs."""
-        return len(self._surplus)
+        """How many agents have a member that nobody needs and that does not stay."""
+        return max(0, len(self._surplus) - KEPT)
 
     def removals(self, now: float) -> tuple[Effect, ...]:
         """The effects that remove the members of one agent that nobody has needed for a while."""
-        while self._surplus:
+        while len(self._surplus) > KEPT:
             agent_id, since = next(iter(self._surplus.items()))
             if now < since + GRACE_SECONDS:
                 break

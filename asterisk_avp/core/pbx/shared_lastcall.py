@@ -53,6 +53,7 @@ def forgetful(agent: Agent, members: Iterable[MemberSeen]) -> tuple[MemberSeen, 
 def is_proof(agent: Agent, member: MemberSeen) -> bool:
     """Whether a forgetful membership shows that ``shared_lastcall`` is off.
 
-    It must have been the same since before the call.
+    It must have been the same since before the call, or its end if no reload can replace it.
     """
-    return 0 < member.login_time < agent.call_since - TOLERANCE_SECONDS
+    since = agent.last_call if member.dynamic else agent.call_since
+    return 0 < member.login_time < since - TOLERANCE_SECONDS
