@@ -31,7 +31,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
     VersionWatch          -                                     connected stop
-    Synchroniser          NeedsResync Outdated                  connected stop
+    Synchroniser          NeedsResync Outdated HoldChanged      connected stop
     OrphanTimeoutRenewal  -                                     resynced
     SharedLastcallWatch   -                                     perform wait_idle stop
     GuardWatch            -                                     connected stop

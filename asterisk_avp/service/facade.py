@@ -159,6 +159,18 @@ class TransferService(Part):
     def transfer(self, transfer_id: str) -> TransferView:
         return views.transfer_view(self._engine, self._engine.record(transfer_id))
 
+    async def find(self, transfer_id: str) -> TransferView:
+        end = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while transfer_id not in self._engine.store.records:
+            readiness = self.readiness()
+            if readiness.synced:
+                break
+            if asyncio.get_running_loop().time() > end:
+                # An earlier daemon may have begun it: 404 would be a wrong answer.
+                raise AsteriskUnavailable(readiness.detail)
+            await asyncio.sleep(SETTLE_PAUSE_SECONDS)
+        return self.transfer(transfer_id)
+
     def history(self, agent_id: str) -> Sequence[TransferView]:
         self.agent(agent_id)
         return self._history.of(agent_id, self.transfers(agent_id))

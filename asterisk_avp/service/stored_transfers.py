@@ -1,0 +1,67 @@
+"""Read the transfers that an earlier daemon has stored on its callers' channels.
+
+AMI's Status finds the channels with one action. A caller can inject text into its list, so a
+transfer is read by Getvar, whose answers nobody can forge. The variables that the list promises are
+asked for together, and many channels at a time: one after the other, each answer would have to wait
+for Asterisk to be scheduled, for seconds if there are hundreds of transfers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from asterisk_avp.ami.reader import AmiReader
+from asterisk_avp.core.engine.resync import Stored
+from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
+from asterisk_avp.core.model.world import World
+from asterisk_avp.core.transfer import persistence
+from asterisk_avp.service.call_groups import presentation_fact
+
+log = structlog.get_logger(__name__)
+
+MARKER: Final = persistence.COMMIT_MARKER
+
+_AT_ONCE: Final = 16
+"""Channels that are read at a time, with half a dozen actions each. AMI executes them one after the
+other, and each must be answered before its deadline."""
+
+
+async def stored_transfers(ami: AmiReader, world: Callable[[], World]) -> list[Stored]:
+    """Every stored transfer of the current configuration. Raises `AvpError`."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(channel: str, marker: str) -> Stored | None:
+        async with slots:
+            return await _read(ami, world(), channel, marker)
+
+    listed = await ami.variable_of_all(MARKER)
+    found = await asyncio.gather(*(one(*each) for each in listed.items()))
+    return [stored for stored in found if stored is not None]
+
+
+async def _read(ami: AmiReader, world: World, channel: str, listed: str) -> Stored | None:
+    """``listed``: the marker in AMI's list, which anybody may have written."""
+    names = persistence.chunk_names(listed) or ()
+    values = await ami.variables(channel, (MARKER, *names, *PRESENTATION_VARIABLES))
+    marker = values.get(MARKER, "")
+    if marker != listed:
+        names = persistence.chunk_names(marker) or ()
+        values |= await ami.variables(channel, names)
+    written: Mapping[str, str] = {
+        **{name: values.get(name, "") for name in names},
+        MARKER: marker,
+    }
+    session = persistence.read(written, world)
+    if session is None:
+        log.warning("transfer_restore_failed", call=channel)
+        return None
+    fact = presentation_fact(channel, values)
+    if fact is not None and session.caller.channel == channel:
+        session = replace(session, caller=replace(session.caller, presentation=fact.presentation))
+    log.info("transfer_restored", transfer=session.id, call=channel, state=session.state.value)
+    return Stored(session, written)
