@@ -16,6 +16,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     SwapWatch             BridgeSwapped ChannelGone
     MusicWatch            MusicChanged ChannelGone QueueJoined Hint
     Workers               Replaced                              perform wait_idle stop
+    AdmissionControl      -                                     perform connected stop
     AcwTimer              -                                     perform stop
     GroupReader           -                                     perform wait_idle stop
     TransferRecords       -                                     perform
@@ -71,6 +72,7 @@ from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
+from asterisk_avp.service.admission import new_admission
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
 from asterisk_avp.service.clients import ami_client, ari_client, new_ami_performer, new_engine
@@ -141,6 +143,7 @@ class Daemon:
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
         workers.hold()  # until we know that no other daemon is active
+        admission = new_admission(settings.session, engine, links, ami, ari)
         groups = GroupReader(engine, reader.variables, post)
 
         # Events, screen pops, queue_log and audit.
@@ -210,11 +213,13 @@ class Daemon:
             readiness=readiness,
             links=links,
             workers=workers,
+            admission=admission,
             action_timeout_seconds=settings.ami.action_timeout_seconds,
         )
         phones = Phones(
             *(engine, self._codes, audit, inbox, self.transfer_service.read_call, reader.variables),
             ready=lambda: readiness.now().ready,
+            admission=admission,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
         api = settings.api
@@ -223,7 +228,7 @@ class Daemon:
         )
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
-        show_inside(metrics.gauge, engine, workers, self._connections)
+        show_inside(metrics.gauge, engine, workers, self._connections, admission)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
         self._parts: tuple[Part, ...] = (
@@ -235,6 +240,7 @@ class Daemon:
             SwapWatch(Swaps(engine.calls), metrics),
             MusicWatch(music),
             workers,
+            admission,
             AcwTimer(engine.agents, post),
             groups,
             TransferRecords(engine, audit, self._queue_log, metrics),
@@ -287,10 +293,7 @@ class Daemon:
             intake, connection = self._intake, self._metrics.connection
             on_ami, on_ari = (connection(name, intake.connection) for name in ("ami", "ari"))
             housekeeping = forget_ended(
-                self._engine,
-                self._history,
-                self._codes,
-                self._metrics,
+                *(self._engine, self._history, self._codes, self._metrics),
                 lambda: self._settings.session.keep_ended_seconds,
             )
             async with asyncio.TaskGroup() as group:
