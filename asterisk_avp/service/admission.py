@@ -37,6 +37,9 @@ WAIT_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 2
 """When a client may try again (Retry-After)."""
 
+_WARNING: Final = "Asterisk is too busy: new transfers are refused for the moment."
+_LATELY_SECONDS: Final = 10.0
+
 Ping = Callable[[], Awaitable[object]]
 
 
@@ -73,6 +76,7 @@ class AdmissionControl(Part):
         self._will_ring: set[str] = set()
         """Transfers that have begun only when the target's phone rings: the target was free."""
         self._refused = 0
+        self._refused_at = float("-inf")
         self.refused = 0
         """Since the start."""
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -99,7 +103,13 @@ class AdmissionControl(Part):
             with suppress(ValueError):
                 self._waiting.remove(mine)
 
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for the administrator while transfers are refused."""
+        lately = time.monotonic() - self._refused_at < _LATELY_SECONDS
+        return (_WARNING,) if self.admission.busy or lately else ()
+
     def _refusal(self) -> AsteriskBusy:
+        self._refused_at = time.monotonic()
         if not self._refused:
             log.warning("transfers_refused_for_now", **self._figures())
         self._refused += 1
@@ -211,9 +221,7 @@ def new_admission(
     settings: SessionSettings, engine: TransferEngine, links: Links, ami: AmiClient, ari: AriClient
 ) -> AdmissionControl:
     bounds = Bounds(settings.busy_begin_seconds, settings.busy_answer_seconds)
-    return AdmissionControl(
-        engine, Admission(bounds), links, lambda: ami.action("Ping"), ari.asterisk.ping
-    )
+    return AdmissionControl(engine, Admission(bounds), links, ami.ping, ari.asterisk.ping)
 
 
 async def _quietly(ping: Ping) -> None:

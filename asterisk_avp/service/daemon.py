@@ -191,11 +191,11 @@ class Daemon:
             ),
             changed=news.set,
         )
-        version = VersionWatch(ari.asterisk, links, news.set)
-        show = metrics.unguarded_phones
+        version, show = VersionWatch(ari.asterisk, links, news.set), metrics.unguarded_phones
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self._readiness = readiness = ReadinessWatch(
-            ami, ari, sync, version, news, self._publish_readiness, guards.warnings
+            *(ami, ari, sync, version, news, self._publish_readiness),
+            *(admission.warnings, guards.warnings),
         )
 
         self._history = History()

@@ -48,6 +48,11 @@ def show_inside(
         "Idle or unknown clients that had to make room, and newcomers that were turned away.",
         lambda: connections.evicted + connections.refused,
     )
+    show_admission(gauge, control)
+
+
+def show_admission(gauge: _Gauge, control: AdmissionControl) -> None:
+    """Add gauges of which transfers are refused while Asterisk is too busy."""
     admission = control.admission
     gauge(
         "asterisk_busy",
