@@ -74,6 +74,7 @@ class Recovery:
         results = self.driver.results = Results()
         async with self.driver.connected():
             opened = await self._open(sessions)
+            await self._arranged()
         say(f"{len(opened)} transfers open; the daemon is killed")
         killed = time.monotonic()
         await self.bed.stop_daemon(kill=True)
@@ -134,6 +135,13 @@ class Recovery:
         consulting = await asyncio.gather(*(ask(a, t, "consulting") for a, t in pairs))
         waiting = await asyncio.gather(*(ask(a, t, "waiting") for a, t in others))
         return [opened for opened in (*consulting, *waiting) if opened is not None]
+
+    async def _arranged(self) -> None:
+        """Wait until no effect is in flight, which may rightly end in another state."""
+        for _ in range(150):
+            if not (await self.load.gauges())["workers"]:
+                return
+            await asyncio.sleep(0.2)
 
     async def _quiet(self) -> None:
         """Wait until no agent is ringing, in wrap-up or in a transfer."""
