@@ -57,7 +57,7 @@ def played(steps: list[tuple[str, float]]) -> tuple[Admission, float]:
 @given(STEPS)
 def test_no_more_than_the_limit_and_never_for_ever(steps: list[tuple[str, float]]) -> None:
     admission, now = played(steps)
-    for _ in range(10):
+    for _ in range(11):
         admission.answered(BOUNDS.answer_seconds)
     assert admission.admits(now + FORGOTTEN_SECONDS + 1)
 
@@ -65,20 +65,20 @@ def test_no_more_than_the_limit_and_never_for_ever(steps: list[tuple[str, float]
 @given(STEPS)
 def test_a_quick_asterisk_is_taken_back_soon(steps: list[tuple[str, float]]) -> None:
     admission, _ = played(steps)
-    for _ in range(3):
+    for _ in range(5):
         admission.answered(BOUNDS.answer_seconds / 4)
-    assert not admission.busy or admission.answer_seconds > BOUNDS.answer_seconds
+    assert not admission.busy
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=40))
 def test_it_does_not_change_with_every_answer(answers: list[float]) -> None:
-    """To be busy takes two slow answers, and to end it three fast ones."""
+    """To be busy takes two slow answers, and to end it five fast ones."""
     admission, changes = Admission(BOUNDS), 0
     for seconds in answers:
         before = admission.busy
         admission.answered(seconds)
         changes += admission.busy is not before
-    assert changes <= 1 + len(answers) / 2
+    assert changes <= 2 * (len(answers) // 7) + 1
 
 
 def test_one_slow_answer_says_nothing() -> None:

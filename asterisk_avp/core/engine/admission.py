@@ -30,7 +30,7 @@ _ANSWERS: Final = 10
 _RECENT: Final = 5
 """If `_SLOW` of so many answers were slow, Asterisk is busy."""
 _SLOW: Final = 2
-_FAST: Final = 3
+_FAST: Final = 5
 """So many answers in half the time end it, as do `_ANSWERS` that are just in time."""
 
 FORGOTTEN_SECONDS: Final = 10.0
@@ -53,6 +53,8 @@ class Admission:
         self._limit = FIRST
         self._shrunk_at = float("-inf")
         self._answers: deque[float] = deque(maxlen=_ANSWERS)
+        self._since_change = 0
+        """Answers since `busy` has changed."""
         self.busy = False
         """Whether Asterisk answers too slowly for any new transfer."""
 
@@ -103,7 +105,10 @@ class Admission:
     def answered(self, seconds: float) -> None:
         """Asterisk has answered a ping, or has not done so for as long."""
         self._answers.append(seconds)
-        answers, bound = [*self._answers], self._bounds.answer_seconds
+        # What has led to the last change does not lead to the next one.
+        self._since_change += 1
+        answers, bound = [*self._answers][-self._since_change :], self._bounds.answer_seconds
+        before = self.busy
         if self.busy:
             fast = answers[-_FAST:]
             self.busy = not (
@@ -112,10 +117,13 @@ class Admission:
             )
         else:
             self.busy = sum(x > bound for x in answers[-_RECENT:]) >= _SLOW
+        if self.busy is not before:
+            self._since_change = 0
 
     def reset(self) -> None:
         """The connection is a new one: nothing is known of it."""
         self._answers.clear()
+        self._since_change = 0
         self.busy = False
 
     def _took(self, seconds: float, now: float, *, full: bool) -> None:
