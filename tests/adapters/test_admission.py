@@ -28,7 +28,7 @@ def busy(one: Killable) -> bool:
 async def test_a_slow_asterisk_gets_no_new_transfer_and_finishes_the_others(
     start: Start, many_agents: Pbx
 ) -> None:
-    one = await start(AVP_SESSION__BUSY_ANSWER_SECONDS="0.2")
+    one = await start(AVP_SESSION__BUSY_ANSWER_SECONDS="1", AVP_AMI__ACTION_TIMEOUT_SECONDS="60")
     await one.ready()
     (transfer,) = await consulting(one, many_agents, 1)
     call = many_agents.offer("1001", "group1")

@@ -5,13 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.engine.admission import (
-    FORGOTTEN_SECONDS,
-    LEAST,
-    MOST,
-    Admission,
-    Bounds,
-)
+from asterisk_avp.core.engine.admission import LEAST, MOST, Admission, Bounds
 
 BOUNDS = Bounds(begin_seconds=1.0, answer_seconds=0.5)
 SECONDS = st.floats(min_value=0.0, max_value=20.0)
@@ -59,7 +53,7 @@ def test_no_more_than_the_limit_and_never_for_ever(steps: list[tuple[str, float]
     admission, now = played(steps)
     for _ in range(11):
         admission.answered(BOUNDS.answer_seconds)
-    assert admission.admits(now + FORGOTTEN_SECONDS + 1)
+    assert admission.admits(now + 2 * BOUNDS.begin_seconds + 0.1)
 
 
 @given(STEPS)
@@ -95,9 +89,28 @@ def test_the_limit_follows_how_long_a_beginning_takes() -> None:
     admission, now, waiting = Admission(BOUNDS), 0.0, list[str]()
     for number in range(3_000):
         now += 0.05
+        admission.answered(0.2)
         if admission.admits(now):
             admission.begin(str(number), now)
             waiting.append(str(number))
         if number % 2 and waiting:
             admission.end(waiting.pop(0), now)
     assert 5 <= admission.limit <= 12
+
+
+def test_a_phone_that_is_slow_to_ring_says_nothing_about_asterisk() -> None:
+    admission = Admission(BOUNDS)
+    for number in range(20):
+        admission.answered(0.005)
+        assert admission.admits(float(number))
+        admission.begin(str(number), float(number))
+        admission.end(str(number), number + 1.9)
+    assert admission.limit >= 8
+
+
+def test_phones_that_never_ring_do_not_keep_others_waiting() -> None:
+    admission, now = Admission(BOUNDS), 0.0
+    for number in range(20):
+        now += 0.5
+        assert admission.admits(now)
+        admission.begin(str(number), now)

@@ -33,8 +33,13 @@ _SLOW: Final = 2
 _FAST: Final = 5
 """So many answers in half the time end it, as do `_ANSWERS` that are just in time."""
 
-FORGOTTEN_SECONDS: Final = 10.0
-"""A beginning that takes longer does not count any more: its transfer has deadlines of its own."""
+_FORGOTTEN: Final = 2
+"""After so many times the bound a beginning does not count any more, or targets whose phones do not
+ring would keep others from theirs. Its transfer has deadlines of its own."""
+
+_AT_EASE: Final = 0.1
+"""While Asterisk answers in this part of the bound, a slow beginning has another reason: a phone
+that is slow to ring, or after-call work that the queue has not ended yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +135,15 @@ class Admission:
         if seconds <= self._bounds.begin_seconds:
             if full:
                 self._limit = min(self._limit + 1 / self._limit, MOST)
-        elif now - self._shrunk_at > self._bounds.begin_seconds:
+        elif (
+            self.answer_seconds > _AT_EASE * self._bounds.answer_seconds
+            and now - self._shrunk_at > self._bounds.begin_seconds
+        ):
             # Those that began before the last cut were slow for the same reason.
             self._limit = max(self._limit * _SHRINK, LEAST)
             self._shrunk_at = now
 
     def _forget(self, now: float) -> None:
         for key, begun in tuple(self._begun.items()):
-            if now - begun > FORGOTTEN_SECONDS:
+            if now - begun > _FORGOTTEN * self._bounds.begin_seconds:
                 self.end(key, now)
