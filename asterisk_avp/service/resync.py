@@ -201,9 +201,7 @@ class Synchroniser(Part):
         self._inbox.defer_state_facts()
         try:
             # AMI executes the actions of its connection one after the other: send all at once.
-            queues, found, linked = await asyncio.gather(
-                self._queues(), self._stored_transfers(), self._ami.linked()
-            )
+            queues, (found, linked) = await asyncio.gather(self._queues(), self._stored_transfers())
             # Read last, because Stasis events during the resync are handled at once.
             channels, in_stasis, bridges = await self._ari.read_state(linked)
         finally:
@@ -322,8 +320,8 @@ class Synchroniser(Part):
     async def _wait_idle(self) -> None:
         await asyncio.gather(*(part.wait_idle(IDLE_SECONDS) for part in self._before))
 
-    async def _stored_transfers(self) -> list[Stored]:
-        """The transfers that an earlier daemon has stored on their callers' channels."""
+    async def _stored_transfers(self) -> tuple[list[Stored], dict[str, str]]:
+        """The transfers that an earlier daemon has stored, and the Linkedid of each channel."""
         if self._restored:
-            return []
+            return [], await self._ami.linked()
         return await stored_transfers(self._ami, lambda: self._engine.world)

@@ -31,17 +31,22 @@ _AT_ONCE: Final = 16
 other, and each must be answered before its deadline."""
 
 
-async def stored_transfers(ami: AmiReader, world: Callable[[], World]) -> list[Stored]:
-    """Every stored transfer of the current configuration. Raises `AvpError`."""
+async def stored_transfers(
+    ami: AmiReader, world: Callable[[], World]
+) -> tuple[list[Stored], dict[str, str]]:
+    """Every stored transfer of the current configuration, and the Linkedid of each channel.
+
+    Raises `AvpError`.
+    """
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(channel: str, marker: str) -> Stored | None:
         async with slots:
             return await _read(ami, world(), channel, marker)
 
-    listed = await ami.variable_of_all(MARKER)
+    linked, listed = await ami.linked_with(MARKER)
     found = await asyncio.gather(*(one(*each) for each in listed.items()))
-    return [stored for stored in found if stored is not None]
+    return [stored for stored in found if stored is not None], linked
 
 
 async def _read(ami: AmiReader, world: World, channel: str, listed: str) -> Stored | None:
