@@ -139,7 +139,7 @@ class Recovery:
 
         async def ask(agent: str, target: str, state: str) -> Opened | None:
             async with slots:
-                for _ in range(3):
+                for _ in range(10):
                     try:
                         return await begin(agent, target, state)
                     except Failure as failure:  # the machine is overloaded

@@ -40,6 +40,10 @@ class Failure(Exception):
     """A transfer failed. Failures are counted by their text."""
 
 
+class Refused(Failure):
+    """Asterisk was too busy for it."""
+
+
 @dataclass
 class Results:
     """The outcome of the transfers that started in one phase. Times are milliseconds."""
@@ -177,7 +181,7 @@ class Driver:
             if answer.status not in (200, 201):
                 reason = content.get("reason") or content.get("error") or ""
                 if reason == "asterisk_busy":
-                    raise _Refused
+                    raise Refused(reason)
                 raise Failure(f"{path.rpartition('/')[2]} answered {answer.status} {reason}")
             return dict(content)
 
@@ -316,7 +320,7 @@ class Driver:
             results.done[kind] += 1
         except _Overtaken:
             results.overtaken += 1
-        except _Refused:
+        except Refused:
             results.refused += 1
         except Failure as failure:
             results.failures[f"{kind}: {failure}"] += 1
@@ -429,10 +433,6 @@ class Driver:
                 return await moment
         except TimeoutError:
             raise Failure(f"not {what} within {STEP_SECONDS:.0f} s") from None
-
-
-class _Refused(Exception):
-    """Asterisk was too busy for it."""
 
 
 class _Overtaken(Exception):
