@@ -34,7 +34,7 @@ from asterisk_avp.service.inbox import Handle, Inbox, Message, NeedsResync, Outd
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.part import Part
-from asterisk_avp.service.stored_transfers import stored_transfers
+from asterisk_avp.service.stored_transfers import presentations, stored_transfers
 
 log = structlog.get_logger(__name__)
 
@@ -227,7 +227,7 @@ class Synchroniser(Part):
         )
         await self._resync_parts(first=False)
         if only is None:
-            self._start(self._restore(begun))
+            self._start(self._restore(begun, [stored.session.caller.channel for stored in found]))
         await self._release_orphans()
 
     async def _prepared(self) -> None:
@@ -241,8 +241,10 @@ class Synchroniser(Part):
                 await self._workers.caught_up()
         await self._resync_parts(first=True)
 
-    async def _restore(self, begun: float) -> None:
+    async def _restore(self, begun: float, callers: Iterable[str]) -> None:
         """What new transfers do not depend on, and what failing effects need not wait for."""
+        with suppress(AvpError):  # the connection is lost: the next resync repeats it
+            await presentations(self._ami, callers, self._inbox.post)
         await self._holds.read_all()
         await self._workers.wait_deferred()
         log.info("restored", seconds=round(time.monotonic() - begun, 2))

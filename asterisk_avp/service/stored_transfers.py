@@ -3,13 +3,14 @@
 AMI's Status finds the channels with one action. A caller can inject text into its list, so a
 transfer is read by Getvar, whose answers nobody can forge. The variables that the list promises are
 asked for together, and many channels at a time: one after the other, each answer would have to wait
-for Asterisk to be scheduled, for seconds if there are hundreds of transfers.
+for Asterisk to be scheduled, for seconds if there are hundreds of transfers. What the dialplan may
+have changed meanwhile about who is told the caller is read later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +18,8 @@ import structlog
 
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.core.engine.resync import Stored
-from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
+from asterisk_avp.core.messages.facts import CallerPresentation
+from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES, Presentation
 from asterisk_avp.core.model.world import World
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.service.call_groups import presentation_fact
@@ -52,7 +54,7 @@ async def stored_transfers(
 async def _read(ami: AmiReader, world: World, channel: str, listed: str) -> Stored | None:
     """``listed``: the marker in AMI's list, which anybody may have written."""
     names = persistence.chunk_names(listed) or ()
-    values = await ami.variables(channel, (MARKER, *names, *PRESENTATION_VARIABLES))
+    values = await ami.variables(channel, (MARKER, *names))
     marker = values.get(MARKER, "")
     if marker != listed:
         names = persistence.chunk_names(marker) or ()
@@ -65,8 +67,29 @@ async def _read(ami: AmiReader, world: World, channel: str, listed: str) -> Stor
     if session is None:
         log.warning("transfer_restore_failed", call=channel)
         return None
-    fact = presentation_fact(channel, values)
-    if fact is not None and session.caller.channel == channel:
-        session = replace(session, caller=replace(session.caller, presentation=fact.presentation))
+    if session.caller.presentation is Presentation.UNKNOWN:  # an earlier version wrote it
+        fact = await _presentation(ami, session.caller.channel)
+        if fact is not None:
+            caller = replace(session.caller, presentation=fact.presentation)
+            session = replace(session, caller=caller)
     log.info("transfer_restored", transfer=session.id, call=channel, state=session.state.value)
     return Stored(session, written)
+
+
+async def presentations(
+    ami: AmiReader, callers: Iterable[str], post: Callable[[CallerPresentation], None]
+) -> None:
+    """Read anew whether others may be told these callers. Raises `AvpError`."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(channel: str) -> None:
+        async with slots:
+            fact = await _presentation(ami, channel)
+        if fact is not None:
+            post(fact)
+
+    await asyncio.gather(*map(one, callers))
+
+
+async def _presentation(ami: AmiReader, channel: str) -> CallerPresentation | None:
+    return presentation_fact(channel, await ami.variables(channel, PRESENTATION_VARIABLES))

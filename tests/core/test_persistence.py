@@ -7,6 +7,8 @@ from dataclasses import fields
 
 import pytest
 
+from asterisk_avp.ami.variables import actions
+from asterisk_avp.ami.wire import MAX_LINE_BYTES
 from asterisk_avp.core.model.world import Target, TargetKind, World
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.session import Session, Times
@@ -40,9 +42,10 @@ def test_what_is_written_is_read(state: State, fourth: object) -> None:
 def test_it_fits_into_channel_variables(notes: str) -> None:
     before = session(State.CONFERENCE, fourth=IN, notes=notes)
     variables = persistence.variables(before)
-    assert len(variables) <= (4 if not notes else 29)
-    lines = [f"Value: {value}" for value in variables.values()]
-    assert max(len(line.encode()) for line in lines) < 511
+    assert len(variables) <= (2 if not notes else 16)
+    written = [*actions(variables)]
+    assert len(written) == 1 or notes
+    assert max(len(f"Value: {value}".encode()) for _, value in written) <= MAX_LINE_BYTES
     stale = dict.fromkeys(NAMES, "left over") | variables
     assert persistence.read(stale, WORLD) == before
 
