@@ -126,7 +126,7 @@ class SessionSettings(Section):
     busy_begin_seconds: Seconds = 1.0
     """How long a transfer may take from the request until the target's phone rings. If transfers
     take longer, fewer may begin at a time, and further ones are refused for the moment."""
-    busy_answer_seconds: Seconds = 0.5
+    busy_answer_seconds: Seconds = 1.0
     """How long Asterisk may take to answer. If it repeatedly takes longer, new transfers are
     refused until it answers in half that time."""
 

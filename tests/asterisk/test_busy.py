@@ -35,11 +35,29 @@ async def busy(busy_office: Bed) -> AsyncIterator[Scene]:
         yield opened
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def office() -> AsyncIterator[Bed]:
+    """With the bound of the product, which other tests have raised."""
+    demo = transfer_button.world()
+    quick = {"AVP_SESSION__BUSY_ANSWER_SECONDS": "1"}
+    async with Bed(
+        replace(demo, settings=demo.settings | quick), backend=backend_named(None)
+    ) as bed:
+        await bed.start_daemon()
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(office: Bed) -> AsyncIterator[Scene]:
+    async with open_scene(office) as opened:
+        yield opened
+
+
 async def is_busy(scene: Scene, wanted: float) -> None:
     async def look() -> bool | None:
         return (await scene.metric("asterisk_avp_asterisk_busy")) == wanted or None
 
-    assert await scene.ami.until(look, 4.0)
+    assert await scene.ami.until(look, 6.0)
 
 
 async def test_asterisk_stands_still_for_a_moment(scene: Scene) -> None:

@@ -37,7 +37,7 @@ _FORGOTTEN: Final = 2
 """After so many times the bound a beginning does not count any more, or targets whose phones do not
 ring would keep others from theirs. Its transfer has deadlines of its own."""
 
-_AT_EASE: Final = 0.1
+_AT_EASE: Final = 0.03
 """While Asterisk answers in this part of the bound, a slow beginning has another reason: a phone
 that is slow to ring, or after-call work that the queue has not ended yet."""
 
@@ -46,7 +46,7 @@ that is slow to ring, or after-call work that the queue has not ended yet."""
 class Bounds:
     begin_seconds: float = 1.0
     """How long a transfer may take to begin."""
-    answer_seconds: float = 0.5
+    answer_seconds: float = 1.0
     """How long Asterisk may take to answer a ping."""
 
 
