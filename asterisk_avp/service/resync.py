@@ -211,6 +211,7 @@ class Synchroniser(Part):
         picture = (*channels, *on_hold, *queues, *held)
         seen = _Seen(in_stasis, bridges)
         self._inbox.run(lambda handle: self._install(picture, found, seen, only, handle))
+        installed = time.monotonic()
         if only is None:
             await self._holds.read_ambiguous()
         await self._prepared()
@@ -223,6 +224,7 @@ class Synchroniser(Part):
             channels=len(self._engine.calls.channels),
             transfers=len(only) if only is not None else self._engine.store.running(),
             read_seconds=round(read - begun, 2),
+            install_seconds=round(installed - read, 2),
             ready_seconds=round(ready - begun, 2),
         )
         await self._resync_parts(first=False)
