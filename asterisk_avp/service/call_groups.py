@@ -32,9 +32,9 @@ log = structlog.get_logger(__name__)
 
 VARIABLE: Final = "AVP_GROUP"
 
-_AT_ONCE: Final = 16
-"""Channels that are read at a time. There may be hundreds on a start, and the deadline of each
-answer begins when the question is sent."""
+_AT_ONCE: Final = 4
+"""Channels that are read at a time. There may be hundreds on a start, and what agents ask for waits
+behind the questions that have been sent: AMI executes the actions of a connection in order."""
 
 Variables = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
 """Channel id and names of variables → values; empty: the channel has ended."""

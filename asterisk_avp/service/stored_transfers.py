@@ -29,8 +29,11 @@ log = structlog.get_logger(__name__)
 MARKER: Final = persistence.COMMIT_MARKER
 
 _AT_ONCE: Final = 16
-"""Channels that are read at a time, with half a dozen actions each. AMI executes them one after the
+"""Channels that are read at a time, with a few actions each. AMI executes them one after the
 other, and each must be answered before its deadline."""
+
+_LATER_AT_ONCE: Final = 4
+"""Once transfers are accepted, what agents ask for waits behind these questions."""
 
 
 async def stored_transfers(
@@ -80,7 +83,7 @@ async def presentations(
     ami: AmiReader, callers: Iterable[str], post: Callable[[CallerPresentation], None]
 ) -> None:
     """Read anew whether others may be told these callers. Raises `AvpError`."""
-    slots = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_LATER_AT_ONCE)
 
     async def one(channel: str) -> None:
         async with slots:
