@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import structlog
 
-from asterisk_avp.ami.link import AmiLink, OnEvent
+from asterisk_avp.ami.link import PING, AmiLink, OnEvent
 from asterisk_avp.ami.request import Answered
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core.messages import clean
@@ -218,6 +218,10 @@ class AmiClient:
         return await self._connection(name).request_list(
             name, headers, seconds=self._list_seconds, whole=whole
         )
+
+    async def ping(self) -> None:
+        """Wait for Asterisk's answer. Raises `AsteriskUnavailable`."""
+        await self._connection(PING).request(PING)
 
     def _connection(self, name: str) -> AmiLink:
         if self._link is None:

@@ -43,7 +43,7 @@ _GOODBYE_SECONDS = 0.5
 #: Consecutive unanswered pings after which a connection is dropped although events still arrive.
 #: Asterisk executes the actions of a connection in order, so a slow one delays the pong.
 _MAX_UNANSWERED_PINGS = 3
-_PING = "Ping"
+PING = "Ping"
 
 
 class AmiLink:
@@ -144,7 +144,7 @@ class AmiLink:
         while not await self._lost_within(ping_seconds):
             heard_before = self._protocol.messages if self._protocol else 0
             try:
-                await self.request(_PING)
+                await self.request(PING)
                 unanswered = 0
                 self._overdue.clear()  # for example a list that took longer than its deadline
             except AmiError:
@@ -199,7 +199,7 @@ class AmiLink:
         protocol = self._protocol
         if protocol is None or self._lost.is_set() or protocol.transport.is_closing():
             raise AsteriskUnavailable(f"AMI {request.name}: not connected to {self._address}")
-        if self._overdue and request.name != _PING:
+        if self._overdue and request.name != PING:
             # Asterisk executes the actions of a connection in order. An action behind one that
             # hangs would be executed when it is out of date.
             raise AsteriskSilent(f"AMI {request.name}: not sent, earlier actions have no response")

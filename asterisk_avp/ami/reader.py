@@ -55,13 +55,21 @@ class AmiReader:
 
         Raises `AvpError`.
         """
-        found = {}
+        return (await self.linked_with(name))[1]
+
+    async def linked_with(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
+        """`linked` and `variable_of_all` from one list. Raises `AvpError`."""
+        linked, found = {}, {}
         for item in await self._client.list_action("Status", {"Variables": name}):
             _, _, value = item.get("Variable", "").partition("=")
             channel = item.get("Uniqueid")
-            if channel and value and value != "(null)":
+            if not channel:
+                continue
+            if "Linkedid" in item:
+                linked[channel] = item["Linkedid"]
+            if value and value != "(null)":
                 found[channel] = value
-        return found
+        return linked, found
 
     async def all_variables(self, channel: str) -> dict[str, str]:
         """All variables of the channel itself, without `_` before their names.

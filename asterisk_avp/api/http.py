@@ -28,6 +28,7 @@ from asterisk_avp.api.throttle import PRINCIPAL
 from asterisk_avp.core.model.errors import (
     AmiError,
     AriError,
+    AsteriskBusy,
     AsteriskUnavailable,
     Refused,
     UnknownAgent,
@@ -313,6 +314,11 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unavailable(_request: Request, exc: Exception) -> Response:
         log.warning("asterisk_request_failed", error=str(exc))
         return error(503, "asterisk_unavailable", say("errors.asterisk_unavailable"))
+
+    @app.exception_handler(AsteriskBusy)
+    async def busy(_request: Request, exc: AsteriskBusy) -> Response:
+        wait = {"Retry-After": str(exc.retry_seconds)}
+        return error(503, "asterisk_busy", say("errors.asterisk_busy"), wait)
 
     for kind in (AsteriskUnavailable, AriError, AmiError):
         app.add_exception_handler(kind, unavailable)

@@ -56,6 +56,13 @@ class TransferService(Protocol):
         """Raises `UnknownTransfer`."""
         ...
 
+    async def find(self, transfer_id: str) -> TransferView:
+        """As `transfer`. Waits briefly while the transfers of an earlier daemon are being read.
+
+        Raises `UnknownTransfer`, and `AsteriskUnavailable` if it cannot be known yet.
+        """
+        ...
+
     async def request(self, request: TransferRequest) -> TransferView:
         """Raises `UnknownAgent`, `Refused`, `AsteriskUnavailable`."""
         ...

@@ -22,7 +22,10 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: ("The body is too large", error_schemas.ErrorOut),
         422: ("Malformed", error_schemas.MalformedOut),
         429: ("Too many failed log-ins", error_schemas.ErrorOut),
-        503: ("Asterisk cannot be reached", error_schemas.ErrorOut),
+        503: (
+            "Asterisk cannot be reached, or is too busy for a new transfer",
+            error_schemas.ErrorOut,
+        ),
     }
     return {
         status: {"description": described[status][0], "model": described[status][1]}

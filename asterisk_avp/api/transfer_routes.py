@@ -47,14 +47,14 @@ def add_transfer_routes(app: FastAPI, service: TransferService, scoped: ScopedRe
     @app.get(
         "/v1/transfers/{transfer_id}",
         response_model=schemas.TransferOut,
-        responses=responses(401, 403, 404, 422),
+        responses=responses(401, 403, 404, 422, 503),
         dependencies=[TOKEN],
     )
     async def transfer(
         transfer_id: TransferPath, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
         """One transfer."""
-        view = service.transfer(transfer_id)
+        view = await service.find(transfer_id)
         if principal.agent is not None and not involves(view, principal.agent):
             raise Forbidden
         return scoped.transfer(principal, view)
@@ -81,7 +81,7 @@ def _add_command(
     async def command(
         transfer_id: TransferPath, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
-        only_for(principal, service.transfer(transfer_id).agent)
+        only_for(principal, (await service.find(transfer_id)).agent)
         act: Callable[[str], Awaitable[TransferView]] = getattr(service, name)
         return scoped.transfer(principal, await act(transfer_id))
 
@@ -98,7 +98,7 @@ def add_party_routes(app: FastAPI, service: TransferService, scoped: ScopedRespo
         transfer_id: TransferPath, body: schemas.AnyParty, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
         """Call a fourth party into the consult or the conference: a number or a colleague."""
-        only_for(principal, service.transfer(transfer_id).agent)
+        only_for(principal, (await service.find(transfer_id)).agent)
         return scoped.transfer(principal, await service.add_party(transfer_id, body.target()))
 
     @app.delete(
@@ -111,5 +111,5 @@ def add_party_routes(app: FastAPI, service: TransferService, scoped: ScopedRespo
         transfer_id: TransferPath, party_id: PartyPath, principal: CurrentPrincipal
     ) -> schemas.TransferOut:
         """Hang up on the fourth party, or on the target; the id is that in ``parties``."""
-        only_for(principal, service.transfer(transfer_id).agent)
+        only_for(principal, (await service.find(transfer_id)).agent)
         return scoped.transfer(principal, await service.drop_party(transfer_id, party_id))

@@ -59,6 +59,9 @@ _TOLD_SECONDS = 0.1
 """Time for Asterisk to send the NOTIFY, which it does after its response to us; an earlier BYE
 would leave the phone without the outcome of its REFER."""
 
+_HOLDS_AT_ONCE = 8
+"""Phones that are asked at a time. Asterisk asks the task that serves the phone."""
+
 _STOP_TRIES = 5
 _STOP_SECONDS = 0.1
 """Number of requests to stop music, and the time between them."""
@@ -128,8 +131,10 @@ class AriPerformer:
             case _:
                 raise TypeError(f"not an ARI effect: {effect!r}")
 
-    async def read_state(self, linked: Mapping[str, str]) -> tuple[list[ev.ChannelSeen], set[str]]:
-        """All channels with their bridges, and the ids of those in our Stasis application.
+    async def read_state(
+        self, linked: Mapping[str, str]
+    ) -> tuple[list[ev.ChannelSeen], set[str], set[str]]:
+        """All channels with their bridges, the ids of those in our application, and of all bridges.
 
         Channels that were bridged out of it still report that they are in it. ``linked``: Linkedids
         by channel id. Raises `AsteriskUnavailable` or `AriError`.
@@ -141,26 +146,25 @@ class AriPerformer:
             channel_seen(channel, inside.get(channel["id"]), linked.get(channel["id"], ""))
             for channel in channels
         ]
-        return facts, {channel["id"] for channel in channels if self._is_ours(channel)}
+        ours = {channel["id"] for channel in channels if self._is_ours(channel)}
+        return facts, ours, {bridge["id"] for bridge in bridges}
 
-    async def read_holds(self, channels: Iterable[ev.ChannelSeen]) -> list[ev.HoldChanged]:
-        """Which phones have put their calls on hold, of those in bridges.
+    async def read_holds(self, channels: Iterable[str]) -> dict[str, bool]:
+        """Which of these phones have put their calls on hold; without those that do not answer.
 
         Events say when it changes, and the SDP of the phone's last offer, whose state Asterisk
-        keeps, how it is. A phone whose answer is missing counts as not on hold.
+        keeps, how it is.
         """
-        asked = [x.id for x in channels if x.bridge is not None and x.name.startswith("PJSIP/")]
-        read = self._client.channels.get_variable
-        answers = await asyncio.gather(
-            *(read(channel, _HOLD) for channel in asked), return_exceptions=True
-        )
-        found = []
-        for channel, answer in zip(asked, answers, strict=True):
-            expected = isinstance(answer, AriError | AsteriskUnavailable)
-            if isinstance(answer, BaseException) and not expected:
-                raise answer
-            if answer == "1":
-                found.append(ev.HoldChanged(channel, on_hold=True))
+        slots = asyncio.Semaphore(_HOLDS_AT_ONCE)
+        found: dict[str, bool] = {}
+
+        async def ask(channel: str) -> None:
+            async with slots:
+                with contextlib.suppress(AriError, AsteriskUnavailable):
+                    answer = await self._client.channels.get_variable(channel, _HOLD)
+                    found[channel] = answer == "1"
+
+        await asyncio.gather(*map(ask, channels))
         return found
 
     async def exists(self, channel: str) -> bool:

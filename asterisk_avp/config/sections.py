@@ -123,6 +123,12 @@ class SessionSettings(Section):
     them to the head of their group's queue."""
     keep_ended_seconds: Seconds = 600.0
     """How long an ended transfer remains visible in the API."""
+    busy_begin_seconds: Seconds = 1.0
+    """How long a transfer may take from the request until the target's phone rings. If transfers
+    take longer, fewer may begin at a time, and further ones are refused for the moment."""
+    busy_answer_seconds: Seconds = 1.0
+    """How long Asterisk may take to answer. If it repeatedly takes longer, new transfers are
+    refused until it answers in half that time."""
 
 
 class PopSettings(Section):

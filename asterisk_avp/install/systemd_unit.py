@@ -40,6 +40,9 @@ TimeoutStartSec=60
 TimeoutStopSec={stop_seconds}
 # Restart the daemon if its event loop hangs.
 WatchdogSec=30
+# With all processors busy, each of Asterisk's threads would get as much of them as the daemon, and
+# there may be thousands. With a weight, the services share them instead.
+CPUWeight=200
 # File descriptors: one for each panel connection. The default of systemd is 1024.
 LimitNOFILE=65536
 

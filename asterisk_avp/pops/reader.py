@@ -23,8 +23,9 @@ from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
-_CONCURRENT: Final = 20
-"""How many requests to Asterisk run at a time, so that a resync does not flood it."""
+_CONCURRENT: Final = 4
+"""How many pops are read at a time: after a resync there are hundreds, and what agents ask for
+waits behind them."""
 
 
 class Reader(Protocol):

@@ -9,6 +9,7 @@ requested, so that a change during a call affects the decision and is shown from
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -30,6 +31,10 @@ from asterisk_avp.service.part import Part
 log = structlog.get_logger(__name__)
 
 VARIABLE: Final = "AVP_GROUP"
+
+_AT_ONCE: Final = 4
+"""Channels that are read at a time. There may be hundreds on a start, and what agents ask for waits
+behind the questions that have been sent: AMI executes the actions of a connection in order."""
 
 Variables = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
 """Channel id and names of variables → values; empty: the channel has ended."""
@@ -69,6 +74,7 @@ class GroupReader(Part):
         self._variables = variables
         self._post = post
         self._reads = TaskSet("group")
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def perform(self, outcome: Outcome) -> None:
         if outcome.agents:
@@ -88,7 +94,8 @@ class GroupReader(Part):
 
     async def _read(self, channel: str) -> None:
         try:
-            found = await self._variables(channel, (VARIABLE, *PRESENTATION_VARIABLES))
+            async with self._slots:
+                found = await self._variables(channel, (VARIABLE, *PRESENTATION_VARIABLES))
         except AvpError as error:
             # The connection is lost or failing; the next resync reads it again.
             log.debug("group_read_failed", channel=channel, error=str(error))

@@ -17,6 +17,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     MusicWatch            MusicChanged ChannelGone QueueJoined Hint
     PersonalQueueMembers  -                                     perform stop
     Workers               Replaced                              perform wait_idle stop
+    AdmissionControl      -                                     perform connected stop
     AcwTimer              -                                     perform stop
     GroupReader           -                                     perform wait_idle stop
     TransferRecords       -                                     perform
@@ -32,7 +33,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     MemberVerifier        Hint ChannelSeen                      wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
     VersionWatch          -                                     connected stop
-    Synchroniser          NeedsResync Outdated                  connected stop
+    Synchroniser          NeedsResync Outdated HoldChanged      connected stop
     OrphanTimeoutRenewal  -                                     resynced
     SharedLastcallWatch   -                                     perform wait_idle stop
     GuardWatch            -                                     connected stop
@@ -72,6 +73,7 @@ from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
+from asterisk_avp.service.admission import new_admission
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
 from asterisk_avp.service.clients import ami_client, ari_client, new_ami_performer, new_engine
@@ -143,6 +145,7 @@ class Daemon:
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
         workers.hold()  # until we know that no other daemon is active
+        admission = new_admission(settings.session, engine, links, ami, ari)
         groups = GroupReader(engine, reader.variables, post)
 
         # Events, screen pops, queue_log and audit.
@@ -190,11 +193,11 @@ class Daemon:
             ),
             changed=news.set,
         )
-        version = VersionWatch(ari.asterisk, links, news.set)
-        show = metrics.unguarded_phones
+        version, show = VersionWatch(ari.asterisk, links, news.set), metrics.unguarded_phones
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self._readiness = readiness = ReadinessWatch(
-            ami, ari, sync, version, news, self._publish_readiness, guards.warnings
+            *(ami, ari, sync, version, news, self._publish_readiness),
+            *(admission.warnings, guards.warnings),
         )
 
         self._history = History()
@@ -212,11 +215,13 @@ class Daemon:
             readiness=readiness,
             links=links,
             workers=workers,
+            admission=admission,
             action_timeout_seconds=settings.ami.action_timeout_seconds,
         )
         phones = Phones(
             *(engine, self._codes, audit, inbox, self.transfer_service.read_call, reader.variables),
             ready=lambda: readiness.now().ready,
+            admission=admission,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
         api = settings.api
@@ -225,7 +230,7 @@ class Daemon:
         )
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
-        show_inside(metrics.gauge, engine, workers, self._connections)
+        show_inside(metrics.gauge, engine, workers, self._connections, admission)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
         self._parts: tuple[Part, ...] = (
@@ -238,6 +243,7 @@ class Daemon:
             MusicWatch(music),
             PersonalQueueMembers(engine, workers),
             workers,
+            admission,
             AcwTimer(engine.agents, post),
             groups,
             TransferRecords(engine, audit, self._queue_log, metrics),
@@ -290,10 +296,7 @@ class Daemon:
             intake, connection = self._intake, self._metrics.connection
             on_ami, on_ari = (connection(name, intake.connection) for name in ("ami", "ari"))
             housekeeping = forget_ended(
-                self._engine,
-                self._history,
-                self._codes,
-                self._metrics,
+                *(self._engine, self._history, self._codes, self._metrics),
                 lambda: self._settings.session.keep_ended_seconds,
             )
             async with asyncio.TaskGroup() as group:

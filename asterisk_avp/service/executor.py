@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -22,6 +22,7 @@ from asterisk_avp.core.messages.effects import (
     DialLeg,
     Effect,
     LeaveStasis,
+    LimitCall,
     SetTimer,
 )
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
@@ -32,6 +33,7 @@ from asterisk_avp.core.transfer.concurrency import (
 )
 from asterisk_avp.core.transfer.events import SessionEvent
 from asterisk_avp.runtime.tasks import TaskSet
+from asterisk_avp.service.deferred import DeferredEffects
 from asterisk_avp.service.inbox import Message, NeedsResync, Post, Replaced, Report, TimeUp
 from asterisk_avp.service.part import Part
 
@@ -90,6 +92,8 @@ class Workers(Part):
         self._held = False
         self._about = about
         self._queues: dict[str | None, deque[Effect]] = {}
+        self._working: dict[str | None, asyncio.Task[None]] = {}
+        self._deferred = DeferredEffects(self._start_all)
         self._tasks = TaskSet("effects")
         self._queued = self._performed_so_far = 0
         """Effects without a session, since the start."""
@@ -111,12 +115,10 @@ class Workers(Part):
         """Queue an effect after earlier effects of the same session."""
         if self._held:
             return
+        if session_id is not None and not isinstance(effect, LimitCall):
+            self._start_all(session_id, self._deferred.take(session_id))
         if isinstance(effect, AmiEffect | AriEffect):
-            queue = self._queues.get(session_id)
-            if queue is None:
-                queue = self._queues[session_id] = deque()
-                self._tasks.start(self._work(session_id, queue))
-            queue.append(effect)
+            self._append(session_id, effect)
             if session_id is None:
                 self._queued += 1
                 self._changes[queue_changed(effect)] += 1
@@ -126,6 +128,28 @@ class Workers(Part):
                 handle.cancel()
             if isinstance(effect, SetTimer):
                 self._arm(session_id, effect.seconds)
+
+    def _append(self, session_id: str | None, effect: Effect) -> None:
+        queue = self._queues.get(session_id)
+        if queue is None:
+            queue = self._queues[session_id] = deque()
+            self._working[session_id] = self._tasks.start(self._work(session_id, queue))
+        queue.append(effect)
+
+    def _start_all(self, session_id: str, effects: Iterable[Effect]) -> asyncio.Task[None] | None:
+        """Queue effects; returns the task that performs them."""
+        for effect in effects:
+            self._append(session_id, effect)
+        return self._working.get(session_id)
+
+    def defer(self, effects: Mapping[str, Sequence[Effect]]) -> None:
+        """Perform effects of several sessions when there is time for them (`service.deferred`)."""
+        if not self._held:
+            self._deferred.add(effects)
+
+    async def wait_deferred(self) -> None:
+        """Wait until deferred effects have been performed."""
+        await self._deferred.wait()
 
     def _arm(self, session_id: str, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -201,8 +225,10 @@ class Workers(Part):
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
+        self._deferred.clear()
         self._tasks.cancel()
         self._queues.clear()
+        self._working.clear()
         self._changes.clear()
         self._count(self._queued - self._performed_so_far)
 
@@ -239,6 +265,7 @@ class Workers(Part):
         finally:
             if self._queues.get(session_id) is queue:
                 del self._queues[session_id]
+                del self._working[session_id]
 
 
 class _Worker:

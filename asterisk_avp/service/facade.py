@@ -24,7 +24,7 @@ from asterisk_avp.core.engine.requests import CallVariables, is_settling
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
 from asterisk_avp.core.model.errors import AsteriskUnavailable, UnknownAgent
-from asterisk_avp.core.model.hold import MAX_SECONDS, MUSIC, max_hold_seconds
+from asterisk_avp.core.model.hold import MUSIC
 from asterisk_avp.core.model.work import GroupView, MembershipView, WorkRules
 from asterisk_avp.core.model.world import (
     AgentView,
@@ -42,7 +42,9 @@ from asterisk_avp.core.transfer.events import EventType
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.pops.reader import pop_event
+from asterisk_avp.service.admission import AdmissionControl, Turn
 from asterisk_avp.service.call_groups import VARIABLE, group_fact, presentation_fact
+from asterisk_avp.service.call_variables import call_facts
 from asterisk_avp.service.executor import Workers
 from asterisk_avp.service.inbox import Handle, Inbox, Message, Report, TimeUp
 from asterisk_avp.service.links import Links
@@ -79,6 +81,7 @@ class TransferService(Part):
         readiness: ReadinessWatch,
         links: Links,
         workers: Workers,
+        admission: AdmissionControl,
         action_timeout_seconds: float,
     ) -> None:
         self._inbox = inbox
@@ -93,6 +96,7 @@ class TransferService(Part):
         self._readiness = readiness
         self._links = links
         self._workers = workers
+        self._admission = admission
         self._action_timeout_seconds = action_timeout_seconds
         self._moved: dict[str, asyncio.Future[None]] = {}
         """Requests that wait for their Redirect, by session."""
@@ -159,6 +163,18 @@ class TransferService(Part):
     def transfer(self, transfer_id: str) -> TransferView:
         return views.transfer_view(self._engine, self._engine.record(transfer_id))
 
+    async def find(self, transfer_id: str) -> TransferView:
+        end = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while transfer_id not in self._engine.store.records:
+            readiness = self.readiness()
+            if readiness.synced:
+                break
+            if asyncio.get_running_loop().time() > end:
+                # An earlier daemon may have begun it: 404 would be a wrong answer.
+                raise AsteriskUnavailable(readiness.detail)
+            await asyncio.sleep(SETTLE_PAUSE_SECONDS)
+        return self.transfer(transfer_id)
+
     def history(self, agent_id: str) -> Sequence[TransferView]:
         self.agent(agent_id)
         return self._history.of(agent_id, self.transfers(agent_id))
@@ -208,6 +224,13 @@ class TransferService(Part):
 
     async def request(self, request: TransferRequest) -> TransferView:
         self._check_ready()
+        turn = await self._admission.turn()
+        try:
+            return await self._begin(request, turn)
+        finally:
+            turn.give_back()
+
+    async def _begin(self, request: TransferRequest, turn: Turn) -> TransferView:
         call = await self._settled_call(request)
         facts = CallVariables()
         if call is not None:
@@ -220,6 +243,7 @@ class TransferService(Part):
                 request, call, lambda: self._engine.request(request, facts, time.time())
             )
             self._moved[session.id] = moved
+            turn.taken_by(session)
             perform(outcome)
             return session
 
@@ -259,7 +283,7 @@ class TransferService(Part):
         for fact in (group_fact(channel, variables), presentation):
             if fact is not None:
                 self._inbox.post(fact)  # the views must show what the decision uses
-        found = _call_facts(channel, variables, time.time())
+        found = call_facts(channel, variables, time.time())
         told = presentation.presentation if presentation is not None else None
         return replace(found, presentation=told)
 
@@ -312,20 +336,3 @@ class TransferService(Part):
         readiness = self.readiness()
         if not readiness.ready:
             raise AsteriskUnavailable(readiness.detail)
-
-
-def _call_facts(channel: str, variables: Mapping[str, str], now: float) -> CallVariables:
-    text = variables.get("AVP_MAX_HOLD", "")
-    seconds = max_hold_seconds(text)
-    if text and seconds is None:
-        log.warning(
-            "max_hold_ignored",
-            channel=channel,
-            hint=f"AVP_MAX_HOLD must be whole seconds, 1 to {MAX_SECONDS}; the setting applies",
-        )
-    limit, _, _ = variables.get(LIMIT, "").partition(".")
-    return CallVariables(
-        max_hold_seconds=seconds,
-        ends_at=round(now) + int(limit) if limit.isdecimal() and int(limit) > 0 else None,
-        music_class=variables.get(MUSIC, ""),
-    )

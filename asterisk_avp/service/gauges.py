@@ -8,6 +8,7 @@ from typing import Protocol
 
 from asterisk_avp.api.connections import Connections
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.service.admission import AdmissionControl
 from asterisk_avp.service.executor import Workers
 
 
@@ -16,7 +17,11 @@ class _Gauge(Protocol):
 
 
 def show_inside(
-    gauge: _Gauge, engine: TransferEngine, workers: Workers, connections: Connections
+    gauge: _Gauge,
+    engine: TransferEngine,
+    workers: Workers,
+    connections: Connections,
+    control: AdmissionControl,
 ) -> None:
     """Add gauges that, with memory and open files, distinguish a leak from load."""
     gauge(
@@ -42,6 +47,33 @@ def show_inside(
         "api_connections_ended",
         "Idle or unknown clients that had to make room, and newcomers that were turned away.",
         lambda: connections.evicted + connections.refused,
+    )
+    show_admission(gauge, control)
+
+
+def show_admission(gauge: _Gauge, control: AdmissionControl) -> None:
+    """Add gauges of which transfers are refused while Asterisk is too busy."""
+    admission = control.admission
+    gauge(
+        "asterisk_busy",
+        "Whether new transfers are refused because Asterisk answers too slowly.",
+        lambda: admission.busy,
+    )
+    gauge(
+        "asterisk_answer_seconds",
+        "How long Asterisk takes to answer: the second slowest of five recent answers.",
+        lambda: admission.answer_seconds,
+    )
+    gauge(
+        "transfers_beginning",
+        "Transfers whose target does not ring yet and whose call does not wait yet.",
+        lambda: admission.beginning,
+    )
+    gauge("transfers_beginning_most", "How many there may be now.", lambda: admission.limit)
+    gauge(
+        "transfers_refused_busy",
+        "Requests since the start that were refused because Asterisk was too busy.",
+        lambda: control.refused,
     )
 
 

@@ -44,6 +44,7 @@ class MemberPhones(Part):
     """Keep `Agents.phones` and the dialplan's variables up to date."""
 
     hears = (ev.MemberSeen, ev.MemberRemoved)
+    needed_for_ready = True
 
     def __init__(
         self,

@@ -24,6 +24,9 @@ class Part:
     hears: ClassVar[tuple[type[Message], ...]] = ()
     """The types of message that `handle` gets."""
 
+    needed_for_ready: ClassVar[bool] = False
+    """Whether no transfer is accepted before `resynced` has returned."""
+
     def handle(self, message: Message) -> Outcome | None:
         """Process a message; the returned outcome is performed at once."""
 

@@ -12,7 +12,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.errors import AvpError, Refused, WrongState
+from asterisk_avp.core.model.errors import AsteriskBusy, AvpError, Refused, WrongState
 from asterisk_avp.core.model.world import TransferRequest
 from asterisk_avp.core.pbx.channel import Call
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
@@ -20,10 +20,14 @@ from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.runtime.tasks import TaskSet
+from asterisk_avp.service.admission import AdmissionControl, Turn
 from asterisk_avp.service.inbox import Inbox, Message
 from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
+
+_BUSY: Final = "asterisk_busy"
+"""Why a REFER is declined while Asterisk is too busy for another transfer."""
 
 _DIALLED: Final = "AVP_GATE_NUMBER"
 """Set by the dialling check on the channel of an agent who may dial the number (`agi.gate`)."""
@@ -41,6 +45,7 @@ class Phones(Part):
         read_call: Callable[[Call], Awaitable[CallVariables]],
         variables: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]],
         ready: Callable[[], bool],
+        admission: AdmissionControl,
     ) -> None:
         self._codes = codes
         self._refers = ReferHandler(engine)
@@ -50,6 +55,7 @@ class Phones(Part):
         self._read_call = read_call
         self._variables = variables
         self._ready = ready
+        self._admission = admission
         self._tasks = TaskSet("phone")
 
     def handle(self, message: Message) -> Outcome | None:
@@ -104,32 +110,50 @@ class Phones(Part):
         if request is None:
             log.warning("refer_from_unknown_phone", channel=received.channel)
             return
-        self._inbox.run(lambda perform: perform(self._decide(received, request, facts)))
+        try:
+            turn = await self._admission.turn()
+        except AsteriskBusy:
+            refuse, now = self._refers.refuse, time.time()
+            self._inbox.run(lambda perform: perform(refuse(received, request, _BUSY, now)))
+            return
+        try:
+            self._inbox.run(lambda perform: perform(self._decide(received, request, facts, turn)))
+        finally:
+            turn.give_back()
 
     def _decide(
-        self, received: ev.ReferReceived, request: TransferRequest, facts: CallVariables
+        self, received: ev.ReferReceived, request: TransferRequest, facts: CallVariables, turn: Turn
     ) -> Outcome:
         call = self._lines.call_of(received.channel)
         now = time.time()
         try:
-            _, outcome = self._audit.decide(
+            session, outcome = self._audit.decide(
                 request, call, lambda: self._refers.refer(received, request, facts, now)
             )
         except Refused as refused:
-            outcome = self._refers.refuse(received, request, refused.reason, now)
+            return self._refers.refuse(received, request, refused.reason, now)
+        turn.taken_by(session)
         return outcome
 
     async def _code(self, used: ev.FeatureUsed) -> None:
         if not self._ready():
             log.warning("feature_code_while_not_ready", channel=used.channel)
             return
-        facts = await self._facts(used.channel)
-        self._inbox.run(lambda perform: perform(self._decide_code(used, facts)))
+        try:
+            turn = await self._admission.turn()
+        except AsteriskBusy:
+            log.warning("feature_code_while_busy", channel=used.channel)
+            return
+        try:
+            facts = await self._facts(used.channel)
+            self._inbox.run(lambda perform: perform(self._decide_code(used, facts, turn)))
+        finally:
+            turn.give_back()
 
-    def _decide_code(self, used: ev.FeatureUsed, facts: CallVariables) -> Outcome:
+    def _decide_code(self, used: ev.FeatureUsed, facts: CallVariables, turn: Turn) -> Outcome:
         call, agent = self._lines.call_of(used.channel), self._lines.agent_of(used.channel)
         try:
-            _, outcome = self._audit.code(
+            session, outcome = self._audit.code(
                 agent.id if agent is not None else "",
                 used.channel,
                 call,
@@ -137,6 +161,7 @@ class Phones(Part):
             )
         except Refused:
             return Outcome()  # a feature code that is not enabled has no effect
+        turn.taken_by(session)
         return outcome
 
     async def _facts(self, channel: str) -> CallVariables:

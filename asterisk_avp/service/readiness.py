@@ -120,7 +120,7 @@ class ReadinessWatch:
         version: VersionWatch,
         news: asyncio.Event,
         publish: Callable[[Readiness], None],
-        warnings: Callable[[], tuple[str, ...]] = lambda: (),
+        *warnings: Callable[[], tuple[str, ...]],
     ) -> None:
         """``warnings``: sentences about what an administrator should mend."""
         self._warnings = warnings
@@ -146,7 +146,7 @@ class ReadinessWatch:
             synced=self._sync.synced,
             detail=detail,
             reason=reason,
-            warnings=(*filter(None, (few,)), *self._warnings()),
+            warnings=(*filter(None, (few,)), *(text for each in self._warnings for text in each())),
         )
 
     def _trouble(self, *, ari: bool, ami: bool) -> tuple[str, str]:

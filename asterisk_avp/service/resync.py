@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -22,19 +22,19 @@ from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.resync import orphaned_channels, take_over
+from asterisk_avp.core.engine.resync import Stored, orphaned_channels, take_over
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
+from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.model.errors import AmiTampered, AvpError
 from asterisk_avp.core.pops.board import PopBoard
-from asterisk_avp.core.transfer import persistence
-from asterisk_avp.core.transfer.session import Session
-from asterisk_avp.service.call_groups import GroupReader, presentation_fact
+from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.hold_reader import HoldReader
 from asterisk_avp.service.inbox import Handle, Inbox, Message, NeedsResync, Outdated
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.members import MemberVerifier
 from asterisk_avp.service.part import Part
+from asterisk_avp.service.stored_transfers import presentations, stored_transfers
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,13 @@ _RESYNC_DELAY_MAX_SECONDS: Final = 8.0
 """The longest delay between repeated resyncs for the same transfer."""
 
 
+class _Seen(NamedTuple):
+    """What ARI lists, by id."""
+
+    in_stasis: AbstractSet[str]
+    bridges: AbstractSet[str]
+
+
 class Synchroniser(Part):
     """Run resyncs. ``changed`` is called when `synced` changes.
 
@@ -55,7 +62,7 @@ class Synchroniser(Part):
     then calls `Part.resynced` of each.
     """
 
-    hears = (NeedsResync, Outdated)
+    hears = (NeedsResync, Outdated, ev.HoldChanged)
 
     def __init__(
         self,
@@ -83,6 +90,7 @@ class Synchroniser(Part):
         self._workers = workers
         self._links = links
         self._before = before
+        self._holds = HoldReader(inbox, engine, ari)
         self._changed = changed
         self.synced = False
         self.trouble = ""
@@ -92,6 +100,7 @@ class Synchroniser(Part):
         self._restart_steps = False
         """Whether effects were cancelled, so that each transfer must repeat its step."""
         self._task: asyncio.Task[None] | None = None
+        self._restoring: asyncio.Task[None] | None = None
         self._wanted: set[str] = set()
         """The transfers that need a resync."""
         self._repeats: Counter[str | None] = Counter()
@@ -106,6 +115,8 @@ class Synchroniser(Part):
                 # The next resync restores them from their channels.
                 self._engine.store.forget_running()
                 self._restored = False
+            case ev.HoldChanged():
+                self._holds.changed(message)
 
     def connected(self) -> None:
         """The state may be out of date: read everything."""
@@ -144,9 +155,15 @@ class Synchroniser(Part):
             self._timer = None
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        for task in (self._task, self._restoring):
+            if task is not None:
+                task.cancel()
+        self._task = self._restoring = None
+
+    def _start(self, restoring: Coroutine[Any, Any, None]) -> None:
+        if self._restoring is not None:
+            self._restoring.cancel()
+        self._restoring = asyncio.create_task(restoring, name="restore")
 
     def _repair(self) -> None:
         self._timer = None
@@ -180,22 +197,63 @@ class Synchroniser(Part):
     async def _once(self, only: frozenset[str] | None) -> None:
         # Wait, so that a leg that is about to be dialled does not count as missing.
         await self._wait_idle()
+        begun = time.monotonic()
         self._inbox.defer_state_facts()
         try:
-            queues = await self._queues()
-            found = await self._stored_transfers()
+            # AMI executes the actions of its connection one after the other: send all at once.
+            queues, (found, linked) = await asyncio.gather(self._queues(), self._stored_transfers())
             # Read last, because Stasis events during the resync are handled at once.
-            channels, in_stasis = await self._ari.read_state(await self._ami.linked())
-            on_hold = await self._ari.read_holds(channels)
+            channels, in_stasis, bridges = await self._ari.read_state(linked)
         finally:
             held = self._inbox.deferred_state_facts()
+        read = time.monotonic()
+        on_hold = self._holds.known([channel.id for channel in channels])
         picture = (*channels, *on_hold, *queues, *held)
-        self._inbox.run(lambda handle: self._install(picture, found, in_stasis, only, handle))
-        # Wait for the effects of the new state: ended sessions remove their bridges, and the
-        # personal queues follow the agents before new transfers are accepted.
+        seen = _Seen(in_stasis, bridges)
+        self._inbox.run(lambda handle: self._install(picture, found, seen, only, handle))
+        installed = time.monotonic()
+        if only is None:
+            await self._holds.read_ambiguous()
+        await self._prepared()
+        ready = time.monotonic()
+        if not self.synced:
+            self.synced = True
+            self._changed()
+        log.info(
+            "synchronised" if only is None else "resynced",
+            channels=len(self._engine.calls.channels),
+            transfers=len(only) if only is not None else self._engine.store.running(),
+            read_seconds=round(read - begun, 2),
+            install_seconds=round(installed - read, 2),
+            ready_seconds=round(ready - begun, 2),
+        )
+        await self._resync_parts(first=False)
+        if only is None:
+            self._start(self._restore(begun, [stored.session.caller.channel for stored in found]))
+        await self._release_orphans()
+
+    async def _prepared(self) -> None:
+        """Wait for what new transfers need.
+
+        The members of personal queues follow the agents, and those phones are known that are no
+        members themselves.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._workers.caught_up()
+        await self._resync_parts(first=True)
+
+    async def _restore(self, begun: float, callers: Iterable[str]) -> None:
+        """What new transfers do not depend on, and what failing effects need not wait for."""
+        with suppress(AvpError):  # the connection is lost: the next resync repeats it
+            await presentations(self._ami, callers, self._inbox.post)
+        await self._holds.read_all()
+        await self._workers.wait_deferred()
+        log.info("restored", seconds=round(time.monotonic() - begun, 2))
+
+    async def _release_orphans(self) -> None:
+        # Ended sessions remove their bridges.
         await self._wait_idle()
-        for part in self._before:
-            await part.resynced()
         # ARI's list can be seconds old on a busy Asterisk: it may show a call that has completed
         # meanwhile in our bridge, which must not count as orphaned.
         engine = self._engine
@@ -204,20 +262,17 @@ class Synchroniser(Part):
             lambda channel: channel in ours or engine.store.role_of(channel) is not None
         ):
             self._needed(None)
-        log.info(
-            "synchronised" if only is None else "resynced",
-            channels=len(engine.calls.channels),
-            transfers=len(only) if only is not None else engine.store.running(),
-        )
-        if not self.synced:
-            self.synced = True
-            self._changed()
+
+    async def _resync_parts(self, *, first: bool) -> None:
+        for part in self._before:
+            if part.needed_for_ready is first:
+                await part.resynced()
 
     def _install(
         self,
         picture: Iterable[Message],
-        found: Iterable[tuple[Session, str]],
-        in_stasis: AbstractSet[str],
+        found: Iterable[Stored],
+        seen: _Seen,
         only: frozenset[str] | None,
         handle: Handle,
     ) -> None:
@@ -236,18 +291,23 @@ class Synchroniser(Part):
         restart_steps, self._restart_steps = self._restart_steps, False
         if only is None:
             self._wanted.clear()
+            engine.store.holds_unread = True
+        later: dict[str, list[Effect]] = {}
         handle(
             take_over(
                 engine,
                 found,
-                in_stasis,
+                seen.in_stasis,
                 time.time(),
                 self._workers.is_busy,
                 only=only,
                 restart_steps=restart_steps,
+                bridges=seen.bridges,
+                later=later,
             )
         )
-        for channel in orphaned_channels(engine, in_stasis):
+        self._workers.defer(later)
+        for channel in orphaned_channels(engine, seen.in_stasis):
             handle(ev.StasisEntered(channel))
         self._restored = True
 
@@ -261,44 +321,11 @@ class Synchroniser(Part):
             facts += await self._members.read(queue)
         return facts
 
-    async def _with_presentation(self, session: Session) -> Session:
-        """The session with what its caller's channel tells now, if it tells anything."""
-        channel = session.caller.channel
-        found = await self._ami.variables(channel, PRESENTATION_VARIABLES)
-        fact = presentation_fact(channel, found)
-        if fact is None:
-            return session
-        return replace(session, caller=replace(session.caller, presentation=fact.presentation))
-
     async def _wait_idle(self) -> None:
-        for part in self._before:
-            await part.wait_idle(IDLE_SECONDS)
+        await asyncio.gather(*(part.wait_idle(IDLE_SECONDS) for part in self._before))
 
-    async def _stored_transfers(self) -> list[tuple[Session, str]]:
-        """The transfers that an earlier daemon has stored on their callers' channels."""
+    async def _stored_transfers(self) -> tuple[list[Stored], dict[str, str]]:
+        """The transfers that an earlier daemon has stored, and the Linkedid of each channel."""
         if self._restored:
-            return []
-        found = []
-        for channel in await self._ami.variable_of_all(persistence.COMMIT_MARKER):
-            # Callers can inject text into AMI's lists, but not into a single response.
-            marker = (await self._ami.variables(channel, (persistence.COMMIT_MARKER,))).get(
-                persistence.COMMIT_MARKER, ""
-            )
-            names = persistence.chunk_names(marker)
-            chunks = await self._ami.variables(channel, names) if names else {}
-            session = persistence.read(
-                {persistence.COMMIT_MARKER: marker, **chunks}, self._engine.world
-            )
-            if session is not None:
-                session = await self._with_presentation(session)
-            if session is None:
-                log.warning("transfer_restore_failed", call=channel)
-            else:
-                log.info(
-                    "transfer_restored",
-                    transfer=session.id,
-                    call=session.caller.channel,
-                    state=session.state.value,
-                )
-                found.append((session, marker))
-        return found
+            return [], await self._ami.linked()
+        return await stored_transfers(self._ami, lambda: self._engine.world)

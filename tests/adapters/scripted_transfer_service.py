@@ -185,6 +185,9 @@ class ScriptedTransferService:
         except KeyError:
             raise UnknownTransfer(transfer_id) from None
 
+    async def find(self, transfer_id: str) -> TransferView:
+        return self.transfer(transfer_id)
+
     async def request(self, request: TransferRequest) -> TransferView:
         agent = self.agent(request.agent)
         self.requests.append(request)

@@ -29,7 +29,7 @@ from scripted_transfer_service import (
     transfer_view,
 )
 
-from asterisk_avp.core.model.errors import AmiError
+from asterisk_avp.core.model.errors import AmiError, AsteriskBusy
 from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequest
 
 CHECKS = REGISTERED.get_all()
@@ -257,6 +257,20 @@ async def test_asterisk_unavailable(api: Api, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(api.board, "request", fails)
     status, answer = await api.ask("POST", "/v1/agents/1001/transfers", TO_BOB)
     assert (status, answer["error"]) == (503, "asterisk_unavailable")
+
+
+async def test_asterisk_busy(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(_request: TransferRequest) -> None:
+        raise AsteriskBusy(2)
+
+    monkeypatch.setattr(api.board, "request", refuses)
+    url = f"{api.server.url}/v1/agents/1001/transfers"
+    async with api.http.post(url, json=TO_BOB, headers=bearer()) as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "2"
+        content = await answer.json()
+    assert content["error"] == "asterisk_busy"
+    assert "Your call is unchanged" in content["message"]
 
 
 MALFORMED: list[Any] = [

@@ -147,6 +147,19 @@ def test_a_refusal_as_json(api: RunningApi, avp) -> None:
     assert "no_active_call" in result.err
 
 
+@responses.activate
+def test_an_asterisk_that_is_too_busy_is_said_in_a_sentence(avp) -> None:
+    busy = "The telephone system is too busy for another transfer at the moment."
+    responses.post(
+        "http://127.0.0.1:8766/v1/agents/1001/transfers",
+        status=503,
+        json={"error": "asterisk_busy", "message": busy},
+        headers={"Retry-After": "2"},
+    )
+    result = avp("transfer", "1001", "--supervised", "--to-agent", "1002", "--token", "secret")
+    assert (result.code, result.err) == (1, f"asterisk-avp: {busy}\n")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -26,6 +26,7 @@ from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import serve
 from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.engine.admission import Admission, Bounds
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.queue_events import DIAL_REASONS
 from asterisk_avp.core.engine.sessions import Outcome
@@ -48,7 +49,11 @@ from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS
 from asterisk_avp.observe import endings
 from asterisk_avp.observe.metrics import Metrics
+from asterisk_avp.service.admission import AdmissionControl
+from asterisk_avp.service.clients import ami_client, ari_client
 from asterisk_avp.service.daemon import Daemon
+from asterisk_avp.service.gauges import show_admission
+from asterisk_avp.service.links import Links
 from tests.config.test_settings import NEEDED
 from tests.core.sessions import OUT, fourth_party
 from tests.core.sessions import session as at
@@ -341,6 +346,11 @@ async def test_what_the_daemon_holds() -> None:
 def names_of(counted: Counted) -> set[str]:
     """As Prometheus has them."""
     names = set()
+    settings = Settings.load(NEEDED, Path("/nonexistent"))
+    ami = ami_client(settings.ami, lambda *_defect: None)
+    ari = ari_client(settings.ari, lambda: None)
+    control = AdmissionControl(counted.engine, Admission(Bounds()), Links(ami, ari))
+    show_admission(counted.metrics.gauge, control)
     for family in counted.metrics.registry.collect():
         kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         for ending in kinds.get(family.type, ("",)):

@@ -578,7 +578,7 @@ async def test_channels_in_our_application() -> None:
             ],
         )
         server.answers["GET", "/bridges"] = Answer(200, [{"id": "br", "channels": ["c", "gone"]}])
-        facts, in_stasis = await performer.read_state({"c": "u0"})
+        facts, in_stasis, _ = await performer.read_state({"c": "u0"})
         assert in_stasis == {"a"}
         assert [fact.id for fact in facts] == ["a", "b", "c", "d"]
         seen = {fact.id: (fact.bridge, fact.queue, fact.linked) for fact in facts}
@@ -594,6 +594,6 @@ async def test_one_channel_that_cannot_be_listed_hides_no_other() -> None:
         server.answers["GET", "/channels/good"] = Answer(200, {"id": "good", "name": "PJSIP/1-1"})
         server.answers["GET", "/channels/bad"] = Answer(500, {"message": "Allocation failed"})
         server.answers["GET", "/channels/left"] = Answer(404, {"message": "Channel not found"})
-        facts, in_stasis = await performer.read_state({"bad": "", "good": "g", "left": ""})
+        facts, in_stasis, _ = await performer.read_state({"bad": "", "good": "g", "left": ""})
         assert [(fact.id, fact.linked) for fact in facts] == [("good", "g")]
         assert in_stasis == set()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asterisk_avp.ami.variables import actions
+from asterisk_avp.ami.wire import MAX_LINE_BYTES
+from asterisk_avp.core.transfer import persistence
+from asterisk_avp.core.transfer.states import State
+from tests.core.sessions import IN, session
 
 
 def undone(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -31,6 +36,14 @@ def test_others_stay_alone_and_in_their_place() -> None:
     assert list(actions(variables)) == list(variables.items())
     with_limit = {"AVP_STATE": "done", "AVP_GROUP": "a b", "TIMEOUT(absolute)": "0"}
     assert list(actions(with_limit)) == list(with_limit.items())
+
+
+@pytest.mark.parametrize(("notes", "most"), [("", 1), ("☎" * 2_000, 16)])
+def test_a_session_takes_few_actions(notes: str, most: int) -> None:
+    variables = persistence.variables(session(State.CONFERENCE, fourth=IN, notes=notes))
+    written = list(actions(variables))
+    assert len(written) <= most
+    assert max(len(f"Value: {value}".encode()) for _, value in written) <= MAX_LINE_BYTES
 
 
 def test_none() -> None:

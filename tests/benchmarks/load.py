@@ -314,6 +314,7 @@ def outcome(phase: Phase) -> list[str]:
     lines = [
         f"- Transfers: {begun} started in {phase.seconds:.0f} s, {done} done ({reached}): {kinds}",
         f"- A new call reached the target first: {results.overtaken}; {others}",
+        f"- Refused because Asterisk was too busy: {results.refused}",
         f"- Failed: {results.failed}; callers lost: {results.lost}",
     ]
     lines += [f"  - {number} x {why}" for why, number in results.failures.most_common(8)]
@@ -322,7 +323,7 @@ def outcome(phase: Phase) -> list[str]:
 
 def ramp_table(phases: list[Phase]) -> str:
     head = (
-        *("asked/s", "done/s", "failed", "lost", "ring p50", "ring p99"),
+        *("asked/s", "done/s", "refused/s", "failed", "lost", "ring p50", "ring p99"),
         *("complete p50", "p99", "asterisk %", "daemon %", "sipp %", "driver %", "machine %"),
     )
 
@@ -336,6 +337,7 @@ def ramp_table(phases: list[Phase]) -> str:
             (
                 f"{phase.rate:g}",
                 f"{phase.reached:.1f}",
+                f"{phase.results.refused / max(phase.took, 0.001):.1f}",
                 str(phase.results.failed),
                 str(phase.results.lost),
                 *(cell(phase.p("ringing", p)) for p in (50, 99)),

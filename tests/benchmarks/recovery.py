@@ -1,6 +1,6 @@
 """Kill a daemon with hundreds of open transfers: how long until it has recovered all of them?
 
-    tests/run bench recovery [--sessions 300] [--rounds 3]
+    tests/run bench recovery [--sessions 300] [--rounds 3] [--away SECONDS]
 
 The call centre is that of `load`. Supervised transfers are opened: in one half transferor and
 target talk, in the other the target talks to somebody else and the transfer waits. The daemon is
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 import time
 from collections import Counter, defaultdict
@@ -37,6 +38,7 @@ packets per second, which alone would keep both processors busy."""
 CLOSE_AT_ONCE: Final = 8
 WITHIN_SECONDS: Final = 60.0
 READY, ALL = "kill to GET /readyz 200", "kill to every transfer known, in its state"
+RECONNECT = "then AMI's connection lost to GET /readyz 200"
 
 
 def say(text: str) -> None:
@@ -62,6 +64,9 @@ class Round:
     results: Results
     states: Counter[str]
     """The states of transfers that differed from before."""
+    phases: list[str]
+    """What the daemon's log says of how long it took, from its start on."""
+    reconnected_seconds: float
 
 
 class Recovery:
@@ -70,21 +75,46 @@ class Recovery:
         self.bed = load.bed
         self.driver: Driver = load.driver
 
-    async def round(self, sessions: int) -> Round:
+    async def round(self, sessions: int, away_seconds: float) -> Round:
         results = self.driver.results = Results()
         async with self.driver.connected():
             opened = await self._open(sessions)
+            await self._arranged()
         say(f"{len(opened)} transfers open; the daemon is killed")
-        killed = time.monotonic()
+        log = self.bed.directory / "log" / "daemon.log"
+        written = log.stat().st_size
+        killed = time.monotonic() + away_seconds
         await self.bed.stop_daemon(kill=True)
+        await asyncio.sleep(away_seconds)
         await self.bed.start_daemon(within=WITHIN_SECONDS)
         ready = time.monotonic() - killed
         everything, states = await self._all_known(opened, killed)
         say(f"ready after {ready:.2f} s, all recovered after {everything:.2f} s; ending them now")
+        await self._arranged()
+        phases = _phases(log.read_text(errors="replace")[written:])
+        reconnected = await self._reconnected()
+        say(f"{'; '.join(phases)}; reconnected after {reconnected:.2f} s")
         async with self.driver.connected():
             await self._close(opened)
         kinds = Counter(transfer.state for transfer in opened)
-        return Round(kinds, ready, everything, results, states)
+        return Round(kinds, ready, everything, results, states, phases, reconnected)
+
+    async def _reconnected(self) -> float:
+        """End the daemon's AMI connection; the seconds until it is ready again."""
+        sessions = (await self.bed.ami.command("manager show connected")).splitlines()
+        ours = next(line.split() for line in sessions if line.split()[:1] == ["avp"])
+        descriptor = ours[4]  # Username, IP Address, Start, Elapsed, FileDes, …
+        begun = time.monotonic()
+        await self.bed.ami.command(f"manager kick session {descriptor}")
+        async with aiohttp.ClientSession(self.bed.url) as http:
+            seen_down = False
+            while time.monotonic() - begun < WITHIN_SECONDS:
+                async with http.get("/readyz") as answer:
+                    if answer.status == 200 and seen_down:
+                        break
+                    seen_down |= answer.status != 200
+                await asyncio.sleep(0.02)
+        return time.monotonic() - begun
 
     async def _open(self, sessions: int) -> list[Opened]:
         """Open transfers: one half consulting, the other waiting for the targets of the first."""
@@ -109,7 +139,7 @@ class Recovery:
 
         async def ask(agent: str, target: str, state: str) -> Opened | None:
             async with slots:
-                for _ in range(3):
+                for _ in range(10):
                     try:
                         return await begin(agent, target, state)
                     except Failure as failure:  # the machine is overloaded
@@ -134,6 +164,13 @@ class Recovery:
         consulting = await asyncio.gather(*(ask(a, t, "consulting") for a, t in pairs))
         waiting = await asyncio.gather(*(ask(a, t, "waiting") for a, t in others))
         return [opened for opened in (*consulting, *waiting) if opened is not None]
+
+    async def _arranged(self) -> None:
+        """Wait until no effect is in flight, which may rightly end in another state."""
+        for _ in range(150):
+            if not (await self.load.gauges())["workers"]:
+                return
+            await asyncio.sleep(0.2)
 
     async def _quiet(self) -> None:
         """Wait until no agent is ringing, in wrap-up or in a transfer."""
@@ -184,6 +221,12 @@ class Recovery:
         await asyncio.gather(*map(end, consulting))
 
 
+def _phases(log: str) -> list[str]:
+    """The lines about the resync, without what is the same in all lines."""
+    found = re.findall(r"\] ((?:synchronised|restored) .*seconds=.*)", log)
+    return [re.sub(r"\s+\[\S+\]", "", line) for line in found]
+
+
 async def run(options: argparse.Namespace) -> tuple[str, bool]:
     load_before = os.getloadavg()[0]
     calls = options.sessions
@@ -198,7 +241,7 @@ async def run(options: argparse.Namespace) -> tuple[str, bool]:
             await load.fill(calls, options.rtp)
         recovery = Recovery(load)
         while len(rounds) < options.rounds:
-            rounds.append(await recovery.round(options.sessions))
+            rounds.append(await recovery.round(options.sessions, options.away))
         left = await load.end()
     lines = [report(rounds), ""]
     good = not left
@@ -209,6 +252,7 @@ async def run(options: argparse.Namespace) -> tuple[str, bool]:
         opened = ", ".join(f"{n} {state}" for state, n in found.opened.items())
         ends = f"{done} brought to their end, {results.failed} failed"
         lines.append(f"- Round {number}: {opened}; {ends}; callers lost: {results.lost}")
+        lines += [f"  - {line}" for line in found.phases]
         lines += [f"  - {n} x {why}" for why, n in found.states.items()]
         lines += [f"  - {n} x {why}" for why, n in results.failures.most_common(5)]
         say("; ".join(results.examples[:5]) or "well")
@@ -226,6 +270,7 @@ def report(rounds: list[Round]) -> str:
     rows = [
         (READY, spread([1000 * r.ready_seconds for r in rounds])),
         (ALL, spread([1000 * r.all_seconds for r in rounds])),
+        (RECONNECT, spread([1000 * r.reconnected_seconds for r in rounds])),
     ]
     for what, values in (("complete", times), ("cancel", backs)):
         if values:
@@ -239,6 +284,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sessions", type=int, default=300, help="open at once (default 300)")
     parser.add_argument("--rounds", type=int, default=3, help="kills (default 3)")
+    parser.add_argument("--away", type=float, default=0, help="seconds until the next daemon")
     parser.add_argument("--rtp", type=int, default=10, help="calls with sound all the time")
     parser.add_argument("--backend", choices=("docker", "rootfs"), help="as for docker/up")
     parser.add_argument("--output", type=Path, help="also write the report to this file")

@@ -40,9 +40,8 @@ def test_what_is_written_is_read(state: State, fourth: object) -> None:
 def test_it_fits_into_channel_variables(notes: str) -> None:
     before = session(State.CONFERENCE, fourth=IN, notes=notes)
     variables = persistence.variables(before)
-    assert len(variables) <= (4 if not notes else 29)
-    lines = [f"Value: {value}" for value in variables.values()]
-    assert max(len(line.encode()) for line in lines) < 511
+    assert len(variables) <= (2 if not notes else 16)
+    assert max(map(len, variables.values())) <= persistence.CHUNK_CHARACTERS
     stale = dict.fromkeys(NAMES, "left over") | variables
     assert persistence.read(stale, WORLD) == before
 

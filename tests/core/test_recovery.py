@@ -8,7 +8,7 @@ import pytest
 
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.resync import orphaned_channels, take_over
+from asterisk_avp.core.engine.resync import Stored, orphaned_channels, take_over
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.messages.facts import ChannelSeen, StasisEntered
@@ -45,6 +45,10 @@ def found_at(places: dict[str, int]) -> tuple[TransferEngine, set[str]]:
     return engine, with_us
 
 
+def marked(marker: str) -> dict[str, str]:
+    return {persistence.COMMIT_MARKER: marker}
+
+
 def brief(effect: fx.Effect) -> str:
     """As in the table's test; markers that are not states are written without it."""
     if isinstance(effect, fx.SetVariables) and "AVP_STATE" not in effect.variables:
@@ -57,7 +61,7 @@ def taken(before: Session, places: dict[str, int]) -> tuple[Session, list[str], 
     engine, with_us = found_at(places)
     found = persistence.read(persistence.variables(before), engine.world)
     assert found == before
-    outcome = take_over(engine, [(found, "a:3")], with_us, 2.0)
+    outcome = take_over(engine, [Stored(found, marked("a:3"))], with_us, 2.0)
     after = engine.store.records[before.id].session
     done = [
         brief(effect)
@@ -127,7 +131,7 @@ def test_a_session_that_is_known_is_not_replaced() -> None:
     known = session(S.CONSULTING)
     engine.store.adopt(known, 1.0, Outcome())
     old = replace(known, state=S.RINGING, notes="old")
-    take_over(engine, [(old, "a:3")], with_us, 2.0)
+    take_over(engine, [Stored(old, marked("a:3"))], with_us, 2.0)
     assert engine.store.records["t1"].session == known
 
 
@@ -200,7 +204,7 @@ def test_bridges_are_there_before_anybody_is_seated() -> None:
 def test_it_is_written_once_more_after_a_connection_was_lost() -> None:
     """Without changing what is written: another daemon may have to read it meanwhile."""
     engine, with_us = found_at(ALL)
-    engine.store.adopt(session(S.CONSULTING), 1.0, Outcome(), "b:3")
+    engine.store.adopt(session(S.CONSULTING), 1.0, Outcome(), marked("b:3"))
     for marker in ("b-", "a-"):
         outcome = take_over(engine, (), with_us, 2.0)
         (written,) = [
@@ -279,7 +283,7 @@ def test_what_another_daemon_went_on_with_is_read_anew() -> None:
     assert not engine.store.index.has_transfer_to("1002")
     assert engine.store.transferring(ours.agent) is None
     assert list(engine.store.records) == ["t0"]
-    take_over(engine, [(session(S.CONSULTING), "a:1")], with_us, 2.0)
+    take_over(engine, [Stored(session(S.CONSULTING), marked("a:1"))], with_us, 2.0)
     assert engine.store.records["t1"].session.state is S.CONSULTING
 
 
@@ -325,7 +329,7 @@ def test_until_when_the_target_is_waited_for_and_who_was_asked() -> None:
     engine, with_us = found_at({CALLER: HELD, AGENT: CONSULTS, LEG: NOWHERE})
     found = persistence.read(persistence.variables(waiting), engine.world)
     assert found is not None
-    take_over(engine, [(found, "a-3")], with_us, 1_003.0)
+    take_over(engine, [Stored(found, marked("a-3"))], with_us, 1_003.0)
     view = views.transfer_view(engine, engine.store.records[waiting.id])
     assert view.hold_until == 1_000.5 + waiting.wait_seconds
     assert view.asked == ("1004",)

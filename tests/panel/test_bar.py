@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.model.errors import AsteriskBusy, AsteriskUnavailable
 from asterisk_avp.core.model.world import (
     AgentState,
     CallerOutcome,
@@ -21,6 +21,7 @@ from asterisk_avp.core.model.world import (
     PartyView,
     Target,
     TargetKind,
+    TransferRequest,
     TransferState,
     TransferView,
 )
@@ -242,6 +243,28 @@ async def test_a_refusal_is_shown_where_the_agent_clicked(
     alert = panel.page.locator("#bar").get_by_role("alert")
     await expect(alert).to_contain_text("Asterisk cannot be reached")
     await expect(alert).to_be_in_viewport()
+
+
+async def test_what_was_chosen_stays_while_asterisk_is_too_busy(
+    office: OpenOffice, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = await open_panel(office.url)
+    office.office.call_arrives()
+    await panel.choose("agent", "1002")
+    await panel.page.get_by_label("Note to the target").fill("Order 88")
+
+    async def busy(_request: TransferRequest) -> TransferView:
+        raise AsteriskBusy(2)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(office.office, "request", busy)
+        await panel.button("Consult").click()
+        alert = panel.page.get_by_role("alert").filter(has_text="too busy for another transfer")
+        await expect(alert).to_contain_text("Your call is unchanged")
+    await expect(panel.target("agent", "1002")).to_be_checked()
+    await expect(panel.page.get_by_label("Note to the target")).to_have_value("Order 88")
+    await panel.button("Consult").click()
+    await expect(panel.running).to_be_visible()
 
 
 async def test_note_and_target_survive_a_reload(office: OpenOffice, open_panel: OpenPanel) -> None:

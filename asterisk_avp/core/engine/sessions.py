@@ -5,8 +5,9 @@ No lookup scans all sessions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from asterisk_avp.core.engine import holds
 from asterisk_avp.core.engine.aftermath import Aftermath
@@ -81,6 +82,8 @@ class SessionStore:
         self._agent_of = agent_of
         self.holds: Callable[[str], bool] = lambda _channel: False
         """Whether the phone of a channel has put the call on hold."""
+        self.holds_unread = False
+        """Whether `holds` does not know yet: sessions keep what was written down."""
         self._refresh_permission = refresh_permission
         self.aftermath = Aftermath(alive)
         self.stepped: Callable[[Session, SessionEvent, Outcome], None] = lambda *_: None
@@ -124,7 +127,7 @@ class SessionStore:
             record.fourth_rings = False
         if _awaits_target(session) and not _awaits_target(before):
             session = replace(session, waiting_since=now)
-        session = holds.noted(session, self.holds)
+        session = self._noted(session)
         effects = record.hold_music.around(before, session, effects, event)
         session = record.became(session, now)
         self._store(session, effects, outcome)
@@ -150,7 +153,7 @@ class SessionStore:
         """Note that a party of the session has put the call on hold, or resumed."""
         record = self.records[session_id]
         before = record.session
-        session = holds.noted(before, self.holds)
+        session = self._noted(before)
         if session != before:
             effects = record.hold_music.pressed(before, session)
             self._store(record.became(session, now), effects, outcome)
@@ -158,20 +161,39 @@ class SessionStore:
     def repeat_hold(self, session_id: str, outcome: Outcome) -> None:
         """Have the music start where a resync has found parties on hold."""
         record = self.records[session_id]
-        session = holds.noted(record.session, self.holds)
+        session = self._noted(record.session)
         effects = record.hold_music.repeated(session)
         if effects or session != record.session:
             self._store(session, effects, outcome)
 
-    def adopt(self, session: Session, now: float, outcome: Outcome, marker: str = "") -> None:
+    def holds_read(self, now: float, outcome: Outcome) -> None:
+        """`holds` knows of all phones again: tell the sessions, and have music start."""
+        if not self.holds_unread:
+            return
+        self.holds_unread = False
+        for session in self.sessions():
+            self.hold_changed(session.id, now, outcome)
+            if self.records[session.id].session.on_hold:
+                self.repeat_hold(session.id, outcome)
+
+    def _noted(self, session: Session) -> Session:
+        return session if self.holds_unread else holds.noted(session, self.holds)
+
+    def adopt(
+        self,
+        session: Session,
+        now: float,
+        outcome: Outcome,
+        written: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Add a session that an earlier daemon began; no effect of its own results.
 
-        ``marker``: the `persistence.COMMIT_MARKER` that the earlier daemon wrote, so that the next
-        write does not overwrite the chunks that it refers to.
+        ``written``: the variables that the earlier daemon wrote, so that the next write does not
+        overwrite the chunks that the marker refers to, and the same is not written once more.
         """
         self.records[session.id] = Record.adopted(session, now)
-        if marker:
-            self._written[session.id] = {persistence.COMMIT_MARKER: marker}
+        if persistence.COMMIT_MARKER in written:
+            self._written[session.id] = dict(written)
         self._store(session, (), outcome)
 
     def rewrite(self, session_id: str, outcome: Outcome) -> None:

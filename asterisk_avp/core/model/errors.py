@@ -24,6 +24,14 @@ class AsteriskSilent(AsteriskUnavailable):
     """Asterisk did not answer in time. It may still execute the request."""
 
 
+class AsteriskBusy(AvpError):
+    """Asterisk is too busy for a new transfer; nothing was done. Whole seconds until a retry."""
+
+    def __init__(self, retry_seconds: int) -> None:
+        super().__init__("Asterisk is too busy for another transfer at the moment.")
+        self.retry_seconds = retry_seconds
+
+
 class OtherDaemon(AvpError):
     """Another daemon owns the Stasis application, so this one must exit."""
 

@@ -36,10 +36,9 @@ from asterisk_avp.core.transfer.states import FORMER_VALUES, State
 
 VERSION: Final = 1
 
-CHUNK_CHARACTERS: Final = 430
-"""AMI's Status truncates values at 511 bytes (manager.c, ``generate_status``), and a line of an
-action is limited to 1,024 bytes (``mansession_session.inbuf``), so that two chunks fit into one
-action (`ami.variables`)."""
+CHUNK_CHARACTERS: Final = 800
+"""A line of an action is limited to 1,024 bytes (manager.h, ``mansession_session.inbuf``). Few
+large chunks are read by few actions; most sessions are one."""
 
 COMMIT_MARKER: Final = "AVP_SESSION_0"
 """The complete set of chunks and their number, such as ``a-3``. Empty or unset: no session.

@@ -42,6 +42,8 @@ class ChannelLocations:
     """The agent in the same bridge as a channel; empty: none."""
     has_ringing_phone: Callable[[str], bool] = lambda _channel: False
     """Whether a phone rings for a channel."""
+    has_bridge: Callable[[str], bool] = lambda _bridge: False
+    """Whether Asterisk has the bridge of this id."""
 
     def elsewhere(self, channel: str) -> bool:
         """Whether the channel is in a bridge that is not ours."""
@@ -97,16 +99,18 @@ def outcome(session: Session, where: ChannelLocations) -> list[SessionEvent]:
     return events
 
 
-def needed(session: Session) -> Effects:
+def needed(session: Session, where: ChannelLocations | None = None) -> Effects:
     """Effects that the next step depends on and that may not have been performed."""
-    return _bridges(session) if session.state.spec.recovery is Recovery.ENTER else ()
+    return _bridges(session, where) if session.state.spec.recovery is Recovery.ENTER else ()
 
 
-def _bridges(session: Session) -> Effects:
-    return (
+def _bridges(session: Session, where: ChannelLocations | None) -> Effects:
+    """Those that are missing; without ``where`` both."""
+    both = (
         CreateBridge(session.hold_bridge, "hold"),
         CreateBridge(session.consult_bridge, "consult"),
     )
+    return tuple(one for one in both if where is None or not where.has_bridge(one.bridge))
 
 
 def _parties(session: Session) -> list[tuple[str, Party]]:
@@ -171,7 +175,7 @@ def restore(session: Session, where: ChannelLocations) -> Effects:
         if where.bridge_of(channel) != bridge
     )
     release = do.drop_leg(session) if recovery is Recovery.RELEASE_LEG else ()
-    effects = (*_bridges(session), *joining, *_sounds(session), *release)
+    effects = (*_bridges(session, where), *joining, *_sounds(session), *release)
     return translation.restored(session, effects)
 
 

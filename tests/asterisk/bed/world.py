@@ -220,6 +220,9 @@ class World:
         env = {
             "AVP_ACCOUNTS__ACME__COUNTRY": "US",
             **{f"AVP_ENTERPRISE__{name}": "true" for name in FEATURES},
+            # A busy machine, or a test that holds Asterisk's answers back, refuses no transfer.
+            "AVP_SESSION__BUSY_ANSWER_SECONDS": "60",
+            "AVP_SESSION__BUSY_BEGIN_SECONDS": "60",
         }
         if any(group.queue == "support" for group in self.groups):
             env["AVP_PRESETS__BILLING__NUMBER"] = "+12025550101"

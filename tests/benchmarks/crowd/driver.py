@@ -1,6 +1,7 @@
 """Request transfers at a given rate, carry out each to its end, and check the outcome.
 
-Failures are: a refused request, a step that takes longer than `STEP_SECONDS`, a transfer with an
+A request that the daemon refuses because Asterisk is too busy is counted apart. Failures are: any
+other refused request, a step that takes longer than `STEP_SECONDS`, a transfer with an
 unexpected end, a caller who is not connected to the right agent, and a caller whose call ends
 unintentionally (`lost`).
 """
@@ -39,6 +40,10 @@ class Failure(Exception):
     """A transfer failed. Failures are counted by their text."""
 
 
+class Refused(Failure):
+    """Asterisk was too busy for it."""
+
+
 @dataclass
 class Results:
     """The outcome of the transfers that started in one phase. Times are milliseconds."""
@@ -49,6 +54,8 @@ class Results:
     examples: list[str] = field(default_factory=list)
     times: dict[str, list[float]] = field(default_factory=dict)
     lost: int = 0
+    refused: int = 0
+    """Requests that were answered 503 ``asterisk_busy``, with the caller still with their agent."""
     overtaken: int = 0
     """Transfers that were cancelled because a new call reached the target first."""
     starved: int = 0
@@ -173,6 +180,8 @@ class Driver:
             content = await answer.json(content_type=None)
             if answer.status not in (200, 201):
                 reason = content.get("reason") or content.get("error") or ""
+                if reason == "asterisk_busy":
+                    raise Refused(reason)
                 raise Failure(f"{path.rpartition('/')[2]} answered {answer.status} {reason}")
             return dict(content)
 
@@ -311,6 +320,8 @@ class Driver:
             results.done[kind] += 1
         except _Overtaken:
             results.overtaken += 1
+        except Refused:
+            results.refused += 1
         except Failure as failure:
             results.failures[f"{kind}: {failure}"] += 1
             results.examples.append(f"{'; '.join(trail)}: {failure}")

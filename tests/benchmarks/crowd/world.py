@@ -48,8 +48,10 @@ class CrowdWorld(World):
         return "\n".join([*agents, trunk, self.pjsip])
 
     def daemon_settings(self) -> dict[str, str]:
+        """Without PINs, and with the product's own bounds of overload."""
         settings = super().daemon_settings()
-        return {name: value for name, value in settings.items() if not name.endswith("__PIN")}
+        left_out = ("__PIN", "__BUSY_ANSWER_SECONDS", "__BUSY_BEGIN_SECONDS")
+        return {name: value for name, value in settings.items() if not name.endswith(left_out)}
 
 
 def crowd(agents: int, talk_share: float, packet_ms: int) -> CrowdWorld:
