@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -13,7 +12,7 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.queue_functions import Known, queue_by_functions
 from asterisk_avp.ami.translate import integer, translate
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.errors import AmiError
+from asterisk_avp.core.model.errors import AmiError, AvpError
 
 log = structlog.get_logger(__name__)
 
@@ -34,18 +33,14 @@ class AmiReader:
         Raises `AsteriskUnavailable`.
         """
         name = self._name_of(channel)
-        answers = await asyncio.gather(
-            *(
-                self._client.action("Getvar", {"Channel": name, "Variable": variable})
-                for variable in names
-            ),
-            return_exceptions=True,
+        answers = await self._client.actions(
+            "Getvar", [{"Channel": name, "Variable": variable} for variable in names]
         )
         found = {}
         for variable, answer in zip(names, answers, strict=True):
             if isinstance(answer, AmiError):
                 continue
-            if isinstance(answer, BaseException):
+            if isinstance(answer, AvpError):
                 raise answer
             found[variable] = answer.get("Value", "")
         return found

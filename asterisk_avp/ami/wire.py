@@ -8,6 +8,7 @@ is empty. `FrameReader` collects bytes up to the blank line that ends a message 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from asterisk_avp.ami.integrity import beginning_defect, defect, repeated_defect
@@ -33,21 +34,24 @@ _ACTION_ID = "\r\nActionID:"
 _STATUS, _VARIABLES = "Status", "Variable"
 _ENTERED, _SWAP = "BridgeEnter", "\r\nSwapUniqueid:"
 """Of all channels that enter bridges, only those matter that replace another channel."""
-# Asterisk ends a line at a bare LF as well as at CR LF. It keeps a bare CR, but other software on
-# the path may not.
-_FORBIDDEN = frozenset("\r\n\0")
 
 
 class NotAmi(AsteriskUnavailable):
     """The peer at this address does not speak AMI."""
 
 
-def check_headers(headers: Headers) -> dict[str, str | list[str]]:
+class CheckedHeaders(dict[str, str | list[str]]):
+    """Headers that are safe to write to AMI. Do not change them."""
+
+
+def check_headers(headers: Headers) -> CheckedHeaders:
     """Return a copy of the headers that is safe to write to AMI. Raises `AmiHeaderError`.
 
     The error names the header but never contains the value, which may be a secret.
     """
-    checked: dict[str, str | list[str]] = {}
+    if isinstance(headers, CheckedHeaders):
+        return headers
+    checked = CheckedHeaders()
     lines = 0
     for name, value in headers.items():
         _check_name(name)
@@ -67,6 +71,7 @@ def check_headers(headers: Headers) -> dict[str, str | list[str]]:
     return checked
 
 
+@lru_cache(maxsize=256)
 def _check_name(name: str) -> None:
     if not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
         raise AmiHeaderError(f"not an AMI header name: {name!r}")
@@ -79,10 +84,12 @@ def _check_value(name: str, value: str) -> None:
     # would be written as text.
     if not isinstance(value, str):
         raise AmiHeaderError(f"the value of AMI header {name} is a {type(value).__name__}")
-    if not _FORBIDDEN.isdisjoint(value):
+    # Asterisk ends a line at a bare LF as well as at CR LF. It keeps a bare CR, but other software
+    # on the path may not.
+    if "\r" in value or "\n" in value or "\0" in value:
         raise AmiHeaderError(f"the value of AMI header {name} contains CR, LF or NUL")
     try:
-        size = len(value.encode())
+        size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
         raise AmiHeaderError(f"the value of AMI header {name} is not valid Unicode") from None
     if len(name) + 2 + size > MAX_LINE_BYTES:
@@ -109,9 +116,22 @@ def parse_message(block: str) -> dict[str, str]:
 
 def _parse(block: str) -> tuple[dict[str, str], Collection[str]]:
     """The message, and the names of its repeated headers."""
+    lines = block.split("\r\n")
+    try:
+        message = dict([line.split(": ", 1) for line in lines])
+    except ValueError:
+        pass  # a line without a colon and a space
+    else:
+        if len(message) == len(lines) and ":" not in "".join(message):
+            return message, ()
+    return _parse_any(lines)
+
+
+def _parse_any(lines: Sequence[str]) -> tuple[dict[str, str], Collection[str]]:
+    """The same for messages with repeated headers, and with lines that Asterisk writes rarely."""
     message: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
-    for line in block.split("\r\n"):
+    for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
             continue

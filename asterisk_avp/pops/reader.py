@@ -106,10 +106,13 @@ class ScreenPops:
     async def _read(self, call: str) -> None:
         try:
             async with self._slots:
-                variables, told = await asyncio.gather(
-                    self._reader.all_variables(call),
-                    self._reader.variables(call, PRESENTATION_VARIABLES),
-                )
+                if self.board.presentation_is_read(call):
+                    variables, told = await self._reader.all_variables(call), None
+                else:
+                    variables, told = await asyncio.gather(
+                        self._reader.all_variables(call),
+                        self._reader.variables(call, PRESENTATION_VARIABLES),
+                    )
         except AvpError as error:
             # The channel or the connection is gone. The pop is published without the variables.
             log.debug("pop_read_failed", call=call, error=str(error))
@@ -123,8 +126,9 @@ class ScreenPops:
                     variable=ignored.variable,
                     reason=ignored.reason,
                 )
-            presentation = presentation_of(*(told.get(x, "") for x in PRESENTATION_VARIABLES))
-            self._post(ev.CallerPresentation(call, presentation))
+            if told is not None:
+                presentation = presentation_of(*(told.get(x, "") for x in PRESENTATION_VARIABLES))
+                self._post(ev.CallerPresentation(call, presentation))
             self.board.ledger.variables_read(call, found)
             self._post(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
         self._changed(self.board.holders(call))

@@ -84,7 +84,7 @@ class PopBoard:
         match fact:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
-                if agent is not None and not _is_leg(fact.channel):
+                if agent is not None and not is_half(fact.channel):
                     # The call has left its earlier queue.
                     self._changed_agents |= self._queued.drop_connected(fact.channel)
                     self._queued.ring(agent, fact.channel)
@@ -96,7 +96,7 @@ class PopBoard:
             case ev.AgentConnected():
                 self._changed_agents |= self._queued.stop_ringing(fact.channel)
                 agent = self._agent_of(fact.interface)
-                if agent is not None and not _is_leg(fact.channel):
+                if agent is not None and not is_half(fact.channel):
                     self._queued.connect(agent, fact.channel)
                     self._changed_agents.add(agent)
             case ev.QueueJoined():
@@ -119,6 +119,11 @@ class PopBoard:
     def has_pending(self) -> bool:
         """Whether `refresh` or a write is due although no agent has changed."""
         return bool(self._changed_agents or self._ended_calls or self.ledger.unwritten_calls)
+
+    def presentation_is_read(self, call: str) -> bool:
+        """Whether it is read with the call's group in this bridge (`service.call_groups`)."""
+        channel = self._engine.calls.channels.get(call)
+        return channel is not None and channel.group_is_read
 
     def sync_started(self) -> None:
         self._syncing = True
@@ -253,7 +258,7 @@ class PopBoard:
             return {}
         current = dict.fromkeys(sorted(self._queued.ringing_for(agent_id)), OFFERED)
         for call in self._engine.calls_of(agent):
-            if not _is_leg(call.caller_channel):
+            if not is_half(call.caller_channel):
                 current[call.caller_channel] = DELIVERED
                 if self._queued.connected_to(agent_id) == call.caller_channel:
                     self._queued.forget_connected(agent_id)
@@ -329,7 +334,7 @@ class PopBoard:
         self._changed_agents |= have | had
 
     def _queue_joined(self, fact: ev.QueueJoined, now: float) -> None:
-        if _is_leg(fact.channel):
+        if is_half(fact.channel):
             return
         self.ledger.joined(fact, now, again=self._syncing)
         if self._syncing:
@@ -338,11 +343,6 @@ class PopBoard:
     def _agent_of(self, interface: str) -> str | None:
         agent = self._engine.agents.of_channel(resource_of_interface(interface))
         return agent.id if agent is not None else None
-
-
-def _is_leg(channel: str) -> bool:
-    """Whether a channel is half of a consult leg, which inherits the caller's variables."""
-    return is_half(channel)
 
 
 def _told(pop: Shown) -> tuple[object, object]:
