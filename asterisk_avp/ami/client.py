@@ -19,7 +19,7 @@ from types import MappingProxyType
 import structlog
 
 from asterisk_avp.ami.link import AmiLink, OnEvent
-from asterisk_avp.ami.request import Answered
+from asterisk_avp.ami.request import Answered, Take
 from asterisk_avp.ami.wire import CheckedHeaders, Headers, OnDefect, check_headers
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError, UncleanValue
@@ -222,17 +222,23 @@ class AmiClient:
         return [each if isinstance(each, AvpError) else next(found) for each in checked]
 
     async def list_action(
-        self, name: str, headers: Headers | None = None, *, whole: bool = False
+        self,
+        name: str,
+        headers: Headers | None = None,
+        *,
+        whole: bool = False,
+        take: Take | None = None,
     ) -> list[Mapping[str, str]]:
         """Send an action whose response is a list, such as `QueueStatus`.
 
-        Returns its items, without the response before them and the event that ends them. Raises
-        what `action` raises; with ``whole`` also `AmiTampered` if text was injected into AMI's
-        stream before the end of the list.
+        Returns its items, without the response before them and the event that ends them. ``take``
+        gets each at once instead, so that not all of thousands are in memory together. Raises what
+        `action` raises; with ``whole`` also `AmiTampered` if text was injected into AMI's stream
+        before the end of the list.
         """
         checked = _refuse_unclean(name, headers)
         return await self._connection(name).request_list(
-            name, checked, seconds=self._list_seconds, whole=whole
+            name, checked, seconds=self._list_seconds, whole=whole, take=take
         )
 
     def _connection(self, name: str) -> AmiLink:

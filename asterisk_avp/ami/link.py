@@ -23,7 +23,7 @@ from itertools import count
 import structlog
 
 from asterisk_avp.ami.protocol import LinkManager, LinkProtocol, SilentLog
-from asterisk_avp.ami.request import AmiRequest, Answered
+from asterisk_avp.ami.request import AmiRequest, Answered, Take
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core.model.errors import (
     AmiError,
@@ -196,13 +196,20 @@ class AmiLink:
         return request
 
     async def request_list(
-        self, name: str, headers: Headers | None = None, *, seconds: float, whole: bool = False
+        self,
+        name: str,
+        headers: Headers | None = None,
+        *,
+        seconds: float,
+        whole: bool = False,
+        take: Take | None = None,
     ) -> list[Mapping[str, str]]:
         """Send an action whose response is a list of events; return the items.
 
-        With ``whole``, raises `AmiTampered` if text was injected into the stream meanwhile.
+        ``take`` gets each item at once instead, so that not all are in memory together. With
+        ``whole``, raises `AmiTampered` if text was injected into the stream meanwhile.
         """
-        request = AmiRequest(name, check_headers(headers or {}), self, as_list=True)
+        request = AmiRequest(name, check_headers(headers or {}), self, as_list=True, take=take)
         items = await self._send(request, seconds)
         if whole and request.tampered:
             raise AmiTampered(f"AMI {name}: text was injected into the response")

@@ -77,7 +77,9 @@ class AmiReader:
 
         Raises `AmiTampered`, after which the queues must be read individually, and `AvpError`.
         """
-        return _queue_facts(await self._client.list_action("QueueStatus", whole=True), now())
+        listed = _QueueList(now)
+        await self._client.list_action("QueueStatus", whole=True, take=listed.take)
+        return listed.facts
 
     async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
         """One member of a queue (all if ``interface`` is empty), and its waiting callers.
@@ -85,8 +87,9 @@ class AmiReader:
         Raises `AmiTampered` and `AvpError`.
         """
         headers = {"Queue": queue} | ({"Member": interface} if interface else {})
-        found = await self._client.list_action("QueueStatus", headers, whole=True)
-        return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
+        listed = _QueueList(time.time)
+        await self._client.list_action("QueueStatus", headers, whole=True, take=listed.take)
+        return [fact for fact in listed.facts if _queue_of(fact) == queue]
 
     async def waiting(self, queue: str) -> ev.QueueWaiting:
         """How many callers wait in a queue, and how many members it has. Raises `AvpError`.
@@ -164,25 +167,28 @@ class AmiReader:
         }
 
 
-def _queue_facts(items: Sequence[Mapping[str, str]], now: float) -> list[ev.Fact]:
+class _QueueList:
     """The facts in a list of QueueStatus.
 
     Asterisk writes the ActionID last in each item, and a caller's number or a member's name in the
     middle (app_queue.c, ``manager_queues_status``). With a line end in it, a forged beginning can
     precede a genuine end. But Asterisk lists each queue's parameters before its contents.
     """
-    facts: list[ev.Fact] = []
-    listed = None
-    for item in items:
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.facts: list[ev.Fact] = []
+        self._now = now
+        self._queue: str | None = None
+
+    def take(self, item: Mapping[str, str]) -> None:
         if item.get("Event") == "QueueParams":
-            listed = item.get("Queue")
-        elif item.get("Queue") != listed:
-            log.error("ami_list_impossible", item=item.get("Event"), queue=listed)
+            self._queue = item.get("Queue")
+        elif item.get("Queue") != self._queue:
+            log.error("ami_list_impossible", item=item.get("Event"), queue=self._queue)
         else:
-            fact = translate(item, now)
+            fact = translate(item, self._now())
             if fact is not None:
-                facts.append(fact)
-    return facts
+                self.facts.append(fact)
 
 
 def _queue_of(fact: ev.Fact) -> str:

@@ -15,6 +15,9 @@ log = structlog.get_logger(__name__)
 Answered = Callable[[AmiError | None], None]
 """Gets Asterisk's refusal, or None where it has complied, at the moment that the answer is read."""
 
+Take = Callable[[Mapping[str, str]], None]
+"""Gets an item of a list when it is read. It must not raise."""
+
 _SUCCESS: Final = frozenset({"Success", "Follows", "Goodbye"})
 
 
@@ -36,8 +39,10 @@ class AmiRequest:
 
     __slots__ = (
         "_answered",
+        "_counted",
         "_items",
         "_link",
+        "_take",
         "_tell",
         "as_list",
         "deadline",
@@ -56,7 +61,9 @@ class AmiRequest:
         *,
         as_list: bool = False,
         answered: Answered | None = None,
+        take: Take | None = None,
     ) -> None:
+        """``take`` gets each item of a list, instead of `replies`."""
         self.name = name
         self.id = link.next_id()
         self.as_list = as_list
@@ -67,7 +74,9 @@ class AmiRequest:
         self.deadline: asyncio.TimerHandle | None = None
         self._link = link
         self._tell = answered
+        self._take = take
         self._items: list[Mapping[str, str]] = []
+        self._counted = 0
         self.tampered = False
         self._answered = False
 
@@ -91,10 +100,11 @@ class AmiRequest:
             self._link.deliver(fields)
         elif _ends_list(fields):
             counted = fields.get("ListItems", "")
-            self.tampered |= counted.isdigit() and int(counted) != len(self._items)
+            self.tampered |= counted.isdigit() and int(counted) != self._counted
             self._finish(self._items)
         else:
-            self._items.append(fields)
+            self._counted += 1
+            (self._items.append if self._take is None else self._take)(fields)
         return bool(self.replies.done())
 
     def fail(self, error: Exception) -> None:
