@@ -1,8 +1,8 @@
 """Read the variables of screen pops, publish pops, and write each call's history.
 
 No call or request waits for this. A call's variables are read when it first rings an agent, and
-again in each queue and bridge that it enters. Its history is written to its channel, where a
-restarted daemon finds it.
+again in each queue and bridge that it enters, but not in those of a transfer, before which only our
+own dialplan runs. Its history is written to its channel, where a restarted daemon finds it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import structlog
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES, presentation_of
 from asterisk_avp.core.model.errors import AvpError
-from asterisk_avp.core.pops.board import PopBoard, PopNotification
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.pops.content import read
+from asterisk_avp.core.pops.notifications import PopNotification
 from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)

@@ -15,8 +15,7 @@ transfer completes, and never if it is cancelled. The same holds in a conference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -25,30 +24,12 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.channel import Call, Channel, resource_of_interface
 from asterisk_avp.core.pops.content import as_told, ordered, shape
 from asterisk_avp.core.pops.ledger import Ledger, Pop, is_completed_conference
+from asterisk_avp.core.pops.notifications import Notified, PopNotification, Shown
 from asterisk_avp.core.pops.queued_calls import QueuedCalls, add, discard
 from asterisk_avp.core.pops.url import fill
-from asterisk_avp.core.transfer.session import Presence, Session, is_half
+from asterisk_avp.core.transfer.session import Presence, Session, is_bridge, is_half
 
 OFFERED, DELIVERED, WITHDRAWN = "offered", "delivered", "withdrawn"
-
-Shown = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Notified:
-    state: str
-    pop: Shown
-    silently: bool = False
-    """Found when the daemon started; an earlier daemon has notified the agent."""
-
-
-@dataclass(frozen=True, slots=True)
-class PopNotification:
-    """A notification: ``pop`` was offered to, delivered to, or withdrawn from ``agent``."""
-
-    agent: str
-    state: str
-    pop: Shown
 
 
 class PopBoard:
@@ -219,8 +200,9 @@ class PopBoard:
                 continue
             pop = self.ledger.open(call)
             place = channel.bridge or f"queue {pop.queued}"
-            if self._engine.calls.partner_of(call) is not None:
-                place = pop.read_in or place  # on the way into a bridge
+            moves = channel.bridge is None and pop.waits_since is None and state == DELIVERED
+            if moves or self._is_between(channel):
+                place = pop.read_in or place
             if pop.read_in != place:
                 # Once in each bridge and each queue: the dialplan in between may change it.
                 pop.read_in = place
@@ -242,6 +224,11 @@ class PopBoard:
         if not notified:
             del self._notified[agent]
         return notifications
+
+    def _is_between(self, channel: Channel) -> bool:
+        """Whether it is in a bridge of a transfer, or on the way into one of its target's."""
+        held = is_bridge(channel.bridge or "")
+        return held or self._engine.calls.partner_of(channel.id) is not None
 
     def _release_former_holders(self, call: str) -> None:
         """An agent gets the call: former holders are notified again if it returns to them."""
