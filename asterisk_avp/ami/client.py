@@ -13,16 +13,16 @@ two cases Asterisk may or may not have executed it. It is never sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import structlog
 
 from asterisk_avp.ami.link import PING, AmiLink, OnEvent
-from asterisk_avp.ami.request import Answered
-from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
+from asterisk_avp.ami.request import Answered, Take
+from asterisk_avp.ami.wire import CheckedHeaders, Headers, OnDefect, check_headers
 from asterisk_avp.core.messages import clean
-from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, UncleanValue
+from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError, UncleanValue
 from asterisk_avp.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -198,25 +198,47 @@ class AmiClient:
         sent). A header can have several values, one line each.
         """
         try:
-            _refuse_unclean(name, headers)
+            checked = _refuse_unclean(name, headers)
         except AmiError as error:
             if answered is not None:
                 answered(error)
             raise
-        return await self._connection(name).request(name, headers, answered=answered)
+        return await self._connection(name).request(name, checked, answered=answered)
+
+    async def actions(
+        self, name: str, wanted: Sequence[Headers]
+    ) -> list[Mapping[str, str] | AvpError]:
+        """Send an action several times at once; the response to each, in order.
+
+        Where there is none, what `action` would raise stands in its place.
+        """
+        checked = [_checked_or_refused(name, headers) for headers in wanted]
+        allowed = [each for each in checked if not isinstance(each, AvpError)]
+        found: Iterator[Mapping[str, str] | AvpError]
+        try:
+            found = iter(await self._connection(name).request_all(name, allowed))
+        except AsteriskUnavailable as unavailable:
+            found = iter([unavailable] * len(allowed))
+        return [each if isinstance(each, AvpError) else next(found) for each in checked]
 
     async def list_action(
-        self, name: str, headers: Headers | None = None, *, whole: bool = False
+        self,
+        name: str,
+        headers: Headers | None = None,
+        *,
+        whole: bool = False,
+        take: Take | None = None,
     ) -> list[Mapping[str, str]]:
         """Send an action whose response is a list, such as `QueueStatus`.
 
-        Returns its items, without the response before them and the event that ends them. Raises
-        what `action` raises; with ``whole`` also `AmiTampered` if text was injected into AMI's
-        stream before the end of the list.
+        Returns its items, without the response before them and the event that ends them. ``take``
+        gets each at once instead, so that not all of thousands are in memory together. Raises what
+        `action` raises; with ``whole`` also `AmiTampered` if text was injected into AMI's stream
+        before the end of the list.
         """
-        _refuse_unclean(name, headers)
+        checked = _refuse_unclean(name, headers)
         return await self._connection(name).request_list(
-            name, headers, seconds=self._list_seconds, whole=whole
+            name, checked, seconds=self._list_seconds, whole=whole, take=take
         )
 
     async def ping(self) -> None:
@@ -233,16 +255,26 @@ class AmiClient:
         return f"{self._host}:{self._port}"
 
 
-def _refuse_unclean(action: str, headers: Headers | None) -> None:
-    """Check an action. Raises `AmiError` for an unclean value, as if Asterisk had refused it.
+def _refuse_unclean(action: str, headers: Headers | None) -> CheckedHeaders:
+    """Check an action's headers, and return them.
 
-    Raises `AmiHeaderError` for a value that would inject a header.
+    Raises `AmiError` for an unclean value, as if Asterisk had refused it, and `AmiHeaderError` for
+    a value that would inject a header.
     """
     try:
-        clean.check_action(action, check_headers(headers or {}))
+        checked = check_headers(headers or {})
+        clean.check_action(action, checked)
     except UncleanValue as error:
         log.error("unclean_value", action=action, variable=error.what)  # noqa: TRY400
         raise AmiError(action, str(error)) from None
+    return checked
+
+
+def _checked_or_refused(action: str, headers: Headers) -> CheckedHeaders | AvpError:
+    try:
+        return _refuse_unclean(action, headers)
+    except AvpError as error:
+        return error
 
 
 def _tell(on_connected: OnConnected, *, connected: bool) -> None:

@@ -105,7 +105,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
 }
 """Event name to shape."""
 
-_LISTED: Final = frozenset(
+LISTED: Final = frozenset(
     {
         "QueueParams",
         "QueueMember",
@@ -117,6 +117,7 @@ _LISTED: Final = frozenset(
         "StatusComplete",
     }
 )
+"""Items and ends of lists."""
 
 
 def beginning_defect(block: str) -> str:
@@ -144,7 +145,7 @@ def defect(block: str, message: Mapping[str, str]) -> str:
     shape = SHAPES.get(name)
     if shape is None:
         return ""
-    if name in _LISTED:
+    if name in LISTED:
         if _ACTION_ID not in block:
             return "an item of a list that belongs to no list"
     elif not block.startswith(_PRIVILEGE, block.find("\r\n")):

@@ -6,8 +6,8 @@ following parts of it (panoramisk 1.4):
 - Its reconnection, which repeats the actions of the old connection on the new one: a late
   `Redirect` would move a call for an outdated request. Here each connection has its own `Manager`,
   so no action outlives it.
-- Futures that stay pending forever when the connection drops: here each action has a deadline, and
-  a drop fails all of them at once.
+- Its actions, whose futures stay pending forever when the connection drops: here each action has a
+  deadline, and a drop fails all of them at once.
 - Its decoding and its dispatch of events (see `asterisk_avp.ami.wire`), which matches each event
   with the regular expression of every registered pattern.
 - Its log, which contains whole actions, including the secret of `Login`.
@@ -17,19 +17,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
 import structlog
 
 from asterisk_avp.ami.protocol import LinkManager, LinkProtocol, SilentLog
-from asterisk_avp.ami.request import AmiRequest, Answered
+from asterisk_avp.ami.request import AmiRequest, Answered, Take
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core.model.errors import (
     AmiError,
     AmiTampered,
     AsteriskSilent,
     AsteriskUnavailable,
+    AvpError,
 )
 
 log = structlog.get_logger(__name__)
@@ -171,14 +172,44 @@ class AmiLink:
         request = AmiRequest(name, check_headers(headers or {}), self, answered=answered)
         return (await self._send(request, seconds))[0]
 
+    async def request_all(
+        self, name: str, wanted: Sequence[Headers]
+    ) -> list[Mapping[str, str] | AvpError]:
+        """Send an action several times at once; the response to each, or why there is none.
+
+        One task waits for all of them: one for each cost more than the actions themselves.
+        """
+        sent = [self._sent(name, headers) for headers in wanted]
+        try:
+            return [await _reply(each) for each in sent]
+        finally:
+            for each in sent:
+                if isinstance(each, AmiRequest):
+                    self._end(each)
+
+    def _sent(self, name: str, headers: Headers) -> AmiRequest | AvpError:
+        try:
+            request = AmiRequest(name, check_headers(headers), self)
+            self._begin(request, self._action_seconds)
+        except AvpError as error:
+            return error
+        return request
+
     async def request_list(
-        self, name: str, headers: Headers | None = None, *, seconds: float, whole: bool = False
+        self,
+        name: str,
+        headers: Headers | None = None,
+        *,
+        seconds: float,
+        whole: bool = False,
+        take: Take | None = None,
     ) -> list[Mapping[str, str]]:
         """Send an action whose response is a list of events; return the items.
 
-        With ``whole``, raises `AmiTampered` if text was injected into the stream meanwhile.
+        ``take`` gets each item at once instead, so that not all are in memory together. With
+        ``whole``, raises `AmiTampered` if text was injected into the stream meanwhile.
         """
-        request = AmiRequest(name, check_headers(headers or {}), self, as_list=True)
+        request = AmiRequest(name, check_headers(headers or {}), self, as_list=True, take=take)
         items = await self._send(request, seconds)
         if whole and request.tampered:
             raise AmiTampered(f"AMI {name}: text was injected into the response")
@@ -195,7 +226,17 @@ class AmiLink:
     async def _send(
         self, request: AmiRequest, seconds: float | None = None
     ) -> list[Mapping[str, str]]:
-        seconds = self._action_seconds if seconds is None else seconds
+        self._begin(request, self._action_seconds if seconds is None else seconds)
+        try:
+            return await request.replies
+        finally:
+            self._end(request)
+
+    def _begin(self, request: AmiRequest, seconds: float) -> None:
+        """Send an action, which gets its answer, or the reason why none came, within ``seconds``.
+
+        `_end` must follow.
+        """
         protocol = self._protocol
         if protocol is None or self._lost.is_set() or protocol.transport.is_closing():
             raise AsteriskUnavailable(f"AMI {request.name}: not connected to {self._address}")
@@ -203,16 +244,22 @@ class AmiLink:
             # Asterisk executes the actions of a connection in order. An action behind one that
             # hangs would be executed when it is out of date.
             raise AsteriskSilent(f"AMI {request.name}: not sent, earlier actions have no response")
-        self._manager.send_action(request, as_list=request.as_list)
-        try:
-            async with asyncio.timeout(seconds):
-                return await request.replies
-        except TimeoutError:
+        protocol.send(request)
+        loop = asyncio.get_running_loop()
+        request.deadline = loop.call_later(seconds, self._expired, request, seconds)
+
+    def _end(self, request: AmiRequest) -> None:
+        # Always remove the action, so that the table does not grow.
+        if self._protocol is not None:
+            self._protocol.responses.pop(request.id, None)
+        if request.deadline is not None:
+            request.deadline.cancel()
+        request.abandon()
+
+    def _expired(self, request: AmiRequest, seconds: float) -> None:
+        if not request.replies.done():
             self._overdue.add(request.id)
-            raise AsteriskSilent(f"AMI {request.name}: no answer within {seconds} s") from None
-        finally:
-            # Always remove the action, so that the table does not grow.
-            protocol.responses.pop(request.id, None)
+            request.fail(AsteriskSilent(f"AMI {request.name}: no answer within {seconds} s"))
 
     def deliver(self, message: Mapping[str, str]) -> None:
         """Pass one event to the owner; log its exceptions."""
@@ -257,3 +304,12 @@ class AmiLink:
         except TimeoutError:
             return False
         return True
+
+
+async def _reply(sent: AmiRequest | AvpError) -> Mapping[str, str] | AvpError:
+    if isinstance(sent, AvpError):
+        return sent
+    try:
+        return (await sent.replies)[0]
+    except AvpError as error:
+        return error

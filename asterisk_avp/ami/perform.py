@@ -13,7 +13,6 @@ the other. The engine gets them by two rules (see `service.inbox`):
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -144,7 +143,7 @@ class AmiPerformer:
         """Set variables of a channel. Raises `AvpError` if one could not be set."""
         answers = await self._setvar(self._name_of(channel), variables)
         for answer in answers:
-            if isinstance(answer, BaseException):
+            if isinstance(answer, AvpError):
                 raise answer
 
     async def set_global(self, name: str, value: str) -> None:
@@ -153,7 +152,7 @@ class AmiPerformer:
 
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
-    ) -> list[Mapping[str, str] | BaseException]:
+    ) -> list[Mapping[str, str] | AvpError]:
         """Send all actions at once; AMI executes the actions of one connection in order.
 
         Variables whose values are not clean are omitted.
@@ -161,23 +160,21 @@ class AmiPerformer:
         variables, unclean = clean.variables(variables)
         for variable in unclean:
             log.error("unclean_value", channel=name, variable=variable)
-        return await asyncio.gather(
-            *(
-                self._client.action(
-                    "Setvar", {"Channel": name, "Variable": variable, "Value": value}
-                )
+        return await self._client.actions(
+            "Setvar",
+            [
+                {"Channel": name, "Variable": variable, "Value": value}
                 for variable, value in together(variables)
-            ),
-            return_exceptions=True,
+            ],
         )
 
     async def _set_variables(self, effect: SetVariables) -> None:
         name = self._name_of(effect.channel)
         answers = await self._setvar(name, effect.variables)
         for answer in answers:
-            if isinstance(answer, BaseException):
+            if isinstance(answer, AvpError):
                 log.debug("setvar_failed", channel=name, error=str(answer))
-                if isinstance(answer, AsteriskUnavailable) or not isinstance(answer, AvpError):
+                if isinstance(answer, AsteriskUnavailable):
                     raise answer
 
     def _redirect(self, effect: Redirect) -> dict[str, str]:

@@ -48,16 +48,14 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]
         self.responses: dict[str, AmiRequest]
         self._outgoing: list[str] = []
 
-    def send(self, request: AmiRequest, as_list: bool = False) -> asyncio.Future[Any]:  # noqa: FBT001, FBT002 - panoramisk's signature
+    def send(self, request: AmiRequest) -> None:
         """Actions of the same moment leave together: a step of a transfer is some ten of them, and
         the system call for each was a quarter of its cost.
         """
-        request.as_list = as_list
         self.responses[request.id] = request
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._outgoing.append(str(request))
-        return request.replies
+        self._outgoing.append(request.text)
 
     def flush(self) -> None:
         """Write what is to be sent."""

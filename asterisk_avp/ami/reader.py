@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -13,7 +12,7 @@ from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.ami.queue_functions import Known, queue_by_functions
 from asterisk_avp.ami.translate import integer, translate
 from asterisk_avp.core.messages import facts as ev
-from asterisk_avp.core.model.errors import AmiError
+from asterisk_avp.core.model.errors import AmiError, AvpError
 
 log = structlog.get_logger(__name__)
 
@@ -34,18 +33,14 @@ class AmiReader:
         Raises `AsteriskUnavailable`.
         """
         name = self._name_of(channel)
-        answers = await asyncio.gather(
-            *(
-                self._client.action("Getvar", {"Channel": name, "Variable": variable})
-                for variable in names
-            ),
-            return_exceptions=True,
+        answers = await self._client.actions(
+            "Getvar", [{"Channel": name, "Variable": variable} for variable in names]
         )
         found = {}
         for variable, answer in zip(names, answers, strict=True):
             if isinstance(answer, AmiError):
                 continue
-            if isinstance(answer, BaseException):
+            if isinstance(answer, AvpError):
                 raise answer
             found[variable] = answer.get("Value", "")
         return found
@@ -90,7 +85,9 @@ class AmiReader:
 
         Raises `AmiTampered`, after which the queues must be read individually, and `AvpError`.
         """
-        return _queue_facts(await self._client.list_action("QueueStatus", whole=True), now())
+        listed = _QueueList(now)
+        await self._client.list_action("QueueStatus", whole=True, take=listed.take)
+        return listed.facts
 
     async def members(self, queue: str, interface: str = "") -> list[ev.Fact]:
         """One member of a queue (all if ``interface`` is empty), and its waiting callers.
@@ -98,8 +95,9 @@ class AmiReader:
         Raises `AmiTampered` and `AvpError`.
         """
         headers = {"Queue": queue} | ({"Member": interface} if interface else {})
-        found = await self._client.list_action("QueueStatus", headers, whole=True)
-        return [f for f in _queue_facts(found, time.time()) if _queue_of(f) == queue]
+        listed = _QueueList(time.time)
+        await self._client.list_action("QueueStatus", headers, whole=True, take=listed.take)
+        return [fact for fact in listed.facts if _queue_of(fact) == queue]
 
     async def waiting(self, queue: str) -> ev.QueueWaiting:
         """How many callers wait in a queue, and how many members it has. Raises `AvpError`.
@@ -177,25 +175,28 @@ class AmiReader:
         }
 
 
-def _queue_facts(items: Sequence[Mapping[str, str]], now: float) -> list[ev.Fact]:
+class _QueueList:
     """The facts in a list of QueueStatus.
 
     Asterisk writes the ActionID last in each item, and a caller's number or a member's name in the
     middle (app_queue.c, ``manager_queues_status``). With a line end in it, a forged beginning can
     precede a genuine end. But Asterisk lists each queue's parameters before its contents.
     """
-    facts: list[ev.Fact] = []
-    listed = None
-    for item in items:
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.facts: list[ev.Fact] = []
+        self._now = now
+        self._queue: str | None = None
+
+    def take(self, item: Mapping[str, str]) -> None:
         if item.get("Event") == "QueueParams":
-            listed = item.get("Queue")
-        elif item.get("Queue") != listed:
-            log.error("ami_list_impossible", item=item.get("Event"), queue=listed)
+            self._queue = item.get("Queue")
+        elif item.get("Queue") != self._queue:
+            log.error("ami_list_impossible", item=item.get("Event"), queue=self._queue)
         else:
-            fact = translate(item, now)
+            fact = translate(item, self._now())
             if fact is not None:
-                facts.append(fact)
-    return facts
+                self.facts.append(fact)
 
 
 def _queue_of(fact: ev.Fact) -> str:

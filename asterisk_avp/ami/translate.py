@@ -10,6 +10,7 @@ Header names are Asterisk's (main/manager_channels.c, manager_bridges.c, apps/ap
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -125,6 +126,7 @@ _MAX_INTEGER: Final = 2**32 - 1
 _MAX_DIGITS: Final = 10
 
 
+@lru_cache(maxsize=4096)
 def integer(value: str | None) -> int:
     """Parse a number as Asterisk writes it; 0 for anything else (RingTime is -1 for none)."""
     if not value or len(value) > _MAX_DIGITS or not (value.isascii() and value.isdigit()):

@@ -12,7 +12,6 @@ called (a member like ``Local/1001@agents/n``) gets it here.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -20,7 +19,7 @@ import structlog
 
 from asterisk_avp.ami.client import AmiClient
 from asterisk_avp.core.messages.effects import RenewTranslation
-from asterisk_avp.core.model.errors import AmiError
+from asterisk_avp.core.model.errors import AmiError, AvpError
 from asterisk_avp.core.transfer.session import is_leg
 from asterisk_avp.core.transfer.translation import TOLD
 
@@ -51,17 +50,16 @@ class Translation:
         phone = "" if leg else self._phone_beyond(effect.channel)
         told = TOLD if phone else {}
         sent = [(self._name_of(phone), *each) for each in told.items()]
-        done = await asyncio.gather(
-            *(self._set(*each) for each in (*sent, (name, _TAG, "avp"))), return_exceptions=True
+        done = await self._client.actions(
+            "Setvar",
+            [
+                {"Channel": channel, "Variable": variable, "Value": value}
+                for channel, variable, value in (*sent, (name, _TAG, "avp"))
+            ],
         )
         for problem in done:
             if isinstance(problem, AmiError):
                 # The channel has ended, as its own event reports.
                 log.debug("ami_action_skipped", action=type(effect).__name__, error=str(problem))
-            elif problem is not None:
+            elif isinstance(problem, AvpError):
                 raise problem
-
-    async def _set(self, channel: str, variable: str, value: str) -> None:
-        await self._client.action(
-            "Setvar", {"Channel": channel, "Variable": variable, "Value": value}
-        )

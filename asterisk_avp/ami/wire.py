@@ -7,7 +7,8 @@ is empty. `FrameReader` collects bytes up to the blank line that ends a message 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from asterisk_avp.ami.integrity import beginning_defect, defect, repeated_defect
@@ -28,26 +29,29 @@ _MAX_BANNER_BYTES = 256
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _END_OF_MESSAGE = b"\r\n\r\n"
-_EVENT = "Event: "
-_ACTION_ID = "\r\nActionID:"
+_EVENT = b"Event: "
+_ACTION_ID = b"\r\nActionID:"
 _STATUS, _VARIABLES = "Status", "Variable"
-_ENTERED, _SWAP = "BridgeEnter", "\r\nSwapUniqueid:"
+_ENTERED, _SWAP = b"BridgeEnter", b"\r\nSwapUniqueid:"
 """Of all channels that enter bridges, only those matter that replace another channel."""
-# Asterisk ends a line at a bare LF as well as at CR LF. It keeps a bare CR, but other software on
-# the path may not.
-_FORBIDDEN = frozenset("\r\n\0")
 
 
 class NotAmi(AsteriskUnavailable):
     """The peer at this address does not speak AMI."""
 
 
-def check_headers(headers: Headers) -> dict[str, str | list[str]]:
+class CheckedHeaders(dict[str, str | list[str]]):
+    """Headers that are safe to write to AMI. Do not change them."""
+
+
+def check_headers(headers: Headers) -> CheckedHeaders:
     """Return a copy of the headers that is safe to write to AMI. Raises `AmiHeaderError`.
 
     The error names the header but never contains the value, which may be a secret.
     """
-    checked: dict[str, str | list[str]] = {}
+    if isinstance(headers, CheckedHeaders):
+        return headers
+    checked = CheckedHeaders()
     lines = 0
     for name, value in headers.items():
         _check_name(name)
@@ -67,6 +71,7 @@ def check_headers(headers: Headers) -> dict[str, str | list[str]]:
     return checked
 
 
+@lru_cache(maxsize=256)
 def _check_name(name: str) -> None:
     if not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
         raise AmiHeaderError(f"not an AMI header name: {name!r}")
@@ -79,10 +84,12 @@ def _check_value(name: str, value: str) -> None:
     # would be written as text.
     if not isinstance(value, str):
         raise AmiHeaderError(f"the value of AMI header {name} is a {type(value).__name__}")
-    if not _FORBIDDEN.isdisjoint(value):
+    # Asterisk ends a line at a bare LF as well as at CR LF. It keeps a bare CR, but other software
+    # on the path may not.
+    if "\r" in value or "\n" in value or "\0" in value:
         raise AmiHeaderError(f"the value of AMI header {name} contains CR, LF or NUL")
     try:
-        size = len(value.encode())
+        size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
         raise AmiHeaderError(f"the value of AMI header {name} is not valid Unicode") from None
     if len(name) + 2 + size > MAX_LINE_BYTES:
@@ -109,51 +116,62 @@ def parse_message(block: str) -> dict[str, str]:
 
 def _parse(block: str) -> tuple[dict[str, str], Collection[str]]:
     """The message, and the names of its repeated headers."""
-    message: dict[str, str] = {}
+    headers = [line.split(": ", 1) for line in block.split("\r\n")]
+    try:
+        message = dict(headers)
+    except ValueError:  # a line without a colon and a space
+        message = {}
+    if not message or ":" in "".join(message):
+        headers = [*_headers(block)]
+        message = dict(headers)
+    if len(message) == len(headers):
+        return message, ()
     repeated: dict[str, list[str]] = {}
-    for line in block.split("\r\n"):
-        name, colon, value = line.partition(":")
-        if not colon:
-            continue
-        # Asterisk writes "Name: value", but UserEvent passes on the dialplan's text, which is often
-        # "Name:value".
-        if value[:1] == " ":
-            value = value[1:]
-        if name in message:
-            repeated.setdefault(name, [message[name]]).append(value)
-        else:
-            message[name] = value
+    for name, value in headers:
+        repeated.setdefault(name, []).append(value)
+    repeated = {name: values for name, values in repeated.items() if len(values) > 1}
     for name, values in repeated.items():
         message[name] = "\n".join(values)
     return message, repeated.keys()
 
 
-def name_of_unwanted(block: str, wanted: Collection[str]) -> str:
+def _headers(block: str) -> Iterator[list[str]]:
+    """Name and value of each header, also where they are not as Asterisk itself writes them."""
+    for line in block.split("\r\n"):
+        name, colon, value = line.partition(":")
+        if colon:
+            # Asterisk writes "Name: value", but UserEvent passes on the dialplan's text, which is
+            # often "Name:value".
+            yield [name, value.removeprefix(" ")]
+
+
+def name_of_unwanted(block: bytes, wanted: Collection[bytes]) -> bytes:
     """The name of an event that need not be parsed; empty for every other message.
 
     Asterisk writes an event's name first (main/manager.c, ``manager_event_sessionsva``). An event
     with an ActionID is part of a response.
     """
     if not block.startswith(_EVENT):
-        return ""
-    name = block[len(_EVENT) :].partition("\r\n")[0]
+        return b""
+    name = block[len(_EVENT) :].partition(b"\r\n")[0]
     if name in wanted and not (name == _ENTERED and _SWAP not in block):
-        return ""
-    return "" if _ACTION_ID in block else name
+        return b""
+    return b"" if _ACTION_ID in block else name
 
 
 class FrameReader:
     """Split the byte stream of one connection into messages.
 
-    Only the name is parsed of events that are not in ``wanted`` (None: all are wanted), because
-    Asterisk reports every channel and device. Messages that Asterisk cannot have written are passed
-    to ``on_defect``, if given, and dropped (`asterisk_avp.ami.integrity`).
+    Only the name is read of events that are not in ``wanted`` (None: all are wanted), because
+    Asterisk reports every channel and device unless its filters keep them away. Messages that
+    Asterisk cannot have written are passed to ``on_defect``, if given, and dropped
+    (`asterisk_avp.ami.integrity`).
     """
 
     def __init__(
         self, wanted: Collection[str] | None = None, on_defect: OnDefect | None = None
     ) -> None:
-        self._wanted = wanted
+        self._wanted = None if wanted is None else frozenset(name.encode() for name in wanted)
         self._on_defect = on_defect
         self._buffer = b""
         #: Protocol version from the banner, None until it has arrived.
@@ -174,20 +192,18 @@ class FrameReader:
                 raise NotAmi(f"{len(buffer)} bytes without the end of an AMI message")
             return []
         self._buffer = buffer[end + len(_END_OF_MESSAGE) :]
-        text = buffer[:end].decode("utf-8", "replace")
-        if text.count("\n") != text.count("\r\n") or text.count("\r") != text.count("\r\n"):
-            text = _without_bare_line_ends(text)
         return [
             message
-            for block in text.split("\r\n\r\n")
+            for block in buffer[:end].split(_END_OF_MESSAGE)
             if (message := self._read(block)) and ("Event" in message or "Response" in message)
         ]
 
-    def _read(self, block: str) -> Mapping[str, str]:
+    def _read(self, read: bytes) -> Mapping[str, str]:
         if self._wanted is not None:
-            name = name_of_unwanted(block, self._wanted)
+            name = name_of_unwanted(read, self._wanted)
             if name:
-                return {"Event": name}
+                return {"Event": _text(name)}
+        block = _text(read)
         if self._on_defect is None:
             return parse_message(block)
         problem = beginning_defect(block)
@@ -225,6 +241,14 @@ class FrameReader:
             raise NotAmi(f"not an AMI greeting: {greeting[:40]!r}")
         self.version = greeting.removeprefix(BANNER).strip()
         return rest
+
+
+def _text(read: bytes) -> str:
+    text = read.decode("utf-8", "replace")
+    lines = text.count("\r\n")
+    if text.count("\n") == lines == text.count("\r"):
+        return text
+    return _without_bare_line_ends(text)
 
 
 def _without_bare_line_ends(text: str) -> str:

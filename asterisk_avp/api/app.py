@@ -36,7 +36,7 @@ from asterisk_avp.api.outcomes import Once, Outcomes, add_outcome_routes
 from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.port import TransferService
-from asterisk_avp.api.routes import TOKEN, CurrentPrincipal, only_for, responses
+from asterisk_avp.api.routes import TOKEN, CurrentPrincipal, Described, only_for, responses
 from asterisk_avp.api.sessions import add_session_routes
 from asterisk_avp.api.shown import ScopedResponses
 from asterisk_avp.api.throttle import Budget, Throttle
@@ -67,7 +67,7 @@ def create_app(
     ``access``: who may embed the panel, and whether a proxy names its users.
     """
     access = access or PanelAccess()
-    app = FastAPI(
+    app = Described(
         title="asterisk_avp",
         summary="Session transfer for the agents of an Asterisk call centre",
         version=__version__,

@@ -2,7 +2,8 @@
 
 A page's modules are joined into one script (`bundle`), its style sheets into one. Both, and what
 they refer to, are at `/panel/<version>/…`, where the version is a hash of all files: a browser
-never asks for them again, and a new version has other addresses. Everything is prepared once.
+never asks for them again, and a new version has other addresses. Each is compressed once, when it
+is first asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import mimetypes
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 
 from starlette.requests import Request
@@ -47,16 +49,20 @@ class Asset:
         suffix = "." + name.rpartition(".")[2]
         self.body = body
         self.media_type = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "text/plain"
-        packed = gzip.compress(body, 9, mtime=0) if len(body) >= _SMALL else body
-        self.packed = packed if len(packed) < len(body) else None
         tag = hashlib.sha256(body).hexdigest()[:20]
         self.etag, self.packed_etag = f'"{tag}"', f'"{tag}-gzip"'
+
+    @cached_property
+    def packed(self) -> bytes | None:
+        """Compressed, when the first browser asks for it; None: that would not be shorter."""
+        packed = gzip.compress(self.body, 9, mtime=0) if len(self.body) >= _SMALL else self.body
+        return packed if len(packed) < len(self.body) else None
 
     def response(
         self, request: Request, headers: Mapping[str, str], vary: str = "Accept-Encoding"
     ) -> Response:
         """The file or 304, with these headers and its own."""
-        packed = self.packed is not None and _takes_gzip(request.headers.get("accept-encoding"))
+        packed = _takes_gzip(request.headers.get("accept-encoding")) and self.packed is not None
         own = {"ETag": self.packed_etag if packed else self.etag, "Vary": vary}
         if packed:
             own["Content-Encoding"] = "gzip"
@@ -96,7 +102,10 @@ class Assets:
             self.pages[name] = html.encode()
             joined |= more
         self._plain = {name: Asset(name, body) for name, body in files.items()}
-        self._versioned = {f"{self.version}/{name}": Asset(name, x) for name, x in joined.items()}
+        self._versioned = {
+            f"{self.version}/{name}": self._plain.get(name) or Asset(name, body)
+            for name, body in joined.items()
+        }
 
     def response(self, path: str, request: Request, headers: Mapping[str, str]) -> Response | None:
         """The answer for a path below `/panel/`; None: there is no such file."""

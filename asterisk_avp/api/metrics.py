@@ -13,8 +13,8 @@ from fastapi.responses import PlainTextResponse
 from starlette.responses import Response
 
 from asterisk_avp.api.auth import Authenticator
-from asterisk_avp.api.error_schemas import ErrorOut
 from asterisk_avp.api.http import bearer_token, unauthorized
+from asterisk_avp.api.routes import responses
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,7 +23,7 @@ def add_metrics_route(app: FastAPI, auth: Authenticator, text: Callable[[], byte
     @app.get(
         "/metrics",
         response_class=PlainTextResponse,
-        responses={401: {"description": "No valid token", "model": ErrorOut}},
+        responses=responses(401),
     )
     async def metrics(request: Request) -> Response:
         """Counts and durations in Prometheus' text format."""

@@ -259,7 +259,7 @@ def _seconds(event: Event) -> float:
 
 
 def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _text(of: Mapping[str, Any], name: str) -> str:

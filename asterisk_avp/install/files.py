@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from asterisk_avp.core.pbx.ami_rights import READ, WRITE
+from asterisk_avp.install.ami_filters import daemon_lines
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.dead_phones import lines_for
 
@@ -94,6 +95,9 @@ def manager_conf(given: Connections, command: str) -> str:
             f"read = {','.join(READ)}",
             f"write = {','.join(WRITE)}",
             "writetimeout = 5000",
+            "; Asterisk sends the events that the daemon reads, and no others. (Before 20.11, 21.6",
+            "; and 22.1 it ignores these lines, and the daemon ignores the other events.)",
+            *daemon_lines(),
             "",
         ]
     )

@@ -1,8 +1,8 @@
 """Read the variables of screen pops, publish pops, and write each call's history.
 
 No call or request waits for this. A call's variables are read when it first rings an agent, and
-again in each queue and bridge that it enters. Its history is written to its channel, where a
-restarted daemon finds it.
+again in each queue and bridge that it enters, but not in those of a transfer, before which only our
+own dialplan runs. Its history is written to its channel, where a restarted daemon finds it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import structlog
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES, presentation_of
 from asterisk_avp.core.model.errors import AvpError
-from asterisk_avp.core.pops.board import PopBoard, PopNotification
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.pops.content import read
+from asterisk_avp.core.pops.notifications import PopNotification
 from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -107,10 +108,13 @@ class ScreenPops:
     async def _read(self, call: str) -> None:
         try:
             async with self._slots:
-                variables, told = await asyncio.gather(
-                    self._reader.all_variables(call),
-                    self._reader.variables(call, PRESENTATION_VARIABLES),
-                )
+                if self.board.presentation_is_read(call):
+                    variables, told = await self._reader.all_variables(call), None
+                else:
+                    variables, told = await asyncio.gather(
+                        self._reader.all_variables(call),
+                        self._reader.variables(call, PRESENTATION_VARIABLES),
+                    )
         except AvpError as error:
             # The channel or the connection is gone. The pop is published without the variables.
             log.debug("pop_read_failed", call=call, error=str(error))
@@ -124,8 +128,9 @@ class ScreenPops:
                     variable=ignored.variable,
                     reason=ignored.reason,
                 )
-            presentation = presentation_of(*(told.get(x, "") for x in PRESENTATION_VARIABLES))
-            self._post(ev.CallerPresentation(call, presentation))
+            if told is not None:
+                presentation = presentation_of(*(told.get(x, "") for x in PRESENTATION_VARIABLES))
+                self._post(ev.CallerPresentation(call, presentation))
             self.board.ledger.variables_read(call, found)
             self._post(ev.CallGroup(call, variables.get("AVP_GROUP", "")))
         self._changed(self.board.holders(call))

@@ -24,6 +24,7 @@ from asterisk_avp.core.model.caller import (
     presentation_of,
 )
 from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.core.transfer.session import is_half
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Post
 from asterisk_avp.service.part import Part
@@ -83,7 +84,11 @@ class GroupReader(Part):
     def refresh(self, agents: Iterable[str]) -> None:
         """Read the groups of these agents' new calls."""
         for channel in unread(self._engine, agents):
-            self._reads.start(self._read(channel))
+            transfer = self._engine.store.role_of(channel) if is_half(channel) else None
+            if transfer is None:
+                self._reads.start(self._read(channel))
+            else:  # a leg of ours, which has been dialled with it
+                self._post(ev.CallGroup(channel, transfer[0].group))
 
     async def wait_idle(self, seconds: float) -> None:
         """Wait up to ``seconds`` for reads in flight."""

@@ -36,7 +36,7 @@ from asterisk_avp.core.model.world import (
 )
 from asterisk_avp.core.numbers.rules import NumberCheck
 from asterisk_avp.core.pbx.channel import Call
-from asterisk_avp.core.pops.board import PopNotification
+from asterisk_avp.core.pops.notifications import PopNotification
 from asterisk_avp.core.transfer.dialplan import LIMIT
 from asterisk_avp.core.transfer.events import EventType
 from asterisk_avp.core.transfer.session import Session

@@ -211,6 +211,7 @@ class Pops(Part):
         ev.QueueEnded,
         ev.ChannelGone,
     )
+    performs_always = True  # the board may have something to tell of what it has observed
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import ClassVar
 
@@ -26,6 +26,8 @@ class Part:
 
     needed_for_ready: ClassVar[bool] = False
     """Whether no transfer is accepted before `resynced` has returned."""
+    performs_always: ClassVar[bool] = False
+    """Whether `perform` also gets outcomes that are empty, as most are."""
 
     def handle(self, message: Message) -> Outcome | None:
         """Process a message; the returned outcome is performed at once."""
@@ -50,19 +52,21 @@ class Dispatcher:
     """Dispatch messages and outcomes to the parts, in the order of the parts."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._hearers: dict[type[Message], tuple[Part, ...]] = {}
+        self._hearers: dict[type[Message], tuple[Callable[[Message], Outcome | None], ...]] = {}
         for part in parts:
             for kind in part.hears:
-                self._hearers[kind] = (*self._hearers.get(kind, ()), part)
-        self._performers = tuple(p for p in parts if overrides(p, "perform"))
+                self._hearers[kind] = (*self._hearers.get(kind, ()), part.handle)
+        performers = [p for p in parts if overrides(p, "perform")]
+        self._performers = tuple(part.perform for part in performers)
+        self._always = tuple(part.perform for part in performers if part.performs_always)
         self._connected = tuple(p for p in parts if overrides(p, "connected"))
 
     def handle(self, message: Message) -> None:
         if isinstance(message, Outcome):
             self._perform(message)
             return
-        for part in self._hearers.get(type(message), ()):
-            outcome = part.handle(message)
+        for handle in self._hearers.get(type(message), ()):
+            outcome = handle(message)
             if outcome is not None:
                 self._perform(outcome)
 
@@ -71,8 +75,8 @@ class Dispatcher:
             part.connected()
 
     def _perform(self, outcome: Outcome) -> None:
-        for part in self._performers:
-            part.perform(outcome)
+        for perform in self._always if outcome.empty else self._performers:
+            perform(outcome)
 
 
 def overrides(part: Part, method: str) -> bool:

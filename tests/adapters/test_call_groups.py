@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.caller import PRESENTATION_VARIABLES
 from asterisk_avp.core.model.errors import AsteriskUnavailable
+from asterisk_avp.core.transfer.session import far_end_of
 from asterisk_avp.service.call_groups import GroupReader, unread
-from tests.core.world import NOW, call, engine
+from tests.core.world import NOW, call, engine, request
 
 
 class Asterisk:
@@ -85,6 +87,23 @@ async def test_nobody_waits_for_an_answer_for_ever() -> None:
     await groups.stop()
     await groups.wait_idle(1)
     assert asterisk.answers[0].cancelled()
+
+
+async def test_the_group_of_a_leg_is_its_transfers() -> None:
+    made, asterisk = engine(), Asterisk()
+    call(made)
+    groups, fed = reader(made, asterisk)
+    groups.refresh({"1001"})
+    session, _ = made.request(request(), CallVariables(), NOW)
+    far = far_end_of(session, session.leg.channel)
+    made.fact(ev.ChannelSeen(far, "Local/1002@avp-agent-queue-00000001;2"), NOW)
+    made.fact(ev.ChannelSeen("u-1002", "PJSIP/1002-00000003"), NOW)
+    made.fact(ev.BridgeEntered("u-1002", "b2"), NOW)
+    made.fact(ev.BridgeEntered(far, "b2"), NOW)
+    groups.refresh({"1002"})
+    await groups.wait_idle(0)
+    assert fed == [ev.CallGroup(far, "sales")]
+    assert [channel for channel, _ in asterisk.asked] == ["u-caller1"]
 
 
 # --- what has to be read ---------------------------------------------------------------------

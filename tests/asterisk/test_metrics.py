@@ -113,6 +113,7 @@ async def test_transfers_are_counted_and_timed(bed: Bed, scene: Scene) -> None:
         for part, labels in zip(parts, ({"mode": "supervised"}, {}, {}, {}), strict=True)
     )
     assert more(after, "ami_events_total", handled="yes") > 0
+    assert after.of("ami_events_total", handled="no") == 0  # by the filters of manager.conf
     assert more(after, "reconnects_total") == 0
     assert after.of("transfers_running") == 0
     of_sales = {"group": "sales", "mode": "supervised", "outcome": "completed"}

@@ -1,20 +1,22 @@
-"""The classes of the daemon's AMI user: each is needed, and no other.
+"""The classes and filters of the daemon's AMI user: each class is needed, and no other.
 
-Beside the complete user there is one without each class, and one with every class; the test
-compares what they may do, and the events that they receive in a transfer.
+Beside the complete user there is one without each class, one with every class, and one with the
+filters; the test compares what they may do, and the events that they receive in a transfer.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 
 import pytest
 import pytest_asyncio
+import requests
 from bed import ActionFailed, Bed, Probe, backend_named, match
 
-from asterisk_avp.ami.translate import EVENTS
-from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
+from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, EVENTS, READ, WRITE
+from asterisk_avp.install.ami_filters import daemon_lines
 from tests.asterisk.conftest import open_scene, world
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -55,6 +57,7 @@ def users() -> Iterator[tuple[str, str, str]]:
     """Name, read and write."""
     yield "whole", ",".join(READ), ",".join(WRITE)
     yield "ears", ALL_READ, ""
+    yield "filtered", ",".join(READ), "\n".join(("", *daemon_lines()))
     for kind, name in NEEDED:
         less = {"read": set(READ), "write": set(WRITE)}
         less[kind].discard(name)
@@ -105,7 +108,7 @@ async def test_actions(office: Bed) -> None:
 
 
 async def test_events(office: Bed) -> None:
-    reads = ["whole", "ears", *(f"no-read-{name}" for name in READ)]
+    reads = ["whole", "ears", "filtered", *(f"no-read-{name}" for name in READ)]
     sessions: dict[str, Probe] = {}
     try:
         for user in reads:
@@ -120,9 +123,26 @@ async def test_events(office: Bed) -> None:
     }
     # The events that "ears" receives must not include any of ours that the complete user does not.
     assert heard["whole"] == heard["ears"]
+    # The filters keep away everything else, and nothing of ours. Nothing that the daemon has read
+    # in this transfer was in vain.
+    assert {event.name for event in sessions["filtered"].events} - {"", *EVENTS} == set()
+    assert read_of(sessions["filtered"]) == read_of(sessions["ears"])
+    counted = await asyncio.to_thread(requests.get, office.url + "/metrics", timeout=5)
+    assert 'asterisk_avp_ami_events_total{handled="no"} 0.0' in counted.text
     lost = {name: heard["whole"] - heard[f"no-read-{name}"] for name in READ}
     assert {"MusicOnHoldStart", "MusicOnHoldStop", "BridgeEnter"} <= lost["call"]
     assert {"QueueMemberStatus", "AgentComplete", "QueueCallerJoin"} <= lost["agent"]
+
+
+def read_of(session: Probe) -> list[tuple[str, str]]:
+    """The events that the daemon reads, in order; until the last one that the test waits for."""
+    found = [
+        (event.name, event.get("Uniqueid") or event.get("Interface", ""))
+        for event in session.events
+        if event.name in EVENTS and (not EVENTS[event.name] or event.get(EVENTS[event.name]))
+    ]
+    last = max(at for at, (name, _) in enumerate(found) if name == "AgentComplete")
+    return found[: last + 1]
 
 
 async def a_transfer(office: Bed) -> None:

@@ -13,8 +13,9 @@ from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.world import Mode
-from asterisk_avp.core.pops.board import PopBoard, PopNotification
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.pops.content import read
+from asterisk_avp.core.pops.notifications import PopNotification
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from tests.core.world import NOW, WORLD, engine, member, request
 
@@ -305,6 +306,26 @@ def test_supervised_completed() -> None:
     }
     centre.fact(ev.ChannelGone(CALLER))
     assert centre.heard == ["1002 delivered"]
+
+
+def test_a_transfer_reads_the_variables_only_for_whoever_gets_the_call() -> None:
+    """Between the bridges of a transfer runs no dialplan but ours, which could change them."""
+    centre = CallCentre()
+    centre.talking()
+    assert centre.reads == [CALLER, CALLER]  # in the queue, and in the bridge
+    transfer = centre.transfer(Mode.SUPERVISED)
+    centre.in_stasis(transfer)
+    centre.fact(ev.BridgeEntered(CALLER, f"avp-{transfer}-hold"))
+    centre.fact(ev.BridgeLeft(CALLER, f"avp-{transfer}-hold"))
+    assert centre.reads == [CALLER, CALLER]
+    centre.command(transfer, EventType.COMPLETE)
+    centre.fact(
+        ev.BridgeLeft("u-1002", "b2"),
+        ev.BridgeEntered(CALLER, "b3"),
+        ev.BridgeEntered("u-1002", "b3"),
+    )
+    centre.report(transfer, EventType.BRIDGED)
+    assert centre.reads == [CALLER, CALLER, CALLER]
 
 
 def test_a_call_that_ari_reports_after_ami_has_let_it_ring() -> None:

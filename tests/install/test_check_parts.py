@@ -10,13 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asterisk_avp.core.pbx.ami_rights import READ, WRITE
+from asterisk_avp.core.pbx.ami_rights import EVENTS, READ, WRITE
 from asterisk_avp.core.transfer import prompts
+from asterisk_avp.install.ami_filters import daemon_lines
 from asterisk_avp.install.asterisk_conf import Conf, parse
+from asterisk_avp.install.checks.ami_filter import event_filters
 from asterisk_avp.install.checks.exposure import exposure
 from asterisk_avp.install.checks.forwarding import forwarding
 from asterisk_avp.install.checks.live import ami, daemon
-from asterisk_avp.install.checks.model import Addresses, Attempt, Facts, Live, Secret, SipTest
+from asterisk_avp.install.checks.model import (
+    Addresses,
+    Attempt,
+    Facts,
+    Live,
+    Secret,
+    SelfTest,
+    SipTest,
+)
 from asterisk_avp.install.checks.parts import DIALPLAN_SOUNDS, EXTENSIONS, MODULES, sounds
 from asterisk_avp.install.checks.passwords import fault, passwords
 from asterisk_avp.install.checks.replaces import replaces
@@ -323,6 +333,89 @@ def test_what_the_daemons_user_lacks_by_its_file(lines: str, lacking: list[str])
     assert (found.severity, found.id) == ("warning" if lacking else "ok", "ami_rights")
     for name in lacking:
         assert name in found.what
+
+
+LINES = "\n".join(daemon_lines())
+WITHOUT_PAUSE = "\n".join(line for line in daemon_lines() if "QueueMemberPause" not in line)
+LEGACY = "eventfilter = ^Event: ({})[[:cntrl:]]".format("|".join(EVENTS))
+
+
+@pytest.mark.parametrize(
+    ("lines", "version", "severity", "what"),
+    [
+        (LINES, "22.10.1", "ok", "and no others"),
+        (LINES, None, "ok", "and no others"),
+        (LEGACY, "22.10.1", "ok", "and no others"),
+        (LEGACY, "20.10.0", "ok", "and no others"),
+        ("", "22.10.1", "ok", "does not read"),
+        ("", None, "ok", "does not read"),
+        (
+            LINES.replace("eventfilter(action(include),name(QueueMemberPause)) =\n", ""),
+            None,
+            "error",
+            "QueueMemberPause",
+        ),
+        ("eventfilter = Event: Queue", "22.10.1", "error", "Hangup"),
+        (f"{LINES}\neventfilter(name(Hangup)) = !", "22.10.1", "error", "Hangup"),
+        (f"{LINES}\neventfilter = !Event: Hangup", "22.10.1", "error", "Hangup"),
+        (f"{LINES}\neventfilter(action(exclude),method(contains)) = Hang", None, "error", "Hangup"),
+        (
+            f"{LINES}\neventfilter(action(exclude),name(Hangup),header(Cause),method(exact)) = 16",
+            "22.10.1",
+            "warning",
+            "some events",
+        ),
+        (
+            f"{LINES}\neventfilter(action(exclude),method(regex)) = [[:cntrl:]]{{4}}.",
+            None,
+            "warning",
+            "some events",
+        ),
+        ("eventfilter(action(exclude),name(Newchannel)) =", "22.10.1", "ok", "and no others"),
+        # Lines that Asterisk rejects.
+        ("eventfilter(name(Hangup)) = x", "22.10.1", "ok", "does not read"),
+        ("eventfilter(nme(Hangup)) =", "22.10.1", "ok", "does not read"),
+        ("eventfilter =", "22.10.1", "ok", "does not read"),
+    ],
+)
+def test_filters_of_the_daemons_user(
+    lines: str, version: str | None, severity: str, what: str
+) -> None:
+    text = f"[general]\n[avp]\nsecret = x\nread = all\n{lines}\n"
+    files = {"manager.conf": conf("manager.conf", text)}
+    (found,) = event_filters(Facts(files, version, addresses=Addresses(ami_user="avp")))
+    assert (found.severity, found.id) == (severity, "ami_filter")
+    assert what in found.what
+    assert bool(found.mend) is ("no others" not in found.what)
+
+
+def test_a_version_that_ignores_filters_by_name_needs_none() -> None:
+    text = f"[general]\n[avp]\nread = all\n{LINES}\n"
+    files = {"manager.conf": conf("manager.conf", text)}
+    for version in ("16.28.0", "20.10.0", "21.5.0", "22.0.0"):
+        assert not list(event_filters(Facts(files, version, addresses=Addresses(ami_user="avp"))))
+
+
+@pytest.mark.parametrize(
+    ("lines", "heard", "severity", "what"),
+    [
+        (LINES, {"Hangup"}, "ok", "and no others"),
+        (LINES, {"Hangup", "Newchannel"}, "ok", "does not read"),  # not loaded yet
+        (LINES, set(), "error", "Hangup"),
+        ("", {"Hangup", "Newchannel"}, "ok", "does not read"),
+        ("", {"Hangup"}, "ok", "and no others"),
+    ],
+)
+def test_filters_that_are_loaded(lines: str, heard: set[str], severity: str, what: str) -> None:
+    text = f"[general]\n[avp]\nread = call, agent\n{lines}\n"
+    files = {"manager.conf": conf("manager.conf", text)}
+    live = Live(selftest=SelfTest(ran=True, heard=frozenset(heard)))
+    (found,) = event_filters(Facts(files, live=live, addresses=Addresses(ami_user="avp")))
+    assert (found.severity, found.id) == (severity, "ami_filter")
+    assert what in found.what
+    assert ("manager reload" in "".join(found.mend)) is (
+        bool(lines) and "no others" not in found.what
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_what_this_version_wrote_is_as_it_should_be(
         ("avp_features.conf", r"\*7", "*8"),
         ("avp_manager.conf", r"read = .*", "read = call"),
         ("avp_manager.conf", r"deny = .*\n", ""),
+        ("avp_manager.conf", r"eventfilter.*Hangup.*\n", ""),
         ("avp_ari.conf", r"read_only = no", "read_only = yes"),
         ("avp_pjsip.conf", r"message_context = avp-nowhere\n", ""),
         ("avp_pjsip.conf", r"(?s)\[avp-no-control-characters\].*?\n\n", ""),

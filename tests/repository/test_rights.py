@@ -8,7 +8,11 @@ from pathlib import Path
 
 import asterisk_avp
 from asterisk_avp.ami.client import DEFAULT_EVENTS
-from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, READ, WRITE
+from asterisk_avp.ami.integrity import LISTED
+from asterisk_avp.ami.translate import EVENTS as TRANSLATED
+from asterisk_avp.ami.wire import name_of_unwanted
+from asterisk_avp.core.pbx.ami_rights import ACTIONS, DANGEROUS, EVENTS, READ, WRITE
+from asterisk_avp.install.ami_filters import daemon_lines
 
 PACKAGE = Path(asterisk_avp.__file__).parent
 _SENDERS = {"action", "list_action", "_try", "_reported", "_send"}
@@ -47,3 +51,18 @@ def test_every_class_is_used() -> None:
     for classes in ACTIONS.values():
         assert not classes or classes & set(WRITE)
     assert not set(DANGEROUS) & set(ACTIONS)
+
+
+def test_the_filters_pass_every_event_that_is_translated_and_no_other() -> None:
+    assert EVENTS.keys() == TRANSLATED - LISTED
+    wanted = {name.encode() for name in TRANSLATED}
+    for name, header in EVENTS.items():
+        text = f"Event: {name}\r\nPrivilege: call,all\r\n"
+        assert name_of_unwanted(text.encode(), wanted) == (name.encode() if header else b"")
+        assert not name_of_unwanted(f"{text}{header or 'Channel'}: x\r\n".encode(), wanted)
+
+
+def test_the_test_bed_has_the_filters() -> None:
+    text = (PACKAGE.parent / "docker" / "asterisk" / "manager.conf").read_text(encoding="utf-8")
+    written = [line for line in text.splitlines() if line.startswith("eventfilter")]
+    assert written == daemon_lines()

@@ -54,6 +54,11 @@ class Outcome:
     ended: list[str] = field(default_factory=list)
     """Ids of ended transfers of whose callers something else has become since."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do or to tell."""
+        return not (self.effects or self.agents or self.transfers or self.steps or self.ended)
+
     def then(self, later: Outcome) -> Outcome:
         """Return both outcomes as one, ``later`` last."""
         return Outcome(

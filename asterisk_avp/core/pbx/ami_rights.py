@@ -1,7 +1,8 @@
 """The minimum rights of the daemon's AMI user.
 
-`render all` writes them into manager.conf, `check` compares them with Asterisk's configuration, and
-tests/asterisk/test_rights.py removes each class in turn and checks what fails. ARI has no such
+`render all` writes them into manager.conf, with filters that pass the events that are read; `check`
+compares them with Asterisk's configuration, and tests/asterisk/test_rights.py removes each class
+in turn and checks what fails. ARI has no such
 classes: a user may only read, or do everything (ari.conf, ``read_only``).
 """
 
@@ -15,6 +16,17 @@ READ: Final[Mapping[str, str]] = {
     "agent": "what queues and their members do: without it agents have no states",
 }
 """Classes of events, each with what it is needed for."""
+
+EVENTS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("AgentComplete", "QueueCallerJoin", "QueueCallerLeave"), ""),
+    **dict.fromkeys(("QueueMemberAdded", "QueueMemberPause", "QueueMemberRemoved"), ""),
+    "QueueMemberStatus": "",
+    **dict.fromkeys(("Hangup", "MixMonitorMute", "MusicOnHoldStart", "MusicOnHoldStop"), ""),
+    "BridgeEnter": "SwapUniqueid",
+}
+"""The events of these classes that the daemon reads, each with the header without which it is of no
+interest; empty: every such event is. The answers to actions are not filtered (manager.c,
+``process_events``)."""
 
 WRITE: Final[Mapping[str, str]] = {
     "call": "Redirect, Bridge, Hangup, Setvar and MixMonitorMute: the steps of every transfer",

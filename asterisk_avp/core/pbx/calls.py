@@ -233,16 +233,19 @@ class Calls:
     def of_agent(self, interfaces: set[str]) -> list[Call]:
         """The calls of the agent with these member interfaces, calls not on hold first."""
         resources = {resource_of_interface(interface) for interface in interfaces}
+        channels = [*self._channels_of(resources)]
+        if not channels and not self._answers:
+            return []  # as of most agents
         found = [
             self._call(channel, peer)
-            for channel in self._channels_of(resources)
+            for channel in channels
             # The far half of a member Local/…/n is bridged with the agent's own phone.
             if not channel.name.endswith(";2")
             and (peer := self._peer(channel)) is not None
             and resource_of(peer.name) not in resources
         ]
         for answered in self._answers.by(resources) - {call.caller_channel for call in found}:
-            ringing = [x.id for x in self._channels_of(resources) if x.bridge is None]
+            ringing = [x.id for x in channels if x.bridge is None]
             found.append(self._made(ringing[0] if ringing else "", self.channels[answered]))
         return sorted(found, key=lambda call: (call.on_hold, call.agent_channel))
 

@@ -41,6 +41,11 @@ class Channel:
     context: str = ""
     """The last context that is not ours; empty: not known."""
 
+    @property
+    def group_is_read(self) -> bool:
+        """Whether its group was requested in the bridge that it is in."""
+        return self.bridge is not None and self.bridge == self.group_read_in
+
     def learn(self, seen: ChannelSeen) -> None:
         """Take over what Asterisk reports. What it leaves out stays."""
         self.caller_number = seen.caller_number or self.caller_number

@@ -71,6 +71,9 @@ class Answers:
     """The prefix of an agent's channels to the channel that the agent has answered."""
     _resources: dict[str, frozenset[str]] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self._resources)
+
     def begin(self, channel: str, resources: Iterable[str]) -> None:
         self.end(channel)
         found = frozenset(resources)

@@ -221,6 +221,22 @@ def takes_last(text: str | None) -> bool | None:
     return None if version is None else version.major >= _TAKES_LAST
 
 
+_FILTERS_BY_NAME: Mapping[int, int] = {20: 11, 21: 6, 22: 1}
+
+
+def filters_by_name(text: str | None) -> bool | None:
+    """Whether AMI's event filters can have options, such as ``eventfilter(name(Hangup))``.
+
+    Earlier versions ignore such a line (manager.c, ``__init_manager``). None: unknown.
+    ``text``: Asterisk's version, if it is known.
+    """
+    version = parse(text or "")
+    if version is None:
+        return None
+    first = min(_FILTERS_BY_NAME)
+    return version.major >= first and version.minor >= _FILTERS_BY_NAME.get(version.major, 0)
+
+
 def records_by_monitor(text: str | None) -> bool | None:
     """Whether `app_queue` records by Monitor unless ``monitor-type`` says MixMonitor.
 

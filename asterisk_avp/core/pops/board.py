@@ -15,8 +15,7 @@ transfer completes, and never if it is cancelled. The same holds in a conference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -25,30 +24,12 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.channel import Call, Channel, resource_of_interface
 from asterisk_avp.core.pops.content import as_told, ordered, shape
 from asterisk_avp.core.pops.ledger import Ledger, Pop, is_completed_conference
+from asterisk_avp.core.pops.notifications import Notified, PopNotification, Shown
 from asterisk_avp.core.pops.queued_calls import QueuedCalls, add, discard
 from asterisk_avp.core.pops.url import fill
-from asterisk_avp.core.transfer.session import Presence, Session, is_half
+from asterisk_avp.core.transfer.session import Presence, Session, is_bridge, is_half
 
 OFFERED, DELIVERED, WITHDRAWN = "offered", "delivered", "withdrawn"
-
-Shown = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Notified:
-    state: str
-    pop: Shown
-    silently: bool = False
-    """Found when the daemon started; an earlier daemon has notified the agent."""
-
-
-@dataclass(frozen=True, slots=True)
-class PopNotification:
-    """A notification: ``pop`` was offered to, delivered to, or withdrawn from ``agent``."""
-
-    agent: str
-    state: str
-    pop: Shown
 
 
 class PopBoard:
@@ -84,7 +65,7 @@ class PopBoard:
         match fact:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
-                if agent is not None and not _is_leg(fact.channel):
+                if agent is not None and not is_half(fact.channel):
                     # The call has left its earlier queue.
                     self._changed_agents |= self._queued.drop_connected(fact.channel)
                     self._queued.ring(agent, fact.channel)
@@ -96,7 +77,7 @@ class PopBoard:
             case ev.AgentConnected():
                 self._changed_agents |= self._queued.stop_ringing(fact.channel)
                 agent = self._agent_of(fact.interface)
-                if agent is not None and not _is_leg(fact.channel):
+                if agent is not None and not is_half(fact.channel):
                     self._queued.connect(agent, fact.channel)
                     self._changed_agents.add(agent)
             case ev.QueueJoined():
@@ -119,6 +100,11 @@ class PopBoard:
     def has_pending(self) -> bool:
         """Whether `refresh` or a write is due although no agent has changed."""
         return bool(self._changed_agents or self._ended_calls or self.ledger.unwritten_calls)
+
+    def presentation_is_read(self, call: str) -> bool:
+        """Whether it is read with the call's group in this bridge (`service.call_groups`)."""
+        channel = self._engine.calls.channels.get(call)
+        return channel is not None and channel.group_is_read
 
     def sync_started(self) -> None:
         self._syncing = True
@@ -214,8 +200,9 @@ class PopBoard:
                 continue
             pop = self.ledger.open(call)
             place = channel.bridge or f"queue {pop.queued}"
-            if self._engine.calls.partner_of(call) is not None:
-                place = pop.read_in or place  # on the way into a bridge
+            moves = channel.bridge is None and pop.waits_since is None and state == DELIVERED
+            if moves or self._is_between(channel):
+                place = pop.read_in or place
             if pop.read_in != place:
                 # Once in each bridge and each queue: the dialplan in between may change it.
                 pop.read_in = place
@@ -238,6 +225,11 @@ class PopBoard:
             del self._notified[agent]
         return notifications
 
+    def _is_between(self, channel: Channel) -> bool:
+        """Whether it is in a bridge of a transfer, or on the way into one of its target's."""
+        held = is_bridge(channel.bridge or "")
+        return held or self._engine.calls.partner_of(channel.id) is not None
+
     def _release_former_holders(self, call: str) -> None:
         """An agent gets the call: former holders are notified again if it returns to them."""
         for agent in tuple(self._notified_agents.get(call, ())):
@@ -253,7 +245,7 @@ class PopBoard:
             return {}
         current = dict.fromkeys(sorted(self._queued.ringing_for(agent_id)), OFFERED)
         for call in self._engine.calls_of(agent):
-            if not _is_leg(call.caller_channel):
+            if not is_half(call.caller_channel):
                 current[call.caller_channel] = DELIVERED
                 if self._queued.connected_to(agent_id) == call.caller_channel:
                     self._queued.forget_connected(agent_id)
@@ -329,7 +321,7 @@ class PopBoard:
         self._changed_agents |= have | had
 
     def _queue_joined(self, fact: ev.QueueJoined, now: float) -> None:
-        if _is_leg(fact.channel):
+        if is_half(fact.channel):
             return
         self.ledger.joined(fact, now, again=self._syncing)
         if self._syncing:
@@ -338,11 +330,6 @@ class PopBoard:
     def _agent_of(self, interface: str) -> str | None:
         agent = self._engine.agents.of_channel(resource_of_interface(interface))
         return agent.id if agent is not None else None
-
-
-def _is_leg(channel: str) -> bool:
-    """Whether a channel is half of a consult leg, which inherits the caller's variables."""
-    return is_half(channel)
 
 
 def _told(pop: Shown) -> tuple[object, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from asterisk_avp.install.checks import live
+from asterisk_avp.install.checks.ami_filter import event_filters
 from asterisk_avp.install.checks.codecs import codecs
 from asterisk_avp.install.checks.dead_phones import dead_phones
 from asterisk_avp.install.checks.dialplan import transfer_options
@@ -43,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     readable_files,
     version,
     live.ami,
+    event_filters,
     live.ari,
     live.daemon,
     live.agi,

@@ -11,8 +11,9 @@ from asterisk_avp.install.asterisk_conf import Section
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
 
 _ALL_RIGHTS: Final = "all"
-EVENT_OF_CLASS: Final = {"call": "Newchannel"}
-"""For each event class that the self-test can test, an event that it raises."""
+EVENT_OF_CLASS: Final = {"call": "Hangup"}
+"""For each event class that the self-test can test, an event that it raises and that the filters of
+our user let through (`ami_rights.EVENTS`)."""
 MOST_SECONDS: Final = 1.5
 """The accepted clock difference, in seconds. Asterisk reports whole seconds."""
 
