@@ -203,12 +203,7 @@ class Daemon:
         self._history = History()
         self._codes = FeatureCodeHandler(engine, settings.key_codes())
         self.transfer_service = TransferService(
-            inbox,
-            engine,
-            reader,
-            audit,
-            self._history,
-            changes,
+            *(inbox, engine, reader, audit, self._history, changes),
             AgentWork(inbox, engine, changes_of_members, members, workers, readiness.check_ami),
             pop=pop,
             offered=board.offered,
