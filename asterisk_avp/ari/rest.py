@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from asterisk_avp.ari.http import HttpPool
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.model.errors import (
     AriError,
@@ -29,8 +31,8 @@ Query = Mapping[str, str | int | None]
 #: that precedes the request, Asterisk answers with any of the three.
 _GONE = frozenset({404, 409, 422})
 
-#: Asterisk closes an idle HTTP connection after `session_keep_alive`, 15 s by default. aiohttp has
-#: the same default, and a request sent at that moment would fail. So we close earlier.
+#: Asterisk closes an idle HTTP connection after `session_keep_alive`, 15 s by default. A request
+#: sent at that moment would fail, so we close earlier.
 _KEEP_ALIVE_SECONDS = 5.0
 #: Asterisk's http.conf allows 100 sessions by default, for everyone.
 _MAX_CONNECTIONS = 20
@@ -51,15 +53,19 @@ class AriRest:
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
         self._authorization = f"Basic {credentials}"
         self._timeout_seconds = timeout_seconds
+        self._base_path = urlsplit(self.base).path
+        self._pool = HttpPool(
+            self.base,
+            {"Authorization": self._authorization},
+            limit=_MAX_CONNECTIONS,
+            idle_seconds=_KEEP_ALIVE_SECONDS,
+        )
         self._session: aiohttp.ClientSession | None = None
 
     def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, created on first use because it belongs to the running loop."""
+        """The session of the WebSocket, created on first use: it belongs to the running loop."""
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_SECONDS
-                ),
                 headers={"Authorization": self._authorization},
                 timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
             )
@@ -67,6 +73,7 @@ class AriRest:
 
     async def close(self) -> None:
         """Close the HTTP session; requests in flight fail."""
+        self._pool.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -95,20 +102,16 @@ class AriRest:
             log.error("unclean_value", request=what, variable=error.what)  # noqa: TRY400
             raise AriError(400, f"{what}: {error}") from None
         seconds = self._timeout_seconds if seconds is None else seconds
+        content = None if body is None else json.dumps(body).encode()
         try:
-            async with self.session().request(
-                method,
-                self.url(path, query),
-                json=body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds),
-            ) as response:
-                text = await response.text(errors="replace")
-                status = response.status
+            async with asyncio.timeout(seconds):
+                response = await self._pool.request(method, self._target(path, query), content)
         except TimeoutError:
             raise AsteriskSilent(f"{what}: no answer within {seconds} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise AsteriskUnavailable(f"{what}: {str(error) or type(error).__name__}") from None
+        text = response.body.decode("utf-8", "replace")
+        status = response.status
         if not 200 <= status < 300:  # noqa: PLR2004 - the class of success
             raise _error(what, status, text)
         if not text:
@@ -120,10 +123,16 @@ class AriRest:
 
     def url(self, path: str, query: Query | None = None) -> URL:
         """The URL of a quoted path, exactly as sent."""
-        pairs = {name: value for name, value in (query or {}).items() if value is not None}
-        # %20 instead of +: Asterisk decodes both as a space, but a proxy may not.
-        tail = "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
-        return URL(self.base + path + tail, encoded=True)
+        return URL(self.base + path + _tail(query), encoded=True)
+
+    def _target(self, path: str, query: Query | None) -> str:
+        return self._base_path + path + _tail(query)
+
+
+def _tail(query: Query | None) -> str:
+    pairs = {name: value for name, value in (query or {}).items() if value is not None}
+    # %20 instead of +: Asterisk decodes both as a space, but a proxy may not.
+    return "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
 
 
 def _base_url(url: str) -> str:

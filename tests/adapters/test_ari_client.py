@@ -563,11 +563,6 @@ async def test_a_variable_that_is_not_set_is_none_and_a_missing_channel_is_gone(
         await client.channels.get_variable("c", "AVP_STATE")
 
 
-async def test_idle_connections_are_closed_before_asterisk_does(client):
-    # Asterisk's session_keep_alive is 15 s. The side that closes first never uses a closed one.
-    assert client._rest.session().connector._keepalive_timeout < 15
-
-
 async def test_the_session_can_be_closed_twice_and_used_again(server, client):
     await client.close()
     await client.channels.list()
