@@ -17,9 +17,8 @@ from asterisk_avp.ari.http import (
     ConnectionLost,
     HttpPool,
     NotHttp,
-    Response,
-    _ResponseReader,
 )
+from asterisk_avp.ari.http_response import Response, ResponseReader
 from asterisk_avp.ari.rest import _KEEP_ALIVE_SECONDS
 
 CLOSE = b""
@@ -283,7 +282,7 @@ async def test_closing_fails_what_is_in_flight() -> None:
 
 
 def _read(stream: bytes, cuts: list[int]) -> Response | str | None:
-    reader, at = _ResponseReader(), 0
+    reader, at = ResponseReader(), 0
     for cut in [*sorted(cuts), len(stream)]:
         try:
             found = reader.feed(stream[at:cut])
