@@ -13,7 +13,7 @@ two cases Asterisk may or may not have executed it. It is never sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import MappingProxyType
 
 import structlog
@@ -22,7 +22,7 @@ from asterisk_avp.ami.link import AmiLink, OnEvent
 from asterisk_avp.ami.request import Answered
 from asterisk_avp.ami.wire import Headers, OnDefect, check_headers
 from asterisk_avp.core.messages import clean
-from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, UncleanValue
+from asterisk_avp.core.model.errors import AmiError, AsteriskUnavailable, AvpError, UncleanValue
 from asterisk_avp.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -205,6 +205,17 @@ class AmiClient:
             raise
         return await self._connection(name).request(name, headers, answered=answered)
 
+    def send(self, name: str, headers: Headers) -> Awaitable[Mapping[str, str]]:
+        """Like `action`, but sent when this returns, before every later action.
+
+        Raises nothing itself; awaiting the result raises what `action` raises.
+        """
+        try:
+            _refuse_unclean(name, headers)
+            return self._connection(name).send(name, headers)
+        except AvpError as error:
+            return _raise(error)
+
     async def list_action(
         self, name: str, headers: Headers | None = None, *, whole: bool = False
     ) -> list[Mapping[str, str]]:
@@ -239,6 +250,10 @@ def _refuse_unclean(action: str, headers: Headers | None) -> None:
     except UncleanValue as error:
         log.error("unclean_value", action=action, variable=error.what)  # noqa: TRY400
         raise AmiError(action, str(error)) from None
+
+
+async def _raise(error: AvpError) -> Mapping[str, str]:
+    raise error
 
 
 def _tell(on_connected: OnConnected, *, connected: bool) -> None:

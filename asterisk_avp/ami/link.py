@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from itertools import count
 
 import structlog
@@ -171,6 +171,14 @@ class AmiLink:
         request = AmiRequest(name, check_headers(headers or {}), self, answered=answered)
         return (await self._send(request, seconds))[0]
 
+    def send(self, name: str, headers: Headers) -> Awaitable[Mapping[str, str]]:
+        """Like `request`, but the action is sent, or refused, when this returns."""
+        request = AmiRequest(name, check_headers(headers), self)
+        return self._first(request, self._begin(request))
+
+    async def _first(self, request: AmiRequest, protocol: LinkProtocol) -> Mapping[str, str]:
+        return (await self._reply(request, protocol, None))[0]
+
     async def request_list(
         self, name: str, headers: Headers | None = None, *, seconds: float, whole: bool = False
     ) -> list[Mapping[str, str]]:
@@ -195,7 +203,9 @@ class AmiLink:
     async def _send(
         self, request: AmiRequest, seconds: float | None = None
     ) -> list[Mapping[str, str]]:
-        seconds = self._action_seconds if seconds is None else seconds
+        return await self._reply(request, self._begin(request), seconds)
+
+    def _begin(self, request: AmiRequest) -> LinkProtocol:
         protocol = self._protocol
         if protocol is None or self._lost.is_set() or protocol.transport.is_closing():
             raise AsteriskUnavailable(f"AMI {request.name}: not connected to {self._address}")
@@ -204,6 +214,12 @@ class AmiLink:
             # hangs would be executed when it is out of date.
             raise AsteriskSilent(f"AMI {request.name}: not sent, earlier actions have no response")
         self._manager.send_action(request, as_list=request.as_list)
+        return protocol
+
+    async def _reply(
+        self, request: AmiRequest, protocol: LinkProtocol, seconds: float | None
+    ) -> list[Mapping[str, str]]:
+        seconds = self._action_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(seconds):
                 return await request.replies

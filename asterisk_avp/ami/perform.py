@@ -154,22 +154,22 @@ class AmiPerformer:
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
     ) -> list[Mapping[str, str] | BaseException]:
-        """Send all actions at once; AMI executes the actions of one connection in order.
+        """Send all actions before anything else; AMI executes those of one connection in order.
 
-        Variables whose values are not clean are omitted.
+        So whatever is sent next relies on these variables. Those whose values are not clean are
+        omitted.
         """
         variables, unclean = clean.variables(variables)
         for variable in unclean:
             log.error("unclean_value", channel=name, variable=variable)
-        return await asyncio.gather(
+        answers: list[Mapping[str, str] | BaseException] = await asyncio.gather(
             *(
-                self._client.action(
-                    "Setvar", {"Channel": name, "Variable": variable, "Value": value}
-                )
+                self._client.send("Setvar", {"Channel": name, "Variable": variable, "Value": value})
                 for variable, value in together(variables)
             ),
             return_exceptions=True,
         )
+        return answers
 
     async def _set_variables(self, effect: SetVariables) -> None:
         name = self._name_of(effect.channel)

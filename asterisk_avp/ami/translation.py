@@ -13,7 +13,7 @@ called (a member like ``Local/1001@agents/n``) gets it here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -51,17 +51,16 @@ class Translation:
         phone = "" if leg else self._phone_beyond(effect.channel)
         told = TOLD if phone else {}
         sent = [(self._name_of(phone), *each) for each in told.items()]
-        done = await asyncio.gather(
-            *(self._set(*each) for each in (*sent, (name, _TAG, "avp"))), return_exceptions=True
+        done: list[object] = await asyncio.gather(
+            *(self._send(*each) for each in (*sent, (name, _TAG, "avp"))), return_exceptions=True
         )
         for problem in done:
             if isinstance(problem, AmiError):
                 # The channel has ended, as its own event reports.
                 log.debug("ami_action_skipped", action=type(effect).__name__, error=str(problem))
-            elif problem is not None:
+            elif isinstance(problem, BaseException):
                 raise problem
 
-    async def _set(self, channel: str, variable: str, value: str) -> None:
-        await self._client.action(
-            "Setvar", {"Channel": channel, "Variable": variable, "Value": value}
-        )
+    def _send(self, channel: str, variable: str, value: str) -> Awaitable[object]:
+        headers = {"Channel": channel, "Variable": variable, "Value": value}
+        return self._client.send("Setvar", headers)

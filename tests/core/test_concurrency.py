@@ -8,13 +8,17 @@ import pytest
 
 from asterisk_avp.core.messages import effects as fx
 from asterisk_avp.core.transfer.concurrency import can_run_concurrently
+from asterisk_avp.core.transfer.legs import dial_leg
+from asterisk_avp.core.transfer.states import State
+from tests.core.sessions import session as session_in
 
+WAITING = session_in(State.WAITING)
 MARK = fx.SetVariables("caller", {"AVP_STATE": "done"})
 THERE = fx.Destination("avp-stasis", "caller")
 
 
 def batches(effects: list[fx.Effect]) -> list[list[str]]:
-    """As the workers perform them."""
+    """As the workers perform them, if all that are in flight take equally long."""
     found: list[list[fx.Effect]] = []
     for effect in effects:
         if found and can_run_concurrently(effect, found[-1]):
@@ -22,6 +26,10 @@ def batches(effects: list[fx.Effect]) -> list[list[str]]:
         else:
             found.append([effect])
     return [[type(effect).__name__ for effect in batch] for batch in found]
+
+
+def independent(later: fx.Effect, earlier: fx.Effect) -> bool:
+    return can_run_concurrently(later, [earlier])
 
 
 def test_cancel_takes_two_round_trips() -> None:
@@ -41,21 +49,39 @@ def test_cancel_takes_two_round_trips() -> None:
 
 def test_the_bridge_comes_after_all_that_it_relies_on() -> None:
     bridge = fx.BridgePair("leg", "caller")
-    for before in (MARK, fx.StopMusic("caller"), fx.HangUp("other"), fx.LimitCall("caller", 9.0)):
-        assert not can_run_concurrently(bridge, [before])
-        assert not can_run_concurrently(before, [bridge])
+    relied_on = (fx.StopMusic("caller"), fx.StopMusic("agent"), fx.StopPlaying("prompt"))
+    for before in (*relied_on, fx.AddToBridge("hold", "caller"), fx.HangUp("leg")):
+        assert not independent(bridge, before)
+        assert not independent(before, bridge)
+
+
+def test_what_ami_executes_in_order_is_not_waited_for() -> None:
+    """The marks, and the hang-up of a third, precede the Bridge on its own connection."""
+    bridge = fx.BridgePair("leg", "caller")
+    for before in (MARK, fx.LimitCall("caller", 9.0), fx.RenewTranslation("leg")):
+        assert independent(bridge, before)
+        assert not independent(before, bridge)
+    assert independent(bridge, fx.HangUp("other"))
+    assert not independent(bridge, fx.PauseRecording("caller"))  # of other answers
 
 
 def test_marks_come_before_the_redirect() -> None:
-    """The dialplan reads them as soon as the channels are moved."""
+    """The dialplan reads them as soon as the channels are moved: they are sent before it."""
     redirect = fx.Redirect("caller", THERE)
-    assert not can_run_concurrently(redirect, [MARK])
-    assert not can_run_concurrently(MARK, [redirect])
-    made = fx.CreateBridge("hold", "hold")
-    assert batches([MARK, MARK, redirect, made, made]) == [
-        ["SetVariables", "SetVariables"],
-        ["Redirect", "CreateBridge", "CreateBridge"],
-    ]
+    assert independent(redirect, MARK)
+    assert not independent(MARK, redirect)
+    assert not independent(redirect, fx.HangUp("other"))
+    made, other = fx.CreateBridge("hold", "hold"), fx.CreateBridge("consult", "consult")
+    assert len(batches([MARK, MARK, redirect, made, other])) == 1
+
+
+def test_the_target_is_dialled_while_the_others_join() -> None:
+    leg = dial_leg(WAITING, "avp-t1-leg", "avp-t1-leg-queue", WAITING.permission, fourth=False)
+    joins = [fx.AddToBridge("consult", "agent"), fx.StartMusic("agent"), MARK]
+    assert can_run_concurrently(leg, joins)
+    assert not any(independent(join, leg) for join in joins)
+    assert not independent(leg, fx.Redirect("caller", THERE))
+    assert not independent(leg, fx.CreateBridge("consult", "consult"))
 
 
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
@@ -65,6 +91,9 @@ def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
     assert not can_run_concurrently(
         fx.CreateBridge("hold", "hold"), [fx.AddToBridge("hold", "caller")]
     )
+    # Another one need not be there.
+    assert independent(fx.AddToBridge("hold", "caller"), fx.CreateBridge("consult", "consult"))
+    assert not independent(fx.StartMusic("caller"), fx.CreateBridge("hold", "hold"))
 
 
 def test_what_happens_to_one_channel_keeps_its_order() -> None:
