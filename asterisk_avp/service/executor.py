@@ -28,7 +28,7 @@ from asterisk_avp.core.messages.effects import (
 )
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
 from asterisk_avp.core.transfer.concurrency import (
-    can_run_concurrently,
+    next_to_begin,
     queue_changed,
     queue_entered,
 )
@@ -233,8 +233,12 @@ class Workers(Part):
 
     def _advance(self, line: _Line) -> None:
         """Begin effects in their order, each as soon as none in flight prevents it."""
-        while line.queue and can_run_concurrently(line.queue[0], line.running.values()):
-            effect = line.queue.popleft()
+        while line.queue:
+            at = next_to_begin(line.queue, line.running.values())
+            if at is None:
+                break
+            effect = line.queue[at]
+            del line.queue[at]
             number = next(line.numbers)
             line.running[number] = effect
             self._tasks.start(self._perform_one(line, number, effect), line.context)

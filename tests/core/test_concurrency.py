@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from asterisk_avp.core.messages import effects as fx
-from asterisk_avp.core.transfer.concurrency import can_run_concurrently
+from asterisk_avp.core.transfer.concurrency import can_run_concurrently, next_to_begin
 from asterisk_avp.core.transfer.legs import dial_leg
 from asterisk_avp.core.transfer.states import State
 from tests.core.sessions import session as session_in
@@ -75,13 +75,32 @@ def test_marks_come_before_the_redirect() -> None:
     assert len(batches([MARK, MARK, redirect, made, other])) == 1
 
 
+LEG = dial_leg(WAITING, "avp-t1-leg", "avp-t1-leg-queue", WAITING.permission, fourth=False)
+JOIN, HEAR = fx.AddToBridge("consult", "agent"), fx.StartMusic("agent")
+RENEWAL = fx.RenewTranslation("agent")
+
+
 def test_the_target_is_dialled_while_the_others_join() -> None:
-    leg = dial_leg(WAITING, "avp-t1-leg", "avp-t1-leg-queue", WAITING.permission, fourth=False)
-    joins = [fx.AddToBridge("consult", "agent"), fx.StartMusic("agent"), MARK]
-    assert can_run_concurrently(leg, joins)
-    assert not any(independent(join, leg) for join in joins)
-    assert not independent(leg, fx.Redirect("caller", THERE))
-    assert not independent(leg, fx.CreateBridge("consult", "consult"))
+    joins = [JOIN, HEAR, RENEWAL]
+    assert can_run_concurrently(LEG, [*joins, MARK, fx.CreateBridge("consult", "consult")])
+    assert all(independent(join, LEG) for join in joins)
+    assert not independent(MARK, LEG)
+    assert not independent(LEG, fx.Redirect("caller", THERE))
+
+
+def test_the_target_is_not_dialled_behind_what_the_others_hear() -> None:
+    assert next_to_begin([JOIN, HEAR, RENEWAL, LEG], []) == 0
+    assert next_to_begin([HEAR, RENEWAL, LEG], [JOIN]) == 2
+    assert next_to_begin([HEAR, RENEWAL], [JOIN]) is None
+
+
+@pytest.mark.parametrize("before", [MARK, fx.HangUp("agent"), fx.StopMusic("agent")])
+def test_a_call_to_a_target_overtakes_nothing_else(before: fx.Effect) -> None:
+    """Above all not the variables that describe it to a later daemon."""
+    running = [fx.Redirect("caller", THERE)]
+    assert next_to_begin([before, LEG], running) is None
+    assert next_to_begin([JOIN, before, LEG], [fx.PauseRecording("caller")]) is None
+    assert next_to_begin([JOIN, LEG], running) is None
 
 
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:

@@ -6,7 +6,8 @@ are set on two channels, before transferor and caller are bridged. These effects
 each other; only the Bridge depends on all of them.
 
 By default, effects run one after the other; the pairs below are the exceptions. Effects begin in
-their order, each as soon as all effects in flight permit it. Nothing runs concurrently with a
+their order, each as soon as all effects in flight permit it; only a call to a target overtakes
+(`next_to_begin`). Nothing runs concurrently with a
 Redirect, a Bridge or an originate that depends on it or that it depends on. Of two effects on the
 same channel, only setting variables and stopping sounds run concurrently. AMI executes the actions
 of one connection in order (main/manager.c, ``session_do``). So variables are set in order, and a
@@ -21,7 +22,7 @@ for the changes of that queue, which follow from an agent's log-in, and which no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from asterisk_avp.core.messages.effects import (
@@ -52,11 +53,28 @@ _SET: Final = (SetVariables, LimitCall)
 _VARIABLES: Final = (*_SET, RenewTranslation)
 _STOPS: Final = (StopMusic, StopRingback, StopPlaying)
 _JOINS: Final = (AddToBridge, StartMusic)
+_OVERTAKEN: Final = (*_JOINS, RenewTranslation)
 
 
 def can_run_concurrently(effect: Effect, others: Iterable[Effect]) -> bool:
     """Whether the effect need not wait for the others, which precede it."""
     return all(_independent(effect, other) for other in others)
+
+
+def next_to_begin(queue: Sequence[Effect], running: Collection[Effect]) -> int | None:
+    """The index of the queued effect that can begin now; None: none.
+
+    It is the first one, except that the target is not dialled behind what transferor and caller are
+    about to hear, which takes two further round trips.
+    """
+    if can_run_concurrently(queue[0], running):
+        return 0
+    for at, effect in enumerate(queue):
+        if isinstance(effect, DialLeg):
+            return at if can_run_concurrently(effect, running) else None
+        if not isinstance(effect, _OVERTAKEN):
+            break
+    return None
 
 
 def queue_changed(effect: Effect) -> str:
@@ -126,7 +144,8 @@ _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     (_JOINS, _JOINS, _of_others),
     # The target is dialled while transferor and caller join their bridges. The variables for a
     # later daemon have been sent by then (`service.executor`).
-    ((DialLeg,), (*_JOINS, *_SET), None),
+    ((DialLeg,), (*_JOINS, *_VARIABLES, CreateBridge), None),
+    ((*_JOINS, RenewTranslation), (DialLeg,), None),
     # The bridges are created while both parties are on their way into Stasis.
     ((CreateBridge,), (*_SET, Redirect, CreateBridge), None),
     (_SET, (CreateBridge,), None),
