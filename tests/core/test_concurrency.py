@@ -94,13 +94,30 @@ def test_the_target_is_not_dialled_behind_what_the_others_hear() -> None:
     assert next_to_begin([HEAR, RENEWAL], [JOIN]) is None
 
 
-@pytest.mark.parametrize("before", [MARK, fx.HangUp("agent"), fx.StopMusic("agent")])
+@pytest.mark.parametrize(
+    "before", [fx.HangUp("agent"), fx.StopMusic("agent"), fx.Play("a", (), "p")]
+)
 def test_a_call_to_a_target_overtakes_nothing_else(before: fx.Effect) -> None:
-    """Above all not the variables that describe it to a later daemon."""
-    running = [fx.Redirect("caller", THERE)]
-    assert next_to_begin([before, LEG], running) is None
-    assert next_to_begin([JOIN, before, LEG], [fx.PauseRecording("caller")]) is None
-    assert next_to_begin([JOIN, LEG], running) is None
+    assert next_to_begin([before, LEG], [JOIN]) is None
+    assert next_to_begin([HEAR, before, LEG], [JOIN]) is None
+    assert next_to_begin([JOIN, LEG], [fx.Redirect("caller", THERE)]) is None
+
+
+def test_the_variables_that_describe_a_call_are_sent_before_it() -> None:
+    """Otherwise a later daemon would not know of a phone that rings."""
+    assert next_to_begin([HEAR, MARK, LEG], [JOIN]) == 1
+    assert next_to_begin([HEAR, LEG], [JOIN, MARK]) == 1
+    redirect = fx.Redirect("caller", THERE)  # of the same connection: the marks would come after it
+    assert next_to_begin([HEAR, MARK, LEG], [redirect]) is None
+    assert next_to_begin([MARK, LEG], [redirect]) is None
+
+
+def test_one_party_does_not_wait_for_another() -> None:
+    others = [fx.AddToBridge("hold", "caller"), fx.StartMusic("caller")]
+    assert next_to_begin([HEAR, RENEWAL, *others], [JOIN]) == 2
+    assert next_to_begin([HEAR, RENEWAL, others[1]], [JOIN, others[0]]) is None
+    assert next_to_begin([HEAR, RENEWAL, fx.StopMusic("caller"), *others], [JOIN]) is None
+    assert next_to_begin([RENEWAL, JOIN], [HEAR]) is None  # the renewal comes first
 
 
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:

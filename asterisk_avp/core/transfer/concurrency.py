@@ -6,8 +6,8 @@ are set on two channels, before transferor and caller are bridged. These effects
 each other; only the Bridge depends on all of them.
 
 By default, effects run one after the other; the pairs below are the exceptions. Effects begin in
-their order, each as soon as all effects in flight permit it; only a call to a target overtakes
-(`next_to_begin`). Nothing runs concurrently with a
+their order, each as soon as all effects in flight permit it (with few exceptions, see
+`next_to_begin`). Nothing runs concurrently with a
 Redirect, a Bridge or an originate that depends on it or that it depends on. Of two effects on the
 same channel, only setting variables and stopping sounds run concurrently. AMI executes the actions
 of one connection in order (main/manager.c, ``session_do``). So variables are set in order, and a
@@ -64,17 +64,24 @@ def can_run_concurrently(effect: Effect, others: Iterable[Effect]) -> bool:
 def next_to_begin(queue: Sequence[Effect], running: Collection[Effect]) -> int | None:
     """The index of the queued effect that can begin now; None: none.
 
-    It is the first one, except that the target is not dialled behind what transferor and caller are
-    about to hear, which takes two further round trips.
+    It is the first one, except that joins, sounds and renewals of one party keep neither those of
+    another party waiting, nor the variables, nor the call to a target. Each of them is a round trip
+    to Asterisk, and there are four before a party on hold hears music.
     """
-    if can_run_concurrently(queue[0], running):
-        return 0
+    overtaken: list[Effect] = []
     for at, effect in enumerate(queue):
-        if isinstance(effect, DialLeg):
-            return at if can_run_concurrently(effect, running) else None
+        if _may_overtake(effect, overtaken) and can_run_concurrently(effect, running):
+            return at
         if not isinstance(effect, _OVERTAKEN):
             break
+        overtaken.append(effect)
     return None
+
+
+def _may_overtake(effect: Effect, overtaken: Iterable[Effect]) -> bool:
+    if isinstance(effect, _OVERTAKEN):
+        return all(_of_others(effect, other) for other in overtaken)
+    return not overtaken or isinstance(effect, (SetVariables, DialLeg))
 
 
 def queue_changed(effect: Effect) -> str:
@@ -132,6 +139,7 @@ _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     ((RenewTranslation,), _STOPS, _of_others),
     (_STOPS, (*_SET, *_STOPS, HangUp), None),
     (_STOPS, (RenewTranslation,), _of_others),
+    (_SET, _JOINS, None),
     (_VARIABLES, (HangUp, *_JOINS), _of_others),
     ((HangUp,), (*_VARIABLES, *_STOPS, HangUp), _of_others),
     # By the order of AMI's actions. The marks describe where the call is about to be.
