@@ -1,7 +1,7 @@
 """Run the daemon in the fastest event loop that is installed.
 
-uvloop takes half the processor time of asyncio's own loop for each callback, timer and socket. It
-is a dependency where it has wheels (`pyproject.toml`); everything works without it.
+uvloop takes less processor time than asyncio's own loop for each callback, timer and socket. It is
+a dependency where it has wheels (`pyproject.toml`); everything works without it.
 """
 
 from __future__ import annotations
