@@ -153,9 +153,10 @@ class AmiPerformer:
     async def _setvar(
         self, name: str, variables: Mapping[str, str]
     ) -> list[Mapping[str, str] | AvpError]:
-        """Send all actions at once; AMI executes the actions of one connection in order.
+        """Send all actions before anything else; AMI executes those of one connection in order.
 
-        Variables whose values are not clean are omitted.
+        So whatever is sent next relies on these variables. Those whose values are not clean are
+        omitted.
         """
         variables, unclean = clean.variables(variables)
         for variable in unclean:

@@ -78,13 +78,12 @@ def add_agent_routes(app: FastAPI, service: TransferService, scoped: ScopedRespo
         agent_id: AgentPath,
         body: schemas.TransferIn,
         principal: CurrentPrincipal,
-        response: Response,
-    ) -> schemas.TransferOut:
+    ) -> Response:
         """Transfer the agent's call."""
         only_for(principal, agent_id)
         view = await service.request(body.request(agent_id))
-        response.headers["Location"] = f"/v1/transfers/{view.id}"
-        return scoped.transfer(principal, view)
+        where = {"Location": f"/v1/transfers/{view.id}"}
+        return model_response(scoped.transfer(principal, view), 201, where)
 
     @app.get(
         "/v1/agents/{agent_id}/transfers",

@@ -69,8 +69,12 @@ def json_response(
     return Response(body, status, dict(headers or {}), media_type="application/json")
 
 
-def model_response(content: BaseModel | Sequence[BaseModel]) -> Response:
-    """Serialise models directly; FastAPI would validate and copy each object of a long list."""
+def model_response(
+    content: BaseModel | Sequence[BaseModel],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Serialise models directly; FastAPI would validate and copy each object."""
     models = [content] if isinstance(content, BaseModel) else content
     try:
         texts = [model.model_dump_json().encode() for model in models]
@@ -80,7 +84,7 @@ def model_response(content: BaseModel | Sequence[BaseModel]) -> Response:
             json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") for value in plain
         ]
     body = texts[0] if isinstance(content, BaseModel) else b"[" + b",".join(texts) + b"]"
-    return Response(body, 200, media_type="application/json")
+    return Response(body, status, headers, media_type="application/json")
 
 
 def error(
@@ -236,7 +240,8 @@ class BodyLimit:
             return
         # Read the whole body first: the limit is small, and a refusal is then possible.
         try:
-            body = await asyncio.wait_for(self._read(receive), self._seconds)
+            async with asyncio.timeout(self._seconds):
+                body = await self._read(receive)
         except TimeoutError:
             late = say("errors.too_slow", seconds=f"{self._seconds:g}")
             await self._refuse(error(408, "too_slow", late), scope, receive, send)

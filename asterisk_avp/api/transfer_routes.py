@@ -78,12 +78,10 @@ def _add_command(
         responses=responses(401, 403, 404, 409, 422, 503),
         dependencies=[TOKEN],
     )
-    async def command(
-        transfer_id: TransferPath, principal: CurrentPrincipal
-    ) -> schemas.TransferOut:
+    async def command(transfer_id: TransferPath, principal: CurrentPrincipal) -> Response:
         only_for(principal, (await service.find(transfer_id)).agent)
         act: Callable[[str], Awaitable[TransferView]] = getattr(service, name)
-        return scoped.transfer(principal, await act(transfer_id))
+        return model_response(scoped.transfer(principal, await act(transfer_id)))
 
 
 def add_party_routes(app: FastAPI, service: TransferService, scoped: ScopedResponses) -> None:

@@ -22,6 +22,7 @@ import aiohttp
 import structlog
 
 from asterisk_avp.ari.health_probe import EVENT_TYPE, MAX_WAIT_SECONDS, HealthProbe
+from asterisk_avp.ari.request_sockets import RequestSockets, keep_open
 from asterisk_avp.ari.resources import (
     Applications,
     AsteriskInfo,
@@ -222,7 +223,7 @@ class AriClient:
         guard = self._instance_guard
         if guard is not None and await guard.enter(served=self._served, seconds=seconds):
             self._outdated()
-        async with self._websocket() as websocket:
+        async with self._websocket(self.app) as websocket:
             await self._prepare()
             self._hung = 0
             if guard is not None and not await guard.is_owner():
@@ -233,6 +234,7 @@ class AriClient:
                 if self._health_probe is not None:
                     self._health_probe.reset()
                     self._background.start(self._health_probe.run(websocket.close))
+                self._background.start(self._keep_request_sockets())
                 self._tell()
                 await self._read(websocket, on_event)
             finally:
@@ -244,14 +246,19 @@ class AriClient:
             log.warning("ari_connection_lost", url=self._rest.base, reason=_why(websocket))
 
     @asynccontextmanager
-    async def _websocket(self) -> AsyncIterator[WebSocket]:
+    async def _websocket(self, app: str) -> AsyncIterator[WebSocket]:
         # Without subscribeAll, which includes device states (see __init__).
         async with self._rest.session().ws_connect(
-            self._rest.url("/events", {"app": self.app, "subscribeAll": "false"}),
+            self._rest.url("/events", {"app": app, "subscribeAll": "false"}),
             heartbeat=self._heartbeat_seconds,
             timeout=aiohttp.ClientWSTimeout(ws_close=self._connect_seconds),
         ) as websocket:
             yield websocket
+
+    async def _keep_request_sockets(self) -> None:
+        """Send requests over WebSockets as long as this connection stands, if Asterisk can."""
+        sockets = RequestSockets(self._websocket, self.app, backoff=self._backoff)
+        await keep_open(sockets, self.asterisk.version, self._rest.use_sockets)
 
     async def _prepare(self) -> None:
         """Set the event filter, then subscribe; the reverse order would deliver every event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 from typing import Final
@@ -26,7 +25,7 @@ def run() -> int:
     gc.freeze()
     gc.enable()
     try:
-        asyncio.run(process.run(Settings.load(whole=True)))
+        process.main(Settings.load(whole=True))
     except OtherDaemon as other:
         say(str(other))
         return ANOTHER_SERVES

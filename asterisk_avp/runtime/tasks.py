@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextvars import Context
 from typing import Any
 
 
@@ -20,8 +21,10 @@ class TaskSet:
     def __iter__(self) -> Iterator[asyncio.Task[None]]:
         return iter(tuple(self._tasks))
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=self._name)
+    def start(
+        self, work: Coroutine[Any, Any, None], context: Context | None = None
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=self._name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

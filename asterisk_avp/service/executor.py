@@ -1,4 +1,4 @@
-"""Perform effects: one worker and one timer for each session (`core.transfer.concurrency`).
+"""Perform effects: in order and one timer for each session (`core.transfer.concurrency`).
 
 A slow step of one transfer does not delay others. Effects without a session (membership of the
 personal queues) share one worker; what sends a call into such a queue waits for its changes.
@@ -7,9 +7,11 @@ personal queues) share one worker; what sends a call into such a queue waits for
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Final, Protocol
 
 import structlog
@@ -26,11 +28,7 @@ from asterisk_avp.core.messages.effects import (
     SetTimer,
 )
 from asterisk_avp.core.model.errors import AmiError, AriError, AsteriskSilent, AsteriskUnavailable
-from asterisk_avp.core.transfer.concurrency import (
-    can_run_concurrently,
-    queue_changed,
-    queue_entered,
-)
+from asterisk_avp.core.transfer.concurrency import next_to_begin, queue_changed, queue_entered
 from asterisk_avp.core.transfer.events import SessionEvent
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.deferred import DeferredEffects
@@ -91,8 +89,7 @@ class Workers(Part):
         self._performed = performed
         self._held = False
         self._about = about
-        self._queues: dict[str | None, deque[Effect]] = {}
-        self._working: dict[str | None, asyncio.Task[None]] = {}
+        self._lines: dict[str | None, _Line] = {}
         self._deferred = DeferredEffects(self._start_all)
         self._tasks = TaskSet("effects")
         self._queued = self._performed_so_far = 0
@@ -118,10 +115,11 @@ class Workers(Part):
         if session_id is not None and not isinstance(effect, LimitCall):
             self._start_all(session_id, self._deferred.take(session_id))
         if isinstance(effect, AmiEffect | AriEffect):
-            self._append(session_id, effect)
+            line = self._append(session_id, effect)
             if session_id is None:
                 self._queued += 1
                 self._changes[queue_changed(effect)] += 1
+            self._advance(line)
         elif session_id is not None:
             handle = self._timers.pop(session_id, None)
             if handle is not None:
@@ -129,18 +127,19 @@ class Workers(Part):
             if isinstance(effect, SetTimer):
                 self._arm(session_id, effect.seconds)
 
-    def _append(self, session_id: str | None, effect: Effect) -> None:
-        queue = self._queues.get(session_id)
-        if queue is None:
-            queue = self._queues[session_id] = deque()
-            self._working[session_id] = self._tasks.start(self._work(session_id, queue))
-        queue.append(effect)
+    def _append(self, session_id: str | None, effect: Effect) -> _Line:
+        line = self._lines.get(session_id)
+        if line is None:
+            line = self._lines[session_id] = self._new_line(session_id)
+        line.queue.append(effect)
+        return line
 
-    def _start_all(self, session_id: str, effects: Iterable[Effect]) -> asyncio.Task[None] | None:
-        """Queue effects; returns the task that performs them."""
+    def _start_all(self, session_id: str, effects: Iterable[Effect]) -> asyncio.Future[None] | None:
+        """Queue effects; returns what is done when all of the session have been performed."""
         for effect in effects:
-            self._append(session_id, effect)
-        return self._working.get(session_id)
+            self._advance(self._append(session_id, effect))
+        line = self._lines.get(session_id)
+        return line.done if line is not None else None
 
     def defer(self, effects: Mapping[str, Sequence[Effect]]) -> None:
         """Perform effects of several sessions when there is time for them (`service.deferred`)."""
@@ -169,20 +168,23 @@ class Workers(Part):
 
     def is_busy(self, session_id: str | None) -> bool:
         """Whether an effect of this session (None: of none) is in flight or queued."""
-        return session_id in self._queues
+        return session_id in self._lines
 
     @property
     def running(self) -> int:
         """Sessions with effects in flight; the personal queues' membership counts as one."""
-        return len(self._queues)
+        return len(self._lines)
 
     @property
     def timers(self) -> int:
         return len(self._timers)
 
     async def wait_idle(self, seconds: float) -> None:
-        """Wait up to ``seconds`` for effects in flight."""
-        await self._tasks.wait(seconds)
+        """Wait up to ``seconds`` for effects that are in flight or queued."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while len(self._tasks) and loop.time() < end:
+            await self._tasks.wait(end - loop.time())
 
     async def caught_up(self) -> bool:
         """Wait until those effects without a session that are queued now have been performed.
@@ -227,14 +229,13 @@ class Workers(Part):
         self._timers.clear()
         self._deferred.clear()
         self._tasks.cancel()
-        self._queues.clear()
-        self._working.clear()
+        for line in self._lines.values():
+            line.done.cancel()
+        self._lines.clear()
         self._changes.clear()
         self._count(self._queued - self._performed_so_far)
 
-    async def _work(self, session_id: str | None, queue: deque[Effect]) -> None:
-        """Perform the effects of one session until none is left."""
-
+    def _new_line(self, session_id: str | None) -> _Line:
         def report(event: SessionEvent) -> None:
             if session_id is not None and not self._held:
                 self._post(Report(session_id, event))
@@ -247,25 +248,54 @@ class Workers(Part):
             lambda: self._post(NeedsResync(session_id)),
             self._may_enter,
         )
+        context = contextvars.copy_context()
         if session_id is not None:
-            # For this task only: log entries during its effects contain these fields.
-            structlog.contextvars.bind_contextvars(**self._about(session_id))
+            # Log entries during the session's effects contain these fields.
+            fields = self._about(session_id)
+            context.run(lambda: structlog.contextvars.bind_contextvars(**fields))
+        return _Line(session_id, worker, context)
+
+    def _advance(self, line: _Line) -> None:
+        """Begin effects in their order, each as soon as none in flight prevents it."""
+        while line.queue:
+            at = next_to_begin(line.queue, line.running.values())
+            if at is None:
+                break
+            effect = line.queue[at]
+            del line.queue[at]
+            number = next(line.numbers)
+            line.running[number] = effect
+            self._tasks.start(self._perform_one(line, number, effect), line.context)
+
+    async def _perform_one(self, line: _Line, number: int, effect: Effect) -> None:
         try:
-            while queue:
-                effects = [queue.popleft()]
-                while queue and can_run_concurrently(queue[0], effects):
-                    effects.append(queue.popleft())
-                if len(effects) == 1:
-                    await worker.perform(effects[0])
-                else:
-                    await asyncio.gather(*map(worker.perform, effects))
-                if session_id is None:
-                    self._changes -= Counter(map(queue_changed, effects))
-                    self._count(len(effects))
+            await line.worker.perform(effect)
         finally:
-            if self._queues.get(session_id) is queue:
-                del self._queues[session_id]
-                del self._working[session_id]
+            if self._lines.get(line.session_id) is line:
+                del line.running[number]
+                if line.session_id is None:
+                    self._changes[queue_changed(effect)] -= 1
+                    self._count(1)
+                self._advance(line)
+                if not line.running:
+                    del self._lines[line.session_id]
+                    if not line.done.done():  # who waits for it may have been cancelled
+                        line.done.set_result(None)
+
+
+class _Line:
+    """The effects of one session, in their order."""
+
+    def __init__(
+        self, session_id: str | None, worker: _Worker, context: contextvars.Context
+    ) -> None:
+        self.session_id = session_id
+        self.worker = worker
+        self.context = context
+        self.queue: deque[Effect] = deque()
+        self.running: dict[int, Effect] = {}
+        self.numbers = count()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class _Worker:
@@ -290,6 +320,10 @@ class _Worker:
 
     async def perform(self, effect: Effect) -> None:
         await self._may_begin(effect)
+        if isinstance(effect, DialLeg):
+            # What describes the call to a later daemon must be on its way to Asterisk before the
+            # call: AMI's actions of one moment are written at the end of that moment.
+            await asyncio.sleep(0)
         try:
             if isinstance(effect, AmiEffect):
                 await self._ami.perform(effect, self._report)

@@ -288,16 +288,16 @@ class TransferService(Part):
         return replace(found, presentation=told)
 
     async def complete(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, EventType.COMPLETE)
+        return await self._command(transfer_id, EventType.COMPLETE)
 
     async def cancel(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, EventType.CANCEL)
+        return await self._command(transfer_id, EventType.CANCEL)
 
     async def swap(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, EventType.SWAP)
+        return await self._command(transfer_id, EventType.SWAP)
 
     async def conference(self, transfer_id: str) -> TransferView:
-        return self._command(transfer_id, EventType.CONFERENCE)
+        return await self._command(transfer_id, EventType.CONFERENCE)
 
     async def add_party(self, transfer_id: str, wanted: Target) -> TransferView:
         self._check_reachable(transfer_id)
@@ -310,21 +310,23 @@ class TransferService(Part):
             )
             return outcome
 
-        return self._step(transfer_id, decide)
+        return await self._step(transfer_id, decide)
 
     async def drop_party(self, transfer_id: str, party: str) -> TransferView:
         self._check_reachable(transfer_id)
         drop = self._engine.drop_party
-        return self._step(transfer_id, lambda: drop(transfer_id, party, time.time()))
+        return await self._step(transfer_id, lambda: drop(transfer_id, party, time.time()))
 
-    def _command(self, transfer_id: str, kind: EventType) -> TransferView:
+    async def _command(self, transfer_id: str, kind: EventType) -> TransferView:
         self._check_reachable(transfer_id)
         command = self._engine.command
-        return self._step(transfer_id, lambda: command(transfer_id, kind, time.time()))
+        return await self._step(transfer_id, lambda: command(transfer_id, kind, time.time()))
 
-    def _step(self, transfer_id: str, decide: Callable[[], Outcome]) -> TransferView:
+    async def _step(self, transfer_id: str, decide: Callable[[], Outcome]) -> TransferView:
         """Run one step, and return the transfer afterwards."""
         self._inbox.run(lambda perform: perform(decide()))
+        # The effects begin before the response is written: somebody on the phone waits for them.
+        await asyncio.sleep(0)
         return self.transfer(transfer_id)
 
     def _check_reachable(self, transfer_id: str) -> None:

@@ -13,11 +13,16 @@ import structlog
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.observe import log as logging_setup
 from asterisk_avp.observe.systemd_notify import Notifier
-from asterisk_avp.runtime import descriptors
+from asterisk_avp.runtime import descriptors, loop
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.daemon import Daemon
 
 log = structlog.get_logger(__name__)
+
+
+def main(settings: Settings) -> None:
+    """`run` in an event loop of its own."""
+    loop.run(run(settings))
 
 
 async def run(settings: Settings) -> None:
@@ -29,7 +34,7 @@ async def run(settings: Settings) -> None:
     logging_setup.configure(settings.log.level, settings.log.format, numbers=settings.log.numbers)
     descriptors.raise_limit()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    running = asyncio.get_running_loop()
 
     def shut_down() -> None:
         if stop.is_set():
@@ -40,7 +45,7 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, shut_down)
+            running.add_signal_handler(number, shut_down)
     daemon = Daemon(settings, Notifier())
     reloads = TaskSet("reload")
 
@@ -48,5 +53,5 @@ async def run(settings: Settings) -> None:
         reloads.start(daemon.reload())
 
     with contextlib.suppress(NotImplementedError):
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        running.add_signal_handler(signal.SIGHUP, reload)
     await daemon.run(stop)

@@ -1,4 +1,4 @@
-"""The workers: log lines have the ids of transfer and call, and calls wait for queues' members."""
+"""The workers: the order of effects, what waits for what, and the fields of their log lines."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from typing import Any
 
 import pytest
 import structlog
+from servers.ami_server import AmiServer
 from servers.waiting import eventually
 
+from asterisk_avp.ami.client import AmiClient
+from asterisk_avp.ami.perform import AmiPerformer
 from asterisk_avp.core.messages.effects import (
     AddMember,
+    AddToBridge,
     AmiEffect,
     AriEffect,
+    BridgePair,
+    CreateBridge,
     Destination,
     Effect,
     HangUp,
     LeaveStasis,
     Redirect,
     RemoveMember,
+    RenewTranslation,
+    SetVariables,
     StartMusic,
 )
 from asterisk_avp.core.transfer.events import SessionEvent
@@ -140,3 +148,84 @@ async def test_changes_that_are_cancelled_keep_no_call_waiting() -> None:
     workers.start("t1", ENTERS[1])
     await workers.wait_idle(5)
     assert slow.done == [ENTERS[1]]
+
+
+# --- what is sent before what --------------------------------------------------------------------
+
+
+async def test_marks_are_on_the_wire_before_what_relies_on_them() -> None:
+    """Nobody waits for their responses: Asterisk executes the actions of a connection in order."""
+    long = {f"AVP_SESSION_a{n}": "x" * 400 for n in range(5)}
+    async with AmiServer() as server:
+        client = AmiClient("127.0.0.1", server.port, "avp", "s3cret")
+        up = asyncio.Event()
+        running = asyncio.create_task(client.run(lambda _event: None, lambda _up: up.set()))
+        await up.wait()
+        ami = AmiPerformer(client, lambda channel: f"PJSIP/{channel}")
+        server.silent = True
+        workers = Workers(ami, Slow(), lambda _message: None)
+        workers.start("t1", SetVariables("caller", {**long, "AVP_SESSION_0": "a-5"}))
+        workers.start("t1", SetVariables("agent", {**long, "AVP_STATE": "live"}))
+        workers.start("t1", RenewTranslation("avp-t1-leg"))
+        workers.start("t1", BridgePair("agent", "caller"))
+        await eventually(lambda: "Bridge" in server.last.names())
+        names = [x for x in server.last.names() if x in {"Setvar", "Bridge"}]
+        assert names.count("Setvar") > 5
+        assert names.index("Bridge") == len(names) - 1
+        await workers.stop()
+        running.cancel()
+
+
+class Holding:
+    """Holds effects of some types until they are released, and notes when each begins."""
+
+    def __init__(self, *types: type[Effect]) -> None:
+        self.types = types
+        self.begun: list[Effect] = []
+        self.free = asyncio.Event()
+
+    async def perform(
+        self, effect: AmiEffect | AriEffect, _report: Callable[[SessionEvent], None]
+    ) -> None:
+        self.begun.append(effect)
+        if isinstance(effect, self.types):
+            await self.free.wait()
+
+
+async def test_an_effect_waits_only_for_what_it_depends_on() -> None:
+    """A slow request holds up what depends on it, and not the whole step; the order is kept."""
+    made, other = CreateBridge("hold", "hold"), CreateBridge("consult", "consult")
+    joins = AddToBridge("consult", "agent"), AddToBridge("hold", "caller")
+    slow = Holding(CreateBridge)
+    workers = Workers(slow, slow, lambda _message: None)
+    workers.start("t1", made)
+    workers.start("t1", SetVariables("caller", {"AVP_STATE": "live"}))
+    workers.start("t1", joins[0])  # there is such a bridge already
+    workers.start("t1", joins[1])
+    workers.start("t1", HangUp("leg"))
+    await eventually(lambda: len(slow.begun) == 3)
+    assert slow.begun[2] == joins[0]
+    assert workers.is_busy("t1")
+    slow.free.set()
+    await workers.wait_idle(5)
+    assert slow.begun[3:] == [joins[1], HangUp("leg")]
+    assert not workers.is_busy("t1")
+    assert workers.running == 0
+    workers.start("t1", other)
+    await workers.wait_idle(5)
+    assert slow.begun[-1] == other
+
+
+async def test_what_is_cancelled_leaves_nothing_behind() -> None:
+    slow = Holding(CreateBridge)
+    workers = Workers(slow, slow, lambda _message: None)
+    workers.start("t1", CreateBridge("hold", "hold"))
+    workers.start("t1", AddToBridge("hold", "caller"))
+    await eventually(lambda: len(slow.begun) == 1)
+    workers.hold()
+    workers.start("t1", HangUp("leg"))
+    workers.resume()
+    workers.start("t1", HangUp("agent"))
+    await workers.wait_idle(5)
+    assert slow.begun[1:] == [HangUp("agent")]
+    assert not workers.is_busy("t1")

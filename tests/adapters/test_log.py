@@ -48,6 +48,19 @@ def test_json_lines_of_ours_and_of_libraries() -> None:
     assert "ValueError: invalid literal" in failure["exception"]
 
 
+def test_a_stream_that_fails_stops_nobody() -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str, /) -> int:
+            raise OSError(28, "No space left on device")
+
+    log.configure("info", "text", Full())
+    structlog.get_logger("asterisk_avp.x").warning("still_here", transfer="t1")
+    closed = io.StringIO()
+    log.configure("info", "json", closed)
+    closed.close()
+    structlog.get_logger("asterisk_avp.x").info("still_here")
+
+
 def test_secrets_are_blanked_in_both_formats() -> None:
     for kind in ("json", "text"):
         out = io.StringIO()

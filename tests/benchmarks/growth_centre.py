@@ -91,6 +91,8 @@ class CallCentre:
     started_seconds: list[float] = field(default_factory=list)
     synced_seconds: list[float] = field(default_factory=list)
     start_cpu_seconds: list[float] = field(default_factory=list)
+    program: tuple[str, ...] = ("-m", "asterisk_avp", "run")
+    """How Python runs the daemon."""
     paused: bool = False
     """Whether the marker agent is paused."""
     _sent_before: int = 0
@@ -133,9 +135,9 @@ class CallCentre:
             "AVP_API__TOKENS": TOKEN,
             "AVP_AGI__PORT": str(agi),
         }
-        command = ["-m", "asterisk_avp", "run"]
+        command = self.program
         if profile is not None:
-            command = ["-m", "tests.benchmarks.profiled", str(profile)]
+            command = ("-m", "tests.benchmarks.profiled", str(profile))
         with (self.folder / "daemon.log").open("ab") as log:
             self._sent_before = self.pbx.sent
             began = time.monotonic()

@@ -7,14 +7,13 @@ SIGUSR1 starts the profile; SIGUSR2 ends it and writes it to FILE (for `pstats`)
 
 from __future__ import annotations
 
-import asyncio
 import cProfile
 import signal
 import sys
 from pathlib import Path
 
 from asterisk_avp.config.settings import Settings
-from asterisk_avp.service.process import run
+from asterisk_avp.service import process
 
 
 def main(file: Path) -> None:
@@ -26,7 +25,7 @@ def main(file: Path) -> None:
 
     signal.signal(signal.SIGUSR1, lambda *_: profile.enable())
     signal.signal(signal.SIGUSR2, end)
-    asyncio.run(run(Settings.load()))
+    process.main(Settings.load())
 
 
 if __name__ == "__main__":

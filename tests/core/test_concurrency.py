@@ -7,14 +7,18 @@ import itertools
 import pytest
 
 from asterisk_avp.core.messages import effects as fx
-from asterisk_avp.core.transfer.concurrency import can_run_concurrently
+from asterisk_avp.core.transfer.concurrency import can_run_concurrently, next_to_begin
+from asterisk_avp.core.transfer.legs import dial_leg
+from asterisk_avp.core.transfer.states import State
+from tests.core.sessions import session as session_in
 
+WAITING = session_in(State.WAITING)
 MARK = fx.SetVariables("caller", {"AVP_STATE": "done"})
 THERE = fx.Destination("avp-stasis", "caller")
 
 
 def batches(effects: list[fx.Effect]) -> list[list[str]]:
-    """As the workers perform them."""
+    """As the workers perform them, if all that are in flight take equally long."""
     found: list[list[fx.Effect]] = []
     for effect in effects:
         if found and can_run_concurrently(effect, found[-1]):
@@ -22,6 +26,10 @@ def batches(effects: list[fx.Effect]) -> list[list[str]]:
         else:
             found.append([effect])
     return [[type(effect).__name__ for effect in batch] for batch in found]
+
+
+def independent(later: fx.Effect, earlier: fx.Effect) -> bool:
+    return can_run_concurrently(later, [earlier])
 
 
 def test_cancel_takes_two_round_trips() -> None:
@@ -41,21 +49,75 @@ def test_cancel_takes_two_round_trips() -> None:
 
 def test_the_bridge_comes_after_all_that_it_relies_on() -> None:
     bridge = fx.BridgePair("leg", "caller")
-    for before in (MARK, fx.StopMusic("caller"), fx.HangUp("other"), fx.LimitCall("caller", 9.0)):
-        assert not can_run_concurrently(bridge, [before])
-        assert not can_run_concurrently(before, [bridge])
+    relied_on = (fx.StopMusic("caller"), fx.StopMusic("agent"), fx.StopPlaying("prompt"))
+    for before in (*relied_on, fx.AddToBridge("hold", "caller"), fx.HangUp("leg")):
+        assert not independent(bridge, before)
+        assert not independent(before, bridge)
+
+
+def test_what_ami_executes_in_order_is_not_waited_for() -> None:
+    """The marks, and the hang-up of a third, precede the Bridge on its own connection."""
+    bridge = fx.BridgePair("leg", "caller")
+    for before in (MARK, fx.LimitCall("caller", 9.0), fx.RenewTranslation("leg")):
+        assert independent(bridge, before)
+        assert not independent(before, bridge)
+    assert independent(bridge, fx.HangUp("other"))
+    assert not independent(bridge, fx.PauseRecording("caller"))  # of other answers
 
 
 def test_marks_come_before_the_redirect() -> None:
-    """The dialplan reads them as soon as the channels are moved."""
+    """The dialplan reads them as soon as the channels are moved: they are sent before it."""
     redirect = fx.Redirect("caller", THERE)
-    assert not can_run_concurrently(redirect, [MARK])
-    assert not can_run_concurrently(MARK, [redirect])
-    made = fx.CreateBridge("hold", "hold")
-    assert batches([MARK, MARK, redirect, made, made]) == [
-        ["SetVariables", "SetVariables"],
-        ["Redirect", "CreateBridge", "CreateBridge"],
-    ]
+    assert independent(redirect, MARK)
+    assert not independent(MARK, redirect)
+    assert not independent(redirect, fx.HangUp("other"))
+    made, other = fx.CreateBridge("hold", "hold"), fx.CreateBridge("consult", "consult")
+    assert len(batches([MARK, MARK, redirect, made, other])) == 1
+
+
+LEG = dial_leg(WAITING, "avp-t1-leg", "avp-t1-leg-queue", WAITING.permission, fourth=False)
+JOIN, HEAR = fx.AddToBridge("consult", "agent"), fx.StartMusic("agent")
+RENEWAL = fx.RenewTranslation("agent")
+
+
+def test_the_target_is_dialled_while_the_others_join() -> None:
+    joins = [JOIN, HEAR, RENEWAL]
+    assert can_run_concurrently(LEG, [*joins, MARK, fx.CreateBridge("consult", "consult")])
+    assert all(independent(join, LEG) for join in joins)
+    assert not independent(MARK, LEG)
+    assert not independent(LEG, fx.Redirect("caller", THERE))
+
+
+def test_the_target_is_not_dialled_behind_what_the_others_hear() -> None:
+    assert next_to_begin([JOIN, HEAR, RENEWAL, LEG], []) == 0
+    assert next_to_begin([HEAR, RENEWAL, LEG], [JOIN]) == 2
+    assert next_to_begin([HEAR, RENEWAL], [JOIN]) is None
+
+
+@pytest.mark.parametrize(
+    "before", [fx.HangUp("agent"), fx.StopMusic("agent"), fx.Play("a", (), "p")]
+)
+def test_a_call_to_a_target_overtakes_nothing_else(before: fx.Effect) -> None:
+    assert next_to_begin([before, LEG], [JOIN]) is None
+    assert next_to_begin([HEAR, before, LEG], [JOIN]) is None
+    assert next_to_begin([JOIN, LEG], [fx.Redirect("caller", THERE)]) is None
+
+
+def test_the_variables_that_describe_a_call_are_sent_before_it() -> None:
+    """Otherwise a later daemon would not know of a phone that rings."""
+    assert next_to_begin([HEAR, MARK, LEG], [JOIN]) == 1
+    assert next_to_begin([HEAR, LEG], [JOIN, MARK]) == 1
+    redirect = fx.Redirect("caller", THERE)  # of the same connection: the marks would come after it
+    assert next_to_begin([HEAR, MARK, LEG], [redirect]) is None
+    assert next_to_begin([MARK, LEG], [redirect]) is None
+
+
+def test_one_party_does_not_wait_for_another() -> None:
+    others = [fx.AddToBridge("hold", "caller"), fx.StartMusic("caller")]
+    assert next_to_begin([HEAR, RENEWAL, *others], [JOIN]) == 2
+    assert next_to_begin([HEAR, RENEWAL, others[1]], [JOIN, others[0]]) is None
+    assert next_to_begin([HEAR, RENEWAL, fx.StopMusic("caller"), *others], [JOIN]) is None
+    assert next_to_begin([RENEWAL, JOIN], [HEAR]) is None  # the renewal comes first
 
 
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
@@ -65,6 +127,9 @@ def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
     assert not can_run_concurrently(
         fx.CreateBridge("hold", "hold"), [fx.AddToBridge("hold", "caller")]
     )
+    # Another one need not be there.
+    assert independent(fx.AddToBridge("hold", "caller"), fx.CreateBridge("consult", "consult"))
+    assert not independent(fx.StartMusic("caller"), fx.CreateBridge("hold", "hold"))
 
 
 def test_what_happens_to_one_channel_keeps_its_order() -> None:

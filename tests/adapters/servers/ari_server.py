@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import WSMsgType, web
+from yarl import URL
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Asked:
     query: dict[str, str]
     body: Any
     raw: str
+    by_websocket: bool = False
 
 
 @dataclass
@@ -71,6 +73,10 @@ class AriServer:
     #: The order of everything that happened: "websocket" and "METHOD path".
     journal: list[str] = field(default_factory=list)
     sockets: list[Socket] = field(default_factory=list)
+    #: WebSockets that are there for requests only.
+    request_sockets: list[Socket] = field(default_factory=list)
+    #: Whether requests on WebSockets are executed, as from Asterisk 20.14, 21.9 and 22.4.
+    takes_requests: bool = True
     #: The status with which the next WebSockets are refused.
     refuse: list[int] = field(default_factory=list)
     #: Answer no more pings, like a half-open connection.
@@ -119,7 +125,7 @@ class AriServer:
 
     async def stop(self) -> None:
         """Stop listening and close all connections."""
-        for socket in self.sockets:
+        for socket in (*self.sockets, *self.request_sockets):
             if socket.request.transport is not None:
                 socket.drop()
         if self._runner is not None:
@@ -165,10 +171,12 @@ class AriServer:
             return web.json_response({"message": "no"}, status=self.refuse.pop(0))
         if not self._authorized(request):
             return web.json_response({"message": "Authentication required"}, status=401)
-        self.journal.append("websocket")
         websocket = web.WebSocketResponse(autoping=False)
         await websocket.prepare(request)
         socket = Socket(websocket, request)
+        if "-requests-" in request.query["app"]:
+            return await self._requests(socket)
+        self.journal.append("websocket")
         before = self.owner
         self.sockets.append(socket)
         if self.stasis and before is not None:
@@ -184,21 +192,63 @@ class AriServer:
         socket.closed = True
         return websocket
 
+    async def _requests(self, socket: Socket) -> web.WebSocketResponse:
+        """Execute the requests of a WebSocket one after the other, as Asterisk does."""
+        self.request_sockets.append(socket)
+        with contextlib.suppress(ConnectionError):
+            async for message in socket.websocket:
+                if message.type is WSMsgType.PING and not self.deaf:
+                    await socket.websocket.pong(message.data)
+                if message.type is WSMsgType.TEXT and self.takes_requests:
+                    await self._request_on(socket, json.loads(message.data))
+        socket.closed = True
+        return socket.websocket
+
+    async def _request_on(self, socket: Socket, content: dict[str, Any]) -> None:
+        url = URL(f"/ari/{content['uri']}", encoded=True)
+        asked = Asked(
+            content["method"],
+            url.raw_path.removeprefix("/ari"),
+            dict(url.query),
+            json.loads(content["message_body"]) if "message_body" in content else None,
+            str(url),
+            by_websocket=True,
+        )
+        answer = await self._answer(asked)
+        body = answer.text
+        if body is None and answer.body is not None:
+            body = json.dumps(answer.body)
+        await socket.event(
+            "RESTResponse",
+            request_id=content["request_id"],
+            status_code=answer.status,
+            reason_phrase="",
+            uri=content["uri"].partition("?")[0],
+            **({} if body is None else {"content_type": "application/json", "message_body": body}),
+        )
+
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0].removeprefix("/ari")
         text = await request.text()
-        asked = Asked(
-            request.method,
-            path,
-            dict(request.query),
-            json.loads(text) if text else None,
-            request.raw_path,
-        )
-        self.asked.append(asked)
-        self.journal.append(f"{asked.method} {path}")
+        body = json.loads(text) if text else None
+        asked = Asked(request.method, path, dict(request.query), body, request.raw_path)
         if not self._authorized(request):
+            self._note(asked)
             return web.json_response({"message": "Authentication required"}, status=401)
-        answer = self.answers.get((asked.method, path))
+        answer = await self._answer(asked)
+        if answer.text is not None:
+            return web.Response(status=answer.status, text=answer.text, headers=answer.headers)
+        if answer.body is None:
+            return web.Response(status=answer.status, headers=answer.headers)
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+    def _note(self, asked: Asked) -> None:
+        self.asked.append(asked)
+        self.journal.append(f"{asked.method} {asked.path}")
+
+    async def _answer(self, asked: Asked) -> Answer:
+        self._note(asked)
+        answer = self.answers.get((asked.method, asked.path))
         if answer is None and self.handler is not None:
             answer = self.handler(asked)
         if answer is None and self.stasis:
@@ -207,8 +257,4 @@ class AriServer:
             answer = Answer(204) if asked.method == "DELETE" else Answer(200, {})
         if answer.hold is not None:
             await answer.hold.wait()
-        if answer.text is not None:
-            return web.Response(status=answer.status, text=answer.text, headers=answer.headers)
-        if answer.body is None:
-            return web.Response(status=answer.status, headers=answer.headers)
-        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+        return answer
