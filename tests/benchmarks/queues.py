@@ -170,7 +170,7 @@ class Measuring:
         ami.events.clear()
         await phones[CALLER].dial("800")
         rung = await phones[AGENT].ringing(within=within)
-        (joined,) = ami.seen(match("QueueCallerJoin", Queue="sales"))
+        joined = await ami.wait(match("QueueCallerJoin", Queue="sales"), within=within)
         into.append(1000 * (rung.began - joined.at))
         await phones[CALLER].hangup()
         await self._over()
