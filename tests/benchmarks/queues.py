@@ -3,13 +3,9 @@
     python -m tests.benchmarks.queues [--agents 0,100,1000,5000] [--output QUEUES.md]
 
 Each size is measured twice: with group queues only, and with a personal queue for every agent and
-the daemon, which makes agents members while a transfer needs them. With ``--left`` every agent is a
-member there before the daemon starts, as an earlier version left them, and for a minute it is
-measured how calls fare while the daemon removes them.
-
-Two agents have real phones, and a caller calls them.
-The others (20 to a group) are members whose device states are set artificially, as their calls
-would set them. Asterisk's processor time comes from the kernel.
+the daemon, which makes agents members while a transfer needs them. Two agents have real phones, and
+a caller calls them. The others (20 to a group) are members whose device states are set
+artificially, as their calls would set them. Asterisk's processor time comes from the kernel.
 """
 
 from __future__ import annotations
@@ -104,8 +100,6 @@ class Figures:
     start_seconds: float | None = None
     ring_start: list[float] = field(default_factory=list)
     """Calls while the daemon starts for the first time."""
-    left: int | None = None
-    """Members that are left after a minute."""
     resident_mib: float = 0.0
     reload_seconds: list[float] = field(default_factory=list)
     change_milliseconds: list[float] = field(default_factory=list)
@@ -152,16 +146,16 @@ class Measuring:
                 self.figures.change_milliseconds.append(await self._change())
             self.figures.processors = self._processors()
 
-    async def while_starting(self, seconds: float = 0.0) -> float:
-        """Start the daemon, and make calls until it is ready, and for so long. The start's time."""
+    async def while_starting(self) -> float:
+        """Start the daemon, and make calls until it is ready. Return how long it took."""
         began = time.monotonic()
         starting = asyncio.create_task(self.bed.start_daemon(within=_START_SECONDS))
         took = 0.0
-        while not starting.done() or time.monotonic() < began + seconds:
+        while not starting.done():
             await self.call(self.figures.ring_start, within=_SETTLE_SECONDS)
             took = took or (time.monotonic() - began if starting.done() else 0.0)
         await starting
-        return took
+        return took or time.monotonic() - began
 
     async def call(self, into: list[float], within: float = 20.0) -> None:
         """Measure from the caller's joining of the group's queue to an agent's ringing phone."""
@@ -170,7 +164,7 @@ class Measuring:
         ami.events.clear()
         await phones[CALLER].dial("800")
         rung = await phones[AGENT].ringing(within=within)
-        (joined,) = ami.seen(match("QueueCallerJoin", Queue="sales"))
+        joined = await ami.wait(match("QueueCallerJoin", Queue="sales"), within=within)
         into.append(1000 * (rung.began - joined.at))
         await phones[CALLER].hangup()
         await self._over()
@@ -257,21 +251,7 @@ class Measuring:
         return time.monotonic() - began
 
 
-async def leave_members(bed: Bed, agents: list[str]) -> None:
-    """Make them members of their personal queues as an earlier version did; AstDB has them."""
-    for agent in agents:
-        member = f"Local/{agent}@agents/n;0;0;A{agent};{device(agent)};;0"
-        await bed.ami.action(
-            "DBPut", Family="Queue/PersistentMembers", Key=f"avp-agent-{agent}", Val=member
-        )
-    # Only what loads app_queue reads them.
-    for step in ("unload", "load"):
-        await bed.ami.action("ModuleLoad", Module="app_queue.so", LoadType=step)
-
-
-async def measure(
-    size: int, samples: int, backend: str | None, *, personal: bool, left: bool = False
-) -> Figures:
+async def measure(size: int, samples: int, backend: str | None, *, personal: bool) -> Figures:
     world = Crowd.of(size)
     bed = Bed(world, backend=backend_named(backend))
     bed.backend.start_seconds = _START_SECONDS
@@ -290,21 +270,10 @@ async def measure(
             figures = await Measuring(bed, None).everything(samples)
         else:
             starting = Measuring(bed, None)
-            if left:
-                await leave_members(bed, starting.crowd)
             await starting.call([], within=_SETTLE_SECONDS)
             # Before the daemon is there: it would query each change, which no channel explains.
             await starting.changes()
-            began = await starting.while_starting(60.0 if left else 0.0)
-            if left:
-                figures = starting.figures
-                rows = await bed.ami.list("QueueStatus")
-                figures.left = sum(
-                    row.name == "QueueMember" and row["Queue"].startswith("avp-agent-")
-                    for row in rows
-                )
-                figures.boot_seconds, figures.start_seconds = boot, began
-                return figures
+            began = await starting.while_starting()
             headers = {"Authorization": f"Bearer {bed.secrets.token}"}
             async with aiohttp.ClientSession(headers=headers) as http:
                 measuring = Measuring(bed, Bench(bed, http))
@@ -360,25 +329,6 @@ def report(found: dict[tuple[int, bool], Figures]) -> str:
     return table(head, rows, words=0)
 
 
-async def run_left(sizes: list[int], backend: str | None) -> str:
-    load, rows = os.getloadavg()[0], []
-    for size in sizes:
-        f = await measure(size, 0, backend, personal=True, left=True)
-        rows.append(
-            (
-                str(size),
-                f"{f.start_seconds:.1f}",
-                str(len(f.ring_start)),
-                spread(f.ring_start),
-                str(f.left),
-            )
-        )
-    head = ("members left", "start, s", "calls", "call: join to ring, ms", "left after 60 s")
-    return "\n".join(
-        (table(head, rows, words=0), "", *conditions("Asterisk 22", backend or "rootfs", load))
-    )
-
-
 async def run(sizes: list[int], samples: int, backend: str | None) -> str:
     load = os.getloadavg()[0]
     found: dict[tuple[int, bool], Figures] = {}
@@ -406,15 +356,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--agents", default=",".join(map(str, SIZES)), help="sizes, with commas")
     parser.add_argument("--samples", type=int, default=10, help="calls of each kind (default 10)")
     parser.add_argument("--backend", choices=("docker", "rootfs"), help="as for docker/up")
-    parser.add_argument("--left", action="store_true", help="with an earlier version's members")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     options = parser.parse_args(argv)
     sizes = [int(text) for text in options.agents.split(",")]
     try:
-        if options.left:
-            text = asyncio.run(run_left(sizes, options.backend))
-        else:
-            text = asyncio.run(run(sizes, options.samples, options.backend))
+        text = asyncio.run(run(sizes, options.samples, options.backend))
     except Unavailable as error:
         print(f"queues: error: {error}", file=sys.stderr)
         return 1
