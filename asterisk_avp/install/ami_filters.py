@@ -2,7 +2,7 @@
 
 Asterisk writes every event of a user's classes to its connection, some forty for a call, of which
 the daemon reads a few. A filter with options finds these by a hash of their name (main/manager.c,
-``filter_cmp_fn``), which costs Asterisk less than to write the others.
+``filter_cmp_fn``), which costs Asterisk no more than to write the others.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def event_filters(facts: Facts) -> Iterator[Finding]:
             _ID,
             Severity.OK,
             f"[{user}] also receives events that the daemon does not read",
-            "Nothing is wrong. With filters, Asterisk and the daemon have less to do.",
+            "Nothing is wrong. With filters, the daemon has less to do.",
             f"manager.conf [{user}]" if loaded else where,
             tuple(daemon_lines()) if loaded else ("; asterisk -rx 'manager reload'",),
         )
