@@ -164,7 +164,7 @@ class Measuring:
         ami.events.clear()
         await phones[CALLER].dial("800")
         rung = await phones[AGENT].ringing(within=within)
-        joined = await ami.wait(match("QueueCallerJoin", Queue="sales"), within=within)
+        joined = await ami.wait(match("QueueCallerJoin", Queue="sales"), within, since=0.0)
         into.append(1000 * (rung.began - joined.at))
         await phones[CALLER].hangup()
         await self._over()
