@@ -65,6 +65,15 @@ def test_what_ami_executes_in_order_is_not_waited_for() -> None:
     assert not independent(bridge, fx.PauseRecording("caller"))  # of other answers
 
 
+def test_the_end_of_a_third_party_follows_the_bridge_without_waiting_for_it() -> None:
+    """It is much work for Asterisk, which the caller's way back need not wait for."""
+    bridge = fx.BridgePair("agent", "caller")
+    assert independent(fx.HangUp("leg"), bridge)
+    assert not independent(fx.HangUp("agent"), bridge)
+    assert not independent(fx.HangUp("caller"), bridge)
+    assert not independent(fx.HangUp("leg"), fx.AddToBridge("hold", "caller"))
+
+
 def test_marks_come_before_the_redirect() -> None:
     """The dialplan reads them as soon as the channels are moved: they are sent before it."""
     redirect = fx.Redirect("caller", THERE)

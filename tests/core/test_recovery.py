@@ -102,7 +102,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.COMPLETING, ALL, S.COMPLETING, ["no music caller", "mark caller done", "mark leg done", "bridge leg caller", "timer 5"]),
         (S.COMPLETING, {CALLER: ELSEWHERE, AGENT: CONSULTS, LEG: GONE}, S.COMPLETED, None),
         (S.COMPLETING, {CALLER: NOWHERE, AGENT: CONSULTS, LEG: GONE}, S.RETURNING, None),
-        (S.RETURNING, ALL | {LEG: GONE}, S.RETURNING, ["hush", "no ringback agent", "no music agent", "no music caller", "mark caller done", "mark agent done", "bridge agent caller", "timer 5"]),
+        (S.RETURNING, ALL | {LEG: GONE}, S.RETURNING, ["hush", "no ringback agent", "no music agent", "no music caller", "mark caller done", "mark agent done", "bridge agent caller", "hangup leg", "timer 5"]),
         (S.RETURNING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.CANCELLED, None),
         # A Redirect: not done, done.
         (S.STARTING, {CALLER: ELSEWHERE, AGENT: ELSEWHERE, LEG: GONE}, S.FAILED, None),

@@ -188,22 +188,22 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 for state in (S.WAITING, S.RINGING)
                 for case in [
                     ((state, K.LEG_ANSWERED, {}), S.CONSULTING, [*QUIET, "add leg to consult", *NO_TIMER]),
-                    ((state, K.LEG_UNANSWERED, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
-                    ((state, K.LEG_LEFT_QUEUE, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.LEG_UNANSWERED, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
+                    ((state, K.LEG_LEFT_QUEUE, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
                     ((state, K.LEG_FAILED, {}), S.RETURNING, [*RETURN, *QUICK]),
                     ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
                     ((state, K.TRANSFEROR_GONE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
                     ((state, K.TRANSFEROR_GONE, {"may_detach": False}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
                     ((state, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
                     ((state, K.COMPLETE, {}), S.RELEASING_LEG, ["hangup leg", *QUICK]),
-                    ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
-                    ((state, K.TIMED_OUT, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.CANCEL, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
+                    ((state, K.TIMED_OUT, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
                 ]
             ),
             # --- consulting
             ((S.CONSULTING, K.COMPLETE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
             ((S.CONSULTING, K.TRANSFEROR_GONE, {}), S.COMPLETING, [*COMPLETE, *QUICK]),
-            ((S.CONSULTING, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+            ((S.CONSULTING, K.CANCEL, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
             ((S.CONSULTING, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.CONSULTING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
             ((S.CONSULTING, K.SWAP, {}), S.SWAPPED, TO_CALLER),
@@ -235,10 +235,10 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 for case in [
                     ((state, K.COMPLETE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
                     ((state, K.TRANSFEROR_GONE, {"fourth": OUT}), S.COMPLETING, ["hangup fourth", *quiet, *COMPLETE, *QUICK]),
-                    ((state, K.CANCEL, {"fourth": IN}), S.RETURNING, ["hangup leg", "hangup fourth", *RETURN, *QUICK]),
-                    ((state, K.LEG_GONE, {"fourth": OUT}), S.RETURNING, ["hangup fourth", *RETURN, *QUICK]),
+                    ((state, K.CANCEL, {"fourth": IN}), S.RETURNING, [*RETURN, "hangup leg", "hangup fourth", *QUICK]),
+                    ((state, K.LEG_GONE, {"fourth": OUT}), S.RETURNING, [*RETURN, "hangup fourth", *QUICK]),
                     ((state, K.DROP_TARGET, {"fourth": IN}), state, ["hangup leg"]),
-                    ((state, K.DROP_TARGET, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.DROP_TARGET, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
                     ((state, K.DROP_FOURTH, {"fourth": IN}), state, ["hangup fourth"]),
                 ]
             ),
@@ -259,7 +259,7 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
                 for case in [
                     ((state, K.COMPLETE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
                     ((state, K.TRANSFEROR_GONE, {}), S.COMPLETING, [*quiet, *COMPLETE, *QUICK]),
-                    ((state, K.CANCEL, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+                    ((state, K.CANCEL, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
                     ((state, K.LEG_GONE, {}), S.RETURNING, [*RETURN, *QUICK]),
                 ]
             ),
@@ -291,13 +291,13 @@ LEGAL: dict[int, tuple[Case, S, list[str]]] = dict(
             # --- completing
             ((S.COMPLETING, K.BRIDGED, {}), S.COMPLETED, ["hangup agent", *CLEAR, *NO_TIMER]),
             ((S.COMPLETING, K.BRIDGED, {"transferor": GONE}), S.COMPLETED, [*CLEAR, *NO_TIMER]),
-            ((S.COMPLETING, K.BRIDGE_FAILED, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+            ((S.COMPLETING, K.BRIDGE_FAILED, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
             ((S.COMPLETING, K.BRIDGE_FAILED, {"leg": GONE}), S.RETURNING, [*RETURN, *QUICK]),
             ((S.COMPLETING, K.BRIDGE_FAILED, {"transferor": GONE}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
             ((S.COMPLETING, K.LEG_GONE, {}), S.COMPLETING, []),
             ((S.COMPLETING, K.TRANSFEROR_GONE, {}), S.COMPLETING, []),
             ((S.COMPLETING, K.CALLER_GONE, {}), S.ABANDONED, ["hangup leg", "hangup agent", *CLEAR, *NO_TIMER]),
-            ((S.COMPLETING, K.TIMED_OUT, {}), S.RETURNING, ["hangup leg", *RETURN, *QUICK]),
+            ((S.COMPLETING, K.TIMED_OUT, {}), S.RETURNING, [*RETURN, "hangup leg", *QUICK]),
             ((S.COMPLETING, K.TIMED_OUT, {"transferor": GONE}), S.RECALLING, ["hangup leg", *RECALL, *QUICK]),
             # --- returning
             ((S.RETURNING, K.BRIDGED, {"outcome": S.CANCELLED}), S.CANCELLED, [*CLEAR, *NO_TIMER]),

@@ -131,6 +131,11 @@ def _of_a_third(effect: Effect, other: Effect) -> bool:
     )
 
 
+def _not_of_the_pair(effect: Effect, other: Effect) -> bool:
+    """Whether the channel of an effect is none of those of the Bridge before it."""
+    return _of_a_third(other, effect)
+
+
 def _of_another_bridge(effect: Effect, other: Effect) -> bool:
     """Whether somebody joins a bridge, other than the one that is being created."""
     return isinstance(effect, AddToBridge) and effect.bridge != getattr(other, "bridge", "")
@@ -152,6 +157,8 @@ _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     ((Redirect,), _SET, None),
     ((BridgePair,), _VARIABLES, None),
     ((BridgePair,), (HangUp,), _of_a_third),
+    # So that the end of a third party, which is work for Asterisk, is behind the Bridge.
+    ((HangUp,), (BridgePair,), _not_of_the_pair),
     # Different parties join different bridges. The variables that describe it are for a later
     # daemon, which checks the bridges too.
     (_JOINS, _VARIABLES, None),

@@ -179,9 +179,16 @@ def restore(session: Session, where: ChannelLocations) -> Effects:
     return translation.restored(session, effects)
 
 
+def _return(session: Session) -> Effects:
+    """Return the caller, and end the calls to target and fourth party, if they are still there."""
+    # The target of an attended transfer was called by the transferor's phone.
+    called = () if session.attended else (*do.drop_leg(session), *do.drop_fourth(session))
+    return (*do.return_to_transferor(session), *called)
+
+
 _REPEATED: Final[dict[Recovery, Callable[[Session], Effects]]] = {
     Recovery.BRIDGE_TARGET: do.complete,
-    Recovery.BRIDGE_TRANSFEROR: do.return_to_transferor,
+    Recovery.BRIDGE_TRANSFEROR: _return,
     Recovery.BRIDGE_REST: do.bridge_rest,
     Recovery.QUEUE: do.queue_caller,
     Recovery.RECALL: do.recall,
