@@ -39,6 +39,7 @@ _HEADER: Final = b"idempotency-key"
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _CHANGES: Final = ("/v1/agents/", "/v1/transfers/")
 _FAILED: Final = 500
+_UNAVAILABLE: Final = 503
 
 
 @dataclass(slots=True)
@@ -54,6 +55,13 @@ class Asked:
     @property
     def status(self) -> int:
         return _FAILED if self.start is None else int(self.start["status"])
+
+    @property
+    def to_be_sent_again(self) -> bool:
+        """Whether nothing was done, and the answer said when to ask again (RFC 9110, 10.2.3)."""
+        headers = self.start["headers"] if self.start is not None else ()
+        later = any(name.lower() == b"retry-after" for name, _ in headers)
+        return self.done.is_set() and self.status == _UNAVAILABLE and later
 
 
 class OutcomeOut(Out):
@@ -85,6 +93,7 @@ class Outcomes:
     def add(self, holder: str, key: str, fingerprint: bytes | None) -> Asked:
         """``fingerprint`` None: the request is given up before it has arrived."""
         requests = self._of(holder)
+        requests.pop(key, None)  # the oldest come first
         request = requests[key] = Asked(self._clock(), fingerprint)
         if len(requests) > PER_HOLDER:
             requests.popitem(last=False)
@@ -135,7 +144,7 @@ class Once:
         target = scope["method"].encode() + b" " + scope["path"].encode() + b"\0"
         fingerprint = hashlib.sha256(target + body).digest()
         known = self._outcomes.find(holder, key)
-        if known is not None:
+        if known is not None and not known.to_be_sent_again:
             await (await _again(known, fingerprint))(scope, receive, send)
             return
         request = self._outcomes.add(holder, key, fingerprint)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from api_client import TO_BOB, Api, api_here
 
+from asterisk_avp.core.model.errors import AsteriskBusy
 from asterisk_avp.core.model.world import TransferRequest, TransferView
 
 KEY, OTHER = "key-0000000000000001", "key-0000000000000002"
@@ -48,6 +49,23 @@ async def test_a_refusal_is_an_outcome_too(api: Api) -> None:
     status, answer = await post(api, KEY, nobody)
     assert await settle(api, KEY) == {"received": True, "status": status, "answer": answer}
     assert await post(api, KEY, nobody) == (status, answer)
+    assert len(api.board.requests) == 1
+
+
+async def test_what_was_too_much_for_asterisk_may_be_sent_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(_request: TransferRequest) -> TransferView:
+        raise AsteriskBusy(2)
+
+    with monkeypatch.context() as busy:
+        busy.setattr(api.board, "request", refuses)
+        status, answer = await post(api, KEY)
+        assert (status, answer["error"]) == (503, "asterisk_busy")
+        assert await settle(api, KEY) == {"received": True, "status": 503, "answer": answer}
+    first = await post(api, KEY)
+    assert first[0] == 201
+    assert await post(api, KEY) == first
     assert len(api.board.requests) == 1
 
 
