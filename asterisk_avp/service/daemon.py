@@ -30,7 +30,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     EngineStep            28 facts
     MemberPhones          MemberSeen MemberRemoved              connected resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
-    MemberVerifier        Hint ChannelSeen                      wait_idle stop
+    MemberVerifier        Hint ChannelSeen ChannelGone          wait_idle stop
     EndWatch              ChannelEnding ChannelGone             stop
     VersionWatch          -                                     connected stop
     Synchroniser          NeedsResync Outdated HoldChanged      connected stop

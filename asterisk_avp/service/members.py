@@ -50,6 +50,10 @@ AT_ONCE: Final = 20
 MAX_WAIT_SECONDS: Final = 0.1
 """Time to wait for ARI's confirmation before Asterisk is queried."""
 
+MAX_LOOKED_AT: Final = 20
+"""So many changes that wait for it are compared with each channel that ARI reports. More of them
+are an attack, or everybody's phones are back: they are decided when that time is over."""
+
 
 def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSeen | None:
     return agent.member(queue, interface) if agent is not None else None
@@ -58,7 +62,7 @@ def _membership(agent: Agent | None, queue: str, interface: str) -> ev.MemberSee
 class MemberVerifier(Part):
     """Post verified facts, and `NeedsResync` if Asterisk could not be queried."""
 
-    hears = (Hint, ev.ChannelSeen)
+    hears = (Hint, ev.ChannelSeen, ev.ChannelGone)
 
     def __init__(
         self,
@@ -89,6 +93,9 @@ class MemberVerifier(Part):
                 # AMI may have reported earlier where it waits.
                 if fact := self._awaiting_channel.pop(channel, None):
                     self._post(fact)
+                self._take_confirmed()
+            case ev.ChannelGone():
+                self._take_confirmed()
             case Hint(ev.MemberSeen() | ev.MemberRemoved() as fact):
                 self._member(fact)
             case Hint(ev.QueueJoined() | ev.QueueLeft() as fact):
@@ -205,6 +212,15 @@ class MemberVerifier(Part):
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(MAX_WAIT_SECONDS, self._decide_later)
 
+    def _take_confirmed(self) -> None:
+        """Post the changes that a channel confirms which ARI has just reported."""
+        if not self._later or len(self._later) > MAX_LOOKED_AT:
+            return
+        for key, fact in tuple(self._later.items()):
+            if self._is_confirmed(fact):
+                del self._later[key]
+                self._post(fact)
+
     def _decide_later(self) -> None:
         """Decide about the changes that ARI had not confirmed."""
         if self._timer is not None:
@@ -212,17 +228,20 @@ class MemberVerifier(Part):
             self._timer = None
         later, self._later = self._later, {}
         for (queue, interface), fact in later.items():
-            agent = self._engine.agents.of_member(queue, interface)
-            known = _membership(agent, queue, interface)
-            if (
-                agent is not None
-                and known is not None
-                and is_phone_change(known, fact)
-                and is_confirmed_by_ari(self._engine.calls, agent, known, fact)
-            ):
+            if self._is_confirmed(fact):
                 self._post(fact)
             else:
                 self.ask(queue, interface)
+
+    def _is_confirmed(self, fact: ev.MemberSeen) -> bool:
+        agent = self._engine.agents.of_member(fact.queue, fact.interface)
+        known = _membership(agent, fact.queue, fact.interface)
+        return (
+            agent is not None
+            and known is not None
+            and is_phone_change(known, fact)
+            and is_confirmed_by_ari(self._engine.calls, agent, known, fact)
+        )
 
     def _status(self, queue: str, interface: str) -> int:
         """The phone's status in the agent's other memberships; 0: unknown."""

@@ -18,6 +18,7 @@ from asterisk_avp.service.inbox import Confirmed, Hint, Message, NeedsResync
 from asterisk_avp.service.members import (
     AT_ONCE,
     MAX_AWAITING_CHANNEL,
+    MAX_LOOKED_AT,
     MAX_QUESTIONS,
     MemberVerifier,
 )
@@ -160,6 +161,48 @@ async def test_a_phone_with_a_channel_may_be_in_use_and_one_without_is_free(
     await station.told(here)
     assert station.known("1002") == here
     assert station.asterisk.asked == []
+
+
+async def test_a_change_that_ari_confirms_later_counts_at_that_moment(station: Station) -> None:
+    """AMI and ARI are two connections. A pause that keeps after-call work must not come later."""
+    here, rung = of("1002", status=1), of("1002", status=6)
+    station.feed(here)
+    station.members.handle(Hint(rung))
+    assert station.known("1002") == here
+    for fact in (ev.ChannelSeen("v", "PJSIP/1003-00000001"), ev.ChannelGone("v")):
+        station.feed(fact)
+        station.members.handle(fact)
+        assert station.known("1002") == here, "it is somebody else's"
+    seen = ev.ChannelSeen("u", "PJSIP/1002-00000001")
+    station.feed(seen)
+    station.members.handle(seen)
+    assert station.known("1002") == rung
+    station.members.handle(Hint(here))
+    assert station.known("1002") == rung
+    gone = ev.ChannelGone("u")
+    station.feed(gone)
+    station.members.handle(gone)
+    assert station.known("1002") == here
+    await station.members.wait_idle(5)
+    assert station.asterisk.asked == []
+
+
+async def test_many_changes_without_a_channel_do_not_make_each_channel_dearer(
+    station: Station,
+) -> None:
+    """Whoever can inject events could report all phones at once. They are asked about instead."""
+    agents = [str(number) for number in range(2000, 2001 + MAX_LOOKED_AT)]
+    for agent in agents:
+        station.feed(of(agent, queue="sales", status=1))
+        station.members.handle(Hint(of(agent, queue="sales", status=6)))
+    station.fed.clear()
+    seen = ev.ChannelSeen("u", "PJSIP/2000-00000001")
+    station.engine.fact(seen, NOW)
+    station.members.handle(seen)
+    assert station.fed == []
+    await station.members.wait_idle(5)
+    assert station.known("2000") == of("2000", queue="sales", status=6)
+    assert len(station.asterisk.asked) == MAX_LOOKED_AT
 
 
 async def test_after_a_call_of_a_queue_its_end_needs_no_question(station: Station) -> None:
