@@ -218,10 +218,11 @@ class AriPerformer:
             return False
         return str(dialplan.get("app_data", "")).split(",")[0] == self._app
 
-    async def reap(self, wanted: Callable[[str], bool]) -> bool:
+    async def reap(self, wanted: Callable[[str], bool], kept: Callable[[str], bool]) -> bool:
         """Send orphaned channels in our bridges back to the dialplan, and destroy the bridges.
 
-        ``wanted`` returns whether a channel belongs to a running transfer. The dialplan's fallback
+        ``wanted`` returns whether a channel belongs to a running transfer, ``kept`` whether a
+        bridge does: it may be empty, because its parties are on their way. The dialplan's fallback
         sends the caller to the head of their group. Returns False if something could not be done.
         """
         try:
@@ -237,8 +238,9 @@ class AriPerformer:
                             await self._client.channels.hangup(channel)
                         else:
                             await self._client.channels.continue_in_dialplan(channel)
-                with contextlib.suppress(AriGone):
-                    await self._client.bridges.destroy(bridge["id"])
+                if not kept(bridge["id"]):
+                    with contextlib.suppress(AriGone):
+                        await self._client.bridges.destroy(bridge["id"])
         except (AriError, AsteriskUnavailable) as error:
             log.warning("orphan_cleanup_failed", error=str(error))
             return False

@@ -259,7 +259,8 @@ class Synchroniser(Part):
         engine = self._engine
         ours = engine.store.recent_channels(time.time() - _RECENT_SECONDS)
         if not await self._ari.reap(
-            lambda channel: channel in ours or engine.store.role_of(channel) is not None
+            lambda channel: channel in ours or engine.store.role_of(channel) is not None,
+            kept=engine.store.has_bridge,
         ):
             self._needed(None)
 

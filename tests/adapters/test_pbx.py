@@ -80,7 +80,7 @@ async def test_a_supervised_transfer_from_the_call_to_its_end(daemon: Daemon, pb
     await eventually(
         lambda: daemon.transfer_service.transfer(transfer).state is TransferState.CONSULTING, WITHIN
     )
-    assert call.caller.music
+    await eventually(lambda: call.caller.music, WITHIN)
     assert call.caller.variables["AVP_STATE"] == "live"
     assert call.caller.variables["AVP_TRANSFER"] == transfer
     leg = next(channel for channel in pbx.channels.values() if channel.name.endswith(";1"))

@@ -548,10 +548,14 @@ async def test_reaping_sends_orphans_back_and_leaves_the_rest_alone() -> None:
                 {"id": "avp-old-hold", "channels": ["avp-pbx-1700000000.1"]},
                 {"id": "avp-old-consult", "channels": ["agent", "avp-old-leg"]},
                 {"id": "avp-live-hold", "channels": ["wanted"]},
+                {"id": "avp-begun-hold", "channels": []},
+                {"id": "avp-begun-consult", "channels": ["stray"]},
                 {"id": "somebody-elses", "channels": ["other"]},
             ],
         )
-        await performer.reap(lambda channel: channel == "wanted")
+        await performer.reap(
+            lambda channel: channel == "wanted", kept=lambda bridge: bridge.startswith("avp-begun")
+        )
         journal = server.journal
     assert journal == [
         "GET /bridges",
@@ -560,6 +564,7 @@ async def test_reaping_sends_orphans_back_and_leaves_the_rest_alone() -> None:
         "POST /channels/agent/continue",
         "DELETE /channels/avp-old-leg",
         "DELETE /bridges/avp-old-consult",
+        "POST /channels/stray/continue",
     ]
 
 

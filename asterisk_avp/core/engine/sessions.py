@@ -221,6 +221,11 @@ class SessionStore:
         """The running sessions."""
         return [self.records[session_id].session for session_id in self.index.sessions()]
 
+    def has_bridge(self, bridge: str) -> bool:
+        """Whether a bridge, by its id, belongs to a running session (`Session.hold_bridge`)."""
+        record = self.records.get(bridge.removeprefix("avp-").rpartition("-")[0])
+        return record is not None and not record.session.state.final
+
     def role_of(self, channel: str) -> tuple[Session, str] | None:
         """The running session that a channel belongs to, and its role there; None: no session."""
         found = self.index.role_of(channel)
