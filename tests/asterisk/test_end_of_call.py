@@ -188,6 +188,11 @@ def ends(scene: Scene, kind: str = "CallEnds") -> list[tuple[str, str]]:
 async def ended_once(scene: Scene) -> None:
     """The `h` ran, once, on the caller's channel, with the call's own variables."""
     await scene.ami.assert_clean()  # whatever would run it again has ended
+
+    async def told() -> bool | None:
+        return bool(ends(scene)) or None
+
+    await scene.ami.until(told, 5.0)  # an event may come after a list that is read later
     assert ends(scene) == [("caller1", "4711 over")]
 
 

@@ -243,13 +243,15 @@ class Probe:
         return mine[0]
 
     async def bridges(self) -> Bridges:
-        """All bridges with their channels."""
+        """All bridges with their channels, without empty parking lots, which are always there."""
         found = []
         for row in await self.list("BridgeList"):
             try:
                 members = await self.list("BridgeInfo", BridgeUniqueid=row["BridgeUniqueid"])
             except ActionFailed:
                 continue  # gone meanwhile
+            if row["BridgeCreator"] == "Parking" and not members:
+                continue
             found.append(
                 Bridge(
                     id=row["BridgeUniqueid"],

@@ -349,9 +349,12 @@ class Phone:
         """End a call (or refuse it with 486) and wait until it has ended."""
         call = call or self.call
         await self.command("hangup", call.id)
-        # baresip reports no event for the end of a call it ends itself before an answer.
-        if call.live and call.id not in await self.command("listcalls"):
-            call.state, call.ended, call.reason = "closed", time.time(), "hung up"
+        # baresip reports no event for the end of a call it ends itself before an answer, which may
+        # be listed for a moment.
+        over = deadline(5.0)
+        while call.live and time.monotonic() < over:
+            if call.id not in await self.command("listcalls"):
+                call.state, call.ended, call.reason = "closed", time.time(), "hung up"
         await self.closed(call)
 
     async def reject(self, within: float = 5.0) -> Call:
