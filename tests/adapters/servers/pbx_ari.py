@@ -62,6 +62,11 @@ class PbxAri:
                 _soon(lambda: pbx.hang_up(channel))
             case "GET", ["variable"] if asked.query["variable"] == "CHANNEL(rtp,hold)":
                 return Answer(200, {"value": "0"})  # its phones have no hold key
+            case "GET", ["variable"]:
+                value = channel.variables.get(asked.query["variable"], "")
+                if value:
+                    return Answer(200, {"value": value})
+                return Answer(404, {"message": "Provided variable was not found"})
             case _:
                 return self._unknown(asked)
         return Answer(204)
