@@ -99,6 +99,11 @@ class RequestSockets:
         self._backoff = backoff
         self._idle: list[_Socket] = []
 
+    @property
+    def free(self) -> int:
+        """How many sockets can take a request now."""
+        return len(self._idle)
+
     async def run(self) -> None:
         """Keep `SOCKETS` sockets open until cancelled."""
         async with asyncio.TaskGroup() as group:

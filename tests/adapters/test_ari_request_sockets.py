@@ -16,7 +16,6 @@ from asterisk_avp.core.model.errors import AriError, AriGone, AsteriskSilent, As
 from asterisk_avp.core.pbx.versions import parse
 
 INFO = ("GET", "/asterisk/info")
-PING = ("GET", "/asterisk/ping")
 LISTS = ("GET /channels", "GET /bridges", "GET /applications")
 
 
@@ -36,20 +35,18 @@ async def client(server: AriServer) -> AsyncIterator[AriClient]:
     """A client that is connected, and whose sockets are in use."""
     one = make_client(server, request_timeout_seconds=1.0)
     async with running(one):
-        await used(server)
+        await used(server, one)
         yield one
 
 
-async def used(server: AriServer) -> None:
-    """Wait until every socket has been tried out, and forget that."""
+def free(client: AriClient) -> int:
+    sockets = client._rest._sockets
+    return 0 if sockets is None else sockets.free
 
-    def tried() -> bool:
-        pings = [asked for asked in server.asked if (asked.method, asked.path) == PING]
-        return len(pings) == SOCKETS and all(asked.by_websocket for asked in pings)
 
-    await eventually(tried)
-    # The response to the last trial is read after this one.
-    await asyncio.sleep(0)
+async def used(server: AriServer, client: AriClient, opened: int = SOCKETS) -> None:
+    """Wait until so many have been opened and the last ones tried out, and forget that."""
+    await eventually(lambda: len(server.request_sockets) == opened and free(client) == SOCKETS)
     server.asked.clear()
     server.journal.clear()
 
@@ -168,9 +165,7 @@ async def test_a_socket_is_used_again_once_the_late_response_has_come(server, cl
     assert not server.asked[-1].by_websocket
     hold.set()
 
-    # Each socket is read again before the response to a request that was sent after its own.
-    for _ in range(SOCKETS):
-        await client.channels.list()
+    await eventually(lambda: free(client) == SOCKETS)
     await client.channels.start_moh("c")
     assert server.asked[-1].by_websocket
 
@@ -185,9 +180,9 @@ async def test_the_outcome_is_unknown_if_the_socket_is_lost_and_it_comes_back(se
     with pytest.raises(AsteriskUnavailable):
         await asked
     hold.set()
-    assert len(server.asked) == 1  # nothing is sent twice
-    server.asked.clear()
-    await used(server)
+    sent = [asked.path for asked in server.asked]
+    assert sent.count("/channels/c/moh") == 1  # nothing is sent twice
+    await used(server, client, 2 * SOCKETS)
     await client.channels.answer("c")
     assert server.asked[-1].by_websocket
 
@@ -196,7 +191,7 @@ async def test_what_is_no_response_ends_the_socket_only(server, client):
     for socket in tuple(server.request_sockets):
         await socket.websocket.send_str("[1, 2")
     await eventually(lambda: all(socket.closed for socket in server.request_sockets[:SOCKETS]))
-    await used(server)
+    await used(server, client, 2 * SOCKETS)
     await client.channels.start_moh("c")
     assert client.connected
 
@@ -214,7 +209,7 @@ async def test_they_end_with_the_connection(server, client):
     before = tuple(server.request_sockets)
     server.last.drop()
     await eventually(lambda: all(socket.closed for socket in before))
-    await used(server)
+    await used(server, client, 2 * SOCKETS)
     await client.channels.start_moh("c")
     assert server.asked[-1].by_websocket
 
