@@ -9,6 +9,8 @@ queue. Three signs cost no query while all is well:
   it for all memberships at once; those that differ for longer are queried.
 * Asterisk counts other members of a group's queue than we do, by the same number several times in
   succession. The queue is read, and what differs is queried, in the agents' personal queues too.
+  While the difference stays, it is read again, each time after twice as many answers: members may
+  be nobody's, which no reading mends, or the same may have happened once more.
 * A call that waits for an agent is in a bridge, and goes on waiting.
 
 A query is all that a difference leads to, so the facts come from Asterisk's answers
@@ -43,6 +45,12 @@ ANSWERS: Final = 3
 """So many answers in succession must differ by the same numbers before a queue is read: events may
 be on their way at the moment of an answer."""
 
+MAX_READINGS_AT_ONCE: Final = 3
+"""After so many readings, a difference is looked at as often as all queues are (`GroupWatch`)."""
+
+MAX_DOUBLINGS: Final = 6
+"""A difference that stays makes a queue be read every 200 answers in the end."""
+
 _UNKNOWN: Final = 0
 
 
@@ -53,9 +61,14 @@ class _Difference:
     logged_in: int = 0
     available: int = 0
     answers: int = 0
-    """Answers in succession with this difference."""
-    explained: bool = True
-    """Whether the queue has been read since, or there is no difference."""
+    """Answers in succession with this difference since the queue was last read."""
+    readings: int = 0
+    """How often the queue has been read because of it."""
+
+    @property
+    def needed(self) -> int:
+        """The answers before it is read again."""
+        return ANSWERS << min(self.readings, MAX_DOUBLINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +170,16 @@ class UnreportedChanges(Part):
                 available -= member.status in (NOT_IN_USE, _UNKNOWN) and not member.paused
         last = self._differences.setdefault(answer.queue, _Difference())
         if (logged_in, available) != (last.logged_in, last.available):
-            last = self._differences[answer.queue] = _Difference(
-                logged_in, available, explained=not (logged_in or available)
-            )
-        if last.explained:
+            last = self._differences[answer.queue] = _Difference(logged_in, available)
+        if not (logged_in or available):
             return
         last.answers += 1
-        if last.answers < ANSWERS:
-            self._ask_again(answer.queue)
-        else:
-            last.explained = True  # what remains after the queue has been read is no fault
+        if last.answers >= last.needed:
+            last.answers = 0
+            last.readings += 1
             self._tasks.start(self._query_queue(answer.queue))
+        if last.readings < MAX_READINGS_AT_ONCE:
+            self._ask_again(answer.queue)
 
     async def _query_queue(self, queue: str) -> None:
         try:

@@ -13,11 +13,16 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AsteriskUnavailable
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 from asterisk_avp.service import unreported
-from asterisk_avp.service.unreported import ANSWERS, UnreportedChanges
+from asterisk_avp.service.unreported import (
+    ANSWERS,
+    MAX_DOUBLINGS,
+    MAX_READINGS_AT_ONCE,
+    UnreportedChanges,
+)
 from tests.core.world import NOW, engine, member
 
 SLOT = "avp-agent-1002"
-RINGING, IDLE, AWAY = 6, 1, 5
+RINGING, IN_USE, IDLE, AWAY = 6, 2, 1, 5
 
 
 class Members:
@@ -157,14 +162,31 @@ async def test_a_difference_that_passes_is_an_event_on_its_way(station: Station)
     assert set(station.again) == {"sales"}
 
 
-async def test_a_difference_that_stays_is_read_once(station: Station) -> None:
+async def test_a_difference_that_stays_is_read_less_and_less_often(station: Station) -> None:
     """Such as of a member who is no agent."""
     await known(station)
-    station.counted(4, 4)
-    await station.read()
-    station.again.clear()
-    station.counted(4, 4)
-    assert (station.members.reads, station.members.asked, station.again) == (1, [], [])
+    for reading in range(MAX_DOUBLINGS + 3):
+        answers = ANSWERS << min(reading, MAX_DOUBLINGS)
+        station.counted(4, 4, answers - 1)
+        assert station.members.reads == reading
+        station.again.clear()
+        station.counted(4, 4, 1)
+        await station.read()
+        assert station.members.reads == reading + 1
+        assert bool(station.again) == (reading + 1 < MAX_READINGS_AT_ONCE)
+    assert station.members.asked == []
+
+
+async def test_what_happens_once_more_is_found_once_more(station: Station) -> None:
+    """No answer has shown in between that the first time was mended."""
+    first, _ = await known(station)
+    for _ in range(2):
+        station.feed(replace(first, status=IN_USE, in_call=True))
+        station.counted(2, 2, 2 * ANSWERS)
+        await station.read()
+        assert station.members.asked == [("sales", first.interface)]
+        station.members.asked.clear()
+        station.feed(first)
 
 
 async def test_a_queue_that_cannot_be_read_is_tried_again(station: Station) -> None:

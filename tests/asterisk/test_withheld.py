@@ -126,7 +126,8 @@ async def told(scene: Scene, agent: str, *, withheld: bool) -> None:
 
     async def look() -> bool | None:
         call = (await scene.agent(agent))["call"]
-        return call if call and (call["caller_withheld"] or call["caller"]) else None
+        known = call and (call["caller_withheld"] if withheld else call["caller"])
+        return call if known else None
 
     call = await scene.ami.until(look, 5.0)
     assert call, await scene.agent(agent)
