@@ -162,3 +162,6 @@ class AgentSettings(Section):
     """The agent's country."""
     groups: SectionIdList = ()
     """The groups that the agent belongs to, even while logged out."""
+    node: SectionId | None = None
+    """The node where the agent's phone is registered, if there are several. Without it, the node
+    where the agent is logged in."""

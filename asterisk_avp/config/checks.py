@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from asterisk_avp.config.cluster_checks import cluster
 from asterisk_avp.config.emergency import emergencies
 from asterisk_avp.config.secret_files import Path_
 from asterisk_avp.config.sources import Inputs, variable
@@ -31,7 +32,7 @@ S = TypeVar("S", bound="Settings")
 # `url` is included because it may contain credentials.
 _SECRET_FIELDS = frozenset(
     {"password", "secret", "pin", "pin_hash", "tokens", "metrics_token", "url"}
-    | {"user_header_secret"}
+    | {"user_header_secret", "token", "credentials"}
 )
 _LONGEST_VALUE_SHOWN = 60
 
@@ -176,6 +177,7 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
     yield from emergencies(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
     yield from _panel(settings, inputs)
+    yield from cluster(settings, inputs)
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():
         other = alike.setdefault(identifier.lower(), identifier)

@@ -30,6 +30,8 @@ NO_VALUE: Final = {
     "AVP_AMI__SECRET": "required",
     "AVP_PRESETS__<ID>__NUMBER": "required",
     "AVP_PRESETS__<ID>__GROUP": "required",
+    "AVP_NODES__<ID>__URL": "required",
+    "AVP_NODES__<ID>__TOKEN": "required",
     # derived from something else
     "AVP_GROUPS__<ID>__QUEUE": "the id",
     "AVP_GROUPS__<ID>__NAME": "the queue's",
@@ -38,6 +40,8 @@ NO_VALUE: Final = {
     "AVP_AGENTS__<ID>__INTERFACE": "from the queues",
     "AVP_AGENTS__<ID>__GROUPS": "from the queues",
     "AVP_AGENTS__<ID>__COUNTRY": "the account's",
+    "AVP_AGENTS__<ID>__NODE": "where logged in",
+    "AVP_NODES__<ID>__ENDPOINT": "`avp-node-<id>`",
 }
 """The text in the column of defaults for settings without a default value."""
 _SHORT: Final = {"AVP_LOG__NUMBERS": "AVP_LOG_NUMBERS"}
@@ -53,6 +57,8 @@ SECTIONS: Final = {
     "pop": "Screen pops",
     "webhook": "Webhook",
     "keys": "Keys on phones",
+    "cluster": "Several nodes",
+    "nodes": "Nodes",
     "enterprise": "Features: enterprise, account, group",
     "accounts": "Accounts",
     "groups": "Groups",

@@ -25,6 +25,8 @@ SECRETS: Final[frozenset[Path_]] = frozenset(
         ("panel", "user_header_secret"),
         ("agents", "*", "pin"),
         ("agents", "*", "pin_hash"),
+        ("cluster", "credentials"),
+        ("nodes", "*", "token"),
         ("webhook", "url"),
         ("webhook", "secret"),
     }
@@ -68,8 +70,8 @@ def _secret_of(place: Path_) -> Path_ | None:
     if not place or not place[-1].endswith(_SUFFIX):
         return None
     secret = (*place[:-1], place[-1].removesuffix(_SUFFIX))
-    agents = len(place) == len(("agents", "<ID>", "pin")) and place[0] == "agents"
-    return secret if (("agents", "*", secret[-1]) if agents else secret) in SECRETS else None
+    with_id = len(place) == len(("agents", "<ID>", "pin"))
+    return secret if ((place[0], "*", secret[-1]) if with_id else secret) in SECRETS else None
 
 
 def _content(written: Any, directory: Path, secret: Path_) -> str:

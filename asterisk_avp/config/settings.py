@@ -28,6 +28,7 @@ from asterisk_avp.config.call_centre import (
     PolicySettings,
     PresetSettings,
 )
+from asterisk_avp.config.cluster import ClusterSettings, NodeSettings
 from asterisk_avp.config.panel import PanelSettings
 from asterisk_avp.config.secret_files import Path_
 from asterisk_avp.config.sections import (
@@ -44,6 +45,7 @@ from asterisk_avp.config.sections import (
 from asterisk_avp.config.sources import Inputs, read_inputs, variable
 from asterisk_avp.config.types import AgentId, SectionId
 from asterisk_avp.core.model.features import DEFAULT, Features, Level, resolve
+from asterisk_avp.core.model.nodes import NODE_ENDPOINT_PREFIX, Node
 from asterisk_avp.core.model.work import WorkRules
 from asterisk_avp.core.model.world import ConfiguredAgent, Group, Preset, World
 from asterisk_avp.core.phone.keypad import KeyCodes
@@ -78,6 +80,8 @@ class Settings(BaseSettings):
     pop: PopSettings = PopSettings()
     webhook: WebhookSettings = WebhookSettings()
     keys: KeySettings = KeySettings()
+    cluster: ClusterSettings = ClusterSettings()
+    nodes: Mapping[SectionId, NodeSettings] = Field(default_factory=dict)
     enterprise: EnterpriseSettings = EnterpriseSettings()
     accounts: Mapping[SectionId, AccountSettings] = Field(default_factory=dict)
     groups: Mapping[SectionId, GroupSettings] = Field(default_factory=dict)
@@ -155,6 +159,7 @@ class Settings(BaseSettings):
                     country=agent.country,
                     groups=agent.groups,
                     phones=agent.phones,
+                    node=agent.node,
                 )
                 for identifier, agent in sorted(self.agents.items())
             },
@@ -174,6 +179,12 @@ class Settings(BaseSettings):
                 self.panel.other_pause_reasons,
                 self.panel.acw_extension_seconds,
             ),
+            node=self.cluster.node or "",
+            nodes={
+                identifier: Node(identifier, node.endpoint or NODE_ENDPOINT_PREFIX + identifier)
+                for identifier, node in sorted(self.nodes.items())
+                if self.cluster.node is not None
+            },
         )
 
     def key_codes(self) -> KeyCodes:

@@ -36,6 +36,7 @@ _ORIGIN = re.compile(
     r"https://([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?){0,20})"
     r"(?::([1-9][0-9]{0,4}))?"
 )
+_ENDPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 """A host that browsers read as an IPv4 address (URL Standard, "ends in a number")."""
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
@@ -153,6 +154,24 @@ def _ari_url(value: str) -> str:
     return bare if bare.endswith("/ari") else bare + "/ari"
 
 
+def _nats_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"nats", "tls"} or not parts.hostname or parts.path not in {"", "/"}:
+        raise ValueError("must be a nats:// or tls:// address, e.g. nats://127.0.0.1:4222")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain credentials; use AVP_CLUSTER__CREDENTIALS")
+    return value.rstrip("/")
+
+
+def _node_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http:// or https:// address, e.g. https://a.example:8443")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain credentials; use AVP_NODES__<ID>__TOKEN")
+    return value.rstrip("/")
+
+
 def _origin(value: str) -> str:
     found = _ORIGIN.fullmatch(value)
     if found is None or int(found[2] or 0) > _MAX_PORT or not _as_browsers_write(found[1]):
@@ -251,6 +270,9 @@ PhoneList = Annotated[
 ]
 Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, not a pattern")]
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
+Endpoint = Annotated[str, _matching(_ENDPOINT, "the name of a PJSIP endpoint")]
+NatsUrl = Annotated[str, AfterValidator(_nats_url)]
+NodeUrl = Annotated[str, AfterValidator(_node_url)]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
 Network = Annotated[str, AfterValidator(_network)]
 Country = Annotated[

@@ -38,9 +38,11 @@ ROOMS = {
     "config": ALL_OF_CORE,
     "install": (*ALL_OF_CORE, "config"),
     "pops": (*ALL_OF_CORE, "config", "runtime"),
+    # The other nodes: their directory (NATS), and their daemons.
+    "cluster": (*ALL_OF_CORE, "runtime", "config"),
     "service": (
         *ALL_OF_CORE,
-        *("runtime", "ami", "ari", "agi", "api", "observe", "config", "pops"),
+        *("runtime", "ami", "ari", "agi", "api", "observe", "config", "pops", "cluster"),
     ),
     "cli": (*ALL_OF_CORE, "api", "config", "install"),
     "__main__": ("cli",),

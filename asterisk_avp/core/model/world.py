@@ -1,7 +1,4 @@
-"""Data types: the configuration, requests, and views.
-
-All types are immutable. The settings build `World`. HTTP API and command line show the views.
-"""
+"""Immutable data types: the configuration (`World`), requests, and views of API and CLI."""
 
 from __future__ import annotations
 
@@ -12,7 +9,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Self
 
+from asterisk_avp.core.model.agent_state import (
+    AgentState as AgentState,  # noqa: PLC0414 - one of this module's names
+)
 from asterisk_avp.core.model.features import Features, MaxHoldAction
+from asterisk_avp.core.model.nodes import Node
 from asterisk_avp.core.model.transferred import TransferredView
 from asterisk_avp.core.model.work import WorkRules, WorkView
 
@@ -37,15 +38,6 @@ class TargetKind(StrEnum):
     GROUP = "group"
     PRESET = "preset"
     NUMBER = "number"
-
-
-class AgentState(StrEnum):
-    AVAILABLE = "available"
-    RINGING = "ringing"
-    TALKING = "talking"
-    ACW = "acw"
-    NOT_READY = "not_ready"
-    OFFLINE = "offline"
 
 
 class TransferState(StrEnum):
@@ -151,6 +143,7 @@ class ConfiguredAgent:
     country: str | None = None
     groups: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +154,9 @@ class World:
     agents: Mapping[str, ConfiguredAgent] = field(default_factory=dict)
     presets: Mapping[str, Preset] = field(default_factory=dict)
     work: WorkRules = field(default_factory=WorkRules)
+    node: str = ""
+    """This node; empty: there is one Asterisk."""
+    nodes: Mapping[str, Node] = field(default_factory=dict)
 
     def group_of_queue(self, queue: str) -> Group | None:
         for group in self.groups.values():
@@ -240,8 +236,7 @@ class TransferView:
     agent: str
     group: str
     mode: Mode
-    target: Target | None
-    """None while the transferor is still keying it in."""
+    target: Target | None  # None while the transferor is still keying it in
     state: TransferState
     ended_reason: str | None
     caller: str
@@ -267,7 +262,7 @@ class TransferView:
 
 @dataclass(frozen=True, slots=True)
 class ConsultView:
-    """The colleague who asks an agent about a call."""
+    """The colleague who asks an agent about a call. None in a `CallView`: it is no consult."""
 
     agent: str
     name: str
@@ -282,7 +277,6 @@ class CallView:
     pop: Mapping[str, object] = field(default_factory=dict)
     transfer: TransferView | None = None
     consult: ConsultView | None = None
-    """Who consults the agent by this call; None: it is no consult."""
     transferred: TransferredView | None = None
     caller_formatted: str = ""
     caller_withheld: bool = False

@@ -15,6 +15,7 @@ from typing import Final
 
 from asterisk_avp.core.messages.effects import Effect
 from asterisk_avp.core.messages.facts import MemberSeen
+from asterisk_avp.core.model.nodes import RemoteAgent
 from asterisk_avp.core.model.world import AgentState
 
 # enum ast_device_state (include/asterisk/devicestate.h)
@@ -80,10 +81,14 @@ class Agent:
     """Changes of the personal membership that were requested and are not confirmed yet."""
     pending_unpauses: tuple[Effect, ...] = ()
     """Pauses of an extended ACW whose end was requested and is not confirmed yet."""
+    remote: RemoteAgent | None = None
+    """What another node tells of the agent, if they are at home there."""
 
     @property
     def paused(self) -> bool:
         """Whether on a break: paused in all groups, and not only to extend ACW."""
+        if self.remote is not None:
+            return self.remote.paused
         for member in self.memberships.values():
             if not on_break(member):
                 return False
@@ -184,6 +189,8 @@ class Agent:
         return True
 
     def state_at(self, now: float) -> AgentState:
+        if self.remote is not None:
+            return self.remote.state if self.remote.reachable else AgentState.OFFLINE
         members = list(self.memberships.values())
         everywhere = [*members, self.personal] if self.personal is not None else members
         if not members or all(m.status in NOT_THERE for m in members):

@@ -1,0 +1,46 @@
+"""The settings of several Asterisk nodes that are one call centre; without them there is one.
+
+All nodes read the same settings, so that the same rules hold on each. Only ``AVP_CLUSTER__NODE``,
+and what names this machine's own Asterisk, differ.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from asterisk_avp.config.sections import Section
+from asterisk_avp.config.types import CommaList, Endpoint, NatsUrl, NodeUrl, SectionId
+
+
+class ClusterSettings(Section):
+    """The directory that the daemons of several nodes share, over NATS."""
+
+    node: SectionId | None = None
+    """This node's id in `AVP_NODES__<ID>__…`. Without it there is one Asterisk, and no other
+    setting of this section has an effect."""
+    servers: Annotated[tuple[NatsUrl, ...], CommaList] = ()
+    """Addresses of the NATS servers, separated by commas: `tls://nats1.example:4222`."""
+    credentials: SecretStr = SecretStr("")
+    """The node's user and password at the NATS servers: `user:password`."""
+    tls_ca: str = ""
+    """File with the certificates of the authorities that sign those of servers and nodes. Empty:
+    the system's."""
+    tls_cert: str = ""
+    """File with this node's certificate, for servers that ask for one."""
+    tls_key: str = ""
+    """File with the key of that certificate."""
+    lost_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 1.5
+    """After how long without a heartbeat a node counts as lost. It sends one every 0.5 seconds."""
+
+
+class NodeSettings(Section):
+    """A node: one Asterisk and its daemon."""
+
+    url: NodeUrl
+    """Address of the node's API for the other nodes: `https://a.example:8443`."""
+    endpoint: Endpoint | None = None
+    """PJSIP endpoint of the trunk to the node, on every other node."""
+    token: SecretStr = SecretStr("")
+    """What the node's daemon shows to the others; at least 32 characters."""
