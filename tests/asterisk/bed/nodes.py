@@ -11,7 +11,7 @@
         nodes.engine["a"].break_off()                # node a's line to NATS: silence(), mend()
         nodes.peers["a", "b"].silence()              # node a's line to node b's API
 
-`nodes_world` says who is where. Cutting a trunk needs root and iproute2; everything stays on loopback.
+`nodes_world` says who is where. Cutting a trunk needs root and iproute2; all of it is loopback.
 """
 
 from __future__ import annotations
