@@ -29,13 +29,17 @@ OURS: Final = frozenset(
         "avp_ari.conf",
         "avp_pjsip.conf",
         "avp_pbx.conf",
+        "avp_nodes.conf",
     }
 )
-"""The files that Asterisk's configuration includes; avp_pbx.conf beside a PBX with web pages."""
+"""The files that Asterisk's configuration includes; avp_pbx.conf beside a PBX with web pages,
+avp_nodes.conf where there are several nodes."""
+NODES: Final = "avp_nodes.conf"
+NATS: Final = "nats-server.conf"
 ENVIRONMENT: Final = "environment"
 UNIT: Final = "asterisk-avp.service"
 NOTES: Final = "INSTALL.txt"
-SECRET_FILES: Final = frozenset({ENVIRONMENT, "avp_manager.conf", "avp_ari.conf"})
+SECRET_FILES: Final = frozenset({ENVIRONMENT, NODES, NATS, "avp_manager.conf", "avp_ari.conf"})
 """The files with secrets: mode 600, and never shown."""
 
 CONF_FILES: Final = (
