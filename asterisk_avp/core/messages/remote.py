@@ -25,6 +25,25 @@ class RemoteAgentGone(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class HomeElsewhere(Fact):
+    """An agent logged in here is at home on ``node``: no queue here may offer them a call."""
+
+    agent: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteGroupSeen(Fact):
+    """How many callers wait in a group's queue on another node."""
+
+    group: str
+    node: str
+    callers: int
+    since: float | None
+    """When the first of them joined, in Unix seconds; None: nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLost(Fact):
     """No heartbeat of the node has come for too long, or the way to it is cut."""
 

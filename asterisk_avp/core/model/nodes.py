@@ -34,6 +34,8 @@ class RemoteAgent:
     """The groups that would offer the agent a call after the current one, breaks aside."""
     paused: bool = False
     pause_reason: str = ""
+    on_break: tuple[str, ...] = ()
+    """Those of ``logged_in`` in which the agent is on a break; in all of them where ``paused``."""
     acw_end: float = 0.0
     """The end of ACW in Unix seconds; 0: the agent is not in ACW."""
     waiting_transfer: bool = False
