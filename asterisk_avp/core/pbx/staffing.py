@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asterisk_avp.core.model.world import Group
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.headcount import elsewhere, headcount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,19 @@ def staffing(agents: Agents, group: Group, transferor: str) -> Staffing:
     if there.logged_in > 1:
         there = agents.headcounts.without(group.id, transferor)
     return Staffing(there.logged_in, there.ready)
+
+
+def nodes_of_group(agents: Agents, group: Group, transferor: str) -> tuple[tuple[str, ...], bool]:
+    """The trunks to the other nodes where somebody of the group is logged in, in order of nodes.
+
+    And whether somebody other than the transferor is logged in here. Without such nodes, that does
+    not matter, and it is not looked up.
+    """
+    world = agents.world
+    if not world.nodes:
+        return (), True
+    members = agents.in_group(group.id)
+    found = {agent.remote.node for agent in members if agent.remote and elsewhere(agent, group.id)}
+    trunks = tuple(world.nodes[node].endpoint for node in sorted(found & world.nodes.keys()))
+    here = (agent for agent in members if agent.remote is None and agent.id != transferor)
+    return trunks, not trunks or any(headcount_of(x, group.queue).logged_in for x in here)
