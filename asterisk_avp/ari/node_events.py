@@ -38,7 +38,7 @@ def _node_in(channel: str, told: Told) -> Fact:
         agent=_ident(told, "Agent"),
         queue=_ident(told, "Queue"),
         transfer=_ident(told, "Transfer"),
-        anchor=_ident(told, "Anchor"),
+        trunk=_ident(told, "Trunk"),
         anchor_call=_ident(told, "Call"),
         group=_ident(told, "Group"),
         leg=_ident(told, "Leg"),

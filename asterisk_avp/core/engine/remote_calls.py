@@ -16,6 +16,7 @@ already is left to the dialplan, which sees the end of the trunk's channel (avp-
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
@@ -63,7 +64,7 @@ class RemoteCalls:
             case RemoteLeg():
                 self.legs[fact.channel] = fact
             case NodeCall():
-                self.node_calls[fact.channel] = fact
+                self.node_calls[fact.channel] = self._of_node(fact)
             case RemoteEnded():
                 self._ended(fact, now, outcome)
             case NodeLost():
@@ -84,6 +85,10 @@ class RemoteCalls:
         leg = self.legs.pop(channel, None)
         if leg is not None and not leg.node:
             self._answered.pop(leg.transfer, None)
+
+    def _of_node(self, call: NodeCall) -> NodeCall:
+        nodes = self._agents.world.nodes.values()
+        return replace(call, anchor=next((x.id for x in nodes if x.endpoint == call.trunk), ""))
 
     # --- the anchor ----------------------------------------------------------------------------
 

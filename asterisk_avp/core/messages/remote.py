@@ -73,8 +73,8 @@ class NodeCall(Fact):
     """Whose personal queue it is; empty: the queue of a group."""
     queue: str
     transfer: str
-    anchor: str
-    """The node that makes the transfer."""
+    trunk: str
+    """The PJSIP endpoint by which the call has come."""
     anchor_call: str
     """The id of the caller's channel there."""
     group: str
@@ -82,3 +82,5 @@ class NodeCall(Fact):
     leg: str
     """``consult``: a consult leg; empty: the caller."""
     transferor: str
+    anchor: str = ""
+    """The node that makes the transfer, which is the one of the trunk; set by the engine."""
