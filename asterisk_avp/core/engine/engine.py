@@ -176,7 +176,7 @@ class TransferEngine:
     def slot_taken(self, agent_id: str) -> bool:
         """Whether a transferred call waits for this agent or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
-        return bool(agent and agent.awaits_transfer) or self.store.index.has_transfer_to(agent_id)
+        return bool(agent and agent.is_awaited) or self.store.index.has_transfer_to(agent_id)
 
     def add_party(self, transfer_id: str, wanted: Target, now: float) -> Outcome:
         """Call a fourth party: a number or an agent.

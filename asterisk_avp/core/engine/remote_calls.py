@@ -65,6 +65,9 @@ class RemoteCalls:
                 self.legs[fact.channel] = fact
             case NodeCall():
                 self.node_calls[fact.channel] = self._of_node(fact)
+                if fact.agent:  # whose membership the dialplan waits for (avp-node-member)
+                    self._store.index.leg_from_node(fact.channel, fact.agent)
+                    outcome.agents.add(fact.agent)
             case RemoteEnded():
                 self._ended(fact, now, outcome)
             case NodeLost():

@@ -95,7 +95,7 @@ class Agent:
         return bool(self.memberships)
 
     @property
-    def awaits_transfer(self) -> bool:
+    def is_awaited(self) -> bool:
         """Whether a transferred call waits for the agent, here or at home on another node."""
         return bool(self.waiting) or (self.remote is not None and self.remote.waiting_transfer)
 

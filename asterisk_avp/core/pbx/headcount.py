@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from asterisk_avp.core.model.nodes import RemoteAgent
 from asterisk_avp.core.model.world import AgentState
 from asterisk_avp.core.pbx.agent import NOT_THERE, Agent, on_break
 
@@ -35,25 +36,20 @@ class Headcount(NamedTuple):
 NOBODY: Final = Headcount()
 
 
-def elsewhere(agent: Agent, group: str) -> bool:
-    """Whether the agent is logged in to the group on another node that can be reached."""
-    remote = agent.remote
-    return remote is not None and remote.reachable and group in remote.logged_in
-
-
-def headcount_of(agent: Agent, queue: str, group: str = "") -> Headcount:
-    """What one agent adds to the count of the group that has this queue.
-
-    ``group``: its id, by which other nodes name it; empty: only of agents who are at home here.
-    """
+def headcount_of(agent: Agent, group: str, queue: str) -> Headcount:
+    """What one agent adds to the count of the group that has this queue."""
     if agent.remote is not None:
-        there = elsewhere(agent, group)
-        ready = there and not agent.remote.paused
-        available = ready and agent.remote.state is AgentState.AVAILABLE
-        return Headcount(int(there), int(ready), int(available))
+        return _headcount_of_remote(agent.remote, group)
     member = agent.memberships.get(queue)
     there = member is not None and member.status not in NOT_THERE
     ready = there and member is not None and not on_break(member)
+    available = ready and agent.state is AgentState.AVAILABLE
+    return Headcount(int(there), int(ready), int(available))
+
+
+def _headcount_of_remote(agent: RemoteAgent, group: str) -> Headcount:
+    there = agent.reachable and group in agent.logged_in
+    ready = there and not agent.paused
     available = ready and agent.state is AgentState.AVAILABLE
     return Headcount(int(there), int(ready), int(available))
 
@@ -93,7 +89,7 @@ class Headcounts:
 
     def update(self, group_id: str, agent: Agent, queue: str) -> None:
         """An agent of this group has changed."""
-        self._set(group_id, agent.id, headcount_of(agent, queue, group_id))
+        self._set(group_id, agent.id, headcount_of(agent, group_id, queue))
 
     def clear(self) -> None:
         for index in (self._groups, self._agents, self._counts, self._parts):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asterisk_avp.core.model.world import Group
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.headcount import elsewhere, headcount_of
+from asterisk_avp.core.pbx.headcount import headcount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,13 @@ def nodes_of_group(agents: Agents, group: Group, transferor: str) -> tuple[tuple
     And whether somebody other than the transferor is logged in here. Without such nodes, that does
     not matter, and it is not looked up.
     """
-    world = agents.world
-    if not world.nodes:
+    nodes = agents.world.nodes
+    if not nodes:
         return (), True
-    members = agents.in_group(group.id)
-    found = {agent.remote.node for agent in members if agent.remote and elsewhere(agent, group.id)}
-    trunks = tuple(world.nodes[node].endpoint for node in sorted(found & world.nodes.keys()))
-    here = (agent for agent in members if agent.remote is None and agent.id != transferor)
-    return trunks, not trunks or any(headcount_of(x, group.queue).logged_in for x in here)
+    there = [
+        x for x in agents.in_group(group.id) if headcount_of(x, group.id, group.queue).logged_in
+    ]
+    found = {agent.remote.node for agent in there if agent.remote is not None}
+    trunks = tuple(nodes[node].endpoint for node in sorted(found & nodes.keys()))
+    here = any(agent.remote is None and agent.id != transferor for agent in there)
+    return trunks, here or not trunks
