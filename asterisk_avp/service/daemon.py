@@ -53,7 +53,6 @@ from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
-from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
@@ -71,7 +70,6 @@ from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
-from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.admission import new_admission
 from asterisk_avp.service.call_groups import GroupReader
@@ -100,6 +98,7 @@ from asterisk_avp.service.listeners import (
 )
 from asterisk_avp.service.member_phones import MemberPhones
 from asterisk_avp.service.members import MemberVerifier
+from asterisk_avp.service.nodes import several_nodes
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from asterisk_avp.service.part import Dispatcher, Part, end_with
 from asterisk_avp.service.personal_queues import PersonalQueueMembers
@@ -109,7 +108,7 @@ from asterisk_avp.service.realtime import RealtimeMembers
 from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
-from asterisk_avp.service.servers import panel_access, start_servers
+from asterisk_avp.service.servers import new_connections, panel_access, start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
 from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
@@ -195,9 +194,12 @@ class Daemon:
         )
         version, show = VersionWatch(ari.asterisk, links, news.set), metrics.unguarded_phones
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
+        self.nodes = nodes = several_nodes(
+            settings, engine, post, links, sync, news.set, metrics.gauge
+        )
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
-            *(admission.warnings, guards.warnings),
+            *(admission.warnings, guards.warnings, nodes.warnings),
         )
 
         self._history = History()
@@ -219,10 +221,7 @@ class Daemon:
             admission=admission,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
-        api = settings.api
-        self._connections = Connections(
-            lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)
-        )
+        self._connections = new_connections(settings.api)
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
         show_inside(metrics.gauge, engine, workers, self._connections, admission)
@@ -258,9 +257,11 @@ class Daemon:
             self._orphans,
             SharedLastcallWatch(inbox, engine, reader, metrics.shared_lastcall_off),
             guards,
+            *nodes.parts,
         )
         dispatcher = Dispatcher(self._parts)
-        self._intake = Intake(inbox, metrics, settings.ari.app, dispatcher.connected)
+        nodes, connected = engine.world.nodes, dispatcher.connected
+        self._intake = Intake(inbox, metrics, settings.ari.app, connected, nodes)
         inbox.consume(dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------
