@@ -260,8 +260,8 @@ class Daemon:
             *nodes.parts,
         )
         dispatcher = Dispatcher(self._parts)
-        nodes, connected = engine.world.nodes, dispatcher.connected
-        self._intake = Intake(inbox, metrics, settings.ari.app, connected, nodes)
+        connected, others = dispatcher.connected, engine.world.nodes
+        self._intake = Intake(inbox, metrics, settings.ari.app, connected, others)
         inbox.consume(dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------
