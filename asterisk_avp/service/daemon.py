@@ -260,7 +260,8 @@ class Daemon:
             *nodes.parts,
         )
         dispatcher = Dispatcher(self._parts)
-        self._intake = Intake(inbox, metrics, settings.ari.app, dispatcher.connected)
+        connected, others = dispatcher.connected, engine.world.nodes
+        self._intake = Intake(inbox, metrics, settings.ari.app, connected, others)
         inbox.consume(dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------

@@ -83,6 +83,7 @@ class TransferEngine:
         self._queues = QueueEventHandler(
             self.agents, self.store, ring_seconds, self.made_calls.answered, early
         )
+        self.remote_calls = self._queues.remote
         self.by_others = ByOthers(self.calls, self.agents, self.store, self._call_changed)
         self._channels = ChannelEventHandler(
             self.calls, self.store, self._queues, self.by_others.departures, early
@@ -273,11 +274,9 @@ class TransferEngine:
     def reconfigure(self, world: World, now: float) -> Outcome:
         """Use the configuration ``world`` for every decision from now on.
 
-        Running transfers continue: a held caller stays on hold, a ringing target keeps ringing, and
-        a consultation can still be completed, cancelled, or left by either side. ``world`` must
-        allow whatever a running transfer begins from now on (`group_now`).
-
-        A resync must follow, to read the members of queues that ``world`` adds.
+        Running transfers go on, and can still be completed, cancelled, or left by either side.
+        ``world`` must allow whatever one of them begins from now on (`group_now`). A resync must
+        follow, to read the members of queues that ``world`` adds.
         """
         self.world = world
         self._current.reconfigure(world)

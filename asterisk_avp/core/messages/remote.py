@@ -59,7 +59,8 @@ class NodeBack(Fact):
 class RemoteLeg(Fact):
     """Our dialplan has called an agent on another node; ``channel`` is the trunk's channel.
 
-    Known by its id, because all channels to a node have the same interface.
+    Known by its id, because all channels to a node have the same interface. ``node`` empty: the
+    channel that waits in this node's queue of a group that spans nodes; ``agent`` is empty then.
     """
 
     channel: str
@@ -77,3 +78,26 @@ class RemoteEnded(Fact):
     """DIALSTATUS"""
     cause: int
     """The Q.850 cause of the trunk's channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCall(Fact):
+    """Another node's transferred call enters a queue here; ``channel`` is the trunk's channel.
+
+    Everything else is what that node's headers say, as far as it is clean.
+    """
+
+    channel: str
+    agent: str
+    """Whose personal queue it is; empty: the queue of a group."""
+    queue: str
+    transfer: str
+    anchor: str
+    """The node that makes the transfer: the one whose trunk the channel is."""
+    anchor_call: str
+    """The id of the caller's channel there."""
+    group: str
+    """The call's group, whose settings apply."""
+    leg: str
+    """``consult``: a consult leg; empty: the caller."""
+    transferor: str

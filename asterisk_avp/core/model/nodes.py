@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,11 @@ class Node:
     id: str
     endpoint: str
     """The PJSIP endpoint of the trunk to it."""
+
+
+def node_of(nodes: Mapping[str, Node], endpoint: str) -> str:
+    """The node whose trunk this PJSIP endpoint is; empty: no node's."""
+    return next((node.id for node in nodes.values() if node.endpoint == endpoint), "")
 
 
 @dataclass(frozen=True, slots=True)
