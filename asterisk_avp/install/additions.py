@@ -10,7 +10,8 @@ from typing import Final
 
 from asterisk_avp.core.pbx.versions import takes_last
 from asterisk_avp.install.asterisk_conf import Conf, Line, Section, is_true
-from asterisk_avp.install.files import DEFAULT_AGI, NODES, Connections
+from asterisk_avp.install.checks.nodes_model import NODES
+from asterisk_avp.install.files import DEFAULT_AGI, Connections
 from asterisk_avp.install.layout import Kind, Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
 

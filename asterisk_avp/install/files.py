@@ -18,6 +18,7 @@ from asterisk_avp.core.pbx.ami_rights import READ, WRITE
 from asterisk_avp.install.ami_filters import daemon_lines
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.dead_phones import lines_for
+from asterisk_avp.install.checks.nodes_model import NODES
 
 OURS: Final = frozenset(
     {
@@ -29,12 +30,11 @@ OURS: Final = frozenset(
         "avp_ari.conf",
         "avp_pjsip.conf",
         "avp_pbx.conf",
-        "avp_nodes.conf",
+        NODES,
     }
 )
 """The files that Asterisk's configuration includes; avp_pbx.conf beside a PBX with web pages,
 avp_nodes.conf where there are several nodes."""
-NODES: Final = "avp_nodes.conf"
 NATS: Final = "nats-server.conf"
 ENVIRONMENT: Final = "environment"
 UNIT: Final = "asterisk-avp.service"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from asterisk_avp.install.additions import DATABASE, Addition
-from asterisk_avp.install.files import ENVIRONMENT, NATS, NODES, OURS, SECRET_FILES, UNIT
+from asterisk_avp.install.checks.nodes_model import NODES
+from asterisk_avp.install.files import ENVIRONMENT, NATS, OURS, SECRET_FILES, UNIT
 from asterisk_avp.install.layout import Kind, Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
 

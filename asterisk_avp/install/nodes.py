@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from asterisk_avp.config.settings import Settings
-from asterisk_avp.install.files import NATS, NODES
+from asterisk_avp.install.checks.nodes_model import NODES
+from asterisk_avp.install.files import NATS
 from asterisk_avp.install.nats_conf import nats_conf
 from asterisk_avp.install.nats_conf import remarks as nats_remarks
 from asterisk_avp.install.trunks import missing, trunks_conf

@@ -8,6 +8,7 @@ refuse (`sip_probe`).
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -69,6 +70,7 @@ async def ask(
             facts |= await _by_ami(link, clock)
             names = () if ari else await _endpoints(rest)
             facts |= await _pbx(link, settings, world, files, names)
+            facts["contacts"] = await _contacts(link, world)
         if not ami and not ari and facts["extensions"].get("avp-check,s"):
             facts["selftest"] = await _selftest(link, rest, heard)
         facts["daemon"] = await asyncio.to_thread(_daemon, settings)
@@ -120,6 +122,23 @@ async def _variable(link: AmiLink, name: str) -> str:
         return (await link.request("Getvar", {"Variable": name})).get("Value", "")
     except AmiError:
         return ""
+
+
+async def _contacts(link: AmiLink, world: World) -> dict[str, str]:
+    """What Asterisk says of the trunks to the other nodes, by node."""
+    found = {}
+    for node in world.nodes.values():
+        if node.id != world.node:
+            aor = await _variable(link, f"PJSIP_ENDPOINT({node.endpoint},aors)")
+            contacts = await _variable(link, f"PJSIP_AOR({aor},contact)") if _NAME(aor) else ""
+            first = contacts.partition(",")[0]
+            status = f"PJSIP_CONTACT({first},status)"
+            found[node.id] = await _variable(link, status) if _NAME(first) else ""
+    return found
+
+
+_NAME: Final = re.compile(r"[^\s,;()$&|\"']{1,200}").fullmatch
+"""What can be an argument of a dialplan function."""
 
 
 async def _clock(link: AmiLink, clock: Callable[[], float]) -> float | None:

@@ -7,33 +7,17 @@ one in which the headers of nodes are believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from asterisk_avp.config.node_secrets import trunk_password
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.config.sip_address import SipAddress
 from asterisk_avp.core.model.nodes import NODE_ENDPOINT_PREFIX
+from asterisk_avp.install.checks.nodes_model import NEEDED, QUALIFY
 from asterisk_avp.install.files import CannotRender
 
-CONTEXT: Final = "avp-node-in"
 TRANSPORT: Final = "transport-avp-nodes"
-
-NEEDED: Final[Mapping[str, str]] = {
-    "context": CONTEXT,
-    "message_context": "avp-nowhere",
-    "allow_transfer": "no",
-    "allow_overlap": "no",
-    "rtp_timeout": "4",
-    "rtp_timeout_hold": "4",
-    "rtp_keepalive": "1",
-    "timers": "yes",
-    "trust_id_inbound": "yes",
-    "trust_id_outbound": "yes",
-    "send_pai": "yes",
-}
-"""What every trunk needs, whoever has written it."""
-QUALIFY: Final[Mapping[str, str]] = {"qualify_frequency": "1", "qualify_timeout": "1.0"}
 
 _HEAD: Final = """\
 ; The trunks to the other nodes, for pjsip.conf.
