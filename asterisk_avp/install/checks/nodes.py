@@ -16,9 +16,10 @@ and a heartbeat is on its way for a moment."""
 _REACHED: Final = "Reachable"
 _QUORUM_OF: Final = 3
 _RENDER: Final = ("; render it again: asterisk-avp render all --output FOLDER",)
-_SERIOUS: Final = ("context", "allow_transfer", "message_context")
+_SERIOUS: Final = ("context", "identify_by", "allow_transfer", "message_context")
 _WHY: Final = {
     "context": "What comes from the other node would start somewhere else in the dialplan.",
+    "identify_by": "By default Asterisk also believes the name in From, from any address.",
     "allow_transfer": "A REFER over the trunk would send callers and agents past every rule.",
     "message_context": "A text message over the trunk would run the dialplan.",
     "rtp_timeout": "Who talks over the trunk stays in silence when the other node is gone.",

@@ -11,6 +11,7 @@ NODES: Final = "avp_nodes.conf"
 
 NEEDED: Final[Mapping[str, str]] = {
     "context": "avp-node-in",
+    "identify_by": "ip",
     "message_context": "avp-nowhere",
     "allow_transfer": "no",
     "allow_overlap": "no",

@@ -29,6 +29,8 @@ media_address = {here}
 bind_rtp_to_media_address = yes
 rtp_symmetric = no
 aors = avp-node-{other}
+; Not by the name in From, which anybody can write.
+identify_by = ip
 auth = avp-node-{other}-in
 outbound_auth = avp-node-{other}-out
 trust_id_inbound = yes
