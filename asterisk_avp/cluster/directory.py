@@ -268,8 +268,9 @@ class Directory:
     # --- what is told of the others --------------------------------------------------------------
 
     def _compare_settings(self, node: str) -> None:
-        differs = self.picture.peers[node].config_hash != self.config_hash
-        if node in self.picture.peers and differs is not (node in self._settings_differ):
+        peer = self.picture.peers.get(node)
+        differs = peer is not None and peer.config_hash != self.config_hash
+        if differs is not (node in self._settings_differ):
             (self._settings_differ.add if differs else self._settings_differ.discard)(node)
             if differs:
                 log.warning("node_settings_differ", node=node)

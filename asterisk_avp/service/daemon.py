@@ -22,7 +22,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     GroupReader           -                                     perform wait_idle stop
     TransferRecords       -                                     perform
     Publisher             -                                     perform
-    GroupWatch            Hint QueueJoined QueueLeft QueueWaiting  perform resynced stop
+    GroupWatch   Hint QueueJoined QueueLeft QueueWaiting RemoteGroupSeen  perform resynced stop
     EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
