@@ -328,6 +328,7 @@ class Daemon:
         async with self._reloads:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
+            self.nodes.reloaded(self._settings)
             self._codes.codes = self._settings.key_codes()
             self._queue_log.enabled = self._settings.log.queue_log
             self._queue_log.numbers = self._settings.log.numbers
