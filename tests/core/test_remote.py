@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.core.engine import remote, views
+from asterisk_avp.core.engine import remote, views, work
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.groups import group_view, membership
 from asterisk_avp.core.engine.requests import CallVariables
@@ -14,8 +14,9 @@ from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages import remote as told
 from asterisk_avp.core.messages.effects import AddMember, RemoveMember
+from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.nodes import RemoteAgent
-from asterisk_avp.core.model.world import AgentState, personal_queue
+from asterisk_avp.core.model.world import AgentState, ConfiguredAgent, personal_queue
 from asterisk_avp.core.pbx.headcount import Headcount
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
@@ -192,3 +193,14 @@ def test_a_membership_elsewhere_cannot_be_changed_here() -> None:
     seen(made)
     shown = membership(made.agents, made.agents.by_id["2005"], "sales")
     assert (shown.member, shown.dynamic, shown.actions) == (True, False, ())
+
+
+@pytest.mark.parametrize(("pin", "code"), [("b", "other_node"), ("a", "no_interface"), (None, "")])
+def test_who_is_pinned_to_another_node_cannot_log_in_here(pin: str | None, code: str) -> None:
+    agents = {"3001": ConfiguredAgent("3001", groups=("sales",), node=pin)}
+    made = TransferEngine(replace(WORLD, agents=agents, node="a"), new_id=str)
+    shown = membership(made.agents, made.agents.by_id["3001"], "sales")
+    assert shown.actions == (() if code == "other_node" else ("login",))
+    with pytest.raises(Refused) as refused:
+        work.log_in(made.agents, "3001", "sales", NOW)
+    assert refused.value.reason == (code or "no_interface")

@@ -23,7 +23,7 @@ def program() -> str:
     Raises `tests.debian.NotProvided` where there is none: a run without it would prove nothing.
     """
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
-    found = os.environ.get("AVP_NATS_SERVER") or shutil.which("nats-server", path=path)
+    found = shutil.which("nats-server", path=path)
     return found or str(unpacked("nats-server", "nats-server") / "usr/sbin/nats-server")
 
 
