@@ -22,7 +22,7 @@ from asterisk_avp.cluster import wire
 from asterisk_avp.cluster.connection import Connection
 from asterisk_avp.cluster.home_keeper import HomeKeeper
 from asterisk_avp.cluster.messages import Changes, Groups, Heartbeat, Page
-from asterisk_avp.cluster.own import OwnAgents, OwnGroups, config_hash
+from asterisk_avp.cluster.own import OwnAgents, OwnGroups
 from asterisk_avp.cluster.peer import News
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.cluster.store import HomeStore
@@ -59,6 +59,8 @@ class Directory:
         news: Callable[[], None],
     ) -> None:
         """``news`` is called when `warnings` may have changed."""
+        self.config_hash = ""
+        """Of the settings that all nodes have in common."""
         self._engine = engine
         self._tell_engine = tell
         self._ready = ready
@@ -91,7 +93,6 @@ class Directory:
         self._stale = True
         """The state of all agents has to be looked at, because Asterisk's was read anew."""
         self._world: World | None = None
-        self._hash = ""
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -154,14 +155,6 @@ class Directory:
                 ):
                     self._groups.forget()
             await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    @property
-    def config_hash(self) -> str:
-        if self._world is not self._engine.world:
-            self._world = self._engine.world
-            self._hash = config_hash(self._world)
-            self._take(self.picture.pinned(self._world.agents))
-        return self._hash
 
     async def _send(self) -> None:
         while True:
@@ -255,6 +248,9 @@ class Directory:
     async def _watch(self) -> None:
         while True:
             at = time.monotonic()
+            if self._world is not self._engine.world:
+                self._world = self._engine.world
+                self._take(self.picture.pinned(self._world.agents))
             self._take(self.picture.tick(at, self._echo))
             if self._ready() and self._stale:
                 self._stale = False
@@ -268,8 +264,9 @@ class Directory:
     # --- what is told of the others --------------------------------------------------------------
 
     def _compare_settings(self, node: str) -> None:
-        differs = self.picture.peers[node].config_hash != self.config_hash
-        if node in self.picture.peers and differs is not (node in self._settings_differ):
+        peer = self.picture.peers.get(node)
+        differs = peer is not None and peer.config_hash != self.config_hash
+        if differs is not (node in self._settings_differ):
             (self._settings_differ.add if differs else self._settings_differ.discard)(node)
             if differs:
                 log.warning("node_settings_differ", node=node)

@@ -299,11 +299,11 @@ class Picture:
     def tick(self, at: float, echo: float | None) -> News:
         """Several times a second. ``echo``: when our own heartbeat last came back; None: never."""
         news = News()
-        late = self._ticked is not None and at - self._ticked > self.lost_seconds / 2
+        late = self._ticked is None or at - self._ticked > self.lost_seconds / 2
         self._ticked = at
         if late:
-            self._fresh = at  # we were stopped: what has come meanwhile is not read yet
-            return news
+            # The beginning, or we were stopped: what has come meanwhile is not read yet.
+            self._fresh = at
         if echo is None or at - echo > self.lost_seconds:
             self.cut_off(at)
         if self._alone is not None:
