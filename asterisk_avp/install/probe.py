@@ -12,6 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import requests
@@ -157,11 +158,14 @@ async def _pbx(
     names: Collection[str],
 ) -> dict[str, Any]:
     queues = [group.queue for group in world.groups.values()]
-    phones = [*agents(Facts(files, world=world)), *names]
+    # Of several nodes, an agent of the settings may have the phone elsewhere: asking about it here
+    # is a warning in Asterisk's log.
+    known = replace(world, agents={}) if world.node else world
+    phones = [*agents(Facts(files, world=known)), *names]
     wanted = wanted_of(files["pjsip.conf"], phones, queues)
     pbx = await ask_pbx(link, wanted, settings.ami.username)
-    known = None if pbx.queues is None else _queues(pbx.queues, world)
-    return {"pbx": pbx, "queues": known, "dialplan": pbx.dialplan}
+    queued = None if pbx.queues is None else _queues(pbx.queues, world)
+    return {"pbx": pbx, "queues": queued, "dialplan": pbx.dialplan}
 
 
 async def _endpoints(rest: AriRest) -> list[str]:

@@ -24,9 +24,9 @@ _HEAD: Final = """\
 ;
 ; Written by: {command}
 
-; What the nodes send one another has a transport of its own. A node is known by its address, and not
-; by a name that anybody can write (identify_by), and shows a password as well. A firewall should let only the other
-; nodes reach its port, and the ports of RTP.
+; What the nodes send one another has a transport of its own. A node is known by its address, not
+; by a name that anybody can write (identify_by), and shows a password as well. A firewall should
+; let only the other nodes reach its port, and the ports of RTP.
 """
 
 
