@@ -112,6 +112,7 @@ def _trunk(
     yield "allow = ulaw,alaw"
     yield "direct_media = no"
     yield f"media_address = {here.host}"
+    yield "bind_rtp_to_media_address = yes"
     yield "dtmf_mode = rfc4733"
     if here.transport == "tls":
         yield "media_encryption = sdes"

@@ -16,6 +16,7 @@ import pytest_asyncio
 from bed.inviting import InvitingPhone
 from bed.nodes import Node, Nodes
 
+from asterisk_avp.config.node_secrets import trunk_password
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -120,7 +121,7 @@ async def test_a_trunk_refuses_strangers(
     nodes = scene.nodes
     own = nodes.trunks.address("b", "a")
     host = own if address else own.replace("127.66.", "127.67.")
-    secret = nodes.trunks.secrets["b"] if password else "wrong"
+    secret = trunk_password(nodes.tokens["b"]) if password else "wrong"
     stranger = Pretender(nodes, host, secret)
     await stranger.listen()
     try:

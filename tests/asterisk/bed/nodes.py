@@ -129,7 +129,7 @@ class Nodes:
         self.tokens = {letter: secrets.token_hex(24) for letter in letters}
         self.trunks = Trunks(
             {letter: node.ports for letter, node in self.nodes.items()},
-            {letter: secrets.token_hex(12) for letter in letters},
+            self.tokens,
             direct_media,
         )
         self._cut = Cut(f"avpcut{self.trunks.block}")
