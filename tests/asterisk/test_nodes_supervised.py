@@ -6,7 +6,6 @@ b has the target's queue, after-call work and books.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -26,7 +25,7 @@ CONFERENCE = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=CONFERENCE) as nodes:
+    async with Nodes("ab", settings=CONFERENCE, rtp_timeout=4) as nodes:
         yield nodes
 
 
@@ -237,10 +236,8 @@ async def test_the_maximum_hold_time_is_the_homes(scene: NodesScene) -> None:
 async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
-    answer = await scene.at("a").api(
-        "POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"}
-    )
-    assert answer.status == 200, answer
+    answer = await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
+    assert answer.status == 201, answer
     await scene.phone("1003").answer()
 
     await scene.talking("1001", "1005", "1003")
@@ -254,9 +251,7 @@ async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
 
 async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
-    await scene.at("a").api(
-        "POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"}
-    )
+    await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
     await scene.phone("1003").ringing()
 
     await scene.phone("1003").reject()
@@ -284,6 +279,7 @@ async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
     await scene.at("a").complete(transfer)
     await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
 
     scene.nodes.cut("a", "b")
 
@@ -299,10 +295,11 @@ async def test_the_phone_of_the_target_dies_after_completing(scene: NodesScene) 
     transfer = await scene.consult("caller1", "1001", "1005")
     await scene.at("a").complete(transfer)
     await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
 
     await scene.at("b").die("1005")
 
-    await scene.phone("1002").answer(within=8.0)
+    await scene.phone("1002").answer(within=9.0)
     await scene.talking("caller1", "1002")
 
 
@@ -321,4 +318,3 @@ async def test_nobody_is_reached_who_is_not_here(scene: NodesScene) -> None:
             lambda e: e.name == "Hangup" and "avp-node-b" in e["Channel"], 6.0, since
         )
         assert event["Cause"] in causes, (extension, event["Cause"])
-    await asyncio.sleep(0)
