@@ -58,3 +58,28 @@ class RemoteEnded(Fact):
     """DIALSTATUS"""
     cause: int
     """The Q.850 cause of the trunk's channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCall(Fact):
+    """Our dialplan has taken in a call of another node, the anchor, where the caller is.
+
+    Its headers are cleaned, and believed only because the trunk's endpoint has its own context.
+    """
+
+    channel: str
+    """The trunk's channel here."""
+    agent: str
+    """For whom it is; empty: for a group."""
+    transfer: str
+    anchor: str
+    """The id of the node."""
+    anchor_call: str
+    """The caller's channel there."""
+    group: str = ""
+    """The call's group."""
+    leg: str = ""
+    """``consult``, or empty where it is the caller who waits."""
+    transferor: str = ""
+    target_group: str = ""
+    """The group that it is for; empty: for an agent."""
