@@ -53,7 +53,6 @@ from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
-from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
@@ -71,9 +70,9 @@ from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
-from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.admission import new_admission
+from asterisk_avp.service.alone import other_daemons
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
 from asterisk_avp.service.clients import ami_client, ari_client, new_ami_performer, new_engine
@@ -109,7 +108,7 @@ from asterisk_avp.service.realtime import RealtimeMembers
 from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
-from asterisk_avp.service.servers import panel_access, start_servers
+from asterisk_avp.service.servers import new_connections, panel_access, start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
 from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
@@ -131,6 +130,7 @@ class Daemon:
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
+        self._others = others = other_daemons(settings, engine, post)
         links, news = Links(ami, ari), asyncio.Event()  # news: readiness may have changed
         self._metrics = metrics = Metrics(engine)
 
@@ -157,7 +157,7 @@ class Daemon:
             ami_performer.write,
             post,
             lambda agents: post(Outcome(agents=agents)),
-            pop_publisher.publish,
+            others.publisher(pop_publisher.publish),
         )
         board, pop = screen_pops.board, screen_pops.shown
         pops = Pops(screen_pops, pop_publisher, ami_performer.set_global, settings.pop.sip_headers)
@@ -202,7 +202,7 @@ class Daemon:
 
         self._history = History()
         self._codes = FeatureCodeHandler(engine, settings.key_codes())
-        self.transfer_service = TransferService(
+        self.transfer_service = (others.service_type or TransferService)(
             *(inbox, engine, reader, audit, self._history, changes),
             AgentWork(inbox, engine, changes_of_members, members, workers, readiness.check_ami),
             pop=pop,
@@ -218,11 +218,9 @@ class Daemon:
             ready=lambda: readiness.now().ready,
             admission=admission,
         )
+        others.connect(self.transfer_service, phones, reader.variables)
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
-        api = settings.api
-        self._connections = Connections(
-            lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)
-        )
+        self._connections = new_connections(settings.api)
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
         show_inside(metrics.gauge, engine, workers, self._connections, admission)
@@ -230,6 +228,7 @@ class Daemon:
 
         self._parts: tuple[Part, ...] = (
             IntegrityWatch(metrics.impossible_message, post),
+            *others.parts,
             self.transfer_service,
             phones,
             Timeouts(engine, sync, phones),
@@ -278,13 +277,15 @@ class Daemon:
                 self._settings,
                 self._engine,
                 self._audit,
-                create_app(
-                    self.transfer_service,
-                    self._auth,
-                    metrics=self._metrics.text,
-                    scopes=self._engine.scope_of,
-                    language=self._settings.panel.language,
-                    access=panel_access(self._settings.panel),
+                self._others.routes(
+                    create_app(
+                        self.transfer_service,
+                        self._auth,
+                        metrics=self._metrics.text,
+                        scopes=self._engine.scope_of,
+                        language=self._settings.panel.language,
+                        access=panel_access(self._settings.panel),
+                    )
                 ),
                 self._connections,
             )

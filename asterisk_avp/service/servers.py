@@ -11,10 +11,11 @@ from asterisk_avp import __version__
 from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.selftest import selftest
 from asterisk_avp.agi.server import AgiServer
-from asterisk_avp.api.connections import Connections
+from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.server import serve
 from asterisk_avp.config.panel import PanelSettings
+from asterisk_avp.config.sections import ApiSettings
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.policy.dialling import Dial, Dialled, check_dial
@@ -50,6 +51,13 @@ async def start_servers(
     server = await serve(app, settings.api.host, settings.api.port, connections)
     ending.push_async_callback(server.stop)
     log.info("api_listening", url=server.url)
+
+
+def new_connections(api: ApiSettings) -> Connections:
+    """The API's connections: as many as are set, and as the process may have open."""
+    return Connections(
+        lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)
+    )
 
 
 def panel_access(panel: PanelSettings) -> PanelAccess:

@@ -339,10 +339,8 @@ class TransferEngine:
         """The agent whose phone's channel it is; empty: no agent's."""
         channel = self.calls.channels.get(channel_id)
         agent = self.agents.of_channel(channel.name) if channel is not None else None
-        return agent.id if agent is not None else ""
+        return agent.id if agent is not None else self.elsewhere.trunks.agent_of(channel_id)
 
     def _call_changed(self, channel_id: str, outcome: Outcome) -> None:
         for channel in self.calls.concerned(channel_id):
-            agent = self.agents.of_channel(channel.name)
-            if agent is not None:
-                outcome.agents.add(agent.id)
+            outcome.agents |= {self._agent_of(channel.id)} - {""}

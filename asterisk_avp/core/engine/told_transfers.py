@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asterisk_avp.core.engine.history import agents_involved
+from asterisk_avp.core.model.errors import NodeOversteps
 from asterisk_avp.core.model.world import TransferView
 
 MOST: Final = 10_000
@@ -28,8 +29,9 @@ class ToldTransfers:
         self._by_id: dict[str, Told] = {}
         self._begun_by: dict[str, dict[str, None]] = {}
         """Agent to the running transfers of which the agent is the transferor."""
-        self._pops: dict[tuple[str, str], Pop] = {}
-        """Agent and anchor's call to the screen pop that was delivered."""
+        self._pops: dict[str, dict[str, tuple[int, Pop]]] = {}
+        """The caller's channel at the anchor to the pops that agents here have of that call,
+        each with its number."""
 
     def get(self, transfer: str) -> Told | None:
         return self._by_id.get(transfer)
@@ -43,14 +45,14 @@ class ToldTransfers:
     def tell(self, node: str, seq: int, view: TransferView) -> set[str] | None:
         """Note a transfer; return the agents whom it concerns. None: it is no news.
 
-        Raises `ValueError` where it is another node's transfer.
+        Raises `NodeOversteps` where it is another node's transfer.
         """
         before = self._by_id.pop(view.id, None)
         if before is not None:
             if before.node != node or before.seq >= seq or before.view.state.final:
                 self._by_id[view.id] = before
                 if before.node != node:
-                    raise ValueError("another node's transfer")
+                    raise NodeOversteps("another node's transfer")
                 return None
             self._unindex(before.view)
         self._by_id[view.id] = Told(node, seq, view)
@@ -103,15 +105,17 @@ class ToldTransfers:
 
     # --- screen pops -------------------------------------------------------------------------
 
-    def put_pop(self, agent: str, call: str, pop: Pop) -> None:
-        self._pops.pop((agent, call), None)
-        self._pops[agent, call] = pop
+    def put_pop(self, agent: str, call: str, seq: int, pop: Pop) -> bool:
+        """``pop`` empty: it was withdrawn. False: it is no news."""
+        of_call = self._pops.pop(call, {})
+        news = seq > of_call.get(agent, (-1, pop))[0]
+        if news:
+            of_call[agent] = (seq, pop)
+        self._pops[call] = of_call
         while len(self._pops) > MOST_POPS:
             del self._pops[next(iter(self._pops))]
+        return news
 
     def pop_of(self, agent: str, call: str) -> Pop:
         """The pop of an agent's call, by the caller's channel at the anchor; empty: none."""
-        return self._pops.get((agent, call), {})
-
-    def drop_pop(self, agent: str, call: str) -> None:
-        self._pops.pop((agent, call), None)
+        return self._pops.get(call, {}).get(agent, (0, {}))[1]

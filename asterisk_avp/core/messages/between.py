@@ -142,6 +142,10 @@ def wanted_party(body: object) -> Target:
     return found
 
 
+def party_body(wanted: Target) -> dict[str, Any]:
+    return {"version": fields.VERSION, "target": _target_body(wanted)}
+
+
 def transfer_event(body: object) -> TransferEvent:
     read = fields.message(body)
     transfer, pop = read.get("transfer"), read.get("pop")

@@ -62,24 +62,22 @@ class RemoteEnded(Fact):
 
 @dataclass(frozen=True, slots=True)
 class NodeCall(Fact):
-    """Our dialplan has taken in a call of another node, the anchor, where the caller is.
+    """Another node's transferred call enters a queue here; ``channel`` is the trunk's channel.
 
-    Its headers are cleaned, and believed only because the trunk's endpoint has its own context.
+    Everything else is what that node's headers say, as far as it is clean.
     """
 
     channel: str
-    """The trunk's channel here."""
     agent: str
-    """For whom it is; empty: for a group."""
+    """Whose personal queue it is; empty: the queue of a group."""
+    queue: str
     transfer: str
     anchor: str
-    """The id of the node."""
+    """The node that makes the transfer."""
     anchor_call: str
-    """The caller's channel there."""
-    group: str = ""
-    """The call's group."""
-    leg: str = ""
-    """``consult``, or empty where it is the caller who waits."""
-    transferor: str = ""
-    target_group: str = ""
-    """The group that it is for; empty: for an agent."""
+    """The id of the caller's channel there."""
+    group: str
+    """The call's group, whose settings apply."""
+    leg: str
+    """``consult``: a consult leg; empty: the caller."""
+    transferor: str

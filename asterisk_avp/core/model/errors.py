@@ -43,6 +43,10 @@ class PeerUnavailable(AvpError):
         self.node = node
 
 
+class NodeOversteps(AvpError):
+    """Another node's daemon asks for, or tells, what is not its own to ask or tell."""
+
+
 class OtherDaemon(AvpError):
     """Another daemon owns the Stasis application, so this one must exit."""
 
