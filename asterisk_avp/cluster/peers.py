@@ -2,7 +2,7 @@
 
 Each request has a deadline. What may be repeated is repeated within it: everything that goes to a
 daemon has a key or an id by which the other side knows it again. A node whose daemon is away is not
-waited for: after two failures requests to it fail at once, until one in a while has tried again.
+waited for: after a failure requests to it fail at once, until one in a while has tried again.
 
 Answers are not trusted: they have a largest size, and `core.messages.between` reads them. Neither
 tokens nor bodies are logged.
@@ -37,13 +37,11 @@ from asterisk_avp.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
-REQUEST_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 3.0
 """An agent's request that is decided on another node."""
 SLOT_SECONDS: Final = 1.0
 """A slot: whoever does not answer in this time does not hinder the transfer."""
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-_FAILURES: Final = 2
-"""In a row, after which a node's daemon counts as away."""
 _PAUSES: Final = Backoff(0.05, 0.5)
 _AWAY: Final = Backoff(1.0, 5.0)
 _AGAIN: Final = frozenset(
@@ -146,10 +144,8 @@ class Peers:
     def _failed(self, node: str, circuit: _Circuit) -> None:
         circuit.failures += 1
         self._circuits[node] = circuit
-        if circuit.failures >= _FAILURES:
-            pause = _AWAY.pause_seconds(circuit.failures - _FAILURES)
-            circuit.closed_until = self.clock() + pause
-        if circuit.failures == _FAILURES:
+        circuit.closed_until = self.clock() + _AWAY.pause_seconds(circuit.failures - 1)
+        if circuit.failures == 1:
             log.warning("peer_away", node=node)
 
     async def _once(
