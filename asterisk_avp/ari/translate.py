@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from asterisk_avp.ari.node_events import NODE_EVENTS
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.caller import Presentation
 from asterisk_avp.core.pbx.channel import resource_of
@@ -202,6 +203,8 @@ def _user_event(event: Event, identifier: str) -> Iterator[ev.Fact]:
         yield ev.QueueEnded(identifier, _text(told, "Status"), to_group)
     elif name == NOT_ACCEPTED:
         yield ev.NotAccepted(identifier)
+    elif name in NODE_EVENTS:
+        yield NODE_EVENTS[name](identifier, _map(event.get("userevent")))
 
 
 def _bridge(event: Event) -> str:

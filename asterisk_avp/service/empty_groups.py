@@ -10,6 +10,7 @@ import structlog
 from asterisk_avp.core.engine.empty_group import seconds_left, waits_in_a_group, withdrawal
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages.effects import WithdrawCaller
 from asterisk_avp.service.inbox import Post
 from asterisk_avp.service.part import Part
 
@@ -73,6 +74,7 @@ class EmptyGroupWatch(Part):
             return
         effect = withdrawal(self._engine, session_id)
         if effect is not None:
-            log.info("group_empty", transfer=session_id, queue=effect.queue)
+            queue = effect.queue if isinstance(effect, WithdrawCaller) else ""
+            log.info("group_empty", transfer=session_id, queue=queue)
             self._post(Outcome([(session_id, effect)]))
         self._arm(session_id, AGAIN_SECONDS)

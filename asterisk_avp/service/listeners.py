@@ -14,6 +14,7 @@ from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages import remote
 from asterisk_avp.core.messages.effects import SetTimer
 from asterisk_avp.core.pbx.queue_music import QueueMusic
 from asterisk_avp.core.pbx.swaps import Swaps
@@ -59,6 +60,10 @@ _ENGINE: Final = (
     ev.QueueEnded,
     ev.NotAccepted,
     ev.ClockTick,
+    remote.RemoteLeg,
+    remote.RemoteEnded,
+    remote.NodeCall,
+    remote.NodeLost,
 )
 
 

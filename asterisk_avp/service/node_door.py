@@ -43,7 +43,7 @@ class NodeDoor:
     async def forwarded(self, node: str, request: ForwardedRequest) -> TransferEvent | None:
         self._check_agent(node, request.agent)
         engine, agent = self.engine, self.engine.agents.by_id[request.agent]
-        channel = engine.elsewhere.trunks.leg_of(request.agent, node, request.brought_by)
+        channel = engine.elsewhere.trunks.claim(request.agent, node, request.brought_by)
         calls = [
             call for call in engine.calls_of(agent) if channel and call.agent_channel == channel
         ]

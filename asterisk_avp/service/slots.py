@@ -18,12 +18,11 @@ from typing import Final
 import structlog
 
 from asterisk_avp.cluster.peers import SLOT_SECONDS, Peers, check
-from asterisk_avp.core.engine.elsewhere import reserve
+from asterisk_avp.core.engine.elsewhere import anchor_of, reserve
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.reservations import Slot
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import between, fields
-from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.remote import NodeCall
 from asterisk_avp.core.model.errors import AvpError, Refused
 from asterisk_avp.core.model.world import Mode, TargetKind, TransferRequest
@@ -42,7 +41,7 @@ TOKEN_BYTES: Final = 16
 class SlotKeeper(Part):
     """At the target's home: gives slots to other nodes, until their calls come or time is up."""
 
-    hears = (NodeCall, ev.QueueJoined, ev.ChannelGone)
+    hears = (NodeCall,)
 
     def __init__(self, engine: TransferEngine, post: Post) -> None:
         self._engine = engine
@@ -70,12 +69,10 @@ class SlotKeeper(Part):
         self._changed({self._slots.give_back(token, node)} - {""})
 
     def handle(self, message: Message) -> None:
-        match message:
-            case NodeCall(channel=channel, agent=agent, transfer=transfer, anchor=anchor) if agent:
-                self._slots.arrived(agent, transfer, anchor, channel, time.time())
-                self._schedule()
-            case ev.QueueJoined(channel=channel) | ev.ChannelGone(channel):
-                self._changed({self._slots.used(channel)} - {""})
+        if isinstance(message, NodeCall):
+            anchor = anchor_of(self._engine.world, message)
+            self._slots.arrived(message.agent, message.transfer, anchor)
+            self._schedule()
 
     async def stop(self) -> None:
         if self._timer is not None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from asterisk_avp.cluster.peers import Peers, check
+from asterisk_avp.core.engine.elsewhere import anchor_of
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import between, clean, fields
@@ -26,8 +28,13 @@ from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-LEG: Final = ("AVP_REMOTE_AGENT", "AVP_REMOTE_NODE", "AVP_REMOTE_TRANSFER")
-"""Set by avp-node-out on the trunk's channel at the anchor."""
+LEG: Final = ("AVP_FOR_AGENT", "AVP_FOR_NODE", "AVP_FOR_TRANSFER")
+"""Left by avp-node-pass on the trunk's channel at the anchor."""
+CALL: Final = (
+    *("AVP_AGENT", "AVP_QUEUE", "AVP_TRANSFER", "AVP_TRUNK", "AVP_ANCHOR_CALL", "AVP_GROUP"),
+    *("AVP_LEG", "AVP_TRANSFEROR"),
+)
+"""Left by avp-node-in and avp-node-read on the trunk's channel at the agent's home."""
 _TRIES: Final = 5
 _AGAIN: Final = Backoff(0.3, 3.0)
 
@@ -52,11 +59,10 @@ class TrunkWatch(Part):
 
     def handle(self, message: Message) -> None:
         match message:
-            case RemoteLeg() if message.agent and message.node:
-                self._trunks.leg(message)
-                self._post(Outcome(agents={message.agent}))
+            case RemoteLeg() if message.node:
+                self._leg(message)
             case NodeCall():
-                self._trunks.call(message)
+                self._call(message)
             case NodeBack(node):
                 self._peers.back(node)
                 self._tasks.start(self._ask(node))
@@ -73,7 +79,9 @@ class TrunkWatch(Part):
         unknown = [
             channel.id
             for channel in channels.values()
-            if channel.name.startswith(trunks) and channel.id not in self._trunks.legs
+            if channel.name.startswith(trunks)
+            and channel.id not in self._trunks.legs
+            and channel.id not in self._trunks.calls
         ]
         for channel_id in unknown:
             await self._read(channel_id)
@@ -87,13 +95,27 @@ class TrunkWatch(Part):
         if self._variables is None:
             return
         try:
-            found = await self._variables(channel, LEG)
+            found = await self._variables(channel, (*LEG, *CALL))
         except AvpError as error:
             log.debug("trunk_not_read", channel=channel, error=str(error))
             return
         agent, node, transfer = (clean.ident(found.get(name, "")) for name in LEG)
-        if agent and node in self._engine.world.nodes:
-            self._post(RemoteLeg(channel, agent, node, transfer))
+        if node in self._engine.world.nodes:
+            self._leg(RemoteLeg(channel, agent, node, transfer))
+            return
+        call = NodeCall(channel, *(clean.ident(found.get(name, "")) for name in CALL))
+        if call.anchor_call:
+            self._call(call)
+
+    def _leg(self, leg: RemoteLeg) -> None:
+        self._trunks.leg(leg)
+        if leg.agent:
+            self._post(Outcome(agents={leg.agent}))
+
+    def _call(self, call: NodeCall) -> None:
+        anchor = anchor_of(self._engine.world, call)
+        if anchor:
+            self._trunks.call(replace(call, anchor=anchor))
 
     async def _ask(self, node: str) -> None:
         """Ask for the transfers that concern agents who are at home here."""

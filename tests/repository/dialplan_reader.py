@@ -105,7 +105,7 @@ class Reader:
             self._nested(node, line)
         if name in self.declared and not self._clean(nodes) and not self._checked(line, nodes):
             self._fault(line, f"{name} is ours, and this is foreign")
-        if called is not None and called[1] == "PJSIP_HEADER":
+        if called is not None and called[1] == "PJSIP_HEADER" and not self._clean(nodes):
             self._header(line, value)
 
     def _checked(self, line: Step, nodes: Sequence[Part]) -> bool:

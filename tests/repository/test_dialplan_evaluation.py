@@ -25,6 +25,8 @@ DAEMON_ONLY = frozenset(
     {
         *("avp-agent-queue", "avp-group-queue", "avp-external-leg"),
         *("avp-orphans", "avp-caller-gone", "avp-answered-by"),
+        *("avp-remote-leg", "avp-remote-queue", "avp-remote-group", "avp-remote-group-here"),
+        "avp-node-in",
     }
 )
 """Contexts that no phone dials: their patterns match ids of any length, and refuse unclean ones."""

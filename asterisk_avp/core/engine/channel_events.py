@@ -100,6 +100,7 @@ class ChannelEventHandler:
     def ended(self, channel: str, now: float, outcome: Outcome) -> None:
         self.gone(channel, now, outcome)
         self._hang_ups.gone(channel)
+        self._queues.remote.gone(channel)
 
     def gone(self, channel: str, now: float, outcome: Outcome, *, alive: bool = False) -> None:
         """``alive``: the channel has only left Stasis."""

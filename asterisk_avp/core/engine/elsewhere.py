@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from asterisk_avp.core.engine.reservations import SECONDS, Reservations, Slot
 from asterisk_avp.core.engine.told_transfers import ToldTransfers
 from asterisk_avp.core.messages.remote import NodeCall
-from asterisk_avp.core.model.world import TransferState
+from asterisk_avp.core.model.world import TransferState, World
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.trunk_calls import TrunkCalls
@@ -29,13 +29,13 @@ class Elsewhere:
     # --- slots -------------------------------------------------------------------------------
 
     def slot_taken(self, agent: Agent | None) -> bool:
-        """Whether another node has, or tells of, a call that waits for this agent."""
+        """Whether a call waits for this agent, or another node has reserved or tells of one."""
         if agent is None:
             return False
         if agent.remote is not None:
             # What we have just reserved is told of as well; two of ours the home tells apart.
             return agent.remote.waiting_transfer and agent.id not in self._held
-        return self.slots.taken(agent.id)
+        return bool(agent.waiting) or self.slots.taken(agent.id)
 
     def hold(self, agent: str) -> None:
         """A slot of this agent's is being reserved; until `release`, what is told of it is ours."""
@@ -65,6 +65,11 @@ class Elsewhere:
         told = self.told.get(call.transfer)
         completed = told is not None and told.view.state is TransferState.COMPLETED
         return not (completed and told is not None and told.node == call.anchor)
+
+
+def anchor_of(world: World, call: NodeCall) -> str:
+    """The node at the other end of the trunk by which the call has come; empty: no node's."""
+    return next((x.id for x in world.nodes.values() if x.endpoint == call.trunk), "")
 
 
 def reserve(

@@ -10,12 +10,16 @@ it does when the maximum hold time is over.
 
 from __future__ import annotations
 
+from typing import Final
+
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.messages.effects import WithdrawCaller
+from asterisk_avp.core.messages.effects import Destination, Redirect, WithdrawCaller
 from asterisk_avp.core.model.world import Group, PartyState, TargetKind
 from asterisk_avp.core.pbx.staffing import staffing
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.spec import Place
+
+WITHDRAWN: Final = Destination("avp-recall", "withdrawn")
 
 
 def waits_in_a_group(session: Session) -> bool:
@@ -40,7 +44,7 @@ def seconds_left(engine: TransferEngine, session_id: str) -> int | None:
     return own.features.empty_group_seconds
 
 
-def withdrawal(engine: TransferEngine, session_id: str) -> WithdrawCaller | None:
+def withdrawal(engine: TransferEngine, session_id: str) -> WithdrawCaller | Redirect | None:
     """The effect that ends the wait; None: somebody could take the call, or a phone rings."""
     session = _session(engine, session_id)
     group = _target(engine, session) if session is not None else None
@@ -48,7 +52,10 @@ def withdrawal(engine: TransferEngine, session_id: str) -> WithdrawCaller | None
         return None
     if session.state.spec.target.shown is PartyState.RINGING:
         return None  # whoever is rung may still answer
-    return WithdrawCaller(group.queue, session.caller.channel)
+    caller = session.caller.channel
+    # In a group that spans nodes, a channel of its own waits in each node's queue.
+    spans = bool(session.permission.trunks)
+    return Redirect(caller, WITHDRAWN) if spans else WithdrawCaller(group.queue, caller)
 
 
 def _session(engine: TransferEngine, session_id: str) -> Session | None:

@@ -84,6 +84,7 @@ class TransferEngine:
         self._queues = QueueEventHandler(
             self.agents, self.store, ring_seconds, self.made_calls.answered, early
         )
+        self.remote_calls = self._queues.remote
         self.by_others = ByOthers(self.calls, self.agents, self.store, self._call_changed)
         self._channels = ChannelEventHandler(
             self.calls, self.store, self._queues, self.by_others.departures, early
@@ -172,7 +173,7 @@ class TransferEngine:
     def slot_taken(self, agent_id: str) -> bool:
         """Whether a transferred call waits for this agent or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
-        known = bool(agent and agent.waiting) or self.elsewhere.slot_taken(agent)
+        known = self.elsewhere.slot_taken(agent)
         return known or self.store.index.has_transfer_to(agent_id)
 
     def add_party(self, transfer_id: str, wanted: Target, now: float) -> Outcome:
@@ -271,11 +272,9 @@ class TransferEngine:
     def reconfigure(self, world: World, now: float) -> Outcome:
         """Use the configuration ``world`` for every decision from now on.
 
-        Running transfers continue: a held caller stays on hold, a ringing target keeps ringing, and
-        a consultation can still be completed, cancelled, or left by either side. ``world`` must
-        allow whatever a running transfer begins from now on (`group_now`).
-
-        A resync must follow, to read the members of queues that ``world`` adds.
+        Running transfers go on, and can still be completed, cancelled, or left by either side.
+        ``world`` must allow whatever one of them begins from now on (`group_now`). A resync must
+        follow, to read the members of queues that ``world`` adds.
         """
         self.world = world
         self._current.reconfigure(world)

@@ -74,7 +74,7 @@ def membership(agents: Agents, agent: Agent, group_id: str) -> MembershipView:
     member = agent.memberships.get(agents.world.groups[group_id].queue)
     if member is not None:
         may: tuple[str, ...] = ("logout",) if member.dynamic else ()
-        counted = headcount_of(agent, member.queue)
+        counted = headcount_of(agent, group_id, member.queue)
         return MembershipView(
             group_id,
             member=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from asterisk_avp.core.engine.early_media import EarlyMedia
+from asterisk_avp.core.engine.remote_calls import RemoteCalls
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.world import PartyState, TargetKind
@@ -66,6 +67,7 @@ class QueueEventHandler:
         self._agents = agents
         self._store = store
         self._ring_seconds = ring_seconds
+        self.remote = RemoteCalls(agents, store, ring_seconds - REJECT_SECONDS)
 
     def leg_end_reason(self, session_id: str) -> str:
         """Why a leg ended without an answer, as ended_reason. Clears the stored DIALSTATUS."""
@@ -75,6 +77,7 @@ class QueueEventHandler:
 
     def fact(self, fact: ev.Fact, now: float, outcome: Outcome) -> None:
         """Process a fact about app_queue or a Dial()."""
+        self.remote.fact(fact, now, outcome)
         match fact:
             case ev.QueueJoined():
                 _changed(self._agents.waiting_joined(fact.queue, fact.channel), outcome)

@@ -7,13 +7,11 @@ has the last word (``maxlen=1``). It lapses if the call does not come.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 SECONDS: Final = 10.0
 """How long a slot is kept for a call that has not arrived."""
-ARRIVING_SECONDS: Final = 1.0
-"""How long after its arrival, until app_queue reports the call."""
 MOST: Final = 5_000
 
 
@@ -26,8 +24,6 @@ class Slot:
     """The id of the node that reserved it."""
     until: float
     """Unix seconds."""
-    channel: str = ""
-    """The trunk's channel of the call; empty: it has not arrived."""
 
 
 class Reservations:
@@ -51,25 +47,15 @@ class Reservations:
     def give_back(self, token: str, anchor: str) -> str:
         """Free a slot whose call has not arrived. Return its agent; empty: there is none."""
         for agent, slot in self._slots.items():
-            if (slot.token, slot.anchor) == (token, anchor) and not slot.channel:
+            if (slot.token, slot.anchor) == (token, anchor):
                 del self._slots[agent]
                 return agent
         return ""
 
-    def arrived(self, agent: str, transfer: str, anchor: str, channel: str, now: float) -> None:
-        """The call has come for which the slot is: app_queue is about to report it."""
-        slot = self.held(agent, transfer, anchor)
-        if slot is not None and not slot.channel:
-            until = now + ARRIVING_SECONDS
-            self._slots[agent] = replace(slot, channel=channel, until=until)
-
-    def used(self, channel: str) -> str:
-        """app_queue has reported the call, or it is gone. Return its agent; empty: nobody's."""
-        for agent, slot in self._slots.items():
-            if slot.channel == channel:
-                del self._slots[agent]
-                return agent
-        return ""
+    def arrived(self, agent: str, transfer: str, anchor: str) -> None:
+        """The call has come for which the slot is; from now on the engine knows that it waits."""
+        if self.held(agent, transfer, anchor) is not None:
+            del self._slots[agent]
 
     def lapse(self, now: float) -> set[str]:
         """Free the slots whose time is up, and return their agents."""

@@ -59,6 +59,11 @@ class SessionIndex:
                 self._legs[effect.other_channel] = effect.permission.agent
                 _update(self._legs_for, effect.permission.agent, effect.other_channel, present=True)
 
+    def leg_from_node(self, channel: str, agent: str) -> None:
+        """Note another node's call that is about to wait in an agent's queue here."""
+        self._legs[channel] = agent
+        _update(self._legs_for, agent, channel, present=True)
+
     def leg_ended(self, channel: str) -> str:
         """Note that a leg waits in no queue: it was answered, has ended, or was never dialled.
 

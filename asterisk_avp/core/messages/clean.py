@@ -49,6 +49,7 @@ _pairs: Final = re.compile(
 _phones: Final = re.compile(
     r"[A-Za-z0-9]+/[A-Za-z0-9_.+-]+( [A-Za-z0-9]+/[A-Za-z0-9_.+-]+)*"
 ).fullmatch
+_trunks: Final = re.compile(r"[A-Za-z0-9_-]{1,40}(\.[A-Za-z0-9_-]{1,40}){0,15}").fullmatch
 _channel: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,255}").fullmatch
 """A channel's name or id, which is looked up and not evaluated. A leading slash would make it a
 pattern that matches many channels (manager.c, ``action_hangup``)."""
@@ -141,6 +142,7 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "AVP_ENDS_AT": _count,
     "AVP_WAITED": _count,
     "AVP_POP_HEADERS": _pairs,
+    "AVP_TRUNKS": _trunks,
     "AVP_DAEMON_ANSWER": name,
     "TIMEOUT(absolute)": _count,
     "CHANNEL(after_bridge_goto)": _place,

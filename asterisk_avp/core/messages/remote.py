@@ -40,7 +40,8 @@ class NodeBack(Fact):
 class RemoteLeg(Fact):
     """Our dialplan has called an agent on another node; ``channel`` is the trunk's channel.
 
-    Known by its id, because all channels to a node have the same interface.
+    Known by its id, because all channels to a node have the same interface. ``node`` empty: the
+    channel that waits in this node's queue of a group that spans nodes; ``agent`` is empty then.
     """
 
     channel: str
@@ -72,8 +73,8 @@ class NodeCall(Fact):
     """Whose personal queue it is; empty: the queue of a group."""
     queue: str
     transfer: str
-    anchor: str
-    """The node that makes the transfer."""
+    trunk: str
+    """The PJSIP endpoint by which the call has come."""
     anchor_call: str
     """The id of the caller's channel there."""
     group: str
@@ -81,3 +82,5 @@ class NodeCall(Fact):
     leg: str
     """``consult``: a consult leg; empty: the caller."""
     transferor: str
+    anchor: str = ""
+    """The node that makes the transfer, which is the one of the trunk; set by the engine."""

@@ -28,6 +28,14 @@ class Permission:
     """It may continue without the transferor, as an unsupervised transfer to the same target."""
     setting: str = ""
     """The origin of the setting that decided."""
+    node: str = ""
+    """The node that the agent is at home on; empty: this one."""
+    trunk: str = ""
+    """The PJSIP endpoint of the trunk to that node; set exactly where ``node`` is."""
+    trunks: tuple[str, ...] = ()
+    """For a group: the trunks to the other nodes where somebody of the group is logged in."""
+    here: bool = True
+    """For a group with ``trunks``: whether somebody other than the transferor is logged in here."""
 
     @property
     def requires_acceptance(self) -> bool:
@@ -36,10 +44,17 @@ class Permission:
         return self.number is not None and press1
 
     @property
+    def by_trunk(self) -> bool:
+        """Whether the dialplan reaches the target by Dial(), and other nodes' queues with it."""
+        return bool(self.node or self.trunks)
+
+    @property
     def endpoint(self) -> str:
         """The endpoint that ARI originates for a consultation. Raises `ValueError` if none."""
         if self.number is not None:
             return f"Local/{self.number}@avp-external-leg"
         if self.agent is None:
             raise ValueError("this permission has no target to dial")
+        if self.node:
+            return f"Local/{self.agent}@avp-remote-leg"
         return f"Local/{self.agent}@avp-agent-queue"

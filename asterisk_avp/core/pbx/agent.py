@@ -95,6 +95,11 @@ class Agent:
         return bool(self.memberships)
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether a transferred call waits for the agent, here or at home on another node."""
+        return bool(self.waiting) or (self.remote is not None and self.remote.waiting_transfer)
+
+    @property
     def acw_end(self) -> float:
         """The end of ACW in Unix seconds, whether or not the agent is in ACW."""
         return max(self.acw_until, self.extended_until)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from asterisk_avp.core.model.nodes import RemoteAgent
 from asterisk_avp.core.model.world import AgentState
 from asterisk_avp.core.pbx.agent import NOT_THERE, Agent, on_break
 
@@ -35,11 +36,20 @@ class Headcount(NamedTuple):
 NOBODY: Final = Headcount()
 
 
-def headcount_of(agent: Agent, queue: str) -> Headcount:
+def headcount_of(agent: Agent, group: str, queue: str) -> Headcount:
     """What one agent adds to the count of the group that has this queue."""
+    if agent.remote is not None:
+        return _headcount_of_remote(agent.remote, group)
     member = agent.memberships.get(queue)
     there = member is not None and member.status not in NOT_THERE
     ready = there and member is not None and not on_break(member)
+    available = ready and agent.state is AgentState.AVAILABLE
+    return Headcount(int(there), int(ready), int(available))
+
+
+def _headcount_of_remote(agent: RemoteAgent, group: str) -> Headcount:
+    there = agent.reachable and group in agent.logged_in
+    ready = there and not agent.paused
     available = ready and agent.state is AgentState.AVAILABLE
     return Headcount(int(there), int(ready), int(available))
 
@@ -79,7 +89,7 @@ class Headcounts:
 
     def update(self, group_id: str, agent: Agent, queue: str) -> None:
         """An agent of this group has changed."""
-        self._set(group_id, agent.id, headcount_of(agent, queue))
+        self._set(group_id, agent.id, headcount_of(agent, group_id, queue))
 
     def clear(self) -> None:
         for index in (self._groups, self._agents, self._counts, self._parts):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asterisk_avp.core.model.world import Group
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.headcount import headcount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,21 @@ def staffing(agents: Agents, group: Group, transferor: str) -> Staffing:
     if there.logged_in > 1:
         there = agents.headcounts.without(group.id, transferor)
     return Staffing(there.logged_in, there.ready)
+
+
+def nodes_of_group(agents: Agents, group: Group, transferor: str) -> tuple[tuple[str, ...], bool]:
+    """The trunks to the other nodes where somebody of the group is logged in, in order of nodes.
+
+    And whether somebody other than the transferor is logged in here. Without such nodes, that does
+    not matter, and it is not looked up.
+    """
+    nodes = agents.world.nodes
+    if not nodes:
+        return (), True
+    there = [
+        x for x in agents.in_group(group.id) if headcount_of(x, group.id, group.queue).logged_in
+    ]
+    found = {agent.remote.node for agent in there if agent.remote is not None}
+    trunks = tuple(nodes[node].endpoint for node in sorted(found & nodes.keys()))
+    here = any(agent.remote is None and agent.id != transferor for agent in there)
+    return trunks, here or not trunks

@@ -8,6 +8,7 @@ for the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from asterisk_avp.core.messages.remote import NodeCall, RemoteLeg
 
@@ -46,6 +47,13 @@ class TrunkCalls:
     def channels_of(self, agent: str) -> Iterable[str]:
         """The trunk's channels that stand for an agent of another node."""
         return self._of_agent.get(agent, ())
+
+    def claim(self, agent: str, node: str, transfer: str) -> str:
+        """`leg_of`; a call to a group there is this agent's from now on, as the node says."""
+        channel = self.leg_of(agent, node, transfer)
+        if not channel and (channel := self.leg_of("", node, transfer)):
+            self.leg(replace(self.legs[channel], agent=agent))
+        return channel
 
     def agent_of(self, channel: str) -> str:
         """The agent of another node whose leg the channel is; empty: nobody's."""

@@ -26,7 +26,7 @@ from asterisk_avp.core.model.world import (
 )
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.staffing import staffing
+from asterisk_avp.core.pbx.staffing import nodes_of_group, staffing
 from asterisk_avp.core.policy import needs
 
 REASONS: Final[dict[str, str]] = {
@@ -57,6 +57,9 @@ _GROUP_MESSAGES: Final[dict[str, str]] = {
     "target_offline": "Nobody of this group is logged in with a phone that can be reached.",
     "target_not_ready": "Everybody of this group is on a break.",
 }
+
+
+_NODE_LOST: Final = "The target's node cannot be reached at the moment."
 
 
 def refused(reason: str, message: str = "", setting: str = "") -> Refused:
@@ -93,13 +96,7 @@ def decide(
             if facts.slot_taken:
                 raise refused("target_queue_full")
             may_detach = group.features.allows("unsupervised_transfer")
-            return Permission(
-                group,
-                queue=personal_queue(target.id),
-                agent=target.id,
-                may_detach=may_detach,
-                setting=setting,
-            )
+            return _to_agent(target, group, world, setting, may_detach=may_detach)
         case TargetKind.GROUP:
             chosen = world.groups.get(request.target.value)
             if chosen is None or not scope.group(chosen.id):
@@ -108,7 +105,15 @@ def decide(
             reason = staffing(agents, chosen, request.agent).obstacle
             if reason:
                 raise refused(reason, _GROUP_MESSAGES[reason])
-            return Permission(group, queue=chosen.queue, may_detach=True, setting=setting)
+            trunks, here = nodes_of_group(agents, chosen, request.agent)
+            return Permission(
+                group,
+                queue=chosen.queue,
+                may_detach=True,
+                setting=setting,
+                trunks=trunks,
+                here=here,
+            )
         case TargetKind.PRESET:
             typed = _preset_number(request, agents, world, scope)
         case TargetKind.NUMBER:
@@ -163,8 +168,7 @@ def decide_colleague(
     target = _target_agent(request, agents, scope)
     if slot_taken:
         raise refused("target_queue_full")
-    queue = personal_queue(target.id)
-    return Permission(group, queue=queue, agent=target.id, setting=setting)
+    return _to_agent(target, group, agents.world, setting)
 
 
 def check_features(names: tuple[str, ...], features: Features) -> str:
@@ -257,13 +261,33 @@ def _target_agent(request: TransferRequest, agents: Agents, scope: Scope) -> Age
         raise refused("not_in_group")
     reason = obstacle(target)
     if reason:
-        raise refused(reason)
+        lost = target.remote is not None and not target.remote.reachable
+        raise refused(reason, _NODE_LOST if lost else "")
     return target
+
+
+def _to_agent(
+    target: Agent, group: Group, world: World, setting: str, *, may_detach: bool = False
+) -> Permission:
+    """The permission for an agent, wherever they are at home. Raises `Refused`."""
+    node = target.remote.node if target.remote is not None else ""
+    if node and node not in world.nodes:
+        raise refused("target_offline", _NODE_LOST)
+    return Permission(
+        group,
+        queue=personal_queue(target.id),
+        agent=target.id,
+        may_detach=may_detach,
+        setting=setting,
+        node=node,
+        trunk=world.nodes[node].endpoint if node else "",
+    )
 
 
 def obstacle(target: Agent) -> str:
     """Why this agent would be offered no call, as a reason code; empty: they would."""
-    if target.state is AgentState.OFFLINE:
+    there = target.remote is None or target.remote.reachable
+    if target.state is AgentState.OFFLINE or not there:
         return "target_offline"
     return "target_not_ready" if target.paused else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import Destination, Effect, LimitCall, SetVariables
+from asterisk_avp.core.model.permission import Permission
 from asterisk_avp.core.model.world import TargetKind
 from asterisk_avp.core.transfer.recording import restarts
 from asterisk_avp.core.transfer.session import Session
@@ -36,6 +37,7 @@ def mark_caller(session: Session, state: str) -> SetVariables:
         session.caller.channel,
         {
             **session.variables,
+            **mark_nodes(session.permission),
             **show_withheld(session),
             "AVP_RECORDING_RESTARTS": "yes" if restarts(session) else "",
             "AVP_STATE": state,
@@ -54,6 +56,16 @@ def mark_caller(session: Session, state: str) -> SetVariables:
             **({LIMIT: "0"} if state == DONE else {}),
         },
     )
+
+
+def mark_nodes(permission: Permission) -> dict[str, str]:
+    """How the dialplan reaches a target on other nodes; empty: it is on this one."""
+    if permission.node:
+        return {"AVP_NODE": permission.node, "AVP_TRUNK": permission.trunk}
+    if permission.trunks:
+        here = "yes" if permission.here else "no"
+        return {"AVP_TRUNKS": ".".join(permission.trunks), "AVP_HERE": here}
+    return {}
 
 
 def show_withheld(session: Session) -> dict[str, str]:

@@ -6,7 +6,7 @@ from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import DialLeg, Effect
 from asterisk_avp.core.model.features import ShownNumber
 from asterisk_avp.core.model.permission import Permission
-from asterisk_avp.core.transfer.dialplan import ACCEPT, mark_fourth
+from asterisk_avp.core.transfer.dialplan import ACCEPT, mark_fourth, mark_nodes
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.translation import TOLD
 
@@ -30,12 +30,17 @@ def dial_leg(
             "__AVP_CALLER": session.caller.channel,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             "AVP_GROUP": session.group,
+            **(_to_node(session, permission) if permission.node else {}),
             **(_shown_outside(session) if external else {}),
         },
         timeout_seconds=session.ring_outside_seconds if external else None,
         first=ACCEPT if permission.requires_acceptance else None,
         fourth=fourth,
     )
+
+
+def _to_node(session: Session, permission: Permission) -> dict[str, str]:
+    return {**mark_nodes(permission), "AVP_TRANSFEROR": session.agent}
 
 
 def dial_fourth(session: Session) -> tuple[Effect, ...]:

@@ -191,13 +191,14 @@ def _session(read: dict[str, Any], world: World) -> Session:
     target, fourth = read["target"], read["fourth"]
 
     def permission(values: list[Any]) -> Permission:
-        queue, agent, number, may_detach = values
+        queue, agent, number, may_detach, *nodes = values
         return Permission(
             group,
             queue=_id(queue),
             agent=_id(agent),
             number=None if number is None else _clean(number, clean.number),
             may_detach=may_detach is True,
+            **_nodes_of(nodes, world),
         )
 
     values: dict[str, Any] = {
@@ -265,7 +266,22 @@ def _party_of(values: list[Any]) -> Party:
 
 
 def _permission(permission: Permission) -> list[Any]:
-    return [permission.queue, permission.agent, permission.number, permission.may_detach]
+    nodes = [permission.node, [*permission.trunks], permission.here] if permission.by_trunk else []
+    return [permission.queue, permission.agent, permission.number, permission.may_detach, *nodes]
+
+
+def _nodes_of(values: list[Any], world: World) -> dict[str, Any]:
+    """Where the target is, if not here only. The trunks must be of nodes that are configured.
+
+    Earlier daemons did not write these. Raises `ValueError` or `LookupError`.
+    """
+    if not values:
+        return {}
+    node, trunks, here = values
+    trunk = world.nodes[_text(node)].endpoint if node else ""
+    if not {*map(_text, trunks)} <= {node.endpoint for node in world.nodes.values()}:
+        raise ValueError("trunks")
+    return {"node": node, "trunk": trunk, "trunks": tuple(trunks), "here": here is True}
 
 
 _TYPES: Final = {

@@ -59,8 +59,7 @@ def missed(session: Session, where: ChannelLocations) -> list[SessionEvent]:
     """The events that must have occurred, in a possible order."""
     spec = session.state.spec
     if not (spec.needs_daemon or session.state.final) and where.elsewhere(session.caller.channel):
-        taker = where.agent_with(session.caller.channel)
-        return [SessionEvent(EventType.DELIVERED, agent=taker)]
+        return [SessionEvent(EventType.DELIVERED, agent=_taker(session, where))]
     events = [
         _end(role, moved=role == "caller" and where.alive(party.channel))
         for role, party in _parties(session)
@@ -93,10 +92,16 @@ def outcome(session: Session, where: ChannelLocations) -> list[SessionEvent]:
     queued = bool(events) and session.state.spec.recovery is Recovery.QUEUE
     if queued and events[0].kind is EventType.REDIRECTED and where.elsewhere(caller):
         # An agent already has the call: the stored state is out of date.
-        events.append(SessionEvent(EventType.DELIVERED, agent=where.agent_with(caller)))
+        events.append(SessionEvent(EventType.DELIVERED, agent=_taker(session, where)))
     elif queued and where.has_ringing_phone(caller):
         events.append(SessionEvent(EventType.OFFERED))
     return events
+
+
+def _taker(session: Session, where: ChannelLocations) -> str:
+    """Who has the caller; of an agent on another node, there is only the trunk's channel."""
+    there = session.permission.agent if session.permission.node else None
+    return where.agent_with(session.caller.channel) or there or ""
 
 
 def needed(session: Session, where: ChannelLocations | None = None) -> Effects:

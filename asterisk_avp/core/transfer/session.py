@@ -26,7 +26,6 @@ SECRET_BYTES: Final = 16
 _SNOOP = re.compile("-leg-early[0-9]+(-whisper)?$")
 _SECRET = re.compile("-[0-9a-f]{32}(?=-leg)")
 
-
 ACCEPT_SECONDS = 60
 """Time for an external target to accept a call: the absolute timeout of avp-accept."""
 
@@ -233,11 +232,13 @@ class Session:
 
         Raises `ValueError` for an external target.
         """
+        where = "remote" if self.permission.by_trunk else "agent"
         if self.permission.agent is not None:
-            return Destination("avp-agent-queue", self.permission.agent)
+            return Destination(f"avp-{where}-queue", self.permission.agent)
         if self.permission.queue is None:
             raise ValueError("an external number cannot be a queue")
-        return Destination("avp-group-queue", self.permission.queue)
+        context = "avp-remote-group" if self.permission.trunks else "avp-group-queue"
+        return Destination(context, self.permission.queue)
 
     def with_presence(self, party: str, presence: Presence) -> Session:
         """The session with another presence of one party.

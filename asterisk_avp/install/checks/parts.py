@@ -55,6 +55,9 @@ EXTENSIONS: Final = (
     *("avp-watch,s", "avp-phone-ended,s", "avp-partner,s", "avp-unplugged,s"),
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
     *("avp-translation,now", "avp-connected,s", "avp-withheld,s"),
+    *("avp-remote-leg,1", "avp-remote-queue,1", "avp-remote-group,1", "avp-remote-group-here,1"),
+    *("avp-node-fork,s", "avp-node-pass,s", "avp-node-out,s", "avp-trunk-ended,s"),
+    *("avp-node-in,1", "avp-node-read,s", "avp-node-member,s"),
 )
 """One extension of each context that asterisk_avp.conf has."""
 OUTSIDE: Final = "avp-external,+12025550100"

@@ -1,0 +1,93 @@
+"""A NATS server with JetStream for the test bed's nodes, on a port of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from .backend import Unavailable
+from .procs import DIE_WITH_PARENT, ProcessId, end, exited, spawn
+
+_CONF = """\
+listen: "127.0.0.1:{port}"
+server_name: "{name}"
+jetstream {{ store_dir: "{folder}/jetstream", max_mem: 64MB, max_file: 256MB }}
+authorization {{ users: [
+{users}
+] }}
+"""
+
+
+class Nats:
+    """One server. ``users``: passwords by user; each may do everything."""
+
+    def __init__(
+        self, folder: Path, port: int, users: Mapping[str, str], *, outlive: bool = False
+    ) -> None:
+        self.folder, self.port, self.users, self.outlive = folder, port, dict(users), outlive
+        self.process: ProcessId | None = None
+        #: Written instead of ours, if it is not empty.
+        self.configuration = ""
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "nats.log"
+
+    async def start(self) -> None:
+        """Start it, or start it again with what it has stored. Raises `Unavailable`."""
+        program = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None:
+            raise Unavailable("several nodes need nats-server; Debian's package has that name")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        users = "\n".join(
+            f'  {{ user: "{user}", password: "{password}" }}'
+            for user, password in self.users.items()
+        )
+        conf = self.folder / "nats.conf"
+        conf.touch(mode=0o600)
+        own = _CONF.format(port=self.port, name="bed", folder=self.folder, users=users)
+        conf.write_text(self.configuration or own)
+        tie = () if self.outlive else DIE_WITH_PARENT
+        self.process = spawn([*tie, program, "-c", str(conf)], log=self.log, cwd=self.folder)
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if exited(self.process) is not None or time.monotonic() > deadline:
+                tail = self.log.read_text(errors="replace")[-1500:]
+                raise RuntimeError(f"nats-server does not start: {tail}")
+            await asyncio.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as line:
+                return line.recv(5) == b"INFO "
+        except OSError:
+            return False
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """End it; what it has stored stays."""
+        if self.process is not None:
+            first = signal.SIGKILL if kill else signal.SIGTERM
+            await asyncio.to_thread(end, self.process, first=first)
+            self.process = None
+
+    def freeze(self) -> None:
+        """It keeps its connections and answers nothing."""
+        assert self.process is not None
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self.process is not None:
+            self.process.signal(signal.SIGCONT)
+
+    async def end(self) -> None:
+        """For good."""
+        self.thaw()
+        await self.stop()
+        if not os.environ.get("AVP_KEEP"):
+            shutil.rmtree(self.folder, ignore_errors=True)
