@@ -243,6 +243,8 @@ class AgentOut(Out):
     waiting_transfer: bool
     acw_until: Time | None
     """While in after-call work: when it ends."""
+    node: str | None
+    """The node where the agent is at home, if there are several; null: this one."""
 
 
 class MembershipOut(Out):

@@ -12,6 +12,8 @@ class TargetAgentOut(Out):
     state: AgentState
     since: Time | None
     waiting_transfer: bool
+    node: str | None
+    """The node where the colleague is at home; null: this one."""
 
 
 class TargetGroupOut(Out):

@@ -14,6 +14,8 @@ from asterisk_avp.core.messages.facts import Fact
 from asterisk_avp.core.messages.remote import NodeCall, RemoteEnded, RemoteLeg
 
 Told = Mapping[str, Any]
+NodeOf = Callable[[str], str]
+"""The PJSIP endpoint of a trunk to the id of its node; empty: it is no trunk's."""
 
 
 def _ident(told: Told, name: str) -> str:
@@ -21,24 +23,24 @@ def _ident(told: Told, name: str) -> str:
     return clean.ident(value) if isinstance(value, str) else ""
 
 
-def _leg(channel: str, told: Told) -> Fact:
+def _leg(channel: str, told: Told, _node_of: NodeOf) -> Fact:
     return RemoteLeg(channel, _ident(told, "Agent"), _ident(told, "Node"), _ident(told, "Transfer"))
 
 
-def _ended(channel: str, told: Told) -> Fact:
+def _ended(channel: str, told: Told, _node_of: NodeOf) -> Fact:
     cause = _ident(told, "Cause")
     return RemoteEnded(
         channel, _ident(told, "Status"), int(cause) if cause.isascii() and cause.isdigit() else 0
     )
 
 
-def _node_in(channel: str, told: Told) -> Fact:
+def _node_in(channel: str, told: Told, node_of: NodeOf) -> Fact:
     return NodeCall(
         channel,
         agent=_ident(told, "Agent"),
         queue=_ident(told, "Queue"),
         transfer=_ident(told, "Transfer"),
-        trunk=_ident(told, "Trunk"),
+        anchor=node_of(_ident(told, "Trunk")),
         anchor_call=_ident(told, "Call"),
         group=_ident(told, "Group"),
         leg=_ident(told, "Leg"),
@@ -46,7 +48,7 @@ def _node_in(channel: str, told: Told) -> Fact:
     )
 
 
-NODE_EVENTS: Final[Mapping[str, Callable[[str, Told], Fact]]] = {
+NODE_EVENTS: Final[Mapping[str, Callable[[str, Told, NodeOf], Fact]]] = {
     "AVPRemoteLeg": _leg,
     "AVPRemoteEnded": _ended,
     "AVPNodeIn": _node_in,

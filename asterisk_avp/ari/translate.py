@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from asterisk_avp.ari.node_events import NODE_EVENTS
+from asterisk_avp.ari.node_events import NODE_EVENTS, NodeOf
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.caller import Presentation
 from asterisk_avp.core.pbx.channel import resource_of
@@ -42,7 +42,9 @@ Event = Mapping[str, Any]
 class Translator:
     """Translate events; keeps since when each phone rings, to report the ring's duration."""
 
-    def __init__(self) -> None:
+    def __init__(self, node_of: NodeOf = lambda _trunk: "") -> None:
+        """``node_of``: the node of the trunk that is this PJSIP endpoint; empty: none is."""
+        self._node_of = node_of
         self._rings: dict[str, float] = {}
         """Channel that rings for a queue to the start of the ring, in Unix seconds by Asterisk."""
 
@@ -60,7 +62,7 @@ class Translator:
             return ()
         if kind == "ChannelDestroyed":
             self._rings.pop(identifier, None)
-        return tuple(_of_channel(kind, event, channel, identifier))
+        return tuple(_of_channel(kind, event, channel, identifier, self._node_of))
 
     def forget(self) -> None:
         """Drop all rings, because events have been missed."""
@@ -148,7 +150,7 @@ def _queue_of(channel: Mapping[str, Any]) -> str:
 
 
 def _of_channel(
-    kind: str, event: Event, channel: Mapping[str, Any], identifier: str
+    kind: str, event: Event, channel: Mapping[str, Any], identifier: str, node_of: NodeOf
 ) -> Iterator[ev.Fact]:
     """The facts in an event about a channel."""
     match kind:
@@ -178,7 +180,7 @@ def _of_channel(
         case "ChannelDtmfReceived" if key := _text(event, "digit"):
             yield ev.KeyPressed(identifier, key, _seconds(event))
         case "ChannelUserevent":
-            yield from _user_event(event, identifier)
+            yield from _user_event(event, identifier, node_of)
 
 
 def _withheld(event: Event, channel: Mapping[str, Any]) -> bool:
@@ -193,7 +195,7 @@ def _withheld(event: Event, channel: Mapping[str, Any]) -> bool:
     return restricted and bool(_text(caller, "number") or _text(caller, "name"))
 
 
-def _user_event(event: Event, identifier: str) -> Iterator[ev.Fact]:
+def _user_event(event: Event, identifier: str, node_of: NodeOf) -> Iterator[ev.Fact]:
     name = _text(event, "eventname")
     if name == FEATURE:
         yield ev.FeatureUsed(identifier)
@@ -204,7 +206,7 @@ def _user_event(event: Event, identifier: str) -> Iterator[ev.Fact]:
     elif name == NOT_ACCEPTED:
         yield ev.NotAccepted(identifier)
     elif name in NODE_EVENTS:
-        yield NODE_EVENTS[name](identifier, _map(event.get("userevent")))
+        yield NODE_EVENTS[name](identifier, _map(event.get("userevent")), node_of)
 
 
 def _bridge(event: Event) -> str:

@@ -99,6 +99,7 @@ from asterisk_avp.service.listeners import (
 )
 from asterisk_avp.service.member_phones import MemberPhones
 from asterisk_avp.service.members import MemberVerifier
+from asterisk_avp.service.nodes import several_nodes
 from asterisk_avp.service.orphan_timeout import OrphanTimeoutRenewal
 from asterisk_avp.service.part import Dispatcher, Part, end_with
 from asterisk_avp.service.personal_queues import PersonalQueueMembers
@@ -195,9 +196,12 @@ class Daemon:
         )
         version, show = VersionWatch(ari.asterisk, links, news.set), metrics.unguarded_phones
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
+        self.nodes = nodes = several_nodes(
+            settings, engine, post, links, sync, news.set, metrics.gauge
+        )
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
-            *(admission.warnings, guards.warnings),
+            *(admission.warnings, guards.warnings, nodes.warnings),
         )
 
         self._history = History()
@@ -257,9 +261,11 @@ class Daemon:
             self._orphans,
             SharedLastcallWatch(inbox, engine, reader, metrics.shared_lastcall_off),
             guards,
+            *nodes.parts,
         )
         dispatcher = Dispatcher(self._parts)
-        self._intake = Intake(inbox, metrics, settings.ari.app, dispatcher.connected)
+        connected, others = dispatcher.connected, engine.world.nodes
+        self._intake = Intake(inbox, metrics, settings.ari.app, connected, others)
         inbox.consume(dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from asterisk_avp.ami import translate as from_ami
 from asterisk_avp.ari import translate as from_ari
+from asterisk_avp.core.model.nodes import Node, node_of
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.service.inbox import HINTS, Hint, Inbox, Replaced
 
@@ -16,13 +18,18 @@ class Intake:
     """``connected`` is called when a connection was established or lost."""
 
     def __init__(
-        self, inbox: Inbox, metrics: Metrics, app: str, connected: Callable[[], None]
+        self,
+        inbox: Inbox,
+        metrics: Metrics,
+        app: str,
+        connected: Callable[[], None],
+        nodes: Mapping[str, Node],
     ) -> None:
         self._inbox = inbox
         self._metrics = metrics
         self._app = app
         self._connected = connected
-        self._from_ari = from_ari.Translator()
+        self._from_ari = from_ari.Translator(partial(node_of, nodes))
 
     def ami(self, event: Mapping[str, str]) -> None:
         fact = from_ami.translate(event, time.time())

@@ -38,6 +38,7 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "panel": ("frame_ancestors", "language", "user_header", "user_header_secret", "sign_out_url"),
     "pop": (),
     "webhook": (),
+    "cluster": (),
     "session": ("orphan_seconds", "ring_seconds", "ring_outside_seconds"),
 }
 
@@ -120,10 +121,12 @@ def _changed_at_start_only(old: Settings, new: Settings) -> Iterator[str]:
         for name in names or type(before).model_fields:
             if getattr(before, name) != getattr(after, name):
                 yield variable((section, name))
+    if old.nodes != new.nodes:
+        yield variable(("nodes", "<ID>", "url"))
 
 
 def _with_connections_of(old: Settings, new: Settings) -> Settings:
-    kept: dict[str, object] = {}
+    kept: dict[str, object] = {"nodes": old.nodes}
     for section, names in _AT_START_ONLY.items():
         before, after = getattr(old, section), getattr(new, section)
         update = {name: getattr(before, name) for name in names}

@@ -33,6 +33,8 @@ class WaitingCallers:
     """The callers who wait in groups' queues."""
 
     by_group: dict[str, Waiting] = field(default_factory=dict)
+    elsewhere: dict[str, dict[str, Waiting]] = field(default_factory=dict)
+    """Group to node, with those who wait there."""
 
     def update(self, group_id: str | None, fact: QueueWaiting) -> None:
         """``group_id``: None where the queue is no group's."""
@@ -45,13 +47,24 @@ class WaitingCallers:
         known.callers = fact.callers
 
     def of(self, group_id: str) -> Waiting:
+        """Those of the whole call centre."""
+        here, others = self.here(group_id), self.elsewhere.get(group_id)
+        if not others:
+            return here
+        every = (here, *others.values())
+        since = min((x.since for x in every if x.callers and x.since is not None), default=None)
+        return Waiting(sum(x.callers for x in every), since)
+
+    def here(self, group_id: str) -> Waiting:
+        """Those who wait on this node."""
         return self.by_group.get(group_id, Waiting())
 
     def retain(self, groups: Iterable[str]) -> None:
         """Forget all other groups."""
         kept = set(groups)
-        for group_id in self.by_group.keys() - kept:
-            del self.by_group[group_id]
+        for known in (self.by_group, self.elsewhere):
+            for group_id in known.keys() - kept:
+                del known[group_id]
 
 
 def group_view(agents: Agents, waiting: WaitingCallers, group_id: str) -> GroupView:
@@ -71,14 +84,17 @@ def group_view(agents: Agents, waiting: WaitingCallers, group_id: str) -> GroupV
 
 
 def membership(agents: Agents, agent: Agent, group_id: str) -> MembershipView:
-    member = agent.memberships.get(agents.world.groups[group_id].queue)
-    if member is not None:
-        may: tuple[str, ...] = ("logout",) if member.dynamic else ()
-        counted = headcount_of(agent, group_id, member.queue)
+    queue = agents.world.groups[group_id].queue
+    member = agent.memberships.get(queue)
+    elsewhere = agent.remote is not None and group_id in agent.remote.logged_in
+    if member is not None or elsewhere:
+        dynamic = member is not None and member.dynamic and not elsewhere
+        may: tuple[str, ...] = ("logout",) if dynamic else ()
+        counted = headcount_of(agent, group_id, queue)
         return MembershipView(
             group_id,
             member=True,
-            dynamic=member.dynamic,
+            dynamic=dynamic,
             actions=may,
             logged_in=bool(counted.logged_in),
             ready=bool(counted.ready),

@@ -16,7 +16,6 @@ already is left to the dialplan, which sees the end of the trunk's channel (avp-
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from asterisk_avp.core.engine.sessions import Outcome, SessionStore
@@ -64,7 +63,7 @@ class RemoteCalls:
             case RemoteLeg():
                 self.legs[fact.channel] = fact
             case NodeCall():
-                self.node_calls[fact.channel] = self._of_node(fact)
+                self.node_calls[fact.channel] = fact
                 if fact.agent:  # whose membership the dialplan waits for (avp-node-member)
                     self._store.index.leg_from_node(fact.channel, fact.agent)
                     outcome.agents.add(fact.agent)
@@ -88,10 +87,6 @@ class RemoteCalls:
         leg = self.legs.pop(channel, None)
         if leg is not None and not leg.node:
             self._answered.pop(leg.transfer, None)
-
-    def _of_node(self, call: NodeCall) -> NodeCall:
-        nodes = self._agents.world.nodes.values()
-        return replace(call, anchor=next((x.id for x in nodes if x.endpoint == call.trunk), ""))
 
     # --- the anchor ----------------------------------------------------------------------------
 

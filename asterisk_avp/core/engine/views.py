@@ -71,6 +71,7 @@ def roster_view(engine: TransferEngine, agent: Agent) -> AgentView:
         waiting_transfer=engine.slot_taken(agent.id),
         paused=agent.paused,
         acw_until=agent.acw_end if agent.state is AgentState.ACW else None,
+        node=agent.remote.node if agent.remote is not None else None,
     )
 
 
@@ -200,6 +201,7 @@ def _target_agent(engine: TransferEngine, agent: Agent) -> TargetAgent:
         state=agent.state,
         since=agent.since or None,
         waiting_transfer=engine.slot_taken(agent.id),
+        node=agent.remote.node if agent.remote is not None else None,
     )
 
 

@@ -22,6 +22,8 @@ def is_wanted(store: SessionStore, agent: Agent) -> bool:
     transfer a call: the dialplan may send the caller back without asking (avp-recall, return), and
     the end of their call shows whether app_queue notes it in all queues (`pbx.shared_lastcall`).
     """
+    if agent.remote is not None:
+        return False  # their personal queue is on their own node
     if agent.waiting or agent.extended_until or store.index.has_transfer_to(agent.id):
         return True
     # Who delivered the last call is remembered for longer than it lasts.

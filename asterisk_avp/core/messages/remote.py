@@ -25,6 +25,25 @@ class RemoteAgentGone(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class HomeElsewhere(Fact):
+    """An agent logged in here is at home on ``node``: no queue here may offer them a call."""
+
+    agent: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteGroupSeen(Fact):
+    """How many callers wait in a group's queue on another node."""
+
+    group: str
+    node: str
+    callers: int
+    since: float | None
+    """When the first of them joined, in Unix seconds; None: nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLost(Fact):
     """No heartbeat of the node has come for too long, or the way to it is cut."""
 
@@ -73,8 +92,8 @@ class NodeCall(Fact):
     """Whose personal queue it is; empty: the queue of a group."""
     queue: str
     transfer: str
-    trunk: str
-    """The PJSIP endpoint by which the call has come."""
+    anchor: str
+    """The node that makes the transfer: the one whose trunk the channel is."""
     anchor_call: str
     """The id of the caller's channel there."""
     group: str
@@ -82,5 +101,3 @@ class NodeCall(Fact):
     leg: str
     """``consult``: a consult leg; empty: the caller."""
     transferor: str
-    anchor: str = ""
-    """The node that makes the transfer, which is the one of the trunk; set by the engine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,11 @@ class Node:
     """The PJSIP endpoint of the trunk to it."""
 
 
+def node_of(nodes: Mapping[str, Node], endpoint: str) -> str:
+    """The node whose trunk this PJSIP endpoint is; empty: no node's."""
+    return next((node.id for node in nodes.values() if node.endpoint == endpoint), "")
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteAgent:
     """An agent who is at home on another node, as that node has last told."""
@@ -34,6 +40,8 @@ class RemoteAgent:
     """The groups that would offer the agent a call after the current one, breaks aside."""
     paused: bool = False
     pause_reason: str = ""
+    on_break: tuple[str, ...] = ()
+    """Those of ``logged_in`` in which the agent is on a break; in all of them where ``paused``."""
     acw_end: float = 0.0
     """The end of ACW in Unix seconds; 0: the agent is not in ACW."""
     waiting_transfer: bool = False

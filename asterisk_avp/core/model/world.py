@@ -298,6 +298,8 @@ class AgentView(WorkView):
     paused: bool = False
     """Paused in all queues, whatever ``state`` is; an agent can be paused while talking."""
     pause_reason: str = ""
+    node: str | None = None
+    """The node where the agent is at home; None: here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +309,7 @@ class TargetAgent:
     state: AgentState
     since: float | None
     waiting_transfer: bool
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,13 +95,10 @@ class Agent:
         return bool(self.memberships)
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether a transferred call waits for the agent, here or at home on another node."""
-        return bool(self.waiting) or (self.remote is not None and self.remote.waiting_transfer)
-
-    @property
     def acw_end(self) -> float:
         """The end of ACW in Unix seconds, whether or not the agent is in ACW."""
+        if self.remote is not None:
+            return self.remote.acw_end
         return max(self.acw_until, self.extended_until)
 
     @property
@@ -112,6 +109,8 @@ class Agent:
     @property
     def pause_reason(self) -> str:
         """The pause reason; empty: none, or not paused."""
+        if self.remote is not None:
+            return self.remote.pause_reason
         if not self.paused:
             return ""
         return next((m.paused_reason for m in self.memberships.values() if m.paused_reason), "")
@@ -130,12 +129,14 @@ class Agent:
         """
         pause = self.paused, self.pause_reason
         # Their groups' counts change with status and pause, also while the state stays.
-        members = tuple(
+        members: tuple[tuple[object, ...], ...] = tuple(
             sorted(
                 (m.queue, m.dynamic, m.name, m.status in NOT_THERE, on_break(m))
                 for m in self.memberships.values()
             )
         )
+        if self.remote is not None:
+            members = (*members, (self.remote,))
         same = (pause, acw_end, members) == (self.last_pause, self.last_acw_end, self.last_members)
         self.last_pause, self.last_acw_end, self.last_members = pause, acw_end, members
         return not same
@@ -192,6 +193,39 @@ class Agent:
         else:
             self.others[interface] = ended
         return True
+
+    @property
+    def remote_groups(self) -> tuple[str, ...]:
+        """The groups that another node tells of."""
+        return self.remote.groups if self.remote is not None else ()
+
+    @property
+    def told_name(self) -> str:
+        """The name that a queue or another node has; empty: none."""
+        for member in self.memberships.values():
+            if member.name and member.name != member.interface:
+                return member.name
+        return self.remote.name if self.remote is not None else ""
+
+    @property
+    def told_since(self) -> float:
+        """When another node's agent entered the state, in Unix seconds; 0: not told."""
+        there = self.remote is not None and self.remote.reachable
+        return self.remote.since if there and self.remote is not None else 0.0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a transferred call waits in the personal queue, here or on another node."""
+        return bool(self.waiting) or (self.remote is not None and self.remote.waiting_transfer)
+
+    @property
+    def there(self) -> bool:
+        """Whether logged in on this node: member of a group's queue, by a phone that is there."""
+        return any(member.status not in NOT_THERE for member in self.memberships.values())
+
+    def awaits_acw_end(self, state: AgentState) -> bool:
+        """Whether the daemon has to know of the end of ACW; another node ends its own agents'."""
+        return self.remote is None and (state is AgentState.ACW or bool(self.extended_until))
 
     def state_at(self, now: float) -> AgentState:
         if self.remote is not None:

@@ -78,11 +78,12 @@ class Agents:
                 or agent.memberships
                 or agent.former_queues
                 or agent.personal
+                or agent.remote
             ):
                 del self.by_id[agent.id]
         self.headcounts.clear()
         for agent in self.by_id.values():
-            self._regroup(agent)
+            self.regroup(agent)
 
     # --- facts -------------------------------------------------------------------------------
 
@@ -101,7 +102,7 @@ class Agents:
             agent.memberships[seen.queue] = seen
             agent.left.pop(seen.queue, None)
             if before is None:
-                self._regroup(agent)
+                self.regroup(agent)
             self._recount(agent, (self._group_of_queue[seen.queue],))
             if before is None or (before.interface, before.state_interface) != (
                 seen.interface,
@@ -124,7 +125,7 @@ class Agents:
         if owner is None:
             if agent.memberships.pop(queue, None) is not None:
                 agent.former_queues.add(queue)
-                self._regroup(agent)
+                self.regroup(agent)
             if not agent.memberships:  # a membership that is added again has no wrap-up
                 agent.acw_until = agent.extended_until = 0.0
         else:
@@ -195,7 +196,7 @@ class Agents:
             agent.others.clear()
             agent.waiting.clear()
             agent.extended_until = 0.0
-            self._regroup(agent)
+            self.regroup(agent)
 
     # --- queries -----------------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class Agents:
         """The group's agents, in no particular order."""
         return [self.by_id[agent_id] for agent_id in self.headcounts.agents_of(group_id)]
 
-    def _regroup(self, agent: Agent) -> None:
+    def regroup(self, agent: Agent) -> None:
         """Update the indexes of groups after a change of memberships."""
         member_of = {
             self._group_of_queue[queue] for queue in agent.memberships or agent.former_queues
@@ -223,6 +224,7 @@ class Agents:
         configured = self.world.agents.get(agent.id)
         if configured is not None:
             member_of |= self._order.keys() & configured.groups
+        member_of |= self._order.keys() & agent.remote_groups
         groups = tuple(sorted(member_of, key=self._order.__getitem__))
         self.headcounts.put(agent.id, groups)
         self._recount(agent, groups)
@@ -236,10 +238,7 @@ class Agents:
         if configured is not None and configured.name:
             return configured.name
         agent = self.by_id.get(agent_id)
-        for member in agent.memberships.values() if agent is not None else ():
-            if member.name and member.name != member.interface:
-                return member.name
-        return agent_id
+        return (agent.told_name if agent is not None else "") or agent_id
 
     def location_of(self, agent_id: str) -> str:
         """The agent's member interface without its technology; empty where not a member."""
@@ -258,13 +257,13 @@ class Agents:
         state = agent.state_at(now)
         acw_end = agent.acw_end if state is AgentState.ACW else 0.0
         changed = agent.news(acw_end)
-        if (acw_end or agent.extended_until) and agent.acw_scheduled != agent.acw_end:
+        if agent.awaits_acw_end(state) and agent.acw_scheduled != agent.acw_end:
             agent.acw_scheduled = agent.acw_end
             heapq.heappush(self._acw_ends, (agent.acw_end, agent.id))
         if state is agent.state:
             return changed
         # How long it had been so when the daemon started, nobody has told it.
-        agent.since = now if seen or agent.since else 0.0
+        agent.since = agent.told_since or (now if seen or agent.since else 0.0)
         agent.state = state
         self._recount(agent, self.groups_of(agent.id))
         return True
@@ -274,16 +273,12 @@ class Agents:
         while self._acw_ends:
             end, agent_id = self._acw_ends[0]
             agent = self.by_id.get(agent_id)
-            if agent is not None and agent.acw_end == end and self._awaits_acw_end(agent):
+            if agent is not None and agent.acw_end == end and agent.awaits_acw_end(agent.state):
                 return end
             heapq.heappop(self._acw_ends)
             if agent is not None and agent.acw_scheduled == end:
                 agent.acw_scheduled = 0.0
         return None
-
-    @staticmethod
-    def _awaits_acw_end(agent: Agent) -> bool:
-        return agent.state is AgentState.ACW or bool(agent.extended_until)
 
     def acw_over(self, now: float) -> list[Agent]:
         """The agents whose state is still ACW although it has ended, or whose extension has."""

@@ -49,7 +49,7 @@ def headcount_of(agent: Agent, group: str, queue: str) -> Headcount:
 
 def _headcount_of_remote(agent: RemoteAgent, group: str) -> Headcount:
     there = agent.reachable and group in agent.logged_in
-    ready = there and not agent.paused
+    ready = there and not agent.paused and group not in agent.on_break
     available = ready and agent.state is AgentState.AVAILABLE
     return Headcount(int(there), int(ready), int(available))
 

@@ -1,0 +1,288 @@
+"""The directory of the call centre's agents over NATS: tells of this node, and hears the others.
+
+States are stored nowhere: each node tells its agents' changes, and answers who asks for all of
+them. What the others tell goes into `Picture`, and from there as facts to the engine. Where agents
+are at home is in `HomeKeeper`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+import structlog
+from nats import errors
+from nats.aio.msg import Msg
+
+from asterisk_avp import __version__
+from asterisk_avp.cluster import wire
+from asterisk_avp.cluster.connection import Connection
+from asterisk_avp.cluster.home_keeper import HomeKeeper
+from asterisk_avp.cluster.messages import Changes, Groups, Heartbeat, Page
+from asterisk_avp.cluster.own import OwnAgents, OwnGroups, config_hash
+from asterisk_avp.cluster.peer import News
+from asterisk_avp.cluster.picture import Picture
+from asterisk_avp.cluster.store import HomeStore
+from asterisk_avp.config.cluster import ClusterSettings
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages.facts import Fact
+from asterisk_avp.core.messages.remote import NodeBack, NodeLost
+from asterisk_avp.core.model.world import World
+from asterisk_avp.runtime.tasks import TaskSet
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M")
+
+HEARTBEAT_SECONDS: Final = 0.5
+CHANGES_SECONDS: Final = 0.02
+"""Between two messages about changes. The first of them is sent at once."""
+GROUPS_SECONDS: Final = 0.5
+TICK_SECONDS: Final = 0.1
+PAGE_SECONDS: Final = 1.0
+"""How long an answer with a page may take."""
+_STOP_SECONDS: Final = 0.5
+
+
+class Directory:
+    """``tell`` gets facts for the engine; ``ready``: whether the state of Asterisk is known."""
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        engine: TransferEngine,
+        tell: Callable[[Fact], None],
+        ready: Callable[[], bool],
+        news: Callable[[], None],
+    ) -> None:
+        """``news`` is called when `warnings` may have changed."""
+        self._engine = engine
+        self._tell_engine = tell
+        self._ready = ready
+        self._news = news
+        self.node = node = settings.node or ""
+        self.epoch = int(time.time() * 1000)
+        self.dropped: Counter[str] = Counter()
+        """Messages that were not believed, by a code of the reason."""
+        self.picture = Picture(
+            node, engine.world.nodes, settings.lost_seconds, self._pin, self._count
+        )
+        self._own = OwnAgents(engine, node)
+        self._groups = OwnGroups(engine)
+        handlers = {
+            wire.subject("node", "*"): self._heartbeat,
+            wire.subject("state", "*"): self._changes,
+            wire.subject("group", "*"): self._waiting,
+            wire.subject("snapshot", node): self._asked,
+        }
+        self.connection = Connection(settings, handlers, self._connection_changed)
+        self._store = HomeStore(self.connection, len(settings.servers))
+        self.homes = HomeKeeper(engine, self.picture, self._store, self._take, self._told_anew)
+        self._dirty: dict[str, None] = {}
+        """Agents of whom something may have to be told, the first first."""
+        self._wake = asyncio.Event()
+        self._tasks = TaskSet("directory")
+        self._pages = TaskSet("pages of the directory")
+        self._echo: float | None = None
+        self._settings_differ: set[str] = set()
+        self._stale = True
+        """The state of all agents has to be looked at, because Asterisk's was read anew."""
+        self._world: World | None = None
+        self._hash = ""
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, once."""
+        if not len(self._tasks):
+            for each in (self.connection.run, self._beat, self._send, self._watch):
+                self._tasks.start(each())
+
+    async def stop(self) -> None:
+        await self.homes.stop()
+        for tasks in (self._pages, self._tasks):
+            tasks.cancel()
+            await tasks.stop(_STOP_SECONDS)
+
+    def changed(self, agents: Iterable[str]) -> None:
+        """Something of these agents has changed in the engine."""
+        if not self._ready():
+            self._stale = True  # the state is incomplete: all of it is told afterwards
+            return
+        agents = tuple(agents)
+        self.homes.look(agents)
+        for agent in agents:
+            if agent in self.picture.held:
+                self._told_anew(agent)
+
+    def _told_anew(self, agent: str) -> None:
+        self._dirty[agent] = None
+        self._wake.set()
+
+    def _pin(self, agent: str) -> str | None:
+        configured = self._engine.world.agents.get(agent)
+        return configured.node if configured is not None else None
+
+    def _connection_changed(self) -> None:
+        if not self.connection.connected:
+            self.picture.cut_off(time.monotonic())
+        self._groups.forget()
+        self._news()
+
+    # --- what this node tells --------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            beat = Heartbeat(
+                self.node,
+                self.epoch,
+                time.time(),
+                seq=self._own.seq,
+                ready=self._ready(),
+                version=__version__,
+                config_hash=self.config_hash,
+                trunks={},
+            )
+            await self.connection.publish(wire.subject("node", self.node), wire.write(beat))
+            if beat.ready and (waiting := self._groups.changed()):
+                told = Groups(self.node, self.epoch, time.time(), waiting)
+                if not await self.connection.publish(
+                    wire.subject("group", self.node), wire.write(told)
+                ):
+                    self._groups.forget()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    @property
+    def config_hash(self) -> str:
+        if self._world is not self._engine.world:
+            self._world = self._engine.world
+            self._hash = config_hash(self._world)
+            self._take(self.picture.pinned(self._world.agents))
+        return self._hash
+
+    async def _send(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._dirty and self._ready():
+                some = list(self._dirty)[: wire.PAGE]
+                for agent in some:
+                    del self._dirty[agent]
+                agents, gone = self._own.changed(some, self.picture.held)
+                if agents or gone:
+                    seq, now = self._own.seq, time.time()
+                    told = Changes(self.node, self.epoch, now, seq, agents, gone)
+                    # If it cannot be sent, the others see the gap by the next heartbeat.
+                    await self.connection.publish(
+                        wire.subject("state", self.node), wire.write(told)
+                    )
+            await asyncio.sleep(CHANGES_SECONDS)
+
+    async def _asked(self, _node: str, message: Msg) -> None:
+        after = self._read(wire.request, message.data)
+        if after is None or not message.reply or not self._ready():
+            return
+        agents, following = self._own.page(after)
+        page = Page(self.node, self.epoch, time.time(), self._own.seq, agents, following)
+        await self.connection.publish(message.reply, wire.write(page))
+
+    # --- what the others tell --------------------------------------------------------------------
+
+    async def _heartbeat(self, node: str, message: Msg) -> None:
+        beat = self._read(wire.heartbeat, node, message.data)
+        if beat is None:
+            return
+        at = time.monotonic()
+        if node == self.node:
+            if beat.epoch == self.epoch:
+                self._echo = at
+                self._take(self.picture.heartbeat(beat, at, time.time()))
+            return
+        self._take(self.picture.heartbeat(beat, at, time.time()))
+        self._compare_settings(node)
+
+    async def _changes(self, node: str, message: Msg) -> None:
+        if node != self.node and (told := self._read(wire.changes, node, message.data)):
+            self._count("agent", told.refused)
+            self._take(self.picture.changes(told, time.monotonic()))
+
+    async def _waiting(self, node: str, message: Msg) -> None:
+        if node != self.node and (told := self._read(wire.groups, node, message.data)):
+            self._take(self.picture.groups(told, time.monotonic()))
+
+    async def _fetch(self, node: str, after: str) -> None:
+        try:
+            answer = await self.connection.client.request(
+                wire.subject("snapshot", node), wire.write_request(after), timeout=PAGE_SECONDS
+            )
+        except (errors.Error, ConnectionError, TimeoutError):
+            return  # it is asked for again
+        page = self._read(wire.page, node, answer.data)
+        if page is not None:
+            self._count("agent", page.refused)
+            self._take(self.picture.page(page, after, time.monotonic()))
+
+    def _read(self, read: Callable[..., M], *args: object) -> M | None:
+        try:
+            return read(*args)
+        except wire.Bad as error:
+            self._count(str(error))
+            return None
+
+    def _count(self, reason: str, many: int = 1) -> None:
+        if many and not self.dropped[reason]:
+            log.warning("directory_message_dropped", reason=reason)
+        if many:
+            self.dropped[reason] += many
+
+    def _take(self, news: News) -> None:
+        for node, after in news.asks:
+            self._pages.start(self._fetch(node, after))
+        for fact in news.facts:
+            if isinstance(fact, NodeLost):
+                log.warning("node_lost", node=fact.node, alone=self.picture.alone)
+                self._news()
+            elif isinstance(fact, NodeBack):
+                log.info("node_back", node=fact.node)
+                self._news()
+            self._tell_engine(fact)
+        if news.displaced:
+            self.homes.displaced(news.displaced)
+
+    async def _watch(self) -> None:
+        while True:
+            at = time.monotonic()
+            self._take(self.picture.tick(at, self._echo))
+            if self._ready() and self._stale:
+                self._stale = False
+                self.changed(self._engine.agents.by_id)
+            if self._ready() and self.connection.connected:
+                self.homes.tick(at)
+                if self._dirty:
+                    self._wake.set()
+            await asyncio.sleep(TICK_SECONDS)
+
+    # --- what is told of the others --------------------------------------------------------------
+
+    def _compare_settings(self, node: str) -> None:
+        differs = self.picture.peers[node].config_hash != self.config_hash
+        if node in self.picture.peers and differs is not (node in self._settings_differ):
+            (self._settings_differ.add if differs else self._settings_differ.discard)(node)
+            if differs:
+                log.warning("node_settings_differ", node=node)
+            self._news()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what an administrator should mend."""
+        found = []
+        if not self.connection.connected:
+            found.append("Not connected to NATS: the other nodes' agents are as last known.")
+        elif lost := [peer.id for peer in self.picture.peers.values() if peer.lost]:
+            found.append(f"Nothing is heard of these nodes: {', '.join(sorted(lost))}.")
+        if self._settings_differ:
+            names = ", ".join(sorted(self._settings_differ))
+            found.append(f"The settings differ from those of these nodes: {names}.")
+        return tuple(found)

@@ -1,0 +1,162 @@
+"""Keeps the homes of the agents who log in here: claims them, and notices when they move."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from asterisk_avp.cluster.homes import Entry, Store, StoreAway, Verdict, claim
+from asterisk_avp.cluster.peer import News
+from asterisk_avp.cluster.picture import Picture
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages.remote import HomeElsewhere
+from asterisk_avp.core.model.agent_state import AgentState
+from asterisk_avp.runtime.tasks import TaskSet
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 20
+"""Claims that are made at the same time."""
+AGAIN_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 0.5
+
+
+class HomeKeeper:
+    """``tell`` takes what follows; agents whose home has changed are in its ``changed``."""
+
+    def __init__(
+        self,
+        engine: TransferEngine,
+        picture: Picture,
+        store: Store,
+        tell: Callable[[News], None],
+        changed: Callable[[str], None],
+    ) -> None:
+        self._engine = engine
+        self._picture = picture
+        self._store = store
+        self._tell = tell
+        self._changed = changed
+        self._there: dict[str, bool] = {}
+        """Agent to whether they are logged in here, as it was seen last."""
+        self._undecided: dict[str, bool] = {}
+        """Agents who are logged in here and whose home is not here: whether they just did."""
+        self._claiming: set[str] = set()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._tasks = TaskSet("homes")
+        self._looked = 0.0
+
+    def look(self, agents: Iterable[str]) -> None:
+        """These agents have changed."""
+        for agent_id in agents:
+            agent = self._engine.agents.by_id.get(agent_id)
+            there = agent is not None and agent.there
+            before = self._there.get(agent_id)
+            if there == before:
+                continue
+            self._there[agent_id] = there
+            pin = self._pin(agent_id)
+            if pin == self._picture.own:
+                if agent_id not in self._picture.held:
+                    self._hold(agent_id, 0)
+            elif pin is not None:
+                if there:
+                    log.warning("agent_pinned_elsewhere", agent=agent_id, node=pin)
+                    self._tell(News([HomeElsewhere(agent_id, pin)]))
+            elif there:
+                self._undecided[agent_id] = before is False
+                self._claim(agent_id)
+            else:
+                self._undecided.pop(agent_id, None)
+                if self._picture.held.get(agent_id) == 0:
+                    self._tell(self._picture.release(agent_id))
+                    self._changed(agent_id)
+
+    def displaced(self, agents: Iterable[str]) -> None:
+        """The homes of these agents were here, and are elsewhere now."""
+        for agent_id in agents:
+            found = self._picture.home(agent_id)
+            node = found[0] if found is not None else self._pin(agent_id) or ""
+            log.info("home_moved", agent=agent_id, node=node)
+            self._changed(agent_id)
+            if self._there.get(agent_id):
+                self._undecided[agent_id] = False
+                self._tell(News([HomeElsewhere(agent_id, node)]))
+
+    def tick(self, at: float) -> None:
+        """Claim what could not be decided, if something may have changed."""
+        if at - self._looked < AGAIN_SECONDS or not self._undecided:
+            return
+        self._looked = at
+        for agent_id in tuple(self._undecided):
+            if not self._settled(agent_id, at):
+                self._claim(agent_id)
+
+    async def stop(self) -> None:
+        self._tasks.cancel()
+        await self._tasks.stop(_STOP_SECONDS)
+
+    def _settled(self, agent_id: str, at: float) -> bool:
+        """Whether another node has the agent, who is logged in there, or may be back soon."""
+        found = self._picture.home(agent_id)
+        if found is None or not found[1].revision or self._undecided[agent_id]:
+            return False
+        node, known = found
+        if self._picture.reachable(node):
+            return known.agent.state is not AgentState.OFFLINE
+        return self._picture.lost_for(node, at) is None
+
+    def _pin(self, agent_id: str) -> str | None:
+        configured = self._engine.world.agents.get(agent_id)
+        return configured.node if configured is not None else None
+
+    def _hold(self, agent_id: str, revision: int) -> None:
+        self._tell(self._picture.hold(agent_id, revision))
+        self._changed(agent_id)
+
+    def _claim(self, agent_id: str) -> None:
+        if agent_id not in self._claiming:
+            self._claiming.add(agent_id)
+            self._tasks.start(self._decide(agent_id))
+
+    async def _decide(self, agent_id: str) -> None:
+        try:
+            async with self._slots:
+                if agent_id in self._undecided:
+                    await self._ask(agent_id)
+        finally:
+            self._claiming.discard(agent_id)
+
+    async def _ask(self, agent_id: str) -> None:
+        fresh = self._undecided[agent_id]
+        try:
+            decided, entry = await claim(
+                self._store, self._picture, agent_id, time.monotonic(), fresh=fresh
+            )
+        except StoreAway:
+            found = self._picture.home(agent_id)
+            # Nothing moves; but whoever has no home elsewhere is at home here.
+            nobody = found is None or (
+                not found[1].revision and found[1].agent.state is AgentState.OFFLINE
+            )
+            there = self._there.get(agent_id, False)
+            if nobody and there and agent_id not in self._picture.held:
+                self._hold(agent_id, 0)
+            return
+        if decided is Verdict.OURS and entry is not None:
+            self._undecided.pop(agent_id, None)
+            self._hold(agent_id, entry.revision)
+        elif decided is Verdict.ELSEWHERE and entry is not None:
+            self._undecided[agent_id] = False
+            self._elsewhere(agent_id, entry)
+
+    def _elsewhere(self, agent_id: str, entry: Entry) -> None:
+        if self._picture.held.get(agent_id) is not None:
+            self._tell(self._picture.release(agent_id))
+            self._changed(agent_id)
+        log.warning("agent_logged_in_twice", agent=agent_id, node=entry.node)
+        self._tell(News([HomeElsewhere(agent_id, entry.node)]))

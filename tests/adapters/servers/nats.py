@@ -1,0 +1,89 @@
+"""A real nats-server on loopback, with JetStream in a temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+WITHIN_SECONDS = 10.0
+USERS = ("a", "b", "c")
+
+
+class Missing(RuntimeError):
+    """There is no nats-server on this machine."""
+
+
+def program() -> str:
+    """The server's path. Raises `Missing`: a run without it would prove nothing."""
+    found = shutil.which("nats-server") or shutil.which("/usr/sbin/nats-server")
+    if found is None:
+        raise Missing("nats-server is not installed; on Debian: apt-get install nats-server")
+    return found
+
+
+def password(user: str) -> str:
+    return f"{user}-of-nats"
+
+
+class NatsServer:
+    """The server, which can be stopped and started again with what it has stored."""
+
+    def __init__(self, folder: Path, *, jetstream: bool = True) -> None:
+        self.folder = folder
+        self.jetstream = jetstream
+        with socket.create_server(("127.0.0.1", 0)) as one:
+            self.port = int(one.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        users = ",\n".join(f'{{user: "{x}", password: "{password(x)}"}}' for x in USERS)
+        store = f'jetstream {{ store_dir: "{self.folder}/store" }}\n' if self.jetstream else ""
+        settings = self.folder / "nats.conf"
+        settings.write_text(
+            f'listen: "127.0.0.1:{self.port}"\n{store}authorization {{ users: [\n{users}\n] }}\n'
+        )
+        with (self.folder / "nats.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [program(), "-c", str(settings)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as one:
+                    if one.recv(4) == b"INFO":
+                        return
+            except OSError:
+                pass
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                text = (self.folder / "nats.log").read_text()
+                self.stop()
+                raise RuntimeError(f"nats-server does not start:\n{text}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(WITHIN_SECONDS)
+            self.process = None
