@@ -75,11 +75,12 @@ class Alone:
         """``publish`` for the pops of agents here; others' pops go to their nodes."""
         return publish
 
-    def connect(self, service: Any, phones: Any, variables: Variables) -> None:
-        """Give what other nodes' requests need, before anything is asked."""
+    def connect(self, app: FastAPI, service: Any, phones: Any, variables: Variables) -> FastAPI:
+        """The API's ``app`` with what other nodes ask of it; before anything is asked.
 
-    def routes(self, app: FastAPI) -> FastAPI:
-        """The API with what other nodes ask of it."""
+        ``service``: a `service_type`. ``phones``: the part of phones.
+        """
+        del service, phones, variables
         return app
 
 

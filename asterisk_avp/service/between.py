@@ -56,7 +56,6 @@ class Between(Alone):
         self._teller = Teller(engine, self._peers)
         self._trunks = TrunkWatch(engine, self._peers, post)
         self._service: TransfersAcrossNodes | None = None
-        self._phones: Phones | None = None
         self._publish: Publish | None = None
         self.parts: tuple[Part, ...] = (
             _Ending(self._peers, self._seeker),
@@ -65,12 +64,16 @@ class Between(Alone):
             self._teller,
         )
 
-    def connect(self, service: TransfersAcrossNodes, phones: Phones, variables: Variables) -> None:
-        """Before anything is asked or told."""
-        self._service, self._phones = service, phones
+    def connect(
+        self, app: FastAPI, service: TransfersAcrossNodes, phones: Phones, variables: Variables
+    ) -> FastAPI:
+        self._service = service
         service.nodes = phones.nodes = self
         service.connect(self._peers, self._publish or (lambda _event: None))
         self._trunks.connect(variables, service.tell)
+        door = NodeDoor(self._engine, service, phones, self._slots, self._teller)
+        add_cluster_routes(app, door, self._tokens)
+        return app
 
     def hold(self, request: TransferRequest) -> AbstractAsyncContextManager[Held]:
         return self._seeker.hold(request)
@@ -81,12 +84,6 @@ class Between(Alone):
     def publisher(self, publish: Publish) -> Publish:
         self._publish = publish
         return self._teller.publisher(publish)
-
-    def routes(self, app: FastAPI) -> FastAPI:
-        if self._service is not None and self._phones is not None:
-            door = NodeDoor(self._engine, self._service, self._phones, self._slots, self._teller)
-            add_cluster_routes(app, door, self._tokens)
-        return app
 
     # --- phones --------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from asterisk_avp.cluster.peers import SLOT_SECONDS, Peers, check
-from asterisk_avp.core.engine.elsewhere import anchor_of, reserve
+from asterisk_avp.core.engine.elsewhere import reserve
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.reservations import Slot
 from asterisk_avp.core.engine.sessions import Outcome
@@ -70,8 +70,7 @@ class SlotKeeper(Part):
 
     def handle(self, message: Message) -> None:
         if isinstance(message, NodeCall):
-            anchor = anchor_of(self._engine.world, message)
-            self._slots.arrived(message.agent, message.transfer, anchor)
+            self._slots.arrived(message.agent, message.transfer, message.anchor)
             self._schedule()
 
     async def stop(self) -> None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from asterisk_avp.cluster.peers import Peers, check
-from asterisk_avp.core.engine.elsewhere import anchor_of
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import between, clean, fields
@@ -61,8 +59,8 @@ class TrunkWatch(Part):
         match message:
             case RemoteLeg() if message.node:
                 self._leg(message)
-            case NodeCall():
-                self._call(message)
+            case NodeCall() if message.anchor:
+                self._trunks.call(message)
             case NodeBack(node):
                 self._peers.back(node)
                 self._tasks.start(self._ask(node))
@@ -103,19 +101,16 @@ class TrunkWatch(Part):
         if node in self._engine.world.nodes:
             self._leg(RemoteLeg(channel, agent, node, transfer))
             return
-        call = NodeCall(channel, *(clean.ident(found.get(name, "")) for name in CALL))
-        if call.anchor_call:
-            self._call(call)
+        agent, queue, transfer, trunk, *rest = (clean.ident(found.get(name, "")) for name in CALL)
+        nodes = self._engine.world.nodes.values()
+        anchor = next((node.id for node in nodes if node.endpoint == trunk), "")
+        if anchor and rest[0]:
+            self._trunks.call(NodeCall(channel, agent, queue, transfer, anchor, *rest))
 
     def _leg(self, leg: RemoteLeg) -> None:
         self._trunks.leg(leg)
         if leg.agent:
             self._post(Outcome(agents={leg.agent}))
-
-    def _call(self, call: NodeCall) -> None:
-        anchor = anchor_of(self._engine.world, call)
-        if anchor:
-            self._trunks.call(replace(call, anchor=anchor))
 
     async def _ask(self, node: str) -> None:
         """Ask for the transfers that concern agents who are at home here."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from asterisk_avp.core.engine.reservations import SECONDS, Reservations, Slot
 from asterisk_avp.core.engine.told_transfers import ToldTransfers
 from asterisk_avp.core.messages.remote import NodeCall
-from asterisk_avp.core.model.world import TransferState, World
+from asterisk_avp.core.model.world import TransferState
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.trunk_calls import TrunkCalls
@@ -65,11 +65,6 @@ class Elsewhere:
         told = self.told.get(call.transfer)
         completed = told is not None and told.view.state is TransferState.COMPLETED
         return not (completed and told is not None and told.node == call.anchor)
-
-
-def anchor_of(world: World, call: NodeCall) -> str:
-    """The node at the other end of the trunk by which the call has come; empty: no node's."""
-    return next((x.id for x in world.nodes.values() if x.endpoint == call.trunk), "")
 
 
 def reserve(

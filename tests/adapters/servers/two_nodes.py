@@ -98,7 +98,7 @@ class TwoNodes:
                 agent=agent,
                 queue=f"avp-agent-{agent}",
                 transfer=transfer,
-                trunk="avp-node-a",
+                anchor="a",
                 anchor_call=caller.id,
                 group="sales",
                 leg="consult" if consult else "",
