@@ -94,7 +94,7 @@ class SessionFactory:
         facts: CallVariables,
     ) -> Session:
         """A session in its initial state; it is not added to the store."""
-        identifier = self.new_id()
+        identifier = request.transfer or self.new_id()
         leg = leg_id(identifier, self.new_secret())
         return Session(
             id=identifier,
