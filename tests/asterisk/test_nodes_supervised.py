@@ -312,7 +312,7 @@ async def test_nobody_is_reached_who_is_not_here(scene: NodesScene) -> None:
             Channel=f"PJSIP/{extension}@avp-node-b",
             Application="Wait",
             Data="1",
-            **{"Async": "true"},
+            Async="true",
         )
         event = await scene.at("a").ami.wait(
             lambda e: e.name == "Hangup" and "avp-node-b" in e["Channel"], 6.0, since
