@@ -50,7 +50,6 @@ import structlog
 from asterisk_avp.ami.membership import MembershipChanges
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
-from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
 from asterisk_avp.api.schemas import iso_time
@@ -72,6 +71,7 @@ from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.admission import new_admission
+from asterisk_avp.service.alone import other_daemons
 from asterisk_avp.service.call_groups import GroupReader
 from asterisk_avp.service.channel_ends import EndWatch
 from asterisk_avp.service.clients import ami_client, ari_client, new_ami_performer, new_engine
@@ -108,7 +108,7 @@ from asterisk_avp.service.realtime import RealtimeMembers
 from asterisk_avp.service.recordings import RecordingWatch
 from asterisk_avp.service.reload import Reloader, credentials, device_secret
 from asterisk_avp.service.resync import Synchroniser
-from asterisk_avp.service.servers import new_connections, panel_access, start_servers
+from asterisk_avp.service.servers import new_app, new_connections, start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
 from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
@@ -130,8 +130,12 @@ class Daemon:
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
-        links, news = Links(ami, ari), asyncio.Event()  # news: readiness may have changed
-        self._metrics = metrics = Metrics(engine)
+        self._metrics, others = Metrics(engine), other_daemons(settings, engine, post)
+        metrics, links, news = (
+            self._metrics,
+            Links(ami, ari),
+            asyncio.Event(),
+        )  # news: readiness may have changed
 
         # Queries and actions to Asterisk.
         reader, music, recordings = AmiReader(ami, engine.calls.name_of), Music(), Recordings()
@@ -156,7 +160,7 @@ class Daemon:
             ami_performer.write,
             post,
             lambda agents: post(Outcome(agents=agents)),
-            pop_publisher.publish,
+            others.publisher(pop_publisher.publish),
         )
         board, pop = screen_pops.board, screen_pops.shown
         pops = Pops(screen_pops, pop_publisher, ami_performer.set_global, settings.pop.sip_headers)
@@ -195,16 +199,16 @@ class Daemon:
         version, show = VersionWatch(ari.asterisk, links, news.set), metrics.unguarded_phones
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self.nodes = nodes = several_nodes(
-            settings, engine, post, links, sync, news.set, metrics.gauge
+            *(settings, engine, post, links, sync, news.set, metrics.gauge)
         )
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
             *(admission.warnings, guards.warnings, nodes.warnings),
         )
 
-        self._history = History()
+        self._history, self._reloads = History(), asyncio.Lock()
         self._codes = FeatureCodeHandler(engine, settings.key_codes())
-        self.transfer_service = TransferService(
+        self.transfer_service = (others.service_type or TransferService)(
             *(inbox, engine, reader, audit, self._history, changes),
             AgentWork(inbox, engine, changes_of_members, members, workers, readiness.check_ami),
             pop=pop,
@@ -221,14 +225,16 @@ class Daemon:
             admission=admission,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
+        app = new_app(settings, self.transfer_service, self._auth, metrics.text, engine.scope_of)
+        self._app = others.connect(app, self.transfer_service, phones, reader.variables)
         self._connections = new_connections(settings.api)
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
-        self._reloads = asyncio.Lock()
         show_inside(metrics.gauge, engine, workers, self._connections, admission)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
         self._parts: tuple[Part, ...] = (
             IntegrityWatch(metrics.impossible_message, post),
+            *others.parts,
             self.transfer_service,
             phones,
             Timeouts(engine, sync, phones),
@@ -260,8 +266,9 @@ class Daemon:
             *nodes.parts,
         )
         dispatcher = Dispatcher(self._parts)
-        connected, others = dispatcher.connected, engine.world.nodes
-        self._intake = Intake(inbox, metrics, settings.ari.app, connected, others)
+        self._intake = Intake(
+            *(inbox, metrics, settings.ari.app, dispatcher.connected, engine.world.nodes)
+        )
         inbox.consume(dispatcher.handle)
 
     # --- running -----------------------------------------------------------------------------
@@ -279,14 +286,7 @@ class Daemon:
                 self._settings,
                 self._engine,
                 self._audit,
-                create_app(
-                    self.transfer_service,
-                    self._auth,
-                    metrics=self._metrics.text,
-                    scopes=self._engine.scope_of,
-                    language=self._settings.panel.language,
-                    access=panel_access(self._settings.panel),
-                ),
+                self._app,
                 self._connections,
             )
             intake, connection = self._intake, self._metrics.connection

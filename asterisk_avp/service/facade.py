@@ -43,6 +43,7 @@ from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.pops.reader import pop_event
 from asterisk_avp.service.admission import AdmissionControl, Turn
+from asterisk_avp.service.alone import Alone
 from asterisk_avp.service.call_groups import VARIABLE, group_fact, presentation_fact
 from asterisk_avp.service.call_variables import call_facts
 from asterisk_avp.service.executor import Workers
@@ -84,6 +85,7 @@ class TransferService(Part):
         admission: AdmissionControl,
         action_timeout_seconds: float,
     ) -> None:
+        self.nodes = Alone()
         self._inbox = inbox
         self._engine = engine
         self._ami = ami
@@ -240,8 +242,9 @@ class TransferService(Part):
 
         def decide(perform: Handle) -> Session:
             session, outcome = self._audit.decide(
-                request, call, lambda: self._engine.request(request, facts, time.time())
+                request, call, lambda: self._engine.request(held.checked(), facts, time.time())
             )
+            held.kept = True
             self._moved[session.id] = moved
             turn.taken_by(session)
             perform(outcome)
@@ -249,7 +252,8 @@ class TransferService(Part):
 
         # One step: of two requests for the same call or target, the second sees the effect of the
         # first.
-        session = self._inbox.run(decide)
+        async with self.nodes.hold(request) as held:
+            session = self._inbox.run(decide)
         # Respond once Asterisk has moved the call: an agent who hangs up after the response then
         # leaves a transfer and does not hang up on the caller.
         try:
@@ -301,16 +305,20 @@ class TransferService(Part):
 
     async def add_party(self, transfer_id: str, wanted: Target) -> TransferView:
         self._check_reachable(transfer_id)
+        session = self._engine.record(transfer_id).session
+        request = TransferRequest(session.agent, session.mode, wanted, transfer=transfer_id)
 
         def decide() -> Outcome:
             _, outcome = self._audit.party(
                 self._engine.record(transfer_id).session,
                 wanted,
-                lambda: self._engine.add_party(transfer_id, wanted, time.time()),
+                lambda: self._engine.add_party(transfer_id, held.checked().target, time.time()),
             )
+            held.kept = True
             return outcome
 
-        return await self._step(transfer_id, decide)
+        async with self.nodes.hold(request) as held:
+            return await self._step(transfer_id, decide)
 
     async def drop_party(self, transfer_id: str, party: str) -> TransferView:
         self._check_reachable(transfer_id)

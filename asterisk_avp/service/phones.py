@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -13,14 +14,15 @@ from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import AsteriskBusy, AvpError, Refused, WrongState
-from asterisk_avp.core.model.world import TransferRequest
 from asterisk_avp.core.pbx.channel import Call
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler, Selection
 from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
+from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.admission import AdmissionControl, Turn
+from asterisk_avp.service.alone import Alone, Held
 from asterisk_avp.service.inbox import Inbox, Message
 from asterisk_avp.service.part import Part
 
@@ -47,6 +49,7 @@ class Phones(Part):
         ready: Callable[[], bool],
         admission: AdmissionControl,
     ) -> None:
+        self.nodes = Alone()
         self._codes = codes
         self._refers = ReferHandler(engine)
         self._lines = PhoneLines(engine)
@@ -78,17 +81,36 @@ class Phones(Part):
         self._tasks.cancel()
 
     def _keyed(self, outcome: Outcome, selection: Selection | None) -> Outcome:
-        return outcome if selection is None else outcome.then(self._choose(selection))
+        if selection is None:
+            return outcome
+        if self.nodes.is_elsewhere(selection.request):
+            self._tasks.start(self._choose_elsewhere(selection))
+            return outcome
+        return outcome.then(self._choose(selection))
 
-    def _choose(self, selection: Selection) -> Outcome:
+    async def _choose_elsewhere(self, selection: Selection) -> None:
+        """Another node is asked first whether the target's slot is free."""
+        request = replace(selection.request, transfer=selection.session)
+        async with self.nodes.hold(request) as held:
+            self._inbox.run(lambda perform: perform(self._choose(selection, held)))
+
+    def _choose(self, selection: Selection, held: Held | None = None) -> Outcome:
         now = time.time()
+
+        def decide() -> tuple[Session, Outcome]:
+            if held is not None:
+                held.checked()
+            return self._codes.apply_selection(selection, now)
+
         try:
             _, outcome = self._audit.decide(
                 selection.request,
                 None,
-                lambda: self._codes.apply_selection(selection, now),
+                decide,
                 party=selection.fourth,
             )
+            if held is not None:
+                held.kept = True
         except Refused as refused:
             outcome = self._codes.reject_selection(selection, refused.reason, now)
         except WrongState as error:
@@ -110,6 +132,12 @@ class Phones(Part):
         if request is None:
             log.warning("refer_from_unknown_phone", channel=received.channel)
             return
+        refused = await self.nodes.refer(received, request)
+        if refused is not None:
+            refuse, now = self._refers.refuse, time.time()
+            if refused:
+                self._inbox.run(lambda perform: perform(refuse(received, request, refused, now)))
+            return
         try:
             turn = await self._admission.turn()
         except AsteriskBusy:
@@ -117,25 +145,33 @@ class Phones(Part):
             self._inbox.run(lambda perform: perform(refuse(received, request, _BUSY, now)))
             return
         try:
-            self._inbox.run(lambda perform: perform(self._decide(received, request, facts, turn)))
+            async with self.nodes.hold(request) as held:
+                self._inbox.run(lambda perform: perform(self._decide(received, held, facts, turn)))
         finally:
             turn.give_back()
 
     def _decide(
-        self, received: ev.ReferReceived, request: TransferRequest, facts: CallVariables, turn: Turn
+        self, received: ev.ReferReceived, held: Held, facts: CallVariables, turn: Turn
     ) -> Outcome:
-        call = self._lines.call_of(received.channel)
+        call, request = self._lines.call_of(received.channel), held.request
         now = time.time()
         try:
             session, outcome = self._audit.decide(
-                request, call, lambda: self._refers.refer(received, request, facts, now)
+                request, call, lambda: self._refers.refer(received, held.checked(), facts, now)
             )
         except Refused as refused:
             return self._refers.refuse(received, request, refused.reason, now)
+        held.kept = True
         turn.taken_by(session)
         return outcome
 
     async def _code(self, used: ev.FeatureUsed) -> None:
+        if await self.nodes.code(used):
+            return
+        await self.begin_code(used)
+
+    async def begin_code(self, used: ev.FeatureUsed) -> None:
+        """Ask the agent for the target, if a transfer may begin."""
         if not self._ready():
             log.warning("feature_code_while_not_ready", channel=used.channel)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -11,8 +12,12 @@ from asterisk_avp import __version__
 from asterisk_avp.agi.gate import gate
 from asterisk_avp.agi.selftest import selftest
 from asterisk_avp.agi.server import AgiServer
+from asterisk_avp.api.app import create_app
+from asterisk_avp.api.auth import Authenticator
+from asterisk_avp.api.clients import Scopes
 from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.panel_access import PanelAccess
+from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.server import serve
 from asterisk_avp.config.panel import PanelSettings
 from asterisk_avp.config.sections import ApiSettings
@@ -51,6 +56,24 @@ async def start_servers(
     server = await serve(app, settings.api.host, settings.api.port, connections)
     ending.push_async_callback(server.stop)
     log.info("api_listening", url=server.url)
+
+
+def new_app(
+    settings: Settings,
+    service: TransferService,
+    auth: Authenticator,
+    metrics: Callable[[], bytes],
+    scopes: Scopes,
+) -> FastAPI:
+    """The API and the panel, as the settings have them."""
+    return create_app(
+        service,
+        auth,
+        metrics=metrics,
+        scopes=scopes,
+        language=settings.panel.language,
+        access=panel_access(settings.panel),
+    )
 
 
 def new_connections(api: ApiSettings) -> Connections:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.node_call_views import node_call_view
 from asterisk_avp.core.engine.requests import group_of_call, told_of
 from asterisk_avp.core.model.caller import Caller
 from asterisk_avp.core.model.transferred import TransferredView
@@ -66,6 +67,8 @@ def others_transfer(engine: TransferEngine, agent: Agent) -> bool:
     call = next(iter(engine.calls_of(agent)), None)
     if call is None:
         return bool(transfers)
+    if engine.elsewhere.consulted(call.caller_channel):
+        return True
     return call.agent_channel in transfers or _asked(engine, call) is not None
 
 
@@ -86,7 +89,7 @@ def _call_view(engine: TransferEngine, agent: Agent, call: Call, pops: Pops) -> 
     group = group_of_call(engine.agents, agent.id, call)
     country = group.features.country if group is not None else None
     told = told_of(call.caller, group)
-    return CallView(
+    view = CallView(
         id=shown_id(call.caller_channel),
         caller=told.number,
         caller_formatted=shown(told.number, country),
@@ -96,6 +99,8 @@ def _call_view(engine: TransferEngine, agent: Agent, call: Call, pops: Pops) -> 
         pop=pops(agent.id, call.caller_channel) if asked is None else {},
         consult=None if asked is None else ConsultView(asked.agent, asked.transferor.name),
     )
+    there = engine.elsewhere.call_of(call.caller_channel)
+    return view if there is None else node_call_view(engine, agent, there, view)
 
 
 def _transferred(engine: TransferEngine, session: Session, call: Call | None = None) -> CallView:

@@ -13,6 +13,7 @@ from asterisk_avp.core.engine.by_others import ByOthers
 from asterisk_avp.core.engine.channel_events import ChannelEventHandler
 from asterisk_avp.core.engine.current import CurrentSettings
 from asterisk_avp.core.engine.early_media import EarlyMedia
+from asterisk_avp.core.engine.elsewhere import Elsewhere
 from asterisk_avp.core.engine.groups import WaitingCallers
 from asterisk_avp.core.engine.hold_keys import HoldKeys
 from asterisk_avp.core.engine.made_calls import MadeCalls
@@ -78,7 +79,7 @@ class TransferEngine:
         self._changed_while_syncing: set[str] = set()
         """Agents whose views changed during a resync; reported when it is over."""
         self._placeholders = Placeholders()
-        self.waiting = WaitingCallers()
+        self.waiting, self.elsewhere = WaitingCallers(), Elsewhere()
         self.early_media = early = EarlyMedia(self.store)
         self._queues = QueueEventHandler(
             self.agents, self.store, ring_seconds, self.made_calls.answered, early
@@ -105,7 +106,8 @@ class TransferEngine:
         return None
 
     def calls_of(self, agent: Agent) -> list[Call]:
-        return self.calls.of_agent(self.made_calls.interfaces_of(agent))
+        interfaces = self.made_calls.interfaces_of(agent)
+        return self.calls.of_agent(interfaces, self.elsewhere.channels_of(agent))
 
     def channels_of(self, agent: Agent) -> list[str]:
         return self.calls.channels_of(self.made_calls.interfaces_of(agent))
@@ -115,14 +117,9 @@ class TransferEngine:
     ) -> tuple[Session, Outcome]:
         """Decide and begin. Raises `UnknownAgent` or `Refused`, with no effect in either case."""
         call = self.call_of(request.agent, request.call)
-        permission = policy.decide(
-            request,
-            self.decision_context(
-                request.agent, call, slot_taken=self.slot_taken(request.target.value)
-            ),
-            self.agents,
-            self.world,
-        )
+        taken = self.slot_taken(request.target.value)
+        known = self.decision_context(request.agent, call, slot_taken=taken)
+        permission = policy.decide(request, known, self.agents, self.world)
         if call is None:  # unreachable: decide() refuses it; for the type checker
             raise policy.refused("no_active_call")
         return self.begin(self.factory.make(request, request.target, permission, call, facts), now)
@@ -176,7 +173,8 @@ class TransferEngine:
     def slot_taken(self, agent_id: str) -> bool:
         """Whether a transferred call waits for this agent or is on its way to them."""
         agent = self.agents.by_id.get(agent_id)
-        return bool(agent and agent.is_awaited) or self.store.index.has_transfer_to(agent_id)
+        known = self.elsewhere.slot_taken(agent)
+        return known or self.store.index.has_transfer_to(agent_id)
 
     def add_party(self, transfer_id: str, wanted: Target, now: float) -> Outcome:
         """Call a fourth party: a number or an agent.
@@ -340,10 +338,8 @@ class TransferEngine:
         """The agent whose phone's channel it is; empty: no agent's."""
         channel = self.calls.channels.get(channel_id)
         agent = self.agents.of_channel(channel.name) if channel is not None else None
-        return agent.id if agent is not None else ""
+        return agent.id if agent is not None else self.elsewhere.trunks.agent_of(channel_id)
 
     def _call_changed(self, channel_id: str, outcome: Outcome) -> None:
         for channel in self.calls.concerned(channel_id):
-            agent = self.agents.of_channel(channel.name)
-            if agent is not None:
-                outcome.agents.add(agent.id)
+            outcome.agents |= {self._agent_of(channel.id)} - {""}

@@ -92,6 +92,8 @@ class RemoteCalls:
 
     def _progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
         found = self._store.role_of(fact.channel)
+        if found is None and fact.status == "ANSWER":  # a caller who has been returned
+            self._store.aftermath.answered(fact.channel)
         if found is None or fact.status not in ("RINGING", "ANSWER"):
             return
         session, role = found

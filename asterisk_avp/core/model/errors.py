@@ -32,6 +32,21 @@ class AsteriskBusy(AvpError):
         self.retry_seconds = retry_seconds
 
 
+class PeerUnavailable(AvpError):
+    """Another node's daemon did not answer in time, or not as agreed; the call is unchanged.
+
+    It may have done what was asked: what is not idempotent is asked again with the same key.
+    """
+
+    def __init__(self, node: str, problem: str = "it does not answer") -> None:
+        super().__init__(f"The daemon of node {node} cannot be asked: {problem}.")
+        self.node = node
+
+
+class NodeOversteps(AvpError):
+    """Another node's daemon asks for, or tells, what is not its own to ask or tell."""
+
+
 class OtherDaemon(AvpError):
     """Another daemon owns the Stasis application, so this one must exit."""
 

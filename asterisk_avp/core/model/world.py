@@ -213,6 +213,8 @@ class TransferRequest:
     """The name of the phone's channel, where the request came from a phone."""
     call: str | None = None
     """The call, by the caller's channel id. None: the agent's call that is not on hold."""
+    transfer: str = ""
+    """The new transfer's id, if another node knows of it already; empty: not chosen yet."""
 
 
 # --- views (the shapes of the HTTP API, DESIGN section 4) ------------------------------------

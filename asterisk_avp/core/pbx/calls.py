@@ -230,10 +230,10 @@ class Calls:
     def in_bridge(self, bridge: str) -> list[Channel]:
         return [self.channels[channel] for channel in self._bridges.get(bridge, ())]
 
-    def of_agent(self, interfaces: set[str]) -> list[Call]:
-        """The calls of the agent with these member interfaces, calls not on hold first."""
+    def of_agent(self, interfaces: set[str], legs: Iterable[str] = ()) -> list[Call]:
+        """The calls of the agent with these member interfaces or ``legs``, not on hold first."""
         resources = {resource_of_interface(interface) for interface in interfaces}
-        channels = [*self._channels_of(resources)]
+        channels = [*self._channels_of(resources), *filter(None, map(self.channels.get, legs))]
         if not channels and not self._answers:
             return []  # as of most agents
         found = [

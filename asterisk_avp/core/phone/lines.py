@@ -20,6 +20,9 @@ class PhoneLines:
         seen = self._engine.calls.channels.get(channel)
         if seen is None:
             return None
+        elsewhere = self._engine.elsewhere.trunks.agent_of(channel)
+        if elsewhere:  # the trunk's channel stands for an agent of another node
+            return self._engine.agents.by_id.get(elsewhere)
         known = self._engine.agents.of_channel(seen.name)
         # The phone behind a member Local/1001@agents has a channel name of its own.
         return known or self._engine.agents.by_id.get(

@@ -65,7 +65,7 @@ class PopBoard:
         match fact:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
-                if agent is not None and not is_half(fact.channel):
+                if agent is not None and not self._is_hidden(fact.channel):
                     # The call has left its earlier queue.
                     self._changed_agents |= self._queued.drop_connected(fact.channel)
                     self._queued.ring(agent, fact.channel)
@@ -77,7 +77,7 @@ class PopBoard:
             case ev.AgentConnected():
                 self._changed_agents |= self._queued.stop_ringing(fact.channel)
                 agent = self._agent_of(fact.interface)
-                if agent is not None and not is_half(fact.channel):
+                if agent is not None and not self._is_hidden(fact.channel):
                     self._queued.connect(agent, fact.channel)
                     self._changed_agents.add(agent)
             case ev.QueueJoined():
@@ -154,6 +154,10 @@ class PopBoard:
 
     def shown(self, agent: str, call: str, now: float) -> dict[str, Any]:
         """The pop of an agent's call; empty: none."""
+        there = self._engine.elsewhere.call_of(call)
+        if there is not None:  # another node tells it
+            told = self._engine.elsewhere.told.pop_of(agent, there.anchor_call)
+            return {**told, "id": call} if told else {}
         channel = self._engine.calls.channels.get(call)
         pop = self.ledger.pops.get(call)
         if channel is None or pop is None or not self._has_pop(channel):
@@ -176,8 +180,8 @@ class PopBoard:
         partner = self._engine.calls.partner_of(call)
         for channel in (*self._engine.calls.in_same_bridge(call), *((partner,) if partner else ())):
             agent = self._engine.agents.of_channel(channel.name)
-            if agent is not None:
-                found.add(agent.id)
+            trunk = self._engine.elsewhere.trunks.agent_of(channel.id)
+            found |= {agent.id if agent is not None else trunk} - {""}
         role = self._engine.store.role_of(call)
         if role is not None:
             found |= {role[0].agent, role[0].permission.agent or role[0].agent}
@@ -225,6 +229,10 @@ class PopBoard:
             del self._notified[agent]
         return notifications
 
+    def _is_hidden(self, channel: str) -> bool:
+        """Whether it is no caller's, or a caller of whom another node's board tells."""
+        return is_half(channel) or self._engine.elsewhere.call_of(channel) is not None
+
     def _is_between(self, channel: Channel) -> bool:
         """Whether it is in a bridge of a transfer, or on the way into one of its target's."""
         held = is_bridge(channel.bridge or "")
@@ -245,7 +253,7 @@ class PopBoard:
             return {}
         current = dict.fromkeys(sorted(self._queued.ringing_for(agent_id)), OFFERED)
         for call in self._engine.calls_of(agent):
-            if not is_half(call.caller_channel):
+            if not self._is_hidden(call.caller_channel):
                 current[call.caller_channel] = DELIVERED
                 if self._queued.connected_to(agent_id) == call.caller_channel:
                     self._queued.forget_connected(agent_id)
@@ -321,7 +329,7 @@ class PopBoard:
         self._changed_agents |= have | had
 
     def _queue_joined(self, fact: ev.QueueJoined, now: float) -> None:
-        if is_half(fact.channel):
+        if self._is_hidden(fact.channel):
             return
         self.ledger.joined(fact, now, again=self._syncing)
         if self._syncing:

@@ -1,0 +1,227 @@
+"""`/v1/cluster/`: what the daemons of several nodes ask each other.
+
+An application of its own beside the API's: other tokens (`api.node_tokens`), no page, no cookies,
+and larger bodies, because screen pops come this way. `core.messages.between` reads every body.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final, Protocol, cast
+
+import structlog
+from fastapi import Depends, FastAPI, Path, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from asterisk_avp.api.budget import Budget
+from asterisk_avp.api.http import BodyLimit, add_error_handlers, error, json_response
+from asterisk_avp.api.languages import say
+from asterisk_avp.api.node_tokens import NODE, NodeTokenCheck, NodeTokens
+from asterisk_avp.api.outcomes import Once, Outcomes
+from asterisk_avp.core.engine.reservations import Slot
+from asterisk_avp.core.messages import between, fields
+from asterisk_avp.core.messages.between import TransferEvent
+from asterisk_avp.core.model.errors import (
+    NodeOversteps,
+    PeerUnavailable,
+    Refused,
+    UnknownAgent,
+    UnknownParty,
+    WrongState,
+)
+from asterisk_avp.core.model.world import Target
+
+log = structlog.get_logger(__name__)
+
+PREFIX: Final = "/v1/cluster/"
+MAX_BODY_BYTES: Final = 128 * 1024
+BODY_SECONDS: Final = 5.0
+_COMMANDS: Final = ("complete", "cancel", "swap", "conference")
+_KEY: Final = b"idempotency-key"
+
+
+class NodeService(Protocol):
+    """The daemon, as other nodes' daemons see it. ``node``: the one that asks."""
+
+    def reserve(self, wanted: between.SlotRequest) -> Slot:
+        """Raises `Refused`."""
+        ...
+
+    def give_back(self, node: str, token: str) -> None: ...
+
+    async def forwarded(self, node: str, request: between.ForwardedRequest) -> TransferEvent | None:
+        """None: the agent is being asked for the target.
+
+        Raises as `TransferService.request`.
+        """
+        ...
+
+    async def command(self, node: str, transfer: str, name: str) -> TransferEvent:
+        """Raises as the methods of `TransferService` of this name."""
+        ...
+
+    async def add_party(self, node: str, transfer: str, wanted: Target) -> TransferEvent: ...
+
+    async def drop_party(self, node: str, transfer: str, party: str) -> TransferEvent: ...
+
+    def told(self, node: str, event: TransferEvent) -> None:
+        """Raises `NodeOversteps` if it is not the node's to tell."""
+        ...
+
+    def concerning(self, node: str) -> list[TransferEvent]:
+        """The transfers that concern agents who are at home on this node."""
+        ...
+
+
+class ClusterRoutes:
+    """Middleware of the API's application: everything below `PREFIX` goes to ``cluster``."""
+
+    def __init__(self, app: ASGIApp, cluster: ASGIApp) -> None:
+        self._app = app
+        self._cluster = cluster
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and scope.get("path", "").startswith(PREFIX)
+        await (self._cluster if ours else self._app)(scope, receive, send)
+
+
+class OnceByNode(Once):
+    """A request with an Idempotency-Key is done once for each node."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = dict(scope["headers"]).get(_KEY)
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        await self._once(f"node {scope[NODE]}", key.decode("latin-1"), scope, receive, send)
+
+
+def add_cluster_routes(
+    app: FastAPI, service: NodeService, tokens: NodeTokens, refusals: Budget | None = None
+) -> None:
+    """Let the API's application answer other nodes' daemons, and tell of those that do not answer.
+
+    Call it before the first request.
+    """
+
+    @app.exception_handler(PeerUnavailable)
+    async def away(_request: Request, exc: PeerUnavailable) -> Response:
+        log.warning("peer_request_failed", node=exc.node, error=str(exc))
+        return error(503, "node_unavailable", say("errors.node_unavailable", node=exc.node))
+
+    cluster = cluster_app(service)
+    once = OnceByNode(cluster, Outcomes())
+    limited = BodyLimit(once, MAX_BODY_BYTES, BODY_SECONDS)
+    checked = NodeTokenCheck(limited, tokens, refusals or Budget())
+    app.add_middleware(ClusterRoutes, cluster=checked)
+
+
+def cluster_app(service: NodeService) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    add_error_handlers(app)
+    _add_error_handlers(app)
+    _add_slots(app, service)
+    _add_transfers(app, service)
+    return app
+
+
+async def _node(request: Request) -> str:
+    return cast("str", request.scope[NODE])
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise fields.Unusable("body") from None
+
+
+Node = Annotated[str, Depends(_node)]
+Body = Annotated[Any, Depends(_body)]
+TransferId = Annotated[str, Path(pattern="^[A-Za-z0-9_.-]{1,80}$")]
+PartyId = Annotated[str, Path(max_length=80)]
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """English, and exact: the other daemon tells its agent in the agent's language."""
+
+    @app.exception_handler(Refused)
+    async def refused(_request: Request, exc: Refused) -> Response:
+        return error(409, "refused", exc.message, reason=exc.reason)
+
+    @app.exception_handler(WrongState)
+    async def wrong_state(_request: Request, exc: WrongState) -> Response:
+        return error(409, "wrong_state", str(exc))
+
+    @app.exception_handler(UnknownAgent)
+    async def unknown_agent(_request: Request, exc: UnknownAgent) -> Response:
+        return error(404, "unknown_agent", str(exc))
+
+    @app.exception_handler(UnknownParty)
+    async def unknown_party(_request: Request, exc: UnknownParty) -> Response:
+        return error(404, "unknown_party", str(exc))
+
+    @app.exception_handler(fields.Unusable)
+    async def unusable(_request: Request, exc: fields.Unusable) -> Response:
+        return error(422, "malformed", f"This cannot be used: {exc}.")
+
+    @app.exception_handler(NodeOversteps)
+    async def not_theirs(request: Request, exc: NodeOversteps) -> Response:
+        log.warning("node_oversteps", node=request.scope[NODE], error=str(exc))
+        return error(403, "forbidden", str(exc))
+
+
+def _add_slots(app: FastAPI, service: NodeService) -> None:
+    @app.post(PREFIX + "slots")
+    async def reserve(node: Node, body: Body) -> Response:
+        wanted = between.slot_request(body)
+        if wanted.anchor != node:
+            raise NodeOversteps("a slot for another node")
+        slot = service.reserve(wanted)
+        return json_response(201, {"token": slot.token, "until": slot.until})
+
+    @app.delete(PREFIX + "slots/{token}")
+    async def give_back(token: TransferId, node: Node) -> Response:
+        service.give_back(node, token)
+        return Response(status_code=204)
+
+
+def _add_transfers(app: FastAPI, service: NodeService) -> None:
+    @app.post(PREFIX + "transfers")
+    async def request(node: Node, body: Body) -> Response:
+        event = await service.forwarded(node, between.forwarded_request(body))
+        return json_response(201, {} if event is None else event.body())
+
+    @app.get(PREFIX + "transfers")
+    async def concerning(node: Node) -> Response:
+        events = [event.body() for event in service.concerning(node)]
+        return json_response(200, {"version": fields.VERSION, "events": events})
+
+    @app.post(PREFIX + "transfers/{transfer}/events")
+    async def told(transfer: TransferId, node: Node, body: Body) -> Response:
+        event = between.transfer_event(body)
+        if event.transfer is not None and event.transfer.id != transfer:
+            raise fields.Unusable("id")
+        service.told(node, event)
+        return Response(status_code=204)
+
+    @app.post(PREFIX + "transfers/{transfer}/parties")
+    async def add_party(transfer: TransferId, node: Node, body: Body) -> Response:
+        event = await service.add_party(node, transfer, between.wanted_party(body))
+        return json_response(201, event.body())
+
+    @app.delete(PREFIX + "transfers/{transfer}/parties/{party}")
+    async def drop_party(transfer: TransferId, party: PartyId, node: Node) -> Response:
+        return json_response(200, (await service.drop_party(node, transfer, party)).body())
+
+    for name in _COMMANDS:
+        app.post(PREFIX + "transfers/{transfer}/" + name, name=name)(_command(service, name))
+
+
+def _command(service: NodeService, name: str) -> Callable[..., Awaitable[Response]]:
+    async def command(transfer: TransferId, node: Node) -> Response:
+        return json_response(200, (await service.command(node, transfer, name)).body())
+
+    return command

@@ -1,0 +1,98 @@
+"""What goes on between this node and others, for the engine. Empty where there is one Asterisk.
+
+The engine's own transfers are those of calls that came in here. A call of another node is
+transferred by that node, the anchor: here is known what it tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from asterisk_avp.core.engine.reservations import SECONDS, Reservations, Slot
+from asterisk_avp.core.engine.told_transfers import ToldTransfers
+from asterisk_avp.core.messages.remote import NodeCall
+from asterisk_avp.core.model.world import TransferState
+from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.trunk_calls import TrunkCalls
+from asterisk_avp.core.policy import policy
+
+
+class Elsewhere:
+    def __init__(self) -> None:
+        self.trunks = TrunkCalls()
+        self.slots = Reservations()
+        self.told = ToldTransfers()
+        self._held: dict[str, int] = {}
+        """Agents of other nodes whose slots are being reserved for a decision of ours."""
+
+    # --- slots -------------------------------------------------------------------------------
+
+    def slot_taken(self, agent: Agent | None) -> bool:
+        """Whether a call waits for this agent, or another node has reserved or tells of one."""
+        if agent is None:
+            return False
+        if agent.remote is not None:
+            # What we have just reserved is told of as well; two of ours the home tells apart.
+            return agent.remote.waiting_transfer and agent.id not in self._held
+        return bool(agent.waiting) or self.slots.taken(agent.id)
+
+    def hold(self, agent: str) -> None:
+        """A slot of this agent's is being reserved; until `release`, what is told of it is ours."""
+        self._held[agent] = self._held.get(agent, 0) + 1
+
+    def release(self, agent: str) -> None:
+        left = self._held.get(agent, 1) - 1
+        if left:
+            self._held[agent] = left
+        else:
+            self._held.pop(agent, None)
+
+    # --- calls -------------------------------------------------------------------------------
+
+    def channels_of(self, agent: Agent) -> Iterable[str]:
+        return self.trunks.channels_of(agent.id)
+
+    def call_of(self, channel: str) -> NodeCall | None:
+        """The other node's call that this channel stands for; None: it is no such."""
+        return self.trunks.calls.get(channel)
+
+    def consulted(self, channel: str) -> bool:
+        """Whether the channel is a consult by a colleague, not (yet) the caller."""
+        call = self.call_of(channel)
+        if call is None or call.leg != "consult":
+            return False
+        told = self.told.get(call.transfer)
+        completed = told is not None and told.view.state is TransferState.COMPLETED
+        return not (completed and told is not None and told.node == call.anchor)
+
+
+def reserve(
+    agents: Agents,
+    elsewhere: Elsewhere,
+    wanted: tuple[str, str, str],
+    now: float,
+    *,
+    taken: bool,
+    token: str,
+) -> tuple[Slot, bool]:
+    """Reserve an agent's slot for another node; whether it is a new one. Raises `Refused`.
+
+    ``wanted``: agent, transfer and anchor. ``taken``: whether somebody else has it. The rules are
+    those of `policy.decide` about the target's state; all others are the anchor's to decide.
+    """
+    agent_id, transfer, anchor = wanted
+    agent = agents.by_id.get(agent_id)
+    if agent is None or agent.remote is not None:
+        raise policy.refused("unknown_target", f"Agent {agent_id!r} is not at home on this node.")
+    held = elsewhere.slots.held(agent_id, transfer, anchor)
+    if held is not None:
+        return held, False
+    reason = policy.obstacle(agent)
+    if reason:
+        raise policy.refused(reason)
+    if taken:
+        raise policy.refused("target_queue_full")
+    slot = Slot(token, agent_id, transfer, anchor, now + SECONDS)
+    elsewhere.slots.add(slot)
+    return slot, True

@@ -1,0 +1,48 @@
+"""The view of a call that another node anchors, to the agent who has it here. Read-only.
+
+What Asterisk shows here is the trunk's channel, with the caller ID of a consult's transferor. What
+the anchor tells comes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.messages.remote import NodeCall
+from asterisk_avp.core.model.world import CallView, ConsultView, TransferView
+from asterisk_avp.core.pbx.agent import Agent
+
+
+def node_call_view(
+    engine: TransferEngine, agent: Agent, there: NodeCall, view: CallView
+) -> CallView:
+    """``view``: the call as Asterisk shows it here."""
+    told = engine.elsewhere.told
+    running = told.running_of(agent.id, there.anchor)
+    if running is not None:
+        return replace(_of_caller(view, running), on_hold=True, transfer=running, consult=None)
+    if engine.elsewhere.consulted(there.channel):
+        return replace(view, pop={}, consult=_consult(engine, there))
+    brought_by = told.get(there.transfer)
+    if brought_by is None or brought_by.node != there.anchor:
+        return view
+    return _of_caller(view, brought_by.view)
+
+
+def _of_caller(view: CallView, told: TransferView) -> CallView:
+    return replace(
+        view,
+        caller=told.caller,
+        caller_formatted=told.caller_formatted,
+        caller_withheld=told.caller_withheld,
+        group=told.group or view.group,
+    )
+
+
+def _consult(engine: TransferEngine, there: NodeCall) -> ConsultView:
+    """Who consults: by the daemons, or else by the call itself."""
+    told = engine.elsewhere.told.get(there.transfer)
+    known = told is not None and told.node == there.anchor
+    agent = told.view.agent if told is not None and known else there.transferor
+    return ConsultView(agent, engine.agents.name_of(agent) if agent else "")

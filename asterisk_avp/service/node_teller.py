@@ -1,0 +1,160 @@
+"""At the anchor: tells the other nodes what becomes of transfers that concern their agents.
+
+Each node has a queue of what it has not been told yet: the latest view of each transfer, and screen
+pops. A node that is away is told when it is back, as far as that still matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from asterisk_avp.cluster.peers import Peers
+from asterisk_avp.core.engine import views
+from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.history import agents_involved
+from asterisk_avp.core.engine.sessions import Outcome
+from asterisk_avp.core.messages.between import PopEvent, TransferEvent
+from asterisk_avp.core.model.errors import AvpError
+from asterisk_avp.core.model.world import TransferView
+from asterisk_avp.runtime.backoff import Backoff
+from asterisk_avp.service.part import Part
+
+log = structlog.get_logger(__name__)
+
+KEPT_SECONDS: Final = 60.0
+"""For so long a node that is away is told later; then it asks for what still runs."""
+MOST: Final = 5_000
+_TELL_SECONDS: Final = 3.0
+_AGAIN: Final = Backoff(0.2, 2.0)
+_PER_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    path: str
+    event: TransferEvent
+    since: float
+
+
+class Teller(Part):
+    def __init__(self, engine: TransferEngine, peers: Peers) -> None:
+        self._engine = engine
+        self._peers = peers
+        self._seq = int(time.time() * _PER_SECOND)
+        """Larger than those of an earlier daemon."""
+        self._news: dict[str, OrderedDict[tuple[str, ...], _News]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._told: dict[str, set[str]] = {}
+        """Running transfer to the nodes that have been told of it, who shall hear of its end."""
+
+    def event(self, view: TransferView) -> TransferEvent:
+        self._seq += 1
+        return TransferEvent(self._seq, transfer=view)
+
+    def perform(self, outcome: Outcome) -> None:
+        for transfer in dict.fromkeys((*outcome.transfers, *outcome.ended)):
+            record = self._engine.store.records.get(transfer)
+            if record is None:
+                continue
+            view = views.transfer_view(self._engine, record)
+            nodes = self._told.setdefault(transfer, set())
+            nodes |= self.nodes_of(view)
+            event = self.event(view) if nodes else None
+            for node in nodes:
+                self._tell(node, ("transfer", transfer), f"{transfer}/events", event)
+            if view.state.final or not nodes:
+                del self._told[transfer]
+
+    def nodes_of(self, view: TransferView) -> set[str]:
+        """The nodes whose agents the transfer concerns."""
+        return {self._home(agent) for agent in agents_involved(view)} - {""}
+
+    def concerning(self, node: str) -> list[TransferEvent]:
+        """The transfers that concern this node's agents."""
+        found = (views.transfer_view(self._engine, x) for x in self._engine.store.records.values())
+        return [self.event(view) for view in found if node in self.nodes_of(view)]
+
+    def publisher(
+        self, publish: Callable[[Mapping[str, Any]], None]
+    ) -> Callable[[Mapping[str, Any]], None]:
+        """``publish`` for the pops of agents here; others' go to their nodes."""
+
+        def routed(event: Mapping[str, Any]) -> None:
+            agent = event["agent"]
+            node = self._home(agent)
+            if not node:
+                publish(event)
+                return
+            pop, self._seq = event["pop"], self._seq + 1
+            told = TransferEvent(self._seq, pop=PopEvent(agent, event["state"], pop))
+            self._tell(node, ("pop", agent, pop["id"]), f"{self._leg(agent, node)}/events", told)
+
+        return routed
+
+    async def stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _home(self, agent_id: str) -> str:
+        agent = self._engine.agents.by_id.get(agent_id)
+        return agent.remote.node if agent is not None and agent.remote is not None else ""
+
+    def _leg(self, agent: str, node: str) -> str:
+        """The transfer that has brought the agent the call; it only names the address."""
+        trunks = self._engine.elsewhere.trunks
+        legs = [trunks.legs[channel] for channel in trunks.channels_of(agent)]
+        return next((leg.transfer for leg in legs if leg.node == node), "") or "pop"
+
+    def _tell(
+        self, node: str, about: tuple[str, ...], path: str, event: TransferEvent | None
+    ) -> None:
+        if event is None:
+            return
+        news = self._news.setdefault(node, OrderedDict())
+        news.pop(about, None)  # what came later is told later
+        news[about] = _News(path, event, time.monotonic())
+        while len(news) > MOST:
+            news.popitem(last=False)
+        task = self._tasks.get(node)
+        if task is None or task.done():
+            self._tasks[node] = asyncio.create_task(self._tell_all(node, news), name="tell node")
+
+    async def _tell_all(self, node: str, news: OrderedDict[tuple[str, ...], _News]) -> None:
+        failures = 0
+        while news:
+            about, first = next(iter(news.items()))
+            try:
+                answer = await self._peers.ask(
+                    node,
+                    "POST",
+                    "/v1/cluster/transfers/" + first.path,
+                    first.event.body(),
+                    within=_TELL_SECONDS,
+                )
+            except AvpError:
+                failures += 1
+                if time.monotonic() - first.since > KEPT_SECONDS:
+                    self._done(news, about, first)
+                await asyncio.sleep(_AGAIN.pause_seconds(failures))
+                continue
+            failures = 0
+            if not answer.ok:
+                log.warning("node_refuses_news", node=node, status=answer.status)
+            self._done(news, about, first)
+
+    @staticmethod
+    def _done(
+        news: OrderedDict[tuple[str, ...], _News], about: tuple[str, ...], told: _News
+    ) -> None:
+        if news.get(about) is told:  # nothing has happened meanwhile
+            del news[about]

@@ -1,0 +1,320 @@
+"""Supervised transfer to an agent of another node, and everything that may come between.
+
+The caller and the transferor are on node a, the target is at home on node b: a makes the transfer,
+b has the target's queue, after-call work and books.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from bed.nodes import Nodes
+
+from tests.asterisk.nodes_scene import NodesScene, open_nodes
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
+
+CONFERENCE = {
+    "AVP_SESSION__RING_SECONDS": "4",
+    "AVP_ENTERPRISE__CONFERENCE": "true",
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def two() -> AsyncIterator[Nodes]:
+    async with Nodes("ab", settings=CONFERENCE, rtp_timeout=4) as nodes:
+        yield nodes
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
+    async with open_nodes(two) as opened:
+        for agent in ("1003", "1004", "1005"):
+            await opened.sees("a", agent, state="available", waiting_transfer=False)
+        yield opened
+
+
+async def ring(scene: NodesScene) -> str:
+    """Caller 1 talks to Alice, who asks for Erin, whose phone rings on the other node."""
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1005")
+    await scene.phone("1005").ringing()
+    await scene.at("a").reaches(transfer, "ringing")
+    return transfer
+
+
+async def only_legs(scene: NodesScene, count: int) -> None:
+    """The trunk has this many channels, on both nodes."""
+    for one, other in (("a", "b"), ("b", "a")):
+
+        async def look(one: str = one, other: str = other) -> bool | None:
+            return await scene.legs(one, other) == count or None
+
+        assert await scene.at(one).ami.until(look, 3.0), await scene.at(one).ami.channels()
+
+
+async def test_complete(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+
+    await scene.at("a").complete(transfer)
+
+    await scene.talking("caller1", "1005")
+    await scene.at("a").ends(transfer, "completed", "completed")
+    await scene.gone("1001")
+    await only_legs(scene, 1)
+    await scene.hang_up("1005")
+    await scene.gone("caller1")
+    await scene.at("b").agent_is("1005", "acw")
+    await scene.sees("a", "1005", state="acw")
+    await scene.at("a").booked(Alice=1)
+    await scene.at("b").booked(Erin=1)
+    assert scene.at("b").endings() == ["COMPLETEAGENT"]
+
+
+@pytest.mark.parametrize("phase", ["ringing", "consulting", "swapped"])
+async def test_cancel(scene: NodesScene, phase: str) -> None:
+    if phase == "ringing":
+        transfer = await ring(scene)
+    else:
+        transfer = await scene.consult("caller1", "1001", "1005")
+    if phase == "swapped":
+        await scene.at("a").act(transfer, "swap")
+        await scene.talking("caller1", "1001")
+        await scene.on_music("1005")
+
+    await scene.at("a").cancel(transfer)
+
+    await scene.at("a").ends(transfer, "cancelled", "cancelled")
+    await scene.talking("caller1", "1001")
+    await scene.gone("1005")
+    await only_legs(scene, 0)
+    await scene.sees("a", "1005", waiting_transfer=False)
+
+
+async def test_swap_and_conference(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+
+    await scene.at("a").act(transfer, "swap")
+    await scene.talking("caller1", "1001")
+    await scene.on_music("1005")
+    await scene.at("a").act(transfer, "swap")
+    await scene.talking("1001", "1005")
+    await scene.on_music("caller1")
+    await scene.at("a").act(transfer, "conference")
+    await scene.talking("caller1", "1001", "1005")
+
+    await scene.hang_up("1001")
+
+    await scene.talking("caller1", "1005")
+    await scene.at("a").ends(transfer, "completed", "completed")
+    await only_legs(scene, 1)
+    await scene.hang_up("caller1")
+    await scene.gone("1005")
+    await scene.at("b").booked(Erin=1)
+
+
+async def test_reject(scene: NodesScene) -> None:
+    transfer = await ring(scene)
+    since = time.monotonic()
+
+    await scene.phone("1005").reject()
+
+    await scene.at("a").ends(transfer, "failed", "rejected", within=2.0)
+    assert time.monotonic() - since < 1.0  # not when app_queue would have rung again
+    await scene.talking("caller1", "1001")
+    await only_legs(scene, 0)
+    assert scene.at("b").endings() == ["ABANDON"]  # as of a consult on one node
+
+
+async def test_no_answer(scene: NodesScene) -> None:
+    transfer = await ring(scene)
+
+    await scene.at("a").ends(transfer, "failed", "no_answer", within=6.5)
+
+    await scene.talking("caller1", "1001")
+    await scene.gone("1005")
+    await only_legs(scene, 0)
+
+
+async def test_the_target_hangs_up(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+
+    await scene.hang_up("1005")
+
+    await scene.at("a").ends(transfer, "failed", "target_hangup")
+    await scene.talking("caller1", "1001")
+    await only_legs(scene, 0)
+
+
+@pytest.mark.parametrize("phase", ["ringing", "consulting"])
+async def test_the_caller_hangs_up(scene: NodesScene, phase: str) -> None:
+    if phase == "ringing":
+        transfer = await ring(scene)
+    else:
+        transfer = await scene.consult("caller1", "1001", "1005")
+
+    await scene.hang_up("caller1")
+
+    await scene.at("a").ends(transfer, "abandoned", "caller_hangup")
+    await scene.gone("1001", "1005")
+    await only_legs(scene, 0)
+
+
+async def test_the_transferor_hangs_up_in_the_consultation(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+
+    await scene.hang_up("1001")
+
+    await scene.talking("caller1", "1005")
+    await scene.at("a").ends(transfer, "completed", "completed")
+    await only_legs(scene, 1)
+
+
+@pytest.mark.parametrize("how", ["complete", "hang-up"])
+async def test_it_goes_on_without_the_transferor_while_it_rings(
+    scene: NodesScene, how: str
+) -> None:
+    """The consult leg gives up the target's only place, and the caller takes it."""
+    transfer = await ring(scene)
+
+    if how == "complete":
+        await scene.at("a").complete(transfer)
+    else:
+        await scene.hang_up("1001")
+
+    await scene.gone("1001")
+    await scene.on_music("caller1")
+    await scene.phone("1005").answer()
+    await scene.talking("caller1", "1005")
+    body = await scene.at("a").reaches(transfer, "completed")
+    assert body["ended_reason"] == "completed"
+    await only_legs(scene, 1)
+    await scene.hang_up("1005")
+    await scene.gone("caller1")
+    await scene.at("b").booked(Erin=1)
+
+
+async def test_a_target_who_talks_is_waited_for(scene: NodesScene) -> None:
+    await scene.phone("caller3").dial("801")
+    await scene.phone("1003").answer()
+    await scene.sees("a", "1003", state="talking")
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1003")
+    await scene.at("a").reaches(transfer, "waiting")
+    await scene.at("b").waits("avp-agent-1003", "avp-node-a")
+    await scene.sees("a", "1003", waiting_transfer=True)
+
+    await scene.phone("caller2").dial("800")
+    await scene.phone("1002").answer()
+    assert await scene.at("a").refused("1002", "supervised", "agent", "1003") == "target_queue_full"
+
+    await scene.hang_up("caller3")
+    await scene.phone("1003").ringing(6.0)
+    await scene.at("a").reaches(transfer, "ringing")
+    await scene.phone("1003").answer()
+    await scene.consulting(transfer, "caller1", "1001", "1003")
+
+
+async def test_the_maximum_hold_time_is_the_homes(scene: NodesScene) -> None:
+    await scene.phone("caller3").dial("801")
+    await scene.phone("1003").answer()
+    await scene.sees("a", "1003", state="talking")
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1003")
+    since = time.monotonic()
+
+    await scene.at("a").ends(transfer, "failed", "max_hold", within=11.0)
+
+    assert time.monotonic() - since < 10
+    await scene.talking("caller1", "1001")
+    await scene.talking("caller3", "1003")
+
+
+async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+
+    answer = await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
+    assert answer.status == 201, answer
+    await scene.phone("1003").answer()
+
+    await scene.talking("1001", "1005", "1003")
+    await only_legs(scene, 2)
+    await scene.hang_up("1005")
+    await scene.talking("1001", "1003")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1003")
+    await only_legs(scene, 1)
+
+
+async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
+    await scene.phone("1003").ringing()
+
+    await scene.phone("1003").reject()
+
+    await scene.at("a").parties(transfer, "1001", "caller", "1005")
+    await scene.talking("1001", "1005")
+    await only_legs(scene, 1)
+
+
+async def test_the_trunk_is_cut_in_the_consultation(scene: NodesScene) -> None:
+    """The transferor has the caller back, and the target's phone is free again."""
+    transfer = await scene.consult("caller1", "1001", "1005")
+
+    scene.nodes.cut("a", "b")
+
+    await scene.at("a").ends(transfer, "failed", "target_hangup", within=8.0)
+    await scene.talking("caller1", "1001")
+    await scene.gone("1005", within=8.0)
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+
+
+async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
+    """The caller is not hung up, but waits at the head of the group: Bob answers."""
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+
+    scene.nodes.cut("a", "b")
+
+    await scene.phone("1002").answer(within=8.0)
+    await scene.talking("caller1", "1002")
+    await scene.gone("1005", within=8.0)
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+
+
+async def test_the_phone_of_the_target_dies_after_completing(scene: NodesScene) -> None:
+    """As on one node: the caller goes to the head of the group, on the node where they are."""
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+
+    await scene.at("b").die("1005")
+
+    await scene.phone("1002").answer(within=9.0)
+    await scene.talking("caller1", "1002")
+
+
+async def test_nobody_is_reached_who_is_not_here(scene: NodesScene) -> None:
+    """An id that nobody has, and one that is not clean, are refused without an answer."""
+    for extension, causes in (("agent-1999", {"1"}), ("agent-1001", {"1", "19"}), ("1005", {"1"})):
+        since = time.time()
+        await scene.at("a").ami.action(
+            "Originate",
+            Channel=f"PJSIP/{extension}@avp-node-b",
+            Application="Wait",
+            Data="1",
+            Async="true",
+        )
+        event = await scene.at("a").ami.wait(
+            lambda e: e.name == "Hangup" and "avp-node-b" in e["Channel"], 6.0, since
+        )
+        assert event["Cause"] in causes, (extension, event["Cause"])
