@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.errors import ConfigError
 from asterisk_avp.install.asterisk_conf import read
 from asterisk_avp.install.nats_conf import publishes, subscribes
+from asterisk_avp.install.trunks import trunks_conf
+from tests.documentation import blocks, page
 from tests.install.test_render_all import Place, place  # noqa: F401 - a fixture
 
 TOKENS = {"a": "a" * 40, "b": "b" * 40, "c": "c" * 40}
@@ -296,3 +300,23 @@ def test_asterisks_reader_understands_the_trunks(node: Place) -> None:
     assert not conf.faults
     kinds = [s.last("type") for s in conf.sections if s.name == "avp-node-b"]
     assert kinds == ["endpoint", "aor", "identify"]
+
+
+def test_the_page_has_a_token_that_is_long_enough(tmp_path: Path) -> None:
+    command = 'python3 -c "import secrets; print(secrets.token_hex(24))"'
+    assert command in page("docs/cluster.md")
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=True)
+
+    token = {"AVP_NODES__A__TOKEN": done.stdout.strip()}
+    assert Settings.load({**NODES, **token}, tmp_path, connect=False).cluster.node == "a"
+
+
+def test_the_settings_of_the_page_are_settings(tmp_path: Path) -> None:
+    (shown,) = blocks(page("docs/cluster.md"), "toml")
+    for number in range(2):
+        shown = replace(shown, text=shown.text.replace("…", f"{number}" * 40, 1))
+    (tmp_path / "call-centre.toml").write_text(shown.text)
+    (tmp_path / "call-centre.toml").chmod(0o600)
+    env = {"AVP_CONFIG": str(tmp_path / "call-centre.toml"), "AVP_CLUSTER__NODE": "b"}
+
+    assert trunks_conf(Settings.load(env, tmp_path, connect=False), "x").count("avp-node-a]") == 3
