@@ -118,6 +118,7 @@ def _trunk(
         yield "media_encryption = sdes"
     yield "; Nobody talks into silence when the other node, or the way to it, is gone."
     yield from (f"{option} = {value}" for option, value in NEEDED.items())
+    yield from ("timers_min_se = 90", "timers_sess_expires = 120")
     yield ""
     yield f"[{endpoint}]"
     yield "type = aor"

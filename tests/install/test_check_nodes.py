@@ -78,7 +78,7 @@ def test_what_is_rendered_is_well(conf: Path) -> None:
         ("message_context = avp-nowhere\n", "", "error", "message_context"),
         ("rtp_timeout = 4", "rtp_timeout = 0", "warning", "rtp_timeout"),
         ("rtp_keepalive = 1\n", "", "warning", "rtp_keepalive"),
-        ("timers = yes", "timers = no", "warning", "timers"),
+        ("timers = always", "timers = no", "warning", "timers"),
         ("qualify_frequency = 1", "qualify_frequency = 60", "warning", "qualify_frequency"),
         ("type = identify", "type = avp-gone", "error", "identify"),
         ("\nauth = avp-node-b-in", "", "error", "no auth"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -320,3 +321,21 @@ def test_the_settings_of_the_page_are_settings(tmp_path: Path) -> None:
     env = {"AVP_CONFIG": str(tmp_path / "call-centre.toml"), "AVP_CLUSTER__NODE": "b"}
 
     assert trunks_conf(Settings.load(env, tmp_path, connect=False), "x").count("avp-node-a]") == 3
+
+
+def test_check_has_nothing_against_what_is_rendered(
+    node: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVP_AGENTS__1001__NODE", "b")
+    node.render()
+    shutil.copytree(node.out, node.etc, dirs_exist_ok=True)
+    with (node.etc / "pjsip.conf").open("a") as file:
+        file.write("#include avp_pjsip.conf\n#include avp_nodes.conf\n")
+    for name, value in node.variables().items():
+        monkeypatch.setenv(name, value or "")
+
+    answer = node.avp("check", "--offline", "--json", "--config-dir", str(node.etc))
+
+    found = [x for x in json.loads(answer.out)["findings"] if x["severity"] != "ok"]
+    assert [x for x in found if "avp-node" in str(x) or "avp_nodes" in str(x)] == []
+    assert not [x for x in found if x["id"] == "personal_queue" and "1001" in x["what"]]

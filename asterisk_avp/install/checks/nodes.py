@@ -77,9 +77,10 @@ def _options(endpoint: Section) -> Iterator[Finding]:
 
 
 def _same(option: str, written: str, wanted: str) -> bool:
+    if option == "timers":
+        return written.lower() in _ALWAYS
     if wanted in ("yes", "no"):
-        fits = is_true(written) or (option == "timers" and written.lower() in _ALWAYS)
-        return fits is (wanted == "yes")
+        return is_true(written) is (wanted == "yes")
     if wanted.isdecimal():
         return written.isdecimal() and 0 < int(written) <= int(wanted)
     return written == wanted

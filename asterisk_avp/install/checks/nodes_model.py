@@ -18,7 +18,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "rtp_timeout": "4",
     "rtp_timeout_hold": "4",
     "rtp_keepalive": "1",
-    "timers": "yes",
+    "timers": "always",
     "trust_id_inbound": "yes",
     "trust_id_outbound": "yes",
     "send_pai": "yes",
