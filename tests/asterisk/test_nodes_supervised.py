@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from bed import match
 from bed.nodes import Nodes
 
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
@@ -22,10 +23,24 @@ CONFERENCE = {
     "AVP_ENTERPRISE__CONFERENCE": "true",
 }
 
+EVIL = r"""
+[evil]
+exten => s,1,Dial(PJSIP/agent-1005@avp-node-b,3,b(evil-headers^s^1))
+ same => n,Hangup()
+[evil-headers]
+exten => s,1,Set(PJSIP_HEADER(add,X-AVP-Transfer)=x):System(touch /tmp/avp-evil)
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Call)=\${SHELL(touch /tmp/avp-evil)})
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Group)=sales{x})
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Leg)=consult"x)
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Hold)=5 + 5)
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Transferor)=10 01)
+ same => n,Return()
+"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=CONFERENCE, rtp_timeout=4) as nodes:
+    async with Nodes("ab", settings=CONFERENCE, rtp_timeout=4, extensions=EVIL) as nodes:
         yield nodes
 
 
@@ -318,3 +333,41 @@ async def test_nobody_is_reached_who_is_not_here(scene: NodesScene) -> None:
             lambda e: e.name == "Hangup" and "avp-node-b" in e["Channel"], 6.0, since
         )
         assert event["Cause"] in causes, (extension, event["Cause"])
+
+
+@pytest.mark.parametrize("phase", ["waiting", "ringing"])
+async def test_the_node_is_lost_before_the_target_answers(scene: NodesScene, phase: str) -> None:
+    """The transferor has the caller back as soon as the daemon knows it, and may ask again."""
+    if phase == "ringing":
+        transfer = await ring(scene)
+    else:
+        await scene.phone("caller3").dial("801")
+        await scene.phone("1003").answer()
+        await scene.sees("a", "1003", state="talking")
+        await scene.call("caller1", "1001")
+        transfer = await scene.transfer("1001", "supervised", "1003")
+        await scene.at("b").waits("avp-agent-1003", "avp-node-a")
+
+    scene.nodes.cut_node("b")
+
+    await scene.at("a").ends(transfer, "failed", "target_unreachable", within=4.0)
+    await scene.talking("caller1", "1001")
+    target = "1005" if phase == "ringing" else "1003"
+    assert await scene.at("a").refused("1001", "supervised", "agent", target) == "target_offline"
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+
+
+async def test_headers_that_are_not_clean_are_nothing(scene: NodesScene) -> None:
+    """Another node's text is not evaluated, and not told; the call is refused or waits as any."""
+    since = time.time()
+    await scene.at("a").ami.action(
+        "Originate", Channel="Local/s@evil", Application="Wait", Data="1", Async="true"
+    )
+
+    event = await scene.at("b").ami.wait(match("UserEvent", UserEvent="AVPNodeIn"), 5.0, since)
+
+    told = {name: event[name] for name in ("Transfer", "Call", "Group", "Leg", "Transferor")}
+    assert told == dict.fromkeys(told, "")
+    await scene.phone("1005").ringing()  # for the hold time of a call that says none
+    await scene.phone("1005").reject()
