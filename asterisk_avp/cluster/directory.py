@@ -90,6 +90,10 @@ class Directory:
         self._pages = TaskSet("pages of the directory")
         self._echo: float | None = None
         self._settings_differ: set[str] = set()
+        self._whole = asyncio.Event()
+        """Set once the homes of the first agents are known."""
+        self._spoken = False
+        """Whether this daemon has been ready."""
         self._former = 0
         """The epoch of another daemon that has spoken for this node, which we take over from."""
         self._stale = True
@@ -178,6 +182,8 @@ class Directory:
 
     async def _asked(self, _node: str, message: Msg) -> None:
         after = self._read(wire.request, message.data)
+        # Until then an agent whose home is here would seem to be at home nowhere.
+        await self._whole.wait()
         if after is None or not message.reply or not self._ready():
             return
         if not after:
@@ -260,10 +266,14 @@ class Directory:
             self._take(self.picture.tick(at, self._echo))
             if self._ready() and self._stale:
                 self._stale = False
-                if self._former >= self.epoch:
+                if not self._spoken or self._former >= self.epoch:
+                    # Of two daemons of a node the others believe the one that served later.
+                    self._spoken = True
                     self.epoch = max(int(time.time() * 1000), self._former + 1)
                 self.changed(self._engine.agents.by_id)
             if self._ready() and self.connection.connected:
+                if not self.homes.busy:
+                    self._whole.set()
                 self.homes.tick(at)
                 if self._dirty:
                     self._wake.set()
