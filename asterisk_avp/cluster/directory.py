@@ -283,7 +283,8 @@ class Directory:
 
     def _compare_settings(self, node: str) -> None:
         peer = self.picture.peers.get(node)
-        differs = peer is not None and peer.config_hash != self.config_hash
+        told = peer.config_hash if peer is not None else ""  # empty: it has not spoken yet
+        differs = bool(told) and told != self.config_hash
         if differs is not (node in self._settings_differ):
             (self._settings_differ.add if differs else self._settings_differ.discard)(node)
             if differs:
