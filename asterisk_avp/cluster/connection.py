@@ -154,7 +154,9 @@ class Connection:
         self._changed()
 
     async def _on_error(self, error: Exception) -> None:
-        self._say("directory_error", type(error).__name__)
+        # Of the server's own texts none has a password; they name the right that is missing.
+        said = type(error) is errors.Error
+        self._say("directory_error", str(error)[:200] if said else type(error).__name__)
 
     async def _on_closed(self) -> None:
         self._closed.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 import structlog
@@ -90,6 +90,12 @@ class Directory:
         self._pages = TaskSet("pages of the directory")
         self._echo: float | None = None
         self._settings_differ: set[str] = set()
+        self._whole = asyncio.Event()
+        """Set once the homes of the first agents are known."""
+        self._spoken = False
+        """Whether this daemon has been ready."""
+        self._former = 0
+        """The epoch of another daemon that has spoken for this node, which we take over from."""
         self._stale = True
         """The state of all agents has to be looked at, because Asterisk's was read anew."""
         self._world: World | None = None
@@ -100,7 +106,7 @@ class Directory:
         """Begin, once."""
         if not len(self._tasks):
             for each in (self.connection.run, self._beat, self._send, self._watch):
-                self._tasks.start(each())
+                self._tasks.start(_always(each))
 
     async def stop(self) -> None:
         await self.homes.stop()
@@ -176,8 +182,12 @@ class Directory:
 
     async def _asked(self, _node: str, message: Msg) -> None:
         after = self._read(wire.request, message.data)
+        # Until then an agent whose home is here would seem to be at home nowhere.
+        await self._whole.wait()
         if after is None or not message.reply or not self._ready():
             return
+        if not after:
+            self._groups.forget()  # a node begins to listen
         agents, following = self._own.page(after)
         page = Page(self.node, self.epoch, time.time(), self._own.seq, agents, following)
         await self.connection.publish(message.reply, wire.write(page))
@@ -193,6 +203,8 @@ class Directory:
             if beat.epoch == self.epoch:
                 self._echo = at
                 self._take(self.picture.heartbeat(beat, at, time.time()))
+            elif beat.ready:
+                self._former = max(self._former, beat.epoch)
             return
         self._take(self.picture.heartbeat(beat, at, time.time()))
         self._compare_settings(node)
@@ -254,8 +266,14 @@ class Directory:
             self._take(self.picture.tick(at, self._echo))
             if self._ready() and self._stale:
                 self._stale = False
+                if not self._spoken or self._former >= self.epoch:
+                    # Of two daemons of a node the others believe the one that served later.
+                    self._spoken = True
+                    self.epoch = max(int(time.time() * 1000), self._former + 1)
                 self.changed(self._engine.agents.by_id)
             if self._ready() and self.connection.connected:
+                if not self.homes.busy:
+                    self._whole.set()
                 self.homes.tick(at)
                 if self._dirty:
                     self._wake.set()
@@ -265,7 +283,8 @@ class Directory:
 
     def _compare_settings(self, node: str) -> None:
         peer = self.picture.peers.get(node)
-        differs = peer is not None and peer.config_hash != self.config_hash
+        told = peer.config_hash if peer is not None else ""  # empty: it has not spoken yet
+        differs = bool(told) and told != self.config_hash
         if differs is not (node in self._settings_differ):
             (self._settings_differ.add if differs else self._settings_differ.discard)(node)
             if differs:
@@ -283,3 +302,13 @@ class Directory:
             names = ", ".join(sorted(self._settings_differ))
             found.append(f"The settings differ from those of these nodes: {names}.")
         return tuple(found)
+
+
+async def _always(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work, and begin it again if it fails: without it nobody would hear of this node."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("directory_failed")
+        await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -148,6 +148,8 @@ class Picture:
         if beat.node == self.own:
             self._heard_ourselves(at)
             return news
+        if not beat.ready:
+            return news  # it does not know its Asterisk; or it is a standby, and another one does
         peer = self._peer(beat, at, news)
         if peer is None:
             return news
@@ -156,16 +158,15 @@ class Picture:
         difference = now - beat.now
         if abs(difference - peer.offset) > SAME_CLOCK_SECONDS:
             peer.offset = difference if abs(difference) > SAME_CLOCK_SECONDS else 0.0
-        if beat.ready:
-            peer.beat = at
-            if peer.lost is not False:
-                was, peer.lost = peer.lost, False
-                if was:
-                    news.facts.append(NodeBack(peer.id))
-                else:
-                    self._decide_all(peer, news)
-            if peer.seq is None or beat.seq > peer.seq:
-                self._gap(peer, at, news)
+        peer.beat = at
+        if peer.lost is not False:
+            was, peer.lost = peer.lost, False
+            if was:
+                news.facts.append(NodeBack(peer.id))
+            else:
+                self._decide_all(peer, news)
+        if peer.seq is None or beat.seq > peer.seq:
+            self._gap(peer, at, news)
         return news
 
     def changes(self, told: messages.Changes, at: float) -> News:

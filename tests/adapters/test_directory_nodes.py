@@ -66,9 +66,11 @@ async def test_nodes_know_each_others_agents(begin: Begin, pbxes: dict[str, Pbx]
     await eventually(lambda: b.engine.agents.headcounts.of("support").available == 2, WITHIN)
     call = pbxes["b"].offer("1005", "sales")
     await eventually(lambda: a.agent("1005").state is AgentState.RINGING, WITHIN)
+    await eventually(lambda: a.engine.waiting.of("sales").callers == 1, WITHIN)
     pbxes["b"].answer(call)
     await eventually(lambda: a.agent("1005").state is AgentState.TALKING, WITHIN)
     assert a.engine.agents.headcounts.of("sales").available == 2
+    await eventually(lambda: a.engine.waiting.of("sales").callers == 0, WITHIN)
     pbxes["b"].pause("1005", paused=True)
     await eventually(lambda: a.agent("1005").paused, WITHIN)
     assert a.engine.agents.headcounts.of("sales").ready == 2

@@ -213,6 +213,14 @@ def test_a_node_that_does_not_know_its_asterisk_is_as_good_as_lost() -> None:
     assert NodeLost("b") in lost
 
 
+def test_a_standby_does_not_speak_for_its_node() -> None:
+    here = Here()
+    here.synced(4, agent(seq=4))
+    assert here.beat(seq=0, epoch=7, ready=False).asks == []
+    assert here.beat(seq=4).asks == []
+    assert here.dropped == {}
+
+
 def test_alone_the_last_picture_is_kept_for_a_while() -> None:
     here = Here()
     here.synced(0, agent())
