@@ -56,6 +56,7 @@ NOT_SETTINGS = frozenset(
         "AVP_KEEP",
         "AVP_NGINX",
         "AVP_PORTS",
+        "AVP_NATS_SERVER",
         "AVP_PROMTOOL",
         "AVP_ROOTFS",
         "AVP_STATE",

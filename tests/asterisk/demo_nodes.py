@@ -62,80 +62,80 @@ class Notification(PopNotification):
 
 
 async def supervised(stage: NodesScene, tell: Notification) -> str:
-    """Alice of node A speaks with Carol of node B, and hands caller1 over."""
+    """Alice of node A speaks with Erin of node B, and hands caller1 over."""
     since = tell.step("caller1 calls sales at node A; Alice answers")
     await stage.call("caller1", "1001")
     heard = moments.heard_from(stage.phone("caller1"), {"1001"}, since, time.time())
     await tell.then((heard, "they talk"))
-    asked = tell.step("Alice asks for a supervised transfer to Carol")
-    transfer = await stage.transfer("1001", "supervised", "1003")
-    ringing = await stage.phone("1003").ringing()
+    asked = tell.step("Alice asks for a supervised transfer to Erin")
+    transfer = await stage.transfer("1001", "supervised", "1005")
+    ringing = await stage.phone("1005").ringing()
     await stage.on_music("caller1")
     music = moments.heard_from(stage.phone("caller1"), {"music"}, asked, time.time())
     await tell.then(
-        (music, "caller1 hears music"), (ringing.began, "Carol's phone rings, at node B")
+        (music, "caller1 hears music"), (ringing.began, "Erin's phone rings, at node B")
     )
-    answered = tell.step("Carol answers")
-    await stage.phone("1003").answer()
-    await stage.consulting(transfer, "caller1", "1001", "1003")
+    answered = tell.step("Erin answers")
+    await stage.phone("1005").answer()
+    await stage.consulting(transfer, "caller1", "1001", "1005")
     await tell.then(
-        (_heard(stage, "1001", "1003", answered), "Alice hears Carol"),
-        (_heard(stage, "1003", "1001", answered), "Carol hears Alice"),
+        (_heard(stage, "1001", "1005", answered), "Alice hears Erin"),
+        (_heard(stage, "1005", "1001", answered), "Erin hears Alice"),
     )
     private = stage.phone("caller1").heard(music or asked, time.time() - 0.3) - {"silence"}
-    assert private == {"music"}, f"caller1 hears {sorted(private)} while Alice and Carol consult"
+    assert private == {"music"}, f"caller1 hears {sorted(private)} while Alice and Erin consult"
     asked = tell.step("Alice completes the transfer")
     await stage.at("a").complete(transfer)
-    await stage.talking("caller1", "1003")
+    await stage.talking("caller1", "1005")
     await stage.gone("1001")
     await stage.at("a").ends(transfer, "completed", "completed")
     await tell.then(
         (stage.phone("1001").calls[-1].ended, "Alice is off the call"),
-        (_heard(stage, "caller1", "1003", asked), "caller1 hears Carol"),
-        (_heard(stage, "1003", "caller1", asked), "Carol hears caller1"),
+        (_heard(stage, "caller1", "1005", asked), "caller1 hears Erin"),
+        (_heard(stage, "1005", "caller1", asked), "Erin hears caller1"),
     )
     assert await stage.legs("a", "b") == 1, "one leg of the trunk"
-    tell.step("Carol hangs up")
-    await stage.hang_up("1003")
+    tell.step("Erin hangs up")
+    await stage.hang_up("1005")
     await stage.gone("caller1")
     await stage.at("a").booked(Alice=1)
-    await stage.at("b").booked(Carol=1)
+    await stage.at("b").booked(Erin=1)
     return (
-        "caller1 heard music and nothing of the consult; then caller1 and Carol heard each other"
+        "caller1 heard music and nothing of the consult; then caller1 and Erin heard each other"
         " only, over one leg of the trunk. The queue log of node A has one completed call for"
-        " Alice, that of node B one for Carol."
+        " Alice, that of node B one for Erin."
     )
 
 
 async def to_a_busy_agent(stage: NodesScene, tell: Notification) -> str:
-    """caller1 waits at node A for Carol, who is busy at node B."""
+    """caller1 waits at node A for Erin, who is busy at node B."""
     since = tell.step("caller1 calls sales at node A; Alice answers")
     await stage.call("caller1", "1001")
     await tell.then((_heard(stage, "caller1", "1001", since), "they talk"))
-    since = tell.step("caller3 calls support at node B; Carol answers")
-    await stage.call("caller3", "1003", "support")
-    await tell.then((_heard(stage, "caller3", "1003", since), "they talk"))
-    asked = tell.step("Alice transfers caller1 to Carol, unsupervised")
-    transfer = await stage.transfer("1001", "unsupervised", "1003")
+    since = tell.step("caller3 calls sales at node B; Erin answers")
+    await stage.call("caller3", "1005")
+    await tell.then((_heard(stage, "caller3", "1005", since), "they talk"))
+    asked = tell.step("Alice transfers caller1 to Erin, unsupervised")
+    transfer = await stage.transfer("1001", "unsupervised", "1005")
     await stage.gone("1001")
     await stage.on_music("caller1")
     await stage.at("a").reaches(transfer, "waiting")
-    await stage.talking("caller3", "1003")
+    await stage.talking("caller3", "1005")
     await tell.then(
         (stage.phone("1001").calls[-1].ended, "Alice is off the call"),
-        (_heard(stage, "caller1", "music", asked), "caller1 hears music, and waits for Carol"),
+        (_heard(stage, "caller1", "music", asked), "caller1 hears music, and waits for Erin"),
     )
-    tell.step("caller3 hangs up; Carol has 2 seconds of after-call work")
+    tell.step("caller3 hangs up; Erin has 2 seconds of after-call work")
     await stage.hang_up("caller3")
-    await stage.gone("1003")
-    ringing = await stage.phone("1003").ringing(within=8)
-    await tell.then((ringing.began, "Carol's phone rings"))
-    answered = tell.step("Carol answers")
-    await stage.phone("1003").answer()
-    await stage.talking("caller1", "1003")
+    await stage.gone("1005")
+    ringing = await stage.phone("1005").ringing(within=8)
+    await tell.then((ringing.began, "Erin's phone rings"))
+    answered = tell.step("Erin answers")
+    await stage.phone("1005").answer()
+    await stage.talking("caller1", "1005")
     await stage.at("a").ends(transfer, "completed", "completed")
-    await tell.then((_heard(stage, "caller1", "1003", answered), "caller1 hears Carol"))
-    return "Carol's talk with caller3 went on undisturbed, and her next call was caller1."
+    await tell.then((_heard(stage, "caller1", "1005", answered), "caller1 hears Erin"))
+    return "Erin's talk with caller3 went on undisturbed, and her next call was caller1."
 
 
 def _heard(stage: NodesScene, name: str, what: str, since: float) -> float | None:
@@ -152,12 +152,12 @@ class Show:
 SHOWS = (
     Show(
         "Supervised transfer to an agent of another node",
-        "Alice speaks with Carol, whose phone is at node B, and hands caller1 over to her.",
+        "Alice speaks with Erin, whose phone is at node B, and hands caller1 over to her.",
         supervised,
     ),
     Show(
         "Unsupervised transfer to a busy agent of another node",
-        "Alice lets go at once. caller1 waits at node A and is the next call that Carol gets.",
+        "Alice lets go at once. caller1 waits at node A and is the next call that Erin gets.",
         to_a_busy_agent,
     ),
 )

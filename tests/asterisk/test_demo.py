@@ -108,7 +108,7 @@ def test_demo_shows_transfers_between_nodes() -> None:
     out = done.stdout
     assert "2 of 2 transfers were as they should be." in out
     assert out.count("Verified: ") == 2
-    for text in ("caller1 hears music", "Carol's phone rings, at node B", "caller1 hears Carol"):
+    for text in ("caller1 hears music", "Erin's phone rings, at node B", "caller1 hears Erin"):
         assert after(text, out) < patiently(3000)
     assert max(map(len, out.splitlines())) <= 103, "fits a terminal"
 

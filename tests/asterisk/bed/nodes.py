@@ -311,10 +311,10 @@ class Nodes:
         if self.nats.process is None:
             await self.nats.start()
         await self.trunks_up()
+        if self.daemons:  # which remove what one that was killed has left
+            await self.start_daemons()
         for node in self:
             await node.idle()
-        if self.daemons:
-            await self.start_daemons()
 
     async def nothing_left(self, within: float = 5.0) -> None:
         """No channel and no bridge on any node."""
