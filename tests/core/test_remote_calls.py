@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.ari.translate import Translator
 from asterisk_avp.core.engine import remote
 from asterisk_avp.core.engine.empty_group import WITHDRAWN, withdrawal
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -431,36 +430,6 @@ def test_an_agent_is_a_member_of_their_queue_for_another_nodes_call() -> None:
     assert isinstance(added, AddMember)
     made.fact(ev.ChannelGone("in-1"), NOW)
     assert not made.slot_taken("1001")
-
-
-# --- what the dialplan tells ---------------------------------------------------------------------
-
-
-def told(name: str, **values: object) -> tuple[ev.Fact, ...]:
-    event = {
-        "type": "ChannelUserevent",
-        "eventname": name,
-        "userevent": {"eventname": name, **values},
-        "channel": {"id": "u-1", "name": "PJSIP/trunk-b-1"},
-    }
-    return Translator({"trunk-b": "b"}.get).translate(event)  # type: ignore[arg-type]
-
-
-def test_the_dialplans_events() -> None:
-    assert told("AVPRemoteLeg", Agent="1003", Node="b", Transfer="t1") == (
-        RemoteLeg("u-1", "1003", "b", "t1"),
-    )
-    assert told("AVPRemoteEnded", Status="BUSY", Cause="17") == (RemoteEnded("u-1", "BUSY", 17),)
-    (heard,) = told("AVPNodeIn", Agent="1001", Trunk="trunk-b", Leg="consult", Call="c.1")
-    assert heard == NodeCall("u-1", "1001", "", "", "b", "c.1", "", "consult", "")
-
-
-@pytest.mark.parametrize(
-    "value", ["${SHELL(x)}", "a b", "x" * 200, None, 7, ["x"], "a\r\nEvent: b"]
-)
-def test_what_is_not_clean_is_dropped(value: object) -> None:
-    assert told("AVPRemoteLeg", Agent=value) == (RemoteLeg("u-1", "", "", ""),)
-    assert told("AVPRemoteEnded", Status=value, Cause=value) == (RemoteEnded("u-1", "", 0),)
 
 
 # --- the next daemon -----------------------------------------------------------------------------
