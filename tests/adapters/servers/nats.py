@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,20 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.debian import unpacked
+
 WITHIN_SECONDS = 10.0
 USERS = ("a", "b", "c")
 
 
-class Missing(RuntimeError):
-    """There is no nats-server on this machine."""
-
-
 def program() -> str:
-    """The server's path. Raises `Missing`: a run without it would prove nothing."""
-    found = shutil.which("nats-server") or shutil.which("/usr/sbin/nats-server")
-    if found is None:
-        raise Missing("nats-server is not installed; on Debian: apt-get install nats-server")
-    return found
+    """This machine's server, or the one of Debian's package.
+
+    Raises `tests.debian.NotProvided` where there is none: a run without it would prove nothing.
+    """
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
+    found = shutil.which("nats-server", path=path)
+    return found or str(unpacked("nats-server", "nats-server") / "usr/sbin/nats-server")
 
 
 def password(user: str) -> str:
