@@ -317,6 +317,24 @@ async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
 
 
 @pytest.mark.thorough
+async def test_the_trunk_is_cut_while_no_daemon_runs(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+    for node in scene.nodes:
+        await node.stop_daemon()
+
+    scene.nodes.cut("a", "b")
+
+    await scene.phone("1002").answer(within=8.0)
+    await scene.talking("caller1", "1002")
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+    await scene.nodes.start_daemons()
+
+
+@pytest.mark.thorough
 async def test_the_phone_of_the_target_dies_after_completing(scene: NodesScene) -> None:
     """As on one node: the caller goes to the head of the group, on the node where they are."""
     transfer = await scene.consult("caller1", "1001", "1005")

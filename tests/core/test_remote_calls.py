@@ -10,7 +10,7 @@ import pytest
 from asterisk_avp.core.engine import remote
 from asterisk_avp.core.engine.empty_group import WITHDRAWN, withdrawal
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.remote_calls import REJECTED, UNANSWERED
+from asterisk_avp.core.engine.remote_calls import REJECTED, UNANSWERED, UNKNOWN
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
@@ -412,6 +412,13 @@ def test_a_consult_of_another_node_ends_with_its_first_ring(leg: str) -> None:
     made.fact(ev.ChannelGone("in-1"), NOW)
     outcome = made.fact(ev.AgentUnanswered("avp-agent-1001", "in-1", "PJSIP/1001", 2.0), NOW)
     assert effects(outcome, Redirect) == []
+
+
+@pytest.mark.parametrize(("wanted", "refused"), [("q-support", False), ("vip", True), ("", True)])
+def test_another_node_reaches_groups_queues_only(wanted: str, refused: bool) -> None:
+    made = engine()
+    outcome = made.fact(replace(NODE_IN, agent="", queue=wanted), NOW)
+    assert effects(outcome, Redirect) == ([Redirect("in-1", UNKNOWN)] if refused else [])
 
 
 def test_a_local_consult_is_not_ended_so() -> None:
