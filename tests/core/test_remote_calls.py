@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.core.engine import remote
+from asterisk_avp.core.engine.elsewhere import reserve
 from asterisk_avp.core.engine.empty_group import WITHDRAWN, withdrawal
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.remote_calls import REJECTED, UNANSWERED, UNKNOWN
@@ -412,6 +413,13 @@ def test_a_consult_of_another_node_ends_with_its_first_ring(leg: str) -> None:
     made.fact(ev.ChannelGone("in-1"), NOW)
     outcome = made.fact(ev.AgentUnanswered("avp-agent-1001", "in-1", "PJSIP/1001", 2.0), NOW)
     assert effects(outcome, Redirect) == []
+
+
+def test_an_agent_is_a_member_as_soon_as_another_node_has_reserved_the_place() -> None:
+    made = engine()
+    reserve(made.agents, made.elsewhere, ("1001", "t9", "b"), NOW, taken=False, token="x")
+    (added,) = made.personal_queues.mirror(made.agents.by_id["1001"], NOW)
+    assert isinstance(added, AddMember)
 
 
 @pytest.mark.parametrize(("wanted", "refused"), [("q-support", False), ("vip", True), ("", True)])
