@@ -145,6 +145,7 @@ def remote_call() -> Any:
     """A caller of sales talks to Carol, who is at home on node b, by the trunk's channel."""
     made = engine()
     carol = made.agents.by_id["1003"]
+    made.fact(ev.MemberRemoved("q-support", "PJSIP/1003", NOW), NOW)
     carol.remote = RemoteAgent("b", AgentState.TALKING, 0.0, ("sales",), ("sales",))
     carol.state = AgentState.TALKING
     made.agents.regroup(carol)
