@@ -66,6 +66,10 @@ class NodeService(Protocol):
 
     async def drop_party(self, node: str, transfer: str, party: str) -> TransferEvent: ...
 
+    def answered(self, node: str, transfer: str, agent: str) -> None:
+        """An agent of the node's has answered the transferred call, which was for a group."""
+        ...
+
     def told(self, node: str, event: TransferEvent) -> None:
         """Raises `NodeOversteps` if it is not the node's to tell."""
         ...
@@ -205,6 +209,11 @@ def _add_transfers(app: FastAPI, service: NodeService) -> None:
         if event.transfer is not None and event.transfer.id != transfer:
             raise fields.Unusable("id")
         service.told(node, event)
+        return Response(status_code=204)
+
+    @app.post(PREFIX + "transfers/{transfer}/answered")
+    async def answered(transfer: TransferId, node: Node, body: Body) -> Response:
+        service.answered(node, transfer, between.answered_by(body))
         return Response(status_code=204)
 
     @app.post(PREFIX + "transfers/{transfer}/parties")

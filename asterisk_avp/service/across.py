@@ -148,6 +148,10 @@ class TransfersAcrossNodes(TransferService):
             raise PeerUnavailable(node, "its answer cannot be read")
         return event.transfer
 
+    def changed(self, agents: set[str]) -> None:
+        """What is known of these agents' calls has changed."""
+        self._inbox.post(Outcome(agents=agents))
+
     # --- what other nodes tell -----------------------------------------------------------------
 
     def tell(self, node: str, event: between.TransferEvent) -> None:

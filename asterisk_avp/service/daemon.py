@@ -130,12 +130,9 @@ class Daemon:
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
-        self._metrics, others = Metrics(engine), other_daemons(settings, engine, post)
-        metrics, links, news = (
-            self._metrics,
-            Links(ami, ari),
-            asyncio.Event(),
-        )  # news: readiness may have changed
+        others, self._metrics = other_daemons(settings, engine, post), Metrics(engine)
+        metrics, links = self._metrics, Links(ami, ari)
+        news = asyncio.Event()  # readiness may have changed
 
         # Queries and actions to Asterisk.
         reader, music, recordings = AmiReader(ami, engine.calls.name_of), Music(), Recordings()
@@ -225,8 +222,10 @@ class Daemon:
             admission=admission,
         )
         self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
-        app = new_app(settings, self.transfer_service, self._auth, metrics.text, engine.scope_of)
-        self._app = others.connect(app, self.transfer_service, phones, reader.variables)
+        self._app = others.connect(
+            new_app(settings, self.transfer_service, self._auth, metrics.text, engine.scope_of),
+            *(self.transfer_service, phones, reader.variables),
+        )
         self._connections = new_connections(settings.api)
         self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
         show_inside(metrics.gauge, engine, workers, self._connections, admission)

@@ -81,6 +81,11 @@ class NodeDoor:
         self._check_transfer(node, transfer)
         return self.teller.event(await self.transfers.drop_party(transfer, party))
 
+    def answered(self, node: str, transfer: str, agent: str) -> None:
+        self._check_agent(node, agent)
+        if self.engine.elsewhere.trunks.claim(agent, node, transfer):
+            self.transfers.changed({agent})
+
     def _check_transfer(self, node: str, transfer: str) -> None:
         """Raises `UnknownTransfer` if it is not this node's own, and `NodeOversteps`."""
         self._check_agent(node, self.engine.record(transfer).session.agent)

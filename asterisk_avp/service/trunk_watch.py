@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -18,6 +19,7 @@ from asterisk_avp.core.messages import between, clean, fields
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.remote import NodeBack, NodeCall, RemoteLeg
 from asterisk_avp.core.model.errors import AvpError, NodeOversteps
+from asterisk_avp.core.pbx.channel import resource_of_interface
 from asterisk_avp.runtime.backoff import Backoff
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.alone import Variables
@@ -40,7 +42,7 @@ Tell = Callable[[str, between.TransferEvent], None]
 
 
 class TrunkWatch(Part):
-    hears = (RemoteLeg, NodeCall, NodeBack, ev.ChannelGone)
+    hears = (RemoteLeg, NodeCall, NodeBack, ev.AgentConnected, ev.ChannelGone)
 
     def __init__(self, engine: TransferEngine, peers: Peers, post: Post) -> None:
         self._engine = engine
@@ -61,6 +63,8 @@ class TrunkWatch(Part):
                 self._leg(message)
             case NodeCall() if message.anchor:
                 self._trunks.call(message)
+            case ev.AgentConnected(channel=channel) if channel in self._trunks.calls:
+                self._answered(self._trunks.calls[channel], message.interface)
             case NodeBack(node):
                 self._peers.back(node)
                 self._tasks.start(self._ask(node))
@@ -111,6 +115,23 @@ class TrunkWatch(Part):
         self._trunks.leg(leg)
         if leg.agent:
             self._post(Outcome(agents={leg.agent}))
+
+    def _answered(self, call: NodeCall, interface: str) -> None:
+        """Whoever has answered a call to a group is told to its anchor, which has their pop."""
+        agent = self._engine.agents.of_channel(resource_of_interface(interface))
+        if agent is not None and not call.agent:
+            self._trunks.call(replace(call, agent=agent.id))
+            self._tasks.start(self._tell_answered(call, agent.id))
+
+    async def _tell_answered(self, call: NodeCall, agent: str) -> None:
+        path = f"/v1/cluster/transfers/{call.transfer}/answered"
+        try:
+            check(
+                call.anchor,
+                await self._peers.ask(call.anchor, "POST", path, between.answered_body(agent)),
+            )
+        except AvpError as error:
+            log.warning("answer_not_told", node=call.anchor, error=type(error).__name__)
 
     async def _ask(self, node: str) -> None:
         """Ask for the transfers that concern agents who are at home here."""

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import nats as nats_py
 import pytest
-from servers.nats import NatsServer, password
+from servers.nats import ANYBODY, NatsServer, password
 from servers.node import WITHIN, Node, asterisks
 from servers.pbx import Pbx
 from servers.waiting import eventually
 
 from asterisk_avp.cluster import wire
-from asterisk_avp.cluster.messages import Heartbeat
+from asterisk_avp.cluster.messages import Changes, Heartbeat, Told
+from asterisk_avp.core.model.nodes import RemoteAgent
 from asterisk_avp.core.model.world import AgentState
 from tests.config.test_settings import NEEDED
 
@@ -179,7 +180,7 @@ async def test_settings_that_differ(begin: Begin) -> None:
 
 async def test_a_peer_with_garbage(begin: Begin, nats: NatsServer) -> None:
     a, b = await both(begin)
-    stranger = await nats_py.connect(nats.url, user="c", password=password("c"))
+    stranger = await nats_py.connect(nats.url, user=ANYBODY, password=password(ANYBODY))
     try:
         for data in (b"", b"\xff", b"{}", b'{"v":1,"node":"b","epoch":1,"now":1}'):
             for kind in ("node", "state", "group"):
@@ -199,6 +200,29 @@ async def test_a_peer_with_garbage(begin: Begin, nats: NatsServer) -> None:
     assert "asterisk_avp_directory_messages_dropped 4" in metrics
     assert "asterisk_avp_nodes_connected 1.0" in metrics
     assert b.remote("1001", "a")
+
+
+async def test_a_node_cannot_speak_for_another(begin: Begin, nats: NatsServer) -> None:
+    """With the rights of a node's user (docs: `asterisk-avp render` writes them)."""
+    a, _ = await both(begin)
+    errors: list[str] = []
+
+    async def refused(error: Exception) -> None:
+        errors.append(str(error).lower())
+
+    c = await nats_py.connect(nats.url, user="c", password=password("c"), error_cb=refused)
+    try:
+        erin = Told("1005", 999, 99, RemoteAgent("b", AgentState.OFFLINE, 0.0, ()))
+        for kind in ("node", "state", "group"):
+            told = Changes("b", a.directory.epoch + 9, time.time(), 99, (erin,), ())
+            await c.publish(wire.subject(kind, "b"), wire.write(told))
+        await c.subscribe("avp.v1.snapshot.b")
+        await c.flush()
+        await eventually(lambda: len(errors) == 4, WITHIN)
+    finally:
+        await c.close()
+    assert all("permissions violation" in error for error in errors)
+    assert a.agent("1005").state is AgentState.AVAILABLE
 
 
 async def test_many_agents_come_in_pages(nats: NatsServer) -> None:

@@ -461,3 +461,21 @@ async def test_a_daemon_that_starts_asks_for_what_runs(nodes: TwoNodes) -> None:
     told.drop(made["id"])
     nodes.b.post(NodeBack("a"))
     await eventually(lambda: told.get(made["id"]) is not None, WITHIN)
+
+
+async def test_a_call_to_a_group_is_whose_who_answers(nodes: TwoNodes) -> None:
+    """The anchor learns it from the agent's node, and has the call and its pop for them."""
+    changes = nodes.b.daemon.transfer_service.subscribe()
+    _, leg, _, _ = await nodes.brought("1004", group=True)
+    found: list[Any] = []
+
+    def pops() -> list[Any]:
+        while not changes.empty():
+            found.append(changes.get_nowait())
+        return [event for event in found if event["type"] == "pop"]
+
+    await eventually(pops, WITHIN)
+    assert pops()[0]["agent"] == "1004"
+    assert nodes.a.engine.elsewhere.trunks.agent_of(leg.id) == "1004"
+    status, _ = await nodes.b.ask("POST", "/v1/agents/1004/transfers", to("1002"))
+    assert status == 201

@@ -18,6 +18,7 @@ from tests.asterisk.nodes_scene import NodesScene, open_nodes
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
+THOROUGH = pytest.mark.thorough
 CONFERENCE = {
     "AVP_SESSION__RING_SECONDS": "4",
     "AVP_ENTERPRISE__CONFERENCE": "true",
@@ -89,7 +90,10 @@ async def test_complete(scene: NodesScene) -> None:
     assert scene.at("b").endings() == ["COMPLETEAGENT"]
 
 
-@pytest.mark.parametrize("phase", ["ringing", "consulting", "swapped"])
+@pytest.mark.parametrize(
+    "phase",
+    ["consulting", *(pytest.param(x, marks=THOROUGH) for x in ("ringing", "swapped"))],
+)
 async def test_cancel(scene: NodesScene, phase: str) -> None:
     if phase == "ringing":
         transfer = await ring(scene)
@@ -144,6 +148,7 @@ async def test_reject(scene: NodesScene) -> None:
     assert scene.at("b").endings() == ["ABANDON"]  # as of a consult on one node
 
 
+@pytest.mark.thorough
 async def test_no_answer(scene: NodesScene) -> None:
     transfer = await ring(scene)
 
@@ -154,6 +159,7 @@ async def test_no_answer(scene: NodesScene) -> None:
     await only_legs(scene, 0)
 
 
+@pytest.mark.thorough
 async def test_the_target_hangs_up(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
@@ -165,6 +171,7 @@ async def test_the_target_hangs_up(scene: NodesScene) -> None:
 
 
 @pytest.mark.parametrize("phase", ["ringing", "consulting"])
+@pytest.mark.thorough
 async def test_the_caller_hangs_up(scene: NodesScene, phase: str) -> None:
     if phase == "ringing":
         transfer = await ring(scene)
@@ -178,6 +185,7 @@ async def test_the_caller_hangs_up(scene: NodesScene, phase: str) -> None:
     await only_legs(scene, 0)
 
 
+@pytest.mark.thorough
 async def test_the_transferor_hangs_up_in_the_consultation(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
@@ -188,7 +196,7 @@ async def test_the_transferor_hangs_up_in_the_consultation(scene: NodesScene) ->
     await only_legs(scene, 1)
 
 
-@pytest.mark.parametrize("how", ["complete", "hang-up"])
+@pytest.mark.parametrize("how", ["complete", pytest.param("hang-up", marks=THOROUGH)])
 async def test_it_goes_on_without_the_transferor_while_it_rings(
     scene: NodesScene, how: str
 ) -> None:
@@ -233,6 +241,7 @@ async def test_a_target_who_talks_is_waited_for(scene: NodesScene) -> None:
     await scene.consulting(transfer, "caller1", "1001", "1003")
 
 
+@pytest.mark.thorough
 async def test_the_maximum_hold_time_is_the_homes(scene: NodesScene) -> None:
     await scene.phone("caller3").dial("801")
     await scene.phone("1003").answer()
@@ -264,6 +273,7 @@ async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
     await only_legs(scene, 1)
 
 
+@pytest.mark.thorough
 async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
     await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
@@ -276,6 +286,7 @@ async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
     await only_legs(scene, 1)
 
 
+@pytest.mark.thorough
 async def test_the_trunk_is_cut_in_the_consultation(scene: NodesScene) -> None:
     """The transferor has the caller back, and the target's phone is free again."""
     transfer = await scene.consult("caller1", "1001", "1005")
@@ -305,6 +316,25 @@ async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
     await scene.nodes.trunks_up()
 
 
+@pytest.mark.thorough
+async def test_the_trunk_is_cut_while_no_daemon_runs(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+    for node in scene.nodes:
+        await node.stop_daemon()
+
+    scene.nodes.cut("a", "b")
+
+    await scene.phone("1002").answer(within=8.0)
+    await scene.talking("caller1", "1002")
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+    await scene.nodes.start_daemons()
+
+
+@pytest.mark.thorough
 async def test_the_phone_of_the_target_dies_after_completing(scene: NodesScene) -> None:
     """As on one node: the caller goes to the head of the group, on the node where they are."""
     transfer = await scene.consult("caller1", "1001", "1005")
@@ -335,7 +365,7 @@ async def test_nobody_is_reached_who_is_not_here(scene: NodesScene) -> None:
         assert event["Cause"] in causes, (extension, event["Cause"])
 
 
-@pytest.mark.parametrize("phase", ["waiting", "ringing"])
+@pytest.mark.parametrize("phase", [pytest.param("waiting", marks=THOROUGH), "ringing"])
 async def test_the_node_is_lost_before_the_target_answers(scene: NodesScene, phase: str) -> None:
     """The transferor has the caller back as soon as the daemon knows it, and may ask again."""
     if phase == "ringing":

@@ -103,7 +103,9 @@ async def test_it_is_the_next_call_of_a_busy_agent(scene: NodesScene) -> None:
     await scene.at("b").waits("support", "caller4")
 
 
-@pytest.mark.parametrize("group", ["sales", "blend", "desk"])
+@pytest.mark.parametrize(
+    "group", ["blend", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("sales", "desk"))]
+)
 async def test_the_maximum_hold_time_and_what_follows(scene: NodesScene, group: str) -> None:
     number = {"sales": "800", "blend": "803", "desk": "802"}[group]
     target = "1005" if group == "sales" else "1003"
@@ -132,7 +134,7 @@ async def test_the_maximum_hold_time_and_what_follows(scene: NodesScene, group: 
         await scene.talking("caller1", answers)
 
 
-@pytest.mark.parametrize("how", ["out", "break"])
+@pytest.mark.parametrize("how", ["out", pytest.param("break", marks=pytest.mark.thorough)])
 async def test_the_target_leaves_while_the_caller_waits(scene: NodesScene, how: str) -> None:
     await busy(scene)
     await scene.call("caller1", "1001", number="802")
@@ -150,6 +152,7 @@ async def test_the_target_leaves_while_the_caller_waits(scene: NodesScene, how: 
     await scene.talking("caller1", "1002")
 
 
+@pytest.mark.thorough
 async def test_the_caller_hangs_up(scene: NodesScene) -> None:
     await busy(scene)
     await scene.call("caller1", "1001")
@@ -181,6 +184,7 @@ async def test_the_trunk_is_cut_while_the_caller_waits(scene: NodesScene) -> Non
 # --- a group with members on both nodes ----------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_a_group_whose_only_free_agent_is_on_the_other_node(scene: NodesScene) -> None:
     await scene.at("a").pause("1002")
     await scene.sees("a", "1002", paused=True)
@@ -228,6 +232,7 @@ async def test_both_ring_and_one_gets_the_caller(scene: NodesScene) -> None:
     await scene.gone("1002")
 
 
+@pytest.mark.thorough
 async def test_a_group_that_nobody_is_in(scene: NodesScene) -> None:
     await scene.at("a").pause("1002")
     await scene.at("b").pause("1005")
@@ -240,6 +245,7 @@ async def test_a_group_that_nobody_is_in(scene: NodesScene) -> None:
     assert refused == "target_not_ready"
 
 
+@pytest.mark.thorough
 async def test_a_group_of_the_other_node_alone(scene: NodesScene) -> None:
     await scene.call("caller1", "1001")
 
@@ -250,6 +256,7 @@ async def test_a_group_of_the_other_node_alone(scene: NodesScene) -> None:
     await scene.at("a").reaches(transfer, "completed")
 
 
+@pytest.mark.thorough
 async def test_nobody_of_the_group_answers(scene: NodesScene) -> None:
     await scene.at("a").pause("1002")
     await scene.call("caller1", "1001", number="803")

@@ -27,7 +27,7 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "adapters"))
 
-from servers.nats import NatsServer, password
+from servers.nats import ANYBODY, NatsServer, password
 from servers.pbx import Pbx
 
 from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
@@ -238,7 +238,7 @@ async def others_of(folder: Path, size: Size, nats: NatsServer) -> Process:
                 {
                     "node": node,
                     "url": nats.url,
-                    "user": f"b:{password('b')}",
+                    "user": f"{ANYBODY}:{password(ANYBODY)}",
                     "agents": agents_of(size, node),
                 }
                 for node in NODES[1:]

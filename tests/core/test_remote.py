@@ -17,7 +17,7 @@ from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages import remote as told
 from asterisk_avp.core.messages.effects import AddMember, RemoveMember
 from asterisk_avp.core.model.errors import Refused
-from asterisk_avp.core.model.nodes import RemoteAgent
+from asterisk_avp.core.model.nodes import Node, RemoteAgent
 from asterisk_avp.core.model.world import AgentState, ConfiguredAgent, personal_queue
 from asterisk_avp.core.pbx.headcount import NOBODY, Headcount, headcount_of
 from tests.core.world import NOW, WORLD, call, engine, member, request
@@ -146,6 +146,7 @@ def test_who_is_at_home_elsewhere_is_taken_out_of_queues_here() -> None:
 
 def test_a_transfer_to_them_adds_no_member_here() -> None:
     made = engine()
+    made.reconfigure(replace(WORLD, node="a", nodes={"b": Node("b", "trunk-b")}), NOW)
     seen(made, ERIN, "1002")
     call(made)
     session, outcome = made.request(request(), CallVariables(), NOW)

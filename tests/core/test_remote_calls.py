@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from asterisk_avp.ari.translate import Translator
 from asterisk_avp.core.engine import remote
+from asterisk_avp.core.engine.elsewhere import reserve
 from asterisk_avp.core.engine.empty_group import WITHDRAWN, withdrawal
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.remote_calls import REJECTED, UNANSWERED
+from asterisk_avp.core.engine.remote_calls import REJECTED, UNANSWERED, UNKNOWN
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
@@ -415,6 +415,20 @@ def test_a_consult_of_another_node_ends_with_its_first_ring(leg: str) -> None:
     assert effects(outcome, Redirect) == []
 
 
+def test_an_agent_is_a_member_as_soon_as_another_node_has_reserved_the_place() -> None:
+    made = engine()
+    reserve(made.agents, made.elsewhere, ("1001", "t9", "b"), NOW, taken=False, token="x")
+    (added,) = made.personal_queues.mirror(made.agents.by_id["1001"], NOW)
+    assert isinstance(added, AddMember)
+
+
+@pytest.mark.parametrize(("wanted", "refused"), [("q-support", False), ("vip", True), ("", True)])
+def test_another_node_reaches_groups_queues_only(wanted: str, refused: bool) -> None:
+    made = engine()
+    outcome = made.fact(replace(NODE_IN, agent="", queue=wanted), NOW)
+    assert effects(outcome, Redirect) == ([Redirect("in-1", UNKNOWN)] if refused else [])
+
+
 def test_a_local_consult_is_not_ended_so() -> None:
     made = engine()
     outcome = made.fact(ev.AgentUnanswered("avp-agent-1001", "x", "PJSIP/1001", 2.0), NOW)
@@ -431,36 +445,6 @@ def test_an_agent_is_a_member_of_their_queue_for_another_nodes_call() -> None:
     assert isinstance(added, AddMember)
     made.fact(ev.ChannelGone("in-1"), NOW)
     assert not made.slot_taken("1001")
-
-
-# --- what the dialplan tells ---------------------------------------------------------------------
-
-
-def told(name: str, **values: object) -> tuple[ev.Fact, ...]:
-    event = {
-        "type": "ChannelUserevent",
-        "eventname": name,
-        "userevent": {"eventname": name, **values},
-        "channel": {"id": "u-1", "name": "PJSIP/trunk-b-1"},
-    }
-    return Translator({"trunk-b": "b"}.get).translate(event)  # type: ignore[arg-type]
-
-
-def test_the_dialplans_events() -> None:
-    assert told("AVPRemoteLeg", Agent="1003", Node="b", Transfer="t1") == (
-        RemoteLeg("u-1", "1003", "b", "t1"),
-    )
-    assert told("AVPRemoteEnded", Status="BUSY", Cause="17") == (RemoteEnded("u-1", "BUSY", 17),)
-    (heard,) = told("AVPNodeIn", Agent="1001", Trunk="trunk-b", Leg="consult", Call="c.1")
-    assert heard == NodeCall("u-1", "1001", "", "", "b", "c.1", "", "consult", "")
-
-
-@pytest.mark.parametrize(
-    "value", ["${SHELL(x)}", "a b", "x" * 200, None, 7, ["x"], "a\r\nEvent: b"]
-)
-def test_what_is_not_clean_is_dropped(value: object) -> None:
-    assert told("AVPRemoteLeg", Agent=value) == (RemoteLeg("u-1", "", "", ""),)
-    assert told("AVPRemoteEnded", Status=value, Cause=value) == (RemoteEnded("u-1", "", 0),)
 
 
 # --- the next daemon -----------------------------------------------------------------------------

@@ -142,6 +142,15 @@ def wanted_party(body: object) -> Target:
     return found
 
 
+def answered_body(agent: str) -> dict[str, Any]:
+    """An agent of the sender's has answered a call to a group."""
+    return {"version": fields.VERSION, "agent": agent}
+
+
+def answered_by(body: object) -> str:
+    return fields.agent_id(fields.message(body), "agent")
+
+
 def party_body(wanted: Target) -> dict[str, Any]:
     return {"version": fields.VERSION, "target": _target_body(wanted)}
 

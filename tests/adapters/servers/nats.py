@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -14,7 +15,9 @@ from typing import Self
 from tests.debian import unpacked
 
 WITHIN_SECONDS = 10.0
-USERS = ("a", "b", "c")
+NODES = ("a", "b", "c")
+ANYBODY = "anybody"
+"""A user who may do everything."""
 
 
 def program() -> str:
@@ -25,6 +28,26 @@ def program() -> str:
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
     found = shutil.which("nats-server", path=path)
     return found or str(unpacked("nats-server", "nats-server") / "usr/sbin/nats-server")
+
+
+def rights(node: str) -> str:
+    """What a node's user needs, and no more."""
+    stream = "KV_homes"
+    publish = [
+        *(f"avp.v1.{kind}.{node}" for kind in ("node", "state", "group")),
+        "avp.v1.snapshot.*",
+        "$KV.homes.*",
+        *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "MSG.GET")),
+    ]
+    subscribe = [
+        *(f"avp.v1.{kind}.*" for kind in ("node", "state", "group")),
+        f"avp.v1.snapshot.{node}",
+        f"_INBOX.{node}.>",
+    ]
+    return (
+        f"permissions: {{ publish: {{ allow: {json.dumps(publish)} }}, "
+        f"subscribe: {{ allow: {json.dumps(subscribe)} }}, allow_responses: true }}"
+    )
 
 
 def password(user: str) -> str:
@@ -59,7 +82,10 @@ class NatsServer:
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
-        users = ",\n".join(f'{{user: "{x}", password: "{password(x)}"}}' for x in USERS)
+        users = "\n".join(
+            f'{{ user: "{name}", password: "{password(name)}", {rights(name)} }}' for name in NODES
+        )
+        users += f'\n{{ user: "{ANYBODY}", password: "{password(ANYBODY)}" }}'
         store = f'jetstream {{ store_dir: "{self.folder}/store" }}\n' if self.jetstream else ""
         settings = self.folder / "nats.conf"
         settings.write_text(

@@ -81,7 +81,12 @@ class TwoNodes:
     numbers: int = 0
 
     async def brought(
-        self, agent: str = "1003", transfer: str = "t0", *, consult: bool = False
+        self,
+        agent: str = "1003",
+        transfer: str = "t0",
+        *,
+        consult: bool = False,
+        group: bool = False,
     ) -> tuple[Channel, Channel, Channel, Channel]:
         """A caller of a's talks to b's agent, by a trunk. Caller, leg; trunk's channel, phone."""
         self.numbers += 1
@@ -90,13 +95,13 @@ class TwoNodes:
         caller.variables |= {"AVP_GROUP": "sales", "AVP_POP_CUSTOMER": "C-7"}
         caller.variables |= dict.fromkeys(PRESENTATION_VARIABLES, "allowed")
         leg = a.channel(f"PJSIP/avp-node-b-{self.numbers:08x}", linked=caller.id)
-        self.a.post(RemoteLeg(leg.id, agent, "b", transfer))
+        self.a.post(RemoteLeg(leg.id, "" if group else agent, "b", transfer))
         incoming = b.channel(f"PJSIP/avp-node-a-{self.numbers:08x}", number="1001")
         self.b.post(
             NodeCall(
                 channel=incoming.id,
-                agent=agent,
-                queue=f"avp-agent-{agent}",
+                agent="" if group else agent,
+                queue="sales" if group else f"avp-agent-{agent}",
                 transfer=transfer,
                 anchor="a",
                 anchor_call=caller.id,
@@ -108,8 +113,10 @@ class TwoNodes:
         member = b.members[agent]
         phone = b.channel(f"PJSIP/{agent}-{self.numbers:08x}", linked=incoming.id)
         phone.member = member
-        b.ring(member, phone, incoming, f"avp-agent-{agent}")
-        b.connect(member, phone, incoming, f"avp-agent-{agent}")
+        queue = "sales" if group else f"avp-agent-{agent}"
+        b.join(incoming, queue)
+        b.ring(member, phone, incoming, queue)
+        b.connect(member, phone, incoming, queue)
         for channel in (caller, leg):
             a._state(channel, UP)
         bridge = a.new_bridge("basic")
