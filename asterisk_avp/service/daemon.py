@@ -185,7 +185,7 @@ class Daemon:
             workers,
             links,
             before=(
-                *(workers, groups, pops, members, recording_watch, group_watch),
+                *(workers, groups, pops, members, recording_watch, group_watch, *others.parts),
                 realtime := RealtimeMembers(reader, unreported, ari.asterisk, settings.ami, post),
                 empty_groups := EmptyGroupWatch(engine, post),
                 member_phones := MemberPhones(engine, reader, post, ami_performer.set_global),
