@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "asterisk"))
+sys.path[:0] = [str(ROOT / "tests" / "asterisk"), str(ROOT)]
 
 from bed import Backend, Bed, Docker, RootFs  # noqa: E402
+from bed.nodes import end_saved  # noqa: E402
 
 
 def backends() -> list[Backend]:
@@ -33,12 +34,16 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep logs and recordings")
     options = parser.parse_args()
     found = False
+    if options.keep:
+        os.environ["AVP_KEEP"] = "1"
     for backend in backends():
+        if asyncio.run(end_saved(backend, options.instance)):
+            found = True
+            if options.keep:
+                print(f"down: kept {backend.directory(options.instance)}-*")
         if not (backend.directory(options.instance) / "instance.json").exists():
             continue
         found = True
-        if options.keep:
-            os.environ["AVP_KEEP"] = "1"
         asyncio.run(Bed.saved(options.instance, backend).stop())
         if options.keep:
             print(f"down: kept {backend.directory(options.instance)}")

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Start the demo call centre: Asterisk, the daemon and SIP phones. Returns when it is ready.
 
-Prints addresses and tokens as KEY=value lines. docker/down ends it.
+Prints addresses and tokens as KEY=value lines. docker/down ends it. With --nodes there are several
+Asterisk, each with its phones and its daemon, and a NATS server: the usual lines are those of node
+A, and others end in _A, _B, _C.
 
 Environment: AVP_BED (docker or rootfs, as --backend), AVP_ROOTFS (a root file system with an
-Asterisk of your own), AVP_CACHE (root file systems), AVP_STATE (instances of the docker backend).
+Asterisk of your own), AVP_CACHE (root file systems), AVP_STATE (instances of the docker backend),
+AVP_NATS_SERVER (the program; default: this machine's, or Debian's package, which is not installed).
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "asterisk"))
+sys.path[:0] = [str(ROOT / "tests" / "asterisk"), str(ROOT)]
 
-from bed import Bed, PhoneError, Unavailable, World, backend_named  # noqa: E402
+from bed import Backend, Bed, PhoneError, Unavailable, World, backend_named  # noqa: E402
+from bed.nodes import Nodes, running  # noqa: E402
+from bed.nodes_world import GROUPS  # noqa: E402
 from bed.procs import forget_children  # noqa: E402
 
 
@@ -31,6 +36,13 @@ def parse() -> argparse.Namespace:
         help="default: docker if an engine answers and the images can be built, otherwise rootfs",
     )
     parser.add_argument("--instance", default="demo", help="name of this call centre")
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        choices=(1, 2, 3),
+        default=1,
+        help="how many Asterisk are one call centre (default: 1)",
+    )
     parser.add_argument("--no-phones", action="store_true", help="start no phones")
     parser.add_argument("--no-daemon", action="store_true", help="start Asterisk and phones only")
     return parser.parse_args()
@@ -73,18 +85,69 @@ def describe(bed: Bed) -> dict[str, object]:
     return values
 
 
+def describe_nodes(nodes: Nodes) -> dict[str, object]:
+    """Node A as if it were alone, and what each node has, with its letter."""
+    values = describe(nodes.a)
+    phones: dict[str, object] = {}
+    for letter, node in nodes.nodes.items():
+        end = f"_{letter.upper()}"
+        own = {**describe(node)}
+        shown = ("URL", "TOKEN", "SIP", "ARI", "ARI_PASSWORD", "AMI", "AMI_SECRET", "BED_INSTANCE")
+        shown += ("BED_DIR", "BED_DAEMON_LOG", "BED_QUEUE_LOG", "BED_PHONES")
+        values |= {f"AVP_{name}{end}": own[f"AVP_{name}"] for name in shown}
+        if letter != "a":  # each node has an outside world of its own
+            own = {key.replace("PHONE_PSTN", f"PHONE_PSTN{end}"): own[key] for key in own}
+            phones |= {key: own[key] for key in own if key.startswith("AVP_BED_PHONE_")}
+    return {**values, **phones, "AVP_NATS": f"127.0.0.1:{nodes.nats.port}"}
+
+
+async def start_nodes(options: argparse.Namespace, backend: Backend, program: Path) -> None:
+    if running(backend, options.instance):
+        raise Unavailable(_running(options.instance))
+    nodes = Nodes(
+        "abc"[: options.nodes],
+        name=options.instance,
+        backend=backend,
+        outlive=True,
+        program=program,
+        relays=False,
+        daemons=not options.no_daemon,
+        groups=GROUPS[:2],
+        qualify_frequency=World.demo().qualify_frequency,
+    )
+    try:
+        await nodes.start(phones=())
+        for node in nodes if not options.no_phones else ():
+            auto = answering(node.world)
+            local = node.world.local
+            await asyncio.gather(
+                *(node.start_phone(n, "auto" if n in auto else "manual") for n in local)
+            )
+            node.save()
+    except BaseException:
+        await nodes.stop()
+        raise
+    await nodes.detach()
+    forget_children()
+    show(describe_nodes(nodes))
+
+
+def _running(instance: str) -> str:
+    return f"instance {instance} is running already; end it with docker/down --instance {instance}"
+
+
 async def start(options: argparse.Namespace) -> None:
     program = Path(sys.executable).with_name("asterisk-avp")
     backend = backend_named(options.backend)
+    if options.nodes > 1:
+        await start_nodes(options, backend, program)
+        return
     world = World.demo()
     note = backend.directory(options.instance) / "instance.json"
     if note.exists():
         there = Bed.saved(options.instance, backend, world)
         if there.asterisk is not None and there.asterisk.alive():
-            raise Unavailable(
-                f"instance {options.instance} is running already; end it with "
-                f"docker/down --instance {options.instance}"
-            )
+            raise Unavailable(_running(options.instance))
     bed = Bed(world, name=options.instance, backend=backend, outlive=True, program=program)
     try:
         await bed.start(phones=())

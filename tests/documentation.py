@@ -28,6 +28,7 @@ HERE: Final = "tests/asterisk/test_readme.py"
 CLI: Final = "tests/adapters/test_cli_numbers.py"
 INSTALL: Final = "tests/asterisk/test_install.py"
 FREEPBX: Final = "tests/install/test_render_freepbx.py"
+NODES: Final = "tests/install/test_render_nodes.py"
 REALTIME: Final = "tests/asterisk/bed/database.py"
 
 COMMANDS: Final = {
@@ -99,6 +100,9 @@ COMMANDS: Final = {
         " --env-file /etc/asterisk-avp/environment asterisk-avp:daemon"
     ): "tests/docker/test_compose.py",
     "docker/base-image": "tests/asterisk/bed/images.py",
+    "docker/up --nodes 2": "tests/asterisk/test_up_nodes.py",
+    'python3 -c "import secrets; print(secrets.token_hex(24))"': NODES,
+    "nats-server -t -c /etc/nats-server.conf": NODES,
 }
 """Each command of the pages, on one line, and the file of the test or the tool that runs it."""
 

@@ -119,12 +119,12 @@ _FromQueues = Annotated[
 @render_app.command("queues")
 def queues(output: _Output = None, agent: _Agent = None, from_queues: _FromQueues = None) -> None:
     """Write the agents' personal queues, for an #include in queues.conf."""
-    from asterisk_avp.install.personal_queues import render_queues  # noqa: PLC0415
+    from asterisk_avp.install.personal_queues import at_home, render_queues  # noqa: PLC0415
 
     settings = load_settings(connect=False)
     world = settings.world()
     text = render_queues(
-        _agents(world, agent or [], from_queues),
+        at_home(_agents(world, agent or [], from_queues), world),
         world.groups,
         ring_seconds=settings.session.ring_seconds,
         command=_command("queues", agent or [], from_queues),

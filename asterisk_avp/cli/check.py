@@ -20,8 +20,17 @@ from asterisk_avp.core.pbx.versions import takes_last
 
 if TYPE_CHECKING:
     from asterisk_avp.config.settings import Settings
+    from asterisk_avp.core.model.world import World
     from asterisk_avp.install.asterisk_conf import Conf
-    from asterisk_avp.install.checks.model import Addresses, Facts, Finding, PanelFacts, Secret
+    from asterisk_avp.install.checks.model import (
+        Addresses,
+        Facts,
+        Finding,
+        Live,
+        PanelFacts,
+        Secret,
+    )
+    from asterisk_avp.install.checks.nodes_model import NodesFacts
 
 _CONFIG_DIR = Path("/etc/asterisk")
 
@@ -107,6 +116,29 @@ async def collect(
         ignored=settings.ignored,
         open_files=tuple(_open_files(os.environ, Path.cwd())),
         written=files["pjsip.conf"],
+        nodes=await _nodes(settings, world, live, clock),
+    )
+
+
+async def _nodes(
+    settings: Settings, world: World, live: Live | None, clock: Callable[[], float]
+) -> NodesFacts | None:
+    """``live``: None if nobody is to be asked."""
+    from asterisk_avp import __version__  # noqa: PLC0415
+    from asterisk_avp.config.fingerprint import config_hash  # noqa: PLC0415
+    from asterisk_avp.install.checks.nodes_model import NodesFacts  # noqa: PLC0415
+    from asterisk_avp.install.nats_probe import ask_nats  # noqa: PLC0415
+
+    if not world.node:
+        return None
+    return NodesFacts(
+        own=world.node,
+        trunks={node.id: node.endpoint for node in world.nodes.values() if node.id != world.node},
+        hash=config_hash(settings),
+        version=__version__,
+        servers=len(settings.cluster.servers),
+        contacts=live.contacts if live is not None and not live.ami else None,
+        nats=await ask_nats(settings, clock) if live is not None else None,
     )
 
 
@@ -156,6 +188,8 @@ def _secrets(settings: Settings) -> Iterator[Secret]:
     if settings.panel.user_header_secret is not None:
         secret = settings.panel.user_header_secret.get_secret_value()
         yield Secret("AVP_PANEL__USER_HEADER_SECRET", secret)
+    for identifier, node in settings.nodes.items():
+        yield Secret(f"AVP_NODES__{identifier.upper()}__TOKEN", node.token.get_secret_value())
     if settings.webhook.url is not None:
         yield Secret("AVP_WEBHOOK__SECRET", settings.webhook.secret.get_secret_value())
     for identifier, agent in settings.agents.items():

@@ -78,7 +78,7 @@ def render_queues_sql(
     table: Annotated[str, typer.Option(help="The table of the family `queues`.")] = "queues",
 ) -> None:
     """Print the SQL for the agents' personal queues as rows, instead of avp_queues.conf."""
-    from asterisk_avp.install.personal_queues import agents_to_render  # noqa: PLC0415
+    from asterisk_avp.install.personal_queues import agents_to_render, at_home  # noqa: PLC0415
     from asterisk_avp.install.realtime import personal_queues_sql  # noqa: PLC0415
 
     if _TABLE.fullmatch(table) is None:
@@ -91,7 +91,7 @@ def render_queues_sql(
         raise CommandFailed("no agent is known: set AVP_AGENTS__<ID>__GROUPS, or use --agent")
     words = [_PROGRAM, "render", "queues-sql", *(w for one in by_hand for w in ("--agent", one))]
     text = personal_queues_sql(
-        agents,
+        at_home(agents, world),
         world.groups,
         ring_seconds=settings.session.ring_seconds,
         command=shlex.join(words),

@@ -34,6 +34,8 @@ _PING_SECONDS: Final = 1
 _PINGS: Final = 2
 _PENDING_BYTES: Final = 4_194_304
 
+_DISCONNECTED: Final = "disconnected"
+
 Handler = Callable[[str, Msg], Awaitable[None]]
 """Gets the node that the subject names, and the message."""
 
@@ -81,6 +83,7 @@ class Connection:
             finally:
                 client, self._client = self._client, None
                 if client is not None and not client.is_closed:
+                    self._trouble = _DISCONNECTED  # no news: we end it
                     await client.close()
             self._changed()
             await asyncio.sleep(_BACKOFF.pause_seconds(failures))
@@ -147,11 +150,13 @@ class Connection:
         self._changed()
 
     async def _on_disconnected(self) -> None:
-        self._say("directory_disconnected", "disconnected")
+        self._say("directory_disconnected", _DISCONNECTED)
         self._changed()
 
     async def _on_error(self, error: Exception) -> None:
-        self._say("directory_error", type(error).__name__)
+        # Of the server's own texts none has a password; they name the right that is missing.
+        said = type(error) is errors.Error
+        self._say("directory_error", str(error)[:200] if said else type(error).__name__)
 
     async def _on_closed(self) -> None:
         self._closed.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 import structlog
@@ -22,7 +22,7 @@ from asterisk_avp.cluster import wire
 from asterisk_avp.cluster.connection import Connection
 from asterisk_avp.cluster.home_keeper import HomeKeeper
 from asterisk_avp.cluster.messages import Changes, Groups, Heartbeat, Page
-from asterisk_avp.cluster.own import OwnAgents, OwnGroups, config_hash
+from asterisk_avp.cluster.own import OwnAgents, OwnGroups
 from asterisk_avp.cluster.peer import News
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.cluster.store import HomeStore
@@ -59,6 +59,8 @@ class Directory:
         news: Callable[[], None],
     ) -> None:
         """``news`` is called when `warnings` may have changed."""
+        self.config_hash = ""
+        """Of the settings that all nodes have in common."""
         self._engine = engine
         self._tell_engine = tell
         self._ready = ready
@@ -88,10 +90,15 @@ class Directory:
         self._pages = TaskSet("pages of the directory")
         self._echo: float | None = None
         self._settings_differ: set[str] = set()
+        self._whole = asyncio.Event()
+        """Set once the homes of the first agents are known."""
+        self._spoken = False
+        """Whether this daemon has been ready."""
+        self._former = 0
+        """The epoch of another daemon that has spoken for this node, which we take over from."""
         self._stale = True
         """The state of all agents has to be looked at, because Asterisk's was read anew."""
         self._world: World | None = None
-        self._hash = ""
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -99,7 +106,7 @@ class Directory:
         """Begin, once."""
         if not len(self._tasks):
             for each in (self.connection.run, self._beat, self._send, self._watch):
-                self._tasks.start(each())
+                self._tasks.start(_always(each))
 
     async def stop(self) -> None:
         await self.homes.stop()
@@ -155,14 +162,6 @@ class Directory:
                     self._groups.forget()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    @property
-    def config_hash(self) -> str:
-        if self._world is not self._engine.world:
-            self._world = self._engine.world
-            self._hash = config_hash(self._world)
-            self._take(self.picture.pinned(self._world.agents))
-        return self._hash
-
     async def _send(self) -> None:
         while True:
             await self._wake.wait()
@@ -183,8 +182,12 @@ class Directory:
 
     async def _asked(self, _node: str, message: Msg) -> None:
         after = self._read(wire.request, message.data)
+        # Until then an agent whose home is here would seem to be at home nowhere.
+        await self._whole.wait()
         if after is None or not message.reply or not self._ready():
             return
+        if not after:
+            self._groups.forget()  # a node begins to listen
         agents, following = self._own.page(after)
         page = Page(self.node, self.epoch, time.time(), self._own.seq, agents, following)
         await self.connection.publish(message.reply, wire.write(page))
@@ -200,6 +203,8 @@ class Directory:
             if beat.epoch == self.epoch:
                 self._echo = at
                 self._take(self.picture.heartbeat(beat, at, time.time()))
+            elif beat.ready:
+                self._former = max(self._former, beat.epoch)
             return
         self._take(self.picture.heartbeat(beat, at, time.time()))
         self._compare_settings(node)
@@ -255,11 +260,20 @@ class Directory:
     async def _watch(self) -> None:
         while True:
             at = time.monotonic()
+            if self._world is not self._engine.world:
+                self._world = self._engine.world
+                self._take(self.picture.pinned(self._world.agents))
             self._take(self.picture.tick(at, self._echo))
             if self._ready() and self._stale:
                 self._stale = False
+                if not self._spoken or self._former >= self.epoch:
+                    # Of two daemons of a node the others believe the one that served later.
+                    self._spoken = True
+                    self.epoch = max(int(time.time() * 1000), self._former + 1)
                 self.changed(self._engine.agents.by_id)
             if self._ready() and self.connection.connected:
+                if not self.homes.busy:
+                    self._whole.set()
                 self.homes.tick(at)
                 if self._dirty:
                     self._wake.set()
@@ -268,8 +282,10 @@ class Directory:
     # --- what is told of the others --------------------------------------------------------------
 
     def _compare_settings(self, node: str) -> None:
-        differs = self.picture.peers[node].config_hash != self.config_hash
-        if node in self.picture.peers and differs is not (node in self._settings_differ):
+        peer = self.picture.peers.get(node)
+        told = peer.config_hash if peer is not None else ""  # empty: it has not spoken yet
+        differs = bool(told) and told != self.config_hash
+        if differs is not (node in self._settings_differ):
             (self._settings_differ.add if differs else self._settings_differ.discard)(node)
             if differs:
                 log.warning("node_settings_differ", node=node)
@@ -286,3 +302,13 @@ class Directory:
             names = ", ".join(sorted(self._settings_differ))
             found.append(f"The settings differ from those of these nodes: {names}.")
         return tuple(found)
+
+
+async def _always(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work, and begin it again if it fails: without it nobody would hear of this node."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("directory_failed")
+        await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -96,6 +96,11 @@ class HomeKeeper:
             if not self._settled(agent_id, at):
                 self._claim(agent_id)
 
+    @property
+    def busy(self) -> bool:
+        """Whether homes are being claimed."""
+        return bool(self._claiming)
+
     async def stop(self) -> None:
         self._tasks.cancel()
         await self._tasks.stop(_STOP_SECONDS)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
-from enum import Enum
-from typing import Any, Final
 
 from asterisk_avp.cluster.messages import Told, Waits
 from asterisk_avp.cluster.wire import PAGE
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.model.nodes import RemoteAgent
-from asterisk_avp.core.model.world import AgentState, World
+from asterisk_avp.core.model.world import AgentState
 from asterisk_avp.core.pbx.agent import NOT_THERE, Agent, on_break
-
-_HASH_CHARACTERS: Final = 16
 
 
 def own_agent(engine: TransferEngine, agent: Agent, node: str) -> RemoteAgent:
@@ -114,26 +107,3 @@ class OwnGroups:
     def forget(self) -> None:
         """Tell all of them again."""
         self._told = {group: Waits(group, -1, None) for group in self._engine.world.groups}
-
-
-def config_hash(world: World) -> str:
-    """The same on nodes that have the same accounts, groups, agents, presets and features.
-
-    Nodes of different settings would judge the same transfer differently.
-    """
-    text = json.dumps(_plain(replace(world, node="")), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARACTERS]
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        # Where a setting was written is no difference.
-        names = (each.name for each in fields(value) if each.name != "origins")
-        return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted(str(_plain(item)) for item in value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value.value if isinstance(value, Enum) else value

@@ -148,6 +148,8 @@ class Picture:
         if beat.node == self.own:
             self._heard_ourselves(at)
             return news
+        if not beat.ready:
+            return news  # it does not know its Asterisk; or it is a standby, and another one does
         peer = self._peer(beat, at, news)
         if peer is None:
             return news
@@ -156,16 +158,15 @@ class Picture:
         difference = now - beat.now
         if abs(difference - peer.offset) > SAME_CLOCK_SECONDS:
             peer.offset = difference if abs(difference) > SAME_CLOCK_SECONDS else 0.0
-        if beat.ready:
-            peer.beat = at
-            if peer.lost is not False:
-                was, peer.lost = peer.lost, False
-                if was:
-                    news.facts.append(NodeBack(peer.id))
-                else:
-                    self._decide_all(peer, news)
-            if peer.seq is None or beat.seq > peer.seq:
-                self._gap(peer, at, news)
+        peer.beat = at
+        if peer.lost is not False:
+            was, peer.lost = peer.lost, False
+            if was:
+                news.facts.append(NodeBack(peer.id))
+            else:
+                self._decide_all(peer, news)
+        if peer.seq is None or beat.seq > peer.seq:
+            self._gap(peer, at, news)
         return news
 
     def changes(self, told: messages.Changes, at: float) -> News:
@@ -299,11 +300,11 @@ class Picture:
     def tick(self, at: float, echo: float | None) -> News:
         """Several times a second. ``echo``: when our own heartbeat last came back; None: never."""
         news = News()
-        late = self._ticked is not None and at - self._ticked > self.lost_seconds / 2
+        late = self._ticked is None or at - self._ticked > self.lost_seconds / 2
         self._ticked = at
         if late:
-            self._fresh = at  # we were stopped: what has come meanwhile is not read yet
-            return news
+            # The beginning, or we were stopped: what has come meanwhile is not read yet.
+            self._fresh = at
         if echo is None or at - echo > self.lost_seconds:
             self.cut_off(at)
         if self._alone is not None:

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from asterisk_avp.config.sections import Section
+from asterisk_avp.config.sip_address import NodeSip
 from asterisk_avp.config.types import CommaList, Endpoint, NatsUrl, NodeUrl, SectionId
 
 
@@ -42,5 +43,9 @@ class NodeSettings(Section):
     """Address of the node's API for the other nodes: `https://a.example:8443`."""
     endpoint: Endpoint | None = None
     """PJSIP endpoint of the trunk to the node, on every other node."""
+    sip: NodeSip | None = None
+    """The node's address for the trunks of the others, of their own transport: `192.0.2.11:5070`,
+    or `192.0.2.11:5071;transport=tls` with encrypted audio. `asterisk-avp render all` writes the
+    trunks from it."""
     token: SecretStr = SecretStr("")
     """What the node's daemon shows to the others; at least 32 characters."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from asterisk_avp.core.pbx.versions import takes_last
 from asterisk_avp.install.asterisk_conf import Conf, Line, Section, is_true
+from asterisk_avp.install.checks.nodes_model import NODES
 from asterisk_avp.install.files import DEFAULT_AGI, Connections
 from asterisk_avp.install.layout import Kind, Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
@@ -71,10 +72,12 @@ def additions(
     layout: Layout | None = None,
     override: Sequence[str] = (),
     version: str | None = None,
+    *,
+    nodes: bool = False,
 ) -> list[Addition]:
     """The lines that the administrator still needs to add.
 
-    ``version``: Asterisk's, if it is known.
+    ``version``: Asterisk's, if it is known. ``nodes``: whether there are several.
 
     ``files``: the administrator's files with their includes. ``guards``: the missing lines that
     refuse a REFER from trunks and callers. ``override``: those for the PBX's file of overrides.
@@ -117,6 +120,8 @@ def additions(
     include("queues.conf", "avp_queues.conf")
     include("features.conf", "avp_features.conf")
     include("pjsip.conf", "avp_pjsip.conf")
+    if nodes:
+        include("pjsip.conf", NODES)
     if guards:
         place = where.place("pjsip.conf")
         found.append(Addition(place.file, (*_NO_TRANSFER, *guards)))

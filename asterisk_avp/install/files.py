@@ -18,6 +18,7 @@ from asterisk_avp.core.pbx.ami_rights import READ, WRITE
 from asterisk_avp.install.ami_filters import daemon_lines
 from asterisk_avp.install.asterisk_conf import Conf, Section
 from asterisk_avp.install.checks.dead_phones import lines_for
+from asterisk_avp.install.checks.nodes_model import NODES
 
 OURS: Final = frozenset(
     {
@@ -29,13 +30,16 @@ OURS: Final = frozenset(
         "avp_ari.conf",
         "avp_pjsip.conf",
         "avp_pbx.conf",
+        NODES,
     }
 )
-"""The files that Asterisk's configuration includes; avp_pbx.conf beside a PBX with web pages."""
+"""The files that Asterisk's configuration includes; avp_pbx.conf beside a PBX with web pages,
+avp_nodes.conf where there are several nodes."""
+NATS: Final = "nats-server.conf"
 ENVIRONMENT: Final = "environment"
 UNIT: Final = "asterisk-avp.service"
 NOTES: Final = "INSTALL.txt"
-SECRET_FILES: Final = frozenset({ENVIRONMENT, "avp_manager.conf", "avp_ari.conf"})
+SECRET_FILES: Final = frozenset({ENVIRONMENT, NODES, NATS, "avp_manager.conf", "avp_ari.conf"})
 """The files with secrets: mode 600, and never shown."""
 
 CONF_FILES: Final = (

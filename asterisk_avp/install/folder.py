@@ -22,7 +22,8 @@ MANIFEST: Final = ".asterisk-avp-rendered.json"
 _SECRET_MODE: Final = 0o600
 _MODE: Final = 0o644
 _SECRET_LINE = re.compile(
-    r"^(?P<begin>.?\s*(?:\S*(?:secret|password|token|tokens|pin|pin_hash|webhook__url)\s*=)).*$",
+    r"^(?P<begin>.?\s*(?:\S*(?:secret|password|token|tokens|pin|pin_hash|webhook__url|credentials)"
+    r"\s*=|.*?password:|\S*nats-route:)).*$",
     re.IGNORECASE,
 )
 

@@ -22,6 +22,7 @@ from asterisk_avp.install import files as to
 from asterisk_avp.install import proposals
 from asterisk_avp.install.asterisk_conf import Conf
 from asterisk_avp.install.choices import free_code, free_keys, free_port
+from asterisk_avp.install.nats_conf import credentials
 from asterisk_avp.install.running.ask import AmiAccess
 
 _SECRET_BYTES: Final = 24
@@ -92,6 +93,8 @@ def generated(settings: Settings) -> dict[str, str]:
         found["AVP_AMI__SECRET"] = secrets.token_urlsafe(_SECRET_BYTES)
     if not settings.api.tokens:
         found["AVP_API__TOKENS"] = secrets.token_urlsafe(_SECRET_BYTES)
+    if settings.cluster.node is not None and not settings.cluster.credentials.get_secret_value():
+        found["AVP_CLUSTER__CREDENTIALS"] = credentials(settings)
     return found
 
 

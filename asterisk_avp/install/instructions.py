@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from asterisk_avp.install.additions import DATABASE, Addition
-from asterisk_avp.install.files import ENVIRONMENT, OURS, SECRET_FILES, UNIT
+from asterisk_avp.install.checks.nodes_model import NODES
+from asterisk_avp.install.files import ENVIRONMENT, NATS, OURS, SECRET_FILES, UNIT
 from asterisk_avp.install.layout import Kind, Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
 
@@ -24,13 +25,14 @@ def notes(
     layout: Layout | None = None,
     switches: Sequence[str] = (),
     routes: bool = False,
+    node: str = "",
 ) -> str:
     """INSTALL.txt: what the administrator does with the files.
 
     ``todo``: the lines to add. ``directory``: where the unit looks for the settings. ``trunk``: the
     endpoint of the outside line, if known. ``pair``: two agents of one group, for the example.
     ``switches``: those to change in the PBX's pages. ``routes``: external targets go out by the
-    PBX's own routes.
+    PBX's own routes. ``node``: this node's id, if there are several.
     """
     one, other = pair
     where = layout or Layout()
@@ -39,7 +41,8 @@ def notes(
         lines += [f"For {where.kind.product}.", ""]
     lines += [*(f"Note: {remark}" for remark in remarks)]
     lines += [""] if lines[-1] else []
-    lines += _copied(folder, config_dir, where)
+    files = OURS - ({PBX_DIALPLAN} if where.own else set()) - (set() if node else {NODES})
+    lines += _copied(folder, config_dir, files)
     todo = list(todo)
     if todo:
         lines += ["2. Add these lines to your own files:", ""]
@@ -82,6 +85,7 @@ def notes(
         "    systemctl daemon-reload",
         "    systemctl enable --now asterisk-avp",
         "",
+        *(_nats(folder, node) if node else ()),
         "5. Check the installation, with the same settings:",
         "",
         f"    set -a; . {directory}/{ENVIRONMENT}; set +a",
@@ -119,11 +123,10 @@ def _page(layout: Layout) -> str:
     return "docs/install.md" if layout.own else "docs/freepbx.md"
 
 
-def _copied(folder: Path, config_dir: Path, layout: Layout) -> list[str]:
+def _copied(folder: Path, config_dir: Path, ours: frozenset[str]) -> list[str]:
     """Step 1: the files that Asterisk includes are where it looks, and it may read them."""
-    ours = OURS if not layout.own else OURS - {PBX_DIALPLAN}
     if folder == config_dir:
-        lines = ["1. Give Asterisk read access to the two files with passwords:", ""]
+        lines = ["1. Give Asterisk read access to the files with passwords:", ""]
         secret = [f"{config_dir}/{name}" for name in sorted(ours & SECRET_FILES)]
         return [*lines, *(f"    chgrp asterisk {x}; chmod 640 {x}" for x in secret), ""]
     return [
@@ -155,6 +158,17 @@ def _way_out(layout: Layout, trunk: str, *, routes: bool) -> list[str]:
         "",
         *(() if trunk else ("  Replace `trunk` with the name of your trunk's endpoint.",)),
         "  Numbers have the form +442079460000. ${AVP_NUMBER:1} is the number without the +.",
+        "",
+    ]
+
+
+def _nats(folder: Path, node: str) -> list[str]:
+    return [
+        f"   This is node {node}. If it runs a NATS server, install that before the service starts",
+        "   (docs/cluster.md):",
+        "",
+        f"    install -m 640 -g nats {folder}/{NATS} /etc/{NATS}",
+        "    systemctl enable --now nats-server",
         "",
     ]
 

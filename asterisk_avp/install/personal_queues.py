@@ -110,6 +110,30 @@ def agents_to_render(
     return found
 
 
+def at_home(
+    agents: Mapping[str, frozenset[str] | None], world: World
+) -> dict[str, frozenset[str] | None]:
+    """Those of ``agents`` who may be at home on this node: all but those of another node.
+
+    Each personal queue costs Asterisk something; an agent of another node never has a call here.
+    """
+    pinned = {agent.id: agent.node for agent in world.agents.values()}
+    return {
+        agent: groups
+        for agent, groups in agents.items()
+        if not world.node or pinned.get(agent) in (None, world.node)
+    }
+
+
+def colleagues(agents: Mapping[str, frozenset[str] | None]) -> tuple[str, str]:
+    """Two agents of one group, or an example if there are none."""
+    for one, groups in agents.items():
+        for other, theirs in agents.items():
+            if one != other and (groups or frozenset()) & (theirs or frozenset()):
+                return one, other
+    return "1001", "1002"
+
+
 def _agent_of(interface: str, agents: Mapping[str, ConfiguredAgent]) -> str | None:
     for agent in agents.values():
         if agent.interface == interface:

@@ -8,9 +8,11 @@ refuse (`sip_probe`).
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import requests
@@ -69,6 +71,7 @@ async def ask(
             facts |= await _by_ami(link, clock)
             names = () if ari else await _endpoints(rest)
             facts |= await _pbx(link, settings, world, files, names)
+            facts["contacts"] = await _contacts(link, world)
         if not ami and not ari and facts["extensions"].get("avp-check,s"):
             facts["selftest"] = await _selftest(link, rest, heard)
         facts["daemon"] = await asyncio.to_thread(_daemon, settings)
@@ -122,6 +125,23 @@ async def _variable(link: AmiLink, name: str) -> str:
         return ""
 
 
+async def _contacts(link: AmiLink, world: World) -> dict[str, str]:
+    """What Asterisk says of the trunks to the other nodes, by node."""
+    found = {}
+    for node in world.nodes.values():
+        if node.id != world.node:
+            aor = await _variable(link, f"PJSIP_ENDPOINT({node.endpoint},aors)")
+            contacts = await _variable(link, f"PJSIP_AOR({aor},contact)") if _NAME(aor) else ""
+            first = contacts.partition(",")[0]
+            status = f"PJSIP_CONTACT({first},status)"
+            found[node.id] = await _variable(link, status) if _NAME(first) else ""
+    return found
+
+
+_NAME: Final = re.compile(r"[^\s,;()$&|\"']{1,200}").fullmatch
+"""What can be an argument of a dialplan function."""
+
+
 async def _clock(link: AmiLink, clock: Callable[[], float]) -> float | None:
     """How far Asterisk's clock is ahead, in seconds. Half a second makes up for its rounding."""
     before = clock()
@@ -138,11 +158,14 @@ async def _pbx(
     names: Collection[str],
 ) -> dict[str, Any]:
     queues = [group.queue for group in world.groups.values()]
-    phones = [*agents(Facts(files, world=world)), *names]
+    # Of several nodes, an agent of the settings may have the phone elsewhere: asking about it here
+    # is a warning in Asterisk's log.
+    known = replace(world, agents={}) if world.node else world
+    phones = [*agents(Facts(files, world=known)), *names]
     wanted = wanted_of(files["pjsip.conf"], phones, queues)
     pbx = await ask_pbx(link, wanted, settings.ami.username)
-    known = None if pbx.queues is None else _queues(pbx.queues, world)
-    return {"pbx": pbx, "queues": known, "dialplan": pbx.dialplan}
+    queued = None if pbx.queues is None else _queues(pbx.queues, world)
+    return {"pbx": pbx, "queues": queued, "dialplan": pbx.dialplan}
 
 
 async def _endpoints(rest: AriRest) -> list[str]:

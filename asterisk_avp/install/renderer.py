@@ -12,7 +12,7 @@ from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.world import World, agent_id_of_interface
 from asterisk_avp.core.pbx.versions import can_guard
 from asterisk_avp.install import files as to
-from asterisk_avp.install import given_settings, known, proposals, realtime
+from asterisk_avp.install import given_settings, known, nodes, proposals, realtime
 from asterisk_avp.install.additions import DATABASE, Addition, additions, switches
 from asterisk_avp.install.asterisk_conf import Conf, Member, Section, is_true, members
 from asterisk_avp.install.checks.agents import agents as phones
@@ -32,7 +32,13 @@ from asterisk_avp.install.instructions import notes
 from asterisk_avp.install.layout import Layout
 from asterisk_avp.install.pbx_dialplan import NAME as PBX_DIALPLAN
 from asterisk_avp.install.pbx_dialplan import ROUTES, override, pbx_dialplan
-from asterisk_avp.install.personal_queues import agents_to_render, render_extensions, render_queues
+from asterisk_avp.install.personal_queues import (
+    agents_to_render,
+    at_home,
+    colleagues,
+    render_extensions,
+    render_queues,
+)
 from asterisk_avp.install.running.ask import AmiAccess, Wanted, wanted_of
 from asterisk_avp.install.running.overlay import TABLE, WIZARD, pjsip_of
 from asterisk_avp.install.running.state import SAID_BY_ASTERISK, RunningPbx
@@ -111,14 +117,7 @@ class Renderer:
         names = dict.fromkeys(x for x in (*phones(facts), *by_hand, *sorted(led)) if x in there)
         elsewhere = {*phones(facts), *by_hand, *led} - there.keys()
         loaded = (self._pbx.endpoints or {}).keys() if self._pbx is not None else set()
-        missing = sorted(
-            name for name in {*phones(facts)} - there.keys() - loaded if not of_agent.get(name)
-        )
-        if missing:
-            self._remarks.append(
-                f"No endpoint is known for {', '.join(missing)}. Give these endpoints the lines"
-                " that avp_pjsip.conf has for the others."
-            )
+        self._remark_missing({*phones(facts)} - there.keys() - loaded, of_agent, world)
         version = asterisk or (self._pbx.version if self._pbx is not None else "")
         current = can_guard(version or "22.10.1")
         self._remarks += [
@@ -133,14 +132,14 @@ class Renderer:
         )
         outside, _ = unguarded(Facts({**self._with_ours}, world=world), [*by_hand, *names])
         guards = [line for endpoint, _ in outside for line in self._guard(endpoint)]
-        pair = _colleagues(agents)
+        pair = colleagues(agents)
         texts = {
             "asterisk_avp.conf": "\n".join(
                 file.read_text(encoding="utf-8") for file in dialplan_files()
             ),
             "avp_extensions.conf": extensions,
             "avp_queues.conf": render_queues(
-                agents,
+                at_home(agents, world),
                 world.groups,
                 ring_seconds=settings.session.ring_seconds,
                 command=command,
@@ -166,13 +165,20 @@ class Renderer:
                 command=command,
             ),
         }
+        texts |= nodes.texts(settings, command, self._remarks)
         overriding: tuple[str, ...] = ()
         if not self._layout.own:
             texts[PBX_DIALPLAN], overriding = self._beside_the_pbx()
         texts[to.NOTES] = notes(
             self._output,
             self._config_dir,
-            [*additions(self._with_ours, given, guards, self._layout, overriding, version), *todo],
+            [
+                *additions(
+                    *(self._with_ours, given, guards, self._layout, overriding, version),
+                    nodes=bool(world.node),
+                ),
+                *todo,
+            ],
             self._remarks,
             DIRECTORY,
             trunk=proposals.trunk(pjsip, names),
@@ -180,8 +186,19 @@ class Renderer:
             layout=self._layout,
             switches=switches(self._with_ours, self._layout, asterisk),
             routes=ROUTES in texts.get(PBX_DIALPLAN, ""),
+            node=world.node,
         )
         return texts
+
+    def _remark_missing(
+        self, unknown: Iterable[str], of_agent: Mapping[str, Collection[str]], world: World
+    ) -> None:
+        missing = sorted(name for name in unknown if not of_agent.get(name))
+        if missing and not world.node:  # else the phone may be registered at another node
+            self._remarks.append(
+                f"No endpoint is known for {', '.join(missing)}. Give these endpoints the lines"
+                " that avp_pjsip.conf has for the others."
+            )
 
     def _beside_the_pbx(self) -> tuple[str, tuple[str, ...]]:
         """The text of avp_pbx.conf, and the lines that the file of overrides lacks."""
@@ -303,15 +320,6 @@ class Renderer:
             (host, settings.agi.port),
             self._source,
         )
-
-
-def _colleagues(agents: Mapping[str, frozenset[str] | None]) -> tuple[str, str]:
-    """Two agents of one group, or an example if there are none."""
-    for one, groups in agents.items():
-        for other, theirs in agents.items():
-            if one != other and (groups or frozenset()) & (theirs or frozenset()):
-                return one, other
-    return "1001", "1002"
 
 
 _Wanted = Callable[[Section], list[str]]

@@ -305,7 +305,7 @@ class _CurrentState(Collector):
         for handled, count in self._ami_events.items():
             events.add_metric((handled,), count)
         yield events
-        agents = self._engine.agents.by_id
+        agents = {k: a for k, a in self._engine.agents.by_id.items() if a.remote is None}
         states = Tally(agent.state for agent in agents.values())
         by_state = GaugeMetricFamily(_PREFIX + "agents", "Agents, by state.", labels=("state",))
         for state in AgentState:

@@ -22,7 +22,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     GroupReader           -                                     perform wait_idle stop
     TransferRecords       -                                     perform
     Publisher             -                                     perform
-    GroupWatch            Hint QueueJoined QueueLeft QueueWaiting  perform resynced stop
+    GroupWatch   Hint QueueJoined QueueLeft QueueWaiting RemoteGroupSeen  perform resynced stop
     EmptyGroupWatch       -                                     perform resynced stop
     Pops                  8 facts                               perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
@@ -328,6 +328,7 @@ class Daemon:
         async with self._reloads:
             with self._notifier.reloading():
                 self._settings = await self._reloader.reload(self._settings)
+            self.nodes.reloaded(self._settings)
             self._codes.codes = self._settings.key_codes()
             self._queue_log.enabled = self._settings.log.queue_log
             self._queue_log.numbers = self._settings.log.numbers

@@ -20,6 +20,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.groups import group_view
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
+from asterisk_avp.core.messages.remote import RemoteGroupSeen
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.work import GroupView
 from asterisk_avp.service.inbox import Hint, Message, Post
@@ -37,7 +38,7 @@ TELL_SECONDS: Final = 0.5
 class GroupWatch(Part):
     """Ask who waits in groups' queues, and call ``tell`` with each group that has changed."""
 
-    hears = (Hint, ev.QueueJoined, ev.QueueLeft, ev.QueueWaiting)
+    hears = (Hint, ev.QueueJoined, ev.QueueLeft, ev.QueueWaiting, RemoteGroupSeen)
 
     def __init__(
         self,
@@ -67,6 +68,8 @@ class GroupWatch(Part):
                 self.ask(message.queue)
             case ev.QueueWaiting():
                 self._change(self._engine.agents.group_of_queue(message.queue))
+            case RemoteGroupSeen(group_id):
+                self._change(group_id)
 
     def perform(self, outcome: Outcome) -> None:
         for agent_id in outcome.agents:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from asterisk_avp.config.fingerprint import config_hash
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.service.inbox import Post
@@ -40,6 +41,11 @@ class Nodes:
     warnings: Callable[[], tuple[str, ...]] = _no_warnings
     directory: Directory | None = None
 
+    def reloaded(self, settings: Settings) -> None:
+        """These settings are in force now."""
+        if self.directory is not None:
+            self.directory.config_hash = config_hash(settings)
+
 
 def several_nodes(
     settings: Settings,
@@ -63,6 +69,7 @@ def several_nodes(
     directory = Directory(
         settings.cluster, engine, post, lambda: links.in_control and sync.synced, news
     )
+    directory.config_hash = config_hash(settings)
     show_directory(gauge, directory)
     parts = (RemoteStep(engine, post), DirectoryPart(directory))
     return Nodes(parts, directory.warnings, directory)

@@ -62,6 +62,7 @@ async def test_agents_list_has_exactly_the_described_fields(api: Api) -> None:
         "groups": ["sales"],
         "waiting_transfer": False,
         "acw_until": None,
+        "node": None,
     }
     assert [agent["name"] for agent in agents] == ["Alice", "Bøb", "Carol"]
 
@@ -99,7 +100,7 @@ async def test_targets(api: Api) -> None:
                 "available": 1,
                 "logged_in": 1,
                 "ready": 1,
-                "agents": [bob | {"since": SINCE_TEXT, "waiting_transfer": False}],
+                "agents": [bob | {"since": SINCE_TEXT, "waiting_transfer": False, "node": None}],
             }
         ],
         "agent_groups": [

@@ -25,6 +25,7 @@ from asterisk_avp import __version__
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import serve
+from asterisk_avp.cluster.directory import Directory
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.admission import Admission, Bounds
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -54,12 +55,20 @@ from asterisk_avp.service.clients import ami_client, ari_client
 from asterisk_avp.service.daemon import Daemon
 from asterisk_avp.service.gauges import show_admission
 from asterisk_avp.service.links import Links
+from asterisk_avp.service.remote_agents import show_directory
 from tests.config.test_settings import NEEDED
 from tests.core.sessions import OUT, fourth_party
 from tests.core.sessions import session as at
 from tests.promtool import provide
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
+NODE = NEEDED | {
+    "AVP_CLUSTER__NODE": "a",
+    "AVP_CLUSTER__SERVERS": "nats://127.0.0.1:9",
+    "AVP_NODES__A__URL": "http://127.0.0.1:9",
+    "AVP_NODES__A__TOKEN": "a" * 32,
+}
+"""With several nodes there is more to measure."""
 DASHBOARD = DOCKER / "grafana" / "asterisk_avp.json"
 ALERTS = DOCKER / "prometheus" / "asterisk_avp_alerts.yml"
 LOST = (CallerOutcome.DISCONNECTED, CallerOutcome.LOST)
@@ -351,6 +360,11 @@ def names_of(counted: Counted) -> set[str]:
     ari = ari_client(settings.ari, lambda: None)
     control = AdmissionControl(counted.engine, Admission(Bounds()), Links(ami, ari))
     show_admission(counted.metrics.gauge, control)
+    node = Settings.load(NODE, Path("/nonexistent")).cluster
+    show_directory(
+        counted.metrics.gauge,
+        Directory(node, counted.engine, lambda _fact: None, lambda: True, lambda: None),
+    )
     for family in counted.metrics.registry.collect():
         kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         for ending in kinds.get(family.type, ("",)):
@@ -468,7 +482,7 @@ async def test_a_daemon_that_has_just_started_has_all_that_dashboard_and_alerts_
 
 async def started_daemon() -> str:
     """The metrics of a daemon before anything has happened."""
-    daemon = Daemon(Settings.load(NEEDED, Path("/nonexistent")))
+    daemon = Daemon(Settings.load(NODE, Path("/nonexistent")))
     text = daemon._metrics.text().decode()
     await daemon._ari.close()
     return text

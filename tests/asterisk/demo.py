@@ -338,13 +338,13 @@ async def play(bed: Bed, number: int, unanswered: frozenset[str]) -> bool:
         verified = await show.play(stage, tell)
         await stage.over()
     except (AssertionError, OSError, TimeoutError) as error:
-        _paragraph("NOT AS IT SHOULD BE:", " ".join(str(error).split()) or repr(error))
+        paragraph("NOT AS IT SHOULD BE:", " ".join(str(error).split()) or repr(error))
         return False
-    _paragraph("Verified:", f"{verified} After the last hang-up no channel and no bridge is left.")
+    paragraph("Verified:", f"{verified} After the last hang-up no channel and no bridge is left.")
     return True
 
 
-def _paragraph(head: str, text: str) -> None:
+def paragraph(head: str, text: str) -> None:
     print(textwrap.fill(text, 92, initial_indent=f"   {head} ", subsequent_indent=" " * 13))
     sys.stdout.flush()
 
@@ -423,7 +423,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="PHONE",
         help="nobody answers this phone (1002, say): what it looks like when something is wrong",
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="2: transfers between two Asterisk that are one call centre",
+    )
+    options = parser.parse_args(argv)
+    if options.nodes > 1 and (options.no_answer or max(options.scene or [1]) > _SCENES_OF_NODES):
+        parser.error(f"with --nodes there are {_SCENES_OF_NODES} scenes, and no --no-answer")
+    return options
+
+
+_SCENES_OF_NODES = 2
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -432,6 +445,10 @@ def main(argv: list[str] | None = None) -> int:
         # Building the backend may take minutes; until then SIGTERM is treated like Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         backend = backend_named(options.backend)
+        if options.nodes > 1:
+            from tests.asterisk import demo_nodes  # which needs this module
+
+            return asyncio.run(demo_nodes.demonstrate(options, backend))
         return asyncio.run(demonstrate(options, backend))
     except (Unavailable, PhoneError, RuntimeError) as error:
         print(f"demo: error: {error}", file=sys.stderr)

@@ -100,3 +100,18 @@ def descendants(pid: int) -> Iterator[int]:
             for child in map(int, (task / "children").read_text().split()):
                 yield child
                 yield from descendants(child)
+
+
+def test_demo_shows_transfers_between_nodes() -> None:
+    done = run("--nodes", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = done.stdout
+    assert "2 of 2 transfers were as they should be." in out
+    assert out.count("Verified: ") == 2
+    for text in ("caller1 hears music", "Carol's phone rings, at node B", "caller1 hears Carol"):
+        assert after(text, out) < patiently(3000)
+    assert max(map(len, out.splitlines())) <= 103, "fits a terminal"
+
+
+def test_demo_of_nodes_has_scenes_of_its_own() -> None:
+    assert run("--nodes", "2", "--scene", "4").returncode == 2

@@ -6,27 +6,42 @@ b has the target's queue, after-call work and books.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from bed import match
 from bed.nodes import Nodes
 
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
+THOROUGH = pytest.mark.thorough
 CONFERENCE = {
     "AVP_SESSION__RING_SECONDS": "4",
     "AVP_ENTERPRISE__CONFERENCE": "true",
 }
 
+EVIL = r"""
+[evil]
+exten => s,1,Dial(PJSIP/agent-1005@avp-node-b,3,b(evil-headers^s^1))
+ same => n,Hangup()
+[evil-headers]
+exten => s,1,Set(PJSIP_HEADER(add,X-AVP-Transfer)=x):System(touch /tmp/avp-evil)
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Call)=\${SHELL(touch /tmp/avp-evil)})
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Group)=sales{x})
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Leg)=consult"x)
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Hold)=5 + 5)
+ same => n,Set(PJSIP_HEADER(add,X-AVP-Transferor)=10 01)
+ same => n,Return()
+"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=CONFERENCE) as nodes:
+    async with Nodes("ab", settings=CONFERENCE, rtp_timeout=4, extensions=EVIL) as nodes:
         yield nodes
 
 
@@ -75,7 +90,10 @@ async def test_complete(scene: NodesScene) -> None:
     assert scene.at("b").endings() == ["COMPLETEAGENT"]
 
 
-@pytest.mark.parametrize("phase", ["ringing", "consulting", "swapped"])
+@pytest.mark.parametrize(
+    "phase",
+    ["consulting", *(pytest.param(x, marks=THOROUGH) for x in ("ringing", "swapped"))],
+)
 async def test_cancel(scene: NodesScene, phase: str) -> None:
     if phase == "ringing":
         transfer = await ring(scene)
@@ -130,6 +148,7 @@ async def test_reject(scene: NodesScene) -> None:
     assert scene.at("b").endings() == ["ABANDON"]  # as of a consult on one node
 
 
+@pytest.mark.thorough
 async def test_no_answer(scene: NodesScene) -> None:
     transfer = await ring(scene)
 
@@ -140,6 +159,7 @@ async def test_no_answer(scene: NodesScene) -> None:
     await only_legs(scene, 0)
 
 
+@pytest.mark.thorough
 async def test_the_target_hangs_up(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
@@ -151,6 +171,7 @@ async def test_the_target_hangs_up(scene: NodesScene) -> None:
 
 
 @pytest.mark.parametrize("phase", ["ringing", "consulting"])
+@pytest.mark.thorough
 async def test_the_caller_hangs_up(scene: NodesScene, phase: str) -> None:
     if phase == "ringing":
         transfer = await ring(scene)
@@ -164,6 +185,7 @@ async def test_the_caller_hangs_up(scene: NodesScene, phase: str) -> None:
     await only_legs(scene, 0)
 
 
+@pytest.mark.thorough
 async def test_the_transferor_hangs_up_in_the_consultation(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
@@ -174,7 +196,7 @@ async def test_the_transferor_hangs_up_in_the_consultation(scene: NodesScene) ->
     await only_legs(scene, 1)
 
 
-@pytest.mark.parametrize("how", ["complete", "hang-up"])
+@pytest.mark.parametrize("how", ["complete", pytest.param("hang-up", marks=THOROUGH)])
 async def test_it_goes_on_without_the_transferor_while_it_rings(
     scene: NodesScene, how: str
 ) -> None:
@@ -219,6 +241,7 @@ async def test_a_target_who_talks_is_waited_for(scene: NodesScene) -> None:
     await scene.consulting(transfer, "caller1", "1001", "1003")
 
 
+@pytest.mark.thorough
 async def test_the_maximum_hold_time_is_the_homes(scene: NodesScene) -> None:
     await scene.phone("caller3").dial("801")
     await scene.phone("1003").answer()
@@ -237,10 +260,8 @@ async def test_the_maximum_hold_time_is_the_homes(scene: NodesScene) -> None:
 async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
-    answer = await scene.at("a").api(
-        "POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"}
-    )
-    assert answer.status == 200, answer
+    answer = await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
+    assert answer.status == 201, answer
     await scene.phone("1003").answer()
 
     await scene.talking("1001", "1005", "1003")
@@ -252,11 +273,10 @@ async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
     await only_legs(scene, 1)
 
 
+@pytest.mark.thorough
 async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
-    await scene.at("a").api(
-        "POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"}
-    )
+    await scene.at("a").api("POST", f"/v1/transfers/{transfer}/parties", {"agent": "1003"})
     await scene.phone("1003").ringing()
 
     await scene.phone("1003").reject()
@@ -266,6 +286,7 @@ async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
     await only_legs(scene, 1)
 
 
+@pytest.mark.thorough
 async def test_the_trunk_is_cut_in_the_consultation(scene: NodesScene) -> None:
     """The transferor has the caller back, and the target's phone is free again."""
     transfer = await scene.consult("caller1", "1001", "1005")
@@ -284,6 +305,7 @@ async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
     await scene.at("a").complete(transfer)
     await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
 
     scene.nodes.cut("a", "b")
 
@@ -294,15 +316,35 @@ async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
     await scene.nodes.trunks_up()
 
 
+@pytest.mark.thorough
+async def test_the_trunk_is_cut_while_no_daemon_runs(scene: NodesScene) -> None:
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+    for node in scene.nodes:
+        await node.stop_daemon()
+
+    scene.nodes.cut("a", "b")
+
+    await scene.phone("1002").answer(within=8.0)
+    await scene.talking("caller1", "1002")
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+    await scene.nodes.start_daemons()
+
+
+@pytest.mark.thorough
 async def test_the_phone_of_the_target_dies_after_completing(scene: NodesScene) -> None:
     """As on one node: the caller goes to the head of the group, on the node where they are."""
     transfer = await scene.consult("caller1", "1001", "1005")
     await scene.at("a").complete(transfer)
     await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
 
     await scene.at("b").die("1005")
 
-    await scene.phone("1002").answer(within=8.0)
+    await scene.phone("1002").answer(within=9.0)
     await scene.talking("caller1", "1002")
 
 
@@ -315,10 +357,47 @@ async def test_nobody_is_reached_who_is_not_here(scene: NodesScene) -> None:
             Channel=f"PJSIP/{extension}@avp-node-b",
             Application="Wait",
             Data="1",
-            **{"Async": "true"},
+            Async="true",
         )
         event = await scene.at("a").ami.wait(
             lambda e: e.name == "Hangup" and "avp-node-b" in e["Channel"], 6.0, since
         )
         assert event["Cause"] in causes, (extension, event["Cause"])
-    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("phase", [pytest.param("waiting", marks=THOROUGH), "ringing"])
+async def test_the_node_is_lost_before_the_target_answers(scene: NodesScene, phase: str) -> None:
+    """The transferor has the caller back as soon as the daemon knows it, and may ask again."""
+    if phase == "ringing":
+        transfer = await ring(scene)
+    else:
+        await scene.phone("caller3").dial("801")
+        await scene.phone("1003").answer()
+        await scene.sees("a", "1003", state="talking")
+        await scene.call("caller1", "1001")
+        transfer = await scene.transfer("1001", "supervised", "1003")
+        await scene.at("b").waits("avp-agent-1003", "avp-node-a")
+
+    scene.nodes.cut_node("b")
+
+    await scene.at("a").ends(transfer, "failed", "target_unreachable", within=4.0)
+    await scene.talking("caller1", "1001")
+    target = "1005" if phase == "ringing" else "1003"
+    assert await scene.at("a").refused("1001", "supervised", "agent", target) == "target_offline"
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+
+
+async def test_headers_that_are_not_clean_are_nothing(scene: NodesScene) -> None:
+    """Another node's text is not evaluated, and not told; the call is refused or waits as any."""
+    since = time.time()
+    await scene.at("a").ami.action(
+        "Originate", Channel="Local/s@evil", Application="Wait", Data="1", Async="true"
+    )
+
+    event = await scene.at("b").ami.wait(match("UserEvent", UserEvent="AVPNodeIn"), 5.0, since)
+
+    told = {name: event[name] for name in ("Transfer", "Call", "Group", "Leg", "Transferor")}
+    assert told == dict.fromkeys(told, "")
+    await scene.phone("1005").ringing()  # for the hold time of a call that says none
+    await scene.phone("1005").reject()

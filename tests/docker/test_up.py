@@ -45,3 +45,27 @@ def test_up_and_down() -> None:
     assert containers(INSTANCE) == []
     assert not Path(values["AVP_BED_DIR"]).exists()
     assert "there is no instance" in run("down").stderr
+
+
+def test_several_nodes_up_and_down() -> None:
+    try:
+        up = run("up", "--nodes", "2")
+        assert up.returncode == 0, up.stderr
+        values = dict(word.split("=", 1) for word in shlex.split(up.stdout))
+        assert values["AVP_URL"] == values["AVP_URL_A"] != values["AVP_URL_B"]
+        assert values["AVP_SIP_A"] != values["AVP_SIP_B"]
+        assert values["AVP_BED_PHONES_A"] == "1001,1002,caller1,caller2,pstn"
+        assert values["AVP_BED_PHONES_B"] == "1003,1004,1005,caller3,caller4,pstn"
+        for node in "AB":
+            with urllib.request.urlopen(f"{values[f'AVP_URL_{node}']}/readyz", timeout=5) as answer:  # noqa: S310
+                assert answer.status == 200
+        again = run("up", "--nodes", "2")
+        assert again.returncode == 1
+        assert "is running already" in again.stderr
+    finally:
+        down = run("down")
+    assert down.returncode == 0, down.stderr
+    for node in "AB":
+        assert containers(values[f"AVP_BED_INSTANCE_{node}"]) == []
+        assert not Path(values[f"AVP_BED_DIR_{node}"]).exists()
+    assert "there is no instance" in run("down").stderr

@@ -502,6 +502,8 @@ PROVIDED_BY = {
     "FRAME_DROP": "func_frame_drop",
     # Only where a call is recorded.
     **dict.fromkeys(("MixMonitor", "StopMixMonitor"), ""),
+    # Only where there are several nodes.
+    **dict.fromkeys(("PJSIP_AOR", "PJSIP_CONTACT", "PJSIP_ENDPOINT"), ""),
     "ChannelRedirect": "app_channelredirect",
     "Bridge": "",
     "StopMusicOnHold": "res_musiconhold",

@@ -55,6 +55,8 @@ DOORS = {
     "install/probe.py": ("ami", "ari"),
     # What `check` and `render` ask it for.
     "install/running/ask.py": ("ami",),
+    # What `check` hears of other nodes.
+    "install/nats_probe.py": ("cluster",),
     # `asterisk-avp run` is the daemon; no other command loads it.
     "cli/run.py": ("service",),
 }

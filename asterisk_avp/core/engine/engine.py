@@ -69,7 +69,9 @@ class TransferEngine:
         self.store = SessionStore(
             self._current.session, lambda channel: channel in self.calls.channels, self._agent_of
         )
-        self.personal_queues = personal_queues(self.agents, self.store)
+        self.waiting, self.elsewhere = WaitingCallers(), Elsewhere()
+        reserved = self.elsewhere.slots.taken
+        self.personal_queues = personal_queues(self.agents, self.store, reserved)
         self._hold_keys = HoldKeys(self.calls, self.store, self._call_changed)
         self.made_calls = MadeCalls(self.calls, self.agents, self.store)
         self.factory = SessionFactory(
@@ -79,7 +81,6 @@ class TransferEngine:
         self._changed_while_syncing: set[str] = set()
         """Agents whose views changed during a resync; reported when it is over."""
         self._placeholders = Placeholders()
-        self.waiting, self.elsewhere = WaitingCallers(), Elsewhere()
         self.early_media = early = EarlyMedia(self.store)
         self._queues = QueueEventHandler(
             self.agents, self.store, ring_seconds, self.made_calls.answered, early

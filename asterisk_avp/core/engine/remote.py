@@ -18,6 +18,7 @@ from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import remote as told
 from asterisk_avp.core.messages.effects import RemoveMember
 from asterisk_avp.core.messages.facts import Fact, MemberSeen
+from asterisk_avp.core.model.nodes import RemoteAgent
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.headcount import NOBODY, Headcount, headcount_of
 
@@ -38,8 +39,9 @@ def apply(engine: TransferEngine, fact: Fact, now: float) -> Outcome:
     match fact:
         case told.RemoteAgentSeen(agent_id, seen):
             agent = engine.agents.by_id.setdefault(agent_id, Agent(agent_id))
-            agent.remote = seen
-            _changed(engine, agent, now, outcome)
+            before, agent.remote = agent.remote, seen
+            same = before is not None and _membership(before) == _membership(seen)
+            _changed(engine, agent, now, outcome, same_groups=same)
         case told.RemoteAgentGone(agent_id, node):
             agent = engine.agents.by_id.get(agent_id, Agent(agent_id))
             if agent.remote is not None and agent.remote.node == node:
@@ -96,7 +98,26 @@ def _reachable(
             _changed(engine, agent, now, outcome)
 
 
-def _changed(engine: TransferEngine, agent: Agent, now: float, outcome: Outcome) -> None:
-    engine.agents.regroup(agent)
+def _membership(agent: RemoteAgent) -> tuple[object, ...]:
+    """What of an agent the groups' counts depend on, but for the state."""
+    return (
+        agent.groups,
+        agent.logged_in,
+        agent.on_break,
+        agent.paused,
+        agent.reachable,
+    )
+
+
+def _changed(
+    engine: TransferEngine,
+    agent: Agent,
+    now: float,
+    outcome: Outcome,
+    *,
+    same_groups: bool = False,
+) -> None:
+    if not same_groups:
+        engine.agents.regroup(agent)
     engine.member_changed(agent, now, outcome)
     agent.since = agent.told_since or agent.since

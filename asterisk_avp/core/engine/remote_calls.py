@@ -30,6 +30,8 @@ from asterisk_avp.core.transfer.spec import Deadline, Place
 
 REJECTED: Final = Destination("avp-node-in", "rejected")
 """Where a leg from another node is ended whose target has not answered."""
+UNKNOWN: Final = Destination("avp-node-in", "refused")
+"""Where a call from another node is ended that is for a queue of no group."""
 UNANSWERED: Final = Destination("avp-recall", "unanswered")
 """What the dialplan does with a caller whom nobody has answered."""
 
@@ -67,6 +69,8 @@ class RemoteCalls:
                 if fact.agent:  # whose membership the dialplan waits for (avp-node-member)
                     self._store.index.leg_from_node(fact.channel, fact.agent)
                     outcome.agents.add(fact.agent)
+                elif self._agents.world.group_of_queue(fact.queue) is None:
+                    outcome.effects.append((None, Redirect(fact.channel, UNKNOWN)))
             case RemoteEnded():
                 self._ended(fact, now, outcome)
             case NodeLost():
@@ -92,6 +96,8 @@ class RemoteCalls:
 
     def _progress(self, fact: ev.DialProgress, now: float, outcome: Outcome) -> None:
         found = self._store.role_of(fact.channel)
+        if found is None and fact.status == "ANSWER":  # a caller who has been returned
+            self._store.aftermath.answered(fact.channel)
         if found is None or fact.status not in ("RINGING", "ANSWER"):
             return
         session, role = found

@@ -121,11 +121,22 @@ class SessionFactory:
                 "AVP_ENDS_AT": "" if facts.ends_at is None else str(facts.ends_at),
                 **({MUSIC: music} if (music := clean.ident(facts.music_class)) else {}),
                 **_inbound(call.context),
+                **self._return_to(request.agent),
             },
             notes=request.notes,
             origin=request.origin,
             state=State.STARTING if request.mode is Mode.SUPERVISED else State.QUEUEING,
         )
+
+    def _return_to(self, agent_id: str) -> dict[str, str]:
+        """The node to which the dialplan returns the caller, if the transferor is not on this."""
+        nodes = self._agents.world.nodes
+        if not nodes:
+            return {}
+        agent = self._agents.by_id.get(agent_id)
+        home = agent.remote.node if agent is not None and agent.remote is not None else ""
+        trunk = nodes[home].endpoint if home in nodes else ""
+        return {"AVP_RETURN_NODE": home if trunk else "", "AVP_RETURN_TRUNK": trunk}
 
 
 def _inbound(context: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from asterisk_avp.core.engine.sessions import SessionStore
@@ -11,11 +12,14 @@ from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.personal_queues import PersonalQueues
 
 
-def personal_queues(agents: Agents, store: SessionStore) -> PersonalQueues:
-    return PersonalQueues(agents, partial(is_wanted, store))
+def personal_queues(
+    agents: Agents, store: SessionStore, reserved: Callable[[str], bool]
+) -> PersonalQueues:
+    """``reserved``: whether another node's call is about to come for the agent."""
+    return PersonalQueues(agents, partial(is_wanted, store, reserved))
 
 
-def is_wanted(store: SessionStore, agent: Agent) -> bool:
+def is_wanted(store: SessionStore, reserved: Callable[[str], bool], agent: Agent) -> bool:
     """Whether a transferred call waits for the agent, may come, or was delivered to them.
 
     Also while they have extended ACW, whose end their personal membership keeps, and while they
@@ -25,6 +29,8 @@ def is_wanted(store: SessionStore, agent: Agent) -> bool:
     if agent.remote is not None:
         return False  # their personal queue is on their own node
     if agent.waiting or agent.extended_until or store.index.has_transfer_to(agent.id):
+        return True
+    if reserved(agent.id):
         return True
     # Who delivered the last call is remembered for longer than it lasts.
     talking = any(member.status in IN_USE for member in agent.memberships.values())

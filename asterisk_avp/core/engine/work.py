@@ -26,6 +26,7 @@ REASONS: Final[dict[str, str]] = {
     "changed at run time.",
     "no_interface": "The daemon does not know your phone: log in on the phone first.",
     "group_not_yours": "You may not log in to this group.",
+    "other_node": "Your place is on another node of the call centre: log in there.",
     "no_personal_queue": "You have no personal queue, which keeps the end of after-call work.",
     "acw_limit": "After-call work cannot be extended any further.",
     "pause_reason_not_allowed": "The administrator does not allow this reason for a pause.",
@@ -144,7 +145,7 @@ def log_in(agents: Agents, agent_id: str, group_id: str, now: float) -> AddMembe
     if queue in agent.memberships:
         return None
     if not may_log_in(agents, agent, group_id):
-        raise refused("group_not_yours")
+        raise refused("other_node" if _pinned_elsewhere(agents, agent) else "group_not_yours")
     known = agent.left.get(queue) or agents.first_membership(agent) or _last_left(agent)
     configured = agents.world.agents.get(agent_id)
     interface = (configured.interface if configured is not None else None) or (
@@ -170,10 +171,19 @@ def log_in(agents: Agents, agent_id: str, group_id: str, now: float) -> AddMembe
 
 def may_log_in(agents: Agents, agent: Agent, group_id: str) -> bool:
     """Whether the group is one that the agent may log in to (see the module's docstring)."""
+    if _pinned_elsewhere(agents, agent):
+        return False
     configured = agents.world.agents.get(agent.id)
     if configured is not None and group_id in configured.groups:
         return True
     return (_queue_of(agents, group_id) or "") in agent.left
+
+
+def _pinned_elsewhere(agents: Agents, agent: Agent) -> bool:
+    """Whether the settings have the agent work on another node (``AVP_AGENTS__<ID>__NODE``)."""
+    configured = agents.world.agents.get(agent.id)
+    pin = configured.node if configured is not None else None
+    return bool(agents.world.node) and pin not in (None, agents.world.node)
 
 
 def log_out(agents: Agents, agent_id: str, group_id: str) -> RemoveMember | None:

@@ -137,8 +137,9 @@ class Agents:
         return queue in self._group_of_queue or agent_of_personal_queue(queue) is not None
 
     def queues(self) -> list[str]:
-        """All queues of groups and all personal queues."""
-        return [*self._group_of_queue, *map(personal_queue, self.by_id)]
+        """All queues of groups and all personal queues of this node."""
+        own = (agent.id for agent in self.by_id.values() if agent.remote is None)
+        return [*self._group_of_queue, *map(personal_queue, own)]
 
     def of_member(self, queue: str, interface: str) -> Agent | None:
         """The known agent with this interface in the queue; None: no such agent."""

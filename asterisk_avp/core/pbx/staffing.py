@@ -54,7 +54,9 @@ def nodes_of_group(agents: Agents, group: Group, transferor: str) -> tuple[tuple
     there = [
         x for x in agents.in_group(group.id) if headcount_of(x, group.id, group.queue).logged_in
     ]
-    found = {agent.remote.node for agent in there if agent.remote is not None}
+    # The transferor counts only where nobody else is logged in.
+    counted = [agent for agent in there if agent.id != transferor] or there
+    found = {agent.remote.node for agent in counted if agent.remote is not None}
     trunks = tuple(nodes[node].endpoint for node in sorted(found & nodes.keys()))
-    here = any(agent.remote is None and agent.id != transferor for agent in there)
+    here = any(agent.remote is None for agent in counted)
     return trunks, here or not trunks

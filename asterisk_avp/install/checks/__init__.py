@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from asterisk_avp.install.checks import live
+from asterisk_avp.install.checks import live, nodes
 from asterisk_avp.install.checks.ami_filter import event_filters
 from asterisk_avp.install.checks.codecs import codecs
 from asterisk_avp.install.checks.dead_phones import dead_phones
@@ -73,6 +73,10 @@ CHECKS: tuple[Check, ...] = (
     exposure,
     panel,
     passwords,
+    nodes.trunk_settings,
+    nodes.trunks,
+    nodes.nats,
+    nodes.same,
 )
 
 

@@ -78,6 +78,8 @@ def agent_of(facts: Facts, interface: str) -> str | None:
 
 def _of_settings(facts: Facts) -> Iterator[str]:
     for agent in facts.world.agents.values() if facts.world is not None else ():
+        if facts.world is not None and agent.node not in (None, facts.world.node or agent.node):
+            continue  # the phone is at another node
         phones = phones_of(facts, agent.interface or "", "")
         found = list(filter(None, map(_endpoint, (*phones, *agent.phones))))
         yield from found or [agent.id]

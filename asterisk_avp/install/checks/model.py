@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from asterisk_avp.core.model.world import World
 from asterisk_avp.install.asterisk_conf import Conf
+from asterisk_avp.install.checks.nodes_model import NodesFacts
 from asterisk_avp.install.checks.running import with_running
 from asterisk_avp.install.running.state import RunningPbx
 
@@ -111,7 +112,8 @@ class Live:
     ahead of ours. ``extensions``: ``context,extension`` -> whether it exists. ``modules``: their
     status. ``sounds``: the languages of each. ``daemon``: the answer of our API's ``/readyz``;
     None: no answer. ``sip``: the answers to INVITEs with Replaces. ``dialplan``: the loaded one, as
-    ``core show dialplan`` prints it. ``pbx``: the other configuration that is loaded.
+    ``core show dialplan`` prints it. ``pbx``: the other configuration that is loaded. ``contacts``:
+    the state of the trunk to each other node.
     """
 
     ami: str = ""
@@ -128,6 +130,7 @@ class Live:
     sip: SipTest | None = None
     dialplan: Conf | None = None
     pbx: RunningPbx | None = None
+    contacts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Facts:
     secrets that every user of this machine can read. ``files`` say what is in force: Asterisk's own
     words win (`install.running.overlay`); ``written`` is pjsip.conf as it is written. ``keys``: the
     codes of AVP_KEYS by the end of their names; ``feature_code`` is the one that begins a transfer.
+    ``nodes``: of several Asterisk; None: there is one.
     """
 
     files: Mapping[str, Conf]
@@ -198,6 +202,7 @@ class Facts:
     ignored: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
     written: Conf = field(default=Conf("pjsip.conf", found=False), repr=False)
+    nodes: NodesFacts | None = None
     _nothing: Conf = field(default=Conf("", found=False), repr=False)
 
     def file(self, name: str) -> Conf:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from asterisk_avp.core.pbx.versions import troubles
 from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
-from asterisk_avp.install.checks.agents import agents, endpoints, ids
+from asterisk_avp.install.checks.agents import agents, endpoints, ids, queue_members
 from asterisk_avp.install.checks.dialplan import letters_of
 from asterisk_avp.install.checks.mend import addition, place_of
 from asterisk_avp.install.checks.model import Facts, Finding, Severity
@@ -59,7 +59,8 @@ def agents_endpoints(facts: Facts) -> Iterator[Finding]:
     for name in names:
         endpoint = known.get(name)
         if endpoint is None:
-            yield _unknown(facts, name)
+            if not _elsewhere(facts, name):
+                yield _unknown(facts, name)
             continue
         found = [*_transfer_button(facts, endpoint, too_old=too_old), *_ways_round(endpoint)]
         clean += not found
@@ -88,6 +89,12 @@ def transfer_guarded(endpoint: Section, *, too_old: bool) -> bool:
     if not is_true(endpoint.last("allow_transfer", "yes")):
         return True
     return _variables(endpoint).get(_HANDLING, "") == "ari-only" and not too_old
+
+
+def _elsewhere(facts: Facts, name: str) -> bool:
+    """Whether the phone may be registered at another node: no queue here has its agent."""
+    several = facts.world is not None and facts.world.node
+    return bool(several) and all(name not in found for found in queue_members(facts).values())
 
 
 def _unknown(facts: Facts, name: str) -> Finding:

@@ -9,6 +9,7 @@ from asterisk_avp.core.pbx.versions import records_by_monitor, takes_last
 from asterisk_avp.install.asterisk_conf import Conf, Section, is_true
 from asterisk_avp.install.checks.agents import queue_members
 from asterisk_avp.install.checks.model import Facts, Finding, Queue, Severity
+from asterisk_avp.install.personal_queues import at_home
 from asterisk_avp.install.running.overlay import is_written
 
 _NO_SHARED_LASTCALL = (
@@ -232,7 +233,8 @@ def _agents(facts: Facts) -> dict[str, int]:
         if name.lower() in queues:
             for agent in known.agents:
                 groups.setdefault(agent, set()).add(queues[name.lower()])
+    here = at_home({agent: frozenset(own) for agent, own in groups.items()}, world)
     return {
         agent: max((world.groups[x].acw_seconds for x in own or world.groups), default=0)
-        for agent, own in groups.items()
+        for agent, own in here.items()
     }

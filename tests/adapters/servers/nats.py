@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import socket
 import subprocess
@@ -10,20 +12,42 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.debian import unpacked
+
 WITHIN_SECONDS = 10.0
-USERS = ("a", "b", "c")
-
-
-class Missing(RuntimeError):
-    """There is no nats-server on this machine."""
+NODES = ("a", "b", "c")
+ANYBODY = "anybody"
+"""A user who may do everything."""
 
 
 def program() -> str:
-    """The server's path. Raises `Missing`: a run without it would prove nothing."""
-    found = shutil.which("nats-server") or shutil.which("/usr/sbin/nats-server")
-    if found is None:
-        raise Missing("nats-server is not installed; on Debian: apt-get install nats-server")
-    return found
+    """This machine's server, or the one of Debian's package.
+
+    Raises `tests.debian.NotProvided` where there is none: a run without it would prove nothing.
+    """
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
+    found = shutil.which("nats-server", path=path)
+    return found or str(unpacked("nats-server", "nats-server") / "usr/sbin/nats-server")
+
+
+def rights(node: str) -> str:
+    """What a node's user needs, and no more."""
+    stream = "KV_homes"
+    publish = [
+        *(f"avp.v1.{kind}.{node}" for kind in ("node", "state", "group")),
+        "avp.v1.snapshot.*",
+        "$KV.homes.*",
+        *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "MSG.GET")),
+    ]
+    subscribe = [
+        *(f"avp.v1.{kind}.*" for kind in ("node", "state", "group")),
+        f"avp.v1.snapshot.{node}",
+        f"_INBOX.{node}.>",
+    ]
+    return (
+        f"permissions: {{ publish: {{ allow: {json.dumps(publish)} }}, "
+        f"subscribe: {{ allow: {json.dumps(subscribe)} }}, allow_responses: true }}"
+    )
 
 
 def password(user: str) -> str:
@@ -58,7 +82,10 @@ class NatsServer:
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
-        users = ",\n".join(f'{{user: "{x}", password: "{password(x)}"}}' for x in USERS)
+        users = "\n".join(
+            f'{{ user: "{name}", password: "{password(name)}", {rights(name)} }}' for name in NODES
+        )
+        users += f'\n{{ user: "{ANYBODY}", password: "{password(ANYBODY)}" }}'
         store = f'jetstream {{ store_dir: "{self.folder}/store" }}\n' if self.jetstream else ""
         settings = self.folder / "nats.conf"
         settings.write_text(

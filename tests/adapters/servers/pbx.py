@@ -220,6 +220,17 @@ class Pbx:
         for queue in member.queues:
             self.emit("QueueMemberPause", member.headers(queue), privilege="agent,all")
 
+    def log_in(self, agent: str, queue: str) -> None:
+        member = self.members[agent]
+        member.queues = (*member.queues, queue)
+        self.emit("QueueMemberAdded", member.headers(queue), privilege="agent,all")
+
+    def log_out(self, agent: str, queue: str) -> None:
+        member = self.members[agent]
+        if queue in member.queues:
+            member.queues = tuple(other for other in member.queues if other != queue)
+            self.emit("QueueMemberRemoved", member.headers(queue), privilege="agent,all")
+
     # --- steps of calls ------------------------------------------------------------------------
 
     def channel(self, name: str, *, id: str = "", number: str = "", linked: str = "") -> Channel:  # noqa: A002

@@ -219,6 +219,10 @@ class PbxAmi:
         return success(action, Message="Added interface to queue")
 
     def _queue_remove(self, action: Action) -> bytes:
+        agent = self._pbx.members.get(action["Interface"].partition("/")[2])
+        if agent is not None and action["Queue"] in agent.queues:
+            self._soon(self._pbx.log_out, agent.agent, action["Queue"])
+            return success(action, Message="Removed interface from queue")
         member = self._personal_member(action)
         if member is None or not member.personal:
             return error(action, "Unable to remove interface: Not there")

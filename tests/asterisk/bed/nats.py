@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Self
+
+from asterisk_avp.install.nats_conf import publishes, subscribes
 
 from .backend import Unavailable
 from .procs import DIE_WITH_PARENT, ProcessId, end, exited, spawn
@@ -18,14 +23,37 @@ _CONF = """\
 listen: "127.0.0.1:{port}"
 server_name: "{name}"
 jetstream {{ store_dir: "{folder}/jetstream", max_mem: 64MB, max_file: 256MB }}
-authorization {{ users: [
+accounts {{ AVP {{ jetstream: enabled, users: [
 {users}
-] }}
+] }} }}
 """
 
 
+def _program() -> Path:
+    """This machine's, or the one of Debian's package. Raises `Unavailable`."""
+    found = os.environ.get("AVP_NATS_SERVER") or shutil.which(
+        "nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
+    )
+    if found:
+        return Path(found)
+    from tests.debian import NotProvided, unpacked
+
+    try:
+        return unpacked("nats-server", "nats-server") / "usr/sbin/nats-server"
+    except NotProvided as error:
+        raise Unavailable(f"several nodes need nats-server (AVP_NATS_SERVER): {error}") from None
+
+
+def _user(name: str, password: str) -> str:
+    """With the rights that an installation gives to a node."""
+    allowed = [f"publish: {{ allow: {json.dumps(publishes(name))} }}"]
+    allowed.append(f"subscribe: {{ allow: {json.dumps(subscribes(name))} }}")
+    rights = f"permissions: {{ {', '.join(allowed)}, allow_responses: true }}"
+    return f'  {{ user: "{name}", password: "{password}", {rights} }}'
+
+
 class Nats:
-    """One server. ``users``: passwords by user; each may do everything."""
+    """One server. ``users``: passwords by user, which is a node's id."""
 
     def __init__(
         self, folder: Path, port: int, users: Mapping[str, str], *, outlive: bool = False
@@ -41,20 +69,15 @@ class Nats:
 
     async def start(self) -> None:
         """Start it, or start it again with what it has stored. Raises `Unavailable`."""
-        program = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if program is None:
-            raise Unavailable("several nodes need nats-server; Debian's package has that name")
+        program = _program()
         self.folder.mkdir(parents=True, exist_ok=True)
-        users = "\n".join(
-            f'  {{ user: "{user}", password: "{password}" }}'
-            for user, password in self.users.items()
-        )
+        users = "\n".join(_user(name, password) for name, password in self.users.items())
         conf = self.folder / "nats.conf"
         conf.touch(mode=0o600)
         own = _CONF.format(port=self.port, name="bed", folder=self.folder, users=users)
         conf.write_text(self.configuration or own)
         tie = () if self.outlive else DIE_WITH_PARENT
-        self.process = spawn([*tie, program, "-c", str(conf)], log=self.log, cwd=self.folder)
+        self.process = spawn([*tie, str(program), "-c", str(conf)], log=self.log, cwd=self.folder)
         deadline = time.monotonic() + 30
         while not self._answers():
             if exited(self.process) is not None or time.monotonic() > deadline:
@@ -84,6 +107,17 @@ class Nats:
     def thaw(self) -> None:
         if self.process is not None:
             self.process.signal(signal.SIGCONT)
+
+    def note(self) -> dict[str, Any]:
+        """What `saved` needs; no passwords."""
+        return {"port": self.port, "process": asdict(self.process) if self.process else None}
+
+    @classmethod
+    def saved(cls, folder: Path, note: Mapping[str, Any]) -> Self:
+        """A server that has outlived its starter, to be ended."""
+        found = cls(folder, note["port"], {}, outlive=True)
+        found.process = ProcessId(**note["process"]) if note["process"] else None
+        return found
 
     async def end(self) -> None:
         """For good."""

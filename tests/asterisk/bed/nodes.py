@@ -11,12 +11,13 @@
         nodes.engine["a"].break_off()                # node a's line to NATS: silence(), mend()
         nodes.peers["a", "b"].silence()              # node a's line to node b's API
 
-`nodes_world` says who is where. Cutting a trunk needs root and iproute2; everything stays on loopback.
+`nodes_world` says who is where. Cutting a trunk needs root and iproute2; all of it is loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import signal
 import time
@@ -25,7 +26,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .backend import Backend
 from .cut import Cut
@@ -35,6 +36,8 @@ from .nodes_world import NodeWorld, worlds
 from .phones import Phone
 from .relay import Relay
 from .trunks import Trunks
+
+NOTE = "nodes.json"
 
 
 class Node(Bed):
@@ -126,11 +129,11 @@ class Nodes:
         self.tokens = {letter: secrets.token_hex(24) for letter in letters}
         self.trunks = Trunks(
             {letter: node.ports for letter, node in self.nodes.items()},
-            {letter: secrets.token_hex(12) for letter in letters},
+            self.tokens,
             direct_media,
         )
         self._cut = Cut(f"avpcut{self.trunks.block}")
-        folder = self.backend.directory(f"{name or first.name}.nats")
+        folder = _folder(self.backend, name or first.name)
         self.nats = Nats(folder, first.ports.spare[-2], self.tokens, outlive=outlive)
         #: The lines to NATS by node, and to other nodes' APIs by (node, other).
         self.engine: dict[str, Relay] = {}
@@ -256,6 +259,19 @@ class Nodes:
             if isinstance(result, BaseException):
                 raise result
 
+    # Nodes that outlive their starter --------------------------------------------------------
+
+    def save(self) -> None:
+        """Note what belongs to the instance, for `end_saved`."""
+        note = {"letters": self.letters, "nats": self.nats.note()}
+        (self.nats.folder / NOTE).write_text(json.dumps(note, indent=2))
+
+    async def detach(self) -> None:
+        """Let go of the nodes and leave them running."""
+        self.save()
+        for node in self:
+            await node.detach()
+
     # What happens to lines -------------------------------------------------------------------
 
     def cut(self, one: str, other: str) -> None:
@@ -305,3 +321,37 @@ class Nodes:
         over = time.monotonic() + within
         for node in self:
             await node.ami.assert_clean(max(1.0, over - time.monotonic()))
+
+
+def running(backend: Backend, name: str) -> bool:
+    """Whether an instance of several nodes of this name is there and runs."""
+    note = _noted(backend, name)
+    if note is None:
+        return False
+    nats = Nats.saved(_folder(backend, name), note["nats"])
+    return nats.process is not None and nats.process.alive()
+
+
+async def end_saved(backend: Backend, name: str) -> bool:
+    """End the nodes of this name that have outlived their starter. False: there are none."""
+    note = _noted(backend, name)
+    if note is None:
+        return False
+    for letter, world in worlds(note["letters"]).items():
+        own = f"{name}-{letter}"
+        if (backend.directory(own) / "instance.json").exists():
+            await Bed.saved(own, backend, world).stop()
+    await Nats.saved(_folder(backend, name), note["nats"]).end()
+    return True
+
+
+def _folder(backend: Backend, name: str) -> Path:
+    return backend.directory(f"{name}.nats")
+
+
+def _noted(backend: Backend, name: str) -> dict[str, Any] | None:
+    try:
+        note: dict[str, Any] = json.loads((_folder(backend, name) / NOTE).read_text())
+    except FileNotFoundError:
+        return None
+    return note

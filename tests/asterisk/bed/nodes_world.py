@@ -41,8 +41,8 @@ def has_context(name: str) -> bool:
 class NodeWorld(World):
     """One node. ``agents``, ``callers`` and the members of ``groups`` are this node's.
 
-    ``everybody``: the agents of all nodes with their nodes. ``members_of``: those of each group on all
-    nodes. ``everywhere``: the accounts of all nodes, so that each has a tone of its own.
+    ``everybody``: the agents of all nodes with their nodes. ``members_of``: those of each group, on
+    all nodes. ``everywhere``: the accounts of all nodes, so that each has a tone of its own.
     ``pinned``: the settings say which node each agent is at home on.
     """
 

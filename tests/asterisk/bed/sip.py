@@ -28,6 +28,7 @@ class SipPhone(asyncio.DatagramProtocol):
 
     def __init__(self, name: str, port: int, proxy: int) -> None:
         self.name, self.port, self.proxy = name, port, proxy
+        self.password = f"pw-{name}"
         self.tag = secrets.token_hex(4)
         self.answers: asyncio.Queue[str] = asyncio.Queue()
         self._transport: asyncio.DatagramTransport | None = None
@@ -118,7 +119,7 @@ class SipPhone(asyncio.DatagramProtocol):
         """The header that answers a 401."""
         asked = dict(re.findall(r'(\w+)="([^"]*)"', header(challenge, "WWW-Authenticate")))
         nc, cnonce = "00000001", secrets.token_hex(4)
-        who = _md5(f"{self.name}:{asked['realm']}:pw-{self.name}")
+        who = _md5(f"{self.name}:{asked['realm']}:{self.password}")
         what = _md5(f"{method}:{uri}")
         response = _md5(f"{who}:{asked['nonce']}:{nc}:{cnonce}:auth:{what}")
         return (

@@ -8,73 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from asterisk_avp.config.settings import Settings
+from asterisk_avp.install.trunks import TRANSPORT, trunks_conf
 
 from .ports import FIRST, SIZE, Ports
-
-TRUNK = """
-[transport-avp-node-{other}]
-type = transport
-protocol = udp
-bind = {here}:{here_port}
-
-[avp-node-{other}]
-type = endpoint
-transport = transport-avp-node-{other}
-context = avp-node-in
-message_context = avp-nowhere
-disallow = all
-allow = ulaw
-direct_media = {direct_media}
-media_address = {here}
-bind_rtp_to_media_address = yes
-rtp_symmetric = no
-aors = avp-node-{other}
-auth = avp-node-{other}-in
-outbound_auth = avp-node-{other}-out
-trust_id_inbound = yes
-trust_id_outbound = yes
-send_pai = yes
-; Whoever talks over a trunk that is cut, or to a node that is gone, must not be left in silence.
-rtp_timeout = 4
-rtp_timeout_hold = 4
-rtp_keepalive = 1
-timers = yes
-allow_transfer = no
-allow_overlap = no
-dtmf_mode = rfc4733
-language = en
-
-[avp-node-{other}]
-type = aor
-contact = sip:{there}:{there_port}
-qualify_frequency = 1
-qualify_timeout = 1.0
-
-[avp-node-{other}]
-type = identify
-endpoint = avp-node-{other}
-match = {there}/32
-
-[avp-node-{other}-out]
-type = auth
-auth_type = userpass
-username = avp-node-{own}
-password = {out_secret}
-
-[avp-node-{other}-in]
-type = auth
-auth_type = userpass
-username = avp-node-{other}
-password = {in_secret}
-"""
 
 
 @dataclass(frozen=True)
 class Trunks:
-    """All trunks of one instance. ``ports``: each node's block; ``secrets``: each node's."""
+    """All trunks of one instance. ``ports``: each node's block; ``tokens``: each node's."""
 
     ports: Mapping[str, Ports]
-    secrets: Mapping[str, str]
+    tokens: Mapping[str, str]
     direct_media: bool = False
 
     @property
@@ -91,21 +38,21 @@ class Trunks:
         return self.ports[node].spare[-1]
 
     def render(self, node: str) -> str:
-        """A node's part of pjsip.conf."""
-        return "".join(
-            TRUNK.format(
-                own=node,
-                other=other,
-                here=self.address(node, other),
-                here_port=self.port(node),
-                there=self.address(other, node),
-                there_port=self.port(other),
-                direct_media="yes" if self.direct_media else "no",
-                out_secret=self.secrets[node],
-                in_secret=self.secrets[other],
-            )
-            for other in self.ports
-            if other != node
+        """A node's part of pjsip.conf, as the product writes it for two nodes, for each other."""
+        return "\n".join(self._trunk(node, other) for other in self.ports if other != node)
+
+    def _trunk(self, node: str, other: str) -> str:
+        env = {"AVP_CLUSTER__NODE": node, "AVP_CLUSTER__SERVERS": "nats://127.0.0.1"}
+        for one, to in ((node, other), (other, node)):
+            prefix = f"AVP_NODES__{one.upper()}__"
+            env[f"{prefix}URL"] = "http://127.0.0.1"
+            env[f"{prefix}SIP"] = f"{self.address(one, to)}:{self.port(one)}"
+            env[f"{prefix}TOKEN"] = self.tokens[one]
+        settings = Settings.load(env, Path("/nonexistent"), connect=False)
+        text = trunks_conf(settings, "the test bed")
+        text = text.replace(TRANSPORT, f"{TRANSPORT}-{other}")  # an address for each trunk
+        return (
+            text.replace("direct_media = no", "direct_media = yes") if self.direct_media else text
         )
 
     def between(self, one: str, other: str) -> tuple[str, str]:
