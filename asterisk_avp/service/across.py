@@ -157,16 +157,16 @@ class TransfersAcrossNodes(TransferService):
     def tell(self, node: str, event: between.TransferEvent) -> None:
         """Raises `NodeOversteps` if it is not that node's to tell."""
         if event.transfer is not None:
-            self._tell_transfer(node, event.seq, event.transfer)
+            self._tell_transfer(node, event.seq, event.transfer, event.call)
         if event.pop is not None:
             self._tell_pop(node, event.seq, event.pop)
 
-    def _tell_transfer(self, node: str, seq: int, view: TransferView) -> None:
+    def _tell_transfer(self, node: str, seq: int, view: TransferView, call: str) -> None:
         if view.id in self._engine.store.records:
             raise NodeOversteps("a transfer of this node")
         told, now = self._engine.elsewhere.told, time.time()
         told.forget_ended(now - ENDED_SECONDS)
-        concerned = told.tell(node, seq, view)
+        concerned = told.tell(node, seq, view, call)
         here = {agent for agent in concerned or () if self._is_here(agent)}
         if not here:
             if concerned:

@@ -27,7 +27,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     Pops                  8 facts                               perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
     RealtimeMembers       -                                     connected resynced stop
-    EngineStep            28 facts
+    EngineStep            32 facts
     MemberPhones          MemberSeen MemberRemoved              connected resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen ChannelGone          wait_idle stop
@@ -185,7 +185,7 @@ class Daemon:
             workers,
             links,
             before=(
-                *(workers, groups, pops, members, recording_watch, group_watch),
+                *(workers, groups, pops, members, recording_watch, group_watch, *others.parts),
                 realtime := RealtimeMembers(reader, unreported, ari.asterisk, settings.ami, post),
                 empty_groups := EmptyGroupWatch(engine, post),
                 member_phones := MemberPhones(engine, reader, post, ami_performer.set_global),

@@ -91,8 +91,7 @@ class NodeDoor:
         self._check_agent(node, self.engine.record(transfer).session.agent)
 
     def _check_agent(self, node: str, agent_id: str) -> None:
-        agent = self.engine.agents.by_id.get(agent_id)
-        if agent is None or agent.remote is None or agent.remote.node != node:
+        if self.engine.elsewhere.home_of(self.engine.agents.by_id.get(agent_id)) != node:
             raise NodeOversteps(f"Agent {agent_id} is not at home on node {node}.")
 
     # --- what they tell ------------------------------------------------------------------------

@@ -57,7 +57,9 @@ class Teller(Part):
 
     def event(self, view: TransferView) -> TransferEvent:
         self._seq += 1
-        return TransferEvent(self._seq, transfer=view)
+        record = self._engine.store.records.get(view.id)
+        call = record.session.caller.channel if record is not None else ""
+        return TransferEvent(self._seq, transfer=view, call=call)
 
     def perform(self, outcome: Outcome) -> None:
         for transfer in dict.fromkeys((*outcome.transfers, *outcome.ended)):
@@ -106,8 +108,7 @@ class Teller(Part):
                 await task
 
     def _home(self, agent_id: str) -> str:
-        agent = self._engine.agents.by_id.get(agent_id)
-        return agent.remote.node if agent is not None and agent.remote is not None else ""
+        return self._engine.elsewhere.home_of(self._engine.agents.by_id.get(agent_id))
 
     def _leg(self, agent: str, node: str) -> str:
         """The transfer that has brought the agent the call; it only names the address."""

@@ -36,6 +36,7 @@ CALL: Final = (
 )
 """Left by avp-node-in and avp-node-read on the trunk's channel at the agent's home."""
 _TRIES: Final = 5
+_AT_ONCE: Final = 8
 _AGAIN: Final = Backoff(0.3, 3.0)
 
 Tell = Callable[[str, between.TransferEvent], None]
@@ -85,8 +86,8 @@ class TrunkWatch(Part):
             and channel.id not in self._trunks.legs
             and channel.id not in self._trunks.calls
         ]
-        for channel_id in unknown:
-            await self._read(channel_id)
+        for start in range(0, len(unknown), _AT_ONCE):
+            await asyncio.gather(*map(self._read, unknown[start : start + _AT_ONCE]))
         for node in self._peers.peers:
             self._tasks.start(self._ask(node))
 

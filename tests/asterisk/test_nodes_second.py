@@ -15,7 +15,11 @@ from bed.nodes import Nodes
 from tests.asterisk.listening import Message, listening
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
 
-SETTINGS = {"AVP_ENTERPRISE__CONFERENCE": "true", "AVP_SESSION__RING_SECONDS": "6"}
+SETTINGS = {
+    "AVP_ENTERPRISE__CONFERENCE": "true",
+    "AVP_SESSION__RING_SECONDS": "6",
+    "AVP_GROUPS__SALES__UNSUPERVISED_TRANSFER": "false",
+}
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -95,7 +99,7 @@ async def test_the_screens_of_a_supervised_transfer(scene: NodesScene) -> None:
     """The target sees who asks, not the caller; the pop comes with the call."""
     async with listening(scene.nodes.b, "1005") as erin:
         transfer = await scene.consult("caller1", "1001", "1005")
-        call = (await scene.at("b").has_call("1005", pop={}))["call"]
+        call = await scene.at("b").has_call("1005", pop={})
         assert call["consult"] == {"agent": "1001", "name": "Alice"}
         told = await erin.wait(
             lambda x: x["type"] == "transfer" and x["transfer"]["state"] == "consulting"
@@ -108,7 +112,7 @@ async def test_the_screens_of_a_supervised_transfer(scene: NodesScene) -> None:
         found = await erin.wait(pop_of("1005"))
         assert found["pop"]["data"]["case"] == "4711"
         assert [x["from"] for x in found["pop"]["transfers"]] == ["1001"]
-        call = (await scene.at("b").has_call("1005", consult=None))["call"]
+        call = await scene.at("b").has_call("1005", consult=None)
         assert call["pop"]["data"]["case"] == "4711"
         assert call["caller"] == "caller1"
         assert found["pop"]["id"] == call["id"]
@@ -125,7 +129,7 @@ async def test_the_screen_of_the_transferor(scene: NodesScene) -> None:
     """What can be done is shown and done at the agent's own node."""
     await hand_on_first(scene)
     transfer = await scene.transfer("1003", "supervised", "1002")
-    call = (await scene.at("b").has_call("1003", on_hold=True))["call"]
+    call = await scene.at("b").has_call("1003", on_hold=True)
     assert call["transfer"]["id"] == transfer
     assert "cancel" in call["transfer"]["actions"]
     await scene.phone("1002").answer()
@@ -141,7 +145,7 @@ async def test_the_screen_of_the_transferor(scene: NodesScene) -> None:
     await scene.talking("caller1", "1003")
     await scene.gone("1002")
     await only_legs(scene, 1)
-    assert (await scene.at("b").has_call("1003", transfer=None, on_hold=False))["call"]["caller"]
+    await scene.at("b").has_call("1003", transfer=None, on_hold=False)
 
 
 async def hand_on_first(scene: NodesScene, group: str = "blend") -> None:
@@ -191,7 +195,7 @@ async def test_the_feature_code(scene: NodesScene) -> None:
     await scene.at("b").press("1003", "*7")
     await scene.on_music("caller1")
     await scene.phone("1003").has_heard("speech", asked)
-    call = (await scene.at("b").has_call("1003", on_hold=True))["call"]
+    call = await scene.at("b").has_call("1003", on_hold=True)
     transfer = call["transfer"]["id"]
     await scene.at("b").press("1003", "1002#")
     await scene.phone("1002").answer()
@@ -223,14 +227,35 @@ async def test_the_button_is_refused(scene: NodesScene) -> None:
 
 
 async def test_the_policy_of_the_calls_group_decides(scene: NodesScene) -> None:
+    """Sales allows no unsupervised transfer; Erin's other group does, and external numbers."""
+    await scene.call("caller1", "1001")
+    await hand_on(scene, "1001", "1005")
+    answer = await scene.ask("1005", "unsupervised", "agent", "1002")
+    assert answer.body["reason"] == "unsupervised_disabled"
+    await scene.talking("caller1", "1005")
+    await scene.hang_up("1005")
+    await scene.gone("caller1")
+    await scene.at("b").agent_is("1005", "available", within=8.0)
+    await scene.sees("a", "1005", state="available")
+    await scene.sees("a", "1001", state="available", within=8.0)
+    await scene.call("caller1", "1001", "blend")
+    await hand_on(scene, "1001", "1005")
+    answer = await scene.ask("1005", "supervised", "number", "+442079460000")
+    assert answer.body["reason"] == "country_mismatch"
+    transfer = await scene.transfer("1005", "unsupervised", "1002")
+    await scene.phone("1002").answer()
+    await scene.at("b").ends(transfer, "completed", "completed")
+
+
+async def test_an_external_number_leaves_by_the_anchors_trunk(scene: NodesScene) -> None:
     await hand_on_first(scene)
-    body = {"mode": "supervised", "target": {"kind": "number", "number": "+12025550100"}}
-    answer = await scene.at("b").api("POST", "/v1/agents/1003/transfers", body)
-    assert answer.status == 403
-    here = await scene.at("a").api("POST", "/v1/agents/1001/transfers", body)
-    assert here.body["reason"] == "no_active_call"
-    assert answer.body["reason"] in ("external_disabled", "not_landline", "toll_not_enabled")
-    await scene.talking("caller1", "1003")
+    transfer = await scene.transfer("1003", "supervised", "+12025550100", "number")
+    await scene.nodes.a.phones["pstn"].answer()
+    await scene.at("b").reaches(transfer, "consulting")
+    assert not scene.nodes.b.phones["pstn"].live
+    await scene.at("b").complete(transfer)
+    await scene.gone("1003")
+    await only_legs(scene, 0)
 
 
 async def test_the_anchors_daemon_is_away(scene: NodesScene) -> None:

@@ -53,6 +53,14 @@ class Elsewhere:
     def channels_of(self, agent: Agent) -> Iterable[str]:
         return self.trunks.channels_of(agent.id)
 
+    def home_of(self, agent: Agent | None) -> str:
+        """The other node where the agent is at home, or has a call of ours; empty: none."""
+        if agent is None:
+            return ""
+        if agent.remote is not None:
+            return agent.remote.node
+        return next((self.trunks.legs[x].node for x in self.trunks.channels_of(agent.id)), "")
+
     def call_of(self, channel: str) -> NodeCall | None:
         """The other node's call that this channel stands for; None: it is no such."""
         return self.trunks.calls.get(channel)

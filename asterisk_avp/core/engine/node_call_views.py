@@ -19,7 +19,7 @@ def node_call_view(
 ) -> CallView:
     """``view``: the call as Asterisk shows it here."""
     told = engine.elsewhere.told
-    running = told.running_of(agent.id, there.anchor)
+    running = told.running_of(agent.id, there.anchor, there.anchor_call)
     if running is not None:
         return replace(_of_caller(view, running), on_hold=True, transfer=running, consult=None)
     if engine.elsewhere.consulted(there.channel):

@@ -22,6 +22,8 @@ class Told:
     """The anchor, which alone may say anything of it."""
     seq: int
     view: TransferView
+    call: str = ""
+    """The caller's channel there; empty: not told."""
 
 
 class ToldTransfers:
@@ -42,7 +44,7 @@ class ToldTransfers:
     def involving(self, agent: str) -> list[TransferView]:
         return [view for view in self.all() if agent in agents_involved(view)]
 
-    def tell(self, node: str, seq: int, view: TransferView) -> set[str] | None:
+    def tell(self, node: str, seq: int, view: TransferView, call: str = "") -> set[str] | None:
         """Note a transfer; return the agents whom it concerns. None: it is no news.
 
         Raises `NodeOversteps` where it is another node's transfer.
@@ -55,7 +57,7 @@ class ToldTransfers:
                     raise NodeOversteps("another node's transfer")
                 return None
             self._unindex(before.view)
-        self._by_id[view.id] = Told(node, seq, view)
+        self._by_id[view.id] = Told(node, seq, view, call)
         if not view.state.final:
             self._begun_by.setdefault(view.agent, {})[view.id] = None
         while len(self._by_id) > MOST:
@@ -64,11 +66,11 @@ class ToldTransfers:
         concerned = set(agents_involved(view))
         return concerned | (set(agents_involved(before.view)) if before is not None else set())
 
-    def running_of(self, agent: str, node: str) -> TransferView | None:
-        """The running transfer at that node of which the agent is the transferor."""
+    def running_of(self, agent: str, node: str, call: str) -> TransferView | None:
+        """The running transfer of that node's call of which the agent is the transferor."""
         for transfer in self._begun_by.get(agent, ()):
             told = self._by_id[transfer]
-            if told.node == node:
+            if told.node == node and told.call in ("", call):
                 return told.view
         return None
 

@@ -97,11 +97,14 @@ class TransferEvent:
     """Grows with each event of an anchor's; what is older than what is known is dropped."""
     transfer: TransferView | None = None
     pop: PopEvent | None = None
+    call: str = ""
+    """The caller's channel at the anchor; empty: not told."""
 
     def body(self) -> dict[str, Any]:
         return {
             "version": fields.VERSION,
             "seq": self.seq,
+            "call": self.call,
             "transfer": None if self.transfer is None else transfer_body(self.transfer),
             "pop": None if self.pop is None else asdict(self.pop),
         }
@@ -164,6 +167,7 @@ def transfer_event(body: object) -> TransferEvent:
         seq=fields.count(read, "seq", 2**63),
         transfer=None if transfer is None else transfer_view(transfer),
         pop=None if pop is None else _pop_event(fields.mapping(pop, "pop")),
+        call=fields.matching(CALL, read, "call") if read.get("call") else "",
     )
 
 

@@ -55,6 +55,10 @@ class Node:
         known.remote = replace(seen, **more)
         known.state = known.remote.state
 
+    async def knows(self, channel: Channel) -> None:
+        """The dialplan tells of a channel after Asterisk does."""
+        await eventually(lambda: channel.id in self.engine.calls.channels, WITHIN)
+
     async def ask(
         self, method: str, path: str, body: Any = None, token: str = INTEGRATION, **headers: str
     ) -> tuple[int, Any]:
@@ -95,8 +99,10 @@ class TwoNodes:
         caller.variables |= {"AVP_GROUP": "sales", "AVP_POP_CUSTOMER": "C-7"}
         caller.variables |= dict.fromkeys(PRESENTATION_VARIABLES, "allowed")
         leg = a.channel(f"PJSIP/avp-node-b-{self.numbers:08x}", linked=caller.id)
+        await self.a.knows(leg)
         self.a.post(RemoteLeg(leg.id, "" if group else agent, "b", transfer))
         incoming = b.channel(f"PJSIP/avp-node-a-{self.numbers:08x}", number="1001")
+        await self.b.knows(incoming)
         self.b.post(
             NodeCall(
                 channel=incoming.id,
