@@ -58,7 +58,7 @@ def agent_event(view: AgentView) -> dict[str, Any]:
 
 
 def _without_calls(view: AgentView) -> dict[str, Any]:
-    """`AgentDetailOut` of an agent without a call, in a tenth of the time (a test compares).
+    """`AgentDetailOut` of an agent without a call, in a fraction of the time (a test compares).
 
     With several nodes every daemon tells of all agents' changes, and most of them are not its own.
     """
