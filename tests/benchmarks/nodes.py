@@ -52,7 +52,7 @@ class Size:
     panels: int
 
 
-WHOLE = Size(1000, (0, 333, 3330), 20.0, 100)
+WHOLE = Size(1000, (0, 333, 3330), 15.0, 100)
 QUICK = Size(100, (0, 100), 3.0, 5)
 
 
