@@ -21,6 +21,7 @@ the variable.
 from __future__ import annotations
 
 import io
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ NOT_SETTINGS = frozenset(
         "AVP_KEEP",
         "AVP_NGINX",
         "AVP_PORTS",
+        "AVP_NATS",
         "AVP_NATS_SERVER",
         "AVP_PROMTOOL",
         "AVP_ROOTFS",
@@ -73,6 +75,8 @@ NOT_SETTINGS = frozenset(
     }
 )
 _NOT_SETTINGS_PREFIXES = ("AVP_BED_", "AVP_FUZZ_", "AVP_TEST_")
+# As docker/up prints them of several nodes, with each node's letter.
+_OF_A_NODE = re.compile(r"(AVP_[A-Z_]+)_[ABC]")
 
 # Settings with a second, shorter name.
 _ALIASES = {"AVP_LOG_NUMBERS": "AVP_LOG__NUMBERS"}
@@ -113,7 +117,8 @@ def is_setting(name: str) -> bool:
     if name == CONFIG_VARIABLE:
         return True
     ours = name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS_PREFIXES)
-    return ours and name not in NOT_SETTINGS
+    node = _OF_A_NODE.fullmatch(name)
+    return ours and name not in NOT_SETTINGS and (node is None or node[1] not in NOT_SETTINGS)
 
 
 def read_inputs(environ: Mapping[str, str], directory: Path) -> Inputs:

@@ -32,3 +32,11 @@ def test_a_daemon_ignores_it(name: str) -> None:
 
 def test_they_are_found() -> None:
     assert {"AVP_TEST_PATIENCE", "AVP_BED", "AVP_CACHE", "AVP_TEST_WORKERS"} <= set(variables())
+
+
+def test_what_docker_up_prints_of_nodes_is_no_setting() -> None:
+    shown = ("URL", "TOKEN", "SIP", "ARI", "ARI_PASSWORD", "AMI", "AMI_SECRET", "BED_DIR")
+    assert not [x for x in shown for node in "ABC" if is_setting(f"AVP_{x}_{node}")]
+    assert not is_setting("AVP_NATS")
+    assert is_setting("AVP_AGENTS__A__NAME")
+    assert is_setting("AVP_API__HOST_A"), "a misspelled setting is one"
