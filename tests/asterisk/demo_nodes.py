@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from bed import Backend, party
+from bed import Backend
 from bed.nodes import Nodes
 from bed.nodes_world import GROUPS
 
@@ -49,8 +49,8 @@ class Notification(PopNotification):
         across: set[str] = set()
         """Whoever is connected by the trunk: in these scenes there is one such call."""
         for node in self._stage.nodes:
-            for bridge in await node.ami.bridges():
-                names = {party(channel) for channel in bridge.channels}
+            bridges = [bridge.channels for bridge in await node.ami.bridges()]
+            for names in moments.conversations(bridges):
                 people = {self.name(name) for name in names if name in node.world.local}
                 if any(name.startswith(_NODE) for name in names):
                     across |= people
