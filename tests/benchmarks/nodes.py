@@ -260,7 +260,7 @@ async def loads(
     own = list(agents_of(size, OWN))[: size.panels]
     sockets = [await panel(http, url, agent) for agent in own]
     reading = [asyncio.create_task(read(socket)) for socket in sockets]
-    await asyncio.sleep(2)
+    await asyncio.sleep(6)  # until the daemon has settled
     for rate in size.rates:
         await others.ask(str(rate))
         await asyncio.sleep(1)
