@@ -158,6 +158,7 @@ async def hand_on_first(scene: NodesScene, group: str = "blend") -> None:
 # --- the other ways -------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_transferor_hangs_up(scene: NodesScene) -> None:
     await hand_on_first(scene)
     transfer = await scene.transfer("1003", "supervised", "1002")
@@ -217,6 +218,7 @@ async def test_the_phones_button(scene: NodesScene) -> None:
     await only_legs(scene, 0)
 
 
+@pytest.mark.thorough
 async def test_the_button_is_refused(scene: NodesScene) -> None:
     """The caller is not lost: baresip hangs up on a refusal."""
     await hand_on_first(scene)
@@ -232,6 +234,7 @@ async def call_outside(scene: NodesScene, agent: str, number: str) -> Answer:
     return await scene.of(agent).api("POST", f"/v1/agents/{agent}/transfers", body)
 
 
+@pytest.mark.thorough
 async def test_the_policy_of_the_calls_group_decides(scene: NodesScene) -> None:
     """Sales allows no unsupervised transfer; Erin's other group does, and external numbers."""
     await scene.call("caller1", "1001")
@@ -253,6 +256,7 @@ async def test_the_policy_of_the_calls_group_decides(scene: NodesScene) -> None:
     await scene.at("b").ends(transfer, "completed", "completed")
 
 
+@pytest.mark.thorough
 async def test_an_external_number_leaves_by_the_anchors_trunk(scene: NodesScene) -> None:
     await hand_on_first(scene)
     answer = await call_outside(scene, "1003", "+12025550100")
@@ -280,6 +284,7 @@ async def test_the_anchors_daemon_is_away(scene: NodesScene) -> None:
     await only_legs(scene, 1)
 
 
+@pytest.mark.thorough
 async def test_the_homes_daemon_is_started_again(scene: NodesScene) -> None:
     await hand_on_first(scene)
     await scene.nodes.b.stop_daemon(kill=True)
