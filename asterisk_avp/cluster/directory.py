@@ -31,6 +31,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages.facts import Fact
 from asterisk_avp.core.messages.remote import NodeBack, NodeLost
 from asterisk_avp.core.model.world import World
+from asterisk_avp.runtime import garbage
 from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,8 @@ GROUPS_SECONDS: Final = 0.5
 TICK_SECONDS: Final = 0.1
 PAGE_SECONDS: Final = 1.0
 """How long an answer with a page may take."""
+SETTLE_SECONDS: Final = 5.0
+"""How long after the start the agents of all nodes should be known."""
 _STOP_SECONDS: Final = 0.5
 
 
@@ -92,6 +95,7 @@ class Directory:
         self._settings_differ: set[str] = set()
         self._whole = asyncio.Event()
         """Set once the homes of the first agents are known."""
+        self._settle_at: float | None = None
         self._spoken = False
         """Whether this daemon has been ready."""
         self._former = 0
@@ -268,9 +272,12 @@ class Directory:
                 self._stale = False
                 if not self._spoken or self._former >= self.epoch:
                     # Of two daemons of a node the others believe the one that served later.
-                    self._spoken = True
+                    self._spoken, self._settle_at = True, at + SETTLE_SECONDS
                     self.epoch = max(int(time.time() * 1000), self._former + 1)
                 self.changed(self._engine.agents.by_id)
+            if self._settle_at is not None and at >= self._settle_at:
+                self._settle_at = None
+                garbage.settle()
             if self._ready() and self.connection.connected:
                 if not self.homes.busy:
                     self._whole.set()

@@ -52,7 +52,7 @@ class Size:
     panels: int
 
 
-WHOLE = Size(1000, (0, 333, 3330), 20.0, 100)
+WHOLE = Size(1000, (0, 333, 3330), 15.0, 100)
 QUICK = Size(100, (0, 100), 3.0, 5)
 
 
@@ -260,7 +260,7 @@ async def loads(
     own = list(agents_of(size, OWN))[: size.panels]
     sockets = [await panel(http, url, agent) for agent in own]
     reading = [asyncio.create_task(read(socket)) for socket in sockets]
-    await asyncio.sleep(2)
+    await asyncio.sleep(6)  # until the daemon has settled
     for rate in size.rates:
         await others.ask(str(rate))
         await asyncio.sleep(1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from asterisk_avp.core.engine import remote, views, work
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -19,7 +17,7 @@ from asterisk_avp.core.messages.effects import AddMember, RemoveMember
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.nodes import Node, RemoteAgent
 from asterisk_avp.core.model.world import AgentState, ConfiguredAgent, personal_queue
-from asterisk_avp.core.pbx.headcount import NOBODY, Headcount, headcount_of
+from asterisk_avp.core.pbx.headcount import Headcount
 from tests.core.world import NOW, WORLD, call, engine, member, request
 
 ERIN = RemoteAgent("b", AgentState.AVAILABLE, NOW - 60, ("sales",), ("sales",), name="Erin")
@@ -207,42 +205,3 @@ def test_who_is_pinned_to_another_node_cannot_log_in_here(pin: str | None, code:
     with pytest.raises(Refused) as refused:
         work.log_in(made.agents, "3001", "sales", NOW)
     assert refused.value.reason == (code or "no_interface")
-
-
-AGENTS = st.builds(
-    RemoteAgent,
-    node=st.sampled_from("bc"),
-    state=st.sampled_from(AgentState),
-    since=st.just(NOW),
-    groups=st.sampled_from([(), ("sales",), ("sales", "support")]),
-    logged_in=st.sampled_from([(), ("sales",), ("sales", "support")]),
-    on_break=st.sampled_from([(), ("sales",)]),
-    paused=st.booleans(),
-    reachable=st.booleans(),
-)
-NAMES = st.sampled_from(["1001", "1002", "2005"])
-FACTS = st.one_of(
-    st.builds(told.RemoteAgentSeen, NAMES, AGENTS),
-    st.builds(told.RemoteAgentGone, NAMES, st.sampled_from("bc")),
-    st.builds(told.NodeLost, st.sampled_from("bc")),
-    st.builds(told.NodeBack, st.sampled_from("bc")),
-    st.builds(member, NAMES, status=st.sampled_from([1, 2, 5]), paused=st.booleans()),
-)
-
-
-@given(st.lists(FACTS, max_size=12))
-def test_counts_are_right_after_anything(facts: list[ev.Fact]) -> None:
-    made = engine()
-    for fact in facts:
-        if isinstance(fact, remote.FACTS):
-            tell(made, fact)
-        else:
-            made.fact(fact, NOW)
-    for group in WORLD.groups.values():
-        agents = made.agents.in_group(group.id)
-        right = [headcount_of(agent, group.id, group.queue) for agent in agents]
-        assert made.agents.headcounts.of(group.id) == Headcount(
-            *map(sum, zip(NOBODY, *right, strict=True))
-        )
-    for agent in made.agents.by_id.values():
-        assert agent.state is agent.state_at(NOW)
