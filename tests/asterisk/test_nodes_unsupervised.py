@@ -6,6 +6,7 @@ maximum hold time, is on node b.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -59,6 +60,17 @@ async def busy(scene: NodesScene, agent: str = "1003") -> None:
 
 async def waits(scene: NodesScene, agent: str = "1003") -> None:
     await scene.at("b").waits(f"avp-agent-{agent}", "avp-node-a")
+
+
+async def answered_here(scene: NodesScene) -> None:
+    """Caller 1 waits in a group of node a: Alice or Bob is rung, and answers."""
+    rings = {x: asyncio.create_task(scene.phone(x).ringing(8.0)) for x in ("1001", "1002")}
+    await asyncio.wait(rings.values(), return_when=asyncio.FIRST_COMPLETED)
+    (name,) = (x for x, ring in rings.items() if ring.done())
+    for ring in rings.values():
+        ring.cancel()
+    await scene.phone(name).answer()
+    await scene.talking("caller1", name)
 
 
 async def test_to_a_free_agent(scene: NodesScene) -> None:
@@ -128,10 +140,7 @@ async def test_the_maximum_hold_time_and_what_follows(scene: NodesScene, group: 
     if group == "sales":
         await scene.gone("caller1", within=12.0)  # after an announcement
     else:
-        # Back to Alice, or to the head of her group, where Bob is the next.
-        answers = "1001" if group == "blend" else "1002"
-        await scene.phone(answers).answer(within=6.0)
-        await scene.talking("caller1", answers)
+        await answered_here(scene)  # back at Alice, or at the head of her group
 
 
 @pytest.mark.parametrize("how", ["out", pytest.param("break", marks=pytest.mark.thorough)])
@@ -148,8 +157,7 @@ async def test_the_target_leaves_while_the_caller_waits(scene: NodesScene, how: 
 
     reason = "target_not_ready" if how == "break" else "target_offline"
     await scene.at("a").ends(transfer, "failed", reason)
-    await scene.phone("1002").answer()
-    await scene.talking("caller1", "1002")
+    await answered_here(scene)
 
 
 @pytest.mark.thorough
@@ -175,8 +183,7 @@ async def test_the_trunk_is_cut_while_the_caller_waits(scene: NodesScene) -> Non
     scene.nodes.cut_node("b")
 
     await scene.at("a").ends(transfer, "failed", "target_unreachable", within=5.0)
-    await scene.phone("1002").answer()
-    await scene.talking("caller1", "1002")
+    await answered_here(scene)
     scene.nodes.mend()
     await scene.nodes.trunks_up()
 
