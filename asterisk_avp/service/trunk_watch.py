@@ -28,7 +28,7 @@ from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-LEG: Final = ("AVP_FOR_AGENT", "AVP_FOR_NODE", "AVP_FOR_TRANSFER")
+LEG: Final = ("AVP_REMOTE_AGENT", "AVP_REMOTE_NODE", "AVP_REMOTE_TRANSFER")
 """Left by avp-node-pass on the trunk's channel at the anchor."""
 CALL: Final = (
     *("AVP_AGENT", "AVP_QUEUE", "AVP_TRANSFER", "AVP_TRUNK", "AVP_ANCHOR_CALL", "AVP_GROUP"),

@@ -14,6 +14,7 @@ from bed.nodes import Nodes
 
 from tests.asterisk.listening import Message, listening
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
+from tests.asterisk.scene import Answer
 
 SETTINGS = {
     "AVP_ENTERPRISE__CONFERENCE": "true",
@@ -122,7 +123,7 @@ async def test_the_screens_of_a_supervised_transfer(scene: NodesScene) -> None:
             found = await bob.wait(pop_of("1002"))
             assert [x["from"] for x in found["pop"]["transfers"]] == ["1001", "1005"]
         history = (await scene.at("b").api("GET", "/v1/agents/1005/transfers")).body
-        assert [x["agent"] for x in history] == ["1005", "1001"]
+        assert [x["agent"] for x in history[:2]] == ["1005", "1001"]
 
 
 async def test_the_screen_of_the_transferor(scene: NodesScene) -> None:
@@ -157,6 +158,7 @@ async def hand_on_first(scene: NodesScene, group: str = "blend") -> None:
 # --- the other ways -------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_transferor_hangs_up(scene: NodesScene) -> None:
     await hand_on_first(scene)
     transfer = await scene.transfer("1003", "supervised", "1002")
@@ -216,6 +218,7 @@ async def test_the_phones_button(scene: NodesScene) -> None:
     await only_legs(scene, 0)
 
 
+@pytest.mark.thorough
 async def test_the_button_is_refused(scene: NodesScene) -> None:
     """The caller is not lost: baresip hangs up on a refusal."""
     await hand_on_first(scene)
@@ -226,6 +229,12 @@ async def test_the_button_is_refused(scene: NodesScene) -> None:
     await scene.at("a").pause("1002", paused=False)
 
 
+async def call_outside(scene: NodesScene, agent: str, number: str) -> Answer:
+    body = {"mode": "supervised", "target": {"kind": "number", "number": number}}
+    return await scene.of(agent).api("POST", f"/v1/agents/{agent}/transfers", body)
+
+
+@pytest.mark.thorough
 async def test_the_policy_of_the_calls_group_decides(scene: NodesScene) -> None:
     """Sales allows no unsupervised transfer; Erin's other group does, and external numbers."""
     await scene.call("caller1", "1001")
@@ -240,16 +249,19 @@ async def test_the_policy_of_the_calls_group_decides(scene: NodesScene) -> None:
     await scene.sees("a", "1001", state="available", within=8.0)
     await scene.call("caller1", "1001", "blend")
     await hand_on(scene, "1001", "1005")
-    answer = await scene.ask("1005", "supervised", "number", "+442079460000")
+    answer = await call_outside(scene, "1005", "+442079460000")
     assert answer.body["reason"] == "country_mismatch"
     transfer = await scene.transfer("1005", "unsupervised", "1002")
     await scene.phone("1002").answer()
     await scene.at("b").ends(transfer, "completed", "completed")
 
 
+@pytest.mark.thorough
 async def test_an_external_number_leaves_by_the_anchors_trunk(scene: NodesScene) -> None:
     await hand_on_first(scene)
-    transfer = await scene.transfer("1003", "supervised", "+12025550100", "number")
+    answer = await call_outside(scene, "1003", "+12025550100")
+    assert answer.status == 201, answer
+    transfer = answer.body["id"]
     await scene.nodes.a.phones["pstn"].answer()
     await scene.at("b").reaches(transfer, "consulting")
     assert not scene.nodes.b.phones["pstn"].live
@@ -272,6 +284,7 @@ async def test_the_anchors_daemon_is_away(scene: NodesScene) -> None:
     await only_legs(scene, 1)
 
 
+@pytest.mark.thorough
 async def test_the_homes_daemon_is_started_again(scene: NodesScene) -> None:
     await hand_on_first(scene)
     await scene.nodes.b.stop_daemon(kill=True)
