@@ -87,9 +87,14 @@ def options(
 
 
 @app.command()
-def run() -> None:
+def run(
+    standby: Annotated[
+        bool,
+        typer.Option("--standby", help="Wait until no other daemon serves this Asterisk."),
+    ] = False,
+) -> None:
     """Run the daemon, with the settings from the environment, .env and AVP_CONFIG."""
-    raise typer.Exit(cli_run.run())
+    raise typer.Exit(cli_run.run(standby=standby))
 
 
 @app.command("pin-hash")

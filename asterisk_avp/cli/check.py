@@ -153,6 +153,8 @@ def _secrets(settings: Settings) -> Iterator[Secret]:
         yield Secret("AVP_API__TOKENS", token.get_secret_value())
     if api.metrics_token.get_secret_value():
         yield Secret("AVP_API__METRICS_TOKEN", api.metrics_token.get_secret_value())
+    if api.session_key.get_secret_value():
+        yield Secret("AVP_API__SESSION_KEY", api.session_key.get_secret_value())
     if settings.panel.user_header_secret is not None:
         secret = settings.panel.user_header_secret.get_secret_value()
         yield Secret("AVP_PANEL__USER_HEADER_SECRET", secret)

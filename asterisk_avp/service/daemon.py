@@ -50,10 +50,7 @@ import structlog
 from asterisk_avp.ami.membership import MembershipChanges
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
-from asterisk_avp.api.app import create_app
-from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
-from asterisk_avp.api.connections import Connections, Proxies
 from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
@@ -71,7 +68,6 @@ from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.pops.publish import PopPublisher
 from asterisk_avp.pops.reader import ScreenPops
-from asterisk_avp.runtime import descriptors
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.admission import new_admission
 from asterisk_avp.service.call_groups import GroupReader
@@ -107,10 +103,11 @@ from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
 from asterisk_avp.service.realtime import RealtimeMembers
 from asterisk_avp.service.recordings import RecordingWatch
-from asterisk_avp.service.reload import Reloader, credentials, device_secret
+from asterisk_avp.service.reload import Reloader
 from asterisk_avp.service.resync import Synchroniser
-from asterisk_avp.service.servers import panel_access, start_servers
+from asterisk_avp.service.servers import Front, start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
+from asterisk_avp.service.standing import Standing
 from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
 from asterisk_avp.service.work import AgentWork
@@ -123,14 +120,17 @@ _QUEUE_LOG_SECONDS = 2.0
 class Daemon:
     """The daemon, composed of its parts."""
 
-    def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, notifier: Notifier | None = None, *, warm: bool = False
+    ) -> None:
+        """``warm``: with `--standby`, so that another daemon may take this one's place."""
+        self.settings = settings
         self._notifier = notifier or Notifier({})
         self._inbox = inbox = Inbox()
         post = inbox.post
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
-        self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
+        self._ari = ari = ari_client(settings, lambda: post(Outdated()), warm=warm)
         links, news = Links(ami, ari), asyncio.Event()  # news: readiness may have changed
         self._metrics = metrics = Metrics(engine)
 
@@ -145,6 +145,7 @@ class Daemon:
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
         workers.hold()  # until we know that no other daemon is active
+        self._standing = standing = Standing(ari, ami, workers, warm=warm)
         admission = new_admission(settings.session, engine, links, ami, ari)
         groups = GroupReader(engine, reader.variables, post)
 
@@ -197,11 +198,10 @@ class Daemon:
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
-            *(admission.warnings, guards.warnings),
+            *(admission.warnings, guards.warnings, standing.warnings),
         )
 
-        self._history = History()
-        self._codes = FeatureCodeHandler(engine, settings.key_codes())
+        self._history, self._codes = History(), FeatureCodeHandler(engine, settings.key_codes())
         self.transfer_service = TransferService(
             *(inbox, engine, reader, audit, self._history, changes),
             AgentWork(inbox, engine, changes_of_members, members, workers, readiness.check_ami),
@@ -218,14 +218,13 @@ class Daemon:
             ready=lambda: readiness.now().ready,
             admission=admission,
         )
-        self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
-        api = settings.api
-        self._connections = Connections(
-            lambda: min(api.max_connections, descriptors.for_api()), Proxies(api.trusted_proxies)
+        self.front = front = Front(
+            *(settings, self.transfer_service, metrics, engine, ari.asterisk),
+            standby=standing.asked_by_standby,
         )
-        self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
+        self._reloader = Reloader(engine, front.auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
-        show_inside(metrics.gauge, engine, workers, self._connections, admission)
+        show_inside(metrics.gauge, engine, workers, front.connections, admission, standing)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
         self._parts: tuple[Part, ...] = (
@@ -273,26 +272,14 @@ class Daemon:
             ending.push_async_callback(self._ari.close)
             end_with(ending, self._parts)
             servers = await ending.enter_async_context(AsyncExitStack())
-            await start_servers(
-                servers,
-                self._settings,
-                self._engine,
-                self._audit,
-                create_app(
-                    self.transfer_service,
-                    self._auth,
-                    metrics=self._metrics.text,
-                    scopes=self._engine.scope_of,
-                    language=self._settings.panel.language,
-                    access=panel_access(self._settings.panel),
-                ),
-                self._connections,
-            )
+            await start_servers(servers, self.settings, self._engine, self._audit, self.front)
             intake, connection = self._intake, self._metrics.connection
-            on_ami, on_ari = (connection(name, intake.connection) for name in ("ami", "ari"))
+            on_ami = connection("ami", intake.connection)
+            ended = self.front.ended_logins
+            on_ari = connection("ari", self._standing.watched(ended, intake.connection))
             housekeeping = forget_ended(
                 *(self._engine, self._history, self._codes, self._metrics),
-                lambda: self._settings.session.keep_ended_seconds,
+                lambda: self.settings.session.keep_ended_seconds,
             )
             async with asyncio.TaskGroup() as group:
                 running = [
@@ -302,9 +289,10 @@ class Daemon:
                     group.create_task(self._notifier.run(), name="notifier"),
                     group.create_task(self._orphans.run(), name="orphan timeout"),
                     group.create_task(self._readiness.run(), name="readiness"),
+                    group.create_task(self._standing.run(), name="standing"),
                 ]
                 await stop.wait()
-                await self._drain()
+                await self._drain(servers)
                 await self._queue_log.wait_idle(_QUEUE_LOG_SECONDS)
                 await servers.aclose()
                 for task in running:
@@ -327,18 +315,22 @@ class Daemon:
         """Read the settings again, without affecting calls or running transfers."""
         async with self._reloads:
             with self._notifier.reloading():
-                self._settings = await self._reloader.reload(self._settings)
-            self._codes.codes = self._settings.key_codes()
-            self._queue_log.enabled = self._settings.log.queue_log
-            self._queue_log.numbers = self._settings.log.numbers
+                self.settings = await self._reloader.reload(self.settings)
+            self._codes.codes = self.settings.key_codes()
+            self._queue_log.enabled = self.settings.log.queue_log
+            self._queue_log.numbers = self.settings.log.numbers
 
-    async def _drain(self) -> None:
+    async def _drain(self, servers: AsyncExitStack) -> None:
+        if self._readiness.displaced:
+            return  # the other daemon continues the transfers
         self._notifier.stopping()
         self._readiness.stopping = True
         self._readiness.changed()
-        if self._readiness.displaced:
-            return  # the other daemon continues the transfers
-        await drain(self._engine.store, self._inbox, self._settings.session.drain_seconds)
+        if successor := await self._standing.successor():
+            await servers.aclose()
+            await self._standing.leave(successor)
+            return
+        await drain(self._engine.store, self._inbox, self.settings.session.drain_seconds)
 
     def _publish_readiness(self, readiness: Readiness) -> None:
         self._notifier.readiness(readiness)

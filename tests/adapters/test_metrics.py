@@ -348,7 +348,7 @@ def names_of(counted: Counted) -> set[str]:
     names = set()
     settings = Settings.load(NEEDED, Path("/nonexistent"))
     ami = ami_client(settings.ami, lambda *_defect: None)
-    ari = ari_client(settings.ari, lambda: None)
+    ari = ari_client(settings, lambda: None, warm=False)
     control = AdmissionControl(counted.engine, Admission(Bounds()), Links(ami, ari))
     show_admission(counted.metrics.gauge, control)
     for family in counted.metrics.registry.collect():

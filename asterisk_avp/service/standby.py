@@ -1,0 +1,195 @@
+"""A standby: wait until no daemon serves Asterisk (`asterisk-avp run --standby`).
+
+What is asked, and what the answers mean:
+
+    Stasis application   the daemon's API   then
+    no owner             refuses            it was killed, has stopped or never began: take over
+    no owner             answers            it reconnects: take over only after `_RECONNECT` times
+                                            its longest pause
+    no owner             silent             take over after ``frozen_seconds``
+    owner                answers            it serves
+    owner                refuses, silent    after ``frozen_seconds``, ask it through Asterisk: if it
+                                            does not answer, it is frozen: take over
+    no answer            refuses            after `_ALONE_SECONDS`: serve, so that the API can say
+                                            that Asterisk is away
+    no answer            anything else      wait
+
+A daemon that is about to stop says so in Asterisk. The standby answers, and takes over as soon as
+the application has no owner. `ari.single_instance` has the last word in each case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import Final, Protocol
+
+import structlog
+
+from asterisk_avp.core.model.errors import AriError, AsteriskUnavailable
+
+log = structlog.get_logger(__name__)
+
+_RECONNECT: Final = 2.0
+_ALONE_SECONDS: Final = 5.0
+_HANDOVER_POLL_SECONDS: Final = 0.03
+_HANDOVER_SECONDS: Final = 10.0
+_REFUSED: Final = frozenset({401, 403})
+_HEALTH_SECONDS: Final = 0.5
+"""How often the active daemon's API is asked."""
+
+
+class Health(enum.Enum):
+    ANSWERS = "answers"
+    REFUSES = "refuses"
+    SILENT = "silent"
+
+
+class Reason(enum.Enum):
+    """Why the standby takes over."""
+
+    GONE = "no daemon serves"
+    LEFT = "the active daemon has stopped"
+    UNREACHABLE = "the active daemon has lost Asterisk"
+    FROZEN = "the active daemon does not answer"
+    ALONE = "neither Asterisk nor a daemon answers"
+
+
+class Fence(Protocol):
+    """Asterisk's Stasis application (`ari.single_instance.SingleInstanceGuard`)."""
+
+    async def owned(self, *, seconds: float | None = None) -> bool: ...
+
+    async def ask(self, answer_seconds: float, *, by_standby: bool = False) -> str: ...
+
+    async def leaving(self) -> str: ...
+
+    async def succeed(self, leaving: str) -> None: ...
+
+
+class Api(Protocol):
+    """The active daemon's API."""
+
+    async def health(self, seconds: float) -> Health: ...
+
+
+class StandbyWatch:
+    """``reconnect_seconds``: the longest pause of the active daemon before it reconnects."""
+
+    def __init__(
+        self,
+        fence: Fence,
+        api: Api,
+        *,
+        poll_seconds: float,
+        frozen_seconds: float,
+        reconnect_seconds: float,
+    ) -> None:
+        self._fence = fence
+        self._api = api
+        self._poll_seconds = poll_seconds
+        self._frozen_seconds = frozen_seconds
+        self._reconnect_seconds = reconnect_seconds
+        self._health = Health.ANSWERS
+        self._told: set[str] = set()
+        self._unowned_since: float | None = None
+        self._apart_since: float | None = None
+        self._unwell_since: float | None = None
+        self._answered = ""
+        self._answered_at = 0.0
+        self._health_at = -1e9
+
+    async def wait(self) -> Reason:
+        """Return as soon as this standby is to serve."""
+        while True:
+            reason = await self._once()
+            if reason is not None:
+                return reason
+            handing_over = self._answered and self._now() - self._answered_at < _HANDOVER_SECONDS
+            await asyncio.sleep(_HANDOVER_POLL_SECONDS if handing_over else self._poll_seconds)
+
+    async def _once(self) -> Reason | None:
+        try:
+            owned = await self._fence.owned(seconds=self._frozen_seconds * 2)
+            leaving = await self._fence.leaving()
+            if leaving and leaving != self._answered and owned:
+                await self._fence.succeed(leaving)
+                self._answered, self._answered_at = leaving, self._now()
+                log.info("standby_succeeds")
+        except AriError as error:
+            if error.status in _REFUSED:
+                self._say("standby_login_refused", str(error))
+            self._unowned_since = self._apart_since = None
+            return None
+        except AsteriskUnavailable as error:
+            self._say("standby_without_asterisk", str(error))
+            return await self._apart()
+        self._apart_since = None
+        return await (self._owned() if owned else self._unowned(leaving))
+
+    async def _apart(self) -> Reason | None:
+        """Asterisk does not answer."""
+        self._unowned_since = None
+        self._apart_since = self._apart_since or self._now()
+        await self._ask_health()
+        alone = self._health is Health.REFUSES
+        if not alone:
+            self._apart_since = None
+        elif self._now() - self._apart_since > _ALONE_SECONDS:
+            return Reason.ALONE
+        return None
+
+    async def _unowned(self, leaving: str) -> Reason | None:
+        if leaving and leaving == self._answered:
+            return Reason.LEFT
+        self._unowned_since = self._unowned_since or self._now()
+        since = self._now() - self._unowned_since
+        await self._ask_health(at_once=True)
+        if self._health is Health.REFUSES:
+            return Reason.GONE
+        if self._health is Health.SILENT:
+            return Reason.FROZEN if since > self._frozen_seconds else None
+        return Reason.UNREACHABLE if since > _RECONNECT * self._reconnect_seconds else None
+
+    async def _owned(self) -> Reason | None:
+        self._unowned_since = None
+        await self._ask_health()
+        if self._health is Health.ANSWERS:
+            self._told.clear()
+            return None
+        assert self._unwell_since is not None  # noqa: S101 - set with it
+        if self._now() - self._unwell_since < self._frozen_seconds:
+            return None
+        try:
+            who = await self._fence.ask(self._frozen_seconds, by_standby=True)
+            if not who and not await self._fence.owned():
+                return None  # it has gone meanwhile; the next look says why
+        except (AriError, AsteriskUnavailable) as error:
+            self._say("standby_without_asterisk", str(error))
+            return None
+        if who:
+            self._unwell_since = self._now()
+            self._say("active_answers_by_asterisk_only", f"{who}; its API: {self._health.value}")
+            return None
+        return Reason.FROZEN
+
+    async def _ask_health(self, *, at_once: bool = False) -> None:
+        now = self._now()
+        quiet = self._health is Health.ANSWERS and not at_once
+        if quiet and now - self._health_at < _HEALTH_SECONDS:
+            return
+        self._health = await self._api.health(self._frozen_seconds / 2)
+        self._health_at = now
+        if self._health is Health.ANSWERS:
+            self._unwell_since = None
+        elif self._unwell_since is None:
+            self._unwell_since = now
+
+    def _say(self, event: str, why: str) -> None:
+        """Log it once, until all is well."""
+        if event not in self._told:
+            self._told.add(event)
+            log.warning(event, reason=why)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

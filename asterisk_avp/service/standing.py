@@ -1,0 +1,124 @@
+"""How the daemon that serves makes sure that it is the only one, and makes room for a standby.
+
+- After the process has stood still, no request reaches Asterisk before Asterisk has said that this
+  daemon still owns the Stasis application (`runtime.stall`).
+- A daemon that has a standby (`run --standby`) stops acting while ARI is down: until Asterisk has
+  it back, the standby may have taken its place.
+- A stopping daemon leaves its transfers to a standby that answers, instead of ending them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+
+from asterisk_avp.ari.single_instance import SingleInstanceGuard
+from asterisk_avp.core.model.errors import AriError, AsteriskUnavailable
+from asterisk_avp.runtime.stall import Gate
+
+log = structlog.get_logger(__name__)
+
+STALL_SECONDS: Final = 0.8
+"""Less than a standby needs to find a daemon frozen, at the least."""
+_ANSWER_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 2.0
+_SEEN_SECONDS: Final = 5.0
+"""A standby asks several times in this time whether we live."""
+GONE: Final = "The standby daemon is gone: nothing would take this one's place."
+
+
+class _Gated(Protocol):
+    gate: Callable[[], Awaitable[None]] | None
+
+
+class _Ari(Protocol):
+    @property
+    def guard(self) -> SingleInstanceGuard | None: ...
+
+    def use_gate(self, gate: Callable[[], Awaitable[None]]) -> None: ...
+
+
+class _Hears(Protocol):
+    def connection(self, connected: bool) -> None: ...  # noqa: FBT001
+
+
+class _Workers(Protocol):
+    def hold(self) -> None: ...
+
+    async def wait_idle(self, seconds: float) -> None: ...
+
+
+class Standing:
+    """``warm``: this daemon runs with `--standby`, so another may do so too."""
+
+    def __init__(self, ari: _Ari, ami: _Gated, workers: _Workers, *, warm: bool = False) -> None:
+        self._ari = ari
+        self._workers = workers
+        self._warm = warm
+        self._owned = False
+        self._asked = 0.0
+        self._gate = Gate(self._still_ours, STALL_SECONDS)
+        ari.use_gate(self._gate.passed)
+        ami.gate = self._gate.passed
+
+    async def run(self) -> None:
+        """Notice that the process stood still, until cancelled."""
+        await self._gate.run()
+
+    def watched(self, ended_logins: _Hears, then: Callable[[bool], None]) -> Callable[[bool], None]:
+        """The ``on_connected`` callback for ARI: what this is about, and ``then``."""
+
+        def on_connected(connected: bool) -> None:  # noqa: FBT001 - the client's signature
+            self._owned |= connected
+            if self._warm and not connected:
+                self._workers.hold()
+            ended_logins.connection(connected)
+            then(connected)
+
+        return on_connected
+
+    async def _still_ours(self) -> None:
+        guard = self._ari.guard
+        if guard is None or not self._owned:
+            return
+        try:
+            ours = await guard.is_owner()
+        except AriError as error:
+            raise AsteriskUnavailable(f"after a stand-still: {error}") from None
+        if not ours:
+            self._workers.hold()
+            raise AsteriskUnavailable("another daemon has taken this one's place")
+
+    # --- the standby -------------------------------------------------------------------------
+
+    def asked_by_standby(self) -> None:
+        """A standby has asked our API whether we live."""
+        self._asked = time.monotonic()
+
+    @property
+    def has_standby(self) -> bool:
+        return bool(self._asked) and time.monotonic() - self._asked < _SEEN_SECONDS
+
+    def warnings(self) -> tuple[str, ...]:
+        """For administrators: there was a standby, and it is gone."""
+        return (GONE,) if self._asked and not self.has_standby else ()
+
+    async def successor(self) -> str:
+        """Say that this daemon stops; the name of the standby that takes its place, empty: none."""
+        guard = self._ari.guard
+        if guard is None or not (self._warm or self.has_standby):
+            return ""
+        try:
+            return await guard.leave(_ANSWER_SECONDS)
+        except (AriError, AsteriskUnavailable) as error:
+            log.warning("standby_not_asked", error=str(error))
+            return ""
+
+    async def leave(self, successor: str) -> None:
+        """Finish what is in flight, and do nothing more: the standby continues."""
+        await self._workers.wait_idle(_IDLE_SECONDS)
+        self._workers.hold()
+        log.info("left_to_standby", standby=successor)
