@@ -21,7 +21,14 @@ from asterisk_avp.core.pbx.versions import takes_last
 if TYPE_CHECKING:
     from asterisk_avp.config.settings import Settings
     from asterisk_avp.install.asterisk_conf import Conf
-    from asterisk_avp.install.checks.model import Addresses, Facts, Finding, PanelFacts, Secret
+    from asterisk_avp.install.checks.model import (
+        Addresses,
+        Facts,
+        Finding,
+        PanelFacts,
+        Secret,
+        StandbyFacts,
+    )
 
 _CONFIG_DIR = Path("/etc/asterisk")
 
@@ -102,6 +109,7 @@ async def collect(
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),
         panel=_panel(settings),
+        standby=_standby(settings),
         stale_dialplan=stale,
         outdated=tuple(outdated(config_dir, given)),
         ignored=settings.ignored,
@@ -177,6 +185,18 @@ def _addresses(settings: Settings) -> Addresses:
         ari=settings.ari.url,
         ami_user=settings.ami.username,
         ari_user=settings.ari.username,
+    )
+
+
+def _standby(settings: Settings) -> StandbyFacts:
+    from asterisk_avp.install.checks.model import StandbyFacts  # noqa: PLC0415
+
+    return StandbyFacts(
+        active_url=settings.standby.active_url or "",
+        agi_url=settings.standby.agi_url or "",
+        frozen_seconds=settings.standby.frozen_seconds,
+        orphan_seconds=settings.session.orphan_seconds,
+        api_port=settings.api.port,
     )
 
 

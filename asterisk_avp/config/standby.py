@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from asterisk_avp.config.sections import Section
-from asterisk_avp.config.types import NodeUrl
+from asterisk_avp.config.types import AgiUrl, NodeUrl
 
 
 class StandbySettings(Section):
@@ -16,8 +16,11 @@ class StandbySettings(Section):
     active_url: NodeUrl | None = None
     """Address of the active daemon's API, if that runs on another machine. Without it, the address
     where this daemon's own API will listen."""
+    agi_url: AgiUrl | None = None
+    """Where Asterisk reaches this daemon's FastAGI, if the two daemons have different addresses:
+    `agi://b.example:4583`. The one that serves writes it into Asterisk's variable `AVP_AGI`."""
     poll_seconds: Annotated[float, Field(ge=0.05, le=5.0, allow_inf_nan=False)] = 0.2
     """How often the standby asks Asterisk whether a daemon serves."""
     frozen_seconds: Annotated[float, Field(ge=0.5, le=60.0, allow_inf_nan=False)] = 1.0
-    """How long the active daemon's API may not answer, before the standby asks it by Asterisk
-    whether it lives; and how long it then has to answer."""
+    """How long the active daemon has to answer when the standby asks it through Asterisk whether it
+    lives. It asks when the API has been silent for half that time."""

@@ -145,7 +145,10 @@ class Daemon:
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
         workers.hold()  # until we know that no other daemon is active
-        self._standing = standing = Standing(ari, ami, workers, warm=warm)
+        agi, frozen = settings.standby.agi_url, settings.standby.frozen_seconds
+        self._standing = standing = Standing(
+            ari, ami, workers, warm=warm, agi_url=agi, frozen_seconds=frozen
+        )
         admission = new_admission(settings.session, engine, links, ami, ari)
         groups = GroupReader(engine, reader.variables, post)
 

@@ -3,13 +3,15 @@
 What is asked, and what the answers mean:
 
     Stasis application   the daemon's API   then
-    no owner             refuses            it was killed, has stopped or never began: take over
+    no owner             refuses            it was killed, has stopped or never began: take over;
+                                            if its API was never reached, as in the next line
     no owner             answers            it reconnects: take over only after `_RECONNECT` times
                                             its longest pause
     no owner             silent             take over after ``frozen_seconds``
     owner                answers            it serves
-    owner                refuses, silent    after ``frozen_seconds``, ask it through Asterisk: if it
-                                            does not answer, it is frozen: take over
+    owner                refuses, silent    after half of ``frozen_seconds``, ask it through Asterisk
+                                            and its API once more: if neither answers for
+                                            ``frozen_seconds``, it is frozen: take over
     no answer            refuses            after `_ALONE_SECONDS`: serve, so that the API can say
                                             that Asterisk is away
     no answer            anything else      wait
@@ -91,6 +93,8 @@ class StandbyWatch:
         self._frozen_seconds = frozen_seconds
         self._reconnect_seconds = reconnect_seconds
         self._health = Health.ANSWERS
+        self._reached = False
+        self._owner_seen = False
         self._told: set[str] = set()
         self._unowned_since: float | None = None
         self._apart_since: float | None = None
@@ -145,23 +149,30 @@ class StandbyWatch:
         self._unowned_since = self._unowned_since or self._now()
         since = self._now() - self._unowned_since
         await self._ask_health(at_once=True)
-        if self._health is Health.REFUSES:
+        if self._health is Health.REFUSES and (self._reached or not self._owner_seen):
             return Reason.GONE
         if self._health is Health.SILENT:
             return Reason.FROZEN if since > self._frozen_seconds else None
+        # It may act for as long as it does not know that it has lost ARI.
         return Reason.UNREACHABLE if since > _RECONNECT * self._reconnect_seconds else None
 
     async def _owned(self) -> Reason | None:
         self._unowned_since = None
+        self._owner_seen = True
         await self._ask_health()
         if self._health is Health.ANSWERS:
             self._told.clear()
             return None
         assert self._unwell_since is not None  # noqa: S101 - set with it
-        if self._now() - self._unwell_since < self._frozen_seconds:
+        if self._now() - self._unwell_since < self._frozen_seconds / 2:
             return None
         try:
-            who = await self._fence.ask(self._frozen_seconds, by_standby=True)
+            who, health = await asyncio.gather(
+                self._fence.ask(self._frozen_seconds, by_standby=True),
+                self._api.health(self._frozen_seconds),
+            )
+            if health is Health.ANSWERS:
+                return None  # the next look notes it
             if not who and not await self._fence.owned():
                 return None  # it has gone meanwhile; the next look says why
         except (AriError, AsteriskUnavailable) as error:
@@ -181,6 +192,7 @@ class StandbyWatch:
         self._health = await self._api.health(self._frozen_seconds / 2)
         self._health_at = now
         if self._health is Health.ANSWERS:
+            self._reached = True
             self._unwell_since = None
         elif self._unwell_since is None:
             self._unwell_since = now

@@ -18,15 +18,19 @@ import structlog
 from asterisk_avp.ari.single_instance import SingleInstanceGuard
 from asterisk_avp.core.model.errors import AriError, AsteriskUnavailable
 from asterisk_avp.runtime.stall import Gate
+from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
 STALL_SECONDS: Final = 0.8
-"""Less than a standby needs to find a daemon frozen, at the least."""
+_SOONER: Final = 0.8
+"""A stand-still counts before a standby can have found the daemon frozen."""
 _ANSWER_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 2.0
 _SEEN_SECONDS: Final = 5.0
 """A standby asks several times in this time whether we live."""
+_AGI: Final = "AVP_AGI"
+"""Asterisk's global variable, by which the dialplan finds FastAGI (dialplan/asterisk_avp.conf)."""
 GONE: Final = "The standby daemon is gone: nothing would take this one's place."
 
 
@@ -34,7 +38,14 @@ class _Gated(Protocol):
     gate: Callable[[], Awaitable[None]] | None
 
 
+class _Asterisk(Protocol):
+    async def set_variable(self, name: str, value: str) -> None: ...
+
+
 class _Ari(Protocol):
+    @property
+    def asterisk(self) -> _Asterisk: ...
+
     @property
     def guard(self) -> SingleInstanceGuard | None: ...
 
@@ -52,15 +63,29 @@ class _Workers(Protocol):
 
 
 class Standing:
-    """``warm``: this daemon runs with `--standby`, so another may do so too."""
+    """``warm``: this daemon runs with `--standby`, so another may do so too. ``agi_url``: where
+    Asterisk reaches this one's FastAGI; None: where the dialplan says. ``frozen_seconds``: as
+    `config.standby`.
+    """
 
-    def __init__(self, ari: _Ari, ami: _Gated, workers: _Workers, *, warm: bool = False) -> None:
+    def __init__(
+        self,
+        ari: _Ari,
+        ami: _Gated,
+        workers: _Workers,
+        *,
+        warm: bool = False,
+        agi_url: str | None = None,
+        frozen_seconds: float = 1.0,
+    ) -> None:
         self._ari = ari
         self._workers = workers
         self._warm = warm
+        self._agi_url = agi_url
+        self._tasks = TaskSet("standing")
         self._owned = False
         self._asked = 0.0
-        self._gate = Gate(self._still_ours, STALL_SECONDS)
+        self._gate = Gate(self._still_ours, min(STALL_SECONDS, _SOONER * frozen_seconds))
         ari.use_gate(self._gate.passed)
         ami.gate = self._gate.passed
 
@@ -75,10 +100,18 @@ class Standing:
             self._owned |= connected
             if self._warm and not connected:
                 self._workers.hold()
+            if connected and self._agi_url is not None:
+                self._tasks.start(self._say_where(self._agi_url))
             ended_logins.connection(connected)
             then(connected)
 
         return on_connected
+
+    async def _say_where(self, agi_url: str) -> None:
+        try:
+            await self._ari.asterisk.set_variable(_AGI, agi_url)
+        except (AriError, AsteriskUnavailable) as error:
+            log.warning("agi_address_not_written", error=str(error))
 
     async def _still_ours(self) -> None:
         guard = self._ari.guard

@@ -215,10 +215,14 @@ async def test_an_api_that_is_away_is_no_reason_while_the_daemon_answers(two: Pa
         port=free_port(),
         AVP_STANDBY__ACTIVE_URL=f"http://127.0.0.1:{free_port()}",
         AVP_STANDBY__FROZEN_SECONDS="0.5",
+        AVP_ARI__RECONNECT_MAX_SECONDS="0.5",
     )
     await second.says("active_answers_by_asterisk_only")
     await until(lambda: len(first.said("standby_answered")) >= 2, "a second question")
     assert not second.said("taking_over")
+    first.signal(signal.SIGKILL)
+    await second.ready()
+    assert (await second.says("taking_over"))["reason"] == "the active daemon has lost Asterisk"
 
 
 # --- settings, and who may know ----------------------------------------------------------------

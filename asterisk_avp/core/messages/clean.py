@@ -50,6 +50,7 @@ _phones: Final = re.compile(
     r"[A-Za-z0-9]+/[A-Za-z0-9_.+-]+( [A-Za-z0-9]+/[A-Za-z0-9_.+-]+)*"
 ).fullmatch
 _ended: Final = re.compile(r"[A-Za-z0-9_. -]{1,3600}").fullmatch
+_agi: Final = re.compile(r"agi://[A-Za-z0-9.-]{1,200}:[0-9]{1,5}").fullmatch
 _channel: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,255}").fullmatch
 """A channel's name or id, which is looked up and not evaluated. A leading slash would make it a
 pattern that matches many channels (manager.c, ``action_hangup``)."""
@@ -142,6 +143,7 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "AVP_ENDS_AT": _count,
     "AVP_WAITED": _count,
     "AVP_POP_HEADERS": _pairs,
+    "AVP_AGI": _agi,
     "AVP_DAEMON_ANSWER": name,
     "AVP_DAEMON_SUCCESSOR": name,
     "TIMEOUT(absolute)": _count,

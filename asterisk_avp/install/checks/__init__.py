@@ -35,6 +35,7 @@ from asterisk_avp.install.checks.queues import (
 )
 from asterisk_avp.install.checks.refer import refers
 from asterisk_avp.install.checks.replaces import replaces
+from asterisk_avp.install.checks.standby import standby
 from asterisk_avp.install.checks.version import version
 
 Check = Callable[[Facts], Iterable[Finding]]
@@ -73,6 +74,7 @@ CHECKS: tuple[Check, ...] = (
     exposure,
     panel,
     passwords,
+    standby,
 )
 
 
