@@ -50,7 +50,6 @@ COMMANDS: Final = {
     # There is no systemd where tests run: what they tell the daemon is a signal.
     "systemctl daemon-reload": "tests/asterisk/test_standby.py",
     "systemctl enable --now asterisk-avp asterisk-avp-standby": "tests/asterisk/test_standby.py",
-    "systemctl stop asterisk-avp-standby asterisk-avp": "tests/asterisk/test_standby.py",
     "systemctl restart asterisk-avp": "tests/asterisk/test_takeover.py",
     "systemctl stop asterisk-avp": "tests/asterisk/test_takeover.py",
     "asterisk-avp render queues": "tests/install/test_render.py",

@@ -9,9 +9,9 @@ What is asked, and what the answers mean:
                                             its longest pause
     no owner             silent             take over after ``frozen_seconds``
     owner                answers            it serves
-    owner                refuses, silent    after half of ``frozen_seconds``, ask it through Asterisk
-                                            and its API once more: if neither answers for
-                                            ``frozen_seconds``, it is frozen: take over
+    owner                refuses, silent    after half of ``frozen_seconds``, ask it through
+                                            Asterisk, and its API once more: if neither
+                                            answers for ``frozen_seconds``: take over
     no answer            refuses            after `_ALONE_SECONDS`: serve, so that the API can say
                                             that Asterisk is away
     no answer            anything else      wait
