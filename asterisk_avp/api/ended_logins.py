@@ -10,6 +10,7 @@ import base64
 import re
 import time
 from collections.abc import Callable, Iterable
+from math import ceil
 from typing import Final
 
 MOST: Final = 4000
@@ -62,7 +63,7 @@ class EndedLogins:
 
     def _add(self, key: str, until: int, expires: float) -> None:
         known = self._entries.get(key, (-1, 0))
-        self._entries[key] = max(known[0], until), max(known[1], int(expires) + 1)
+        self._entries[key] = max(known[0], until), max(known[1], ceil(expires))
         if len(self._entries) > MOST:
             self.lines()
         if len(self._entries) > MOST:

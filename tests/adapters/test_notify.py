@@ -242,7 +242,8 @@ def test_systemd_has_nothing_to_say_about_it(avp: Avp, tmp_path: Path, more: tup
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("there is no systemd-analyze here")
-    unit = tmp_path / "asterisk-avp.service"
+    name = "asterisk-avp-standby" if "second" in more else "asterisk-avp"
+    unit = tmp_path / f"{name}.service"
     assert avp("render", "systemd", *more, "--output", str(unit)).code == 0
     done = subprocess.run(
         [program, "verify", unit], capture_output=True, text=True, check=False, timeout=60

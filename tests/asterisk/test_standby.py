@@ -135,8 +135,7 @@ async def continued(scene: Scene, standby: Standby, panel: Panel, transfer: str)
     """The panel that had signed in before completes the transfer; the books are right."""
     await scene.consulting(transfer, "caller1", "1001", "1002")
     status, agent = await asyncio.to_thread(panel.ask, "GET", "/v1/agents/1001")
-    assert (status, agent["state"]) == (200, "talking") or agent["state"]
-    assert status == 200
+    assert (status, agent["id"]) == (200, "1001")
     status, _ = await asyncio.to_thread(panel.ask, "POST", f"/v1/transfers/{transfer}/complete")
     assert status == 200
     await scene.ends(transfer, "completed", "completed")
@@ -148,7 +147,6 @@ async def continued(scene: Scene, standby: Standby, panel: Panel, transfer: str)
     assert "Traceback" not in standby.said()
 
 
-@pytest.mark.smoke("a standby takes over")
 async def test_it_is_killed(scene: Scene, standby: Standby) -> None:
     panel = await asyncio.to_thread(Panel, scene, "1001")
     transfer = await scene.consult("caller1", "1001", "1002")
