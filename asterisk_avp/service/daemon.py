@@ -202,6 +202,7 @@ class Daemon:
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
             *(admission.warnings, guards.warnings, standing.warnings),
+            standby=lambda: standing.has_standby,
         )
 
         self._history, self._codes = History(), FeatureCodeHandler(engine, settings.key_codes())

@@ -7,7 +7,7 @@ What is asked, and what the answers mean:
                                             if its API was never reached, as in the next line
     no owner             answers            it reconnects: take over only after `_RECONNECT` times
                                             its longest pause
-    no owner             silent             take over after ``frozen_seconds``
+    no owner             silent             take over after 1.5 times ``frozen_seconds``
     owner                answers            it serves
     owner                refuses, silent    after half of ``frozen_seconds``, ask it through
                                             Asterisk, and its API once more: if neither
@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Final, Protocol
+from collections.abc import Awaitable
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -32,7 +33,16 @@ from asterisk_avp.core.model.errors import AriError, AsteriskUnavailable
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _RECONNECT: Final = 2.0
+_SILENT: Final = 1.5
+_LAG: Final = 0.3
+"""If this process is late itself by so much of ``frozen_seconds``, the machine is overloaded, and a
+silence proves nothing, …"""
+_LATEST: Final = 10.0
+"""… unless it has lasted for so many of them."""
+_LAG_STEP_SECONDS: Final = 0.05
 _ALONE_SECONDS: Final = 5.0
 _HANDOVER_POLL_SECONDS: Final = 0.03
 _HANDOVER_SECONDS: Final = 10.0
@@ -152,7 +162,7 @@ class StandbyWatch:
         if self._health is Health.REFUSES and (self._reached or not self._owner_seen):
             return Reason.GONE
         if self._health is Health.SILENT:
-            return Reason.FROZEN if since > self._frozen_seconds else None
+            return Reason.FROZEN if since > _SILENT * self._frozen_seconds else None
         # It may act for as long as it does not know that it has lost ARI.
         return Reason.UNREACHABLE if since > _RECONNECT * self._reconnect_seconds else None
 
@@ -166,13 +176,20 @@ class StandbyWatch:
         assert self._unwell_since is not None  # noqa: S101 - set with it
         if self._now() - self._unwell_since < self._frozen_seconds / 2:
             return None
+        lag = _Lag()
         try:
-            who, health = await asyncio.gather(
-                self._fence.ask(self._frozen_seconds, by_standby=True),
-                self._api.health(self._frozen_seconds),
+            who, health = await lag.during(
+                asyncio.gather(
+                    self._fence.ask(self._frozen_seconds, by_standby=True),
+                    self._api.health(self._frozen_seconds),
+                )
             )
             if health is Health.ANSWERS:
                 return None  # the next look notes it
+            silent = self._now() - self._unwell_since
+            if lag.most > _LAG * self._frozen_seconds and silent < _LATEST * self._frozen_seconds:
+                self._say("standby_is_late", f"by {lag.most:.2f} s: this machine is overloaded")
+                return None
             if not who and not await self._fence.owned():
                 return None  # it has gone meanwhile; the next look says why
         except (AriError, AsteriskUnavailable) as error:
@@ -205,3 +222,24 @@ class StandbyWatch:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+class _Lag:
+    """How late the event loop is while something is awaited: `most`, in seconds."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+
+    async def during(self, awaited: Awaitable[T]) -> T:
+        meter = asyncio.create_task(self._measure(), name="lag")
+        try:
+            return await awaited
+        finally:
+            meter.cancel()
+
+    async def _measure(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _LAG_STEP_SECONDS
+            await asyncio.sleep(_LAG_STEP_SECONDS)
+            self.most = max(self.most, loop.time() - due)

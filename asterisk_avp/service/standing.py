@@ -22,9 +22,10 @@ from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
 
-STALL_SECONDS: Final = 0.8
-_SOONER: Final = 0.8
-"""A stand-still counts before a standby can have found the daemon frozen."""
+_SOONER: Final = 1.2
+"""A standby needs one and a half times ``frozen_seconds`` at the least to find a daemon frozen."""
+_ALONE_SECONDS: Final = 4.0
+"""Less than another daemon, without `--standby`, waits for an answer (`ari.client`)."""
 _ANSWER_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 2.0
 _SEEN_SECONDS: Final = 5.0
@@ -85,7 +86,8 @@ class Standing:
         self._tasks = TaskSet("standing")
         self._owned = False
         self._asked = 0.0
-        self._gate = Gate(self._still_ours, min(STALL_SECONDS, _SOONER * frozen_seconds))
+        limit = min(_ALONE_SECONDS, _SOONER * frozen_seconds) if warm else _ALONE_SECONDS
+        self._gate = Gate(self._still_ours, limit)
         ari.use_gate(self._gate.passed)
         ami.gate = self._gate.passed
 

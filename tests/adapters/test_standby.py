@@ -291,6 +291,11 @@ async def test_the_active_one_knows_of_its_standby(two: Pair) -> None:
         return await gauge("asterisk_avp_standby ") == 1
 
     await until(waits, "its standby")
+
+    async def told() -> bool:
+        return bool((await first.ask("GET", "/readyz"))[1]["standby"])
+
+    await until(told, "its standby in /readyz")
     second.signal(signal.SIGKILL)
 
     async def warned() -> bool:
