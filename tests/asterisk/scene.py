@@ -468,8 +468,10 @@ class Scene:
     async def over(self) -> None:
         """All hang up; then nothing is left."""
         await self.revive()
-        for phone in self.bed.phones.values():
-            await phone.idle()
+        # Callers first: an agent who hangs up is rung again for a caller who still waits.
+        agents = {agent.id for agent in self.bed.world.agents}
+        for name in sorted(self.bed.phones, key=agents.__contains__):
+            await self.bed.phones[name].idle()
         await self.ami.assert_clean()
         # The daemon hears of the end of a call a moment after Asterisk shows it.
 

@@ -129,6 +129,17 @@ def test_one_party_does_not_wait_for_another() -> None:
     assert next_to_begin([RENEWAL, JOIN], [HEAR]) is None  # the renewal comes first
 
 
+@pytest.mark.parametrize("who", ["caller", "leg"])
+def test_a_translation_is_renewed_when_whoever_joins_has_joined(who: str) -> None:
+    """A slow join outlasts the pause of a renewal, after which the target hears nobody any more."""
+    join = fx.AddToBridge("consult", who)
+    assert not independent(RENEWAL, join)
+    assert next_to_begin([RENEWAL], [join]) is None
+    assert next_to_begin([join, RENEWAL], [JOIN]) == 0
+    assert next_to_begin([fx.StartMusic("agent"), join, fx.RenewTranslation("x")], [JOIN]) == 1
+    assert next_to_begin([fx.StartMusic("agent"), fx.RenewTranslation("x")], [JOIN]) is None
+
+
 def test_nobody_is_seated_in_a_bridge_that_is_being_made() -> None:
     assert not can_run_concurrently(
         fx.AddToBridge("hold", "caller"), [fx.CreateBridge("hold", "hold")]

@@ -12,9 +12,9 @@ Redirect, a Bridge or an originate that depends on it or that it depends on. Of 
 same channel, only setting variables and stopping sounds run concurrently. AMI executes the actions
 of one connection in order (main/manager.c, ``session_do``). So variables are set in order, and a
 Redirect or a Bridge that follows them need not wait for their responses: if one of them could not
-be set, its channel has ended, and nobody waited for that either. A channel's
-translation is renewed only when its sounds have ended, because their end would end the renewal's
-pause (`core.transfer.translation`).
+be set, its channel has ended, and nobody waited for that either. A channel's translation is renewed
+only when its sounds have ended, because their end would end the renewal's pause, and when whoever
+was to join has joined (`core.transfer.translation`).
 
 A call that is sent into a personal queue before its member is there would be turned away: it waits
 for the changes of that queue, which belong to no transfer. Those of different queues run
@@ -81,6 +81,8 @@ def next_to_begin(queue: Sequence[Effect], running: Collection[Effect]) -> int |
 
 
 def _may_overtake(effect: Effect, overtaken: Iterable[Effect]) -> bool:
+    if isinstance(effect, RenewTranslation):
+        return all(_of_others(effect, x) and not isinstance(x, _JOINS) for x in overtaken)
     if isinstance(effect, _OVERTAKEN):
         return all(_of_others(effect, other) for other in overtaken)
     return not overtaken or isinstance(effect, (SetVariables, DialLeg))
@@ -151,7 +153,10 @@ _PAIRS: Final[tuple[tuple[tuple[type, ...], tuple[type, ...], _Test], ...]] = (
     (_STOPS, (*_SET, *_STOPS, HangUp), None),
     (_STOPS, (RenewTranslation,), _of_others),
     (_SET, _JOINS, None),
-    (_VARIABLES, (HangUp, *_JOINS), _of_others),
+    (_SET, (HangUp, *_JOINS), _of_others),
+    # Not with a join, of whomever: whoever is there hears the joining party, and that may take
+    # longer than the pause that a renewal makes.
+    ((RenewTranslation,), (HangUp,), _of_others),
     ((HangUp,), (*_VARIABLES, *_STOPS, HangUp), _of_others),
     # By the order of AMI's actions. The marks describe where the call is about to be.
     ((Redirect,), _SET, None),

@@ -398,14 +398,19 @@ class Phone:
             await asyncio.sleep(0.12)  # a key is held for a while; the phone queues nothing
 
     async def idle(self) -> None:
-        """End whatever calls there are; for the end of a test."""
-        if self.live:
+        """End whatever calls there are; for the end of a test.
+
+        A queue may ring the phone again for a caller who still waits.
+        """
+        over = deadline(10.0)
+        while ending := self.live:
             await self.command("hangupall")
             listed = await self.command("listcalls")
-            for call in self.live:  # baresip reports no end of a call that was not answered
+            for call in ending:  # baresip reports no end of a call that was not answered
                 if call.id not in listed:
                     call.state, call.ended, call.reason = "closed", time.time(), "hung up"
-            await self.closed()
+            for call in ending:
+                await self.closed(call, within=over - time.monotonic())
 
     # Hearing -------------------------------------------------------------------------------
 
