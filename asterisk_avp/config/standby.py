@@ -20,7 +20,7 @@ class StandbySettings(Section):
     """Where Asterisk reaches this daemon's FastAGI, if the two daemons have different addresses:
     `agi://b.example:4583`. The one that serves writes it into Asterisk's variable `AVP_AGI`."""
     poll_seconds: Annotated[float, Field(ge=0.05, le=5.0, allow_inf_nan=False)] = 0.2
-    """How often the standby asks Asterisk whether a daemon serves."""
+    """How often the standby looks whether a daemon serves."""
     frozen_seconds: Annotated[float, Field(ge=0.5, le=60.0, allow_inf_nan=False)] = 1.0
     """How long the active daemon has to answer when the standby asks it through Asterisk whether it
     lives. It asks when the API has been silent for half that time."""

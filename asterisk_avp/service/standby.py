@@ -16,6 +16,9 @@ What is asked, and what the answers mean:
                                             that Asterisk is away
     no answer            anything else      wait
 
+Asterisk's answer about the application is long where there are many calls. So while the API
+answers, it is asked only every `_OWNED_SECONDS`.
+
 A daemon that is about to stop says so in Asterisk. The standby answers, and takes over as soon as
 the application has no owner. `ari.single_instance` has the last word in each case.
 """
@@ -47,8 +50,7 @@ _ALONE_SECONDS: Final = 5.0
 _HANDOVER_POLL_SECONDS: Final = 0.03
 _HANDOVER_SECONDS: Final = 10.0
 _REFUSED: Final = frozenset({401, 403})
-_HEALTH_SECONDS: Final = 0.5
-"""How often the active daemon's API is asked."""
+_OWNED_SECONDS: Final = 2.0
 
 
 class Health(enum.Enum):
@@ -111,7 +113,7 @@ class StandbyWatch:
         self._unwell_since: float | None = None
         self._answered = ""
         self._answered_at = 0.0
-        self._health_at = -1e9
+        self._owned_at: float | None = None
 
     async def wait(self) -> Reason:
         """Return as soon as this standby is to serve."""
@@ -119,12 +121,23 @@ class StandbyWatch:
             reason = await self._once()
             if reason is not None:
                 return reason
-            handing_over = self._answered and self._now() - self._answered_at < _HANDOVER_SECONDS
-            await asyncio.sleep(_HANDOVER_POLL_SECONDS if handing_over else self._poll_seconds)
+            pause = _HANDOVER_POLL_SECONDS if self._handing_over else self._poll_seconds
+            await asyncio.sleep(pause)
+
+    @property
+    def _handing_over(self) -> bool:
+        return bool(self._answered) and self._now() - self._answered_at < _HANDOVER_SECONDS
 
     async def _once(self) -> Reason | None:
+        await self._ask_health()
+        now = self._now()
+        surely = self._health is Health.ANSWERS and not self._handing_over
         try:
-            owned = await self._fence.owned(seconds=self._frozen_seconds * 2)
+            if surely and self._owned_at is not None and now - self._owned_at < _OWNED_SECONDS:
+                owned = True
+            else:
+                owned = await self._fence.owned(seconds=self._frozen_seconds * 2)
+                self._owned_at = self._now() if owned else None
             leaving = await self._fence.leaving()
             if leaving and leaving != self._answered and owned:
                 await self._fence.succeed(leaving)
@@ -133,19 +146,18 @@ class StandbyWatch:
         except AriError as error:
             if error.status in _REFUSED:
                 self._say("standby_login_refused", str(error))
-            self._unowned_since = self._apart_since = None
+            self._unowned_since = self._apart_since = self._owned_at = None
             return None
         except AsteriskUnavailable as error:
             self._say("standby_without_asterisk", str(error))
-            return await self._apart()
+            return self._apart()
         self._apart_since = None
-        return await (self._owned() if owned else self._unowned(leaving))
+        return await self._owned() if owned else self._unowned(leaving)
 
-    async def _apart(self) -> Reason | None:
+    def _apart(self) -> Reason | None:
         """Asterisk does not answer."""
-        self._unowned_since = None
+        self._unowned_since = self._owned_at = None
         self._apart_since = self._apart_since or self._now()
-        await self._ask_health()
         alone = self._health is Health.REFUSES
         if not alone:
             self._apart_since = None
@@ -153,12 +165,11 @@ class StandbyWatch:
             return Reason.ALONE
         return None
 
-    async def _unowned(self, leaving: str) -> Reason | None:
+    def _unowned(self, leaving: str) -> Reason | None:
         if leaving and leaving == self._answered:
             return Reason.LEFT
         self._unowned_since = self._unowned_since or self._now()
         since = self._now() - self._unowned_since
-        await self._ask_health(at_once=True)
         if self._health is Health.REFUSES and (self._reached or not self._owner_seen):
             return Reason.GONE
         if self._health is Health.SILENT:
@@ -169,7 +180,6 @@ class StandbyWatch:
     async def _owned(self) -> Reason | None:
         self._unowned_since = None
         self._owner_seen = True
-        await self._ask_health()
         if self._health is Health.ANSWERS:
             self._told.clear()
             return None
@@ -201,13 +211,9 @@ class StandbyWatch:
             return None
         return Reason.FROZEN
 
-    async def _ask_health(self, *, at_once: bool = False) -> None:
+    async def _ask_health(self) -> None:
         now = self._now()
-        quiet = self._health is Health.ANSWERS and not at_once
-        if quiet and now - self._health_at < _HEALTH_SECONDS:
-            return
         self._health = await self._api.health(self._frozen_seconds / 2)
-        self._health_at = now
         if self._health is Health.ANSWERS:
             self._reached = True
             self._unwell_since = None

@@ -30,6 +30,8 @@ from asterisk_avp.service.standby import Health, Reason, StandbyWatch
 log = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS: Final = 0.5
+_BLOCKED_SECONDS: Final = 2.0
+"""Pause while somebody else has our address."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared only
 _OK: Final = 200
 
@@ -151,7 +153,7 @@ class Takeover:
             ended = await asyncio.to_thread(end_frozen, self._settings.api.port)
             if ended is not None:
                 log.warning("frozen_daemon_ended", process=ended)
-        own_stop = asyncio.Event()
+        own_stop, pause = asyncio.Event(), _AGAIN_SECONDS
         forward = asyncio.create_task(_forward(stop, own_stop), name="stop")
         self.daemon = daemon
         try:
@@ -160,13 +162,14 @@ class Takeover:
             log.warning("standby_again")
         except* ConfigError as refused:
             # Somebody else has our address: the active daemon, if it lives after all.
+            pause = _BLOCKED_SECONDS
             log.error("cannot_take_over", reason=str(refused.exceptions[0]))  # noqa: TRY400
         finally:
             self.daemon = None
             self._settings = daemon.settings
             forward.cancel()
         if not stop.is_set():
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _read_settings(self) -> None:
         try:

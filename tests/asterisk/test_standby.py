@@ -75,7 +75,8 @@ async def standby(scene: Scene) -> AsyncIterator[Standby]:
     process = spawn([*command, "--standby"], log=log, env=env, cwd=bed.directory)
     made = Standby(bed, process, since)
     try:
-        await scene.ami.until(lambda: _true("standby_ready" in made.said()), 20.0)
+        assert await scene.ami.until(lambda: _true("standby_ready" in made.said()), 20.0)
+        assert await scene.ami.until(lambda: _known(scene), 20.0)
         yield made
         await scene.over()
     finally:
@@ -86,6 +87,11 @@ async def standby(scene: Scene) -> AsyncIterator[Standby]:
 
 async def _true(value: bool) -> bool | None:
     return value or None
+
+
+async def _known(scene: Scene) -> bool | None:
+    """The active daemon knows of the standby, which knows then where its API is."""
+    return await scene.metric("asterisk_avp_standby") == 1 or None
 
 
 class Panel:
@@ -171,11 +177,6 @@ async def test_it_is_stopped(scene: Scene, standby: Standby) -> None:
     """It neither waits for the transfer nor ends it."""
     panel = await asyncio.to_thread(Panel, scene, "1001")
     transfer = await scene.consult("caller1", "1001", "1002")
-
-    async def known() -> bool | None:
-        return await scene.metric("asterisk_avp_standby") == 1 or None
-
-    assert await scene.ami.until(known, 5.0)
     before = len(scene.log_of_daemon())
     began = time.monotonic()
     scene.bed.signal_daemon(signal.SIGTERM)

@@ -44,7 +44,7 @@ async def test_the_panel_goes_on(
     await alice.party("You", "hear Bob")
     await expect(bob.call).to_contain_text("Alice asks you about a call")
     await scene.hear_one_another("1001", "1002")
-    await alice.page.locator("button[data-do=complete]").click()
+    await alice.button("Complete").click()
     await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1002")
     await expect(bob.call).to_contain_text("caller1")

@@ -143,6 +143,13 @@ class Pair:
         await first.ready()
         second = self.start("second", **more)
         await second.says("standby_ready")
+
+        async def known() -> bool:
+            _, answer = await first.ask("GET", "/readyz")
+            return bool(answer and answer["standby"])
+
+        # The standby knows then where the API of the other is.
+        await until(known, "a standby")
         return first, second
 
 
