@@ -294,6 +294,7 @@ class Daemon:
                     group.create_task(self._orphans.run(), name="orphan timeout"),
                     group.create_task(self._readiness.run(), name="readiness"),
                     group.create_task(self._standing.run(), name="standing"),
+                    group.create_task(self.front.prepare(), name="keys"),
                 ]
                 await stop.wait()
                 await self._drain(servers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -89,6 +90,10 @@ class Front:
             access=panel_access(settings.panel),
             standby=standby,
         )
+
+    async def prepare(self) -> None:
+        """Derive the keys, in another thread, before a request needs them."""
+        await asyncio.to_thread(self.prove)
 
     def prove(self) -> str:
         """What tells the active daemon that its standby asks. Takes 50 ms the first time."""
