@@ -77,13 +77,14 @@ class Failover(Recovery):
         active = self.bed.daemon
         assert active is not None
         results = self.driver.results = Results()
+        standby = await self._standby()
         opened: list[Opened] = []
         if sessions:
             async with self.driver.connected():
                 opened = await self._open(sessions)
                 await self._arranged()
-        standby = await self._standby()
         await asyncio.sleep(2.0)  # until neither has anything to do
+        assert "taking_over" not in self._log().read_text(errors="replace"), "a false alarm"
         say(f"{len(opened)} transfers open; {way}")
         began = time.monotonic()
         active.signal(SIGNALS[way])
