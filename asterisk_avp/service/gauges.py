@@ -51,6 +51,11 @@ def show_inside(
         lambda: connections.evicted + connections.refused,
     )
     show_admission(gauge, control)
+    show_standby(gauge, standing)
+
+
+def show_standby(gauge: _Gauge, standing: Standing) -> None:
+    """Add the gauge of whether there is a standby."""
     gauge(
         "standby",
         "Whether a standby daemon waits to take this one's place.",
