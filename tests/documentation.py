@@ -49,6 +49,8 @@ COMMANDS: Final = {
     "asterisk-avp render all --output /root/avp-trial --config-dir /etc/asterisk": FREEPBX,
     "asterisk-avp render all": FREEPBX,
     # There is no systemd where tests run: what they tell the daemon is a signal.
+    "systemctl daemon-reload": "tests/asterisk/test_standby.py",
+    "systemctl enable --now asterisk-avp asterisk-avp-standby": "tests/asterisk/test_standby.py",
     "systemctl restart asterisk-avp": "tests/asterisk/test_takeover.py",
     "systemctl stop asterisk-avp": "tests/asterisk/test_takeover.py",
     "asterisk-avp render queues": "tests/install/test_render.py",
@@ -64,6 +66,15 @@ COMMANDS: Final = {
         " --output /etc/asterisk/avp_extensions.conf"
     ): HERE,
     "asterisk-avp render systemd --output /etc/systemd/system/asterisk-avp.service": HERE,
+    (
+        "asterisk-avp render systemd --standby first"
+        " --output /etc/systemd/system/asterisk-avp.service"
+    ): "tests/adapters/test_notify.py",
+    (
+        "asterisk-avp render systemd --standby second"
+        " --output /etc/systemd/system/asterisk-avp-standby.service"
+    ): "tests/adapters/test_notify.py",
+    "asterisk-avp run --standby": "tests/asterisk/test_standby.py",
     "asterisk-avp check": "tests/asterisk/test_check_live.py",
     "asterisk-avp check --config-dir /etc/asterisk": HERE,
     "asterisk-avp run": "tests/asterisk/bed/__init__.py",

@@ -13,7 +13,7 @@ two cases Asterisk may or may not have executed it. It is never sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import structlog
@@ -82,6 +82,8 @@ class AmiClient:
         self._on_defect = on_defect
         self._link: AmiLink | None = None
         self._trouble = ""
+        self.gate: Callable[[], Awaitable[None]] | None = None
+        """Awaited before each action."""
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"
@@ -203,6 +205,7 @@ class AmiClient:
             if answered is not None:
                 answered(error)
             raise
+        await self._pass()
         return await self._connection(name).request(name, checked, answered=answered)
 
     async def actions(
@@ -216,6 +219,7 @@ class AmiClient:
         allowed = [each for each in checked if not isinstance(each, AvpError)]
         found: Iterator[Mapping[str, str] | AvpError]
         try:
+            await self._pass()
             found = iter(await self._connection(name).request_all(name, allowed))
         except AsteriskUnavailable as unavailable:
             found = iter([unavailable] * len(allowed))
@@ -237,6 +241,7 @@ class AmiClient:
         before the end of the list.
         """
         checked = _refuse_unclean(name, headers)
+        await self._pass()
         return await self._connection(name).request_list(
             name, checked, seconds=self._list_seconds, whole=whole, take=take
         )
@@ -244,6 +249,10 @@ class AmiClient:
     async def ping(self) -> None:
         """Wait for Asterisk's answer. Raises `AsteriskUnavailable`."""
         await self._connection(PING).request(PING)
+
+    async def _pass(self) -> None:
+        if self.gate is not None:
+            await self.gate()
 
     def _connection(self, name: str) -> AmiLink:
         if self._link is None:

@@ -37,6 +37,7 @@ from asterisk_avp.api.panel import add_panel
 from asterisk_avp.api.panel_access import PanelAccess
 from asterisk_avp.api.port import TransferService
 from asterisk_avp.api.routes import TOKEN, CurrentPrincipal, Described, only_for, responses
+from asterisk_avp.api.session_tokens import STANDBY, STANDBY_HEADER
 from asterisk_avp.api.sessions import add_session_routes
 from asterisk_avp.api.shown import ScopedResponses
 from asterisk_avp.api.throttle import Budget, Throttle
@@ -59,12 +60,14 @@ def create_app(
     scopes: Scopes = unrestricted,
     language: str = BROWSER,
     access: PanelAccess | None = None,
+    standby: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The ASGI application over ``service``. ``metrics`` gives the text of `/metrics`.
 
     ``refusals``: how many each peer is answered at once. ``scopes``: what each agent may know.
     ``language``: that of page and messages, or `BROWSER` for what each request asks for.
-    ``access``: who may embed the panel, and whether a proxy names its users.
+    ``access``: who may embed the panel, and whether a proxy names its users. ``standby`` is called
+    when a standby daemon asks whether this one lives.
     """
     access = access or PanelAccess()
     app = Described(
@@ -76,7 +79,7 @@ def create_app(
         redoc_url=None,
     )
     add_error_handlers(app)
-    _add_open_routes(app, service, auth)
+    _add_open_routes(app, service, auth, standby)
     scoped = ScopedResponses(scopes)
     add_agent_routes(app, service, scoped)
     add_work_routes(app, service, scoped)
@@ -100,7 +103,9 @@ def create_app(
     return app
 
 
-def _add_open_routes(app: FastAPI, service: TransferService, auth: Authenticator) -> None:
+def _add_open_routes(
+    app: FastAPI, service: TransferService, auth: Authenticator, standby: Callable[[], None]
+) -> None:
     @app.post(
         "/v1/login", response_model=schemas.TokenOut, responses=responses(401, 408, 413, 422, 429)
     )
@@ -114,8 +119,10 @@ def _add_open_routes(app: FastAPI, service: TransferService, auth: Authenticator
             return login_refused(refused)
 
     @app.get("/healthz", response_model=schemas.HealthOut)
-    async def healthz() -> schemas.HealthOut:
+    async def healthz(request: Request) -> schemas.HealthOut:
         """The process is alive."""
+        if auth.sessions.proves(STANDBY, request.headers.get(STANDBY_HEADER, "")):
+            standby()
         return schemas.HealthOut(status="ok")
 
     @app.get(

@@ -1,8 +1,9 @@
 """Authentication: integrations have a configured token, agents a token from their log-in.
 
-An agent's token is valid for that agent only. Tokens are random, exist in this process only, and
-expire after a time or when the agent logs out. Only hashes of tokens and salted scrypt hashes of
-PINs are stored. `asterisk_avp.api.log_in_limits` limits how often a PIN may be tried.
+An agent's token is valid for that agent only. It is signed (`asterisk_avp.api.session_tokens`), so
+that it outlives this process, and expires after a time, when the agent logs out, or when the PIN
+changes. Only hashes of tokens are stored, and PINs are compared with salted scrypt hashes.
+`asterisk_avp.api.log_in_limits` limits how often a PIN may be tried.
 
 Agents with a PIN, agents without one and unknown agents cannot be distinguished: the response, the
 count and the work are the same. The work is one hash of every cost in use.
@@ -20,7 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from asterisk_avp.api.devices import Devices
+from asterisk_avp.api.ended_logins import EndedLogins
 from asterisk_avp.api.log_in_limits import Attempts, FairQueue, Limits, LoginLimited, QueueFull
+from asterisk_avp.api.session_tokens import SessionTokens, Signed, key_of, new_id
 from asterisk_avp.api.users import Users
 from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
 
@@ -58,10 +61,14 @@ class Login:
     user: str | None = None
     """The proxy's user who became this agent by single sign-on; None: logged in with the PIN."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    id: str = ""
+    """The token's, by which its end is remembered."""
+    until: float = 0.0
+    """When the token expires by the clock of all daemons, in Unix seconds."""
 
 
 class Authenticator:
-    """Check tokens and PINs. ``clock`` returns monotonic seconds."""
+    """Check tokens and PINs. ``clock`` returns monotonic seconds, ``wall`` Unix seconds."""
 
     def __init__(
         self,
@@ -74,11 +81,15 @@ class Authenticator:
         metrics_token: str = "",
         limits: Limits | None = None,
         device_secret: bytes | None = None,
+        session_key: str = "",
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._integrations = _digests(tokens)
         self._metrics = _digests([metrics_token])
         self._pins = _hashes(pins or {}, pin_hashes or {}, {})
+        self._ways = {**(pins or {}), **(pin_hashes or {})}
+        """What each agent logs in with, which their tokens' signatures cover."""
         self._decoys = _decoys(self._pins.values())
         self._users = Users(users or {})
         self._lifetime = token_lifetime_seconds
@@ -87,7 +98,10 @@ class Authenticator:
         self._logins: dict[bytes, Login] = {}
         self._attempts = Attempts(clock)
         self._turns = FairQueue(_PINS_AT_ONCE, _PINS_WAITING)
+        self._wall = wall
         self.devices = Devices(device_secret)
+        self.sessions = SessionTokens(key_of(session_key, self.devices.derived))
+        self.ended = EndedLogins(wall)
         # Our own threads: the loop's also resolve host names, such as Asterisk's.
         self._threads = ThreadPoolExecutor(_PINS_AT_ONCE, thread_name_prefix="pin")
 
@@ -138,10 +152,13 @@ class Authenticator:
 
     def log_out(self, token: str) -> None:
         """End the log-in of ``token``, if it is valid."""
-        self._end(_digest(token))
+        if self.login_of(token) is not None:
+            self._end(_digest(token))
 
     def log_out_everywhere(self, agent: str) -> None:
-        """End all log-ins of an agent."""
+        """End all log-ins of an agent, also those that this process has not seen."""
+        now = self._wall()
+        self.ended.end_all(agent, int(now * 1000), now + self._lifetime)
         for digest, login in list(self._logins.items()):
             if login.agent == agent:
                 self._end(digest)
@@ -171,6 +188,7 @@ class Authenticator:
             if changed:
                 self._end(digest)
         self._users = named
+        self._ways = {**pins, **(pin_hashes or {})}
         self._integrations, self._pins, self._decoys = _digests(tokens), hashed, decoys
         self._metrics = _digests([metrics_token])
         self._lifetime = token_lifetime_seconds
@@ -182,7 +200,7 @@ class Authenticator:
         digest = _digest(token)
         if digest in self._integrations:
             return Principal(agent=None)
-        login = self._logins.get(digest)
+        login = self._logins.get(digest) or self._known(token, digest)
         if login is None:
             return None
         if self._clock() >= login.expires:
@@ -223,6 +241,28 @@ class Authenticator:
         login = self._logins.pop(digest, None)
         if login is not None:
             login.ended.set()
+            if login.until > self._wall():
+                self.ended.end(login.id, login.until)
+
+    def _known(self, token: str, digest: bytes) -> Login | None:
+        """The log-in of a token that another process has issued; None: it is not valid."""
+        signed = self.sessions.read(token, self._way)
+        if signed is None or self.ended.has(signed.id, signed.agent, signed.issued_ms):
+            return None
+        left = min(signed.expires - self._wall(), self._lifetime)
+        if left <= 0:
+            return None
+        expires = self._clock() + left
+        login = _login(signed, expires)
+        self._logins[digest] = login
+        return login
+
+    def _way(self, signed: Signed) -> str | None:
+        """What the agent logs in with now; None: not at all, or not as that user."""
+        if signed.user is None:
+            return self._ways.get(signed.agent) or None
+        now = self._users.agent(signed.user, lambda _: True)
+        return "" if now == signed.agent else None
 
     def may_scrape(self, token: str | None, address: str) -> bool:
         """Whether a client at ``address`` may read the metrics.
@@ -235,16 +275,24 @@ class Authenticator:
         return not self._metrics and _is_loopback(address)
 
     def _issue(self, agent: str, *, secure: bool, user: str | None = None) -> str:
-        now = self._clock()
+        now, wall = self._clock(), self._wall()
         for digest, login in list(self._logins.items()):
             if login.expires <= now:
                 self._end(digest)
         own = [digest for digest, login in self._logins.items() if login.agent == agent]
         for digest in own[: max(0, len(own) - _TOKENS_PER_AGENT + 1)]:
             self._end(digest)
-        token = secrets.token_urlsafe(32)
-        self._logins[_digest(token)] = Login(agent, now + self._lifetime, secure, user)
+        issued = max(int(wall * 1000), self.ended.issue_after(agent) + 1)
+        signed = Signed(new_id(), agent, issued, wall + self._lifetime, secure, user)
+        token = self.sessions.issue(signed, self._way(signed) or "")
+        self._logins[_digest(token)] = _login(signed, now + self._lifetime)
         return token
+
+
+def _login(signed: Signed, expires: float) -> Login:
+    """``expires``: by this process's clock."""
+    who = signed.agent, expires, signed.secure, signed.user
+    return Login(*who, id=signed.id, until=signed.expires)
 
 
 def _is_loopback(address: str) -> bool:

@@ -56,6 +56,12 @@ class Devices:
     def prepared(self) -> bool:
         return self._key is not None
 
+    def derived(self, purpose: bytes) -> bytes:
+        """Another key from the same source, for another purpose."""
+        self.prepare()
+        assert self._key is not None  # noqa: S101 - just made
+        return hmac.new(self._key, b"asterisk_avp: " + purpose, hashlib.sha256).digest()
+
     def known(self, agent: str, cookies: Iterable[str]) -> str | None:
         """The id of the agent's device in these cookies; None: none.
 

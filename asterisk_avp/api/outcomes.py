@@ -82,6 +82,10 @@ class Outcomes:
         self._began = clock()
         self._known: OrderedDict[str, OrderedDict[str, Asked]] = OrderedDict()
 
+    def begin(self) -> None:
+        """Requests are noted from now on, not since a standby has made this object."""
+        self._began = self._clock()
+
     @property
     def seconds(self) -> float:
         """For how long requests have been noted."""
@@ -119,6 +123,7 @@ class Once:
     def __init__(self, app: ASGIApp, outcomes: Outcomes) -> None:
         self._app = app
         self._outcomes = outcomes
+        outcomes.begin()  # Starlette makes its middlewares at the first request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = scope.get(PRINCIPAL)

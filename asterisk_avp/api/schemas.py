@@ -280,7 +280,8 @@ class ReadyOut(Out):
     """``missing`` lists what new transfers have to wait for: ari, ami, sync.
 
     ``warnings``: what an administrator should change, though transfers are taken. ``reason``: a
-    code for what ``detail`` says to an administrator; null if ready.
+    code for what ``detail`` says to an administrator; null if ready. ``standby``: whether another
+    daemon waits to take this one's place.
     """
 
     ready: bool
@@ -291,6 +292,7 @@ class ReadyOut(Out):
     detail: str
     reason: str | None = None
     warnings: list[str] = []
+    standby: bool = False
 
 
 # --- from the core's views -------------------------------------------------------------------
@@ -324,4 +326,5 @@ def ready_out(view: Readiness) -> ReadyOut:
         detail=view.detail,
         reason=view.reason or None,
         warnings=list(view.warnings),
+        standby=view.standby,
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -32,7 +32,7 @@ from asterisk_avp.ari.resources import (
     Playbacks,
 )
 from asterisk_avp.ari.rest import AriRest
-from asterisk_avp.ari.single_instance import SingleInstanceGuard
+from asterisk_avp.ari.single_instance import SingleInstanceGuard, new_guard
 from asterisk_avp.core.model.errors import AriError, AsteriskSilent, AsteriskUnavailable
 from asterisk_avp.runtime.backoff import Backoff
 from asterisk_avp.runtime.tasks import TaskSet
@@ -66,6 +66,7 @@ class AriClient:
     that Asterisk may send, all of them if empty. `subscriptions` are event sources.
     `replaced_pause_seconds`: pause after another program has taken over the application
     (ApplicationReplaced), before the client takes it back; a daemon that answers keeps it.
+    `answer_seconds`: how long that daemon may take to answer; None: as long as a request.
 
     With `who`, a name for this process, the client ensures that no other daemon owns the
     application (`asterisk_avp.ari.single_instance`), and checks every `probe_seconds` that Asterisk
@@ -91,13 +92,16 @@ class AriClient:
         backoff_initial_seconds: float = 0.2,
         backoff_max_seconds: float = 5.0,
         replaced_pause_seconds: float = 15.0,
+        answer_seconds: float | None = None,
     ) -> None:
         for source in subscriptions:
             # A WebSocket that closes while a device state is being sent to it blocks the
             # application in Asterisk permanently (asterisk issue 2170).
             if not source.startswith(("channel:", "bridge:", "endpoint:")):
                 raise ValueError(f"no subscription to {source!r}: it can block Asterisk")
-        self._rest = AriRest(url, username, password, timeout_seconds=request_timeout_seconds)
+        self._rest, self._ungated = (
+            AriRest(url, username, password, timeout_seconds=request_timeout_seconds) for _ in "ab"
+        )
         self.channels = Channels(self._rest)
         self.bridges = Bridges(self._rest)
         self.applications = Applications(self._rest)
@@ -133,13 +137,8 @@ class AriClient:
                 deadline_seconds=request_timeout_seconds,
                 changed=self._tell,
             )
-            self._instance_guard = SingleInstanceGuard(
-                self.asterisk,
-                self.applications,
-                self.events,
-                app,
-                who,
-                answer_seconds=request_timeout_seconds,
+            self._instance_guard = new_guard(
+                self._ungated, app, who, answer_seconds or request_timeout_seconds
             )
 
     def __repr__(self) -> str:
@@ -210,7 +209,16 @@ class AriClient:
 
     async def close(self) -> None:
         """Close the HTTP connections. Cancel `run` first."""
-        await self._rest.close()
+        await asyncio.gather(self._rest.close(), self._ungated.close())
+
+    def use_gate(self, gate: Callable[[], Awaitable[None]]) -> None:
+        """Await ``gate`` before each request, except those of the single-instance protocol."""
+        self._rest.gate = gate
+
+    @property
+    def guard(self) -> SingleInstanceGuard | None:
+        """What ensures that no other daemon owns the application; None without `who`."""
+        return self._instance_guard
 
     async def _connection(self, on_event: OnEvent) -> None:
         """Open one WebSocket, if no other daemon owns the application, and read it to its end."""
@@ -218,7 +226,7 @@ class AriClient:
         if self._hung:
             # A request that hangs occupies an HTTP session of Asterisk (see `ari.health_probe`). So
             # ping first, to find out whether only the application hangs, and wait longer for it.
-            await self.asterisk.ping()
+            await AsteriskInfo(self._ungated).ping()
             seconds = min(seconds * 2.0 ** min(self._hung, 6), MAX_WAIT_SECONDS)
         guard = self._instance_guard
         if guard is not None and await guard.enter(served=self._served, seconds=seconds):
@@ -292,7 +300,7 @@ class AriClient:
         guard = self._instance_guard
         question = guard.question_in(event) if guard is not None else ""
         if guard is not None and question:
-            self._background.start(guard.answer(question))
+            self._background.start(guard.answer(question, to_standby=guard.of_standby(event)))
         return bool(question)
 
     def _note_refusal(self, status: int, why: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -56,6 +56,8 @@ class AriRest:
         self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
         self._sockets: RequestSockets | None = None
+        self.gate: Callable[[], Awaitable[None]] | None = None
+        """Awaited before each request."""
 
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session, created on first use because it belongs to the running loop."""
@@ -102,6 +104,8 @@ class AriRest:
         except UncleanValue as error:
             log.error("unclean_value", request=what, variable=error.what)  # noqa: TRY400
             raise AriError(400, f"{what}: {error}") from None
+        if self.gate is not None:
+            await self.gate()
         seconds = self._timeout_seconds if seconds is None else seconds
         try:
             status, text = await self._exchange(method, path, query, body, seconds)

@@ -8,6 +8,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -87,9 +88,14 @@ def options(
 
 
 @app.command()
-def run() -> None:
+def run(
+    standby: Annotated[
+        bool,
+        typer.Option("--standby", help="Wait until no other daemon serves this Asterisk."),
+    ] = False,
+) -> None:
     """Run the daemon, with the settings from the environment, .env and AVP_CONFIG."""
-    raise typer.Exit(cli_run.run())
+    raise typer.Exit(cli_run.run(standby=standby))
 
 
 @app.command("pin-hash")
@@ -203,6 +209,13 @@ def dialplan(
     _write("\n".join(file.read_text(encoding="utf-8") for file in files), output)
 
 
+class _Role(StrEnum):
+    """As `install.systemd_unit.Role`, which is not imported for the other commands."""
+
+    FIRST = "first"
+    SECOND = "second"
+
+
 @render_app.command("systemd")
 def systemd(
     output: Annotated[
@@ -212,18 +225,24 @@ def systemd(
         str | None,
         typer.Option(help="The daemon's user; default: a dynamic user that systemd allocates."),
     ] = None,
+    standby: Annotated[
+        _Role | None,
+        typer.Option(help="One of two daemons for one Asterisk; `second` is the standby's unit."),
+    ] = None,
 ) -> None:
-    """Write a systemd unit for the daemon."""
-    from asterisk_avp.install.systemd_unit import render_unit  # noqa: PLC0415
+    """Write a systemd unit for the daemon, or for one of two."""
+    from asterisk_avp.install.systemd_unit import Role, render_unit  # noqa: PLC0415
 
     if user is not None and _USER.fullmatch(user) is None:
         raise typer.BadParameter(f"{user!r} is not a user name", param_hint="--user")
     words = [PROGRAM, "render", "systemd", *(["--user", user] if user is not None else [])]
+    words += ["--standby", standby.value] if standby is not None else []
     text = render_unit(
         Path(sys.executable).with_name(PROGRAM),
         drain_seconds=load_settings(connect=False).session.drain_seconds,
         user=user,
         command=shlex.join(words),
+        role=Role(standby.value) if standby is not None else None,
     )
     _write(text, output)
 

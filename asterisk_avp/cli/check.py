@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Live,
         PanelFacts,
         Secret,
+        StandbyFacts,
     )
     from asterisk_avp.install.checks.nodes_model import NodesFacts
 
@@ -111,6 +112,7 @@ async def collect(
         secrets=tuple(_secrets(settings)),
         addresses=_addresses(settings),
         panel=_panel(settings),
+        standby=_standby(settings),
         stale_dialplan=stale,
         outdated=tuple(outdated(config_dir, given)),
         ignored=settings.ignored,
@@ -185,6 +187,8 @@ def _secrets(settings: Settings) -> Iterator[Secret]:
         yield Secret("AVP_API__TOKENS", token.get_secret_value())
     if api.metrics_token.get_secret_value():
         yield Secret("AVP_API__METRICS_TOKEN", api.metrics_token.get_secret_value())
+    if api.session_key.get_secret_value():
+        yield Secret("AVP_API__SESSION_KEY", api.session_key.get_secret_value())
     if settings.panel.user_header_secret is not None:
         secret = settings.panel.user_header_secret.get_secret_value()
         yield Secret("AVP_PANEL__USER_HEADER_SECRET", secret)
@@ -209,6 +213,18 @@ def _addresses(settings: Settings) -> Addresses:
         ari=settings.ari.url,
         ami_user=settings.ami.username,
         ari_user=settings.ari.username,
+    )
+
+
+def _standby(settings: Settings) -> StandbyFacts:
+    from asterisk_avp.install.checks.model import StandbyFacts  # noqa: PLC0415
+
+    return StandbyFacts(
+        active_url=settings.standby.active_url or "",
+        agi_url=settings.standby.agi_url or "",
+        frozen_seconds=settings.standby.frozen_seconds,
+        orphan_seconds=settings.session.orphan_seconds,
+        api_port=settings.api.port,
     )
 
 

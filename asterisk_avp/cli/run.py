@@ -13,8 +13,11 @@ ANOTHER_SERVES: Final = 75
 """The exit status if another daemon serves this Asterisk (sysexits.h: EX_TEMPFAIL)."""
 
 
-def run() -> int:
-    """Run the daemon until it receives a signal to stop. Returns the exit status."""
+def run(*, standby: bool = False) -> int:
+    """Run the daemon until it receives a signal to stop. Returns the exit status.
+
+    ``standby``: it waits until no other daemon serves.
+    """
     # Loaded modules are never garbage. Excluding them from collection saves a tenth of the loading
     # time, and time in every later collection.
     gc.disable()
@@ -25,7 +28,7 @@ def run() -> int:
     gc.freeze()
     gc.enable()
     try:
-        process.main(Settings.load(whole=True))
+        process.main(Settings.load(whole=True), standby=standby)
     except OtherDaemon as other:
         say(str(other))
         return ANOTHER_SERVES

@@ -179,6 +179,7 @@ def _agent_line(agent: dict[str, Any]) -> str:
 
 def _readiness_line(readiness: dict[str, Any]) -> str:
     if readiness["ready"]:
-        return "; ".join(("ready", *(f"warning: {x}" for x in readiness.get("warnings", ()))))
+        ready = "ready, with a standby" if readiness.get("standby") else "ready"
+        return "; ".join((ready, *(f"warning: {x}" for x in readiness.get("warnings", ()))))
     missing = ", ".join(readiness["missing"]) or readiness["detail"]
     return f"not ready: {missing}"

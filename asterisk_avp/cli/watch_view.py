@@ -229,8 +229,9 @@ class View:
         running = sum(not ended(x) for x in shown)
         only = f"  groups: {', '.join(self._filter.groups)}" if self._filter.groups else ""
         warnings = "".join(f"  WARNING: {x}" for x in self._readiness.get("warnings", ()))
+        ready = "ready, with a standby" if self._readiness.get("standby") else "ready"
         return line(
-            f"ready  {counted(calls, 'call')}, {counted(running, 'transfer')} in progress{only}"
+            f"{ready}  {counted(calls, 'call')}, {counted(running, 'transfer')} in progress{only}"
             f"{warnings}  {self._url}",
             "bold yellow" if warnings else "bold",
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from asterisk_avp.config.cluster_checks import cluster
+from asterisk_avp.config.cluster_checks import LEAST_TOKEN, cluster
 from asterisk_avp.config.emergency import emergencies
 from asterisk_avp.config.secret_files import Path_
 from asterisk_avp.config.sources import Inputs, variable
@@ -32,7 +32,7 @@ S = TypeVar("S", bound="Settings")
 # `url` is included because it may contain credentials.
 _SECRET_FIELDS = frozenset(
     {"password", "secret", "pin", "pin_hash", "tokens", "metrics_token", "url"}
-    | {"user_header_secret", "token", "credentials"}
+    | {"user_header_secret", "token", "credentials", "session_key"}
 )
 _LONGEST_VALUE_SHOWN = 60
 
@@ -178,6 +178,9 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
     yield from _policy_contradictions(settings, at_fault)
     yield from _panel(settings, inputs)
     yield from cluster(settings, inputs)
+    if 0 < len(settings.api.session_key.get_secret_value()) < LEAST_TOKEN:
+        name = inputs.name(("api", "session_key"))
+        yield f"{name}: must have at least {LEAST_TOKEN} characters"
     alike: dict[str, str] = {}
     for identifier, agent in settings.agents.items():
         other = alike.setdefault(identifier.lower(), identifier)

@@ -40,6 +40,8 @@ NO_VALUE: Final = {
     "AVP_AGENTS__<ID>__INTERFACE": "from the queues",
     "AVP_AGENTS__<ID>__GROUPS": "from the queues",
     "AVP_AGENTS__<ID>__COUNTRY": "the account's",
+    "AVP_STANDBY__ACTIVE_URL": "this daemon's own",
+    "AVP_STANDBY__AGI_URL": "as the dialplan has it",
     "AVP_AGENTS__<ID>__NODE": "where logged in",
     "AVP_NODES__<ID>__ENDPOINT": "`avp-node-<id>`",
 }
@@ -57,6 +59,7 @@ SECTIONS: Final = {
     "pop": "Screen pops",
     "webhook": "Webhook",
     "keys": "Keys on phones",
+    "standby": "Standby",
     "cluster": "Several nodes",
     "nodes": "Nodes",
     "enterprise": "Features: enterprise, account, group",

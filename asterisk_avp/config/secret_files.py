@@ -22,6 +22,7 @@ SECRETS: Final[frozenset[Path_]] = frozenset(
         ("ami", "secret"),
         ("api", "tokens"),
         ("api", "metrics_token"),
+        ("api", "session_key"),
         ("panel", "user_header_secret"),
         ("agents", "*", "pin"),
         ("agents", "*", "pin_hash"),

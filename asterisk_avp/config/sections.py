@@ -88,6 +88,9 @@ class ApiSettings(Section):
     """Token for `/metrics`. Without it, only this machine may read the metrics."""
     token_lifetime_seconds: Seconds = 12 * 3600.0
     """How long an agent's log-in lasts."""
+    session_key: SecretStr = SecretStr("")
+    """The key that signs agents' log-ins, at least 32 characters. Every daemon that may serve the
+    same panels needs the same. Without it, one is derived from the passwords for Asterisk."""
     max_connections: Annotated[int, Field(ge=8, le=65_535)] = 4096
     """How many connections the API accepts. The limit of file descriptors, minus those reserved
     for AMI, ARI and FastAGI, can lower this number."""

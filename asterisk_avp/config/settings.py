@@ -43,6 +43,7 @@ from asterisk_avp.config.sections import (
     WebhookSettings,
 )
 from asterisk_avp.config.sources import Inputs, read_inputs, variable
+from asterisk_avp.config.standby import StandbySettings
 from asterisk_avp.config.types import AgentId, SectionId
 from asterisk_avp.core.model.features import DEFAULT, Features, Level, resolve
 from asterisk_avp.core.model.nodes import NODE_ENDPOINT_PREFIX, Node
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     pop: PopSettings = PopSettings()
     webhook: WebhookSettings = WebhookSettings()
     keys: KeySettings = KeySettings()
+    standby: StandbySettings = StandbySettings()
     cluster: ClusterSettings = ClusterSettings()
     nodes: Mapping[SectionId, NodeSettings] = Field(default_factory=dict)
     enterprise: EnterpriseSettings = EnterpriseSettings()

@@ -31,6 +31,7 @@ _KEY_CODE = re.compile(r"[0-9*#]{1,6}")
 _EXTENSION = re.compile(r"(?!_)[A-Za-z0-9*#+._-]{1,40}")
 _PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _POP_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_AGI = re.compile(r"agi://[A-Za-z0-9.-]{1,200}:[0-9]{1,5}")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_%-]{1,253}")
 _ORIGIN = re.compile(
     r"https://([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?){0,20})"
@@ -272,6 +273,7 @@ Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, 
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
 Endpoint = Annotated[str, _matching(_ENDPOINT, "the name of a PJSIP endpoint")]
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
+AgiUrl = Annotated[str, _matching(_AGI, "an address such as agi://b.example:4583")]
 NodeUrl = Annotated[str, AfterValidator(_node_url)]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
 Network = Annotated[str, AfterValidator(_network)]

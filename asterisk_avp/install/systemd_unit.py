@@ -1,7 +1,8 @@
-"""The systemd unit of the daemon, as `asterisk-avp render systemd` writes it."""
+"""The systemd units of the daemon and its standby, as `asterisk-avp render systemd` writes them."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -11,16 +12,23 @@ _STOP_MORE_SECONDS: Final = 20
 """The longest time that stopping takes, besides the wait for transfers."""
 _HOMES: Final = ("/home", "/root", "/run/user")
 
+_SHARED_USER: Final = "asterisk-avp"
+_ORDER: Final = "# This too: of two that stop together, the standby stops before it takes over."
+_ANOTHER: Final = """\
+# 75: another daemon serves this Asterisk. An administrator must resolve this.
+RestartPreventExitStatus=75"""
+_WAITS: Final = "# While another daemon serves this Asterisk, this one waits."
+
 _UNIT = """\
 # The daemon of asterisk_avp.
 #
 # Written by: {command}
-# Install it in /etc/systemd/system, then run: systemctl daemon-reload
+# Install it in /etc/systemd/system{named}, then run: systemctl daemon-reload
 
 [Unit]
-Description=Session transfer for Asterisk call centres
+Description=Session transfer for Asterisk call centres{described}
 # This is only an order: the daemon waits for Asterisk and reconnects when it returns.
-After=network-online.target asterisk.service
+After=network-online.target asterisk.service{after}
 Wants=network-online.target
 # Do not retry forever with invalid settings.
 StartLimitIntervalSec=60
@@ -28,13 +36,12 @@ StartLimitBurst=5
 
 [Service]
 Type=notify
-ExecStart={program} run
+ExecStart={program} run{option}
 # Reloads the settings. Calls and transfers continue.
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2
-# 75: another daemon serves this Asterisk. An administrator must resolve this.
-RestartPreventExitStatus=75
+{again}
 TimeoutStartSec=60
 # Longer than AVP_SESSION__DRAIN_SECONDS, so that transfers in progress can end.
 TimeoutStopSec={stop_seconds}
@@ -86,17 +93,44 @@ WantedBy=multi-user.target
 """
 
 
-def render_unit(program: Path, *, drain_seconds: float, user: str | None, command: str) -> str:
-    """The text of the unit. ``user`` None: a dynamic user that systemd allocates."""
+class Role(StrEnum):
+    """Which of two daemons for one Asterisk a unit runs. Either serves while the other waits."""
+
+    FIRST = "first"
+    """The one that serves after the machine has started."""
+    SECOND = "second"
+
+
+def render_unit(
+    program: Path, *, drain_seconds: float, user: str | None, command: str, role: Role | None = None
+) -> str:
+    """The text of the unit. ``user`` None: a dynamic user that systemd allocates.
+
+    ``role``: one of two daemons; None: there is only one. The two have the same user, because the
+    standby must be able to end the other if that is frozen.
+    """
+    dynamic = "DynamicUser=yes" if role is None else f"DynamicUser=yes\nUser={_SHARED_USER}"
+    second = role is Role.SECOND
     in_a_home = any(program.is_relative_to(home) for home in _HOMES)
     return _UNIT.format(
         command=command,
         program=_escaped(program),
         stop_seconds=ceil(drain_seconds) + _STOP_MORE_SECONDS,
         directory=DIRECTORY,
-        user=f"User={user}" if user is not None else "DynamicUser=yes",
+        user=f"User={user}" if user is not None else dynamic,
+        named=f" as {NAMES[role]}" if role else "",
+        described=", standby" if second else "",
+        after=f"\n{_ORDER}\nAfter={NAMES[Role.FIRST]}" if second else "",
+        option="" if role is None else " --standby",
+        again=_ANOTHER if role is None else _WAITS,
         home="read-only" if in_a_home else "yes",
     )
+
+
+NAMES: Final = {
+    Role.FIRST: "asterisk-avp.service",
+    Role.SECOND: "asterisk-avp-standby.service",
+}
 
 
 def _escaped(program: Path) -> str:

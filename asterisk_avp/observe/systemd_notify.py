@@ -53,6 +53,11 @@ class Notifier:
         if readiness.ready:
             self._started()
 
+    def standby(self) -> None:
+        """Report that this daemon waits, which completes its start."""
+        self._send("STATUS=Standby: waits until no daemon serves this Asterisk.")
+        self._started()
+
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Report a reload while it runs."""

@@ -16,7 +16,7 @@ from asterisk_avp.ami.recording import Recordings
 from asterisk_avp.ami.wire import OnDefect
 from asterisk_avp.ari import translate as from_ari
 from asterisk_avp.ari.client import AriClient
-from asterisk_avp.config.sections import AmiSettings, AriSettings
+from asterisk_avp.config.sections import AmiSettings
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.pbx import ami_rights
@@ -50,18 +50,26 @@ def ami_client(settings: AmiSettings, on_defect: OnDefect) -> AmiClient:
     )
 
 
-def ari_client(settings: AriSettings, outdated: Callable[[], None]) -> AriClient:
+def process_name() -> str:
+    """How this process is named in the messages of other daemons."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def ari_client(everything: Settings, outdated: Callable[[], None], *, warm: bool) -> AriClient:
+    """``warm``: with `--standby`, when another daemon's answer is not waited for so long."""
+    settings = everything.ari
     return AriClient(
         settings.url,
         settings.username,
         settings.password.get_secret_value(),
         settings.app,
-        who=f"process {os.getpid()} on {socket.gethostname()}",
+        who=process_name(),
         outdated=outdated,
         probe_seconds=settings.probe_seconds,
         request_timeout_seconds=settings.request_timeout_seconds,
         backoff_max_seconds=settings.reconnect_max_seconds,
         event_types=from_ari.EVENT_TYPES,
+        answer_seconds=everything.standby.frozen_seconds / 2 if warm else None,
     )
 
 

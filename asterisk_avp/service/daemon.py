@@ -50,25 +50,19 @@ import structlog
 from asterisk_avp.ami.membership import MembershipChanges
 from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.ami.recording import Recordings
-from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.broadcast import EventBroadcaster, group_event, readiness_event
-from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
 from asterisk_avp.ari.perform import AriPerformer
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.history import History
-from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.model.errors import OtherDaemon
 from asterisk_avp.core.model.world import Readiness
 from asterisk_avp.core.pbx.swaps import Swaps
 from asterisk_avp.core.phone.feature_code import FeatureCodeHandler
-from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.systemd_notify import Notifier
-from asterisk_avp.pops.publish import PopPublisher
-from asterisk_avp.pops.reader import ScreenPops
 from asterisk_avp.service.acw_timer import AcwTimer
 from asterisk_avp.service.admission import new_admission
 from asterisk_avp.service.alone import other_daemons
@@ -106,10 +100,11 @@ from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.readiness import ReadinessWatch, VersionWatch
 from asterisk_avp.service.realtime import RealtimeMembers
 from asterisk_avp.service.recordings import RecordingWatch
-from asterisk_avp.service.reload import Reloader, credentials, device_secret
+from asterisk_avp.service.reload import Reloader
 from asterisk_avp.service.resync import Synchroniser
-from asterisk_avp.service.servers import new_app, new_connections, start_servers
+from asterisk_avp.service.servers import Front, start_servers
 from asterisk_avp.service.shared_lastcall import SharedLastcallWatch
+from asterisk_avp.service.standing import Standing
 from asterisk_avp.service.unreported import UnreportedChanges
 from asterisk_avp.service.whereabouts import Whereabouts
 from asterisk_avp.service.work import AgentWork
@@ -122,14 +117,17 @@ _QUEUE_LOG_SECONDS = 2.0
 class Daemon:
     """The daemon, composed of its parts."""
 
-    def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, notifier: Notifier | None = None, *, warm: bool = False
+    ) -> None:
+        """``warm``: with `--standby`, so that another daemon may take this one's place."""
+        self.settings = settings
         self._notifier = notifier or Notifier({})
         self._inbox = inbox = Inbox()
         post = inbox.post
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
-        self._ari = ari = ari_client(settings.ari, lambda: post(Outdated()))
+        self._ari = ari = ari_client(settings, lambda: post(Outdated()), warm=warm)
         others, self._metrics = other_daemons(settings, engine, post), Metrics(engine)
         metrics, links = self._metrics, Links(ami, ari)
         news = asyncio.Event()  # readiness may have changed
@@ -145,22 +143,17 @@ class Daemon:
             ami_performer, ari_performer, post, metrics.performed, log_fields(engine)
         )
         workers.hold()  # until we know that no other daemon is active
+        agi, frozen = settings.standby.agi_url, settings.standby.frozen_seconds
+        self._standing = standing = Standing(
+            ari, ami, workers, warm=warm, agi_url=agi, frozen_seconds=frozen
+        )
         admission = new_admission(settings.session, engine, links, ami, ari)
         groups = GroupReader(engine, reader.variables, post)
 
         # Events, screen pops, queue_log and audit.
         self._changes = changes = EventBroadcaster()
-        pop_publisher = PopPublisher(changes.send, settings.webhook)
-        screen_pops = ScreenPops(
-            PopBoard(engine, iso_time, settings.pop.keys),
-            reader,
-            ami_performer.write,
-            post,
-            lambda agents: post(Outcome(agents=agents)),
-            others.publisher(pop_publisher.publish),
-        )
-        board, pop = screen_pops.board, screen_pops.shown
-        pops = Pops(screen_pops, pop_publisher, ami_performer.set_global, settings.pop.sip_headers)
+        pops = Pops(settings, engine, reader, ami_performer, post, changes.send, others)
+        board, pop = pops.board, pops.shown
         self._queue_log = QueueLogWriter(
             engine, ami.action, enabled=settings.log.queue_log, numbers=settings.log.numbers
         )
@@ -200,11 +193,11 @@ class Daemon:
         )
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
-            *(admission.warnings, guards.warnings, nodes.warnings),
+            *(admission.warnings, guards.warnings, nodes.warnings, standing.warnings),
+            standby=lambda: standing.has_standby,
         )
 
-        self._history, self._reloads = History(), asyncio.Lock()
-        self._codes = FeatureCodeHandler(engine, settings.key_codes())
+        self._history, self._codes = History(), FeatureCodeHandler(engine, settings.key_codes())
         self.transfer_service = (others.service_type or TransferService)(
             *(inbox, engine, reader, audit, self._history, changes),
             AgentWork(inbox, engine, changes_of_members, members, workers, readiness.check_ami),
@@ -221,14 +214,14 @@ class Daemon:
             ready=lambda: readiness.now().ready,
             admission=admission,
         )
-        self._auth = Authenticator(**credentials(settings), device_secret=device_secret(settings))
-        self._app = others.connect(
-            new_app(settings, self.transfer_service, self._auth, metrics.text, engine.scope_of),
-            *(self.transfer_service, phones, reader.variables),
+        self.front = front = Front(
+            *(settings, self.transfer_service, metrics, engine, ari.asterisk),
+            standby=standing.asked_by_standby,
         )
-        self._connections = new_connections(settings.api)
-        self._reloader = Reloader(engine, self._auth, audit, inbox, resync=sync.read_all)
-        show_inside(metrics.gauge, engine, workers, self._connections, admission)
+        others.connect(front.app, self.transfer_service, phones, reader.variables)
+        self._reloader = Reloader(engine, front.auth, audit, inbox, resync=sync.read_all)
+        self._reloads = asyncio.Lock()
+        show_inside(metrics.gauge, engine, workers, front.connections, admission, standing)
         metrics.show_readiness(readiness.now, lambda: ari.stuck)
 
         self._parts: tuple[Part, ...] = (
@@ -280,19 +273,14 @@ class Daemon:
             ending.push_async_callback(self._ari.close)
             end_with(ending, self._parts)
             servers = await ending.enter_async_context(AsyncExitStack())
-            await start_servers(
-                servers,
-                self._settings,
-                self._engine,
-                self._audit,
-                self._app,
-                self._connections,
-            )
+            await start_servers(servers, self.settings, self._engine, self._audit, self.front)
             intake, connection = self._intake, self._metrics.connection
-            on_ami, on_ari = (connection(name, intake.connection) for name in ("ami", "ari"))
+            on_ami = connection("ami", intake.connection)
+            ended = self.front.ended_logins
+            on_ari = connection("ari", self._standing.watched(ended, intake.connection))
             housekeeping = forget_ended(
                 *(self._engine, self._history, self._codes, self._metrics),
-                lambda: self._settings.session.keep_ended_seconds,
+                lambda: self.settings.session.keep_ended_seconds,
             )
             async with asyncio.TaskGroup() as group:
                 running = [
@@ -302,9 +290,11 @@ class Daemon:
                     group.create_task(self._notifier.run(), name="notifier"),
                     group.create_task(self._orphans.run(), name="orphan timeout"),
                     group.create_task(self._readiness.run(), name="readiness"),
+                    group.create_task(self._standing.run(), name="standing"),
+                    group.create_task(self.front.prepare(), name="keys"),
                 ]
                 await stop.wait()
-                await self._drain()
+                await self._drain(servers)
                 await self._queue_log.wait_idle(_QUEUE_LOG_SECONDS)
                 await servers.aclose()
                 for task in running:
@@ -327,19 +317,23 @@ class Daemon:
         """Read the settings again, without affecting calls or running transfers."""
         async with self._reloads:
             with self._notifier.reloading():
-                self._settings = await self._reloader.reload(self._settings)
-            self.nodes.reloaded(self._settings)
-            self._codes.codes = self._settings.key_codes()
-            self._queue_log.enabled = self._settings.log.queue_log
-            self._queue_log.numbers = self._settings.log.numbers
+                self.settings = await self._reloader.reload(self.settings)
+            self.nodes.reloaded(self.settings)
+            self._codes.codes = self.settings.key_codes()
+            self._queue_log.enabled = self.settings.log.queue_log
+            self._queue_log.numbers = self.settings.log.numbers
 
-    async def _drain(self) -> None:
+    async def _drain(self, servers: AsyncExitStack) -> None:
+        if self._readiness.displaced:
+            return  # the other daemon continues the transfers
         self._notifier.stopping()
         self._readiness.stopping = True
         self._readiness.changed()
-        if self._readiness.displaced:
-            return  # the other daemon continues the transfers
-        await drain(self._engine.store, self._inbox, self._settings.session.drain_seconds)
+        if successor := await self._standing.successor():
+            await servers.aclose()
+            await self._standing.leave(successor)
+            return
+        await drain(self._engine.store, self._inbox, self.settings.session.drain_seconds)
 
     def _publish_readiness(self, readiness: Readiness) -> None:
         self._notifier.readiness(readiness)

@@ -10,6 +10,7 @@ from asterisk_avp.api.connections import Connections
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.service.admission import AdmissionControl
 from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.standing import Standing
 
 
 class _Gauge(Protocol):
@@ -22,6 +23,7 @@ def show_inside(
     workers: Workers,
     connections: Connections,
     control: AdmissionControl,
+    standing: Standing,
 ) -> None:
     """Add gauges that, with memory and open files, distinguish a leak from load."""
     gauge(
@@ -49,6 +51,16 @@ def show_inside(
         lambda: connections.evicted + connections.refused,
     )
     show_admission(gauge, control)
+    show_standby(gauge, standing)
+
+
+def show_standby(gauge: _Gauge, standing: Standing) -> None:
+    """Add the gauge of whether there is a standby."""
+    gauge(
+        "standby",
+        "Whether a standby daemon waits to take this one's place.",
+        lambda: standing.has_standby,
+    )
 
 
 def show_admission(gauge: _Gauge, control: AdmissionControl) -> None:

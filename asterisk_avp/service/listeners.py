@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 
+from asterisk_avp.ami.perform import AmiPerformer
+from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.api.broadcast import EventBroadcaster, agent_event, transfer_event
+from asterisk_avp.api.schemas import iso_time
 from asterisk_avp.ari.music import Music
+from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine import views
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
@@ -18,6 +22,7 @@ from asterisk_avp.core.messages import remote
 from asterisk_avp.core.messages.effects import SetTimer
 from asterisk_avp.core.pbx.queue_music import QueueMusic
 from asterisk_avp.core.pbx.swaps import Swaps
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.observe.metrics import Metrics
@@ -25,8 +30,9 @@ from asterisk_avp.observe.queue_log import QueueLogWriter
 from asterisk_avp.observe.transitions import log_steps
 from asterisk_avp.pops.publish import PopPublisher, set_headers
 from asterisk_avp.pops.reader import ScreenPops
+from asterisk_avp.service.alone import Alone
 from asterisk_avp.service.facade import Pop
-from asterisk_avp.service.inbox import Hint, Message, Report, TimeUp
+from asterisk_avp.service.inbox import Hint, Message, Post, Report, TimeUp
 from asterisk_avp.service.part import Part
 from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.resync import RETRY_SECONDS, Synchroniser
@@ -220,15 +226,27 @@ class Pops(Part):
 
     def __init__(
         self,
-        pops: ScreenPops,
-        publisher: PopPublisher,
-        set_global: Callable[[str, str], Awaitable[None]],
-        sip_headers: Sequence[str],
+        settings: Settings,
+        engine: TransferEngine,
+        reader: AmiReader,
+        ami: AmiPerformer,
+        post: Post,
+        send: Callable[[Mapping[str, Any]], None],
+        others: Alone,
     ) -> None:
-        self._pops = pops
-        self._publisher = publisher
-        self._set_global = set_global
-        self._sip_headers = sip_headers
+        """``send``: to panels and integrations."""
+        self._publisher = PopPublisher(send, settings.webhook)
+        self._pops = ScreenPops(
+            PopBoard(engine, iso_time, settings.pop.keys),
+            reader,
+            ami.write,
+            post,
+            lambda agents: post(Outcome(agents=agents)),
+            others.publisher(self._publisher.publish),
+        )
+        self.board, self.shown = self._pops.board, self._pops.shown
+        self._set_global = ami.set_global
+        self._sip_headers = settings.pop.sip_headers
 
     def handle(self, message: Message) -> None:
         if isinstance(message, ev.Fact):

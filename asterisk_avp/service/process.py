@@ -16,17 +16,20 @@ from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.runtime import descriptors, loop
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.daemon import Daemon
+from asterisk_avp.service.takeover import Takeover
 
 log = structlog.get_logger(__name__)
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings, *, standby: bool = False) -> None:
     """`run` in an event loop of its own."""
-    loop.run(run(settings))
+    loop.run(run(settings, standby=standby))
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, *, standby: bool = False) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reloads the settings.
+
+    ``standby``: wait until no other daemon serves, and wait again if one displaces this one.
 
     A second SIGTERM or SIGINT makes the process exit immediately; the next daemon continues the
     running transfers.
@@ -46,7 +49,8 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             running.add_signal_handler(number, shut_down)
-    daemon = Daemon(settings, Notifier())
+    notifier = Notifier()
+    daemon = Takeover(settings, notifier) if standby else Daemon(settings, notifier)
     reloads = TaskSet("reload")
 
     def reload() -> None:

@@ -121,8 +121,12 @@ class ReadinessWatch:
         news: asyncio.Event,
         publish: Callable[[Readiness], None],
         *warnings: Callable[[], tuple[str, ...]],
+        standby: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``warnings``: sentences about what an administrator should mend."""
+        """``warnings``: sentences about what an administrator should mend. ``standby``: whether
+        another daemon waits to take this one's place.
+        """
+        self._standby = standby
         self._warnings = warnings
         self._ami = ami
         self._ari = ari
@@ -147,6 +151,7 @@ class ReadinessWatch:
             detail=detail,
             reason=reason,
             warnings=(*filter(None, (few,)), *(text for each in self._warnings for text in each())),
+            standby=self._standby(),
         )
 
     def _trouble(self, *, ari: bool, ami: bool) -> tuple[str, str]:

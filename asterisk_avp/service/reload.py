@@ -34,9 +34,10 @@ _AT_START_ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "ari": (),
     "ami": (),
     "agi": (),
-    "api": ("host", "port", "max_connections", "trusted_proxies"),
+    "api": ("host", "port", "max_connections", "trusted_proxies", "session_key"),
     "panel": ("frame_ancestors", "language", "user_header", "user_header_secret", "sign_out_url"),
     "pop": (),
+    "standby": (),
     "webhook": (),
     "cluster": (),
     "session": ("orphan_seconds", "ring_seconds", "ring_outside_seconds"),
@@ -108,10 +109,13 @@ def credentials(settings: Settings) -> dict[str, Any]:
     }
 
 
-def device_secret(settings: Settings) -> bytes:
-    """The source of the key in `asterisk_avp.api.devices`, constant over restarts."""
+def signing(settings: Settings) -> dict[str, Any]:
+    """What keys are derived from, constant over restarts, as arguments of `Authenticator`."""
     known = [settings.ari.password.get_secret_value(), settings.ami.secret.get_secret_value()]
-    return json.dumps(known).encode()
+    return {
+        "device_secret": json.dumps(known).encode(),
+        "session_key": settings.api.session_key.get_secret_value(),
+    }
 
 
 def _changed_at_start_only(old: Settings, new: Settings) -> Iterator[str]:

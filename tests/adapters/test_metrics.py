@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
@@ -53,9 +54,11 @@ from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.service.admission import AdmissionControl
 from asterisk_avp.service.clients import ami_client, ari_client
 from asterisk_avp.service.daemon import Daemon
-from asterisk_avp.service.gauges import show_admission
+from asterisk_avp.service.executor import Workers
+from asterisk_avp.service.gauges import show_admission, show_standby
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.remote_agents import show_directory
+from asterisk_avp.service.standing import Standing
 from tests.config.test_settings import NEEDED
 from tests.core.sessions import OUT, fourth_party
 from tests.core.sessions import session as at
@@ -357,13 +360,16 @@ def names_of(counted: Counted) -> set[str]:
     names = set()
     settings = Settings.load(NEEDED, Path("/nonexistent"))
     ami = ami_client(settings.ami, lambda *_defect: None)
-    ari = ari_client(settings.ari, lambda: None)
+    ari = ari_client(settings, lambda: None, warm=False)
     control = AdmissionControl(counted.engine, Admission(Bounds()), Links(ami, ari))
     show_admission(counted.metrics.gauge, control)
     node = Settings.load(NODE, Path("/nonexistent")).cluster
     show_directory(
         counted.metrics.gauge,
         Directory(node, counted.engine, lambda _fact: None, lambda: True, lambda: None),
+    )
+    show_standby(
+        counted.metrics.gauge, Standing(ari, ami, Workers(AsyncMock(), AsyncMock(), Mock()))
     )
     for family in counted.metrics.registry.collect():
         kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}

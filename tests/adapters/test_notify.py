@@ -219,12 +219,31 @@ def test_where_the_program_is(program: str, start: str, home: str) -> None:
     assert (read(text)["ExecStart"], read(text)["ProtectHome"]) == (start, home)
 
 
-@pytest.mark.parametrize("more", [(), ("--user", "daemon")])
+def test_the_units_of_two_daemons(avp: Avp) -> None:
+    texts = {role: avp("render", "systemd", "--standby", role).out for role in ("first", "second")}
+    for text in texts.values():
+        service = read(text)
+        assert service["ExecStart"].endswith("/asterisk-avp run --standby")
+        assert (service["DynamicUser"], service["User"]) == ("yes", "asterisk-avp")
+        assert "RestartPreventExitStatus" not in service
+    assert "\nAfter=asterisk-avp.service\n" in texts["second"]
+    assert "asterisk-avp.service\n" not in texts["first"].partition("[Unit]")[2]
+    assert "as asterisk-avp-standby.service" in texts["second"]
+    assert (
+        read(avp("render", "systemd", "--standby", "second", "--user", "avp").out)["User"] == "avp"
+    )
+    assert avp("render", "systemd", "--standby", "third").code == 2
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--user", "daemon"), ("--standby", "first"), ("--standby", "second")]
+)
 def test_systemd_has_nothing_to_say_about_it(avp: Avp, tmp_path: Path, more: tuple[str]) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("there is no systemd-analyze here")
-    unit = tmp_path / "asterisk-avp.service"
+    name = "asterisk-avp-standby" if "second" in more else "asterisk-avp"
+    unit = tmp_path / f"{name}.service"
     assert avp("render", "systemd", *more, "--output", str(unit)).code == 0
     done = subprocess.run(
         [program, "verify", unit], capture_output=True, text=True, check=False, timeout=60

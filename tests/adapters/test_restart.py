@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from servers.killable import CONSULTING, WITHIN, Start, consulting
+from servers.ari_server import Answer, Asked
+from servers.killable import CONSULTING, WITHIN, Start, consulting, wish
 from servers.pbx import Pbx
 from servers.pbx_channels import Channel
 from servers.waiting import eventually
@@ -67,6 +70,42 @@ async def test_nobody_is_lost_if_the_next_one_is_killed_while_it_recovers(
         await last.service.cancel(transfer)
     await eventually(lambda: set(last.states().values()) == {CANCELLED}, WITHIN)
     assert all(many_agents.peer(caller) is not None for caller in callers.values())
+
+
+@pytest.mark.parametrize("lost", ["/moh", "-hold/addChannel"])
+async def test_a_step_that_was_lost_is_done_although_the_target_answered(
+    start: Start, many_agents: Pbx, lost: str
+) -> None:
+    """The first one is killed before the caller is on hold, and a moment later there is another
+    state, whose own steps take that one for done.
+    """
+    first = await start()
+    await first.ready()
+    call = many_agents.offer("1000", "group0")
+    many_agents.answer(call)
+    await eventually(lambda: first.service.agent("1000").call is not None, WITHIN)
+    handler, asked_for = many_agents.ari.handler, asyncio.Event()
+    assert handler is not None
+
+    hang = asyncio.Event()
+
+    def lose(asked: Asked) -> Answer | None:
+        if asked.method == "POST" and asked.path.endswith(lost):
+            asked_for.set()
+            return Answer(204, hold=hang)
+        return handler(asked)
+
+    many_agents.ari.handler = lose
+    transfer = (await first.service.request(wish("1000"))).id
+    await asked_for.wait()
+    await eventually(lambda: first.states()[transfer] is CONSULTING, WITHIN)
+    await first.kill()
+    hang.set()
+    many_agents.ari.handler = handler
+    second = await start()
+    await second.ready()
+    await eventually(lambda: second.states() == {transfer: CONSULTING}, WITHIN)
+    await eventually(lambda: in_place(many_agents, {transfer: call.caller}), WITHIN)
 
 
 async def test_a_command_waits_for_a_transfer_that_is_not_known_yet(

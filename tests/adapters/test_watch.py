@@ -164,6 +164,9 @@ def test_what_an_administrator_should_mend_is_in_the_first_line(view: View) -> N
     assert "in progress  WARNING: The Transfer button of 1 agent's phone is not guarded." in first
     view.handle({"type": "readiness", "readiness": READY})
     assert "WARNING" not in drawn(view)
+    assert "standby" not in drawn(view)
+    view.handle({"type": "readiness", "readiness": {**READY, "standby": True}})
+    assert drawn(view, 160).startswith("ready, with a standby  ")
 
 
 def test_only_the_last_of_the_ended_are_kept(view: View) -> None:

@@ -91,13 +91,13 @@ class Recovery:
         everything, states = await self._all_known(opened, killed)
         say(f"ready after {ready:.2f} s, all recovered after {everything:.2f} s; ending them now")
         await self._arranged()
-        phases = _phases(log.read_text(errors="replace")[written:])
+        said = phases(log.read_text(errors="replace")[written:])
         reconnected = await self._reconnected()
-        say(f"{'; '.join(phases)}; reconnected after {reconnected:.2f} s")
+        say(f"{'; '.join(said)}; reconnected after {reconnected:.2f} s")
         async with self.driver.connected():
             await self._close(opened)
         kinds = Counter(transfer.state for transfer in opened)
-        return Round(kinds, ready, everything, results, states, phases, reconnected)
+        return Round(kinds, ready, everything, results, states, said, reconnected)
 
     async def _reconnected(self) -> float:
         """End the daemon's AMI connection; the seconds until it is ready again."""
@@ -221,7 +221,7 @@ class Recovery:
         await asyncio.gather(*map(end, consulting))
 
 
-def _phases(log: str) -> list[str]:
+def phases(log: str) -> list[str]:
     """The lines about the resync, without what is the same in all lines."""
     found = re.findall(r"\] ((?:synchronised|restored) .*seconds=.*)", log)
     return [re.sub(r"\s+\[\S+\]", "", line) for line in found]

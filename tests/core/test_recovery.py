@@ -89,7 +89,7 @@ ALL = {CALLER: HELD, AGENT: CONSULTS, LEG: CONSULTS}
         (S.WAITING, ALL | {LEG: NOWHERE}, S.WAITING, ["music caller", "music agent", "timer 38"]),
         (S.RINGING, ALL | {LEG: NOWHERE}, S.RINGING, ["music caller", "ringback agent", "timer 38"]),
         # The target answered or hung up meanwhile.
-        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["hush", "no ringback agent", "no music agent", "add leg to consult", "no timer"]),
+        (S.RINGING, ALL | {LEG: WITH_US}, S.CONSULTING, ["music caller", "ringback agent", "hush", "no ringback agent", "no music agent", "add leg to consult", "no timer"]),
         (S.WAITING, ALL | {LEG: GONE}, S.RETURNING, None),
         (S.CONSULTING, ALL | {LEG: GONE}, S.RETURNING, None),
         # A party hung up.

@@ -117,9 +117,16 @@ def _restored(
     events = recovery.missed(before, where)
     if idle:
         events += recovery.outcome(before, where)
+    prior = len(outcome.effects)
     for event in events:
         engine.store.apply(before.id, event, now, outcome)
     after = engine.store.records[before.id].session
+    arranged = not (after.state.final or recovery.repeats(before) or recovery.repeats(after))
+    if new and arranged and after.state is not before.state:
+        # The daemon that was killed may not have done all of its last step, which the next step
+        # takes for done: a caller without music would have none.
+        unfinished = recovery.restore(before, where)
+        outcome.effects[prior:prior] = [(before.id, effect) for effect in unfinished]
     if after.state is before.state and (idle or not recovery.repeats(after)):
         effects = recovery.restore(after, where)
         outcome.effects.extend((before.id, effect) for effect in effects)

@@ -50,6 +50,8 @@ _phones: Final = re.compile(
     r"[A-Za-z0-9]+/[A-Za-z0-9_.+-]+( [A-Za-z0-9]+/[A-Za-z0-9_.+-]+)*"
 ).fullmatch
 _trunks: Final = re.compile(r"[A-Za-z0-9_-]{1,40}(\.[A-Za-z0-9_-]{1,40}){0,15}").fullmatch
+_ended: Final = re.compile(r"[A-Za-z0-9_. -]{1,3600}").fullmatch
+_agi: Final = re.compile(r"agi://[A-Za-z0-9.-]{1,200}:[0-9]{1,5}").fullmatch
 _channel: Final = re.compile(r"[A-Za-z0-9_.][^\x00-\x1f\x7f]{0,255}").fullmatch
 """A channel's name or id, which is looked up and not evaluated. A leading slash would make it a
 pattern that matches many channels (manager.c, ``action_hangup``)."""
@@ -143,7 +145,9 @@ _VARIABLES: Final[Mapping[str, Test]] = {
     "AVP_WAITED": _count,
     "AVP_POP_HEADERS": _pairs,
     "AVP_TRUNKS": _trunks,
+    "AVP_AGI": _agi,
     "AVP_DAEMON_ANSWER": name,
+    "AVP_DAEMON_SUCCESSOR": name,
     "TIMEOUT(absolute)": _count,
     "CHANNEL(after_bridge_goto)": _place,
     "CONNECTED_LINE_SEND_SUB": _place,
@@ -152,6 +156,7 @@ _VARIABLES: Final[Mapping[str, Test]] = {
 _CHUNKED: Final = re.compile(r"AVP_SESSION_[ab][0-9]{1,2}|AVP_HISTORY_[0-9]{1,2}_[0-9]").fullmatch
 _PREFIXES: Final[Mapping[str, Test]] = {
     "AVP_PHONES_": _phones,
+    "AVP_ENDED_LOGINS_": _ended,
     "GLOBAL(AVP_MEMBER_": _interface,
 }
 _OURS: Final = "AVP_"

@@ -35,6 +35,7 @@ from asterisk_avp.install.checks.queues import (
 )
 from asterisk_avp.install.checks.refer import refers
 from asterisk_avp.install.checks.replaces import replaces
+from asterisk_avp.install.checks.standby import standby
 from asterisk_avp.install.checks.version import version
 
 Check = Callable[[Facts], Iterable[Finding]]
@@ -77,6 +78,7 @@ CHECKS: tuple[Check, ...] = (
     nodes.trunks,
     nodes.nats,
     nodes.same,
+    standby,
 )
 
 

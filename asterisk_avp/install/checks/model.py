@@ -172,6 +172,17 @@ class PanelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbyFacts:
+    """The settings of a standby, and those that must suit it."""
+
+    active_url: str = ""
+    agi_url: str = ""
+    frozen_seconds: float = 1.0
+    orphan_seconds: float = 60.0
+    api_port: int = 8766
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that was collected for the checks.
 
@@ -197,6 +208,7 @@ class Facts:
     secrets: tuple[Secret, ...] = ()
     addresses: Addresses = Addresses()
     panel: PanelFacts | None = None
+    standby: StandbyFacts | None = None
     stale_dialplan: str = ""
     outdated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
