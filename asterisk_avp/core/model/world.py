@@ -347,5 +347,4 @@ class Readiness:
     """Problems that the administrator should fix although transfers are accepted."""
     reason: str = ""
     """A code for ``detail``: ``other_daemon stopping not_connected version silent reading``."""
-    standby: bool = False
-    """Whether another daemon waits to take this one's place."""
+    standby: bool = False  # whether another daemon waits to take this one's place
