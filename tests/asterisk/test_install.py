@@ -240,6 +240,6 @@ async def test_once_more_there_is_nothing_to_do(own: OwnBed) -> None:
     for command in upgrade:
         await own.sh(command)
     output = await own.sh(render)
-    assert output.count(": unchanged") == len(OURS - {"avp_pbx.conf"}) + 2
+    assert output.count(": unchanged") == len(OURS - {"avp_pbx.conf", "avp_nodes.conf"}) + 2
     assert "There is nothing to add" in output
     assert sys.executable not in output
