@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests.ports import free_port
 
 GOOD = """
 AVP_ARI__URL=http://127.0.0.1:9
@@ -33,11 +34,6 @@ AVP_AGENTS__1001__GROUPS=sales
 AVP_AGENTS__1002__PIN=2222
 AVP_AGENTS__1002__GROUPS=sales
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Running:

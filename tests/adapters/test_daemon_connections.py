@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from asterisk_avp.core.pbx.agent import ACW_REASON
 from asterisk_avp.service.daemon import Daemon
 from asterisk_avp.service.inbox import NeedsResync
 from tests.config.test_settings import NEEDED
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -32,12 +32,6 @@ Start = Callable[..., Daemon]
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asterisk_avp.service.readiness._POLL_SECONDS", 0.05)
     monkeypatch.setattr("asterisk_avp.service.resync.RETRY_SECONDS", 0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def empty_list(action: Action) -> bytes:

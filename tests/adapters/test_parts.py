@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from servers.waiting import eventually
 from structlog.testing import capture_logs
-from test_daemon_connections import free_port
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.engine.sessions import Outcome
@@ -19,6 +18,7 @@ from asterisk_avp.service.daemon import Daemon
 from asterisk_avp.service.inbox import Message
 from asterisk_avp.service.part import Dispatcher, Part, end_with, overrides
 from tests.config.test_settings import NEEDED
+from tests.ports import free_port
 
 MANY = 5
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from servers.pbx import Pbx
 from servers.waiting import eventually
-from test_daemon_connections import free_port
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.world import (
@@ -21,6 +20,7 @@ from asterisk_avp.core.model.world import (
     TransferState,
 )
 from asterisk_avp.service.daemon import Daemon
+from tests.ports import free_port
 
 WITHIN = 10.0
 

@@ -10,11 +10,11 @@ from servers.killable import CONSULTING, WITHIN, Start, consulting, wish
 from servers.pbx import Pbx
 from servers.pbx_channels import Channel
 from servers.waiting import eventually
-from test_daemon_connections import free_port
 
 from asterisk_avp.core.model.errors import AsteriskUnavailable, UnknownTransfer
 from asterisk_avp.core.model.world import TransferState
 from asterisk_avp.core.transfer import persistence
+from tests.ports import free_port
 
 CANCELLED, COMPLETED = TransferState.CANCELLED, TransferState.COMPLETED
 

@@ -15,7 +15,8 @@ from servers.killable import WITHIN, Killable, consulting, members
 from servers.pbx import Pbx
 from servers.standbys import Pair, Standby, pair, until
 from servers.waiting import eventually
-from test_daemon_connections import free_port
+
+from tests.ports import free_port
 
 
 @pytest.fixture

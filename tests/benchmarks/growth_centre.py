@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from servers.waiting import eventually
 
 from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
 from asterisk_avp.core.transfer.session import is_leg
+from tests.ports import free_port
 
 APP = "asterisk_avp"
 TOKEN = "growth"
@@ -268,12 +268,6 @@ async def gather(limit: int, work: Sequence[Any]) -> list[Any]:
             return await coroutine
 
     return list(await asyncio.gather(*map(one, work)))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _configure(file: Path, size: Size) -> None:

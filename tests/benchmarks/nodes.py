@@ -32,7 +32,8 @@ from servers.pbx import Pbx
 
 from asterisk_avp.core.model.pins import SALT_BYTES, PinHash
 from tests.benchmarks.figures import conditions, table
-from tests.benchmarks.growth_centre import APP, PIN, free_port
+from tests.benchmarks.growth_centre import APP, PIN
+from tests.ports import free_port
 
 COMMAND = "python -m tests.benchmarks.nodes"
 NODES = "abcdefghij"

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from test_daemon_connections import free_port
-
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.world import (
     Mode,
@@ -21,6 +19,7 @@ from asterisk_avp.service.daemon import Daemon
 from servers.pbx import Pbx
 from servers.pbx_channels import Channel
 from servers.waiting import eventually
+from tests.ports import free_port
 
 WITHIN = 20.0
 MANY = 24

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.debian import unpacked
+from tests.ports import free_port
 
 WITHIN_SECONDS = 10.0
 NODES = ("a", "b", "c")
@@ -60,8 +61,7 @@ class NatsServer:
     def __init__(self, folder: Path, *, jetstream: bool = True) -> None:
         self.folder = folder
         self.jetstream = jetstream
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            self.port = int(one.getsockname()[1])
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

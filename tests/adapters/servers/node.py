@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from test_daemon_connections import free_port
-
 from asterisk_avp.cluster.directory import Directory
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.pbx.agent import Agent
@@ -16,6 +14,7 @@ from asterisk_avp.service.daemon import Daemon
 from servers.nats import NatsServer, password
 from servers.pbx import Pbx
 from servers.waiting import eventually
+from tests.ports import free_port
 
 WITHIN = 20.0
 APP = "asterisk_avp"

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from test_daemon_connections import free_port
 
 from servers.killable import GROUPS
 from servers.pbx import Pbx
+from tests.ports import free_port
 
 TOKEN = "integration-token"
 _POLL_SECONDS = 0.01

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from daemon_process import free_port
 
 from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.messages.remote import NodeCall, RemoteLeg
@@ -24,6 +23,7 @@ from asterisk_avp.service.daemon import Daemon
 from servers.pbx import Pbx
 from servers.pbx_channels import UP, Channel
 from servers.waiting import eventually
+from tests.ports import free_port
 
 WITHIN = 10.0
 TOKENS = {"a": "a" * 40, "b": "b" * 40, "c": "c" * 40}

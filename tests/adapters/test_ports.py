@@ -1,0 +1,41 @@
+"""Two processes of the tests never get the same port, whoever asks when."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests import ports
+from tests.documentation import ROOT
+
+ASK = "from tests.ports import free_port; print(*(free_port() for _ in range(100))); input()"
+
+
+def test_processes_get_ports_of_their_own() -> None:
+    asked = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASK],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    found = []
+    for process in asked:
+        assert process.stdout is not None
+        found += process.stdout.readline().split()
+    for process in asked:
+        process.communicate("\n")
+    assert len(set(found)) == len(found) == 200
+
+
+def test_a_port_that_somebody_listens_on_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = ports.free_port()
+    monkeypatch.setattr(ports, "_next", iter([taken - 10_000, taken - 10_000 + 1]))
+    with socket.create_server(("127.0.0.1", taken)):
+        assert ports.free_port() == taken + 1
