@@ -14,6 +14,7 @@ import pytest_asyncio
 from bed import match
 from bed.nodes import Nodes
 
+from tests.asterisk.listening import listening
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -81,10 +82,11 @@ async def test_complete(scene: NodesScene) -> None:
     await scene.at("a").ends(transfer, "completed", "completed")
     await scene.gone("1001")
     await only_legs(scene, 1)
-    await scene.hang_up("1005")
-    await scene.gone("caller1")
-    await scene.at("b").agent_is("1005", "acw")
-    await scene.sees("a", "1005", state="acw")
+    async with listening(scene.at("a").bed) as there, listening(scene.at("b").bed) as here:
+        await scene.hang_up("1005")
+        await scene.gone("caller1")
+        await here.state("1005", "acw")
+        await there.state("1005", "acw")
     await scene.at("a").booked(Alice=1)
     await scene.at("b").booked(Erin=1)
     assert scene.at("b").endings() == ["COMPLETEAGENT"]

@@ -15,6 +15,7 @@ import pytest_asyncio
 from bed.nodes import Nodes
 from bed.world import Group
 
+from tests.asterisk.listening import listening
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -87,9 +88,10 @@ async def test_to_a_free_agent(scene: NodesScene) -> None:
     body = await scene.at("a").reaches(transfer, "completed")
     assert (body["ended_reason"], body["caller_outcome"]) == ("completed", "connected")
     assert await scene.legs("a", "b") == 1
-    await scene.hang_up("1005")
-    await scene.gone("caller1")
-    await scene.at("b").agent_is("1005", "acw")
+    async with listening(scene.at("b").bed) as events:
+        await scene.hang_up("1005")
+        await scene.gone("caller1")
+        await events.state("1005", "acw")
     await scene.at("a").booked(Alice=1)
     await scene.at("b").booked(Erin=1)
 
