@@ -7,7 +7,8 @@ A, and others end in _A, _B, _C.
 
 Environment: AVP_BED (docker or rootfs, as --backend), AVP_ROOTFS (a root file system with an
 Asterisk of your own), AVP_CACHE (root file systems), AVP_STATE (instances of the docker backend),
-AVP_NATS_SERVER (the program; default: this machine's, or Debian's package, which is not installed).
+AVP_NATS_SERVER (the program, with rootfs; default: this machine's, or Debian's package, which is
+not installed).
 """
 
 from __future__ import annotations
@@ -102,8 +103,6 @@ def describe_nodes(nodes: Nodes) -> dict[str, object]:
 
 
 async def start_nodes(options: argparse.Namespace, backend: Backend, program: Path) -> None:
-    if running(backend, options.instance):
-        raise Unavailable(_running(options.instance))
     nodes = Nodes(
         "abc"[: options.nodes],
         name=options.instance,
@@ -132,22 +131,25 @@ async def start_nodes(options: argparse.Namespace, backend: Backend, program: Pa
     show(describe_nodes(nodes))
 
 
-def _running(instance: str) -> str:
-    return f"instance {instance} is running already; end it with docker/down --instance {instance}"
+def check_none_runs(backend: Backend, instance: str) -> None:
+    """Raises `Unavailable` if the instance runs, on one Asterisk or on several."""
+    there = running(backend, instance)
+    if not there and (backend.directory(instance) / "instance.json").exists():
+        asterisk = Bed.saved(instance, backend, World.demo()).asterisk
+        there = asterisk is not None and asterisk.alive()
+    if there:
+        end = f"end it with docker/down --instance {instance}"
+        raise Unavailable(f"instance {instance} is running already; {end}")
 
 
 async def start(options: argparse.Namespace) -> None:
     program = Path(sys.executable).with_name("asterisk-avp")
     backend = backend_named(options.backend)
+    check_none_runs(backend, options.instance)
     if options.nodes > 1:
         await start_nodes(options, backend, program)
         return
     world = World.demo()
-    note = backend.directory(options.instance) / "instance.json"
-    if note.exists():
-        there = Bed.saved(options.instance, backend, world)
-        if there.asterisk is not None and there.asterisk.alive():
-            raise Unavailable(_running(options.instance))
     bed = Bed(world, name=options.instance, backend=backend, outlive=True, program=program)
     try:
         await bed.start(phones=())
@@ -174,6 +176,9 @@ def main() -> int:
     except (Unavailable, PhoneError, RuntimeError) as error:
         print(f"up: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("up: interrupted; everything that was started has ended", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -47,13 +47,31 @@ def _fetch(package: str, kept: Path, keep: str) -> None:
             _run(["apt-get", "update"], work)
             _run(["apt-get", "download", package], work)
         (archive,) = Path(work).glob("*.deb")
-        libraries = list(_missing_libraries(archive)) if keep == "." else []
-        if libraries:
-            _run(["apt-get", "download", *libraries], work)
+        if keep == ".":
+            _fetch_libraries(archive)
         whole = Path(work, "unpacked")
         for each in Path(work).glob("*.deb"):
             _run(["dpkg-deb", "--extract", str(each), str(whole)], work)
         (whole / keep).resolve().rename(kept)
+
+
+def libraries(folder: Path) -> dict[str, str]:
+    """The environment in which an unpacked program finds the libraries that came with it."""
+    found = [str(each) for root in ("usr/lib", "lib") for each in folder.glob(f"{root}/*-linux-*")]
+    return {"LD_LIBRARY_PATH": ":".join(found)} if found else {}
+
+
+def _fetch_libraries(archive: Path) -> None:
+    """Beside the archive: the libraries that it needs and that are missing, and theirs."""
+    asked: set[str] = set()
+    unread = [archive]
+    while unread:
+        missing = {name for each in unread for name in _missing_libraries(each)} - asked
+        known = set(archive.parent.glob("*.deb"))
+        if missing:
+            _run(["apt-get", "download", *sorted(missing)], archive.parent)
+        asked |= missing
+        unread = sorted(set(archive.parent.glob("*.deb")) - known)
 
 
 def _missing_libraries(archive: Path) -> Iterator[str]:

@@ -28,6 +28,8 @@ HERE: Final = "tests/asterisk/test_readme.py"
 CLI: Final = "tests/adapters/test_cli_numbers.py"
 INSTALL: Final = "tests/asterisk/test_install.py"
 FREEPBX: Final = "tests/install/test_render_freepbx.py"
+KEY: Final = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+CERTIFICATES: Final = "tests/install/test_node_certificates.py"
 NODES: Final = "tests/install/test_render_nodes.py"
 REALTIME: Final = "tests/asterisk/bed/database.py"
 
@@ -48,9 +50,10 @@ COMMANDS: Final = {
     ): FREEPBX,
     "asterisk-avp render all --output /root/avp-trial --config-dir /etc/asterisk": FREEPBX,
     "asterisk-avp render all": FREEPBX,
-    # There is no systemd where tests run: what they tell the daemon is a signal.
-    "systemctl daemon-reload": "tests/asterisk/test_standby.py",
-    "systemctl enable --now asterisk-avp asterisk-avp-standby": "tests/asterisk/test_standby.py",
+    "tests/run systemd": "tests/systemd/test_units.py",
+    "systemctl daemon-reload": "tests/systemd/test_units.py",
+    "systemctl enable --now asterisk-avp asterisk-avp-standby": "tests/systemd/test_units.py",
+    # What other tests tell the daemon is a signal.
     "systemctl restart asterisk-avp": "tests/asterisk/test_takeover.py",
     "systemctl stop asterisk-avp": "tests/asterisk/test_takeover.py",
     "asterisk-avp render queues": "tests/install/test_render.py",
@@ -114,6 +117,22 @@ COMMANDS: Final = {
     "docker/up --nodes 2": "tests/asterisk/test_up_nodes.py",
     'python3 -c "import secrets; print(secrets.token_hex(24))"': NODES,
     "nats-server -t -c /etc/nats-server.conf": NODES,
+    (
+        "asterisk-avp render all --output /etc/asterisk-avp --config-dir /etc/asterisk --write"
+    ): INSTALL,
+    (
+        f'openssl req -x509 {KEY} -days 3650 -subj "/CN=nodes"'
+        ' -addext "keyUsage=critical,keyCertSign,cRLSign" -keyout ca-key.pem -out ca.pem'
+    ): CERTIFICATES,
+    (
+        f'openssl req {KEY} -subj "/CN=node a"'
+        ' -addext "subjectAltName=IP:192.0.2.11" -addext "extendedKeyUsage=serverAuth,clientAuth"'
+        " -keyout key-a.pem -out request-a.pem"
+    ): CERTIFICATES,
+    (
+        "openssl x509 -req -in request-a.pem -CA ca.pem -CAkey ca-key.pem -days 825"
+        " -copy_extensions copyall -out cert-a.pem"
+    ): CERTIFICATES,
 }
 """Each command of the pages, on one line, and the file of the test or the tool that runs it."""
 

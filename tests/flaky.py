@@ -10,6 +10,7 @@ most three, each with its reason. The second run tells a race from a fault.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,10 @@ MOST_AGAIN = 5
 FAILURES = "failures.txt"
 """What failed in the first runs, in short: CI prints it last."""
 LINES = 8
+EVIDENCE = "the call centre"
+"""The property of a test, in its JUnit XML, that has what its call centre was like."""
+EVIDENCE_LINES = 12
+"""Of each of its parts, which begin with ``---``: the last ones."""
 LONGEST = 240
 PHONE_CRASHED = "a phone crashed"
 """The one entry that is not a test: see `pytest_runtest_protocol` in `tests/asterisk`."""
@@ -77,6 +82,21 @@ def failures(report: str) -> Iterator[str]:
             lines = (result.text or result.get("message") or "").splitlines()
             wrong = [line for line in lines if line.startswith(("E  ", ">  "))]
             yield from (f"    {line[:LONGEST]}" for line in (wrong or lines)[-LINES:])
+        for found in case.iterfind("properties/property"):
+            if found.get("name") == EVIDENCE:
+                yield from (f"    {line}" for line in in_short(found.get("value", "")))
+
+
+def in_short(evidence: str) -> Iterator[str]:
+    """The end of each part, without what every line of a log repeats."""
+    for part in re.split(r"^(?=---)", evidence, flags=re.MULTILINE):
+        heading, *lines = part.splitlines() or [""]
+        if any(line.strip("() ") not in ("", "nothing") for line in lines):
+            yield heading
+            yield from (
+                re.sub(r"\[[a-z_. ]+\] *|^[0-9-]+T", "", line)[:LONGEST]
+                for line in lines[-EVIDENCE_LINES:]
+            )
 
 
 def say(text: str, tests: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.debian import NotProvided, unpacked
+from tests.debian import NotProvided, libraries, unpacked
 from tests.documentation import blocks, page, section
 
 PACKAGE: Final = "nginx"
@@ -40,19 +40,18 @@ http {{
 """What a distribution's nginx.conf has, as far as it matters here."""
 
 
-def provide() -> tuple[Path, Path | None]:
-    """The program, and a folder of libraries that it needs. Raises `NotProvided`."""
+def provide() -> tuple[Path, dict[str, str]]:
+    """The program, and the environment in which it finds its libraries. Raises `NotProvided`."""
     found = os.environ.get("AVP_NGINX") or shutil.which(
         "nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
     )
     if found:
-        return Path(found), None
+        return Path(found), {}
     folder = unpacked(PACKAGE, "nginx")
     program = folder / "usr/sbin/nginx"
     if not program.exists():
         raise NotProvided(f"Debian's package {PACKAGE} has no usr/sbin/nginx; set AVP_NGINX")
-    lib = next(folder.glob("usr/lib/*-linux-*"), None)
-    return program, lib
+    return program, libraries(folder)
 
 
 def documented(heading: str) -> dict[str, list[str]]:
@@ -97,14 +96,13 @@ async def running(
         written = put_in(text, given)
         written = re.sub(r"(ssl_certificate_key) [^;]+;", rf"\1 {key};", written)
         path.write_text(re.sub(r"(ssl_certificate) [^;]+;", rf"\1 {cert};", written))
-    program, lib = provide()
+    program, environment = provide()
     me = pwd.getpwuid(os.geteuid())
     # As root, it would otherwise become another user, who may not enter the folder.
     user = f"user {me.pw_name};" if os.geteuid() == 0 else ""
     main = folder / "nginx.conf"
     main.write_text(_MAIN.format(user=user))
     command = [str(program), "-p", str(folder), "-c", str(main), "-e", str(folder / "error.log")]
-    environment = {"LD_LIBRARY_PATH": str(lib)} if lib else {}
     tested = await asyncio.create_subprocess_exec(
         *command, "-q", "-t", env=environment, stderr=asyncio.subprocess.PIPE
     )

@@ -7,11 +7,12 @@ and larger bodies, because screen pops come this way. `core.messages.between` re
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Any, Final, Protocol, cast
 
 import structlog
-from fastapi import Depends, FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
+from pydantic import StringConstraints
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,10 +41,20 @@ MAX_BODY_BYTES: Final = 128 * 1024
 BODY_SECONDS: Final = 5.0
 _COMMANDS: Final = ("complete", "cancel", "swap", "conference")
 _KEY: Final = b"idempotency-key"
+KEYS_OF_A_NODE: Final = 10_000
+"""Requests of another node, of all of its agents, whose answers are kept."""
 
 
 class NodeService(Protocol):
     """The daemon, as other nodes' daemons see it. ``node``: the one that asks."""
+
+    async def settled(self) -> None:
+        """Wait until the state of Asterisk is known: a daemon that has just begun to serve knows
+        nobody, and would refuse everything.
+
+        Raises `AsteriskUnavailable`.
+        """
+        ...
 
     def reserve(self, wanted: between.SlotRequest) -> Slot:
         """Raises `Refused`."""
@@ -70,12 +81,20 @@ class NodeService(Protocol):
         """An agent of the node's has answered the transferred call, which was for a group."""
         ...
 
+    def home_taken(self, node: str, agent: str, revision: int) -> None:
+        """The agent has logged in there, and is at home there now."""
+        ...
+
+    def rings(self, node: str, transfer: str, agent: str, *, rings: bool) -> None:
+        """The phone of the node's agent rings for the transferred caller, or does not any more."""
+        ...
+
     def told(self, node: str, event: TransferEvent) -> None:
         """Raises `NodeOversteps` if it is not the node's to tell."""
         ...
 
-    def concerning(self, node: str) -> list[TransferEvent]:
-        """The transfers that concern agents who are at home on this node."""
+    def concerning(self, node: str, ids: Collection[str] = ()) -> list[TransferEvent]:
+        """The transfers that concern agents who are at home on this node, with these ids or all."""
         ...
 
 
@@ -99,7 +118,11 @@ class OnceByNode(Once):
         if key is None:
             await self._app(scope, receive, send)
             return
-        await self._once(f"node {scope[NODE]}", key.decode("latin-1"), scope, receive, send)
+        await self._once(_holder(scope[NODE]), key.decode("latin-1"), scope, receive, send)
+
+
+def _holder(node: str) -> str:
+    return f"node {node}"
 
 
 def add_cluster_routes(
@@ -115,19 +138,25 @@ def add_cluster_routes(
         log.warning("peer_request_failed", node=exc.node, error=str(exc))
         return error(503, "node_unavailable", say("errors.node_unavailable", node=exc.node))
 
-    cluster = cluster_app(service)
-    once = OnceByNode(cluster, Outcomes())
+    outcomes = Outcomes(per_holder=KEYS_OF_A_NODE)
+    cluster = cluster_app(service, outcomes)
+    once = OnceByNode(cluster, outcomes)
     limited = BodyLimit(once, MAX_BODY_BYTES, BODY_SECONDS)
     checked = NodeTokenCheck(limited, tokens, refusals or Budget())
     app.add_middleware(ClusterRoutes, cluster=checked)
 
 
-def cluster_app(service: NodeService) -> FastAPI:
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+def cluster_app(service: NodeService, outcomes: Outcomes) -> FastAPI:
+    async def settled() -> None:
+        await service.settled()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(settled)])
     add_error_handlers(app)
     _add_error_handlers(app)
     _add_slots(app, service)
+    _add_homes(app, service)
     _add_transfers(app, service)
+    _add_requests(app, outcomes)
     return app
 
 
@@ -144,7 +173,11 @@ async def _body(request: Request) -> Any:
 
 Node = Annotated[str, Depends(_node)]
 Body = Annotated[Any, Depends(_body)]
-TransferId = Annotated[str, Path(pattern="^[A-Za-z0-9_.-]{1,80}$")]
+_ID: Final = "^[A-Za-z0-9_.-]{1,80}$"
+TransferId = Annotated[str, Path(pattern=_ID)]
+TransferIds = Annotated[
+    list[Annotated[str, StringConstraints(pattern=_ID)]] | None, Query(alias="id", max_length=100)
+]
 PartyId = Annotated[str, Path(max_length=80)]
 
 
@@ -192,6 +225,25 @@ def _add_slots(app: FastAPI, service: NodeService) -> None:
         return Response(status_code=204)
 
 
+def _add_homes(app: FastAPI, service: NodeService) -> None:
+    @app.post(PREFIX + "homes")
+    async def taken(node: Node, body: Body) -> Response:
+        service.home_taken(node, *between.home(body))
+        return Response(status_code=204)
+
+
+def _add_requests(app: FastAPI, outcomes: Outcomes) -> None:
+    @app.get(PREFIX + "requests/{key}")
+    async def answered(key: TransferId, node: Node) -> Response:
+        """How the node's request with this key was answered: for its daemon after a restart."""
+        known = outcomes.find(_holder(node), key)
+        if known is None:
+            return error(404, "unknown_request", "No such request is known.")
+        await known.done.wait()
+        answer = json.loads(known.body) if known.body else None
+        return json_response(200, {"status": known.status, "answer": answer})
+
+
 def _add_transfers(app: FastAPI, service: NodeService) -> None:
     @app.post(PREFIX + "transfers")
     async def request(node: Node, body: Body) -> Response:
@@ -199,8 +251,9 @@ def _add_transfers(app: FastAPI, service: NodeService) -> None:
         return json_response(201, {} if event is None else event.body())
 
     @app.get(PREFIX + "transfers")
-    async def concerning(node: Node) -> Response:
-        events = [event.body() for event in service.concerning(node)]
+    async def concerning(node: Node, ids: TransferIds = None) -> Response:
+        """All that concern the node's agents, or those with these ids."""
+        events = [event.body() for event in service.concerning(node, ids or ())]
         return json_response(200, {"version": fields.VERSION, "events": events})
 
     @app.post(PREFIX + "transfers/{transfer}/events")
@@ -214,6 +267,12 @@ def _add_transfers(app: FastAPI, service: NodeService) -> None:
     @app.post(PREFIX + "transfers/{transfer}/answered")
     async def answered(transfer: TransferId, node: Node, body: Body) -> Response:
         service.answered(node, transfer, between.answered_by(body))
+        return Response(status_code=204)
+
+    @app.post(PREFIX + "transfers/{transfer}/rings")
+    async def rings(transfer: TransferId, node: Node, body: Body) -> Response:
+        agent, ringing = between.ring(body)
+        service.rings(node, transfer, agent, rings=ringing)
         return Response(status_code=204)
 
     @app.post(PREFIX + "transfers/{transfer}/parties")

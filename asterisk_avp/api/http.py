@@ -24,7 +24,7 @@ from asterisk_avp.api.invalid import details as invalid_details
 from asterisk_avp.api.invalid import not_json
 from asterisk_avp.api.languages import say, translated
 from asterisk_avp.api.panel_access import PanelAccess
-from asterisk_avp.api.throttle import PRINCIPAL
+from asterisk_avp.api.throttle import BELIEVED, PRINCIPAL
 from asterisk_avp.core.model.errors import (
     AmiError,
     AriError,
@@ -205,7 +205,7 @@ class TokenCheck:
             if principal is None and path not in _OPEN_PATHS:
                 await unauthorized()(scope, receive, send)
                 return
-            scope[PRINCIPAL] = principal
+            scope[PRINCIPAL], scope[BELIEVED] = principal, token
         await self._app(scope, receive, send)
 
 

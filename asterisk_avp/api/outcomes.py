@@ -18,6 +18,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -40,6 +41,10 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _CHANGES: Final = ("/v1/agents/", "/v1/transfers/")
 _FAILED: Final = 500
 _UNAVAILABLE: Final = 503
+
+HANDED_ON: Final[ContextVar[str]] = ContextVar("HANDED_ON", default="")
+"""The key of the request that is being done, where it is handed on to another daemon; empty: the
+client has given none. It follows from the client's, so that it is the same after a restart."""
 
 
 @dataclass(slots=True)
@@ -77,8 +82,11 @@ class OutcomeOut(Out):
 class Outcomes:
     """What is known of requests with a key. ``clock``: monotonic seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, per_holder: int = PER_HOLDER
+    ) -> None:
         self._clock = clock
+        self._per_holder = per_holder
         self._began = clock()
         self._known: OrderedDict[str, OrderedDict[str, Asked]] = OrderedDict()
 
@@ -99,7 +107,7 @@ class Outcomes:
         requests = self._of(holder)
         requests.pop(key, None)  # the oldest come first
         request = requests[key] = Asked(self._clock(), fingerprint)
-        if len(requests) > PER_HOLDER:
+        if len(requests) > self._per_holder:
             requests.popitem(last=False)
         return request
 
@@ -136,7 +144,9 @@ class Once:
         ):
             await self._app(scope, receive, send)
             return
-        await self._once(_holder(scope, principal), key.decode("latin-1"), scope, receive, send)
+        holder, name = _holder(scope, principal), key.decode("latin-1")
+        HANDED_ON.set(hashlib.sha256(f"{holder}\0{name}".encode()).hexdigest())
+        await self._once(holder, name, scope, receive, send)
 
     async def _once(
         self, holder: str, key: str, scope: Scope, receive: Receive, send: Send

@@ -23,10 +23,13 @@ from asterisk_avp.api.auth import Principal
 from asterisk_avp.api.budget import Budget, Peer
 from asterisk_avp.api.connections import network_of
 
-__all__ = ["PRINCIPAL", "UNAUTHORIZED", "Budget", "Peer", "Throttle"]
+__all__ = ["BELIEVED", "PRINCIPAL", "UNAUTHORIZED", "Budget", "Peer", "Throttle"]
 
 PRINCIPAL: Final = "avp_principal"
 """The key in a request's scope where `asterisk_avp.api.http.TokenCheck` stores the principal."""
+
+BELIEVED: Final = "avp_believed"
+"""The same of the token that was believed, of all that the request has."""
 
 UNAUTHORIZED: Final = 4401
 """Close code of a WebSocket without a valid token."""

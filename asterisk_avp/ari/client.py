@@ -28,6 +28,7 @@ from asterisk_avp.ari.resources import (
     AsteriskInfo,
     Bridges,
     Channels,
+    Endpoints,
     Events,
     Playbacks,
 )
@@ -106,6 +107,7 @@ class AriClient:
         self.bridges = Bridges(self._rest)
         self.applications = Applications(self._rest)
         self.asterisk = AsteriskInfo(self._rest)
+        self.endpoints = Endpoints(self._rest)
         self.events = Events(self._rest)
         self.playbacks = Playbacks(self._rest)
         self.app = app

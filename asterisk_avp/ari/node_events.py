@@ -23,8 +23,9 @@ def _ident(told: Told, name: str) -> str:
     return clean.ident(value) if isinstance(value, str) else ""
 
 
-def _leg(channel: str, told: Told, _node_of: NodeOf) -> Fact:
-    return RemoteLeg(channel, _ident(told, "Agent"), _ident(told, "Node"), _ident(told, "Transfer"))
+def _leg(channel: str, told: Told, node_of: NodeOf) -> Fact:
+    node = node_of(_ident(told, "Trunk"))
+    return RemoteLeg(channel, _ident(told, "Agent"), node, _ident(told, "Transfer"))
 
 
 def _ended(channel: str, told: Told, _node_of: NodeOf) -> Fact:

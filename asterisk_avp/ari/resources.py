@@ -222,6 +222,22 @@ class Applications:
         return _object(await self._rest.request("PUT", segments, body=body))
 
 
+class Endpoints:
+    """`/endpoints`"""
+
+    def __init__(self, rest: AriRest) -> None:
+        self._rest = rest
+
+    async def state(self, endpoint: str, *, seconds: float | None = None) -> str:
+        """``online`` where Asterisk reaches a contact of this PJSIP endpoint, else ``offline``.
+
+        Raises `AriGone` if there is no such endpoint.
+        """
+        segments = ["endpoints", "PJSIP", endpoint]
+        answer = _object(await self._rest.request("GET", segments, seconds=seconds))
+        return str(answer.get("state", ""))
+
+
 class AsteriskInfo:
     """`/asterisk`"""
 
@@ -236,6 +252,12 @@ class AsteriskInfo:
         """Asterisk's version, such as ``22.10.1``; empty: not reported."""
         system = (await self.info()).get("system")
         return str(system.get("version", "")) if isinstance(system, dict) else ""
+
+    async def started(self) -> str:
+        """When this Asterisk was started, as digits that no other start has."""
+        status = (await self.info()).get("status")
+        found = str(status.get("startup_time", "")) if isinstance(status, dict) else ""
+        return "".join(filter(str.isdecimal, found))
 
     async def modules(self) -> frozenset[str]:
         """The names of the modules that run."""

@@ -7,11 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from asterisk_avp.cli.client import DEFAULT_URL, Client
+from asterisk_avp.cli.client import OWN_URL, USUAL_URL, Client
 from asterisk_avp.cli.output import Json, print_json, print_table
 from asterisk_avp.core.model.world import Mode
 
-Url = Annotated[str, typer.Option("--url", envvar="AVP_URL", help="The URL of the daemon's API.")]
+Url = Annotated[
+    str,
+    typer.Option(
+        "--url",
+        envvar="AVP_URL",
+        help="The URL of the daemon's API.",
+        show_default=f"AVP_API__HOST and __PORT, or {USUAL_URL}",
+    ),
+]
 Token = Annotated[
     str,
     typer.Option(
@@ -30,7 +38,7 @@ def add_call_commands(app: typer.Typer) -> None:
     app.command("cancel")(cancel)
 
 
-def agents(url: Url = DEFAULT_URL, token: Token = "", as_json: Json = False) -> None:
+def agents(url: Url = OWN_URL, token: Token = "", as_json: Json = False) -> None:
     """List the agents and their states."""
     found = Client(url, token).agents()
     if as_json:
@@ -60,7 +68,7 @@ def _who_is_there(group: dict[str, Any]) -> str:
 
 def targets(
     agent: Annotated[str, typer.Argument(help="The agent who has the call.")],
-    url: Url = DEFAULT_URL,
+    url: Url = OWN_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
@@ -103,7 +111,7 @@ def transfer(
     call: Annotated[
         str | None, typer.Option(help="The id of the call; default: the one not on hold.")
     ] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = OWN_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
@@ -137,7 +145,7 @@ def transfer(
 
 def complete(
     transfer_id: Annotated[str, typer.Argument(metavar="ID", help="The transfer.")],
-    url: Url = DEFAULT_URL,
+    url: Url = OWN_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
@@ -147,7 +155,7 @@ def complete(
 
 def cancel(
     transfer_id: Annotated[str, typer.Argument(metavar="ID", help="The transfer.")],
-    url: Url = DEFAULT_URL,
+    url: Url = OWN_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,18 +129,27 @@ async def _nodes(
     from asterisk_avp import __version__  # noqa: PLC0415
     from asterisk_avp.config.fingerprint import config_hash  # noqa: PLC0415
     from asterisk_avp.install.checks.nodes_model import NodesFacts  # noqa: PLC0415
-    from asterisk_avp.install.nats_probe import ask_nats  # noqa: PLC0415
 
     if not world.node:
         return None
-    return NodesFacts(
+    known = NodesFacts(
         own=world.node,
         trunks={node.id: node.endpoint for node in world.nodes.values() if node.id != world.node},
         hash=config_hash(settings),
         version=__version__,
         servers=len(settings.cluster.servers),
-        contacts=live.contacts if live is not None and not live.ami else None,
-        nats=await ask_nats(settings, clock) if live is not None else None,
+    )
+    if live is None:
+        return known
+    from asterisk_avp.install.nats_probe import ask_nats  # noqa: PLC0415
+    from asterisk_avp.install.peer_probe import ask_certificates, ask_peers  # noqa: PLC0415
+
+    return replace(
+        known,
+        contacts=None if live.ami else live.contacts,
+        nats=await ask_nats(settings, clock),
+        peers=await ask_peers(settings),
+        certificates=await ask_certificates(settings, clock),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -12,12 +13,24 @@ import websockets.sync.client
 from requests.auth import AuthBase
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-DEFAULT_URL = "http://127.0.0.1:8766"
+USUAL_URL = "http://127.0.0.1:8766"
+OWN_URL = ""
+"""That of the daemon whose settings the environment has."""
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not listened on
 
 # Longer than the daemon waits for Asterisk.
 _TIMEOUT_SECONDS = 30.0
 _SILENCE_SECONDS = 25.0
 _UNAUTHORIZED_CLOSE = 4401
+
+
+def own_url(env: Mapping[str, str]) -> str:
+    """Where the daemon with these settings listens, from its own machine."""
+    usual = urlsplit(USUAL_URL)
+    host = env.get("AVP_API__HOST", str(usual.hostname))
+    host = _EVERYWHERE.get(host, host)
+    port = env.get("AVP_API__PORT") or str(usual.port)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class CommandFailed(Exception):
@@ -47,7 +60,7 @@ class Client:
     """Every method raises `CommandFailed` with a message for the terminal."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
+        self._url = (url or own_url(os.environ)).rstrip("/")
         token = token.partition(",")[0].strip()  # the first of several in AVP_API__TOKENS
         self._token = token
         self._session = requests.Session()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from asterisk_avp.cli.calls import Token, Url
-from asterisk_avp.cli.client import DEFAULT_URL, Client, CommandFailed
+from asterisk_avp.cli.client import OWN_URL, Client, CommandFailed
 from asterisk_avp.cli.output import Json, print_json
 from asterisk_avp.core import numbers
 
@@ -53,7 +53,7 @@ def number(
     domestic_territories: Annotated[
         str, typer.Option(help="Territories that count as their country, e.g. PR,VI.")
     ] = "",
-    url: Url = DEFAULT_URL,
+    url: Url = OWN_URL,
     token: Token = "",
     as_json: Json = False,
 ) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 from asterisk_avp.cli.calls import Token, Url, caller_text, transfer_line
-from asterisk_avp.cli.client import DEFAULT_URL, Client, CommandFailed, TokenRefused
+from asterisk_avp.cli.client import OWN_URL, Client, CommandFailed, TokenRefused
 from asterisk_avp.cli.keyboard import Key, Keyboard
 from asterisk_avp.cli.output import Json
 from asterisk_avp.cli.terminal import printable
@@ -38,7 +38,7 @@ Groups = Annotated[
 
 
 def watch(
-    url: Url = DEFAULT_URL, token: Token = "", group: Groups = None, as_json: Json = False
+    url: Url = OWN_URL, token: Token = "", group: Groups = None, as_json: Json = False
 ) -> None:
     """Show groups, agents, calls and transfers as they change, until interrupted.
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from math import ceil
 from typing import Any, Final
 
-import nats
 import structlog
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from asterisk_avp.cluster import wire
+from asterisk_avp.cluster.allowance import Allowance
+from asterisk_avp.cluster.nats_client import NatsClient, NotEncrypted, options
+from asterisk_avp.cluster.tls import problem
 from asterisk_avp.config.cluster import ClusterSettings
+from asterisk_avp.core.model.errors import ConfigError
 from asterisk_avp.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -28,11 +32,15 @@ log = structlog.get_logger(__name__)
 logging.getLogger("nats").setLevel(logging.CRITICAL)
 
 _BACKOFF: Final = Backoff(initial_seconds=0.2, max_seconds=2.0)
-_CONNECT_SECONDS: Final = 2
 _RECONNECT_WAIT_SECONDS: Final = 0.25
 _PING_SECONDS: Final = 1
 _PINGS: Final = 2
+"""Questions without an answer, after which the connection counts as broken; more where LOST_SECONDS
+allows a longer silence: TCP takes seconds to repeat what a bad line has lost."""
 _PENDING_BYTES: Final = 4_194_304
+_WAITING_MESSAGES: Final = 16_384
+_WAITING_BYTES: Final = 33_554_432
+"""What has come and is not read yet; nats-py drops what is more."""
 
 _DISCONNECTED: Final = "disconnected"
 
@@ -48,12 +56,20 @@ class Connection:
         settings: ClusterSettings,
         subscriptions: Mapping[str, Handler],
         changed: Callable[[], None],
+        dropped: Callable[[str], None] = lambda _reason: None,
     ) -> None:
+        """``dropped`` is called for each message that is not read, with a code."""
         self._settings = settings
         self._subscriptions = subscriptions
         self._changed = changed
+        self._dropped = dropped
+        self._allowance = Allowance()
+        self._failures: set[str] = set()
+        """Kinds of errors that handlers have raised."""
         self._client: Client | None = None
         self._closed = asyncio.Event()
+        self.number = 0
+        """Counts connections: whatever was known by an earlier one may have changed."""
         self._trouble = ""
         """What was logged last; empty: connected, or nothing yet."""
 
@@ -74,17 +90,19 @@ class Connection:
         while True:
             self._closed.clear()
             try:
-                self._client = await nats.connect(**self._options())
+                client = NatsClient()
+                await client.connect(**self._options())
+                self._client = client
                 failures = 0
                 await self._on_connected()
                 await self._closed.wait()
-            except (OSError, errors.Error, TimeoutError) as error:
+            except (OSError, errors.Error, TimeoutError, ConfigError) as error:
                 await self._on_error(error)
             finally:
-                client, self._client = self._client, None
-                if client is not None and not client.is_closed:
+                ended, self._client = self._client, None
+                if ended is not None and not ended.is_closed:
                     self._trouble = _DISCONNECTED  # no news: we end it
-                    await client.close()
+                    await ended.close()
             self._changed()
             await asyncio.sleep(_BACKOFF.pause_seconds(failures))
             failures += 1
@@ -102,50 +120,50 @@ class Connection:
         return True
 
     def _options(self) -> dict[str, Any]:
-        settings = self._settings
-        user, _, password = settings.credentials.get_secret_value().partition(":")
-        options: dict[str, Any] = {
-            "servers": list(settings.servers),
-            "name": f"asterisk_avp {settings.node}",
-            "connect_timeout": _CONNECT_SECONDS,
+        return {
+            **options(self._settings),
             "reconnect_time_wait": _RECONNECT_WAIT_SECONDS,
             "max_reconnect_attempts": -1,
             "ping_interval": _PING_SECONDS,
-            "max_outstanding_pings": _PINGS,
+            "max_outstanding_pings": max(_PINGS, ceil(self._settings.lost_seconds / _PING_SECONDS)),
             "pending_size": _PENDING_BYTES,
-            # So that a node's user may subscribe to its own answers only.
-            "inbox_prefix": f"_INBOX.{settings.node}",
             "error_cb": self._on_error,
             "disconnected_cb": self._on_disconnected,
             "reconnected_cb": self._on_reconnected,
             "closed_cb": self._on_closed,
         }
-        if user:
-            options |= {"user": user, "password": password}
-        if any(server.startswith("tls:") for server in settings.servers):
-            context = ssl.create_default_context(cafile=settings.tls_ca or None)
-            if settings.tls_cert:
-                context.load_cert_chain(settings.tls_cert, settings.tls_key)
-            options["tls"] = context
-        return options
 
     async def _on_connected(self) -> None:
         for subject, handler in self._subscriptions.items():
-            await self.client.subscribe(subject, cb=self._received(handler))
+            await self.client.subscribe(
+                subject,
+                cb=self._received(handler),
+                pending_msgs_limit=_WAITING_MESSAGES,
+                pending_bytes_limit=_WAITING_BYTES,
+            )
         await self._on_reconnected()
 
     def _received(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
         async def receive(message: Msg) -> None:
-            node = message.subject.removeprefix(f"{wire.PREFIX}.").partition(".")[2]
+            kind, _, node = message.subject.removeprefix(f"{wire.PREFIX}.").partition(".")
+            # Who asks for a snapshot is not in the subject.
+            sender = node if kind != "snapshot" else ""
+            if not self._allowance.take(sender, len(message.data), time.monotonic()):
+                self._dropped("too much")
+                return
             try:
                 await handler(node, message)
-            except Exception:
-                log.exception("directory_message_failed", subject=message.subject)
+            except Exception as error:
+                self._dropped("failed")
+                if type(error).__name__ not in self._failures:
+                    self._failures.add(type(error).__name__)
+                    log.exception("directory_message_failed", subject=message.subject)
 
         return receive
 
     async def _on_reconnected(self) -> None:
         self._trouble = ""
+        self.number += 1
         log.info("directory_connected", servers=len(self._settings.servers))
         self._changed()
 
@@ -155,8 +173,8 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         # Of the server's own texts none has a password; they name the right that is missing.
-        said = type(error) is errors.Error
-        self._say("directory_error", str(error)[:200] if said else type(error).__name__)
+        said = type(error) in (errors.Error, NotEncrypted, ConfigError)
+        self._say("directory_error", str(error)[:200] if said else problem(error))
 
     async def _on_closed(self) -> None:
         self._closed.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 import structlog
@@ -22,8 +22,9 @@ from asterisk_avp.cluster import wire
 from asterisk_avp.cluster.connection import Connection
 from asterisk_avp.cluster.home_keeper import HomeKeeper
 from asterisk_avp.cluster.messages import Changes, Groups, Heartbeat, Page
+from asterisk_avp.cluster.others import Others
 from asterisk_avp.cluster.own import OwnAgents, OwnGroups
-from asterisk_avp.cluster.peer import News
+from asterisk_avp.cluster.peer import STANDBY_SECONDS, News
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.cluster.store import HomeStore
 from asterisk_avp.config.cluster import ClusterSettings
@@ -64,6 +65,12 @@ class Directory:
         """``news`` is called when `warnings` may have changed."""
         self.config_hash = ""
         """Of the settings that all nodes have in common."""
+        self.standing_by: Callable[[], bool] = lambda: False
+        """Whether this daemon is a standby that sees its Asterisk, and would serve at once."""
+        self.trunks: Callable[[], Mapping[str, bool]] = dict
+        """What this node finds of its trunks to the others."""
+        self.asterisk: Callable[[], str] = str
+        """When this node's Asterisk was started."""
         self._engine = engine
         self._tell_engine = tell
         self._ready = ready
@@ -75,6 +82,7 @@ class Directory:
         self.picture = Picture(
             node, engine.world.nodes, settings.lost_seconds, self._pin, self._count
         )
+        self.others = Others(self.picture)
         self._own = OwnAgents(engine, node)
         self._groups = OwnGroups(engine)
         handlers = {
@@ -83,7 +91,7 @@ class Directory:
             wire.subject("group", "*"): self._waiting,
             wire.subject("snapshot", node): self._asked,
         }
-        self.connection = Connection(settings, handlers, self._connection_changed)
+        self.connection = Connection(settings, handlers, self._connection_changed, self._count)
         self._store = HomeStore(self.connection, len(settings.servers))
         self.homes = HomeKeeper(engine, self.picture, self._store, self._take, self._told_anew)
         self._dirty: dict[str, None] = {}
@@ -98,8 +106,9 @@ class Directory:
         self._settle_at: float | None = None
         self._spoken = False
         """Whether this daemon has been ready."""
-        self._former = 0
-        """The epoch of another daemon that has spoken for this node, which we take over from."""
+        self._former, self._other = 0, 0.0
+        """The epoch of another daemon that has spoken for this node: we take over from it, or, if
+        it is higher than ours, it has our place until it is silent. ``_other``: when it spoke."""
         self._stale = True
         """The state of all agents has to be looked at, because Asterisk's was read anew."""
         self._world: World | None = None
@@ -107,7 +116,7 @@ class Directory:
     # --- running ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin, once."""
+        """Begin, once. A standby begins while it waits, and knows the others when it serves."""
         if not len(self._tasks):
             for each in (self.connection.run, self._beat, self._send, self._watch):
                 self._tasks.start(_always(each))
@@ -145,17 +154,24 @@ class Directory:
 
     # --- what this node tells --------------------------------------------------------------------
 
+    def _speaks(self) -> bool:
+        """Whether this daemon knows its Asterisk, and no other one has taken its place."""
+        return self._ready() and self._former <= self.epoch
+
     async def _beat(self) -> None:
         while True:
+            ready = self._speaks()
             beat = Heartbeat(
                 self.node,
                 self.epoch,
                 time.time(),
                 seq=self._own.seq,
-                ready=self._ready(),
+                ready=ready,
                 version=__version__,
                 config_hash=self.config_hash,
-                trunks={},
+                trunks=self.trunks(),
+                standby=not ready and not self._spoken and self.standing_by(),
+                asterisk=self.asterisk(),
             )
             await self.connection.publish(wire.subject("node", self.node), wire.write(beat))
             if beat.ready and (waiting := self._groups.changed()):
@@ -170,7 +186,7 @@ class Directory:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._dirty and self._ready():
+            while self._dirty and self._speaks():
                 some = list(self._dirty)[: wire.PAGE]
                 for agent in some:
                     del self._dirty[agent]
@@ -186,15 +202,22 @@ class Directory:
 
     async def _asked(self, _node: str, message: Msg) -> None:
         after = self._read(wire.request, message.data)
+        if not self._speaks():
+            return  # a standby hears the questions as well
         # Until then an agent whose home is here would seem to be at home nowhere.
         await self._whole.wait()
-        if after is None or not message.reply or not self._ready():
+        if after is None or not self._asks(message.reply) or not self._speaks():
             return
         if not after:
             self._groups.forget()  # a node begins to listen
         agents, following = self._own.page(after)
         page = Page(self.node, self.epoch, time.time(), self._own.seq, agents, following)
         await self.connection.publish(message.reply, wire.write(page))
+
+    def _asks(self, reply: str) -> bool:
+        """Whether a node wants the answer: the servers would let us answer to any subject."""
+        inbox, _, rest = reply.partition(".")
+        return inbox == "_INBOX" and rest.partition(".")[0] in self.picture.peers
 
     # --- what the others tell --------------------------------------------------------------------
 
@@ -208,7 +231,7 @@ class Directory:
                 self._echo = at
                 self._take(self.picture.heartbeat(beat, at, time.time()))
             elif beat.ready:
-                self._former = max(self._former, beat.epoch)
+                self._former, self._other = max(self._former, beat.epoch), at
             return
         self._take(self.picture.heartbeat(beat, at, time.time()))
         self._compare_settings(node)
@@ -268,6 +291,9 @@ class Directory:
                 self._world = self._engine.world
                 self._take(self.picture.pinned(self._world.agents))
             self._take(self.picture.tick(at, self._echo))
+            silent = at - self._other > STANDBY_SECONDS and not self.picture.alone
+            if self._former > self.epoch and silent:
+                self._stale = True  # the daemon that was believed instead of this one is gone
             if self._ready() and self._stale:
                 self._stale = False
                 if not self._spoken or self._former >= self.epoch:
@@ -308,6 +334,8 @@ class Directory:
         if self._settings_differ:
             names = ", ".join(sorted(self._settings_differ))
             found.append(f"The settings differ from those of these nodes: {names}.")
+        if self._ready() and self._former > self.epoch:
+            found.append(f"Another daemon says that it is node {self.node}, and is believed.")
         return tuple(found)
 
 

@@ -10,11 +10,12 @@ from typing import Final
 import structlog
 
 from asterisk_avp.cluster.homes import Entry, Store, StoreAway, Verdict, claim
-from asterisk_avp.cluster.peer import News
+from asterisk_avp.cluster.peer import Known, News
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.messages.remote import HomeElsewhere
+from asterisk_avp.core.messages.remote import HomeElsewhere, HomeTaken
 from asterisk_avp.core.model.agent_state import AgentState
+from asterisk_avp.core.model.nodes import RemoteAgent
 from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -87,6 +88,17 @@ class HomeKeeper:
                 self._undecided[agent_id] = False
                 self._tell(News([HomeElsewhere(agent_id, node)]))
 
+    def claimed(self, agent_id: str, node: str, revision: int) -> None:
+        """The other node itself has said that the agent is at home there. NATS tells the rest."""
+        peer = self._picture.peers.get(node)
+        known = peer.agents.get(agent_id) if peer is not None else None
+        if peer is None or (known is not None and known.revision >= revision):
+            return
+        groups = self._engine.agents.groups_of(agent_id)
+        seen = RemoteAgent(node, AgentState.NOT_READY, time.time(), groups, groups, paused=True)
+        peer.agents[agent_id] = Known(revision, -1, seen)
+        self._tell(self._picture.pinned([agent_id]))
+
     def tick(self, at: float) -> None:
         """Claim what could not be decided, if something may have changed."""
         if at - self._looked < AGAIN_SECONDS or not self._undecided:
@@ -139,7 +151,7 @@ class HomeKeeper:
     async def _ask(self, agent_id: str) -> None:
         fresh = self._undecided[agent_id]
         try:
-            decided, entry = await claim(
+            decided, entry, former = await claim(
                 self._store, self._picture, agent_id, time.monotonic(), fresh=fresh
             )
         except StoreAway:
@@ -155,6 +167,8 @@ class HomeKeeper:
         if decided is Verdict.OURS and entry is not None:
             self._undecided.pop(agent_id, None)
             self._hold(agent_id, entry.revision)
+            if former:
+                self._tell(News([HomeTaken(agent_id, former, entry.revision)]))
         elif decided is Verdict.ELSEWHERE and entry is not None:
             self._undecided[agent_id] = False
             self._elsewhere(agent_id, entry)

@@ -40,7 +40,7 @@ class Store(Protocol):
     async def get(self, agent: str) -> Entry | None: ...
 
     async def create(self, agent: str, node: str) -> int:
-        """Returns the new revision."""
+        """Returns the new revision, which is higher than all that a lost store has given."""
 
     async def update(self, agent: str, node: str, revision: int) -> int:
         """Replace the entry of this revision; returns the new one."""
@@ -82,8 +82,10 @@ MOST_ATTEMPTS: Final = 5
 
 async def claim(
     store: Store, picture: Picture, agent: str, at: float, *, fresh: bool
-) -> tuple[Verdict, Entry | None]:
+) -> tuple[Verdict, Entry | None, str]:
     """Decide, and store the decision; never `Verdict.TAKE`. Raises `StoreAway`.
+
+    And the node from which the home was taken; empty: none.
 
     Of two nodes that claim at the same moment one is refused, and yields to the other.
     """
@@ -92,14 +94,18 @@ async def claim(
         entry = await store.get(agent)
         decided = verdict(picture, agent, entry, at, fresh=fresh)
         if decided is not Verdict.TAKE:
-            return decided, entry
+            return decided, entry, ""
         try:
             if entry is None:
+                # The store may have lost what it had: the nodes still tell each other of it.
+                found = picture.home(agent)
+                former = found[0] if found is not None else ""
                 revision = await store.create(agent, picture.own)
             else:
+                former = entry.node
                 revision = await store.update(agent, picture.own, entry.revision)
         except Taken:
             fresh = False
             continue
-        return Verdict.OURS, Entry(picture.own, revision)
-    return Verdict.WAIT, entry
+        return Verdict.OURS, Entry(picture.own, revision), former
+    return Verdict.WAIT, entry, ""

@@ -47,6 +47,11 @@ class Heartbeat(Message):
     config_hash: str
     trunks: Mapping[str, bool]
     """Node to whether the trunk to it works, as far as it is known."""
+    standby: bool = False
+    """Whether it is a standby that writes, which takes the place of the node's daemon if that goes
+    away. Never one that is `ready`."""
+    asterisk: str = ""
+    """When the node's Asterisk was started, as that says; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from asterisk_avp.cluster.messages import Heartbeat
 from asterisk_avp.core.messages.facts import Fact
 from asterisk_avp.core.model.nodes import RemoteAgent
+
+MOST_AGENTS: Final = 20_000
+"""Agents of one node; further ones are not believed."""
+MOST_EVER: Final = 50_000
+"""Agents of all nodes together, those who are gone included: the engine keeps each."""
+MOST_PAGES: Final = 200
+"""Of one snapshot: twice as many as `MOST_AGENTS` need. One without an end is given up."""
+STANDBY_SECONDS: Final = 10.0
+"""For how long a node whose daemon is silent is not lost while its standby is heard: the standby
+notices a frozen daemon after about two seconds, and reads the state of an Asterisk with hundreds of
+transfers in a few."""
 
 
 @dataclass(slots=True)
@@ -26,6 +39,7 @@ class Fetch:
     after: str = ""
     asked: float = 0.0
     seen: set[str] = field(default_factory=set)
+    pages: int = 0
     again: bool = False
     """A change was missed meanwhile: once more from the first page."""
 
@@ -49,6 +63,10 @@ class Peer:
     """Of the last message about changes without one missing before it; None: none has come."""
     beat: float | None = None
     """When the last heartbeat came that says that the node is ready; monotonic."""
+    standby: float | None = None
+    """When a standby of the node was last heard; monotonic."""
+    unready: bool = False
+    """Whether the daemon that serves has said that it does not know its Asterisk."""
     lost: bool | None = None
     """None: nothing was heard of the node yet."""
     complete: float | None = None
@@ -58,5 +76,27 @@ class Peer:
     version: str = ""
     config_hash: str = ""
     trunks: dict[str, bool] = field(default_factory=dict)
+    asterisk: str = ""
+    """When its Asterisk was started."""
     agents: dict[str, Known] = field(default_factory=dict)
     fetch: Fetch | None = None
+
+    def not_ready(self, beat: Heartbeat, at: float) -> None:
+        """A heartbeat of a daemon that does not know its Asterisk."""
+        if beat.standby:
+            self.standby = at
+        elif beat.epoch == self.epoch:
+            self.unready = True
+
+    def silent(self, at: float, fresh: float, lost_seconds: float) -> bool:
+        """Whether the node is to be taken for lost. ``fresh``: see `cluster.picture`.
+
+        Not while a standby is about to take the place of a daemon that ended or froze: the calls to
+        the node's agents go on without either.
+        """
+        silence = at - max(self.beat or 0.0, fresh)
+        if silence <= lost_seconds:
+            return False
+        standby = self.standby is not None and at - self.standby <= lost_seconds
+        serves_soon = standby and self.lost is False and not self.unready
+        return not serves_soon or silence > STANDBY_SECONDS

@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import aiohttp
 import structlog
+from yarl import URL
 
+from asterisk_avp.cluster import tls
 from asterisk_avp.core.messages import between, fields
 from asterisk_avp.core.model.errors import (
     AsteriskBusy,
@@ -48,6 +50,14 @@ _AGAIN: Final = frozenset(
     {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 )
 _OK: Final = range(200, 300)
+_REFUSED: Final = range(400, 500)
+
+What = Literal["slot", "request", "event", "list", "home", "api"]
+"""What is asked: an agent's slot, what an agent here asks for, what has become of a transfer, all
+transfers, a request to the API about the other node's agent."""
+Result = Literal["ok", "refused", "failed"]
+Observe = Callable[[What, Result, float], None]
+"""What was asked, how it was answered, and after how many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,26 @@ class Answer:
         return self.status in _OK
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request. ``raw``: what the answer is, is the client's business."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer as it came; the headers by their names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 @dataclass(slots=True)
 class _Circuit:
     failures: int = 0
@@ -83,6 +113,7 @@ class Peers:
     token: str
     ssl_context: ssl.SSLContext | None = None
     clock: Callable[[], float] = time.monotonic
+    observe: Observe = lambda _what, _result, _seconds: None
     _session: aiohttp.ClientSession | None = None
     _circuits: dict[str, _Circuit] = field(default_factory=dict)
 
@@ -107,6 +138,7 @@ class Peers:
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
+        what: What,
         within: float = REQUEST_SECONDS,
         key: str = "",
     ) -> Answer:
@@ -114,6 +146,34 @@ class Peers:
 
         The request is repeated while there is no answer. ``key``: its Idempotency-Key.
         """
+        headers, data = {"Authorization": f"Bearer {self.token}"}, None
+        if key:
+            headers["Idempotency-Key"] = key
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        sent = Sent(method, path, headers, data)
+        raw = await self._observed(node, sent, what, within)
+        return Answer(raw.status, _decoded(raw.body))
+
+    async def relay(self, node: str, sent: Sent, within: float = REQUEST_SECONDS) -> Raw:
+        """The answer to a client's request, which has its own token and key, as it comes."""
+        return await self._observed(node, sent, "api", within)
+
+    async def _observed(self, node: str, sent: Sent, what: What, within: float) -> Raw:
+        since = self.clock()
+        try:
+            answer = await self._ask(node, sent, within)
+        except PeerUnavailable:
+            self.observe(what, "failed", self.clock() - since)
+            raise
+        result: Result = "ok" if answer.status in _OK else "failed"
+        if answer.status in _REFUSED:
+            result = "refused"
+        self.observe(what, result, self.clock() - since)
+        return answer
+
+    async def _ask(self, node: str, sent: Sent, within: float) -> Raw:
         peer = self.peers.get(node)
         if peer is None:
             raise PeerUnavailable(node, "it is not configured")
@@ -123,13 +183,16 @@ class Peers:
         end, tries = self.clock() + within, 0
         while True:
             left = end - self.clock()
-            problem = "it does not answer"
+            problem = why = "it does not answer"
             try:
-                answer = await self._once(peer, method, path, body, max(left, 0.001), key)
+                answer = await self._once(peer, sent, max(left, 0.001))
+                if not sent.raw:
+                    _decoded(answer.body)
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                log.debug("peer_not_reached", node=node, error=type(error).__name__)
+                why = tls.problem(error)
+                log.debug("peer_not_reached", node=node, error=why)
             except ValueError:
-                problem = "its answer cannot be read"
+                problem = why = "its answer cannot be read"
             else:
                 if answer.status not in _AGAIN:
                     self._circuits.pop(node, None)
@@ -137,38 +200,23 @@ class Peers:
             tries += 1
             pause = _PAUSES.pause_seconds(tries)
             if self.clock() + pause >= end or circuit.closed_until > self.clock():
-                self._failed(node, circuit)
+                self._failed(node, circuit, why)
                 raise PeerUnavailable(node, problem)
             await asyncio.sleep(pause)
 
-    def _failed(self, node: str, circuit: _Circuit) -> None:
+    def _failed(self, node: str, circuit: _Circuit, why: str) -> None:
         circuit.failures += 1
         self._circuits[node] = circuit
         circuit.closed_until = self.clock() + _AWAY.pause_seconds(circuit.failures - 1)
         if circuit.failures == 1:
-            log.warning("peer_away", node=node)
+            log.warning("peer_away", node=node, problem=why)
 
-    async def _once(
-        self,
-        peer: Peer,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        seconds: float,
-        key: str,
-    ) -> Answer:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        if key:
-            headers["Idempotency-Key"] = key
-        data = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    async def _once(self, peer: Peer, sent: Sent, seconds: float) -> Raw:
         async with self._opened().request(
-            method,
-            peer.url + path,
-            data=data,
-            headers=headers,
+            sent.method,
+            URL(peer.url + sent.path, encoded=True),
+            data=sent.body,
+            headers=sent.headers,
             timeout=aiohttp.ClientTimeout(total=seconds),
             allow_redirects=False,
         ) as answer:
@@ -177,7 +225,8 @@ class Peers:
                 read += chunk
                 if len(read) > MAX_ANSWER_BYTES:
                     raise ValueError("too large")
-            return Answer(answer.status, _decoded(bytes(read)))
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Raw(answer.status, headers, bytes(read))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -197,19 +246,6 @@ def _decoded(body: bytes) -> Any:
         return json.loads(body)
     except RecursionError:
         raise ValueError("too deep") from None
-
-
-def tls(ca: str, certificate: str, key: str) -> ssl.SSLContext | None:
-    """The context of AVP_CLUSTER__TLS_CA, …CERT and …KEY; None: nothing is set.
-
-    Raises `OSError` (also `ssl.SSLError`) where a file cannot be used.
-    """
-    if not (ca or certificate):
-        return None
-    context = ssl.create_default_context(cafile=ca or None)
-    if certificate:
-        context.load_cert_chain(certificate, key or None)
-    return context
 
 
 def check(node: str, answer: Answer) -> Any:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from asterisk_avp.cluster import messages
-from asterisk_avp.cluster.peer import Fetch, Known, News, Peer
+from asterisk_avp.cluster.peer import MOST_AGENTS, MOST_EVER, MOST_PAGES, Fetch, Known, News, Peer
 from asterisk_avp.core.messages.remote import (
     NodeBack,
     NodeLost,
@@ -36,8 +36,6 @@ ASK_AGAIN_SECONDS: Final = 1.0
 SAME_CLOCK_SECONDS: Final = 1.0
 """Clocks that differ by less are taken for the same: what a message takes looks like a difference,
 and the times of states must not change with each message."""
-MOST_AGENTS: Final = 20_000
-"""Agents of one node; further ones are not believed."""
 
 
 class Picture:
@@ -66,6 +64,7 @@ class Picture:
         self._alone: float | None = None
         """Since when no other node can be heard, by our own fault; None: not so."""
         self._ticked: float | None = None
+        self._ever: set[str] = set()
 
     # --- homes -----------------------------------------------------------------------------------
 
@@ -144,21 +143,21 @@ class Picture:
     # --- messages --------------------------------------------------------------------------------
 
     def heartbeat(self, beat: messages.Heartbeat, at: float, now: float) -> News:
-        news = News()
+        news, peer = News(), self.peers.get(beat.node)
         if beat.node == self.own:
             self._heard_ourselves(at)
             return news
-        if not beat.ready:
-            return news  # it does not know its Asterisk; or it is a standby, and another one does
-        peer = self._peer(beat, at, news)
+        if not beat.ready and peer is not None:
+            peer.not_ready(beat, at)
+        peer = self._peer(beat, at, news) if beat.ready else None
         if peer is None:
             return news
         peer.version, peer.config_hash = beat.version, beat.config_hash
-        peer.trunks = dict(beat.trunks)
+        peer.trunks, peer.asterisk = dict(beat.trunks), beat.asterisk
         difference = now - beat.now
         if abs(difference - peer.offset) > SAME_CLOCK_SECONDS:
             peer.offset = difference if abs(difference) > SAME_CLOCK_SECONDS else 0.0
-        peer.beat = at
+        peer.beat, peer.unready = at, False
         if peer.lost is not False:
             was, peer.lost = peer.lost, False
             if was:
@@ -203,13 +202,13 @@ class Picture:
             peer.seq = page.seq
         for one in page.agents:
             self._take(peer, one, news)
-        if page.next:
+        fetch.pages += 1
+        if page.next and fetch.pages < MOST_PAGES:
             fetch.after, fetch.asked = page.next, at
             news.asks.append((peer.id, page.next))
             return news
         if fetch.again:
-            peer.fetch = None
-            self._gap(peer, at, news)
+            peer.fetch = Fetch(asked=at)  # `tick` asks, so that this never goes round in haste
             return news
         peer.fetch, peer.complete = None, at
         for agent in peer.agents.keys() - fetch.seen:
@@ -260,9 +259,10 @@ class Picture:
             self._count("not_theirs")
             return
         known = peer.agents.get(told.id)
-        if known is None and len(peer.agents) >= MOST_AGENTS:
+        if known is None and (len(peer.agents) >= MOST_AGENTS or len(self._ever) >= MOST_EVER):
             self._count("too_many")
             return
+        self._ever.add(told.id)
         if known is not None and told.seq < known.seq:
             return  # a page that is older than the change
         agent = told.agent
@@ -313,8 +313,7 @@ class Picture:
                     self._lose(peer, news)
             return news
         for peer in self.peers.values():
-            heard = max(peer.beat or 0.0, self._fresh)
-            if at - heard > self.lost_seconds:
+            if peer.silent(at, self._fresh, self.lost_seconds):
                 self._lose(peer, news)
             elif peer.fetch is not None and at - peer.fetch.asked >= ASK_AGAIN_SECONDS:
                 peer.fetch.asked = at

@@ -68,6 +68,8 @@ def write(message: Message) -> bytes:
                 "version": message.version,
                 "config_hash": message.config_hash,
                 "trunks": dict(message.trunks),
+                "standby": message.standby,
+                "asterisk": message.asterisk,
             }
         case Changes():
             body |= {
@@ -134,6 +136,8 @@ def heartbeat(node: str, data: bytes) -> Heartbeat:
         version=_ident(body.get("version", "")),
         config_hash=_ident(body.get("config_hash", "")),
         trunks={_ident(key): _bool(value) for key, value in trunks.items()},
+        standby=_bool(body.get("standby", False)),
+        asterisk=_ident(body.get("asterisk", "")),
     )
 
 

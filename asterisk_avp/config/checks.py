@@ -101,6 +101,8 @@ def _describe(detail: ErrorDetails, inputs: Inputs, known: tuple[str, ...]) -> s
     value = detail["input"]
     if not isinstance(value, str | int | float | bool) or path[-1] in _SECRET_FIELDS:
         return f"{name}: {message}"
+    if isinstance(value, str) and "//" in value and "@" in value:
+        return f"{name}: {message}"  # an address, which may have a password in it
     shown = repr(value)
     if len(shown) > _LONGEST_VALUE_SHOWN:
         shown = shown[:_LONGEST_VALUE_SHOWN] + "…"
@@ -177,7 +179,7 @@ def _contradictions(settings: Settings, inputs: Inputs, at_fault: set[Path_]) ->
     yield from emergencies(settings, inputs)
     yield from _policy_contradictions(settings, at_fault)
     yield from _panel(settings, inputs)
-    yield from cluster(settings, inputs)
+    yield from cluster(settings, inputs, at_fault)
     if 0 < len(settings.api.session_key.get_secret_value()) < LEAST_TOKEN:
         name = inputs.name(("api", "session_key"))
         yield f"{name}: must have at least {LEAST_TOKEN} characters"

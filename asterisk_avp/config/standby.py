@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from asterisk_avp.config.node_addresses import NodeUrl
 from asterisk_avp.config.sections import Section
-from asterisk_avp.config.types import AgiUrl, NodeUrl
+from asterisk_avp.config.types import AgiUrl
 
 
 class StandbySettings(Section):

@@ -155,24 +155,6 @@ def _ari_url(value: str) -> str:
     return bare if bare.endswith("/ari") else bare + "/ari"
 
 
-def _nats_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"nats", "tls"} or not parts.hostname or parts.path not in {"", "/"}:
-        raise ValueError("must be a nats:// or tls:// address, e.g. nats://127.0.0.1:4222")
-    if "@" in parts.netloc:
-        raise ValueError("must not contain credentials; use AVP_CLUSTER__CREDENTIALS")
-    return value.rstrip("/")
-
-
-def _node_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an http:// or https:// address, e.g. https://a.example:8443")
-    if "@" in parts.netloc:
-        raise ValueError("must not contain credentials; use AVP_NODES__<ID>__TOKEN")
-    return value.rstrip("/")
-
-
 def _origin(value: str) -> str:
     found = _ORIGIN.fullmatch(value)
     if found is None or int(found[2] or 0) > _MAX_PORT or not _as_browsers_write(found[1]):
@@ -272,11 +254,10 @@ PhoneList = Annotated[
 Extension = Annotated[str, _matching(_EXTENSION, "an extension of the dialplan, not a pattern")]
 KeyCode = Annotated[str, _matching(_KEY_CODE, "a code of 1 to 6 keys of 0-9, * and #")]
 Endpoint = Annotated[str, _matching(_ENDPOINT, "the name of a PJSIP endpoint")]
-NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 AgiUrl = Annotated[str, _matching(_AGI, "an address such as agi://b.example:4583")]
-NodeUrl = Annotated[str, AfterValidator(_node_url)]
 Host = Annotated[str, _matching(_HOST, "a host name or an address")]
 Network = Annotated[str, AfterValidator(_network)]
+File = Annotated[str, AfterValidator(_printable)]
 Country = Annotated[
     str,
     AfterValidator(_country),

@@ -167,8 +167,11 @@ def _nats(folder: Path, node: str) -> list[str]:
         f"   This is node {node}. If it runs a NATS server, install that before the service starts",
         "   (docs/cluster.md):",
         "",
+        # Debian's package starts the server with another file, and gives it no such folder.
+        "    install -d -m 700 -o nats -g nats /var/lib/nats",
         f"    install -m 640 -g nats {folder}/{NATS} /etc/{NATS}",
-        "    systemctl enable --now nats-server",
+        "    systemctl enable nats-server",
+        "    systemctl restart nats-server",
         "",
     ]
 

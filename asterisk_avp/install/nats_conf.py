@@ -50,12 +50,8 @@ def publishes(node: str) -> list[str]:
         *(f"{PREFIX}.{kind}.{node}" for kind in _SPOKEN),
         f"{PREFIX}.snapshot.*",  # a question; the answer goes to who asked
         "$KV.homes.*",
+        # No consumers: one could have the server deliver a node's words to any subject.
         *(f"$JS.API.STREAM.{what}.{STREAM}" for what in ("INFO", "CREATE", "MSG.GET")),
-        f"$JS.API.DIRECT.GET.{STREAM}.>",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.>",
-        f"$JS.API.CONSUMER.DELETE.{STREAM}.>",
-        f"$JS.FC.{STREAM}.>",
     ]
 
 
@@ -119,7 +115,7 @@ def _lines(settings: Settings, command: str) -> Iterator[str]:
     server = mine or servers[0]
     yield f"listen: {_quoted(f'{server.written}:{server.port}')}"
     yield f"server_name: {_quoted(f'avp-{settings.cluster.node}')}"
-    yield "max_payload: 1MB"
+    yield "max_payload: 256KB"
     yield "jetstream {"
     yield f"  store_dir: {_quoted(_STORE)}"
     yield "  max_mem: 64MB"
@@ -155,6 +151,8 @@ def _cluster(settings: Settings, server: Server, servers: list[Server]) -> Itera
     yield '  name: "avp"'
     yield f"  listen: {_quoted(f'{server.written}:{ROUTE_PORT}')}"
     yield f'  authorization {{ user: "routes", password: {_quoted(password)} }}'
+    yield "  # The settings name all servers, by the addresses that certificates have."
+    yield "  no_advertise: true"
     yield "  routes: ["
     for other in servers:
         if other != server:

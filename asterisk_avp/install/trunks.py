@@ -99,13 +99,16 @@ def _trunk(
     secrets: tuple[str, str],
 ) -> Iterator[str]:
     here, there = addresses
-    scheme = "sips" if there.transport == "tls" else "sip"
-    parameter = "" if there.transport != "tcp" else ";transport=tcp"
+    # Not "sips": if a phone answers at once, an UPDATE may be answered before the INVITE. The
+    # answer of Asterisk has a "sip" contact then, and pjproject ends the call: its issue 1735.
+    parameter = "" if there.transport == "udp" else f";transport={there.transport}"
     yield f"; --- node {name}"
     yield f"[{endpoint}]"
     yield "type = endpoint"
     yield f"transport = {TRANSPORT}"
     yield f"aors = {endpoint}"
+    yield "; Another partner is told without a new negotiation of audio."
+    yield "connected_line_method = update"
     yield f"auth = {endpoint}-in"
     yield f"outbound_auth = {endpoint}-out"
     yield "disallow = all"
@@ -114,6 +117,8 @@ def _trunk(
     yield f"media_address = {here.host}"
     yield "bind_rtp_to_media_address = yes"
     yield "dtmf_mode = rfc4733"
+    yield "; The other node is told of a phone's hold key; music would go to all who talk there."
+    yield "moh_passthrough = yes"
     if here.transport == "tls":
         yield "media_encryption = sdes"
     yield "; Nobody talks into silence when the other node, or the way to it, is gone."
@@ -122,7 +127,7 @@ def _trunk(
     yield ""
     yield f"[{endpoint}]"
     yield "type = aor"
-    yield f"contact = {scheme}:{there.written}{parameter}"
+    yield f"contact = sip:{there.written}{parameter}"
     yield from (f"{option} = {value}" for option, value in QUALIFY.items())
     yield ""
     yield f"[{endpoint}]"

@@ -43,6 +43,23 @@ class _AuditedRequest:
     """The name of the channel that dials or requests; None for the API."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What an agent who is at home here asks of the node where their call came in."""
+
+    agent: str
+    node: str
+    asked: str
+    """``transfer``, ``code``, or a command, as the API's path names it."""
+    call: str = ""
+    """The caller's channel there."""
+    mode: str | None = None
+    target: Target | None = None
+    channel: str | None = None
+    """The phone's channel here; None for the API."""
+    transfer: str | None = None
+
+
 class Audit:
     """``count`` is called with the mode, decision and reason of every decision."""
 
@@ -115,6 +132,26 @@ class Audit:
             decision = "pass"
         self._record(audited, decision, decided.reason, decided.setting)
         return decided
+
+    def forwarded(
+        self, asked: Forwarded, decision: str, reason: str, transfer: str | None = None
+    ) -> None:
+        """Record what another node has decided; its own record says by which setting."""
+        target = asked.target
+        log.info(
+            "forwarded",
+            agent=asked.agent,
+            node=asked.node,
+            request=asked.asked,
+            channel=asked.channel,
+            call=asked.call or None,
+            mode=asked.mode,
+            kind=target.kind.value if target is not None else None,
+            target=self._shown(target) if target is not None else None,
+            decision=decision,
+            reason=reason,
+            transfer=transfer or asked.transfer,
+        )
 
     def transfer(self, session: Session) -> None:
         """Record a transfer's new state. A repeated state is not recorded."""

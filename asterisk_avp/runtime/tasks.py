@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def begin(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start work whose result nobody may ever ask for; then nothing is logged of a failure."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
 
 
 class TaskSet:

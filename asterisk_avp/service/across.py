@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from asterisk_avp.api.broadcast import transfer_event
-from asterisk_avp.cluster.peers import Answer, Peers, check
+from asterisk_avp.cluster.peers import REQUEST_SECONDS, Peers
 from asterisk_avp.core.engine.sessions import Outcome
-from asterisk_avp.core.engine.told_transfers import Told
-from asterisk_avp.core.messages import between, fields
+from asterisk_avp.core.engine.told_transfers import Told, ToldPop
+from asterisk_avp.core.messages import between
 from asterisk_avp.core.messages.remote import NodeCall
-from asterisk_avp.core.model.errors import NodeOversteps, PeerUnavailable
+from asterisk_avp.core.model.errors import (
+    AsteriskUnavailable,
+    NodeOversteps,
+    PeerUnavailable,
+)
 from asterisk_avp.core.model.world import Target, TransferRequest, TransferView
+from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.policy import policy
-from asterisk_avp.service.facade import TransferService
+from asterisk_avp.core.pops.board import OFFERED, WITHDRAWN
+from asterisk_avp.observe.audit import Forwarded
+from asterisk_avp.service.anchors import Anchors, event_of
+from asterisk_avp.service.facade import SETTLE_PAUSE_SECONDS, TransferService
 
-PATH: Final = "/v1/cluster/transfers"
+SETTLE_SECONDS: Final = 2.5
+"""Less than another node waits for an answer (`cluster.peers`)."""
+JOIN_REQUEST_SECONDS: Final = 7.0
+"""For an answer that comes when a leg has been joined (`service.node_door.JOIN_SECONDS`)."""
 ENDED_SECONDS: Final = 600.0
 """How long the end of another node's transfer can be asked for; then it is history."""
 
@@ -31,8 +42,17 @@ class TransfersAcrossNodes(TransferService):
 
     def connect(self, peers: Peers, publish: Callable[[Mapping[str, Any]], None]) -> None:
         """``publish``: a screen pop to the agent's screen, here."""
-        self._peers = peers
+        self._anchors = Anchors(peers, self._audit)
         self._publish_pop = publish
+
+    async def settled(self) -> None:
+        """Wait until the state of Asterisk is known. Raises `AsteriskUnavailable`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SETTLE_SECONDS
+        while not (readiness := self.readiness()).synced:
+            if loop.time() > end:
+                raise AsteriskUnavailable(readiness.detail)
+            await asyncio.sleep(SETTLE_PAUSE_SECONDS)
 
     # --- reads ---------------------------------------------------------------------------------
 
@@ -52,6 +72,18 @@ class TransfersAcrossNodes(TransferService):
     def _told(self, transfer_id: str) -> Told | None:
         return self._engine.elsewhere.told.get(transfer_id)
 
+    def offered_pops(self, agent_id: str | None) -> Sequence[Mapping[str, Any]]:
+        """Also those of other nodes' callers for whom a phone here rings."""
+        return [*super().offered_pops(agent_id), *self._offered_elsewhere(agent_id)]
+
+    def _offered_elsewhere(self, agent_id: str | None) -> Iterator[Mapping[str, Any]]:
+        elsewhere = self._engine.elsewhere
+        for call in elsewhere.trunks.calls.values():
+            for agent, told in elsewhere.told.pops_of((call.anchor, call.anchor_call)).items():
+                if told.state == OFFERED and agent_id in (None, agent):
+                    pop = {**told.pop, "id": call.channel}
+                    yield {"type": "pop", "agent": agent, "state": OFFERED, "pop": pop}
+
     # --- requests of agents who are at home here -----------------------------------------------
 
     def anchored(self, request: TransferRequest) -> NodeCall | None:
@@ -62,43 +94,70 @@ class TransfersAcrossNodes(TransferService):
     async def request(self, request: TransferRequest) -> TransferView:
         there = self.anchored(request)
         if there is None:
-            self._check_home(request)
-            return await super().request(request)
+            return await self._earlier(request) or await super().request(request)
         view = await self.forward(request, there)
         if view is None:
             raise PeerUnavailable(there.anchor, "its answer cannot be read")
         return view
 
-    def _check_home(self, request: TransferRequest) -> None:
-        """An agent of another node has a call that this node does not have: ask there."""
+    async def _earlier(self, request: TransferRequest) -> TransferView | None:
+        """What another node has answered to this request before this daemon was started.
+
+        The agent need not have the call any more.
+        """
         agent = self._engine.agents.by_id.get(request.agent)
-        if agent is None or agent.remote is None or self._engine.calls_of(agent):
+        if agent is None or self._engine.calls_of(agent):
+            return None
+        found = await self._anchors.earlier()
+        if found is not None:
+            return self._answered(*found)
+        self._check_home(agent)
+        return None
+
+    @staticmethod
+    def _check_home(agent: Agent) -> None:
+        """An agent of another node has a call that this node does not have: ask there."""
+        if agent.remote is None:
             return
         node = agent.remote.node
         message = f"Agent {agent.id} is at home on node {node!r}: send the request to its API."
         raise policy.refused("no_active_call", message)
 
     async def forward(
-        self, request: TransferRequest, there: NodeCall, *, keyed_in: bool = False
+        self,
+        request: TransferRequest,
+        there: NodeCall,
+        *,
+        keyed_in: bool = False,
+        joins: bool = False,
     ) -> TransferView | None:
         """Let the call's anchor decide. None: it asks the agent, on the phone, for the target.
 
-        Raises what the anchor raises, and `PeerUnavailable`.
+        ``joins``: the agent's phone talks to the target already. Raises what the anchor raises, and
+        `PeerUnavailable`.
         """
-        forwarded = between.ForwardedRequest(
+        target = None if keyed_in else request.target
+        body = between.ForwardedRequest(
             agent=request.agent,
             mode=request.mode,
-            target=None if keyed_in else request.target,
+            target=target,
             call=there.anchor_call,
             brought_by=there.transfer,
             notes=request.notes,
+            joins=joins,
+        ).body()
+        asked = Forwarded(
+            request.agent,
+            there.anchor,
+            "code" if keyed_in else "transfer",
+            there.anchor_call,
+            request.mode.value,
+            target,
+            request.channel,
         )
-        key = secrets.token_urlsafe(24)
-        answer = await self._peers.ask(there.anchor, "POST", PATH, forwarded.body(), key=key)
-        if keyed_in:
-            check(there.anchor, answer)
-            return None
-        return self._answered(there.anchor, answer)
+        within = JOIN_REQUEST_SECONDS if joins else REQUEST_SECONDS
+        answer = await self._anchors.ask(asked, "POST", "", body, within=within)
+        return None if keyed_in else self._answered(there.anchor, event_of(there.anchor, answer))
 
     async def complete(self, transfer_id: str) -> TransferView:
         return await self._ask(transfer_id, "complete") or await super().complete(transfer_id)
@@ -113,8 +172,7 @@ class TransfersAcrossNodes(TransferService):
         return await self._ask(transfer_id, "conference") or await super().conference(transfer_id)
 
     async def add_party(self, transfer_id: str, wanted: Target) -> TransferView:
-        body = between.party_body(wanted)
-        view = await self._ask(transfer_id, "parties", body)
+        view = await self._ask(transfer_id, "parties", wanted)
         return view or await super().add_party(transfer_id, wanted)
 
     async def drop_party(self, transfer_id: str, party: str) -> TransferView:
@@ -122,27 +180,25 @@ class TransfersAcrossNodes(TransferService):
         return view or await super().drop_party(transfer_id, party)
 
     async def _ask(
-        self,
-        transfer_id: str,
-        what: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        method: str = "POST",
+        self, transfer_id: str, what: str, wanted: Target | None = None, *, method: str = "POST"
     ) -> TransferView | None:
         """The answer of the anchor; None: the transfer is this node's own."""
         told = self._told(transfer_id)
         if told is None:
             return None
-        path, key = f"{PATH}/{transfer_id}/{what}", secrets.token_urlsafe(24)
-        answer = await self._peers.ask(told.node, method, path, body, key=key)
-        return self._answered(told.node, answer)
+        asked = Forwarded(
+            *(told.view.agent, told.node, what.partition("/")[0], told.call),
+            target=wanted,
+            transfer=transfer_id,
+        )
+        body = None if wanted is None else between.party_body(wanted)
+        answer = await self._anchors.ask(asked, method, f"/{transfer_id}/{what}", body)
+        return self._answered(told.node, event_of(told.node, answer))
 
-    def _answered(self, node: str, answer: Answer) -> TransferView:
-        body = check(node, answer)
+    def _answered(self, node: str, event: between.TransferEvent) -> TransferView:
         try:
-            event = between.transfer_event(body)
             self.tell(node, event)
-        except (fields.Unusable, NodeOversteps):
+        except NodeOversteps:
             event = between.TransferEvent(0)
         if event.transfer is None:
             raise PeerUnavailable(node, "its answer cannot be read")
@@ -181,8 +237,10 @@ class TransfersAcrossNodes(TransferService):
         agent, call = told.agent, str(told.pop["id"])
         if not self._is_here(agent):
             raise NodeOversteps("a screen pop for an agent who is not at home here")
-        pop = {} if told.state == "withdrawn" else dict(told.pop)
-        if not self._engine.elsewhere.told.put_pop(agent, call, seq, pop):
+        pop = {} if told.state == WITHDRAWN else dict(told.pop)
+        if not self._engine.elsewhere.told.put_pop(
+            agent, (node, call), ToldPop(seq, pop, told.state)
+        ):
             return
         shown = {**told.pop, "id": self._shown_call(node, agent, call)}
         self._publish_pop({"type": "pop", "agent": agent, "state": told.state, "pop": shown})

@@ -20,6 +20,8 @@ from asterisk_avp.service.part import Part
 Publish = Callable[[Mapping[str, Any]], None]
 Variables = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
 """Channel id, names → the channel's variables."""
+Action = Callable[[str, Mapping[str, str]], Awaitable[object]]
+"""An AMI action and its fields."""
 
 
 @dataclass(slots=True)
@@ -75,19 +77,21 @@ class Alone:
         """``publish`` for the pops of agents here; others' pops go to their nodes."""
         return publish
 
-    def connect(self, app: FastAPI, service: Any, phones: Any, variables: Variables) -> FastAPI:
+    def connect(
+        self, app: FastAPI, service: Any, phones: Any, variables: Variables, metrics: Any
+    ) -> FastAPI:
         """The API's ``app`` with what other nodes ask of it; before anything is asked.
 
-        ``service``: a `service_type`. ``phones``: the part of phones.
+        ``service``: a `service_type`. ``phones``: the part of phones. ``metrics``: the daemon's.
         """
-        del service, phones, variables
+        del service, phones, variables, metrics
         return app
 
 
-def other_daemons(settings: Settings, engine: TransferEngine, post: Post) -> Alone:
+def other_daemons(settings: Settings, engine: TransferEngine, post: Post, action: Action) -> Alone:
     """The other nodes' daemons; one Asterisk needs neither them nor `asterisk_avp.cluster`."""
     if settings.cluster.node is None:
         return Alone()
     from asterisk_avp.service.between import Between  # noqa: PLC0415 - see above
 
-    return Between(settings, engine, post)
+    return Between(settings, engine, post, action)

@@ -24,10 +24,10 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     Publisher             -                                     perform
     GroupWatch   Hint QueueJoined QueueLeft QueueWaiting RemoteGroupSeen  perform resynced stop
     EmptyGroupWatch       -                                     perform resynced stop
-    Pops                  8 facts                               perform resynced wait_idle stop
+    Pops                  11 facts                              perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
     RealtimeMembers       -                                     connected resynced stop
-    EngineStep            32 facts
+    EngineStep            34 facts
     MemberPhones          MemberSeen MemberRemoved              connected resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen ChannelGone          wait_idle stop
@@ -128,7 +128,7 @@ class Daemon:
         self._engine = engine = new_engine(settings)
         self._ami = ami = ami_client(settings.ami, lambda *defect: post(Defect(*defect)))
         self._ari = ari = ari_client(settings, lambda: post(Outdated()), warm=warm)
-        others, self._metrics = other_daemons(settings, engine, post), Metrics(engine)
+        others, self._metrics = other_daemons(settings, engine, post, ami.action), Metrics(engine)
         metrics, links = self._metrics, Links(ami, ari)
         news = asyncio.Event()  # readiness may have changed
 
@@ -189,7 +189,7 @@ class Daemon:
         version, show = VersionWatch(ari.asterisk, links, news.set), metrics.unguarded_phones
         guards = GuardWatch(engine, reader, links, lambda: version.obeyed, show, news.set)
         self.nodes = nodes = several_nodes(
-            *(settings, engine, post, links, sync, news.set, metrics.gauge)
+            *(settings, engine, post, links, sync, news.set, metrics.gauge, ari)
         )
         self._readiness = readiness = ReadinessWatch(
             *(ami, ari, sync, version, news, self._publish_readiness),
@@ -218,7 +218,7 @@ class Daemon:
             *(settings, self.transfer_service, metrics, engine, ari.asterisk),
             standby=standing.asked_by_standby,
         )
-        others.connect(front.app, self.transfer_service, phones, reader.variables)
+        others.connect(front.app, self.transfer_service, phones, reader.variables, metrics)
         self._reloader = Reloader(engine, front.auth, audit, inbox, resync=sync.read_all)
         self._reloads = asyncio.Lock()
         show_inside(metrics.gauge, engine, workers, front.connections, admission, standing)

@@ -42,6 +42,7 @@ from asterisk_avp.core.transfer.events import EventType
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.observe.audit import Audit
 from asterisk_avp.pops.reader import pop_event
+from asterisk_avp.runtime.tasks import begin
 from asterisk_avp.service.admission import AdmissionControl, Turn
 from asterisk_avp.service.alone import Alone
 from asterisk_avp.service.call_groups import VARIABLE, group_fact, presentation_fact
@@ -234,10 +235,7 @@ class TransferService(Part):
 
     async def _begin(self, request: TransferRequest, turn: Turn) -> TransferView:
         call = await self._settled_call(request)
-        facts = CallVariables()
-        if call is not None:
-            facts = await self.read_call(call)
-            self._check_ready()
+        reading = begin(self.read_call(call))  # while another node is asked
         moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def decide(perform: Handle) -> Session:
@@ -250,12 +248,15 @@ class TransferService(Part):
             perform(outcome)
             return session
 
-        # One step: of two requests for the same call or target, the second sees the effect of the
-        # first.
-        async with self.nodes.hold(request) as held:
-            session = self._inbox.run(decide)
-        # Respond once Asterisk has moved the call: an agent who hangs up after the response then
-        # leaves a transfer and does not hang up on the caller.
+        # One step: a second request for the same call or target sees the effect of the first.
+        try:
+            async with self.nodes.hold(request) as held:
+                facts = await reading
+                self._check_ready()
+                session = self._inbox.run(decide)
+        finally:
+            reading.cancel()
+        # Respond once Asterisk has moved the call: who then hangs up, does so on no caller.
         try:
             async with asyncio.timeout(self._action_timeout_seconds):
                 await moved
@@ -277,12 +278,13 @@ class TransferService(Part):
                 return call
             await asyncio.sleep(SETTLE_PAUSE_SECONDS)
 
-    async def read_call(self, call: Call) -> CallVariables:
+    async def read_call(self, call: Call | None) -> CallVariables:
         """Read the call's channel variables. Raises `AmiError`, `AsteriskUnavailable`."""
-        variables = await self._ami.variables(
-            call.caller_channel, (VARIABLE, "AVP_MAX_HOLD", LIMIT, MUSIC, *PRESENTATION_VARIABLES)
-        )
+        if call is None:
+            return CallVariables()
         channel = call.caller_channel
+        names = (VARIABLE, "AVP_MAX_HOLD", LIMIT, MUSIC, *PRESENTATION_VARIABLES)
+        variables = await self._ami.variables(channel, names)
         presentation = presentation_fact(channel, variables)
         for fact in (group_fact(channel, variables), presentation):
             if fact is not None:

@@ -55,11 +55,16 @@ def show_inside(
 
 
 def show_standby(gauge: _Gauge, standing: Standing) -> None:
-    """Add the gauge of whether there is a standby."""
+    """Add the gauges of whether there is a standby, and whether there should be one."""
     gauge(
         "standby",
         "Whether a standby daemon waits to take this one's place.",
         lambda: standing.has_standby,
+    )
+    gauge(
+        "standby_wanted",
+        "Whether there should be a standby: this daemon runs with --standby, or had one.",
+        lambda: standing.wants_standby,
     )
 
 

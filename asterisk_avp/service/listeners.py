@@ -69,7 +69,9 @@ _ENGINE: Final = (
     remote.RemoteLeg,
     remote.RemoteEnded,
     remote.NodeCall,
-    remote.NodeLost,
+    remote.TrunkLost,
+    remote.TrunkBack,
+    remote.NodeRestarted,
 )
 
 
@@ -220,7 +222,10 @@ class Pops(Part):
         ev.QueueJoined,
         ev.QueueLeft,
         ev.QueueEnded,
+        ev.DialProgress,
         ev.ChannelGone,
+        remote.RemoteEnded,
+        remote.RemoteRing,
     )
     performs_always = True  # the board may have something to tell of what it has observed
 

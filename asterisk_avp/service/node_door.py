@@ -6,20 +6,36 @@ that it asks for passes the policy of the call's group here, as an agent's own r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from typing import Final
 
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.reservations import Slot
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.between import ForwardedRequest, SlotRequest, TransferEvent
+from asterisk_avp.core.messages.remote import HomeClaimed, RemoteRing
 from asterisk_avp.core.model.errors import NodeOversteps
-from asterisk_avp.core.model.world import Target, TransferRequest, TransferView
+from asterisk_avp.core.model.world import (
+    Origin,
+    Target,
+    TransferRequest,
+    TransferState,
+    TransferView,
+)
 from asterisk_avp.core.policy import policy
 from asterisk_avp.service.across import TransfersAcrossNodes
+from asterisk_avp.service.inbox import Post
+from asterisk_avp.service.joins import NOT_JOINED
 from asterisk_avp.service.node_teller import Teller
 from asterisk_avp.service.phones import Phones
 from asterisk_avp.service.slots import SlotKeeper
+
+JOIN_SECONDS: Final = 5.0
+"""In which a leg is joined with a call at the target's node. An INVITE that is lost is repeated
+after 0.5, 1 and 2 s (RFC 3261, 17.1.1.2), and once more with its digest."""
+JOIN_PAUSE_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +45,10 @@ class NodeDoor:
     phones: Phones
     slots: SlotKeeper
     teller: Teller
+    post: Post
+
+    async def settled(self) -> None:
+        await self.transfers.settled()
 
     # --- slots ---------------------------------------------------------------------------------
 
@@ -58,10 +78,29 @@ class NodeDoor:
                 mode=request.mode,
                 target=request.target,
                 notes=request.notes,
+                origin=Origin.JOIN if request.joins else Origin.API,
                 call=calls[0].caller_channel if calls else request.call,
             )
         )
+        if request.joins:
+            view = await self._joined(view)
         return self.teller.event(view)
+
+    async def _joined(self, view: TransferView) -> TransferView:
+        """Complete the transfer as soon as the target is in it. Otherwise the agent has the caller.
+
+        Raises `Refused` where the target is not in it, or not in time.
+        """
+        end = asyncio.get_running_loop().time() + JOIN_SECONDS
+        while not view.state.final and view.state is not TransferState.CONSULTING:
+            if asyncio.get_running_loop().time() > end:
+                await self.transfers.cancel(view.id)
+                break
+            await asyncio.sleep(JOIN_PAUSE_SECONDS)
+            view = self.transfers.transfer(view.id)
+        if view.state is TransferState.CONSULTING:
+            return await self.transfers.complete(view.id)
+        raise policy.refused("target_offline", NOT_JOINED)
 
     async def command(self, node: str, transfer: str, name: str) -> TransferEvent:
         commands: dict[str, Callable[[str], Awaitable[TransferView]]] = {
@@ -86,6 +125,17 @@ class NodeDoor:
         if self.engine.elsewhere.trunks.claim(agent, node, transfer):
             self.transfers.changed({agent})
 
+    def rings(self, node: str, transfer: str, agent: str, *, rings: bool) -> None:
+        """Only for a caller who has been sent to that node."""
+        self._check_agent(node, agent)
+        record = self.engine.store.records.get(transfer)
+        legs = self.engine.elsewhere.trunks
+        if record is None or not (
+            legs.leg_of(agent, node, transfer) or legs.leg_of("", node, transfer)
+        ):
+            return
+        self.post(RemoteRing(record.session.caller.channel, agent, rings))
+
     def _check_transfer(self, node: str, transfer: str) -> None:
         """Raises `UnknownTransfer` if it is not this node's own, and `NodeOversteps`."""
         self._check_agent(node, self.engine.record(transfer).session.agent)
@@ -96,8 +146,11 @@ class NodeDoor:
 
     # --- what they tell ------------------------------------------------------------------------
 
+    def home_taken(self, node: str, agent: str, revision: int) -> None:
+        self.post(HomeClaimed(agent, node, revision))
+
     def told(self, node: str, event: TransferEvent) -> None:
         self.transfers.tell(node, event)
 
-    def concerning(self, node: str) -> list[TransferEvent]:
-        return self.teller.concerning(node)
+    def concerning(self, node: str, ids: Collection[str] = ()) -> list[TransferEvent]:
+        return self.teller.concerning(node, ids)

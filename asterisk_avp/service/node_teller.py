@@ -1,7 +1,8 @@
-"""At the anchor: tells the other nodes what becomes of transfers that concern their agents.
+"""Tells the other nodes what becomes of transfers that concern their agents, and of their calls.
 
-Each node has a queue of what it has not been told yet: the latest view of each transfer, and screen
-pops. A node that is away is told when it is back, as far as that still matters.
+Each node has a queue of what it has not been told yet: the latest view of each transfer, screen
+pops, and whose phone rings (`service.ring_teller`). A node that is away is told when it is back, as
+far as that still matters.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ _PER_SECOND: Final = 1_000_000
 @dataclass(frozen=True, slots=True)
 class _News:
     path: str
-    event: TransferEvent
+    body: Mapping[str, Any]
     since: float
 
 
@@ -69,9 +70,9 @@ class Teller(Part):
             view = views.transfer_view(self._engine, record)
             nodes = self._told.setdefault(transfer, set())
             nodes |= self.nodes_of(view)
-            event = self.event(view) if nodes else None
+            body = self.event(view).body() if nodes else {}
             for node in nodes:
-                self._tell(node, ("transfer", transfer), f"{transfer}/events", event)
+                self.tell(node, ("transfer", transfer), f"{transfer}/events", body)
             if view.state.final or not nodes:
                 del self._told[transfer]
 
@@ -79,10 +80,20 @@ class Teller(Part):
         """The nodes whose agents the transfer concerns."""
         return {self._home(agent) for agent in agents_involved(view)} - {""}
 
-    def concerning(self, node: str) -> list[TransferEvent]:
-        """The transfers that concern this node's agents."""
-        found = (views.transfer_view(self._engine, x) for x in self._engine.store.records.values())
-        return [self.event(view) for view in found if node in self.nodes_of(view)]
+    def concerning(self, node: str, ids: Collection[str] = ()) -> list[TransferEvent]:
+        """The transfers that concern this node's agents; ``ids``: of these only.
+
+        Who asks for an id has been told of the transfer, perhaps by a former daemon, which this one
+        does not know. So its end is told also where the agents' homes are not known here any more.
+        """
+        records = self._engine.store.records
+        asked = [records[id_] for id_ in ids if id_ in records] if ids else records.values()
+        found = [views.transfer_view(self._engine, record) for record in asked]
+        return [
+            self.event(view)
+            for view in found
+            if (ids and view.state.final) or node in self.nodes_of(view)
+        ]
 
     def publisher(
         self, publish: Callable[[Mapping[str, Any]], None]
@@ -97,7 +108,8 @@ class Teller(Part):
                 return
             pop, self._seq = event["pop"], self._seq + 1
             told = TransferEvent(self._seq, pop=PopEvent(agent, event["state"], pop))
-            self._tell(node, ("pop", agent, pop["id"]), f"{self._leg(agent, node)}/events", told)
+            path = f"{self._leg(agent, node)}/events"
+            self.tell(node, ("pop", agent, pop["id"]), path, told.body())
 
         return routed
 
@@ -116,14 +128,11 @@ class Teller(Part):
         legs = [trunks.legs[channel] for channel in trunks.channels_of(agent)]
         return next((leg.transfer for leg in legs if leg.node == node), "") or "pop"
 
-    def _tell(
-        self, node: str, about: tuple[str, ...], path: str, event: TransferEvent | None
-    ) -> None:
-        if event is None:
-            return
+    def tell(self, node: str, about: tuple[str, ...], path: str, body: Mapping[str, Any]) -> None:
+        """``about``: what this is the latest news of. ``path``: below that of transfers."""
         news = self._news.setdefault(node, OrderedDict())
         news.pop(about, None)  # what came later is told later
-        news[about] = _News(path, event, time.monotonic())
+        news[about] = _News(path, body, time.monotonic())
         while len(news) > MOST:
             news.popitem(last=False)
         task = self._tasks.get(node)
@@ -139,7 +148,8 @@ class Teller(Part):
                     node,
                     "POST",
                     "/v1/cluster/transfers/" + first.path,
-                    first.event.body(),
+                    first.body,
+                    what="event",
                     within=_TELL_SECONDS,
                 )
             except AvpError:

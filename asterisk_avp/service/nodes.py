@@ -16,6 +16,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.service.inbox import Post
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.part import Part
+from asterisk_avp.service.trunk_state import Endpoints, Info, TrunkState, show_trunks
 
 if TYPE_CHECKING:
     from asterisk_avp.cluster.directory import Directory
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
 class _Gauge(Protocol):
     def __call__(self, name: str, meaning: str, value: Callable[[], float]) -> None: ...
+
+
+class Ari(Protocol):
+    """What is asked of Asterisk (`ari.client.AriClient`)."""
+
+    @property
+    def endpoints(self) -> Endpoints: ...
+
+    @property
+    def asterisk(self) -> Info: ...
 
 
 class _Sync(Protocol):
@@ -55,6 +66,7 @@ def several_nodes(
     sync: _Sync,
     news: Callable[[], None],
     gauge: _Gauge,
+    ari: Ari,
 ) -> Nodes:
     """``news`` is called when `Nodes.warnings` may have changed."""
     if settings.cluster.node is None:
@@ -66,10 +78,15 @@ def several_nodes(
         show_directory,
     )
 
-    directory = Directory(
-        settings.cluster, engine, post, lambda: links.in_control and sync.synced, news
-    )
+    def ready() -> bool:
+        return links.in_control and sync.synced
+
+    directory = Directory(settings.cluster, engine, post, ready, news)
     directory.config_hash = config_hash(settings)
+    asked = (ari.endpoints, ari.asterisk)
+    trunks = TrunkState(engine, *asked, directory.others, post, ready=ready, news=news)
+    directory.trunks, directory.asterisk = trunks.told, trunks.started
     show_directory(gauge, directory)
-    parts = (RemoteStep(engine, post), DirectoryPart(directory))
-    return Nodes(parts, directory.warnings, directory)
+    show_trunks(gauge, lambda: trunks.cut)
+    parts = (RemoteStep(engine, post), DirectoryPart(directory), trunks)
+    return Nodes(parts, lambda: (*directory.warnings(), *trunks.warnings()), directory)

@@ -13,6 +13,7 @@ from asterisk_avp.core.engine import remote
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.facts import Fact
+from asterisk_avp.core.messages.remote import HomeClaimed
 from asterisk_avp.service.inbox import Message, Post
 from asterisk_avp.service.part import Part
 
@@ -64,8 +65,14 @@ class RemoteStep(Part):
 class DirectoryPart(Part):
     """The directory: it is told of changes, and begins with the first connection to Asterisk."""
 
+    hears = (HomeClaimed,)
+
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
+
+    def handle(self, message: Message) -> None:
+        if isinstance(message, HomeClaimed):
+            self._directory.homes.claimed(message.agent, message.node, message.revision)
 
     def perform(self, outcome: Outcome) -> None:
         if outcome.agents:
@@ -91,6 +98,11 @@ def show_directory(gauge: _Gauge, directory: Directory) -> None:
         lambda: directory.connection.connected,
     )
     gauge("nodes_connected", "Other nodes that can be heard.", lambda: picture.connected)
+    gauge(
+        "nodes_lost",
+        "Other nodes that cannot be heard.",
+        lambda: len(picture.peers) - picture.connected,
+    )
     gauge(
         "directory_age_seconds",
         "How long ago the node that was silent longest was last heard.",

@@ -249,6 +249,7 @@ class Synchroniser(Part):
             await presentations(self._ami, callers, self._inbox.post)
         await self._holds.read_all()
         await self._workers.wait_deferred()
+        await self._holds.read_moved()
         log.info("restored", seconds=round(time.monotonic() - begun, 2))
 
     async def _release_orphans(self) -> None:

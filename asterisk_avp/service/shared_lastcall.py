@@ -1,4 +1,7 @@
-"""Keep after-call work where app_queue does not (`core.pbx.shared_lastcall`), and say so."""
+"""Keep after-call work where app_queue does not (`core.pbx.shared_lastcall`), and say so.
+
+And the opposite: a member that would be in after-call work for years (`core.pbx.wrapup`).
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from asterisk_avp.ami.reader import AmiReader
 from asterisk_avp.core.engine import acw
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.sessions import Outcome
-from asterisk_avp.core.messages.facts import MemberSeen
+from asterisk_avp.core.messages.effects import AddMember
+from asterisk_avp.core.messages.facts import Fact, MemberSeen
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.pbx import shared_lastcall
 from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.core.pbx.wrapup import end_of
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.inbox import Inbox
 from asterisk_avp.service.part import Part
@@ -26,6 +31,11 @@ log = structlog.get_logger(__name__)
 AGAIN_SECONDS: Final = 0.3
 """app_queue reports the end of a call just before it notes its time (app_queue.c,
 ``handle_hangup``), so one answer is not enough to say that it does not."""
+
+LOOKS_SECONDS: Final = (AGAIN_SECONDS, 3.0)
+"""The pauses before a member that was added in ACW is queried. While app_queue notes the end of a
+call in one queue after the other (``update_queue``), a member may be added, and gets a ``lastcall``
+that no event tells. With many queues, or on a busy machine, this takes a moment."""
 
 _HINT: Final = (
     "queue reload members has switched shared_lastcall off in Asterisk's memory, or queues.conf "
@@ -52,10 +62,14 @@ class SharedLastcallWatch(Part):
         self._checked: dict[str, float] = {}
         """Agent to the end of the call after which Asterisk was queried."""
         self._tasks = TaskSet("shared_lastcall")
+        self._looks = TaskSet("added_members")
         self.off = False
         """Whether app_queue did not keep ACW after the last call that could tell."""
 
     def perform(self, outcome: Outcome) -> None:
+        for _, effect in outcome.effects:
+            if isinstance(effect, AddMember) and end_of(effect.wrapup_seconds):
+                self._looks.start(self._look(effect))
         now = time.time()
         for agent_id in outcome.agents:
             agent = self._engine.agents.by_id.get(agent_id)
@@ -71,6 +85,25 @@ class SharedLastcallWatch(Part):
 
     async def stop(self) -> None:
         self._tasks.cancel()
+        self._looks.cancel()
+
+    async def _look(self, added: AddMember) -> None:
+        """Tell the engine if app_queue has noted a call's end in a member that was added after it.
+
+        Its wrap-up time, the end of ACW, then counts as a duration, and nobody would ring it.
+        """
+        for seconds in LOOKS_SECONDS:
+            await asyncio.sleep(seconds)
+            try:
+                facts = await self._ami.members(added.queue, added.interface)
+            except AvpError as error:
+                log.debug("added_member_unknown", queue=added.queue, error=str(error))
+                continue
+            late = [fact for fact in facts if _is_late(added, fact)]
+            if late:
+                log.info("added_before_the_call_ended", queue=added.queue)
+                self._inbox.post(late[0])
+                return
 
     async def _check(self, agent: Agent) -> None:
         ended = agent.last_call
@@ -123,3 +156,13 @@ class SharedLastcallWatch(Part):
             self.off = False
             log.info("shared_lastcall_on", agent=agent.id)
         self._show(self.off)
+
+
+def _is_late(added: AddMember, seen: Fact) -> bool:
+    """Whether the added member has noted the end of a call."""
+    return (
+        isinstance(seen, MemberSeen)
+        and seen.interface == added.interface
+        and seen.wrapup_seconds == added.wrapup_seconds
+        and seen.last_call > 0
+    )

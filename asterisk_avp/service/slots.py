@@ -155,7 +155,9 @@ class SlotSeeker:
             hold_seconds=0,
         )
         try:
-            answer = await self._peers.ask(node, "POST", PATH, wanted.body(), within=SLOT_SECONDS)
+            answer = await self._peers.ask(
+                node, "POST", PATH, wanted.body(), what="slot", within=SLOT_SECONDS
+            )
             held.token = between.granted(check(node, answer))
         except Refused as refused:
             known = policy.REASONS.get(refused.reason)
@@ -166,6 +168,7 @@ class SlotSeeker:
 
     async def _give_back(self, node: str, token: str) -> None:
         try:
-            await self._peers.ask(node, "DELETE", f"{PATH}/{token}", within=SLOT_SECONDS)
+            path = f"{PATH}/{token}"
+            await self._peers.ask(node, "DELETE", path, what="slot", within=SLOT_SECONDS)
         except AvpError as error:
             log.debug("slot_not_given_back", node=node, error=type(error).__name__)

@@ -104,6 +104,8 @@ class StandbyWatch:
         self._poll_seconds = poll_seconds
         self._frozen_seconds = frozen_seconds
         self._reconnect_seconds = reconnect_seconds
+        self._seen_at: float | None = None
+        """When Asterisk last answered."""
         self._health = Health.ANSWERS
         self._reached = False
         self._owner_seen = False
@@ -123,6 +125,13 @@ class StandbyWatch:
                 return reason
             pause = _HANDOVER_POLL_SECONDS if self._handing_over else self._poll_seconds
             await asyncio.sleep(pause)
+
+    @property
+    def sees_asterisk(self) -> bool:
+        """Whether Asterisk answers."""
+        if self._seen_at is None:
+            return False
+        return self._now() - self._seen_at < self._frozen_seconds + 2 * self._poll_seconds
 
     @property
     def _handing_over(self) -> bool:
@@ -146,12 +155,14 @@ class StandbyWatch:
         except AriError as error:
             if error.status in _REFUSED:
                 self._say("standby_login_refused", str(error))
-            self._unowned_since = self._apart_since = self._owned_at = None
+            self._unowned_since = self._apart_since = self._owned_at = self._seen_at = None
             return None
         except AsteriskUnavailable as error:
+            self._seen_at = None
             self._say("standby_without_asterisk", str(error))
             return self._apart()
         self._apart_since = None
+        self._seen_at = self._now()
         return await self._owned() if owned else self._unowned(leaving)
 
     def _apart(self) -> Reason | None:

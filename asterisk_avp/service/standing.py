@@ -30,9 +30,12 @@ _ANSWER_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 2.0
 _SEEN_SECONDS: Final = 5.0
 """A standby asks several times in this time whether we live."""
+_BEGIN_SECONDS: Final = 60.0
+"""By then a standby asks that was started with this daemon, or again after its end."""
 _AGI: Final = "AVP_AGI"
 """Asterisk's global variable, by which the dialplan finds FastAGI (dialplan/asterisk_avp.conf)."""
 GONE: Final = "The standby daemon is gone: nothing would take this one's place."
+NONE: Final = "There is no standby daemon, although this one runs with --standby."
 
 
 class _Gated(Protocol):
@@ -85,6 +88,7 @@ class Standing:
         self._agi_url = agi_url
         self._tasks = TaskSet("standing")
         self._owned = False
+        self._serves_since: float | None = None
         self._asked = 0.0
         limit = min(_ALONE_SECONDS, _SOONER * frozen_seconds) if warm else _ALONE_SECONDS
         self._gate = Gate(self._still_ours, limit)
@@ -100,6 +104,8 @@ class Standing:
 
         def on_connected(connected: bool) -> None:  # noqa: FBT001 - the client's signature
             self._owned |= connected
+            if connected and self._serves_since is None:
+                self._serves_since = time.monotonic()
             if self._warm and not connected:
                 self._workers.hold()
             if connected and self._agi_url is not None:
@@ -137,9 +143,20 @@ class Standing:
     def has_standby(self) -> bool:
         return bool(self._asked) and time.monotonic() - self._asked < _SEEN_SECONDS
 
+    @property
+    def wants_standby(self) -> bool:
+        """Whether there should be a standby: this daemon is one of two, or had one."""
+        return self._warm or bool(self._asked)
+
     def warnings(self) -> tuple[str, ...]:
-        """For administrators: there was a standby, and it is gone."""
-        return (GONE,) if self._asked and not self.has_standby else ()
+        """For administrators: there was a standby, and it is gone; or it has never been there."""
+        if self.has_standby:
+            return ()
+        if self._asked:
+            return (GONE,)
+        since = self._serves_since
+        late = since is not None and time.monotonic() - since > _BEGIN_SECONDS
+        return (NONE,) if self._warm and late else ()
 
     async def successor(self) -> str:
         """Say that this daemon stops; the name of the standby that takes its place, empty: none."""

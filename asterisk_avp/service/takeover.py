@@ -96,15 +96,19 @@ class Takeover:
         self._reload = asyncio.Event()
         self.daemon: Daemon | None = None
         """The one that serves; None: this process waits."""
+        self.waiting: Daemon | None = None
+        """The one that is ready to serve; None: it does."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set."""
         while not stop.is_set():
-            waiting = Daemon(self._settings, self._notifier, warm=True)
+            self.waiting = waiting = Daemon(self._settings, self._notifier, warm=True)
             waiting.front.prove()
             reason = await self._wait(waiting, stop)
             if reason is not None:
                 await self._serve(waiting, reason, stop)
+            elif (directory := waiting.nodes.directory) is not None:
+                await directory.stop()
 
     async def reload(self) -> None:
         """Read the settings again: at once if serving, else for when it will."""
@@ -130,6 +134,9 @@ class Takeover:
             frozen_seconds=standby.frozen_seconds,
             reconnect_seconds=ari.reconnect_max_seconds,
         )
+        if (directory := waiting.nodes.directory) is not None:
+            directory.standing_by = lambda: watch.sees_asterisk
+            directory.start()
         gc.collect()
         gc.freeze()
         log.info("standby_ready", active=urlsplit(active_url(settings)).netloc)
@@ -151,6 +158,8 @@ class Takeover:
 
     async def _serve(self, daemon: Daemon, reason: Reason, stop: asyncio.Event) -> None:
         log.warning("taking_over", reason=reason.value)
+        if (directory := daemon.nodes.directory) is not None:
+            directory.standing_by = lambda: reason is not Reason.ALONE
         gc.disable()
         asyncio.get_running_loop().call_later(_COLLECT_SECONDS, gc.enable)
         if reason is Reason.FROZEN and self._kill and not self._settings.standby.active_url:
@@ -159,7 +168,7 @@ class Takeover:
                 log.warning("frozen_daemon_ended", process=ended)
         own_stop, pause = asyncio.Event(), _AGAIN_SECONDS
         forward = asyncio.create_task(_forward(stop, own_stop), name="stop")
-        self.daemon = daemon
+        self.daemon, self.waiting = daemon, None
         try:
             await daemon.run(own_stop)
         except* OtherDaemon:

@@ -6,30 +6,32 @@ A daemon that starts finds the channels by the variables that the dialplan leave
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Container, Sequence
 from typing import Final
+from urllib.parse import urlencode
 
 import structlog
 
 from asterisk_avp.cluster.peers import Peers, check
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import between, clean, fields
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.remote import NodeBack, NodeCall, RemoteLeg
 from asterisk_avp.core.model.errors import AvpError, NodeOversteps
-from asterisk_avp.core.pbx.channel import resource_of_interface
+from asterisk_avp.core.model.nodes import node_of
 from asterisk_avp.runtime.backoff import Backoff
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.alone import Variables
+from asterisk_avp.service.anchors import PATH
 from asterisk_avp.service.inbox import Message, Post
 from asterisk_avp.service.part import Part
 
 log = structlog.get_logger(__name__)
 
-LEG: Final = ("AVP_REMOTE_AGENT", "AVP_REMOTE_NODE", "AVP_REMOTE_TRANSFER")
-"""Left by avp-node-pass on the trunk's channel at the anchor."""
+LEG: Final = ("AVP_REMOTE_AGENT", "AVP_REMOTE_TRUNK", "AVP_REMOTE_TRANSFER")
+"""Left by avp-node-pass and avp-node-out on the trunk's channel at the anchor."""
 CALL: Final = (
     *("AVP_AGENT", "AVP_QUEUE", "AVP_TRANSFER", "AVP_TRUNK", "AVP_ANCHOR_CALL", "AVP_GROUP"),
     *("AVP_LEG", "AVP_TRANSFEROR"),
@@ -38,12 +40,20 @@ CALL: Final = (
 _TRIES: Final = 5
 _AT_ONCE: Final = 8
 _AGAIN: Final = Backoff(0.3, 3.0)
+RECHECK_SECONDS: Final = 5.0
+"""After which a node is asked about a running transfer of which it has told nothing new."""
+_MOST_IDS: Final = 100
+"""In one request."""
+_TOLD_SECONDS: Final = 0.5
+"""A node that does not answer sooner is not waited for before transfers are accepted."""
 
 Tell = Callable[[str, between.TransferEvent], None]
 
 
 class TrunkWatch(Part):
-    hears = (RemoteLeg, NodeCall, NodeBack, ev.AgentConnected, ev.ChannelGone)
+    hears = (RemoteLeg, NodeCall, NodeBack, ev.ChannelGone)
+    needed_for_ready = True
+    """Without them calls of other nodes' agents are unknown, and requests about them refused."""
 
     def __init__(self, engine: TransferEngine, peers: Peers, post: Post) -> None:
         self._engine = engine
@@ -53,6 +63,7 @@ class TrunkWatch(Part):
         self._variables: Variables | None = None
         self._tell: Tell | None = None
         self._tasks = TaskSet("ask node")
+        self._rechecks = False
 
     def connect(self, variables: Variables, tell: Tell) -> None:
         self._variables = variables
@@ -64,8 +75,6 @@ class TrunkWatch(Part):
                 self._leg(message)
             case NodeCall() if message.anchor:
                 self._trunks.call(message)
-            case ev.AgentConnected(channel=channel) if channel in self._trunks.calls:
-                self._answered(self._trunks.calls[channel], message.interface)
             case NodeBack(node):
                 self._peers.back(node)
                 self._tasks.start(self._ask(node))
@@ -76,6 +85,9 @@ class TrunkWatch(Part):
                     self._post(Outcome(agents={agent}))
 
     async def resynced(self) -> None:
+        if not self._rechecks:
+            self._rechecks = True
+            self._tasks.start(self._recheck())
         channels = self._engine.calls.channels
         self._trunks.retain(channels.__contains__)
         trunks = tuple(f"PJSIP/{node.endpoint}-" for node in self._engine.world.nodes.values())
@@ -86,10 +98,12 @@ class TrunkWatch(Part):
             and channel.id not in self._trunks.legs
             and channel.id not in self._trunks.calls
         ]
+        asked = {node: self._tasks.start(self._ask(node)) for node in self._peers.peers}
         for start in range(0, len(unknown), _AT_ONCE):
             await asyncio.gather(*map(self._read, unknown[start : start + _AT_ONCE]))
-        for node in self._peers.peers:
-            self._tasks.start(self._ask(node))
+        anchors = {call.anchor for call in self._trunks.calls.values()} & asked.keys()
+        if anchors:  # they make the transfers of these calls
+            await asyncio.wait([asked[node] for node in anchors], timeout=_TOLD_SECONDS)
 
     async def stop(self) -> None:
         await self._tasks.stop(0)
@@ -102,51 +116,65 @@ class TrunkWatch(Part):
         except AvpError as error:
             log.debug("trunk_not_read", channel=channel, error=str(error))
             return
-        agent, node, transfer = (clean.ident(found.get(name, "")) for name in LEG)
-        if node in self._engine.world.nodes:
+        agent, trunk, transfer = (clean.ident(found.get(name, "")) for name in LEG)
+        nodes = self._engine.world.nodes
+        if node := node_of(nodes, trunk):
             self._leg(RemoteLeg(channel, agent, node, transfer))
             return
         agent, queue, transfer, trunk, *rest = (clean.ident(found.get(name, "")) for name in CALL)
-        nodes = self._engine.world.nodes.values()
-        anchor = next((node.id for node in nodes if node.endpoint == trunk), "")
+        anchor = node_of(nodes, trunk)
         if anchor and rest[0]:
-            self._trunks.call(NodeCall(channel, agent, queue, transfer, anchor, *rest))
+            call = NodeCall(channel, agent, queue, transfer, anchor, *rest)
+            seen = self._engine.calls.channels.get(channel)
+            if seen is not None and seen.bridge is None:
+                self._post(call)  # it waits: what its phone does is still to be told
+            self._trunks.call(call)
 
     def _leg(self, leg: RemoteLeg) -> None:
         self._trunks.leg(leg)
         if leg.agent:
             self._post(Outcome(agents={leg.agent}))
 
-    def _answered(self, call: NodeCall, interface: str) -> None:
-        """Whoever has answered a call to a group is told to its anchor, which has their pop."""
-        agent = self._engine.agents.of_channel(resource_of_interface(interface))
-        if agent is not None and not call.agent:
-            self._trunks.call(replace(call, agent=agent.id))
-            self._tasks.start(self._tell_answered(call, agent.id))
-
-    async def _tell_answered(self, call: NodeCall, agent: str) -> None:
-        path = f"/v1/cluster/transfers/{call.transfer}/answered"
-        try:
-            check(
-                call.anchor,
-                await self._peers.ask(call.anchor, "POST", path, between.answered_body(agent)),
-            )
-        except AvpError as error:
-            log.warning("answer_not_told", node=call.anchor, error=type(error).__name__)
-
     async def _ask(self, node: str) -> None:
         """Ask for the transfers that concern agents who are at home here."""
         for tries in range(_TRIES):
-            try:
-                answer = await self._peers.ask(node, "GET", "/v1/cluster/transfers")
-                self._take(node, between.transfer_events(check(node, answer)))
-            except (AvpError, fields.Unusable) as error:
-                log.debug("node_not_asked", node=node, error=type(error).__name__)
-                await asyncio.sleep(_AGAIN.pause_seconds(tries))
-            else:
+            if await self._ask_once(node):
                 return
+            await asyncio.sleep(_AGAIN.pause_seconds(tries))
 
-    def _take(self, node: str, events: list[between.TransferEvent]) -> None:
+    async def _ask_once(self, node: str, ids: Sequence[str] | None = None) -> bool:
+        """``ids``: about these transfers only. Whether there was an answer."""
+        path = PATH if ids is None else f"{PATH}?{urlencode([('id', id_) for id_ in ids])}"
+        # What it tells from now on is newer than its answer.
+        asked = frozenset(each.view.id for each in self._engine.elsewhere.told.running())
+        try:
+            answer = await self._peers.ask(node, "GET", path, what="list")
+            events = between.transfer_events(check(node, answer))
+            self._take(node, events, asked if ids is None else asked & set(ids))
+        except (AvpError, fields.Unusable) as error:
+            log.debug("node_not_asked", node=node, error=type(error).__name__)
+            return False
+        return True
+
+    async def _recheck(self) -> None:
+        """Ask about transfers whose end nobody may have told.
+
+        Their daemon was started again while it could not hear of the agents' homes (NATS), or has
+        found them ended before it knew whom to tell.
+        """
+        told = self._engine.elsewhere.told
+        before: set[tuple[str, str, int]] = set()
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            now = {(each.node, each.view.id, each.seq) for each in told.running()}
+            quiet = now & before
+            before = now
+            for node in {node for node, _, _ in quiet}:
+                ids = sorted(id_ for of, id_, _ in quiet if of == node)
+                for start in range(0, len(ids), _MOST_IDS):
+                    await self._ask_once(node, ids[start : start + _MOST_IDS])
+
+    def _take(self, node: str, events: list[between.TransferEvent], asked: Container[str]) -> None:
         told = self._engine.elsewhere.told
         for event in events:
             try:
@@ -155,6 +183,8 @@ class TrunkWatch(Part):
             except NodeOversteps as error:
                 log.warning("node_oversteps", node=node, error=str(error))
         there = [event.transfer.id for event in events if event.transfer is not None]
-        for gone in told.unknown_to(node, there):
+        for gone in told.unknown_to(node, there, asked):
+            log.info("transfer_not_known_there", node=node, transfer=gone.id)
             told.drop(gone.id)
-            self._post(Outcome(agents={gone.agent}))
+            known = agents_involved(gone) & self._engine.agents.by_id.keys()
+            self._post(Outcome(agents=set(known)))

@@ -211,6 +211,26 @@ def test_no_answer_in_time_and_another_program(avp) -> None:
     assert "is not an asterisk-avp API (status 200)" in avp("agents").err
 
 
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://127.0.0.1:8766"),
+        ({"AVP_API__HOST": "192.0.2.11"}, "http://192.0.2.11:8766"),
+        ({"AVP_API__HOST": "0.0.0.0", "AVP_API__PORT": "9000"}, "http://127.0.0.1:9000"),
+        ({"AVP_API__HOST": "::"}, "http://[::1]:8766"),
+        ({"AVP_API__HOST": "192.0.2.11", "AVP_URL": "https://a.example"}, "https://a.example"),
+    ],
+)
+@responses.activate
+def test_the_daemon_is_where_its_settings_say(
+    avp, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], url: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    responses.get(f"{url}/v1/agents", json=[])
+    assert avp("agents").code == 0
+
+
 def test_wrong_token(api: RunningApi, avp) -> None:
     for command in ("agents", "watch"):
         result = avp(command, "--token", "wrong")

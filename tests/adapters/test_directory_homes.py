@@ -105,7 +105,7 @@ def test_a_home_has_one_holder(seed: int, claims: list[str]) -> None:
         numbers = dict.fromkeys("abc", 0)
 
         async def log_in(name: str) -> None:
-            decided, entry = await claim(store, nodes[name], "1005", AT, fresh=True)
+            decided, entry, _ = await claim(store, nodes[name], "1005", AT, fresh=True)
             if decided is Verdict.OURS:
                 assert entry is not None
                 assert entry.node == name
@@ -155,11 +155,13 @@ async def test_races_in_jetstream(tmp_path: Path) -> None:
             found = await asyncio.gather(
                 *(claim(s, p, agent, AT, fresh=True) for s, p in zip(stores, seen, strict=True))
             )
-            holders = [p.own for p, (v, _) in zip(seen, found, strict=True) if v is Verdict.OURS]
+            holders = [p.own for p, (v, _, _) in zip(seen, found, strict=True) if v is Verdict.OURS]
             stored = await stores[0].get(agent)
             assert stored is not None
             # Who came after another had it took it over, with a higher revision.
-            newest = max((e for v, e in found if v is Verdict.OURS and e), key=lambda e: e.revision)
+            newest = max(
+                (e for v, e, _ in found if v is Verdict.OURS and e), key=lambda e: e.revision
+            )
             assert (newest.node, newest.revision) == (stored.node, stored.revision)
             assert holders
         for connection, running in made:
@@ -192,7 +194,7 @@ async def test_jetstream_away_and_back(tmp_path: Path) -> None:
         await eventually(lambda: connection.connected)
         assert await answered(store) is None
         assert not store.away
-        assert await store.create("1005", "a") == 1
+        first = await store.create("1005", "a")
         with pytest.raises(Taken):
             await store.create("1005", "b")
         server.stop()
@@ -201,6 +203,6 @@ async def test_jetstream_away_and_back(tmp_path: Path) -> None:
             await store.get("1005")
         server.start()
         await eventually(lambda: connection.connected)
-        assert await answered(store) == Entry("a", 1)
+        assert await answered(store) == Entry("a", first)
         running.cancel()
         await asyncio.wait([running])

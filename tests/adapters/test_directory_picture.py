@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from asterisk_avp.cluster.messages import Changes, Groups, Heartbeat, Page, Told, Waits
-from asterisk_avp.cluster.peer import News
+from asterisk_avp.cluster.peer import STANDBY_SECONDS, News
 from asterisk_avp.cluster.picture import KEEP_SECONDS, Picture
 from asterisk_avp.core.messages.remote import (
     NodeBack,
@@ -45,10 +45,17 @@ class Here:
         return news
 
     def beat(
-        self, node: str = "b", seq: int = 0, epoch: int = 1, *, ready: bool = True, off: float = 0.0
+        self,
+        node: str = "b",
+        seq: int = 0,
+        epoch: int = 1,
+        *,
+        ready: bool = True,
+        off: float = 0.0,
+        standby: bool = False,
     ) -> News:
         now = UNIX + self.at
-        beat = Heartbeat(node, epoch, now - off, seq, ready, "1", "hash", {})
+        beat = Heartbeat(node, epoch, now - off, seq, ready, "1", "hash", {}, standby)
         return self.take(self.picture.heartbeat(beat, self.at, now))
 
     def change(
@@ -142,7 +149,8 @@ def test_a_gap_while_pages_are_read_begins_anew() -> None:
     here.beat(seq=4)
     here.page(4, agent("1001", 1), more="1001")
     assert here.change(7, agent("1009", 7)).asks == []
-    assert here.page(7, agent("1009", 7), after="1001").asks == [("b", "")]
+    assert here.page(7, agent("1009", 7), after="1001").asks == []  # not in haste
+    assert here.pass_(1.2, beats="b").asks == [("b", "")]
     here.page(7, agent("1009", 7))
     assert here.seen.keys() == {"1009"}
 
@@ -219,6 +227,54 @@ def test_a_standby_does_not_speak_for_its_node() -> None:
     assert here.beat(seq=0, epoch=7, ready=False).asks == []
     assert here.beat(seq=4).asks == []
     assert here.dropped == {}
+
+
+def without_its_daemon(here: Here, seconds: float) -> list[object]:
+    """Only the standby of node b is heard, which reads its Asterisk."""
+    facts: list[object] = []
+    end = here.at + seconds
+    while here.at < end - 1e-6:
+        here.beat(seq=0, epoch=7, ready=False, standby=True)
+        facts += here.pass_(0.5, beats="c").facts
+    return facts
+
+
+def test_a_node_is_not_lost_while_its_standby_takes_over() -> None:
+    here = Here()
+    here.synced(4, agent(seq=4))
+    here.beat("c")
+    assert without_its_daemon(here, 8.0) == []
+    assert here.seen["1005"].reachable
+    assert here.beat(seq=1, epoch=8).asks == [("b", "")]
+    here.page(1, agent(seq=1, state="talking"), epoch=8)
+    assert here.seen["1005"].state is AgentState.TALKING
+    assert NodeLost("b") in here.pass_(3.0, beats="c").facts
+
+
+def test_a_standby_that_does_not_serve_soon_is_not_waited_for() -> None:
+    here = Here()
+    here.synced(4)
+    here.beat("c")
+    assert without_its_daemon(here, STANDBY_SECONDS + 1) == [NodeLost("b")]
+    assert without_its_daemon(here, 2.0) == []  # and does not bring it back
+
+
+def test_a_standby_does_not_help_while_asterisk_is_away() -> None:
+    """The daemon says so itself."""
+    here = Here()
+    here.synced(4)
+    here.beat("c")
+    here.beat(seq=4, ready=False)
+    assert without_its_daemon(here, 3.0) == [NodeLost("b")]
+    assert here.beat(seq=4).facts == [NodeBack("b")]
+    assert without_its_daemon(here, 3.0) == []
+
+
+def test_a_standby_alone_makes_no_node() -> None:
+    here = Here()
+    here.beat("a")
+    here.beat("c")
+    assert without_its_daemon(here, 3.0) == [NodeLost("b")]
 
 
 def test_alone_the_last_picture_is_kept_for_a_while() -> None:

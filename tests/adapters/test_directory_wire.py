@@ -36,6 +36,7 @@ TOLD = (
 )
 MESSAGES: tuple[tuple[Message, Callable[..., Message]], ...] = (
     (Heartbeat("b", 5, NOW, 3, True, "0.9.1", "abc", {"a": True, "c": False}), wire.heartbeat),
+    (Heartbeat("b", 5, NOW, 0, False, "0.9.1", "abc", {}, standby=True), wire.heartbeat),
     (Changes("b", 5, NOW, 4, TOLD, ("1003",)), wire.changes),
     (Page("b", 5, NOW, 4, TOLD, "1005"), wire.page),
     (Page("b", 5, NOW, 4, (), ""), wire.page),

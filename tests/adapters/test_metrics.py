@@ -51,6 +51,7 @@ from asterisk_avp.core.transfer.states import State
 from asterisk_avp.core.transfer.table import ROWS
 from asterisk_avp.observe import endings
 from asterisk_avp.observe.metrics import Metrics
+from asterisk_avp.observe.peer_metrics import PeerMetrics
 from asterisk_avp.service.admission import AdmissionControl
 from asterisk_avp.service.clients import ami_client, ari_client
 from asterisk_avp.service.daemon import Daemon
@@ -59,6 +60,7 @@ from asterisk_avp.service.gauges import show_admission, show_standby
 from asterisk_avp.service.links import Links
 from asterisk_avp.service.remote_agents import show_directory
 from asterisk_avp.service.standing import Standing
+from asterisk_avp.service.trunk_state import show_trunks
 from tests.config.test_settings import NEEDED
 from tests.core.sessions import OUT, fourth_party
 from tests.core.sessions import session as at
@@ -368,9 +370,11 @@ def names_of(counted: Counted) -> set[str]:
         counted.metrics.gauge,
         Directory(node, counted.engine, lambda _fact: None, lambda: True, lambda: None),
     )
+    show_trunks(counted.metrics.gauge, lambda: 0)
     show_standby(
         counted.metrics.gauge, Standing(ari, ami, Workers(AsyncMock(), AsyncMock(), Mock()))
     )
+    PeerMetrics(counted.metrics.registry)
     for family in counted.metrics.registry.collect():
         kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         for ending in kinds.get(family.type, ("",)):

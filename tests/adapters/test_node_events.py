@@ -25,7 +25,7 @@ def told(name: str, **values: object) -> tuple[ev.Fact, ...]:
 
 
 def test_the_dialplans_events() -> None:
-    assert told("AVPRemoteLeg", Agent="1003", Node="b", Transfer="t1") == (
+    assert told("AVPRemoteLeg", Agent="1003", Trunk="trunk-b", Transfer="t1") == (
         RemoteLeg("u-1", "1003", "b", "t1"),
     )
     assert told("AVPRemoteEnded", Status="BUSY", Cause="17") == (RemoteEnded("u-1", "BUSY", 17),)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from servers.two_nodes import INTEGRATION, TOKENS, WITHIN, TwoNodes, two_nodes
+from servers.two_nodes import INTEGRATION, TOKENS, WITHIN, Node, TwoNodes, two_nodes
 from servers.waiting import eventually
 
 from asterisk_avp.core.engine.reservations import SECONDS
 from asterisk_avp.core.messages.remote import NodeCall
 from asterisk_avp.core.model.world import AgentState
+from asterisk_avp.service.trunk_watch import CALL, LEG
 
 SLOTS = "/v1/cluster/slots"
 TRANSFERS = "/v1/cluster/transfers"
@@ -329,7 +330,7 @@ async def test_a_dead_anchor_is_a_clear_refusal(nodes: TwoNodes) -> None:
     for _ in range(2):
         status, _ = await nodes.b.ask("POST", "/v1/agents/1003/transfers", to("1004"))
         assert status == 503
-    assert nodes.b.daemon.transfer_service._peers.away("a")
+    assert nodes.b.daemon.transfer_service._anchors.peers.away("a")
 
 
 async def test_an_api_names_the_node_of_an_agent_without_a_call_here(nodes: TwoNodes) -> None:
@@ -477,3 +478,59 @@ async def test_a_call_to_a_group_is_whose_who_answers(nodes: TwoNodes) -> None:
     assert nodes.a.engine.elsewhere.trunks.agent_of(leg.id) == "1004"
     status, _ = await nodes.b.ask("POST", "/v1/agents/1004/transfers", to("1002"))
     assert status == 201
+
+
+async def test_a_daemon_that_has_just_begun_refuses_nothing_for_what_it_does_not_know(
+    nodes: TwoNodes,
+) -> None:
+    """A standby takes over: other nodes' requests wait until it has read Asterisk's state."""
+    sync = nodes.b.daemon._sync
+    sync.synced = False
+    asked = [
+        asyncio.create_task(nodes.b.ask("POST", SLOTS, slot(), TOKENS["a"])),
+        asyncio.create_task(nodes.b.ask("GET", TRANSFERS, token=TOKENS["a"])),
+    ]
+    assert (await nodes.b.ask("GET", "/readyz"))[0] == 503
+    assert not any(each.done() for each in asked)
+    sync.synced = True
+    assert [status for status, _ in await asyncio.gather(*asked)] == [201, 200]
+
+
+async def test_a_daemon_that_does_not_know_asterisk_says_so(
+    nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asterisk_avp.service.across.SETTLE_SECONDS", 0.05)
+    nodes.b.daemon._sync.synced = False
+    status, body = await nodes.b.ask("POST", SLOTS, slot(), TOKENS["a"])
+    assert (status, body["error"]) == (503, "asterisk_unavailable")
+    nodes.b.daemon._sync.synced = True
+
+
+async def test_a_daemon_is_ready_when_it_knows_the_trunks_channels(nodes: TwoNodes) -> None:
+    """What other nodes ask about these calls is not refused meanwhile."""
+    _, leg, incoming, _ = await nodes.brought()
+    _, made = await nodes.b.ask("POST", "/v1/agents/1003/transfers", to("1002"))
+    await eventually(lambda: nodes.b.engine.elsewhere.told.get(made["id"]) is not None, WITHIN)
+    leg.variables |= dict(zip(LEG, ("1003", "avp-node-b", "t0"), strict=True))
+    call = ("1003", "avp-agent-1003", "t0", "avp-node-a", "x", "sales", "", "1001")
+    incoming.variables |= dict(zip(CALL, call, strict=True))
+    found: dict[str, list[tuple[bool, ...]]] = {"a": [], "b": []}
+    for node in (nodes.a, nodes.b):
+        elsewhere, sync = node.engine.elsewhere, node.daemon._sync
+        for channel in (*elsewhere.trunks.legs, *elsewhere.trunks.calls):
+            elsewhere.trunks.gone(channel)
+        elsewhere.told.drop(made["id"])
+        changed = sync._changed
+
+        def note(node: Node = node, changed: Callable[[], None] = changed) -> None:
+            if node.daemon._sync.synced:
+                known = node.engine.elsewhere
+                told = known.told.get(made["id"]) is not None
+                found[node.name].append((bool(known.trunks.legs or known.trunks.calls), told))
+            changed()
+
+        sync._changed = note
+        sync.read_all()
+        await eventually(lambda node=node: bool(found[node.name]), WITHIN)
+    assert found["a"][0][0]
+    assert found["b"][0] == (True, True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from bed import ports as blocks
 
 from tests import ports
 from tests.documentation import ROOT
@@ -39,3 +41,18 @@ def test_a_port_that_somebody_listens_on_is_not_given(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ports, "_next", iter([taken - 10_000, taken - 10_000 + 1]))
     with socket.create_server(("127.0.0.1", taken)):
         assert ports.free_port() == taken + 1
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_block_with_a_port_in_use_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: socket.SocketKind
+) -> None:
+    """Also one that only several nodes use: a trunk's, or that of NATS."""
+    monkeypatch.setattr(blocks, "REGISTRY", tmp_path)
+    free = blocks.claim()
+    blocks.release(free)
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", free.spare[-1]))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        assert blocks.claim() != free

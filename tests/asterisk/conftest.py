@@ -119,6 +119,7 @@ def pytest_runtest_makereport(
         _reports.extend(opened.failed() for opened in _open)
     for text in _reports:
         report.sections.append(("the call centre", text))
+        item.user_properties.append((flaky.EVIDENCE, text))  # in the JUnit XML with the teardown
     _reports.clear()
     return report
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import requests
-from bed import ActionFailed, Call, NotOneChannel, Phone, PhoneError
+from bed import ActionFailed, Call, Group, NotOneChannel, Phone, PhoneError
 
 from tests.asterisk.picture import FINAL, Picture
 from tests.asterisk.scene import Answer, Scene
 from tests.asterisk.withheld import tells
 
-GOOD_NUMBERS: Final = {"+12025550101": "pstn", "+12025550199": "pstn2"}
+GOOD_NUMBERS: Final[Mapping[str, str]] = {"+12025550101": "pstn", "+12025550199": "pstn2"}
 """External numbers that agents may call, and the phone that answers."""
 BAD_NUMBERS: Final = ("+442079460000", "911", "12", "+12025550101x")
 RTP_TIMEOUT: Final = 5
@@ -38,8 +38,13 @@ RELOADS: Final = {
 }
 """Commands for Asterisk, and the file that each reads again."""
 SETTINGS: Final = "histories.toml"
-"""The daemon's file, beside its environment: it is empty, or takes conferences from sales."""
-NO_CONFERENCES: Final = "[groups.sales]\nconference = false\n"
+"""The daemon's file, beside its environment: it is empty, or has one of `CHANGES`."""
+CHANGES: Final[Mapping[str, str]] = {
+    "no conferences in sales": "[groups.sales]\nconference = false\n",
+    "calls return after the longest hold": '[enterprise]\nmax_hold_action = "return"\n',
+    "calls go to the group after the longest hold": '[enterprise]\nmax_hold_action = "group"\n',
+}
+MAX_HOLD: Final = tuple(name for name in CHANGES if "longest hold" in name)
 
 T = TypeVar("T")
 Target = dict[str, str]
@@ -72,6 +77,8 @@ class CallCentre:
     dialling: set[str] = field(default_factory=set)
     """Agents who are asked for a number by their phones; between two questions there is silence."""
 
+    # --- who there is, and where; of several nodes: `nodes_centre` -------------------------------
+
     @property
     def agents(self) -> list[str]:
         return [agent.id for agent in self.scene.bed.world.agents]
@@ -79,6 +86,56 @@ class CallCentre:
     @property
     def callers(self) -> list[str]:
         return list(self.scene.bed.world.callers)
+
+    def scenes(self) -> list[Scene]:
+        return [self.scene]
+
+    def of(self, name: str) -> Scene:
+        """The scene of somebody's phone."""
+        del name
+        return self.scene
+
+    def groups_of(self, agent: str) -> tuple[Group, ...]:
+        return self.scene.bed.world.groups_of(agent)
+
+    def numbers_of(self, caller: str) -> tuple[str, ...]:
+        """What a caller may call."""
+        del caller
+        return CALLED
+
+    def group_names(self) -> tuple[str, ...]:
+        """Groups as targets."""
+        return ("sales", "support")
+
+    def dialled_by(self, agent: str) -> list[str]:
+        """Whose number an agent's phone can dial, and who can dial the agent's."""
+        del agent
+        return [*self.callers, *self.agents]
+
+    def transferring(self) -> set[str]:
+        """Who cannot consult anybody."""
+        return {transfer["agent"] for transfer in self.picture.transfers}
+
+    def outside(self, agent: str) -> Mapping[str, str]:
+        """External numbers that may be called for the agent's call, and whose phone answers."""
+        del agent
+        return GOOD_NUMBERS
+
+    def where(self, scene: Scene) -> str:
+        """The node, for a history; empty: there is one Asterisk."""
+        del scene
+        return ""
+
+    async def until(self, look: Callable[[], Awaitable[T | None]], within: float) -> T | None:
+        return await self.scene.ami.until(look, within)
+
+    def short_hold(self) -> set[str]:
+        """The callers who wait for a transfer no longer than `SHORT_HOLD_SECONDS`."""
+        return {
+            name
+            for name in self.callers
+            if any(call.number == SHORT_HOLD for call in self.phone(name).live)
+        }
 
     def holding(self) -> set[str]:
         self.held = {name: call for name, call in self.held.items() if call.live}
@@ -114,13 +171,15 @@ class CallCentre:
             for other in self.agents
             for mode in ("supervised", "unsupervised")
         ]
-        groups = ("sales", "support")
-        found += [("unsupervised", {"kind": "group", "id": group}, True) for group in groups]
+        found += [
+            ("unsupervised", {"kind": "group", "id": group}, True) for group in self.group_names()
+        ]
         found.append(("supervised", {"kind": "group", "id": "sales"}, False))
         found.append(("supervised", {"kind": "preset", "id": "billing"}, True))
         found.append(("unsupervised", {"kind": "preset", "id": "billing"}, False))
-        free = set(self.idle(list(GOOD_NUMBERS.values())))
-        for number, phone in GOOD_NUMBERS.items():
+        outside = self.outside(agent)
+        free = set(self.idle(list(outside.values())))
+        for number, phone in outside.items():
             if phone in free:
                 found.append(("supervised", {"kind": "number", "number": number}, True))
         found.append(
@@ -132,7 +191,7 @@ class CallCentre:
     # --- what they do ----------------------------------------------------------------------------
 
     def phone(self, name: str) -> Phone:
-        return self.scene.phone(name)
+        return self.of(name).phone(name)
 
     async def dial(self, name: str, number: str) -> None:
         await self.phone(name).dial(number)
@@ -153,7 +212,7 @@ class CallCentre:
                 (n for n in names if any(c.state == "incoming" for c in self.phone(n).live)), None
             )
 
-        name = await self.scene.ami.until(look, 5.0)
+        name = await self.until(look, 5.0)
         if name is None:
             raise PhoneError(f"none of {names} rings")
         self.notes.append(f"{name} answers")
@@ -163,10 +222,12 @@ class CallCentre:
         for call in self.phone(name).live:
             await self.phone(name).hangup(call)
 
-    async def ask(self, path: str, body: object = None, method: str = "POST") -> Answer | None:
-        """The answer, which must be one of those that are not a fault of ours."""
+    async def ask(
+        self, agent: str, path: str, body: object = None, method: str = "POST"
+    ) -> Answer | None:
+        """The answer of the agent's daemon, which must be one that is not a fault of ours."""
         try:
-            answer = await self.scene.api(method, path, body)
+            answer = await self.of(agent).api(method, path, body)
         except requests.RequestException:
             self.notes.append("nobody answers")
             assert self.hurry, f"{path}: no answer"
@@ -180,29 +241,47 @@ class CallCentre:
 
     async def transfer(self, agent: str, mode: str, target: Target, *, allowed: bool) -> bool:
         body = {"mode": mode, "target": target}
-        answer = await self.ask(f"/v1/agents/{agent}/transfers", body)
+        answer = await self.ask(agent, f"/v1/agents/{agent}/transfers", body)
         taken = answer is not None and answer.status == 201
         assert allowed or not taken, f"{agent} {body} was taken: {answer}"
         return taken
+
+    async def ends(self, caller: str, transfer_id: str) -> None:
+        """Wait until a transfer of a caller with a short hold time is over."""
+
+        async def look() -> dict[str, Any] | None:
+            path = f"/v1/transfers/{transfer_id}"
+            body: dict[str, Any] = (await self.of(caller).api("GET", path)).body
+            return body if body["state"] in FINAL else None
+
+        ended = await self.until(look, SHORT_HOLD_SECONDS + 6.0)
+        assert ended is not None, f"{caller} waits for ever"
+        self.notes.append(str(ended["ended_reason"]))
 
 
 # --- the happenings --------------------------------------------------------------------------
 
 
 def call(centre: CallCentre, first: int, second: int) -> Happening | None:
-    caller, number = choose(centre.idle(centre.callers), first), CALLED[second % len(CALLED)]
+    caller = choose(centre.idle(centre.callers), first)
     if caller is None:
         return None
+    number = choose(centre.numbers_of(caller), second) or ""
     return Happening(f"{caller} calls {number}", lambda: centre.dial(caller, number))
 
 
 def talk(centre: CallCentre, first: int, second: int) -> Happening | None:
     """A call that is answered immediately."""
-    caller, agent = choose(centre.idle(centre.callers), first), choose(centre.free(), second)
-    if caller is None or agent is None or centre.picture.entries:
+    caller = choose(centre.idle(centre.callers), first)
+    if caller is None or centre.picture.entries:
         return None
-    group = centre.scene.bed.world.groups_of(agent)[0]
+    agent = choose([x for x in centre.free() if centre.of(x) is centre.of(caller)], second)
+    if agent is None:
+        return None
+    group = centre.groups_of(agent)[0]
     number = group.number or ""
+    if group.queue == "sales" and (first + second) % 4 == 0:
+        number = SHORT_HOLD
 
     async def run() -> None:
         await centre.dial(caller, number)
@@ -215,8 +294,10 @@ def talk(centre: CallCentre, first: int, second: int) -> Happening | None:
 def direct(centre: CallCentre, first: int, second: int) -> Happening | None:
     """Without a queue; a colleague may call as well."""
     agent = choose(centre.free(), second)
-    who = choose([n for n in centre.idle([*centre.callers, *centre.agents]) if n != agent], first)
-    if agent is None or who is None:
+    if agent is None:
+        return None
+    who = choose([n for n in centre.idle(centre.dialled_by(agent)) if n != agent], first)
+    if who is None:
         return None
     return Happening(f"{who} dials {agent}", lambda: centre.dial(who, agent))
 
@@ -257,13 +338,13 @@ def die(centre: CallCentre, first: int, _second: int) -> Happening | None:
     mine = [line.name for line in centre.picture.lines if line.phone == who]
 
     async def noticed() -> bool | None:
-        there = {row["Channel"] for row in await centre.scene.ami.channels()}
+        there = {row["Channel"] for row in await centre.of(who).ami.channels()}
         return there.isdisjoint(mine) or None
 
     async def run() -> None:
-        await centre.scene.die(who)
-        await centre.scene.revive()
-        assert await centre.scene.ami.until(noticed, RTP_TIMEOUT + 3.0), f"{who} is not missed"
+        await centre.of(who).die(who)
+        await centre.of(who).revive()
+        assert await centre.until(noticed, RTP_TIMEOUT + 3.0), f"{who} is not missed"
 
     return Happening(f"{who}'s phone loses its power", run, frozenset({who}))
 
@@ -282,11 +363,11 @@ def transfer(centre: CallCentre, first: int, second: int) -> Happening | None:
 
 def consult(centre: CallCentre, first: int, second: int) -> Happening | None:
     """A supervised transfer that is answered immediately."""
-    busy = {t["agent"] for t in centre.picture.transfers}
+    busy = centre.transferring()
     agent = choose([name for name in centre.with_a_call() if name not in busy], first)
     if agent is None:
         return None
-    colleagues = {a for g in centre.scene.bed.world.groups_of(agent) for a in g.agents}
+    colleagues = {a for g in centre.groups_of(agent) for a in g.agents}
     targets: list[tuple[Target, str]] = [
         ({"kind": "agent", "id": name}, name)
         for name in centre.free()
@@ -294,7 +375,7 @@ def consult(centre: CallCentre, first: int, second: int) -> Happening | None:
     ]
     targets += [
         ({"kind": "number", "number": number}, phone)
-        for number, phone in GOOD_NUMBERS.items()
+        for number, phone in centre.outside(agent).items()
         if not centre.picture.calls[phone]
     ]
     chosen = choose(targets, second)
@@ -320,7 +401,7 @@ def command(centre: CallCentre, first: int, second: int) -> Happening | None:
     what, path = COMMANDS[second % len(COMMANDS)], f"/v1/transfers/{found['id']}"
 
     async def run() -> None:
-        await centre.ask(f"{path}/{what}")
+        await centre.ask(found["agent"], f"{path}/{what}")
 
     return Happening(f"{found['agent']} asks to {what}", run)
 
@@ -331,12 +412,12 @@ def add_colleague(centre: CallCentre, first: int, second: int) -> Happening | No
     agent = choose(centre.agents, second)
     if found is None or agent is None:
         return None
-    groups = centre.scene.bed.world.groups_of(found["agent"])
+    groups = centre.groups_of(found["agent"])
     allowed = agent != found["agent"] and any(agent in group.agents for group in groups)
 
     async def run() -> None:
         path = f"/v1/transfers/{found['id']}/parties"
-        taken = await centre.ask(path, {"agent": agent})
+        taken = await centre.ask(found["agent"], path, {"agent": agent})
         accepted = taken is not None and taken.status == 201
         assert allowed or not accepted, f"{agent} was called into {found}: {taken}"
         if accepted and agent in centre.free() and not centre.hurry and first % 3:
@@ -348,17 +429,20 @@ def add_colleague(centre: CallCentre, first: int, second: int) -> Happening | No
 
 def add_party(centre: CallCentre, first: int, second: int) -> Happening | None:
     found = choose(centre.picture.transfers, first)
-    numbers = [n for n, phone in GOOD_NUMBERS.items() if not centre.picture.calls[phone]]
+    if found is None:
+        return None
+    outside = centre.outside(found["agent"])
+    numbers = [n for n, phone in outside.items() if not centre.picture.calls[phone]]
     number = choose([*numbers, BAD_NUMBERS[0]], second)
-    if found is None or number is None:
+    if number is None:
         return None
 
     async def run() -> None:
         path = f"/v1/transfers/{found['id']}/parties"
-        taken = await centre.ask(path, {"number": number})
+        taken = await centre.ask(found["agent"], path, {"number": number})
         assert number not in BAD_NUMBERS or taken is None or taken.status >= 400, taken
         if taken is not None and taken.status < 400 and not centre.hurry and second % 2:
-            await centre.answer(GOOD_NUMBERS[number])
+            await centre.answer(outside[number])
             centre.notes.append("who answers")
 
     return Happening(f"{found['agent']} calls {number} into it", run)
@@ -374,7 +458,8 @@ def drop_party(centre: CallCentre, first: int, second: int) -> Happening | None:
         return None
 
     async def run() -> None:
-        await centre.ask(f"/v1/transfers/{found['id']}/parties/{party['id']}", method="DELETE")
+        path = f"/v1/transfers/{found['id']}/parties/{party['id']}"
+        await centre.ask(found["agent"], path, method="DELETE")
 
     return Happening(f"{found['agent']} drops {party['role']} {party['id']}", run)
 
@@ -386,18 +471,18 @@ def pause(centre: CallCentre, first: int, _second: int) -> Happening | None:
         return None
     paused = mine[0]["Paused"] != "1"
     text = f"{agent} {'takes a break' if paused else 'is back'}"
-    return Happening(text, lambda: centre.scene.pause(agent, paused=paused))
+    return Happening(text, lambda: centre.of(agent).pause(agent, paused=paused))
 
 
 def log_in_or_out(centre: CallCentre, first: int, _second: int) -> Happening | None:
     agent = centre.agents[first % len(centre.agents)]
-    groups = {g.queue for g in centre.scene.bed.world.groups_of(agent)}
+    groups = {g.queue for g in centre.groups_of(agent)}
     there = any(
         m["Location"] == f"PJSIP/{agent}" and m["Queue"] in groups for m in centre.picture.members
     )
     if there:
-        return Happening(f"{agent} logs out", lambda: centre.scene.log_out(agent))
-    return Happening(f"{agent} logs in", lambda: centre.scene.log_in(agent))
+        return Happening(f"{agent} logs out", lambda: centre.of(agent).log_out(agent))
+    return Happening(f"{agent} logs in", lambda: centre.of(agent).log_in(agent))
 
 
 def hold(centre: CallCentre, first: int, _second: int) -> Happening | None:
@@ -427,7 +512,7 @@ def button(centre: CallCentre, first: int, second: int) -> Happening | None:
     agent = choose([n for n in centre.with_a_call() if n not in centre.holding()], first)
     if agent is None:
         return None
-    to = choose([*centre.agents, "800", "801", *GOOD_NUMBERS], second) or ""
+    to = choose([*centre.agents, "800", "801", *centre.outside(agent)], second) or ""
     return Happening(
         f"{agent} presses Transfer and {to}",
         lambda: centre.phone(agent).transfer(to),
@@ -443,10 +528,10 @@ def code(centre: CallCentre, first: int, second: int) -> Happening | None:
 
     async def run() -> None:
         centre.dialling.add(agent)
-        await centre.scene.press(agent, "*7")
+        await centre.of(agent).press(agent, "*7")
         if not centre.hurry:
             await centre.phone(agent).hears({"speech"}, within=3, steady=0.1)
-        await centre.scene.press(agent, f"{to}#")
+        await centre.of(agent).press(agent, f"{to}#")
 
     return Happening(f"{agent} keys in *7 and {to}#", run)
 
@@ -456,24 +541,30 @@ def move(centre: CallCentre, first: int, second: int) -> Happening | None:
     caller = choose([n for n in centre.phones("established") if n in centre.callers], first)
     if caller is None:
         return None
-    number = CALLED[second % 2]
+    number = centre.numbers_of(caller)[second % 2]
 
     async def run() -> None:
-        line = await centre.scene.ami.channel_of(caller)
+        ami = centre.of(caller).ami
+        line = await ami.channel_of(caller)
         to = {"Context": "callers", "Exten": number, "Priority": "1"}
-        await centre.scene.ami.action("Redirect", Channel=line["Channel"], **to)
+        await ami.action("Redirect", Channel=line["Channel"], **to)
 
     return Happening(f"{caller} is moved to {number} by another program", run)
 
 
-def reload(centre: CallCentre, _first: int, second: int) -> Happening | None:
+def reload(centre: CallCentre, first: int, second: int) -> Happening | None:
     """An administrator has Asterisk, or the daemon, read its files again."""
     what = choose([*RELOADS, "settings"], second) or ""
+    scene = centre.scenes()[first % len(centre.scenes())]
     if what == "settings":
-        if centre.scene.bed.daemon is None:
+        if scene.bed.daemon is None:
             return None
-        return Happening("the daemon reads its settings again", lambda: new_settings(centre))
-    return Happening(f"somebody does a {what}", lambda: reload_asterisk(centre.scene, what))
+        return Happening(
+            f"the daemon{centre.where(scene)} reads its settings again",
+            lambda: new_settings(centre, scene, first // len(centre.scenes())),
+        )
+    text = f"somebody does a {what}{centre.where(scene)}"
+    return Happening(text, lambda: reload_asterisk(scene, what))
 
 
 async def reload_asterisk(scene: Scene, what: str) -> None:
@@ -484,11 +575,12 @@ async def reload_asterisk(scene: Scene, what: str) -> None:
     await scene.ami.command(what)
 
 
-async def new_settings(centre: CallCentre) -> None:
-    file = centre.scene.bed.directory / SETTINGS
-    text = "" if file.read_text() else NO_CONFERENCES
-    centre.notes.append("no conferences in sales" if text else "conferences")
-    await reload_daemon(centre.scene, text, wait=not centre.hurry)
+async def new_settings(centre: CallCentre, scene: Scene, number: int) -> None:
+    changed = bool((scene.bed.directory / SETTINGS).read_text())
+    name = "as at first" if changed else choose([*CHANGES], number) or ""
+    text = CHANGES.get(name, "")
+    centre.notes.append(name)
+    await reload_daemon(scene, text, wait=not centre.hurry)
 
 
 async def reload_daemon(scene: Scene, text: str, *, wait: bool = True) -> None:
@@ -508,28 +600,47 @@ def patience(centre: CallCentre, _first: int, _second: int) -> Happening | None:
     waiting = [
         t
         for t in centre.picture.transfers
-        if t["hold_until"] and t["caller"] in short_hold(centre.scene)
+        if t["hold_until"] and t["caller"] in centre.short_hold()
     ]
     if not waiting:
         return None
-    transfer_id = waiting[0]["id"]
-
-    async def look() -> dict[str, Any] | None:
-        body: dict[str, Any] = (await centre.scene.api("GET", f"/v1/transfers/{transfer_id}")).body
-        return body if body["state"] in FINAL else None
+    transfer_id, caller = waiting[0]["id"], waiting[0]["caller"]
 
     async def run() -> None:
-        assert await centre.scene.ami.until(look, SHORT_HOLD_SECONDS + 6.0), "waits for ever"
+        await centre.ends(caller, transfer_id)
 
     return Happening("the longest hold time passes", run)
 
 
-def short_hold(scene: Scene) -> set[str]:
-    return {
-        name
-        for name in scene.bed.world.callers
-        if any(call.number == SHORT_HOLD for call in scene.phone(name).live)
-    }
+def outstay(centre: CallCentre, first: int, second: int) -> Happening | None:
+    """A caller is transferred to somebody who does not take them, until the longest hold time has
+    passed; what becomes of them then is set before, on all nodes."""
+    short, busy = centre.short_hold(), centre.transferring()
+    who = [
+        (agent, caller)
+        for agent in centre.with_a_call()
+        for caller in sorted(centre.picture.company(agent) & short)
+        if agent not in busy and centre.picture.transfer_of(caller) is None
+    ]
+    chosen = choose(who, first)
+    if chosen is None:
+        return None
+    agent, caller = chosen
+    target = choose([x for x in centre.agents if x != agent], second)
+    action = choose([*MAX_HOLD, "as at first"], first // len(who)) or ""
+    if target is None:
+        return None
+
+    async def run() -> None:
+        centre.notes.append(action)
+        for scene in centre.scenes():
+            await reload_daemon(scene, CHANGES.get(action, ""))
+        body = {"mode": "unsupervised", "target": {"kind": "agent", "id": target}}
+        taken = await centre.ask(agent, f"/v1/agents/{agent}/transfers", body)
+        if taken is not None and taken.status == 201:
+            await centre.ends(caller, taken.body["id"])
+
+    return Happening(f"{agent} gives {caller} to agent {target}, until the hold time passes", run)
 
 
 HAPPENINGS: Final[dict[str, Callable[[CallCentre, int, int], Happening | None]]] = {
@@ -537,7 +648,7 @@ HAPPENINGS: Final[dict[str, Callable[[CallCentre, int, int], Happening | None]]]
     for function in (
         *(talk, call, direct, answer, reject, hang_up, die),
         *(transfer, consult, command, add_party, add_colleague, drop_party),
-        *(pause, log_in_or_out, hold, button, code, move, reload, patience),
+        *(pause, log_in_or_out, hold, button, code, move, reload, patience, outstay),
     )
 }
 

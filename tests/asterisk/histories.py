@@ -10,17 +10,19 @@ hold time has passed, and not otherwise. After a history, nobody may have been t
 is who withholds it (`withheld`).
 
 Each seed is a batch of histories. The same seed repeats the same ones, as far as a real call centre
-behaves the same twice. A failure prints its history and how to repeat it.
+behaves the same twice. A failure prints its history and how to repeat it, and then shorter
+histories that fail as well, for `--shorten` seconds (`shortening`).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +30,7 @@ from typing import Any, ClassVar, Final
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bed import Bed, Wire, World, backend_named
+from bed import Bed, Phone, Wire, World, backend_named
 from bed.audio import Ear
 from bed.deadlines import impatient
 from bed.procs import exited
@@ -36,6 +38,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from tests.asterisk import books
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.happenings import (
     EXPECTED,
@@ -47,10 +50,10 @@ from tests.asterisk.happenings import (
     Happening,
     reload_asterisk,
     reload_daemon,
-    short_hold,
 )
 from tests.asterisk.picture import WITHHOLDS, Picture, look
 from tests.asterisk.scene import Scene
+from tests.asterisk.shortening import SECONDS, Failures, OutOfTime
 from tests.asterisk.silence import Silences, in_calls
 from tests.asterisk.withheld import ACCOUNT, Told, withholding
 
@@ -85,6 +88,7 @@ HAPPENINGS_WEIGHED: Final = {
     "move": 3,
     "reload": 3,
     "patience": 2,
+    "outstay": 2,
     "die": 1,
 }
 """How often each is tried; most need an earlier action."""
@@ -161,8 +165,38 @@ class Office:
     secrets: Told
     told: Counter[str] = field(default_factory=Counter)
     """Counts of what has happened."""
-    failure: str = ""
-    """The first history that failed, with its evidence."""
+    failures: Failures = field(default_factory=Failures)
+    quietest: str = ""
+    """The longest silence that anybody heard without a reason."""
+    rests_broken: ClassVar[bool] = False
+    """Whether a fault shows its effect before anything else happens."""
+    trace: Path | None = None
+    """Where each step is written as it happens."""
+
+    @property
+    def phones(self) -> Mapping[str, Phone]:
+        return self.bed.phones
+
+    def history(self) -> type[Histories]:
+        return Histories
+
+    def open_scene(self) -> open_scene:
+        return open_scene(self.bed)
+
+    def centre(self, scene: Scene, picture: Picture) -> CallCentre:
+        return CallCentre(scene, picture)
+
+    async def look(self, scene: Scene) -> Picture:
+        return await look(scene)
+
+    def nobody_acts(self, fault: str) -> bool:
+        """Whether nobody acts for the calls: a daemon is there, cut off from Asterisk."""
+        return fault != "daemon killed"
+
+    def nobody_tells(self, fault: str) -> bool:
+        """Whether there is no daemon to be asked, or none to act."""
+        del fault
+        return True
 
     @classmethod
     @contextmanager
@@ -212,7 +246,7 @@ class Office:
     async def mend(self, scene: Scene) -> None:
         self.ami.mend()
         self.ari.mend()
-        if self.bed.daemon is None:
+        if missing(self.bed):
             await self.start_daemon()
 
         async def ready() -> bool | None:
@@ -225,6 +259,11 @@ class Office:
         if (self.bed.directory / SETTINGS).read_text():
             await reload_daemon(scene, "")
         await reload_asterisk(scene, "queue reload all")  # after one of members only
+
+
+def missing(bed: Bed) -> bool:
+    """Whether a daemon is to be started: none was, or it has ended by itself."""
+    return bed.daemon is None or exited(bed.daemon) is not None
 
 
 class PhoneCrashed(Exception):
@@ -252,12 +291,13 @@ class Histories(RuleBasedStateMachine):
         """Until when all phones have been listened to."""
         self.cut = False
         """Whether the daemon is there, and cut off from Asterisk, where nobody acts for it."""
+        self.office.failures.history()
         self.office.secrets.begin()
-        self.opened = open_scene(self.office.bed)
+        self.opened = self.office.open_scene()
         self.scene = self._run(self.opened.__aenter__())
         # A daemon that starts may find an unknown channel of ours, and sends it back.
         self.scene.expected = {"orphaned_channel_released"}
-        self.centre = CallCentre(self.scene, self._run(look(self.scene)))
+        self.centre = self.office.centre(self.scene, self._run(self.office.look(self.scene)))
         self.over: set[str] = set(self.centre.picture.ended)
         self.office.told["histories"] += 1
 
@@ -287,12 +327,16 @@ class Histories(RuleBasedStateMachine):
         """Some actions happen meanwhile, and everything is well afterwards."""
         if fault not in FAULTS:
             self._happens((fault, who, who))
-        elif not self.void and any(self.centre.picture.calls.values()):
+        else:
+            self._breaks(fault, meanwhile)
+
+    # --- how it happens --------------------------------------------------------------------------
+
+    def _breaks(self, fault: str, meanwhile: Sequence[tuple[str, int, int]]) -> None:
+        if not self.void and any(self.centre.picture.calls.values()):
             with self._watched():
                 self._tell(fault)
                 self._run(self._faulty(fault, meanwhile))
-
-    # --- how it happens --------------------------------------------------------------------------
 
     def _happens(self, *happenings: tuple[str, int, int]) -> None:
         if self.void:
@@ -326,10 +370,14 @@ class Histories(RuleBasedStateMachine):
 
     async def _faulty(self, fault: str, meanwhile: Sequence[tuple[str, int, int]]) -> None:
         self.office.told[fault] += 1
-        self.cut = fault != "daemon killed"
-        had_company = {c for c in self.centre.callers if self.centre.picture.company(c)}
+        self.cut = self.office.nobody_acts(fault)
+        had_company = None
+        if self.office.nobody_tells(fault):
+            had_company = {c for c in self.centre.callers if self.centre.picture.company(c)}
         await self.office.break_off(fault)
         self.centre.hurry = True
+        if self.office.rests_broken:
+            await self._settle(had_company=had_company)
         for name in meanwhile:
             happening = self.centre.plan(*name)
             if happening is None:
@@ -354,13 +402,13 @@ class Histories(RuleBasedStateMachine):
         """
         daemon = had_company is None
         before, at = self.centre.picture, time.monotonic()
-        short = short_hold(self.scene)
+        short = self.centre.short_hold()
         last: Picture | None = None
         wrong: list[str] = []
 
         async def steady() -> Picture | None:
             nonlocal last, wrong
-            picture = await look(self.scene)
+            picture = await self.office.look(self.scene)
             self._excuse(picture)
             assert not picture.told_secrets, f"told who withholds it: {picture.told_secrets}"
             callers = set(self.centre.callers)
@@ -377,7 +425,7 @@ class Histories(RuleBasedStateMachine):
                 return picture
             return None
 
-        found = await self.scene.ami.until(steady, SETTLED_WITHIN)
+        found = await self.centre.until(steady, SETTLED_WITHIN)
         self._note(*self.centre.notes)
         self.centre.notes.clear()
         self._listen_back()
@@ -405,7 +453,7 @@ class Histories(RuleBasedStateMachine):
         for caller in self.centre.callers:
             if found.calls[caller] and daemon and found.transfer_of(caller) is None:
                 with suppress(*EXPECTED):
-                    left = await self.scene.variable(caller, "AVP_SESSION_0")
+                    left = await self.centre.of(caller).variable(caller, "AVP_SESSION_0")
                     assert not left, f"{caller} still carries a transfer: {left}"
         self.centre.picture = found
 
@@ -421,11 +469,14 @@ class Histories(RuleBasedStateMachine):
         self.listened = now
         found = [
             (name, *span)
-            for name, phone in self.office.bed.phones.items()
+            for name, phone in self.office.phones.items()
             for start, end in in_calls(phone.calls, since, now)
             for span in self.silences.of(name, phone.ear.silences(start, end))
         ]
-        self.office.told |= {"longest silence ms": round(1000 * self.silences.longest)}
+        longest = round(1000 * self.silences.longest)
+        if longest > self.office.told["longest silence ms"] and self.silences.whose is not None:
+            self.office.told["longest silence ms"] = longest
+            self.office.quietest = self._silence(*self.silences.whose)
         assert not found, "; ".join(self._silence(*each) for each in found)
 
     def _silence(self, name: str, start: float, end: float) -> str:
@@ -451,6 +502,9 @@ class Histories(RuleBasedStateMachine):
     def _tell(self, text: str) -> None:
         self.story.append(f"{time.monotonic() - self.began:6.1f}  {text}")
         self.moves.append((time.time(), text))
+        if self.office.trace is not None:
+            with self.office.trace.open("a") as file:
+                print(self.story[-1], file=file)
 
     def _note(self, *texts: str) -> None:
         if texts and self.story:
@@ -462,17 +516,17 @@ class Histories(RuleBasedStateMachine):
         try:
             yield
         except BaseException as error:
-            phones = self.office.bed.phones.values()
+            phones = self.office.phones.values()
             if any(p.process and exited(p.process) is not None for p in phones):
                 self.void = True
                 self.office.told["phones crashed"] += 1
                 return
-            self.office.failure = self.office.failure or self._report(error)
+            self._fails(error)
             raise
 
-    def _report(self, error: BaseException) -> str:
-        story = "\n".join(self.story)
-        return f"{error!r}\n\n{story}\n\n{self.opened.failed()}"
+    def _fails(self, error: BaseException) -> None:
+        if not isinstance(error, KeyboardInterrupt):
+            self.office.failures.fails(error, self.story, self.opened.failed())
 
     def teardown(self) -> None:
         failed = self.opened._failed or self.void
@@ -482,8 +536,11 @@ class Histories(RuleBasedStateMachine):
             if not failed:
                 self._run(self._nobody_was_told())
             self._run(self.opened.__aexit__(PhoneCrashed if failed else None, None, None))
+            if not failed:
+                wrong = [text for each in self.centre.scenes() for text in books.wrong(each.rows())]
+                assert not wrong, f"queue_log: {wrong}"
         except BaseException as error:
-            self.office.failure = self.office.failure or self._report(error)
+            self._fails(error)
             raise
 
 
@@ -519,56 +576,77 @@ def may_end(
 
 
 def play(office: Office, number: int, histories: int, steps: int, *phases: Phase) -> None:
-    """Play the histories of one seed. The first failure is shortened and raised."""
-    machine = seed(number)(type("Histories", (Histories,), {"office": office}))
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=steps,
-            phases=phases or (Phase.generate, Phase.shrink),
-            deadline=None,
-            database=None,
-            derandomize=False,
-            print_blob=True,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    """Play the histories of one seed. The first failure is told, shortened and raised."""
+    office.failures.begin(number)
+    machine = seed(number)(type("Histories", (office.history(),), {"office": office}))
+    try:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=histories,
+                stateful_step_count=steps,
+                phases=phases or (Phase.generate, Phase.shrink),
+                deadline=None,
+                database=None,
+                derandomize=False,
+                print_blob=True,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    except (Exception, OutOfTime):  # or hypothesis' complaint of a history that ended too early
+        if office.failures.over and office.failures.error is not None:
+            raise office.failures.error from None
+        raise
+
+
+def office_of(nodes: int) -> type[Office]:
+    if nodes == 1:
+        return Office
+    from tests.asterisk.nodes_histories import NodesOffice
+
+    return NodesOffice
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests/run histories")
+    parser.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="how many Asterisk")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1, help="the first one; the next follow")
     parser.add_argument("--batch", type=int, default=6, help="histories of one seed")
     parser.add_argument("--steps", type=int, default=25, help="of a history, at most")
     parser.add_argument("--keep-going", action="store_true", help="after a failure, too")
     parser.add_argument("--no-shrink", action="store_true")
+    parser.add_argument(
+        "--shorten", type=float, default=SECONDS, metavar="SECONDS", help="a failed one, at most"
+    )
+    parser.add_argument("--trace", type=Path, help="where each step is written as it happens")
     parser.add_argument("--output", type=Path, help="where failed histories are written as well")
     chosen = parser.parse_args(arguments)
     phases = (Phase.generate,) if chosen.no_shrink else (Phase.generate, Phase.shrink)
     failures, number = 0, chosen.seed
-    with Office.open() as office:
+    again = "tests/run histories --nodes {} --seed {} --batch {} --steps {} --minutes 0.01"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped
+    with office_of(chosen.nodes).open() as office:
+        office.trace = chosen.trace
+        office.failures = Failures(
+            chosen.shorten,
+            chosen.output,
+            lambda seed: again.format(chosen.nodes, seed, chosen.batch, chosen.steps),
+        )
         end = time.monotonic() + 60 * chosen.minutes
         while number == chosen.seed or time.monotonic() < end:
             try:
                 play(office, number, chosen.batch, chosen.steps, *phases)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told
                 failures += 1
-                again = f"tests/run histories --seed {number} --batch {chosen.batch}"
-                again += f" --steps {chosen.steps} --minutes 0.01"
-                text = f"\n=== seed {number}: {error!r}\n{office.failure}\n\nagain: {again}\n"
-                print(text, flush=True)
-                if chosen.output is not None:
-                    with chosen.output.open("a") as file:
-                        file.write(text)
-                office.failure = ""
+                office.failures.tell(f"=== seed {number} failed: {error!r}")
                 if not chosen.keep_going:
                     break
             number += 1
             print(f"seed {number - 1}: {dict(office.told)}", flush=True)
     print(f"{number - chosen.seed} seeds, {failures} failed: {dict(office.told)}")
+    print(f"the longest silence: {office.quietest or 'none'}")
     return bool(failures)
 
 

@@ -45,15 +45,21 @@ class Line:
     application: str
     bridge: str
     context: str = "avp-"
+    node: str = ""
+    trunk: str = ""
+    """The SIP call between two nodes of which it is one end; empty: it is none."""
+    anchor: bool = False
+    """Whether that call was made by this node."""
 
     @property
     def phone(self) -> str:
-        return party(self.name) if self.name.startswith("PJSIP/") else ""
+        return party(self.name) if self.name.startswith("PJSIP/") and not self.trunk else ""
 
     @property
     def local(self) -> str:
         """The common name of both halves of a Local channel."""
-        return self.name.rpartition(";")[0] if self.name.startswith("Local/") else ""
+        name = self.name.rpartition(";")[0] if self.name.startswith("Local/") else ""
+        return name and f"{self.node}{name}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Picture:
     """For each waiting channel, the member (without technology) who is not offered the call."""
     told_secrets: tuple[str, ...] = ()
     """What the daemon answered that tells who the caller is who withholds it."""
+    numbers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The phones of external numbers by which they may be told."""
     daemon: bool = True
     """Whether the daemon could be queried."""
     at: float = field(default_factory=time.monotonic)
@@ -82,10 +90,12 @@ class Picture:
     # --- who is with whom --------------------------------------------------------------------
 
     def components(self) -> list[set[Line]]:
-        """Channels that are connected: by a bridge, or as the two halves of a Local channel."""
+        """Channels that are connected: by a bridge, as the two halves of a Local channel, or as the
+        two ends of a call between nodes."""
         groups: list[tuple[set[str], set[Line]]] = []
         for line in self.lines:
-            keys, members = {key for key in (line.bridge, line.local) if key}, {line}
+            keys = {key for key in (line.bridge, line.local, line.trunk) if key}
+            members = {line}
             apart = []
             for group in groups:
                 if group[0] & keys:
@@ -137,7 +147,7 @@ class Picture:
 
     def wrong(self, callers: AbstractSet[str], held: AbstractSet[str]) -> list[str]:
         """``held``: phones that have put a call on hold, which decide what is heard there."""
-        found = [*self._silence(callers, held), *self._overheard(held)]
+        found = [*self._silence(callers, held), *self._overheard(held), *self._between(callers)]
         if self.daemon:
             found += [
                 *self._unsettled(),
@@ -158,6 +168,12 @@ class Picture:
             # Without the daemon, an agent may be left alone in Stasis; a caller never.
             if (phone in callers or self.daemon) and not self.heard[phone]:
                 yield f"{phone} hears nothing"
+
+    def _between(self, callers: AbstractSet[str]) -> Iterator[str]:
+        """Whose partner has left is gone as well in a moment (avp-partner), or waits in a queue."""
+        for line in self.lines:
+            if line.phone in callers and line.application == "Wait":
+                yield f"{line.phone} is between two places"
 
     def _overheard(self, held: AbstractSet[str]) -> Iterator[str]:
         """Who is connected with others hears them, and music if all of them are on hold."""
@@ -267,7 +283,7 @@ class Picture:
         company = self.company(agent)
         if transfer is None and len(company) == 1:
             told = call["caller"] if call else None
-            if told not in company:
+            if not {told, *self.numbers.get(str(told), ())} & company:
                 yield f"{agent} talks with {company}, told to talk with {told}"
 
     def _waiting_for_nothing(self) -> Iterator[str]:
@@ -345,7 +361,7 @@ async def _told(scene: Scene) -> dict[str, Any]:
     details = {
         name: await scene.agent(name)
         for name, agent in agents.items()
-        if agent["state"] == "talking"
+        if agent["state"] == "talking" and not agent.get("node")
     }
     transfers = (await scene.api("GET", "/v1/transfers")).body
     for detail in details.values():

@@ -426,10 +426,13 @@ class Scene:
         """How calls left queues since the test began."""
         return [row.event for row in self.bed.queue_log.endings(self.books_mark)]
 
+    def rows(self) -> list[Row]:
+        """All rows of queue_log since the test began."""
+        return self.bed.queue_log.rows(self.books_mark)
+
     def entered(self) -> list[Row]:
         """Calls that entered a queue since the test began."""
-        rows = self.bed.queue_log.rows(self.books_mark)
-        return [row for row in rows if row.event == "ENTERQUEUE"]
+        return [row for row in self.rows() if row.event == "ENTERQUEUE"]
 
     # --- before and after ----------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ class Silences:
     most: float
     longest: float = 0.0
     """The longest silence that was heard without a reason, in seconds."""
+    whose: tuple[str, float, float] | None = None
+    """Who heard it, and when."""
     _reasons: dict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
     _excused: frozenset[str] = frozenset()
     _looked: float = 0.0
@@ -63,5 +65,7 @@ class Silences:
     def of(self, name: str, silent: Iterable[Span]) -> list[Span]:
         """The silences of a phone, in its calls, that are too long. ``silent``: all of them."""
         unexcused = list(without(silent, self._reasons[name]))
-        self.longest = max([self.longest, *(end - start for start, end in unexcused)])
+        longest = max(unexcused, key=lambda span: span[1] - span[0], default=(0.0, 0.0))
+        if longest[1] - longest[0] > self.longest:
+            self.longest, self.whose = longest[1] - longest[0], (name, *longest)
         return [(start, end) for start, end in unexcused if end - start > self.most]

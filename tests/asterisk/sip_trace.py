@@ -49,8 +49,8 @@ async def the_invite(scene: Scene, sent: Callable[[], list[str]]) -> str:
     return only
 
 
-def sent_to_others(text: str, port: int) -> list[str]:
-    """The heads of all SIP messages in a log that Asterisk has sent elsewhere than to this port."""
+def sent_to_others(text: str, *ports: int) -> list[str]:
+    """The heads of all SIP messages in a log that Asterisk has sent to other ports than these."""
     where = r"<--- Transmitting SIP (?:request|response) .* to UDP:.*:(\d+) --->\n((?:.+\n)+)"
     found = re.findall(where, text.replace("\r", ""))
-    return [message for to, message in found if int(to) != port]
+    return [message for to, message in found if int(to) not in ports]

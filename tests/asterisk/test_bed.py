@@ -211,6 +211,7 @@ async def test_the_phones_own_transfer_button_moves_nothing_by_itself(bed: Bed) 
     assert not bed.phones["1003"].live
 
 
+@pytest.mark.thorough
 async def test_two_instances_in_parallel(bed: Bed) -> None:
     """Other members, other ports, and no sound of one in the other."""
     world = World(members="dynamic", local_members=True)

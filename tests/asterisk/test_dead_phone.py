@@ -111,6 +111,7 @@ async def test_after_unsupervised(scene: Scene, killed: bool) -> None:
     await back_in_the_group(scene, by="1001", killed=killed, entered=3)
 
 
+@THOROUGH
 @daemon(usual=False)
 async def test_an_external_target_after_complete(scene: Scene, killed: bool) -> None:
     """Their network has stopped sending: the caller is not hung up with them."""

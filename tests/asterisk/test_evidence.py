@@ -40,6 +40,7 @@ async def test_that_passes(scene):
 
 @pytest.mark.asterisk
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_failed_test_shows_its_call_centre(tmp_path: Path) -> None:
     (tmp_path / "test_fails.py").write_text(FAILS)
     done = subprocess.run(

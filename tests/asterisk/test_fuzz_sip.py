@@ -1,4 +1,5 @@
-"""Hostile SIP requests at a real Asterisk; more of them: `tests/run fuzz`.
+"""Hostile SIP requests at a real Asterisk; more of them: `tests/run fuzz` and
+`tests/run fuzz --trunk`.
 
 The same each time: `--hypothesis-seed=N` (or `random`) sends others.
 """
@@ -26,10 +27,14 @@ SEED = 1
 INPUTS = 500
 
 
-async def test_nothing_comes_of_what_is_sent(request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("of_several", [False, True], ids=["phones", "nodes"])
+async def test_nothing_comes_of_what_is_sent(
+    request: pytest.FixtureRequest,
+    of_several: bool,
+) -> None:
     chosen = request.config.getoption("--hypothesis-seed")
     number = random.getrandbits(32) if chosen == "random" else int(chosen or SEED)
-    report = await campaign(number, INPUTS)
+    report = await campaign(number, INPUTS, of_several=of_several)
     assert not report.failures, report
     assert report.inputs == INPUTS
     assert report.answered > INPUTS / 2, report

@@ -16,8 +16,8 @@ from tests.asterisk.histories import Office, play
 pytestmark = [pytest.mark.asterisk, pytest.mark.slow]
 
 SEED = 1
-HISTORIES = 4
-STEPS = 12
+HISTORIES = 3
+STEPS = 8
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,6 @@ def test_whatever_happens(office: Office, request: pytest.FixtureRequest) -> Non
     number = random.getrandbits(32) if chosen == "random" else int(chosen or SEED)
     try:
         play(office, number, HISTORIES, STEPS)
-    except Exception:
-        print(f"--hypothesis-seed={number}\n{office.failure}")
-        raise
     finally:
         print(dict(office.told))
     assert office.told["consult"] + office.told["transfer"] > 0

@@ -115,6 +115,31 @@ async def test_a_new_daemon_knows_who_is_on_hold(scene: Scene) -> None:
     await scene.hear_one_another("caller1", "1001", "1002")
 
 
+@pytest.mark.parametrize(
+    ("holder", "leaves", "hears"),
+    [
+        ("1001", "1002", "caller1"),  # the caller is back with the transferor
+        pytest.param("caller1", "1002", "1001", marks=pytest.mark.thorough),
+        pytest.param("1002", "1001", "caller1", marks=pytest.mark.thorough),  # with the target
+    ],
+)
+async def test_a_new_daemon_brings_somebody_together_with_a_phone_on_hold(
+    scene: Scene, holder: str, leaves: str, hears: str
+) -> None:
+    """Neither of the two has been told by an event; at the end nobody is in silence."""
+    await scene.consult("caller1", "1001", "1002")
+    await scene.bed.stop_daemon(kill=True)
+    try:
+        await scene.phone(holder).hold()
+        await scene.hang_up(leaves)
+    finally:
+        await scene.bed.start_daemon()
+    await scene.plain(holder, hears)
+    await hear(scene, **{f"_{hears}": {"music"}})
+    await scene.hang_up(hears)
+    await scene.gone(holder)
+
+
 PHONES = {"transferor": "1001", "caller": "caller1", "target": "1002", "fourth": "pstn"}
 
 

@@ -143,11 +143,22 @@ async def test_a_break_in_one_group_and_in_both(scene: Scene) -> None:
     await scene.agent_is("1002", "available", within=5)
 
 
+async def works_in(scene: Scene, agent: str, *groups: str) -> None:
+    """Wait until the daemon knows the agent's groups: AMI's answer comes before its events."""
+
+    async def look() -> bool | None:
+        return (await scene.agent(agent))["groups"] == list(groups) or None
+
+    assert await scene.ami.until(look, 5.0), await scene.agent(agent)
+
+
 async def test_log_out_of_one_group_and_of_both(scene: Scene) -> None:
     await scene.log_out("1002", "sales")
+    await works_in(scene, "1002", "support")
     await scene.call("caller1", "1001")
     assert await scene.refused("1001", "supervised", "agent", "1002") == "not_in_group"
     await scene.log_out("1002", "support")
+    await scene.agent_is("1002", "offline")
     assert await scene.refused("1001", "supervised", "agent", "1002") == "target_offline"
     await scene.log_in("1002", "support")
     await scene.agent_is("1002", "available")

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import requests
 from bed.inviting import InvitingPhone
 from bed.nodes import Node, Nodes
 
@@ -151,23 +152,34 @@ async def check(node: Node) -> dict[str, list[str]]:
     return found
 
 
+async def says(node: Node, warning: str) -> bool | None:
+    """Whether a node's daemon gives this warning."""
+    answer = await asyncio.to_thread(requests.get, f"{node.url}/readyz", timeout=5)
+    return warning in answer.json()["warnings"] or None
+
+
 async def test_check_says_what_is_well_and_what_is_not(two: Nodes) -> None:
     await two.idle()
     well = await check(two.a)
 
-    assert [*well] == ["node_trunk_settings", "node_trunk", "nats", "nodes"]
+    ids = ["node_trunk_settings", "node_trunk", "node_api", "nats", "nodes", "node_members"]
+    assert [*well] == ids
     assert all(text.startswith("ok: ") for texts in well.values() for text in texts), well
 
     two.cut("a", "b")
     await two.b.stop_daemon(kill=True)
     await two.b.start_daemon({"AVP_ENTERPRISE__MAX_HOLD_SECONDS": "9"})
     await two.a.reaches("b", reached=False)
+    assert await two.b.ami.until(
+        lambda: says(two.b, "The trunks to these nodes do not work: a."), 9
+    )
     broken = await check(two.a)
     await two.b.stop_daemon(kill=True)
     await two.idle()
 
     assert broken["node_trunk"] == [
-        "error: node b does not answer over the trunk avp-node-b (Unreachable)"
+        "error: node b does not answer over the trunk avp-node-b (Unreachable)",
+        "error: node b gets no answer from this node over its trunk",
     ]
     (text,) = broken["nodes"]
     assert text.startswith("error: node b has other settings")

@@ -64,6 +64,7 @@ async def hand_on(scene: NodesScene, agent: str, target: str, caller: str = "cal
     return transfer
 
 
+@pytest.mark.thorough
 async def test_a_chain_of_four_keeps_at_most_one_leg(scene: NodesScene) -> None:
     await scene.call("caller1", "1001", "blend")
     for agent, target, legs in (
@@ -149,6 +150,24 @@ async def test_the_screen_of_the_transferor(scene: NodesScene) -> None:
     await scene.at("b").has_call("1003", transfer=None, on_hold=False)
 
 
+@pytest.mark.thorough
+async def test_the_caller_leaves_a_conference(scene: NodesScene) -> None:
+    """Those who talk on are told with whom, and not that they still have the caller."""
+    await hand_on_first(scene)
+    transfer = await scene.transfer("1003", "supervised", "1002")
+    await scene.phone("1002").answer()
+    await scene.at("b").reaches(transfer, "consulting")
+    await scene.at("b").act(transfer, "conference")
+    await scene.talking("caller1", "1003", "1002")
+    await scene.hang_up("caller1")
+    await scene.talking("1003", "1002")
+    await scene.at("b").ends(transfer, "abandoned", "caller_hangup")
+    await scene.at("b").has_call("1003", caller="1002", pop={}, transfer=None, consult=None)
+    await scene.hang_up("1002")
+    await scene.gone("1003")
+    await only_legs(scene, 0)
+
+
 async def hand_on_first(scene: NodesScene, group: str = "blend") -> None:
     """Carol on node b has caller 1's call, from Alice."""
     await scene.call("caller1", "1001", group)
@@ -218,15 +237,31 @@ async def test_the_phones_button(scene: NodesScene) -> None:
     await only_legs(scene, 0)
 
 
-@pytest.mark.thorough
 async def test_the_button_is_refused(scene: NodesScene) -> None:
-    """The caller is not lost: baresip hangs up on a refusal."""
+    """baresip hangs up on a refusal: the caller goes to the head of the group where they called."""
     await hand_on_first(scene)
     await scene.at("a").pause("1002")
-    await scene.sees("b", "1002", paused=True)
+    await scene.sees("b", "1002", state="not_ready")
     await scene.phone("1003").transfer("1002")
     await scene.gone("1003")
+    await scene.phone("1001").answer(8.0)
+    await scene.talking("caller1", "1001")
+    await only_legs(scene, 0)
     await scene.at("a").pause("1002", paused=False)
+
+
+@pytest.mark.thorough
+async def test_the_button_in_a_consultation(scene: NodesScene) -> None:
+    """As if the transferor had hung up: the target has the caller, and nothing is left over."""
+    await hand_on_first(scene)
+    transfer = await scene.transfer("1003", "supervised", "1002")
+    await scene.phone("1002").answer()
+    await scene.at("b").reaches(transfer, "consulting")
+    await scene.phone("1003").transfer("1001")
+    await scene.gone("1003")
+    await scene.talking("caller1", "1002")
+    await scene.at("b").ends(transfer, "completed", "completed")
+    await only_legs(scene, 0)
 
 
 async def call_outside(scene: NodesScene, agent: str, number: str) -> Answer:

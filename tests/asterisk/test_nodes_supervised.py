@@ -319,6 +319,25 @@ async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("deaf", ["a", "b"])
+async def test_the_trunk_is_cut_in_one_direction(scene: NodesScene, deaf: str) -> None:
+    """The node that still hears the other one is told by it that the call is over: because of the
+    line, not because anybody has hung up."""
+    transfer = await scene.consult("caller1", "1001", "1005")
+    await scene.at("a").complete(transfer)
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+
+    scene.nodes.cut_one_way(deaf, "b" if deaf == "a" else "a")
+
+    await scene.phone("1002").answer(within=8.0)
+    await scene.talking("caller1", "1002")
+    await scene.gone("1005", within=8.0)
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+
+
+@pytest.mark.thorough
 async def test_the_trunk_is_cut_while_no_daemon_runs(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
     await scene.at("a").complete(transfer)
@@ -403,3 +422,26 @@ async def test_headers_that_are_not_clean_are_nothing(scene: NodesScene) -> None
     assert told == dict.fromkeys(told, "")
     await scene.phone("1005").ringing()  # for the hold time of a call that says none
     await scene.phone("1005").reject()
+
+
+async def test_the_hold_key_of_a_phone_of_another_node(scene: NodesScene) -> None:
+    """Its own node would play music into the trunk, and so to all who talk."""
+    transfer = await scene.consult("caller1", "1001", "1003")
+    await scene.of("caller1").act(transfer, "conference")
+    await scene.talking("caller1", "1001", "1003")
+
+    await scene.phone("1003").hold()
+    await scene.talking("caller1", "1001")
+    await scene.phone("1001").hold()  # only the caller is left
+    await scene.on_music("caller1")
+
+    await scene.phone("1003").resume()
+    await scene.talking("caller1", "1003")
+    await scene.phone("1001").resume()
+    await scene.talking("caller1", "1001", "1003")
+    await scene.hang_up("1001")
+    await scene.talking("caller1", "1003")
+    await scene.phone("1003").hold()
+    await scene.on_music("caller1")
+    await scene.phone("1003").resume()
+    await scene.talking("caller1", "1003")

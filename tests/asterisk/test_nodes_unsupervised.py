@@ -276,3 +276,22 @@ async def test_nobody_of_the_group_answers(scene: NodesScene) -> None:
 
     await scene.phone("1001").answer(within=6.0)
     await scene.talking("caller1", "1001")
+
+
+@pytest.mark.thorough
+async def test_the_trunk_is_cut_while_they_talk_and_no_daemon_runs(scene: NodesScene) -> None:
+    """The caller is not hung up, but waits at the head of the group: Bob answers."""
+    await scene.call("caller1", "1001")
+    await scene.transfer("1001", "unsupervised", "1005")
+    await scene.phone("1005").answer()
+    await scene.talking("caller1", "1005")
+    await scene.at("a").pause("1001")
+    await asyncio.gather(*(node.stop_daemon(kill=True) for node in scene.nodes))
+
+    scene.nodes.cut("a", "b")
+
+    await scene.phone("1002").answer(within=8.0)
+    await scene.talking("caller1", "1002")
+    scene.nodes.mend()
+    await scene.nodes.trunks_up()
+    await scene.nodes.start_daemons()

@@ -198,6 +198,21 @@ def test_what_is_wrong(picture: Picture, said: str) -> None:
     assert said in wrong(picture)
 
 
+def test_whose_partner_has_just_left_has_not_come_to_rest() -> None:
+    """Even if they have put the call on hold, and would not miss anything."""
+    alone = (line("PJSIP/caller1-00000001", "Wait"),)
+    left = replace(
+        TALK,
+        lines=alone,
+        members=(),
+        agents={},
+        details={},
+        calls={"caller1": ("established",)},
+        heard=heard(caller1=set()),
+    )
+    assert wrong(left, "caller1") == "caller1 is between two places"
+
+
 def test_who_logs_out_while_it_rings_is_rung_on() -> None:
     """app_queue does so, and offers the call to nobody else meanwhile."""
     rung = line("PJSIP/1002-00000009", "AppQueue", state="Ringing")

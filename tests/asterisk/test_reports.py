@@ -189,20 +189,15 @@ async def test_one_call_in_the_books(books: Bed, scene: Scene, kind: str) -> Non
         assert abs(spoken[phone] - seen) < 0.5, (phone, spoken, seen)
 
 
-def view() -> str:
-    """The statement on the page."""
-    (block,) = blocks(page("docs/reporting.md"), "sql")
-    return block.text
-
-
-def table(rows: list[tuple[object, ...]]) -> sqlite3.Connection:
+def table(rows: list[tuple[object, ...]], view: int = 0) -> sqlite3.Connection:
+    """A database with these rows. ``view``: which statement of the page."""
     database = sqlite3.connect(":memory:")
     columns = "time, callid, queuename, agent, event, data1, data2, data3, data4, data5"
     database.execute(f"CREATE TABLE queue_log ({columns})")
     marks = ",".join("?" * 10)
     padded = [(*row, *[""] * 10)[:10] for row in rows]
     database.executemany(f"INSERT INTO queue_log VALUES ({marks})", padded)  # noqa: S608 - marks
-    database.execute(view())
+    database.execute(blocks(page("docs/reporting.md"), "sql")[view].text)
     return database
 
 

@@ -392,6 +392,8 @@ async def test_own_group_when_alone(scene: Scene) -> None:
 async def test_group_on_a_break(scene: Scene) -> None:
     await scene.pause("1001")
     await scene.pause("1002")
+    await scene.agent_is("1001", "not_ready")
+    await scene.agent_is("1002", "not_ready")
     await scene.call("caller1", "1003", number="6801")
     assert await scene.refused("1003", "unsupervised", "group", "sales") == "target_not_ready"
     await scene.talking("caller1", "1003")

@@ -22,25 +22,32 @@ def tells(something: object) -> bool:
     return NAME in text or "2025550177" in text or "2025550177" in digits
 
 
-def withholding(phone: str) -> str:
-    """For pjsip.conf: calls from this phone withhold number and name, and all SIP is logged. The
-    outside line is told what Asterisk tells those whom it trusts."""
+def watched(outside: str = "pstn") -> str:
+    """For pjsip.conf: all SIP is logged, and the outside line is told what Asterisk tells whom
+    it trusts."""
     return f"""
 [global](+)
 debug = yes
+[{outside}](+)
+trust_id_outbound = yes
+"""
+
+
+def withholding(phone: str, outside: str = "pstn") -> str:
+    """The same, and calls from this phone withhold number and name."""
+    return f"""{watched(outside)}
 [{phone}](+)
 callerid = {NAME} <{SECRET}>
 callerid_privacy = prohib
-[pstn](+)
-trust_id_outbound = yes
 """
 
 
 class Told:
     """All that the daemon tells, and what Asterisk sends to other phones than the caller's."""
 
-    def __init__(self, bed: Bed, phone: str) -> None:
-        self._bed, self._phone = bed, phone
+    def __init__(self, bed: Bed, phone: str, *trunks: int) -> None:
+        """``trunks``: the ports of other nodes, which know the caller like this one."""
+        self._bed, self._phone, self._trunks = bed, phone, trunks
         self._log = bed.directory / "log" / "full.log"
         self._mark = 0
         self._before: list[Message] = []
@@ -71,9 +78,11 @@ class Told:
         with self._log.open("rb") as file:
             file.seek(self._mark)
             log = file.read().decode(errors="replace")
-        sip = sent_to_others(log, self._bed.phones[self._phone].ports.sip)
+        own = self._bed.phones.get(self._phone)
+        sip = sent_to_others(log, *self._trunks, *([own.ports.sip] if own is not None else []))
         self.looked_at += len(events) + len(sip)
-        self._known(scene)
+        if own is not None:
+            self._known(scene)
         found = [f"event {event}" for event in events if tells(event)]
         found += [f"SIP {message}" for message in sip if tells(message)]
         found += [f"log {line}" for line in daemon_log.splitlines() if tells(line)]

@@ -14,7 +14,7 @@ from asterisk_avp.core.messages.effects import AddMember, PauseMember, RemoveMem
 from asterisk_avp.core.model.world import AgentState, agent_id_of_interface, personal_queue
 from asterisk_avp.core.pbx import personal_queues
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.personal_queues import GRACE_SECONDS
+from asterisk_avp.core.pbx.personal_queues import GRACE_SECONDS, PersonalQueues
 from asterisk_avp.core.pbx.renewal import PLACEHOLDER
 from asterisk_avp.core.pbx.wrapup import longest_acw
 from tests.core.world import NOW, WORLD, engine, member
@@ -429,6 +429,19 @@ def test_a_member_that_was_added_as_the_call_ended_is_renewed() -> None:
     assert effects_of(outcome) == renewed(round(TODAY) + 9)
 
 
+def test_a_renewed_member_keeps_its_place_for_a_call_on_its_way() -> None:
+    """A caller who returned to the transferor found the queue empty, and went to the group."""
+    made = engine()
+    made.fact(member("1002", status=2, in_call=True), TODAY)
+    waits(made, "1002", TODAY)
+    made.fact(replace(member("1002", "avp-agent-1002", status=2), login_time=TODAY), TODAY)
+    nobody_waits(made, "1002")
+    made.fact(member("1002", last_call=TODAY - 1), TODAY)
+    queues = PersonalQueues(made.agents, wanted=lambda _agent: True)  # they transfer a call
+    effects = queues.mirror(made.agents.by_id["1002"], TODAY)
+    assert list(effects) == renewed(round(TODAY) + 9)
+
+
 def test_a_member_that_was_there_at_the_end_of_the_call_stays() -> None:
     """What app_queue noted for it may not have been reported yet."""
     made = engine()
@@ -459,6 +472,17 @@ def test_a_call_during_that_wait_renews_the_member() -> None:
     ended = TODAY + 20
     outcome = made.fact(member("1002", last_call=ended), ended)
     assert effects_of(outcome) == renewed(round(ended) + 10)
+
+
+def test_an_end_that_is_noted_in_the_new_member_renews_it() -> None:
+    """app_queue goes through all queues at the end of a call, and tells nobody what it notes."""
+    made = engine()
+    made.fact(member("1002", last_call=TODAY - 4), TODAY)
+    waits(made, "1002", TODAY)
+    end = round(TODAY) + 6
+    made.fact(member("1002", "avp-agent-1002", wrapup_seconds=end), TODAY)
+    late = member("1002", "avp-agent-1002", wrapup_seconds=end, last_call=TODAY - 4)
+    assert effects_of(made.fact(late, TODAY + 0.3)) == renewed(end)
 
 
 def test_an_end_of_acw_by_the_agent_renews_the_member() -> None:

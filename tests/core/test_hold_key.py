@@ -9,6 +9,7 @@ import pytest
 from asterisk_avp.core.engine.holds import HoldMusic, noted
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import EndHold, StartHold, StartMusic
+from asterisk_avp.core.model.world import Origin
 from asterisk_avp.core.pbx.calls import Calls
 from asterisk_avp.core.pbx.holds import hold_again, holds, in_front_of
 from asterisk_avp.core.transfer import machine
@@ -95,6 +96,20 @@ def test_a_step_moves_the_music(before: State, after: State, who: str, expected:
     at = effects.index(step)
     assert all(isinstance(x, EndHold) for x in effects[:at])
     assert all(isinstance(x, StartHold) for x in effects[at + 1 :])
+
+
+def test_no_music_where_the_transfer_is_completed_at_once() -> None:
+    """On a trunk, the end of a hold that has just begun may be lost, and the caller in silence."""
+    waiting = replace(on_hold(State.WAITING, "t"), origin=Origin.JOIN)
+    music = HoldMusic()
+    for before, after in (
+        (State.WAITING, State.CONSULTING),
+        (State.CONSULTING, State.COMPLETING),
+    ):
+        old = replace(waiting, state=before)
+        new = replace(waiting, state=after)
+        event = SessionEvent(EventType.SWAP)
+        assert told(old, music.around(old, new, (), event)) == []
 
 
 @pytest.mark.parametrize(

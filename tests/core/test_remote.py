@@ -102,6 +102,30 @@ def test_a_lost_node_and_its_return() -> None:
     assert made.agents.by_id["2005"].since == NOW - 60
 
 
+def test_a_cut_trunk_and_a_lost_node() -> None:
+    """An agent is a target again once both are back, in whatever order, and whatever is told."""
+    made = engine()
+    seen(made)
+    assert tell(made, told.TrunkLost("b")).agents == {"2005"}
+    assert tell(made, told.TrunkLost("b")).agents == set()
+    erin = made.agents.by_id["2005"]
+    assert (erin.state, erin.remote and erin.remote.cut) == (AgentState.OFFLINE, True)
+    call(made)
+    with pytest.raises(Refused, match="the trunk to it does not work") as refused:
+        made.request(request(target="2005"), CallVariables(), NOW)
+    assert refused.value.reason == "target_offline"
+    seen(made)
+    assert erin.state is AgentState.OFFLINE
+    tell(made, told.NodeLost("b"))
+    tell(made, told.TrunkBack("b"))
+    assert (erin.state, erin.remote and erin.remote.cut) == (AgentState.OFFLINE, False)
+    tell(made, told.TrunkLost("b"))
+    tell(made, told.NodeBack("b"))
+    assert erin.state is AgentState.OFFLINE
+    assert tell(made, told.TrunkBack("b")).agents == {"2005"}
+    assert erin.state is AgentState.AVAILABLE
+
+
 def test_gone_from_the_other_node() -> None:
     made = engine()
     seen(made)

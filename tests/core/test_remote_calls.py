@@ -11,12 +11,13 @@ from asterisk_avp.core.engine import remote
 from asterisk_avp.core.engine.elsewhere import reserve
 from asterisk_avp.core.engine.empty_group import WITHDRAWN, withdrawal
 from asterisk_avp.core.engine.engine import TransferEngine
-from asterisk_avp.core.engine.remote_calls import REJECTED, UNANSWERED, UNKNOWN
+from asterisk_avp.core.engine.remote_calls import LOST, NO_RETURN, REJECTED, UNKNOWN
 from asterisk_avp.core.engine.requests import CallVariables
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import (
     AddMember,
+    Destination,
     DialLeg,
     Effect,
     HangUp,
@@ -26,14 +27,25 @@ from asterisk_avp.core.messages.effects import (
 from asterisk_avp.core.messages.remote import (
     NodeCall,
     NodeLost,
+    NodeRestarted,
     RemoteAgentSeen,
     RemoteEnded,
     RemoteLeg,
+    TrunkBack,
+    TrunkLost,
 )
 from asterisk_avp.core.model.agent_state import AgentState
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.nodes import Node, RemoteAgent
-from asterisk_avp.core.model.world import ConfiguredAgent, Group, Mode, Target, TargetKind, World
+from asterisk_avp.core.model.world import (
+    CallerOutcome,
+    ConfiguredAgent,
+    Group,
+    Mode,
+    Target,
+    TargetKind,
+    World,
+)
 from asterisk_avp.core.transfer import persistence
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Session
@@ -241,8 +253,8 @@ def test_the_node_of_a_consult_is_lost(rings: bool) -> None:
     consult(made)
     if rings:
         made.fact(ev.DialProgress(FAR_END, "RINGING"), NOW)
-    assert made.fact(NodeLost("c"), NOW).empty
-    outcome = made.fact(NodeLost("b"), NOW)
+    assert made.fact(TrunkLost("c"), NOW).empty
+    outcome = made.fact(TrunkLost("b"), NOW)
     assert (session(made).state, session(made).reason) == (State.RETURNING, "target_unreachable")
     assert HangUp(LEG) in effects(outcome, HangUp)
 
@@ -251,7 +263,7 @@ def test_who_talks_already_is_left_to_the_dialplan() -> None:
     made = engine()
     consult(made)
     made.fact(ev.StasisEntered(LEG), NOW)
-    made.fact(NodeLost("b"), NOW)
+    made.fact(TrunkLost("b"), NOW)
     assert session(made).state is State.CONSULTING
 
 
@@ -267,13 +279,73 @@ def test_a_caller_is_delivered() -> None:
     assert (session(made).state, session(made).delivered_to) == (State.COMPLETED, "1003")
 
 
-def test_the_node_is_lost_while_a_caller_waits() -> None:
+@pytest.mark.parametrize("lost", [TrunkLost("b"), NodeRestarted("b")])
+def test_the_node_is_lost_while_a_caller_waits(lost: ev.Fact) -> None:
     made = engine()
     queue(made)
-    outcome = made.fact(NodeLost("b"), NOW)
+    outcome = made.fact(lost, NOW)
     assert (session(made).state, session(made).reason) == (State.FAILED, "target_unreachable")
-    assert effects(outcome, Redirect) == [Redirect(CALLER, UNANSWERED)]
-    assert made.fact(NodeLost("b"), NOW).empty
+    assert made.record("t1").caller_outcome is CallerOutcome.GROUP
+    assert effects(outcome, Redirect) == [Redirect(CALLER, LOST)]
+    assert made.fact(TrunkLost("b"), NOW).empty
+
+
+def returning(made: TransferEngine, back: str, action: str = "return") -> None:
+    """Alice, whose call it is, counts as an agent of node ``back``. The caller waits for Carol."""
+    queue(made)
+    variables = {**session(made).variables, "AVP_HOLD_ACTION": action, "AVP_RETURN_NODE": back}
+    made.record("t1").session = replace(session(made), variables=variables)
+
+
+def lose(made: TransferEngine, fact: ev.Fact) -> Outcome:
+    """As the daemon takes it in: other nodes' agents after the calls."""
+    outcome = made.fact(fact, NOW)
+    remote.apply(made, fact, NOW)
+    return outcome
+
+
+@pytest.mark.parametrize("lost", [TrunkLost("c"), NodeRestarted("c")])
+def test_the_node_is_lost_to_which_a_caller_returns(lost: ev.Fact) -> None:
+    """The maximum hold time is over, and the dialplan has them in a Dial() to the transferor."""
+    made = engine()
+    returning(made, "c")
+    made.fact(RemoteEnded(CALLER, "NOANSWER", 18), NOW)
+    assert (session(made).reason, session(made).state.final) == ("max_hold", True)
+    assert made.record("t1").caller_outcome is CallerOutcome.RETURNED
+    assert lose(made, TrunkLost("b")).empty
+
+    outcome = lose(made, lost)
+
+    assert effects(outcome, Redirect) == [Redirect(CALLER, NO_RETURN)]
+    assert made.record("t1").caller_outcome is CallerOutcome.GROUP
+    assert lose(made, lost).empty
+
+
+def test_who_has_the_caller_again_keeps_them() -> None:
+    """The dialplan notices the loss by the audio."""
+    made = engine()
+    returning(made, "c")
+    made.fact(RemoteEnded(CALLER, "NOANSWER", 18), NOW)
+    made.fact(ev.DialProgress(CALLER, "ANSWER"), NOW)
+    assert lose(made, TrunkLost("c")).empty
+
+
+@pytest.mark.parametrize(
+    ("back", "where", "outcome"),
+    [
+        ("b", NO_RETURN, CallerOutcome.GROUP),
+        ("c", LOST, CallerOutcome.RETURNED),
+        ("", LOST, CallerOutcome.RETURNED),
+    ],
+)
+def test_the_transferor_is_on_the_node_that_is_lost(
+    back: str, where: Destination, outcome: CallerOutcome
+) -> None:
+    made = engine()
+    returning(made, back)
+    found = lose(made, TrunkLost("b"))
+    assert effects(found, Redirect) == [Redirect(CALLER, where)]
+    assert made.record("t1").caller_outcome is outcome
 
 
 def test_a_transferor_of_another_node_gets_the_caller_back_there() -> None:
@@ -287,6 +359,26 @@ def test_a_transferor_of_another_node_gets_the_caller_back_there() -> None:
     returned = made.factory.make(wanted, wanted.target, permission, talk, CallVariables())
     assert returned.variables["AVP_RETURN_NODE"] == "b"
     assert returned.variables["AVP_RETURN_TRUNK"] == "trunk-b"
+
+
+def test_a_node_without_a_daemon_goes_on_ringing() -> None:
+    made = engine()
+    queue(made)
+    made.fact(ev.DialProgress(CALLER, "RINGING"), NOW)
+    remote.apply(made, NodeLost("b"), NOW)
+    assert session(made).state is State.OFFERED
+    made.fact(ev.DialProgress(CALLER, "ANSWER"), NOW)
+    assert session(made).state is State.COMPLETED
+
+
+def test_a_trunk_is_told_to_be_cut_again_for_those_who_were_on_their_way() -> None:
+    made = engine()
+    begin(made, Mode.UNSUPERVISED)
+    made.fact(TrunkLost("b"), NOW)
+    made.report("t1", SessionEvent(EventType.REDIRECTED), NOW)
+    made.fact(ev.StasisLeft("u-1001"), NOW)
+    made.fact(TrunkLost("b"), NOW)
+    assert session(made).reason == "target_unreachable"
 
 
 # --- a fourth party ------------------------------------------------------------------------------
@@ -319,7 +411,7 @@ def test_a_fourth_party_of_another_node() -> None:
 def test_the_node_of_a_fourth_party_is_lost(node: str, dropped: bool) -> None:
     made = engine()
     consulting_with(made)
-    outcome = made.fact(NodeLost(node), NOW)
+    outcome = made.fact(TrunkLost(node), NOW)
     assert bool(effects(outcome, HangUp)) is dropped
     assert session(made).state is State.CONSULTING
 
@@ -336,34 +428,47 @@ def group_marks(made: TransferEngine) -> dict[str, str]:
     (redirect,) = effects(outcome, Redirect)
     assert isinstance(redirect, Redirect)
     marks["to"] = redirect.destination.context
-    return {key: marks.get(key, "") for key in ("to", "AVP_TRUNKS", "AVP_HERE")}
+    return {key: marks.get(key, "") for key in ("to", "AVP_TRUNKS", "AVP_OTHERS")}
 
 
-def test_a_group_spans_the_nodes_where_somebody_is_logged_in() -> None:
+def pinned(*nodes: str) -> World:
+    """The agents' phones are at these nodes for good."""
+    homes = dict(zip(WORLD.agents, nodes, strict=True))
+    return replace(WORLD, agents={x: replace(a, node=homes[x]) for x, a in WORLD.agents.items()})
+
+
+def test_a_group_waits_wherever_somebody_may_log_in() -> None:
     made = engine()
-    assert group_marks(made) == {
-        "to": "avp-remote-group",
-        "AVP_TRUNKS": "trunk-b",
-        "AVP_HERE": "no",
-    }
-    made = engine()
-    seen(made, "1004", replace(CAROL, node="c"))
+    everywhere = {"to": "avp-remote-group", "AVP_TRUNKS": "trunk-b.trunk-c", "AVP_OTHERS": "yes"}
+    assert group_marks(made) == everywhere
+    made = engine(logged_in=("support",))
+    assert group_marks(made) == {**everywhere, "AVP_OTHERS": ""}  # Alice is offered her own call
+
+
+@pytest.mark.parametrize(
+    ("homes", "trunks"),
+    [(("a", "a", "a"), ""), (("a", "c", "a"), "trunk-c"), (("a", "c", "b"), "trunk-b.trunk-c")],
+)
+def test_a_group_of_pinned_agents_waits_at_their_nodes(homes: tuple[str, ...], trunks: str) -> None:
+    made = TransferEngine(pinned(*homes), new_id=lambda: "t1")
+    made.fact(member("1001"), NOW)
     made.fact(member("1002"), NOW)
-    both = {"to": "avp-remote-group", "AVP_TRUNKS": "trunk-b.trunk-c", "AVP_HERE": "yes"}
-    assert group_marks(made) == both
-
-
-def test_a_group_with_nobody_elsewhere_is_as_on_one_node() -> None:
-    for changes in ({"logged_in": ("support",)}, {"reachable": False}):
-        made = engine(**changes)
-        made.fact(member("1002"), NOW)
-        assert group_marks(made) == {"to": "avp-group-queue", "AVP_TRUNKS": "", "AVP_HERE": ""}
+    call(made)
+    # Bob is not configured: he may log in anywhere. Without him, the homes decide.
+    assert group_marks(made)["AVP_TRUNKS"] == "trunk-b.trunk-c"
+    made = TransferEngine(pinned(*homes), new_id=lambda: "t1")
+    made.fact(member("1001"), NOW)
+    made.fact(member("1003"), NOW)
+    call(made)
+    found = group_marks(made)
+    assert found["AVP_TRUNKS"] == trunks
+    assert found["to"] == ("avp-remote-group" if trunks else "avp-group-queue")
 
 
 def test_a_group_of_the_other_nodes_alone_and_one_of_nobody() -> None:
     made = engine()
     begin(made, Mode.UNSUPERVISED, "support", TargetKind.GROUP)
-    assert session(made).permission.trunks == ("trunk-b",)
+    assert session(made).permission.trunks == ("trunk-b", "trunk-c")
     for changes, reason in (
         ({"paused": True}, "target_not_ready"),
         ({"reachable": False}, "target_offline"),
@@ -459,6 +564,39 @@ def test_the_next_daemon_knows_the_node(state: State) -> None:
     assert persistence.decode(persistence.encode(before), replace(WORLD, nodes={})) is None
 
 
+@pytest.mark.parametrize("kind", [TargetKind.AGENT, TargetKind.GROUP])
+def test_a_ring_that_ends_without_an_answer(kind: TargetKind) -> None:
+    """Each ring is shown, and each end of one: the directory tells what SIP does not."""
+    made = engine()
+    queue(made, "sales" if kind is TargetKind.GROUP else "1003", kind)
+    for again in (AgentState.AVAILABLE, AgentState.ACW, AgentState.AVAILABLE):
+        made.fact(ev.DialProgress(CALLER, "RINGING"), NOW)
+        assert session(made).state is State.OFFERED
+        seen(made, "1003", replace(CAROL, state=AgentState.RINGING))
+        assert session(made).state is State.OFFERED
+        seen(made, "1003", replace(CAROL, state=again))
+        assert session(made).state is State.QUEUED
+    made.fact(ev.DialProgress(CALLER, "RINGING"), NOW)
+    seen(made, "1003", replace(CAROL, state=AgentState.RINGING))
+    seen(made, "1003", replace(CAROL, state=AgentState.TALKING))
+    assert session(made).state is State.OFFERED  # the answer comes by SIP
+    made.fact(ev.DialProgress(CALLER, "ANSWER"), NOW)
+    assert session(made).state is State.COMPLETED
+
+
+def test_a_group_rings_until_the_last_of_its_phones_has_stopped() -> None:
+    made = engine()
+    seen(made, "1004", replace(CAROL, node="c"))
+    queue(made, "sales", TargetKind.GROUP)
+    for agent, node in (("1003", "b"), ("1004", "c")):
+        seen(made, agent, replace(CAROL, node=node, state=AgentState.RINGING))
+    made.fact(ev.DialProgress(CALLER, "RINGING"), NOW)
+    seen(made, "1003", CAROL)
+    assert session(made).state is State.OFFERED
+    seen(made, "1004", replace(CAROL, node="c"))
+    assert session(made).state is State.QUEUED
+
+
 def test_the_next_daemon_knows_a_groups_nodes() -> None:
     made = engine()
     queue(made, "sales", TargetKind.GROUP)
@@ -466,3 +604,82 @@ def test_the_next_daemon_knows_a_groups_nodes() -> None:
     assert before.permission.trunks
     assert persistence.decode(persistence.encode(before), WORLD) == before
     assert persistence.decode(persistence.encode(before), replace(WORLD, nodes={})) is None
+
+
+def test_a_caller_who_waits_on_several_nodes_is_counted_by_the_one_where_they_are() -> None:
+    made = engine()
+    made.fact(NodeCall("u-9", "", "sales", "t9", "b", "c9", "sales", "", "1003"), NOW)
+    made.fact(ev.QueueJoined("sales", "u-9"), NOW)
+    made.fact(ev.QueueJoined("sales", "u-8"), NOW)
+    made.fact(ev.QueueWaiting("sales", 2, 7, NOW), NOW)
+    assert made.waiting.here("sales").callers == 1
+    made.fact(ev.QueueLeft("sales", "u-8"), NOW)
+    made.fact(ev.QueueWaiting("sales", 1, 7, NOW), NOW)
+    assert (made.waiting.here("sales").callers, made.waiting.here("sales").since) == (0, None)
+    made.fact(ev.QueueLeft("sales", "u-9"), NOW)
+    made.fact(ev.QueueJoined("sales", "u-7"), NOW)
+    made.fact(ev.QueueWaiting("sales", 1, 2, NOW), NOW)
+    assert made.waiting.here("sales").callers == 1
+
+
+# --- cut trunks ----------------------------------------------------------------------------------
+
+
+def spanning(made: TransferEngine) -> None:
+    """A caller waits in the queues of support on nodes b and c, and on this one."""
+    seen(made, "1004", replace(CAROL, node="c"))
+    queue(made, "support", TargetKind.GROUP)
+    assert session(made).permission.trunks == ("trunk-b", "trunk-c")
+
+
+def test_the_last_trunk_to_a_group_is_cut() -> None:
+    made = engine()
+    spanning(made)
+    assert lose(made, TrunkLost("b")).empty
+    outcome = lose(made, TrunkLost("c"))
+    assert (session(made).state, session(made).reason) == (State.FAILED, "target_unreachable")
+    assert effects(outcome, Redirect) == [Redirect(CALLER, LOST)]
+
+
+def test_somebody_of_the_group_is_here() -> None:
+    made = engine()
+    seen(made, "1003", replace(CAROL, node="c"))
+    made.fact(member("1004", queue="q-support"), NOW)
+    queue(made, "support", TargetKind.GROUP)
+    assert made.fact(TrunkLost("c"), NOW).empty
+    assert not session(made).state.final
+    made.fact(member("1004", queue="q-support", paused=True), NOW)
+    made.fact(TrunkLost("c"), NOW)
+    assert session(made).reason == "target_unreachable"
+
+
+def test_one_that_is_mended_in_time_still_reaches_the_group() -> None:
+    made = engine()
+    spanning(made)
+    for fact in (TrunkLost("b"), TrunkBack("b"), TrunkLost("c")):
+        assert lose(made, fact).empty
+    assert not session(made).state.final
+
+
+@pytest.mark.parametrize("leg", ["", "consult"])
+def test_a_call_that_nobody_has_answered_leaves_the_queue_with_its_trunk(leg: str) -> None:
+    """Nobody is rung for a caller who cannot be heard."""
+    made = engine()
+    made.fact(replace(NODE_IN, leg=leg), NOW)
+    assert made.fact(TrunkLost("c"), NOW).empty
+    assert effects(made.fact(TrunkLost("b"), NOW), Redirect) == [Redirect("in-1", REJECTED)]
+    made.fact(ev.AgentConnected("avp-agent-1001", "in-1", "PJSIP/1001"), NOW)
+    assert made.fact(TrunkLost("b"), NOW).empty  # the dialplan notices it by the audio
+    made.fact(ev.ChannelGone("in-1"), NOW)
+    made.fact(replace(NODE_IN, leg=leg), NOW)
+    assert effects(made.fact(TrunkLost("b"), NOW), Redirect) == [Redirect("in-1", REJECTED)]
+
+
+def test_a_reject_whose_ring_an_earlier_daemon_has_heard() -> None:
+    """How long it rang is not known any more; that it rang is."""
+    made = engine()
+    consult(made)
+    made.fact(ev.DialProgress(FAR_END, "RINGING"), NOW)
+    made.remote_calls._rings.clear()
+    made.fact(RemoteEnded(FAR_END, "NOANSWER", 21), NOW + 3)
+    assert session(made).reason == "no_answer"

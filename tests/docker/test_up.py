@@ -54,6 +54,7 @@ def test_several_nodes_up_and_down() -> None:
         values = dict(word.split("=", 1) for word in shlex.split(up.stdout))
         assert values["AVP_URL"] == values["AVP_URL_A"] != values["AVP_URL_B"]
         assert values["AVP_SIP_A"] != values["AVP_SIP_B"]
+        assert len(containers(f"{INSTANCE}.nats")) == 1
         assert values["AVP_BED_PHONES_A"] == "1001,1002,caller1,caller2,pstn"
         assert values["AVP_BED_PHONES_B"] == "1003,1004,1005,caller3,caller4,pstn"
         for node in "AB":
@@ -67,5 +68,6 @@ def test_several_nodes_up_and_down() -> None:
     assert down.returncode == 0, down.stderr
     for node in "AB":
         assert containers(values[f"AVP_BED_INSTANCE_{node}"]) == []
+        assert containers(f"{INSTANCE}.nats") == []
         assert not Path(values[f"AVP_BED_DIR_{node}"]).exists()
     assert "there is no instance" in run("down").stderr

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.model.world import ConfiguredAgent, World
 from asterisk_avp.install.asterisk_conf import read
 from asterisk_avp.install.checks import nodes as checks
 from asterisk_avp.install.checks.model import Facts, Finding
+from asterisk_avp.install.checks.node_members import static_members
 from asterisk_avp.install.checks.nodes_model import NatsFacts, NodesFacts, NodeTold
 from asterisk_avp.install.trunks import trunks_conf
 from tests.install.test_render_nodes import NODES
@@ -80,6 +82,7 @@ def test_what_is_rendered_is_well(conf: Path) -> None:
         ("rtp_keepalive = 1\n", "", "warning", "rtp_keepalive"),
         ("timers = always", "timers = no", "warning", "timers"),
         ("qualify_frequency = 1", "qualify_frequency = 60", "warning", "qualify_frequency"),
+        ("contact = sip:", "contact = sips:", "error", "sips address"),
         ("type = identify", "type = avp-gone", "error", "identify"),
         ("\nauth = avp-node-b-in", "", "error", "no auth"),
         ("outbound_auth = avp-node-b-out\n", "", "error", "no outbound_auth"),
@@ -114,6 +117,10 @@ def test_a_node_that_is_not_answered() -> None:
     told = {**_told(), "c": replace(TOLD, trunks={"a": False, "b": True})}
 
     only(faults(None, with_nats(told=told)), "node_trunk", "error", "node c gets no answer")
+
+
+def test_two_daemons_with_one_letter() -> None:
+    only(faults(None, with_nats(twins=("b",))), "nodes", "error", "they are node b")
 
 
 @pytest.mark.parametrize(
@@ -168,3 +175,36 @@ def test_two_servers_are_no_majority() -> None:
 
 def _told() -> Mapping[str, NodeTold]:
     return dict.fromkeys("abc", TOLD)
+
+
+# --- members -------------------------------------------------------------------------------------
+
+MEMBERS = """
+[sales]
+member => PJSIP/1001
+member => PJSIP/1003,0,Carol
+[support]
+member => PJSIP/1003
+"""
+
+
+def members_here(
+    folder: Path, facts: NodesFacts | None, **homes: str | None
+) -> list[tuple[str, str, str]]:
+    """``homes``: the settings' AVP_AGENTS__<ID>__NODE, as ``x1003="b"``."""
+    (folder / "queues.conf").write_text(MEMBERS)
+    agents = {x[1:]: ConfiguredAgent(x[1:], node=node) for x, node in homes.items()}
+    files = {"queues.conf": read(folder, "queues.conf")}
+    found = static_members(Facts(files, world=World(groups={}, agents=agents), nodes=facts))
+    return [(x.id, x.severity.value, x.what) for x in found if x.severity != "ok"]
+
+
+def test_static_members_of_one_agent_on_two_nodes(tmp_path: Path) -> None:
+    """By the settings, or by what the other node tells."""
+    assert members_here(tmp_path, None, x1003="b") == []
+    assert members_here(tmp_path, WELL, x1001="a", x1003=None) == []
+    text = "agents of other nodes are static members here: 1003 (node b)"
+    only(members_here(tmp_path, WELL, x1003="b"), "node_members", "warning", text)
+    only(members_here(tmp_path, with_nats(at_home={"1003": "b"})), "node_members", "warning", text)
+    many = with_nats(at_home={"1003": "b", "1001": "c"})
+    only(members_here(tmp_path, many), "node_members", "warning", "1001 (node c), 1003 (node b)")

@@ -492,6 +492,7 @@ PROVIDED_BY = {
     "LOCAL": "app_stack",
     "Stasis": "app_stasis",
     "Queue": "app_queue",
+    "QueueLog": "app_queue",
     "Dial": "app_dial",
     "Read": "app_read",
     "Playback": "app_playback",

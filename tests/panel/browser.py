@@ -57,7 +57,7 @@ async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=AT_NORMAL_PRIORITY if as_root else program,
-            env={**os.environ, "CHROMIUM": str(program)},
+            env={**os.environ, "CHROMIUM": str(program), "PYTHON": sys.executable},
             # As root and in containers there is no sandbox and little shared memory.
             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.messages.effects import Redirect
-from asterisk_avp.core.messages.remote import NodeLost, RemoteEnded, RemoteLeg
+from asterisk_avp.core.messages.remote import RemoteEnded, RemoteLeg, TrunkLost
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.session import Presence
 from asterisk_avp.core.transfer.spec import Deadline, Place
@@ -25,7 +25,7 @@ FACTS = st.one_of(
     st.builds(ev.ChannelGone, st.sampled_from([FAR_END, LEG, "trunk-1", "u-1001"])),
     st.builds(ev.AgentConnected, st.just("sales"), CHANNELS, st.just("PJSIP/1001")),
     st.builds(ev.StasisEntered, st.sampled_from([LEG])),
-    st.sampled_from([NodeLost("b"), NodeLost("c"), EventType.CANCEL, EventType.COMPLETE]),
+    st.sampled_from([TrunkLost("b"), TrunkLost("c"), EventType.CANCEL, EventType.COMPLETE]),
 )
 
 
@@ -45,11 +45,11 @@ def test_a_caller_is_never_left_with_a_node_that_is_lost(
         after = session(made)
         for _, effect in outcome.effects:
             assert not isinstance(effect, Redirect) or effect.channel == CALLER
-        if fact == NodeLost("b"):
+        if fact == TrunkLost("b"):
             assert after.state.spec.deadline is not Deadline.TARGET
             queued = after.state.spec.caller.place is Place.QUEUE and not after.state.final
             assert not queued
-        elif fact == NodeLost("c"):
+        elif fact == TrunkLost("c"):
             assert after == before
         if after.state.final and not before.state.final:
             assert after.reason

@@ -30,6 +30,8 @@ FACTS = st.one_of(
     st.builds(told.RemoteAgentGone, NAMES, st.sampled_from("bc")),
     st.builds(told.NodeLost, st.sampled_from("bc")),
     st.builds(told.NodeBack, st.sampled_from("bc")),
+    st.builds(told.TrunkLost, st.sampled_from("bc")),
+    st.builds(told.TrunkBack, st.sampled_from("bc")),
     st.builds(member, NAMES, status=st.sampled_from([1, 2, 5]), paused=st.booleans()),
 )
 

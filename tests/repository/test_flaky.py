@@ -83,6 +83,26 @@ def test_what_failed_is_kept_in_short(tmp_path: Path) -> None:
     assert (tmp_path / flaky.FAILURES).read_text(encoding="utf-8") == kept
 
 
+def test_its_call_centre_is_kept_with_it(tmp_path: Path) -> None:
+    """A failure on another machine can be explained only by what was kept there."""
+    text = """
+def test_sum(record_property):
+    lines = [f"2026-01-31T09:05:0{n % 10}Z [info     ] line {n}  [a.b.c] x={n}" for n in range(30)]
+    parts = ["--- bridges", "(nothing)", "--- the daemon's log", *lines, "--- queue_log", "last"]
+    record_property("the call centre", "\\n".join(parts))
+    assert False
+"""
+    assert outcome(tmp_path, text) == 1
+    kept = (tmp_path / flaky.FAILURES).read_text(encoding="utf-8").splitlines()
+    at = kept.index("    --- the daemon's log")
+    assert not any("bridges" in line for line in kept)
+    assert kept[at + 1 :] == [
+        *(f"    09:05:0{n % 10}Z line {n}  x={n}" for n in range(18, 30)),
+        "    --- queue_log",
+        "    last",
+    ]
+
+
 def test_an_entry_without_parameters_is_for_all_of_them() -> None:
     tests = ["a.py::test_a[1]", "a.py::test_a", "a.py::test_b[x - y]", "a.py::test_b[z]"]
     assert flaky.unlisted(tests, ["a.py::test_a", "a.py::test_b[z]"]) == ["a.py::test_b[x - y]"]

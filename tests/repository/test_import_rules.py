@@ -57,6 +57,7 @@ DOORS = {
     "install/running/ask.py": ("ami",),
     # What `check` hears of other nodes.
     "install/nats_probe.py": ("cluster",),
+    "install/peer_probe.py": ("cluster",),
     # `asterisk-avp run` is the daemon; no other command loads it.
     "cli/run.py": ("service",),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asterisk_avp.core.model.world import TransferState
-from tests.asterisk import matrix
+from tests.asterisk import matrix, nodes_matrix
 
 # The parties with a call in each state; the others cannot hang up.
 THERE = {
@@ -66,3 +66,27 @@ def test_everything_goes_on() -> None:
 
 def test_the_page_is_that_of_the_table() -> None:
     assert matrix.PAGE.read_text() == matrix.page()
+
+
+def test_the_page_of_several_nodes_is_that_of_its_table() -> None:
+    assert nodes_matrix.PAGE.read_text() == nodes_matrix.page()
+
+
+def test_every_cell_of_several_nodes_was_measured() -> None:
+    wanted = {
+        f"{phase} / {fault} / {heal}"
+        for phases in nodes_matrix.WAVES.values()
+        for phase in phases
+        for fault in nodes_matrix.FAULTS
+        for heal in nodes_matrix.HEALS
+    }
+    assert nodes_matrix.measured().keys() == wanted
+
+
+@pytest.mark.parametrize("heal", nodes_matrix.HEALS)
+@pytest.mark.parametrize("fault", nodes_matrix.FAULTS)
+def test_no_caller_is_lost_with_a_node(fault: str, heal: str) -> None:
+    for phase in nodes_matrix.HERE:
+        for text in nodes_matrix.cell(phase, fault, heal).split(" | "):
+            assert "caller" in matrix.read(text).named, (phase, text)
+            assert matrix.told(text)

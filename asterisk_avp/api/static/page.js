@@ -107,11 +107,11 @@ const whyNotReady = ({ reason, detail }) =>
 
 function banner(state) {
   if (state.live) {
-    if (state.readiness && !state.readiness.ready) {
-      return h("p", { class: "banner", role: "status", "data-key": "banner" },
-        t("banner.no_new_transfers", { why: whyNotReady(state.readiness) }));
-    }
-    return null;
+    const node = state.me?.node;
+    const why = node ? t("errors.other_node", { node })
+      : state.readiness && !state.readiness.ready
+      && t("banner.no_new_transfers", { why: whyNotReady(state.readiness) });
+    return why ? h("p", { class: "banner", role: "status", "data-key": "banner" }, why) : null;
   }
   const last = state.lastLive
     && t("banner.as_it_was", { time: new Date(state.lastLive).toLocaleTimeString(locale) });

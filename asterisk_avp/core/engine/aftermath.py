@@ -74,6 +74,11 @@ class Aftermath:
         """The ended transfer of a caller whom the dialplan still has; None: of none."""
         return self._waiting.get(caller)
 
+    def returning(self) -> list[Record]:
+        """The ended transfers whose callers wait for the transferor."""
+        waiting = self._waiting.values()
+        return [x for x in waiting if x.caller_outcome is CallerOutcome.RETURNED]
+
     def records(self) -> tuple[Record, ...]:
         return tuple(self._waiting.values())
 

@@ -23,6 +23,10 @@ class Elsewhere:
         self.trunks = TrunkCalls()
         self.slots = Reservations()
         self.told = ToldTransfers()
+        self.lost: set[str] = set()
+        """Nodes of which nothing is heard."""
+        self.cut: set[str] = set()
+        """Nodes to which, or from which, the trunk does not work."""
         self._held: dict[str, int] = {}
         """Agents of other nodes whose slots are being reserved for a decision of ours."""
 

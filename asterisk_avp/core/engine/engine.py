@@ -83,7 +83,8 @@ class TransferEngine:
         self._placeholders = Placeholders()
         self.early_media = early = EarlyMedia(self.store)
         self._queues = QueueEventHandler(
-            self.agents, self.store, ring_seconds, self.made_calls.answered, early
+            *(self.agents, self.store, ring_seconds, self.made_calls.answered, early),
+            self.elsewhere.cut,
         )
         self.remote_calls = self._queues.remote
         self.by_others = ByOthers(self.calls, self.agents, self.store, self._call_changed)
@@ -234,7 +235,8 @@ class TransferEngine:
             case ev.MemberSeen() if not self._placeholders.seen(fact):
                 self.member_changed(self.agents.member_seen(fact), now, outcome)
             case ev.QueueWaiting():
-                self.waiting.update(self.agents.group_of_queue(fact.queue), fact)
+                others = self.remote_calls.waiting(fact.queue)
+                self.waiting.update(self.agents.group_of_queue(fact.queue), fact, others)
             case ev.MemberRemoved():
                 agent = self.agents.member_removed(fact.queue, fact.interface)
                 self.member_changed(agent, now, outcome)

@@ -36,15 +36,16 @@ class WaitingCallers:
     elsewhere: dict[str, dict[str, Waiting]] = field(default_factory=dict)
     """Group to node, with those who wait there."""
 
-    def update(self, group_id: str | None, fact: QueueWaiting) -> None:
-        """``group_id``: None where the queue is no group's."""
+    def update(self, group_id: str | None, fact: QueueWaiting, others: int = 0) -> None:
+        """``group_id``: None where the queue is no group's. ``others``: callers of other nodes."""
         if group_id is None:
             return
         known = self.by_group.setdefault(group_id, Waiting())
-        since = fact.now - fact.longest_seconds if fact.callers else None
+        callers = max(0, fact.callers - others)
+        since = fact.now - fact.longest_seconds if callers else None
         if known.since is None or since is None or abs(since - known.since) > _SAME_SECONDS:
             known.since = since
-        known.callers = fact.callers
+        known.callers = callers
 
     def of(self, group_id: str) -> Waiting:
         """Those of the whole call centre."""

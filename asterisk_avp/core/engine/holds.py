@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from asterisk_avp.core.messages.effects import Effect, EndHold, StartHold
+from asterisk_avp.core.model.world import Origin
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
 from asterisk_avp.core.transfer.hearing import Company, held
 from asterisk_avp.core.transfer.session import Session, bridged_pair
@@ -79,5 +80,9 @@ class HoldMusic:
 
     def _ours(self, session: Session) -> Mapping[str, Company]:
         """Whoever hears music from us in this state of the session."""
+        if session.origin is Origin.JOIN:
+            # It is completed at once. The end of a hold that has just begun is lost on a trunk
+            # where an INVITE overtakes the last ACK (RFC 3261, 14.2: 500, and Asterisk gives up).
+            return {}
         found = held(session).items()
         return {x: company for x, company in found if self.asterisks.get(x) != company}

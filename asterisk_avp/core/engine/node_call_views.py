@@ -27,6 +27,9 @@ def node_call_view(
     brought_by = told.get(there.transfer)
     if brought_by is None or brought_by.node != there.anchor:
         return view
+    left = told.left_by_caller((there.anchor, there.anchor_call), brought_by.view.since)
+    if left is not None:
+        return _of_colleague(view, left, agent.id)
     return _of_caller(view, brought_by.view)
 
 
@@ -38,6 +41,21 @@ def _of_caller(view: CallView, told: TransferView) -> CallView:
         caller_withheld=told.caller_withheld,
         group=told.group or view.group,
     )
+
+
+def _of_colleague(view: CallView, left: TransferView, agent: str) -> CallView:
+    """With whom an agent is whom the caller has left in a conference."""
+    roles = {"transferor", "target"}
+    for other in left.parties:
+        if other.role in roles and other.id != agent:
+            return replace(
+                view,
+                caller=other.name if other.name_formatted else other.id,
+                caller_formatted=other.name_formatted,
+                caller_withheld=False,
+                pop={},
+            )
+    return view
 
 
 def _consult(engine: TransferEngine, there: NodeCall) -> ConsultView:

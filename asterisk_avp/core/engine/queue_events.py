@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 
 from asterisk_avp.core.engine.early_media import EarlyMedia
 from asterisk_avp.core.engine.remote_calls import RemoteCalls
@@ -58,16 +59,17 @@ class QueueEventHandler:
         ring_seconds: float,
         answered: Callable[[str, Agent, Outcome], None],
         early: EarlyMedia,
+        cut: AbstractSet[str],
     ) -> None:
         """``ring_seconds``: the ring time of a personal queue. ``answered``: an agent has answered
-        the call of a channel.
+        the call of a channel. ``cut``: the nodes whose trunks do not work.
         """
         self._answered = answered
         self._early = early
         self._agents = agents
         self._store = store
         self._ring_seconds = ring_seconds
-        self.remote = RemoteCalls(agents, store, ring_seconds - REJECT_SECONDS)
+        self.remote = RemoteCalls(agents, store, ring_seconds - REJECT_SECONDS, cut)
 
     def leg_end_reason(self, session_id: str) -> str:
         """Why a leg ended without an answer, as ended_reason. Clears the stored DIALSTATUS."""

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from asterisk_avp.core.engine.elsewhere import Elsewhere
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.groups import Waiting
+from asterisk_avp.core.engine.remote_rings import ring_ended, stopped
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages import remote as told
 from asterisk_avp.core.messages.effects import RemoveMember
@@ -29,19 +31,24 @@ FACTS: Final = (
     told.RemoteGroupSeen,
     told.NodeLost,
     told.NodeBack,
+    told.TrunkLost,
+    told.TrunkBack,
 )
 """The facts that `apply` knows."""
 
 
 def apply(engine: TransferEngine, fact: Fact, now: float) -> Outcome:
     """Take over what another node tells. ``now`` is in Unix seconds."""
-    outcome = Outcome()
+    outcome, elsewhere = Outcome(), engine.elsewhere
     match fact:
         case told.RemoteAgentSeen(agent_id, seen):
             agent = engine.agents.by_id.setdefault(agent_id, Agent(agent_id))
-            before, agent.remote = agent.remote, seen
-            same = before is not None and _membership(before) == _membership(seen)
+            (elsewhere.lost.discard if seen.reachable else elsewhere.lost.add)(seen.node)
+            before, agent.remote = agent.remote, _as_reached(elsewhere, seen)
+            same = before is not None and _membership(before) == _membership(agent.remote)
             _changed(engine, agent, now, outcome, same_groups=same)
+            if before is not None and stopped(before.state, seen.state):
+                ring_ended(engine.agents, engine.store, agent_id, now, outcome)
         case told.RemoteAgentGone(agent_id, node):
             agent = engine.agents.by_id.get(agent_id, Agent(agent_id))
             if agent.remote is not None and agent.remote.node == node:
@@ -56,9 +63,17 @@ def apply(engine: TransferEngine, fact: Fact, now: float) -> Outcome:
         case told.NodeLost(node):
             for others in engine.waiting.elsewhere.values():
                 others.pop(node, None)
-            _reachable(engine, node, now, outcome, reachable=False)
+            elsewhere.lost.add(node)
+            _look_again(engine, node, now, outcome)
         case told.NodeBack(node):
-            _reachable(engine, node, now, outcome, reachable=True)
+            elsewhere.lost.discard(node)
+            _look_again(engine, node, now, outcome)
+        case told.TrunkLost(node):
+            elsewhere.cut.add(node)
+            _look_again(engine, node, now, outcome)
+        case told.TrunkBack(node):
+            elsewhere.cut.discard(node)
+            _look_again(engine, node, now, outcome)
     return outcome
 
 
@@ -88,13 +103,21 @@ def staff_by_node(engine: TransferEngine, group_id: str) -> dict[str, Headcount]
     return found
 
 
-def _reachable(
-    engine: TransferEngine, node: str, now: float, outcome: Outcome, *, reachable: bool
-) -> None:
+def _as_reached(elsewhere: Elsewhere, seen: RemoteAgent) -> RemoteAgent:
+    """The agent, as far as calls reach their node."""
+    cut = seen.node in elsewhere.cut
+    reachable = not cut and seen.node not in elsewhere.lost
+    if (seen.reachable, seen.cut) == (reachable, cut):
+        return seen
+    return replace(seen, reachable=reachable, cut=cut)
+
+
+def _look_again(engine: TransferEngine, node: str, now: float, outcome: Outcome) -> None:
     for agent in engine.agents.by_id.values():
-        there = agent.remote is not None and agent.remote.node == node
-        if there and agent.remote is not None and agent.remote.reachable is not reachable:
-            agent.remote = replace(agent.remote, reachable=reachable)
+        if agent.remote is None or agent.remote.node != node:
+            continue
+        before, agent.remote = agent.remote, _as_reached(engine.elsewhere, agent.remote)
+        if agent.remote is not before:
             _changed(engine, agent, now, outcome)
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.model.errors import NodeOversteps
-from asterisk_avp.core.model.world import TransferView
+from asterisk_avp.core.model.world import CallerOutcome, TransferView
 
+GONE: Final = frozenset({CallerOutcome.HUNG_UP, CallerOutcome.ELSEWHERE})
+"""Ends of a transfer after which none of its parties has the caller."""
 MOST: Final = 10_000
 MOST_POPS: Final = 5_000
 
 Pop = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPop:
+    seq: int
+    pop: Pop
+    """Empty: it was withdrawn."""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +41,12 @@ class ToldTransfers:
         self._by_id: dict[str, Told] = {}
         self._begun_by: dict[str, dict[str, None]] = {}
         """Agent to the running transfers of which the agent is the transferor."""
-        self._pops: dict[str, dict[str, tuple[int, Pop]]] = {}
-        """The caller's channel at the anchor to the pops that agents here have of that call,
-        each with its number."""
+        self._pops: dict[tuple[str, str], dict[str, ToldPop]] = {}
+        """The anchor and the caller's channel there, to the pops that agents here have of that
+        call."""
+        self._left: dict[tuple[str, str], TransferView] = {}
+        """The anchor and the caller's channel there, to the latest transfer that the caller has
+        left."""
 
     def get(self, transfer: str) -> Told | None:
         return self._by_id.get(transfer)
@@ -56,8 +69,16 @@ class ToldTransfers:
                 if before.node != node:
                     raise NodeOversteps("another node's transfer")
                 return None
+            if before.view == view and before.call == call:
+                # Asked for again: it is as it was.
+                self._by_id[view.id] = replace(before, seq=seq)
+                return None
             self._unindex(before.view)
         self._by_id[view.id] = Told(node, seq, view, call)
+        if call and view.caller_outcome in GONE:
+            self._left[node, call] = view
+            while len(self._left) > MOST_POPS:
+                del self._left[next(iter(self._left))]
         if not view.state.final:
             self._begun_by.setdefault(view.agent, {})[view.id] = None
         while len(self._by_id) > MOST:
@@ -74,19 +95,34 @@ class ToldTransfers:
                 return told.view
         return None
 
+    def left_by_caller(self, call: tuple[str, str], since: float) -> TransferView | None:
+        """The transfer that the caller of this call (anchor and channel) has left.
+
+        If not before ``since``.
+
+        Its other parties may talk on, by what the call has brought them (a conference).
+        """
+        left = self._left.get(call)
+        return left if left is not None and left.since >= since else None
+
     def forget_ended(self, before: float) -> None:
         """Drop transfers that ended before then (Unix seconds)."""
         for view in self.all():
             if view.state.final and view.since < before:
                 self._forget(view)
 
-    def unknown_to(self, node: str, known: Iterable[str]) -> list[TransferView]:
-        """The running transfers of which that node, asked for all, does not tell any more."""
+    def running(self) -> Iterator[Told]:
+        return (told for told in self._by_id.values() if not told.view.state.final)
+
+    def unknown_to(
+        self, node: str, known: Iterable[str], asked: Container[str]
+    ) -> list[TransferView]:
+        """The running transfers that it was ``asked`` for, and does not know any more."""
         there = set(known)
         return [
             told.view
-            for told in self._by_id.values()
-            if told.node == node and not told.view.state.final and told.view.id not in there
+            for told in self.running()
+            if told.node == node and told.view.id in asked and told.view.id not in there
         ]
 
     def _forget(self, view: TransferView) -> None:
@@ -107,17 +143,24 @@ class ToldTransfers:
 
     # --- screen pops -------------------------------------------------------------------------
 
-    def put_pop(self, agent: str, call: str, seq: int, pop: Pop) -> bool:
-        """``pop`` empty: it was withdrawn. False: it is no news."""
+    def put_pop(self, agent: str, call: tuple[str, str], told: ToldPop) -> bool:
+        """``call``: anchor and channel. Whether it is news."""
         of_call = self._pops.pop(call, {})
-        news = seq > of_call.get(agent, (-1, pop))[0]
+        news = told.seq > of_call.get(agent, _NO_POP).seq
         if news:
-            of_call[agent] = (seq, pop)
+            of_call[agent] = told
         self._pops[call] = of_call
         while len(self._pops) > MOST_POPS:
             del self._pops[next(iter(self._pops))]
         return news
 
-    def pop_of(self, agent: str, call: str) -> Pop:
-        """The pop of an agent's call, by the caller's channel at the anchor; empty: none."""
-        return self._pops.get(call, {}).get(agent, (0, {}))[1]
+    def pop_of(self, agent: str, call: tuple[str, str]) -> Pop:
+        """The pop of an agent's call, by anchor and the caller's channel there; empty: none."""
+        return self.pops_of(call).get(agent, _NO_POP).pop
+
+    def pops_of(self, call: tuple[str, str]) -> Mapping[str, ToldPop]:
+        """By agent."""
+        return self._pops.get(call, {})
+
+
+_NO_POP: Final = ToldPop(-1, {})

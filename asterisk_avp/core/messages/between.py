@@ -64,6 +64,8 @@ class ForwardedRequest:
     brought_by: str
     """The transfer by which the agent got the call."""
     notes: str = ""
+    joins: bool = False
+    """The agent's phone talks to the target already: the target's node joins the two (RFC 3891)."""
 
     def body(self) -> dict[str, Any]:
         target = self.target
@@ -75,6 +77,7 @@ class ForwardedRequest:
             "call": self.call,
             "brought_by": self.brought_by,
             "notes": self.notes,
+            "joins": self.joins,
         }
 
 
@@ -134,6 +137,7 @@ def forwarded_request(body: object) -> ForwardedRequest:
         call=fields.matching(CALL, read, "call"),
         brought_by=fields.ident(read, "brought_by"),
         notes=fields.text(read, "notes", NOTES),
+        joins=read.get("joins") is True,
     )
 
 
@@ -152,6 +156,26 @@ def answered_body(agent: str) -> dict[str, Any]:
 
 def answered_by(body: object) -> str:
     return fields.agent_id(fields.message(body), "agent")
+
+
+def home_body(agent: str, revision: int) -> dict[str, Any]:
+    return {"version": fields.VERSION, "agent": agent, "revision": revision}
+
+
+def home(body: object) -> tuple[str, int]:
+    """The agent who is at home on the node that tells it, and the home's revision."""
+    read = fields.message(body)
+    return fields.agent_id(read, "agent"), fields.count(read, "revision", 2**63 - 1)
+
+
+def ring_body(agent: str, *, rings: bool) -> dict[str, Any]:
+    """The phone of an agent of the sender's rings for a call of the receiver's, or does not."""
+    return {**answered_body(agent), "rings": rings}
+
+
+def ring(body: object) -> tuple[str, bool]:
+    read = fields.message(body)
+    return fields.agent_id(read, "agent"), read.get("rings") is True
 
 
 def party_body(wanted: Target) -> dict[str, Any]:

@@ -158,6 +158,7 @@ _PREFIXES: Final[Mapping[str, Test]] = {
     "AVP_PHONES_": _phones,
     "AVP_ENDED_LOGINS_": _ended,
     "GLOBAL(AVP_MEMBER_": _interface,
+    "GLOBAL(AVP_STAFF_": _count,
 }
 _OURS: Final = "AVP_"
 

@@ -33,6 +33,24 @@ class HomeElsewhere(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class HomeTaken(Fact):
+    """An agent who was at home on ``node`` has logged in here, and is at home here now."""
+
+    agent: str
+    node: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class HomeClaimed(Fact):
+    """``node`` says to us alone that the agent is at home there now."""
+
+    agent: str
+    node: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteGroupSeen(Fact):
     """How many callers wait in a group's queue on another node."""
 
@@ -45,13 +63,32 @@ class RemoteGroupSeen(Fact):
 
 @dataclass(frozen=True, slots=True)
 class NodeLost(Fact):
-    """No heartbeat of the node has come for too long, or the way to it is cut."""
+    """No heartbeat of the node has come for too long. Calls to it may go on."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class NodeBack(Fact):
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkLost(Fact):
+    """The trunk to the node does not work, as this node or the other one finds. Told repeatedly."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkBack(Fact):
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRestarted(Fact):
+    """The node's Asterisk was started again: it has none of the calls that it had."""
+
     node: str
 
 
@@ -78,6 +115,16 @@ class RemoteEnded(Fact):
     """DIALSTATUS"""
     cause: int
     """The Q.850 cause of the trunk's channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRing(Fact):
+    """The other node tells whose phone rings for a caller of ours, or does not ring any more."""
+
+    channel: str
+    """The caller's."""
+    agent: str
+    rings: bool
 
 
 @dataclass(frozen=True, slots=True)

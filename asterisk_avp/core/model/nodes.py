@@ -48,4 +48,6 @@ class RemoteAgent:
     """Whether a transferred call waits for the agent or is on its way to them."""
     name: str = ""
     reachable: bool = True
-    """False: the node, or the way to it, is lost. The agent cannot be a target."""
+    """False: the node, or the trunk to it, is lost. The agent cannot be a target."""
+    cut: bool = False
+    """Whether it is the trunk."""

@@ -33,9 +33,9 @@ class Permission:
     trunk: str = ""
     """The PJSIP endpoint of the trunk to that node; set exactly where ``node`` is."""
     trunks: tuple[str, ...] = ()
-    """For a group: the trunks to the other nodes where somebody of the group is logged in."""
-    here: bool = True
-    """For a group with ``trunks``: whether somebody other than the transferor is logged in here."""
+    """For a group: the trunks to the other nodes where somebody of the group may log in."""
+    others: bool = True
+    """For a group with ``trunks``: whether somebody other than the transferor is logged in."""
 
     @property
     def requires_acceptance(self) -> bool:

@@ -27,10 +27,9 @@ class Origin(StrEnum):
     """Where a transfer was requested."""
 
     API = "api"
-    BUTTON = "button"
-    """The phone's own Transfer button (SIP REFER)."""
-    CODE = "code"
-    """The feature code, keyed in on the phone."""
+    BUTTON = "button"  # the phone's own Transfer button (SIP REFER)
+    CODE = "code"  # the feature code, keyed in on the phone
+    JOIN = "join"  # the Transfer button at another node, where the phone talks to the target
 
 
 class TargetKind(StrEnum):

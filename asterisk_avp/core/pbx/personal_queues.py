@@ -178,8 +178,9 @@ def _difference(
         actual = None
     keeps_place = False
     if actual is not None and (desired is None or _must_replace(agent, actual, desired, now)):
-        # Otherwise a call that waits would find the queue empty, and leave (`core.pbx.renewal`).
-        keeps_place = desired is not None and bool(agent.waiting)
+        # Otherwise a call that waits would find the queue empty, and leave (`core.pbx.renewal`),
+        # and one that is on its way could not enter.
+        keeps_place = desired is not None
         if keeps_place:
             phone = actual.state_interface or actual.interface
             yield AddMember(queue, PLACEHOLDER, phone, "", paused=False)

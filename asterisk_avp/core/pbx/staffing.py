@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from asterisk_avp.core.model.world import Group
 from asterisk_avp.core.pbx.agents import Agents
-from asterisk_avp.core.pbx.headcount import headcount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,24 @@ def staffing(agents: Agents, group: Group, transferor: str) -> Staffing:
 
 
 def nodes_of_group(agents: Agents, group: Group, transferor: str) -> tuple[tuple[str, ...], bool]:
-    """The trunks to the other nodes where somebody of the group is logged in, in order of nodes.
+    """The trunks to the other nodes where somebody of the group may log in, in order of nodes.
 
-    And whether somebody other than the transferor is logged in here. Without such nodes, that does
-    not matter, and it is not looked up.
+    The call waits on all of them, for whoever is free first, or logs in meanwhile. And whether
+    somebody other than the transferor is logged in, on any node: only then is the transferor not
+    offered the call.
     """
-    nodes = agents.world.nodes
+    world = agents.world
+    nodes = {name: node for name, node in world.nodes.items() if name != world.node}
     if not nodes:
         return (), True
-    there = [
-        x for x in agents.in_group(group.id) if headcount_of(x, group.id, group.queue).logged_in
-    ]
-    # The transferor counts only where nobody else is logged in.
-    counted = [agent for agent in there if agent.id != transferor] or there
-    found = {agent.remote.node for agent in counted if agent.remote is not None}
+    found: set[str] = set()
+    for agent in agents.in_group(group.id):
+        configured = world.agents.get(agent.id)
+        if agent.remote is not None:
+            found.add(agent.remote.node)
+        if configured is None or configured.node is None:
+            found |= nodes.keys()  # they may log in anywhere
+        else:
+            found.add(configured.node)
     trunks = tuple(nodes[node].endpoint for node in sorted(found & nodes.keys()))
-    here = any(agent.remote is None for agent in counted)
-    return trunks, here or not trunks
+    return trunks, bool(agents.headcounts.without(group.id, transferor).logged_in)

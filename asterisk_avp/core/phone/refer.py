@@ -66,7 +66,7 @@ class ReferHandler:
         engine, call = self._engine, self._lines.call_of(received.channel)
         answered = received.target is not None
         if received.attended:
-            self._check_consult_call(received, request.agent)
+            self.check_consult_call(received, request.agent)
         taken = not answered and engine.slot_taken(request.target.value)
         known = engine.decision_context(request.agent, call, slot_taken=taken)
         # Including as target or caller of another transfer.
@@ -81,6 +81,19 @@ class ReferHandler:
             leg = Party(received.target, number=permission.number or "", presence=Presence.PRESENT)
             session = replace(session, leg=leg, local_far_end="", attended=True)
         return engine.begin(session, now)
+
+    def check_consult_call(self, received: ReferReceived, agent: str) -> None:
+        """Check that the call named by Replaces exists, is the agent's, and is in no transfer.
+
+        Asterisk finds it by Call-ID and tags alone, whoever it belongs to. Raises `Refused`.
+        """
+        owner = self._lines.agent_of(received.second) if received.second is not None else None
+        if owner is None or owner.id != agent:
+            message = "The phone names a call to the target that it does not have."
+            raise policy.refused("unknown_target", message)
+        role_of = self._engine.store.role_of
+        if any(role_of(channel) for channel in (received.second, received.target) if channel):
+            raise policy.refused("already_transferring")
 
     def refuse(
         self, received: ReferReceived, request: TransferRequest, reason: str, now: float
@@ -103,19 +116,6 @@ class ReferHandler:
         )
         session = replace(session, state=State.STARTING, refused=True, reason=reason)
         return engine.begin(session, now)[1]
-
-    def _check_consult_call(self, received: ReferReceived, agent: str) -> None:
-        """Check that the call named by Replaces exists, is the agent's, and is in no transfer.
-
-        Asterisk finds it by Call-ID and tags alone, whoever it belongs to. Raises `Refused`.
-        """
-        owner = self._lines.agent_of(received.second) if received.second is not None else None
-        if owner is None or owner.id != agent:
-            message = "The phone names a call to the target that it does not have."
-            raise policy.refused("unknown_target", message)
-        role_of = self._engine.store.role_of
-        if any(role_of(channel) for channel in (received.second, received.target) if channel):
-            raise policy.refused("already_transferring")
 
     def _running_transfer(self, received: ReferReceived) -> tuple[Session, str] | None:
         """The running transfer that the phone's call is part of, in any role.

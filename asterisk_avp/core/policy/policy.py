@@ -60,6 +60,7 @@ _GROUP_MESSAGES: Final[dict[str, str]] = {
 
 
 _NODE_LOST: Final = "The target's node cannot be reached at the moment."
+_TRUNK_CUT: Final = "No call reaches the target's node: the trunk to it does not work."
 
 
 def refused(reason: str, message: str = "", setting: str = "") -> Refused:
@@ -105,14 +106,14 @@ def decide(
             reason = staffing(agents, chosen, request.agent).obstacle
             if reason:
                 raise refused(reason, _GROUP_MESSAGES[reason])
-            trunks, here = nodes_of_group(agents, chosen, request.agent)
+            trunks, others = nodes_of_group(agents, chosen, request.agent)
             return Permission(
                 group,
                 queue=chosen.queue,
                 may_detach=True,
                 setting=setting,
                 trunks=trunks,
-                here=here,
+                others=others,
             )
         case TargetKind.PRESET:
             typed = _preset_number(request, agents, world, scope)
@@ -261,9 +262,15 @@ def _target_agent(request: TransferRequest, agents: Agents, scope: Scope) -> Age
         raise refused("not_in_group")
     reason = obstacle(target)
     if reason:
-        lost = target.remote is not None and not target.remote.reachable
-        raise refused(reason, _NODE_LOST if lost else "")
+        raise refused(reason, _lost(target))
     return target
+
+
+def _lost(target: Agent) -> str:
+    """A sentence about the way to a target of another node; empty: nothing is the matter."""
+    if target.remote is None or target.remote.reachable:
+        return ""
+    return _TRUNK_CUT if target.remote.cut else _NODE_LOST
 
 
 def _to_agent(

@@ -22,6 +22,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.requests import group_of_call, told_of
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.pbx.channel import Call, Channel, resource_of_interface
+from asterisk_avp.core.pops import rings_elsewhere
 from asterisk_avp.core.pops.content import as_told, ordered, shape
 from asterisk_avp.core.pops.ledger import Ledger, Pop, is_completed_conference
 from asterisk_avp.core.pops.notifications import Notified, PopNotification, Shown
@@ -62,6 +63,7 @@ class PopBoard:
 
     def observe(self, fact: ev.Fact, now: float) -> None:
         """Note a fact. Call it before the engine processes the fact."""
+        self._changed_agents |= rings_elsewhere.observe(self._engine, self._queued, fact)
         match fact:
             case ev.AgentRung():
                 agent = self._agent_of(fact.interface)
@@ -113,7 +115,8 @@ class PopBoard:
     def sync_finished(self, now: float) -> None:
         """The state is complete again: account for what happened unreported."""
         self._syncing = False
-        self._changed_agents |= self._queued.resynced(self._waiting_calls)
+        waiting = self._waiting_calls | rings_elsewhere.waiting(self._engine)
+        self._changed_agents |= self._queued.resynced(waiting)
         self._ended_calls |= self.ledger.pops.keys() - self._engine.calls.channels.keys()
         self.ledger.resynced(self._waiting_calls, now)
         self._changed_agents |= self._engine.agents.by_id.keys() | self._notified.keys()
@@ -156,7 +159,7 @@ class PopBoard:
         """The pop of an agent's call; empty: none."""
         there = self._engine.elsewhere.call_of(call)
         if there is not None:  # another node tells it
-            told = self._engine.elsewhere.told.pop_of(agent, there.anchor_call)
+            told = self._engine.elsewhere.told.pop_of(agent, (there.anchor, there.anchor_call))
             return {**told, "id": call} if told else {}
         channel = self._engine.calls.channels.get(call)
         pop = self.ledger.pops.get(call)

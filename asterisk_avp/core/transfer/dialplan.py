@@ -63,8 +63,8 @@ def mark_nodes(permission: Permission) -> dict[str, str]:
     if permission.node:
         return {"AVP_NODE": permission.node, "AVP_TRUNK": permission.trunk}
     if permission.trunks:
-        here = "yes" if permission.here else "no"
-        return {"AVP_TRUNKS": ".".join(permission.trunks), "AVP_HERE": here}
+        others = "yes" if permission.others else ""
+        return {"AVP_TRUNKS": ".".join(permission.trunks), "AVP_OTHERS": others}
     return {}
 
 

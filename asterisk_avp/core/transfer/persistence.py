@@ -266,7 +266,9 @@ def _party_of(values: list[Any]) -> Party:
 
 
 def _permission(permission: Permission) -> list[Any]:
-    nodes = [permission.node, [*permission.trunks], permission.here] if permission.by_trunk else []
+    nodes = (
+        [permission.node, [*permission.trunks], permission.others] if permission.by_trunk else []
+    )
     return [permission.queue, permission.agent, permission.number, permission.may_detach, *nodes]
 
 
@@ -277,11 +279,11 @@ def _nodes_of(values: list[Any], world: World) -> dict[str, Any]:
     """
     if not values:
         return {}
-    node, trunks, here = values
+    node, trunks, others = values
     trunk = world.nodes[_text(node)].endpoint if node else ""
     if not {*map(_text, trunks)} <= {node.endpoint for node in world.nodes.values()}:
         raise ValueError("trunks")
-    return {"node": node, "trunk": trunk, "trunks": tuple(trunks), "here": here is True}
+    return {"node": node, "trunk": trunk, "trunks": tuple(trunks), "others": others is True}
 
 
 _TYPES: Final = {

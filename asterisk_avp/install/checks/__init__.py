@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from asterisk_avp.install.checks import live, nodes
+from asterisk_avp.install.checks import live, node_members, node_peers, nodes
 from asterisk_avp.install.checks.ami_filter import event_filters
 from asterisk_avp.install.checks.codecs import codecs
 from asterisk_avp.install.checks.dead_phones import dead_phones
@@ -76,8 +76,11 @@ CHECKS: tuple[Check, ...] = (
     passwords,
     nodes.trunk_settings,
     nodes.trunks,
+    node_peers.apis,
+    node_peers.certificates,
     nodes.nats,
     nodes.same,
+    node_members.static_members,
     standby,
 )
 

@@ -124,6 +124,17 @@ def _aor(conf: Conf, endpoint: Section) -> Iterator[Finding]:
     for section in conf.sections:
         if section.template or section.last("type").lower() != "aor" or section.name not in names:
             continue
+        for contact in section.all("contact"):
+            if contact.lower().startswith("sips:"):
+                yield Finding(
+                    "node_trunk_settings",
+                    Severity.ERROR,
+                    f"[{section.name}] has the contact {contact}, which is a sips address",
+                    "Asterisk ends calls over it that a phone answers at once (pjproject's issue"
+                    " 1735).",
+                    NODES,
+                    (f"; instead of it: contact = sip:{contact[5:].split(';')[0]};transport=tls",),
+                )
         for option, value in QUALIFY.items():
             written = section.last(option)
             if not _positive(written) or float(written) > float(value):
@@ -157,7 +168,9 @@ def trunks(facts: Facts) -> Iterator[Finding]:
                 Severity.ERROR,
                 f"node {node} does not answer over the trunk {name} ({status or 'no contact'})",
                 "Its agents cannot get a call of this node. Look whether its Asterisk runs, and"
-                " whether a firewall lets SIP and RTP through both ways (docs/cluster.md).",
+                " whether a firewall lets SIP and RTP through both ways (docs/cluster.md). With"
+                " TLS, look also in the log of each Asterisk for transport-avp-nodes: it may not be"
+                " allowed to read the key.",
                 NODES,
                 _RENDER,
             )
@@ -255,8 +268,9 @@ def _store(nodes: NodesFacts, nats: NatsFacts) -> Iterator[Finding]:
             "nats",
             Severity.WARNING,
             f"{nats.current} of {min(nodes.servers, _QUORUM_OF)} copies of the homes are current",
-            "If another server is lost, no agent can log in at another node. A bucket that was made"
-            " with one server keeps one copy: nats stream edit KV_homes --replicas 3.",
+            "If another server is lost, no agent can log in at another node. A server that was away"
+            " catches up by itself. What was stored while there was one server keeps one copy: stop"
+            " all servers, delete /var/lib/nats/jetstream on each, and start them again.",
             "nats-server.conf",
         )
 
@@ -273,6 +287,17 @@ def same(facts: Facts) -> Iterator[Finding]:
 
 
 def _different(nodes: NodesFacts, nats: NatsFacts) -> Iterator[Finding]:
+    for node in nats.twins:
+        yield Finding(
+            "nodes",
+            Severity.ERROR,
+            f"two daemons say that they are node {node}",
+            "The other nodes believe the one that began later, and the agents of the other one"
+            " cannot be targets. Each node has a letter of its own; a second daemon of one Asterisk"
+            " is a standby (docs/operations.md).",
+            "the settings",
+            ("; AVP_CLUSTER__NODE on each machine",),
+        )
     for node in sorted({*nodes.trunks, nodes.own}):
         told = nats.told.get(node)
         if told is None:

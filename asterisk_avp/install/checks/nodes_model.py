@@ -43,19 +43,43 @@ class NodeTold:
 class NatsFacts:
     """``error``: why no server could be used. ``away``: servers that could not, each with why.
 
-    ``told``: the nodes that were heard. ``denied``: what the node's user may not do and needs.
+    ``told``: the nodes that were heard. ``twins``: those for which two daemons speak by turns,
+    neither of which is a standby. ``denied``: what the node's user may not do and needs.
     ``excess``: whether it may speak where no node needs to. ``store``: why the homes of agents
     cannot be read; ``copies`` of them there are (0: none yet), ``current`` of which are up to date.
+    ``at_home``: agents who are logged in on other nodes, with the node.
     """
 
     error: str = ""
     away: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, NodeTold] = field(default_factory=dict)
+    twins: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     excess: bool = False
     store: str = ""
     copies: int = 0
     current: int = 0
+    at_home: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer:
+    """The HTTP status with which another node's API answered; 0: it did not, and why."""
+
+    status: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a node showed at one address: why it cannot be used, or for how many days it is valid.
+
+    The problem may also be that the node refuses ours.
+    """
+
+    node: str
+    problem: str = ""
+    days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,9 @@ class NodesFacts:
 
     ``contacts``: what Asterisk says of each trunk (PJSIP_CONTACT's status); None: not asked.
     ``hash`` and ``version``: this node's. ``nats`` None: not asked. ``servers``: how many are set.
+
+    ``peers``: what the other nodes' APIs answered, by node; None: not asked. ``certificates``: by
+    address; an empty one is this node's own file.
     """
 
     own: str
@@ -73,3 +100,5 @@ class NodesFacts:
     servers: int = 1
     contacts: Mapping[str, str] | None = None
     nats: NatsFacts | None = None
+    peers: Mapping[str, PeerAnswer] | None = None
+    certificates: Mapping[str, Certificate] = field(default_factory=dict)

@@ -43,7 +43,7 @@ MODULES: Final[dict[str, str]] = {
 """The modules that we use, and for what. Asterisk names them with `.so`."""
 
 EXTENSIONS: Final = (
-    *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,unanswered"),
+    *("avp-stasis,caller", "avp-agent-queue,1", "avp-group-queue,1", "avp-recall,lost"),
     *("avp-offer,s", "avp-queue-parameters,s", "avp-head-of-queue,s"),
     *("avp-own-priority,s", "avp-own-recording,s", "avp-somebody-there,s"),
     *("avp-member,s", "avp-guard,s", "avp-answered-by,1", "avp-own-phone,s", "avp-clean,id"),
@@ -56,7 +56,13 @@ EXTENSIONS: Final = (
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
     *("avp-translation,now", "avp-connected,s", "avp-withheld,s"),
     *("avp-remote-leg,1", "avp-remote-queue,1", "avp-remote-group,1", "avp-remote-group-here,1"),
-    *("avp-node-fork,s", "avp-node-pass,s", "avp-node-out,s", "avp-trunk-ended,s"),
+    *(
+        "avp-node-fork,s",
+        "avp-node-wait,s",
+        "avp-node-pass,s",
+        "avp-node-out,s",
+        "avp-trunk-ended,s",
+    ),
     *("avp-node-in,1", "avp-node-read,s", "avp-node-member,s"),
 )
 """One extension of each context that asterisk_avp.conf has."""

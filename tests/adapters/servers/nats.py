@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -12,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.debian import unpacked
+from asterisk_avp.install.nats_conf import publishes, subscribes
+from tests.nats_program import program
 from tests.ports import free_port
 
 WITHIN_SECONDS = 10.0
@@ -21,33 +20,11 @@ ANYBODY = "anybody"
 """A user who may do everything."""
 
 
-def program() -> str:
-    """This machine's server, or the one of Debian's package.
-
-    Raises `tests.debian.NotProvided` where there is none: a run without it would prove nothing.
-    """
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
-    found = shutil.which("nats-server", path=path)
-    return found or str(unpacked("nats-server", "nats-server") / "usr/sbin/nats-server")
-
-
 def rights(node: str) -> str:
-    """What a node's user needs, and no more."""
-    stream = "KV_homes"
-    publish = [
-        *(f"avp.v1.{kind}.{node}" for kind in ("node", "state", "group")),
-        "avp.v1.snapshot.*",
-        "$KV.homes.*",
-        *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "MSG.GET")),
-    ]
-    subscribe = [
-        *(f"avp.v1.{kind}.*" for kind in ("node", "state", "group")),
-        f"avp.v1.snapshot.{node}",
-        f"_INBOX.{node}.>",
-    ]
+    """What an installation gives to a node's user."""
     return (
-        f"permissions: {{ publish: {{ allow: {json.dumps(publish)} }}, "
-        f"subscribe: {{ allow: {json.dumps(subscribe)} }}, allow_responses: true }}"
+        f"permissions: {{ publish: {{ allow: {json.dumps(publishes(node))} }}, "
+        f"subscribe: {{ allow: {json.dumps(subscribes(node))} }}, allow_responses: true }}"
     )
 
 

@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from asterisk_avp.cluster.directory import Directory
 from asterisk_avp.config.settings import Settings
+from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.pbx.agent import Agent
+from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.service.daemon import Daemon
-from servers.nats import NatsServer, password
+from asterisk_avp.service.takeover import Takeover
+from servers.nats import password
 from servers.pbx import Pbx
 from servers.waiting import eventually
 from tests.ports import free_port
@@ -37,18 +41,39 @@ def shared_settings(nodes: Iterable[str] = "ab") -> dict[str, str]:
     return found
 
 
-class Node:
-    """``more``: settings beyond those that all nodes have."""
+class Server(Protocol):
+    """A NATS server, or the way to one."""
 
-    def __init__(self, name: str, pbx: Pbx, nats: NatsServer, **more: str) -> None:
+    @property
+    def url(self) -> str: ...
+
+
+class Node:
+    """``more``: settings beyond those that all nodes have. ``standby``: `run --standby`."""
+
+    def __init__(
+        self,
+        name: str,
+        pbx: Pbx,
+        nats: Server,
+        port: int = 0,
+        *,
+        standby: bool = False,
+        **more: str,
+    ) -> None:
+        """``port``: of its API, where others ask it."""
         self.name = name
         self.pbx = pbx
-        self.daemon = Daemon(Settings.load(self._environ(nats, more), Path("/nonexistent")))
-        self.engine = self.daemon._engine
+        self.port = port
+        settings = Settings.load(self._environ(nats, more), Path("/nonexistent"))
         self._stop = asyncio.Event()
-        self._running = asyncio.create_task(self.daemon.run(self._stop))
+        self._takeover = Takeover(settings, Notifier({}), kill=False) if standby else None
+        self._daemon = None if standby else Daemon(settings)
+        runs = self._takeover or self._daemon
+        assert runs is not None
+        self._running = asyncio.create_task(runs.run(self._stop))
 
-    def _environ(self, nats: NatsServer, more: Mapping[str, str]) -> dict[str, str]:
+    def _environ(self, nats: Server, more: Mapping[str, str]) -> dict[str, str]:
         return {
             "AVP_ARI__URL": self.pbx.ari.url,
             "AVP_ARI__USERNAME": "avp",
@@ -62,8 +87,25 @@ class Node:
             "AVP_CLUSTER__SERVERS": nats.url,
             "AVP_CLUSTER__CREDENTIALS": f"{self.name}:{password(self.name)}",
             **shared_settings(),
+            **({"AVP_API__PORT": str(self.port)} if self.port else {}),
             **more,
         }
+
+    @property
+    def daemon(self) -> Daemon:
+        found = self._daemon
+        if self._takeover is not None:
+            found = self._takeover.daemon or self._takeover.waiting
+        assert found is not None
+        return found
+
+    @property
+    def serves(self) -> bool:
+        return self._takeover is None or self._takeover.daemon is not None
+
+    @property
+    def engine(self) -> TransferEngine:
+        return self.daemon._engine
 
     @property
     def directory(self) -> Directory:

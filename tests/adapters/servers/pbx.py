@@ -58,6 +58,9 @@ class Pbx:
         self.bridges: dict[str, set[str]] = {}
         self.globals: dict[str, str] = {}
         self.unknown: list[str] = []
+        self.started = "2026-01-01T00:00:00.000+0000"
+        self.cut: set[str] = set()
+        """Endpoints of trunks that do not reach the other node."""
         """Requests that are not simulated."""
         self.sent = 0
         """The number of AMI events sent so far."""

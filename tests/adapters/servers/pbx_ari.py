@@ -23,7 +23,8 @@ class PbxAri:
             case ["asterisk", "modules"]:
                 return Answer(200, [])  # no database
             case ["asterisk", "info"]:
-                return Answer(200, {"system": {"version": "22.10.1"}})
+                status = {"startup_time": self._pbx.started}
+                return Answer(200, {"system": {"version": "22.10.1"}, "status": status})
             case ["asterisk" | "applications" | "events", *_]:
                 return None  # the server's own
             case ["channels"] if asked.method == "POST":
@@ -38,6 +39,9 @@ class PbxAri:
                 return self._channel(asked, channel, rest)
             case ["bridges", bridge, *rest]:
                 return self._bridge(asked, bridge, rest)
+            case ["endpoints", "PJSIP", trunk] if trunk.startswith("avp-node-"):
+                state = "offline" if trunk in self._pbx.cut else "online"
+                return Answer(200, {"technology": "PJSIP", "resource": trunk, "state": state})
             case ["playbacks", _]:
                 return Answer(404, {"message": "Playback not found"})
         return self._unknown(asked)

@@ -104,6 +104,10 @@ class Standby:
 
         await until(is_ready, f"readiness of {self.log_file}")
 
+    async def has_standby(self) -> bool:
+        _, answer = await self.ask("GET", "/readyz")
+        return bool(answer and answer["standby"])
+
     async def transfers(self) -> dict[str, str]:
         _, found = await self.ask("GET", "/v1/transfers")
         return {each["id"]: each["state"] for each in found or ()}
@@ -144,12 +148,8 @@ class Pair:
         second = self.start("second", **more)
         await second.says("standby_ready")
 
-        async def known() -> bool:
-            _, answer = await first.ask("GET", "/readyz")
-            return bool(answer and answer["standby"])
-
         # The standby knows then where the API of the other is.
-        await until(known, "a standby")
+        await until(first.has_standby, "a standby")
         return first, second
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ class Node:
     daemon: Daemon
     url: str
     http: aiohttp.ClientSession
-    stopping: asyncio.Event
-    running: asyncio.Task[None]
+    environ: Mapping[str, str]
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    running: asyncio.Task[None] | None = None
 
     @property
     def engine(self) -> Any:
@@ -73,9 +74,20 @@ class Node:
     async def call_of(self, agent: str) -> Any:
         return (await self.ask("GET", f"/v1/agents/{agent}"))[1]["call"]
 
+    async def start(self) -> None:
+        """A daemon, which may be another one than before."""
+        if self.running is not None:
+            self.daemon = Daemon(Settings.load(self.environ, Path("/nonexistent")))
+        self.stopping = asyncio.Event()
+        self.running = asyncio.create_task(self.daemon.run(self.stopping))
+
+    async def ready(self) -> None:
+        await eventually(lambda: self.daemon.readiness().ready, WITHIN)
+
     async def stop(self) -> None:
         self.stopping.set()
-        await self.running
+        if self.running is not None:
+            await self.running
 
 
 @dataclass
@@ -83,6 +95,35 @@ class TwoNodes:
     a: Node
     b: Node
     numbers: int = 0
+
+    def directory(self) -> None:
+        """What the nodes tell each other of their agents."""
+        for agent in MEMBERS["b"]:
+            self.a.sees(agent, "b")
+        for agent in MEMBERS["a"]:
+            self.b.sees(agent, "a")
+
+    async def restart(self, name: str) -> None:
+        """The node's daemon ends, and another one begins."""
+        node = self.a if name == "a" else self.b
+        await node.stop()
+        await node.start()
+        await node.ready()
+        self.directory()
+
+    def left(self, agent: str, leg: Channel, transfer: str = "t0") -> dict[str, str]:
+        """What the dialplan has left on the trunk's channel at the agent's home."""
+        caller = next(x for x in self.a.pbx.channels.values() if leg.linked == x.id)
+        return {
+            "AVP_AGENT": agent,
+            "AVP_QUEUE": f"avp-agent-{agent}",
+            "AVP_TRANSFER": transfer,
+            "AVP_TRUNK": "avp-node-a",
+            "AVP_ANCHOR_CALL": caller.id,
+            "AVP_GROUP": "sales",
+            "AVP_LEG": "",
+            "AVP_TRANSFEROR": "1001",
+        }
 
     async def brought(
         self,
@@ -170,24 +211,22 @@ def settings(node: str, pbx: Pbx, urls: Mapping[str, str], **more: str) -> dict[
 
 
 @asynccontextmanager
-async def two_nodes(**more: str) -> AsyncIterator[TwoNodes]:
+async def two_nodes(of_b: Mapping[str, str] | None = None, **more: str) -> AsyncIterator[TwoNodes]:
+    """``of_b``: settings that node b alone has."""
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in TOKENS}
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         found = {}
         for name in ("a", "b"):
             pbx = await stack.enter_async_context(Pbx(MEMBERS[name], app="asterisk_avp"))
-            environ = settings(name, pbx, urls, **more)
-            daemon, stopping = Daemon(Settings.load(environ, Path("/nonexistent"))), asyncio.Event()
-            running = asyncio.create_task(daemon.run(stopping))
-            found[name] = Node(name, pbx, daemon, urls[name], http, stopping, running)
+            own = of_b or {} if name == "b" else {}
+            environ = settings(name, pbx, urls, **{**more, **own})
+            daemon = Daemon(Settings.load(environ, Path("/nonexistent")))
+            found[name] = Node(name, pbx, daemon, urls[name], http, environ)
+            await found[name].start()
             stack.push_async_callback(found[name].stop)
         nodes = TwoNodes(found["a"], found["b"])
         for node in found.values():
-            ready = node.daemon.readiness
-            await eventually(lambda ready=ready: ready().ready, WITHIN)
-        for agent in MEMBERS["b"]:
-            nodes.a.sees(agent, "b")
-        for agent in MEMBERS["a"]:
-            nodes.b.sees(agent, "a")
+            await node.ready()
+        nodes.directory()
         yield nodes

@@ -118,6 +118,10 @@ class Backend(ABC):
         """The command that runs the daemon with this environment."""
         return [*(() if outlive else DIE_WITH_PARENT), str(program), "run"]
 
+    def nats(self, instance: str, *, outlive: bool) -> list[str] | None:
+        """The command that runs a NATS server, without its arguments; None: this machine's."""
+        return None
+
     def signal(self, instance: str, process: str, who: ProcessId, number: int) -> None:
         """Send a signal to a process of the instance."""
         who.signal(number)

@@ -84,6 +84,12 @@ class Docker(Backend):
         names = [word for name in env if name.startswith("AVP_") for word in ("--env", name)]
         return [*run, *names, f"{IMAGE}:daemon", "run"]
 
+    def nats(self, instance: str, *, outlive: bool) -> list[str] | None:
+        images.make(("nats",))
+        there = self.directory(instance)  # its configuration names files as we see them
+        run = self._run(instance, "nats", outlive=outlive)
+        return [*run, "--volume", f"{there}:{there}", f"{IMAGE}:nats"]
+
     def give(self, directory: Path) -> None:
         """The containers run as our own user."""
 

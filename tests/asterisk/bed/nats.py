@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from asterisk_avp.install.nats_conf import publishes, subscribes
 
-from .backend import Unavailable
+from .backend import Backend, Unavailable
 from .procs import DIE_WITH_PARENT, ProcessId, end, exited, spawn
 
 _CONF = """\
@@ -53,11 +53,20 @@ def _user(name: str, password: str) -> str:
 
 
 class Nats:
-    """One server. ``users``: passwords by user, which is a node's id."""
+    """One server. ``users``: passwords by user, which is a node's id. ``backend``: where it runs;
+    the folder is that of an instance there.
+    """
 
     def __init__(
-        self, folder: Path, port: int, users: Mapping[str, str], *, outlive: bool = False
+        self,
+        folder: Path,
+        port: int,
+        users: Mapping[str, str],
+        *,
+        outlive: bool = False,
+        backend: Backend | None = None,
     ) -> None:
+        self._backend = backend
         self.folder, self.port, self.users, self.outlive = folder, port, dict(users), outlive
         self.process: ProcessId | None = None
         #: Written instead of ours, if it is not empty.
@@ -69,21 +78,33 @@ class Nats:
 
     async def start(self) -> None:
         """Start it, or start it again with what it has stored. Raises `Unavailable`."""
-        program = _program()
         self.folder.mkdir(parents=True, exist_ok=True)
         users = "\n".join(_user(name, password) for name, password in self.users.items())
         conf = self.folder / "nats.conf"
         conf.touch(mode=0o600)
         own = _CONF.format(port=self.port, name="bed", folder=self.folder, users=users)
         conf.write_text(self.configuration or own)
-        tie = () if self.outlive else DIE_WITH_PARENT
-        self.process = spawn([*tie, str(program), "-c", str(conf)], log=self.log, cwd=self.folder)
+        command = [*self._command(), "-c", str(conf)]
+        self.process = spawn(command, log=self.log, cwd=self.folder)
         deadline = time.monotonic() + 30
         while not self._answers():
             if exited(self.process) is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-1500:]
                 raise RuntimeError(f"nats-server does not start: {tail}")
             await asyncio.sleep(0.02)
+
+    def _command(self) -> list[str]:
+        own = self._backend
+        given = own.nats(self.folder.name, outlive=self.outlive) if own is not None else None
+        tie = () if self.outlive else DIE_WITH_PARENT
+        return given if given is not None else [*tie, str(_program())]
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        if self._backend is None:
+            self.process.signal(number)
+        else:
+            self._backend.signal(self.folder.name, "nats", self.process, number)
 
     def _answers(self) -> bool:
         try:
@@ -95,27 +116,26 @@ class Nats:
     async def stop(self, *, kill: bool = False) -> None:
         """End it; what it has stored stays."""
         if self.process is not None:
-            first = signal.SIGKILL if kill else signal.SIGTERM
-            await asyncio.to_thread(end, self.process, first=first)
+            await asyncio.to_thread(self._signal, signal.SIGKILL if kill else signal.SIGTERM)
+            await asyncio.to_thread(end, self.process, first=None)
             self.process = None
 
     def freeze(self) -> None:
         """It keeps its connections and answers nothing."""
-        assert self.process is not None
-        self.process.signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         if self.process is not None:
-            self.process.signal(signal.SIGCONT)
+            self._signal(signal.SIGCONT)
 
     def note(self) -> dict[str, Any]:
         """What `saved` needs; no passwords."""
         return {"port": self.port, "process": asdict(self.process) if self.process else None}
 
     @classmethod
-    def saved(cls, folder: Path, note: Mapping[str, Any]) -> Self:
+    def saved(cls, folder: Path, note: Mapping[str, Any], backend: Backend | None = None) -> Self:
         """A server that has outlived its starter, to be ended."""
-        found = cls(folder, note["port"], {}, outlive=True)
+        found = cls(folder, note["port"], {}, outlive=True, backend=backend)
         found.process = ProcessId(**note["process"]) if note["process"] else None
         return found
 
@@ -123,5 +143,7 @@ class Nats:
         """For good."""
         self.thaw()
         await self.stop()
+        if self._backend is not None:
+            self._backend.end(self.folder.name)
         if not os.environ.get("AVP_KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)

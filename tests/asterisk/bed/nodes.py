@@ -11,13 +11,15 @@
         nodes.engine["a"].break_off()                # node a's line to NATS: silence(), mend()
         nodes.peers["a", "b"].silence()              # node a's line to node b's API
 
-`nodes_world` says who is where. Cutting a trunk needs root and iproute2; all of it is loopback.
+`nodes_world` says who is where. Cutting a trunk needs root and iproute2; all of it is loopback, or
+a line with delay and loss (`tests.network.line`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import signal
 import time
@@ -28,10 +30,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.network import line
+
 from .backend import Backend
 from .cut import Cut
 from .instance import Bed, backend_named
 from .nats import Nats
+from .nodes_tls import Tls
 from .nodes_world import NodeWorld, worlds
 from .phones import Phone
 from .relay import Relay
@@ -49,6 +54,13 @@ class Node(Bed):
         super().__init__(world, backend=backend, **options)  # type: ignore[arg-type]
         self.letter = world.letter
         self._given = world.settings
+        #: The certificates of its trunks, if these have any.
+        self.tls: Tls | None = None
+
+    def render(self) -> None:
+        if self.tls is not None:
+            self.tls.install(self.letter, self.directory)
+        super().render()
 
     async def start(self, phones: Iterable[str] | None = None) -> None:
         """Start Asterisk and phones (default: those of this node)."""
@@ -99,8 +111,8 @@ class Nodes:
     """The nodes of these letters.
 
     ``daemons``: start them. ``pinned``: AVP_AGENTS__<ID>__NODE is set. ``relays``: between daemons,
-    and to NATS, lines that can be cut. ``name``: of the instance; each node's is with its letter.
-    ``changes``: fields of `World`, for all nodes.
+    and to NATS, lines that can be cut. ``tls``: for all of them (`nodes_tls`). ``name``: of the
+    instance; each node's is with its letter. ``changes``: fields of `World`, for all nodes.
     """
 
     def __init__(
@@ -111,36 +123,56 @@ class Nodes:
         pinned: bool = False,
         relays: bool = True,
         direct_media: bool = False,
+        tls: bool = False,
         backend: Backend | None = None,
         name: str = "",
         outlive: bool = False,
         program: Path | None = None,
         **changes: object,
     ) -> None:
-        self.letters, self.daemons, self._with_relays = letters, daemons, relays
+        # On a line with delay and loss, what goes to NATS and to other daemons takes it as well.
+        far = line.VARIABLE in os.environ
+        self.letters, self.daemons, self._with_relays = letters, daemons, relays or far
         self.backend = backend or backend_named(None)
         self.nodes: dict[str, Node] = {}
-        for letter, world in worlds(letters, pinned=pinned, **changes).items():
+        for letter, world in worlds(letters, pinned=pinned, **changes).items():  # type: ignore[arg-type]
             own = f"{name}-{letter}" if name else None
             options = {"name": own, "outlive": outlive, "program": program}
             self.nodes[letter] = Node(world, self.backend, **options)
         first = self.nodes[letters[0]]
         #: Of each node, and what it shows to the others and to NATS.
         self.tokens = {letter: secrets.token_hex(24) for letter in letters}
+        folder = _folder(self.backend, name or first.name)
+        self.tls = Tls(folder / "tls", self.tokens) if tls else None
         self.trunks = Trunks(
             {letter: node.ports for letter, node in self.nodes.items()},
             self.tokens,
             direct_media,
+            {
+                letter: self.tls.for_asterisk(self.backend.directories(node.name)["ETC"])
+                for letter, node in self.nodes.items()
+                if self.tls is not None
+            },
         )
+        #: Where the relays listen: an address of this instance's trunks, or any of loopback.
+        self._lines = f"127.66.{self.trunks.block}.200" if far else "127.0.0.1"
         self._cut = Cut(f"avpcut{self.trunks.block}")
-        folder = _folder(self.backend, name or first.name)
-        self.nats = Nats(folder, first.ports.spare[-2], self.tokens, outlive=outlive)
+        port = first.ports.spare[-2]
+        self.nats = Nats(folder, port, self.tokens, outlive=outlive, backend=self.backend)
         #: The lines to NATS by node, and to other nodes' APIs by (node, other).
         self.engine: dict[str, Relay] = {}
         self.peers: dict[tuple[str, str], Relay] = {}
         for letter, node in self.nodes.items():
             text = f"{node.world.pjsip}\n{self.trunks.render(letter)}"
             node.world = replace(node.world, pjsip=text)
+            if self.tls is not None:
+                others = [other for other in letters if other != letter]
+                addresses = [self.trunks.address(letter, x) for x in others]
+                self.tls.issue(letter, [*addresses, self._lines])
+                node.tls = self.tls
+        if self.tls is not None:
+            text = self.tls.nats(letters[0], self.nats.port, folder / "jetstream")
+            self.nats.configuration = text
 
     def __getitem__(self, letter: str) -> Node:
         return self.nodes[letter]
@@ -207,10 +239,12 @@ class Nodes:
         if not self._with_relays:
             return
         for letter in self.letters:
-            self.engine[letter] = Relay(self.nats.port)
+            self.engine[letter] = Relay(self.nats.port, host=self._lines)
             for other in self.letters:
                 if other != letter:
-                    self.peers[letter, other] = Relay(self.nodes[other].ports.api)
+                    context = self.tls.before_api(other) if self.tls is not None else None
+                    port = self.nodes[other].ports.api
+                    self.peers[letter, other] = Relay(port, context, self._lines)
         await asyncio.gather(*(relay.start() for relay in self._relays()))
 
     def _relays(self) -> list[Relay]:
@@ -224,15 +258,22 @@ class Nodes:
     def settings_of(self, letter: str) -> dict[str, str]:
         """The settings that make a daemon one of several."""
         engine = self.engine[letter].port if self.engine else self.nats.port
+        http, nats = ("https", "tls") if self.tls is not None else ("http", "nats")
         env = {
             "AVP_CLUSTER__NODE": letter,
-            "AVP_CLUSTER__SERVERS": f"nats://127.0.0.1:{engine}",
+            "AVP_CLUSTER__SERVERS": f"{nats}://{self._lines}:{engine}",
             "AVP_CLUSTER__CREDENTIALS": f"{letter}:{self.tokens[letter]}",
         }
+        if found := os.environ.get(line.VARIABLE):
+            env["AVP_CLUSTER__LOST_SECONDS"] = str(line.Quality.parse(found).lost_seconds)
+        if self.tls is not None:
+            env |= self.tls.for_daemon(letter, self.nodes[letter].directory)
+            for other in self.letters:
+                env |= self.trunks.address_setting(other, letter)
         for other, node in self.nodes.items():
             relay = self.peers.get((letter, other))
             port = relay.port if relay is not None else node.ports.api
-            env[f"AVP_NODES__{other.upper()}__URL"] = f"http://127.0.0.1:{port}"
+            env[f"AVP_NODES__{other.upper()}__URL"] = f"{http}://{self._lines}:{port}"
             env[f"AVP_NODES__{other.upper()}__TOKEN"] = self.tokens[other]
         return env
 
@@ -277,6 +318,10 @@ class Nodes:
     def cut(self, one: str, other: str) -> None:
         """From now on the trunk between two nodes loses everything. Raises `Unavailable`."""
         self._cut.cut(self.trunks.between(one, other))
+
+    def cut_one_way(self, to: str, other: str) -> None:
+        """From now on nothing that node ``other`` sends over the trunk arrives at node ``to``."""
+        self._cut.cut([self.trunks.address(to, other)])
 
     def cut_node(self, letter: str, *, silent: bool = True) -> None:
         """The node is cut off from the others and from NATS; its phones are not.
@@ -328,7 +373,7 @@ def running(backend: Backend, name: str) -> bool:
     note = _noted(backend, name)
     if note is None:
         return False
-    nats = Nats.saved(_folder(backend, name), note["nats"])
+    nats = Nats.saved(_folder(backend, name), note["nats"], backend)
     return nats.process is not None and nats.process.alive()
 
 
@@ -341,7 +386,7 @@ async def end_saved(backend: Backend, name: str) -> bool:
         own = f"{name}-{letter}"
         if (backend.directory(own) / "instance.json").exists():
             await Bed.saved(own, backend, world).stop()
-    await Nats.saved(_folder(backend, name), note["nats"]).end()
+    await Nats.saved(_folder(backend, name), note["nats"], backend).end()
     return True
 
 

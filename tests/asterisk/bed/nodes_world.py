@@ -95,24 +95,32 @@ class NodeWorld(World):
         return values
 
 
-def worlds(letters: str, *, pinned: bool = False, **changes: object) -> dict[str, NodeWorld]:
+def worlds(
+    letters: str,
+    *,
+    pinned: bool = False,
+    staff: Mapping[str, tuple[Agent, ...]] = AGENTS,
+    callers_of: Mapping[str, tuple[str, ...]] = CALLERS,
+    **changes: object,
+) -> dict[str, NodeWorld]:
     """Each node's world, by its letter. ``changes``: fields of `World`, the same for all nodes.
 
     ``changes["groups"]``: groups with members of any nodes, instead of sales, support and blend.
+    ``staff`` and ``callers_of``: who is where, instead of the usual people; at most 18 with pstn.
     """
-    people = tuple((agent, letter) for letter in letters for agent in AGENTS[letter])
+    people = tuple((agent, letter) for letter in letters for agent in staff[letter])
     ids = [agent.id for agent, _ in people]
     given = changes.pop("groups", GROUPS)
     assert isinstance(given, tuple)
     groups: tuple[Group, ...] = given
-    callers = tuple(caller for letter in letters for caller in CALLERS[letter])
+    callers = tuple(caller for letter in letters for caller in callers_of[letter])
     found = {}
     for letter in letters:
-        own = {agent.id for agent in AGENTS[letter]}
+        own = {agent.id for agent in staff[letter]}
         found[letter] = NodeWorld(
             letter=letter,
-            agents=AGENTS[letter],
-            callers=CALLERS[letter],
+            agents=staff[letter],
+            callers=callers_of[letter],
             groups=tuple(replace(g, agents=tuple(a for a in g.agents if a in own)) for g in groups),
             everybody=people,
             members_of={g.queue: tuple(a for a in g.agents if a in ids) for g in groups},

@@ -94,9 +94,10 @@ def _taken(path: Path) -> bool:
 
 def _usable(ports: Ports) -> bool:
     """A block may be in use by something that knows nothing of our registry."""
+    ours = (ports.http, ports.ami, ports.agi, ports.api, ports.phone(0).control, *ports.spare)
     for kind, numbers in (
-        (socket.SOCK_STREAM, (ports.http, ports.ami, ports.agi, ports.api, ports.phone(0).control)),
-        (socket.SOCK_DGRAM, (ports.sip, ports.rtp[0], ports.phone(0).sip)),
+        (socket.SOCK_STREAM, ours),
+        (socket.SOCK_DGRAM, (ports.sip, ports.rtp[0], ports.phone(0).sip, *ports.spare)),
     ):
         for number in numbers:
             with socket.socket(socket.AF_INET, kind) as probe:

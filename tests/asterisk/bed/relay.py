@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from dataclasses import dataclass, field
 
 _PIECE = 65536
@@ -14,9 +15,14 @@ _PIECE = 65536
 
 @dataclass(eq=False)
 class Relay:
-    """Listens on `port`; each connection to it is one to ``target``, a port of 127.0.0.1."""
+    """Listens on `port`; each connection to it is one to ``target``, a port of 127.0.0.1.
+
+    ``tls``: it is encrypted as far as here. ``host``: the address of loopback that it listens at.
+    """
 
     target: int
+    tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
     refuses: bool = False
     _server: asyncio.Server | None = None
     _open: set[asyncio.Task[None]] = field(default_factory=set)
@@ -24,7 +30,7 @@ class Relay:
 
     async def start(self) -> None:
         self._passes.set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, self.host, 0, ssl=self.tls)
 
     @property
     def port(self) -> int:

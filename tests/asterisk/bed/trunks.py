@@ -7,7 +7,7 @@ and 127.66.N.13 to node c. N is the instance's, so that several do not meet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asterisk_avp.config.settings import Settings
@@ -18,11 +18,15 @@ from .ports import FIRST, SIZE, Ports
 
 @dataclass(frozen=True)
 class Trunks:
-    """All trunks of one instance. ``ports``: each node's block; ``tokens``: each node's."""
+    """All trunks of one instance. ``ports``: each node's block; ``tokens``: each node's.
+
+    ``tls``: each node's settings of its certificate, for trunks with TLS.
+    """
 
     ports: Mapping[str, Ports]
     tokens: Mapping[str, str]
     direct_media: bool = False
+    tls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def block(self) -> int:
@@ -32,6 +36,14 @@ class Trunks:
     def address(self, here: str, there: str) -> str:
         """A node's address of its trunk to another node."""
         return f"127.66.{self.block}.{_number(here) * 10 + _number(there)}"
+
+    def address_setting(self, node: str, there: str) -> dict[str, str]:
+        """The address of a node's trunk to another one; of its own, that of its first trunk."""
+        if node == there:
+            there = next(other for other in self.ports if other != node)
+        transport = ";transport=tls" if self.tls else ""
+        address = f"{self.address(node, there)}:{self.port(node)}{transport}"
+        return {f"AVP_NODES__{node.upper()}__SIP": address}
 
     def port(self, node: str) -> int:
         """The SIP port of a node's trunks."""
@@ -43,11 +55,12 @@ class Trunks:
 
     def _trunk(self, node: str, other: str) -> str:
         env = {"AVP_CLUSTER__NODE": node, "AVP_CLUSTER__SERVERS": "nats://127.0.0.1"}
+        env |= self.tls.get(node, {})
         for one, to in ((node, other), (other, node)):
             prefix = f"AVP_NODES__{one.upper()}__"
             env[f"{prefix}URL"] = "http://127.0.0.1"
-            env[f"{prefix}SIP"] = f"{self.address(one, to)}:{self.port(one)}"
             env[f"{prefix}TOKEN"] = self.tokens[one]
+            env |= self.address_setting(one, to)
         settings = Settings.load(env, Path("/nonexistent"), connect=False)
         text = trunks_conf(settings, "the test bed")
         text = text.replace(TRANSPORT, f"{TRANSPORT}-{other}")  # an address for each trunk

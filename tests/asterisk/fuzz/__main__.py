@@ -1,6 +1,6 @@
 """Random requests to a real Asterisk, and a check of their effects.
 
-tests/run fuzz [--inputs 20000] [--seed 1] [--batch 50] [--from N] [--only N]
+tests/run fuzz [--trunk] [--inputs 20000] [--seed 1] [--batch 50] [--from N] [--only N]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def parse() -> argparse.Namespace:
     first = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="tests/run fuzz", description=first)
     parser.add_argument("--ami", action="store_true", help="forge events of AMI instead")
+    parser.add_argument("--trunk", action="store_true", help="as another node, over its trunk")
     parser.add_argument("--inputs", type=int, default=20_000, help="how many (default: 20,000)")
     parser.add_argument("--seed", type=int, default=1, help="plays the same ones again")
     parser.add_argument("--batch", type=int, default=50, help="inputs between two looks")
@@ -47,6 +48,7 @@ def main() -> int:
             batch=options.batch,
             first=options.first,
             keep_going=options.keep_going,
+            of_several=options.trunk,
             say=say,
         )
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from . import trunk
 from .centre import Centre
 from .inputs import Input, make
 from .judge import Fault, judge
@@ -65,16 +66,21 @@ async def campaign(
     batch: int = 50,
     first: int = 0,
     keep_going: bool = False,
+    of_several: bool = False,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Report:
-    """Play the inputs of a seed. Stops at the first that gets through, unless ``keep_going``."""
+    """Play the inputs of a seed. Stops at the first that gets through, unless ``keep_going``.
+
+    ``of_several``: those of another node over its trunk.
+    """
+    made = trunk.make if of_several else make
     report = Report(seed)
-    async with Centre.open() as centre:
+    async with Centre.open(of_several=of_several) as centre:
         say(f"seed {seed}, inputs {first} to {first + inputs - 1}")
         words = centre.words()
         begun = time.monotonic()
         for start in range(first, first + inputs, batch):
-            some = [make(seed, n, words) for n in range(start, min(start + batch, first + inputs))]
+            some = [made(seed, n, words) for n in range(start, min(start + batch, first + inputs))]
             report.kinds.update(f"{what.kind} by {what.sender}" for what in some)
             report.inputs += len(some)
             await _batch(centre, some, report, say)

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import aiohttp
 from bed import Bed, World, backend_named
 
+from . import trunk
 from .inputs import HIT, SECRET, Words
 from .message import Dialog
 from .phone import OK, Phone
@@ -157,6 +158,8 @@ class Centre:
         self.secret = f"fz{secrets.token_hex(8)}"
         self.log = Log(bed.directory / "log" / "full.log")
         self.leaks: list[str] = []
+        self.wrong: list[str] = []
+        """What a sender was answered that must not be."""
         self.answered = self.ran = 0
         """Requests that were answered, and dialplan lines that ran, so far."""
         self.events = Events(
@@ -165,13 +168,19 @@ class Centre:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, using: World | None = None) -> AsyncIterator[Self]:
+    async def open(
+        cls, using: World | None = None, *, of_several: bool = False
+    ) -> AsyncIterator[Self]:
+        """``of_several``: it is a node, and another one attacks it (see `trunk`)."""
         bed = Bed(using or world(), backend=backend_named(None))
+        if of_several:
+            bed.world = trunk.world(bed.world)
+            trunk.settle_in(bed)
         centre = cls(bed)
         try:
             await bed.start(phones=())
             await bed.start_daemon()
-            await centre._start()
+            await centre._start(trunk.attackers(bed) if of_several else {})
             yield centre
         finally:
             for phone in centre.phones.values():
@@ -180,12 +189,13 @@ class Centre:
                 await centre.events.stop()
             await bed.stop()
 
-    async def _start(self) -> None:
+    async def _start(self, more: dict[str, Phone]) -> None:
         proxy = self.bed.ports.sip
         for account in (*AGENTS, "caller1", "caller2", "pstn"):
             self.phones[account] = Phone(account, "127.0.0.1", proxy, f"pw-{account}")
         self.phones["trunk"] = Phone("trunk", TRUNK_HOST, proxy, None)
         self.phones["stranger"] = Phone("stranger", STRANGER_HOST, proxy, None)
+        self.phones |= more
         for phone in self.phones.values():
             phone.heard = self._heard
             await phone.start()

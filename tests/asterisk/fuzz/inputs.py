@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-AGENT, TRUNK, STRANGER = "agent", "trunk", "stranger"
+AGENT, TRUNK, STRANGER, NODE = "agent", "trunk", "stranger", "node"
+"""``node``: another node of the call centre (see `trunk`)."""
 SECRET: Final = "FUZZ_SECRET"
 """A global variable of Asterisk: an evaluated input writes its value somewhere."""
 HIT: Final = "FUZZ_HIT"
@@ -107,10 +108,17 @@ _LENGTHS: Final = (
 )
 
 
+_DIALLED: Final = {
+    AGENT: ("1002", "1003"),
+    NODE: ("agent-1001", "agent-1002", "group-sales", "agent-1003", "group-support"),
+}
+
+
 @dataclass(frozen=True)
 class Input:
-    """One input. ``kind``: request (outside a call), in-call, moved (a phone answers with 3xx) or
-    external (the call is then transferred to a number outside, which shows the caller's)."""
+    """One input. ``kind``: request (outside a call), in-call, moved (a phone answers with 3xx),
+    external (the call is then transferred to a number outside, which shows the caller's), or flood
+    (many at once, whose answers nobody awaits)."""
 
     number: int
     kind: str
@@ -126,7 +134,7 @@ class Input:
     @property
     def dialled(self) -> bytes:
         """The user part of the request URI: an existing number if the input has none."""
-        usual = ("1002", "1003") if self.sender == AGENT else ("800", "803", "1001", "1002")
+        usual = _DIALLED.get(self.sender, ("800", "803", "1001", "1002"))
         return self.get("user", usual[self.number % len(usual)])
 
     def has(self, place: str) -> bool:

@@ -19,6 +19,7 @@ from .centre import AGENTS, OUTSIDE, Centre
 from .inputs import PRODUCT
 from .play import api
 from .trace import Allowed, Ran, allowed, ran
+from .trunk import ENDPOINT
 
 _SETTLED_SECONDS: Final = 12.0
 _BELIEVED_SECONDS: Final = 6.0
@@ -40,7 +41,7 @@ RULES: Final[Allowed] = {
         "avp-(emergency|internal|clean|end)": _OURS,
         "avp-external": frozenset({"Dial", "Hangup", "Playback"}),
         # Before it rings, if the queue of the inbound dialplan says so.
-        "avp-(pop-headers|watch|phone-ended|guard)": _PLAIN,
+        "avp-(pop-headers|watch|phone-ended|guard|member|somebody-there)": _PLAIN,
         # A transfer that an agent requested.
         "avp-stasis": _PLAIN | {"ExecIf", "Stasis"},
         "avp-told": _PLAIN,
@@ -59,6 +60,21 @@ RULES: Final[Allowed] = {
         "avp-orphaned": _PLAIN | {"Originate"},
         "avp-(recording|told|offer)": _PLAIN,
     },
+    # Another node's call for an agent or a group: nothing dials, and nothing is answered by us.
+    "PJSIP/avp-node-b": {
+        **_TRANSLATION,
+        "avp-node-in": _PLAIN | {"Queue", "Wait"},
+        "avp-node-(member|wait)": _PLAIN | {"Wait"},
+        "avp-node-read": _PLAIN | {"UserEvent", "QueueLog"},
+        "avp-(queue-parameters|offer|colleague|head-of-queue|somebody-there|clean|end)": _PLAIN
+        | {"UserEvent"},
+        "avp-partner": _PLAIN | {"Wait"},
+        "avp-(watch|phone-ended|nowhere)": _PLAIN,
+        # Without the ids of its call it is a caller like any other, whom an agent hands on.
+        "avp-(stasis|recall|group-queue|own-[a-z]+)": _OURS | {"Stasis", "Queue", "UserEvent"},
+        "avp-orphaned": _PLAIN | {"Originate"},
+        "avp-(recording|told)": _PLAIN,
+    },
     # Our own leg to an external party.
     rf"Local/\{OUTSIDE}@avp-external-leg": {
         **_TRANSLATION,
@@ -75,11 +91,14 @@ RULES: Final[Allowed] = {
         "avp-(answered-by|own-phone)": _PLAIN | {"SendDTMF", "WaitForCondition"},
     },
     # The rest of a channel that was moved into another bridge.
-    r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk)": {".*": frozenset({"Goto", "GotoIf", "NoOp"})},
+    r"Surrogate/PJSIP/(100[1-4]|caller[12]|trunk|avp-node-b)": {
+        ".*": frozenset({"Goto", "GotoIf", "NoOp"})
+    },
     r"PJSIP/pstn": {**_TRANSLATION, "avp-(watch|phone-ended|clean)": _PLAIN},
 }
+_QUEUES: Final = re.compile(r"(avp-agent-100[1-4]|sales|support),")
 _CHANNELS: Final = re.compile(
-    rf"PJSIP/(100[1-4]|caller[12]|trunk|pstn)|Local/\{OUTSIDE}@avp-external-leg|{_WATCHING}"
+    rf"PJSIP/(100[1-4]|caller[12]|trunk|avp-node-b|pstn)|Local/\{OUTSIDE}@avp-external-leg|{_WATCHING}"
 )
 
 
@@ -139,6 +158,9 @@ async def judge(centre: Centre, before: frozenset[str]) -> list[Fault]:
     ]
     faults += _evaluated(centre, records)
     faults += _outside(lines)
+    faults += _queued(lines)
+    faults += [Fault(text) for text in centre.wrong]
+    centre.wrong.clear()
     faults += _met(centre)
     if new := centre.files() - before:
         faults.append(Fault(f"files were made: {sorted(new)}"))
@@ -194,6 +216,15 @@ def _outside(lines: list[Ran]) -> list[Fault]:
         if not (agent and _permitted(one.exten)) and not (own and one.exten == OUTSIDE):
             faults.append(Fault(f"went outside: {one}", one.channel))
     return faults
+
+
+def _queued(lines: list[Ran]) -> list[Fault]:
+    """Queues that another node has entered which are no agent's and no group's."""
+    return [
+        Fault(f"entered a queue: {one}", one.channel)
+        for one in lines
+        if one.owner == f"PJSIP/{ENDPOINT}" and one.app == "Queue" and not _QUEUES.match(one.data)
+    ]
 
 
 def _permitted(number: str) -> bool:

@@ -7,7 +7,7 @@ import string
 from dataclasses import dataclass, field
 from typing import Final
 
-from .inputs import AGENT, Input
+from .inputs import AGENT, NODE, Input
 
 _WORD: Final = f"{string.ascii_letters}{string.digits}-_.!~*'+".encode()
 _PLAIN: Final = frozenset(_WORD + b"()")
@@ -130,6 +130,11 @@ def headers(what: Input, of: Line, replaces: bytes) -> bytes:
     if what.has("name") or what.has("note"):
         name = bytes(byte for byte in what.get("name", "Note") if byte in _NAME) or b"Note"
         text += b"X-" + name + b": " + line(what.get("note", "1")) + b"\r\n"
+    for place, said in what.parts:
+        if place.startswith("x-"):  # of a node
+            text += b"X-AVP-" + place[2:].encode() + b": " + line(said) + b"\r\n"
+    if what.sender == NODE and not what.has("x-Hold"):
+        text += b"X-AVP-Hold: 2\r\n"
     if what.has("replaces") and what.kind != "in-call":
         # Asterisk does not examine a header of 4,095 bytes; docs/security.md has the firewall.
         pad = b";x=" + user(what.get("replaces")) * (1 + 90 * (what.number % 2))

@@ -53,10 +53,18 @@ class Phone(asyncio.DatagramProtocol):
     """``password``: None for a sender without an account (or identified by its address)."""
 
     def __init__(
-        self, account: str, host: str, proxy: int, password: str | None, port: int = 0
+        self,
+        account: str,
+        host: str,
+        proxy: int,
+        password: str | None,
+        port: int = 0,
+        *,
+        registers: bool = True,
     ) -> None:
         self.line = Line(account, host, port, proxy)
         self.password = password
+        self._registers = registers and password is not None
         self.reply: Callable[[bytes], Reply] = lambda _invite: BUSY
         self.calls: list[Incoming] = []
         """Incoming calls, oldest first."""
@@ -74,7 +82,7 @@ class Phone(asyncio.DatagramProtocol):
         )
         port = self._transport.get_extra_info("sockname")[1]
         self.line = Line(self.line.account, self.line.host, port, self.line.proxy)
-        if self.password is not None:
+        if self._registers:
             await self._register()
         return self
 

@@ -11,14 +11,16 @@ import aiohttp
 
 from . import message
 from .centre import AGENTS, OUTSIDE, Centre
-from .inputs import AGENT, STRANGER, TRUNK, Input
+from .inputs import AGENT, NODE, STRANGER, TRUNK, Input
 from .message import Dialog
 from .phone import BUSY, OK, Incoming, Phone, Reply, status
+from .trunk import IMPOSTORS
 
 AT_ONCE: Final = 12
 _WAITS_IN: Final = frozenset({"Playback", "Queue", "Dial", "Read", "Wait", "Stasis", "Hangup"})
 _SOON: Final = 1.0
 """How long something optional may take."""
+_FLOOD: Final = 200
 _RUNG: Final = 0.4
 
 
@@ -33,7 +35,9 @@ async def play(centre: Centre, batch: list[Input]) -> dict[str, Input]:
 
     await asyncio.gather(*(one(what) for what in batch if what.kind == "request"))
     for what in batch:
-        if what.kind == "in-call":
+        if what.kind == "flood":
+            await _flood(centre, what)
+        elif what.kind == "in-call":
             await _in_call(centre, what, calls)
         elif what.kind == "moved":
             await _moved(centre, what, calls)
@@ -44,7 +48,7 @@ async def play(centre: Centre, batch: list[Input]) -> dict[str, Input]:
 
 def _sender(centre: Centre, what: Input) -> Phone:
     names = {AGENT: "1001", TRUNK: "trunk", STRANGER: "stranger"}
-    return centre.phones[names[what.sender]]
+    return centre.phones[names.get(what.sender, what.sender)]
 
 
 def _replaces(centre: Centre, what: Input) -> bytes:
@@ -60,30 +64,53 @@ async def _request(centre: Centre, what: Input, calls: dict[str, Input]) -> None
         answer = await phone.ask(what.method, dialog, more=more)
         phone.forget(dialog)
     else:
-        answer = await _invite(centre, phone, dialog, more, what.sender != AGENT)
+        answer = await _invite(centre, phone, dialog, more, what.sender)
     centre.answered += bool(answer)
+    if what.sender in IMPOSTORS and (
+        200 <= status(answer) < 300 or dialog.call_id in centre.events.protocol.values()
+    ):
+        centre.wrong.append(f"no node, and believed: {what}: {answer[:60]!r}")
 
 
-async def _invite(
-    centre: Centre, phone: Phone, dialog: Dialog, more: bytes, wait_for_ring: bool
-) -> bytes:
+async def _flood(centre: Centre, what: Input) -> None:
+    """Many requests at once; then Asterisk answers one again."""
+    phone = _sender(centre, what)
+    for _ in range(_FLOOD):
+        dialog = message.opening(what, phone.line)
+        phone.send(message.request(what.method, dialog, phone.line, sdp=what.method == "INVITE")[0])
+    other = centre.phones["caller1"]
+    dialog = dialog_with(other, "", "caller1")
+    if not await other.ask("OPTIONS", dialog, tries=8):
+        centre.wrong.append(f"nothing is answered after {what}")
+    other.forget(dialog)
+
+
+async def _invite(centre: Centre, phone: Phone, dialog: Dialog, more: bytes, sender: str) -> bytes:
     """Call, and hang up once the dialplan waits. Returns the answer."""
-    answer = await _call(phone, dialog, more)
+    # A node is answered by an agent only.
+    answer = await _call(phone, dialog, more, cancel=sender == NODE)
     if 200 <= status(answer) < 300:
         call = dialog.call_id
         await centre.events.until(
             lambda: centre.events.busy_in.get(call) in _WAITS_IN or call in centre.events.ended,
             _SOON,
         )
-        if wait_for_ring and centre.events.busy_in.get(call) == "Queue":
+        if sender != AGENT and centre.events.busy_in.get(call) == "Queue":
             await _rung(centre)
         await phone.ask("BYE", dialog, tries=3)
     phone.forget(dialog)
     return answer
 
 
-async def _call(phone: Phone, dialog: Dialog, more: bytes) -> bytes:
-    return await phone.ask("INVITE", dialog, more=more, sdp=True, within=12.0)
+async def _call(phone: Phone, dialog: Dialog, more: bytes, *, cancel: bool = False) -> bytes:
+    """``cancel``: once Asterisk is at it, after a moment."""
+    loop, once = asyncio.get_running_loop(), []
+
+    def working(answer: bytes) -> None:
+        if cancel and not once:
+            once.append(loop.call_later(_RUNG, phone.cancel, dialog, answer))
+
+    return await phone.ask("INVITE", dialog, more=more, sdp=True, within=12.0, provisional=working)
 
 
 async def _rung(centre: Centre) -> None:
@@ -121,18 +148,23 @@ def dialog_with(phone: Phone, number: str, who: str) -> Dialog:
 
 
 async def _in_call(centre: Centre, what: Input, calls: dict[str, Input]) -> None:
-    """A caller from the trunk talks to 1002, and one of the two sends more."""
-    trunk = centre.phones["trunk"]
-    dialog = dialog_with(trunk, "1002", "+12025550177")
+    """A caller from the trunk, or another node, talks to 1002, and one of the two sends more."""
+    node = NODE in centre.phones
+    trunk = centre.phones[NODE if node else "trunk"]
+    dialog = dialog_with(trunk, "agent-1002" if node else "1002", "+12025550177")
     calls[dialog.call_id] = what
-    call = await connected(centre, trunk, dialog, b"", "1002")
+    # Without the ids of its call, what a node sends is a caller like any other.
+    ids = (
+        b"X-AVP-Call: avp-20400-1796086028.676\r\nX-AVP-Transfer: 864471413ba2\r\n" if node else b""
+    )
+    call = await connected(centre, trunk, dialog, ids, "1002")
     if call is not None:
         calls[call.call_id] = what
         phone, said = trunk, dialog
         if what.sender == AGENT:
             phone, said = centre.phones["1002"], call.dialog
         more = message.headers(what, phone.line, _replaces(centre, what))
-        sdp = what.method in ("INVITE", "UPDATE")
+        sdp = what.method in ("INVITE", "UPDATE") and not (node and what.number % 3 == 0)
         await phone.ask(what.method, said, more=more, sdp=sdp, within=3.0)
         if what.method == "REFER":  # this may take the far end away
             await centre.events.until(lambda: call.call_id in centre.events.ended, _RUNG)

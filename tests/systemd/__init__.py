@@ -1,0 +1,1 @@
+"""The units of the daemon and its standby, under a systemd of their own."""
