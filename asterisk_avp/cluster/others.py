@@ -20,7 +20,11 @@ class Others:
         heard = peer is not None and peer.lost is False and not self._picture.alone
         return peer.trunks.get(self._picture.own) if peer is not None and heard else None
 
-    def asterisk_of(self, node: str) -> str:
-        """When the node's Asterisk was started; empty: not known."""
+    def restarts(self, node: str) -> int:
+        """How often the node's Asterisk was started again since this daemon first heard of it.
+
+        A number, and not the time of the start: who looks twice a second would miss a start between
+        hearing of the node and the first look.
+        """
         peer = self._picture.peers.get(node)
-        return peer.asterisk if peer is not None else ""
+        return peer.restarts if peer is not None else 0

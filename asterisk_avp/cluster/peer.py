@@ -77,9 +77,19 @@ class Peer:
     config_hash: str = ""
     trunks: dict[str, bool] = field(default_factory=dict)
     asterisk: str = ""
-    """When its Asterisk was started."""
+    """When its Asterisk was started, as it was last told."""
+    restarts: int = 0
+    """How often its Asterisk was started again since the node was first heard."""
     agents: dict[str, Known] = field(default_factory=dict)
     fetch: Fetch | None = None
+
+    def tells(self, beat: Heartbeat) -> None:
+        """What a heartbeat of a daemon that is ready says of its node."""
+        self.version, self.config_hash = beat.version, beat.config_hash
+        self.trunks = dict(beat.trunks)
+        if beat.asterisk:
+            self.restarts += bool(self.asterisk) and beat.asterisk != self.asterisk
+            self.asterisk = beat.asterisk
 
     def not_ready(self, beat: Heartbeat, at: float) -> None:
         """A heartbeat of a daemon that does not know its Asterisk."""

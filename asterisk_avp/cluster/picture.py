@@ -152,8 +152,7 @@ class Picture:
         peer = self._peer(beat, at, news) if beat.ready else None
         if peer is None:
             return news
-        peer.version, peer.config_hash = beat.version, beat.config_hash
-        peer.trunks, peer.asterisk = dict(beat.trunks), beat.asterisk
+        peer.tells(beat)
         difference = now - beat.now
         if abs(difference - peer.offset) > SAME_CLOCK_SECONDS:
             peer.offset = difference if abs(difference) > SAME_CLOCK_SECONDS else 0.0

@@ -40,7 +40,7 @@ class Others(Protocol):
 
     def trunk_told(self, node: str) -> bool | None: ...
 
-    def asterisk_of(self, node: str) -> str: ...
+    def restarts(self, node: str) -> int: ...
 
 
 class TrunkState(Part):
@@ -61,8 +61,9 @@ class TrunkState(Part):
         self._endpoints = endpoints
         self._info = info
         self._started = ""
-        self._starts: dict[str, str] = {}
-        """Node to when its Asterisk was started, as it was last told."""
+        self._restarts: dict[str, int] = {}
+        """Node to how many restarts of its Asterisk were posted, or came before this one served."""
+        self._served = False
         self._others = others
         self._post = post
         self._ready = ready
@@ -74,6 +75,7 @@ class TrunkState(Part):
     def connected(self) -> None:
         self._started = ""  # it may be another start
         if not len(self._tasks):
+            self._note_restarts()
             self._tasks.start(self._watch())
 
     async def stop(self) -> None:
@@ -123,13 +125,19 @@ class TrunkState(Part):
                         self._started = await self._info.started()
                     await asyncio.gather(*map(self._ask, self._nodes))
                     self._look(time.monotonic())
+                    self._served = True
                 else:
                     self._states.retain(())
+                    if not self._served:  # the calls that are found later are younger
+                        self._note_restarts()
             except AvpError as error:
                 log.debug("trunks_not_asked", error=str(error))
             except Exception:
                 log.exception("trunks_not_watched")
             await asyncio.sleep(ASK_SECONDS)
+
+    def _note_restarts(self) -> None:
+        self._restarts = {node: self._others.restarts(node) for node in self._nodes}
 
     async def _ask(self, node: str) -> None:
         endpoint = self._engine.world.nodes[node].endpoint
@@ -145,9 +153,9 @@ class TrunkState(Part):
         nodes = self._nodes
         self._states.retain(nodes)
         for node in nodes:
-            started = self._others.asterisk_of(node)
-            if started and self._starts.setdefault(node, started) != started:
-                self._starts[node] = started
+            restarts = self._others.restarts(node)
+            if restarts > self._restarts.get(node, 0):
+                self._restarts[node] = restarts
                 log.warning("node_restarted", node=node)
                 self._post(NodeRestarted(node))
         for node in {*nodes, *self._cut}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from servers.nats import NatsServer
 from servers.node import WITHIN, Node, asterisks
 from servers.waiting import eventually
 
+from asterisk_avp.cluster.messages import Heartbeat
+from asterisk_avp.cluster.others import Others
+from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.core.messages.remote import NodeRestarted
 from asterisk_avp.service.inbox import Message
 
@@ -71,20 +75,60 @@ async def test_the_daemon_of_a_node_alone_is_lost(nodes: tuple[Node, Node]) -> N
     assert warnings(a) == ("Nothing is heard of these nodes: b.",)
 
 
-async def test_an_asterisk_that_was_started_again_has_no_calls(nodes: tuple[Node, Node]) -> None:
-    """However short it was away."""
-    a, b = nodes
-    seen = list[object]()
-    inbox = a.daemon._inbox
+def heard(node: Node) -> list[Message]:
+    """What is posted from now on."""
+    seen = list[Message]()
+    inbox = node.daemon._inbox
     handle = inbox._handle
 
-    def heard(message: Message) -> None:
+    def consume(message: Message) -> None:
         seen.append(message)
         handle(message)
 
-    inbox.consume(heard)
-    await eventually(lambda: a.directory.others.asterisk_of("b") == "202601010000000000000", WITHIN)
+    inbox.consume(consume)
+    return seen
+
+
+def beat(epoch: int, seq: int, started: str, now: float) -> Heartbeat:
+    told = {"ready": True, "version": "", "config_hash": "", "trunks": {}}
+    return Heartbeat("b", epoch, now, seq=seq, asterisk=started, **told)  # type: ignore[arg-type]
+
+
+def start_of(a: Node, b: str) -> str:
+    peer = a.directory.picture.peers.get(b)
+    return peer.asterisk if peer is not None else ""
+
+
+async def test_an_asterisk_that_was_started_again_has_no_calls(nodes: tuple[Node, Node]) -> None:
+    """However short it was away."""
+    a, b = nodes
+    seen = heard(a)
+    await eventually(lambda: start_of(a, "b") == "202601010000000000000", WITHIN)
     b.pbx.started = "2026-01-01T00:00:09.000+0000"
     b.pbx.ari.last.drop()
     await eventually(lambda: NodeRestarted("b") in seen, WITHIN)
     assert seen.count(NodeRestarted("b")) == 1
+
+
+async def test_a_restart_between_two_looks_is_seen(nodes: tuple[Node, Node]) -> None:
+    """Here, the time of the start that is looked at next is the one that was looked at last."""
+    a, _ = nodes
+    seen = heard(a)
+    await eventually(lambda: start_of(a, "b") == "202601010000000000000", WITHIN)
+    known = a.directory.picture.peers["b"]
+    for started in ("202601010000090000000", known.asterisk):
+        now = time.time()
+        told = beat(known.epoch, known.seq or 0, started, now)
+        a.directory.picture.heartbeat(told, time.monotonic(), now)
+    await eventually(lambda: NodeRestarted("b") in seen, WITHIN)
+    assert seen.count(NodeRestarted("b")) == 1
+
+
+def test_a_start_that_is_not_known_yet_is_no_restart() -> None:
+    picture = Picture("a", "ab", 1.5, lambda _agent: None)
+    others, restarts = Others(picture), list[int]()
+    for at, started in enumerate(("", "1", "", "1", "2", "", "2", "3")):
+        picture.heartbeat(beat(1, 0, started, 0.0), float(at), 0.0)
+        restarts.append(others.restarts("b"))
+    assert restarts == [0, 0, 0, 0, 1, 1, 1, 2]
+    assert others.restarts("c") == 0
