@@ -121,3 +121,71 @@ async def test_the_transferor_hangs_up_while_the_target_rings(scene: Scene) -> N
     await scene.rung_again("1002")
     await scene.talking("caller1", "1002")
     await over(scene)
+
+
+async def waits_for_resume(scene: Scene, name: str) -> None:
+    """The dialplan has seen that no daemon is there, and this phone hears music meanwhile."""
+
+    async def look() -> bool | None:
+        return "avp-resumed" in {c["Context"] for c in await scene.ami.channels()} or None
+
+    assert await scene.ami.until(look, SEEN), await scene.ami.channels()
+    await scene.phone(name).hearing({"music"}, steady=0.8)
+
+
+WITH_CALLER = (
+    ("1001", "1002", "caller1"),
+    pytest.param("1002", "1001", "caller1", marks=THOROUGH),
+)
+
+
+async def until_on_hold(scene: Scene, holder: str, leaves: str, hears: str) -> None:
+    await until_killed(scene, "consulting")
+    await scene.phone(holder).hold()
+    await scene.hang_up(leaves)
+    await waits_for_resume(scene, hears)
+
+
+@pytest.mark.parametrize(
+    ("holder", "leaves", "hears"),
+    [
+        *WITH_CALLER,
+        pytest.param("1002", "caller1", "1001", marks=THOROUGH),
+        pytest.param("1001", "caller1", "1002", marks=THOROUGH),
+    ],
+)
+async def test_who_is_left_is_on_hold(scene: Scene, holder: str, leaves: str, hears: str) -> None:
+    """Bridge() would tell nobody of a hold that is older than it."""
+    await until_on_hold(scene, holder, leaves, hears)
+    await scene.phone(holder).resume()
+    await scene.talking(holder, hears)
+    await scene.plain(holder, hears)
+    await over(scene)
+    await scene.talking(holder, hears)
+    await scene.hang_up(holder)
+    await scene.gone(hears)
+
+
+@pytest.mark.parametrize(("holder", "leaves", "hears"), WITH_CALLER)
+async def test_who_is_left_is_on_hold_until_a_daemon_is_there(
+    scene: Scene, holder: str, leaves: str, hears: str
+) -> None:
+    await until_on_hold(scene, holder, leaves, hears)
+    await scene.bed.start_daemon()
+    await scene.plain(holder, hears)
+    await scene.phone(hears).hearing({"music"}, steady=0.8)
+    await scene.phone(holder).resume()
+    await scene.talking(holder, hears)
+    await scene.hang_up(holder)
+    await scene.gone(hears)
+
+
+@pytest.mark.parametrize("who", ["caller1", pytest.param("1001", marks=THOROUGH)])
+async def test_somebody_leaves_while_on_hold(scene: Scene, who: str) -> None:
+    await until_on_hold(scene, "1001", "1002", "caller1")
+    await scene.hang_up(who)
+    if who == "caller1":
+        await scene.gone("1001", within=SEEN)
+    else:
+        await scene.waits("sales", "caller1", within=SEEN)
+    await over(scene)

@@ -51,7 +51,7 @@ EXTENSIONS: Final = (
     *("avp-dialled,12", "avp-gate,s", "avp-gate-refused,s"),
     *("avp-recording,s", "avp-told,s"),
     *("avp-orphaned,caller", "avp-orphans,1", "avp-caller-gone,1", "avp-heartbeat,s", "avp-who,s"),
-    *("avp-drop,s", "avp-who,state"),
+    *("avp-drop,s", "avp-resumed,one", "avp-who,state"),
     *("avp-watch,s", "avp-phone-ended,s", "avp-partner,s", "avp-unplugged,s"),
     *("avp-own-limit,s", "avp-end,s", "avp-external-leg,+1", "avp-accept,s", "avp-check,s"),
     *("avp-translation,now", "avp-connected,s", "avp-withheld,s"),
