@@ -68,6 +68,7 @@ _ENGINE: Final = (
     ev.ClockTick,
     remote.RemoteLeg,
     remote.RemoteEnded,
+    remote.RemoteRing,
     remote.NodeCall,
     remote.TrunkLost,
     remote.TrunkBack,

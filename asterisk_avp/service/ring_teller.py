@@ -1,6 +1,8 @@
 """At home: tells the anchor of a call whose phone rings for it, and who has answered it.
 
-The anchor has the screen pop. Of a call to a group it cannot know otherwise who the agent is.
+The anchor has the screen pop. Of a call to a group it cannot know otherwise who the agent is. That
+a phone rings it learns from SIP, too, but a provisional response that is lost is not sent again
+(RFC 3261, 13.3.1.1).
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class RingTeller(Part):
                     return
                 if isinstance(message, ev.AgentConnected):
                     self._answered(call, agent.id)
-                elif call.leg != "consult":  # whose target has no pop
+                else:
                     self._rings(call, agent.id, rings=isinstance(message, ev.AgentRung))
 
     def _rings(self, call: NodeCall, agent: str, *, rings: bool) -> None:

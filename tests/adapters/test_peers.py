@@ -14,6 +14,7 @@ from servers.waiting import eventually
 from asterisk_avp.core.engine.reservations import SECONDS
 from asterisk_avp.core.messages.remote import NodeCall
 from asterisk_avp.core.model.world import AgentState
+from asterisk_avp.service.node_door import NodeDoor
 from asterisk_avp.service.trunk_watch import CALL, LEG
 
 SLOTS = "/v1/cluster/slots"
@@ -352,6 +353,23 @@ async def test_the_consulted_agent_sees_who_asks(nodes: TwoNodes) -> None:
     assert call["pop"] == {}
     targets = (await nodes.b.ask("GET", "/v1/agents/1003/targets"))[1]
     assert targets["my_agent_groups"] == []
+
+
+@pytest.mark.parametrize("consult", [False, True])
+async def test_a_ring_is_told_by_the_daemons(
+    nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch, consult: bool
+) -> None:
+    """The 180 may be lost (`core.engine.remote_calls`)."""
+    told: list[tuple[str, str, str, bool]] = []
+    heard = NodeDoor.rings
+
+    def door(self: NodeDoor, node: str, transfer: str, agent: str, *, rings: bool) -> None:
+        told.append((node, transfer, agent, rings))
+        heard(self, node, transfer, agent, rings=rings)
+
+    monkeypatch.setattr(NodeDoor, "rings", door)
+    await nodes.brought(consult=consult)
+    await eventually(lambda: ("b", "t0", "1003", True) in told, WITHIN)
 
 
 async def test_the_pop_comes_by_the_daemons(nodes: TwoNodes) -> None:

@@ -31,6 +31,7 @@ from asterisk_avp.core.messages.remote import (
     RemoteAgentSeen,
     RemoteEnded,
     RemoteLeg,
+    RemoteRing,
     TrunkBack,
     TrunkLost,
 )
@@ -247,6 +248,38 @@ def test_the_end_of_a_call_that_was_answered_says_nothing() -> None:
     assert session(made).state is State.CONSULTING
 
 
+def test_it_rings_by_its_own_daemon() -> None:
+    """The 180 was lost; it changes nothing that comes too late, or is of somebody else."""
+    made = engine()
+    consult(made)
+    made.fact(RemoteRing(CALLER, "1004", rings=True), NOW)
+    made.fact(RemoteRing(CALLER, "1003", rings=False), NOW)
+    made.fact(RemoteRing("other", "1003", rings=True), NOW)
+    assert session(made).state is State.WAITING
+    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    assert session(made).state is State.RINGING
+    made.fact(ev.DialProgress(FAR_END, "RINGING"), NOW + 1)
+    assert session(made).state is State.RINGING
+    made.fact(ev.StasisEntered(LEG), NOW)
+    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    assert session(made).state is State.CONSULTING
+
+
+@pytest.mark.parametrize(("rang", "reason"), [(2.0, "rejected"), (15.0, "no_answer")])
+@pytest.mark.parametrize("mode", Mode)
+def test_why_it_was_not_answered_where_the_180_was_lost(
+    mode: Mode, rang: float, reason: str
+) -> None:
+    made = engine()
+    (consult if mode is Mode.SUPERVISED else queue)(made)
+    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    if mode is Mode.UNSUPERVISED:
+        assert session(made).state is State.OFFERED
+    dialling = FAR_END if mode is Mode.SUPERVISED else CALLER
+    made.fact(RemoteEnded(dialling, "CONGESTION", 21), NOW + rang)
+    assert session(made).reason == reason
+
+
 @pytest.mark.parametrize("rings", [False, True])
 def test_the_node_of_a_consult_is_lost(rings: bool) -> None:
     made = engine()
@@ -401,6 +434,12 @@ def consulting_with(made: TransferEngine) -> str:
 def test_a_fourth_party_of_another_node() -> None:
     made = engine()
     far_end = consulting_with(made)
+    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    assert not made.record("t1").fourth_rings
+    told = made.fact(RemoteRing(CALLER, "1004", rings=True), NOW)
+    assert made.record("t1").fourth_rings
+    assert told.transfers == ["t1"]
+    made.record("t1").fourth_rings = False
     made.fact(ev.DialProgress(far_end, "RINGING"), NOW)
     assert made.record("t1").fourth_rings
     outcome = made.fact(RemoteEnded(far_end, "CONGESTION", 21), NOW)

@@ -13,7 +13,8 @@ from asterisk_avp.core.messages.remote import RemoteEnded, RemoteLeg, RemoteRing
 from asterisk_avp.core.model.world import TargetKind
 from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.core.pops.content import read
-from tests.core.test_remote_calls import CALLER, engine, queue
+from asterisk_avp.core.transfer.states import State
+from tests.core.test_remote_calls import CALLER, consult, engine, queue
 from tests.core.world import NOW
 
 ALICE = "1001"
@@ -89,6 +90,17 @@ def test_each_ring_of_a_phone_is_offered_again() -> None:
         found.fact(RemoteRing(CALLER, "1003", rings=True))
         found.fact(RemoteRing(CALLER, "1003", rings=False))
     assert found.heard == ["1003 offered", "1003 withdrawn"] * 2
+
+
+def test_the_target_of_a_consultation_gets_none() -> None:
+    made = engine()
+    consult(made)
+    found = Centre(made)
+    found.follow(Outcome(transfers=["t1"]))
+    found.fact(RemoteRing(CALLER, "1003", rings=True))
+    assert made.record("t1").session.state is State.RINGING
+    assert found.heard == []
+    assert found.board.offered("1003") == []
 
 
 def test_of_a_group_whose_phone_rings_the_other_node_tells() -> None:

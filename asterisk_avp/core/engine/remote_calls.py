@@ -31,6 +31,7 @@ from asterisk_avp.core.messages.remote import (
     NodeRestarted,
     RemoteEnded,
     RemoteLeg,
+    RemoteRing,
     TrunkLost,
 )
 from asterisk_avp.core.model.world import PartyState
@@ -113,6 +114,8 @@ class RemoteCalls:
                 self._lost(fact.node, self._cut, now, outcome)
             case ev.DialProgress():
                 self._progress(fact, now, outcome)
+            case RemoteRing(rings=True):
+                self._told_ring(fact, now, outcome)
             case ev.AgentConnected() if fact.channel in self.legs:
                 agent = self._agents.connected(fact.queue, fact.interface, now)
                 self._answered[self.legs[fact.channel].transfer] = agent.id if agent else ""
@@ -165,6 +168,26 @@ class RemoteCalls:
             agent = session.permission.agent or self._answered.pop(session.id, "")
             event = SessionEvent(EventType.DELIVERED, agent=agent)
             self._store.apply(session.id, event, now, outcome)
+
+    def _told_ring(self, fact: RemoteRing, now: float, outcome: Outcome) -> None:
+        """The target's daemon says what the Dial() reports, unless the 180 was lost."""
+        found = self._store.role_of(fact.channel)
+        if found is None or found[1] != "caller":
+            return
+        session, fourth = found[0], found[0].fourth
+        permission, spec = session.permission, session.state.spec
+        if fourth is not None and fourth.party.presence is Presence.EXPECTED:
+            if fourth.permission.node and fourth.permission.agent == fact.agent:
+                self._store.records[session.id].fourth_rings = True
+                outcome.transfers.append(session.id)
+        elif not permission.node or permission.agent != fact.agent:
+            return
+        elif spec.deadline is Deadline.TARGET:
+            self._rings.setdefault(session.local_far_end, now)
+            self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)
+        elif spec.caller.place is Place.QUEUE:
+            self._rings.setdefault(fact.channel, now)
+            self._store.apply(session.id, SessionEvent(EventType.OFFERED), now, outcome)
 
     def _ended(self, fact: RemoteEnded, now: float, outcome: Outcome) -> None:
         rang = self._rings.pop(fact.channel, None)

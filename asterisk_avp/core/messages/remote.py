@@ -119,10 +119,10 @@ class RemoteEnded(Fact):
 
 @dataclass(frozen=True, slots=True)
 class RemoteRing(Fact):
-    """The other node tells whose phone rings for a caller of ours, or does not ring any more."""
+    """The other node tells whose phone rings for a call of ours, or does not ring any more."""
 
     channel: str
-    """The caller's."""
+    """The caller's, also of a consult leg."""
     agent: str
     rings: bool
 
