@@ -85,8 +85,11 @@ class NodeService(Protocol):
         """The agent has logged in there, and is at home there now."""
         ...
 
-    def rings(self, node: str, transfer: str, agent: str, *, rings: bool) -> None:
-        """The phone of the node's agent rings for the transferred caller, or does not any more."""
+    def rings(self, node: str, transfer: str, agent: str, *, rings: bool, consult: bool) -> None:
+        """The phone of the node's agent rings for the transfer's caller, or does not any more.
+
+        ``consult``: it rings for the consult leg, or as a fourth party's.
+        """
         ...
 
     def told(self, node: str, event: TransferEvent) -> None:
@@ -271,8 +274,8 @@ def _add_transfers(app: FastAPI, service: NodeService) -> None:
 
     @app.post(PREFIX + "transfers/{transfer}/rings")
     async def rings(transfer: TransferId, node: Node, body: Body) -> Response:
-        agent, ringing = between.ring(body)
-        service.rings(node, transfer, agent, rings=ringing)
+        agent, ringing, consult = between.ring(body)
+        service.rings(node, transfer, agent, rings=ringing, consult=consult)
         return Response(status_code=204)
 
     @app.post(PREFIX + "transfers/{transfer}/parties")

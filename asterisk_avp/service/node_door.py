@@ -125,8 +125,8 @@ class NodeDoor:
         if self.engine.elsewhere.trunks.claim(agent, node, transfer):
             self.transfers.changed({agent})
 
-    def rings(self, node: str, transfer: str, agent: str, *, rings: bool) -> None:
-        """Only for a caller who has been sent to that node."""
+    def rings(self, node: str, transfer: str, agent: str, *, rings: bool, consult: bool) -> None:
+        """Only for a call that has been sent to that node."""
         self._check_agent(node, agent)
         record = self.engine.store.records.get(transfer)
         legs = self.engine.elsewhere.trunks
@@ -134,7 +134,7 @@ class NodeDoor:
             legs.leg_of(agent, node, transfer) or legs.leg_of("", node, transfer)
         ):
             return
-        self.post(RemoteRing(record.session.caller.channel, agent, rings))
+        self.post(RemoteRing(record.session.caller.channel, agent, rings, consult))
 
     def _check_transfer(self, node: str, transfer: str) -> None:
         """Raises `UnknownTransfer` if it is not this node's own, and `NodeOversteps`."""

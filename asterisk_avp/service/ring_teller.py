@@ -46,9 +46,8 @@ class RingTeller(Part):
 
     def _rings(self, call: NodeCall, agent: str, *, rings: bool) -> None:
         about = ("ring", call.channel, agent)
-        self._teller.tell(
-            call.anchor, about, f"{call.transfer}/rings", between.ring_body(agent, rings=rings)
-        )
+        body = between.ring_body(agent, rings=rings, consult=call.leg == "consult")
+        self._teller.tell(call.anchor, about, f"{call.transfer}/rings", body)
 
     def _answered(self, call: NodeCall, agent: str) -> None:
         if call.agent:

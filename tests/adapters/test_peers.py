@@ -360,16 +360,17 @@ async def test_a_ring_is_told_by_the_daemons(
     nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch, consult: bool
 ) -> None:
     """The 180 may be lost (`core.engine.remote_calls`)."""
-    told: list[tuple[str, str, str, bool]] = []
+    told: list[tuple[str, str, str, bool, bool]] = []
     heard = NodeDoor.rings
 
-    def door(self: NodeDoor, node: str, transfer: str, agent: str, *, rings: bool) -> None:
-        told.append((node, transfer, agent, rings))
-        heard(self, node, transfer, agent, rings=rings)
+    def door(self: NodeDoor, *of: str, rings: bool, consult: bool) -> None:
+        node, transfer, agent = of
+        told.append((node, transfer, agent, rings, consult))
+        heard(self, node, transfer, agent, rings=rings, consult=consult)
 
     monkeypatch.setattr(NodeDoor, "rings", door)
     await nodes.brought(consult=consult)
-    await eventually(lambda: ("b", "t0", "1003", True) in told, WITHIN)
+    await eventually(lambda: ("b", "t0", "1003", True, consult) in told, WITHIN)
 
 
 async def test_the_pop_comes_by_the_daemons(nodes: TwoNodes) -> None:

@@ -248,35 +248,42 @@ def test_the_end_of_a_call_that_was_answered_says_nothing() -> None:
     assert session(made).state is State.CONSULTING
 
 
+def told_ring(agent: str = "1003", *, rings: bool = True, consult: bool = True) -> RemoteRing:
+    return RemoteRing(CALLER, agent, rings, consult)
+
+
 def test_it_rings_by_its_own_daemon() -> None:
-    """The 180 was lost; it changes nothing that comes too late, or is of somebody else."""
+    """The 180 was lost. What comes too late, or is of another call, changes nothing."""
     made = engine()
     consult(made)
-    made.fact(RemoteRing(CALLER, "1004", rings=True), NOW)
-    made.fact(RemoteRing(CALLER, "1003", rings=False), NOW)
-    made.fact(RemoteRing("other", "1003", rings=True), NOW)
+    for other in (told_ring("1004"), told_ring(rings=False), told_ring(consult=False)):
+        made.fact(other, NOW)
+    made.fact(replace(told_ring(), channel="other"), NOW)
     assert session(made).state is State.WAITING
-    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    made.fact(told_ring(), NOW)
     assert session(made).state is State.RINGING
     made.fact(ev.DialProgress(FAR_END, "RINGING"), NOW + 1)
     assert session(made).state is State.RINGING
     made.fact(ev.StasisEntered(LEG), NOW)
-    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    made.fact(told_ring(), NOW)
     assert session(made).state is State.CONSULTING
 
 
-@pytest.mark.parametrize(("rang", "reason"), [(2.0, "rejected"), (15.0, "no_answer")])
-@pytest.mark.parametrize("mode", Mode)
-def test_why_it_was_not_answered_where_the_180_was_lost(
-    mode: Mode, rang: float, reason: str
-) -> None:
+def test_the_ring_of_a_consult_leg_is_none_of_the_caller() -> None:
+    """Told late, when the caller has taken its place (`releasing_leg`)."""
     made = engine()
-    (consult if mode is Mode.SUPERVISED else queue)(made)
-    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
-    if mode is Mode.UNSUPERVISED:
-        assert session(made).state is State.OFFERED
-    dialling = FAR_END if mode is Mode.SUPERVISED else CALLER
-    made.fact(RemoteEnded(dialling, "CONGESTION", 21), NOW + rang)
+    queue(made)
+    before = session(made).state
+    made.fact(told_ring(), NOW)
+    assert session(made).state is before
+
+
+@pytest.mark.parametrize(("rang", "reason"), [(2.0, "rejected"), (15.0, "no_answer")])
+def test_why_it_was_not_answered_where_the_180_was_lost(rang: float, reason: str) -> None:
+    made = engine()
+    consult(made)
+    made.fact(told_ring(), NOW)
+    made.fact(RemoteEnded(FAR_END, "CONGESTION", 21), NOW + rang)
     assert session(made).reason == reason
 
 
@@ -434,9 +441,9 @@ def consulting_with(made: TransferEngine) -> str:
 def test_a_fourth_party_of_another_node() -> None:
     made = engine()
     far_end = consulting_with(made)
-    made.fact(RemoteRing(CALLER, "1003", rings=True), NOW)
+    made.fact(told_ring(), NOW)
     assert not made.record("t1").fourth_rings
-    told = made.fact(RemoteRing(CALLER, "1004", rings=True), NOW)
+    told = made.fact(told_ring("1004"), NOW)
     assert made.record("t1").fourth_rings
     assert told.transfers == ["t1"]
     made.record("t1").fourth_rings = False

@@ -97,7 +97,7 @@ def test_the_target_of_a_consultation_gets_none() -> None:
     consult(made)
     found = Centre(made)
     found.follow(Outcome(transfers=["t1"]))
-    found.fact(RemoteRing(CALLER, "1003", rings=True))
+    found.fact(RemoteRing(CALLER, "1003", rings=True, consult=True))
     assert made.record("t1").session.state is State.RINGING
     assert found.heard == []
     assert found.board.offered("1003") == []
@@ -144,7 +144,9 @@ def test_what_the_home_remembers() -> None:
 
 
 def test_what_is_said_of_a_ring() -> None:
-    assert between.ring(between.ring_body("1003", rings=True)) == ("1003", True)
-    assert between.ring({**between.ring_body("1003", rings=True), "rings": 1}) == ("1003", False)
+    assert between.ring(between.ring_body("1003", rings=True)) == ("1003", True, False)
+    consult = between.ring_body("1003", rings=False, consult=True)
+    assert between.ring(consult) == ("1003", False, True)
+    assert between.ring({**consult, "rings": 1, "consult": 1}) == ("1003", False, False)
     with pytest.raises(fields.Unusable):
         between.ring({"version": 1, "agent": "x y", "rings": True})

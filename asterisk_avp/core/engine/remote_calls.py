@@ -114,7 +114,7 @@ class RemoteCalls:
                 self._lost(fact.node, self._cut, now, outcome)
             case ev.DialProgress():
                 self._progress(fact, now, outcome)
-            case RemoteRing(rings=True):
+            case RemoteRing(rings=True, consult=True):
                 self._told_ring(fact, now, outcome)
             case ev.AgentConnected() if fact.channel in self.legs:
                 agent = self._agents.connected(fact.queue, fact.interface, now)
@@ -185,9 +185,6 @@ class RemoteCalls:
         elif spec.deadline is Deadline.TARGET:
             self._rings.setdefault(session.local_far_end, now)
             self._store.apply(session.id, SessionEvent(EventType.LEG_RINGING), now, outcome)
-        elif spec.caller.place is Place.QUEUE:
-            self._rings.setdefault(fact.channel, now)
-            self._store.apply(session.id, SessionEvent(EventType.OFFERED), now, outcome)
 
     def _ended(self, fact: RemoteEnded, now: float, outcome: Outcome) -> None:
         rang = self._rings.pop(fact.channel, None)

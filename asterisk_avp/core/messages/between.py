@@ -168,14 +168,16 @@ def home(body: object) -> tuple[str, int]:
     return fields.agent_id(read, "agent"), fields.count(read, "revision", 2**63 - 1)
 
 
-def ring_body(agent: str, *, rings: bool) -> dict[str, Any]:
+def ring_body(agent: str, *, rings: bool, consult: bool = False) -> dict[str, Any]:
     """The phone of an agent of the sender's rings for a call of the receiver's, or does not."""
-    return {**answered_body(agent), "rings": rings}
+    return {**answered_body(agent), "rings": rings, "consult": consult}
 
 
-def ring(body: object) -> tuple[str, bool]:
+def ring(body: object) -> tuple[str, bool, bool]:
+    """The agent, whether the phone rings, and whether it does for a consult leg."""
     read = fields.message(body)
-    return fields.agent_id(read, "agent"), read.get("rings") is True
+    rings, consult = (read.get(name) is True for name in ("rings", "consult"))
+    return fields.agent_id(read, "agent"), rings, consult
 
 
 def party_body(wanted: Target) -> dict[str, Any]:

@@ -125,6 +125,8 @@ class RemoteRing(Fact):
     """The caller's, also of a consult leg."""
     agent: str
     rings: bool
+    consult: bool = False
+    """Whether it rings for a consult leg: a word about that may come after the caller was sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from asterisk_avp.core.transfer.spec import Place
 def observe(engine: TransferEngine, queued: QueuedCalls, fact: ev.Fact) -> set[str]:
     """Note a fact; return the agents whom it changes."""
     match fact:
-        case RemoteRing(call, agent, rings=True):
-            return _ring(queued, agent, call) if _rings_for(engine, call) else set()
-        case RemoteRing(call, agent):
-            return queued.stop_ringing(call, agent)
+        case RemoteRing(consult=True):
+            return set()  # the target of a consultation has no pop
+        case RemoteRing(call, agent, rings):
+            return _ring(queued, agent, call) if rings else queued.stop_ringing(call, agent)
         case ev.DialProgress(channel=call, status="RINGING"):
             return _ring(queued, _target(engine, call), call)
         case ev.DialProgress(channel=call, status="ANSWER"):
@@ -45,12 +45,6 @@ def _ring(queued: QueuedCalls, agent: str, call: str) -> set[str]:
     if agent:
         queued.ring(agent, call)
     return {agent} - {""}
-
-
-def _rings_for(engine: TransferEngine, call: str) -> bool:
-    """Whether a phone elsewhere can ring for this caller. A consultation's target has no pop."""
-    found = engine.store.role_of(call)
-    return found is not None and found[1] == "caller" and _waits_elsewhere(found[0])
 
 
 def _target(engine: TransferEngine, call: str) -> str:
