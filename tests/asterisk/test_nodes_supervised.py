@@ -212,7 +212,7 @@ async def test_it_goes_on_without_the_transferor_while_it_rings(
 
     await scene.gone("1001")
     await scene.on_music("caller1")
-    await scene.phone("1005").answer()
+    await scene.at("b").rung_again("1005")
     await scene.talking("caller1", "1005")
     body = await scene.at("a").reaches(transfer, "completed")
     assert body["ended_reason"] == "completed"
