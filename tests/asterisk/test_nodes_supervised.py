@@ -302,6 +302,25 @@ async def test_the_trunk_is_cut_in_the_consultation(scene: NodesScene) -> None:
     await scene.nodes.trunks_up()
 
 
+@pytest.mark.parametrize("mode", ["supervised", pytest.param("unsupervised", marks=THOROUGH)])
+async def test_a_question_over_the_trunk_was_lost(scene: NodesScene, mode: str) -> None:
+    """Asterisk starts no call without a contact; the next question, a second later, is answered."""
+    await scene.call("caller1", "1001")
+    scene.nodes.cut("a", "b")
+
+    async def lost() -> bool | None:
+        contacts = await scene.nodes.a.ami.command("pjsip show contacts")
+        return any("avp-node-b" in x and "Unavail" in x for x in contacts.splitlines()) or None
+
+    try:
+        assert await scene.nodes.a.ami.until(lost, 5.0)
+        await scene.transfer("1001", mode, "1005")
+    finally:
+        scene.nodes.mend()
+    await scene.phone("1005").answer()
+    await scene.talking("1005", "caller1" if mode == "unsupervised" else "1001")
+
+
 async def test_the_trunk_is_cut_after_completing(scene: NodesScene) -> None:
     """The caller is not hung up, but waits at the head of the group: Bob answers."""
     transfer = await scene.consult("caller1", "1001", "1005")

@@ -60,6 +60,7 @@ EXTENSIONS: Final = (
         "avp-node-fork,s",
         "avp-node-wait,s",
         "avp-node-pass,s",
+        "avp-node-reach,s",
         "avp-node-out,s",
         "avp-trunk-ended,s",
     ),
