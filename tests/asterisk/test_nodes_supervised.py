@@ -302,7 +302,8 @@ async def test_the_trunk_is_cut_in_the_consultation(scene: NodesScene) -> None:
     await scene.nodes.trunks_up()
 
 
-@pytest.mark.parametrize("mode", ["supervised", pytest.param("unsupervised", marks=THOROUGH)])
+@pytest.mark.thorough  # on a slow machine or line, the trunk counts as cut before it is mended
+@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
 async def test_a_question_over_the_trunk_was_lost(scene: NodesScene, mode: str) -> None:
     """Asterisk starts no call without a contact; the next question, a second later, is answered."""
     await scene.call("caller1", "1001")
