@@ -27,7 +27,7 @@ The parts get messages in this order (`service.part`; a test compares), and stop
     Pops                  11 facts                              perform resynced wait_idle stop
     UnreportedChanges     6 facts                               stop
     RealtimeMembers       -                                     connected resynced stop
-    EngineStep            34 facts
+    EngineStep            35 facts
     MemberPhones          MemberSeen MemberRemoved              connected resynced stop
     Whereabouts           Hint StasisLeft ChannelGone BridgeEntered HangUpAsked  connected stop
     MemberVerifier        Hint ChannelSeen ChannelGone          wait_idle stop
