@@ -24,3 +24,15 @@ def test_two_partners_of_the_same_second_are_two() -> None:
     written = [line for line in lines if "SET(AVP_ENDED=" in line]
     assert written
     assert all("_${UNIQUEID})" in line for line in written)
+
+
+def test_a_group_waits_once_for_all_its_trunks() -> None:
+    """Each trunk that is cut would add to the caller's silence."""
+    contexts = DIALPLAN.read_text(encoding="utf-8").split("\n[")
+    begins = {text.split("]")[0] for text in contexts if "Set(AVP_LOOKS=6)" in text}
+    assert begins == {"avp-node-pass"}
+    (fork,) = (text for text in contexts if text.startswith("avp-node-fork]"))
+    assert "Gosub(avp-node-reach" in fork
+    assert "avp-node-pass" not in fork
+    (reach,) = (text for text in contexts if text.startswith("avp-node-reach]"))
+    assert "Set(AVP_LOOKS=$[${AVP_LOOKS} - 1])" in reach
