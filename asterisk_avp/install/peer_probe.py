@@ -104,10 +104,11 @@ def _certificate(
             shown = tls_line.getpeercert() or {}
             tls_line.settimeout(_ALERT_SECONDS)
             with contextlib.suppress(TimeoutError):  # it waits for a request
-                tls_line.recv(1)
-    except (ssl.SSLError, ConnectionResetError) as error:
-        return Certificate(node, tls.problem(error))
-    except OSError:
+                if not tls_line.recv(1):
+                    raise ConnectionResetError
+    except OSError as error:
+        if isinstance(error, ssl.SSLError) or tls.has_ended(error):
+            return Certificate(node, tls.problem(error))
         return None  # whether it answers is another check's question
     days = (ssl.cert_time_to_seconds(str(shown["notAfter"])) - clock()) / _DAY
     return Certificate(node, days=days)
