@@ -31,7 +31,10 @@ def _leg(channel: str, told: Told, node_of: NodeOf) -> Fact:
 def _ended(channel: str, told: Told, _node_of: NodeOf) -> Fact:
     cause = _ident(told, "Cause")
     return RemoteEnded(
-        channel, _ident(told, "Status"), int(cause) if cause.isascii() and cause.isdigit() else 0
+        channel,
+        _ident(told, "Status"),
+        int(cause) if cause.isascii() and cause.isdigit() else 0,
+        to_group=_ident(told, "Next") == "group",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,7 @@ from itertools import accumulate
 from typing import Final
 
 from bed import Call, Phone
-from bed.deadlines import impatient
+from bed.deadlines import impatient, patiently
 from bed.nodes import Nodes
 from bed.phones import PhoneError
 from bed.world import Agent, Group
@@ -427,6 +428,9 @@ class Stage:
             heard = max(0.0, self.phone("caller").ear.onset(wanted, until) - began)
         self.figures = [round(x, 1) for x in (longest.get("caller", 0.0), most, heard)]
         allowed = SILENCE_SECONDS + MEASURED_SECONDS + (ALONE_SECONDS if alone else 0.0)
+        if not os.environ.get("AVP_TEST_MEASURES"):
+            # A busy machine is late with everything. Silence for good is longer still.
+            allowed = patiently(allowed)
         assert most <= allowed, (found, longest)
 
     def _one_partner(self, found: str, began: float, until: float) -> None:

@@ -92,9 +92,11 @@ class NodesScene:
         assert seen is not None, await scene.api("GET", f"/v1/agents/{agent}")
         return seen
 
-    async def consult(self, caller: str, agent: str, target: str, group: str = "sales") -> str:
+    async def consult(
+        self, caller: str, agent: str, target: str, group: str = "sales", number: str = ""
+    ) -> str:
         """A call, a supervised transfer to an agent of any node, and the target's answer."""
-        await self.call(caller, agent, group)
+        await self.call(caller, agent, group, number)
         transfer = await self.transfer(agent, "supervised", target)
         await self.phone(target).answer()
         await self.consulting(transfer, caller, agent, target)

@@ -232,6 +232,26 @@ def test_why_it_was_not_answered(
     assert (ended.state, ended.reason) == (expected, reason)
 
 
+@pytest.mark.parametrize(
+    ("cause", "to_group", "reason"),
+    [
+        (21, True, "target_unreachable"),  # the node has found the trunk cut, or a wrong password
+        (27, True, "target_unreachable"),
+        (18, True, "max_hold"),
+        (18, False, "max_hold"),
+    ],
+)
+def test_where_the_dialplan_sends_the_caller(cause: int, to_group: bool, reason: str) -> None:
+    made = engine()
+    queue(made)
+    made.fact(ev.DialProgress(CALLER, "RINGING"), NOW)
+    made.fact(RemoteEnded(CALLER, "CHANUNAVAIL", cause, to_group), NOW + 5)
+    ended = session(made)
+    assert (ended.state, ended.reason) == (State.FAILED, reason)
+    expected = CallerOutcome.GROUP if to_group else CallerOutcome.DISCONNECTED
+    assert made.record("t1").caller_outcome is expected
+
+
 def test_nobody_there_means_a_break_if_they_are_on_one() -> None:
     made = engine()
     consult(made)
@@ -676,6 +696,36 @@ def spanning(made: TransferEngine) -> None:
     seen(made, "1004", replace(CAROL, node="c"))
     queue(made, "support", TargetKind.GROUP)
     assert session(made).permission.trunks == ("trunk-b", "trunk-c")
+
+
+@pytest.mark.parametrize(
+    ("changes", "after", "waits"),
+    [
+        ({}, NodeLost("b"), True),
+        ({}, TrunkLost("c"), True),
+        ({"paused": True}, NodeLost("b"), False),
+        ({"on_break": ("support",)}, NodeLost("b"), False),
+        ({"logged_in": ("sales",)}, NodeLost("b"), False),
+    ],
+)
+def test_a_node_that_is_not_heard_goes_on_serving_its_queue(
+    changes: dict[str, object], after: NodeLost | TrunkLost, waits: bool
+) -> None:
+    """Its daemon may be away, or NATS: nobody who waits there is sent away."""
+    made = engine()
+    queue(made, "support", TargetKind.GROUP)
+    seen(made, "1003", replace(CAROL, **changes))  # type: ignore[arg-type]
+    lose(made, after)
+    assert (withdrawal(made, "t1") is None) is waits
+
+
+def test_the_transferor_alone_is_not_heard() -> None:
+    made = engine()
+    queue(made, "support", TargetKind.GROUP)
+    seen(made, "1003", replace(CAROL, logged_in=()))
+    seen(made, "1001", replace(CAROL, node="c"))
+    lose(made, NodeLost("c"))
+    assert withdrawal(made, "t1") == Redirect(CALLER, WITHDRAWN)
 
 
 def test_the_last_trunk_to_a_group_is_cut() -> None:

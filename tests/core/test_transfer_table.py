@@ -37,7 +37,7 @@ def short(effect: fx.Effect) -> str:
         case fx.HangUp(channel):
             return f"hangup {NAMES[channel]}"
         case fx.SetVariables(channel, variables):
-            if "AVP_SWAPPED" in variables:
+            if variables.keys() == {"AVP_SWAPPED"}:
                 return (
                     f"{'swapped' if variables['AVP_SWAPPED'] else 'not swapped'} {NAMES[channel]}"
                 )

@@ -15,6 +15,7 @@ from typing import Final
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages.effects import Destination, Redirect, WithdrawCaller
 from asterisk_avp.core.model.world import Group, PartyState, TargetKind
+from asterisk_avp.core.pbx.headcount import serves
 from asterisk_avp.core.pbx.staffing import staffing
 from asterisk_avp.core.transfer.session import Session
 from asterisk_avp.core.transfer.spec import Place
@@ -40,6 +41,8 @@ def seconds_left(engine: TransferEngine, session_id: str) -> int | None:
         return None
     if not staffing(engine.agents, group, session.agent).obstacle:
         return None
+    if session.permission.trunks and _serves_unseen(engine, group, session.agent):
+        return None
     own = engine.world.groups.get(session.group) or session.permission.group
     return own.features.empty_group_seconds
 
@@ -56,6 +59,21 @@ def withdrawal(engine: TransferEngine, session_id: str) -> WithdrawCaller | Redi
     # In a group that spans nodes, a channel of its own waits in each node's queue.
     spans = bool(session.permission.trunks)
     return Redirect(caller, WITHDRAWN) if spans else WithdrawCaller(group.queue, caller)
+
+
+def _serves_unseen(engine: TransferEngine, group: Group, transferor: str) -> bool:
+    """Whether a node of which only the heartbeats are missing may still offer somebody the call.
+
+    Its agents are no targets meanwhile, but its queue serves them, as before. Where the trunk is
+    lost, `core.engine.remote_calls` ends the wait.
+    """
+    for agent in engine.agents.in_group(group.id):
+        told = agent.remote
+        if told is None or told.reachable or told.cut or agent.id == transferor:
+            continue
+        if serves(told, group.id):
+            return True
+    return False
 
 
 def _session(engine: TransferEngine, session_id: str) -> Session | None:

@@ -56,9 +56,6 @@ _RETURN_NODE: Final = "AVP_RETURN_NODE"
 _NO_CAUSE: Final = frozenset({0, 16})
 _REFUSED: Final = 21
 _LEFT: Final = 19
-_AWAY: Final = frozenset({"CHANUNAVAIL", "CONGESTION"})
-_TOLD: Final = frozenset({17, 18, _LEFT, _REFUSED})
-"""Together: a node that could not be reached, as the dialplan sees it (avp-recall)."""
 
 CAUSE_REASONS: Final[Mapping[int, str]] = {17: "target_queue_full", 18: "max_hold"}
 """The Q.850 causes with which avp-node-in ends a call, as ended_reason; all others but 19 and 21
@@ -203,15 +200,15 @@ class RemoteCalls:
         if kind is not None:
             ring = None if rang is None else now - rang
             reason = self._reason(session, fact, ring)
-            lost = fact.status in _AWAY and fact.cause not in _TOLD
-            left = kind is EventType.LEFT_QUEUE
-            event = _left(session, reason, lost=lost) if left else SessionEvent(kind, reason)
+            event = SessionEvent(kind, reason, to_group=fact.to_group)
             self._store.apply(session.id, event, now, outcome)
 
     def _reason(self, session: Session, fact: RemoteEnded, ring: float | None) -> str:
         """Why nobody has answered. ``ring``: for how many seconds it rang; None: it did not."""
         if fact.cause in CAUSE_REASONS:
             return CAUSE_REASONS[fact.cause]
+        if fact.to_group:  # no answer of the target's, whatever the cause
+            return "target_unreachable"
         if fact.cause in _NO_CAUSE and fact.status == "NOANSWER":
             return "max_hold"  # the Dial()'s own limit
         if fact.cause == _LEFT:

@@ -115,6 +115,8 @@ class RemoteEnded(Fact):
     """DIALSTATUS"""
     cause: int
     """The Q.850 cause of the trunk's channel."""
+    to_group: bool = False
+    """The node, or the phone that was rung, is lost: the caller waits at the head of the group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,14 @@ def headcount_of(agent: Agent, group: str, queue: str) -> Headcount:
     return Headcount(int(there), int(ready), int(available))
 
 
+def serves(agent: RemoteAgent, group: str) -> bool:
+    """Whether their node's queue offers the agent calls of a group, as that node has last told."""
+    return group in agent.logged_in and not agent.paused and group not in agent.on_break
+
+
 def _headcount_of_remote(agent: RemoteAgent, group: str) -> Headcount:
     there = agent.reachable and group in agent.logged_in
-    ready = there and not agent.paused and group not in agent.on_break
+    ready = there and serves(agent, group)
     available = ready and agent.state is AgentState.AVAILABLE
     return Headcount(int(there), int(ready), int(available))
 

@@ -6,6 +6,8 @@ target.
 
 from __future__ import annotations
 
+from typing import Final
+
 from asterisk_avp.core.messages import clean
 from asterisk_avp.core.messages.effects import Destination, Effect, LimitCall, SetVariables
 from asterisk_avp.core.model.permission import Permission
@@ -31,6 +33,11 @@ AFTER_BRIDGE = "CHANNEL(after_bridge_goto)"
 """Where a channel continues in the dialplan after its bridge (func_channel.c)."""
 
 
+_FORGET_FORMER: Final = {"AVP_ALONE": "", "AVP_FOURTH_CHANNEL": ""}
+"""An agent may consult twice in one call: what the dialplan reads while no daemon runs must not be
+left from the first time (avp-orphaned). The same for AVP_SWAPPED."""
+
+
 def mark_caller(session: Session, state: str) -> SetVariables:
     own = session.target is not None and session.target.kind is TargetKind.AGENT
     return SetVariables(
@@ -48,6 +55,7 @@ def mark_caller(session: Session, state: str) -> SetVariables:
             "AVP_TRANSFEROR": session.agent,
             "AVP_TRANSFEROR_CHANNEL": session.transferor.channel,
             "AVP_LEG_CHANNEL": session.leg.channel,
+            **_FORGET_FORMER,
             "AVP_HOLD_SECONDS": str(session.max_hold_seconds),
             # Inherited by the channels that app_queue creates, where the dialplan decides whether
             # to ring this member; empty where the transferor may get the call again.
@@ -90,6 +98,8 @@ def mark_transferor(session: Session, state: str) -> SetVariables:
             "AVP_TRANSFER": session.id,
             "AVP_CALLER": session.caller.channel,
             "AVP_LEG_CHANNEL": session.leg.channel,
+            **_FORGET_FORMER,
+            "AVP_SWAPPED": "",
         },
     )
 
