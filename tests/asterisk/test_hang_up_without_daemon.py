@@ -123,6 +123,46 @@ async def test_the_transferor_hangs_up_while_the_target_rings(scene: Scene) -> N
     await over(scene)
 
 
+@pytest.mark.parametrize("answers", ["before", "after"])
+async def test_the_transferor_has_sent_the_caller_on(scene: Scene, answers: str) -> None:
+    """The call is in the target's queue, or with the target: nobody takes the caller away.
+
+    The handler of the consult leg that has ended looks at this moment (avp-orphaned), if the daemon
+    is killed before its next heartbeat.
+    """
+    await scene.call("caller1", "1001")
+    transfer = await scene.transfer("1001", "supervised", "1002")
+    first = await scene.phone("1002").ringing()
+    await scene.act(transfer, "complete")
+    await scene.waits("avp-agent-1002", "caller1")
+    await scene.phone("1002").closed(first)
+    await scene.bed.stop_daemon(kill=True)
+    if answers == "before":
+        await scene.phone("1002").answer()
+        await scene.talking("caller1", "1002")
+    caller = await scene.ami.channel_of("caller1")
+
+    async def looks(*, there: bool) -> bool | None:
+        found = any(c["Context"] == "avp-orphans" for c in await scene.ami.channels())
+        return found is there or None
+
+    await scene.ami.action(
+        "Originate",
+        Channel=f"Local/{caller['Uniqueid']}@avp-orphans/n",
+        Application="NoOp",
+        Timeout="600000",
+        Async="true",
+    )
+    assert await scene.ami.until(lambda: looks(there=True), 5.0)
+    assert await scene.ami.until(lambda: looks(there=False), SEEN)
+
+    if answers == "after":
+        await scene.phone("1002").answer()
+    await scene.talking("caller1", "1002")
+    assert len(scene.entered()) == 3  # the group's queue once; the leg and the caller, the target's
+    await over(scene)
+
+
 async def waits_for_resume(scene: Scene, name: str) -> None:
     """The dialplan has seen that no daemon is there, and this phone hears music meanwhile."""
 

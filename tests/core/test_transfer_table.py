@@ -570,6 +570,26 @@ def test_beginning_marks_before_it_moves() -> None:
     ]
 
 
+def test_a_second_consultation_has_nothing_of_the_first() -> None:
+    """The dialplan reads these where somebody hangs up while no daemon runs (avp-orphaned)."""
+    _, effects = machine.begin(session(S.STARTING))
+    written = {
+        (NAMES[effect.channel], name): value
+        for effect in effects
+        if isinstance(effect, fx.SetVariables)
+        for name, value in effect.variables.items()
+    }
+    assert {who: written[who] for who in FORMER} == dict.fromkeys(FORMER, "")
+
+
+FORMER = (
+    ("agent", "AVP_SWAPPED"),
+    ("agent", "AVP_FOURTH_CHANNEL"),
+    ("caller", "AVP_FOURTH_CHANNEL"),
+    ("caller", "AVP_ALONE"),
+)
+
+
 @pytest.mark.parametrize("case", [case for case, _, _ in LEGAL.values()], ids=str)
 def test_nobody_is_moved_while_something_is_said_to_them(case: Case) -> None:
     """Asterisk would play it to the end, with the others in silence (`actions.stop_prompt`)."""
