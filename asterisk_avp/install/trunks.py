@@ -101,7 +101,8 @@ def _trunk(
     here, there = addresses
     # Not "sips": if a phone answers at once, an UPDATE may be answered before the INVITE. The
     # answer of Asterisk has a "sip" contact then, and pjproject ends the call: its issue 1735.
-    parameter = "" if there.transport == "udp" else f";transport={there.transport}"
+    # Without the backslash the rest of the line is a comment (config.c).
+    parameter = "" if there.transport == "udp" else f"\\;transport={there.transport}"
     yield f"; --- node {name}"
     yield f"[{endpoint}]"
     yield "type = endpoint"

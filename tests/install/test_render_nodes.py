@@ -222,7 +222,7 @@ def test_tls_gives_encrypted_audio_and_certificates(
     assert transport["cert_file"] == r"/etc/avp/cert.pem\; x"
     assert section(text, "avp-node-b", "endpoint")["media_encryption"] == "sdes"
     assert section(text, "avp-node-b", "aor")["contact"] == (
-        "sip:192.0.2.12:5071;transport=tls"  # "sips" makes pjproject end calls
+        r"sip:192.0.2.12:5071\;transport=tls"  # "sips" makes pjproject end calls
     )
 
 

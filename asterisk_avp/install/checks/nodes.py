@@ -133,7 +133,9 @@ def _aor(conf: Conf, endpoint: Section) -> Iterator[Finding]:
                     "Asterisk ends calls over it that a phone answers at once (pjproject's issue"
                     " 1735).",
                     NODES,
-                    (f"; instead of it: contact = sip:{contact[5:].split(';')[0]};transport=tls",),
+                    (
+                        f"; instead of it: contact = sip:{contact[5:].split(';')[0]}\\;transport=tls",
+                    ),
                 )
         for option, value in QUALIFY.items():
             written = section.last(option)
