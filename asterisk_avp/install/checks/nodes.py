@@ -126,6 +126,7 @@ def _aor(conf: Conf, endpoint: Section) -> Iterator[Finding]:
             continue
         for contact in section.all("contact"):
             if contact.lower().startswith("sips:"):
+                address = contact[5:].partition(";")[0].rstrip("\\")
                 yield Finding(
                     "node_trunk_settings",
                     Severity.ERROR,
@@ -133,9 +134,7 @@ def _aor(conf: Conf, endpoint: Section) -> Iterator[Finding]:
                     "Asterisk ends calls over it that a phone answers at once (pjproject's issue"
                     " 1735).",
                     NODES,
-                    (
-                        f"; instead of it: contact = sip:{contact[5:].split(';')[0]}\\;transport=tls",
-                    ),
+                    (rf"; instead of it: contact = sip:{address}\;transport=tls",),
                 )
         for option, value in QUALIFY.items():
             written = section.last(option)
