@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -44,6 +43,10 @@ async def two() -> AsyncIterator[Nodes]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
     async with open_nodes(two) as opened:
+        for agent in ("1003", "1004", "1005"):
+            await opened.sees("a", agent, state="available", waiting_transfer=False)
+        for agent in ("1001", "1002"):
+            await opened.sees("b", agent, state="available", waiting_transfer=False)
         yield opened
 
 
@@ -56,8 +59,7 @@ async def test_a_call_over_the_trunk_is_heard_both_ways(
 
     await scene.talking(caller, agent)
 
-    assert await scene.legs("a", "b") == 1
-    assert await scene.legs("b", "a") == 1
+    await scene.only_legs(1)
     await scene.hang_up(agent)
     await scene.gone(caller)
 
@@ -71,11 +73,12 @@ async def test_a_cut_trunk_loses_everything_silently_and_is_noticed_within_secon
     await scene.talking("caller1", "1003")
 
     nodes.cut("a", "b")
-    since = time.monotonic()
-    await asyncio.gather(nodes.a.reaches("b", reached=False), nodes.b.reaches("a", reached=False))
+    await asyncio.gather(
+        nodes.a.reaches("b", reached=False, within=10),
+        nodes.b.reaches("a", reached=False, within=10),
+    )
     await scene.gone("caller1", "1003", within=8)  # rtp_timeout, with no dialplan of ours
 
-    assert time.monotonic() - since < 10
     nodes.mend()
     await nodes.trunks_up()
 

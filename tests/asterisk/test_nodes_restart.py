@@ -166,7 +166,7 @@ async def ended(scene: NodesScene, transfer: str) -> None:
 
 async def goes_on(scene: NodesScene, _: str) -> None:
     """Carol has the caller, and can hand the call on, to the node where it came in."""
-    assert await scene.legs("a", "b") == 1
+    await scene.only_legs(1)
     await scene.at("b").has_call("1003", on_hold=False)
     await scene.sees("b", "1002", state="available")
     await scene.transfer("1003", "unsupervised", "1002")

@@ -123,7 +123,7 @@ async def test_busy_target_is_rung_next(scene: Scene) -> None:
     await scene.reaches(transfer, "ringing", within=5)
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
@@ -139,7 +139,7 @@ async def test_cancel_while_waiting(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
     await scene.talking("caller2", "1002")
     await scene.ends(transfer, "cancelled", "cancelled")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
 
 
 @pytest.mark.thorough

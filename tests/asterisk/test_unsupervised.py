@@ -137,7 +137,7 @@ async def test_talking_target(scene: Scene) -> None:
     assert rung.began - hung_up >= 1, "after the ACW of 2 s"
     assert rung.began - free.at <= 4.5, "and soon after it"
     await delivered(scene, transfer, "caller1", "1002")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
     await scene.hang_up("caller1", "1001")
     await scene.gone("1002", "caller3")
     books = await scene.booked(Alice=2, Bob=2)
@@ -170,7 +170,7 @@ async def test_max_hold_hangs_up(scene: Scene) -> None:
     await scene.gone("caller1", within=8)
     await scene.talking("caller2", "1002")
     assert scene.endings() == ["COMPLETEAGENT", "EXITWITHTIMEOUT"]
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
     await scene.booked(Alice=1)
 
 
@@ -307,7 +307,7 @@ async def test_caller_hangs_up_while_waiting(scene: Scene) -> None:
     transfer = await busy_target(scene, "1001", "1002")
     await scene.hang_up("caller1")
     await scene.ends(transfer, "abandoned", "caller_hangup")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
     await scene.talking("caller2", "1002")
     assert scene.endings() == ["COMPLETEAGENT", "ABANDON"]
 
