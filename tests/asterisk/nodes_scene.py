@@ -43,6 +43,7 @@ class NodesScene:
         await self.phone(caller).dial(number or NUMBERS[group])
         await self.phone(agent).answer()
         await self.talking(caller, agent)
+        await self.of(agent).known(agent)
 
     async def talking(self, *names: str, within: float = 5.0) -> None:
         """These hear one another and nothing else, on whichever nodes."""
