@@ -66,7 +66,7 @@ exten => h,1,UserEvent(RobotEnds)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def centre() -> AsyncIterator[Bed]:
-    made = replace(transfer_button.world(), extensions=DIALPLAN, max_hold_seconds=2)
+    made = replace(transfer_button.world(), extensions=DIALPLAN, max_hold_seconds=6)
     returning = {"AVP_ENTERPRISE__MAX_HOLD_ACTION": "return"}
     made = replace(made, settings={**made.settings, **returning})
     async with Bed(made, backend=backend_named(None)) as started:
@@ -138,7 +138,7 @@ async def back_after_the_longest_hold(scene: Scene) -> str:
     """Nobody answers; the caller returns to the transferor."""
     await scene.transfer("1001", "unsupervised", "1002")
     await scene.phone("1002").ringing()
-    await scene.phone("1001").answer(within=10)
+    await scene.phone("1001").answer(within=12)
     return "1001"
 
 
