@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,6 +17,7 @@ from bed.nodes import Node, Nodes
 
 from asterisk_avp.config.node_secrets import trunk_password
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
+from tests.ports import free_udp_port
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -36,7 +36,7 @@ exten => _871XXX,1,Answer()
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", extensions=DIALPLAN) as nodes:
+    async with Nodes("ab", relays=False, extensions=DIALPLAN) as nodes:
         yield nodes
 
 
@@ -95,10 +95,8 @@ class Pretender(InvitingPhone):
     """Somebody who calls node a over its trunk as node b, from whatever address."""
 
     def __init__(self, nodes: Nodes, host: str, password: str) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind((host, 0))
-            port = free.getsockname()[1]
-        super().__init__("avp-node-b", port, nodes.trunks.port("a"), port + 1)
+        port, rtp = free_udp_port(host), free_udp_port(host)
+        super().__init__("avp-node-b", port, nodes.trunks.port("a"), rtp)
         self.host, self.password = host, password
         self._trunk = (nodes.trunks.address("a", "b"), nodes.trunks.port("a"))
 

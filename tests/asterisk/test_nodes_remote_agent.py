@@ -51,7 +51,7 @@ GROUPS = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    nodes = Nodes("ab", settings=SETTINGS, groups=GROUPS, max_hold_seconds=MAX_HOLD)
+    nodes = Nodes("ab", relays=False, settings=SETTINGS, groups=GROUPS, max_hold_seconds=MAX_HOLD)
     # Caller 2 withholds number and name, and node b logs all SIP.
     a, b = nodes.a, nodes.b
     a.world = replace(a.world, pjsip=f"{a.world.pjsip}\n{WITHHOLDS}")

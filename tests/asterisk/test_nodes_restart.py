@@ -31,7 +31,7 @@ RESTARTED = 10.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=SETTINGS, rtp_timeout=4) as nodes:
+    async with Nodes("ab", relays=False, settings=SETTINGS, rtp_timeout=4) as nodes:
         yield nodes
 
 

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=SETTINGS) as nodes:
+    async with Nodes("ab", relays=False, settings=SETTINGS) as nodes:
         yield nodes
 
 
