@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import rtp_start
 from .audio import RATE, SILENCE, Ear, Labels, Tones, describe, write_tone, write_warble
-from .deadlines import deadline
+from .deadlines import deadline, patiently
 from .ports import PhonePorts
 from .procs import ProcessId, end, spawn
 
@@ -212,7 +212,7 @@ class Phone:
         self._answers[token] = future
         self._writer.write(b"%d:%s," % (len(payload), payload))
         try:
-            answer = await asyncio.wait_for(future, within)
+            answer = await asyncio.wait_for(future, patiently(within))
         finally:
             del self._answers[token]
         if not answer["ok"]:
