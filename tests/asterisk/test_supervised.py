@@ -147,8 +147,8 @@ async def test_target_in_acw_is_rung_after_it(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     hung_up = time.time()
-    await scene.hang_up("caller2")
-    await scene.agent_is("1002", "acw")
+    async with scene.passing("1002", "acw"):
+        await scene.hang_up("caller2")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.reaches(transfer, "waiting")
     rung = await scene.phone("1002").ringing(within=5)

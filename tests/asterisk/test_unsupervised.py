@@ -151,8 +151,8 @@ async def test_target_in_acw(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     hung_up = time.time()
-    await scene.hang_up("1002")
-    await scene.agent_is("1002", "acw")
+    async with scene.passing("1002", "acw"):
+        await scene.hang_up("1002")
     transfer = await scene.transfer("1001", "unsupervised", "1002")
     await scene.on_music("caller1")
     await delivered(scene, transfer, "caller1", "1002")
