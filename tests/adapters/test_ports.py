@@ -43,6 +43,17 @@ def test_a_port_that_somebody_listens_on_is_not_given(monkeypatch: pytest.Monkey
         assert ports.free_port() == taken + 1
 
 
+def test_a_udp_port_that_somebody_listens_on_is_not_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = ports.free_udp_port("127.0.0.2")
+    monkeypatch.setattr(ports, "_next", iter([taken - 10_000, taken - 10_000 + 1]))
+    ports._reserved.pop().close()  # so that only the listener has it
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", taken))
+        assert ports.free_udp_port("127.0.0.2") == taken + 1
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_a_block_with_a_port_in_use_is_not_taken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: socket.SocketKind

@@ -43,6 +43,7 @@ class NodesScene:
         await self.phone(caller).dial(number or NUMBERS[group])
         await self.phone(agent).answer()
         await self.talking(caller, agent)
+        await self.of(agent).known(agent)
 
     async def talking(self, *names: str, within: float = 5.0) -> None:
         """These hear one another and nothing else, on whichever nodes."""
@@ -92,6 +93,23 @@ class NodesScene:
         assert seen is not None, await scene.api("GET", f"/v1/agents/{agent}")
         return seen
 
+    async def history(self, agent: str, count: int) -> list[dict[str, Any]]:
+        """Wait until the agent's own node shows their latest transfers as completed; the last
+        one first.
+
+        That node hears of the end of a transfer that another one makes after the parties do.
+        """
+        scene = self.of(agent)
+
+        async def look() -> list[dict[str, Any]] | None:
+            found = (await scene.api("GET", f"/v1/agents/{agent}/transfers")).body[:count]
+            done = [x["state"] for x in found] == ["completed"] * count
+            return found if done else None
+
+        seen = await scene.ami.until(look, 5.0)
+        assert seen, await scene.api("GET", f"/v1/agents/{agent}/transfers")
+        return seen
+
     async def consult(
         self, caller: str, agent: str, target: str, group: str = "sales", number: str = ""
     ) -> str:
@@ -114,6 +132,19 @@ class NodesScene:
         """How many channels the trunk between two nodes has, as node ``one`` shows it."""
         channels = await self.at(one).ami.channels()
         return sum(c["Channel"].startswith(f"PJSIP/avp-node-{other}-") for c in channels)
+
+    async def only_legs(self, count: int, within: float = 4.0) -> None:
+        """Wait until the trunk between nodes a and b has this many channels, on both nodes.
+
+        A channel is gone a moment after its party hears the next one.
+        """
+        for one, other in (("a", "b"), ("b", "a")):
+
+            async def look(one: str = one, other: str = other) -> bool | None:
+                return await self.legs(one, other) == count or None
+
+            found = await self.at(one).ami.until(look, within)
+            assert found, await self.at(one).ami.channels()
 
     async def quiet(self) -> None:
         """Nobody has a call any more, and no node has anything left of one."""

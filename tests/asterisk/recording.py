@@ -13,10 +13,35 @@ from tests.asterisk.scene import Scene
 LEAST_SECONDS = 0.3
 """A shorter part is the transition between two, or sound that a busy machine delayed."""
 
+MOVED_SECONDS = 1.5
+"""So long a caller may be recorded alone when they are moved: music, or a pause of the recording,
+begins after they have left their partner, and ends before the next one is there."""
 
 ALONE: Labels = frozenset({"caller1"})
 NOBODY = ALONE | {"music", "silence"}
 """The sound where the caller talks to nobody."""
+
+
+def sequence(runs: list[tuple[Labels, float]]) -> list[Labels]:
+    """What sounded in turn, from what sounded for how long.
+
+    Left out: what is shorter than `LEAST_SECONDS`, and the caller alone, for less than
+    `MOVED_SECONDS`, where music or a pause begins or ends.
+    """
+    kept: list[tuple[Labels, float]] = []
+    for labels, seconds in runs:
+        if seconds < LEAST_SECONDS:
+            continue
+        before = kept.pop()[1] if kept and kept[-1][0] == labels else 0.0
+        kept.append((labels, before + seconds))
+    parts: list[Labels] = []
+    for at, (labels, seconds) in enumerate(kept):
+        beside = [*kept[max(0, at - 1) : at], *kept[at + 1 : at + 2]]
+        waits = any(other <= NOBODY for other, _ in beside)
+        moved = labels == ALONE and seconds < MOVED_SECONDS and waits
+        if not moved and parts[-1:] != [labels]:
+            parts.append(labels)
+    return parts
 
 
 def said(*parts: str) -> list[Labels]:
@@ -50,18 +75,14 @@ class Recording:
         return len(self.frames()) * FRAME
 
     def parts(self) -> list[Labels]:
-        """The sequence of sounds, without those shorter than `LEAST_SECONDS`."""
+        """The sequence of sounds, without the transitions between two (`sequence`)."""
         runs: list[tuple[Labels, int]] = []
         for labels in self.frames():
             if runs and runs[-1][0] == labels:
                 runs[-1] = (labels, runs[-1][1] + 1)
             else:
                 runs.append((labels, 1))
-        parts: list[Labels] = []
-        for labels, count in runs:
-            if count * FRAME >= LEAST_SECONDS and parts[-1:] != [labels]:
-                parts.append(labels)
-        return parts
+        return sequence([(labels, count * FRAME) for labels, count in runs])
 
     def together(self, *names: str) -> float:
         """How many seconds all of these sound at once."""

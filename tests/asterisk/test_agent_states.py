@@ -134,9 +134,9 @@ async def test_through_a_call(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
     call = await scene.has_call("1001")
     assert (call["caller"], call["group"]) == ("caller1", "sales")
-    await scene.hang_up("caller1")
-    await scene.gone("1001")
-    await scene.agent_is("1001", "acw")
+    async with scene.passing("1001", "acw"):
+        await scene.hang_up("caller1")
+        await scene.gone("1001")
 
     async def no_call() -> bool | None:  # by another of Asterisk's connections than the state
         return (await scene.agent("1001"))["call"] is None or None
@@ -159,9 +159,9 @@ async def test_a_break(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.pause("1001")
     assert (await shown(scene, "1001"))["state"] == "talking"
-    await scene.hang_up("1001")
-    await scene.gone("caller1")
-    await scene.agent_is("1001", "acw")
+    async with scene.passing("1001", "acw"):
+        await scene.hang_up("1001")
+        await scene.gone("caller1")
     await scene.agent_is("1001", "not_ready", within=SALES_ACW + 0.5)
     await scene.pause("1001", paused=False)
     await scene.agent_is("1001", "available")

@@ -22,7 +22,7 @@ WIRES: list[Wires] = []
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def centre() -> AsyncIterator[Bed]:
-    world = World(max_hold_seconds=3, wrapuptime=1, settings={"AVP_SESSION__RING_SECONDS": "2"})
+    world = World(max_hold_seconds=8, wrapuptime=1, settings={"AVP_SESSION__RING_SECONDS": "20"})
     async with Bed(world.with_group("sales", strategy="linear")) as started:
         wires = Wires(Wire(started.ports.ami), Wire(started.ports.http))
         await wires.start()
@@ -87,7 +87,7 @@ async def test_nobody_answers_in_time(scene: Scene) -> None:
     async with listening(scene.bed, "1001") as panel:
         mark = len(panel.messages)
         WIRES[0].ari.deafen()
-        await panel.wait(ended(transfer, "failed"), within=8)
+        await panel.wait(ended(transfer, "failed"), within=12)
         await still_has(scene, panel, "1001", mark)
 
 

@@ -59,7 +59,7 @@ HOLDS = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def centre() -> AsyncIterator[Bed]:
-    world = World(settings={"AVP_SESSION__RING_SECONDS": "4"})
+    world = World(settings={"AVP_SESSION__RING_SECONDS": "4"}, max_hold_seconds=20)
     world = replace(world.with_group("sales", strategy="linear"), extensions=INBOUND)
     world = replace(world, variables={f"HOSTILE_{number}": text for number, text in HOLDS.items()})
     async with Bed(world, backend=backend_named(None)) as bed:
@@ -159,7 +159,7 @@ async def test_a_hold_time_that_is_none_leaves_it_to_the_setting(scene: Scene, n
     assert "max_hold_ignored" in scene.log_of_daemon(begun)
     await scene.hang_up("1002")
     await scene.gone("caller2")
-    await scene.phone("1002").answer(within=7)  # after its wrap-up, within the setting's 8 s
+    await scene.phone("1002").answer(within=7)  # after its wrap-up, within the setting's 20 s
     await scene.talking("caller1", "1002")
     assert entered.at <= scene.ami.events[-1].at
     await scene.ends(transfer, "completed", "completed")

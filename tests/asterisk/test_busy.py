@@ -37,9 +37,9 @@ async def busy(busy_office: Bed) -> AsyncIterator[Scene]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office() -> AsyncIterator[Bed]:
-    """With the bound of the product, which other tests have raised."""
+    """With a bound that a busy machine keeps, and that a test can wait for."""
     demo = transfer_button.world()
-    quick = {"AVP_SESSION__BUSY_ANSWER_SECONDS": "1"}
+    quick = {"AVP_SESSION__BUSY_ANSWER_SECONDS": "3"}
     async with Bed(
         replace(demo, settings=demo.settings | quick), backend=backend_named(None)
     ) as bed:
@@ -57,7 +57,7 @@ async def is_busy(scene: Scene, wanted: float) -> None:
     async def look() -> bool | None:
         return (await scene.metric("asterisk_avp_asterisk_busy")) == wanted or None
 
-    assert await scene.ami.until(look, 6.0)
+    assert await scene.ami.until(look, 10.0)
 
 
 async def test_asterisk_stands_still_for_a_moment(scene: Scene) -> None:

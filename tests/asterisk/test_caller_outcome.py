@@ -42,7 +42,7 @@ def world() -> World:
             "AVP_SESSION__RING_SECONDS": "4",
             "AVP_GROUPS__SUPPORT__MAX_HOLD_ACTION": "return",
             "AVP_GROUPS__DESK__MAX_HOLD_ACTION": "group",
-            "AVP_SESSION__KEEP_ENDED_SECONDS": "1",
+            "AVP_SESSION__KEEP_ENDED_SECONDS": "6",
         },
         wrapuptime=1,
     )
@@ -117,6 +117,12 @@ async def test_connected(scene: Scene) -> None:
         await told(scene, transfer, "1001", "connected")
         await streamed(scene, panel, transfer, None, "connected")
     await scene.talking("caller1", "1002")
+
+    async def forgotten() -> bool | None:
+        return (await scene.api("GET", f"/v1/transfers/{transfer}")).status == 404 or None
+
+    assert await scene.ami.until(forgotten, 10.0)
+    await told(scene, transfer, "1001", "connected")
 
 
 async def test_returned_by_a_target_who_does_not_answer(scene: Scene) -> None:

@@ -46,6 +46,11 @@ async def until_killed(scene: Scene, state: str) -> str:
     if state != "consulting":
         await scene.act(transfer, "swap" if state == "swapped" else "conference")
         await scene.reaches(transfer, state)
+    if state == "swapped":  # the state is that of the decision; Asterisk moves the parties after it
+        await scene.hear_one_another("caller1", "1001")
+        await scene.on_music("1002")
+    elif state == "conference":
+        await scene.hear_one_another("caller1", "1001", "1002")
     await scene.bed.stop_daemon(kill=True)
     return transfer
 

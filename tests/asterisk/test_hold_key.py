@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 async def hold(scene: Scene, transfer: str, name: str) -> None:
     """The phone's key is pressed, and the API says so of its party."""
-    await scene.phone(name).hold()
+    await scene.phone(name).hold_quietly()
     await told(scene, transfer, name, on_hold=True)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 from bed import Bed, Wire, Wires, backend_named
+from bed.deadlines import patiently
 
 from tests.asterisk.conftest import open_scene, world
 from tests.asterisk.scene import Scene
@@ -59,7 +60,7 @@ async def test_a_transfer_in_the_moment_of_the_log_in(
         await scene.agent_is("1002", "available")
         # The answer comes once Asterisk has moved the call.
         asked = asyncio.create_task(scene.transfer("1001", mode, "1002"))
-        await asyncio.wait_for(added.caught.wait(), 5.0)
+        await asyncio.wait_for(added.caught.wait(), patiently(5.0))
 
         async def begun() -> str | None:
             return next(iter(await transfers(scene) - before), None)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,6 +17,7 @@ from bed.nodes import Node, Nodes
 
 from asterisk_avp.config.node_secrets import trunk_password
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
+from tests.ports import free_udp_port
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -37,13 +36,17 @@ exten => _871XXX,1,Answer()
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", extensions=DIALPLAN) as nodes:
+    async with Nodes("ab", relays=False, extensions=DIALPLAN) as nodes:
         yield nodes
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
     async with open_nodes(two) as opened:
+        for agent in ("1003", "1004", "1005"):
+            await opened.sees("a", agent, state="available", waiting_transfer=False)
+        for agent in ("1001", "1002"):
+            await opened.sees("b", agent, state="available", waiting_transfer=False)
         yield opened
 
 
@@ -56,8 +59,7 @@ async def test_a_call_over_the_trunk_is_heard_both_ways(
 
     await scene.talking(caller, agent)
 
-    assert await scene.legs("a", "b") == 1
-    assert await scene.legs("b", "a") == 1
+    await scene.only_legs(1)
     await scene.hang_up(agent)
     await scene.gone(caller)
 
@@ -71,11 +73,12 @@ async def test_a_cut_trunk_loses_everything_silently_and_is_noticed_within_secon
     await scene.talking("caller1", "1003")
 
     nodes.cut("a", "b")
-    since = time.monotonic()
-    await asyncio.gather(nodes.a.reaches("b", reached=False), nodes.b.reaches("a", reached=False))
+    await asyncio.gather(
+        nodes.a.reaches("b", reached=False, within=10),
+        nodes.b.reaches("a", reached=False, within=10),
+    )
     await scene.gone("caller1", "1003", within=8)  # rtp_timeout, with no dialplan of ours
 
-    assert time.monotonic() - since < 10
     nodes.mend()
     await nodes.trunks_up()
 
@@ -92,10 +95,8 @@ class Pretender(InvitingPhone):
     """Somebody who calls node a over its trunk as node b, from whatever address."""
 
     def __init__(self, nodes: Nodes, host: str, password: str) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind((host, 0))
-            port = free.getsockname()[1]
-        super().__init__("avp-node-b", port, nodes.trunks.port("a"), port + 1)
+        port, rtp = free_udp_port(host), free_udp_port(host)
+        super().__init__("avp-node-b", port, nodes.trunks.port("a"), rtp)
         self.host, self.password = host, password
         self._trunk = (nodes.trunks.address("a", "b"), nodes.trunks.port("a"))
 

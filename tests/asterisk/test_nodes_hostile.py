@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from bed.nodes import Nodes
 from asterisk_avp.config.node_secrets import trunk_password
 from tests.asterisk.nodes_scene import NodesScene, open_nodes
 from tests.asterisk.test_nodes_bed import Pretender
+from tests.ports import free_udp_port
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -36,13 +36,17 @@ HEADERS = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab") as nodes:
+    async with Nodes("ab", relays=False) as nodes:
         yield nodes
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
     async with open_nodes(two) as opened:
+        for agent in ("1003", "1004", "1005"):
+            await opened.sees("a", agent, state="available", waiting_transfer=False)
+        for agent in ("1001", "1002"):
+            await opened.sees("b", agent, state="available", waiting_transfer=False)
         yield opened
 
 
@@ -64,7 +68,7 @@ async def test_odd_users_reach_nobody_and_leave_nothing(
 
     assert {x: y for x, y in answers.items() if y not in REFUSED} == {}
     await scene.talking("caller1", "1001")  # nobody has touched it
-    assert await scene.legs("a", "b") == 0
+    await scene.only_legs(0)
     assert not any(scene.phone(name).live for name in ("1002", "1003", "caller2"))
 
 
@@ -108,10 +112,8 @@ async def test_headers_of_nodes_are_believed_from_no_other_endpoint(scene: Nodes
     nodes = scene.nodes
     headers = "X-AVP-Hold: 9\r\nX-AVP-Transfer: x\r\nX-AVP-Leg: consult\r\n"
     for name in ("1001", "caller1"):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        phone = InvitingPhone(name, port, nodes.a.ports.sip, port + 1)
+        ports = free_udp_port(), free_udp_port()
+        phone = InvitingPhone(name, ports[0], nodes.a.ports.sip, ports[1])
         await phone.listen()
         try:
             for number in ("agent-1002", "group-sales"):

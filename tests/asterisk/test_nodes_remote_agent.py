@@ -51,7 +51,7 @@ GROUPS = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    nodes = Nodes("ab", settings=SETTINGS, groups=GROUPS, max_hold_seconds=MAX_HOLD)
+    nodes = Nodes("ab", relays=False, settings=SETTINGS, groups=GROUPS, max_hold_seconds=MAX_HOLD)
     # Caller 2 withholds number and name, and node b logs all SIP.
     a, b = nodes.a, nodes.b
     a.world = replace(a.world, pjsip=f"{a.world.pjsip}\n{WITHHOLDS}")
@@ -68,15 +68,6 @@ async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
         for agent in ("1001", "1002"):
             await opened.sees("b", agent, state="available", waiting_transfer=False)
         yield opened
-
-
-async def only_legs(scene: NodesScene, count: int) -> None:
-    for one, other in (("a", "b"), ("b", "a")):
-
-        async def look(one: str = one, other: str = other) -> bool | None:
-            return await scene.legs(one, other) == count or None
-
-        assert await scene.at(one).ami.until(look, 4.0), await scene.at(one).ami.channels()
 
 
 async def carol_has(scene: NodesScene, group: str = "blend") -> None:
@@ -139,13 +130,12 @@ async def test_attended_with_a_colleague_who_talks(scene: NodesScene) -> None:
 
         await scene.talking("caller1", "1004")
         await scene.gone("1003")
-        await only_legs(scene, 1)
+        await scene.only_legs(1)
         pop = await dave.wait(lambda x: (x["type"], x.get("state")) == ("pop", "delivered"))
         assert pop["pop"]["data"]["case"] == CASE
     assert forwarded(scene)[0] == ("1003", "transfer", "allow", "ok")
-    history = (await scene.at("b").api("GET", "/v1/agents/1003/transfers")).body
-    assert (history[0]["mode"], history[0]["state"]) == ("supervised", "completed")
-    assert history[0]["target"] == {"kind": "agent", "id": "1004"}
+    (last,) = await scene.history("1003", 1)
+    assert (last["mode"], last["target"]) == ("supervised", {"kind": "agent", "id": "1004"})
     # Dave hands it on, as any call.
     call = await scene.at("b").has_call("1004", on_hold=False, consult=None)
     assert call["caller"] == "caller1"
@@ -154,7 +144,7 @@ async def test_attended_with_a_colleague_who_talks(scene: NodesScene) -> None:
     await scene.phone("1002").answer()
     await scene.talking("caller1", "1002")
     await scene.at("b").ends(transfer, "completed", "completed")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 @THOROUGH
@@ -164,7 +154,7 @@ async def test_attended_and_the_caller_hangs_up_later(scene: NodesScene) -> None
     await scene.talking("caller1", "1004")
     await scene.hang_up("caller1")
     await scene.gone("1004", "1003")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 @THOROUGH
@@ -174,7 +164,7 @@ async def test_attended_and_the_target_hangs_up_later(scene: NodesScene) -> None
     await scene.talking("caller1", "1004")
     await scene.hang_up("1004")
     await scene.gone("caller1", "1003")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 @THOROUGH
@@ -186,7 +176,7 @@ async def test_attended_while_it_rings(scene: NodesScene) -> None:
     await scene.gone("1003")
     await scene.at("b").rung_again("1004")
     await scene.talking("caller1", "1004")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
 
 
 @pytest.mark.parametrize("answers", [True, pytest.param(False, marks=THOROUGH)])
@@ -223,7 +213,7 @@ async def test_the_blind_button(scene: NodesScene, typed: str, answers: str) -> 
     await scene.phone(answers).answer()
     await scene.talking("caller1", answers)
     assert forwarded(scene)[0] == ("1003", "transfer", "allow", "ok")
-    await only_legs(scene, 0 if answers == "1002" else 1)
+    await scene.only_legs(0 if answers == "1002" else 1)
 
 
 @THOROUGH
@@ -386,7 +376,7 @@ async def test_the_call_returns_to_the_transferor(scene: NodesScene) -> None:
         await scene.talking("caller1", "1003")
         delivered = await carol.wait(pop("1003", "delivered"))  # type: ignore[arg-type]
         assert delivered["pop"]["data"]["case"] == CASE
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
     # The same call can be transferred again.
     await scene.at("b").has_call("1003", on_hold=False)
     again = await scene.transfer("1003", "unsupervised", "1002")

@@ -31,7 +31,7 @@ RESTARTED = 10.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=SETTINGS, rtp_timeout=4) as nodes:
+    async with Nodes("ab", relays=False, settings=SETTINGS, rtp_timeout=4) as nodes:
         yield nodes
 
 
@@ -166,7 +166,7 @@ async def ended(scene: NodesScene, transfer: str) -> None:
 
 async def goes_on(scene: NodesScene, _: str) -> None:
     """Carol has the caller, and can hand the call on, to the node where it came in."""
-    assert await scene.legs("a", "b") == 1
+    await scene.only_legs(1)
     await scene.at("b").has_call("1003", on_hold=False)
     await scene.sees("b", "1002", state="available")
     await scene.transfer("1003", "unsupervised", "1002")

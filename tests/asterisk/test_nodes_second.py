@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
-    async with Nodes("ab", settings=SETTINGS) as nodes:
+    async with Nodes("ab", relays=False, settings=SETTINGS) as nodes:
         yield nodes
 
 
@@ -39,15 +39,6 @@ async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
         for agent in ("1001", "1002"):
             await opened.sees("b", agent, state="available", waiting_transfer=False)
         yield opened
-
-
-async def only_legs(scene: NodesScene, count: int) -> None:
-    for one, other in (("a", "b"), ("b", "a")):
-
-        async def look(one: str = one, other: str = other) -> bool | None:
-            return await scene.legs(one, other) == count or None
-
-        assert await scene.at(one).ami.until(look, 4.0), await scene.at(one).ami.channels()
 
 
 async def hand_on(scene: NodesScene, agent: str, target: str, caller: str = "caller1") -> str:
@@ -74,7 +65,7 @@ async def test_a_chain_of_four_keeps_at_most_one_leg(scene: NodesScene) -> None:
         ("1002", "1005", 1),
     ):
         transfer = await hand_on(scene, agent, target)
-        await only_legs(scene, legs)
+        await scene.only_legs(legs)
         await scene.of(agent).reaches(transfer, "completed")
     # The anchor has made them all.
     answer = await scene.at("a").api("GET", "/v1/transfers")
@@ -123,8 +114,8 @@ async def test_the_screens_of_a_supervised_transfer(scene: NodesScene) -> None:
             await hand_on(scene, "1005", "1002")
             found = await bob.wait(pop_of("1002"))
             assert [x["from"] for x in found["pop"]["transfers"]] == ["1001", "1005"]
-        history = (await scene.at("b").api("GET", "/v1/agents/1005/transfers")).body
-        assert [x["agent"] for x in history[:2]] == ["1005", "1001"]
+        history = await scene.history("1005", 2)
+        assert [x["agent"] for x in history] == ["1005", "1001"]
 
 
 async def test_the_screen_of_the_transferor(scene: NodesScene) -> None:
@@ -146,7 +137,7 @@ async def test_the_screen_of_the_transferor(scene: NodesScene) -> None:
     await scene.at("b").ends(transfer, "cancelled", "cancelled")
     await scene.talking("caller1", "1003")
     await scene.gone("1002")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
     await scene.at("b").has_call("1003", transfer=None, on_hold=False)
 
 
@@ -165,7 +156,7 @@ async def test_the_caller_leaves_a_conference(scene: NodesScene) -> None:
     await scene.at("b").has_call("1003", caller="1002", pop={}, transfer=None, consult=None)
     await scene.hang_up("1002")
     await scene.gone("1003")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def hand_on_first(scene: NodesScene, group: str = "blend") -> None:
@@ -188,7 +179,7 @@ async def test_the_transferor_hangs_up(scene: NodesScene) -> None:
 
     await scene.talking("caller1", "1002")
     await scene.at("b").ends(transfer, "completed", "completed")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def test_unsupervised(scene: NodesScene) -> None:
@@ -200,13 +191,13 @@ async def test_unsupervised(scene: NodesScene) -> None:
     await scene.phone("1004").answer()
     await scene.talking("caller1", "1004")
     await scene.at("b").ends(transfer, "completed", "completed")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
     transfer = await scene.transfer("1004", "unsupervised", "1002")
     await scene.gone("1004")
     await scene.phone("1002").answer()
     await scene.talking("caller1", "1002")
     await scene.at("b").ends(transfer, "completed", "completed")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def test_the_feature_code(scene: NodesScene) -> None:
@@ -225,7 +216,7 @@ async def test_the_feature_code(scene: NodesScene) -> None:
     await scene.at("b").press("1003", "*1")
     await scene.talking("caller1", "1002")
     await scene.gone("1003")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def test_the_phones_button(scene: NodesScene) -> None:
@@ -234,7 +225,7 @@ async def test_the_phones_button(scene: NodesScene) -> None:
     await scene.gone("1003")
     await scene.phone("1002").answer()
     await scene.talking("caller1", "1002")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def test_the_button_is_refused(scene: NodesScene) -> None:
@@ -246,7 +237,7 @@ async def test_the_button_is_refused(scene: NodesScene) -> None:
     await scene.gone("1003")
     await scene.phone("1001").answer(8.0)
     await scene.talking("caller1", "1001")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
     await scene.at("a").pause("1002", paused=False)
 
 
@@ -261,7 +252,7 @@ async def test_the_button_in_a_consultation(scene: NodesScene) -> None:
     await scene.gone("1003")
     await scene.talking("caller1", "1002")
     await scene.at("b").ends(transfer, "completed", "completed")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def call_outside(scene: NodesScene, agent: str, number: str) -> Answer:
@@ -302,7 +293,7 @@ async def test_an_external_number_leaves_by_the_anchors_trunk(scene: NodesScene)
     assert not scene.nodes.b.phones["pstn"].live
     await scene.at("b").complete(transfer)
     await scene.gone("1003")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 async def test_the_anchors_daemon_is_away(scene: NodesScene) -> None:
@@ -316,7 +307,7 @@ async def test_the_anchors_daemon_is_away(scene: NodesScene) -> None:
     await scene.sees("a", "1003", state="talking", within=10.0)
     await scene.sees("a", "1004", state="available", within=10.0)
     await hand_on(scene, "1003", "1004")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
 
 
 @pytest.mark.thorough
@@ -326,4 +317,4 @@ async def test_the_homes_daemon_is_started_again(scene: NodesScene) -> None:
     await scene.nodes.b.start_daemon()
     await scene.sees("b", "1002", state="available", within=10.0)
     await hand_on(scene, "1003", "1002")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)

@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 THOROUGH = pytest.mark.thorough
 CONFERENCE = {
-    "AVP_SESSION__RING_SECONDS": "4",
+    "AVP_SESSION__RING_SECONDS": "6",
+    "AVP_CLUSTER__LOST_SECONDS": "3",  # this process, which passes the lines on, may stand still
     "AVP_ENTERPRISE__CONFERENCE": "true",
 }
 
@@ -63,16 +64,6 @@ async def ring(scene: NodesScene) -> str:
     return transfer
 
 
-async def only_legs(scene: NodesScene, count: int) -> None:
-    """The trunk has this many channels, on both nodes."""
-    for one, other in (("a", "b"), ("b", "a")):
-
-        async def look(one: str = one, other: str = other) -> bool | None:
-            return await scene.legs(one, other) == count or None
-
-        assert await scene.at(one).ami.until(look, 3.0), await scene.at(one).ami.channels()
-
-
 async def test_complete(scene: NodesScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1005")
 
@@ -81,7 +72,7 @@ async def test_complete(scene: NodesScene) -> None:
     await scene.talking("caller1", "1005")
     await scene.at("a").ends(transfer, "completed", "completed")
     await scene.gone("1001")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
     async with listening(scene.at("a").bed) as there, listening(scene.at("b").bed) as here:
         await scene.hang_up("1005")
         await scene.gone("caller1")
@@ -111,7 +102,7 @@ async def test_cancel(scene: NodesScene, phase: str) -> None:
     await scene.at("a").ends(transfer, "cancelled", "cancelled")
     await scene.talking("caller1", "1001")
     await scene.gone("1005")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
     await scene.sees("a", "1005", waiting_transfer=False)
 
 
@@ -131,7 +122,7 @@ async def test_swap_and_conference(scene: NodesScene) -> None:
 
     await scene.talking("caller1", "1005")
     await scene.at("a").ends(transfer, "completed", "completed")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
     await scene.hang_up("caller1")
     await scene.gone("1005")
     await scene.at("b").booked(Erin=1)
@@ -139,14 +130,14 @@ async def test_swap_and_conference(scene: NodesScene) -> None:
 
 async def test_reject(scene: NodesScene) -> None:
     transfer = await ring(scene)
-    since = time.monotonic()
 
     await scene.phone("1005").reject()
 
     await scene.at("a").ends(transfer, "failed", "rejected", within=2.0)
-    assert time.monotonic() - since < 1.0  # not when app_queue would have rung again
     await scene.talking("caller1", "1001")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
+    await scene.at("b").ami.mark()
+    assert len(scene.at("b").offers("1005")) == 1  # it ended before app_queue rang again
     assert scene.at("b").endings() == ["ABANDON"]  # as of a consult on one node
 
 
@@ -154,11 +145,11 @@ async def test_reject(scene: NodesScene) -> None:
 async def test_no_answer(scene: NodesScene) -> None:
     transfer = await ring(scene)
 
-    await scene.at("a").ends(transfer, "failed", "no_answer", within=6.5)
+    await scene.at("a").ends(transfer, "failed", "no_answer", within=8.5)
 
     await scene.talking("caller1", "1001")
     await scene.gone("1005")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 @pytest.mark.thorough
@@ -169,7 +160,7 @@ async def test_the_target_hangs_up(scene: NodesScene) -> None:
 
     await scene.at("a").ends(transfer, "failed", "target_hangup")
     await scene.talking("caller1", "1001")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 @pytest.mark.parametrize("phase", ["ringing", "consulting"])
@@ -184,7 +175,7 @@ async def test_the_caller_hangs_up(scene: NodesScene, phase: str) -> None:
 
     await scene.at("a").ends(transfer, "abandoned", "caller_hangup")
     await scene.gone("1001", "1005")
-    await only_legs(scene, 0)
+    await scene.only_legs(0)
 
 
 @pytest.mark.thorough
@@ -195,7 +186,7 @@ async def test_the_transferor_hangs_up_in_the_consultation(scene: NodesScene) ->
 
     await scene.talking("caller1", "1005")
     await scene.at("a").ends(transfer, "completed", "completed")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
 
 
 @pytest.mark.parametrize("how", ["complete", pytest.param("hang-up", marks=THOROUGH)])
@@ -216,7 +207,7 @@ async def test_it_goes_on_without_the_transferor_while_it_rings(
     await scene.talking("caller1", "1005")
     body = await scene.at("a").reaches(transfer, "completed")
     assert body["ended_reason"] == "completed"
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
     await scene.hang_up("1005")
     await scene.gone("caller1")
     await scene.at("b").booked(Erin=1)
@@ -234,6 +225,8 @@ async def test_a_target_who_talks_is_waited_for(scene: NodesScene) -> None:
 
     await scene.phone("caller2").dial("800")
     await scene.phone("1002").answer()
+    await scene.talking("caller2", "1002")
+    await scene.at("a").has_call("1002")  # else the refusal would be that they have none
     assert await scene.at("a").refused("1002", "supervised", "agent", "1003") == "target_queue_full"
 
     await scene.hang_up("caller3")
@@ -250,11 +243,9 @@ async def test_the_maximum_hold_time_is_the_homes(scene: NodesScene) -> None:
     await scene.sees("a", "1003", state="talking")
     await scene.call("caller1", "1001")
     transfer = await scene.transfer("1001", "supervised", "1003")
-    since = time.monotonic()
 
-    await scene.at("a").ends(transfer, "failed", "max_hold", within=11.0)
+    await scene.at("a").ends(transfer, "failed", "max_hold", within=10.0)
 
-    assert time.monotonic() - since < 10
     await scene.talking("caller1", "1001")
     await scene.talking("caller3", "1003")
 
@@ -267,12 +258,12 @@ async def test_a_fourth_party_of_another_node(scene: NodesScene) -> None:
     await scene.phone("1003").answer()
 
     await scene.talking("1001", "1005", "1003")
-    await only_legs(scene, 2)
+    await scene.only_legs(2)
     await scene.hang_up("1005")
     await scene.talking("1001", "1003")
     await scene.at("a").complete(transfer)
     await scene.talking("caller1", "1003")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
 
 
 @pytest.mark.thorough
@@ -285,7 +276,7 @@ async def test_a_fourth_party_who_rejects(scene: NodesScene) -> None:
 
     await scene.at("a").parties(transfer, "1001", "caller", "1005")
     await scene.talking("1001", "1005")
-    await only_legs(scene, 1)
+    await scene.only_legs(1)
 
 
 @pytest.mark.thorough
@@ -421,7 +412,7 @@ async def test_the_node_is_lost_before_the_target_answers(scene: NodesScene, pha
 
     scene.nodes.cut_node("b")
 
-    await scene.at("a").ends(transfer, "failed", "target_unreachable", within=4.0)
+    await scene.at("a").ends(transfer, "failed", "target_unreachable", within=6.0)
     await scene.talking("caller1", "1001")
     target = "1005" if phase == "ringing" else "1003"
     assert await scene.at("a").refused("1001", "supervised", "agent", target) == "target_offline"

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 SETTINGS = {
     "AVP_SESSION__RING_SECONDS": "3",
     "AVP_ENTERPRISE__EMPTY_GROUP_SECONDS": "1",
+    "AVP_CLUSTER__LOST_SECONDS": "4",  # this process, which passes the lines on, may stand still
     "AVP_GROUPS__BLEND__MAX_HOLD_ACTION": "group",
     "AVP_GROUPS__SALES__MAX_HOLD_ACTION": "return",
 }

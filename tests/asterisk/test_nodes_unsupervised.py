@@ -7,11 +7,12 @@ maximum hold time, is on node b.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from bed import match
+from bed.deadlines import patiently
 from bed.nodes import Nodes
 from bed.world import Group
 
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
 SETTINGS = {
     "AVP_SESSION__RING_SECONDS": "4",
+    "AVP_CLUSTER__LOST_SECONDS": "3",  # this process, which passes the lines on, may stand still
     "AVP_GROUPS__BLEND__MAX_HOLD_ACTION": "return",
     "AVP_GROUPS__DESK__MAX_HOLD_ACTION": "group",
 }
@@ -32,7 +34,7 @@ GROUPS = (
     Group("blend", EVERYBODY, number="803", strategy="linear"),
     Group("desk", EVERYBODY, number="802", strategy="linear"),
 )
-MAX_HOLD = 6
+MAX_HOLD = 8
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -63,11 +65,19 @@ async def waits(scene: NodesScene, agent: str = "1003") -> None:
     await scene.at("b").waits(f"avp-agent-{agent}", "avp-node-a")
 
 
+async def waited(scene: NodesScene, agent: str) -> float:
+    """How many seconds the caller was in the agent's queue, by Asterisk's own clock."""
+    there, queue = scene.at("b"), f"avp-agent-{agent}"
+    left = await there.ami.wait(match("QueueCallerLeave", Queue=queue), 3.0, there.since)
+    (joined,) = there.ami.seen(match("QueueCallerJoin", Queue=queue), there.since)
+    return float(left["Timestamp"]) - float(joined["Timestamp"])
+
+
 async def answered_here(scene: NodesScene) -> None:
     """Caller 1 waits in a group of node a: Alice or Bob is rung, and answers."""
     rings = {x: asyncio.create_task(scene.phone(x).ringing(8.0)) for x in ("1001", "1002")}
     await asyncio.wait(rings.values(), return_when=asyncio.FIRST_COMPLETED)
-    (name,) = (x for x, ring in rings.items() if ring.done())
+    name = next(x for x, ring in rings.items() if ring.done())  # both may ring for a moment
     for ring in rings.values():
         ring.cancel()
     await scene.phone(name).answer()
@@ -87,7 +97,7 @@ async def test_to_a_free_agent(scene: NodesScene) -> None:
     await scene.talking("caller1", "1005")
     body = await scene.at("a").reaches(transfer, "completed")
     assert (body["ended_reason"], body["caller_outcome"]) == ("completed", "connected")
-    assert await scene.legs("a", "b") == 1
+    await scene.only_legs(1)
     async with listening(scene.at("b").bed) as events:
         await scene.hang_up("1005")
         await scene.gone("caller1")
@@ -134,11 +144,10 @@ async def test_the_maximum_hold_time_and_what_follows(scene: NodesScene, group: 
     await scene.call("caller1", "1001", number=number)
     transfer = await scene.transfer("1001", "unsupervised", target)
     await waits(scene, target)
-    since = time.monotonic()
 
     await scene.at("a").ends(transfer, "failed", "max_hold", within=MAX_HOLD + 3)
 
-    assert MAX_HOLD - 2 < time.monotonic() - since < MAX_HOLD + 2.5
+    assert MAX_HOLD - 2 < await waited(scene, target) < MAX_HOLD + patiently(2.5)
     if group == "sales":
         await scene.gone("caller1", within=12.0)  # after an announcement
     else:
@@ -173,7 +182,7 @@ async def test_the_caller_hangs_up(scene: NodesScene) -> None:
 
     await scene.at("a").ends(transfer, "abandoned", "caller_hangup")
     await scene.at("b").waits("avp-agent-1003")
-    assert await scene.legs("a", "b") == 0
+    await scene.only_legs(0)
 
 
 async def test_the_trunk_is_cut_while_the_caller_waits(scene: NodesScene) -> None:
@@ -184,7 +193,7 @@ async def test_the_trunk_is_cut_while_the_caller_waits(scene: NodesScene) -> Non
 
     scene.nodes.cut_node("b")
 
-    await scene.at("a").ends(transfer, "failed", "target_unreachable", within=5.0)
+    await scene.at("a").ends(transfer, "failed", "target_unreachable", within=7.0)
     await answered_here(scene)
     scene.nodes.mend()
     await scene.nodes.trunks_up()
@@ -205,7 +214,7 @@ async def test_a_group_whose_only_free_agent_is_on_the_other_node(scene: NodesSc
     await scene.talking("caller1", "1005")
     await scene.at("a").reaches(transfer, "completed")
     await scene.gone("1001", "1002")
-    assert await scene.legs("a", "b") == 1
+    await scene.only_legs(1)
     await scene.hang_up("caller1")
     await scene.at("b").booked(Erin=1)
 
@@ -222,7 +231,7 @@ async def test_a_group_whose_free_agent_is_here(scene: NodesScene) -> None:
     body = await scene.at("a").reaches(transfer, "completed")
     assert body["ended_reason"] == "completed"
     await scene.at("a").plain("caller1", "1002")  # nothing is between the two
-    assert await scene.legs("a", "b") == 0
+    await scene.only_legs(0)
     await scene.at("a").talks_with("1002", "caller1")
     await scene.hang_up("1002")
     await scene.gone("caller1")

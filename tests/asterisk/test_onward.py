@@ -35,14 +35,14 @@ exten => s,1,Set(AVP_AFTER=breakout,8,1)
 
 [avp-external](+)
 exten => +12025550151,1,Progress()
- same => n,Wait(1.5)
+ same => n,Wait(4)
  same => n,Busy(1)
 exten => +12025550152,1,Dial(Local/busy@network/n,20,i)
 
 [network]
 exten => busy,1,Progress()
  same => n,Playtones(!440/1000)
- same => n,Wait(1.5)
+ same => n,Wait(4)
  same => n,Hangup(17)
 """
 
@@ -149,6 +149,6 @@ async def test_the_network_says_something_and_then_busy(scene: Scene, number: st
     assert answer.status == 201, answer
     transfer = str(answer.body["id"])
     await scene.reaches(transfer, "ringing")
-    body = await scene.reaches(transfer, "failed", 8.0)
+    body = await scene.reaches(transfer, "failed", 10.0)
     assert body["ended_reason"] == "target_busy", body
     await scene.talking("caller1", "1001")

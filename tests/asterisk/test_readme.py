@@ -9,10 +9,12 @@ import re
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from bed import Bed
+from bed.deadlines import patiently
 
 from asterisk_avp.install.checks.pjsip import NO_REPLACES
 from tests.asterisk.faults import known_faults
@@ -29,8 +31,13 @@ def told(begin: str) -> str:
     return found
 
 
-async def run(bed: Bed, command: str, **more: str) -> tuple[int, str]:
-    """A command of the pages, with its addresses and paths replaced by the test's."""
+async def run(
+    bed: Bed, command: str, *, within: float | None = 30.0, **more: str
+) -> tuple[int, str]:
+    """A command of the pages, with its addresses and paths replaced by the test's.
+
+    ``within``: None for one that runs until it is ended.
+    """
     bin_directory = Path(sys.executable).parent
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AVP_")}
     environment |= bed.daemon_env() | {"AVP_URL": bed.url, "AVP_TOKEN": bed.secrets.token}
@@ -44,7 +51,8 @@ async def run(bed: Bed, command: str, **more: str) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    limit = None if within is None else patiently(within)
+    output, _ = await asyncio.wait_for(process.communicate(), limit)
     return process.returncode or 0, output.decode()
 
 
@@ -151,7 +159,7 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
     pid, seen = tmp_path / "pid", tmp_path / "seen"
     seen.touch()
     command = f"echo $$ >{pid}; exec {told('asterisk-avp watch')} >{seen}"
-    watching = asyncio.create_task(run(bed, command))
+    watching = asyncio.create_task(run(bed, command, within=None))
 
     async def shown(text: str) -> None:
         async def look() -> bool | None:
@@ -160,18 +168,22 @@ async def test_first_transfer(bed: Bed, scene: Scene, tmp_path: Path) -> None:
         assert await scene.ami.until(look, 15.0), seen.read_text(encoding="utf-8")
 
     await shown("Alice")
-    await scene.call("caller1", "1001")
-    code, output = await run(bed, told("asterisk-avp transfer 1001 --supervised --to-agent 1002"))
-    assert code == 0, output
-    transfer = (await scene.agent("1001"))["call"]["transfer"]["id"]
-    await scene.phone("1002").answer()
-    await scene.consulting(transfer, "caller1", "1001", "1002")
-    code, output = await run(bed, f"asterisk-avp complete {transfer}")
-    assert code == 0, output
-    await scene.talking("caller1", "1002")
-    await shown(transfer)
-    os.kill(int(pid.read_text()), signal.SIGTERM)
-    await watching
+    try:
+        await scene.call("caller1", "1001")
+        command = told("asterisk-avp transfer 1001 --supervised --to-agent 1002")
+        code, output = await run(bed, command)
+        assert code == 0, output
+        transfer = (await scene.agent("1001"))["call"]["transfer"]["id"]
+        await scene.phone("1002").answer()
+        await scene.consulting(transfer, "caller1", "1001", "1002")
+        code, output = await run(bed, f"asterisk-avp complete {transfer}")
+        assert code == 0, output
+        await scene.talking("caller1", "1002")
+        await shown(transfer)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGTERM)
+        await watching
     journal = told("journalctl").replace("9f3c2d4e5a6b", transfer)
     log = {"journalctl -u asterisk-avp": f"cat {shlex.quote(str(bed.directory))}/log/daemon.log"}
     code, output = await run(bed, journal, **log)

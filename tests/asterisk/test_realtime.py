@@ -163,9 +163,9 @@ async def test_a_penalty_and_a_change_of_agent_at_the_same_time(scene: RealtimeS
 
 async def test_supervised_with_wrap_up(scene: RealtimeScene) -> None:
     transfer = await scene.consult("caller1", "1001", "1002")
-    await scene.complete(transfer)
-    await scene.ends(transfer, "completed", "completed")
-    await scene.agent_is("1001", "acw")
+    async with scene.passing("1001", "acw"):
+        await scene.complete(transfer)
+        await scene.ends(transfer, "completed", "completed")
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
     async with scene.passing("1002", "acw"):

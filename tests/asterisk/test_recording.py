@@ -18,7 +18,7 @@ from bed import Bed, Group, World, backend_named, match
 from bed.procs import end
 
 from tests.asterisk.conftest import open_scene
-from tests.asterisk.recording import Recording, matches, recording_of, said
+from tests.asterisk.recording import Recording, matches, recording_of, said, sequence
 from tests.asterisk.scene import FOURTH, Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
@@ -146,6 +146,34 @@ async def consult(scene: Scene, target: str = "1002") -> str:
     await scene.phone(target).answer()
     await scene.consulting(transfer, "caller1", "1001", target)
     return transfer
+
+
+# --- what counts as the same recording -------------------------------------------------------
+
+
+def heard(*runs: tuple[str, float]) -> list[frozenset[str]]:
+    return sequence([(said(part)[0], seconds) for part, seconds in runs])
+
+
+@pytest.mark.parametrize("wait", [QUEUED, QUIET])
+async def test_a_caller_is_alone_while_they_are_moved(wait: str) -> None:
+    parts = heard((ALICE, 2), ("caller1", 0.8), (wait, 2), ("caller1", 1.4), (ALICE, 1))
+    assert matches(parts, ALICE, wait, ALICE)
+
+
+@pytest.mark.parametrize("wait", [QUEUED, QUIET])
+async def test_a_caller_who_is_left_alone_is_found(wait: str) -> None:
+    wanted = (ALICE, wait, ALICE)
+    for parts in (
+        heard((ALICE, 2), ("caller1", 0.8), (ALICE, 1)),
+        heard((ALICE, 2), ("caller1", 2), (ALICE, 1)),
+        heard((ALICE, 2), ("caller1", 2), (wait, 2), (ALICE, 1)),
+        heard((ALICE, 2), (wait, 2), ("caller1", 2), (ALICE, 1)),
+        heard((ALICE, 2), (wait, 2), ("caller1", 0.8), (ALICE, 1), ("caller1", 0.8)),
+        heard((ALICE, 2), ("caller1", 0.8), (wait, 2)),
+        heard((ALICE, 2), (wait, 2), ("1001 1002", 0.4), (ALICE, 1)),
+    ):
+        assert not matches(parts, *wanted), parts
 
 
 # --- the recording goes on -------------------------------------------------------------------

@@ -6,7 +6,6 @@ show that they protect the call.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,6 +15,7 @@ from bed import Bed, InvitingPhone, World, backend_named
 from tests.asterisk import guard
 from tests.asterisk.conftest import open_scene
 from tests.asterisk.scene import Scene
+from tests.ports import free_udp_port
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
@@ -51,10 +51,8 @@ def intruder(office: tuple[Bed, InvitingPhone]) -> InvitingPhone:
 @pytest_asyncio.fixture(loop_scope="session")
 async def stranger(scene: Scene) -> AsyncIterator[InvitingPhone]:
     """A sender without an account, on a port of its own."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    phone = InvitingPhone("stranger", port, scene.bed.ports.sip, port + 1)
+    ports = free_udp_port(), free_udp_port()
+    phone = InvitingPhone("stranger", ports[0], scene.bed.ports.sip, ports[1])
     await phone.listen()
     yield phone
     phone.stop()

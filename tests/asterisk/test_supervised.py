@@ -123,7 +123,7 @@ async def test_busy_target_is_rung_next(scene: Scene) -> None:
     await scene.reaches(transfer, "ringing", within=5)
     await scene.phone("1002").answer()
     await scene.consulting(transfer, "caller1", "1001", "1002")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
     await scene.complete(transfer)
     await scene.talking("caller1", "1002")
     await scene.plain("caller1", "1002")
@@ -139,7 +139,7 @@ async def test_cancel_while_waiting(scene: Scene) -> None:
     await scene.talking("caller1", "1001")
     await scene.talking("caller2", "1002")
     await scene.ends(transfer, "cancelled", "cancelled")
-    assert (await scene.agent("1002"))["waiting_transfer"] is False
+    await scene.slot_is_free("1002")
 
 
 @pytest.mark.thorough
@@ -147,8 +147,8 @@ async def test_target_in_acw_is_rung_after_it(scene: Scene) -> None:
     await scene.call("caller1", "1001")
     await scene.call("caller2", "1002")
     hung_up = time.time()
-    await scene.hang_up("caller2")
-    await scene.agent_is("1002", "acw")
+    async with scene.passing("1002", "acw"):
+        await scene.hang_up("caller2")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.reaches(transfer, "waiting")
     rung = await scene.phone("1002").ringing(within=5)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from .deadlines import deadline
+from .deadlines import deadline, patiently
 
 _T = TypeVar("_T")
 
@@ -170,7 +170,7 @@ class Probe:
             lines += [f"{key}: {v}" for v in ([value] if isinstance(value, str) else value)]
         self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         try:
-            rows = await asyncio.wait_for(future, within)
+            rows = await asyncio.wait_for(future, patiently(within))
         finally:
             del self._waiting[action_id]
         if rows[0].get("Response") == "Error":

@@ -59,6 +59,8 @@ NETWORK_TONES: dict[str, tuple[int, ...]] = {
 }
 
 Labels = frozenset[str]
+#: What a part of another sound may be taken for.
+_SCRAPS: Labels = frozenset({*NETWORK_TONES, "speech"} - {"music"})
 SILENCE: Labels = frozenset({"silence"})
 
 _FULL = 32768.0
@@ -67,6 +69,8 @@ _QUIET = 0.003  # RMS below which a frame is silence (-50 dB of full scale)
 _AUDIBLE = 0.01  # a tone's least amplitude
 _RELATIVE = 0.12  # … and its least share of the strongest tone's amplitude
 _CLICK = 0.1  # seconds; a shorter sound is none that anybody understands
+_STEADY = 0.28  # seconds, 7 frames; what the network plays, and a word, lasts longer at a time
+_PROMPT = 0.8  # all prompts that the dialplan plays have more seconds of speech
 _PURE = 0.5  # the share of a frame's power that tones must explain, else it is speech
 
 _WINDOW = [0.5 - 0.5 * math.cos(2 * math.pi * (i + 0.5) / SAMPLES) for i in range(SAMPLES)]
@@ -403,6 +407,20 @@ class Ear:
         names: set[str] = set().union(*frames)
         return {n for n in names if sum(n in f for f in frames) * FRAME >= least - 1e-9}
 
+    def understood(self, since: float, until: float) -> set[str]:
+        """The same without silence, and without what was too short for a tone of the network, or
+        for a prompt.
+
+        Where sound has a gap, as on a busy machine, the part of it in a frame is like no tone, or
+        like one of the network's: music that begins or ends in a frame often is.
+        """
+        frames = self.frames(since, until)
+        found = self.heard(since, until) - SILENCE
+        short = {n for n in found & _SCRAPS if longest(n, frames) < _STEADY}
+        if "speech" in found - self.heard(since, until, least=_PROMPT):
+            short.add("speech")
+        return found - short
+
     def spans(self, since: float, until: float) -> list[tuple[float, float, Labels]]:
         """(start, end, labels) of what sounded in turn, without blips of a single frame."""
         first = _grid(since, until).start
@@ -417,6 +435,12 @@ class Ear:
             else:
                 out.append((start, start + FRAME, use))
         return out
+
+
+def longest(name: str, frames: Iterable[Labels]) -> float:
+    """For how many seconds at a time this sounded at most."""
+    runs = "".join("x" if name in labels else " " for labels in frames).split()
+    return max(map(len, runs), default=0) * FRAME
 
 
 def _grid(since: float, until: float) -> range:

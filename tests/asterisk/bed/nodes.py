@@ -111,8 +111,9 @@ class Nodes:
     """The nodes of these letters.
 
     ``daemons``: start them. ``pinned``: AVP_AGENTS__<ID>__NODE is set. ``relays``: between daemons,
-    and to NATS, lines that can be cut. ``tls``: for all of them (`nodes_tls`). ``name``: of the
-    instance; each node's is with its letter. ``changes``: fields of `World`, for all nodes.
+    and to NATS, lines that can be cut; they pass through this process, and where it stands still
+    for LOST_SECONDS, a node counts as lost. ``tls``: for all of them (`nodes_tls`). ``name``: of
+    the instance; each node's is with its letter. ``changes``: fields of `World`, for all nodes.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import rtp_start
 from .audio import RATE, SILENCE, Ear, Labels, Tones, describe, write_tone, write_warble
-from .deadlines import deadline
+from .deadlines import deadline, patiently
 from .ports import PhonePorts
 from .procs import ProcessId, end, spawn
 
@@ -31,8 +31,6 @@ _CODECS = {
     "gsm": ("gsm", "gsm"),
     "opus": ("opus/48000/2", "opus"),
 }
-_PROMPT_SECONDS = 0.8
-"""All prompts that the dialplan plays have more speech."""
 #: Samples a second and channels of what baresip's audio source must have, if others than G.711's.
 _SOURCES = {"g722": (16_000, 1), "opus": (48_000, 2)}
 
@@ -214,7 +212,7 @@ class Phone:
         self._answers[token] = future
         self._writer.write(b"%d:%s," % (len(payload), payload))
         try:
-            answer = await asyncio.wait_for(future, within)
+            answer = await asyncio.wait_for(future, patiently(within))
         finally:
             del self._answers[token]
         if not answer["ok"]:
@@ -370,6 +368,23 @@ class Phone:
     async def hold(self, call: Call | None = None) -> None:
         await self.command("hold", (call or self.call).id)
 
+    async def hold_quietly(self, call: Call | None = None) -> None:
+        """Hold a call, and wait until the phone hears nothing any more.
+
+        This phone sometimes continues to play a held call; it is then held again.
+        """
+        held = call or self.call
+        for last in (False, False, True):
+            await self.hold(held)
+            try:
+                await self.hearing(set(), within=2.0)
+            except PhoneError:
+                if last:
+                    raise
+                await self.resume(held)
+            else:
+                return
+
     async def resume(self, call: Call | None = None) -> None:
         try:
             await self.command("resume", (call or self.call).id)
@@ -433,13 +448,8 @@ class Phone:
             await asyncio.sleep(0.04)
 
     def understood(self, since: float, until: float | None = None) -> set[str]:
-        """The same without silence, and without speech that is shorter than any prompt.
-
-        On a busy machine a tone has gaps and jumps, and the scraps between them are like no tone.
-        """
-        names = self.heard(since, until) - {"silence"}
-        prompt = "speech" in self.heard(since, until, least=_PROMPT_SECONDS)
-        return names if prompt else names - {"speech"}
+        """The same without silence, and without scraps of sound (`Ear.understood`)."""
+        return self.ear.understood(since, time.time() - Ear.SETTLE if until is None else until)
 
     def timeline(self, since: float, until: float | None = None) -> str:
         """What sounded in turn, for people."""
