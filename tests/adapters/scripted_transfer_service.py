@@ -47,6 +47,7 @@ from asterisk_avp.core.numbers import NumberCheck, check, shown
 SINCE = 1_769_850_307.25
 SINCE_TEXT = "2026-01-31T09:05:07.250Z"
 INTEGRATION = "integration-token"
+_WITHIN = 60.0
 PINS = {"1001": "pin-1001", "1002": "pin-1002", "1003": "pin-1003"}
 #: Most requests of the tests are refused on purpose.
 UNLIMITED = Budget(burst=10**9)
@@ -369,10 +370,10 @@ class RunningApi:
         async def act() -> None:
             action()
 
-        asyncio.run_coroutine_threadsafe(act(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(act(), self.loop).result(_WITHIN)
 
     def wait_subscribed(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.board.subscribed.wait(), self.loop).result(20)
+        asyncio.run_coroutine_threadsafe(self.board.subscribed.wait(), self.loop).result(_WITHIN)
 
 
 @contextmanager
@@ -386,11 +387,11 @@ def api_in_thread() -> Iterator[RunningApi]:
     async def start() -> ApiServer:
         return await serve(create_app(board, auth, refusals=UNLIMITED), "127.0.0.1", 0)
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(_WITHIN)
     try:
         yield RunningApi(server.url, board, loop)
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(_WITHIN)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+        thread.join(_WITHIN)
         loop.close()

@@ -470,7 +470,7 @@ async def test_an_action_has_a_deadline_and_leaves_nothing_in_the_table(server):
 
 async def test_nothing_is_sent_behind_an_action_that_hangs(server):
     """It would be executed when nobody needs it any more."""
-    client = make_client(server, action_timeout_seconds=0.05)
+    client = make_client(server, action_timeout_seconds=0.5)
     server.answers["Redirect"] = lambda _: None
     async with running(client):
         assert not client.silent
@@ -610,7 +610,7 @@ async def test_what_an_originate_announces_later_is_an_event(server):
 
 
 async def test_a_half_open_connection_is_noticed_and_replaced(server):
-    client = make_client(server, ping_interval_seconds=0.02, action_timeout_seconds=0.1)
+    client = make_client(server, ping_interval_seconds=0.02, action_timeout_seconds=1.0)
     async with running(client) as heard:
         await eventually(lambda: len(server.received("Ping")) >= 2)
         assert heard.states == [True]
@@ -622,12 +622,12 @@ async def test_a_half_open_connection_is_noticed_and_replaced(server):
 
 
 async def test_an_action_in_flight_on_a_half_open_connection_fails_with_it(server):
-    client = make_client(server, ping_interval_seconds=0.02, action_timeout_seconds=0.1)
+    client = make_client(server, ping_interval_seconds=0.02, action_timeout_seconds=1.0)
     async with running(client) as heard:
         server.silent = True
         listing = asyncio.create_task(client.list_action("QueueStatus"))  # deadline 10 s
         await eventually(lambda: heard.states == [True, False], seconds=SOON)
-        await asyncio.wait([listing], timeout=1)
+        await asyncio.wait([listing], timeout=SOON)  # half of its own deadline
         with pytest.raises(AsteriskUnavailable):
             await listing
 
@@ -641,7 +641,7 @@ async def test_a_late_pong_among_events_is_forgiven_but_not_for_ever(server):
         return success(action) if misses < 0 else message(("Event", "Newstate"))
 
     server.answers["Ping"] = pong
-    client = make_client(server, ping_interval_seconds=0.02, action_timeout_seconds=0.05)
+    client = make_client(server, ping_interval_seconds=0.02, action_timeout_seconds=1.0)
     async with running(client) as heard:
         await eventually(lambda: len(server.received("Ping")) >= 3)
         assert heard.states == [True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from servers.ari_server import Answer, AriServer
@@ -15,6 +16,20 @@ from tests.adapters.test_ari_single_instance import Daemon, serving
 
 BEAT = ("POST", "/events/user/AVPAlive")
 ASKS = " ".join(BEAT)
+
+
+class Begun(list[float]):
+    """When each request of a method began: the server hears of it later."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, resource: Any, method: str) -> None:
+        super().__init__()
+        ask = getattr(resource, method)
+
+        async def noted(*args: Any, **more: Any) -> Any:
+            self.append(asyncio.get_running_loop().time())
+            return await ask(*args, **more)
+
+        monkeypatch.setattr(resource, method, noted)
 
 
 @pytest.fixture
@@ -60,18 +75,17 @@ async def test_events_cease_to_come_and_come_again(server: AriServer) -> None:
     assert told.count("ari_app_recovered") == 1
 
 
-async def test_requests_about_the_app_hang(server: AriServer) -> None:
+async def test_requests_about_the_app_hang(
+    server: AriServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serving(server, "d", probe_seconds=0.02, request_timeout_seconds=0.2) as daemon:
         server.hold_app = asyncio.Event()
         await eventually(lambda: daemon.states == [True, False])
         assert "answers no requests about the Stasis application" in daemon.client.trouble
         # Each probe that hangs occupies one of Asterisk's HTTP sessions: the probes become rarer.
-        loop = asyncio.get_running_loop()
-        asked = server.journal.count(ASKS)
-        await eventually(lambda: server.journal.count(ASKS) == asked + 1)
-        began = loop.time()
-        await eventually(lambda: server.journal.count(ASKS) == asked + 2)
-        assert loop.time() - began > 0.6
+        begun = Begun(monkeypatch, daemon.client.events, "user")
+        await eventually(lambda: len(begun) == 2)
+        assert begun[1] - begun[0] > 0.6
         assert daemon.states == [True, False]
         server.hold_app.set()
         await eventually(lambda: daemon.states == [True, False, True])
@@ -96,16 +110,17 @@ async def test_an_app_that_asterisk_forgot_is_registered_again(server: AriServer
         assert len(server.sockets) >= 2
 
 
-async def test_where_the_app_hangs_it_is_asked_ever_more_patiently(server: AriServer) -> None:
+async def test_where_the_app_hangs_it_is_asked_ever_more_patiently(
+    server: AriServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A new connection gets no answer, and must not occupy all of Asterisk's HTTP sessions."""
     server.hold_app = asyncio.Event()
-    about = "GET /applications/asterisk_avp"
     daemon = Daemon(server, "d", request_timeout_seconds=0.1)
+    assert daemon.client.guard is not None
+    begun = Begun(monkeypatch, daemon.client.guard, "owned")
     try:
-        await eventually(lambda: server.journal.count(about) == 3)
-        began = asyncio.get_running_loop().time()
-        await eventually(lambda: server.journal.count(about) == 4)
-        assert asyncio.get_running_loop().time() - began > 0.3
+        await eventually(lambda: len(begun) == 4)
+        assert begun[3] - begun[2] > 0.3
         assert daemon.states == []
         assert server.journal.count("GET /asterisk/ping") >= 3
         server.hold_app.set()

@@ -25,6 +25,8 @@ from tests.ports import free_port
 pytestmark = pytest.mark.usefixtures("quiet")
 
 WITHIN = 15.0
+PATIENT = "10"
+"""Of a daemon that must not take the place of another before that has answered."""
 Start = Callable[..., Daemon]
 
 
@@ -238,7 +240,7 @@ async def test_the_application_is_stuck(start: Start, ari: AriServer) -> None:
 async def test_another_daemon_comes_and_leaves(start: Start, ari: AriServer) -> None:
     first = start()
     await is_ready(first)
-    second = start()
+    second = start(AVP_ARI__REQUEST_TIMEOUT_SECONDS=PATIENT)
     await says(second, "Another daemon serves the Stasis application")
     assert first.readiness().ready
     assert not second._sync._restored
@@ -251,7 +253,7 @@ async def test_until_it_knows_to_be_alone_it_does_nothing(
     """After-call work is over that somebody had extended: both would end the pause."""
     first = start()
     await is_ready(first)
-    second = start()
+    second = start(AVP_ARI__REQUEST_TIMEOUT_SECONDS=PATIENT)
     await eventually(lambda: len(ami.connections) == 2 and ami.last.logged_in)
     ami.answers["QueueStatus"] = partial(has_member, member=PAUSED)
     for connection in ami.connections:
@@ -267,12 +269,12 @@ async def test_replaced_by_another_daemon_it_does_nothing_more(
     first = start()
     await is_ready(first)
     ari.stuck = True  # the first hears nothing of the question
-    second = start()
-    await is_ready(second)
+    second = start(AVP_ARI__PROBE_SECONDS="60")  # nor would the second of its own events
+    await eventually(lambda: len(ari.sockets) > 1, WITHIN)
     ari.stuck = False
     await says(first, "Another daemon serves")
     assert first._workers.held
-    assert second.readiness().ready
+    await is_ready(second)
 
 
 async def test_a_resync_is_read_once_for_all_who_need_it(start: Start, ami: AmiServer) -> None:

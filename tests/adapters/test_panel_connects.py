@@ -1,13 +1,15 @@
 """A panel that connects costs no more among many agents and transfers than among few.
 
 The daemon's own API serves a panel over real sockets. What it does for it is counted as steps of
-Python, not timed; the panel is in another thread, which is not counted.
+its own code, not timed. The event loop and the HTTP server also take steps for the time that
+passes. The panel is in another thread, which is not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ import requests
 from scripted_transfer_service import bearer
 from websockets.sync.client import connect
 
+import asterisk_avp
 from asterisk_avp.api.app import create_app
 from asterisk_avp.api.auth import Authenticator
 from asterisk_avp.api.server import serve
@@ -30,6 +33,7 @@ from tests.core.world import NOW, call, member, request
 GROUPS, COLLEAGUES = 12, 10
 OTHERS = GROUPS - 1
 ME = "2000"
+OWN = str(Path(asterisk_avp.__file__).parent)
 FEW, MANY = 40, 1200
 TRANSFERS = 50
 ONE_CLIENT = {
@@ -80,7 +84,7 @@ def page(url: str, token: str) -> list[int]:
 
 
 class Steps:
-    """Counts the steps of Python that this thread takes."""
+    """Counts the steps of Python that this thread takes in the product's own code."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -94,6 +98,8 @@ class Steps:
         sys.settrace(self._before)
 
     def _trace(self, frame: FrameType, event: str, _argument: object) -> Any:
+        if not frame.f_code.co_filename.startswith(OWN):
+            return None
         frame.f_trace_opcodes = True
         self.count += event == "opcode"
         return self._trace
@@ -107,9 +113,12 @@ async def opening(daemon: Daemon) -> tuple[int, list[int]]:
     server = await serve(app, "127.0.0.1", 0)
     try:
         await asyncio.to_thread(page, server.url, token)  # imports, and what is kept for the next
-        with Steps() as steps:
-            sizes = await asyncio.to_thread(page, server.url, token)
-        return steps.count, sizes
+        counts = []
+        for _ in range(3):  # some of them while a second passes, and the connections are swept
+            with Steps() as steps:
+                sizes = await asyncio.to_thread(page, server.url, token)
+            counts.append(steps.count)
+        return min(counts), sizes
     finally:
         await server.stop()
         await daemon._ari.close()

@@ -79,7 +79,7 @@ async def hooks(receiver: Receiver) -> AsyncIterator[Callable[..., Webhooks]]:
     made: list[Webhooks] = []
 
     def make(**more: Any) -> Webhooks:
-        settings = {"timeout_seconds": 0.3, "wait_initial_seconds": 0.01, "wait_max_seconds": 0.02}
+        settings = {"timeout_seconds": 10, "wait_initial_seconds": 0.01, "wait_max_seconds": 0.02}
         made.append(Webhooks(receiver.url, SECRET, **(settings | more)))
         return made[-1]
 
@@ -94,12 +94,13 @@ def event(number: int = 1, call: str = "1.1") -> dict[str, Any]:
 
 async def test_what_is_sent(receiver: Receiver, hooks: Callable[..., Webhooks]) -> None:
     webhooks = hooks()
+    began = int(time.time())
     webhooks.send(event(), "1.1")
     await eventually(lambda: webhooks.counts.delivered == 1)
     [(headers, body)] = receiver.requests
     assert json.loads(body) == event()
     assert headers["Content-Type"] == "application/json"
-    assert abs(int(headers["X-AVP-Timestamp"]) - time.time()) < 5
+    assert began <= int(headers["X-AVP-Timestamp"]) <= time.time()
     # As a receiver would check it.
     message = headers["X-AVP-Timestamp"].encode() + b"." + body
     digest = hmac.new(SECRET.encode(), message, hashlib.sha256).hexdigest()
@@ -114,7 +115,8 @@ async def test_tried_again(
 ) -> None:
     """With the same key and body, so that the receiver can tell; and before later events."""
     receiver.statuses = list(failures)
-    webhooks = hooks()
+    # Only of a receiver that is silent is the time awaited, in which it must answer the others.
+    webhooks = hooks(timeout_seconds=2) if 0 in failures else hooks()
     webhooks.send(event(1), "1.1")
     webhooks.send(event(2), "1.1")
     await eventually(lambda: webhooks.counts.delivered == 2)
@@ -132,14 +134,13 @@ async def test_one_call_does_not_hold_up_another(
     receiver: Receiver, hooks: Callable[..., Webhooks]
 ) -> None:
     receiver.statuses = [500]
-    webhooks = hooks(wait_initial_seconds=1, wait_max_seconds=1)
+    webhooks = hooks(wait_initial_seconds=30, wait_max_seconds=30)
     webhooks.send(event(1), "1.1")
     await eventually(lambda: len(receiver.requests) == 1)
-    began = time.monotonic()
     for number in range(20):
         webhooks.send(event(number, f"2.{number}"), f"2.{number}")
     await eventually(lambda: webhooks.counts.delivered == 20)
-    assert time.monotonic() - began < 0.9
+    assert webhooks.counts.retries == 0
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 302])

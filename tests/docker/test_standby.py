@@ -70,8 +70,13 @@ class Two:
             return status == 200 and isinstance(answer, dict) and answer["standby"] is standby
 
         await self.until(look)
-        found = await self.bed.ami.action("Getvar", Variable="AVP_AGI")
-        assert found["Value"] == f"agi://{service}:4583"
+
+        async def says_where() -> bool | None:
+            """It is written beside, once it serves."""
+            found = await self.bed.ami.action("Getvar", Variable="AVP_AGI")
+            return found["Value"] == f"agi://{service}:4583" or None
+
+        assert await self.bed.ami.until(says_where, WITHIN), f"Asterisk does not ask {service}"
 
     async def goes_on(self, service: str, transfer: str) -> None:
         def look() -> bool:

@@ -158,6 +158,7 @@ async def test_the_list_has_each_shortcut_once_and_none_of_the_browsers(
 ) -> None:
     panel = await calling(office, open_panel)
     await panel.page.keyboard.press("?")
+    await expect(panel.page.get_by_role("dialog")).to_be_visible()
     keys = await panel.page.locator("dialog dt").all_inner_texts()
     assert len(keys) == len(set(keys)) > 12
     for key in keys:

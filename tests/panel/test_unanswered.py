@@ -128,6 +128,7 @@ async def test_nothing_is_known_until_the_server_answers(
     office.office.call_arrives()
     await panel.choose("agent", "1002")
     await expect(panel.button("Consult")).to_be_enabled()
+    await panel.knows_requests()
     await panel.page.route("**/v1/**", lambda route: route.abort("connectionreset"))
     await panel.button("Consult").click()
     await expect(panel.button("Consult")).to_be_disabled()

@@ -14,7 +14,7 @@ from asterisk_avp.install.nats_conf import publishes, subscribes
 from tests.nats_program import program
 from tests.ports import free_port
 
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 60.0
 NODES = ("a", "b", "c")
 ANYBODY = "anybody"
 """A user who may do everything."""

@@ -21,7 +21,7 @@ from tests.nats_program import program
 LETTERS = "abc"
 TOKENS = {letter: f"token-of-node-{letter}-" + letter * 32 for letter in LETTERS}
 _PORT, _ROUTES = 4222, 6222
-_WITHIN = 30.0
+_WITHIN = 60.0
 
 
 class NatsCluster:

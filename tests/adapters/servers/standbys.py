@@ -114,7 +114,7 @@ class Standby:
 
 
 async def until(
-    true: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str, seconds: float = 30
+    true: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str, seconds: float = 90
 ) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
@@ -141,9 +141,9 @@ class Pair:
         self.all.append(made)
         return made
 
-    async def both(self, **more: str) -> tuple[Standby, Standby]:
-        """One that serves, and its standby."""
-        first = self.start("first", **more)
+    async def both(self, *, reconnect: str = "5", **more: str) -> tuple[Standby, Standby]:
+        """One that serves, and its standby. ``reconnect``: the first one's longest pause."""
+        first = self.start("first", AVP_ARI__RECONNECT_MAX_SECONDS=reconnect, **more)
         await first.ready()
         second = self.start("second", **more)
         await second.says("standby_ready")
