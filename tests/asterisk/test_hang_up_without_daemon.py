@@ -165,7 +165,9 @@ async def test_the_transferor_has_sent_the_caller_on(scene: Scene, answers: str)
         await scene.phone("1002").answer()
     await scene.talking("caller1", "1002")
     assert len(scene.entered()) == 3  # the group's queue once; the leg and the caller, the target's
-    await over(scene)
+    await scene.bed.start_daemon()
+    await scene.reaches(transfer, "completed")
+    await scene.talking("caller1", "1002")
 
 
 async def waits_for_resume(scene: Scene, name: str) -> None:
