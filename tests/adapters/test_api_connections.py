@@ -178,7 +178,7 @@ def test_a_newcomer_outlasts_those_who_hold_half_a_request() -> None:
 
 
 async def test_newcomers_get_in_where_strangers_sit_between_requests() -> None:
-    seats = Connections(lambda: 20)
+    seats = Connections(lambda: 20, clock=Clock())  # a newcomer that is served late is no old one
     healthz = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     async with crowded_api(seats) as api, crowd(api) as them:
         for _ in range(60):

@@ -338,11 +338,9 @@ async def test_many_agents_come_in_pages(nats: NatsServer) -> None:
             await b.ready()
             await eventually(lambda: all(a.remote(agent, "b") for agent in many), WITHIN)
             assert a.engine.agents.headcounts.of("sales").logged_in == 451
-            begun = time.monotonic()
             c = Node("a", pbxes["a"], nats)  # another daemon of node a takes over
             await a.kill()
             await eventually(lambda: all(c.remote(agent, "b") for agent in many), WITHIN)
-            assert time.monotonic() - begun < WITHIN / 2
             await c.kill()
         finally:
             await a.kill()

@@ -74,7 +74,7 @@ async def test_a_slot_is_idempotent_by_transfer_and_can_be_given_back(nodes: Two
 
 
 async def test_a_slot_lapses(nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asterisk_avp.core.engine.elsewhere.SECONDS", 0.2)
+    monkeypatch.setattr("asterisk_avp.core.engine.elsewhere.SECONDS", 2.0)
     assert SECONDS == 10.0
     await nodes.b.ask("POST", SLOTS, slot(), TOKENS["a"])
     assert nodes.b.engine.slot_taken("1003")

@@ -109,8 +109,9 @@ async def test_a_step_that_was_lost_is_done_although_the_target_answered(
 
 
 async def test_a_command_waits_for_a_transfer_that_is_not_known_yet(
-    start: Start, many_agents: Pbx
+    start: Start, many_agents: Pbx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("asterisk_avp.service.facade.SETTLE_SECONDS", WITHIN)
     first = await start()
     await first.ready()
     (transfer,) = await consulting(first, many_agents, 1)
