@@ -12,6 +12,7 @@ from asterisk_avp.cluster.peers import REQUEST_SECONDS, Peers
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.engine.told_transfers import Told, ToldPop
 from asterisk_avp.core.messages import between
+from asterisk_avp.core.messages.effects import SetVariables
 from asterisk_avp.core.messages.remote import NodeCall
 from asterisk_avp.core.model.errors import (
     AsteriskUnavailable,
@@ -32,6 +33,8 @@ JOIN_REQUEST_SECONDS: Final = 7.0
 """For an answer that comes when a leg has been joined (`service.node_door.JOIN_SECONDS`)."""
 ENDED_SECONDS: Final = 600.0
 """How long the end of another node's transfer can be asked for; then it is history."""
+NO_CONSULT: Final = {"AVP_LEG": ""}
+"""Variables of a trunk's channel here that was a consult leg (`service.trunk_watch`)."""
 
 
 class TransfersAcrossNodes(TransferService):
@@ -57,9 +60,10 @@ class TransfersAcrossNodes(TransferService):
     # --- reads ---------------------------------------------------------------------------------
 
     def transfers(self, agent_id: str | None = None) -> Sequence[TransferView]:
-        told = self._engine.elsewhere.told
+        told, before = self._engine.elsewhere.told, time.time() - ENDED_SECONDS
         there = told.all() if agent_id is None else told.involving(agent_id)
-        return [*super().transfers(agent_id), *there]
+        recent = [view for view in there if view.since >= before or not view.state.final]
+        return [*super().transfers(agent_id), *recent]
 
     def transfer(self, transfer_id: str) -> TransferView:
         told = self._told(transfer_id)
@@ -221,8 +225,9 @@ class TransfersAcrossNodes(TransferService):
         if view.id in self._engine.store.records:
             raise NodeOversteps("a transfer of this node")
         told, now = self._engine.elsewhere.told, time.time()
-        told.forget_ended(now - ENDED_SECONDS)
+        self._engine.elsewhere.forget_ended(now - ENDED_SECONDS)
         concerned = told.tell(node, seq, view, call)
+        self._note_completed(node)
         here = {agent for agent in concerned or () if self._is_here(agent)}
         if not here:
             if concerned:
@@ -232,6 +237,13 @@ class TransfersAcrossNodes(TransferService):
             self._history.keep([view], now)
         self._changes.send(transfer_event(view))
         self._inbox.post(Outcome(agents=here))
+
+    def _note_completed(self, node: str) -> None:
+        """The consult legs of a completed transfer are the caller's: also for the next daemon."""
+        calls = self._engine.elsewhere.note_completed(node)
+        if calls:
+            cleared = [SetVariables(call.channel, NO_CONSULT) for call in calls]
+            self._inbox.post(Outcome([(None, effect) for effect in cleared]))
 
     def _tell_pop(self, node: str, seq: int, told: between.PopEvent) -> None:
         agent, call = told.agent, str(told.pop["id"])

@@ -85,14 +85,17 @@ class Teller(Part):
 
         Who asks for an id has been told of the transfer, perhaps by a former daemon, which this one
         does not know. So its end is told also where the agents' homes are not known here any more.
+        A transfer that has called the node is always told: not to know it is an answer, too.
         """
         records = self._engine.store.records
+        legs = self._engine.elsewhere.trunks.legs.values()
+        called = {leg.transfer for leg in legs if leg.node == node}
         asked = [records[id_] for id_ in ids if id_ in records] if ids else records.values()
         found = [views.transfer_view(self._engine, record) for record in asked]
         return [
             self.event(view)
             for view in found
-            if (ids and view.state.final) or node in self.nodes_of(view)
+            if (ids and view.state.final) or view.id in called or node in self.nodes_of(view)
         ]
 
     def publisher(

@@ -6,7 +6,8 @@ A daemon that starts finds the channels by the variables that the dialplan leave
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 from urllib.parse import urlencode
 
@@ -146,7 +147,8 @@ class TrunkWatch(Part):
         """``ids``: about these transfers only. Whether there was an answer."""
         path = PATH if ids is None else f"{PATH}?{urlencode([('id', id_) for id_ in ids])}"
         # What it tells from now on is newer than its answer.
-        asked = frozenset(each.view.id for each in self._engine.elsewhere.told.running())
+        elsewhere = self._engine.elsewhere
+        asked = elsewhere.consults(node) | {each.view.id for each in elsewhere.told.running()}
         try:
             answer = await self._peers.ask(node, "GET", path, what="list")
             events = between.transfer_events(check(node, answer))
@@ -156,17 +158,23 @@ class TrunkWatch(Part):
             return False
         return True
 
+    def _untold(self, node: str) -> set[str]:
+        """Transfers by which agents here are consulted, and of which the node has told nothing."""
+        elsewhere = self._engine.elsewhere
+        return {id_ for id_ in elsewhere.consults(node) if elsewhere.told.get(id_) is None}
+
     async def _recheck(self) -> None:
         """Ask about transfers whose end nobody may have told.
 
         Their daemon was started again while it could not hear of the agents' homes (NATS), or has
-        found them ended before it knew whom to tell.
+        found them ended before it knew whom to tell. Or this daemon was away when they ended.
         """
         told = self._engine.elsewhere.told
         before: set[tuple[str, str, int]] = set()
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             now = {(each.node, each.view.id, each.seq) for each in told.running()}
+            now |= {(node, id_, -1) for node in self._peers.peers for id_ in self._untold(node)}
             quiet = now & before
             before = now
             for node in {node for node, _, _ in quiet}:
@@ -174,7 +182,9 @@ class TrunkWatch(Part):
                 for start in range(0, len(ids), _MOST_IDS):
                     await self._ask_once(node, ids[start : start + _MOST_IDS])
 
-    def _take(self, node: str, events: list[between.TransferEvent], asked: Container[str]) -> None:
+    def _take(
+        self, node: str, events: list[between.TransferEvent], asked: AbstractSet[str]
+    ) -> None:
         told = self._engine.elsewhere.told
         for event in events:
             try:
@@ -188,3 +198,5 @@ class TrunkWatch(Part):
             told.drop(gone.id)
             known = agents_involved(gone) & self._engine.agents.by_id.keys()
             self._post(Outcome(agents=set(known)))
+        for call in self._engine.elsewhere.note_completed(node, asked - set(there)):
+            self._post(Outcome(agents={call.agent} - {""}))
