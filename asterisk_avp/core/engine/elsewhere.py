@@ -82,7 +82,8 @@ class Elsewhere:
     def consults(self, node: str) -> set[str]:
         """That node's transfers by which agents here are consulted."""
         calls = self.trunks.calls.values()
-        return {call.transfer for call in calls if call.anchor == node and call.leg == CONSULT}
+        found = {call.transfer for call in calls if (call.anchor, call.leg) == (node, CONSULT)}
+        return found - {""}
 
     def note_completed(self, node: str, over: Container[str] = ()) -> list[NodeCall]:
         """That node's consult legs that stand for the caller from now on.
