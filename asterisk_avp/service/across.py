@@ -23,6 +23,7 @@ from asterisk_avp.core.model.world import Target, TransferRequest, TransferView
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.pops.board import OFFERED, WITHDRAWN
+from asterisk_avp.core.pops.notifications import essence
 from asterisk_avp.observe.audit import Forwarded
 from asterisk_avp.service.anchors import Anchors, event_of
 from asterisk_avp.service.facade import SETTLE_PAUSE_SECONDS, TransferService
@@ -234,7 +235,7 @@ class TransfersAcrossNodes(TransferService):
         if not self._channel_of(node, agent, call):
             return  # they do not have the call any more
         news = self._note_pop(node, event.seq, event.pop)
-        if news is None or (before is not None and before.same(news)):
+        if news is None or (before is not None and same(before, news)):
             return
         if silently:
             self._inbox.post(Outcome(agents={agent}))
@@ -297,3 +298,10 @@ class TransfersAcrossNodes(TransferService):
     def _is_here(self, agent_id: str) -> bool:
         agent = self._engine.agents.by_id.get(agent_id)
         return agent is not None and agent.remote is None
+
+
+def same(before: ToldPop, now: ToldPop) -> bool:
+    """Whether an agent who was told of the earlier one need not be told of the later one."""
+    if before.state != now.state or not (before.pop and now.pop):
+        return before.state == now.state
+    return essence(before.pop) == essence(now.pop)

@@ -11,6 +11,7 @@ import pytest
 from servers.two_nodes import TOKENS, WITHIN, TwoNodes, two_nodes
 from servers.waiting import eventually
 
+from asterisk_avp.core.engine.told_transfers import ToldPop
 from asterisk_avp.core.messages import between
 from asterisk_avp.core.messages.between import PopEvent
 from asterisk_avp.core.messages.remote import NodeBack, NodeCall
@@ -24,6 +25,7 @@ from asterisk_avp.core.model.world import (
     TransferView,
 )
 from asterisk_avp.service import trunk_watch
+from asterisk_avp.service.across import same
 from asterisk_avp.service.node_door import NodeDoor
 
 TRANSFERS = "/v1/cluster/transfers"
@@ -268,3 +270,14 @@ async def test_a_caller_who_comes_again_has_another_id(nodes: TwoNodes) -> None:
     await tell(pop=pop_of("a-1", "offered"))  # of no call that is known here
     await tell(pop=pop_of("a-1", "withdrawn"))
     assert [x["pop"]["id"] for x in pops_of(changes)] == ["a-1", "a-1"]
+
+
+def test_which_pop_is_worth_telling_again() -> None:
+    pop = {"id": "1.1", "data": {"a": 1}, "caller": {"withheld": False}, "waited_seconds": 3}
+    told = ToldPop(1, pop, "delivered", "b-1")
+    assert same(told, ToldPop(2, pop | {"waited_seconds": 4}, "delivered"))
+    assert not same(told, ToldPop(2, pop | {"data": {"a": 2}}, "delivered"))
+    assert not same(told, ToldPop(2, pop | {"caller": {"withheld": True}}, "delivered"))
+    assert not same(told, ToldPop(2, pop, "offered"))
+    assert not same(told, ToldPop(2, {}, "withdrawn"))
+    assert same(ToldPop(1, {}, "withdrawn"), ToldPop(2, {}, "withdrawn"))

@@ -74,17 +74,6 @@ def test_a_nodes_pop_is_of_its_own_call() -> None:
     assert told.pop_of("1005", ("a", "1.1")) == {}
 
 
-def test_which_pop_is_worth_telling_again() -> None:
-    pop = {"id": "1.1", "data": {"a": 1}, "caller": {"withheld": False}, "waited_seconds": 3}
-    told = ToldPop(1, pop, "delivered", "b-1")
-    assert told.same(ToldPop(2, pop | {"waited_seconds": 4}, "delivered"))
-    assert not told.same(ToldPop(2, pop | {"data": {"a": 2}}, "delivered"))
-    assert not told.same(ToldPop(2, pop | {"caller": {"withheld": True}}, "delivered"))
-    assert not told.same(ToldPop(2, pop, "offered"))
-    assert not told.same(ToldPop(2, {}, "withdrawn"))
-    assert ToldPop(1, {}, "withdrawn").same(ToldPop(2, {}, "withdrawn"))
-
-
 def test_pops_are_kept_up_to_a_number() -> None:
     told = ToldTransfers()
     for number in range(MOST_POPS + 100):

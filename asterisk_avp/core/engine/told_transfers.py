@@ -9,7 +9,6 @@ from typing import Any, Final
 from asterisk_avp.core.engine.history import agents_involved
 from asterisk_avp.core.model.errors import NodeOversteps
 from asterisk_avp.core.model.world import CallerOutcome, TransferView
-from asterisk_avp.core.pops.notifications import essence
 
 GONE: Final = frozenset({CallerOutcome.HUNG_UP, CallerOutcome.ELSEWHERE})
 """Ends of a transfer after which none of its parties has the caller."""
@@ -27,12 +26,6 @@ class ToldPop:
     state: str = ""
     shown: str = ""
     """The call's id as the agent's screen has been told it: that of the trunk's channel here."""
-
-    def same(self, other: ToldPop) -> bool:
-        """Whether an agent who was told of this one need not be told of the other one."""
-        if self.state != other.state or not (self.pop and other.pop):
-            return self.state == other.state
-        return essence(self.pop) == essence(other.pop)
 
 
 @dataclass(frozen=True, slots=True)
