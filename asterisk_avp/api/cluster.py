@@ -7,7 +7,7 @@ and larger bodies, because screen pops come this way. `core.messages.between` re
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Annotated, Any, Final, Protocol, cast
 
 import structlog
@@ -24,6 +24,7 @@ from asterisk_avp.api.outcomes import Once, Outcomes
 from asterisk_avp.core.engine.reservations import Slot
 from asterisk_avp.core.messages import between, fields
 from asterisk_avp.core.messages.between import TransferEvent
+from asterisk_avp.core.messages.told_pops import CALL
 from asterisk_avp.core.model.errors import (
     NodeOversteps,
     PeerUnavailable,
@@ -39,6 +40,8 @@ log = structlog.get_logger(__name__)
 PREFIX: Final = "/v1/cluster/"
 MAX_BODY_BYTES: Final = 128 * 1024
 BODY_SECONDS: Final = 5.0
+MOST_CALLS: Final = 25
+"""Of which the screen pops can be asked for at once: the answer has a limit (`cluster.peers`)."""
 _COMMANDS: Final = ("complete", "cancel", "swap", "conference")
 _KEY: Final = b"idempotency-key"
 KEYS_OF_A_NODE: Final = 10_000
@@ -98,6 +101,10 @@ class NodeService(Protocol):
 
     def concerning(self, node: str, ids: Collection[str] = ()) -> list[TransferEvent]:
         """The transfers that concern agents who are at home on this node, with these ids or all."""
+        ...
+
+    def pops(self, node: str, calls: Collection[str]) -> list[TransferEvent]:
+        """The screen pops that agents who are at home on this node have of these calls."""
         ...
 
 
@@ -181,6 +188,10 @@ TransferId = Annotated[str, Path(pattern=_ID)]
 TransferIds = Annotated[
     list[Annotated[str, StringConstraints(pattern=_ID)]] | None, Query(alias="id", max_length=100)
 ]
+Calls = Annotated[
+    list[Annotated[str, StringConstraints(pattern=f"^{CALL.pattern}$")]] | None,
+    Query(alias="call", max_length=MOST_CALLS),
+]
 PartyId = Annotated[str, Path(max_length=80)]
 
 
@@ -256,8 +267,12 @@ def _add_transfers(app: FastAPI, service: NodeService) -> None:
     @app.get(PREFIX + "transfers")
     async def concerning(node: Node, ids: TransferIds = None) -> Response:
         """All that concern the node's agents, or those with these ids."""
-        events = [event.body() for event in service.concerning(node, ids or ())]
-        return json_response(200, {"version": fields.VERSION, "events": events})
+        return _events(service.concerning(node, ids or ()))
+
+    @app.get(PREFIX + "pops")
+    async def pops(node: Node, calls: Calls = None) -> Response:
+        """The screen pops of these calls: few at once, because each may be large."""
+        return _events(service.pops(node, calls or ()))
 
     @app.post(PREFIX + "transfers/{transfer}/events")
     async def told(transfer: TransferId, node: Node, body: Body) -> Response:
@@ -289,6 +304,11 @@ def _add_transfers(app: FastAPI, service: NodeService) -> None:
 
     for name in _COMMANDS:
         app.post(PREFIX + "transfers/{transfer}/" + name, name=name)(_command(service, name))
+
+
+def _events(events: Iterable[TransferEvent]) -> Response:
+    told = [event.body() for event in events]
+    return json_response(200, {"version": fields.VERSION, "events": told})
 
 
 def _command(service: NodeService, name: str) -> Callable[..., Awaitable[Response]]:

@@ -12,6 +12,7 @@ from asterisk_avp.cluster.peers import REQUEST_SECONDS, Peers
 from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.engine.told_transfers import Told, ToldPop
 from asterisk_avp.core.messages import between
+from asterisk_avp.core.messages.effects import SetVariables
 from asterisk_avp.core.messages.remote import NodeCall
 from asterisk_avp.core.model.errors import (
     AsteriskUnavailable,
@@ -22,6 +23,7 @@ from asterisk_avp.core.model.world import Target, TransferRequest, TransferView
 from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.policy import policy
 from asterisk_avp.core.pops.board import OFFERED, WITHDRAWN
+from asterisk_avp.core.pops.notifications import essence
 from asterisk_avp.observe.audit import Forwarded
 from asterisk_avp.service.anchors import Anchors, event_of
 from asterisk_avp.service.facade import SETTLE_PAUSE_SECONDS, TransferService
@@ -32,6 +34,8 @@ JOIN_REQUEST_SECONDS: Final = 7.0
 """For an answer that comes when a leg has been joined (`service.node_door.JOIN_SECONDS`)."""
 ENDED_SECONDS: Final = 600.0
 """How long the end of another node's transfer can be asked for; then it is history."""
+NO_CONSULT: Final = {"AVP_LEG": ""}
+"""Variables of a trunk's channel here that was a consult leg (`service.trunk_watch`)."""
 
 
 class TransfersAcrossNodes(TransferService):
@@ -57,9 +61,10 @@ class TransfersAcrossNodes(TransferService):
     # --- reads ---------------------------------------------------------------------------------
 
     def transfers(self, agent_id: str | None = None) -> Sequence[TransferView]:
-        told = self._engine.elsewhere.told
+        told, before = self._engine.elsewhere.told, time.time() - ENDED_SECONDS
         there = told.all() if agent_id is None else told.involving(agent_id)
-        return [*super().transfers(agent_id), *there]
+        recent = [view for view in there if view.since >= before or not view.state.final]
+        return [*super().transfers(agent_id), *recent]
 
     def transfer(self, transfer_id: str) -> TransferView:
         told = self._told(transfer_id)
@@ -81,7 +86,7 @@ class TransfersAcrossNodes(TransferService):
         for call in elsewhere.trunks.calls.values():
             for agent, told in elsewhere.told.pops_of((call.anchor, call.anchor_call)).items():
                 if told.state == OFFERED and agent_id in (None, agent):
-                    pop = {**told.pop, "id": call.channel}
+                    pop = {**told.pop, "id": told.shown}
                     yield {"type": "pop", "agent": agent, "state": OFFERED, "pop": pop}
 
     # --- requests of agents who are at home here -----------------------------------------------
@@ -214,15 +219,36 @@ class TransfersAcrossNodes(TransferService):
         """Raises `NodeOversteps` if it is not that node's to tell."""
         if event.transfer is not None:
             self._tell_transfer(node, event.seq, event.transfer, event.call)
-        if event.pop is not None:
-            self._tell_pop(node, event.seq, event.pop)
+        if event.pop is not None and (news := self._note_pop(node, event.seq, event.pop)):
+            self._show_pop(event.pop, news)
+
+    def tell_again(self, node: str, event: between.TransferEvent, *, silently: bool) -> None:
+        """What has been told before, perhaps to an earlier daemon.
+
+        ``silently``: that one has shown it. Raises `NodeOversteps`.
+        """
+        if event.pop is None:
+            self.tell(node, event)
+            return
+        agent, call = event.pop.agent, str(event.pop.pop["id"])
+        before = self._engine.elsewhere.told.pops_of((node, call)).get(agent)
+        if not self._channel_of(node, agent, call):
+            return  # they do not have the call any more
+        news = self._note_pop(node, event.seq, event.pop)
+        if news is None or (before is not None and same(before, news)):
+            return
+        if silently:
+            self._inbox.post(Outcome(agents={agent}))
+        else:
+            self._show_pop(event.pop, news)
 
     def _tell_transfer(self, node: str, seq: int, view: TransferView, call: str) -> None:
         if view.id in self._engine.store.records:
             raise NodeOversteps("a transfer of this node")
         told, now = self._engine.elsewhere.told, time.time()
-        told.forget_ended(now - ENDED_SECONDS)
+        self._engine.elsewhere.forget_ended(now - ENDED_SECONDS)
         concerned = told.tell(node, seq, view, call)
+        self._note_completed(node)
         here = {agent for agent in concerned or () if self._is_here(agent)}
         if not here:
             if concerned:
@@ -233,26 +259,49 @@ class TransfersAcrossNodes(TransferService):
         self._changes.send(transfer_event(view))
         self._inbox.post(Outcome(agents=here))
 
-    def _tell_pop(self, node: str, seq: int, told: between.PopEvent) -> None:
+    def _note_completed(self, node: str) -> None:
+        """The consult legs of a completed transfer are the caller's: also for the next daemon."""
+        calls = self._engine.elsewhere.note_completed(node)
+        if calls:
+            cleared = [SetVariables(call.channel, NO_CONSULT) for call in calls]
+            self._inbox.post(Outcome([(None, effect) for effect in cleared]))
+
+    def _note_pop(self, node: str, seq: int, told: between.PopEvent) -> ToldPop | None:
+        """None: it is no news."""
         agent, call = told.agent, str(told.pop["id"])
         if not self._is_here(agent):
             raise NodeOversteps("a screen pop for an agent who is not at home here")
-        pop = {} if told.state == WITHDRAWN else dict(told.pop)
-        if not self._engine.elsewhere.told.put_pop(
-            agent, (node, call), ToldPop(seq, pop, told.state)
-        ):
-            return
-        shown = {**told.pop, "id": self._shown_call(node, agent, call)}
-        self._publish_pop({"type": "pop", "agent": agent, "state": told.state, "pop": shown})
-        self._inbox.post(Outcome(agents={agent}))
+        board = self._engine.elsewhere.told
+        before = board.pops_of((node, call)).get(agent)
+        earlier = before.shown if before is not None and before.state != WITHDRAWN else ""
+        here = self._channel_of(node, agent, call)
+        if told.state == WITHDRAWN:
+            # By the id by which it was offered: its channel may have ended before this was told.
+            news = ToldPop(seq, {}, told.state, earlier or here or call)
+        else:
+            news = ToldPop(seq, dict(told.pop), told.state, here or earlier or call)
+        return news if board.put_pop(agent, (node, call), news) else None
 
-    def _shown_call(self, node: str, agent: str, anchor_call: str) -> str:
-        """The agent's call by its id here."""
-        for call in self._engine.elsewhere.trunks.calls.values():
+    def _show_pop(self, told: between.PopEvent, news: ToldPop) -> None:
+        shown = {**told.pop, "id": news.shown}
+        self._publish_pop({"type": "pop", "agent": told.agent, "state": told.state, "pop": shown})
+        self._inbox.post(Outcome(agents={told.agent}))
+
+    def _channel_of(self, node: str, agent: str, anchor_call: str) -> str:
+        """The agent's call by its id here; empty: there is none."""
+        # The latest first: a caller may have come back by another channel.
+        for call in reversed(self._engine.elsewhere.trunks.calls.values()):
             if (call.anchor, call.anchor_call) == (node, anchor_call) and call.agent in ("", agent):
                 return call.channel
-        return anchor_call
+        return ""
 
     def _is_here(self, agent_id: str) -> bool:
         agent = self._engine.agents.by_id.get(agent_id)
         return agent is not None and agent.remote is None
+
+
+def same(before: ToldPop, now: ToldPop) -> bool:
+    """Whether an agent who was told of the earlier one need not be told of the later one."""
+    if before.state != now.state or not (before.pop and now.pop):
+        return before.state == now.state
+    return essence(before.pop) == essence(now.pop)

@@ -14,6 +14,7 @@ from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.messages import facts as ev
 from asterisk_avp.core.model.errors import Refused
 from asterisk_avp.core.model.world import TransferRequest
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.service.inbox import Post
 from asterisk_avp.service.part import Part
 
@@ -73,8 +74,12 @@ class Alone:
         del used
         return False
 
-    def publisher(self, publish: Publish) -> Publish:
-        """``publish`` for the pops of agents here; others' pops go to their nodes."""
+    def publisher(self, publish: Publish, board: PopBoard) -> Publish:
+        """``publish`` for the pops of agents here; others' pops go to their nodes.
+
+        ``board``: what nodes are told of that ask again.
+        """
+        del board
         return publish
 
     def connect(

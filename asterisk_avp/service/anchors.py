@@ -29,6 +29,7 @@ from asterisk_avp.core.model.errors import (
 from asterisk_avp.observe.audit import Audit, Forwarded
 
 PATH: Final = "/v1/cluster/transfers"
+POPS: Final = "/v1/cluster/pops"
 _REQUESTS: Final = "/v1/cluster/requests"
 _EARLIER_SECONDS: Final = 1.0
 _REASONS: Final = (

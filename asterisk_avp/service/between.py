@@ -26,6 +26,7 @@ from asterisk_avp.core.model.world import Mode, Target, TargetKind, TransferRequ
 from asterisk_avp.core.phone.lines import PhoneLines
 from asterisk_avp.core.phone.refer import ReferHandler
 from asterisk_avp.core.policy import policy
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.observe.metrics import Metrics
 from asterisk_avp.observe.peer_metrics import PeerMetrics
 from asterisk_avp.service.across import TransfersAcrossNodes
@@ -101,7 +102,7 @@ class Between(Alone):
         self._service, self._metrics = service, PeerMetrics(metrics.registry)
         service.nodes = phones.nodes = self
         service.connect(self._peers, self._publish or (lambda _event: None))
-        self._trunks.connect(variables, service.tell)
+        self._trunks.connect(variables, service)
         door = NodeDoor(self._engine, service, phones, self._slots, self._teller, self._post)
         add_cluster_routes(app, door, self._tokens)
         app.user_middleware.append(Middleware(Relay, nodes=Homes(self._engine, self._peers)))
@@ -113,9 +114,9 @@ class Between(Alone):
     def is_elsewhere(self, request: TransferRequest) -> bool:
         return bool(self._seeker.node_of(request))
 
-    def publisher(self, publish: Publish) -> Publish:
+    def publisher(self, publish: Publish, board: PopBoard) -> Publish:
         self._publish = publish
-        return self._teller.publisher(publish)
+        return self._teller.publisher(publish, board)
 
     def _observed(self, what: str, outcome: str, seconds: float) -> None:
         if self._metrics is not None:

@@ -242,15 +242,16 @@ class Pops(Part):
     ) -> None:
         """``send``: to panels and integrations."""
         self._publisher = PopPublisher(send, settings.webhook)
+        board = PopBoard(engine, iso_time, settings.pop.keys)
         self._pops = ScreenPops(
-            PopBoard(engine, iso_time, settings.pop.keys),
+            board,
             reader,
             ami.write,
             post,
             lambda agents: post(Outcome(agents=agents)),
-            others.publisher(self._publisher.publish),
+            others.publisher(self._publisher.publish, board),
         )
-        self.board, self.shown = self._pops.board, self._pops.shown
+        self.board, self.shown = board, self._pops.shown
         self._set_global = ami.set_global
         self._sip_headers = settings.pop.sip_headers
 

@@ -154,3 +154,6 @@ class NodeDoor:
 
     def concerning(self, node: str, ids: Collection[str] = ()) -> list[TransferEvent]:
         return self.teller.concerning(node, ids)
+
+    def pops(self, node: str, calls: Collection[str]) -> list[TransferEvent]:
+        return self.teller.pops(node, calls)

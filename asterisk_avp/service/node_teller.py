@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -25,6 +26,7 @@ from asterisk_avp.core.engine.sessions import Outcome
 from asterisk_avp.core.messages.between import PopEvent, TransferEvent
 from asterisk_avp.core.model.errors import AvpError
 from asterisk_avp.core.model.world import TransferView
+from asterisk_avp.core.pops.board import PopBoard
 from asterisk_avp.runtime.backoff import Backoff
 from asterisk_avp.service.part import Part
 
@@ -35,6 +37,8 @@ KEPT_SECONDS: Final = 60.0
 MOST: Final = 5_000
 _TELL_SECONDS: Final = 3.0
 _AGAIN: Final = Backoff(0.2, 2.0)
+_NOT_YET: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE})
+"""From a daemon that has just taken over, or has lost Asterisk. `Peers` repeats the other ones."""
 _PER_SECOND: Final = 1_000_000
 
 
@@ -49,6 +53,7 @@ class Teller(Part):
     def __init__(self, engine: TransferEngine, peers: Peers) -> None:
         self._engine = engine
         self._peers = peers
+        self._board: PopBoard | None = None
         self._seq = int(time.time() * _PER_SECOND)
         """Larger than those of an earlier daemon."""
         self._news: dict[str, OrderedDict[tuple[str, ...], _News]] = {}
@@ -85,20 +90,40 @@ class Teller(Part):
 
         Who asks for an id has been told of the transfer, perhaps by a former daemon, which this one
         does not know. So its end is told also where the agents' homes are not known here any more.
+        A transfer that has called the node is always told: not to know it is an answer, too.
         """
         records = self._engine.store.records
+        legs = self._engine.elsewhere.trunks.legs.values()
+        called = {leg.transfer for leg in legs if leg.node == node}
         asked = [records[id_] for id_ in ids if id_ in records] if ids else records.values()
         found = [views.transfer_view(self._engine, record) for record in asked]
         return [
             self.event(view)
             for view in found
-            if (ids and view.state.final) or node in self.nodes_of(view)
+            if (ids and view.state.final) or view.id in called or node in self.nodes_of(view)
         ]
 
+    def pops(self, node: str, calls: Iterable[str]) -> list[TransferEvent]:
+        """The pops that this node's agents have, or are offered, of these calls."""
+        if self._board is None:
+            return []
+        board, now = self._board, time.time()
+        return [
+            self._pop_event(PopEvent(has.agent, has.state, has.pop))
+            for call in calls
+            for has in board.notified(call, now)
+            if self._home(has.agent) == node
+        ]
+
+    def _pop_event(self, pop: PopEvent) -> TransferEvent:
+        self._seq += 1
+        return TransferEvent(self._seq, pop=pop)
+
     def publisher(
-        self, publish: Callable[[Mapping[str, Any]], None]
+        self, publish: Callable[[Mapping[str, Any]], None], board: PopBoard
     ) -> Callable[[Mapping[str, Any]], None]:
         """``publish`` for the pops of agents here; others' go to their nodes."""
+        self._board = board
 
         def routed(event: Mapping[str, Any]) -> None:
             agent = event["agent"]
@@ -106,8 +131,8 @@ class Teller(Part):
             if not node:
                 publish(event)
                 return
-            pop, self._seq = event["pop"], self._seq + 1
-            told = TransferEvent(self._seq, pop=PopEvent(agent, event["state"], pop))
+            pop = event["pop"]
+            told = self._pop_event(PopEvent(agent, event["state"], pop))
             path = f"{self._leg(agent, node)}/events"
             self.tell(node, ("pop", agent, pop["id"]), path, told.body())
 
@@ -143,25 +168,29 @@ class Teller(Part):
         failures = 0
         while news:
             about, first = next(iter(news.items()))
-            try:
-                answer = await self._peers.ask(
-                    node,
-                    "POST",
-                    "/v1/cluster/transfers/" + first.path,
-                    first.body,
-                    what="event",
-                    within=_TELL_SECONDS,
-                )
-            except AvpError:
-                failures += 1
-                if time.monotonic() - first.since > KEPT_SECONDS:
-                    self._done(news, about, first)
-                await asyncio.sleep(_AGAIN.pause_seconds(failures))
+            if await self._tell_one(node, first):
+                failures = 0
+                self._done(news, about, first)
                 continue
-            failures = 0
-            if not answer.ok:
-                log.warning("node_refuses_news", node=node, status=answer.status)
-            self._done(news, about, first)
+            failures += 1
+            if time.monotonic() - first.since > KEPT_SECONDS:
+                self._done(news, about, first)
+            await asyncio.sleep(_AGAIN.pause_seconds(failures))
+
+    async def _tell_one(self, node: str, news: _News) -> bool:
+        """Whether the node has heard it."""
+        path = "/v1/cluster/transfers/" + news.path
+        try:
+            answer = await self._peers.ask(
+                node, "POST", path, news.body, what="event", within=_TELL_SECONDS
+            )
+        except AvpError:
+            return False
+        if answer.status in _NOT_YET:
+            return False
+        if not answer.ok:
+            log.warning("node_refuses_news", node=node, status=answer.status)
+        return True
 
     @staticmethod
     def _done(

@@ -1,17 +1,21 @@
 """Keeps which of the trunks' channels are whose, and asks other nodes for what they have told.
 
-A daemon that starts finds the channels by the variables that the dialplan leaves on them.
+A daemon that starts finds the channels by the variables that the dialplan leaves on them. The
+screen pops of these calls it asks for by the calls, few at once, because each may be large.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Final, Protocol
 from urllib.parse import urlencode
 
 import structlog
 
+from asterisk_avp.api.cluster import MOST_CALLS
 from asterisk_avp.cluster.peers import Peers, check
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.history import agents_involved
@@ -24,7 +28,7 @@ from asterisk_avp.core.model.nodes import node_of
 from asterisk_avp.runtime.backoff import Backoff
 from asterisk_avp.runtime.tasks import TaskSet
 from asterisk_avp.service.alone import Variables
-from asterisk_avp.service.anchors import PATH
+from asterisk_avp.service.anchors import PATH, POPS
 from asterisk_avp.service.inbox import Message, Post
 from asterisk_avp.service.part import Part
 
@@ -47,7 +51,13 @@ _MOST_IDS: Final = 100
 _TOLD_SECONDS: Final = 0.5
 """A node that does not answer sooner is not waited for before transfers are accepted."""
 
-Tell = Callable[[str, between.TransferEvent], None]
+
+class Told(Protocol):
+    """Who is told (`service.across`). Both raise `NodeOversteps`."""
+
+    def tell(self, node: str, event: between.TransferEvent) -> None: ...
+
+    def tell_again(self, node: str, event: between.TransferEvent, *, silently: bool) -> None: ...
 
 
 class TrunkWatch(Part):
@@ -61,13 +71,17 @@ class TrunkWatch(Part):
         self._peers = peers
         self._post = post
         self._variables: Variables | None = None
-        self._tell: Tell | None = None
+        self._told: Told | None = None
         self._tasks = TaskSet("ask node")
         self._rechecks = False
+        self._read_once = False
+        self._have_told: set[str] = set()
+        """Nodes that have told their calls' screen pops to this daemon. What they tell the first
+        time an earlier one has shown."""
 
-    def connect(self, variables: Variables, tell: Tell) -> None:
+    def connect(self, variables: Variables, told: Told) -> None:
         self._variables = variables
-        self._tell = tell
+        self._told = told
 
     def handle(self, message: Message) -> None:
         match message:
@@ -77,7 +91,9 @@ class TrunkWatch(Part):
                 self._trunks.call(message)
             case NodeBack(node):
                 self._peers.back(node)
-                self._tasks.start(self._ask(node))
+                self._tasks.start(self._repeat(self._ask, node))
+                if self._read_once:
+                    self._tasks.start(self._repeat(self._ask_pops, node))
             case ev.ChannelGone(channel):
                 agent = self._trunks.agent_of(channel)
                 self._trunks.gone(channel)
@@ -98,9 +114,13 @@ class TrunkWatch(Part):
             and channel.id not in self._trunks.legs
             and channel.id not in self._trunks.calls
         ]
-        asked = {node: self._tasks.start(self._ask(node)) for node in self._peers.peers}
+        peers = self._peers.peers
+        asked = {node: self._tasks.start(self._repeat(self._ask, node)) for node in peers}
         for start in range(0, len(unknown), _AT_ONCE):
             await asyncio.gather(*map(self._read, unknown[start : start + _AT_ONCE]))
+        self._read_once = True
+        for node in peers:
+            self._tasks.start(self._repeat(self._ask_pops, node))
         anchors = {call.anchor for call in self._trunks.calls.values()} & asked.keys()
         if anchors:  # they make the transfers of these calls
             await asyncio.wait([asked[node] for node in anchors], timeout=_TOLD_SECONDS)
@@ -135,18 +155,40 @@ class TrunkWatch(Part):
         if leg.agent:
             self._post(Outcome(agents={leg.agent}))
 
-    async def _ask(self, node: str) -> None:
-        """Ask for the transfers that concern agents who are at home here."""
+    async def _repeat(self, ask: Callable[[str], Awaitable[bool]], node: str) -> None:
         for tries in range(_TRIES):
-            if await self._ask_once(node):
+            if await ask(node):
                 return
             await asyncio.sleep(_AGAIN.pause_seconds(tries))
 
-    async def _ask_once(self, node: str, ids: Sequence[str] | None = None) -> bool:
-        """``ids``: about these transfers only. Whether there was an answer."""
+    async def _ask_pops(self, node: str) -> bool:
+        """Ask for the screen pops of its calls that are here. Whether there was an answer."""
+        found = {x.anchor_call for x in self._trunks.calls.values() if x.anchor == node}
+        calls = sorted(found - {""})
+        silently = node not in self._have_told
+        for start in range(0, len(calls), MOST_CALLS):
+            some = [("call", call) for call in calls[start : start + MOST_CALLS]]
+            path = f"{POPS}?{urlencode(some)}"
+            try:
+                answer = await self._peers.ask(node, "GET", path, what="list")
+                events = between.pop_events(check(node, answer))
+            except (AvpError, fields.Unusable) as error:
+                log.debug("node_not_asked", node=node, error=type(error).__name__)
+                return False
+            if self._told is not None:
+                self._tell(node, events, partial(self._told.tell_again, silently=silently))
+        self._have_told.add(node)
+        return True
+
+    async def _ask(self, node: str, ids: Sequence[str] | None = None) -> bool:
+        """Ask for the transfers that concern agents who are at home here.
+
+        ``ids``: about these only. Whether there was an answer.
+        """
         path = PATH if ids is None else f"{PATH}?{urlencode([('id', id_) for id_ in ids])}"
         # What it tells from now on is newer than its answer.
-        asked = frozenset(each.view.id for each in self._engine.elsewhere.told.running())
+        elsewhere = self._engine.elsewhere
+        asked = elsewhere.consults(node) | {each.view.id for each in elsewhere.told.running()}
         try:
             answer = await self._peers.ask(node, "GET", path, what="list")
             events = between.transfer_events(check(node, answer))
@@ -156,35 +198,53 @@ class TrunkWatch(Part):
             return False
         return True
 
+    def _untold(self, node: str) -> set[str]:
+        """Transfers by which agents here are consulted, and of which the node has told nothing."""
+        elsewhere = self._engine.elsewhere
+        return {id_ for id_ in elsewhere.consults(node) if elsewhere.told.get(id_) is None}
+
     async def _recheck(self) -> None:
         """Ask about transfers whose end nobody may have told.
 
         Their daemon was started again while it could not hear of the agents' homes (NATS), or has
-        found them ended before it knew whom to tell.
+        found them ended before it knew whom to tell. Or this daemon was away when they ended.
         """
         told = self._engine.elsewhere.told
         before: set[tuple[str, str, int]] = set()
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             now = {(each.node, each.view.id, each.seq) for each in told.running()}
+            now |= {(node, id_, -1) for node in self._peers.peers for id_ in self._untold(node)}
             quiet = now & before
             before = now
             for node in {node for node, _, _ in quiet}:
                 ids = sorted(id_ for of, id_, _ in quiet if of == node)
                 for start in range(0, len(ids), _MOST_IDS):
-                    await self._ask_once(node, ids[start : start + _MOST_IDS])
+                    await self._ask(node, ids[start : start + _MOST_IDS])
 
-    def _take(self, node: str, events: list[between.TransferEvent], asked: Container[str]) -> None:
-        told = self._engine.elsewhere.told
+    @staticmethod
+    def _tell(
+        node: str,
+        events: list[between.TransferEvent],
+        tell: Callable[[str, between.TransferEvent], None],
+    ) -> None:
         for event in events:
             try:
-                if self._tell is not None:
-                    self._tell(node, event)
+                tell(node, event)
             except NodeOversteps as error:
                 log.warning("node_oversteps", node=node, error=str(error))
+
+    def _take(
+        self, node: str, events: list[between.TransferEvent], asked: AbstractSet[str]
+    ) -> None:
+        told = self._engine.elsewhere.told
+        if self._told is not None:
+            self._tell(node, events, self._told.tell)
         there = [event.transfer.id for event in events if event.transfer is not None]
         for gone in told.unknown_to(node, there, asked):
             log.info("transfer_not_known_there", node=node, transfer=gone.id)
             told.drop(gone.id)
             known = agents_involved(gone) & self._engine.agents.by_id.keys()
             self._post(Outcome(agents=set(known)))
+        for call in self._engine.elsewhere.note_completed(node, asked - set(there)):
+            self._post(Outcome(agents={call.agent} - {""}))

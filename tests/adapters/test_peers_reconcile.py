@@ -11,6 +11,7 @@ from servers.two_nodes import WITHIN, TwoNodes, two_nodes
 from servers.waiting import eventually
 
 from asterisk_avp.cluster.peers import Peers
+from asterisk_avp.core.messages.remote import RemoteLeg
 from asterisk_avp.service import trunk_watch
 from asterisk_avp.service.trunk_watch import TrunkWatch
 
@@ -124,3 +125,12 @@ async def test_a_node_is_told_of_no_call_that_is_not_its_own(nodes: TwoNodes) ->
     assert (status, answer["events"]) == (200, [])
     status, answer = await nodes.a.ask("GET", path, token="b" * 40)
     assert [x["transfer"]["id"] for x in answer["events"]] == [transfer]
+
+
+async def test_a_node_is_told_of_what_has_called_it(nodes: TwoNodes) -> None:
+    """Also where it is not known here who is at home there: else it took the transfer for ended."""
+    transfer, _ = await consult(nodes)
+    nodes.a.engine.elsewhere.trunks.leg(RemoteLeg("a-9", "", "c", transfer))
+    for path in ("/v1/cluster/transfers", f"/v1/cluster/transfers?id={transfer}"):
+        _, answer = await nodes.a.ask("GET", path, token="c" * 40)
+        assert [x["transfer"]["id"] for x in answer["events"]] == [transfer]

@@ -14,6 +14,7 @@ from asterisk_avp.core.messages.effects import PauseMember
 from asterisk_avp.core.model.errors import UnknownAgent, WrongState
 from asterisk_avp.core.model.world import (
     AgentState,
+    CallerOutcome,
     Mode,
     PartyView,
     Target,
@@ -129,3 +130,14 @@ def test_history_is_bounded() -> None:
     history.keep([], NOW + PER_AGENT + KEPT_SECONDS + 5)
     assert history.of("1001", []) == []
     assert history._by_agent == {}
+
+
+def test_what_is_told_again_takes_no_second_place() -> None:
+    """What becomes of the caller is told after the end, too."""
+    history = History()
+    history.keep((past(str(i), "1001", "1002", NOW + i) for i in range(PER_AGENT)), NOW)
+    again = replace(past("5", "1001", "1002", NOW + 5), caller_outcome=CallerOutcome.GROUP)
+    history.keep([again], NOW)
+    found = history.of("1001", [])
+    assert len(found) == PER_AGENT
+    assert [view for view in found if view.id == "5"] == [again]

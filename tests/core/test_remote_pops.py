@@ -56,6 +56,24 @@ def dial(status: str) -> ev.DialProgress:
     return ev.DialProgress(CALLER, status)
 
 
+def test_what_a_node_is_told_that_asks_again() -> None:
+    found = centre()
+
+    def has() -> list[str]:
+        told = found.board.notified(CALLER, NOW)
+        assert all(each.pop["data"] == {"id": 7} for each in told)
+        return [f"{each.agent} {each.state}" for each in told if each.agent != ALICE]
+
+    assert has() == []
+    found.fact(dial("RINGING"))
+    assert has() == ["1003 offered"]
+    found.fact(dial("ANSWER"))
+    assert has() == ["1003 delivered"]
+    found.fact(ev.ChannelGone(CALLER))
+    assert has() == []
+    assert found.board.notified("unknown", NOW) == []
+
+
 def test_it_is_offered_while_the_phone_rings() -> None:
     found = centre()
     found.fact(dial("RINGING"))

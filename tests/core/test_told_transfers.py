@@ -47,6 +47,20 @@ def test_a_call_that_its_caller_still_has() -> None:
     assert told.left_by_caller(("a", CALL), 5.0) is None
 
 
+def test_what_becomes_of_the_caller_after_the_end() -> None:
+    """The caller was to come back; nobody answers, so they are in their group again."""
+    told = ToldTransfers()
+    failed = view(TransferState.FAILED, 10.0, CallerOutcome.RETURNED)
+    assert told.tell("a", 5, failed, CALL) == {"1003"}
+    assert told.tell("a", 4, replace(failed, caller_outcome=CallerOutcome.HUNG_UP), CALL) is None
+    later = replace(failed, caller_outcome=CallerOutcome.GROUP)
+    assert told.tell("a", 6, later, CALL) == {"1003"}
+    assert [each.caller_outcome for each in told.all()] == [CallerOutcome.GROUP]
+    assert told.tell("a", 7, replace(failed, state=TransferState.CONSULTING), CALL) is None
+    assert told.running_of("1003", "a", CALL) is None
+    assert told.all() == [later]
+
+
 def test_a_nodes_pop_is_of_its_own_call() -> None:
     told = ToldTransfers()
     pop, other = {"id": "1.1", "data": "theirs"}, {"id": "1.1", "data": "of somebody else"}

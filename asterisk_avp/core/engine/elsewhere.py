@@ -6,7 +6,9 @@ transferred by that node, the anchor: here is known what it tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
+from typing import Final
 
 from asterisk_avp.core.engine.reservations import SECONDS, Reservations, Slot
 from asterisk_avp.core.engine.told_transfers import ToldTransfers
@@ -16,6 +18,9 @@ from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.core.pbx.agents import Agents
 from asterisk_avp.core.pbx.trunk_calls import TrunkCalls
 from asterisk_avp.core.policy import policy
+
+CONSULT: Final = "consult"
+"""`NodeCall.leg`"""
 
 
 class Elsewhere:
@@ -72,11 +77,44 @@ class Elsewhere:
     def consulted(self, channel: str) -> bool:
         """Whether the channel is a consult by a colleague, not (yet) the caller."""
         call = self.call_of(channel)
-        if call is None or call.leg != "consult":
-            return False
+        return call is not None and call.leg == CONSULT and not self._is_completed(call)
+
+    def consults(self, node: str) -> set[str]:
+        """That node's transfers by which agents here are consulted."""
+        calls = self.trunks.calls.values()
+        found = {call.transfer for call in calls if (call.anchor, call.leg) == (node, CONSULT)}
+        return found - {""}
+
+    def note_completed(self, node: str, over: Container[str] = ()) -> list[NodeCall]:
+        """That node's consult legs that stand for the caller from now on.
+
+        What is told of a transfer is forgotten in time, but such a call may last for hours.
+        ``over``: transfers that the node does not know any more. Their legs are still there, so the
+        transferor has left them to the caller.
+        """
+        found = [
+            replace(call, leg="")
+            for call in self.trunks.calls.values()
+            if (call.anchor, call.leg) == (node, CONSULT)
+            and (call.transfer in over or self._is_completed(call))
+        ]
+        for call in found:
+            self.trunks.call(call)
+        return found
+
+    def _is_completed(self, call: NodeCall) -> bool:
         told = self.told.get(call.transfer)
-        completed = told is not None and told.view.state is TransferState.COMPLETED
-        return not (completed and told is not None and told.node == call.anchor)
+        if told is None or told.node != call.anchor:
+            return False
+        return told.view.state is TransferState.COMPLETED
+
+    def forget_ended(self, before: float) -> None:
+        """Drop what is told of transfers that ended before then (Unix seconds).
+
+        Not of those that have brought agents here the calls that they have: it says who calls.
+        """
+        kept = {call.transfer for call in self.trunks.calls.values()}
+        self.told.forget_ended(before, kept)
 
 
 def reserve(

@@ -38,10 +38,18 @@ class History:
         self._by_agent: dict[str, deque[TransferView]] = {}
 
     def keep(self, transfers: Iterable[TransferView], now: float) -> None:
-        """Add ended transfers, and drop those older than `KEPT_SECONDS` at ``now``."""
+        """Add ended transfers, and drop those older than `KEPT_SECONDS` at ``now``.
+
+        What is told again of a transfer, as its caller's whereabouts, replaces what was told.
+        """
         for transfer in transfers:
             for agent in agents_involved(transfer):
-                self._by_agent.setdefault(agent, deque(maxlen=PER_AGENT)).append(transfer)
+                kept = self._by_agent.setdefault(agent, deque(maxlen=PER_AGENT))
+                known = next((at for at, each in enumerate(kept) if each.id == transfer.id), None)
+                if known is None:
+                    kept.append(transfer)
+                else:
+                    kept[known] = transfer
         for agent, kept in list(self._by_agent.items()):
             while kept and kept[0].since < now - KEPT_SECONDS:
                 kept.popleft()

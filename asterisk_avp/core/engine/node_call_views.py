@@ -6,6 +6,7 @@ the anchor tells comes first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from asterisk_avp.core.engine.engine import TransferEngine
@@ -26,7 +27,7 @@ def node_call_view(
         return replace(view, pop={}, consult=_consult(engine, there))
     brought_by = told.get(there.transfer)
     if brought_by is None or brought_by.node != there.anchor:
-        return view
+        return _by_pop(view)
     left = told.left_by_caller((there.anchor, there.anchor_call), brought_by.view.since)
     if left is not None:
         return _of_colleague(view, left, agent.id)
@@ -40,6 +41,19 @@ def _of_caller(view: CallView, told: TransferView) -> CallView:
         caller_formatted=told.caller_formatted,
         caller_withheld=told.caller_withheld,
         group=told.group or view.group,
+    )
+
+
+def _by_pop(view: CallView) -> CallView:
+    """Where this daemon knows nothing of the transfer, which ended long before its start."""
+    caller = view.pop.get("caller")
+    if not isinstance(caller, Mapping):
+        return view
+    return replace(
+        view,
+        caller=caller["number"],
+        caller_formatted=caller["number_formatted"],
+        caller_withheld=caller["withheld"],
     )
 
 

@@ -24,6 +24,8 @@ class ToldPop:
     pop: Pop
     """Empty: it was withdrawn."""
     state: str = ""
+    shown: str = ""
+    """The call's id as the agent's screen has been told it: that of the trunk's channel here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class ToldTransfers:
         """
         before = self._by_id.pop(view.id, None)
         if before is not None:
-            if before.node != node or before.seq >= seq or before.view.state.final:
+            # What becomes of the caller may be told after the end; nothing begins again after it.
+            over = before.view.state.final and not view.state.final
+            if before.node != node or before.seq >= seq or over:
                 self._by_id[view.id] = before
                 if before.node != node:
                     raise NodeOversteps("another node's transfer")
@@ -105,10 +109,10 @@ class ToldTransfers:
         left = self._left.get(call)
         return left if left is not None and left.since >= since else None
 
-    def forget_ended(self, before: float) -> None:
-        """Drop transfers that ended before then (Unix seconds)."""
+    def forget_ended(self, before: float, kept: Container[str]) -> None:
+        """Drop transfers that ended before then (Unix seconds), but for those that are ``kept``."""
         for view in self.all():
-            if view.state.final and view.since < before:
+            if view.state.final and view.since < before and view.id not in kept:
                 self._forget(view)
 
     def running(self) -> Iterator[Told]:

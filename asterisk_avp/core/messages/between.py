@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -199,10 +200,16 @@ def transfer_event(body: object) -> TransferEvent:
 
 def transfer_events(body: object) -> list[TransferEvent]:
     """The answer to a question for all of them."""
-    events = fields.message(body).get("events")
-    if not isinstance(events, list):
-        raise fields.Unusable("events")
-    return [transfer_event(event) for event in events]
+    return [transfer_event(event) for event in _events(body)]
+
+
+def pop_events(body: object) -> list[TransferEvent]:
+    """The answer to a question for screen pops. One that cannot be used costs no other call its."""
+    found = []
+    for event in _events(body):
+        with suppress(fields.Unusable):
+            found.append(transfer_event(event))
+    return found
 
 
 def granted(body: object) -> str:
@@ -214,6 +221,13 @@ def refusal(body: object) -> tuple[str, str]:
     """The reason code and the sentence of a refusal."""
     read = fields.mapping(body, "answer")
     return fields.matching(_REASON, read, "reason"), fields.text(read, "message", 500)
+
+
+def _events(body: object) -> list[object]:
+    events = fields.message(body).get("events")
+    if not isinstance(events, list):
+        raise fields.Unusable("events")
+    return events
 
 
 def transfer_view(value: object) -> TransferView:

@@ -25,7 +25,7 @@ from asterisk_avp.core.pbx.channel import Call, Channel, resource_of_interface
 from asterisk_avp.core.pops import rings_elsewhere
 from asterisk_avp.core.pops.content import as_told, ordered, shape
 from asterisk_avp.core.pops.ledger import Ledger, Pop, is_completed_conference
-from asterisk_avp.core.pops.notifications import Notified, PopNotification, Shown
+from asterisk_avp.core.pops.notifications import Notified, PopNotification, essence
 from asterisk_avp.core.pops.queued_calls import QueuedCalls, add, discard
 from asterisk_avp.core.pops.url import fill
 from asterisk_avp.core.transfer.session import Presence, Session, is_bridge, is_half
@@ -177,6 +177,12 @@ class PopBoard:
             if notified.state == OFFERED
         ]
 
+    def notified(self, call: str, now: float) -> list[PopNotification]:
+        """Who was notified of the call's pop, in which state, and what they have of it now."""
+        pops = {x: self.shown(x, call, now) for x in self._notified_agents.get(call, ())}
+        last = self._notified
+        return [PopNotification(x, last[x][call].state, pop) for x, pop in pops.items() if pop]
+
     def holders(self, call: str) -> set[str]:
         """The agents for whom the call's pop may matter now."""
         found = self._queued.agents_of(call) | self._notified_agents.get(call, set())
@@ -222,7 +228,7 @@ class PopBoard:
             if not silently and not (known and self._has_pop(channel)):
                 continue
             shown = self._shape(agent, channel, pop, now)
-            if last is None or not same or _told(last.pop) != _told(shown):
+            if last is None or not same or essence(last.pop) != essence(shown):
                 self._release_former_holders(call)
                 notified[call] = Notified(state, shown, silently)
                 add(self._notified_agents, call, agent)
@@ -341,8 +347,3 @@ class PopBoard:
     def _agent_of(self, interface: str) -> str | None:
         agent = self._engine.agents.of_channel(resource_of_interface(interface))
         return agent.id if agent is not None else None
-
-
-def _told(pop: Shown) -> tuple[object, object]:
-    """What an agent is notified of again when it has changed."""
-    return pop["data"], pop["caller"]["withheld"]

@@ -24,3 +24,8 @@ class PopNotification:
     agent: str
     state: str
     pop: Shown
+
+
+def essence(pop: Shown) -> tuple[object, object]:
+    """What an agent is notified of again when it has changed."""
+    return pop["data"], pop["caller"]["withheld"]
