@@ -304,11 +304,12 @@ class Directory:
             if self._settle_at is not None and at >= self._settle_at:
                 self._settle_at = None
                 garbage.settle()
-            if self._ready() and self.connection.connected:
-                if not self.homes.busy:
+            if self._ready():
+                connected = self.connection.connected
+                if connected and not self.homes.busy:
                     self._whole.set()
-                self.homes.tick(at)
-                if self._dirty:
+                self.homes.tick(at, claims=connected)
+                if connected and self._dirty:
                     self._wake.set()
             await asyncio.sleep(TICK_SECONDS)
 
