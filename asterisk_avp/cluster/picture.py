@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from asterisk_avp.cluster import messages
-from asterisk_avp.cluster.peer import MOST_AGENTS, MOST_EVER, MOST_PAGES, Fetch, Known, News, Peer
+from asterisk_avp.cluster.peer import MOST_AGENTS, MOST_EVER, Known, News, Peer
 from asterisk_avp.core.messages.remote import (
     NodeBack,
     NodeLost,
@@ -33,9 +33,6 @@ KEEP_SECONDS: Final = 30.0
 """How long a node that reaches no other keeps the last picture of them."""
 ASK_AGAIN_SECONDS: Final = 1.0
 """A page that has not come by then is asked for once more."""
-SAME_CLOCK_SECONDS: Final = 1.0
-"""Clocks that differ by less are taken for the same: what a message takes looks like a difference,
-and the times of states must not change with each message."""
 
 
 class Picture:
@@ -152,20 +149,30 @@ class Picture:
         peer = self._peer(beat, at, news) if beat.ready else None
         if peer is None:
             return news
-        peer.tells(beat)
-        difference = now - beat.now
-        if abs(difference - peer.offset) > SAME_CLOCK_SECONDS:
-            peer.offset = difference if abs(difference) > SAME_CLOCK_SECONDS else 0.0
+        peer.tells(beat, now)
         peer.beat, peer.unready = at, False
         if peer.lost is not False:
             was, peer.lost = peer.lost, False
             if was:
+                peer.doubts("groups")  # who waits there was forgotten, and is not told again
                 news.facts.append(NodeBack(peer.id))
             else:
                 self._decide_all(peer, news)
-        if peer.seq is None or beat.seq > peer.seq:
-            self._gap(peer, at, news)
+        gap = peer.seq is None or beat.seq > peer.seq or peer.doubt == "all"
+        if gap or peer.doubt:
+            self._gap(peer, at, news, light=not gap)
         return news
+
+    def missed(self, node: str) -> None:
+        """A message of this node was not read. If it told of agents, there is a gap."""
+        if node in self.peers:
+            self.peers[node].doubts("groups")
+
+    def reconfigured(self, agents: Iterable[str]) -> News:
+        """There are other settings. What was told of others than theirs was not believed."""
+        for peer in self.peers.values():
+            peer.doubts("all")
+        return self.pinned(agents)
 
     def changes(self, told: messages.Changes, at: float) -> News:
         news = News()
@@ -197,21 +204,12 @@ class Picture:
         if page.next and page.next <= after:
             self._count("page")
             return news
-        if peer.seq is None or (not after and page.seq > peer.seq):
-            peer.seq = page.seq
         for one in page.agents:
             self._take(peer, one, news)
-        fetch.pages += 1
-        if page.next and fetch.pages < MOST_PAGES:
-            fetch.after, fetch.asked = page.next, at
-            news.asks.append((peer.id, page.next))
-            return news
-        if fetch.again:
-            peer.fetch = Fetch(asked=at)  # `tick` asks, so that this never goes round in haste
-            return news
-        peer.fetch, peer.complete = None, at
-        for agent in peer.agents.keys() - fetch.seen:
-            del peer.agents[agent]
+        following, gone = peer.read(page, fetch, at)
+        if following:
+            news.asks.append((peer.id, following))
+        for agent in gone:
             self._decide(agent, news)
         return news
 
@@ -242,13 +240,10 @@ class Picture:
             self._gap(peer, at, news)
         return peer
 
-    def _gap(self, peer: Peer, at: float, news: News) -> None:
+    def _gap(self, peer: Peer, at: float, news: News, *, light: bool = False) -> None:
         """Something of the peer's changes is not known: read all of them."""
-        if peer.fetch is not None:
-            peer.fetch.again = peer.seq is not None
-            return
-        peer.fetch = Fetch(asked=at)
-        news.asks.append((peer.id, ""))
+        if peer.missed(at, light=light):
+            news.asks.append((peer.id, ""))
 
     def _take(self, peer: Peer, told: messages.Told, news: News) -> None:
         if peer.fetch is not None:
@@ -264,14 +259,7 @@ class Picture:
         self._ever.add(told.id)
         if known is not None and told.seq < known.seq:
             return  # a page that is older than the change
-        agent = told.agent
-        if peer.offset:
-            agent = replace(
-                agent,
-                since=agent.since + peer.offset if agent.since else 0.0,
-                acw_end=agent.acw_end + peer.offset if agent.acw_end else 0.0,
-            )
-        peer.agents[told.id] = Known(told.revision, told.seq, agent)
+        peer.agents[told.id] = Known(told.revision, told.seq, peer.by_our_clock(told.agent))
         self._decide(told.id, news)
 
     def _decide_all(self, peer: Peer, news: News) -> None:
@@ -291,6 +279,8 @@ class Picture:
         """Our own heartbeat has come back, so the others' would."""
         if self._alone is not None:
             self._alone, self._fresh = None, at
+            for peer in self.peers.values():
+                peer.doubts("groups")
 
     @property
     def alone(self) -> bool:
