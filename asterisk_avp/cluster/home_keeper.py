@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from asterisk_avp.cluster.homes import Entry, Store, StoreAway, Verdict, claim
-from asterisk_avp.cluster.peer import Known, News
+from asterisk_avp.cluster.peer import News
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.core.engine.engine import TransferEngine
 from asterisk_avp.core.engine.remote import removals
@@ -109,14 +109,9 @@ class HomeKeeper:
 
     def claimed(self, agent_id: str, node: str, revision: int) -> None:
         """The other node itself has said that the agent is at home there. NATS tells the rest."""
-        peer = self._picture.peers.get(node)
-        known = peer.agents.get(agent_id) if peer is not None else None
-        if peer is None or (known is not None and known.revision >= revision):
-            return
         groups = self._engine.agents.groups_of(agent_id)
         seen = RemoteAgent(node, AgentState.NOT_READY, time.time(), groups, groups, paused=True)
-        peer.agents[agent_id] = Known(revision, -1, seen)
-        self._tell(self._picture.pinned([agent_id]))
+        self._tell(self._picture.claimed(agent_id, revision, seen))
 
     def tick(self, at: float, *, claims: bool) -> None:
         """Claim what could not be decided, if something may have changed.

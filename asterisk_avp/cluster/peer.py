@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -92,6 +93,23 @@ class Peer:
     fetch: Fetch | None = None
     doubt: Doubt = ""
     """What of all that it has told may be lost: it is asked after its next heartbeat."""
+
+    def begins_anew(self, epoch: int) -> None:
+        """Another daemon of the node speaks: its numbers are others."""
+        self.epoch, self.seq, self.complete, self.fetch = epoch, None, None, None
+        for known in self.agents.values():
+            known.seq = -1
+
+    def revision(self, agent: str) -> int:
+        """Of the agent's home, as the node has told; -1: it has told of no such agent."""
+        known = self.agents.get(agent)
+        return known.revision if known is not None else -1
+
+    def age(self, at: float) -> float:
+        """How many seconds ago it was last heard to be complete."""
+        if self.beat is None or self.complete is None:
+            return math.inf
+        return at - self.beat
 
     def tells(self, beat: Heartbeat, now: float) -> None:
         """What a heartbeat of a daemon that is ready says of its node."""

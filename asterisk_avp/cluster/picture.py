@@ -86,6 +86,18 @@ class Picture:
             self._decide(agent, news)
         return news
 
+    def claimed(self, agent: str, revision: int, seen: RemoteAgent) -> News:
+        """A node says to us alone that an agent is at home there; NATS tells the rest.
+
+        Nobody needs to be known here: a daemon that starts hears it before it has read its queues.
+        """
+        news, peer = News(), self.peers.get(seen.node)
+        new = peer is not None and revision > peer.revision(agent)
+        if peer is not None and new and self._believed(peer, agent):
+            peer.agents[agent] = Known(revision, -1, seen)
+            self._decide(agent, news)
+        return news
+
     def home(self, agent: str) -> tuple[str, Known] | None:
         """The other node that claims the agent with the highest revision, and what it tells."""
         found = [(p, p.agents[agent]) for p in self.peers.values() if agent in p.agents]
@@ -234,9 +246,7 @@ class Picture:
             if message.epoch < peer.epoch and alive:
                 self._count("former_daemon")
                 return None
-            peer.epoch, peer.seq, peer.complete, peer.fetch = message.epoch, None, None, None
-            for known in peer.agents.values():
-                known.seq = -1
+            peer.begins_anew(message.epoch)
             self._gap(peer, at, news)
         return peer
 
@@ -248,19 +258,23 @@ class Picture:
     def _take(self, peer: Peer, told: messages.Told, news: News) -> None:
         if peer.fetch is not None:
             peer.fetch.seen.add(told.id)
-        pin = self._pin(told.id)
-        if pin is not None and pin != peer.id:
-            self._count("not_theirs")
-            return
         known = peer.agents.get(told.id)
-        if known is None and (len(peer.agents) >= MOST_AGENTS or len(self._ever) >= MOST_EVER):
-            self._count("too_many")
-            return
-        self._ever.add(told.id)
-        if known is not None and told.seq < known.seq:
-            return  # a page that is older than the change
+        if not self._believed(peer, told.id) or (known is not None and told.seq < known.seq):
+            return  # also where a page is older than the change
         peer.agents[told.id] = Known(told.revision, told.seq, peer.by_our_clock(told.agent))
         self._decide(told.id, news)
+
+    def _believed(self, peer: Peer, agent: str) -> bool:
+        """Whether the agent may be one of the peer's."""
+        if self._pin(agent) not in (None, peer.id):
+            self._count("not_theirs")
+            return False
+        many = len(peer.agents) >= MOST_AGENTS or len(self._ever) >= MOST_EVER
+        if many and agent not in peer.agents:
+            self._count("too_many")
+            return False
+        self._ever.add(agent)
+        return True
 
     def _decide_all(self, peer: Peer, news: News) -> None:
         """The node can be reached: say so of its agents."""
@@ -328,9 +342,7 @@ class Picture:
 
     def ages(self, at: float) -> Iterator[float]:
         """For each node, how many seconds ago it was last heard to be complete."""
-        for peer in self.peers.values():
-            heard = peer.beat if peer.complete is not None else None
-            yield at - heard if heard is not None else float("inf")
+        return (peer.age(at) for peer in self.peers.values())
 
     @property
     def connected(self) -> int:

@@ -211,3 +211,14 @@ async def test_who_may_move_here_because_their_node_is_lost_stays() -> None:
     here.works = True
     here.pass_(30, claims=False)
     assert here.queues == {"sales"}
+
+
+def test_what_a_node_claims_by_the_api_has_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asterisk_avp.cluster.picture.MOST_AGENTS", 50)
+    here = Here()
+    for number in range(200):
+        here.homes.claimed(f"x{number}", "b", 1)
+        here.homes.claimed(f"x{number}", "not-a-node", 1)
+    assert len(here.picture.peers["b"].agents) == 50
+    remote_agents = [one for one in here.engine.agents.by_id.values() if one.remote is not None]
+    assert len(remote_agents) == 50
