@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies import models
 from starlette.responses import Response
 
 from asterisk_avp import __version__
@@ -147,3 +148,15 @@ def _add_number_routes(app: FastAPI, service: TransferService) -> None:
         """Whether the rules for numbers let this agent call a number, and as what."""
         only_for(principal, body.agent)
         return number_check_out(service.check_number(body.agent, body.number))
+
+
+def forget_apps() -> None:
+    """Let go of apps that are not used any more.
+
+    FastAPI remembers for the life of the process which functions are coroutines, and through ours
+    whole daemons. That is none of its API: a version without it has nothing to forget.
+    """
+    for found in tuple(vars(models).values()):
+        clear = getattr(found, "cache_clear", None)
+        if callable(clear):
+            clear()

@@ -57,12 +57,16 @@ class Connection:
         subscriptions: Mapping[str, Handler],
         changed: Callable[[], None],
         dropped: Callable[[str], None] = lambda _reason: None,
+        missed: Callable[[str], None] = lambda _node: None,
     ) -> None:
-        """``dropped`` is called for each message that is not read, with a code."""
+        """``dropped`` is called for each message that is not read, with a code, and ``missed`` with
+        the node whose message it was.
+        """
         self._settings = settings
         self._subscriptions = subscriptions
         self._changed = changed
         self._dropped = dropped
+        self._missed = missed
         self._allowance = Allowance()
         self._failures: set[str] = set()
         """Kinds of errors that handlers have raised."""
@@ -145,16 +149,18 @@ class Connection:
 
     def _received(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
         async def receive(message: Msg) -> None:
-            kind, _, node = message.subject.removeprefix(f"{wire.PREFIX}.").partition(".")
+            kind, node = _parts(message.subject)
             # Who asks for a snapshot is not in the subject.
             sender = node if kind != "snapshot" else ""
             if not self._allowance.take(sender, len(message.data), time.monotonic()):
                 self._dropped("too much")
+                self._missed(sender)
                 return
             try:
                 await handler(node, message)
             except Exception as error:
                 self._dropped("failed")
+                self._missed(sender)
                 if type(error).__name__ not in self._failures:
                     self._failures.add(type(error).__name__)
                     log.exception("directory_message_failed", subject=message.subject)
@@ -172,6 +178,8 @@ class Connection:
         self._changed()
 
     async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, errors.SlowConsumerError):  # more has come than is kept
+            self._missed(_parts(error.subject)[1])
         # Of the server's own texts none has a password; they name the right that is missing.
         said = type(error) in (errors.Error, NotEncrypted, ConfigError)
         self._say("directory_error", str(error)[:200] if said else problem(error))
@@ -184,3 +192,9 @@ class Connection:
         if trouble != self._trouble:
             self._trouble = trouble
             log.warning(event, problem=trouble)
+
+
+def _parts(subject: str) -> tuple[str, str]:
+    """What the message is about, and the node that the subject names."""
+    kind, _, node = subject.removeprefix(f"{wire.PREFIX}.").partition(".")
+    return kind, node

@@ -91,7 +91,8 @@ class Directory:
             wire.subject("group", "*"): self._waiting,
             wire.subject("snapshot", node): self._asked,
         }
-        self.connection = Connection(settings, handlers, self._connection_changed, self._count)
+        calls = (self._connection_changed, self._count, self.picture.missed)
+        self.connection = Connection(settings, handlers, *calls)
         self._store = HomeStore(self.connection, len(settings.servers))
         self.homes = HomeKeeper(engine, self.picture, self._store, self._take, self._told_anew)
         self._dirty: dict[str, None] = {}
@@ -175,10 +176,8 @@ class Directory:
             )
             await self.connection.publish(wire.subject("node", self.node), wire.write(beat))
             if beat.ready and (waiting := self._groups.changed()):
-                told = Groups(self.node, self.epoch, time.time(), waiting)
-                if not await self.connection.publish(
-                    wire.subject("group", self.node), wire.write(told)
-                ):
+                told = wire.write(Groups(self.node, self.epoch, time.time(), waiting))
+                if not await self.connection.publish(wire.subject("group", self.node), told):
                     self._groups.forget()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
@@ -289,7 +288,7 @@ class Directory:
             at = time.monotonic()
             if self._world is not self._engine.world:
                 self._world = self._engine.world
-                self._take(self.picture.pinned(self._world.agents))
+                self._take(self.picture.reconfigured(self._world.agents))
             self._take(self.picture.tick(at, self._echo))
             silent = at - self._other > STANDBY_SECONDS and not self.picture.alone
             if self._former > self.epoch and silent:
@@ -304,11 +303,12 @@ class Directory:
             if self._settle_at is not None and at >= self._settle_at:
                 self._settle_at = None
                 garbage.settle()
-            if self._ready() and self.connection.connected:
-                if not self.homes.busy:
+            if self._ready():
+                connected = self.connection.connected
+                if connected and not self.homes.busy:
                     self._whole.set()
-                self.homes.tick(at)
-                if self._dirty:
+                self.homes.tick(at, claims=connected)
+                if connected and self._dirty:
                     self._wake.set()
             await asyncio.sleep(TICK_SECONDS)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from asterisk_avp.cluster.homes import Entry, Store, StoreAway, Verdict, claim
-from asterisk_avp.cluster.peer import Known, News
+from asterisk_avp.cluster.peer import News
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.core.engine.engine import TransferEngine
+from asterisk_avp.core.engine.remote import removals
+from asterisk_avp.core.messages.effects import RemoveMember
 from asterisk_avp.core.messages.remote import HomeElsewhere, HomeTaken
 from asterisk_avp.core.model.agent_state import AgentState
 from asterisk_avp.core.model.nodes import RemoteAgent
+from asterisk_avp.runtime.backoff import Backoff
 from asterisk_avp.runtime.tasks import TaskSet
 
 log = structlog.get_logger(__name__)
@@ -23,7 +26,18 @@ log = structlog.get_logger(__name__)
 AT_ONCE: Final = 20
 """Claims that are made at the same time."""
 AGAIN_SECONDS: Final = 1.0
+_REMOVED: Final = Backoff(1.0, 10.0)
+"""How long a membership may take to be removed, before Asterisk is asked again."""
 _STOP_SECONDS: Final = 0.5
+
+
+class _Told(NamedTuple):
+    """What was to be removed of an agent when it was last told."""
+
+    members: frozenset[RemoveMember] = frozenset()
+    times: int = 0
+    again: float = 0.0
+    """When it is told again, if they are still there."""
 
 
 class HomeKeeper:
@@ -46,6 +60,8 @@ class HomeKeeper:
         """Agent to whether they are logged in here, as it was seen last."""
         self._undecided: dict[str, bool] = {}
         """Agents who are logged in here and whose home is not here: whether they just did."""
+        self._told: dict[str, _Told] = {}
+        """Agents whose home is elsewhere and who are in queues here."""
         self._claiming: set[str] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks = TaskSet("homes")
@@ -57,7 +73,10 @@ class HomeKeeper:
             agent = self._engine.agents.by_id.get(agent_id)
             there = agent is not None and agent.there
             before = self._there.get(agent_id)
+            if not there:
+                self._told.pop(agent_id, None)
             if there == before:
+                self._remind(agent_id, time.monotonic())  # they may be in one more queue
                 continue
             self._there[agent_id] = there
             pin = self._pin(agent_id)
@@ -67,7 +86,7 @@ class HomeKeeper:
             elif pin is not None:
                 if there:
                     log.warning("agent_pinned_elsewhere", agent=agent_id, node=pin)
-                    self._tell(News([HomeElsewhere(agent_id, pin)]))
+                    self._take_out(agent_id, pin, time.monotonic())
             elif there:
                 self._undecided[agent_id] = before is False
                 self._claim(agent_id)
@@ -86,25 +105,26 @@ class HomeKeeper:
             self._changed(agent_id)
             if self._there.get(agent_id):
                 self._undecided[agent_id] = False
-                self._tell(News([HomeElsewhere(agent_id, node)]))
+                self._take_out(agent_id, node, time.monotonic())
 
     def claimed(self, agent_id: str, node: str, revision: int) -> None:
         """The other node itself has said that the agent is at home there. NATS tells the rest."""
-        peer = self._picture.peers.get(node)
-        known = peer.agents.get(agent_id) if peer is not None else None
-        if peer is None or (known is not None and known.revision >= revision):
-            return
         groups = self._engine.agents.groups_of(agent_id)
         seen = RemoteAgent(node, AgentState.NOT_READY, time.time(), groups, groups, paused=True)
-        peer.agents[agent_id] = Known(revision, -1, seen)
-        self._tell(self._picture.pinned([agent_id]))
+        self._tell(self._picture.claimed(agent_id, revision, seen))
 
-    def tick(self, at: float) -> None:
-        """Claim what could not be decided, if something may have changed."""
-        if at - self._looked < AGAIN_SECONDS or not self._undecided:
+    def tick(self, at: float, *, claims: bool) -> None:
+        """Claim what could not be decided, if something may have changed.
+
+        And repeat who is at home elsewhere, as long as they are in queues here: Asterisk may not
+        have removed them. ``claims``: whether homes can be claimed now.
+        """
+        if at - self._looked < AGAIN_SECONDS:
             return
         self._looked = at
-        for agent_id in tuple(self._undecided):
+        for agent_id in self._there:
+            self._remind(agent_id, at)
+        for agent_id in tuple(self._undecided) if claims else ():
             if not self._settled(agent_id, at):
                 self._claim(agent_id)
 
@@ -116,6 +136,32 @@ class HomeKeeper:
     async def stop(self) -> None:
         self._tasks.cancel()
         await self._tasks.stop(_STOP_SECONDS)
+
+    def _remind(self, agent_id: str, at: float) -> None:
+        if not self._there[agent_id]:
+            return
+        pin = self._pin(agent_id)
+        if pin is not None:
+            if pin != self._picture.own:
+                self._take_out(agent_id, pin, at)
+        elif agent_id in self._undecided and self._settled(agent_id, at):
+            found = self._picture.home(agent_id)
+            self._take_out(agent_id, found[0] if found is not None else "", at)
+
+    def _take_out(self, agent_id: str, node: str, at: float) -> None:
+        """Tell that the agent is at home on ``node``, if a queue here may offer them a call."""
+        agent = self._engine.agents.by_id.get(agent_id)
+        members = frozenset(removals(agent)) if agent is not None else frozenset()
+        if not members:
+            self._told.pop(agent_id, None)
+            return
+        told = self._told.get(agent_id, _Told())
+        if not members <= told.members:
+            told = _Told()
+        if at >= told.again:
+            again = at + _REMOVED.pause_seconds(told.times)
+            self._told[agent_id] = _Told(members, told.times + 1, again)
+            self._tell(News([HomeElsewhere(agent_id, node)]))
 
     def _settled(self, agent_id: str, at: float) -> bool:
         """Whether another node has the agent, who is logged in there, or may be back soon."""
@@ -178,4 +224,4 @@ class HomeKeeper:
             self._tell(self._picture.release(agent_id))
             self._changed(agent_id)
         log.warning("agent_logged_in_twice", agent=agent_id, node=entry.node)
-        self._tell(News([HomeElsewhere(agent_id, entry.node)]))
+        self._take_out(agent_id, entry.node, time.monotonic())

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from asterisk_avp.cluster import messages
-from asterisk_avp.cluster.peer import MOST_AGENTS, MOST_EVER, MOST_PAGES, Fetch, Known, News, Peer
+from asterisk_avp.cluster.peer import MOST_AGENTS, MOST_EVER, Known, News, Peer
 from asterisk_avp.core.messages.remote import (
     NodeBack,
     NodeLost,
@@ -33,9 +33,6 @@ KEEP_SECONDS: Final = 30.0
 """How long a node that reaches no other keeps the last picture of them."""
 ASK_AGAIN_SECONDS: Final = 1.0
 """A page that has not come by then is asked for once more."""
-SAME_CLOCK_SECONDS: Final = 1.0
-"""Clocks that differ by less are taken for the same: what a message takes looks like a difference,
-and the times of states must not change with each message."""
 
 
 class Picture:
@@ -86,6 +83,18 @@ class Picture:
         """Agents of the settings: show those who are pinned to another node, before it speaks."""
         news = News()
         for agent in agents:
+            self._decide(agent, news)
+        return news
+
+    def claimed(self, agent: str, revision: int, seen: RemoteAgent) -> News:
+        """A node says to us alone that an agent is at home there; NATS tells the rest.
+
+        Nobody needs to be known here: a daemon that starts hears it before it has read its queues.
+        """
+        news, peer = News(), self.peers.get(seen.node)
+        new = peer is not None and revision > peer.revision(agent)
+        if peer is not None and new and self._believed(peer, agent):
+            peer.agents[agent] = Known(revision, -1, seen)
             self._decide(agent, news)
         return news
 
@@ -152,20 +161,30 @@ class Picture:
         peer = self._peer(beat, at, news) if beat.ready else None
         if peer is None:
             return news
-        peer.tells(beat)
-        difference = now - beat.now
-        if abs(difference - peer.offset) > SAME_CLOCK_SECONDS:
-            peer.offset = difference if abs(difference) > SAME_CLOCK_SECONDS else 0.0
+        peer.tells(beat, now)
         peer.beat, peer.unready = at, False
         if peer.lost is not False:
             was, peer.lost = peer.lost, False
             if was:
+                peer.doubts("groups")  # who waits there was forgotten, and is not told again
                 news.facts.append(NodeBack(peer.id))
             else:
                 self._decide_all(peer, news)
-        if peer.seq is None or beat.seq > peer.seq:
-            self._gap(peer, at, news)
+        gap = peer.seq is None or beat.seq > peer.seq or peer.doubt == "all"
+        if gap or peer.doubt:
+            self._gap(peer, at, news, light=not gap)
         return news
+
+    def missed(self, node: str) -> None:
+        """A message of this node was not read. If it told of agents, there is a gap."""
+        if node in self.peers:
+            self.peers[node].doubts("groups")
+
+    def reconfigured(self, agents: Iterable[str]) -> News:
+        """There are other settings. What was told of others than theirs was not believed."""
+        for peer in self.peers.values():
+            peer.doubts("all")
+        return self.pinned(agents)
 
     def changes(self, told: messages.Changes, at: float) -> News:
         news = News()
@@ -197,21 +216,12 @@ class Picture:
         if page.next and page.next <= after:
             self._count("page")
             return news
-        if peer.seq is None or (not after and page.seq > peer.seq):
-            peer.seq = page.seq
         for one in page.agents:
             self._take(peer, one, news)
-        fetch.pages += 1
-        if page.next and fetch.pages < MOST_PAGES:
-            fetch.after, fetch.asked = page.next, at
-            news.asks.append((peer.id, page.next))
-            return news
-        if fetch.again:
-            peer.fetch = Fetch(asked=at)  # `tick` asks, so that this never goes round in haste
-            return news
-        peer.fetch, peer.complete = None, at
-        for agent in peer.agents.keys() - fetch.seen:
-            del peer.agents[agent]
+        following, gone = peer.read(page, fetch, at)
+        if following:
+            news.asks.append((peer.id, following))
+        for agent in gone:
             self._decide(agent, news)
         return news
 
@@ -236,43 +246,35 @@ class Picture:
             if message.epoch < peer.epoch and alive:
                 self._count("former_daemon")
                 return None
-            peer.epoch, peer.seq, peer.complete, peer.fetch = message.epoch, None, None, None
-            for known in peer.agents.values():
-                known.seq = -1
+            peer.begins_anew(message.epoch)
             self._gap(peer, at, news)
         return peer
 
-    def _gap(self, peer: Peer, at: float, news: News) -> None:
+    def _gap(self, peer: Peer, at: float, news: News, *, light: bool = False) -> None:
         """Something of the peer's changes is not known: read all of them."""
-        if peer.fetch is not None:
-            peer.fetch.again = peer.seq is not None
-            return
-        peer.fetch = Fetch(asked=at)
-        news.asks.append((peer.id, ""))
+        if peer.missed(at, light=light):
+            news.asks.append((peer.id, ""))
 
     def _take(self, peer: Peer, told: messages.Told, news: News) -> None:
         if peer.fetch is not None:
             peer.fetch.seen.add(told.id)
-        pin = self._pin(told.id)
-        if pin is not None and pin != peer.id:
-            self._count("not_theirs")
-            return
         known = peer.agents.get(told.id)
-        if known is None and (len(peer.agents) >= MOST_AGENTS or len(self._ever) >= MOST_EVER):
-            self._count("too_many")
-            return
-        self._ever.add(told.id)
-        if known is not None and told.seq < known.seq:
-            return  # a page that is older than the change
-        agent = told.agent
-        if peer.offset:
-            agent = replace(
-                agent,
-                since=agent.since + peer.offset if agent.since else 0.0,
-                acw_end=agent.acw_end + peer.offset if agent.acw_end else 0.0,
-            )
-        peer.agents[told.id] = Known(told.revision, told.seq, agent)
+        if not self._believed(peer, told.id) or (known is not None and told.seq < known.seq):
+            return  # also where a page is older than the change
+        peer.agents[told.id] = Known(told.revision, told.seq, peer.by_our_clock(told.agent))
         self._decide(told.id, news)
+
+    def _believed(self, peer: Peer, agent: str) -> bool:
+        """Whether the agent may be one of the peer's."""
+        if self._pin(agent) not in (None, peer.id):
+            self._count("not_theirs")
+            return False
+        many = len(peer.agents) >= MOST_AGENTS or len(self._ever) >= MOST_EVER
+        if many and agent not in peer.agents:
+            self._count("too_many")
+            return False
+        self._ever.add(agent)
+        return True
 
     def _decide_all(self, peer: Peer, news: News) -> None:
         """The node can be reached: say so of its agents."""
@@ -291,6 +293,8 @@ class Picture:
         """Our own heartbeat has come back, so the others' would."""
         if self._alone is not None:
             self._alone, self._fresh = None, at
+            for peer in self.peers.values():
+                peer.doubts("groups")
 
     @property
     def alone(self) -> bool:
@@ -338,9 +342,7 @@ class Picture:
 
     def ages(self, at: float) -> Iterator[float]:
         """For each node, how many seconds ago it was last heard to be complete."""
-        for peer in self.peers.values():
-            heard = peer.beat if peer.complete is not None else None
-            yield at - heard if heard is not None else float("inf")
+        return (peer.age(at) for peer in self.peers.values())
 
     @property
     def connected(self) -> int:

@@ -13,3 +13,8 @@ def settle() -> None:
     again and again as their states change.
     """
     gc.freeze()
+
+
+def unsettle() -> None:
+    """Include all of it again: some has become garbage, and nothing else frees cycles of it."""
+    gc.unfreeze()

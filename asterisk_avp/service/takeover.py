@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from asterisk_avp.api.app import forget_apps
 from asterisk_avp.api.session_tokens import STANDBY_HEADER
 from asterisk_avp.ari.rest import AriRest
 from asterisk_avp.ari.single_instance import new_guard
@@ -22,6 +23,7 @@ from asterisk_avp.config.settings import Settings
 from asterisk_avp.core.model.errors import ConfigError, OtherDaemon
 from asterisk_avp.observe import log as logging_setup
 from asterisk_avp.observe.systemd_notify import Notifier
+from asterisk_avp.runtime import garbage
 from asterisk_avp.service.clients import process_name
 from asterisk_avp.service.daemon import Daemon
 from asterisk_avp.service.frozen import end_frozen
@@ -102,13 +104,20 @@ class Takeover:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set."""
         while not stop.is_set():
-            self.waiting = waiting = Daemon(self._settings, self._notifier, warm=True)
-            waiting.front.prove()
-            reason = await self._wait(waiting, stop)
-            if reason is not None:
-                await self._serve(waiting, reason, stop)
-            elif (directory := waiting.nodes.directory) is not None:
-                await directory.stop()
+            await self._turn(stop)
+            # The daemon of this turn is garbage now, unless something still holds it.
+            self.waiting = None
+            garbage.unsettle()
+            forget_apps()
+
+    async def _turn(self, stop: asyncio.Event) -> None:
+        self.waiting = waiting = Daemon(self._settings, self._notifier, warm=True)
+        waiting.front.prove()
+        reason = await self._wait(waiting, stop)
+        if reason is not None:
+            await self._serve(waiting, reason, stop)
+        elif (directory := waiting.nodes.directory) is not None:
+            await directory.stop()
 
     async def reload(self) -> None:
         """Read the settings again: at once if serving, else for when it will."""
@@ -138,7 +147,7 @@ class Takeover:
             directory.standing_by = lambda: watch.sees_asterisk
             directory.start()
         gc.collect()
-        gc.freeze()
+        garbage.settle()
         log.info("standby_ready", active=urlsplit(active_url(settings)).netloc)
         self._notifier.standby()
         found = asyncio.create_task(watch.wait(), name="standby")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from asterisk_avp.cluster.allowance import BYTES, MESSAGES, Allowance
 from asterisk_avp.cluster.messages import Changes, Heartbeat, Page, Told
 from asterisk_avp.cluster.picture import Picture
 from asterisk_avp.cluster.tls import context
+from asterisk_avp.core.messages import between, fields
 from asterisk_avp.core.messages.remote import RemoteAgentSeen
 from asterisk_avp.core.model.agent_state import AgentState
 from asterisk_avp.core.model.errors import ConfigError
@@ -26,7 +28,7 @@ AT = 100.0
 
 def heard() -> Picture:
     """Node b has been heard, and is asked for its agents."""
-    made = Picture("a", "abc", 1.5, lambda _agent: None)
+    made = Picture("a", "abcde", 1.5, lambda _agent: None)
     made.tick(AT, AT)
     made.heartbeat(Heartbeat("b", 1, AT, 0, True, "", "", {}), AT, AT)
     return made
@@ -71,6 +73,47 @@ def test_agents_who_come_and_go_are_not_believed_without_end() -> None:
         seen += sum(isinstance(fact, RemoteAgentSeen) for fact in news.facts)
     assert seen == peer.MOST_EVER
     assert len(picture.peers["b"].agents) <= 200
+
+
+def test_agents_whom_a_node_claims_are_not_believed_without_end() -> None:
+    """By the API of daemons; together with those whom it tells over NATS."""
+    picture, seen = heard(), 0
+    picture.page(Page("b", 1, AT, 0, told("1001", "1002"), ""), "", AT)
+    about = RemoteAgent("b", AgentState.NOT_READY, AT, ())
+    for number in range(60_000):
+        news = picture.claimed(f"x{number}", 1, about)
+        seen += sum(isinstance(fact, RemoteAgentSeen) for fact in news.facts)
+    assert seen == peer.MOST_AGENTS - 2
+    assert len(picture.peers["b"].agents) == peer.MOST_AGENTS
+    # Who is known can still move.
+    (moved,) = picture.claimed("1001", 2, replace(about, state=AgentState.ACW)).facts
+    assert isinstance(moved, RemoteAgentSeen)
+    assert picture.claimed("1001", 2, about).facts == []
+    # Other nodes have room, but not for more than all of them may have.
+    for name in ("c", "d", "e"):
+        about = replace(about, node=name)
+        for number in range(19_000):
+            picture.claimed(f"{name}{number}", 1, about)
+    assert sum(len(each.agents) for each in picture.peers.values()) == peer.MOST_EVER
+
+
+def test_a_node_claims_nobody_who_is_pinned_to_another() -> None:
+    counted: list[str] = []
+    picture = Picture("a", "abc", 1.5, {"1005": "c", "1006": "a"}.get, counted.append)
+    for agent in ("1005", "1006"):
+        about = RemoteAgent("b", AgentState.NOT_READY, AT, ())
+        assert picture.claimed(agent, 2**53 - 1, about).facts == []
+    assert picture.claimed("1005", 1, RemoteAgent("x", AgentState.NOT_READY, AT, ())).facts == []
+    assert counted == ["not_theirs", "not_theirs"]
+    assert not picture.peers["b"].agents
+
+
+@pytest.mark.parametrize("revision", [-1, 2**53, 2**63 - 1, 2**63, 1.5, True, "1", None])
+def test_a_revision_that_is_none(revision: object) -> None:
+    """Nobody could ever have a later home than one of the highest number."""
+    with pytest.raises(fields.Unusable):
+        between.home({"version": 1, "agent": "1005", "revision": revision})
+    assert between.home(between.home_body("1005", 2**53 - 1)) == ("1005", 2**53 - 1)
 
 
 def test_clocks_that_differ_by_hours_and_epochs_that_jump() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import nats as nats_py
 import pytest
 from nats.aio.msg import Msg
+from servers.ami_server import Action, error
 from servers.nats import ANYBODY, NatsServer, password
 from servers.node import WITHIN, Node, asterisks
 from servers.pbx import Pbx
@@ -170,6 +171,28 @@ async def test_a_pinned_agent_does_not_move(begin: Begin, pbxes: dict[str, Pbx])
     await eventually(lambda: not pbxes["b"].members["1001"].queues, WITHIN)
     assert b.remote("1001", "a")
     assert a.agent("1001").remote is None
+
+
+async def test_a_pinned_agent_leaves_each_queue(begin: Begin, pbxes: dict[str, Pbx]) -> None:
+    """Also those in which Asterisk has not let them be removed at first."""
+    a, b = begin("a", AVP_AGENTS__1001__NODE="a"), begin("b", AVP_AGENTS__1001__NODE="a")
+    await eventually(lambda: b.remote("1001", "a"), WITHIN)
+    await b.ready()
+    remove, refused = pbxes["b"].ami.answers["QueueRemove"], list[str]()
+
+    def once(action: Action) -> bytes:
+        if action["Queue"] in refused:
+            return remove(action)
+        refused.append(action["Queue"])
+        return error(action, "no")
+
+    pbxes["b"].ami.answers["QueueRemove"] = once
+    for queue in ("sales", "support"):
+        pbxes["b"].log_in("1001", queue)
+    await eventually(lambda: not pbxes["b"].members["1001"].queues, WITHIN)
+    assert {"sales", "support"} <= set(refused)
+    assert b.remote("1001", "a")
+    await a.ready()
 
 
 async def test_settings_that_differ(begin: Begin) -> None:

@@ -70,8 +70,7 @@ class TransferEngine:
             self._current.session, lambda channel: channel in self.calls.channels, self._agent_of
         )
         self.waiting, self.elsewhere = WaitingCallers(), Elsewhere()
-        reserved = self.elsewhere.slots.taken
-        self.personal_queues = personal_queues(self.agents, self.store, reserved)
+        self.personal_queues = personal_queues(self.agents, self.store, self.elsewhere.slots.taken)
         self._hold_keys = HoldKeys(self.calls, self.store, self._call_changed)
         self.made_calls = MadeCalls(self.calls, self.agents, self.store)
         self.factory = SessionFactory(
@@ -302,6 +301,7 @@ class TransferEngine:
         self._changed_while_syncing.update(filter(self.slot_taken, self.agents.by_id))
         self.calls.clear()
         self.agents.clear()
+        self.remote_calls.sync_started()
 
     def sync_finished(self, now: float) -> Outcome:
         """The resync has reported everything; what is missing no longer exists."""
@@ -310,6 +310,7 @@ class TransferEngine:
         self.store.index.retain_legs(self.calls.channels.__contains__)
         self.by_others.retain(self.calls.channels.__contains__)
         outcome = Outcome()
+        self.remote_calls.sync_finished(self.calls.channels, outcome)
         self.store.aftermath.resynced(lambda caller: self.calls.channels[caller].bridge, outcome)
         outcome.agents |= self._changed_while_syncing
         self._changed_while_syncing.clear()

@@ -36,6 +36,7 @@ from asterisk_avp.core.messages.remote import (
 )
 from asterisk_avp.core.model.world import PartyState
 from asterisk_avp.core.pbx.agents import Agents
+from asterisk_avp.core.pbx.channel import Channel
 from asterisk_avp.core.pbx.headcount import headcount_of
 from asterisk_avp.core.pbx.staffing import staffing
 from asterisk_avp.core.transfer.events import EventType, SessionEvent
@@ -77,8 +78,9 @@ class RemoteCalls:
         """Channels of ours towards other nodes, and in our queue of a group that spans nodes."""
         self.node_calls: dict[str, NodeCall] = {}
         """Channels of other nodes' transfers to queues here."""
-        self._waiting: dict[str, str] = {}
-        """Those of them that wait in a queue, to that queue."""
+        self._queued: dict[str, str] = {}
+        """Channels that wait in a queue, to that queue: all, since AMI may tell of it before ARI
+        does of the `NodeCall`, and a daemon that starts learns last whose calls there are."""
         self._taken: set[str] = set()
         """Those of them that somebody has answered."""
         self._cut = cut
@@ -99,10 +101,10 @@ class RemoteCalls:
                     outcome.agents.add(fact.agent)
                 elif self._agents.world.group_of_queue(fact.queue) is None:
                     outcome.effects.append((None, Redirect(fact.channel, UNKNOWN)))
-            case ev.QueueJoined() if fact.channel in self.node_calls:
-                self._waiting[fact.channel] = fact.queue
+            case ev.QueueJoined():
+                self._queued[fact.channel] = fact.queue
             case ev.QueueLeft():
-                self._waiting.pop(fact.channel, None)
+                self._queued.pop(fact.channel, None)
             case RemoteEnded():
                 self._ended(fact, now, outcome)
             case TrunkLost():  # `Elsewhere` may hear of it only after this
@@ -128,13 +130,26 @@ class RemoteCalls:
 
     def waiting(self, queue: str) -> int:
         """How many calls of other nodes wait in a group's queue; each is counted by its node."""
-        return sum(where == queue for where in self._waiting.values())
+        return sum(self._queued.get(channel) == queue for channel in self.node_calls)
+
+    def sync_started(self) -> None:
+        """A resync is about to tell who waits in queues."""
+        self._queued.clear()
+
+    def sync_finished(self, channels: Mapping[str, Channel], outcome: Outcome) -> None:
+        """Note what has become of calls while nothing was heard of them."""
+        for channel in {*self.node_calls, *self.legs, *self._rings} - channels.keys():
+            self.gone(channel)
+        for channel in self.node_calls:
+            if channels[channel].bridge is not None:  # nothing else than an answer takes it there
+                self._taken.add(channel)
+                self._store.leg_ended(channel, outcome)
 
     def gone(self, channel: str) -> None:
         """The channel has ended."""
         self._rings.pop(channel, None)
         self.node_calls.pop(channel, None)
-        self._waiting.pop(channel, None)
+        self._queued.pop(channel, None)
         self._taken.discard(channel)
         leg = self.legs.pop(channel, None)
         if leg is not None and not leg.node:

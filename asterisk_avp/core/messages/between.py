@@ -29,6 +29,8 @@ from asterisk_avp.core.model.world import (
 )
 
 HOLD_SECONDS: Final = 24 * 3600
+_LATEST_REVISION: Final = 2**53 - 1
+"""As what nodes tell over NATS: numbers beyond it are not exact in every JSON."""
 _ACTION: Final = re.compile(
     r"(complete|cancel|swap|conference|add_party|drop_party:[A-Za-z0-9+._-]{1,80})"
 )
@@ -166,7 +168,7 @@ def home_body(agent: str, revision: int) -> dict[str, Any]:
 def home(body: object) -> tuple[str, int]:
     """The agent who is at home on the node that tells it, and the home's revision."""
     read = fields.message(body)
-    return fields.agent_id(read, "agent"), fields.count(read, "revision", 2**63 - 1)
+    return fields.agent_id(read, "agent"), fields.count(read, "revision", _LATEST_REVISION)
 
 
 def ring_body(agent: str, *, rings: bool, consult: bool = False) -> dict[str, Any]:
