@@ -167,7 +167,14 @@ async def ended(scene: NodesScene, transfer: str) -> None:
 async def goes_on(scene: NodesScene, _: str) -> None:
     """Carol has the caller, and can hand the call on, to the node where it came in."""
     await scene.only_legs(1)
-    await scene.at("b").has_call("1003", on_hold=False)
+    await scene.at("b").has_call("1003", on_hold=False, consult=None)
+
+    async def popped() -> bool | None:
+        call = (await scene.at("b").agent("1003"))["call"]
+        shown = call["pop"].get("caller", {}).get("number") if call else None
+        return shown == call["caller"] if shown else None
+
+    assert await scene.at("b").ami.until(popped, 5.0), await scene.at("b").agent("1003")
     await scene.sees("b", "1002", state="available")
     await scene.transfer("1003", "unsupervised", "1002")
     await scene.phone("1002").answer()
