@@ -264,7 +264,9 @@ class Scene:
 
         async def look() -> bool | None:
             try:
-                answer = await self.api("GET", f"/v1/agents/{agent}")
+                answer = await self.api("GET", "/readyz")
+                if answer.status == 200:
+                    answer = await self.api("GET", f"/v1/agents/{agent}")
             except requests.RequestException:
                 return True
             if answer.status != 200:

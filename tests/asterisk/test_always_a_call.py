@@ -17,12 +17,18 @@ from tests.asterisk.scene import FOURTH, Scene
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asyncio(loop_scope="session")]
 
+# A short hold, for who waits while ARI is not heard: the daemon notices that after some seconds.
+INBOUND = """
+[callers](+)
+exten => 3800,1,Set(AVP_MAX_HOLD=3)
+ same => n,Goto(800,1)
+"""
 WIRES: list[Wires] = []
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def centre() -> AsyncIterator[Bed]:
-    world = World(max_hold_seconds=8, wrapuptime=1, settings={"AVP_SESSION__RING_SECONDS": "20"})
+    world = World(wrapuptime=1, extensions=INBOUND, settings={"AVP_SESSION__RING_SECONDS": "20"})
     async with Bed(world.with_group("sales", strategy="linear")) as started:
         wires = Wires(Wire(started.ports.ami), Wire(started.ports.http))
         await wires.start()
@@ -80,14 +86,14 @@ async def test_cancelled(scene: Scene) -> None:
 
 @pytest.mark.thorough
 async def test_nobody_answers_in_time(scene: Scene) -> None:
-    await scene.call("caller1", "1001")
+    await scene.call("caller1", "1001", number="3800")
     await scene.call("caller2", "1002")
     transfer = await scene.transfer("1001", "supervised", "1002")
     await scene.reaches(transfer, "waiting")
     async with listening(scene.bed, "1001") as panel:
         mark = len(panel.messages)
         WIRES[0].ari.deafen()
-        await panel.wait(ended(transfer, "failed"), within=12)
+        await panel.wait(ended(transfer, "failed"), within=8)
         await still_has(scene, panel, "1001", mark)
 
 
