@@ -40,14 +40,18 @@ class Hold:
 
 @dataclass
 class _Kind:
-    """The protocol of a connection; one for HTTP requests may become a WebSocket later."""
+    """The protocol of a connection; one for HTTP requests may become a WebSocket later.
+
+    The daemon's requests go over WebSockets of their own as well (`ari.request_sockets`).
+    """
 
     requests: bool = False
 
     def see(self, message: bytes) -> None:
         """A message to Asterisk."""
         if b" HTTP/1.1\r\n" in message:
-            self.requests = b"upgrade: websocket" not in message.lower()
+            line, _, headers = message.lower().partition(b"\r\n")
+            self.requests = b"upgrade: websocket" not in headers or b"-requests-" in line
 
 
 @dataclass
@@ -77,7 +81,7 @@ class Wire:
         return hold
 
     def deafen(self) -> None:
-        """Asterisk's messages are dropped; HTTP requests are answered anyway."""
+        """Asterisk's messages are held; requests of ARI are answered anyway."""
         self._hearing.clear()
 
     def hear(self) -> None:
