@@ -69,7 +69,7 @@ RULES: Final[Allowed] = {
         "avp-(queue-parameters|offer|colleague|head-of-queue|somebody-there|clean|end)": _PLAIN
         | {"UserEvent"},
         "avp-partner": _PLAIN | {"Wait"},
-        "avp-(watch|phone-ended|nowhere)": _PLAIN,
+        "avp-(watch|phone-ended|nowhere|unplugged)": _PLAIN,
         # Without the ids of its call it is a caller like any other, whom an agent hands on.
         "avp-(stasis|recall|group-queue|own-[a-z]+)": _OURS | {"Stasis", "Queue", "UserEvent"},
         "avp-orphaned": _PLAIN | {"Originate"},
