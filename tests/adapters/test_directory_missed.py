@@ -13,7 +13,7 @@ import pytest
 from nats import errors
 from nats.aio.msg import Msg
 from servers.nats import NatsServer
-from servers.node import WITHIN, Node, asterisks
+from servers.node import WITHIN, Node, a_and_b
 from servers.waiting import eventually
 from test_directory_picture import Here, agent
 
@@ -209,14 +209,8 @@ class Deaf:
 @pytest.fixture
 async def nodes(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
     with NatsServer(tmp_path) as nats:
-        async with asterisks() as pbxes:
-            a, b = (Node(name, pbxes[name], nats) for name in "ab")
-            await a.ready()
-            await b.ready()
-            await eventually(lambda: a.remote("1005", "b") and b.remote("1001", "a"), WITHIN)
-            yield a, b
-            await a.kill()
-            await b.kill()
+        async with a_and_b(nats) as both:
+            yield both
 
 
 def callers(node: Node) -> int:

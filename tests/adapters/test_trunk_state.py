@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from servers.nats import NatsServer
-from servers.node import WITHIN, Node, asterisks
+from servers.node import WITHIN, Node, a_and_b
 from servers.waiting import eventually
 
 from asterisk_avp.cluster.messages import Heartbeat
@@ -28,14 +28,8 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 async def nodes(nats: NatsServer) -> AsyncIterator[tuple[Node, Node]]:
-    async with asterisks() as pbxes:
-        a, b = (Node(name, pbxes[name], nats) for name in "ab")
-        await a.ready()
-        await b.ready()
-        await eventually(lambda: a.remote("1005", "b") and b.remote("1001", "a"), WITHIN)
-        yield a, b
-        await a.kill()
-        await b.kill()
+    async with a_and_b(nats) as both:
+        yield both
 
 
 def warnings(node: Node) -> tuple[str, ...]:

@@ -93,6 +93,12 @@ class NodesScene:
         assert seen is not None, await scene.api("GET", f"/v1/agents/{agent}")
         return seen
 
+    async def all_free(self) -> None:
+        """Nodes a and b see each other's agents as available, without a waiting transfer."""
+        for node, agents in (("a", ("1003", "1004", "1005")), ("b", ("1001", "1002"))):
+            for agent in agents:
+                await self.sees(node, agent, state="available", waiting_transfer=False)
+
     async def history(self, agent: str, count: int) -> list[dict[str, Any]]:
         """Wait until the agent's own node shows their latest transfers as completed; the last
         one first.

@@ -43,10 +43,7 @@ async def two() -> AsyncIterator[Nodes]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
     async with open_nodes(two) as opened:
-        for agent in ("1003", "1004", "1005"):
-            await opened.sees("a", agent, state="available", waiting_transfer=False)
-        for agent in ("1001", "1002"):
-            await opened.sees("b", agent, state="available", waiting_transfer=False)
+        await opened.all_free()
         yield opened
 
 

@@ -23,17 +23,20 @@ GROUPS = (
     Group("desk", ("1001", "1002", "1003", "1004", "1005"), number="802", strategy="linear"),
 )
 GONE = 15.0
+SETTINGS = {
+    "AVP_SESSION__RING_SECONDS": "3",  # a second ring finds the phone dead
+    "AVP_CLUSTER__LOST_SECONDS": "5",  # a daemon that has died is not missed at once
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def two() -> AsyncIterator[Nodes]:
     async with Nodes(
         "ab",
-        settings={"AVP_SESSION__RING_SECONDS": "3"},  # a second ring finds the phone dead
+        settings=SETTINGS,
         groups=GROUPS,
         max_hold_seconds=MAX_HOLD,
         members="dynamic",
-        rtp_timeout=4,
     ) as nodes:
         yield nodes
 
@@ -41,8 +44,7 @@ async def two() -> AsyncIterator[Nodes]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(two: Nodes) -> AsyncIterator[NodesScene]:
     async with open_nodes(two) as opened:
-        for agent in ("1003", "1004", "1005"):
-            await opened.sees("a", agent, state="available", waiting_transfer=False)
+        await opened.all_free()
         yield opened
 
 
@@ -138,10 +140,7 @@ async def test_the_homes_daemon_has_just_died(scene: NodesScene) -> None:
     await scene.nodes.b.stop_daemon(kill=True)
 
     answer = await scene.ask("1001", "unsupervised", "agent", "1005")
-    if answer.status != 201:  # on a slow machine it is known by now
-        await scene.nodes.b.start_daemon()
-        pytest.fail(f"too late: {answer}")
-
+    assert answer.status == 201, answer
     await at_the_head_of_the_group(scene, answer.body["id"], "target_unreachable")
     await scene.nodes.b.start_daemon()
 
@@ -165,6 +164,7 @@ async def test_the_last_question_over_the_trunk_is_lost_when_the_agent_hangs_up(
     assert not scene.phone("1002").live
 
 
+@pytest.mark.thorough  # on a slow machine, the trunk counts as cut before it is mended
 async def test_a_question_is_lost_while_the_trunk_has_another_call(scene: NodesScene) -> None:
     """A trunk with a channel is "in use", whether its contact answers or not."""
     await scene.consult("caller2", "1001", "1005", number="802")
@@ -186,6 +186,7 @@ async def unreachable(scene: NodesScene) -> bool | None:
     return any("avp-node-b" in x and "Unavail" in x for x in contacts.splitlines()) or None
 
 
+@pytest.mark.thorough  # on a slow machine, the two seconds are over before the place is free
 async def test_the_place_becomes_free_a_second_later(scene: NodesScene) -> None:
     """As that of the caller's own consult leg, whose CANCEL was lost and is repeated."""
     await busy(scene)

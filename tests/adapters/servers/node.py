@@ -15,7 +15,7 @@ from asterisk_avp.core.pbx.agent import Agent
 from asterisk_avp.observe.systemd_notify import Notifier
 from asterisk_avp.service.daemon import Daemon
 from asterisk_avp.service.takeover import Takeover
-from servers.nats import password
+from servers.nats import NatsServer, password
 from servers.pbx import Pbx
 from servers.waiting import eventually
 from tests.ports import free_port
@@ -151,3 +151,16 @@ async def asterisks(
         for pbx in found.values():
             await running.enter_async_context(pbx)
         yield found
+
+
+@asynccontextmanager
+async def a_and_b(nats: NatsServer) -> AsyncIterator[tuple[Node, Node]]:
+    """Two nodes that know each other's agents."""
+    async with asterisks() as pbxes:
+        a, b = (Node(name, pbxes[name], nats) for name in "ab")
+        await a.ready()
+        await b.ready()
+        await eventually(lambda: a.remote("1005", "b") and b.remote("1001", "a"), WITHIN)
+        yield a, b
+        await a.kill()
+        await b.kill()
